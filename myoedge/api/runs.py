@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -14,6 +14,7 @@ from myoedge.api.results import Validation
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 from myoedge.building.pipeline import Progress
+from myoedge.errors import Notice
 from myoedge.quantization.samples import Data, Given
 
 if TYPE_CHECKING:
@@ -63,7 +64,6 @@ def validate(
     from myoedge.building.accuracy_warnings import warn_chance_accuracy
     from myoedge.building.build_files import report_files
     from myoedge.building.labelled import samples_for
-    from myoedge.building.sample_warnings import compared
     from myoedge.reports.evaluations import evaluation_rows, with_evaluation
 
     backends = on.split(",") if isinstance(on, str) else on
@@ -84,13 +84,19 @@ def validate(
         report = with_evaluation(report, evaluation)
     unwritten = chosen.updated(report_files({**report, "exact": exact}))
     in_passes = chosen.stream is not None
-    data = given if tested is None else tested
-    is_test = tested is not None
-    seen = () if data is None else compared(chosen.calibration, data, is_test=is_test)
-    warnings = (*seen, *warn_chance_accuracy(found))
+    warnings = (*_compared(chosen, given, tested), *warn_chance_accuracy(found))
     return Validation(
         exact, counts, difference, onnx_db, in_passes, unwritten, evaluation, warnings
     )
+
+
+def _compared(build: Build, given: Data | None, tested: Data | None) -> Iterator[Notice]:
+    """Warnings of the samples: another unit than in training, or known from calibration."""
+    from myoedge.building.sample_warnings import compared
+
+    data = given if tested is None else tested
+    if data is not None:
+        yield from compared(build.calibration, data, is_test=tested is not None)
 
 
 def _evaluated(build: Build, given: Data | None, tested: Data | None) -> Evaluation | None:

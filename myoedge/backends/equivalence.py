@@ -22,7 +22,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.operators.interpreter import one_blas_thread, run_int
 from myoedge.quantization.evaluation import GIVEN, Evaluation, evaluate
-from myoedge.quantization.recordings.reading import Reading, no_such_name
+from myoedge.quantization.recordings.reading import Reading, no_labels
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import AS_GIVEN, read
 from myoedge.quantization.samples import Data, Given, fit, label_as_input
@@ -194,7 +194,7 @@ def given_data(
 
 def _fitted(data: Data, graph: Graph, reading: Reading, needs_labels: bool) -> Data:
     if needs_labels and data.labels is None:
-        raise no_such_name(data.source, reading.label, ", ".join(data.inputs))
+        raise no_labels(data.source, [*data.inputs], data.columns)
     unlabelled = fit(replace(data, labels=None), graph)
     try:
         return fit(data, graph)

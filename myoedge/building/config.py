@@ -213,6 +213,15 @@ def find(given: str | Path | Found | None) -> Found:
     return Found(found, Path(), f"tool.myoedge of {project}")
 
 
+def test_set_in(found: Found, *, is_typed: bool) -> str:
+    """What names a test set, for errors: --test if it is typed, [test], or both, if that names the
+    labels."""
+    table = f"[test] of {found.file}"
+    if not is_typed:
+        return table
+    return "--test" if found.settings.test.label is None else f"--test, with the label of {table}"
+
+
 def _read(path: Path) -> Config:
     return from_tables(_parsed(path), path.name)
 

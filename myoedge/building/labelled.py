@@ -20,11 +20,12 @@ def samples_for(build: Build, given: Given, *, is_test: bool = False) -> Data:
     is_test   a test set, which has labels and is read as [calib] of ./myoedge.toml says
     Errors: those of given_data, E230 .. E232.
     """
-    settings = config.find(None).settings
+    found = config.find(None)
+    settings = found.settings
     reading = settings.test.reading(settings.calib.reading) if is_test else AS_GIVEN
     known = build.report["quantization"].get("class_names")
     classes = reading.classes or tuple(known or ())
     reading = replace(reading, classes=classes)
-    place, words = ("--test", OF_TEST) if is_test else ("--input", OF_INPUT)
-    with set_in(place, words):
+    place = config.test_set_in(found, is_typed=True) if is_test else "--input"
+    with set_in(place, OF_TEST if is_test else OF_INPUT):
         return given_data(build, given, reading, needs_labels=is_test)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.building.config import FILE, Found
+from myoedge.building.config import FILE, Found, test_set_in
 from myoedge.building.loading import (
     WHOLE,
     Model,
@@ -25,7 +25,7 @@ from myoedge.errors import MyoedgeError, set_in
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.refusals import EXPORT_LINES, missing
 from myoedge.quantization import samples
-from myoedge.quantization.recordings.reading import OF_TEST, Reading, no_such_name
+from myoedge.quantization.recordings.reading import OF_TEST, Reading, no_labels
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
 from myoedge.quantization.samples import Data, Given
@@ -76,7 +76,7 @@ class ModelInputs:
         with set_in(self.test_in, OF_TEST):
             data = read(self.test, self.test_reading)
             if data.labels is None:
-                raise no_such_name(data.source, self.test_reading.label, ", ".join(data.inputs))
+                raise no_labels(data.source, [*data.inputs], data.columns)
         return data
 
     def test_set(self, model: Model, calibration: Data) -> Data | None:
@@ -163,7 +163,7 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     typed = "--calib" if isinstance(options.calib, str | Path) else ""
     place = f"[calib] of {found.file}" if of_file else typed
     test = options.test if options.test is not None else _relative(base, settings.test.data)
-    test_in = "--test" if options.test is not None else f"[test] of {found.file}"
+    test_in = test_set_in(found, is_typed=options.test is not None)
     factory_in = f"[model] of {found.file}" if options.factory is None and factory else ""
     names = (place, test_in, factory_in, settings.test.reading(reading))
     inputs = ModelInputs(path, factory, calib, stages, reading, test, *names)

@@ -51,7 +51,10 @@ def _few(given: Data) -> Iterator[Notice]:
             "W205",
             f"ranges follow from {given.source} alone",
             {"needs": f"{LEAST_SAMPLES} windows at least, better some hundred of every class"},
-            ["myoedge build ... --calib recordings/  cuts them from recordings", _more(given.source)],
+            [
+                _more(given.source),
+                "myoedge build ... --calib recordings/  cuts them from recordings",
+            ],
         )
 
 
@@ -101,8 +104,8 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
 
 
 def _times_training(model: Model, given: Data) -> tuple[float, str]:
-    """How many times the training set's deviation (from a batch norm) or the example inputs' samples
-    have, and what tells; 1 if it is near or not known."""
+    """The samples' deviation by that of the training set (from a batch norm) or of the example
+    inputs, and what tells; 1 if it is near or not known."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
         return 1.0, ""  # W201, or a few samples only
     norm = _first_norm(model.imported)
@@ -206,7 +209,7 @@ def _is_made_up(example: Array) -> bool:
     return deviation == 0.0 or is_normal or is_uniform
 
 
-# --- samples that are known from calibration ---------------------------------------------------------
+# --- known from calibration ---------------------------------------------------------------------
 
 
 def described(model: Model, given: Data) -> dict[str, Array]:
@@ -221,8 +224,8 @@ def described(model: Model, given: Data) -> dict[str, Array]:
 
 
 def compared(known: Mapping[str, Array], given: Data, *, is_test: bool) -> Iterator[Notice]:
-    """W207 of samples in another unit than those of training, W211 of a test set with samples of the
-    calibration recording.
+    """W207 of samples in another unit than those of training, W211 of a test set with samples of
+    the calibration recording.
 
     known   of `described`
     """

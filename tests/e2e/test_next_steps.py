@@ -132,6 +132,24 @@ def test_a_project_says_what_is_to_be_written_first(
     assert "first" not in command("init", "--from", "net.pt", cwd=folder).err
 
 
+def test_what_comes_first_is_what_a_warning_of_unusable_samples_advises(folder: Path) -> None:
+    windows = np.load(folder / "recording.npy")[:4]
+    np.savez(folder / "few.npz", input=windows)
+    few = command("quantize", "model.pt2", "--calib", "few.npz", cwd=folder)
+    assert re.search(r"^next: # first, for W205: ", few.err, re.MULTILINE)
+    assert steps(few.err) == ["myoedge quantize model.pt2 --calib few.npz"]
+    (folder / "few.npz").rename(folder / "calib.npz")
+    advice = {
+        ("--calib", "calib.npz"): "more windows in calib.npz",
+        (): "myoedge build ... --calib calib.npz",
+    }
+    for words, remedy in advice.items():
+        assert f"try    {remedy}" in command("quantize", "model.pt2", *words, cwd=folder).err
+    for name in ("calib.npz", "recording.npy"):
+        (folder / name).unlink()
+    assert "init  writes a script" in command("quantize", "model.pt2", cwd=folder).err
+
+
 def test_options_are_repeated_as_they_were_typed(folder: Path) -> None:
     words = ("--calib", "random", "--holdout", "0.0", "--accurate", "--method", "mse")
     ran = command("quantize", "model.pt2", *words, "--no-color", cwd=folder)

@@ -319,7 +319,9 @@ def test_validate_warns_of_the_samples_that_a_build_warns_of(unit: float, tmp_pa
     """The unit is that of the model's example input, not the calibration's."""
     real = (torch.from_numpy(7 * TEST[:1]),)
     file = save_exported(network(), real, tmp_path / "m.pt2")
-    np.savez(tmp_path / "t.npz", input=np.concatenate([7e3 * TEST, 7 * CALIB[:5] * unit]), label=[0] * 53)
+    np.savez(
+        tmp_path / "t.npz", input=np.concatenate([7e3 * TEST, 7 * CALIB[:5] * unit]), label=[0] * 53
+    )
     np.savez(tmp_path / "same.npz", input=7 * TEST, label=LABELS)
     options = {"calib": 7 * CALIB * unit, "simulate": False, "output": tmp_path / "b"}
     build = myoedge.build(file, test=tmp_path / "t.npz", **options)
@@ -333,7 +335,7 @@ def test_validate_warns_of_the_samples_that_a_build_warns_of(unit: float, tmp_pa
     assert len([w for w in build.warnings if w.code == "W207"]) == 1, "told once of both files"
     same = myoedge.validate(build, test=tmp_path / "same.npz").warnings
     assert not {"W207", "W211"} & {w.code for w in same}
-    (only,) = [w for w in myoedge.validate(build, input=7e3 * TEST).warnings]
+    (only,) = myoedge.validate(build, input=7e3 * TEST).warnings
     assert [only.code, len(only.tries)] == ["W207", 1], "[calib] scale is not for --input"
 
 
@@ -353,6 +355,33 @@ def test_a_test_set_needs_labels(model: Path) -> None:
     with pytest.raises(MyoedgeError, match="E211") as raised:
         myoedge.quantize(model, calib=CALIB, test=TEST)
     assert dict(raised.value.notice.facts)["set in"] == "--test"
+    assert raised.value.notice.tries == ("test={'input': x, 'label': y}",)
+
+
+@pytest.mark.parametrize("of_build", [False, True], ids=["quantize", "validate"])
+def test_the_line_for_labels_works_as_it_stands(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_build: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    build = myoedge.build(model, calib=CALIB, simulate=False, output="b") if of_build else None
+
+    def judged(test: str) -> Any:
+        if build is None:
+            return myoedge.quantize(model, calib=CALIB, test=test).evaluation_rows()
+        return myoedge.validate(build, test=test).evaluation
+
+    np.savez("test.npz", emg=TEST)
+    with pytest.raises(MyoedgeError, match="E211") as raised:
+        judged("test.npz")
+    exec(raised.value.notice.tries[0], {"np": np, "x": TEST, "y": LABELS})
+    known = judged("test.npz")["accuracy_int8"]
+    Path("myoedge.toml").write_text('[test]\nlabel = "gesture"\n')
+    with pytest.raises(MyoedgeError, match="E211") as raised:
+        judged("test.npz")
+    assert dict(raised.value.notice.facts)["set in"].endswith("[test] of myoedge.toml")
+    table, _, line = raised.value.notice.tries[0].partition(" ")
+    Path("myoedge.toml").write_text(f"{table}\n{line}\n")
+    assert judged("test.npz")["accuracy_int8"] == known
 
 
 def test_headline_and_page_have_the_test_set(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,6 +29,7 @@ OF_TEST = {
     UNLABELLED: "",
     "input=windows)": "input=windows, label=classes)",
     "[calib] label =": "[test] label =",
+    "[calib] label,": "[test] label, [calib]",
     "calib.npz": "test.npz",
     "--calib": "--test",
     "calib=": "test=",
@@ -128,12 +129,25 @@ def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Read
 
 def label_lines(arrays: Iterable[str]) -> Iterator[str]:
     """The line of myoedge.toml for an array that is likely to hold the labels."""
-    yield from (f'[calib] label = "{name}"' for name in arrays if name.lower() in LIKELY_LABELS)
+    known = (LABEL, *LIKELY_LABELS)
+    yield from (f'[calib] label = "{name}"' for name in arrays if name.lower() in known)
 
 
 def no_such_name(source: str, name: str | int, has: str) -> MyoedgeError:
     """E211 of an array or column that [calib] names."""
-    lines = label_lines(has.split(", ")) if name == LABEL else ()
+    lines = label_lines(has.split(", "))
     tries = (*lines, "[calib] label, array and columns are names of what the file holds")
     title = f"{source} has no array or column {name!r}"
     return MyoedgeError("E211", title, {"has": has or "nothing"}, tries)
+
+
+def no_labels(source: str, inputs: Sequence[str], columns: Sequence[str]) -> MyoedgeError:
+    """E211 of a test set without labels, with the line that makes one that has some."""
+    has = columns or inputs
+    arrays = ", ".join(f"{name}=x{n or ''}" for n, name in enumerate(inputs))
+    made = f'np.savez("calib.npz", {arrays}, label=y)'
+    given = ", ".join(f"{name!r}: x{n or ''}" for n, name in enumerate(inputs))
+    made = f"calib={{{given}, 'label': y}}" if source.startswith("the ") else made
+    made = f"a column {LABEL} beside them" if columns else made
+    title = f"{source} has no array or column {LABEL!r}"
+    return MyoedgeError("E211", title, {"has": ", ".join(has)}, [*label_lines(has)] or [made])
