@@ -63,7 +63,8 @@ def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int 
         return None
     if len({*counts.values()}) > 1 or len(counts) < len(arrays):
         facts = {name: counts.get(name, "one sample") for name in arrays}
-        raise MyoedgeError("E218", "the inputs have different numbers of samples", facts)
+        tries = ["as many samples of every input: x[:n], y[:n]"]
+        raise MyoedgeError("E218", "the inputs have different numbers of samples", facts, tries)
     return next(iter(counts.values()))
 
 

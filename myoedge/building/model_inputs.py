@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from myoedge.building.pipeline import Options
 
 
+NAMED = "myoedge build model.pt2 --calib calib.npz"
+
+
 @dataclass(frozen=True)
 class ModelInputs:
     """A model file and its samples, each read once, when it is asked for.
@@ -178,7 +181,7 @@ def _model_path(options: Options, found: Found) -> Path:
     chosen = options.model if options.model is not None else configured
     if chosen is None:
         tries = [
-            "myoedge build model.pt2 --calib calib.npz",
+            NAMED,
             f"[model] path in {FILE}",
         ]
         raise MyoedgeError("E202", "no model is named", tries=tries)

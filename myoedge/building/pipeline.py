@@ -197,10 +197,11 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     more = (found.observers_db, found.choices, options.accurate, evaluation)
     quantized = Quantized(model, given, *told, *more)
     known = () if test is None else compared(described(model, given), test, is_test=True)
-    told = {warning.code for warning in found.warnings}  # W207: of both files, once
-    labels = (*unjudged(network.graph, test or given, evaluation),)
-    labels += (*(warning for warning in known if warning.code not in told),)
-    noted = (*_weaknesses(quantized), *labels, *warn_chance_accuracy(evaluation))
+    others = {warning.code for warning in found.warnings}  # W207: of both files, once
+    labels = unjudged(network.graph, test or given, evaluation)
+    samples_known = (warning for warning in known if warning.code not in others)
+    chance = warn_chance_accuracy(evaluation)
+    noted = (*_weaknesses(quantized), *labels, *samples_known, *chance)
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
 
 

@@ -219,7 +219,7 @@ def described(model: Model, given: Data) -> dict[str, Array]:
         return {}
     factor, _ = _times_training(model, given)
     three_digits = {name: f"{_deviation(x) / factor:.3g}" for name, x in given.inputs.items()}
-    deviations = {f"deviation.{name}": np.float64(x) for name, x in three_digits.items()}
+    deviations = {f"deviation.{name}": np.asarray(float(x)) for name, x in three_digits.items()}
     return {"digests": np.array([*_digests(given)], np.uint64), **deviations}
 
 

@@ -194,4 +194,8 @@ def _neither(labels: Array, graph: Graph, title: str) -> MyoedgeError:
     }
     if labels.dtype.kind == "U":
         facts["has"] = f"names: {_listed([*map(str, np.unique(labels))])}"
-    return MyoedgeError("E214", f"{title} holds neither classes nor targets", facts, [UNLABELLED])
+    columns = counts[-1] if counts and labels.ndim == 1 else 1
+    names = ", ".join(f"y{n}" for n in range(columns))
+    stacked = [f"label=np.stack([{names}], axis=1)"] if 1 < columns <= MOST_SHOWN else []
+    tries = [*stacked, UNLABELLED]
+    return MyoedgeError("E214", f"{title} holds neither classes nor targets", facts, tries)

@@ -22,7 +22,9 @@ from myoedge.quantization.recordings.reading import (
     LABEL,
     MAKE_CALIBRATION,
     ONLY,
+    UNLABELLED,
     label_lines,
+    one_each,
 )
 from myoedge.quantization.recordings.windows import layout
 
@@ -95,12 +97,14 @@ def fit(data: Data, graph: Graph) -> Data:
         for array, (name, x) in zip(given, matched.items(), strict=True)
     }
     counts = {name: len(x) for name, x in inputs.items()}
+    tries = ["as many samples in every array: x[:n], y[:n]"]
+    if data.labels is not None and len({*counts.values()}) == 1:
+        tries = [*one_each(data.labels, *{*counts.values()}), UNLABELLED]
     if data.labels is not None:
         counts[LABEL] = len(data.labels)
     if len(set(counts.values())) > 1:
-        raise MyoedgeError(
-            "E218", f"{data.source}: the arrays have different numbers of samples", counts
-        )
+        title = f"{data.source}: the arrays have different numbers of samples"
+        raise MyoedgeError("E218", title, counts, tries)
     if not next(iter(counts.values())):
         raise MyoedgeError("E215", f"{data.source} holds no samples", tries=[MAKE_CALIBRATION])
     count = next(iter(counts.values()))

@@ -15,8 +15,9 @@ from myoedge.building.arguments import Arguments, build_command, inside, recalle
 from myoedge.building.build_files import at_operating_point, report_files
 from myoedge.building.config import Found, find
 from myoedge.building.energy import coefficients
+from myoedge.building.model_inputs import NAMED
 from myoedge.building.stream_rate import keeps_up
-from myoedge.errors import MyoedgeError, Notice
+from myoedge.errors import MyoedgeError, Notice, set_in
 from myoedge.reports.budget_check import broken_latency
 from myoedge.reports.report_json import Report
 from myoedge.sweeps.executors import RESULTS, on_processes
@@ -91,7 +92,10 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
         found = find(arguments.given.get("config"))
         asked = variations(report, found.settings, arguments.given)
         measured = partial(_measured, arguments=arguments, found=found)
-        base = measured(BASE)
+        again = build_command(arguments, {"model": "model.pt2"}, build.folder)
+        place = f"no argument of {build.folder}, nor [model] of {found.file}"
+        with set_in(place, {NAMED: again}, code="E202"):
+            base = measured(BASE)
         _check_same(build, digests, base)
         say(f"as it is, simulated; {len(asked)} builds to compare")
         rest = [*_results(asked, measured, jobs, say), *_points(base)]

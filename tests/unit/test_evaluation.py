@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import myoedge
 from myoedge import MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.sweeps import table
 from myoedge.sweeps.results import regressions
@@ -80,6 +81,8 @@ def test_labels_of_every_form_give_the_accuracy_of_torch(model: Path, label: Any
     assert found["accuracy_source"] == "test set"
     assert found["evaluated_on"]["data"] == "test"
     assert found["evaluated_on"]["samples"] == COUNT
+    (told,) = dict(card_facts(found)).values()
+    assert told.count("labels are classes") == (not found["classes"]["names"])
 
 
 def test_names_are_numbered_as_the_project_says(model: Path, tmp_path: Path) -> None:
@@ -190,6 +193,25 @@ def test_labels_that_are_neither(model: Path, label: Array, told: str) -> None:
     with pytest.raises(MyoedgeError, match="E214") as raised:
         rows_of(model, label)
     assert told in str(raised.value.notice)
+
+
+@pytest.mark.parametrize(
+    ("shape", "code"),
+    [("y.T", "E218"), ("y.reshape(-1)", "E218"), ("y[:, 0]", "E214")],
+    ids=["turned", "flat", "one column"],
+)
+def test_targets_of_another_shape_are_mended_by_the_line_given(
+    model: Path, shape: str, code: str
+) -> None:
+    y = RNG.normal(size=(COUNT, 3))
+    wanted = rows_of(model, y)["targets"]["all"]
+    label = eval(shape, {"y": y})
+    with pytest.raises(MyoedgeError, match=code) as raised:
+        rows_of(model, label)
+    columns = {f"y{n}": y[:, n] for n in range(3)}
+    given: dict[str, Any] = {"np": np, "label": label, **columns}
+    exec(raised.value.notice.tries[0], given)
+    assert rows_of(model, given["label"])["targets"]["all"] == wanted
 
 
 def test_targets_of_nan_name_their_first_sample(model: Path) -> None:
@@ -400,6 +422,7 @@ def test_headline_and_page_have_the_test_set(
     assert " dB of 8 measured samples, in sample " in text
     assert text.count("8 held-out samples") == 1, "of the SQNR"
     assert "label \\ int8" in ran.out
+    assert "labels are classes" not in text, "they have names"
     report = json.loads(Path("of-toml/report.json").read_text())["quantization"]
     low, high = report["classes"]["interval_int8"]
     assert f"({100 * low:.1f} to {100 * high:.1f} %)" in ran.out

@@ -112,7 +112,7 @@ def test_labels_are_one_for_every_sample_of_their_file(tmp_path: Path) -> None:
     """Else those of the second file would be of other samples, though their sum is right."""
     np.savez(tmp_path / "a.npz", input=ROWS, label=np.zeros(31, int))
     np.savez(tmp_path / "b.npz", input=ROWS, label=np.zeros(29, int))
-    refused(tmp_path, "E218", "a.npz", "30", "31")
+    refused(tmp_path, "E218", "a.npz", "30", "31", "label: ")
     np.savez(tmp_path / "a.npz", input=ROWS, label=np.zeros((30, 2), int))
     np.savez(tmp_path / "b.npz", input=ROWS, label=np.zeros(30, int))
     refused(tmp_path, "E246", "label [.., 2]")

@@ -127,6 +127,16 @@ def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Read
         raise MyoedgeError("E247", f"{name} is too large to calibrate with", facts, tries)
 
 
+def one_each(labels: Array, count: int) -> tuple[str]:
+    """The line that makes labels one for each of so many samples or rows, if they are turned or
+    flat; else that they are to be."""
+    if labels.ndim == 2 and labels.shape[1] == count:
+        return ("label=label.T",)
+    if labels.size > count > 0 and labels.size % count == 0:
+        return (f"label=label.reshape({count}, -1)",)
+    return (f"{LABEL}: {count} of them, in the order of the windows or rows",)
+
+
 def label_lines(arrays: Iterable[str]) -> Iterator[str]:
     """The line of myoedge.toml for an array that is likely to hold the labels."""
     known = (LABEL, *LIKELY_LABELS)

@@ -12,7 +12,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.labels import is_whole
-from myoedge.quantization.recordings.reading import Reading, check_size
+from myoedge.quantization.recordings.reading import Reading, check_size, one_each
 from myoedge.quantization.recordings.windows import WindowLayout, cut, layout, starts
 from myoedge.quantization.samples import FINITE, Data, label_as_input, window
 
@@ -109,7 +109,8 @@ def _check_labels(data: Data, x: Array) -> None:
     """Errors: E218 another number of labels than of rows."""
     if data.labels is not None and len(data.labels) != len(x):
         facts = {"rows": len(x), "label": list(data.labels.shape)}
-        raise MyoedgeError("E218", f"{data.source}: the labels are not one for every row", facts)
+        title = f"{data.source}: the labels are not one for every row"
+        raise MyoedgeError("E218", title, facts, one_each(data.labels, len(x)))
 
 
 def _check_finite(data: Data, x: Array) -> None:

@@ -26,6 +26,7 @@ from myoedge.quantization.recordings.reading import (
     check_size,
     is_array,
     no_such_name,
+    one_each,
     plain,
 )
 from myoedge.quantization.samples import Data, Given
@@ -172,7 +173,7 @@ def _check_labels(part: Data) -> None:
     if part.labels is not None and len(part.labels) != _count(part):
         facts = {"samples": _count(part), LABEL: len(part.labels)}
         title = f"{part.source}: the labels are not one for every sample"
-        raise MyoedgeError("E218", title, facts)
+        raise MyoedgeError("E218", title, facts, one_each(part.labels, _count(part)))
 
 
 def _kinds(data: Data) -> str:
