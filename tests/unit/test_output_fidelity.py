@@ -183,32 +183,35 @@ def test_the_remedy_for_weights_of_few_bits_is_more_bits(bits: int, remedy: str)
     assert fidelity.advice(report).endswith("19.0 dB on its own")
 
 
+DRAWN = np.random.default_rng(0).standard_normal((640, 1, 16)).astype(np.float32)
+
+
 class Decided(nn.Module):
     """Classes by scores that have much in common, or those scores."""
 
-    def __init__(self, spread: float, *, decides: bool = True) -> None:
+    def __init__(self, spread: float, choose: str = "argmax") -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.head, self.spread, self.decides = nn.Linear(16, 8), spread, decides
+        self.head, self.spread, self.choose = nn.Linear(16, 8), spread, choose
 
     def forward(self, x: Tensor) -> Tensor:
         scores = self.head(x) * self.spread + 100
-        return scores.argmax(-1) if self.decides else scores
+        return getattr(scores, self.choose)(-1) if self.choose else scores
 
 
 def decided(folder: Path, network: Decided, *, accurate: bool = False) -> Quantized:
-    drawn = np.random.default_rng(0).standard_normal((640, 1, 16)).astype(np.float32)
     model = save_exported(network, (torch.zeros(1, 16),), folder / "model.pt2")
-    return run_quantize(Options(model, drawn, accurate=accurate))
+    return run_quantize(Options(model, DRAWN, accurate=accurate))
 
 
-def test_what_scores_have_in_common_decides_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("choose", ["argmax", "argmin"])
+def test_what_scores_have_in_common_decides_nothing(tmp_path: Path, choose: str) -> None:
     """Measured on the differences between the scores, which other networks give as an output."""
-    (of,) = decided(tmp_path, Decided(0.2, decides=False)).fidelity.outputs.values()
+    (of,) = decided(tmp_path, Decided(0.2, "")).fidelity.outputs.values()
     assert of.db is not None
     assert of.db > 50.0
     for accurate in (False, True):
-        found = decided(tmp_path, Decided(0.2), accurate=accurate)
+        found = decided(tmp_path, Decided(0.2, choose), accurate=accurate)
         scores = next(iter(found.network.graph.nodes)).name
         assert scores in found.network.int16
         fidelity = found.fidelity
@@ -217,6 +220,10 @@ def test_what_scores_have_in_common_decides_nothing(tmp_path: Path) -> None:
         (agreement,) = (x.agreement for x in fidelity.outputs.values())
         same = [np.mean(x[0] == y[0]) for x, y in zip(fidelity.real, fidelity.integer, strict=True)]
         assert agreement == np.mean(same) > 0.95
+        (numbers,) = (x.numbers for x in fidelity.outputs.values())
+        with torch.inference_mode():
+            of_torch = Decided(0.2, choose)(torch.from_numpy(DRAWN[[*numbers]])).numpy()
+        assert np.mean(np.array(fidelity.integer).reshape(of_torch.shape) == of_torch) > 0.95
         assert not found.warnings
 
 
@@ -232,9 +239,10 @@ def test_sqnr_of_a_choice_is_that_of_differences(tmp_path: Path) -> None:
     assert np.allclose(judged(found + 1e3), judged(found), atol=1e-3)
 
 
-def test_decisions_that_differ_are_warned_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize("choose", ["argmax", "argmin"])
+def test_decisions_that_differ_are_warned_of(tmp_path: Path, choose: str) -> None:
     """Scores so near to each other that 16 bits do not tell them apart either."""
-    found = decided(tmp_path, Decided(1e-5))
+    found = decided(tmp_path, Decided(1e-5, choose))
     told = [warning for warning in found.warnings if warning.code == "W110"]
     (agreement,) = (x.agreement for x in found.fidelity.outputs.values())
     assert agreement is not None

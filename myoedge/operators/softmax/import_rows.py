@@ -40,7 +40,9 @@ def argmax(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def argmin(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    return argmax(d, {**a, "self": d.add("table", a["self"], chain=(("neg",),))}, out)
+    """argmax of the negative, a factor of -1: a layer before it takes that into its weights."""
+    negative = d.add("table", a["self"], chain=(("affine", -1.0, 0.0),))
+    return argmax(d, {**a, "self": negative}, out)
 
 
 def extreme(row: Row, index: Row) -> Row:
