@@ -114,6 +114,11 @@ def command(*words: object) -> str:
     return printable(shlex.join(["myoedge", *map(str, words)]))
 
 
+def named_input(name: str) -> str:
+    """ "input x"; "the input" if that is its name."""
+    return "the input" if name == "input" else f"input {name}"
+
+
 def printable(text: str) -> str:
     """Text on one line without terminal control characters."""
     return "".join(char if char.isprintable() else "?" for char in text)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, named_input
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.computed_ids import check_inputs
@@ -49,7 +49,7 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
         is_list = len(shapes) == 1 and isinstance(values, list | tuple)
         tries = ["run(np.stack(windows)): one array [samples, *shape]"] if is_list else []
         raise MyoedgeError("E212", "names or number of inputs are wrong", facts, tries)
-    return {name: plain(by_name[name], f"input {name}") for name in shapes}
+    return {name: plain(by_name[name], named_input(name)) for name in shapes}
 
 
 def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int | None:
@@ -88,17 +88,19 @@ def integers(
     """
     for name, x in arrays.items():
         if q.graph.tensors[name].dtype != "float32":
-            check_integers(q.graph, name, x, f"input {name}")
+            check_integers(q.graph, name, x, named_input(name))
         elif x.dtype.kind not in "fiu":
             facts = {"needs": "real numbers", "has": str(x.dtype)}
-            raise MyoedgeError("E214", f"input {name} is no array of real numbers", facts)
+            raise MyoedgeError("E214", f"{named_input(name)} is no array of real numbers", facts)
         if not np.isfinite(x).all():
-            raise MyoedgeError("E216", f"input {name} holds NaN or infinite values", tries=FINITE)
+            raise MyoedgeError(
+                "E216", f"{named_input(name)} holds NaN or infinite values", tries=FINITE
+            )
     shaped = {name: _shaped(name, x, shapes[name], is_frame) for name, x in arrays.items()}
     quantized = {n: x if raw else q.input_integers(n, x) for n, x in shaped.items()}
     for name, x in quantized.items():
         if x.dtype != (needed := q.dtype(name)):
-            title = f"input {name} must be {needed} with raw=True"
+            title = f"{named_input(name)} must be {needed} with raw=True"
             raise MyoedgeError("E214", title, {"has": x.dtype})
     if not is_frame:
         check_inputs(q, quantized, "the inputs")
@@ -109,6 +111,6 @@ def _shaped(name: str, x: Array, shape: Shape, is_frame: bool) -> Array:
     """The array in the input's shape; axes of extent 1 may be left out."""
     if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
         facts = {"needs": list(shape), "has": list(x.shape)}
-        subject, tries = (f"a frame of {name}", [FRAME]) if is_frame else (f"input {name}", [])
+        subject, tries = (f"a frame of {name}", [FRAME]) if is_frame else (named_input(name), [])
         raise MyoedgeError("E213", f"{subject} has the wrong shape", facts, tries)
     return x.reshape(shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -32,7 +33,7 @@ EngineName = Literal["auto", "cores", "ne16"]  # [engine] "pattern": of matching
 MOST_ORDER = 64  # of a filter: beyond, its sections lose what doubles hold
 WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
 MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
-_TYPES = ("str", "int", "float")  # what pydantic adds to the path of a key of several types
+_TYPES = re.compile(r"str|int|float|(dict|list|literal)\[.*\]")  # pydantic's, in a key's path
 _POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # of [conditioning]
 
 
@@ -233,7 +234,9 @@ def _parsed(path: Path) -> dict[str, Any]:
         cause = {"cause": error.strerror}
         raise MyoedgeError("E231", f"{path} cannot be read", cause, ["myoedge init"]) from None
     except (ValueError, RecursionError) as error:
-        raise MyoedgeError("E231", f"{path.name} is not TOML", {"cause": str(error)}) from None
+        tries = ['texts in quotes, numbers and true without: path = "model.pt2", samples = 256']
+        title = f"{path.name} is not TOML"
+        raise MyoedgeError("E231", title, {"cause": str(error)}, tries) from None
 
 
 def toml_text(text: str) -> str:
@@ -250,6 +253,7 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
         nearest = [(k, difflib.get_close_matches(k[-1], known, 1, 0.5)) for k, known in unknown]
         tries = [f"{'.'.join(key)}  ->  {near[0]}" for key, near in nearest if near]
         (first, known), *_ = unknown
+        tries = tries or [f"{'.'.join(first)}  ->  {known[0]}, if that is meant"] * (len(first) > 1)
         title = f"{name} has no key {'.'.join(first)!r}"
         raise MyoedgeError("E230", title, {"knows": ", ".join(known)}, tries)
     try:
@@ -267,7 +271,7 @@ def _reasons(error: Exception) -> dict[str, str]:
     rows = error.errors() if hasattr(error, "errors") else rows
     reasons: dict[str, str] = {}
     for row in rows:  # one of each type that the key may have: they are one reason
-        key = ".".join(str(part) for part in row["loc"] if part not in _TYPES)
+        key = ".".join(str(part) for part in row["loc"] if not _TYPES.fullmatch(str(part)))
         reasons[key] = f"{reasons[key]}; or: {row['msg']}" if key in reasons else str(row["msg"])
     return reasons
 

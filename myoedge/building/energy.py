@@ -26,6 +26,7 @@ from myoedge.building.quantities import (
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
+from myoedge.reports import speed
 from myoedge.reports.energy import activity, counted, period_s
 from myoedge.reports.speed import duration
 from myoedge.system.folder import explained, write_file
@@ -144,7 +145,10 @@ def consumption(
         before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
         report = {**report, "every": {**before, **given}}
         if period_s(report) is None and given.get("battery_mah") is not None:
-            tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
+            tries = [
+                '--every "50 ms"  (and --volts, 3.7 without it)',
+                "[stream] rate, for a build with --stream",
+            ]
             raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
     report_at_point = at_operating_point(report, chip, False, coefficients_now)
     _check_period(report_at_point)
@@ -157,8 +161,8 @@ def _check_period(report: Mapping[str, Any]) -> None:
     every_s, taken_s = (report.get("every") or {}).get("period_s"), report["latency_s"]
     if every_s is None or every_s >= taken_s:
         return
-    point = report["target"]["operating_point"]
-    facts = {"needs": f"{duration(taken_s)}, an inference at {point}", "has": duration(every_s)}
+    taken, point = speed.latencies(dict(report))[0]
+    facts = {"needs": f"{taken} for an inference at {point}", "has": duration(every_s)}
     at_least = (
         f"{math.ceil(1e6 * taken_s)}us" if taken_s < 1e-2 else f"{math.ceil(1e3 * taken_s)}ms"
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from myoedge.building.sample_warnings import loud
-from myoedge.errors import Notice, notice
+from myoedge.errors import Notice, named_input, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
@@ -125,7 +125,7 @@ def left_range(network: QuantGraph, held_out: Samples | None) -> Iterator[Notice
     if unseen is None or held_out is None:
         return
     names = {step.node.name: name for step, name in _named_steps(network)}
-    where = names.get(unseen.name.removesuffix(PRE), f"input {unseen.name}")
+    where = names.get(unseen.name.removesuffix(PRE), named_input(unseen.name))
     given = len(next(iter(held_out.values())))
     verb = "leaves" if unseen.samples == 1 else "leave"
     yield notice(
@@ -160,7 +160,7 @@ def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
     for weak in by_line.values():
         loss, step = min(weak, key=lambda row: row[0])
         source = fidelity.sources.get(step.node.name, step.node.name)
-        name, dtype = names.get(source, f"input {source}"), network.dtype(source)
+        name, dtype = names.get(source, named_input(source)), network.dtype(source)
         others = f", and in {len(weak) - 1} more that read it or stand beside it" * (len(weak) > 1)
         share = f"{10 ** (-WEAK_DB / 10):.0%} of the signal's power"
         yield notice(
@@ -213,7 +213,7 @@ def flat(graph: Graph, given: Data) -> Iterable[Notice]:
     for name in constant_inputs(graph, given.inputs):
         yield notice(
             "W201",
-            f"every calibration value of input {name} is the same",
+            f"every calibration value of {named_input(name)} is the same",
             {"found": f"{given.source}: the ranges inside the network remain unknown"},
             [
                 "calibrate with real recordings",

@@ -45,6 +45,7 @@ def write_project_template(
         "path": _toml_path("model.pt2" if model is None else _seen_from(folder, model)),
         "factory": None if named is None else toml_text(named),
         "data": _toml_path(data or CALIB),
+        "test": None if (test := _test_set(folder)) is None else _toml_path(test),
         "arrays": {name: x.made for name, x in inputs.items()},
         "described": ", ".join(f"{name} [{_samples(x.shape)}]" for name, x in inputs.items()),
     }
@@ -60,7 +61,7 @@ def existing_samples(folder: Path) -> str | None:
     if not os.path.isdir(folder):
         return None
     names = sorted(path.name for path in folder.glob("[!.]*") if path.is_file())
-    known = [name for name in names if Path(name).suffix.lower() in KINDS]
+    known = [name for name in names if Path(name).suffix.lower() in KINDS and not _is_test(name)]
     if own := [name for name in known if Path(name).stem == "calib"]:
         return own[0]
     if (folder / RECORDINGS).is_dir():
@@ -70,6 +71,16 @@ def existing_samples(folder: Path) -> str | None:
     if len(endings) != 1:
         return None
     return known[0] if len(known) == 1 else f"*{endings.pop()}"
+
+
+def _is_test(name: str) -> bool:
+    return Path(name).stem == "test"
+
+
+def _test_set(folder: Path) -> str | None:
+    """The file test of a project's folder; None without one."""
+    names = sorted(x.name for x in folder.glob("test.*")) if os.path.isdir(folder) else []
+    return next((x for x in names if Path(x).suffix.lower() in KINDS and _is_test(x)), None)
 
 
 def _seen_from(folder: Path, given: str | Path) -> str:

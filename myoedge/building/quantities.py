@@ -67,7 +67,7 @@ def volts(value: str | float) -> float:
     """A number of V, or "3.7 V". Errors: E232."""
     if not isinstance(value, str):
         return value
-    return _quantity(value, _VOLTAGES, "a voltage", "3.7 V", "V")
+    return _quantity(value, _VOLTAGES, "a voltage for --volts", "3.7 V", "V")
 
 
 def milliwatts(text: str | float, name: str) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.config import StreamTable
 from myoedge.building.quantities import seconds
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.errors import MyoedgeError, Notice, named_input, notice
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import round_up
 from myoedge.plan.cost.network import modelled_cycles
@@ -116,7 +116,7 @@ def _check_axis(graph: Graph, axis: int | None) -> None:
     for name in graph.inputs:
         rank = len(graph.shape(name))
         if axis is not None and rank and not -rank <= axis < rank:
-            title = f"[stream] axis = {axis}: input {name} has no such axis"
+            title = f"[stream] axis = {axis}: {named_input(name)} has no such axis"
             facts = {"needs": f"{-rank} .. {rank - 1}", "has": str(list(graph.shape(name)))}
             raise MyoedgeError("E232", title, facts, ["without axis it is found"])
 

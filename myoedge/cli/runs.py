@@ -202,8 +202,10 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
             how = _as_typed(suggestion.how, advice.folder).split("\n")
             lines = (f"  {printable(line)}" for line in how)
             terminal.text(printable(suggestion.text), *lines, soft_wrap=True)
-        if not advice.suggestions:
-            terminal.text(f"{advice.tried} builds measured: none is better")
+        better = len(advice.suggestions) or "none"
+        terminal.text(f"{advice.tried} builds measured: {better} better", soft_wrap=True)
+        if advice.refused:
+            terminal.text(f"cannot be built: {', '.join(advice.refused)}", soft_wrap=True)
     warn(advice.unwritten)
     terminal.next(command("report", build, "--open"))
 

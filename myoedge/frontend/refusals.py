@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from myoedge.errors import MyoedgeError, command
+from myoedge.errors import MyoedgeError, command, named_input
 from myoedge.frontend.detect import ModelFormat, head_of, is_zip, module_class, sniff
 from myoedge.graph.ir import Origin
 from myoedge.operators.graph_builder import ReadsRefused, Unsupported
@@ -298,7 +298,7 @@ def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
     read = {"read by": "\n".join(readers)} if readers else {}
     return MyoedgeError(
         "E116",
-        f"input {name} is {dtype}, which no operator here reads",
+        f"{named_input(name)} is {dtype}, which no operator here reads",
         {"needs": "floats, bool, uint8, int8, int16, int32 or int64", "has": dtype, **read},
         [f"export with an example input of torch.int64 or torch.float32 for {name}"],
     )
@@ -308,7 +308,9 @@ def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeErro
     """E110 for an input without elements, as some write what is dynamic, or with far too many."""
     facts = {"needs": needs, "has": f"{name} [{', '.join(map(str, shape))}]"}
     tries = ["export with an example input of the size the device sees"]
-    return MyoedgeError("E110", f"input {name} is of no size that can be built", facts, tries)
+    return MyoedgeError(
+        "E110", f"{named_input(name)} is of no size that can be built", facts, tries
+    )
 
 
 KEEP_SHAPE = (

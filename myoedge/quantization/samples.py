@@ -133,7 +133,8 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
     if set(names) != set(data.inputs):
         # Python that renames the arrays, by order; if their number differs, that makes new ones
         if len(data.inputs) != len(names):
-            lines = f"np.savez(..., {', '.join(f'{name}=...' for name in names)})"
+            shown = names if len(names) > 1 else (ONLY,)
+            lines = f"np.savez(..., {', '.join(f'{name}=...' for name in shown)})"
         else:
             renamed = zip(names, data.inputs, strict=True)
             pairs = ", ".join(f"{name!r}: d[{old!r}]" for name, old in renamed)
@@ -141,10 +142,11 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
         signal = [f'[calib] array = "{_signal(data, graph)}"'] if len(names) == 1 else []
         labels = label_lines(data.inputs) if len(data.inputs) == len(names) + 1 else ()
         chosen = [*labels] or signal
+        needs = ", ".join(names) if len(names) > 1 else "one array, of any name, for the only input"
         raise MyoedgeError(
             "E212",
             f"{data.source}: the arrays are not named as the model's inputs",
-            {"needs": ", ".join(names), "has": ", ".join(data.inputs)},
+            {"needs": needs, "has": ", ".join(data.inputs)},
             [*chosen, lines],
         )
     return {name: data.inputs[name] for name in names}

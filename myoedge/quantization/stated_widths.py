@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.errors import MyoedgeError, Notice, named_input, notice
 from myoedge.graph.ir import PRE, Graph, Node, Shape
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
@@ -118,7 +118,7 @@ def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice
         yield from _stays(rule, f"results of {rule.activations} bits", map(_layer, narrow))
         asked = {x: graph.given_params(x) for x in graph.inputs if rule.matches_input(graph, x)}
         inputs = [x for x, q in asked.items() if q is not None and q.element_type == INT8]
-        told = (f"input {name}" for name in inputs)
+        told = (named_input(name) for name in inputs)
         yield from _stays(rule, f"inputs of {rule.activations} bits", told)
 
 
@@ -181,7 +181,7 @@ def _inputs_in_8_bits(
     """Inputs that a rule is for, without those whose 8 bits a file gives."""
     asked = [name for name in graph.inputs if rule.matches_input(graph, name)]
     free = [name for name in asked if graph.given(name) is None]
-    return [f"input {name}" for name in free if params[name].element_type == INT8]
+    return [named_input(name) for name in free if params[name].element_type == INT8]
 
 
 def _layers_in_8_bits(

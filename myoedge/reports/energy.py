@@ -297,7 +297,8 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         waking_s = duty["period_s"] * (1.0 - duty["share"]) - duty["asleep_s"]
         rows.append(("waking", f"{speed.duration(waking_s)} of each period, idle: in the average"))
     if duty["hours"] is not None:
-        rows.append(("battery", power_range(duty["hours"], "h", sleeps=is_guess)))
+        hours = power_range(duty["hours"], "h", sleeps=is_guess)
+        rows.append(("battery", f"{hours}, at {report['every']['battery_volts']:g} V"))
     if width := _guessed_width(duty):
         rows.append(("range", f"{width}; --sleep 0.05mW narrows it"))
     return rows

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from myoedge.errors import named_input
 from myoedge.quantization.search.moves.observer import METHOD_NAMES
 from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report
 from myoedge.reports.wording import (
@@ -147,7 +148,7 @@ def _noise(report: Report) -> str:
 
 
 def _input_name(port: Mapping[str, Any]) -> str:
-    return "the input" if port["name"] == "input" else f"input {port['name']}"
+    return named_input(port["name"])
 
 
 def is_weak(report: Report, row: Mapping[str, Any]) -> bool:
@@ -174,9 +175,9 @@ def sqnr_place(functions: Sequence[str]) -> str:
 
 
 def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], count: int) -> str:
-    """Outputs at which SQNR is measured: "at the output, at worst 31.2 dB of 64 measured samples,
-    in sample 12", "at the worst of the outputs scores (40.1 dB, at worst 31.2 dB of 64 measured
-    samples, in sample 12), state (37.0 dB, at worst 35.1 dB of 64 measured samples, in sample 3)".
+    """Outputs at which SQNR is measured: "at the output, 31.2 dB in the worst of 64 measured
+    samples (number 12)", "at the worst of the outputs scores (40.1 dB, 31.2 dB in the worst of 64
+    measured samples (number 12)), state (37.0 dB)".
 
     count   samples that are measured
     """
@@ -204,7 +205,7 @@ def _worst_sample(port: Mapping[str, Any], count: int) -> str:
         return ""
     worst = decibels(port["worst_sample_db"])
     among = several(count, "measured sample")
-    text = f", at worst {worst} of {among}, in sample {port['worst_sample']}"
+    text = f", {worst} in the worst of {among} (number {port['worst_sample']})"
     if port["agreement"] is None:
         return text
     return f"{text}, same argmax in {percent(port['agreement'])}"

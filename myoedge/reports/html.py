@@ -109,9 +109,10 @@ def verdict(report: Report) -> str:
 
 def _fidelity(report: Report) -> str:
     q = report["quantization"]
-    if q["accuracy_int8"] is not None and q["accuracy_float"] is not None:
+    if q["accuracy_int8"] is not None:
         of_int8, of_float = (wording.percent(q[f"accuracy_{name}"]) for name in ("int8", "float"))
-        return f"In int8 the network gets {of_int8} of {_labelled(q)} right, in float {of_float}."
+        other = "" if q["accuracy_float"] is None else f", in float {of_float}"
+        return f"In int8 the network gets {of_int8} of {_labelled(q)} right{other}."
     if q.get("targets"):
         return f"{evaluation_lines.sentence(q['targets']['all'])} of {_labelled(q)}."
     if q["sqnr_db"] is None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, named_input
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.operators.base import OPS
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
@@ -151,7 +151,9 @@ def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
     tries = ["[stream] axis counts from 0, the batch axis included"] * any(n > 1 for n in shape)
     tries += ["export the network with some frames of input: how many does not matter"]
     tries += [f'[stream] states = {{ {name} = "output" }}, where it is a state that comes back']
-    return MyoedgeError("E131", f"input {name} has no frames along axis {axis}", facts, tries)
+    return MyoedgeError(
+        "E131", f"{named_input(name)} has no frames along axis {axis}", facts, tries
+    )
 
 
 PAD = "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without padding"

@@ -49,6 +49,9 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
     assert ran.code == 0, ran.err
     rows = {row["title"]: row for row in ran.json["suggestions"]}
     assert set(rows) == {"frames = 4", "frames = 8", "operating point low"}
+    assert ran.json["tried"] >= len(rows)
+    told = command("advise", "out", "-j", "1", cwd=folder).out
+    assert f"{ran.json['tried']} builds measured: {len(rows)} better" in told
     (folder / "myoedge.toml").write_text(f"{TOML}frames = 8\n")
     assert rows["frames = 8"]["how"] == "[stream] frames = 8"
     assert command("build", "--stream", "--simulate", "-o", "new", cwd=folder).code == 0

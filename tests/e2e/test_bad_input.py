@@ -93,7 +93,7 @@ def test_training_mode(run: Run, tmp_path: Path, layer: nn.Module) -> None:
 def test_calibration_arrays(run: Run, small: Path, calib: Callable[..., Path]) -> None:
     good = np.zeros((4, 1, 2, 12), np.float32)
     build = ("build", small / "model.pt2", "--calib")
-    refused(run(*build, calib(wrong=good, more=good)), 2, "E212", "wrong, more")
+    refused(run(*build, calib(wrong=good, more=good)), 2, "E212", "wrong, more", "input=...")
     named = calib(**{"out:logits": np.zeros((4, 99)), "in:x": good})
     refused(run(*build, named), 2, "E212", '[calib] array = "in:x"')
     largest = calib(first=np.zeros((4, 3)), emg=good)
@@ -255,6 +255,9 @@ def test_nothing_to_calibrate_with(run: Run, tmp_path: Path) -> None:
         ("[conditioning]\nrate_hz = 200.0\nband_hz = [20, 90]\norder = 100000", "E232", "order"),
         ("[stream]\nhop = " + "9" * 400, "E232", "hop"),
         ("[stream]\nframes = 100000000", "E232", "frames"),
+        ("[calib]\nscale = 'x'", "E232", "\n  calib.scale  Input should be a valid number; or: "),
+        ("[test]\nfile = 't.npz'", "E230", "try    test.file  ->  data, if that is meant"),
+        ("[model]\npath = model.pt2", "E231", 'path = "model.pt2"'),
         ("[model\n", "E231", ""),
         ("a = " + "[" * 3000 + "]" * 3000, "E231", ""),
         ("[quant]\n'nowhere.*' = { weights = 'per_tensor' }", "E233", "stem"),
@@ -350,6 +353,11 @@ def test_errors_as_json(run: Run) -> None:
     assert ran.json["error"]["code"] == "E101"
 
 
+class Named(nn.Module):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return torch.relu(input)
+
+
 def test_warnings_and_strict(run: Run, tmp_path: Path, small: Path) -> None:
     np.savez(tmp_path / "flat.npz", input=np.ones((4, 1, 2, 12), np.float32))
     build = ("build", small / "model.pt2", "--calib", "flat.npz", "-o", "out")
@@ -357,6 +365,11 @@ def test_warnings_and_strict(run: Run, tmp_path: Path, small: Path) -> None:
     assert ran.code == 0
     assert "warning[W201]" in ran.err
     assert "include samples that mask something" in ran.err
+    assert "every calibration value of input x is" in ran.err
+    torch.export.save(torch.export.export(Named(), (torch.zeros(1, 4),)), tmp_path / "named.pt2")
+    np.savez(tmp_path / "ones.npz", input=np.ones((20, 4), np.float32))
+    named = run("quantize", "named.pt2", "--calib", "ones.npz")
+    assert "every calibration value of the input is" in named.err
     refused(run(*build, "--strict"), 2, "W201")
     dead = Small()
     with torch.no_grad():

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,7 @@ def test_the_verb(build: Build, tmp_path: Path) -> None:
     assert ran.code == 0
     for text in ("0.80 V, 370 MHz", "0.65 V, 240 MHz", "duty cycle", "battery", "no board"):
         assert text in ran.out
+    assert re.search(r"^battery [^\n]*(\n +[^\n]*)? at\s+3\.7 V$", ran.out, re.MULTILINE)
     assert "1.2 ms of each period, idle" in ran.out, "GAP9's SDK says how long waking takes"
     found = command("energy", build.folder, "--json", "--every", "1 s", cwd=tmp_path).json
     assert found["duty"]["keeps_up"]
@@ -214,12 +216,12 @@ def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:
 
 
 def test_a_period_shorter_than_an_inference_is_refused(build: Build, tmp_path: Path) -> None:
-    for point in ("high", "low"):
+    for point, clock in (("high", "0.80 V, 370 MHz"), ("low", "0.65 V, 240 MHz")):
         words = ("energy", build.folder, "--operating-point", point, "--every")
         ran = command(*words, "1 us", "--json", cwd=tmp_path)
         error = ran.json["error"]
         assert (ran.code, error["code"], error["facts"]["has"]) == (2, "E232", "1 µs")
-        assert error["facts"]["needs"].endswith(f"an inference at {point}")
+        assert error["facts"]["needs"].endswith(f"an inference at {clock}")
         (remedy,) = error["tries"]
         assert command(*words, remedy.removeprefix("--every "), cwd=tmp_path).code == 0, remedy
         with pytest.raises(MyoedgeError, match="E232"):
@@ -234,6 +236,7 @@ def test_a_period_shorter_than_an_inference_is_refused(build: Build, tmp_path: P
         (["--every", "0 ms"], "E232", 2),
         (["--every", "1 s", "--battery", "-3"], "E232", 2),
         (["--battery", "3"], "E232", 2),
+        (["--every", "1 s", "--battery", "3", "--volts", "low"], "--volts", 2),
         (["--others", "8"], "E232", 2),
         (["--sleep", "0 mW"], "E232", 2),
         (["--board", "no-such"], "E253", 2),

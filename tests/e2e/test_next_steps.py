@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +119,7 @@ def test_a_project_says_what_is_to_be_written_first(
     text = (folder / "myoedge.toml").read_text()
     assert "emg [samples, 8, 40]" in text
     assert "# [test] " in text
+    np.savez(folder / "test.npz", emg=windows, label=np.zeros(30, int))
     (build,) = steps(ran.err)
     refused = command(*build.split()[1:], cwd=folder)
     assert (refused.code, "E206" in refused.err) == (2, True)
@@ -125,11 +127,19 @@ def test_a_project_says_what_is_to_be_written_first(
     assert re.search(r"set in +\[model\] of myoedge.toml", refused.err)
     again = command("init", "--from", "net.pt", cwd=folder)
     assert "edit myoedge.toml, or move it away" in again.err
+    assert "def make_model():\n" in refused.err
     made = "import torch\n\ndef make_model():\n    return torch.nn.Linear(40, 3)\n"
     (folder / "net.py").write_text(made)
     assert command(*build.split()[1:], cwd=folder).code == 0
     (folder / "myoedge.toml").unlink()
     assert "first" not in command("init", "--from", "net.pt", cwd=folder).err
+    with (folder / "myoedge.toml").open("rb") as file:
+        tables = tomllib.load(file)
+    assert (tables["calib"]["data"], tables["test"]["data"]) == ("calib.npz", "test.npz")
+    for name in ("myoedge.toml", "calib.npz"):
+        (folder / name).unlink()
+    assert command("init", "--from", "net.pt", cwd=folder).code == 0
+    assert (folder / "make_calib.py").exists(), "a test set calibrates nothing"
 
 
 def test_what_comes_first_is_what_a_warning_of_unusable_samples_advises(folder: Path) -> None:

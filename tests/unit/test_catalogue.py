@@ -65,6 +65,9 @@ SHARED = {
         "building.simulate",
         "targets.chip",
     },  # a choice that there is not
+    "E202": {"building.model_inputs", "sweeps.advise"},  # no model, nor one of a build any more
+    **{code: {"building.sample_warnings", "cli.next_steps"} for code in ("W205", "W207", "W208")},
+    "W209": {"building.accuracy_warnings", "cli.next_steps"},  # what comes next is its remedy
     "E205": {"frontend.torch.checkpoint", "building.project_template"},  # no example inputs
     "E206": {
         "frontend.torch.checkpoint",

@@ -419,7 +419,7 @@ def test_headline_and_page_have_the_test_set(
     assert ran.code == 0, ran.err
     assert f"test set: {COUNT} samples of test.npz" in ran.out
     text = " ".join(ran.out.split())
-    assert " dB of 8 measured samples, in sample " in text
+    assert " dB in the worst of 8 measured samples (number " in text
     assert text.count("8 held-out samples") == 1, "of the SQNR"
     assert "label \\ int8" in ran.out
     assert "labels are classes" not in text, "they have names"
@@ -457,6 +457,10 @@ def test_verbs_on_a_build_tell_what_its_c_has_right(
     assert told["classes"]["confusion"] == {"int8": wanted["classes"]["confusion"]["int8"]}
     assert build.report["quantization"]["accuracy_source"] == "test set"
     assert build.report["quantization"]["accuracy_float"] is None
+    opening = (
+        f"In int8 the network gets {100 * wanted['accuracy_int8']:.1f} % of the test set right. "
+    )
+    assert opening in (build.folder / "report.html").read_text()
     assert build.report["quantization"]["sqnr_db"] == wanted["sqnr_db"]
     assert check(build.report) == "myoedge.report/1"
     before = tested.report["quantization"]

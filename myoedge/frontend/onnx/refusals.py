@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, named_input
 from myoedge.frontend.onnx.convert import OLDEST
 
 # What to use instead -> the operators of ONNX that it is for. Together with the import table these
@@ -151,7 +151,11 @@ def dynamic(path: Path, name: str, axis: int, shape: Sequence[int | str]) -> Myo
         else f"--input_name {name} --input_shape {shown or '<n>,<n>'}"
     )
     tool = f"python -m onnxruntime.tools.make_dynamic_shape_fixed {given} {path.name} fixed.onnx"
-    title = f"axis {axis} of input {name} is dynamic" if shape else f"input {name} has no shape"
+    title = (
+        f"axis {axis} of {named_input(name)} is dynamic"
+        if shape
+        else f"{named_input(name)} has no shape"
+    )
     return MyoedgeError(
         "E110",
         title,

@@ -104,7 +104,10 @@ def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
 
 
 def _of_factory(factory: str) -> UserFunction:
-    tries = ("--factory pkg.mod:make_model, a function without arguments that returns the network",)
+    tries = (
+        "--factory net:make_model, of a file net.py in this folder, with your network:\n"
+        "def make_model():\n    return Net()  # without arguments, as before load_state_dict",
+    )
     return UserFunction(factory, "--factory", "E206", tries)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, named_input
 from myoedge.frontend.refusals import EXPORT_LINES, depends_on_values
 from myoedge.frontend.sources import source_of_trace
 from myoedge.frontend.torch.archive import MODEL, runs_code, shortened
@@ -108,7 +108,7 @@ def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:
         for name in names:
             for axis, size in enumerate(module["graph"]["tensor_values"][name]["sizes"]):
                 if "as_expr" in size:
-                    yield f"axis {axis} of input {name}"
+                    yield f"axis {axis} of {named_input(name)}"
     # a graph of another shape is torch's to refuse; here it only leaves the axis unnamed
     except (KeyError, TypeError, AttributeError):
         return
