@@ -259,12 +259,10 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
     if cures == ["l2"] and (enough := _enough_l2(network, request, free)):
         l2_kib, plan = enough
         code = _code_bytes(network, request)
-        is_linked = not code or request.limits.l2_code_bytes is not None
         beside = f", code {code:,} B included" if code else ""
-        needed = plan.l2_bytes + code
-        facts["needs"] = f"{needed:,} B, as the smallest plan that was tried{beside}"
+        facts["needs"] = f"{plan.l2_bytes + code:,} B, as the smallest plan that was tried{beside}"
         facts["has"] = f"{request.limits.l2_bytes:,} B"
-        more = [f"--l2 {l2_kib + (0 if is_linked else MORE_CODE_KIB)}KiB"]
+        more = [f"--l2 {_advised_l2_kib(l2_kib, code, request, free)}KiB"]
     tries = more if cures else [", and ".join(more)]
     if (l3_bytes := request.limits.l3_bytes) is not None:
         facts["l3"] = f"{l3_bytes:,} B at most for what L2 has no room for"
@@ -272,6 +270,17 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
     short_of_l2 = notice.code == NO_L2 and "l2" not in (cures or names)
     title = f"over budget: {name}, with which the network does not fit L2" if short_of_l2 else ""
     return Broken(name, facts, [*tries, *notice.tries[:1]], title=title)
+
+
+def _advised_l2_kib(enough_kib: int, code: int, request: BuildRequest, free: Plan) -> int:
+    """KiB of L2 that will do: the code of a plan in smaller tiles is longer, until it has the free
+    plan's tiles."""
+    if not code:
+        return enough_kib
+    safe_kib = enough_kib + MORE_CODE_KIB
+    if request.limits.l2_code_bytes is None:
+        return safe_kib
+    return min(safe_kib, -(-(free.l2_bytes + code) // budget.KIB))
 
 
 def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[int, Plan] | None:

@@ -454,6 +454,21 @@ def test_l2_is_of_code_too(model: Path, tmp_path: Path) -> None:
         assert host["memory"]["code_bytes"] is None, "nothing is linked"
 
 
+def test_a_network_fits_the_l2_that_it_takes(tmp_path: Path) -> None:
+    """No estimate of the code refuses what fits, to the KiB; each size that is advised does."""
+    calib = np.random.default_rng(0).standard_normal((8, 1, 16), np.float32)
+    model = save_exported(torch.nn.Linear(16, 4), (torch.zeros(1, 16),), tmp_path / "m.pt2")
+    with l2_with_code():
+        free = myoedge.build(model, calib=calib, output=tmp_path / "free")
+        kib = -(-wording.l2_bytes(free.report) // 1024)
+        kept = myoedge.build(model, calib=calib, output=tmp_path / "kept", l2=f"{kib}KiB")
+        assert wording.l2_bytes(kept.report) == wording.l2_bytes(free.report)
+        with pytest.raises(MyoedgeError) as told:
+            myoedge.build(model, calib=calib, output=tmp_path / "small", l2=f"{kib - 1}KiB")
+        advised = told.value.notice.tries[0].removeprefix("--l2 ")
+        assert myoedge.build(model, calib=calib, output=tmp_path / "more", l2=advised).layers
+
+
 @pytest.mark.parametrize(
     ("table", "target", "code"),
     [
