@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 MEMORIES = ("l1", "l2", "l3")
 NO_TILE = "E304"
 KIB = 1024
-# The least code, until it is linked: of the runtime (18.3 KiB with one nn.Linear) and of a layer. If
-# the linked code is larger, the network is planned again; a larger estimate would refuse what fits.
+# The least code, until it is linked: of the runtime (18.3 KiB with one nn.Linear) and of a layer.
+# If the linked code is larger, the network is planned again; a larger estimate would refuse what
+# fits.
 BASE_CODE_BYTES, LAYER_CODE_BYTES = 18 * KIB, 256
 SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of core 8
 

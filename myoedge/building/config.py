@@ -292,45 +292,60 @@ def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[
                 yield from (((*path, key), known) for key in keys if key not in known)
 
 
+Checks = Iterator[tuple[str, bool]]  # a rule, and whether it holds
+
+
 def _check_numbers(config: Config, name: str) -> None:
     """Errors: E232 the first number that is out of its range."""
-    stream, filters, vote = config.stream, config.conditioning, config.model.vote
-    frames, order, limit = stream.frames, filters.order, f"{MOST_FRAMES:,}"
-    percentiles = [config.calib.percentile, *(rule.percentile for rule in config.quant.values())]
-    sizes = {f"stream.{key}": getattr(stream, key) for key in ("frames", "rate", "hop", "window")}
-    sizes |= {f"conditioning.{key}": getattr(filters, key) for key in _POSITIVE}
-    edges = filters.band_hz or ()
-    sizes |= {"conditioning.band_hz": min(edges, key=_size)} if edges else {}
-    not_negative = {f"stream.{key}": getattr(stream, key) for key in ("past", "future")}
-    for x in not_negative.values():
-        if isinstance(x, str):
-            seconds(x)
-    scales = [factor for _, factor in config.calib.reading.scales]
-    bits = [rule.weights for rule in config.quant.values() if isinstance(rule.weights, int)]
-    checks = [
-        ("bits of weights must be 2 to 8, or 16", all(2 <= n <= 8 or n == 16 for n in bits)),
-        ("percentile must lie between 50 and 100", all(50.0 < p <= 100.0 for p in percentiles)),
-        ("calib.samples must be at least 1", config.calib.samples >= 1),
-        *(
-            (f"calib.{key} must be 1 to {LARGEST:,.0f} rows", x is None or 1 <= x <= LARGEST)
-            for key, x in (("window", config.calib.window), ("hop", config.calib.hop))
-        ),
-        ("calib.columns must name a column", config.calib.columns != []),
-        (f"calib.scale must be {WITHIN}", all(_size(x) > 0 for x in scales)),
-        ("calib.holdout must be 0 to 0.9", 0.0 <= config.calib.holdout <= 0.9),
-        (f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES),
-        *((f"{key} must be {WITHIN}", x is None or _size(x) > 0) for key, x in sizes.items()),
-        (f"stream.frames must be at most {limit}", frames is None or frames <= MOST_FRAMES),
-        *(
-            (f"{key} must not be less than 0", not isinstance(x, int) or x >= 0)
-            for key, x in not_negative.items()
-        ),
-        (f"conditioning.order must be 1 to {MOST_ORDER}", 1 <= order <= MOST_ORDER),
-    ]
-    for rule, holds in checks:
-        if not holds:
-            raise MyoedgeError("E232", f"{name}: {rule}")
+    for checks in (_calib_checks, _stream_checks, _conditioning_checks):
+        for rule, holds in checks(config):
+            if not holds:
+                raise MyoedgeError("E232", f"{name}: {rule}")
     check_limits(config.budget)
+
+
+def _calib_checks(config: Config) -> Checks:
+    """Rules of [calib] and [quant]."""
+    calib, rules = config.calib, config.quant.values()
+    bits = [rule.weights for rule in rules if isinstance(rule.weights, int)]
+    percentiles = [calib.percentile, *(rule.percentile for rule in rules)]
+    yield "bits of weights must be 2 to 8, or 16", all(2 <= n <= 8 or n == 16 for n in bits)
+    yield "percentile must lie between 50 and 100", all(50.0 < p <= 100.0 for p in percentiles)
+    yield "calib.samples must be at least 1", calib.samples >= 1
+    for key, rows in (("window", calib.window), ("hop", calib.hop)):
+        yield f"calib.{key} must be 1 to {LARGEST:,.0f} rows", rows is None or 1 <= rows <= LARGEST
+    yield "calib.columns must name a column", calib.columns != []
+    scales = [factor for _, factor in calib.reading.scales]
+    yield f"calib.scale must be {WITHIN}", all(_size(x) > 0 for x in scales)
+    yield "calib.holdout must be 0 to 0.9", 0.0 <= calib.holdout <= 0.9
+
+
+def _stream_checks(config: Config) -> Checks:
+    """Rules of [stream] and of votes."""
+    stream, vote, limit = config.stream, config.model.vote, f"{MOST_FRAMES:,}"
+    yield f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES
+    sizes = {f"stream.{key}": getattr(stream, key) for key in ("frames", "rate", "hop", "window")}
+    yield from _positive(sizes)
+    at_most = stream.frames is None or stream.frames <= MOST_FRAMES
+    yield f"stream.frames must be at most {limit}", at_most
+    for key in ("past", "future"):
+        count = getattr(stream, key)
+        if isinstance(count, str):
+            seconds(count)
+        yield f"stream.{key} must not be less than 0", not isinstance(count, int) or count >= 0
+
+
+def _conditioning_checks(config: Config) -> Checks:
+    filters = config.conditioning
+    edges = filters.band_hz or ()
+    yield from _positive({f"conditioning.{key}": getattr(filters, key) for key in _POSITIVE})
+    yield from _positive({"conditioning.band_hz": min(edges, key=_size)} if edges else {})
+    yield f"conditioning.order must be 1 to {MOST_ORDER}", 1 <= filters.order <= MOST_ORDER
+
+
+def _positive(sizes: Mapping[str, Any]) -> Checks:
+    for key, x in sizes.items():
+        yield f"{key} must be {WITHIN}", x is None or _size(x) > 0
 
 
 def _size(value: float) -> float:

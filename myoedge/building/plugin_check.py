@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
+from itertools import chain
 
 import numpy as np
 
@@ -180,18 +181,20 @@ def _about(case: DrawnCase) -> str:
 def joined(cases: Sequence[DrawnCase]) -> QuantGraph:
     """Build one network whose layers are the cases, each with its own inputs and outputs."""
     parts = [_renamed(case.graph, i) for i, case in enumerate(cases)]
+    outputs = tuple(chain.from_iterable(part.outputs for part in parts))
     graph = Graph(
-        tuple(name for part in parts for name in part.inputs),
-        tuple(name for part in parts for name in part.outputs),
-        tuple(node for part in parts for node in part.nodes),
-        {name: tensor for part in parts for name, tensor in part.tensors.items()},
-        {name: value for part in parts for name, value in part.constants.items()},
-        tuple(name for part in parts for name in part.outputs),
+        tuple(chain.from_iterable(part.inputs for part in parts)),
+        outputs,
+        tuple(chain.from_iterable(part.nodes for part in parts)),
+        dict(chain.from_iterable(part.tensors.items() for part in parts)),
+        dict(chain.from_iterable(part.constants.items() for part in parts)),
+        outputs,
     )
-    pairs = [(f"u{i}_", case) for i, case in enumerate(cases)]
-    spans = {p + name: span for p, case in pairs for name, span in case.calibration.ranges.items()}
-    rules = [LayerRule(f"u{i}", "per_tensor") for i, case in enumerate(cases) if case.per_tensor]
-    wider = frozenset(p + name for p, case in pairs for name in case.wider)
+    numbered = [(f"u{i}", case) for i, case in enumerate(cases)]
+    ranges = [(u, case.calibration.ranges.items()) for u, case in numbered]
+    spans = {f"{u}_{name}": span for u, rows in ranges for name, span in rows}
+    rules = [LayerRule(u, "per_tensor") for u, case in numbered if case.per_tensor]
+    wider = frozenset(f"{u}_{name}" for u, case in numbered for name in case.wider)
     return quantize_graph(graph, Calibration(spans, 1, "drawn", ""), rules, wider)
 
 

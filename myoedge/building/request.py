@@ -254,21 +254,23 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
     if notice.code == budget.NO_TILE:
         return Broken("l1", dict(notice.facts), notice.tries, notice.code, notice.title)
     names = _limited(request)
-    cures = [n for n in names if len(names) == 1 or fits(network, _freed(request, [n]))]
-    facts, more = dict(notice.facts), [f"a larger --{n} or [budget] {n}" for n in cures or names]
+    cures = names[:1]
+    if len(names) > 1:
+        cures = [name for name in names if fits(network, _freed(request, [name]))]
+    more = [f"a larger --{name} or [budget] {name}" for name in cures or names]
+    facts, tries = dict(notice.facts), more if cures else [", and ".join(more)]
     if cures == ["l2"] and (enough := _enough_l2(network, request, free)):
         l2_kib, plan = enough
         code = _code_bytes(network, request)
         beside = f", code {code:,} B included" if code else ""
         facts["needs"] = f"{plan.l2_bytes + code:,} B, as the smallest plan that was tried{beside}"
         facts["has"] = f"{request.limits.l2_bytes:,} B"
-        more = [f"--l2 {_advised_l2_kib(l2_kib, code, request, free)}KiB"]
-    tries = more if cures else [", and ".join(more)]
+        tries = [f"--l2 {_advised_l2_kib(l2_kib, code, request, free)}KiB"]
     if (l3_bytes := request.limits.l3_bytes) is not None:
         facts["l3"] = f"{l3_bytes:,} B at most for what L2 has no room for"
     name = " or ".join(cures) or " and ".join(names)
-    short_of_l2 = notice.code == NO_L2 and "l2" not in (cures or names)
-    title = f"over budget: {name}, with which the network does not fit L2" if short_of_l2 else ""
+    is_short_of_l2 = notice.code == NO_L2 and "l2" not in (cures or names)
+    title = f"over budget: {name}, with which the network does not fit L2" * is_short_of_l2
     return Broken(name, facts, [*tries, *notice.tries[:1]], title=title)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -110,14 +110,19 @@ def _started_apart(plan: Plan) -> Iterator[str]:
     """An accelerator that a tile starts on the next one writes if nothing is alive yet."""
     buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
     for step, tiling in _tiled(plan):
-        out, last = tiling.kernel.out, tiling.first + len(tiling.tiles) - 1
         early = list(_started_early(tiling))
-        beside = [b for b in buffers if b.first <= last and tiling.first <= b.last] if early else []
+        others = _beside(tiling, buffers) if early else []
         for now, (at, size_bytes) in early:
-            others = [b for b in beside if b.first <= now <= b.last]
-            others = [b for b in others if b not in tiling.buffers or b.operand != out.name]
-            if any(at < b.offset + b.size_bytes and b.offset < at + size_bytes for b in others):
+            alive = (b for b in others if b.first <= now <= b.last)
+            if any(at < b.offset + b.size_bytes and b.offset < at + size_bytes for b in alive):
                 yield step.node.name
+
+
+def _beside(tiling: Tiling, buffers: Iterable[Buffer]) -> list[Buffer]:
+    """Buffers that are alive during a layer, without those of its result."""
+    last, name = tiling.first + len(tiling.tiles) - 1, tiling.kernel.out.name
+    alive = (b for b in buffers if b.first <= last and tiling.first <= b.last)
+    return [b for b in alive if b not in tiling.buffers or b.operand != name]
 
 
 def _started_early(tiling: Tiling) -> Iterator[tuple[int, Span]]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -60,17 +60,30 @@ def inherit_params(
         before, operands = steps.get(node.name), operand_names(node)
         if before is None or not _is_alike(before, node, graph, in_frames):
             continue
-        if not OPS[node.op].weights:
-            stays = unchanged.issuperset(x for x in node.inputs if not graph.is_const(x))
-        elif stays := all(x in old.params for x in operands if not graph.is_const(x)):
-            ways = (partial(quantize_node, unsigned_sums=unsigned) for unsigned in (False, True))
-            stays = any(equal(way(graph, node, old.params, rules), before) for way in ways)
-        if stays:
+        if _is_unchanged(node, before, graph, old, rules, unchanged):
             unchanged.add(node.name)
             names = (*operands, node.name, node.name + PRE)
             kept |= {name: old.params[name] for name in names if name in old.params}
     new = {name: TensorQuant(q) for name, q in kept.items() if graph.given(name) is None}
     return graph.with_given(new)
+
+
+def _is_unchanged(
+    node: Node,
+    before: QuantizedNode,
+    graph: Graph,
+    old: QuantGraph,
+    rules: tuple[LayerRule, ...],
+    unchanged: Container[str],
+) -> bool:
+    """Whether weights become the old integers; without weights, if all layers before have not
+    changed."""
+    if not OPS[node.op].weights:
+        return all(x in unchanged or graph.is_const(x) for x in node.inputs)
+    if not all(x in old.params or graph.is_const(x) for x in operand_names(node)):
+        return False
+    ways = (partial(quantize_node, unsigned_sums=unsigned) for unsigned in (False, True))
+    return any(equal(way(graph, node, old.params, rules), before) for way in ways)
 
 
 def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[str, int]) -> Graph:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 from myoedge.errors import MyoedgeError, Notice, named_input, notice
@@ -50,26 +51,35 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
     names its layer; of a pattern, if no layer has them. Inputs then keep 8.
     """
     wide = [rule for rule in rules if rule.activations == WIDE_BITS]
-    asked = {
-        node.name: (rule, node)
-        for rule in wide
-        for node in graph.nodes
-        if rule.matches(node) and _may_have_less(graph, node)
-    }
+    asked = _asked_layers(graph, wide)
     inputs = {name for rule in wide for name in graph.inputs if rule.matches_input(graph, name)}
     if not asked and not inputs:
         return frozenset()
-    apart = with_tables_apart(graph, fused_tables(graph))
     wanted = {*asked, *(name + PRE for name, (_, node) in asked.items() if has_table(node))}
-    possible = int16_groups(apart, {*names, *wanted})
-    groups = [group for group in possible if not (wanted | inputs).isdisjoint(group)]
-    found = frozenset(name for group in groups for name in group)
+    found = _joined_groups(graph, {*names, *wanted}, wanted | inputs)
     able = {rule.pattern for name, (rule, _) in asked.items() if name in found}
     for name in sorted(wanted - found - residual_streams(graph) - graph.all_given.keys()):
         rule, node = asked[name.removesuffix(PRE)]
         if not is_pattern(rule) or rule.pattern not in able:
             raise _no_kernel(rule, node, "results", _able(asked, found))
     return found
+
+
+def _joined_groups(graph: Graph, names: set[str], wanted: set[str]) -> frozenset[str]:
+    """Tensors that can have 16 bits together with the wanted ones."""
+    apart = with_tables_apart(graph, fused_tables(graph))
+    groups = (group for group in int16_groups(apart, names) if not wanted.isdisjoint(group))
+    return frozenset(chain.from_iterable(groups))
+
+
+def _asked_layers(graph: Graph, wide: Iterable[WidthRule]) -> dict[str, tuple[WidthRule, Node]]:
+    """Layers by name whose results a rule asks 16 bits of, with the last such rule."""
+    return {
+        node.name: (rule, node)
+        for rule in wide
+        for node in graph.nodes
+        if rule.matches(node) and _may_have_less(graph, node)
+    }
 
 
 def is_pattern(rule: WidthRule) -> bool:
@@ -112,14 +122,18 @@ def kept_of_file(
 def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice]:
     """Results and 8-bit inputs that a rule names alone and asks 16 of."""
     for rule in (r for r in rules if r.activations == WIDE_BITS and not is_pattern(r)):
-        named = [node for node in graph.nodes if rule.matches(node)]
-        stated = ((node, graph.given_params(node.name)) for node in named)
-        narrow = [node for node, q in stated if q is not None and q.element_type == INT8]
-        yield from _stays(rule, f"results of {rule.activations} bits", map(_layer, narrow))
-        asked = {x: graph.given_params(x) for x in graph.inputs if rule.matches_input(graph, x)}
-        inputs = [x for x, q in asked.items() if q is not None and q.element_type == INT8]
-        told = (named_input(name) for name in inputs)
+        layers = (node for node in graph.nodes if rule.matches(node))
+        narrow = [_layer(node) for node in layers if _is_narrow(graph, node.name)]
+        yield from _stays(rule, f"results of {rule.activations} bits", narrow)
+        inputs = (name for name in graph.inputs if rule.matches_input(graph, name))
+        told = [named_input(name) for name in inputs if _is_narrow(graph, name)]
         yield from _stays(rule, f"inputs of {rule.activations} bits", told)
+
+
+def _is_narrow(graph: Graph, name: str) -> bool:
+    """Whether a file gives a tensor 8 bits."""
+    given = graph.given_params(name)
+    return given is not None and given.element_type == INT8
 
 
 def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
@@ -45,25 +46,41 @@ def choose_params(
     """
     padding = {name: (value, value) for name, value in fills(graph).items()}
     spans = {**ranges, **constants_of(graph, ranges), **padding}
-    # samples of a converter: inputs that an operator reads with 16 bits always; 16-bit sums
-    always = {node.inputs[i] for node in graph.nodes for i in always_reads(node, INT16)}
-    always |= {node.name for node in graph.nodes if always_writes(node.op, INT16)}
     int16 |= residual_streams(graph) | rounded_apart(graph, spans)
+    always = _always_int16(graph)
     fixed = {node.name: q for node in graph.nodes if (q := own_params(node)) is not None}
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans, apart):
         wide = int16.issuperset({*names}.difference(padding))
-        carried = [q for q in map(graph.given_params, names) if q is not None]
-        # what an operator fixes are parameters of 8 bits; those of 16 are carried, or by the range
-        is_fixed = not wide and all(q.element_type != INT16 for q in carried)
-        of_operators = _of_operators(graph, names, spans, fixed) if is_fixed else []
-        chosen = next(iter((*of_operators, *carried)), None)
+        chosen = _stated_params(graph, names, spans, {} if wide else fixed)
         if chosen is None:
             is_int16 = wide or not always.isdisjoint(names)
             chosen = (_int16_params if is_int16 else _int8_params)(graph, names, spans)
         params.update(dict.fromkeys(names, chosen))
     integers = {name: fixed.get(name) for name in integer_tensors(graph)}
     return params | {name: q for name, q in integers.items() if q is not None}
+
+
+def _always_int16(graph: Graph) -> frozenset[str]:
+    """Tensors that operators read or write with 16 bits always: samples of a converter, sums."""
+    read = (node.inputs[i] for node in graph.nodes for i in always_reads(node, INT16))
+    return frozenset((*read, *(n.name for n in graph.nodes if always_writes(n.op, INT16))))
+
+
+def _stated_params(
+    graph: Graph,
+    names: Sequence[str],
+    spans: Mapping[str, Range],
+    fixed: Mapping[str, QuantParams],
+) -> QuantParams | None:
+    """Parameters that operators fix, or that one of the tensors carries.
+
+    fixed   parameters of 8 bits, for tensors that need not have 16
+    """
+    carried = [q for q in map(graph.given_params, names) if q is not None]
+    is_fixed = all(q.element_type != INT16 for q in carried)
+    of_operators = _of_operators(graph, names, spans, fixed) if is_fixed else []
+    return next(iter((*of_operators, *carried)), None)
 
 
 def _of_operators(
@@ -73,17 +90,16 @@ def _of_operators(
     fixed: Mapping[str, QuantParams],
 ) -> list[QuantParams]:
     """Parameters of 8 bits that operators give results: those they fix, or by the range."""
-    found = {x: q for x in names if (q := fixed.get(x)) is not None}
+    found = {name: fixed[name] for name in names if name in fixed}
     nodes = (graph.producer[name] for name in found if name in graph.producer)
     own = [OPS[node.op].result_params.get(INT8) for node in nodes]
     rules = {rule.of for rule in own if rule is not None}
     if not rules or None in own or len(own) < len(found):
         return [*found.values()]
     low, high = _span(graph, names, spans)
-    carried = {q for x in names if (q := graph.given_params(x)) is not None}
-    return [q for q in carried if all(rule(-q.low * q.scale) == q for rule in rules)] or [
-        rule(max(-low, high)) for rule in rules
-    ]
+    carried = {q for q in map(graph.given_params, names) if q is not None}
+    agreed = [q for q in carried if all(rule(-q.low * q.scale) == q for rule in rules)]
+    return agreed or [rule(max(-low, high)) for rule in rules]
 
 
 def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Range:
@@ -103,12 +119,17 @@ def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]
     if own:
         return max((rule.of(max(-low, high)) for rule in own), key=lambda q: q.scale)
     factor = INNER_HEADROOM if set(graph.outputs).isdisjoint(names) else HEADROOM
-    every = [result_bounds(node) for node in made if not OPS[node.op].same_scale]
-    known = [span for span in every if span is not None]
-    if known and len(known) == len(every):  # beyond their bounds there is nothing
-        least, most = min(span[0] for span in known), max(span[1] for span in known)
-        return symmetric_params(max(factor * low, least), min(factor * high, most), INT16)
-    return symmetric_params(factor * low, factor * high, INT16)
+    least, most = _bounds(made)
+    return symmetric_params(max(factor * low, least), min(factor * high, most), INT16)
+
+
+def _bounds(made: Sequence[Node]) -> Range:
+    """Bounds of all results of operators, beyond which there is nothing; infinite without any."""
+    spans = [result_bounds(node) for node in made if not OPS[node.op].same_scale]
+    known = [span for span in spans if span is not None]
+    if not known or len(known) < len(spans):
+        return -math.inf, math.inf
+    return min(low for low, _ in known), max(high for _, high in known)
 
 
 def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:

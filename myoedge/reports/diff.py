@@ -203,11 +203,7 @@ def compare(old: Report, new: Report) -> list[Change]:
         dict(zip(naming.unique_names(a["layers"], b["layers"]), a["layers"], strict=True))
         for a, b in ((old, new), (new, old))
     )
-    kinds = {kind_of(old), kind_of(new)}
-    incomparable = set(MEASURED if kinds == {"counted", "modelled"} else ())
-    incomparable |= {path for path, kind in LAYER_CYCLES.items() if kinds != {kind}}
-    if len({len((report["cycles"] or {}).get("inferences", ())) for report in (old, new)}) > 1:
-        incomparable.add("cycles.startup")
+    incomparable = _incomparable(old, new)
     network = [m for m in NETWORK if m.path not in incomparable]
     if _value(old, OF_LABELS) != _value(new, OF_LABELS):  # neither better nor worse
         network = [replace(m, better=0) if m.path.startswith(LABELLED) else m for m in network]
@@ -222,6 +218,15 @@ def compare(old: Report, new: Report) -> list[Change]:
         else:
             changes.extend(_changes(name, measures, before[name], row))
     return changes
+
+
+def _incomparable(old: Report, new: Report) -> set[str]:
+    """Paths of figures that two reports do not have of the same kind."""
+    kinds = {kind_of(old), kind_of(new)}
+    found = set(MEASURED if kinds == {"counted", "modelled"} else ())
+    found |= {path for path, kind in LAYER_CYCLES.items() if kinds != {kind}}
+    runs = {len((report["cycles"] or {}).get("inferences", ())) for report in (old, new)}
+    return found | {"cycles.startup"} if len(runs) > 1 else found
 
 
 # Figures that a run measures, and that the cost model or the plan estimates before a run.

@@ -205,24 +205,28 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
     weights = sum(sizes.values())
     streamed = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
-    first_steps: dict[int, int] = {}  # by offset in l3.bin
-    for transfer in plan.from_l3_bin:
-        first_steps.setdefault(transfer.l3, transfer.chunk.step)
-    chunks = pairwise(sorted([*first_steps, plan.l3_transfer_bytes]))
-    tables = [array.nbytes for (at, _), (_, array) in plan.l3_tables.items() if at == index]
-    weights, streamed = weights + sum(tables), streamed + sum(tables)
-    moved = (transfer.chunk for transfer in plan.l3_transfers)
+    tables = sum(array.nbytes for (at, _), (_, array) in plan.l3_tables.items() if at == index)
+    weights, streamed = weights + tables, streamed + tables
+    out_bytes = size_bytes(plan.quant, step.node.name)
+    moved = (transfer.chunk for transfer in plan.l3_transfers if transfer.chunk.step == index)
     return {
         "weights_in": ("L3" if 2 * streamed > weights else "L2") if weights else None,
         "weights_bytes": weights,
         "weights_l2_bytes": sum(n for name, n in sizes.items() if plan.stays((index, name))),
-        "weights_l3_bytes": sum(tables)
-        + sum(end - at for at, end in chunks if first_steps[at] == index),
-        "l3_moved_bytes": (size_bytes(plan.quant, step.node.name) if tables else 0)
-        + sum(chunk.size_bytes for chunk in moved if chunk.step == index),
+        "weights_l3_bytes": tables + _chunk_bytes(plan, index),
+        "l3_moved_bytes": (out_bytes if tables else 0) + sum(chunk.size_bytes for chunk in moved),
         "read_bytes": _read_bytes(plan, step) + weights,
-        "out_bytes": size_bytes(plan.quant, step.node.name),
+        "out_bytes": out_bytes,
     }
+
+
+def _chunk_bytes(plan: Plan, index: int) -> int:
+    """Bytes of l3.bin that a layer is the first to read."""
+    first_steps: dict[int, int] = {}  # by offset in l3.bin
+    for transfer in plan.from_l3_bin:
+        first_steps.setdefault(transfer.l3, transfer.chunk.step)
+    chunks = pairwise(sorted([*first_steps, plan.l3_transfer_bytes]))
+    return sum(end - at for at, end in chunks if first_steps[at] == index)
 
 
 def _read_bytes(plan: Plan, step: QuantizedNode) -> int:

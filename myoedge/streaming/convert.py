@@ -10,7 +10,7 @@ to pass in its own bits, not in those of the tensors that the model packs it int
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -160,29 +160,46 @@ Places = dict[str, Array]  # of a tensor's numbers: which of the states' they ar
 def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
     """Permutations of the states: if the recurrent layers' initial states and their final states
     are moved to. Errors: E239 another reader of a state."""
-    starts, ends, first = Places(), Places(), 0
+    starts, ends = _numbered(graph, states), Places()
+    last_operators = _last_operators(graph)
+    for node in graph.nodes:
+        carries, inputs = _carries(graph, node), set(node.inputs)
+        operand = carries[0].operand if carries else last_operators.get((node.op, node.inputs))
+        _refuse_half_constant(node, carries, starts)
+        moved = next((p for p in (starts, ends) if p.keys() >= inputs and _moves(node)), None)
+        if operand is not None and node.inputs[operand] in starts:
+            ends[node.name] = starts[node.inputs[operand]].reshape(graph.shape(node.name))
+        elif moved is not None:
+            values = [moved[name] for name in node.inputs]
+            moved[node.name] = np.asarray(OPS[node.op].real(node.attrs, *values))
+        elif operand is None and not starts.keys().isdisjoint(inputs):
+            raise _refused(f"{node.where} reads a state", "recurrent layers of one step alone")
+    return starts, ends
+
+
+def _last_operators(graph: Graph) -> dict[tuple[str, tuple[str, ...]], int]:
+    """Operators that output a state after its last step, with the index of the initial state."""
+    rows = [(node, state) for node in graph.nodes for state in _carries(graph, node)]
+    return {(state.last, node.inputs): state.operand for node, state in rows if state.last}
+
+
+def _refuse_half_constant(node: Node, carries: Sequence[StreamState], starts: Places) -> None:
+    if len({node.inputs[state.operand] in starts for state in carries}) > 1:
+        raise _refused(f"{node.where} begins with a constant", "all that it begins with")
+
+
+def _numbered(graph: Graph, states: States) -> Places:
+    """The states' numbers, in their order."""
+    starts, first = Places(), 0
     for name in states:
         size = graph.tensors[name].size
         starts[name] = np.arange(first, first + size, dtype=np.float64).reshape(graph.shape(name))
         first += size
-    # Operators that output the state after the last step, with the index of their initial state.
-    rows = [(node, state) for node in graph.nodes for state in _carries(graph, node)]
-    last_operators = {(s.last, node.inputs): s.operand for node, s in rows if s.last}
-    for node in graph.nodes:
-        carries, inputs = _carries(graph, node), set(node.inputs)
-        moves = OPS[node.op].is_data_movement or node.attrs.get("chain") == IDENTITY
-        operand = carries[0].operand if carries else last_operators.get((node.op, node.inputs))
-        if len({node.inputs[state.operand] in starts for state in carries}) > 1:
-            raise _refused(f"{node.where} begins with a constant", "all that it begins with")
-        if operand is not None and node.inputs[operand] in starts:
-            ends[node.name] = starts[node.inputs[operand]].reshape(graph.shape(node.name))
-        elif moves and (starts.keys() >= inputs or ends.keys() >= inputs):
-            places = starts if starts.keys() >= inputs else ends
-            values = [places[name] for name in node.inputs]
-            places[node.name] = np.asarray(OPS[node.op].real(node.attrs, *values))
-        elif operand is None and not starts.keys().isdisjoint(inputs):
-            raise _refused(f"{node.where} reads a state", "recurrent layers of one step alone")
-    return starts, ends
+    return starts
+
+
+def _moves(node: Node) -> bool:
+    return OPS[node.op].is_data_movement or node.attrs.get("chain") == IDENTITY
 
 
 def _carries(graph: Graph, node: Node) -> tuple[StreamState, ...]:

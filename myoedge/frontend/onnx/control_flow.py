@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,10 +76,8 @@ def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeP
         known = {value.name: name for value, name in zip(body.input, given, strict=True)}
         yield from _turn(state, body, known, place)
         own = _own(body)
-        made = [
-            known.get(value.name, _inside(place, value.name) if value.name in own else value.name)
-            for value in body.output
-        ]
+        here = known | {name: _inside(place, name) for name in own if name not in known}
+        made = [here.get(value.name, value.name) for value in body.output]
         holds, carried = _truth(state, made[0]), made[1 : 1 + len(carried)]
         for names, name in zip(scanned, made[1 + len(carried) :], strict=True):
             names.append(name)
@@ -88,11 +86,17 @@ def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeP
     for here, output in zip(carried, outputs, strict=False):
         if output:
             yield _alias(here, output)
-    for names, output in zip(scanned, outputs[len(carried) :], strict=False):
-        if output and not names:
-            state.absent[output] = "a tensor without elements"
-        elif output:
+    rows = zip(scanned, outputs[len(carried) :], strict=False)
+    yield from _scanned(state, [(names, output) for names, output in rows if output])
+
+
+def _scanned(state: Importing, rows: Sequence[tuple[list[str], str]]) -> Iterator[NodeProto]:
+    """Outputs of a loop that collect a tensor of each turn."""
+    for names, output in rows:
+        if names:
             yield from stacked(state, names, output, 0)
+        else:
+            state.absent[output] = "a tensor without elements"
 
 
 def stacked(state: Importing, names: list[str], output: str, axis: int) -> Iterator[NodeProto]:

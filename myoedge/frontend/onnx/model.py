@@ -105,26 +105,26 @@ def load_onnx(path: Path) -> Imported:
 
 def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | None:
     """Imports a node; a refusal is returned, so that all of them are reported at once."""
-    made = _instead(state, node)
-    if made is not None:
+    if (made := _instead(state, node)) is not None:
         return _in_place_of(state, node, functions, made)
     origin = origin_of(node)
     state.builder.origin = (origin,)
     state.builder.stem = re.sub(r"[^a-z0-9_]", "_", node.op_type.lower())
     if node.domain in OWN and is_lookup(state, node):
         return None
-    unknown = [name for name in node.input if name and name not in state.values]
-    if unknown and not any(name in state.absent for name in unknown):
+    unknown = [name for name in filter(None, node.input) if name not in state.values]
+    if unknown and state.absent.keys().isdisjoint(unknown):
         return None  # it reads what was refused
     is_function = (node.domain, node.op_type) in functions
     target = f"{node.op_type}()" if is_function else _qualified(node)
+    absent = [state.absent[name] for name in unknown if name in state.absent]
     try:
         if is_function:
             raise Unsupported("a function of the model's own")
-        if target != node.op_type and target not in CONTRIBUTED:
+        if target not in (node.op_type, *CONTRIBUTED):
             raise Unsupported("")
-        if unknown:
-            raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
+        if absent:
+            raise Unsupported(absent[0])
         _import(state, node)
     except Unsupported as reason:
         _stand_ins(state, node)

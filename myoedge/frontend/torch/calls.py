@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -125,10 +125,7 @@ def _stand_in(builder: GraphBuilder, value: Any) -> Any:
 
 def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str) -> Any:
     if node.target is operator.getitem:
-        results, index = values[node.args[0].name], node.args[1]
-        if index >= len(results):
-            raise Unsupported("only the values are there, not their indices", INDICES)
-        return results[index]
+        return _item(values[node.args[0].name], node.args[1])
     if is_quantizer(node):
         return quantizer(builder, values, node)
     if (unit := unit_of(node)) is not None:
@@ -136,21 +133,47 @@ def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str
     arguments = {name: _resolved(value, values) for name, value in arguments_of(node).items()}
     if not arguments:
         raise Unsupported("")
-    read = [values[n.name] for n in node.all_input_nodes]
-    pairs = any(is_complex(builder, x) for x in (*read, *arguments.values()))
-    row = (PAIRS if pairs else IMPORT).get(target)
     if target in UNWRITTEN:
         return _zeros(builder, node.meta["val"])
-    if is_known(node) and all(isinstance(x, str) and x in builder.constants for x in read):
+    read = [values[n.name] for n in node.all_input_nodes]
+    if is_known(node) and all(_is_constant(builder, x) for x in read):
         return _folded(builder, node, values)
     if target in OF_INTEGERS and _of_integers(builder, node, values):
         return OF_INTEGERS[target](builder, arguments, _shape(node.meta["val"]))
-    if row is None and is_written_out(node.target) and not pairs:
+    if any(is_complex(builder, x) for x in (*read, *arguments.values())):
+        return _of_pairs(builder, values, node, target, arguments)
+    return _of_reals(builder, values, node, target, arguments)
+
+
+def _is_constant(builder: GraphBuilder, value: Any) -> bool:
+    return isinstance(value, str) and value in builder.constants
+
+
+def _item(results: Sequence[Any], index: int) -> Any:
+    """One of the results of a call."""
+    if index >= len(results):
+        raise Unsupported("only the values are there, not their indices", INDICES)
+    return results[index]
+
+
+def _of_pairs(
+    builder: GraphBuilder, values: dict[str, Any], node: Any, target: str, arguments: dict[str, Any]
+) -> Any:
+    """A call on complex numbers, which are pairs."""
+    if (row := PAIRS.get(target)) is None:
+        raise Unsupported(_of_complex(node))
+    return _by_row(builder, values, node, row, arguments)
+
+
+def _of_reals(
+    builder: GraphBuilder, values: dict[str, Any], node: Any, target: str, arguments: dict[str, Any]
+) -> Any:
+    if (row := IMPORT.get(target)) is not None:
+        made = _by_row(builder, values, node, row, arguments)
+        return converted(builder, made, kind_of(node)) if target in KEEPS else made
+    if is_written_out(node.target):
         return _parts(builder, values, node)
-    if row is None:
-        raise Unsupported(_of_complex(node) if pairs else "")
-    made = _by_row(builder, values, node, row, arguments)
-    return converted(builder, made, kind_of(node)) if target in KEEPS and not pairs else made
+    raise Unsupported("")
 
 
 def _by_row(

@@ -251,24 +251,7 @@ def _score(state: Mapping[str, Tensor], expected: set[str]) -> tuple[int, int]:
 
 
 def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str) -> None:
-    expected = module.state_dict()
-    both = [name for name in expected if name in state]
-    shapes = [
-        f"{name} is {_size(state[name])}, the network has {_size(expected[name])}"
-        for name in both
-        if getattr(expected[name], "shape", None) != getattr(state[name], "shape", None)
-        and not name.endswith(EXTRA_STATE)
-    ]
-    are_complex = [
-        name for name in both if _is_complex(state[name]) and not _is_complex(expected[name])
-    ]
-    facts = {
-        "missing": [name for name in expected if name not in state],
-        "unexpected": [name for name in state if name not in expected],
-        "other shape": shapes,
-        "complex": are_complex,  # torch would leave out their imaginary parts
-    }
-    differences = {key: _some(names) for key, names in facts.items() if names}
+    differences = _differences(module.state_dict(), state)
     if not differences:
         try:
             module.load_state_dict(state, strict=True)
@@ -278,6 +261,27 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str)
         tries = (f"let {factory} make the network that was trained, with the same sizes",)
         title = f"the weights in {path} do not fit the network of {factory}"
         raise MyoedgeError("E109", title, differences, tries)
+
+
+def _differences(expected: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Facts about names, shapes and types that a network and its weights do not share."""
+    both = [name for name in expected if name in state]
+    facts = {
+        "missing": [name for name in expected if name not in state],
+        "unexpected": [name for name in state if name not in expected],
+        "other shape": [
+            f"{name} is {_size(state[name])}, the network has {_size(expected[name])}"
+            for name in both
+            if _shape(expected[name]) != _shape(state[name]) and not name.endswith(EXTRA_STATE)
+        ],
+        # torch would leave out their imaginary parts
+        "complex": [x for x in both if _is_complex(state[x]) and not _is_complex(expected[x])],
+    }
+    return {key: _some(names) for key, names in facts.items() if names}
+
+
+def _shape(value: Any) -> object:
+    return getattr(value, "shape", None)
 
 
 def _is_complex(value: Any) -> bool:

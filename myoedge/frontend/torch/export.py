@@ -289,7 +289,11 @@ def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) ->
     if not outputs:
         raise constant_output("the result of forward()", "no tensor")
     replace_clamped_infinities(builder, [str(value) for value in outputs])
+    _refuse_not_finite_constants(builder)
+    return builder.build([str(value) for value in outputs], names)
+
+
+def _refuse_not_finite_constants(builder: GraphBuilder) -> None:
     for name in dict.fromkeys(name for node in builder.nodes for name in node.inputs):
         if name in builder.constants:
             refuse_not_finite(name.removesuffix(".const"), [builder.array(name)])
-    return builder.build([str(value) for value in outputs], names)

@@ -47,12 +47,8 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
         kept, reading = list[Any](), list[Any]()
         for node in graph["nodes"]:
             (kept if scalars.isdisjoint(_scalars(node)) else reading).append(node)
-        made = {key for node in reading for key, _ in dicts({"outputs": node["outputs"]})}
-        sizes = (size for value in graph["tensor_values"].values() for size in value["sizes"])
-        ends = {"ends": [graph["inputs"], graph["outputs"]]}
-        if any("as_expr" in size for size in sizes) or not scalars.isdisjoint(_scalars(ends)):
-            return False
-        if made & {"as_tensor", "as_tensors"} or not (scalars or program["range_constraints"]):
+        is_empty = not scalars and not program["range_constraints"]
+        if is_empty or _depends_on(graph, scalars) or any(map(_makes_tensors, reading)):
             return False
         graph.update({"nodes": kept, **{kind: {} for kind in SCALARS}})
         program["range_constraints"] = {}
@@ -60,6 +56,18 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
     except (KeyError, TypeError, AttributeError):
         return False
     return True
+
+
+def _depends_on(graph: Mapping[str, Any], scalars: set[str]) -> bool:
+    """Whether sizes of tensors, inputs or outputs are scalars that are read off tensors."""
+    sizes = (size for value in graph["tensor_values"].values() for size in value["sizes"])
+    ends = {"ends": [graph["inputs"], graph["outputs"]]}
+    return any("as_expr" in size for size in sizes) or not scalars.isdisjoint(_scalars(ends))
+
+
+def _makes_tensors(node: Mapping[str, Any]) -> bool:
+    made = {key for key, _ in dicts({"outputs": node["outputs"]})}
+    return not made.isdisjoint(("as_tensor", "as_tensors"))
 
 
 def _scalars(part: Mapping[str, Any]) -> set[str]:

@@ -135,15 +135,12 @@ def _steps(
     cost: TransferCost,
 ) -> Iterator[TimelineStep]:
     """The first tile's loads, each tile, the last tile's stores."""
-    here, behind = tilings[index], tilings[index + 1] if index + 1 < len(tilings) else None
+    before, here, behind = (None, *tilings, None)[index : index + 3]
     assert here is not None
     loads, last = _loads(index, here, cost), len(here.tiles) - 1
-    before = tilings[index - 1] if index else None
-    same = before is not None and before.kernel.function == here.kernel.function
-    cold = 0.0 if same else here.kernel.cost.layer_cycles  # for code that comes from L2
-    prepared = (
-        cold if here.kernel.kernel_waits and not here.kernel.packing else 0.0
-    )  # the kernel starts while its operands come
+    cold = _cold_code_cycles(before, here)
+    starts_early = here.kernel.kernel_waits and not here.kernel.packing
+    prepared = cold if starts_early else 0.0  # the kernel starts while its operands come
     needed = NOTHING_DUE if here.back_to_back else (index, 0)
     yield TimelineStep(prepared, 0.0, loads[0], (), needed)
     for t, compute in enumerate(tile_cycles(here)):
@@ -159,6 +156,12 @@ def _steps(
         )
     stores = [cost.store_cycles(x.bytes) for x in here.tiles[last].stores]
     yield TimelineStep(0.0, 0.0, (), stores, NOTHING_DUE)
+
+
+def _cold_code_cycles(before: Tiling | None, here: Tiling) -> float:
+    """Cycles for code that comes from L2: not that of the layer before."""
+    is_warm = before is not None and before.kernel.function == here.kernel.function
+    return 0.0 if is_warm else here.kernel.cost.layer_cycles
 
 
 def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:

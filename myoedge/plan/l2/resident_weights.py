@@ -73,26 +73,31 @@ def _choices(
     while True:
         stays = _stays(sizes, streamed)
         chosen = [row for row in rows if row[0] in streamed]
-        l3_transfers = [chunk for _, chunk, _ in chosen]
-        begins, stuck = schedule_in_window(l3_transfers, room - stays)
-        if stuck is None:
-            costs = [cycles for _, _, cycles in chosen]
-            times = timeline(costs, begins, [p.first for p in l3_transfers], computed)
-            late = times.late
-            yield WeightResidency(frozenset(streamed), stays, times.cycles)
-        else:
-            blocked = l3_transfers[stuck].first
-            late = tuple(p.first <= blocked <= p.last for p in l3_transfers[: stuck + 1])
+        late, cycles = _late(chosen, computed, room - stays)
+        if cycles is not None:
+            yield WeightResidency(frozenset(streamed), stays, cycles)
         helps = {key for (key, _, _), is_late in zip(chosen, late, strict=False) if is_late}
         fits = [key for key in helps if stays + sizes[key] <= room]
         if not fits:
             return
         best = _best(known, sizes, fits, rate)
-        totals = itertools.accumulate((sizes[key] for key in best), initial=stays)
-        next(totals)
-        streamed.difference_update(
-            key for key, total in zip(best, totals, strict=True) if total <= room
-        )
+        totals = [*itertools.accumulate((sizes[key] for key in best), initial=stays)][1:]
+        streamed -= {key for key, total in zip(best, totals, strict=True) if total <= room}
+
+
+def _late(
+    rows: Sequence[tuple[Key, Chunk, float]], computed: ComputeCycles, window: int
+) -> tuple[Sequence[bool], float | None]:
+    """Whether a run waits for each transfer, and the cycles of the run; None if the window has no
+    room for one of them."""
+    chunks = [chunk for _, chunk, _ in rows]
+    begins, stuck = schedule_in_window(chunks, window)
+    if stuck is None:
+        costs = [cycles for _, _, cycles in rows]
+        times = timeline(costs, begins, [chunk.first for chunk in chunks], computed)
+        return times.late, times.cycles
+    blocked = chunks[stuck].first
+    return [chunk.first <= blocked <= chunk.last for chunk in chunks[: stuck + 1]], None
 
 
 def _best(

@@ -77,22 +77,28 @@ def _is_one_window(data: Data, graph: Graph, reading: Reading) -> bool:
 def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
     """The recording, [rows, channels]; None if the data are no recording."""
     x = next(iter(data.inputs.values()))
-    if len(graph.inputs) != 1 or len(data.inputs) != 1 or x.ndim > 2 or x.dtype.kind not in "fiu":
-        if reading.window is not None:
-            facts = {"needs": "one array [rows, channels], for a network with one input"}
-            facts |= {"has": ", ".join(f"{n} {list(a.shape)}" for n, a in data.inputs.items())}
-            tries = ["no window in [calib]: these are windows already"]
-            raise MyoedgeError("E255", f"{data.source} is no recording to cut", facts, tries)
+    is_only = len(graph.inputs) == len(data.inputs) == 1
+    if not is_only or x.ndim > 2 or x.dtype.kind not in "fiu":
+        _refuse_window(data, reading)
         return None
     shape = graph.shape(graph.inputs[0])
     are_windows = x.ndim == 2 and x.shape[1:] in (shape, window(shape))
-    channels = x[:, None] if x.ndim == 1 else x
     if x.ndim == 0 or (reading.window is None and are_windows):
         return None
-    chosen = reading.columns if reading.columns is not None and not data.columns else None
-    channels = channels if chosen is None else _columns(data, channels, chosen)
+    channels = x[:, None] if x.ndim == 1 else x
+    if reading.columns is not None and not data.columns:
+        channels = _columns(data, channels, reading.columns)
     sizes = sum(size > 1 for size in shape)
     return channels if sizes == 2 or channels.shape[1] == sizes == 1 or reading.window else None
+
+
+def _refuse_window(data: Data, reading: Reading) -> None:
+    """Errors: E255 [calib] window for data that are no recording."""
+    if reading.window is not None:
+        facts = {"needs": "one array [rows, channels], for a network with one input"}
+        facts |= {"has": ", ".join(f"{n} {list(a.shape)}" for n, a in data.inputs.items())}
+        tries = ["no window in [calib]: these are windows already"]
+        raise MyoedgeError("E255", f"{data.source} is no recording to cut", facts, tries)
 
 
 def _columns(data: Data, x: Array, chosen: tuple[str | int, ...]) -> Array:

@@ -8,7 +8,7 @@ cycles are the planner's estimates of the layers around them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -235,16 +235,7 @@ def _with_rounded(
     16 bits where the group has."""
     given = (name for name in group if graph.is_const(name) or name in graph.inputs)
     changed = {name: _rounded(real[name], params[name]) for name in given}
-    for node in graph.nodes:
-        op = OPS[node.op]
-        if INT16.bits not in weight_bits(node.op):
-            continue
-        weight = node.inputs[op.weights[0]]
-        if graph.format(weight) is not None:  # a file's integers stay
-            continue
-        beside = node.outputs if op.multiplies_result else node.inputs
-        if group.intersection(beside):
-            changed[weight] = EIGHT_BITS.rounded(graph.array(weight))
+    changed |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
     for node in graph.nodes:
         name = node.name
         if any(x in changed for x in node.inputs):
@@ -256,6 +247,16 @@ def _with_rounded(
         if name in group:
             changed[name] = _rounded(changed.get(name, real[name]), params[name])
     return changed
+
+
+def _weights(graph: Graph, group: frozenset[str]) -> Iterator[str]:
+    """Weights that have 16 bits where the group has; a file's integers stay."""
+    for node in graph.nodes:
+        if INT16.bits in weight_bits(node.op):
+            op, weight = OPS[node.op], node.inputs[OPS[node.op].weights[0]]
+            beside = node.outputs if op.multiplies_result else node.inputs
+            if graph.format(weight) is None and not group.isdisjoint(beside):
+                yield weight
 
 
 def _saturated(x: Array, params: QuantParams | None) -> Array:
