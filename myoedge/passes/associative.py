@@ -103,19 +103,20 @@ def _of_pairs(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[st
 def _halves(graph: Graph, node: Node) -> InterleavedScan | None:
     """Match stack([even, odd]) along one axis, without the last step if their number is odd."""
     view = node if node.op == "reshape" else made_by(graph, node.inputs[0], "reshape")
-    stacked = None if view is None else made_by(graph, view.inputs[0], "concat")
-    if view is None or stacked is None or len(stacked.inputs) != 2 or not stacked.attrs["axis"]:
+    stacked = view and made_by(graph, view.inputs[0], "concat")
+    if not (view and stacked and len(stacked.inputs) == 2 and stacked.attrs["axis"]):
         return None
-    axis, (even, odd) = stacked.attrs["axis"] - 1, map(graph.producer.get, stacked.inputs)
-    if even is None or odd is None or {even.op, odd.op} != {"reshape"}:
+    axis = stacked.attrs["axis"] - 1
+    even, odd = (made_by(graph, name, "reshape") for name in stacked.inputs)
+    if even is None or odd is None:
         return None
     shape = graph.shape(even.inputs[0])
-    both = (*shape[:axis], *(2 * extent for extent in shape[axis : axis + 1]), *shape[axis + 1 :])
-    apart = (*shape[: axis + 1], 1, *shape[axis + 1 :])
-    if graph.shape(view.name) != both or any(graph.shape(x) != apart for x in stacked.inputs):
+    before, (extent,), rest = shape[:axis], shape[axis : axis + 1], shape[axis + 1 :]
+    both, apart = (*before, 2 * extent, *rest), (*before, extent, 1, *rest)
+    if graph.shape(view.name) != both or {*map(graph.shape, stacked.inputs)} != {apart}:
         return None
     n = graph.shape(node.name)[axis]
-    steps = [range(n) if d == axis else range(extent) for d, extent in enumerate(shape)]
+    steps = [*map(range, (*shape[:axis], n, *shape[axis + 1 :]))]
     if node.op == "slice" and [range(*cut) for cut in node.attrs["cuts"]] != steps:
         return None
     return _of_steps(graph, axis, n, even.inputs[0], odd.inputs[0])

@@ -45,12 +45,7 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     if op.permute_rule is None:
         return None
     data = [i for i in range(len(node.inputs)) if i not in op.weights]
-    computed = [node.inputs[i] for i in data if not graph.is_const(node.inputs[i])]
-    transposes = [made_by(graph, name, "transpose") for name in computed]
-    chosen = next((t for t in transposes if t is not None and t.attrs.get("back")), None)
-    if chosen is None and transposes and None not in transposes:
-        perms = {t.attrs["perm"] for t in transposes if t is not None}
-        chosen = transposes[0] if len(perms) == 1 else None
+    chosen = _transpose_to_sink(graph, [node.inputs[i] for i in data])
     if chosen is None:
         return None
     perm: Perm = chosen.attrs["perm"]
@@ -61,6 +56,15 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     names = [inputs.get(i) or name for i, name in enumerate(node.inputs)]
     y = patch.add(node.op, *names, **attrs)
     return patch.last("transpose", y, **chosen.attrs, origin=chosen.origin)
+
+
+def _transpose_to_sink(graph: Graph, names: Sequence[str]) -> Node | None:
+    """One that restores the model's order, or that all computed inputs share."""
+    made = [made_by(graph, name, "transpose") for name in names if not graph.is_const(name)]
+    transposes = [node for node in made if node is not None]
+    back = next((node for node in transposes if node.attrs.get("back")), None)
+    is_shared = len(made) == len(transposes) and len({n.attrs["perm"] for n in transposes}) == 1
+    return back or (transposes[0] if is_shared else None)
 
 
 def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:

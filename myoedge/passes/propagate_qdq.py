@@ -135,16 +135,10 @@ class _Propagation:
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
         has = {*found.values()} or {self._stored(inputs[i]) for i in data}
         wanted = self._wanted(node.name) or (next(iter(has)) if len(has) == 1 else None)
-        if (
-            wanted is not None
-            and wanted.element_type == INT16
-            and not any(self._reads_int16(node, i) for i in operand_places(node))
-        ):
+        if wanted is not None and not self._may_read(node, wanted):
             wanted = None
         for i, params in found.items():
-            takes = wanted is None or self._takes(inputs[i], wanted)
-            is_free = params is None and takes
-            if not is_free and params != wanted:
+            if params != wanted and not (params is None and self._takes(inputs[i], wanted)):
                 inputs[i] = self._copy(inputs[i], node, wanted)
         for i in data:
             inputs[i] = self._own_constant(inputs[i])
@@ -153,9 +147,14 @@ class _Propagation:
             self._state(node.name, wanted)
         return node.but(inputs=tuple(inputs))
 
-    def _takes(self, x: str, params: QuantParams) -> bool:
+    def _may_read(self, node: Node, params: QuantParams) -> bool:
+        """Whether one of the operands may have these parameters."""
+        is_int16 = params.element_type == INT16
+        return not is_int16 or any(self._reads_int16(node, i) for i in operand_places(node))
+
+    def _takes(self, x: str, params: QuantParams | None) -> bool:
         """Whether a tensor without parameters may carry these, whoever reads it."""
-        return self._wanted(x) == params and self._may_carry(x, params)
+        return params is None or (self._wanted(x) == params and self._may_carry(x, params))
 
     def _wanted(self, name: str) -> QuantParams | None:
         """Return the parameters of a tensor: the file's, or those that all readers request through

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from myoedge.errors import MyoedgeError
@@ -45,19 +45,24 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
             "8 bits",
             ["take QuantizeLinear between the gates and the recurrent layer out, or give it int16"],
         )
-    weight = op.weights[0] if op.multiplies and op.weights else None
-    stated = None if weight is None else formats[weight]
+    stated = formats[op.weights[0]] if op.multiplies and op.weights else None
     if stated is not None:
         yield from _of_weights(graph, node, stated)
-    is_row = node.op == "embedding"
+    yield from _of_constants(graph, node, formats)
+
+
+def _of_constants(
+    graph: Graph, node: Node, formats: Mapping[int, ConstantFormat | None]
+) -> Iterator[_Refusal]:
+    """Reject constants of other parameters than those that the operator reads them with."""
+    op, is_row = OPS[node.op], node.op == "embedding"
+    rounds = graph.is_fake_quantized(node.name) and (is_row or op.same_scale)
     for i, kind in formats.items():
-        if kind is None or (i in op.weights and not is_row):
-            continue
-        if not graph.array(node.inputs[i]).any():  # zeros are zeros at any scale
+        if rounds or kind is None or (i in op.weights and not is_row):
             continue
         carried = graph.given_params(node.name if is_row else node.inputs[i])
-        rounds = graph.is_fake_quantized(node.name) and (is_row or op.same_scale)
-        if not rounds and (carried is None or carried != kind.params):
+        is_same = carried is not None and carried == kind.params
+        if not is_same and graph.array(node.inputs[i]).any():  # zeros are zeros at any scale
             yield _of_constant(kind, is_row)
 
 

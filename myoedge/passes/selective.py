@@ -8,7 +8,7 @@ one element, None for the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,10 +100,18 @@ def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int] | None:
     return (factors, state[0]) if len(state) == 1 and scale == 1.0 else None
 
 
+def _divided(
+    rows: Iterable[Labelled], holds: Callable[[Labelled], bool]
+) -> tuple[tuple[Labelled, ...], tuple[Labelled, ...]]:
+    """Operands for which a condition holds, and the others."""
+    found = [(some, holds(some)) for some in rows]
+    return tuple(x for x, ok in found if ok), tuple(x for x, ok in found if not ok)
+
+
 def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts | None:
     """Match the operands of a selective scan whose states are reduced by a readout; None if
     none."""
-    scans = [some for some in factors if made_by(graph, some.name, "scan")]
+    scans, c = _divided(factors, lambda some: made_by(graph, some.name, "scan") is not None)
     if len(scans) != 1:
         return None
     (scan,) = scans
@@ -111,14 +119,11 @@ def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts | Non
     decays, terms = (Labelled(name, scan.labels) for name in node.inputs)
     time, (scale_of_term, term) = scan.labels[node.attrs["axis"]], _factors(graph, terms)
     scale, rate = _exponent(graph, decays) or (1.0, [])
-    constants = tuple(some for some in rate if graph.is_const(some.name))
-    delta = tuple(some for some in rate if some not in constants)
+    constants, delta = _divided(rate, lambda some: graph.is_const(some.name))
     if len(delta) != 1 or delta[0] not in term or time is None or scale_of_term != 1.0:
         return None
     term.remove(delta[0])
-    c = tuple(some for some in factors if some is not scan)
-    b = tuple(some for some in term if state in some.axes)
-    x = tuple(some for some in term if state not in some.axes)
+    b, x = _divided(term, lambda some: state in some.axes)
     of_states = frozenset[int]().union(*(some.axes for some in (*b, *c)))
     around = tuple(sorted(of_states - {time, state}))
     axes = Axes(around, time, tuple(sorted(scan.axes - {*around, time, state})), state)

@@ -42,8 +42,7 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
         return None
     patch, attrs = GraphBuilder(graph, node), {"hop": made[0].attrs["hop"], "chain": ()}
     y = patch.add("spectrogram", *made[0].inputs, **attrs)
-    factors = (abs(view.attrs["chain"][0][1]) for view in views if view.op == "table")
-    chain = [("affine", factor, 0.0) for factor in factors]
+    chain = [("affine", _factor_of(view), 0.0) for view in views if view.op == "table"]
     is_root = node.op == "magnitude" or node.attrs.get("root")
     if chain or not is_root:
         square = () if is_root else (("square",),)
@@ -58,14 +57,20 @@ def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node] | None:
     p, q = (graph.producer.get(_uncut(graph, x)) for x in (a, b))
     if p is None or q is None or p.op != q.op:
         return None
+    is_alike = p.op in VIEWS and p.attrs == q.attrs
     if p.op == "spectrogram":
-        alike = p.inputs == q.inputs and p.attrs["hop"] == q.attrs["hop"]
-        return (p, q) if alike and {n.attrs.get("part") for n in (p, q)} == {*PARTS} else None
-    if p.op == "table":
-        (one, *rest), (other, *more) = p.attrs["chain"], q.attrs["chain"]
-        is_factor = one[0] == other[0] == "affine" and not (rest or more or one[2] or other[2])
-        return (p, q) if is_factor and abs(one[1]) == abs(other[1]) else None
-    return (p, q) if p.op in VIEWS and p.attrs == q.attrs else None
+        parts = {node.attrs.get("part") for node in (p, q)}
+        is_alike = (p.inputs, p.attrs["hop"]) == (q.inputs, q.attrs["hop"]) and parts == {*PARTS}
+    elif p.op == "table":
+        factor = _factor_of(p)
+        is_alike = factor is not None and factor == _factor_of(q)
+    return (p, q) if is_alike else None
+
+
+def _factor_of(table: Node) -> float | None:
+    """Magnitude of the factor that is all of a table."""
+    (name, *numbers), *rest = table.attrs["chain"]
+    return abs(numbers[0]) if name == "affine" and not (rest or numbers[1]) else None
 
 
 def _uncut(graph: Graph, name: str) -> str:
@@ -89,16 +94,16 @@ def _parts(graph: Graph, node: Node) -> tuple[str, ...] | None:
     if node.op == "magnitude":
         return node.inputs
     if node.op == "add":
-        squares = [_squared(graph, name) for name in node.inputs]
-        return (squares[0], squares[1]) if squares[0] and squares[1] else None
+        squares = tuple(_squared(graph, name) for name in node.inputs)
+        return squares if all(squares) else None
+    if node.op == "variance" and (node.attrs["centred"], node.attrs["divisor"]) != (False, 1.0):
+        return None
     vectors = _squared(graph, node.inputs[0]) if node.op == "sum" else node.inputs[0]
     both = made_by(graph, vectors, "concat")
     if both is None or node.attrs["axes"] != (both.attrs["axis"],) or len(both.inputs) != 2:
         return None
-    if node.op == "variance" and (node.attrs["centred"] or node.attrs["divisor"] != 1.0):
-        return None
-    thin = [made_by(graph, x, "reshape") for x in both.inputs]
-    return tuple(t.inputs[0] for t in thin if t is not None) if None not in thin else None
+    thin = [made.inputs[0] for x in both.inputs if (made := made_by(graph, x, "reshape"))]
+    return tuple(thin) if len(thin) == 2 else None
 
 
 def _squared(graph: Graph, name: str) -> str:
@@ -214,6 +219,18 @@ def _normalizes(graph: Graph, node: Node) -> bool:
     return node.op in ("affine", "add", "sub", "mul") and len(computed) == 1
 
 
+def _writers(graph: Graph, name: str) -> list[Node]:
+    return [graph.producer[name]] if name in graph.producer else []
+
+
+def _moves(node: Node) -> bool:
+    return OPS[node.op].is_data_movement or rounds_to_16_bits(node)
+
+
+def _is_filter(node: Node) -> bool:
+    return node.op in SAMPLED and "act" not in node.attrs
+
+
 def find_non_int16_use(
     graph: Graph, name: str, leaves: Callable[[Graph, Node], bool] = lambda graph, node: False
 ) -> Node | None:
@@ -223,26 +240,19 @@ def find_non_int16_use(
     leaves   whether a node before the tensor does not count
     """
     left = list[Node]()
-
-    def moves(node: Node) -> bool:
-        return OPS[node.op].is_data_movement or node in left or rounds_to_16_bits(node)
-
     pending, checked = [name], set[str]()
     while pending:
         name = pending.pop()
         checked.add(name)
-        readers, producer = graph.users.get(name, ()), graph.producer.get(name)
-        if producer is not None and leaves(graph, producer):
-            left.append(producer)
-        others = [n for n in readers if not moves(n) and not always_reads(n, INT16)]
-        filters = producer is not None and producer.op in SAMPLED and "act" not in producer.attrs
-        if producer is not None and not moves(producer) and not filters:
-            others.append(producer)
-        if others:
-            return others[0]
-        movers = [node for node in (producer, *readers) if node and moves(node)]
+        readers, writers = graph.users.get(name, ()), _writers(graph, name)
+        left += [node for node in writers if leaves(graph, node)]
+        movers = [node for node in (*writers, *readers) if node in left or _moves(node)]
+        int16 = [n for n in readers if always_reads(n, INT16)] + [*filter(_is_filter, writers)]
+        others = (n for n in (*readers, *writers) if n not in int16 and n not in movers)
+        if (other := next(others, None)) is not None:
+            return other
         around = {x for node in movers for x in (*node.inputs, node.name)}
-        pending += [x for x in around if x in graph.users and x not in checked]
+        pending += around & graph.users.keys() - checked
     return None
 
 

@@ -102,17 +102,18 @@ def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
     nodes = [node for node in map(graph.producer.get, names) if node is not None]
     if len(nodes) < len(names) or any(graph.shape(name) != shape for name in names):
         return None
-    states = _states(patch, nodes)
-    if states is not None:
+    if (states := _states(patch, nodes)) is not None:
         return states
-    first = nodes[0]
-    if any(n.op != first.op or len(n.inputs) != len(first.inputs) for n in nodes):
+    if len({(node.op, len(node.inputs)) for node in nodes}) > 1:
         return None
-    if first.op == "slice":
-        return _slices(patch, nodes)
-    columns = list(zip(*(n.inputs for n in nodes), strict=True))
-    attrs = _with_steps(first, (len(names), *shape))
-    if attrs is None or any(n.attrs != first.attrs for n in nodes):
+    return _slices(patch, nodes) if nodes[0].op == "slice" else _alike(patch, nodes, shape)
+
+
+def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str | None:
+    """One operator for nodes of one operator with the same attributes."""
+    first, columns = nodes[0], list(zip(*(node.inputs for node in nodes), strict=True))
+    attrs = _with_steps(first, (len(nodes), *shape))
+    if attrs is None or any(node.attrs != first.attrs for node in nodes):
         return None
     if first.op in PAIRS:
         pair = [_operand(patch, column, len(shape)) for column in columns]
@@ -157,18 +158,21 @@ def _slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
     if len(axes) != 1 or any(node.inputs[0] != source for node in nodes):
         return None
     (axis,) = axes
-    starts = [c[axis][0] for c in cuts]
-    step = starts[1] - starts[0]
-    expected = [(starts[0] + t * step, starts[0] + t * step + 1, 1) for t in range(len(nodes))]
-    if not step or [c[axis] for c in cuts] != expected:
+    cut = _joined_cut([c[axis] for c in cuts])
+    if cut is None:
         return None
-    stop = starts[-1] + (1 if step > 0 else -1)
-    all_cuts = tuple((starts[0], stop, step) if d == axis else c for d, c in enumerate(cuts[0]))
-    y = patch.add("slice", source, cuts=all_cuts)
-    rest = (d for d in range(len(all_cuts)) if d != axis)
-    return reshape(
-        patch, transpose(patch, y, (axis, *rest)), (len(nodes), *patch.graph.shape(nodes[0].name))
-    )
+    y = patch.add("slice", source, cuts=(*cuts[0][:axis], cut, *cuts[0][axis + 1 :]))
+    y = transpose(patch, y, (axis, *(d for d in range(len(cuts[0])) if d != axis)))
+    return reshape(patch, y, (len(nodes), *patch.graph.shape(nodes[0].name)))
+
+
+def _joined_cut(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int] | None:
+    """The cut of which these are the single elements in turn; None if there is none."""
+    first, step = cuts[0][0], cuts[1][0] - cuts[0][0]
+    expected = [(at, at + 1, 1) for at in (first + t * step for t in range(len(cuts)))]
+    if not step or [*cuts] != expected:
+        return None
+    return first, cuts[-1][0] + (1 if step > 0 else -1), step
 
 
 def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:

@@ -90,16 +90,15 @@ def _of_operators(
     fixed: Mapping[str, QuantParams],
 ) -> list[QuantParams]:
     """Parameters of 8 bits that operators give results: those they fix, or by the range."""
-    found = {name: fixed[name] for name in names if name in fixed}
-    nodes = (graph.producer[name] for name in found if name in graph.producer)
-    own = [OPS[node.op].result_params.get(INT8) for node in nodes]
-    rules = {rule.of for rule in own if rule is not None}
-    if not rules or None in own or len(own) < len(found):
-        return [*found.values()]
+    found = [name for name in names if name in fixed]
+    nodes = [graph.producer[name] for name in found if name in graph.producer]
+    rules = [*filter(None, (OPS[node.op].result_params.get(INT8) for node in nodes))]
+    if not rules or len(rules) < len(found):
+        return [fixed[name] for name in found]
     low, high = _span(graph, names, spans)
-    carried = {q for q in map(graph.given_params, names) if q is not None}
-    agreed = [q for q in carried if all(rule(-q.low * q.scale) == q for rule in rules)]
-    return agreed or [rule(max(-low, high)) for rule in rules]
+    carried = {*filter(None, map(graph.given_params, names))}
+    agreed = [q for q in carried if all(rule.of(-q.low * q.scale) == q for rule in rules)]
+    return agreed or [rule.of(max(-low, high)) for rule in rules]
 
 
 def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Range:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,31 +110,42 @@ def _heads(d: GraphBuilder, x: str, count: int | None) -> str:
 
 def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """ONNX's RotaryEmbedding of heads [batch, H, N, D], or side by side [batch, N, H * D]."""
-    x, heads_first = a["self"], len(out) == 4
+    heads_first = len(out) == 4
     tokens = out[2] if heads_first else out[1]
-    if not heads_first and (a["num_heads"] < 1 or out[-1] % a["num_heads"]):
-        raise Unsupported(f"{a['num_heads']} heads in {list(out)}")
-    if not heads_first:
-        x = reshape(d, x, (*out[:2], a["num_heads"], out[-1] // a["num_heads"]))
-    cos, sin = (_of_positions(d.array(a[name]), a["positions"]) for name in ("cos", "sin"))
-    same, pairs = all((table == table[:1]).all() for table in (cos, sin)), cos.shape[-1]
-    if cos.shape != sin.shape or cos.shape[:2] not in ((1, tokens), (out[0], tokens)):
-        raise ValueError(f"tables of {list(cos.shape)} for {list(out)}")
-    if heads_first and not same:
-        x = transpose(d, x, (0, 2, 1, 3))
-    heads, axis = d.shape(x), 2 if heads_first and same else 1
-    x = x if same else reshape(d, x, (1, heads[0] * tokens, *heads[2:]))  # batches in a row
-    width, turned = heads[-1], 2 * pairs
+    x = a["self"] if heads_first else _side_by_side(d, a["self"], a["num_heads"], out)
+    tables = [_of_positions(d.array(a[name]), a["positions"]) for name in ("cos", "sin")]
+    shape, same = tables[0].shape, all((table == table[:1]).all() for table in tables)
+    if shape != tables[1].shape or shape[:2] not in ((1, tokens), (out[0], tokens)):
+        raise ValueError(f"tables of {list(shape)} for {list(out)}")
+    is_turned = heads_first and not same  # tokens first, so that batches can be in a row
+    x = transpose(d, x, (0, 2, 1, 3)) if is_turned else x
+    heads = d.shape(x)
+    x = x if same else reshape(d, x, (1, heads[0] * tokens, *heads[2:]))
+    parts = [table[0] if same else table.reshape(-1, shape[-1]) for table in tables]
+    y = _rotated(d, x, parts, a, axis=2 if heads_first and same else 1)
+    y = reshape(d, y, heads)
+    return reshape(d, transpose(d, y, (0, 2, 1, 3)) if is_turned else y, out)
+
+
+def _side_by_side(d: GraphBuilder, x: str, count: int, out: Shape) -> str:
+    """[batch, N, H * D] as [batch, N, H, D]."""
+    if count < 1 or out[-1] % count:
+        raise Unsupported(f"{count} heads in {list(out)}")
+    return reshape(d, x, (*out[:2], count, out[-1] // count))
+
+
+def _rotated(d: GraphBuilder, x: str, tables: Sequence[Array], a: Arguments, *, axis: int) -> str:
+    """The first elements of heads are rotated; those that tables have no pairs for stay."""
+    width, pairs = d.shape(x)[-1], tables[0].shape[-1]
+    turned = 2 * pairs
     if (a["dim"] or width) != turned or turned > width:
         raise ValueError(f"tables of {pairs} pairs for {a['dim'] or width} elements")
-    parts = (table[0] if same else table.reshape(-1, pairs) for table in (cos, sin))
-    rows = [d.constant(part.astype(np.float32)) for part in parts]
+    rows = [d.constant(table.astype(np.float32)) for table in tables]
     attrs: dict[str, Any] = {"axis": axis, **({} if a["interleaved"] else {"halves": True})}
     y = d.add("rotary", slice_axis(d, x, 3, 0, turned), *rows, **attrs)
     if turned < width:
         y = d.add("concat", y, slice_axis(d, x, 3, turned, width), axis=3)
-    y = reshape(d, y, heads)
-    return reshape(d, transpose(d, y, (0, 2, 1, 3)) if heads_first and not same else y, out)
+    return y
 
 
 def _of_positions(table: Array, positions: Array | None) -> Array:

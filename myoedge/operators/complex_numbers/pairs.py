@@ -149,11 +149,9 @@ def on_parts(row: Row) -> Row:
     """A row of real tensors, linear and with real results, for the parts of complex ones."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
-        tensors = [x for value in a.values() for x in (value if _has_pairs(b, value) else [value])]
-        pairs = [pair_of(b, x) for x in tensors if is_complex(b, x)]
         made = [
             row(b, {name: _part(b, value, i) for name, value in a.items()}, out)
-            if any(pair.parts[i] != "" for pair in pairs)
+            if any(pair.parts[i] != "" for pair in _pairs(b, a))
             else None
             for i in range(2)
         ]
@@ -164,6 +162,12 @@ def on_parts(row: Row) -> Row:
         return tuple(paired(parts) for parts in zip(*columns, strict=True))
 
     return pair_row
+
+
+def _pairs(b: GraphBuilder, a: Arguments) -> list[Complex]:
+    """The complex numbers among arguments, and in their lists."""
+    tensors = [x for value in a.values() for x in (value if _has_pairs(b, value) else [value])]
+    return [pair_of(b, x) for x in tensors if is_complex(b, x)]
 
 
 def _has_pairs(b: GraphBuilder, value: Any) -> bool:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,15 +111,20 @@ def _ordered(d: GraphBuilder, term: LetteredOperand, axes: str) -> str:
     return transpose(d, term.x, order)
 
 
+def _divided(axes: Iterable[str], chosen: Container[str]) -> tuple[str, str]:
+    """Axes that are chosen, and the others."""
+    names = [*axes]
+    kept = [axis for axis in names if axis in chosen]
+    return "".join(kept), "".join(axis for axis in names if axis not in kept)
+
+
 def _product(
     d: GraphBuilder, left: LetteredOperand, right: LetteredOperand, needed: set[str]
 ) -> LetteredOperand:
     """The product of two operands, summed over the axes that both have and nothing else needs."""
     both = [axis for axis in left.axes if axis in right.axes]
-    batch = "".join(axis for axis in both if axis in needed)
-    along = "".join(axis for axis in both if axis not in needed)
-    rows = "".join(axis for axis in left.axes if axis not in both)
-    columns = "".join(axis for axis in right.axes if axis not in both)
+    batch, along = _divided(both, needed)
+    (_, rows), (_, columns) = _divided(left.axes, both), _divided(right.axes, both)
     if left.x in d.constants and not batch:
         left, right, rows, columns = right, left, columns, rows
     sizes = dict(zip(left.axes + right.axes, d.shape(left.x) + d.shape(right.x), strict=True))

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from myoedge.graph.ir import Shape, ranked
+from myoedge.numerics.arrays import Array
 from myoedge.operators.gather.picks import parts_at, parts_of_axes, parts_of_each
 from myoedge.operators.graph_builder import (
     GraphBuilder,
@@ -39,15 +40,21 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     extents = [shape[axis] for axis, _ in picks]
     if [axis for axis, _ in picks] != [*range(axis, axis + len(picks))]:
         raise Unsupported("indexing by lists on axes that lie apart", SIDE_BY_SIDE)
+    names = [name for _, name in picks]
     if not constant:
-        return parts_of_axes(d, x, axis, [name for _, name in picks], out)
-    indices = np.broadcast_arrays(*(weights(d, name, "an index") for _, name in picks))
+        return parts_of_axes(d, x, axis, names, out)
+    flat = _flat_indices(d, names, extents)
+    joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])
+    return reshape(d, picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)
+
+
+def _flat_indices(d: GraphBuilder, names: Sequence[str], extents: Sequence[int]) -> Array:
+    """Indices of axes that become one."""
+    indices = np.broadcast_arrays(*(weights(d, name, "an index") for name in names))
     if any(each.dtype.kind not in "iu" for each in indices):
         raise Unsupported("indexing by anything but lists of whole numbers")
     inside = [each % n for each, n in zip(indices, extents, strict=True)]
-    flat = np.ravel_multi_index(inside, extents)
-    joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])
-    return reshape(d, picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)
+    return np.asarray(np.ravel_multi_index(inside, extents))
 
 
 def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:

@@ -114,6 +114,20 @@ def _largest_h(case: Any, *, wide: bool) -> float:
     return float(case.target.scale * 2.0 ** (14 if case.op == "gru" else 15))
 
 
+def _weight_errors(case: Any, r: Array, *, gru: bool, wide: bool) -> float:
+    """Bound on what rounded weights change of a gate's sum: half a step each."""
+    levels = 2**13 if wide else 127  # at least
+    error = float(float(r.max()) / (2 * levels) * r.shape[1])
+    more = float(np.abs(case.weights[1]).max()) / (2 * levels) if gru else 0.0
+    return error + more
+
+
+def _h_steps(case: Any, reach: float) -> float:
+    """Steps of a 16-bit h."""
+    unit = 2.0**-13 * max(reach, 1.0)
+    return unit if case.op in ("lstm_cell", "gru_state") else max(unit, float(case.target.scale))
+
+
 def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     """Bounds on the errors of h and c (a GRU's h between steps) after every step.
 
@@ -122,16 +136,11 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     """
     r, gru = np.abs(case.weights[0]), case.op.startswith("gru")
     wide = case.step.weight_type.bits == 16
-    total, levels = float(r.sum(axis=1).max()), 2**13 if wide else 127  # at least, of weights
-    weights = float(r.max()) / (2 * levels) * r.shape[1]
-    if gru:
-        weights += float(np.abs(case.weights[1]).max()) / (2 * levels)
+    total = float(r.sum(axis=1).max())
+    weights = _weight_errors(case, r, gru=gru, wide=wide)
     first = [case.params(name) for name in case.names[1:]]
     reach = [q.reach * q.scale for q in first]
-    unit = 2.0**-7  # steps of h
-    if wide:
-        unit = 2.0**-13 * max(reach[0], 1.0)
-        unit = unit if case.op in ("lstm_cell", "gru_state") else max(unit, case.target.scale)
+    unit = _h_steps(case, reach[0]) if wide else 2.0**-7
     outside = max(reach[0] - _largest_h(case, wide=wide), 0.0)  # a first h saturates
     bits = case.attrs.get("cell_bits", 11)
     limit, cell_unit = 2.0 ** (15 - bits), 2.0**-bits

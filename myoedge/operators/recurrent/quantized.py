@@ -93,10 +93,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
     """Weights per row, from h to the gates' steps; the two tables; factors of the states."""
     lstm, last = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1], len(inputs.out) == 2
     wide = inputs.target.element_type == INT16
-    cell = {"c": inputs.attrs.get("cell_bits", CELL_BITS)} if lstm else {}
-    bits = {"h": STATE_BITS, **cell}
-    if wide or lstm:
-        bits["h"] = _fraction_bits(_inner_params(inputs, lstm) if last else inputs.target)
+    bits = _state_bits(inputs, lstm, last)
     element_type = INT16 if wide else INT8
     hidden = QuantParams(2.0 ** -bits["h"], 0, element_type) if wide or lstm else HIDDEN_PARAMS
     constants = (inputs.constant(i) for i in range(1 + len(bits), len(inputs.constants)))
@@ -120,6 +117,17 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
         )
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
     return kind.of(weights, **scalars, **tables)
+
+
+def _state_bits(inputs: QuantizeInputs, lstm: bool, last: bool) -> dict[str, int]:
+    """Fraction bits of h, and of an LSTM's c.
+
+    last   whether the result is the last state alone
+    """
+    cell = {"c": inputs.attrs.get("cell_bits", CELL_BITS)} if lstm else {}
+    if not (lstm or inputs.target.element_type == INT16):
+        return {"h": STATE_BITS}
+    return {"h": _fraction_bits(_inner_params(inputs, lstm) if last else inputs.target), **cell}
 
 
 def _steps(

@@ -158,15 +158,8 @@ def _onnx_axes(a: Arguments, shape: Shape, out: Shape) -> list[ResizedAxis]:
     if mode not in PLACES:
         raise Unsupported(f"coordinate_transformation_mode {mode}")
     chosen = [axis % rank for axis in a["axes"] or range(rank)]
-    steps = {axis: shape[axis] / out[axis] for axis in chosen}
+    steps = _onnx_steps(a, chosen, shape, out)
     regions = dict.fromkeys(chosen, (0.0, 1.0))
-    if a["scales"] is not None and a["scales"].size:
-        given = a["scales"].tolist()
-        steps = {axis: 1.0 / scale for axis, scale in zip(chosen, given, strict=True)}
-    elif a["keep_aspect_ratio_policy"] != "stretch":
-        larger = a["keep_aspect_ratio_policy"] == "not_smaller"
-        each = [shape[axis] / n for axis, n in zip(chosen, a["sizes"], strict=True)]
-        steps = dict.fromkeys(chosen, min(each) if larger else max(each))
     if mode == "tf_crop_and_resize":
         if a["roi"] is None or a["roi"].size != 2 * len(chosen):
             raise Unsupported("a region without a start and an end for each axis")
@@ -178,6 +171,17 @@ def _onnx_axes(a: Arguments, shape: Shape, out: Shape) -> list[ResizedAxis]:
         else ResizedAxis(n, new, 1.0, "asymmetric")
         for i, (n, new) in enumerate(zip(shape, out, strict=True))
     ]
+
+
+def _onnx_steps(a: Arguments, chosen: Sequence[int], shape: Shape, out: Shape) -> dict[int, float]:
+    """Steps of the axes that are resized, in samples of the input."""
+    if a["scales"] is not None and a["scales"].size:
+        return {axis: 1.0 / x for axis, x in zip(chosen, a["scales"].tolist(), strict=True)}
+    if a["keep_aspect_ratio_policy"] == "stretch":
+        return {axis: shape[axis] / out[axis] for axis in chosen}
+    larger = a["keep_aspect_ratio_policy"] == "not_smaller"
+    each = [shape[axis] / n for axis, n in zip(chosen, a["sizes"], strict=True)]
+    return dict.fromkeys(chosen, min(each) if larger else max(each))
 
 
 def overloads(names: str) -> str:

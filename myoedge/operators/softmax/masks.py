@@ -90,14 +90,18 @@ def decide(
         return None
     seen = [_visible(d, mask) for mask in masks]
     bias = most - np.where(np.abs(best) >= MASK_GAP, best, 0.0)
+    left = unmasked(d, scores, bias, hidden)
     with np.errstate(invalid="ignore"):
         below = float(np.where(hidden, most - best, -math.inf).max())
+    return left, _mask_operand(d, narrow(~hidden), seen, shape), _fill(below, masks)
+
+
+def _fill(below: float, masks: Sequence[Term]) -> dict[str, Any]:
+    """How scores of hidden keys are: those of constants lie `below` others at least."""
     sizes = [np.abs(factor[factor != 0.0]) for _, factor in masks]
     fill = max([below, *(-float(size.min()) for size in sizes)])
-    attrs = {"fill": fill} if fill > -LOST else {}
-    attrs |= {"flat": True} if any(size.max() >= LOST for size in sizes) else {}
-    left = unmasked(d, scores, bias, hidden)
-    return left, _mask_operand(d, narrow(~hidden), seen, shape), attrs
+    attrs: dict[str, Any] = {"fill": fill} if fill > -LOST else {}
+    return attrs | ({"flat": True} if any(size.max() >= LOST for size in sizes) else {})
 
 
 def _split(
@@ -225,13 +229,15 @@ def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
         rows = [tuple((*part.terms, n)[0] for part, n in zip(parts, none, strict=True))]
     elif len(parts) > 1 and any(part.terms for part in parts):
         return None
-    terms = []
-    for row in rows:
-        tensors = [_full(d, x, shape) for (x, _), shape in zip(row, shapes, strict=True)]
-        attrs = {**node.attrs, **({"value": 0.0} if "value" in node.attrs else {})}
-        factor = _move(node, [factor for _, factor in row], shapes, 0.0)
-        terms.append((_once(d, node.op, *tensors, **attrs), factor))
-    return Sum(tuple(terms), known)
+    return Sum(tuple(_moved_term(d, node, row, shapes) for row in rows), known)
+
+
+def _moved_term(d: GraphBuilder, node: Node, row: Sequence[Term], shapes: Sequence[Shape]) -> Term:
+    """The term that a layout operator makes of one term of each of its inputs."""
+    tensors = [_full(d, x, shape) for (x, _), shape in zip(row, shapes, strict=True)]
+    attrs = {**node.attrs, "value": 0.0} if "value" in node.attrs else node.attrs
+    factor = _move(node, [factor for _, factor in row], shapes, 0.0)
+    return _once(d, node.op, *tensors, **attrs), factor
 
 
 def _move(node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: float) -> Array:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,12 @@ def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> s
     return concat(d, [part, rest], axis)
 
 
+def _size(sizes: Sequence[int | None] | None, at: int) -> int | None:
+    """Samples that an axis is cut or padded to; None: all."""
+    size = sizes[at] if sizes else None
+    return None if size in (None, -1) else int(size)
+
+
 def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
     """Import torch.fft's transforms along one axis, or along several in turn."""
 
@@ -70,11 +77,11 @@ def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
         shape = d.shape(next(str(part) for part in x.parts if part != ""))
         sizes: Any = a.get("s") if several else (a.get("n"),)
         axes = axes_of(a["dim"], sizes, len(shape)) if several else [a["dim"] % len(shape)]
-        order = range(len(axes)) if inverse else range(len(axes) - 1, -1, -1)
+        order = range(len(axes)) if inverse else reversed(range(len(axes)))
         for i in order:
             axis, last = axes[i], i == len(axes) - 1
             whole = 2 * (shape[axis] - 1) if inverse and onesided and last else shape[axis]
-            n = int(sizes[i]) if sizes and sizes[i] not in (None, -1) else whole
+            n = _size(sizes, i) or whole
             scale = scale_of(a.get("norm"), n, inverse=inverse)
             t = Transform(n, inverse, onesided=onesided and last, scale=scale)
             x = transformed(d, x, axis, t, shape)

@@ -104,23 +104,26 @@ def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Sha
     large = t.frequencies * t.n > MOST_AT_ONCE
     if large and (stages := stages_of(t.n, t.frequencies, MOST_WEIGHTS)):
         return in_stages(b, paired(parts), axis, t, stages)
-    known = x.filtered
-    if t.inverse and known and known.axis == axis and whole and len(known.factors) == t.frequencies:
-        samples = b.shape(known.x)[axis]
-        if samples == t.n:
-            matrix = (matrix_of(t) * known.factors) @ waves(t.frequencies, t.n)
-            return product(b, Complex(known.x), axis, matrix.real if t.onesided else matrix)
-    if parts[1] == "" and t.onesided and not t.inverse:
-        return spectrum(b, str(parts[0]), axis, t)
-    matrix = matrix_of(t)
-    result = product(b, paired(parts), axis, matrix, real=t.inverse and t.onesided)
+    if whole and (known := _filtered_signal(b, x.filtered, axis, t)) is not None:
+        matrix = (matrix_of(t) * known.factors) @ waves(t.frequencies, t.n)
+        return product(b, Complex(known.x), axis, matrix.real if t.onesided else matrix)
     is_signal = parts[1] == "" and not t.inverse
+    if is_signal and t.onesided:
+        return spectrum(b, str(parts[0]), axis, t)
+    result = product(b, paired(parts), axis, matrix_of(t), real=t.inverse and t.onesided)
+    if not is_signal:
+        return result
     factors = np.full(t.frequencies, t.scale, complex)
-    return (
-        Complex(result.real, result.imaginary, Filtered(str(parts[0]), axis, factors))
-        if is_signal
-        else result
-    )
+    return Complex(result.real, result.imaginary, Filtered(str(parts[0]), axis, factors))
+
+
+def _filtered_signal(
+    b: GraphBuilder, known: Filtered | None, axis: int, t: Transform
+) -> Filtered | None:
+    """The signal whose spectrum is transformed back, if it has as many samples."""
+    if not t.inverse or known is None or known.axis != axis or len(known.factors) != t.frequencies:
+        return None
+    return known if b.shape(known.x)[axis] == t.n else None
 
 
 def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stages) -> Complex:
