@@ -188,7 +188,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def calibration(self) -> dict[str, Array]:
-        """What is kept of the calibration samples; {} of random ones, and of older versions."""
+        """Digests and deviations of the calibration samples; {} of random ones and older builds."""
         if CALIBRATION not in self.digests:
             return {}
         with np.load(io.BytesIO(self.written(CALIBRATION)), allow_pickle=False) as arrays:

@@ -186,7 +186,6 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
     sources = make_sources(plan, name, (inputs, outputs), stream)
     application = sdk_application(plan, name, sources, stream) if app == "gap-sdk" else {}
     firmware = make_firmware(sources) if sources.on_chip else None
-    known = described(quantized.model, quantized.data)
     files = {
         **_described(build_plan, quantized),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
@@ -194,7 +193,6 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
         **({"firmware.elf": firmware.elf} if firmware is not None else {}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),
-        **({CALIBRATION: npz(known)} if known else {}),
     }
     return BuildArtifacts(files, sources.digest, integers, values, firmware)
 
@@ -254,14 +252,17 @@ def _last_pass(
 def _golden(
     quantized: Quantized, integers: Mapping[str, Array], values: Mapping[str, Array]
 ) -> dict[str, bytes]:
-    """Return the files of the golden sample: its inputs as integers, and the expected outputs."""
+    """Return the files of the golden sample, its inputs as integers and the expected outputs, and
+    what is kept of the calibration samples."""
     graph = quantized.network.graph
     real = {name: x[0] for name, x in quantized.data.inputs.items()}
     inputs = {**real, **{f"{name}.q": x for name, x in integers.items()}}
     floats, outputs = every_value(graph, real), dict[str, Array]()
     for name, shown in zip(graph.outputs, graph.output_names, strict=True):
         outputs |= {shown: floats[name], f"{shown}.q": values[name]}
-    return {"golden/input.npz": npz(inputs), "golden/output.npz": npz(outputs)}
+    known = described(quantized.model, quantized.data)
+    kept = {CALIBRATION: npz(known)} if known else {}
+    return {"golden/input.npz": npz(inputs), "golden/output.npz": npz(outputs), **kept}
 
 
 def npz(arrays: Mapping[str, Array]) -> bytes:

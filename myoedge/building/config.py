@@ -215,8 +215,8 @@ def find(given: str | Path | Found | None) -> Found:
 
 
 def test_set_in(found: Found, *, is_typed: bool) -> str:
-    """What names a test set, for errors: --test if it is typed, [test], or both, if that names the
-    labels."""
+    """Option or table that names a test set, for errors: --test if it is typed, [test], or both, if
+    that names the labels."""
     table = f"[test] of {found.file}"
     if not is_typed:
         return table

@@ -19,6 +19,7 @@ from myoedge.system.folder import explained, replace_files
 
 CALIB, CALIB_SCRIPT = "calib.npz", "make_calib.py"
 RECORDINGS = "recordings"
+TEST = "test"  # stem of the file of a test set
 FACTORY = "net:make_model"  # of a checkpoint, until its user names another
 UNKNOWN_SHAPE = "E205"  # of load: a factory without example inputs, and no samples
 TEXTS = (".txt", ".tsv")  # of a folder, these may be anything
@@ -45,7 +46,7 @@ def write_project_template(
         "path": _toml_path("model.pt2" if model is None else _seen_from(folder, model)),
         "factory": None if named is None else toml_text(named),
         "data": _toml_path(data or CALIB),
-        "test": None if (test := _test_set(folder)) is None else _toml_path(test),
+        "test": _test_set(folder),
         "arrays": {name: x.made for name, x in inputs.items()},
         "described": ", ".join(f"{name} [{_samples(x.shape)}]" for name, x in inputs.items()),
     }
@@ -60,8 +61,7 @@ def existing_samples(folder: Path) -> str | None:
     recordings, or all files of the only format; None without any."""
     if not os.path.isdir(folder):
         return None
-    names = sorted(path.name for path in folder.glob("[!.]*") if path.is_file())
-    known = [name for name in names if Path(name).suffix.lower() in KINDS and not _is_test(name)]
+    known = [name for name in _sample_files(folder) if Path(name).stem != TEST]
     if own := [name for name in known if Path(name).stem == "calib"]:
         return own[0]
     if (folder / RECORDINGS).is_dir():
@@ -73,14 +73,15 @@ def existing_samples(folder: Path) -> str | None:
     return known[0] if len(known) == 1 else f"*{endings.pop()}"
 
 
-def _is_test(name: str) -> bool:
-    return Path(name).stem == "test"
+def _sample_files(folder: Path) -> list[str]:
+    names = sorted(path.name for path in folder.glob("[!.]*") if path.is_file())
+    return [name for name in names if Path(name).suffix.lower() in KINDS]
 
 
 def _test_set(folder: Path) -> str | None:
-    """The file test of a project's folder; None without one."""
-    names = sorted(x.name for x in folder.glob("test.*")) if os.path.isdir(folder) else []
-    return next((x for x in names if Path(x).suffix.lower() in KINDS and _is_test(x)), None)
+    """The file test of a project's folder, as a text of TOML; None without one."""
+    found = (toml_text(name) for name in _sample_files(folder) if Path(name).stem == TEST)
+    return next(found, None)
 
 
 def _seen_from(folder: Path, given: str | Path) -> str:

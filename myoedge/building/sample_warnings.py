@@ -59,7 +59,7 @@ def _few(given: Data) -> Iterator[Notice]:
 
 
 def _more(source: str) -> str:
-    """Where more samples are, or can come from: init writes no script where there are some."""
+    """Remedy of few samples: the samples that are there, else the script of init."""
     there = existing_samples(Path())
     if there is None:
         return "myoedge init  writes a script that makes calib.npz"
@@ -213,8 +213,8 @@ def _is_made_up(example: Array) -> bool:
 
 
 def described(model: Model, given: Data) -> dict[str, Array]:
-    """What a build keeps of its calibration samples: `digests` uint64 [samples], and of each input
-    `deviation.NAME` in the unit of training, as far as W207 can tell it; {} of random ones."""
+    """Arrays that a build keeps of its calibration samples: `digests` uint64 [samples], and of each
+    input `deviation.NAME` in the unit of training, as far as W207 tells; {} of random ones."""
     if given.is_random:
         return {}
     factor, _ = _times_training(model, given)
@@ -229,24 +229,26 @@ def compared(known: Mapping[str, Array], given: Data, *, is_test: bool) -> Itera
 
     known   of `described`
     """
-    ratios = (
-        _deviation(x) / float(known[f"deviation.{name}"])
-        for name, x in given.inputs.items()
-        if known.get(f"deviation.{name}")
-    )
-    factor = next((ratio for ratio in ratios if not 1 / OTHER_SCALE < ratio < OTHER_SCALE), 1.0)
-    if 0.0 < factor < math.inf and not [*loud(given)]:
-        evidence = f"the deviation is {factor:.2g} times that of training"
-        file = given.source.rpartition(" of ")[2].partition(",")[0]
-        samples = f"{'test ' * is_test}samples"
-        has_name = is_test and Path(file).suffix
-        yield from _of_scale(factor, evidence, samples, file if has_name else None)
-    seen = {*map(int, known.get("digests", ()))}
-    count = sum(digest in seen for digest in _digests(given)) if is_test and seen else 0
+    factor = _times_known(known, given)
+    file = given.source.rpartition(" of ")[2].partition(",")[0]
+    has_name = is_test and Path(file).suffix
+    evidence = f"the deviation is {factor:.2g} times that of training"
+    samples = f"{'test ' * is_test}samples"
+    yield from _of_scale(factor, evidence, samples, file if has_name else None)
+    seen = {*map(int, known.get("digests", ()))} if is_test else set()
+    count = sum(digest in seen for digest in _digests(given)) if seen else 0
     if count:
         title = "samples of the test set are in the calibration recording too"
         found = {"found": f"{count:,} of {given.count:,} samples"}
         yield notice("W211", title, found, [UNTESTED])
+
+
+def _times_known(known: Mapping[str, Array], given: Data) -> float:
+    """The samples' deviation by that of training, of the first input for which it is far from 1."""
+    pairs = ((known.get(f"deviation.{name}"), x) for name, x in given.inputs.items())
+    ratios = [_deviation(x) / float(expected) for expected, x in pairs if expected]
+    far = (x for x in ratios if 0.0 < x < math.inf and not 1 / OTHER_SCALE < x < OTHER_SCALE)
+    return 1.0 if [*loud(given)] else next(far, 1.0)
 
 
 def _digests(data: Data) -> Iterator[int]:

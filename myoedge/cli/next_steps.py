@@ -52,7 +52,7 @@ UNUSABLE = ("W205", "W207", "W208", "W209")
 
 
 def after_warnings(warnings: Iterable[Notice], *others: str) -> Iterator[str]:
-    """What the first warning of unusable samples advises, then this command again; else others."""
+    """Remedy of the first warning of unusable samples, then this command again; else others."""
     unusable = next((w for w in warnings if w.code in UNUSABLE), None)
     if unusable is None:
         yield from others
