@@ -59,7 +59,7 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _transpose_to_sink(graph: Graph, names: Sequence[str]) -> Node | None:
-    """One that restores the model's order, or that all computed inputs share."""
+    """Transpose that restores the model's order, or that all computed inputs share."""
     made = [made_by(graph, name, "transpose") for name in names if not graph.is_const(name)]
     transposes = [node for node in made if node is not None]
     back = next((node for node in transposes if node.attrs.get("back")), None)

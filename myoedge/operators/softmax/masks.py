@@ -97,7 +97,7 @@ def decide(
 
 
 def _fill(below: float, masks: Sequence[Term]) -> dict[str, Any]:
-    """How scores of hidden keys are: those of constants lie `below` others at least."""
+    """Attributes of scores of hidden keys: those of constants lie `below` others at least."""
     sizes = [np.abs(factor[factor != 0.0]) for _, factor in masks]
     fill = max([below, *(-float(size.min()) for size in sizes)])
     attrs: dict[str, Any] = {"fill": fill} if fill > -LOST else {}
