@@ -44,7 +44,7 @@ def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict
     rows = rows_of(q.graph)
     for sample in each_sample(samples):
         real = float_values(q.graph, sample)
-        for name, integers in alone(q, asked, real).items():
+        for name, integers in alone(q, asked, real):
             _add(total[name], rows, name, real, real_values(q, name, integers))
         for (name, x), noise in by_operand.items():
             _add(noise, rows, name, real, _with_rounded(q, steps[name].node, x, real))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -222,11 +222,10 @@ class _Sums:
         """
         q, steps = self.q, {step.node.name: step for step in self.q.steps}
         values = run_int(q.steps, q.constants, quantized_inputs(q, sample))
-        of_layers = alone(q, [steps[name] for name in self.names], real)
-        for name in self.names:
+        for name, of_layer in alone(q, [steps[name] for name in self.names], real):
             self._compare(self.cumulative[name], name, real, values[name])
             if not moves_integers(q, steps[name].node):
-                self._compare(self.local[name], name, real, of_layers[name])
+                self._compare(self.local[name], name, real, of_layer)
         for output in dict.fromkeys(q.graph.outputs):
             name, *end = judged_tensors(q, output)
             self.outputs[output].append(noise := Noise())
@@ -332,17 +331,19 @@ def moves_integers(q: QuantGraph, node: Node) -> bool:
 
 
 def alone(
-    q: QuantGraph, steps: Sequence[QuantizedNode], real: Mapping[str, Array]
-) -> dict[str, Array]:
-    """Integers of each operator only: of operands without the errors of those before it."""
-    read = {x for step in steps for x in step.operands}
-    computed = {x: real[x] for x in read if x not in q.constants}
-    exact = {x: quantize(y, q.params[x]) if x in q.params else y for x, y in computed.items()}
-    exact |= q.constants
-    return {
-        step.node.name: integer_step(step, [exact[x] for x in step.operands]).reshape(step.out)
-        for step in steps
-    }
+    q: QuantGraph, steps: Iterable[QuantizedNode], real: Mapping[str, Array]
+) -> Iterator[tuple[str, Array]]:
+    """Yield each operator's name and integers: of operands without the errors of those before."""
+    for step in steps:
+        operands = [_exact(q, name, real) for name in step.operands]
+        yield step.node.name, integer_step(step, operands).reshape(step.out)
+
+
+def _exact(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
+    """The integers of a tensor that has no error but that of its own rounding."""
+    if name in q.constants:
+        return q.constants[name]
+    return quantize(real[name], q.params[name]) if name in q.params else real[name]
 
 
 def integers_of(q: QuantGraph, name: str, values: Mapping[str, Array]) -> Array:
