@@ -38,22 +38,32 @@ def write_project_template(
         files_of(Path(calib))
     data = existing_samples(folder) if calib is None else _seen_from(folder, calib)
     given = calib if calib is not None or data is None else str(folder / data)
-    inputs = _of_samples(given) or {"input": USUAL}
-    inputs = inputs if model is None else _inputs(Path(model), factory, given) or inputs
-    is_weights = model is not None and sniff(Path(model)) in WEIGHTS
-    named = factory or (FACTORY if is_weights else None)
+    of_model = {} if model is None else _inputs(Path(model), factory, given)
     values = {
         "path": _toml_path("model.pt2" if model is None else _seen_from(folder, model)),
-        "factory": None if named is None else toml_text(named),
+        "factory": _factory(model, factory),
         "data": _toml_path(data or CALIB),
         "test": _test_set(folder),
-        "arrays": {name: x.made for name, x in inputs.items()},
-        "described": ", ".join(f"{name} [{_samples(x.shape)}]" for name, x in inputs.items()),
+        **_described(of_model or _of_samples(given) or {"input": USUAL}),
     }
     names = (FILE, CALIB_SCRIPT) if data is None else (FILE,)
     files = {name: render(f"init/{name}.j2", values) for name in names}
     _write_new(folder, files)
     return tuple(folder / name for name in files)
+
+
+def _factory(model: str | Path | None, factory: str | None) -> str | None:
+    """The factory of weights, as a text of TOML; None for a file that holds its network."""
+    is_weights = model is not None and sniff(Path(model)) in WEIGHTS
+    named = factory or (FACTORY if is_weights else None)
+    return None if named is None else toml_text(named)
+
+
+def _described(inputs: Mapping[str, InputArray]) -> dict[str, object]:
+    return {
+        "arrays": {name: x.made for name, x in inputs.items()},
+        "described": ", ".join(f"{name} [{_samples(x.shape)}]" for name, x in inputs.items()),
+    }
 
 
 def existing_samples(folder: Path) -> str | None:
