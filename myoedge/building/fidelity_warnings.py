@@ -23,6 +23,7 @@ from myoedge.reports.wording import percent
 
 ACCURATE = "--accurate: 16 bits wherever they win, whatever cycles they take"
 ENOUGH_AGREEMENT = 0.95  # of the decisions of a network that chooses classes itself
+SCORES_AGREEMENT = 0.8  # of the largest scores, which may be nearly equal
 LIKELY = 0.505  # probability: 0.5, and half a step in 8 bits
 UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
 
@@ -53,7 +54,7 @@ def weak_outputs(
 
 
 def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterator[Notice]:
-    """W110: outputs of chosen classes, which integers and floats choose differently too often.
+    """W110: outputs of classes, which integers and floats choose differently too often.
 
     accurate   as weak_outputs has it
     """
@@ -61,15 +62,17 @@ def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Ite
     for name, output in fidelity.outputs.items():
         share, is_index = output.agreement, graph.tensors[name].dtype != "float32"
         symbols = name in graph.producer and OPS[graph.producer[name].op].decodes
-        if share is None or share >= ENOUGH_AGREEMENT or not is_index or symbols:
+        enough = ENOUGH_AGREEMENT if is_index else SCORES_AGREEMENT
+        if share is None or share >= enough or symbols:
             continue
         db = "no signal" if output.db is None else f"SQNR {output.db:z.1f} dB"
+        of = " of the differences between scores, before the argmax" * is_index
         yield notice(
             "W110",
             f"output {shown[name]}: int8 and float network agree in only {percent(share)}",
             {
-                "needs": f"{percent(ENOUGH_AGREEMENT)} of the decisions",
-                "found": f"{db} of the differences between scores, before the argmax",
+                "needs": f"{percent(enough)} of the decisions",
+                "found": f"{db}{of}",
             },
             [*(() if accurate else (ACCURATE,)), "no constant added to all scores: it takes range"],
         )

@@ -151,6 +151,23 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("table", y, chain=tuple(rest))
 
 
+@rewrite_pattern("argmax", "ctc_greedy", "softmax", "log_softmax")
+def drop_common_offset(graph: Graph, node: Node) -> Rewrite | None:
+    """softmax(x + 100) is softmax(x): an offset of all scores, larger than what their biases
+    differ by, would take most of the scores' range."""
+    producer = _foldable(graph, node)
+    last = len(graph.shape(node.inputs[0])) - 1
+    if producer is None or len(producer.inputs) < 3 or node.attrs.get("axis", last) != last:
+        return None
+    bias = graph.array(producer.inputs[2]).astype(np.float64)
+    if abs(bias.mean()) <= np.ptp(bias) or graph.format(producer.inputs[2]) is not None:
+        return None
+    patch = GraphBuilder(graph, node)
+    inputs = (*producer.inputs[:2], patch.constant(bias - bias.mean()))
+    scores = patch.add(producer.op, *inputs, **producer.attrs, origin=producer.origin)
+    return patch.last(node.op, scores, *node.inputs[1:], **node.attrs)
+
+
 @rewrite_pattern("affine", "table")
 def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
     """A function of rows of a table is a row of a table too."""
@@ -220,6 +237,7 @@ FOLD: tuple[RewritePattern, ...] = (
     merge_affines,
     affine_into_weights,
     scalar_into_weights,
+    drop_common_offset,
     fold_function_into_embedding,
     fold_offset_into_embedding,
 )

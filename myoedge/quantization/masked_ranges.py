@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,11 +32,13 @@ class Row:
 
     mask        name of what hides elements, or ""
     reach       magnitude beyond which elements are alike
-    is_chosen_from   whether the index of the largest element is all that is read of it
+    is_compared_only   whether only the differences of the elements are read
+    is_chosen_from     whether the index of the largest element is all that is read
     """
 
     axis: int
     mask: str = ""
+    is_compared_only: bool = False
     is_chosen_from: bool = False
     reach: float = np.inf
 
@@ -47,13 +49,12 @@ def rows_of(graph: Graph) -> dict[str, Row]:
     rows = {name: Row(-1, reach=reach) for name, reach in reaches if reach < np.inf}
     for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
         name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
-        is_chosen_from = name not in graph.outputs and all(
-            OPS[reader.op].compares_rows and OPS[reader.op].out_dtype != "float32"
-            for reader in graph.users[name]
-        )
-        rows[name] = Row(node.attrs.get("axis", -1), mask, is_chosen_from)
+        readers = [OPS[reader.op] for reader in graph.users[name]]
+        only = name not in graph.outputs and all(op.compares_rows for op in readers)
+        chosen = only and all(op.out_dtype != "float32" for op in readers)
+        rows[name] = Row(node.attrs.get("axis", -1), mask, only, chosen)
         if node.op == "log_softmax":
-            rows[node.name] = rows[name]
+            rows[node.name] = replace(rows[name], is_compared_only=False)
     return rows
 
 
@@ -62,8 +63,7 @@ def judged_values(
 ) -> Callable[[Array], Array]:
     """Function of a tensor, in floats or as integers stand for them -> float64 [n], the numbers
     that say how well it is represented: all, within its reach; in a row that is compared those that
-    have a share in it; in one that a largest element is chosen from, their differences from their
-    mean.
+    have a share in it, as differences from their mean if nothing else reads them.
 
     real   every value of the float network, by which elements are left out
     """
@@ -73,7 +73,7 @@ def judged_values(
     if row.reach < np.inf:
         return lambda x: np.clip(x.astype(np.float64), -row.reach, row.reach).reshape(-1)
     counts = _counts(row, real[name], real)
-    if not row.is_chosen_from:
+    if not row.is_compared_only:
         return lambda x: x[counts].astype(np.float64)
 
     def differences(x: Array) -> Array:
