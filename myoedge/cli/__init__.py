@@ -12,25 +12,25 @@ import click
 from myoedge.version import __version__
 
 VERBS = {
-    "init": "write myoedge.toml, and a script that makes calibration data if there is none",
-    "inspect": "network of a model file; report and memory peaks of a build",
-    "quantize": "int8 accuracy and SQNR layer by layer, without writing anything",
+    "init": "write myoedge.toml, and a script for calibration data if there is none",
+    "inspect": "show a model file's network, or a build's report and memory peaks",
+    "quantize": "measure int8 accuracy and SQNR layer by layer, without writing anything",
     "build": "turn a trained network into verified int8 C",
     "advise": "measure what would make a build better: at most five suggestions",
     "validate": "compare the C with the NumPy reference, bit for bit",
     "simulate": "run the firmware on the simulated chip: cycles, layer by layer",
-    "energy": "energy of an inference, battery life; calibration to a board",
+    "energy": "estimate energy per inference and battery life; calibrate to a board",
     "flash": "write the application to a board, verify and start it",
     "run": "run the application on a board: outputs and cycles",
-    "bench": "energy of an inference on a board, by a power meter",
-    "report": "show a build's report, or with --against its differences from another build",
-    "sweep": "many builds: models, budgets, options, operating points; regressions",
+    "bench": "measure the energy per inference on a board with a power meter",
+    "report": "show a build's report; with --against, its differences from another build",
+    "sweep": "build variants (models, budgets, options, points) and find regressions",
     "ops": "list the supported operators",
     "boards": "list the known boards",
     "plugin": "check a package with operators, boards or readers of your own",
     "doctor": "list required tools and how to install missing ones",
-    "explain": "explain an error code and its remedy; all codes without one",
-    "completion": "print the completion of verbs and options for a shell",
+    "explain": "explain an error code and its remedy; without a code, list all codes",
+    "completion": "print a shell's completion script for verbs and options",
 }
 
 COMPLETE = "_MYOEDGE_COMPLETE"  # set by a shell that asks for completions
