@@ -272,7 +272,8 @@ def _reasons(error: Exception) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for row in rows:  # one of each type that the key may have: they are one reason
         key = ".".join(str(part) for part in row["loc"] if not _TYPES.fullmatch(str(part)))
-        reasons[key] = f"{reasons[key]}; or: {row['msg']}" if key in reasons else str(row["msg"])
+        text = str(row["msg"]).replace("an object", "a table")  # of JSON
+        reasons[key] = f"{reasons[key]}; or: {text}" if key in reasons else text
     return reasons
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from myoedge.building.config import toml_text
 from myoedge.building.loading import Model
 from myoedge.building.project_template import existing_samples
 from myoedge.errors import Notice, notice
@@ -20,6 +22,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.quantization.formats import all_stated
 from myoedge.quantization.holdout import LEAST_SAMPLES
+from myoedge.quantization.recordings.reading import Scales, factor_of
 from myoedge.quantization.samples import Data, one_window
 from myoedge.streaming.time_axis import is_batched
 
@@ -63,7 +66,9 @@ def _more(source: str) -> str:
     there = existing_samples(Path())
     if there is None:
         return "myoedge init  writes a script that makes calib.npz"
-    return f"more windows in {there}" if there in source else f"myoedge build ... --calib {there}"
+    if there in source:
+        return f"more windows in {there}"
+    return f"myoedge build ... --calib {shlex.quote(there)}"
 
 
 def _unread(graph: Graph) -> Iterator[Notice]:
@@ -100,7 +105,7 @@ def _batch(graph: Graph) -> Iterator[Notice]:
 
 def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
     factor, evidence = _times_training(model, given)
-    yield from _of_scale(factor, evidence, "samples")
+    yield from _of_scale(factor, evidence, "samples", given.scales)
 
 
 def _times_training(model: Model, given: Data) -> tuple[float, str]:
@@ -121,10 +126,11 @@ def _times_training(model: Model, given: Data) -> tuple[float, str]:
 
 
 def _of_scale(
-    factor: float, evidence: str, samples: str, file: str | None = ""
+    factor: float, evidence: str, samples: str, scales: Scales, file: str | None = ""
 ) -> Iterator[Notice]:
     """W207.
 
+    scales   with which the samples were read
     file   that alone has another scale; "": all of [calib], and [test] too; None: [calib] scale is
            not for these samples
     """
@@ -132,17 +138,27 @@ def _of_scale(
         return
     power = 10.0 ** round(math.log10(factor))
     change = f"/ {power:g}" if power > 1 else f"* {1 / power:g}"
-    by_name, which = f"{1 / power:g}", "it scales the test set too"
-    if file:
-        by_name, which = f'{{"{file}" = {1 / power:g}}}', "a factor by name of the file"
-    scale = f"[calib] scale = {by_name}  in myoedge.toml, times the scale there; {which}"
-    lines = [] if file is None else [scale]
+    lines = [] if file is None else [_scale_line(scales, power, file)]
     yield notice(
         "W207",
         f"{samples} seem to be {_times(power)} those of the training set",
         {"found": evidence},
         [f"input=windows {change}, in the unit and the scaling of training", *lines],
     )
+
+
+def _scale_line(scales: Scales, power: float, file: str) -> str:
+    """The line of myoedge.toml with which samples of a file, or of all if it is "", are those of
+    training."""
+    if file:
+        others = {name: factor for name, factor in scales if name != file}
+        table = {**others, file: factor_of(scales, file) / power}  # the last one counts
+    else:
+        table = {name: factor / power for name, factor in scales or (("*", 1.0),)}
+    by_name = ", ".join(f"{toml_text(name)} = {factor:g}" for name, factor in table.items())
+    value = f"{table['*']:g}" if [*table] == ["*"] else f"{{{by_name}}}"
+    which = "by name of the file" if file else "it scales the test set too"
+    return f"[calib] scale = {value}  in myoedge.toml: {which}"
 
 
 def loud(given: Data) -> Iterator[str]:
@@ -234,7 +250,7 @@ def compared(known: Mapping[str, Array], given: Data, *, is_test: bool) -> Itera
     has_name = is_test and Path(file).suffix
     evidence = f"the deviation is {factor:.2g} times that of training"
     samples = f"{'test ' * is_test}samples"
-    yield from _of_scale(factor, evidence, samples, file if has_name else None)
+    yield from _of_scale(factor, evidence, samples, given.scales, file if has_name else None)
     seen = {*map(int, known.get("digests", ()))} if is_test else set()
     count = sum(digest in seen for digest in _digests(given)) if seen else 0
     if count:

@@ -49,16 +49,24 @@ def _option(parameter: click.Parameter, value: Any) -> list[str]:
 # Warnings after which no result is of use: samples that are few, of another unit or order of axes,
 # labels in another order, or weights that are not trained.
 UNUSABLE = ("W205", "W207", "W208", "W209")
+REPEATED = "myoedge build ... "  # of a remedy: the same command, with the options after it
+REPEATS = ("build", "quantize")
 
 
 def after_warnings(warnings: Iterable[Notice], *others: str) -> Iterator[str]:
-    """Remedy of the first warning of unusable samples, then this command again; else others."""
+    """The command with the remedy of the first warning of unusable samples; else others."""
     unusable = next((w for w in warnings if w.code in UNUSABLE), None)
     if unusable is None:
         yield from others
         return
-    yield printable(f"# first, for {unusable.code}: {unusable.tries[0]}")
-    yield command(click.get_current_context().command.name, *given_words())
+    verb, remedy = click.get_current_context().command.name, unusable.tries[0]
+    words = shlex.split(remedy.removeprefix(REPEATED)) if remedy.startswith(REPEATED) else []
+    if words and verb in REPEATS:
+        kept = given_words(*(word.removeprefix("--") for word in words))
+        yield f"{command(verb, *kept, *words)}   # for {unusable.code}"
+    else:
+        yield printable(f"# first, for {unusable.code}: {remedy}")
+        yield command(verb, *given_words())
 
 
 def after_init(folder: str, written: Sequence[Path]) -> Iterator[str]:

@@ -194,8 +194,9 @@ def _neither(labels: Array, graph: Graph, title: str) -> MyoedgeError:
     }
     if labels.dtype.kind == "U":
         facts["has"] = f"names: {_listed([*map(str, np.unique(labels))])}"
-    columns = counts[-1] if counts and labels.ndim == 1 else 1
-    names = ", ".join(f"y{n}" for n in range(columns))
-    stacked = [f"label=np.stack([{names}], axis=1)"] if 1 < columns <= MOST_SHOWN else []
-    tries = [*stacked, UNLABELLED]
+    columns = counts[-1] if counts else 0
+    shaped = [f"label: {columns} per sample, in the order of the outputs"]
+    if labels.ndim == 1 and 1 < columns <= MOST_SHOWN:
+        shaped = [f"label=np.stack([{', '.join(f'y{n}' for n in range(columns))}], axis=1)"]
+    tries = [*shaped[: len(counts)], UNLABELLED]
     return MyoedgeError("E214", f"{title} holds neither classes nor targets", facts, tries)

@@ -23,6 +23,7 @@ from myoedge.quantization.recordings.reading import (
     MAKE_CALIBRATION,
     ONLY,
     UNLABELLED,
+    Scales,
     label_lines,
     one_each,
 )
@@ -51,6 +52,7 @@ class Data:
     renamed  name of the array that was taken for the only input, if it is another one; else ""
     numbers  place of each sample in the file; None: they are all of it, in order
     lengths  of the files that the arrays are of, one after the other, until `fit`; empty: one
+    scales   with which they were read, as in Reading
     columns  names of a recording's columns, if the file has some
     is_random  drawn, for a first build
     """
@@ -64,6 +66,7 @@ class Data:
     columns: tuple[str, ...] = ()
     is_random: bool = False
     class_names: tuple[str, ...] = ()
+    scales: Scales = ()
 
     @property
     def count(self) -> int:
@@ -114,7 +117,7 @@ def fit(data: Data, graph: Graph) -> Data:
     check_samples(graph, inputs, count)
     renamed = next(iter({*data.inputs} - {*graph.inputs, ONLY}), "")
     source = f"{count} sample{'s' if count > 1 else ''} of {data.source}"
-    return Data(inputs, labels, source, renamed, class_names=names)
+    return Data(inputs, labels, source, renamed, class_names=names, scales=data.scales)
 
 
 def _title(array: str, data: Data) -> str:

@@ -25,7 +25,7 @@ def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         shares = [f"{name} {wording.percent(q[f'accuracy_{name}'])}" for name in known]
         if found := q.get("classes"):
             shares[-1] += f" ({classes.interval(found, 'int8')})"
-            where += f"; 95 % interval{'' if found.get('names') else '; labels are classes'}"
+            where += f"; 95 % interval{'' if found.get('names') else '; labels read as classes'}"
         unknown = _float_unknown(q, q["accuracy_float"])
         yield "accuracy", ["   ".join(filter(None, (*shares, points(q)))), where, *unknown]
     elif q.get("targets"):
@@ -52,11 +52,11 @@ def errors(row: Mapping[str, Any], error: str) -> str:
 
 
 def points(q: Mapping[str, Any]) -> str:
-    """int8 accuracy minus float accuracy, "+0.1 points"; "" if one is unknown."""
+    """int8 accuracy minus float accuracy, "+0.1 points", "same as float"; "" if one is unknown."""
     if q["accuracy_float"] is None or q["accuracy_int8"] is None:
         return ""
     change = round(100 * (q["accuracy_int8"] - q["accuracy_float"]), 1)
-    return "no change" if change == 0 else f"{change:+z.1f} points"
+    return "same as float" if change == 0 else f"{change:+z.1f} points"
 
 
 def sentence(row: Mapping[str, Any]) -> str:

@@ -148,7 +148,11 @@ def test_what_comes_first_is_what_a_warning_of_unusable_samples_advises(folder: 
     few = command("quantize", "model.pt2", "--calib", "few.npz", cwd=folder)
     assert re.search(r"^next: # first, for W205: ", few.err, re.MULTILINE)
     assert steps(few.err) == ["myoedge quantize model.pt2 --calib few.npz"]
-    (folder / "few.npz").rename(folder / "calib.npz")
+    shutil.copy(folder / "few.npz", folder / "calib.npz")
+    few = command("quantize", "model.pt2", "--calib", "few.npz", "--method", "mse", cwd=folder)
+    better = "myoedge quantize model.pt2 --method mse --calib calib.npz"
+    assert steps(few.err) == [better], "what is proposed is not what was just warned of"
+    (folder / "few.npz").unlink()
     advice = {
         ("--calib", "calib.npz"): "more windows in calib.npz",
         (): "myoedge build ... --calib calib.npz",

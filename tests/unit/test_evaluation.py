@@ -82,7 +82,7 @@ def test_labels_of_every_form_give_the_accuracy_of_torch(model: Path, label: Any
     assert found["evaluated_on"]["data"] == "test"
     assert found["evaluated_on"]["samples"] == COUNT
     (told,) = dict(card_facts(found)).values()
-    assert told.count("labels are classes") == (not found["classes"]["names"])
+    assert told.count("labels read as classes") == (not found["classes"]["names"])
 
 
 def test_names_are_numbered_as_the_project_says(model: Path, tmp_path: Path) -> None:
@@ -193,6 +193,9 @@ def test_labels_that_are_neither(model: Path, label: Array, told: str) -> None:
     with pytest.raises(MyoedgeError, match="E214") as raised:
         rows_of(model, label)
     assert told in str(raised.value.notice)
+    with pytest.raises(MyoedgeError, match="E214") as raised:
+        myoedge.quantize(model, calib=CALIB, test={"input": TEST, "label": label})
+    assert raised.value.notice.tries, "labels cannot be left out of a test set"
 
 
 @pytest.mark.parametrize(
@@ -373,6 +376,21 @@ def test_the_scale_of_calib_is_that_of_the_test_set_too(model: Path, tmp_path: P
         assert "times 0.001" in found["evaluated_on"]["source"]
 
 
+def test_the_scale_that_a_warning_gives_is_the_one_that_mends(model: Path, tmp_path: Path) -> None:
+    """Of a test set that is in the unit of training already; the lines there count too."""
+    toml = tmp_path / "myoedge.toml"
+    toml.write_text("[calib]\nscale = 0.001\n")
+    np.savez(tmp_path / "t.npz", input=TEST, label=LABELS)
+    options: dict[str, Any] = {"calib": 1000 * CALIB, "test": tmp_path / "t.npz", "config": toml}
+    (warning,) = [w for w in myoedge.quantize(model, **options).warnings if w.code == "W207"]
+    toml.write_text("[calib]\n" + warning.tries[1].removeprefix("[calib] ").partition("  ")[0])
+    assert tomllib.loads(toml.read_text())["calib"]["scale"] == {"*": 0.001, "t.npz": 1}
+    found = myoedge.quantize(model, **options)
+    assert "W207" not in {w.code for w in found.warnings}
+    right = rows_of(model, LABELS)["accuracy_float"]
+    assert found.evaluation_rows()["accuracy_float"] == right
+
+
 def test_a_test_set_needs_labels(model: Path) -> None:
     with pytest.raises(MyoedgeError, match="E211") as raised:
         myoedge.quantize(model, calib=CALIB, test=TEST)
@@ -422,7 +440,7 @@ def test_headline_and_page_have_the_test_set(
     assert " dB in the worst of 8 measured samples (number " in text
     assert text.count("8 held-out samples") == 1, "of the SQNR"
     assert "label \\ int8" in ran.out
-    assert "labels are classes" not in text, "they have names"
+    assert "labels read as classes" not in text, "they have names"
     report = json.loads(Path("of-toml/report.json").read_text())["quantization"]
     low, high = report["classes"]["interval_int8"]
     assert f"({100 * low:.1f} to {100 * high:.1f} %)" in ran.out

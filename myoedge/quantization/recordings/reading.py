@@ -43,6 +43,15 @@ UNMASKED = (
 )
 
 
+Scales = tuple[tuple[str, float], ...]  # factors by pattern of file names
+
+
+def factor_of(scales: Scales, source: str) -> float:
+    """Factor of a file's samples; of several patterns that match, the last one counts."""
+    found = [factor for pattern, factor in scales if fnmatchcase(source, pattern)]
+    return found[-1] if found else 1.0
+
+
 @dataclass(frozen=True)
 class Reading:
     """[calib] of myoedge.toml, as far as it says how samples are taken from files.
@@ -62,14 +71,9 @@ class Reading:
     label: str | int = LABEL
     array: str | None = None
     columns: tuple[str | int, ...] | None = None
-    scales: tuple[tuple[str, float], ...] = ()
+    scales: Scales = ()
     classes: tuple[str, ...] = ()
     max_bytes: int = MAX_UNPACKED_BYTES
-
-    def factor(self, source: str) -> float:
-        """Factor of a file's samples; of several patterns that match, the last one counts."""
-        found = [factor for pattern, factor in self.scales if fnmatchcase(source, pattern)]
-        return found[-1] if found else 1.0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from myoedge.quantization.recordings.reading import (
     Content,
     Reading,
     check_size,
+    factor_of,
     is_array,
     no_such_name,
     one_each,
@@ -48,7 +49,8 @@ def read(given: Given, reading: Reading = AS_GIVEN) -> Data:
     if not reading.scales:
         return data
     pairs = ", ".join(f"{factor:g} ({pattern})" for pattern, factor in reading.scales)
-    return replace(data, source=f"{data.source}, times {pairs.removesuffix(' (*)')}")
+    source = f"{data.source}, times {pairs.removesuffix(' (*)')}"
+    return replace(data, source=source, scales=reading.scales)
 
 
 def _read(given: Given, reading: Reading) -> Data:
@@ -205,7 +207,7 @@ def _labelled(content: Content, source: str, reading: Reading) -> Data:
 
 def _scaled(data: Data, reading: Reading) -> Data:
     """The data in the unit of training. Errors: E232 a scale for several arrays."""
-    factor = reading.factor(data.source)
+    factor = factor_of(reading.scales, data.source)
     if factor == 1.0:
         return data
     if len(data.inputs) > 1:
