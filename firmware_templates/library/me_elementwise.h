@@ -23,28 +23,31 @@ typedef struct {
 
 typedef me_binary_s8_tile me_add_s8_tile, me_mul_s8_tile;
 
-/* y = clip((a * a_mult + b * b_mult + offset) >> shift), then the table; multipliers in 16 bits,
- * faster where both are in 8. A difference has a negative b_mult. pre does not count. */
+/* A difference has a negative b_mult. scale.pre is not read. */
 typedef struct {
     int32_t a_mult, b_mult, offset, shift;
     me_scale scale;
 } me_add_s8_params;
 
-/* Sum or difference of two int8 tensors that are broadcast, requantised to int8. */
+/* Sum or difference of two int8 tensors that are broadcast: int8
+ * y = clip((a * a_mult + b * b_mult + offset) >> shift), then the table.
+ * a_mult, b_mult -32,767 to 32,767, faster where both are -128 to 127; shift 0 to 30; the sum stays inside
+ * int32. Operands at any address. */
 void me_add_s8(const me_add_s8_params *op, const me_add_s8_tile *tile);
 
-/* a_zero, b_zero: -128 .. 127 */
 typedef struct {
     int32_t a_zero, b_zero, mult, offset, shift;
     me_scale scale;
 } me_mul_s8_params;
 
-/* Product of two int8 tensors that are broadcast: (a - a_zero) * (b - b_zero), requantised to int8. */
+/* Product of two int8 tensors that are broadcast: acc = (a - a_zero) * (b - b_zero), int8
+ * y = clip((((acc >> pre) * mult) + offset) >> shift), then the table.
+ * a_zero, b_zero -128 to 127; pre 0 to 20, mult 0 to 32,767, shift 0 to 30. Operands at any address. */
 void me_mul_s8(const me_mul_s8_params *op, const me_mul_s8_tile *tile);
 
 /* each    `channels` of them, and the channel of all numbers that are not below x_zero behind them
- *         (prelu); an affine operator has x_zero = 128
- * bias and pre do not count. */
+ *         (prelu, x_zero -128 to 127); an affine operator has x_zero = 128
+ * bias and scale.pre are not read. */
 typedef struct {
     int32_t channels, x_zero;
     const me_channel *each;
@@ -58,8 +61,9 @@ typedef struct {
     int32_t outer, inner;
 } me_affine_s8_tile;
 
-/* A factor and an offset for every channel: y = clip((x * mult[c] + offset[c]) >> shift[c]), then the
- * table. */
+/* A factor and an offset for every channel c: int8 y = clip((x * mult[c] + offset[c]) >> shift[c]), then the
+ * table. mult -32,767 to 32,767; where inner > 1, faster from -128 to 127; shift 0 to 30; extents at least 1. x, y at any
+ * address. */
 void me_affine_s8(const me_affine_s8_params *op, const me_affine_s8_tile *tile);
 
 /* table: 256 entries, the first for -128 */
@@ -73,12 +77,12 @@ typedef struct {
     int32_t n;
 } me_table_s8_tile;
 
-/* Any function of one number: y = table[x + 128], n elements. */
+/* Any function of one int8 number: int8 y = table[x + 128], n >= 0 elements at any address, faster at
+ * aligned ones. */
 void me_table_s8(const me_table_s8_params *op, const me_table_s8_tile *tile);
 
-/* y = clip((a * a_mult + b * b_mult + offset) >> shift), numbers of 16 bits where *_wide says so;
- * rows of n elements: of y one behind the other, of a and b a_row and b_row elements apart.
- * low, high: limits of y; *_once: rows of an operand are one element, which every
+/* *_wide: int16, else int8; rows of n elements: of y one behind the other, of a and b a_row and b_row elements
+ * apart. low, high: limits of y; *_once: rows of an operand are one element, which every
  * result takes; nine_cores: core 8 calls it as well */
 typedef struct {
     int32_t a_wide, b_wide, y_wide, a_mult, b_mult, offset, shift, low, high, a_once, b_once, nine_cores;
@@ -90,8 +94,9 @@ typedef struct {
     int32_t n, rows, a_row, b_row;
 } me_add_s16_tile;
 
-/* Sum or difference of two tensors of int8 or int16 whose rows may be apart, requantised to int8 or
- * int16. */
+/* Sum or difference of two tensors of int8 or int16 whose rows may be apart: int8 or int16
+ * y = clip((a * a_mult + b * b_mult + offset) >> shift).
+ * a_mult, b_mult int32 with a sign, as large as leaves the sum inside int32; shift 0 to 30. */
 void me_add_s16(const me_add_s16_params *op, const me_add_s16_tile *tile);
 
 #endif

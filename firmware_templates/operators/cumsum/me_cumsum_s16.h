@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sums along an axis up to every element, of numbers of 8 or 16 bits, operands in L1.
+ * Sums along an axis up to every element, of numbers of 8 or 16 bits, operands in L1. Cores 0 .. 7 call the kernel
+ * together; each computes its share, and no barrier is inside.
  */
 #ifndef ME_CUMSUM_S16_H
 #define ME_CUMSUM_S16_H
 
 #include "me_scale.h"
 
-/* As me_cumsum_s8_params has it; x_wide, y_wide: whether x and y are int16
- * drop   bits that sums have beyond 32, which are rounded away */
+/* x_wide, y_wide: whether x and y are int16; a table is for results of int8 alone */
 typedef struct {
     int32_t x_wide, y_wide, drop, n, x_zero, mult, offset, shift;
     me_scale scale;
@@ -20,6 +20,9 @@ typedef struct {
     int32_t outer, inner;
 } me_cumsum_s16_tile;
 
+/* me_cumsum_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say: acc is the sum, or, if drop > 0,
+ * (the sum in 64 bits + half) >> drop, half = 1 << drop >> 1; it stays inside int32. Other ranges are the same,
+ * but for x_zero: of int16 -32,768 to 32,767. */
 void me_cumsum_s16(const me_cumsum_s16_params *op, const me_cumsum_s16_tile *tile);
 
 #endif

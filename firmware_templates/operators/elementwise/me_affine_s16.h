@@ -12,7 +12,7 @@
 /* x_wide, y_wide   x, y are int16, else int8; a table is for results of int8 alone
  * each    `channels` of them, and the channel of all numbers that are not below x_zero behind them
  *         (prelu); an affine operator has x_zero = 32,768
- * bias and pre do not count. */
+ * bias and scale.pre are not read. */
 typedef struct {
     int32_t channels, x_zero, x_wide, y_wide;
     const me_channel *each;
@@ -26,7 +26,9 @@ typedef struct {
     int32_t outer, inner;
 } me_affine_s16_tile;
 
-/* y = clip((x * mult[c] + offset[c]) >> shift[c]), int8 or int16 to int8 or int16, then the table. */
+/* A factor and an offset for every channel c, int8 or int16 to int8 or int16:
+ * y = clip((x * mult[c] + offset[c]) >> shift[c]), then the table.
+ * mult int32 with a sign, as large as leaves the sum inside int32; shift 0 to 30; extents at least 1. */
 void me_affine_s16(const me_affine_s16_params *op, const me_affine_s16_tile *tile);
 
 #endif

@@ -9,8 +9,7 @@
 
 #include "me_scale.h"
 
-/* The root of (a - a_zero)^2 * a_mult + (b - b_zero)^2 * b_mult, which are below 2^32, rounded down,
- * is requantised; y_wide: y is int16, else int8 */
+/* y_wide: y is int16, else int8; a table is for int8 alone */
 typedef struct {
     int32_t a_zero, b_zero, a_mult, b_mult, mult, offset, shift, y_wide;
     me_scale scale;
@@ -22,11 +21,13 @@ typedef struct {
     int32_t n;
 } me_magnitude_s8_tile;
 
-/* Magnitude of n pairs of int8, y int8 or int16. */
+/* Magnitude of n >= 0 pairs of int8, y int8 or int16 by y_wide: acc is the root of
+ * (a - a_zero)^2 * a_mult + (b - b_zero)^2 * b_mult, rounded down, and
+ * y = clip((((acc >> pre) * mult) + offset) >> shift), then the table.
+ * The sum of squares is below 2^32; pre 0 to 20, mult 0 to 32,767, shift 0 to 30. */
 void me_magnitude_s8(const me_magnitude_s8_params *op, const me_magnitude_s8_tile *tile);
 
-/* Operands of which at least one is int16: a_wide, b_wide. (x - x_zero) * x_mult / 2^14, rounded, are of one step and
- * at most 2^15; the root of the sum of their squares is in quarters of a step. */
+/* Operands of which at least one is int16: a_wide, b_wide. */
 typedef struct {
     int32_t a_zero, b_zero, a_mult, b_mult, a_wide, b_wide, mult, offset, shift, y_wide;
     me_scale scale;
@@ -38,7 +39,9 @@ typedef struct {
     int32_t n;
 } me_magnitude_s16_tile;
 
-/* The same of numbers of 8 or 16 bits, as a_wide, b_wide and y_wide say. */
+/* The same of int8 or int16, as a_wide, b_wide and y_wide say. x' = ((x - x_zero) * x_mult + 2^13) >> 14 of a and
+ * of b have one step and are at most 2^15; acc is the root of a'^2 + b'^2 in quarters of it, rounded down.
+ * pre 0 to 20, mult 0 to 32,767, shift 0 to 30. */
 void me_magnitude_s16(const me_magnitude_s16_params *op, const me_magnitude_s16_tile *tile);
 
 #endif

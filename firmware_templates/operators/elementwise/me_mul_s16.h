@@ -23,8 +23,9 @@ typedef struct {
     int32_t n, rows, a_row, b_row;
 } me_mul_s16_tile;
 
-/* Product of two tensors of int8 or int16 whose rows may be apart: (a - a_zero) * (b - b_zero), requantised
- * to int8 or int16. */
+/* Product of two tensors of int8 or int16 whose rows may be apart: acc = (a - a_zero) * (b - b_zero), int8 or
+ * int16 y = clip((((acc >> pre) * mult) + offset) >> shift), then the table.
+ * pre 0 to 20, mult 0 to 32,767, shift 0 to 30; acc stays inside int32. */
 void me_mul_s16(const me_mul_s16_params *op, const me_mul_s16_tile *tile);
 
 #endif

@@ -24,7 +24,9 @@ typedef struct {
     int32_t n;
 } me_table_s16_tile;
 
-/* Any function of n numbers of int8 or int16, y int8 or int16: between points along a line. */
+/* Any function of n >= 0 numbers of int8 or int16, y int8 or int16. Of int8 x: y = table[x + 128]. Of int16
+ * x: along the line between the two points nearest to |x - x_zero|, which is at most 65,535, rounded to nearest
+ * and clipped to the type of y. */
 void me_table_s16(const me_table_s16_params *op, const me_table_s16_tile *tile);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of a table by integers: embeddings, one-hot vectors, functions of an integer.
+ * Rows of a table by integers: embeddings, one-hot vectors, functions of an integer. No barrier is inside.
  */
 #ifndef ME_EMBEDDING_H
 #define ME_EMBEDDING_H
@@ -21,6 +21,9 @@ typedef struct {
     int32_t n, start, bytes;
 } me_embedding_s8_tile;
 
+/* int8 y[i] = bytes start to start + bytes - 1 of table[clip(ids[i] - first, 0, last_row)], ids int32 or uint8.
+ * last_row, n, start at least 0; start + bytes at most width. Operands in L1 at any address; cores 0 .. 7 call it
+ * together, each copies its share of the bytes. */
 void me_embedding_s8(const me_embedding_s8_params *op, const me_embedding_s8_tile *tile);
 
 /* The same; the control core has the DMA bring rows from L2, the others return at once.
@@ -35,6 +38,7 @@ typedef struct {
 
 typedef me_embedding_s8_tile me_embedding_fetched_s8_tile;
 
+/* me_embedding_s8 of a table in L2, with the same ranges. All nine cores call it; core 8 does the work. */
 void me_embedding_fetched_s8(const me_embedding_fetched_s8_params *op,
                              const me_embedding_fetched_s8_tile *tile);
 
@@ -54,6 +58,8 @@ typedef struct {
     int32_t n;
 } me_embedding_l3_s8_tile;
 
+/* me_embedding_s8 of whole rows of a table in L3, at l3 + (width up to a multiple of 4) * row; l3 is a multiple
+ * of 4. n, last_row at least 0, width at least 1. All nine cores call it; core 8 does the work. */
 void me_embedding_l3_s8(const me_embedding_l3_s8_params *op, const me_embedding_l3_s8_tile *tile);
 
 /* The row of integer number i. */

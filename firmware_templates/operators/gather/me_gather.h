@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Elements of an axis by computed indices.
+ * Elements of an axis by computed indices. Cores 0 .. 7 call the kernel together; each computes its share, and
+ * no barrier is inside.
  */
 #ifndef ME_GATHER_H
 #define ME_GATHER_H
@@ -21,6 +22,8 @@ typedef struct {
     int32_t outer, n, inner, count, sets, width;
 } me_gather_s8_tile;
 
+/* y[o][k][i] = x[o][ids[o or 0][k][i or 0]][i], elements of any type as itemsize >= 1 bytes, ids int32 or uint8.
+ * n at least 1; x and y at any address, y apart from x; faster where width is 1. */
 void me_gather_s8(const me_gather_s8_params *op, const me_gather_s8_tile *tile);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Functions of integers, modulo 2^32: ids and positions that a network computes.
+ * Functions of integers, modulo 2^32: ids and positions that a network computes. Cores 0 .. 7 call a kernel
+ * together; each computes its share, and no barrier is inside.
  */
 #ifndef ME_INTEGERS_H
 #define ME_INTEGERS_H
@@ -25,6 +26,8 @@ typedef struct {
     int32_t n;
 } me_integer_math_s32_tile;
 
+/* int32 y = function(a, b), ME_INT_ADD to ME_INT_MOD, of n >= 0 numbers of the types a_type and b_type. b_step 1,
+ * or 0. ME_INT_FLOOR_DIV and ME_INT_MOD round down and have b >= 1; the others take any b. */
 void me_integer_math_s32(const me_integer_math_s32_params *op, const me_integer_math_s32_tile *tile);
 
 /* no, yes   0.0 and 1.0 in steps of the result */
@@ -39,6 +42,8 @@ typedef struct {
     int32_t n;
 } me_integer_compare_s8_tile;
 
+/* int8 y = yes if a and b are in the relation `function`, ME_INT_LT to ME_INT_NE, else no; n >= 0 numbers of the
+ * types a_type and b_type, b_step 1 or 0. yes, no -128 to 127. */
 void me_integer_compare_s8(const me_integer_compare_s8_params *op, const me_integer_compare_s8_tile *tile);
 
 /* Sums over n elements, `inner` apart. */
@@ -55,6 +60,7 @@ typedef struct {
     const int32_t *first;
 } me_integer_cumsum_s32_tile;
 
+/* int32 y[t] = first + the sum of x[i] for i <= t, of int32, uint8 or truth values; n >= 0. */
 void me_integer_cumsum_s32(const me_integer_cumsum_s32_params *op, const me_integer_cumsum_s32_tile *tile);
 
 #define ME_INLINE static inline __attribute__((always_inline))

@@ -7,8 +7,7 @@
 
 #include "me_mul_s16.h"
 
-/* As me_mul_s16_params has it; y = clip(max((a * a_mult + a_offset) >> a_shift, the same of b)), then the
- * table; pre does not count. */
+/* *_wide, *_once as in me_mul_s16_params; scale.pre is not read. */
 typedef struct {
     int32_t a_wide, b_wide, y_wide, a_mult, a_offset, a_shift, b_mult, b_offset, b_shift, a_once, b_once;
     me_scale scale;
@@ -16,6 +15,9 @@ typedef struct {
 
 typedef me_mul_s16_tile me_maximum_s16_tile;
 
+/* The larger of two tensors of int8 or int16 whose rows may be apart: int8 or int16
+ * y = clip(max((a * a_mult + a_offset) >> a_shift, (b * b_mult + b_offset) >> b_shift)), then the table.
+ * a_mult, b_mult int32 and at least 0, as large as leaves the sums inside int32; shifts 0 to 30. */
 void me_maximum_s16(const me_maximum_s16_params *op, const me_maximum_s16_tile *tile);
 
 #endif
