@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Convolution, linear layer and matrix product of int8 operands in L1. Cores 0 .. 7 call a kernel
- * together and share its work; barriers are inside, none is at the end.
+ * together and share its work; none has a barrier at the end.
+ *
+ * Results of all: y = clip((((acc >> pre) * mult) + offset) >> shift), then the table; pre 0 to 20, mult 0 to
+ * 32,767, shift 0 to 30 (me_scale.h). acc stays inside int32. Extents and counts are at least 1.
  *
  * Where a tile has `kernel_waits`, its operands may not have come yet: each core waits for them when it
  * has prepared what it can (ME_READY).
@@ -51,8 +54,9 @@ typedef struct {
     int32_t kernel_waits;
 } me_conv_s8_tile;
 
-/* Convolution, channels last: y = clip(requantised(sum of x * weights + bias)), then the table. All
- * sums stay in int32; windows and pads are of any size. */
+/* Convolution, channels last, int8 [h][w][c] -> [oh][ow][k]: acc = bias[k] + sum of x * weights over the window,
+ * padding being x_zero, -128 to 127. Windows, strides, dilations and pads are of any size. A barrier is inside
+ * where tile->padded or op->together is set. */
 void me_conv_s8(const me_conv_s8_params *conv, const me_conv_s8_tile *tile);
 
 /* x: rows of c bytes, x_stride bytes apart; y: k channels, y_stride bytes between rows
@@ -75,20 +79,21 @@ typedef struct {
     int32_t kernel_waits;
 } me_linear_s8_tile;
 
-/* Linear layer: y = x W^T + b of int8 [rows][c] and packed int8 [k][c], requantised to int8
- * [rows][k]. All sums stay in int32. */
+/* Linear layer, int8 [rows][c] -> [rows][k]: acc = bias[k] + sum of x * W over c, W packed int8 [k][c]. No barrier
+ * is inside but the wait for operands. */
 void me_linear_s8(const me_linear_s8_params *linear, const me_linear_s8_tile *tile);
 
 typedef me_linear_s8_params me_linear_in_place_s8_params;
 typedef me_linear_s8_tile me_linear_in_place_s8_tile;
 
-/* The linear layer without scratch, slower: rows of any length at any address, which is not awaited. */
+/* The linear layer without scratch, slower: int8 rows of any length at any address, the same integers and ranges.
+ * kernel_waits is not read; no barrier is inside. */
 void me_linear_in_place_s8(const me_linear_in_place_s8_params *linear,
                            const me_linear_in_place_s8_tile *tile);
 
 /* a_zero, b_zero: -128 .. 127; mult, offset, shift: of all results
  * b_transposed: b is given as [n][c]
- * nine_cores: as above */
+ * nine_cores: core 8 calls the kernel as well; only where a, a_stride and c are multiples of 4 */
 typedef struct {
     int32_t c, a_zero, b_zero, b_transposed, mult, offset, shift;
     me_scale scale;
@@ -107,14 +112,16 @@ typedef struct {
     int32_t packed, kernel_waits;
 } me_matmul_s8_tile;
 
-/* Matrix product of two activations: y[m][n] = sum over c of (a[m][c] - a_zero) * (b[c][n] - b_zero),
- * requantised to int8. All sums stay in int32. */
+/* Matrix product of two int8 activations, int8 [m][n]: acc = sum over c of (a[m][c] - a_zero) *
+ * (b[c][n] - b_zero). Unless b is packed already, a barrier is inside after b is packed, and one more where few
+ * columns are packed in parts. */
 void me_matmul_s8(const me_matmul_s8_params *matmul, const me_matmul_s8_tile *tile);
 
 typedef me_matmul_s8_params me_matmul_in_place_s8_params;
 typedef me_matmul_s8_tile me_matmul_in_place_s8_tile;
 
-/* The matrix product without scratch, slower: operands at any address, which are not awaited. */
+/* The matrix product without scratch, slower: int8 operands at any address, the same integers and ranges.
+ * kernel_waits is not read; no barrier is inside. */
 void me_matmul_in_place_s8(const me_matmul_in_place_s8_params *matmul,
                            const me_matmul_in_place_s8_tile *tile);
 

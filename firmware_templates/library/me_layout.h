@@ -28,8 +28,9 @@ typedef struct {
     me_copy_part part[ME_PARTS];
 } me_copy_s8_tile;
 
-/* Copies bytes: concatenation, slices, padding with a constant. A barrier is between filling and
- * copying. */
+/* Copies bytes, of elements of any type: concatenation, slices, padding with a constant. parts 0 to ME_PARTS,
+ * bytes >= 0, y aligned to 4 if it is filled with halves. If op->fills, a barrier is between filling and
+ * copying; else none is inside. */
 void me_copy_s8(const me_copy_s8_params *op, const me_copy_s8_tile *tile);
 
 /* to [extent 0][extent 1]... contiguous in the order of the loops, outermost first; a turn of a loop
@@ -48,7 +49,8 @@ typedef struct {
     int32_t unused;
 } me_transpose_s8_params;
 
-/* Axes of int8 in another order, parts of axes and repetitions among them. */
+/* Axes of int8 in another order, parts of axes and repetitions among them: to[i0][i1].. = from[i0 * step 0 +
+ * i1 * step 1 + ..]. loops 1 to ME_AXES, extents at least 1, any address; no barrier is inside. */
 void me_transpose_s8(const me_transpose_s8_params *op, const me_transpose_s8_tile *tile);
 
 #endif

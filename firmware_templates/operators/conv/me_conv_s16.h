@@ -35,7 +35,9 @@ typedef struct {
     int16_t *scratch;
 } me_conv_s16_tile;
 
-/* Convolution with int16 weights, channels last, of int8 or int16 to int8 or int16. */
+/* Convolution with int16 weights, channels last, of int8 or int16 [h][w][c] to int8 or int16 [oh][ow][k]:
+ * acc = bias[k] + sum of x * weights, padding being x_zero, y = clip((((acc >> pre) * mult) + offset) >> shift),
+ * then the table. acc inside int32; pre 0 to 20, mult 0 to 32,767, shift 0 to 30; extents at least 1. */
 void me_conv_s16(const me_conv_s16_params *op, const me_conv_s16_tile *tile);
 
 /* Bytes between windows: an odd number of words, so that they start in different banks. */

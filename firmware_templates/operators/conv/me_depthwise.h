@@ -13,8 +13,8 @@
 typedef me_conv_s8_params me_depthwise_conv_s8_params;
 typedef me_conv_s8_tile me_depthwise_conv_s8_tile;
 
-/* Depthwise convolution of int8, channels last: every channel has a kernel of its own.
- * tile->k channels, those of x and of y; op->c does not count. Weights are packed
+/* Depthwise convolution of int8, channels last: every channel has a kernel of its own; formula and ranges are
+ * those of me_conv_s8 (me_gemm.h). kernel_waits is not read. tile->k channels, those of x and of y; op->c does not count. Weights are packed
  * (operators/conv/depthwise.py): for every four channels, for every four taps, a word a channel; where
  * channels are not a multiple of 4, the last four overlap the ones before. Taps run over rows, columns;
  * those of 3 x 3 are a word a column. Fastest for 3 x 3 with stride 1, then 3 x 3 with a horizontal
@@ -35,7 +35,7 @@ typedef me_conv_s8_tile me_group_conv_s8_tile;
 
 /* Grouped convolution of int8, channels last, slower than me_conv_s8 group by group, but without
  * scratch: tile->k output channels, k / groups a group. Weights: [k][k_h][k_w][c]; where c is less
- * than 4, [k][c][k_h][k_w]. */
+ * than 4, [k][c][k_h][k_w]. groups 1 to k, a divisor of it; formula and ranges are those of me_conv_s8. */
 void me_group_conv_s8(const me_group_conv_s8_params *op, const me_group_conv_s8_tile *tile);
 
 #endif

@@ -35,7 +35,10 @@ typedef struct {
     int16_t *scratch;
 } me_depthwise_conv_s16_tile;
 
-/* Depthwise convolution with int16 weights, channels last, of int8 or int16 to int8 or int16. */
+/* Depthwise convolution with int16 weights, channels last, of int8 or int16 [h][w][k] to int8 or int16
+ * [oh][ow][k]: acc = bias[k] + sum of x * weights over the window of channel k, padding being x_zero,
+ * y = clip((((acc >> pre) * mult) + offset) >> shift), then the table.
+ * acc inside int32; pre 0 to 20, mult 0 to 32,767, shift 0 to 30; extents at least 1. */
 void me_depthwise_conv_s16(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile);
 
 #endif

@@ -22,6 +22,8 @@ typedef struct {
     me_next_tile next;
 } me_ne16_conv_mean_s8_tile;
 
+/* int8 y[oh][k] = me_reduce_s8 of me_ne16_conv_s8's [oh][ow][k] over ow, with the ranges of both. Barriers are
+ * inside. */
 void me_ne16_conv_mean_s8(const me_ne16_conv_mean_s8_params *op, const me_ne16_conv_mean_s8_tile *tile);
 
 #endif

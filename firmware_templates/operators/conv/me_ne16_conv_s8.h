@@ -40,6 +40,9 @@ typedef struct {
 /* The tile as jobs; units are rows of results, or pixels of one row and of copied windows. */
 me_ne16_layer me_ne16_conv_layer(const void *params, const void *tile);
 
+/* Convolution, int8 [h][w][c] -> [oh][ow][k]: y = clip8(((sum of (x + 128) * weights) * scale + bias) >> shift),
+ * then the table. Weights of weight_bits, 2 to 8; scale 0 to 65,535 (0 to 255 of a byte), shift 0 to 30; products
+ * and sums stay inside int32. Barriers are inside. */
 void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile);
 
 #endif

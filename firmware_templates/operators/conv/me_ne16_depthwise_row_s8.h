@@ -14,6 +14,8 @@
 typedef me_ne16_conv_s8_params me_ne16_depthwise_row_s8_params;
 typedef me_ne16_conv_s8_tile me_ne16_depthwise_row_s8_tile;
 
+/* Depthwise convolution of one int8 row, [w][k] -> [ow][k], with the formula and ranges of me_ne16_conv_s8; k_w 1 to
+ * 9, strides and dilations 1. Cores 0 .. 7 call it together; barriers are inside. */
 void me_ne16_depthwise_row_s8(const me_ne16_depthwise_row_s8_params *op,
                               const me_ne16_depthwise_row_s8_tile *tile);
 

@@ -22,7 +22,8 @@ typedef struct {
     int32_t unused;
 } me_transpose_s16_params;
 
-/* Elements one by one, along the longest loop. */
+/* Axes of int16 in another order: to[i0][i1].. = from[i0 * step 0 + i1 * step 1 + ..], one by one along the longest
+ * loop. loops 1 to ME_HALF_AXES, extents at least 1; no barrier is inside. */
 void me_transpose_s16(const me_transpose_s16_params *op, const me_transpose_s16_tile *tile);
 
 #endif

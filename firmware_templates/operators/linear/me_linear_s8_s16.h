@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Linear layers with results of 16 bits, operands in L1: the gates of LSTM and GRU from their inputs.
+ * Linear layers with results of 16 bits, operands in L1: what inputs add to the gates of LSTM and GRU.
  * All of cores 0 .. 7 call the kernel and share its rows and blocks; no barrier is inside.
  *
  * Weights are packed: for every four channels (the last filled with zeros), for every four columns a
@@ -26,8 +26,9 @@ typedef struct {
     int32_t k;
 } me_linear_s8_s16_tile;
 
-/* Linear layer with int16 results: y = x W^T + b in steps of 1/1024, int8 [rows][c] -> int16
- * [rows][k]. All sums stay in int32. */
+/* Linear layer, int8 [rows][c] -> int16 [rows][k]: acc = bias[k] + sum of x * W over c, W packed int8 [k][c],
+ * y = clip16((((acc >> pre) * mult) + offset) >> shift).
+ * c, k at least 1, rows >= 0; pre 0 to 20, mult 0 to 32,767, shift 0 to 30; acc inside int32. */
 void me_linear_s8_s16(const me_linear_s8_s16_params *op, const me_linear_s8_s16_tile *tile);
 
 #endif

@@ -26,8 +26,10 @@ typedef struct {
     int16_t *scratch;
 } me_matmul_s16_tile;
 
-/* y = clip(requantised((sum over c of (a - a_zero) * (b - b_zero)) >> drop)); the sum has 64 bits, either
- * factor 16. */
+/* Matrix product of int8 or int16 to int8 or int16, as *_wide say: acc = (sum over c of (a[m][c] - a_zero) *
+ * (b[c][n] - b_zero)) >> drop, int8 or int16 y = clip((((acc >> pre) * mult) + offset) >> shift), then the table.
+ * The sum has 64 bits, factors less their zero points 16, acc 31; c 1 to 131,072; pre 0 to 20, mult 0 to 32,767,
+ * shift 0 to 30. */
 void me_matmul_s16(const me_matmul_s16_params *op, const me_matmul_s16_tile *tile);
 
 #endif

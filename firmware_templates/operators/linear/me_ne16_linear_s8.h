@@ -34,7 +34,9 @@ typedef struct {
     me_next_tile next;
 } me_ne16_linear_s8_tile;
 
-/* y = clip((sum of (x + 128) * weights * scale + bias) >> shift), then the table. */
+/* Linear layer, int8 [rows][c] -> [rows][k]: y = clip8(((sum of (x + 128) * weights) * scale + bias) >> shift), then
+ * the table. Weights of weight_bits, 2 to 8; scale 0 to 65,535 (0 to 255 of a byte), shift 0 to 30; products and
+ * sums stay inside int32. Barriers are inside. */
 void me_ne16_linear_s8(const me_ne16_linear_s8_params *linear, const me_ne16_linear_s8_tile *tile);
 
 #endif

@@ -33,7 +33,9 @@ typedef struct {
     me_next_tile next;
 } me_ne16_linear_s8_s16_tile;
 
-/* y = clip((((sum of (x + 128) * weights + bias) >> pre) * mult + offset) >> shift) */
+/* Linear layer, int8 [rows][c] -> int16 [rows][k]: acc = sum of (x + 128) * weights + bias,
+ * y = clip16((((acc >> pre) * mult) + offset) >> shift). Weights of weight_bits, 2 to 8; acc inside int32;
+ * pre 0 to 20, mult 0 to 32,767, shift 0 to 30. Barriers are inside. */
 void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *linear,
                            const me_ne16_linear_s8_s16_tile *tile);
 

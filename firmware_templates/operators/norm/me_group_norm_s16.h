@@ -17,6 +17,8 @@ typedef struct {
 /* x and y of int16 or int8 */
 typedef me_group_norm_s8_tile me_group_norm_s16_tile;
 
+/* me_group_norm_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, with the same formula and ranges;
+ * groups of 1 to 65,536 elements where x is int16. */
 void me_group_norm_s16(const me_group_norm_s16_params *op, const me_group_norm_s16_tile *tile);
 
 #endif

@@ -33,7 +33,11 @@ typedef struct {
 typedef me_norm_params me_norm_s8_params, me_norm_s16_params;
 typedef me_norm_tile me_norm_s8_tile, me_norm_s16_tile;
 
-/* y is int8, or int16. */
+/* Layer norm or RMS norm of int8 or int16 rows (`wide`), to int8 by me_norm_s8 and to int16 by me_norm_s16: of each
+ * row normalised = (x - mean, or x_zero) / sqrt(variance, or mean square, + eps) with `bits` bits after the point,
+ * rounded to nearest, y = clip((normalised * gain[c] + offset[c]) >> shift).
+ * length 1 to 1,023; bits 10 to 15; gain -32,767 to 32,767; shift 0 to 30; eps below 2^61 + 1; down at least 0; the
+ * sum stays inside int32. */
 void me_norm_s8(const me_norm_s8_params *op, const me_norm_s8_tile *tile);
 void me_norm_s16(const me_norm_s16_params *op, const me_norm_s16_tile *tile);
 

@@ -36,7 +36,7 @@ typedef struct {
     int32_t unused;
 } me_max_pool_s8_params;
 
-/* Maximum of every window and channel, int8 [h][w][c] -> [oh][ow][c].
+/* Maximum of every window and channel, int8 [h][w][c] -> [oh][ow][c]; windows of at least one pixel.
  * Fastest for windows of up to 9 pixels that are the same distance apart, c a multiple of 4. Where a
  * row is a multiple of 64 bytes, x and y best start 32 bytes apart modulo 64, or rows are 4 bytes
  * longer: else cores meet in the banks of L1 again and again. */
@@ -50,8 +50,9 @@ typedef struct {
     me_scale scale;
 } me_avg_pool_s8_params;
 
-/* Average of every window and channel, int8 [h][w][c] -> [oh][ow][c]: acc = sum of x - x_zero, in
- * int32, requantised. */
+/* Average of every window and channel, int8 [h][w][c] -> [oh][ow][c]: acc = sum of x - x_zero over the window, in
+ * int32, y = clip((((acc >> pre) * mult) + offset) >> shift), then the table. x_zero -128 to 127; pre 0 to 20,
+ * mult 0 to 32,767, shift 0 to 30. Fastest for windows of 4 pixels, pre 0, c a multiple of 4 and no table. */
 void me_avg_pool_s8(const me_avg_pool_s8_params *op, const me_avg_pool_s8_tile *tile);
 
 #endif

@@ -24,7 +24,8 @@ typedef struct {
     int32_t unused;
 } me_max_pool_s16_params;
 
-/* Maximum of every window and channel, int16 [h][w][c] -> [oh][ow][c]; twice as fast where c is even. */
+/* Maximum of every window and channel, int16 [h][w][c] -> [oh][ow][c]; windows of at least one pixel; twice as
+ * fast where c is even. */
 void me_max_pool_s16(const me_max_pool_s16_params *op, const me_max_pool_s16_tile *tile);
 
 /* x_wide, y_wide   x, y are int16, else int8     each, kinds   as me_avg_pool_s8_params has them */
@@ -34,9 +35,11 @@ typedef struct {
     me_scale scale;
 } me_avg_pool_s16_params;
 
-/* Average of every window and channel: acc = sum of x - x_zero, in int32, requantised. */
+/* me_avg_pool_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, with the same ranges, but for
+ * x_zero: of int16 -32,768 to 32,767. A table is for results of int8 alone. */
 void me_avg_pool_s16(const me_avg_pool_s16_params *op, const me_avg_pool_s16_tile *tile);
 
+/* x_wide, y_wide   x, y are int16, else int8     each   one channel, whose bias is not read */
 typedef struct {
     int32_t reduced, x_zero, x_wide, y_wide;
     const me_channel *each;
@@ -50,7 +53,8 @@ typedef struct {
     int32_t outer, inner;
 } me_reduce_s16_tile;
 
-/* Sum or mean over an axis: acc = sum of x - x_zero, in int32, requantised by *each. */
+/* me_reduce_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, with the same ranges, but for x_zero:
+ * of int16 -32,768 to 32,767. A table is for results of int8 alone. */
 void me_reduce_s16(const me_reduce_s16_params *op, const me_reduce_s16_tile *tile);
 
 #endif

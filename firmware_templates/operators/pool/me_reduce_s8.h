@@ -22,7 +22,9 @@ typedef struct {
     int32_t outer, inner;
 } me_reduce_s8_tile;
 
-/* Sum or mean over an axis of int8: acc = sum of x - x_zero, in int32, requantised by *each. */
+/* Sum or mean over an axis, int8 [outer][reduced][inner] -> [outer][inner]: acc = sum of x - x_zero, in int32,
+ * y = clip((((acc >> pre) * mult) + offset) >> shift), then the table. reduced at least 1; x_zero -128 to 127;
+ * pre 0 to 20, mult 0 to 32,767, shift 0 to 30. Any address; faster where inner is 1 or a multiple of 4. */
 void me_reduce_s8(const me_reduce_s8_params *op, const me_reduce_s8_tile *tile);
 
 #endif

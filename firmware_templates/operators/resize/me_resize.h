@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Resizing along an axis, operands in L1: x [outer, n, inner] -> y [outer, results, inner]. The
- * cores call it together; each computes its share of the lines.
+ * Resizing along an axis, operands in L1: x [outer, n, inner] -> y [outer, results, inner]. Cores
+ * 0 .. 7 call it together; each computes its share of the lines, and no barrier is inside.
  */
 #ifndef ME_RESIZE_H
 #define ME_RESIZE_H
 
 #include "me_scale.h"
 
-/* y = clip((sum of `taps` neighbours times their weights + offset) >> shift), then the table */
 typedef struct {
     int32_t taps, shift;
     me_scale scale;
 } me_resize_s8_params;
 
-/* y = x[index] along the axis; inner in bytes */
+/* inner in bytes */
 typedef struct {
     int32_t unused;
 } me_take_s8_params;
@@ -29,7 +28,7 @@ typedef struct {
 
 typedef me_resize_s8_tile me_take_s8_tile;
 
-/* me_resize_s8 of elements of 16 bits: of x, of y or of both */
+/* x_wide, y_wide   x, y are int16, else int8     low, high   limits of y */
 typedef struct {
     int32_t taps, shift, x_wide, y_wide, low, high;
 } me_resize_s16_params;
@@ -41,10 +40,15 @@ typedef struct {
     int32_t outer, n, results, inner, first;
 } me_resize_s16_tile;
 
+/* int8 y = clip((sum of `taps` int8 neighbours times their weights + offset) >> shift), then the table: one weight
+ * for each neighbour of each result, -32,767 to 32,767. taps at least 1, fastest of 2; shift 0 to 22; the sum stays
+ * inside int32. */
 void me_resize_s8(const me_resize_s8_params *params, const me_resize_s8_tile *tile);
 
+/* me_resize_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, with the same ranges, without a table. */
 void me_resize_s16(const me_resize_s16_params *params, const me_resize_s16_tile *tile);
 
+/* y = x[index] along the axis, of elements of any type as bytes; indices from `first` to first + n - 1. */
 void me_take_s8(const me_take_s8_params *params, const me_take_s8_tile *tile);
 
 #endif
