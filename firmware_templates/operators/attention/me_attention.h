@@ -42,14 +42,16 @@ typedef struct {
     int32_t rows, first_row, keys, first_key, values, first_value, heads, bias_step, mask_step;
 } me_attention_s8_tile;
 
-/* Attention of each head, int8: y = softmax(q k^T + bias) v, of int8 [rows][heads][width] to int8
- * or int16 [rows][heads][out_width]. */
+/* Attention of each head: y = softmax(q k^T + bias) v, of int8 [rows][heads][width] to int8, or int16 if y_wide,
+ * [rows][heads][out_width], by the formulas of me_attention_s8_params.
+ * keys 1 to 4,096; mult 1 to 32,767; most * mult inside int32; bias_mult 0 to 2^21; shift 0 to 31, bias_shift 0 to 30;
+ * share 0 to 2^29; out_shift 0 to 23; a difference of two scores stays inside int32. */
 void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile);
 
 typedef me_attention_s8_params me_attention_exp12_s8_params;
 typedef me_attention_s8_tile me_attention_exp12_s8_tile;
 
-/* The same with exponentials of 12 bits. */
+/* The same with exponentials of 12 bits, and the same ranges. */
 void me_attention_exp12_s8(const me_attention_exp12_s8_params *op, const me_attention_exp12_s8_tile *tile);
 
 #endif

@@ -38,7 +38,9 @@ typedef struct {
     int32_t rows, first_row, keys, first_key, values, first_value, heads, bias_step, mask_step;
 } me_attention_s16_tile;
 
-/* Attention of each head: y = softmax(q k^T + bias) v. */
+/* Attention of each head: y = softmax(q k^T + bias) v, of int8 or int16 to int8 or int16, as *_wide say, by the
+ * formulas of me_attention_s16_params. keys 1 to 4,096; *_drop 0 to 15; bias_mult 0 to 2^22 of int8 and 2^14 of
+ * int16; bias_shift, out_shift 0 to 30; distance_drop 0 to 31; mult at least 1; share 0 to 2^31 - 1. */
 void me_attention_s16(const me_attention_s16_params *op, const me_attention_s16_tile *tile);
 
 #endif

@@ -7,7 +7,6 @@
 
 #include <stdint.h>
 
-/* A pair of a row, a and b less x_zero, becomes (a c - b s + offset) >> shift, (a s + b c + offset) >> shift. */
 typedef struct {
     int32_t inner, pairs, x_zero, offset, shift;
 } me_rotary_s8_params;
@@ -21,10 +20,12 @@ typedef struct {
     int32_t outer, positions;
 } me_rotary_s8_tile;
 
-/* Rotary position embedding of int8 rows, for every pair of neighbours by a rotation of its position. */
+/* Rotary position embedding of int8 rows to int8: each pair of neighbours a and b, less x_zero, becomes
+ * clip8((a c - b s + offset) >> shift) and clip8((a s + b c + offset) >> shift), by a rotation of its position.
+ * x_zero -128 to 127; turns -32,767 to 32,767; shift 0 to 22; sums stay inside int32. */
 void me_rotary_s8(const me_rotary_s8_params *op, const me_rotary_s8_tile *tile);
 
-/* Rotary position embedding, where pair i of a row is its element i and its element pairs + i. */
+/* me_rotary_s8 where pair i of a row is its element i and its element pairs + i; the same ranges. */
 typedef me_rotary_s8_params me_rotary_halves_s8_params;
 typedef me_rotary_s8_tile me_rotary_halves_s8_tile;
 void me_rotary_halves_s8(const me_rotary_halves_s8_params *op, const me_rotary_halves_s8_tile *tile);

@@ -7,8 +7,7 @@
 
 #include <stdint.h>
 
-/* Elements first * i and first * i + apart of a row, a and b less x_zero, become
- * (a c - b s + offset) >> shift, (a s + b c + offset) >> shift; no sum leaves int32. */
+/* Pair i of a row: elements first * i and first * i + apart */
 typedef struct {
     int32_t inner, pairs, x_zero, offset, shift, x_wide, y_wide, first, apart, low, high;
 } me_rotary_s16_params;
@@ -21,6 +20,8 @@ typedef struct {
     int32_t outer, positions;
 } me_rotary_s16_tile;
 
+/* me_rotary_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, clipped to low and high, with the same
+ * ranges, but for x_zero: of int16 -32,768 to 32,767. */
 void me_rotary_s16(const me_rotary_s16_params *op, const me_rotary_s16_tile *tile);
 
 #endif

@@ -39,7 +39,10 @@ typedef struct {
     int8_t *scratch;
 } me_biquads_s16_tile;
 
-/* Second-order sections one behind the other, of int16 samples: int8 or int16 samples. */
+/* Second-order sections one behind the other, of int16 samples: int8 or int16 samples, or their state if `keeps`.
+ * Each: y = (b0 x + b1 x1 + b2 x2 - a1 y1 - a2 y2 + half) >> fraction, half = 1 << fraction >> 1, products of 64
+ * bits, y inside int32. count, steps at least 1; fraction 1 to 29; guard 0 to 14; samples.mult 0 to 2^30, .shift 1
+ * to 50. Scratch and what is kept are aligned to 4. */
 void me_biquads_s16(const me_biquads_s16_params *op, const me_biquads_s16_tile *tile);
 
 static inline int32_t me_biquads_scratch_bytes(int32_t count)
@@ -66,7 +69,10 @@ typedef struct {
     int32_t outer;
 } me_running_norm_s16_tile;
 
-/* Samples over the root of their signal's running power, of int16: int8 or int16 samples. */
+/* Samples over the root of their signal's running power, of int16: int8 or int16 samples, or the power if `keeps`.
+ * p += (((x^2 << 16) - p) * share + half) >> bits, half = 1 << bits >> 1, in 64 bits; z = x * 2^20 / sqrt(max(p,
+ * 2^12)) rounded, within 256 * 2^12, is the sample. share 0 to 32,767; start 2^12 to 2^46; samples.mult 0 to 2^30,
+ * .shift 1 to 62. */
 void me_running_norm_s16(const me_running_norm_s16_params *op, const me_running_norm_s16_tile *tile);
 
 #endif

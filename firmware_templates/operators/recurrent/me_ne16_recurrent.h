@@ -26,7 +26,8 @@ typedef struct {
 typedef me_ne16_recurrent_params me_ne16_lstm_s8_params, me_ne16_lstm_scaled_s8_params, me_ne16_gru_s8_params;
 typedef me_recurrent_tile me_ne16_lstm_s8_tile, me_ne16_lstm_scaled_s8_tile, me_ne16_gru_s8_tile;
 
-/* Hidden states of all steps. */
+/* Hidden states of all steps, int8: the integers and ranges of me_lstm_s8, me_lstm_scaled_s8 and me_gru_s8
+ * (me_recurrent.h), weights of the engine's units of 2 to 8 bits. Two barriers are in each step. */
 void me_ne16_lstm_s8(const me_ne16_lstm_s8_params *op, const me_ne16_lstm_s8_tile *tile);
 void me_ne16_lstm_scaled_s8(const me_ne16_lstm_scaled_s8_params *op, const me_ne16_lstm_scaled_s8_tile *tile);
 void me_ne16_gru_s8(const me_ne16_gru_s8_params *op, const me_ne16_gru_s8_tile *tile);

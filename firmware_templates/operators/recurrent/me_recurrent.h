@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * LSTM, GRU and plain recurrent layers on operands in L1. All of cores 0 .. 7 call a kernel and share its work: the units,
- * for every step; a barrier between steps is inside. None is at the end.
+ * for every step. A barrier is after the first states are set, and after each step, the last one too (two in a step of
+ * kernels that reset first).
+ *
+ * Of all kernels: units, batch, steps at least 1; channels' mult 0 to 32,767, shift 0 to 30, pre 0 to 20; factors of
+ * states and results (h_*, c_*, x_*, y_*) mult 0 to 32,767, shift 0 to 30; result_shift 1 to 30. All sums stay
+ * inside int32; results are rounded to nearest. Gates are int16; docs/integer-semantics.md has the formulas.
+ * _s8 and _s16 name the type of h, of the weights, and of results of all steps; a last state is int8, or int16 if
+ * y_wide. states, weights and channels are aligned to 4.
  *
  * Gates lie unit by unit, four (input, forget, cell, output), three (reset, update, new) or one each.
  * Weights are packed: for every unit a row a gate, for every four columns a word a row; zeros fill the
@@ -62,11 +69,13 @@ typedef me_recurrent_tile me_lstm_s8_tile, me_lstm_cell_s8_tile, me_lstm_scaled_
     me_lstm_scaled_s16_tile, me_lstm_cell_scaled_s16_tile, me_gru_s16_tile, me_gru_state_s16_tile,
     me_rnn_s16_tile, me_gru_reset_first_s16_tile, me_gru_reset_first_state_s16_tile;
 
-/* LSTM of int8: the hidden states of all steps, or the cell state after the last one. */
+/* LSTM of int8, c with 11 bits behind the point, h with 7: the hidden states of all steps, int8, or the cell state
+ * after the last one, int8 or int16. */
 void me_lstm_s8(const me_lstm_s8_params *op, const me_lstm_s8_tile *tile);
 void me_lstm_cell_s8(const me_lstm_cell_s8_params *op, const me_lstm_cell_s8_tile *tile);
 
-/* GRU of int8: the hidden states of all steps, or the one after the last step. */
+/* GRU of int8, its state with 14 bits behind the point, h with 7: the hidden states of all steps, int8, or the one
+ * after the last step, int8 or int16. */
 void me_gru_s8(const me_gru_s8_params *op, const me_gru_s8_tile *tile);
 void me_gru_state_s8(const me_gru_state_s8_params *op, const me_gru_state_s8_tile *tile);
 

@@ -37,6 +37,9 @@ typedef me_recurrent_streamed_tile me_lstm_streamed_s8_tile, me_lstm_streamed_s1
     me_lstm_streamed_scaled_s8_tile, me_lstm_streamed_scaled_s16_tile, me_gru_streamed_s8_tile,
     me_gru_streamed_s16_tile, me_rnn_streamed_s8_tile, me_rnn_streamed_s16_tile;
 
+/* A step of me_lstm_s8, me_gru_s8 or me_rnn_s8 (me_recurrent.h), of part of its units, with their ranges: h, weights
+ * and results are int8; if puts_state, y is the last state, int8 or int16. A barrier is inside the first tile and, if
+ * puts_state, the last one. */
 void me_lstm_streamed_s8(const me_lstm_streamed_s8_params *op, const me_lstm_streamed_s8_tile *tile);
 void me_gru_streamed_s8(const me_gru_streamed_s8_params *op, const me_gru_streamed_s8_tile *tile);
 void me_rnn_streamed_s8(const me_rnn_streamed_s8_params *op, const me_rnn_streamed_s8_tile *tile);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Selective scans of state-space models, operands in L1.
+ * Selective scans of state-space models, operands in L1. Cores 0 .. 7 call the kernel together, each takes its share
+ * of the channels; two barriers are inside for every 32 steps of a batch, none at the end.
  */
 #ifndef ME_SELECTIVE_SCAN_H
 #define ME_SELECTIVE_SCAN_H
 
 #include <stdint.h>
 
-/* Of each channel: u = clip16((delta x term + half) >> term_shift) is added to its states times B;
- * y = clip(((sum >> pre) mult + x skip + offset) >> shift), x and delta less their zero points */
+/* Of each channel; see me_selective_scan_s8. */
 typedef struct {
     int32_t term, mult, offset, shift, skip;
 } me_selective_channel;
@@ -36,6 +36,12 @@ typedef struct {
     int32_t batch, width;
 } me_selective_scan_s8_tile;
 
+/* h[t] = exp(delta A) h[t - 1] + delta x B, y[t] = sum of C h + D x, of int8 to int8, or int16 if y_wide, delta, x, B
+ * and C less their zero points, delta at least 0, states s of 16 bits:
+ * s = clip16((a s + u (B << b_shift) + 2^14) >> 15), u = clip16((delta x term + half) >> term_shift), a the power of
+ * 1/2 that delta and decay give, y = clip((((sum of C s) >> pre) mult + x skip + offset) >> shift).
+ * n, states, width at least 1; term 0 to 16,384; term_shift 0 to 30; b_shift 7; decay_shift at least 0; pre 0 to 20;
+ * mult 0 to 32,767; shift 0 to 30; sums stay inside int32. Scratch and decay aligned to 4. */
 void me_selective_scan_s8(const me_selective_scan_s8_params *op, const me_selective_scan_s8_tile *tile);
 
 #endif

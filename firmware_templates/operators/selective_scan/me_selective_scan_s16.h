@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Selective scans of which delta, x, B or C have 16 bits, operands in L1. Products have 64 bits.
+ * Selective scans of which delta, x, B or C have 16 bits, operands in L1. Products have 64 bits. Cores share work
+ * and wait as those of me_selective_scan_s8 do.
  */
 #ifndef ME_SELECTIVE_SCAN_S16_H
 #define ME_SELECTIVE_SCAN_S16_H
 
 #include <stdint.h>
 
-/* Of each channel: u * B >> 32 is added to its states, u = ((delta * x >> 32) << v_up) * term >> 32;
- * y = clip(((clip32(sum >> sum_drop) * sum_mult >> 32) + (x * skip >> 32) + half >> out_shift) + y_zero);
- * delta, x, B and C are moved up */
+/* Of each channel; see me_selective_scan_s16. */
 typedef struct {
     int32_t term, sum_drop, sum_mult, skip, out_shift;
 } me_selective_wide_channel;
@@ -37,6 +36,11 @@ typedef struct {
     int32_t batch, width;
 } me_selective_scan_s16_tile;
 
+/* me_selective_scan_s8 of int8 or int16 to int8 or int16, as *_wide say, in states of 31 bits: u * B >> 32 is added
+ * to decayed states, u = ((delta * x >> 32) << v_up) * term >> 32, delta, x, B and C being moved up;
+ * y = clip(((clip32(sum of C s >> sum_drop) * sum_mult >> 32) + (x * skip >> 32) + half >> out_shift) + y_zero).
+ * n, states, width at least 1; *_up leave numbers inside int32; decay_up 0 to 8; sum_drop 0 to 45; out_shift 0 to 8;
+ * |sum_mult|, |skip| below 2^31 - 256. */
 void me_selective_scan_s16(const me_selective_scan_s16_params *op, const me_selective_scan_s16_tile *tile);
 
 #endif

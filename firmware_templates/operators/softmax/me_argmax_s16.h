@@ -18,7 +18,7 @@ typedef struct {
     int32_t outer, inner;
 } me_argmax_s16_tile;
 
-/* Of equal numbers the first. */
+/* Index of the maximum of each row of int16, of equal numbers the first, as int32; length at least 1. */
 void me_argmax_s16(const me_argmax_s16_params *op, const me_argmax_s16_tile *tile);
 
 #endif

@@ -26,10 +26,13 @@ typedef struct {
 typedef me_classes_params me_ctc_new_s32_params, me_majority_s32_params;
 typedef me_classes_tile me_ctc_new_s32_tile, me_majority_s32_tile;
 
-/* The class of every frame that is not that of the frame before, nor blank; ME_NO_CLASS for others. */
+/* The class of every frame that is not that of the frame before, nor blank; ME_NO_CLASS for others. int32 to
+ * int32; before 0 or 1, inner at least 1, given at least made + 1 - before. */
 void me_ctc_new_s32(const me_ctc_new_s32_params *op, const me_ctc_new_s32_tile *tile);
 
-/* The class that most of the last frames have, of equally many the smallest. */
+/* The class that most of the last `taps` frames have, of equally many the smallest. int32 to int32; every x is 0 to
+ * classes - 1: others would be counted outside the scratch. taps, classes, inner at least 1, before at least
+ * 0, given at least made + taps - 1 - before. */
 void me_majority_s32(const me_majority_s32_params *op, const me_majority_s32_tile *tile);
 
 static inline int32_t me_votes_bytes(int32_t classes) { return 8 * classes * (int32_t)sizeof(int32_t); }
@@ -50,7 +53,8 @@ typedef me_ctc_greedy_params me_ctc_greedy_s8_params, me_ctc_greedy_s16_params;
 typedef me_ctc_greedy_tile me_ctc_greedy_s8_tile, me_ctc_greedy_s16_tile;
 
 /* For each of the batch a count, so many symbols, and ME_NO_CLASS to the end: the best classes of
- * frames without repetitions and blanks. */
+ * frames without repetitions and blanks, of equal scores the first. x is int8 by me_ctc_greedy_s8 and int16 by
+ * me_ctc_greedy_s16; steps, classes at least 1; a barrier is inside. */
 void me_ctc_greedy_s8(const me_ctc_greedy_s8_params *op, const me_ctc_greedy_s8_tile *tile);
 void me_ctc_greedy_s16(const me_ctc_greedy_s16_params *op, const me_ctc_greedy_s16_tile *tile);
 

@@ -17,14 +17,15 @@ typedef struct {
 
 typedef me_softmax_s8_tile me_log_softmax_s8_tile, me_argmax_s8_tile;
 
-/* length  1 or more
+/* length  1 to 32,768, of all kernels of this file but argmax
  * exp     256 numbers in Q15, by the distance from the row's maximum */
 typedef struct {
     int32_t length;
     const uint16_t *exp;
 } me_softmax_s8_params;
 
-/* Softmax: y int8 of the shape of x, (y + 128) / 256 the probability. y may be x. */
+/* Softmax of int8: y int8 of the shape of x, (y + 128) / 256 the probability, at most 255 / 256, rounded to
+ * nearest. exp[0] is 32,768, no entry is larger. outer >= 0, inner >= 1. y may be x. */
 void me_softmax_s8(const me_softmax_s8_params *op, const me_softmax_s8_tile *tile);
 
 /* mask  int8 [rows][length][inner], `repeats` times over: x is hidden where it is below 0 */
@@ -41,7 +42,7 @@ typedef struct {
     int32_t flat;
 } me_masked_softmax_s8_params;
 
-/* Softmax of what is seen; shares are 0 elsewhere. */
+/* me_softmax_s8 of what is seen, with the same ranges; y is -128, a share of 0, elsewhere. */
 void me_masked_softmax_s8(const me_masked_softmax_s8_params *op, const me_masked_softmax_s8_tile *tile);
 
 /* log: 256 numbers in Q12; ln2 in Q12 */
@@ -52,15 +53,17 @@ typedef struct {
     int32_t ln2, mult, log_mult, offset, shift, low, high;
 } me_log_softmax_s8_params;
 
-/* Logarithm of softmax: y int8 of the shape of x,
- * y = clip((distance * mult + log(sum) * log_mult + offset) >> shift). y may be x. */
+/* Logarithm of softmax of int8: y int8 of the shape of x,
+ * y = clip((distance * mult + log(sum) * log_mult + offset) >> shift), distance 0 to 255 from the row's maximum.
+ * mult, log_mult -32,767 to 0; shift 0 to 30; the sum stays inside int32. y may be x. */
 void me_log_softmax_s8(const me_log_softmax_s8_params *op, const me_log_softmax_s8_tile *tile);
 
 typedef struct {
     int32_t length;
 } me_argmax_s8_params;
 
-/* Index of the maximum of each row, of equal numbers the first: y int32 [outer][inner]. */
+/* Index of the maximum of each row, of equal numbers the first: x int8, y int32 [outer][inner]; length at least
+ * 1. */
 void me_argmax_s8(const me_argmax_s8_params *op, const me_argmax_s8_tile *tile);
 
 #endif

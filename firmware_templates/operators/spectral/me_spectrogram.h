@@ -12,8 +12,10 @@
 
 /* lanes     signals side by side      length, hop   samples of a frame, and between frames
  * channels  of every lane the factor, offset and shift from the curve to results
- * y_wide    results are int16, else int8
- * scratch   4 * length bytes a core */
+ * y_wide    results are int16, else int8     low, high   limits of results
+ * window    of a frame, in Q31      roots   [length / 2][2] in Q31: exp(-2 pi i k / length)
+ * order     [length / 2]: reversed order of bits     curve   points of the function of the power, 16 an octave
+ * scratch   4 * length bytes a core, aligned to 4 */
 typedef struct {
     int32_t lanes, length, hop, low, high, y_wide;
     const int32_t *window, *roots;
@@ -41,7 +43,9 @@ static inline void me_spectrogram_put(const me_spectrogram_s16_tile *tile, int32
         ((int8_t *)tile->y)[i] = (int8_t)q;
 }
 
-/* Spectrogram of int16 samples: the curve of the power of each frequency, requantised to int8 or int16. */
+/* Spectrogram of int16 samples: v is the curve at the power of each frequency, int8 or int16
+ * y = clip((v * mult + offset) >> shift). length a power of two, 8 to 1,024; lanes, hop at least 1; mult -32,767 to
+ * 32,767; shift 0 to 30; the sum stays inside int32. No barrier is inside. */
 void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogram_s16_tile *tile);
 
 #endif

@@ -22,7 +22,8 @@ typedef struct {
 
 typedef me_spectrogram_s16_tile me_spectrogram_mixed_s16_tile;
 
-/* Spectrogram of int16 samples: the curve of the power of each frequency, requantised to int8 or int16. */
+/* me_spectrogram_s16 of an even length up to 1,024 half of which has no prime factor above 31; other ranges are
+ * the same. No barrier is inside. */
 void me_spectrogram_mixed_s16(const me_spectrogram_mixed_s16_params *op,
                               const me_spectrogram_mixed_s16_tile *tile);
 
