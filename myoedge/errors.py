@@ -90,7 +90,7 @@ def raised(warning: Notice) -> MyoedgeError:
 def set_in(
     place: str, words: Mapping[str, str] | None = None, code: str | None = None
 ) -> Iterator[None]:
-    """Context manager whose errors name the file or option that had what is wrong; "" names none.
+    """Context manager: its errors name the file or option that set the wrong value; "" names none.
 
     words   in remedies, and options in titles, by the words they replace; a remedy that becomes
             empty is left out

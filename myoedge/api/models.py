@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def silent(_: object) -> None:
-    """For callers that do not watch the stages go by, nor warnings."""
+    """Ignore a progress or warning message."""
 
 
 def as_build(build: Build | StrPath) -> Build:
@@ -74,7 +74,7 @@ def load(
 
 
 def _unpacked(max_bytes: str | int | None) -> int:
-    """Errors: E232 no size."""
+    """Raise E232 if the text is not a size."""
     from myoedge.building.quantities import size_bytes
 
     return MAX_UNPACKED_BYTES if max_bytes is None else size_bytes(max_bytes)

@@ -61,9 +61,8 @@ def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = s
 
 
 def check_regressions(swept: Swept) -> None:
-    """Errors: E305 if something is worse than the bounds allow, E307 if no result is in
-    order, E401 if outputs are not the reference's.
-    """
+    """Raise E305 for regressions beyond the bounds, E307 if no result is valid, E401 if outputs
+    differ from the reference."""
     from myoedge.sweeps.results import raise_worse, raise_wrong
 
     raise_wrong(swept.results)

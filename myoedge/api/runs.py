@@ -338,7 +338,8 @@ def report(
 
 
 def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:
-    """A build with what its backends need: an application, its board, the board's serial line.
+    """Return a build with what its backend needs: an application, its board, the board's serial
+    port.
 
     Errors: E240 no application, E252, E253, E601, E602.
     """

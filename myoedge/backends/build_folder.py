@@ -100,8 +100,8 @@ class BuildFolder(Tabular):
             replace_files(self.folder, files)
 
     def updated(self, files: Mapping[str, bytes]) -> Notice | None:
-        """Puts new reports into the folder; W210 if that cannot be written, as they say what is
-        known already. Errors: E222 as for `replace`."""
+        """Write new reports into the folder; warn with W210 if they cannot be written. Errors:
+        E222 as for `replace`."""
         try:
             self.replace(files)
         except MyoedgeError as error:
@@ -116,7 +116,7 @@ class BuildFolder(Tabular):
         return f"{shlex.join(['cp', '-r', str(self.folder), 'copy'])}, and again with copy"
 
     def check_writable(self) -> None:
-        """Errors: E220, E281."""
+        """Raise E220 or E281 if the folder cannot be written."""
         with explained(self.folder, self._copied):
             tempfile.TemporaryFile(dir=self.folder).close()
 
@@ -211,7 +211,7 @@ class BuildFolder(Tabular):
         return content
 
     def check_application(self) -> None:
-        """Errors: E240 if the build has no application of the GAP SDK."""
+        """Raise E240 if the build has no application of the GAP SDK."""
         if APPLICATION not in self.digests:
             facts = {"needs": "an application of the GAP SDK"}
             tries = ["myoedge build ... --app gap-sdk"]
@@ -254,7 +254,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def given_specs(self) -> list[tuple[tuple[int, ...], str]]:
-        """Shape and integer type of what a run gives: a stream the frames that are ready."""
+        """The shape and integer type of each output of a run; for a stream, of the ready frames."""
         return self.output_specs if self.stream is None else ready_specs(self.stream)
 
     @cached_property
@@ -274,7 +274,7 @@ class BuildFolder(Tabular):
 
     @contextlib.contextmanager
     def _meaningful(self, name: str) -> Iterator[None]:
-        """Errors: E222 if a file that has its digest does not describe this build."""
+        """Raise E222 if a file with the right digest does not describe this build."""
         try:
             yield
         except MEANINGLESS as error:
@@ -312,7 +312,7 @@ class BuildFolder(Tabular):
         return Card(f"{report['model']['name']} for {report['target']['chip']}", facts, rows)
 
     def _repr_html_(self) -> str:
-        """The report's page in a frame; the folder's name where it is gone."""
+        """Return the report's page in a frame, or the folder's name if the page is missing."""
         try:
             page = read_text(self.folder / "report.html")
         except OSError as error:

@@ -42,7 +42,7 @@ from myoedge.streaming.stream import (
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first place where a backend and the reference disagree.
+    """The first difference between a backend and the reference.
 
     layer   number of the operator in network.c; the number of layers for an output's copy
     if   module path, operator and source line
@@ -124,9 +124,8 @@ def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
 
 
 def random_samples(q: QuantGraph, stream: Stream | None, count: int) -> Iterator[Sample]:
-    """Random integer inputs of so many samples; of a stream one sample, frames of so many passes.
-    Over the whole range, or of integers that have a meaning; the type's edge values more often than
-    chance has them."""
+    """Draw random integer inputs, in samples or (for a stream) passes of one sample. Values cover
+    the type's full range, or the valid values; the type's edge values are drawn more often."""
     rng, lengths = np.random.default_rng(0), {}
     if stream is not None:
         frames, count = count * stream.frames - stream.early, 1
@@ -331,7 +330,7 @@ def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequenc
 
 
 def _on_chip(build: Build, runs: Iterable[Case], *, backend: str) -> Pairs:
-    """Outputs, and of the simulator alone what each layer wrote."""
+    """Return the outputs and, for the simulator only, every layer's results."""
     listed = list(runs)
     if backend == "simulator":
         measured, _ = build.simulate(chip_inputs(build.stream, listed), keep_layers=True)

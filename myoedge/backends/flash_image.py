@@ -124,7 +124,7 @@ _ENTRY_OF_4 = struct.Struct("<HBBII16sI")  # magic, type, subtype, offset, bytes
 
 
 def with_table_of_4(image: bytes, partitions: Sequence[Partition]) -> bytes:
-    """A boot image with a table of its own flash after it, format 1; only one flash is known."""
+    """Append a partition table of format 1 (SDK 4.x) for its flash to a boot image."""
     entries = b"".join(
         _ENTRY_OF_4.pack(0x01BA, *row.type, row.offset, row.size_bytes, row.label.encode(), 0)
         for row in partitions

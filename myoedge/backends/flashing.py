@@ -195,7 +195,7 @@ def _unknown(board: Board, missing: str) -> MyoedgeError:
 
 
 def _read(path: Path, project: Path) -> Program:
-    """An application by its file; `project` is that of CMake. Errors: E613 missing, E241."""
+    """Read an application's ELF; `project` is the CMake project. Errors: E613 missing, E241."""
     if os.path.lexists(path):
         return read_program(path)
     source, made = shlex.quote(str(project)), shlex.quote(str(project / "build"))
@@ -280,7 +280,7 @@ def _write(
 
 
 def _banner(line: SerialLine, build: Build, link: openocd.Session, progress: Progress) -> str:
-    """Identity of the started program. Errors: E603 .. E608, with what OpenOCD has printed."""
+    """Return the identity of the started program. Errors: E603 .. E608, with OpenOCD's output."""
     progress("identify")
     try:
         with open_line(line) as conversation:

@@ -21,7 +21,7 @@ ONNX_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(uint
 
 
 def check_comparable(build: Build) -> None:
-    """Errors: E204 a stream, E501 if onnxruntime is not installed."""
+    """Raise E204 for a stream, E501 if onnxruntime is not installed."""
     if build.stream is not None:
         title = "onnxruntime is compared on builds without --stream"
         raise MyoedgeError("E204", title, {"has": "host, simulator, gvsoc"})

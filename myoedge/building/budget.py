@@ -91,7 +91,7 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
 
 
 def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
-    """Bytes of [budget] l2 that code takes; 0 without a limit, and where nothing is linked."""
+    """The bytes of [budget] l2 that code takes; 0 without a limit or without a linked program."""
     if budget.l2_bytes is None or not chip.point.clock_hz:
         return 0
     known = budget.l2_code_bytes
@@ -99,7 +99,7 @@ def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
 
 
 def check_linked(budget: Budget, plan: Plan, linked_bytes: int) -> None:
-    """Errors: CodeOverBudget if data and code are more than [budget] l2."""
+    """Raise CodeOverBudget if data and code exceed [budget] l2."""
     limit, total = budget.l2_bytes, plan.l2_bytes + linked_bytes
     if limit is not None and code_bytes(budget, plan.chip, 0) and total > limit:
         raise CodeOverBudget(limit, plan.l2_bytes, linked_bytes)
@@ -229,7 +229,7 @@ def check(
     short: Broken | None = None,
     reused: bool = False,
 ) -> None:
-    """Errors: E302 over the latency or the energy, or below the SQNR: all that is, at once.
+    """Raise E302 for all violations at once: latency, energy and SQNR.
 
     report   with cycles and energy, estimated or simulated, and the limits under "budget"
     short    memory that is too small, if the report is of the plan for all of the chip's
@@ -266,7 +266,7 @@ def _broken_sqnr(
 
 
 def _tried(report: Report, network: QuantGraph, reused: bool) -> str:
-    """Words on what came of the trials of 16 bits."""
+    """Describe the result of the int16 trials."""
     wide = sum(network.element_type(step.node.name) == INT16 for step in network.steps)
     have = f"{wide} tensor has them" if wide == 1 else f"{wide} tensors have them"
     if reused:

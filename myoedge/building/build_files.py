@@ -252,8 +252,8 @@ def _last_pass(
 def _golden(
     quantized: Quantized, integers: Mapping[str, Array], values: Mapping[str, Array]
 ) -> dict[str, bytes]:
-    """Return the files of the golden sample, its inputs as integers and the expected outputs, and
-    what is kept of the calibration samples."""
+    """Return the golden sample's files (integer inputs, expected outputs) and the digests of the
+    calibration samples."""
     graph = quantized.network.graph
     real = {name: x[0] for name, x in quantized.data.inputs.items()}
     inputs = {**real, **{f"{name}.q": x for name, x in integers.items()}}

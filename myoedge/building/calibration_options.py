@@ -15,10 +15,7 @@ METHODS = ("auto", *METHODS_TRIED)
 
 
 def observers_of(options: QuantizeOptions) -> list[Observer]:
-    """The observers to choose from: one if it is named, or an older build has one.
-
-    Errors: E203.
-    """
+    """The observers to choose from: one if it is named, or an older build has one. Errors: E203."""
     method, percentile = str(options.method), float(options.percentile or 0.0)
     if method not in METHODS:
         raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})

@@ -172,7 +172,7 @@ class PluginsTable:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All tables, each with its defaults; `folder` is where relative paths start."""
+    """All tables of myoedge.toml with their defaults; `folder` is the base of relative paths."""
 
     model: ModelTable = field(default_factory=ModelTable)
     calib: CalibTable = field(default_factory=CalibTable)
@@ -245,7 +245,7 @@ def toml_text(text: str) -> str:
 
 
 def from_tables(tables: Mapping[str, Any], name: str) -> Config:
-    """Checked tables; every unknown key and every wrong value is told at once."""
+    """Check the tables; report every unknown key and wrong value at once."""
     from pydantic import TypeAdapter, ValidationError
 
     unknown = [*_unknown(tables)]
@@ -297,7 +297,7 @@ Checks = Iterator[tuple[str, bool]]  # a rule, and whether it holds
 
 
 def _check_numbers(config: Config, name: str) -> None:
-    """Errors: E232 the first number that is out of its range."""
+    """Raise E232 for the first number out of its range."""
     for checks in (_calib_checks, _stream_checks, _conditioning_checks):
         for rule, holds in checks(config):
             if not holds:
@@ -355,7 +355,8 @@ def _size(value: float) -> float:
 
 
 def check_limits(table: BudgetTable) -> None:
-    """Errors: E232 no size, latency, energy or number of dB, or one that nothing keeps to."""
+    """Raise E232 for a limit that is not a size, latency, energy or number of dB, or is impossible
+    to meet."""
     for key in ("l1", "l2", "l3"):
         if (size := getattr(table, key)) is not None:
             size_bytes(size)

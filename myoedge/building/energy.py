@@ -49,7 +49,7 @@ EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high
 
 @dataclass(frozen=True)
 class EnergyCalibration(Tabular):
-    """Coefficients of the board that was measured, their residuals, and where they are stored."""
+    """The energy coefficients of a measured board, their residuals and their file."""
 
     coefficients: Coefficients
     residuals: tuple[Residual, ...]
@@ -156,8 +156,7 @@ def consumption(
 
 
 def _check_period(report: Mapping[str, Any]) -> None:
-    """Errors: E232 if `--every` is shorter than an inference; a stream has a period of its
-    own."""
+    """Raise E232 if `--every` is shorter than an inference, or given for a stream."""
     every_s, taken_s = (report.get("every") or {}).get("period_s"), report["latency_s"]
     if every_s is None or every_s >= taken_s:
         return
@@ -189,7 +188,7 @@ def _in_time(
 
 
 def coefficients() -> Coefficients:
-    """Errors: E251 if the calibration on this computer cannot be read."""
+    """The energy coefficients. Errors: E251 if the calibration on this computer cannot be read."""
     path = place()
     if path is None or not os.path.isfile(path):
         return PUBLISHED

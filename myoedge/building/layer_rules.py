@@ -20,7 +20,8 @@ from myoedge.targets.chip import Chip
 
 
 def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
-    """[quant]. Errors: E233 a pattern that matches no layer, and no input that it gives 16 bits."""
+    """Resolve the patterns of [quant] to settings per layer. Errors: E233 a pattern that matches
+    no layer, and no input if it sets 16 bits."""
     rules = tuple(_rule(pattern, table) for pattern, table in settings.quant.items())
     wide = [rule for rule in rules if rule.activations == INT16.bits]
     of_inputs = {r.pattern for r in wide if any(r.matches_input(graph, x) for x in graph.inputs)}
@@ -39,7 +40,7 @@ def _rule(pattern: str, table: LayerTable) -> LayerRule:
 
 
 def _check_weights(graph: Graph, pattern: str) -> None:
-    """Errors: E233 a pattern for bits of weights that matches no layer that has such weights."""
+    """Raise E233 if a pattern for weight bits matches no layer with such weights."""
     has_weights = [node for node in graph.nodes if OPS[node.op].multiplicands is not None]
     if any(matches(pattern, node) for node in has_weights):
         return
@@ -71,7 +72,7 @@ def engine_rules(
 
 
 def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:
-    """Errors: E233 a pattern that matches no layer."""
+    """Raise E233 if a pattern matches no layer."""
     for pattern in patterns:
         if not any(matches(pattern, node) for node in graph.nodes):
             paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})

@@ -115,7 +115,7 @@ def network_facts(
     rows: Sequence[Mapping[str, Any]],
     notes: Sequence[str],
 ) -> list[tuple[str, object]]:
-    """Lines of a card on a network; `rows` are its layers."""
+    """Return the lines of a network's card; `rows` are its layers."""
     return [
         *(("input", f"{name} {dims(shape)}") for name, shape in inputs),
         *(("output", f"{name} {dims(shape)}") for name, shape in outputs),
@@ -154,8 +154,8 @@ def load_model(
 
 
 def check_kind(kind: ModelFormat, path: Path, factory: str | None) -> None:
-    """Errors: E101 .. E107 a file that cannot be loaded, E206 a factory for one that holds its
-    network."""
+    """Raise E101 .. E107 for a file that cannot be loaded, E206 for a factory that the file does
+    not need."""
     if factory and kind in WHOLE:
         raise needs_no_factory(kind, path)
     if kind not in WHOLE and not (factory and kind in WEIGHTS):
@@ -163,8 +163,7 @@ def check_kind(kind: ModelFormat, path: Path, factory: str | None) -> None:
 
 
 def model_key(path: Path, stages: PrePostProcessing) -> str | None:
-    """Return the cache key of a model file; None for files that refer to other files, and for
-    weights."""
+    """The cache key of a model file; None for files that refer to other files, and for weights."""
     kind = sniff(path)
     if kind not in WHOLE or (kind is ModelFormat.ONNX and ELSEWHERE in path.read_bytes()):
         return None
@@ -213,7 +212,7 @@ def _program(
 
 
 def check_work(model: Model) -> None:
-    """Errors: E122 if every output is an input as it came."""
+    """Raise E122 if every output is an unchanged input."""
     if all(OPS[node.op].view for node in model.graph.nodes):
         has = "outputs that are the inputs, in another shape at most"
         if model.graph.input_normalization:

@@ -39,7 +39,7 @@ NAMED = "myoedge build model.pt2 --calib calib.npz"
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """A model file and its samples, each read once, when it is asked for.
+    """A model file and its samples, each read once, on first use.
 
     factory   for a file that does not hold its network
     calib     file, arrays, or "random"; None: the model's own examples
@@ -94,7 +94,7 @@ class ModelInputs:
 
     @cached_property
     def file_key(self) -> str | None:
-        """Key of the model file as it was when it was first looked at; None as model_key has it."""
+        """Return the model file's key at the first read; None as for model_key."""
         return model_key(self.path, self.stages)
 
     @cached_property
@@ -146,7 +146,7 @@ class ModelInputs:
 
 
 def model_inputs(options: Options, found: Found) -> ModelInputs:
-    """Model file and samples; what is wrong with their names is told before torch is imported.
+    """Return model file and samples; check their names before torch is imported.
 
     Errors: E101 .. E107, E202, E206; those of read.
     """
@@ -192,5 +192,5 @@ def _model_path(options: Options, found: Found) -> Path:
 
 
 def _relative(base: Path, path: str | None) -> str | None:
-    """A path of myoedge.toml, seen from where the file lies; functions are no paths."""
+    """Resolve a path of myoedge.toml relative to its folder; functions are returned unchanged."""
     return path if path in (None, samples.RANDOM) or is_function(path) else str(base / str(path))

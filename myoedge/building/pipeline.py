@@ -261,7 +261,7 @@ def _held_out(parts: Split) -> Samples | None:
 
 
 def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
-    """Ranges, few bits of weights where they are asked for, and engines."""
+    """Choose ranges, low-bit weights if requested, and engines."""
     model, graph = given.model, given.model.graph
     chooses = is_chosen(options.weights, settings.budget, has_limits=options.keeps is not None)
     rules, needs = layer_rules(graph, settings), needs_db(settings.budget.sqnr, graph)
@@ -303,7 +303,8 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
 def _reached(
     options: Options, settings: Config, parts: Split, chosen: Chosen
 ) -> tuple[Reached, Mapping[str, float]]:
-    """The network by the search, its SQNR, and dB of the first observer where there are others."""
+    """Return the network that the search found, its SQNR, and the first observer's dB if there are
+    several."""
     workshop, judge = chosen.workshop, partial(_judged, parts=parts)
     if options.reuse is not None:  # what the older build chose stays
         network = chosen.network.engined
@@ -322,8 +323,8 @@ def _reached(
 def _planned_cycles(
     options: Options, chosen: Chosen, network: QuantGraph
 ) -> Callable[[QuantGraph], float] | None:
-    """Options.planned_cycles; where bits of weights were chosen for L2 or energy, infinite for a
-    network that does not keep to these."""
+    """Options.planned_cycles; infinite if weight bits were chosen for L2 or energy and the network
+    exceeds this budget."""
     keeps, cycles = options.keeps, options.planned_cycles
     if keeps is None or cycles is None or not chosen.tried or not keeps(network):
         return cycles

@@ -109,7 +109,7 @@ def check_package(package: str) -> PluginCheck:
 
 
 def _distribution(package: str) -> metadata.Distribution:
-    """An installed package by its name, or that of a module of it."""
+    """Return an installed package by its name or by the name of one of its modules."""
     names = [package, *metadata.packages_distributions().get(package, ())]
     for name in names:
         try:

@@ -70,8 +70,8 @@ def _loaded(kind: str, name: str) -> Plugin:
 
 @contextlib.contextmanager
 def _imported_whole(point: metadata.EntryPoint) -> Iterator[None]:
-    """Context manager in which an entry point's package is imported whole: after an error none of
-    its modules counts as imported, so that the next attempt imports, and registers, all."""
+    """Context manager that undoes the import of an entry point's package after an error, so that
+    the next attempt imports and registers all its modules."""
     before, top = {*sys.modules}, point.module.partition(".")[0]
     try:
         yield
@@ -90,7 +90,7 @@ def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
 
 
 def error_in_plugin(error: BaseException) -> MyoedgeError | None:
-    """E257 of what a plug-in's functions raised, wherever they were called; None of others."""
+    """Return E257 if an exception comes from a plug-in's function; None otherwise."""
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     for plugin in _LOADED.values():
         if any(is_in(file, plugin.places) for file in frames):
@@ -131,7 +131,7 @@ def _without(plugin: Plugin) -> str:
 
 
 def _check_free(plugin: Plugin, what: str, name: str, names: Iterable[str]) -> None:
-    """Errors: E257 if there is a board, or a reader, of the plug-in's name."""
+    """Raise E257 if a board or reader already has the plug-in's name."""
     if name in names:
         cause = f"there is {what} {name} already: the entry point needs another name"
         raise _unusable(plugin, cause)

@@ -40,15 +40,15 @@ def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> di
 def missed_outputs(
     needs: Mapping[str, float], fidelity: Fidelity
 ) -> dict[str, tuple[float, float]]:
-    """(needs, has) of the outputs that keep less than their budget; what is passed through, or has
-    no signal, keeps all."""
+    """Return (needs, has) of the outputs below their SQNR budget; pass-through and constant
+    outputs always meet it."""
     known = fidelity.computed_db or dict.fromkeys(needs, 0.0)
     pairs = {name: (db, known[name]) for name, db in needs.items() if name in known}
     return {name: (db, has) for name, (db, has) in pairs.items() if has < db}
 
 
 def missing_db(needs: Mapping[str, float], fidelity: Fidelity) -> float:
-    """Decibels that the output furthest below its budget keeps too little; 0 where none does."""
+    """Return the dB that the output furthest below its budget lacks; 0 if all budgets are met."""
     missed = missed_outputs(needs, fidelity).values()
     return max((db - has for db, has in missed), default=0.0)
 
@@ -79,7 +79,7 @@ def reach(
     needs: Mapping[str, float],
     judge: Callable[[QuantGraph], Fidelity],
 ) -> Reached:
-    """The network that meets a goal, and where it misses [budget], one that meets this at any cost.
+    """Search the network that meets a goal; if it misses [budget], search without a cycle limit.
 
     judge   SQNR for samples that choose nothing
     As much more is asked of the samples that choose as others keep less. Of networks that all miss
@@ -105,7 +105,7 @@ def reach(
 def _searched(
     workshop: Workshop, state: SearchState, goal: Goal, start: SearchState
 ) -> tuple[SearchState, list[TriedMove]]:
-    """The search for a goal, and for that of a network which its file quantised."""
+    """Return the search for a goal; the goal differs if the model file is quantised."""
     goals = goal.of_file if start.design.graph.has_fake_quantized else ()
     tried = list[TriedMove]()
     for one in (goal, *goals):

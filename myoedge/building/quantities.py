@@ -77,7 +77,7 @@ def milliwatts(text: str | float, name: str) -> float:
 
 
 def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
-    """Errors: E232 if it is not above 0, or beyond LARGEST."""
+    """Raise E232 if a number is not above 0, or exceeds LARGEST."""
     if not 0 < number <= LARGEST:
         limits = "above 0" if number < 1 else f"{LARGEST:,.0f} at most"
         raise MyoedgeError("E232", f"{name} must be {limits}", {"has": f"{number:g}"}, tries)

@@ -119,6 +119,6 @@ class Quantized(Tabular):
 
 
 def raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
-    """Errors: the first of the warnings, if warnings are errors."""
+    """Raise the first warning if warnings are errors."""
     if strict and warnings:
         raise raised(warnings[0])

@@ -71,8 +71,8 @@ class BuildRequest:
 
     @property
     def chip_in_limits(self) -> Chip:
-        """The chip at the operating point, with no more memory than the limits. Errors: E204 no
-        such point."""
+        """Return the chip at the operating point, with its memories reduced to the limits. Errors:
+        E204 no such point."""
         return budget.within(self.chip_at_point, self.limits)
 
     @property
@@ -87,8 +87,8 @@ class BuildRequest:
         return replace(self, limits=limits)
 
     def with_room_for(self, program: ProgramTooLarge) -> BuildRequest:
-        """The request with as many more bytes of a memory for what is not data as a program lacked:
-        code in L2; what the runtime and arguments of kernels take in L1."""
+        """Return the request with a larger reserve, by the bytes that a program lacked: code in
+        L2; runtime and kernel arguments in L1."""
         name = f"{program.region.lower()}_reserved_bytes"
         margin = CODE_MARGIN_BYTES if program.region == "L2" else 0
         reserved = getattr(self.chip, name) + program.over_bytes + program.free_bytes + margin
@@ -158,7 +158,9 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
 
 
 def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
-    """The chip with the engines that layers may run on. Errors: E204 no such choice.
+    """Return the chip with the engines that layers may use.
+
+    Errors: E204 no such choice.
 
     is_used   whether layers may run on accelerators
     """
@@ -171,7 +173,7 @@ def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
 
 
 def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
-    """Errors: E204 tiles are tuned without the simulator, or the chip is not simulated."""
+    """Raise E204 if tiles are tuned without the simulator, or the chip has none."""
     if tune and simulate is False:
         tries = ["--tune without --no-simulate"]
         raise MyoedgeError("E204", "tiles are tuned by simulating them", tries=tries)
@@ -193,10 +195,7 @@ def possible(chip: Chip, limits: Budget) -> Budget:
 
 
 def planned(network: QuantGraph, request: BuildRequest) -> Planned:
-    """Plans that keep to the memories.
-
-    Errors: E236, E301 does not fit the chip, E304, E306.
-    """
+    """Plans that keep to the memories. Errors: E236, E301 does not fit the chip, E304, E306."""
     try:
         return Planned(_candidates(network, request))
     except MyoedgeError as error:
@@ -218,8 +217,7 @@ def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPla
 
 
 def memory_costs(network: QuantGraph, request: BuildRequest, plan: Plan) -> dict[str, float]:
-    """Return the extra cycles caused by each memory limit, as a fraction of all; empty for
-    streams."""
+    """The extra cycles caused by each memory limit, as a fraction of all; empty for streams."""
     if request.frames is not None:
         return {}
     shares = {}
@@ -247,7 +245,8 @@ def _freed(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
 
 
 def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Plan) -> Broken:
-    """The memory to blame: more of it alone would do; all that are limited, if none would.
+    """Return the limited memories each of which would suffice if larger; all limited ones if none
+    would.
 
     free   the plan with all that there is of them
     """
@@ -322,8 +321,8 @@ def fits(network: QuantGraph, request: BuildRequest) -> bool:
 
 
 def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:
-    """Estimated cycles of a network as it is planned, infinite where no plan keeps to the memories;
-    0 of streams, whose plans have passes of different lengths."""
+    """Return the estimated cycles of a planned network; infinite if no plan fits, 0 for streams,
+    whose passes differ in length."""
     plan = _first_plan(network, request)
     if plan is None:
         return math.inf

@@ -109,8 +109,8 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
 
 
 def _times_training(model: Model, given: Data) -> tuple[float, str]:
-    """The samples' deviation by that of the training set (from a batch norm) or of the example
-    inputs, and what tells; 1 if it is near or not known."""
+    """Return the samples' standard deviation divided by that of the training set (from a batch
+    norm) or of the example inputs, and its source; 1 if close or unknown."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
         return 1.0, ""  # W201, or a few samples only
     norm = _first_norm(model.imported)
@@ -181,7 +181,7 @@ def _times(power: float) -> str:
 
 
 def _first_norm(graph: Graph) -> Node | None:
-    """The first batch norm with statistics of its own for every channel."""
+    """Return the first batch norm with statistics per channel."""
     for node in graph.nodes:
         if node.op == "affine" and node.inputs[1] in graph.constants:
             scale = graph.array(node.inputs[1])
@@ -260,7 +260,8 @@ def compared(known: Mapping[str, Array], given: Data, *, is_test: bool) -> Itera
 
 
 def _times_known(known: Mapping[str, Array], given: Data) -> float:
-    """The samples' deviation by that of training, of the first input for which it is far from 1."""
+    """Return the ratio of the samples' deviation to that in training, for the first input where it
+    is far from 1."""
     pairs = ((known.get(f"deviation.{name}"), x) for name, x in given.inputs.items())
     ratios = [_deviation(x) / float(expected) for expected, x in pairs if expected]
     far = (x for x in ratios if 0.0 < x < math.inf and not 1 / OTHER_SCALE < x < OTHER_SCALE)
@@ -314,7 +315,7 @@ def _inequality(x: Array, sizes: list[int]) -> float:
 
 
 def _spread(x: Array, channels: int) -> float:
-    """Variance of the logarithms of the powers within a channel, at the axis of so many."""
+    """Return the variance of log power within a channel, with the channels along this axis."""
     power = np.square(x, dtype=np.float64).mean(axis=0)
     logs = np.log(np.maximum(power, 1e-30))
     return float(logs.var(axis=1 - power.shape.index(channels), ddof=1).mean())

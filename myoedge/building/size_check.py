@@ -22,7 +22,7 @@ SHOWN = 3  # layers
 
 
 def check_code(graph: Graph, chip: Chip) -> None:
-    """Errors: E303 if the least that layers are linked to is more than L2."""
+    """Raise E303 if the minimum linked code of all layers exceeds L2."""
     layers = [OPS[node.op] for node in graph.nodes if not OPS[node.op].view]
     products = sum(op.multiplies or op.products is not None for op in layers)
     least_bytes = PRODUCT_CODE_BYTES * products + LAYER_CODE_BYTES * (len(layers) - products)
@@ -31,7 +31,7 @@ def check_code(graph: Graph, chip: Chip) -> None:
 
 
 def check_weights(graph: Graph, chip: Chip, bits: int) -> None:
-    """Errors: E301 if the weights alone are more than L2 and L3 have room for.
+    """Raise E301 if the weights alone exceed L2 and L3 together.
 
     bits   that weights have at least, of layers that take fewer than 8
     """

@@ -107,7 +107,7 @@ def reused(
 
 
 def operator_classes() -> dict[str, type[Any]]:
-    """Classes of what operators read at run time, by name."""
+    """Return the classes of operator parameters, by name."""
     return {kind.__name__: kind for op in OPS.values() for kind in op.params}
 
 
@@ -155,7 +155,8 @@ def _packagesoperator_classes() -> list[str]:
 
 @cache
 def _package_digest(name: str) -> str:
-    """Errors: NotRecordable if the module is no package with files of its own."""
+    """Return the digest of a package's files. Errors: NotRecordable if the module is not a package
+    with files."""
     place = getattr(sys.modules[name], "__file__", None) or ""
     if Path(place).name != "__init__.py":
         raise NotRecordable(name)

@@ -42,7 +42,7 @@ PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # of a number of frames
 
 @dataclass(frozen=True, slots=True)
 class PassCost:
-    """Estimate of a pass of so many frames: cycles, bytes from and to L3."""
+    """Estimated cost of a pass: cycles, bytes from and to L3."""
 
     frames: int
     cycles: int
@@ -112,7 +112,7 @@ def check_stream(graph: Graph, table: StreamTable) -> Graph:
 
 
 def _check_axis(graph: Graph, axis: int | None) -> None:
-    """Errors: E232 an axis that an input does not have."""
+    """Raise E232 for an axis that an input does not have."""
     for name in graph.inputs:
         rank = len(graph.shape(name))
         if axis is not None and rank and not -rank <= axis < rank:
@@ -236,7 +236,8 @@ def plan_stream(
 
 
 def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | None:
-    """The fewest frames of a pass, a multiple of `step`, that take so many cycles each or fewer.
+    """Return the shortest pass, a multiple of `step` frames, that takes at most these cycles per
+    frame.
 
     Cycles of a frame fall with the frames of a pass, as weights come once, and their memory grows:
     doubled until it is enough or does not fit, then halved between.
@@ -265,8 +266,7 @@ def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | Non
 
 
 def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
-    """Return the frames per pass: the requested number, else the fewest that give an output
-    frame."""
+    """The frames per pass: the requested number, else the fewest that give an output frame."""
     most = follow_time(graph, axes).pass_multiple()
     if table.frames is not None and table.frames % most:
         facts = {"needs": f"a multiple of {most}: the strides along time", "has": table.frames}

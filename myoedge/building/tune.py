@@ -46,7 +46,7 @@ class TilingTrial:
 def tuned_plan(
     build_plan: BuildPlan, cycles: Sequence[int], chip: Chip, limits: Budget, measure: Measure
 ) -> BuildPlan:
-    """The plan with the tiles that made the whole network fastest; as it is where none did.
+    """Return the plan with the tiles that made the network fastest; the same plan if none did.
 
     First every layer takes its second fastest tiles by the estimate, then its third ...: that shows
     which layers may gain. These changes are then made together and one by one, and kept if the

@@ -40,7 +40,7 @@ COMMON = ("--quiet", "--verbose", "--json", "--no-color")  # opts[-1] of the opt
 
 
 def _option(parameter: click.Parameter, value: Any) -> list[str]:
-    """The option's name; nothing for an argument."""
+    """Return the name of an option; "" for an argument."""
     if isinstance(parameter, click.Argument):
         return []
     return [parameter.secondary_opts[0] if value is False else parameter.opts[-1]]
@@ -82,7 +82,7 @@ def after_init(folder: str, written: Sequence[Path]) -> Iterator[str]:
 
 
 def _missing_model(folder: Path) -> Iterator[str]:
-    """Return shell comments on what has to be written first."""
+    """Return shell comments that name the model file or script to write first."""
     import tomllib
 
     table = tomllib.loads((folder / "myoedge.toml").read_text("utf-8"))["model"]
@@ -145,7 +145,7 @@ def after_energy(folder: Path, every: str | None, report: Mapping[str, Any]) -> 
 
 
 def after_report(folder: Path, against: str | None, *, is_page: bool) -> str:
-    """The page, then what takes memory."""
+    """Suggest opening the page, then listing the largest buffers."""
     if is_page:
         return command("inspect", folder, "--memory")
     if against is not None:
@@ -154,7 +154,7 @@ def after_report(folder: Path, against: str | None, *, is_page: bool) -> str:
 
 
 def after_sweep(file: str, folder: Path, against: str | None) -> str:
-    """The comparison with a later sweep; if this was one, what is judged."""
+    """Suggest comparing a later sweep with this one, or reading the comparison."""
     if against is not None:
         from myoedge.sweeps.results import WORSE_CODE
 

@@ -21,7 +21,7 @@ LINE_INTERVAL_S = 10.0  # between lines, if there is no terminal
 
 
 class StageProgress:
-    """Stages as they start, and counts of what takes longer than SHOWN_AFTER_S in one."""
+    """Progress display: each stage as it starts, and counts within a stage after SHOWN_AFTER_S."""
 
     def __init__(self, terminal: Terminal, name: str = "") -> None:
         self.terminal, self.name, self.runs = terminal, name, 0

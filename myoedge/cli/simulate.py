@@ -196,7 +196,7 @@ def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **optio
 
 
 def _exit_code(run: Simulation, elf: str) -> str:
-    """The exit code, and what it means if the program has the runtime of firmware."""
+    """Return the exit code, with its meaning if the program uses the firmware's runtime."""
     from myoedge.backends.exit_codes import MEANINGS, RUNTIME_SYMBOL
     from myoedge.system.elf import read_program
 

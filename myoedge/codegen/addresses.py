@@ -20,7 +20,7 @@ def macro(function: str, operand: str, memory: str = "") -> str:
 
 
 def added(start: str, offset: int) -> str:
-    """The C of an address so many bytes after a start."""
+    """Return the C expression of an address plus a number of bytes."""
     if not offset:
         return start
     return f"{start} {'+' if offset > 0 else '-'} {abs(offset)}"
@@ -103,8 +103,7 @@ class NetworkAddresses:
     plan: Plan
 
     def written(self, index: int) -> str:
-        """Return the name of a layer's result in L1 or in the arena; "" if it is stored
-        elsewhere."""
+        """The name of a layer's result in L1 or in the arena; "" if it is stored elsewhere."""
         step, tiling = self.plan.steps[index], self.plan.tilings[index]
         memory = {"l1": "", "arena": "L2"}.get(self.plan.where[step.node.name].kind)
         function = function_name(index, step)

@@ -162,7 +162,7 @@ def instructions(code: bytes, address: int = 0) -> Iterator[tuple[int, int, int]
 
 
 def check_instructions(firmware: Firmware) -> None:
-    """Errors: E930 for the first instruction that chip and simulators are known to differ in."""
+    """Raise E930 for the first instruction on which chip and simulators are known to differ."""
     program = firmware.program
     for address, code in program.code:
         for at, size, word in instructions(code, address):
@@ -179,7 +179,6 @@ def check_instructions(firmware: Firmware) -> None:
 
 @functools.cache
 def _suspects(size: int, lowest: int) -> tuple[tuple[int, int, Erratum], ...]:
-    """Return (mask, match, erratum) of the errata that apply to instructions with these lowest 7
-    bits."""
+    """(mask, match, erratum) of the errata that apply to instructions with these lowest 7 bits."""
     rows = [(e.mask, e.match, e) for e in FORBIDDEN if e.size_bytes == size]
     return tuple(row for row in rows if (lowest ^ row[1]) & row[0] & 0x7F == 0)

@@ -132,7 +132,7 @@ def _layer(plan: Plan, index: int) -> TiledLayer:
 
 
 def _outside(plan: Plan, index: int, operand: Operand) -> Outside:
-    """The C of where an operand of a layer in tiles starts in L2, as a pointer to bytes."""
+    """Return the C pointer to the start of a tiled layer's operand in L2."""
     step, source = plan.steps[index], operand.source
     arrived = plan.windows(index).get(operand.name)
     if isinstance(source, str) and (index, source) in plan.streamed:
@@ -149,7 +149,7 @@ def _outside(plan: Plan, index: int, operand: Operand) -> Outside:
 
 
 def _tensor(plan: Plan, name: str, index: int) -> Outside:
-    """The C of where a tensor lies as layer `index` finds it, as a pointer to bytes."""
+    """Return the C pointer to a tensor's address when layer `index` reads it."""
     location = plan.where[name]
     if location.kind == "arena":
         return Outside(NetworkAddresses(plan).address(location, index), in_arena=True)

@@ -255,7 +255,7 @@ def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
 def sdk_application(
     plan: Plan, model_name: str, sources: Sources, stream: Stream | None = None
 ) -> dict[str, str]:
-    """The files of gap_sdk/: CMake project, program, PMSIS runtime; src/ is used where it lies."""
+    """Return the files of gap_sdk/: CMake project, program, PMSIS runtime; they refer to ../src."""
     digest = build_digest(sources, plan.l3_image())
     ports: dict[str, Any] = {}
     if stream is not None:  # frames that are pushed and that a pass makes ready, without states

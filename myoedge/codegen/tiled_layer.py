@@ -97,7 +97,7 @@ def tiled_layer(
 def _outside_l1(
     tiling: Tiling, base: Base, addresses: Addresses, scratch: str, l3_tables: Mapping[str, int]
 ) -> dict[str, str]:
-    """The C of where operands start that the kernel reads outside L1; "%name" is a table in L3."""
+    """The C pointers to operands that the kernel reads outside L1; "%name" is a table in L3."""
     in_l2 = tiling.choice.in_l2
     found = {o.name: base(o).text for o in tiling.kernel.operands if o.name in in_l2}
     if SCRATCH in in_l2:
@@ -273,7 +273,7 @@ def _strides(tiling: Tiling) -> Iterator[tuple[str, int]]:
 
 
 def _pointer(start: str, offset: str) -> str:
-    """The C of the address so many bytes after a start."""
+    """Return the C expression of an address plus a number of bytes."""
     if offset == "0":
         return f"(void *)({start})" if " " in start else f"(void *){start}"
     return f"(void *)({start} + {offset})".replace(" + -", " - ")
@@ -301,7 +301,7 @@ def _call(function: str, x: Transfer, base: Base, tiling: Tiling, movement: Move
 
 
 def _loads(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
-    """Statements that fetch what tile t needs."""
+    """Return the statements that load the operands of tile t."""
     for operand in tiling.kernel.operands:
         loads = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
         early = any(map(tiling.early, loads[0]))
@@ -312,7 +312,8 @@ def _loads(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
 def _moves(
     movement: Movement, function: str, every: Moved, base: Outside, early: bool
 ) -> Iterator[str]:
-    """Statements that move one operand's part of tile t; `early`: not that of the first tile."""
+    """Return the statements that transfer one operand's part of tile t; `early`: except for the
+    first tile."""
     most, at = max(map(len, every)), [t for t, moved in enumerate(every) if moved]
     phases = _phases([bool(moved) for moved in every])
     if phases is None or (most > 1 and at != [0]):

@@ -71,13 +71,13 @@ def onnx_folded() -> tuple[str, ...]:
 
 
 def check_elements(count: int) -> None:
-    """Errors: Unsupported beyond MOST_ELEMENTS."""
+    """Raise Unsupported if there are more than MOST_ELEMENTS elements."""
     if count > MOST_ELEMENTS:
         raise Unsupported(f"constants of {count:,} elements, at most {MOST_ELEMENTS:,}")
 
 
 def check_einsum(equation: str, shapes: Sequence[Sequence[int]]) -> None:
-    """Errors: Unsupported if constants of these shapes may make too many products."""
+    """Raise Unsupported if an einsum of constants may need too many products."""
     products = math.prod(math.prod(shape) for shape in shapes)
     terms = equation.replace(" ", "").partition("->")[0].split(",")
     if "." not in equation and [*map(len, terms)] == [*map(len, shapes)]:

@@ -16,7 +16,7 @@ from myoedge.operators.softmax.masks import POINTWISE, finite_clamps
 
 
 def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
-    """Errors: E112 if an array of floats has a NaN or an infinity."""
+    """Raise E112 if a float array contains NaN or infinity."""
     for value in arrays:
         if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
             count = int(np.count_nonzero(~np.isfinite(value)))

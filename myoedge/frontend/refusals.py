@@ -42,14 +42,15 @@ EXPORT_LINES = (
 
 
 def check_file(path: Path) -> None:
-    """Errors: E101 there is no such file, E102 it is a folder."""
+    """Raise E101 if the file is missing, E102 if it is a folder."""
     kind = sniff(path)
     if kind in (ModelFormat.MISSING, ModelFormat.FOLDER):
         refuse(kind, path)
 
 
 def refuse(kind: ModelFormat, path: Path) -> NoReturn:
-    """Raise what a person needs to hear about a file that cannot be built unchanged."""
+    """Raise an error with the explanation and remedy for a model file that cannot be built
+    unchanged."""
     if kind is ModelFormat.MISSING:
         raise missing(path)
     if kind is ModelFormat.FOLDER:
@@ -78,7 +79,7 @@ def missing(path: Path, named_by: str = "") -> MyoedgeError:
 
 
 def wrong_format(path: Path, what: str, hint: str = "") -> MyoedgeError:
-    """E103 with what the file is and the lines of Python that make a loadable one."""
+    """Return E103, with the file's type and the lines of Python that create a loadable file."""
     needs = "a torch.export archive, an ONNX model, or weights with --factory pkg.mod:make_model"
     facts = {"needs": needs}
     return MyoedgeError("E103", f"{path} is {what}", facts, filter(None, (hint, EXPORT_LINES)))
@@ -247,8 +248,8 @@ def suggest_replacement(target: str) -> str:
 def unsupported(
     refusals: Sequence[Refusal], advice: Callable[[str], str] = suggest_replacement
 ) -> MyoedgeError:
-    """E111 with a line for every cause: the operators that it is in the way of, and the first of
-    the places where they stand; without those that only follow from others."""
+    """Return E111 with one line per cause: the operators affected and the first places;
+    consequences of other causes are left out."""
     refusals = [r for r in refusals if not r.follows] or refusals
     first = refusals[0]
     causes: dict[str, list[Refusal]] = {}
@@ -270,7 +271,7 @@ def unsupported(
 
 
 def _line(refusals: Sequence[Refusal]) -> str:
-    """The calls of one cause, how many, and where."""
+    """Return the line of one cause: the calls, their number and places."""
     targets = list(dict.fromkeys(short(r.target) for r in refusals))
     places = [p for p in dict.fromkeys(str(r.origin) for r in refusals) if p]
     what, hidden = _several(targets), len(refusals) > SHOWN
@@ -305,7 +306,8 @@ def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
 
 
 def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeError:
-    """E110 for an input without elements, as some write what is dynamic, or with far too many."""
+    """Return E110 for an input without elements (some exporters write dynamic sizes so) or with
+    too many."""
     facts = {"needs": needs, "has": f"{name} [{', '.join(map(str, shape))}]"}
     tries = ["export with an example input of the size the device sees"]
     return MyoedgeError(

@@ -71,7 +71,7 @@ class InputNormalization:
         return np.asarray(x.astype(np.float64) * scale + offset)
 
     def undo(self, x: Array) -> Array:
-        """x float64 [...] that `apply` gives -> what it gives them for; 0 if the factor is."""
+        """Invert `apply`: x float64 [...] -> the values before it; 0 if the factor is 0."""
         scale, offset = self._along(x)
         return np.asarray(np.divide(x - offset, scale, out=np.zeros_like(x), where=scale != 0.0))
 
@@ -135,7 +135,7 @@ def as_constants(arrays: Mapping[str, Array]) -> dict[str, Constant]:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator: inputs and outputs by tensor name, attributes, and where it came from."""
+    """One operator: inputs and outputs by tensor name, attributes, and its origin in the model."""
 
     op: str
     inputs: tuple[str, ...]
@@ -213,7 +213,7 @@ class Graph(ConstantValues):
         return found
 
     def only_user(self, name: str) -> Node | None:
-        """The node that alone reads a tensor; None if it has several readers or is an output."""
+        """Return the only reader of a tensor; None if it has several readers or is an output."""
         users = self.users.get(name, ())
         return users[0] if len(users) == 1 and name not in self.outputs else None
 

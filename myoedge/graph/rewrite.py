@@ -74,8 +74,7 @@ class MutableGraph:
         self._show(graph.outputs)
 
     def replace(self, node: Node, change: Rewrite) -> dict[str, None]:
-        """Replaces a node and drops what nobody reads any more. Gives the tensors that are written
-        or read otherwise than before.
+        """Replace a node and drop unread nodes; return the tensors with another writer or readers.
 
         A renamed tensor's parameters go to the tensor that readers see, unless it carries its own.
         """
@@ -103,7 +102,7 @@ class MutableGraph:
             self._tensors[name] = replace(self._tensors[name], q=given)
 
     def _formats_near(self, node: Node) -> list[ConstantFormat]:
-        """Formats of constants that a node reads, or the writers of what it reads."""
+        """Return formats of constants that a node, or a producer of its operands, reads."""
         used = {x for name in (node.name, *node.inputs) for x in self._read_by(name)}
         found = (self.view.format(name) for name in sorted(used))
         return [each for each in found if each is not None]

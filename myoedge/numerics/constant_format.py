@@ -83,8 +83,8 @@ class ConstantFormat:
         return whole or self._by_rows(value)
 
     def times(self, factor: Array) -> ConstantFormat | None:
-        """Format of the same integers times a factor for each row, an index of axis 0; None where
-        a factor is 0, or the scales are along another axis.
+        """Return the format of the same integers times one factor per row (axis 0); None if a
+        factor is 0 or the scales have another axis.
 
         A negative factor turns the integers' signs.
         """

@@ -32,8 +32,7 @@ def exact_matmul(a: Array, b: Array, dtype: type[np.signedinteger[Any]] = np.int
 
 
 def exact_sums(a: Array, b: Array, bias: Array) -> Array:
-    """Integer matrix product and a bias [columns] that is added to its rows: int32, of which no sum
-    may leave the range, or int64."""
+    """An integer matrix product plus a bias [columns]: int32 (sums must fit in it) or int64."""
     bound = _largest_sum(a, b) + _largest(bias)
     acc = exact_matmul(a, b, np.int32 if bound <= INT32_MAX else np.int64)
     acc += bias

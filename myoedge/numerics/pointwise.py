@@ -83,7 +83,7 @@ COMPARISONS: Mapping[str, Callable[..., Array]] = {
 
 
 def _product(a: Array, b: Array) -> Array:
-    """Multiply; 0 if either factor is 0, even times infinity, as `where` is a sum of such
+    """Multiply; 0 if either factor is 0, even times infinity, because `where` is a sum of such
     products."""
     return np.where((a == 0.0) | (b == 0.0), 0.0, a * b)
 
@@ -183,7 +183,7 @@ MONOTONE = frozenset(("affine", "clamp", "neg", "quotient"))
 
 
 def result_range(chain: Sequence[Call]) -> tuple[float, float] | None:
-    """Return the range of results: that of the last bounded function, through monotone ones; None
+    """Return the range of results: the last bounded function's, passed through monotone ones; None
     if unbounded."""
     found: tuple[float, float] | None = None
     for call in chain:
@@ -212,7 +212,7 @@ JUMPS = frozenset(
 
 
 def is_continuous(chain: Sequence[Call]) -> bool:
-    """Whether none of the chain's functions jumps, those inside sums and products too."""
+    """Return whether no function of the chain jumps, including those inside sums and products."""
     inner = [p for _, *parameters in chain for p in parameters if isinstance(p, tuple)]
     return all(name not in JUMPS for name, *_ in chain) and all(map(is_continuous, inner))
 

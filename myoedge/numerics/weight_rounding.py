@@ -44,8 +44,7 @@ class Moments:
 
     @property
     def damped(self) -> Array:
-        """`squares` with more on the diagonal, as few vectors say little of others; the unit
-        matrix if all are 0."""
+        """Return `squares` with a larger diagonal, for few vectors; the identity if all are 0."""
         taps = len(self.squares)
         mean = float(np.trace(self.squares)) / taps
         more = mean * (DAMPING + SCARCITY * taps / self.count) if mean > 0.0 else 1.0
@@ -53,8 +52,8 @@ class Moments:
 
     @property
     def of_others(self) -> Array:
-        """`squares` as other vectors may have them: with fewer vectors than inputs, products of two
-        inputs count less, as rounding fits what only these vectors have in common."""
+        """Estimate `squares` for other vectors: with fewer vectors than inputs, products of two
+        inputs count less."""
         alone = max(0.0, 1.0 - self.count / len(self.squares)) ** 2
         return (1.0 - alone) * self.squares + alone * np.diag(np.diag(self.squares))
 

@@ -76,7 +76,7 @@ class QuantizeInputs:
     formats: Mapping[int, ConstantFormat] = field(default_factory=dict)
 
     def has_int16(self, operands: int = 1) -> bool:
-        """Whether one of the first operands or the result has 16 bits."""
+        """Return whether one of the first operands or the result is int16."""
         known = (*map(self.params, range(operands)), self.target)
         return any(q.element_type == INT16 for q in known)
 
@@ -186,12 +186,11 @@ class QuantizedNode(Generic[P]):
 
     @property
     def has_int16(self) -> bool:
-        """Whether an operand or the result has 16 bits."""
+        """Return whether an operand or the result is int16."""
         return INT16 in (*self.operand_types, self.element_type)
 
     def wide_flags(self, *names: str) -> dict[str, int]:
-        """Fields of C structs, 1 for an operand of 16 bits: names of the first operands, then that
-        of the result."""
+        """Fields of C structs that are 1 for int16: of the first operands, then of the result."""
         kinds = (*map(self.read_type, range(len(names) - 1)), self.element_type)
         return {f"{name}_wide": int(t == INT16) for name, t in zip(names, kinds, strict=True)}
 

@@ -82,7 +82,7 @@ def product_requant(inputs: QuantizeInputs, bound: int) -> ProductParams:
 
 
 def sum_bound(x: QuantParams, count: int) -> int:
-    """Largest |sum of x - x_zero| over so many numbers."""
+    """Return the largest |sum of x - x_zero| over a number of terms."""
     return count * (255 if x.element_type == INT8 else x.reach)
 
 
@@ -100,7 +100,7 @@ def with_requant(
 
 
 def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
-    """`integer` of operators that move, compare or count: what `real` does, to integers."""
+    """Use a float implementation for integers: operators that only move, compare or count."""
 
     @functools.wraps(real)
     def integer(step: QuantizedNode, *xs: Array) -> Array:

@@ -67,7 +67,7 @@ class Format:
         return self.reads[min(index, len(self.reads) - 1)]
 
     def takes(self, operands: Types, result: ElementType, weight: ElementType | None) -> bool:
-        """Whether a layer has these types; those of operands are () where all are int8."""
+        """Return whether a layer has these types; operand types are () if all are int8."""
         return (
             result in self.writes
             and all(kind in self.of_operand(i) for i, kind in enumerate(operands or EIGHT))
@@ -81,5 +81,5 @@ MOVES = Format((ANY,), ANY)
 
 
 def int16_where(where: Condition) -> tuple[Format, ...]:
-    """Operands of 8 or 16 bits, results of 16 bits where a condition holds."""
+    """Formats with int8 or int16 operands and int16 results, if a condition holds."""
     return Format((EITHER,)), Format((EITHER,), SIXTEEN, where=where)

@@ -66,7 +66,7 @@ class GraphBuilder(ConstantValues):
         return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
 
     def dtype(self, name: str) -> str:
-        """Element type of a tensor; of a constant that of floats, as operators read it."""
+        """Return the element type of a tensor; for a quantised constant, of its float values."""
         tensor = self.tensors.get(name) or self.graph.tensors.get(name)
         return "float32" if tensor is None else tensor.dtype
 

@@ -116,7 +116,7 @@ def normalize_input(graph: Graph, name: str, x: Array) -> Array:
 
 
 def has_table(node: Node) -> bool:
-    """Whether the fused activation needs a table; limits alone are part of the requantisation."""
+    """Return whether the fused activation needs a table; requantisation covers limits."""
     act = node.attrs.get("act", ())
     return bool(act) and bounds(act) is None
 
@@ -128,7 +128,7 @@ def result_bounds(node: Node) -> tuple[float, float] | None:
 
 
 def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:
-    """One quantised operator, bit for bit what the generated C computes."""
+    """Run one quantised operator, bit for bit as the generated C does."""
     y = OPS[step.node.op].integer(step, *inputs)
     return y if step.table is None else lookup(y, step.table)
 

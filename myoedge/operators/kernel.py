@@ -333,7 +333,7 @@ class Kernel:
 
 
 def on_cluster(tiling: Tiling, *formats: Format) -> tuple[Kernel, ...]:
-    """The kernel on the eight cores that compute; without formats of int8 alone."""
+    """Return the kernel for the eight compute cores, without int8-only formats."""
     return (Kernel(CLUSTER, tiling, formats=formats or (INT8_ALONE,)),)
 
 
@@ -347,12 +347,12 @@ def low_scratch_fallback(
 
 
 def has_int16(step: QuantizedNode) -> bool:
-    """`accepts` of kernels for 16 bits, beside one of int8 alone."""
+    """Accept layers with int16, for kernels that have an int8-only counterpart."""
     return step.has_int16
 
 
 def by_width(tiling: Tiling, wide: Tiling, *formats: Format) -> tuple[Kernel, ...]:
-    """Kernels on eight cores: of int8 alone, and of these formats with 16 bits among them."""
+    """Return the kernels for eight cores: one for int8 only, one for these formats with int16."""
     return (
         Kernel(CLUSTER, tiling, lambda node: not node.has_int16),
         Kernel(CLUSTER, wide, has_int16, formats),
@@ -360,7 +360,7 @@ def by_width(tiling: Tiling, wide: Tiling, *formats: Format) -> tuple[Kernel, ..
 
 
 def is_large(macs: int) -> bool:
-    """Whether a layer of so many MACs is faster on nine cores."""
+    """Return whether a layer with this number of MACs is faster on nine cores."""
     return macs >= NINE_CORES_MACS
 
 

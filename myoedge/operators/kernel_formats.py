@@ -31,7 +31,7 @@ def may_write(node: Node, kind: ElementType, shapes: Sequence[Shape], out: Shape
 
 
 def may_weigh(node: Node, bits: int, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether a kernel has weights of so many bits."""
+    """Return whether a kernel supports weights of this width."""
     return any(bits in form.weights for form in _fitting(node, shapes, out))
 
 
@@ -46,13 +46,13 @@ def layer_shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:
 
 
 def always_reads(node: Node, kind: ElementType) -> list[int]:
-    """Inputs that every kernel reads in this type alone."""
+    """Return the inputs that every kernel reads in this type only."""
     forms = OPS[node.op].formats
     return [i for i in operand_places(node) if all(form.of_operand(i) == (kind,) for form in forms)]
 
 
 def always_writes(op: str, kind: ElementType) -> bool:
-    """Whether every kernel writes results in this type alone."""
+    """Return whether every kernel writes results in this type only."""
     return all(form.writes == (kind,) for form in OPS[op].formats)
 
 
@@ -62,7 +62,7 @@ def weight_bits(op: str) -> frozenset[int]:
 
 
 def read_together(op: str) -> frozenset[int]:
-    """Inputs of which one of 16 bits costs as many cycles as all."""
+    """Return the inputs that cost the same cycles whether one or all of them are int16."""
     return frozenset(i for form in OPS[op].formats for i in form.together)
 
 

@@ -43,8 +43,8 @@ class InterleavedScan:
         return self.n // 2
 
     def whole(self, name: str, start: int) -> str:
-        """The tensor of all steps of which another has every second from `start` on, as far as
-        there are pairs from step 0 on; "" if it has not."""
+        """Return the tensor of all steps from which another takes every second one from `start`
+        on; "" if there is none."""
         return self._cut(name, range(start, self.n if start else 2 * self.pairs, 2), self.n)
 
     def starts(self, x: str) -> bool:
@@ -56,8 +56,7 @@ class InterleavedScan:
         return name == self.odd or self._cut(name, range(self.pairs - 1), self.pairs) == self.odd
 
     def _cut(self, name: str, steps: range, n: int) -> str:
-        """Return the n-step tensor of which `name` is a slice of these steps; "" if there is
-        none."""
+        """Return the n-step tensor that `name` slices at these steps; "" if there is none."""
         node = made_by(self.graph, name, "slice")
         shape = () if node is None else self.graph.shape(node.inputs[0])
         if node is None or len(shape) <= self.axis or shape[self.axis] != n:

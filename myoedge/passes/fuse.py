@@ -75,8 +75,8 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite | None:
-    """A function of a result that the file rounds is fused too: the value before its table carries
-    the file's parameters. Limits need none: they are a table of their own there."""
+    """Fuse a function of a result that the file rounds; the value before its table keeps the
+    file's parameters. Limits are fused too, as a table."""
     rounding = made_by(graph, node.inputs[0], "fake_quantize", reader=node)
     producer = None if rounding is None else made_by(graph, rounding.inputs[0], reader=rounding)
     if rounding is None or producer is None or bounds(node.attrs["chain"]) is not None:

@@ -19,9 +19,9 @@ ROUND = "fake_quantize"
 
 
 def tables_of_16_bits_apart(graph: Graph) -> Graph:
-    """The graph with functions of 16 bits taken out of operators that write 8 alone, before or
-    after the function, and functions that jump, which no lines between points are, out of all:
-    rounding and table are nodes then."""
+    """Split int16 functions from operators that write int8 only, and discontinuous functions,
+    which no line between points can follow, from all operators. Rounding and table then are
+    separate nodes."""
     apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
     if not apart:
         return graph
@@ -68,8 +68,8 @@ def _apart(node: Node, before: QuantParams) -> tuple[Node, Node, Node]:
 
 
 def fuse_tables_between_roundings(graph: Graph) -> Graph:
-    """The graph with tables of 8 bits, between tensors that carry parameters, fused into the
-    operators that alone write for them; what limits their results is part of the table then.
+    """Fuse int8 tables between tensors with parameters into the only operator that writes them;
+    limits of the results become part of the table.
 
     Returns the graph itself if it has none.
     """

@@ -21,10 +21,7 @@ class _Refusal(NamedTuple):
 
 
 def reject_unsupported_qdq(graph: Graph) -> None:
-    """Check that every integer constant of the file can be used unchanged.
-
-    Errors: E111.
-    """
+    """Check that every integer constant of the file can be used unchanged. Errors: E111."""
     for node in graph.nodes if graph.formats else ():
         if (found := next(_refusals(graph, node), None)) is not None:
             raise MyoedgeError(
@@ -67,7 +64,7 @@ def _of_constants(
 
 
 def _reads_gates(node: Node) -> bool:
-    """Whether a node is a recurrent layer: it adds products of its own results to the gates."""
+    """Return whether a node is a recurrent layer, which adds products to the gates."""
     return OPS[node.op].multiplies_result and bool(OPS[node.op].weights)
 
 

@@ -24,8 +24,8 @@ class Picked:
 
 @rewrite_pattern("add")
 def interpolation(graph: Graph, node: Node) -> Rewrite | None:
-    """a + (b - a) * share is one resize, if a and b are the same tensor's elements side by side
-    along an axis, and each result there has a share of its own."""
+    """Replace a + (b - a) * share by one resize, if a and b are adjacent elements of one tensor
+    along an axis and each result has its own share."""
     first, product = node.inputs
     if made_by(graph, product, "affine", "table", reader=node) is None:
         first, product = product, first

@@ -88,7 +88,7 @@ MOVES = ("reshape", "transpose", "slice", "expand", "concat")
 
 
 def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
-    """Operands of which a tensor is a linear map; None if it is none."""
+    """Return the operands on which a tensor depends linearly; None if it is not linear."""
     node = graph.producer.get(name)
     if node is None or "act" in node.attrs:
         return None
@@ -105,8 +105,8 @@ def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
 
 
 def _sources(graph: Graph, node: Node) -> Iterator[str]:
-    """Tensors of the result's size on which it alone depends, by a linear map with products and
-    sums, the nearest first; not those that a reshape shows another of."""
+    """Return the tensors of the result's size from which it is computed by a linear map with
+    products and sums, nearest first; reshapes of another source are left out."""
     found: dict[str, tuple[str, ...]] = {}
     reached, pending = {node.name: None}, [node.name]
     while pending:
@@ -213,7 +213,7 @@ def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
 
 
 def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns | None:
-    """Pairs that a linear map turns; what it leaves is turned by 0.
+    """Return the pairs that a linear map rotates; unchanged pairs are rotated by 0.
 
     shapes   those in which the tensor may be turned: of the smallest tables, then the first
     """

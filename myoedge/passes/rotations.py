@@ -22,8 +22,8 @@ PLAIN: Mapping[str, Any] = {
 
 @rewrite_pattern("linear")
 def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
-    """The mean over rotations of E rows by lo .. hi of a linear layer on them is that of a
-    convolution with a kernel of E rows over the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1."""
+    """Replace the mean over rotations lo .. hi of E rows by a convolution. Its kernel covers E
+    rows, over the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1."""
     stack = _stack(graph, node)
     if stack is None or graph.all_given:
         return None

@@ -82,7 +82,7 @@ def find_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int] | None:
-    """(factors of what is summed up over one axis, its label); labels are axes of the first
+    """Return (factors of the terms summed over one axis, its label); labels are axes of the first
     operand."""
     shape = graph.shape(node.inputs[0])
     labels = tuple(i if n > 1 else None for i, n in enumerate(shape))
@@ -198,7 +198,7 @@ def _viewed(graph: Graph, some: Labelled) -> Labelled:
 
 
 def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels | None:
-    """Labels of what a view reads; None if it joins or parts axes."""
+    """Return the labels of a view's operand; None if it joins or splits axes."""
     if node.op == "transpose":
         by_axis = dict(zip(node.attrs["perm"], labels, strict=True))
         return tuple(by_axis[axis] for axis in range(len(shape)))

@@ -31,8 +31,8 @@ SAMPLED = ("biquads", "running_norm")  # [conditioning], with 16-bit results
 
 @rewrite_pattern("magnitude", "add", "sum", "variance")
 def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
-    """The magnitude of both parts of a spectrum, or its square, is one operator, also of parts
-    that are moved and scaled alike."""
+    """Fuse the (squared) magnitude of a spectrum's parts into one operator, also if both parts are
+    moved and scaled alike."""
     parts, views = _parts(graph, node), list[Node]()
     made = parts and _made_alike(graph, *parts)
     while made and made[0].op != "spectrogram":
@@ -90,7 +90,7 @@ def _uncut(graph: Graph, name: str) -> str:
 
 
 def _parts(graph: Graph, node: Node) -> tuple[str, ...] | None:
-    """Two tensors of which a node computes the magnitude, or its square."""
+    """Return the real and imaginary tensors whose (squared) magnitude a node computes."""
     if node.op == "magnitude":
         return node.inputs
     if node.op == "add":
@@ -135,8 +135,9 @@ def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("spectrogram")
 def lower_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
-    """Real and imaginary parts are products with constant matrices, and so are spectrograms of
-    what is no sample of 16 bits; a normalisation of an input in front goes to the host."""
+    """Lower real and imaginary parts to products with constant matrices, and spectrograms of
+    tensors other than int16 samples as well. An input normalisation before them goes to
+    the host."""
     x, window, *_ = node.inputs
     is_part = "part" in node.attrs
     if not is_part and find_non_int16_use(graph, x, _normalizes) is None:

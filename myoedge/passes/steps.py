@@ -39,7 +39,7 @@ def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("add")
 def roll_last_state(graph: Graph, node: Node) -> Rewrite | None:
-    """Replace an unrolled loop of which only the last state is read by a scan and its last step."""
+    """Replace an unrolled loop by a scan and its last step, if only the last state is read."""
     chain, shape = _chain(graph, node), graph.shape(node.name)
     if len(chain) < FEWEST - 1 or any(graph.shape(state.name) != shape for state in chain):
         return None
@@ -126,8 +126,7 @@ def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str | No
 
 
 def _with_steps(node: Node, shape: Shape) -> Attrs | None:
-    """Return the attributes with a leading axis of steps; None if the operator does not allow
-    one."""
+    """The attributes with a leading axis of steps; None if the operator does not allow one."""
     attrs = node.attrs
     by_op: dict[str, Attrs] = {
         **dict.fromkeys((*PAIRS, "table", "linear", "matmul"), attrs),
@@ -167,7 +166,7 @@ def _slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
 
 
 def _joined_cut(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int] | None:
-    """The cut of which these are the single elements in turn; None if there is none."""
+    """Return the cut whose single elements these are, in order; None if there is none."""
     first, step = cuts[0][0], cuts[1][0] - cuts[0][0]
     expected = [(at, at + 1, 1) for at in (first + t * step for t in range(len(cuts)))]
     if not step or [*cuts] != expected:
@@ -176,8 +175,8 @@ def _joined_cut(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int] | 
 
 
 def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str | None:
-    """States h = a h + b of a loop that begins with zeros, or with the first of them; None where
-    these are none."""
+    """Return the states h = a h + b of a loop that begins with zeros or its first element; None if
+    it has none."""
     graph, shape, factors, terms = patch.graph, patch.graph.shape(nodes[0].name), [], []
     for number, node in enumerate(nodes):
         before = nodes[number - 1].name if number else ""
@@ -209,7 +208,7 @@ def _after_the_first(patch: GraphBuilder, names: Sequence[str], shape: Shape) ->
 
 
 def _without_zeros(graph: Graph, node: Node) -> str:
-    """A tensor, or what zeros are added to in it."""
+    """Return a tensor without additions of zeros."""
     is_sum = node.op == "add" and "act" not in node.attrs
     for zeros, term in (node.inputs, node.inputs[::-1]) if is_sum else ():
         if graph.is_const(zeros) and not graph.array(zeros).any():

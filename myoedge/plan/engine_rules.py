@@ -71,7 +71,7 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
 
 
 def check_forced(plan: Plan) -> None:
-    """Errors: E308 layers that [engine] forces onto an accelerator and that cannot run there."""
+    """Raise E308 for layers that [engine] forces onto an accelerator that cannot run them."""
     found = [*_not_there(plan)]
     if not found:
         return

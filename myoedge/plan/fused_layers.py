@@ -43,7 +43,7 @@ def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
 def _pairs(
     steps: Sequence[QuantizedNode], leaving: set[str], roots: Roots
 ) -> Iterator[tuple[QuantizedNode, QuantizedNode]]:
-    """Layers with the layer that alone reads their results, in operators that have such kernels."""
+    """Return layers and the only reader of their results, for operators with fused kernels."""
     readers: dict[str, list[QuantizedNode]] = {}
     for step in steps:
         for name in step.operands:
@@ -55,7 +55,7 @@ def _pairs(
 
 
 def _as_one(step: QuantizedNode, behind: QuantizedNode, chip: Chip) -> QuantizedNode | None:
-    """Both layers as one; None if none of its kernels is faster."""
+    """Return both layers as one; None if no fused kernel is faster."""
     if CORES in (step.engine.name, behind.engine.name):
         return None
     origin = tuple(dict.fromkeys((*step.node.origin, *behind.node.origin)))

@@ -150,7 +150,7 @@ class GrowingPlacement:
 
 
 def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> int:
-    """The lowest offset of so many bytes between (offset, size) pairs in ascending order."""
+    """The lowest free offset with enough bytes between (offset, size) pairs in ascending order."""
     offset = 0
     for start, length in taken:
         if offset + size <= start:
@@ -160,7 +160,8 @@ def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> in
 
 
 def place(lives: Sequence[LiveRange], alignment: int) -> Placement:
-    """Greedy, then CP-SAT if that is not yet the lower bound; greedy alone without ortools.
+    """Place buffers greedily, then with CP-SAT if the lower bound is not reached; only greedily
+    without ortools.
 
     CP-SAT has less work for more than FEW buffers, and none for more than MANY. The same buffers
     have the same offsets on every machine.

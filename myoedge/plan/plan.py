@@ -126,7 +126,7 @@ class Plan:
 
     @property
     def l3_bytes(self) -> int:
-        """Size of l3.bin: what is transferred as planned, then tables."""
+        """Return the size of l3.bin: planned transfers, then tables."""
         tables = (at + array.nbytes for at, array in self.l3_tables.values())
         return max([self.l3_transfer_bytes, *tables])
 

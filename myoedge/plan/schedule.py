@@ -153,7 +153,7 @@ def _fitting(network: LoweredNetwork) -> Plan:
 
 
 def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
-    """Return the plan with tiles, of which no constant needs more than `held` bytes of L2 at once.
+    """Return the plan with tiles that need at most `held` bytes of L2 per constant at once.
 
     Errors: E304 a layer has no tile, whichever of its operands are in L2.
     """

@@ -120,8 +120,8 @@ def _weights_pj(activity: Activity) -> tuple[float, ...]:
 
 
 def typical(cycles: float, l3_bytes: float = 0, *, layers: int = 1) -> Activity:
-    """Typical activity of so many cycles of the cores, in layers alike, if only cycles are
-    known."""
+    """Return the typical activity of this number of core cycles, equal for all layers, if only
+    cycles are known."""
     started = layers * gap9_energy.START_CYCLES
     busy_cycles = cycles**2 / (cycles + started) if cycles else 0.0
     instructions, accesses, dma_bytes = (rate * busy_cycles for rate in gap9_energy.TYPICAL)

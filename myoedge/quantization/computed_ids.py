@@ -13,7 +13,7 @@ from myoedge.quantization.scales import QuantGraph
 
 
 def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> None:
-    """Errors: E229 if a table has no row for an integer computed of a sample's integers.
+    """Raise E229 if a table has no row for an integer computed from a sample.
 
     samples   by input, each with an axis of samples in front
 

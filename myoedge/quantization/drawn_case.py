@@ -99,7 +99,7 @@ class DrawnCase(DrawnUse):
         return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
 
     def _samples(self, rng: np.random.Generator, shape: Shape, index: int) -> Array:
-        """An input of 16 bits, not negative if it must not be."""
+        """Draw an int16 input, without negative values if these are not allowed."""
         values = self._measured(rng, shape)
         return np.abs(np.maximum(values, -32767)) if index in self.positive else values
 
@@ -117,7 +117,7 @@ class DrawnCase(DrawnUse):
 
     @cached_property
     def quant(self) -> QuantGraph:
-        """The network of this one operator, quantised as a user's would be."""
+        """Quantise the network of one drawn operator as a build would."""
         rules = [LayerRule("layer", "per_tensor")] if self.per_tensor else []
         return quantize_graph(self.graph, self.calibration, rules, self.wider)
 
@@ -139,7 +139,7 @@ class DrawnCase(DrawnUse):
 
     @property
     def is_wide(self) -> bool:
-        """Whether results have 16 bits."""
+        """Return whether results are int16."""
         (node,) = self.graph.nodes
         if OPS[self.op].same_scale:  # what it moves has the same bits
             return 0 in self.wide

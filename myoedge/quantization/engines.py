@@ -49,8 +49,8 @@ class EngineRules:
 
 @dataclass(frozen=True)
 class EngineIntegers:
-    """Network -> the same, requantised without a pre-shift where an accelerator that a layer's
-    choice allows then runs the layer in fewer estimated cycles.
+    """Map a network to the same network without a pre-shift in layers that an accelerator then
+    runs in fewer estimated cycles.
 
     Cores compute the same integers, so that the planner may still choose them.
     older   network of another build, whose integers layers keep that have them already; not those
@@ -109,8 +109,8 @@ def _as_before(
     rules: tuple[LayerRule, ...],
     before: QuantizedNode | None,
 ) -> QuantizedNode:
-    """A layer for the cores, with the integers for an accelerator where the older build had them:
-    the cores compute these too."""
+    """Return a layer for the cores, with accelerator integers if the older build had them; the
+    cores compute these too."""
     has_others = any(kernel.unsigned_sums for kernel in OPS[step.node.op].kernels)
     if before is None or not has_others or equal(step, before):
         return step

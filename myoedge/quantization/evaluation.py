@@ -23,7 +23,7 @@ Outputs = Sequence[Sequence[Array]]  # of every sample
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Labels of samples, and what the float network and the integers give for them.
+    """Labels of samples, with the predictions of the float and the integer network.
 
     labels          classes [frames], or targets [samples, numbers], which are floats
     real, integer   alike; `real` None if integers alone have run
@@ -54,7 +54,7 @@ class Evaluation:
 
     @property
     def accuracies(self) -> dict[str, float]:
-        """Share of the frames whose class is the label's, by network; none of targets."""
+        """Return the accuracy of each network over all frames; none for regression targets."""
         if not self.has_classes:
             return {}
         return {name: float(np.mean(x == self.labels)) for name, x in self.results.items()}

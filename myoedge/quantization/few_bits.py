@@ -37,7 +37,7 @@ def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) ->
 
 
 def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]) -> Graph:
-    """The graph with integers of so many bits for the weights of these layers, by name."""
+    """The graph with these layers' weights, by name, rounded to the given numbers of bits."""
     nodes = [graph.producer[name] for name in bits]
     if not nodes:
         return graph
@@ -50,8 +50,8 @@ def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]
 
 
 def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
-    """Noise power that low-bit weights alone make, relative to the signal, by judged tensor; {}
-    without such weights."""
+    """Return the noise power of low-bit weights only, relative to the signal, by measured tensor;
+    {} without such weights."""
     graph = network.graph
     few = ((name, f, f.integers) for name, f in graph.formats.items())
     rounded = {name: f.real(q) for name, f, q in few if q is not None}

@@ -29,7 +29,7 @@ def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, 
 
 
 def _addends(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> Iterator[tuple[str, float]]:
-    """(operand, size of what it is added to, as far as known): constants, and what is added."""
+    """Return (operand, size of the other addend, if known) for constants and computed addends."""
     if node.op == "attention":
         at = added(node.attrs, [graph.shape(x) for x in node.inputs]).get("bias")
         yield from () if at is None else ((node.inputs[at], 0.0),)
@@ -49,7 +49,7 @@ def _span(graph: Graph, name: str, ranges: Mapping[str, Range]) -> Range:
 
 
 def refuse_unknown_masks(graph: Graph, ranges: Mapping[str, Range]) -> None:
-    """Errors: E226 if a fill reaches a softmax or an attention: import did not see a mask in it."""
+    """Raise E226 if a fill that import did not see as a mask reaches a softmax or attention."""
     for node, _, fill in fills_of(graph, ranges):
         readers = [node]
         for reader in readers:

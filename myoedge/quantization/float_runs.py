@@ -39,7 +39,7 @@ class _Runs:
             self.total_bytes += size_bytes
 
     def _make_room(self, graph: Graph, size_bytes: int) -> None:
-        """Drops runs of other graphs, the oldest first, while so many bytes have no room."""
+        """Drop the runs of other graphs, oldest first, until this number of bytes fits."""
         if self.total_bytes + size_bytes <= KEPT_BYTES:
             return
         for other in [key for key in self.values if key[0] != id(graph)]:

@@ -46,7 +46,7 @@ def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
 
 
 def _refuses_int16(graph: Graph, node: Node) -> bool:
-    """Whether the operator reads 16 bits in other forms only; filters read what there is."""
+    """Return whether the operator has no plain int16 form; filters read the type of their input."""
     layer = layer_shapes(graph, node)
     return not any(may_read(node, i, INT16, *layer) for i in operand_places(node))
 
@@ -69,7 +69,8 @@ def fused_tables(graph: Graph) -> frozenset[str]:
 
 
 def residual_streams(graph: Graph) -> frozenset[str]:
-    """Sums that a norm reads, and else nobody but norms and other sums; outputs are none of them.
+    """Return the sums read only by norms and other sums, at least one of them a norm; outputs are
+    excluded.
 
     Their noise would add up from block to block. 16-bit sums cost little, as they are bound by
     loads and stores of single numbers anyway, norms of them half as much again, and both twice the
@@ -116,7 +117,7 @@ def _without_broadcast(graph: Graph, node: Node) -> bool:
 
 
 def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Tensors that may have 16 bits and have not, by groups that share their parameters.
+    """Return the int8 tensors that may become int16, in groups that share parameters.
 
     Tensors that carry parameters keep them.
 

@@ -55,7 +55,7 @@ def _needs_own(graph: Graph, names: Collection[str]) -> bool:
 
 
 def with_copies(graph: Graph, joins: frozenset[Join]) -> Graph:
-    """The graph whose concats read these parts through tables that requantise them.
+    """Return the graph whose concats read these parts through requantising tables.
 
     Returns the graph itself if it has none of them.
     """

@@ -51,7 +51,7 @@ def fitted_labels(
 
 
 def _check_finite(labels: Array, title: str) -> None:
-    """Errors: E216 NaN or infinity, the first sample with it."""
+    """Raise E216 for the first sample with NaN or infinity."""
     bad = ~np.asarray(np.isfinite(labels.reshape(len(labels), -1)).all(axis=1))
     if bad.any():
         facts = {
@@ -96,8 +96,8 @@ def _numbered(
 
 
 def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> str:
-    """The remedy for labels by name that are not as many as the classes: the names of [calib], and
-    those that it lacks."""
+    """Return the remedy if the number of label names differs from the classes: the [calib] class
+    list with the missing names."""
     listed = [*names, *(name for name in found if name not in names)]
     if len(listed) > classes:
         return f"leave out samples of other classes: the network has {classes}"
@@ -132,8 +132,8 @@ def _frames(labels: Array) -> int | None:
 
 
 def _are_targets(labels: Array, graph: Graph) -> bool:
-    """Whether integers are no classes: of outputs of one number, and as many as the output has
-    if its frames are fewer."""
+    """Return whether integers are targets, not classes: for single-value outputs, and if there is
+    one per output value but fewer frames."""
     count, frames = math.prod(graph.shape(graph.outputs[0])), _frames(labels) or 1
     if frames not in _target_counts(graph) or is_binary(graph, graph.outputs[0]):
         return False
@@ -165,7 +165,7 @@ def class_count(graph: Graph, frames: int | None = None) -> int:
 
 
 def _check_classes(labels: Array, graph: Graph, title: str) -> None:
-    """Errors: E225 numbers that the network has no class for, as accuracy would be measured."""
+    """Raise E225 for class numbers beyond the network's classes."""
     if not labels.size:
         return
     classes = class_count(graph, _frames(labels))

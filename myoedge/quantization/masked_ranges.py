@@ -93,7 +93,7 @@ def _counts(row: Row, scores: Array, real: Mapping[str, Array]) -> Array:
 
 
 def _seen(values: Array, mask: Array, axis: int) -> Array:
-    """bool: elements that a mask leaves; all of a row of which it leaves none."""
+    """Return bool: elements that a mask leaves visible; all of a row that is masked completely."""
     seen = np.broadcast_to(mask > 0.5, values.shape)
     return np.asarray(seen | ~seen.any(axis=axis, keepdims=True))
 
@@ -161,7 +161,7 @@ def _refuse_numbers(node: Node, error: float) -> None:
 
 
 def _refuse_reached(node: Node, scores: Array, seen: Array) -> None:
-    """A fill moves a hidden score down: from where it is, or from 0."""
+    """Refuse a fill that visible scores reach: it is added to the score, or replaces it."""
     best, hidden = (
         np.where(at, scores, -np.inf).max(axis=node.attrs.get("axis", -1), keepdims=True)
         for at in (seen, ~seen)

@@ -24,7 +24,7 @@ MOST = 0.5  # of a layer's noise, that an operand has to make
 
 
 def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelity:
-    """SQNR with the source of the noise of the weakest layer, and of all below WEAK_DB."""
+    """Add the source of the noise to the weakest layer and to all below WEAK_DB."""
     known = {name: db for name, db in fidelity.local.items() if db is not None}
     weakest = min(known, key=known.__getitem__, default=None)
     names = [name for name, db in known.items() if db < WEAK_DB or name == weakest]

@@ -58,8 +58,8 @@ def _function(node: Node) -> tuple[Chain, str]:
 
 
 def _reaching(chain: Chain, bounds: Range, operand: Range, result: Range) -> Range:
-    """The operand's range; up to where the function comes near the upper, or the lower bound, if no
-    sample's result was in that half."""
+    """Return the operand's range, extended to where the function nears its upper or lower bound if
+    no sample's result was in that half."""
     low, high = bounds
     values, near = evaluate(chain, REACH), NEAR * (high - low)
     middle, ends = (low + high) / 2, [*operand]

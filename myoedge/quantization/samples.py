@@ -156,8 +156,7 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
 
 
 def _signal(data: Data, graph: Graph) -> str:
-    """Return the array that is most likely the only input: named like it, else the largest that
-    fits."""
+    """The array that is most likely the only input: named like it, else the largest that fits."""
     (name,) = graph.inputs
     shape = graph.shape(name)
 
@@ -186,7 +185,7 @@ def label_as_input(data: Data, graph: Graph) -> Data:
 
 
 def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:
-    """Errors: E214 what are no integers, E229 if one has no meaning for a reader."""
+    """Raise E214 if values are not integers, E229 if one is out of range for a reader."""
     limits = id_limits(graph, name)
     assert limits is not None, name
     low, high = limits

@@ -62,7 +62,7 @@ class LayerRule:
 
 
 def matches(pattern: str, node: Node) -> bool:
-    """Whether a pattern of module paths matches one of a layer's, alone or with its part."""
+    """Return whether a pattern matches a layer's module path, with or without its part."""
     names = {name for origin in node.origin for name in (origin.path, origin.layer)}
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 

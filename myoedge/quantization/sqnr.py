@@ -56,7 +56,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class OutputFidelity:
-    """SQNR of an output, measured before a final softmax or sigmoid, without what has no share in
+    """SQNR of an output before a final softmax or sigmoid, without components that do not affect
     the softmax.
 
     db           over all samples; None without signal
@@ -146,7 +146,7 @@ class Fidelity:
 
     @property
     def worst_db(self) -> float | None:
-        """SQNR of the network: that of its worst output."""
+        """Return the SQNR of the network's worst output."""
         return min(self.computed_db.values(), default=None)
 
 
@@ -185,15 +185,14 @@ def judged_tensors(q: QuantGraph, output: str) -> tuple[str, ...]:
 
 
 def _last_function(node: Node) -> Chain:
-    """The functions after `name.pre`, fused into the operator or in a node of their own."""
+    """Return the functions after `name.pre`, fused into the operator or in a separate node."""
     apart = node.op == "table" and node.inputs[0] == node.name + PRE
     chain: Chain = node.attrs["chain"] if apart else node.attrs.get("act", ())
     return chain
 
 
 def _final_function(q: QuantGraph, output: str) -> str | None:
-    """The function between the measured tensor and the output: "softmax"; None if there is
-    none."""
+    """The function between the measured tensor and the output: "softmax"; None if there is none."""
     if measured_tensor(q, output).endswith(PRE):
         return "sigmoid"
     node = q.graph.producer.get(output)
@@ -325,7 +324,7 @@ def _classes(scores: Array, axis: int | None) -> Array:
 
 
 def moves_integers(q: QuantGraph, node: Node) -> bool:
-    """Whether a result is its operands' integers, unchanged: it has no noise of its own."""
+    """Return whether a result is its operands' integers, unchanged, and so adds no noise."""
     moves = OPS[node.op].is_data_movement or OPS[node.op].view
     return moves and all(q.params.get(x) == q.params.get(node.name) for x in node.inputs)
 
@@ -340,7 +339,7 @@ def alone(
 
 
 def _exact(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
-    """The integers of a tensor that has no error but that of its own rounding."""
+    """Return the integers of a tensor whose only error is its own rounding."""
     if name in q.constants:
         return q.constants[name]
     return quantize(real[name], q.params[name]) if name in q.params else real[name]

@@ -66,7 +66,7 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
 
 
 def _joined_groups(graph: Graph, names: set[str], wanted: set[str]) -> frozenset[str]:
-    """Tensors that can have 16 bits together with the wanted ones."""
+    """Return tensors that can become int16 only together with the requested ones."""
     apart = with_tables_apart(graph, fused_tables(graph))
     groups = (group for group in int16_groups(apart, names) if not wanted.isdisjoint(group))
     return frozenset(chain.from_iterable(groups))
@@ -120,7 +120,7 @@ def kept_of_file(
 
 
 def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice]:
-    """Results and 8-bit inputs that a rule names alone and asks 16 of."""
+    """Return results and int8 inputs that a rule names individually and sets to int16."""
     for rule in (r for r in rules if r.activations == WIDE_BITS and not is_pattern(r)):
         layers = (node for node in graph.nodes if rule.matches(node))
         narrow = [_layer(node) for node in layers if _is_narrow(graph, node.name)]
@@ -156,8 +156,8 @@ def _weights_of_file(
 def _scales_of_file(
     graph: Graph, of_file: Sequence[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """Weights that a rule asks one scale of, and results that a rule names alone and asks ranges
-    of."""
+    """Per-channel weights that a rule sets to one scale, and results of a layer whose ranges it
+    sets."""
     for rule in rules:
         if rule.weights == "per_tensor":
             scaled = [step.node for step in of_file if rule.matches(step.node)]
@@ -185,7 +185,7 @@ def _stays(rule: WidthRule, asked: str, named: Iterable[str]) -> Iterator[Notice
 
 
 def _has_bits(step: QuantizedNode, bits: int) -> bool:
-    """Whether weights have as many bits as are asked for, or fewer if 16 are not."""
+    """Return whether weights have the requested bits, or fewer if the request is below 16."""
     return step.weight_bits == bits if bits == WIDE_BITS else step.weight_bits <= bits
 
 
@@ -219,7 +219,7 @@ def _some(layers: Iterable[str]) -> str:
 
 
 def _may_have_less(graph: Graph, node: Node) -> bool:
-    """Whether results are floats that need not have 16 bits."""
+    """Return whether results are floats that may stay int8."""
     return graph.tensors[node.name].dtype == "float32" and not kernel_formats.always_writes(
         node.op, INT16
     )

@@ -89,7 +89,7 @@ def _of_operators(
     spans: Mapping[str, Range],
     fixed: Mapping[str, QuantParams],
 ) -> list[QuantParams]:
-    """Parameters of 8 bits that operators give results: those they fix, or by the range."""
+    """Return the int8 parameters of operator results: fixed by the operator, or from the range."""
     found = [name for name in names if name in fixed]
     nodes = [graph.producer[name] for name in found if name in graph.producer]
     rules = [*filter(None, (OPS[node.op].result_params.get(INT8) for node in nodes))]
@@ -110,8 +110,8 @@ def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Ran
 
 
 def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
-    """Parameters of 16 bits: symmetric ones with headroom for outputs, or those of operators that
-    choose theirs by the range of results and first states."""
+    """Return int16 parameters: symmetric with headroom for outputs, or the operator's own choice
+    from the ranges of results and initial states."""
     low, high = _span(graph, names, spans)
     made = [graph.producer[name] for name in names if name in graph.producer]
     own = [rule for node in made if (rule := OPS[node.op].result_params.get(INT16)) is not None]

@@ -32,7 +32,7 @@ class Unseen:
 
 
 def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
-    """Values that calibration did not see, and that the integers cut off; None: there are none."""
+    """The values beyond the calibrated range that the integers saturate; None if there are none."""
     seen, reached, count = q.calibration.seen, dict[str, Range](), 0
     computed = (name for node in q.graph.nodes for name in (node.name + PRE, node.name))
     names = [x for x in (*q.graph.inputs, *computed) if x in seen and x in q.params]

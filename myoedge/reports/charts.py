@@ -66,7 +66,7 @@ class Frame:
 
 
 def frame_of(report: Report, plot_height: int, steps: int = 0) -> Frame:
-    """Frame of a drawing with a column for each layer, or for so many steps."""
+    """Return the frame of a drawing with one column per layer or step."""
     steps = max(steps, len(report["layers"]))
     name_width = LETTER * max((len(row["op"]) for row in report["layers"]), default=0)
     column = min(max(PLOT_WIDTH / max(steps, 1), NARROWEST), WIDEST)

@@ -81,7 +81,7 @@ def wilson(right: int, total: int) -> list[float]:
 
 
 def class_names(classes: Mapping[str, Any], count: int) -> list[str]:
-    """Names of so many classes, or their numbers."""
+    """Return the names of the classes, or their numbers."""
     names = classes.get("names") or ()
     return [printable(names[i]) if i < len(names) else str(i) for i in range(count)]
 

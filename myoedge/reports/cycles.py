@@ -194,7 +194,7 @@ def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[s
 
 
 def _fitting(report: Report, free: int) -> dict[str, str]:
-    """Titles of the largest stall causes, as many as fit; "" stands for all others together."""
+    """Return titles of the largest stall causes that fit; "" stands for the remaining causes."""
     total = report["cycles"].get("stalls") or {}
     stalls_of = [row["stalls"] or {} for row in report["layers"]]
     relevant = [c for c in CAUSES if any(part.get(c, 0) >= MIN_PERCENT for part in stalls_of)]

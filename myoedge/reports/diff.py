@@ -65,7 +65,7 @@ class Change:
 
     @property
     def magnitude(self) -> float:
-        """The old value without its sign; 0 for what is no number."""
+        """Return the absolute old value; 0 if it is not a number."""
         return abs(float(self.old)) if isinstance(self.old, int | float) else 0.0
 
     @property

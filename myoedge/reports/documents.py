@@ -30,7 +30,7 @@ class ReportDocument(dict[str, Any], Tabular):
 
 
 class EnergyReport(ReportDocument):
-    """report.json, of which notebooks show the energy.
+    """report.json, displayed in notebooks by its energy.
 
     unwritten   W210 if the reports of the folder could not be replaced
     """

@@ -222,8 +222,8 @@ def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def one_line(report: Mapping[str, Any]) -> str:
-    """Energy by operating point, "20.5 mJ (15.2 to 25.8) at 0.80 V, 370 MHz; ..."; "" where
-    unknown."""
+    """Format the energy by operating point, "20.5 mJ (15.2 to 25.8) at 0.80 V, 370 MHz; ..."; ""
+    if unknown."""
     return "; ".join(f"{joules} at {point}" for joules, _, _, point in by_point(report))
 
 
@@ -310,7 +310,8 @@ def _sleep_is_guessed(duty: Mapping[str, Any]) -> bool:
 
 
 def _guessed_width(duty: Mapping[str, Any]) -> str:
-    """ "18-fold, because the chip's sleep power is not published"; "" if it decides little."""
+    """Format the widening of the interval, "18-fold, because the chip's sleep power is not
+    published"; "" if it matters little."""
     _, low_mw, high_mw = duty["average_mw"]
     if not _sleep_is_guessed(duty) or high_mw < 2 * low_mw:
         return ""

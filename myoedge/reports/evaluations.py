@@ -72,8 +72,7 @@ def _source(data: str) -> str:
 
 
 def _targets(evaluation: Evaluation) -> dict[str, Any]:
-    """Errors of every number of the outputs, and of all: root of the mean square, mean of the
-    absolute, and R2, whose mean over the numbers is that of all."""
+    """Return RMSE, MAE and R2 for every output value and for all; the total R2 is their mean."""
     wanted, results = evaluation.labels, evaluation.results
     rows: list[dict[str, Any]] = [
         {"name": name, **_errors(wanted[:, i], {n: x[:, i] for n, x in results.items()})}

@@ -43,8 +43,8 @@ def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], sa
 
 
 def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -> str:
-    """The observer, and the dB of those that were tried: "percentile; tried on 16 of them: min-max
-    28.6 dB, percentile 30.1 dB"; the name alone if none was tried.
+    """Format the observer with the dB of those tried: "percentile; tried on 16 of them: min-max
+    28.6 dB, percentile 30.1 dB"; only its name if none was tried.
 
     samples   of the calibration, of which some are tried
     """
@@ -116,8 +116,7 @@ def on_examples(report: Report) -> bool:
 
 
 def advice(report: Report) -> str:
-    """Return one sentence on the largest noise source, with a remedy if needed; "" without
-    noise."""
+    """One sentence on the largest noise source, with a remedy if needed; "" without noise."""
     q = report["quantization"]
     if q["weakest"] is None or q["weakest"]["sqnr_local_db"] >= EXACT_DB:
         return ""

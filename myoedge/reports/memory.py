@@ -69,7 +69,7 @@ def memory(plan: Plan) -> Row:
 
 
 def with_firmware(report: Mapping[str, Any], program: Program) -> Row:
-    """The report with what the linked program occupies besides the plan's data.
+    """Add to the report the memory that the linked program takes in addition to the plan's data.
 
     Code is all else that lies in L2: instructions, the tables they read, the runtime's variables.
     """

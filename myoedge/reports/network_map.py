@@ -122,7 +122,7 @@ def _skipped(report: Report) -> Iterator[tuple[int, int]]:
 
 
 def _arc(layers: int) -> float:
-    """Height of a skip over so many layers."""
+    """Return the height of the arc of a skip connection over this number of layers."""
     return min(ARC_BASE + ARC_STEP * layers, MOST_ARC)
 
 

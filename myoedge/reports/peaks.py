@@ -69,7 +69,7 @@ class Peak:
 
 
 class Peaks(Rows[Peak]):
-    """Memories at their peak."""
+    """Peak use of each memory."""
 
     __slots__ = ()
     noun = "memory"

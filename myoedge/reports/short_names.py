@@ -13,9 +13,9 @@ MIN_PREFIX_CHARS = 4  # characters that all names begin with and that are worth 
 
 
 def shortened(names: Sequence[str], max_chars: int) -> list[str]:
-    """Names of at most `max_chars` characters a line, as distinct unchanged: without what is
-    fused into layers, without the modules that all begin with, by their last modules; in lines
-    if that makes two the same."""
+    """Shorten layer names to `max_chars` per line, keeping them distinct. Fused parts, common
+    leading modules and further leading modules are dropped in this order; a name takes several
+    lines if it would equal another."""
     for shorter in (_without_fused, _without_common_modules):
         if all(len(name) <= max_chars for name in names):
             break
@@ -29,7 +29,7 @@ def shortened(names: Sequence[str], max_chars: int) -> list[str]:
 
 
 def on_one_line(names: Sequence[str], max_chars: int) -> list[str]:
-    """`shortened`, with an ellipsis in the middle of what would need several lines."""
+    """Shorten names as `shortened` does, with an ellipsis in the middle instead of line breaks."""
     head, tail = (max_chars - 1) // 2, max_chars // 2
     pairs = zip(names, shortened(names, max_chars), strict=True)
     return [
@@ -59,7 +59,7 @@ def _without_common_modules(names: Sequence[str]) -> list[str]:
 
 
 def _last_modules(name: str, max_chars: int) -> str:
-    """The last modules of a name, all that fit; "" if the last one alone is too long."""
+    """Return the last modules of a name that fit; "" if even the last is too long."""
     if len(name) <= max_chars:
         return name
     starts = (n + 1 for n, char in enumerate(name) if char in "./" and name[n + 1 :])
@@ -68,7 +68,7 @@ def _last_modules(name: str, max_chars: int) -> str:
 
 
 def in_lines(name: str, max_chars: int) -> str:
-    """A name in lines of at most so many characters."""
+    """Break a name into lines of at most this number of characters."""
     return "\n".join(_lines(name, max_chars))
 
 

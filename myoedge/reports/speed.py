@@ -111,8 +111,8 @@ def peak(report: Report, row: Mapping[str, Any]) -> int | None:
 
 
 def peaks(report: Report) -> str:
-    """Best of the engines that layers multiply on: "at best 144 on ne16, 36 on cores"; "" where
-    none is known."""
+    """Format the maximum MAC/cycle of the engines with MAC layers: "at best 144 on ne16, 36 on
+    cores"; "" if unknown."""
     known: dict[str, int] = {}
     for row in report["layers"]:
         if best := peak(report, row):
@@ -193,7 +193,7 @@ NO_STALLS = ("busy", "engine")
 
 
 def slowest_layer(report: Report) -> str:
-    """The slowest layer with its share of the time, that of NE16, and the largest stall cause."""
+    """Return the slowest layer with its share of the time, NE16's, and the largest stall cause."""
     total = report["cycles"]["total"]
     row = max(report["layers"], key=lambda r: layer_cycles(r) or 0, default=None)
     longest = layer_cycles(row) if row else None

@@ -37,7 +37,8 @@ def steps(run: Simulation, layers: Rows) -> Iterator[tuple[int, Mark, Mark]]:
 
 
 def counters(run: Simulation, layers: Rows, clock_hz: int) -> Iterator[Sample]:
-    """L1 that a layer's tiles take, mean power, MACs of the model a cycle; 0 between inferences.
+    """Return the trace counters: each layer's L1 for tiles, mean power and MAC/cycle; 0 between
+    inferences.
 
     Power is a layer's energy over its time: energy is not known at a finer grain.
     """

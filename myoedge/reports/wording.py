@@ -161,7 +161,7 @@ def engine(row: Mapping[str, Any]) -> str:
 
 
 def quantise(port: dict[str, Any]) -> str:
-    """Formula from an input's floats to integers: "q = round(x / 0.0123) - 128"."""
+    """Format the quantisation of an input: "q = round(x / 0.0123) - 128"."""
     if port["scale"] is None:
         return "integers as they are"
     x = "x" if port["border"] is None else "x'"

@@ -61,7 +61,7 @@ class PassBuilder:
         self.steps.append(step)
 
     def add_tensor(self, name: str, shape: Shape, params: QuantParams) -> None:
-        """Adds a tensor with quantisation parameters of its own."""
+        """Add a tensor with its own quantisation parameters."""
         self.tensors[name] = Tensor(name, shape)
         self.params[name] = params
 
@@ -79,7 +79,7 @@ class PassBuilder:
         return placed
 
     def with_past(self, like: str, x: str, count: int, fill: int, begins: int | None) -> str:
-        """Concatenates the last `count` frames of earlier passes and x."""
+        """Concatenate the last `count` frames of earlier passes and x."""
         if count == 0:
             return x
         axis, frames = self.axis[like], self.shape(x)[self.axis[like]]

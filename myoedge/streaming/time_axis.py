@@ -253,7 +253,7 @@ def _reachable_count(graph: Graph, axes: Axes) -> int:
 
 
 def ambiguous_axes(fit: Sequence[int]) -> MyoedgeError:
-    """E235 with the options to choose from."""
+    """Return E235 with the axes to choose from."""
     facts = {"has": f"frames could go along axes {', '.join(map(str, fit))} of the input"}
     tries = [f"[stream] axis = {axis}" for axis in fit]
     return MyoedgeError("E235", "which axis is time?", facts, tries)

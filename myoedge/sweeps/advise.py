@@ -65,7 +65,7 @@ class Advice(Tabular):
         return {"suggestions": suggested, "tried": self.tried, "refused": list(self.refused)}
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a suggestion: title, text, how, and what each figure was and is."""
+        """Return one row per suggestion: title, text, commands, old and new figures."""
         return [{**_shown(x), **_pairs(x)} for x in self.suggestions]
 
     def _card(self) -> Card:
@@ -127,7 +127,7 @@ def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried
 
 
 def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
-    """Errors: E263 the arguments give other files than the folder has."""
+    """Raise E263 if the arguments would give other files than the folder has."""
     new = base.digests
     others = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if others:

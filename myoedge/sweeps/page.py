@@ -150,7 +150,7 @@ def models(rows: Sequence[Result]) -> list[str]:
 
 
 def named(dots: Sequence[Dot]) -> tuple[Dot, ...]:
-    """Dots with names where there is room next to them, for the best first."""
+    """Return the points that get a name; the best are first, while there is space."""
     taken = [(d.x - RADIUS, d.y - RADIUS, d.x + RADIUS, d.y + RADIUS) for d in dots]
     placed: list[Dot] = []
     for dot in reversed(dots):

@@ -35,7 +35,7 @@ def kept(folder: Path, task: Task) -> Result | None:
 
 
 def keep(folder: Path, result: Result) -> None:
-    """Errors: E220, E281."""
+    """Write the results. Errors: E220, E281."""
     file = _file(folder, result["key"])
     with explained(folder):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def table_csv(rows: Sequence[Result]) -> str:
 
 
 def read_table(path: Path) -> list[Result]:
-    """sweep.json, or that of a folder. Errors: E261 it is none."""
+    """Read sweep.json, or the one in a folder. Errors: E261 it is none."""
     file = path / TABLE if os.path.isdir(path) else path
     try:
         found = json.loads(read_text(file))
@@ -160,7 +160,7 @@ def _case(name: str, row: Result | None, worse: Sequence[Regression]) -> JunitCa
 
 
 def raise_worse(found: Sequence[Regression]) -> None:
-    """Errors: E305 with the first of them, if there are any."""
+    """Raise E305 with the first regression, if there are any."""
     if not found:
         return
     lines = [f"{row.name}: {row.what} {row.old} -> {row.new}" for row in found]
@@ -170,7 +170,7 @@ def raise_worse(found: Sequence[Regression]) -> None:
 
 
 def raise_wrong(rows: Sequence[Result]) -> None:
-    """Errors: E401 if outputs are not the reference's, E307 if no result is in order."""
+    """Raise E401 if outputs differ from the reference, E307 if no result is valid."""
     differing = [name_of(row) for row in rows if row["status"] == DIFFERS]
     if differing:
         tries = ["myoedge validate, on a build of it: the first layer that differs"]

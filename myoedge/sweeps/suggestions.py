@@ -124,7 +124,7 @@ def _loses(base: Figures, new: Figures) -> bool:
 
 
 def worth(base: Figures, new: Figures) -> float:
-    """Order of suggestions: the logarithm of what is saved, less delay, and dB up to GOOD_DB."""
+    """The sort key of a suggestion: logarithm of the cost saved, less delay, dB up to GOOD_DB."""
     if keeps_up_now(base, new):
         return math.inf
     power = "energy_uj" if base["average_mw"] is None else "average_mw"

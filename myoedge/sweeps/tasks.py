@@ -129,7 +129,7 @@ class Sweep:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Errors: E260 not there, not TOML, an unknown key, a wrong value, a name twice."""
+    """Read sweep.toml. Errors: E260 missing, not TOML, unknown key, wrong value, name twice."""
     from pydantic import TypeAdapter, ValidationError
 
     try:

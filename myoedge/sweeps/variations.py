@@ -106,7 +106,7 @@ def _path(row: Mapping[str, Any]) -> str:
 
 
 def _pattern(row: Mapping[str, Any]) -> str:
-    """Pattern of [quant] that a layer's module path alone matches."""
+    """Return a [quant] pattern that matches only this layer's module path."""
     return glob.escape(_path(row))
 
 

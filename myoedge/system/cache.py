@@ -82,7 +82,7 @@ def despite_removal(make: Callable[[], Made]) -> Made:
 
 
 def keep(data: bytes, path: Path) -> None:
-    """Stores bytes as a file of the cache. Errors: E281 disk full."""
+    """Store bytes as a file of the cache. Errors: E281 disk full."""
     with tools.scratch() as folder:
         fresh = folder / path.name
         fresh.write_bytes(data)

@@ -105,7 +105,8 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
 
 
 def _program(elf: ELFFile, data: bytes, name: str) -> Program:
-    """Sections, segments and symbols of a program. Errors: E241 nothing to load, or too large."""
+    """Parse a program's sections, segments and symbols. Errors: E241 nothing to load, or too
+    large."""
     executable = (s for s in elf.iter_sections() if s["sh_flags"] & _EXECUTABLE)
     code = [section for section in executable if section["sh_type"] != "SHT_NOBITS"]
     _check_sizes(elf, code, name, len(data))
@@ -236,7 +237,7 @@ _FORMS: dict[int, Callable[[io.BytesIO], object]] = {
 
 
 def _place(program: Any, state: Any) -> str:
-    """file:line; the file alone for line 0, code merged from several lines."""
+    """Return file:line; only the file for line 0, which is code merged from several lines."""
     header, file = program.header, "?"
     # DWARF 5 counts files from 0, earlier versions from 1
     at = state.file if header["version"] >= 5 else state.file - 1

@@ -101,7 +101,7 @@ def _check_replaceable(target: Path) -> None:
 
 
 def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
-    """Errors: as _blocked, for files that build did not write, and for those edited since.
+    """Raise the error of `_blocked` for files that `build` did not write and for edited files.
 
     files   digests by name
     """

@@ -51,8 +51,8 @@ def in_steps(entry: zipfile.ZipInfo) -> bool:
 
 
 def check_unpacked(path: Path, file: BinaryIO, max_bytes: int) -> None:
-    """Errors: E247 a zip archive, deflated or with members that share bytes, that unpacks into more
-    than `max_bytes` and than its own size."""
+    """Raise E247 for a compressed or overlapping zip archive that unpacks into more than
+    `max_bytes` and its own size."""
     size_bytes = os.fstat(file.fileno()).st_size
     try:
         with zipfile.ZipFile(file) as archive:

@@ -201,7 +201,7 @@ def is_own(path: Path) -> bool:
 
 
 def _own_folder(shared: Path) -> Path:
-    """A folder of the user alone in a shared cache. Errors: PermissionError if it is another's."""
+    """The user's private folder in a shared cache. Errors: PermissionError if it is another's."""
     folder = shared / f"user-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if not is_own(folder):

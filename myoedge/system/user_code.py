@@ -38,7 +38,7 @@ class UserFunction:
     places: tuple[Path, ...] = ()
 
     def check(self) -> None:
-        """Errors: its code, of a name that is none, or of a package that is nowhere; imports
+        """Raise `code` if the function's name is not valid or its package is missing; imports
         nothing."""
         module, colon, attribute = self.name.partition(":")
         if not (module and colon and attribute):
@@ -115,8 +115,8 @@ def _working_folder() -> Iterator[None]:
 
 @contextlib.contextmanager
 def converted(to: Callable[[BaseException], MyoedgeError]) -> Iterator[None]:
-    """Context manager that turns whatever other people's code raises into an error: SystemExit of a
-    script without a main guard too, and all that is no Exception. Ctrl-C stays what it is."""
+    """Context manager that turns any exception of user code into an error, including SystemExit
+    and exceptions outside Exception; Ctrl-C is passed on."""
     try:
         yield
     except (MyoedgeError, KeyboardInterrupt):

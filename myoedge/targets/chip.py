@@ -39,7 +39,7 @@ class KernelCost:
 
 @dataclass(frozen=True, slots=True)
 class TransferCost:
-    """Cycles of what is around kernels: transfers, barriers, the core that controls the tiles.
+    """Cycles around kernels: transfers, barriers, the core that controls the tiles.
 
     bytes_per_cycle        of the DMA between L1 and L2, each direction
     line_cycles            of the DMA, of each line of a transfer into L1
@@ -191,6 +191,6 @@ class Chip:
         return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)
 
     def l2_room_beside_code(self, layers: int) -> int:
-        """L2 capacity for data if L3 makes room for code, which that of many layers reduces."""
+        """The L2 capacity for data if constants may move to L3; many layers' code reduces it."""
         code = max(layers - LAYERS, 0) * self.layer_code_bytes
         return min(max(self.l2_bytes - self.l2_reserved_bytes - code, 0), self.l2_room_bytes)

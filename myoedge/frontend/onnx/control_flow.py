@@ -20,7 +20,7 @@ MOST_NODES = 20_000  # of all loops and branches of a file, turns counted
 
 
 def names_read(node: NodeProto) -> Iterator[str]:
-    """Names that a node reads; of its subgraphs all names, those of their own among them."""
+    """Return the names that a node reads; includes every name in its subgraphs."""
     yield from node.input
     for attribute in node.attribute:
         for graph in _subgraphs(attribute):
@@ -148,7 +148,7 @@ def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
 
 
 def _made(graph: GraphProto, inside: Iterator[str]) -> Iterator[str]:
-    """Names of a subgraph's results: of its own, or from outside."""
+    """Return the names of a subgraph's results, computed in it or outside."""
     own = _own(graph)
     for value, name in zip(graph.output, inside, strict=True):
         yield name if value.name in own else value.name

@@ -110,7 +110,7 @@ def _stored(node: NodeProto) -> Array:
 def _refuse_deadly(
     node: NodeProto, stated: Mapping[str, int], values: Mapping[str, TensorType]
 ) -> None:
-    """Errors: ValueError for attributes with which onnx 1.23 reads or writes past an end."""
+    """Raise ValueError for attributes that make onnx 1.23 read or write out of bounds."""
     count, axis = stated.get("num_outputs", len(node.output)), stated.get("axis", -1)
     if node.op_type == "Split" and count != len(node.output):
         raise ValueError(f"num_outputs {count} with {len(node.output)} outputs")
@@ -187,7 +187,8 @@ def array_of(tensor: TensorProto) -> Array:
 
 
 def type_name(kind: int) -> str:
-    """ "float32", "float8_e4m3fn"; for what is no tensor, and for text, "no numbers"."""
+    """Return a type's name, such as "float32", "float8_e4m3fn"; "no numbers" for strings and
+    non-tensors."""
     from onnx import helper
 
     try:

@@ -66,7 +66,7 @@ Write = Callable[[Importing, _Writing], None]
 
 
 def _conv(state: Importing, w: _Writing) -> None:
-    """QLinearConv(x, w, y, bias): the bias has the scale of x times that of w."""
+    """Expand QLinearConv(x, w, y, bias); the bias scale is the product of the scales of x and w."""
     bias = w.inputs[8]
     if bias:
         bias = _real_bias(state, w, 1, 4, bias)
@@ -89,7 +89,7 @@ def _matmul(state: Importing, w: _Writing) -> None:
 
 
 def _gemm(state: Importing, w: _Writing) -> None:
-    """QGemm(A, B, C, y): C has the scale of A times that of B."""
+    """Expand QGemm(A, B, C, y); the scale of C is the product of the scales of A and B."""
     if w.attrs.get("alpha", 1.0) != 1.0:
         raise Unsupported("alpha of a quantised product")
     bias = _real_bias(state, w, 1, 4, w.inputs[6]) if w.inputs[6] else ""

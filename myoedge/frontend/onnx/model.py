@@ -262,7 +262,8 @@ def _row(
 
 
 def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
-    """Errors: Unsupported for more elements than there can be, or hardly any of them different."""
+    """Raise Unsupported for a constant with too many elements, or with many that are nearly all
+    equal."""
     if count > MOST_ELEMENTS:
         raise Unsupported(f"a tensor of {count:,} elements")
     shapes = [state.values[name].shape for name in node.input if name]

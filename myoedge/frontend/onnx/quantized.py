@@ -108,7 +108,7 @@ def _dequantize(
 
 
 def refuse_integers(state: Importing, node: NodeProto) -> None:
-    """Errors: Unsupported if integers of a quantised tensor are read as numbers."""
+    """Raise Unsupported if a node reads the integers of a quantised tensor as numbers."""
     held = [name for name in node.input[:1] if is_held(state, name)]
     if held and node.op_type not in BETWEEN:
         raise Unsupported(
@@ -140,8 +140,8 @@ def clip_of_integers(state: Importing, node: NodeProto) -> bool:
 
 
 def numbers_read(state: Importing, node: NodeProto) -> Mapping[str, Array]:
-    """Constants as a node reads them: what the integer stands for that a quantised tensor is padded
-    with. Errors: Unsupported if that is left out and 0 stands for another number."""
+    """Return constants as a node reads them, with the pad value of a quantised tensor dequantised.
+    Errors: Unsupported if the pad value is missing and 0 stands for another number."""
     if node.op_type != "Pad" or not is_held(state, node.input[0]):
         return state.arrays
     before, name = rounding_of(state.builder, state.names[node.input[0]]), [*node.input, "", ""][2]

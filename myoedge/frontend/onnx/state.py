@@ -94,7 +94,7 @@ def keep(state: Importing, name: str, array: Array) -> None:
 
 
 def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) -> None:
-    """Initialisers may be listed as inputs with a default; the default is what is built."""
+    """Read the inputs; initialisers listed as inputs keep their default value."""
     for value in (*graph.value_info, *graph.output):
         state.declared[value.name] = value_of(value.type)
     constants = {tensor.name for tensor in graph.initializer}

@@ -128,5 +128,5 @@ def strange(path: Path, member: str, why: str) -> MyoedgeError:
 
 
 def shortened(text: str, limit: int = 80) -> str:
-    """At most so many characters of a text, and dots for the rest."""
+    """Return a text cut to a maximum number of characters, with an ellipsis."""
     return text if len(text) <= limit else f"{text[:limit]}..."

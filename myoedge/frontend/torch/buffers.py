@@ -41,7 +41,7 @@ def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, An
 
 
 def _that_matter(program: Any) -> set[str]:
-    """Buffers that an output depends on, of this call or of a later one, by what is written."""
+    """Return the written buffers that affect an output, of this call or a later one."""
     signature = program.graph_signature
     nodes = {node.name: node for node in program.graph.nodes}
     buffers = signature.inputs_to_buffers
@@ -75,7 +75,7 @@ def without_tables(import_with: Callable[[Buffers], tuple[Graph, Buffers]]) -> G
 
 
 def refuse_replaced_weights(program: Any) -> None:
-    """Errors: E114 weights whose .data forward() sets: torch 2.9 leaves that out of the program,
+    """Raise E114 for weights whose .data forward() sets: torch 2.9 omits this from the program,
     later versions refuse to export it."""
     for node in program.graph.nodes:
         if str(node.target) == REPLACES:

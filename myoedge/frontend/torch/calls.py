@@ -202,8 +202,8 @@ def _zeros(builder: GraphBuilder, value: Any) -> str:
 
 
 def _of_integers(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> bool:
-    """Whether a call makes integers of integers and truth values; counts of these alone are floats
-    except for positions, and where they are read as indices only."""
+    """Return whether a call computes integers from integers and booleans. Counts of these are
+    floats, except for positions and indices."""
     read = [values[n.name] for n in node.all_input_nodes]
     if kind_of(node) != "int" or not all(isinstance(x, str) for x in read):
         return False
@@ -284,7 +284,7 @@ def by_element(target: Any) -> bool:
 
 
 def _folded(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> Any:
-    """A call that reads constants only is run by torch, once, here."""
+    """Let torch run a call that reads only constants, once, at import."""
     import torch
 
     value = node.meta.get("val")
@@ -319,8 +319,8 @@ def _kept(builder: GraphBuilder, result: Any) -> Any:
 
 
 def _refuse_types(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> None:
-    """Integers of an input are indices, and numbers to compare with; few calls compute with others,
-    counts of a mask say, and none with complex numbers."""
+    """Refuse integer and complex arithmetic that import does not support. Supported integers:
+    indices, comparisons, few other calls, counts of a mask."""
     dtype = getattr(node.meta["val"], "dtype", None)
     whole = dtype is not None and not dtype.is_floating_point and not dtype.is_complex
     read = [values[n.name] for n in node.all_input_nodes]

@@ -21,11 +21,7 @@ EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
 def verify_call_metadata(program: torch.export.ExportedProgram) -> None:
-    """Every call that may be imported is made by torch, of tensors without values, as the program
-    describes what it reads; what it gives has to be as the program describes that.
-
-    Errors: E109.
-    """
+    """Check each call's recorded shapes and types: run it on tensors without data. Errors: E109."""
     import torch
 
     known: dict[str, list[str]] = {}
@@ -43,7 +39,7 @@ def verify_call_metadata(program: torch.export.ExportedProgram) -> None:
 
 
 def _refuse_values_in_shape(node: Any, given: Set[Any]) -> None:
-    """Errors: E110 a result whose shape is not known before its values are.
+    """Raise E110 for a result whose shape depends on values.
 
     given   names of the network's inputs
     """

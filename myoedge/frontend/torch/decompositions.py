@@ -31,8 +31,8 @@ def is_written_out(target: Any) -> bool:
 
 
 def written_out(node: Any) -> Any:
-    """The graph of the calls that torch makes of a node's call; its placeholders are what the node
-    reads, in order."""
+    """Return the graph of torch's decomposition of a node's call; its placeholders are the node's
+    operands, in order."""
     from torch._decomp import get_decompositions
     from torch.fx import map_arg
     from torch.fx.experimental.proxy_tensor import make_fx

@@ -17,8 +17,8 @@ Path = tuple[str | int, ...]
 
 
 def output_paths(spec: Any, count: int) -> list[Path]:
-    """The keys that lead to each of `count` results in a torch.utils._pytree.TreeSpec; positions
-    where the spec has another number of leaves."""
+    """Return the keys that lead to each of `count` results in a torch.utils._pytree.TreeSpec;
+    positions if the spec has another number of leaves."""
     paths = [*_paths(spec, ())]
     return paths if len(paths) == count else [(i,) for i in range(count)]
 

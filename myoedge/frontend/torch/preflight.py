@@ -151,7 +151,7 @@ def _made_plain(objects: Objects) -> bool:
 
 
 def _check_strings(objects: Objects, member: str, path: Path) -> None:
-    """Errors: E107 a string that loading could run."""
+    """Raise E107 for a string that loading could execute."""
     if why := next(_complaints(objects), None):
         raise runs_code(path, member, why)
 
@@ -243,7 +243,7 @@ def _check_payloads(
 
 
 def _check_devices(objects: Objects, path: Path, known: set[str]) -> None:
-    """Errors: E108 another device; what lies on "meta" has no values, as no weight may."""
+    """Raise E108 for a device other than the CPU; weights on "meta" have no values."""
     devices = (node for key, node in objects if key in ("device", "as_device"))
     if others := sorted({str(node.get("type")) for node in devices} - known):
         facts = {"exported on": ", ".join(others), "needs": "cpu"}

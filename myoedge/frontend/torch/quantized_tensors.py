@@ -63,7 +63,7 @@ class TensorGroup:
 
 @dataclass(frozen=True, slots=True)
 class CallWeights:
-    """Weights of a call: their node, that of a bias, and the axis of output channels."""
+    """The weights of a call: their node, the bias's node, and the axis of output channels."""
 
     node: Any
     bias: Any
@@ -239,7 +239,7 @@ def _is_float(node: Any) -> bool:
 
 
 def _is_parameter(node: Any, rank: int | None = None) -> bool:
-    """Whether an argument is a tensor of the module, of so many axes."""
+    """Return whether an argument is a tensor of the module with this number of axes."""
     if getattr(node, "op", None) != "get_attr":
         return False
     value = _value(node)

@@ -15,7 +15,7 @@ PREFIX = "torch.ops."
 
 
 def refuse_unregistered(program: Mapping[str, Any]) -> None:
-    """Errors: E111 for operators of other libraries that nothing has registered here."""
+    """Raise E111 for operators of libraries that are not registered in this process."""
     from torch._C import _jit_get_schemas_for_operator as schemas
 
     refusals = [

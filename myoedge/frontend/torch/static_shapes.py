@@ -20,7 +20,7 @@ INTEGER = re.compile(r"-?\d{1,18}")
 
 
 def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> None:
-    """Errors: E110 if a size in an archive's program is no number; E107 if it has guards."""
+    """Raise E110 if a size in an archive's program is not a number, E107 if it has guards."""
     symbols = [n["expr_str"] for _, n in objects if "expr_str" in n]
     moving = [text for text in symbols if not INTEGER.fullmatch(str(text))]
     if not moving and not program.get("range_constraints"):

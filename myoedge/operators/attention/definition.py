@@ -126,7 +126,7 @@ class AttentionParams(QuantizedParams):
 
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """Scores in units of the scales' product; q has no zero point, that of k is alike in a row."""
+    """Quantise attention: scores in units of the scales' product; k's zero point cancels."""
     of_16_bits = wide.quantize(inputs)
     if of_16_bits is not None:
         return of_16_bits

@@ -99,8 +99,8 @@ def kernel_of(step: QuantizedNode, name: str) -> str:
 
 
 def row_bytes(keys: int, out_width: int, *, is_fine: bool) -> int:
-    """Bytes of scratch for a row (me_attention_row_bytes): scores, then exponentials and sums of
-    values in their place, after these upper bytes of 12 bits."""
+    """Return the scratch bytes per row (me_attention_row_bytes): the upper bytes of 12-bit
+    exponentials, then scores, which exponentials and sums of values overwrite."""
     filled = round_up(keys, 4)
     with_sums = filled + 4 * out_width * (1 + is_fine)
     return max(4 * filled, with_sums) + filled * is_fine

@@ -36,7 +36,7 @@ def seen(attrs: Attrs, rows: int, keys: int) -> tuple[Array, Array]:
 
 
 def in_window(attrs: Attrs, rows: int, keys: int) -> Array:
-    """bool [rows, keys]: what is seen."""
+    """Return bool [rows, keys]: whether a row's window contains the key."""
     first, end = seen(attrs, rows, keys)
     at = np.arange(keys)
     return np.asarray((at >= first[:, None]) & (at < end[:, None]))

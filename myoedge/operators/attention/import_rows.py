@@ -26,7 +26,7 @@ from myoedge.operators.softmax.masks import Sum, addends, decide, masked_softmax
 
 
 def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Heads [.., H, N, D]; what the mask leaves is a window of keys, or an operand."""
+    """Import attention on heads [.., H, N, D]; the mask becomes a window of keys, or an operand."""
     q, k, v = a["query"], a["key"], a["value"]
     if a.get("enable_gqa"):
         k, v = (_shared(d, x, d.shape(q)[-3]) for x in (k, v))

@@ -113,7 +113,7 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 
 def _step(added: Region | None) -> int:
-    """Bytes from what is added to a head's scores to the next one's; 0 if that is the same."""
+    """Return the bytes between the masks of consecutive heads; 0 if all heads share one."""
     return math.prod(added.extent[2:]) if added is not None and added.extent[1] > 1 else 0
 
 

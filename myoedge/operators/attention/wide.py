@@ -37,7 +37,7 @@ WORD, BLOCK, EXPONENTIAL, SCALED, ROW, COPY = 26.0, 3.0, 27.0, 14.0, 250.0, 4.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideAttentionParams(QuantizedParams):
-    """Scores, their exponentials and shares if an operand has 16 bits."""
+    """Formats of scores, exponentials and shares if an operand is int16."""
 
     q_drop: int
     k_drop: int
@@ -106,7 +106,7 @@ def exp_tables() -> dict[str, Any]:
 
 
 def _bias(ratio: float, bits: int) -> dict[str, int]:
-    """(multiplier, shift) to scores: the multiplier has so many bits at most."""
+    """(multiplier, shift) from a bias to scores; the multiplier has at most this number of bits."""
     shift = int(np.clip(bits - math.frexp(ratio)[1], 0, 30))
     return {"bias_mult": min(round(math.ldexp(ratio, shift)), 2**bits), "bias_shift": shift}
 
@@ -121,8 +121,7 @@ def _distance(factor: float) -> dict[str, int]:
 
 
 def _share(ratio: float) -> dict[str, int]:
-    """q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift, if sum' has 16
-    bits."""
+    """q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift, if sum' has 16 bits."""
     ratio = min(ratio, RATIO_MAX)
     shift = int(np.clip(14 - math.frexp(ratio)[1], 0, 30))
     return {"share": min(round(math.ldexp(ratio, shift + 17)), INT32_MAX), "out_shift": shift}
@@ -158,7 +157,7 @@ def _top(x: Array) -> Array:
 
 
 def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
-    """int64 [B, H, N, M] in 15 bits; a row of which the mask hides all keys sees all of them."""
+    """The exponentials int64 [B, H, N, M] in 15 bits; a row with all keys masked sees all keys."""
     window = in_window(step.attrs, *scores.shape[-2:])
     shown = window & (mask[0] >= 0) if mask else window
     blind = ~shown.any(axis=-1, keepdims=True)
@@ -175,7 +174,7 @@ def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
 
 
 def element_types(step: QuantizedNode) -> dict[str, ElementType]:
-    """Element types of operands that may have 16 bits, and of the result, by name."""
+    """Return the element types, by name, of the result and of the operands that may be int16."""
     at = {"q": 0, "k": 1, "v": 2, **added(step.attrs, step.shapes)}
     kinds = {name: step.read_type(at[name]) if name in at else INT8 for name in NAMES}
     return {**kinds, "y": step.element_type}

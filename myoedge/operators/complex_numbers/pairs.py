@@ -224,5 +224,5 @@ def constant_of(b: GraphBuilder, part: Part) -> Array | None:
 def of_both(
     function: Callable[[GraphBuilder, Complex, Complex, Arguments, Shape], Any],
 ) -> Row:
-    """Make an import row of `self` and `other`, at least one of which is complex."""
+    """Create an import row of `self` and `other`, at least one of which is complex."""
     return lambda b, a, out: function(b, pair_of(b, a["self"]), pair_of(b, a["other"]), a, out)

@@ -78,7 +78,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def columns(attrs: Attrs, x: Array, kernel: Shape, pad_value: float) -> Array:
-    """Patches of x [N, *S, C] as [G, N*T, R*C/G]: what a row of weights is multiplied with."""
+    """Gather patches (im2col) of x [N, *S, C] as [G, N*T, R*C/G], as rows of weights need them."""
     rank, groups = len(kernel), attrs["groups"]
     padded = np.pad(x, ((0, 0), *attrs["pads"], (0, 0)), constant_values=pad_value)
     reach = tuple((r - 1) * d + 1 for r, d in zip(kernel, attrs["dilation"], strict=True))

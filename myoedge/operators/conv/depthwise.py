@@ -67,7 +67,7 @@ def _table_work(rows: Any, columns: Any, groups: Any, cores: int) -> Any:
 
 
 def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int) -> Any:
-    """Two results of four channels of 3 x 3 taps, and what takes as long.
+    """Return the work of a tile, in units of two results of four channels with 3 x 3 taps.
 
     words   of taps     groups  of four channels
     """

@@ -22,7 +22,7 @@ CROSSING_WORDS = 1024  # of weights: with more of them words are read across oth
 
 @dataclass(frozen=True, slots=True)
 class Conv2dGeometry:
-    """A convolution over two axes: what its tiles need of it.
+    """The geometry of a convolution over two axes, as far as its tiles need it.
 
     x, y    [N, H, W, C] of input and results, C of one group
     """

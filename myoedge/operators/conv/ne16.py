@@ -230,9 +230,9 @@ def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
 
 
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Axes t0 and t1 of the results, k in blocks of 32 channels; channels stay together if each
-    has a filter of its own. Tiles of other channels of the same results follow each other: the
-    input is prepared once."""
+    """Tile a convolution on NE16 by t0 and t1 of the results and by k in blocks of 32 channels
+    (depthwise: channels undivided). Tiles of the same results and other channels are consecutive,
+    so that the input is prepared once."""
     return _on_ne16(step, engine, keeps_scratch=True)
 
 

@@ -27,7 +27,7 @@ def per_axis(a: Arguments, name: str, rank: int) -> tuple[int, ...]:
 
 
 def check_kernel(a: Arguments, kernel: Shape) -> None:
-    """Errors: ValueError if ONNX's attribute says another size than the weights have."""
+    """Raise ValueError if ONNX's kernel_shape differs from the weights."""
     stated = a.get("kernel_shape")
     if stated is not None and tuple(stated) != kernel:
         raise ValueError(f"kernel_shape {list(stated)}, weights of {list(kernel)}")

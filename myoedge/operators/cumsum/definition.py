@@ -43,8 +43,7 @@ class CumsumParams(CentredParams):
 
 
 def quantize(site: QuantizeInputs) -> CumsumParams:
-    """Sums of x - x_zero, requantised; of many numbers of 16 bits without the bits
-    (`drop`) that int32 has no room for."""
+    """Quantise a cumulative sum of x - x_zero; int16 drops `drop` low bits to fit in int32."""
     x, y, n = site.params(0), site.target, site.shapes[0][site.attrs["axis"]]
     bound, wide = sum_bound(x, n), site.has_int16()
     drop = max(bound.bit_length() - 31, 0) if wide else 0

@@ -188,5 +188,5 @@ def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> st
 
 
 def value_of(d: GraphBuilder, x: Any) -> Array | None:
-    """A number, or a constant; None of what is computed."""
+    """Return a number or a constant's value; None for a computed tensor."""
     return np.asarray(x, np.float32) if isinstance(x, int | float) else d.find_array(x)

@@ -307,7 +307,7 @@ def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
 
 
 def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> MagnitudeParams:
-    """Both operands in steps of which the larger range has 2^15; roots are in quarters of them."""
+    """Scale both operands so that the larger range is 2^15; square roots are in quarter steps."""
     unit = max(p.reach * p.scale for p in (a, b)) / 2**15
     numbers: dict[str, int] = {}
     for name, p in (("a", a), ("b", b)):

@@ -42,8 +42,10 @@ def segments_of(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
 
 
 def fitted(wanted: Array, error: float) -> list[tuple[int, int, int]]:
-    """(start, value, slope) of lines within `error` of the values, of twice as much until they are
-    SEGMENTS_MAX; then each of as many numbers has the value in its middle.
+    """Fit lines (start, value, slope) to within `error` of the values; the error doubles until
+    SEGMENTS_MAX lines suffice.
+
+    Otherwise lines of equal length take the value at their middle.
 
     wanted   [2^16] within int16
     """

@@ -70,7 +70,7 @@ class TableParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentParams(QuantizedParams):
-    """A function of numbers of 16 bits that jumps, in lines.
+    """A discontinuous function of int16 values, as line segments.
 
     segments  int32     levels   halvings that find one
     """

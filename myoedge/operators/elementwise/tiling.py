@@ -107,7 +107,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
 
 
 def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 1.0) -> Any:
-    """Words of four elements of one core, the rows that they make up and what is after words."""
+    """One core's work: words of four elements, their rows, and elements after the last word."""
     each = y.extents(sizes)
     total = math.prod(each)
     share = np.minimum(-(-total // (4 * cores)) * 4, total)
@@ -161,7 +161,7 @@ def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
-    """Two operands, of which some may have 16 bits: rows of both, each `a_row`, `b_row` further."""
+    """Tile rows of two operands, either may be int16; their row steps are `a_row` and `b_row`."""
     loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
@@ -190,7 +190,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
 
 
 def is_large_sum(step: QuantizedNode) -> bool:
-    """Whether nine cores share a sum of 16 bits."""
+    """Return whether nine cores share an int16 sum."""
     return step.has_int16 and is_large(AS_MACS * math.prod(step.out))
 
 
@@ -202,7 +202,7 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """A function applied to all elements: by 256 entries, or by points of 16 bits."""
+    """Tile a function applied to all elements: a table of 256 entries, or int16 points."""
     n, cores = math.prod(step.out), engine.cores
     axes, dims = axes_of((Loop(n, (1,)),))
     wide = step.has_int16

@@ -47,7 +47,7 @@ def rows_of(attrs: Attrs, ids: Array, table: Array) -> Array:
 
 
 def table_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Range of every result: that of its table, whatever rows the samples read."""
+    """Return the range of the table, which every result has whatever rows the samples read."""
     nodes = [node for node in graph.nodes if node.op == "embedding"]
     tables = {node.name: graph.array(node.inputs[1]) for node in nodes}
     return {name: (float(x.min()), float(x.max())) for name, x in tables.items()}

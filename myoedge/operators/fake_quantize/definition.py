@@ -39,7 +39,7 @@ def carried_params(attrs: Mapping[str, Any]) -> QuantParams:
 
 
 def rounds_to_16_bits(node: Node) -> bool:
-    """Whether a node rounds to samples of 16 bits without a zero point."""
+    """Return whether a node rounds to int16 without a zero point."""
     if node.op != "fake_quantize":
         return False
     params = carried_params(node.attrs)

@@ -127,7 +127,7 @@ def _scale(step: QuantizedNode) -> dict[str, int | str]:
 
 
 def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
-    """mult, of 30 bits or fewer, offset and shift of a factor to the output.
+    """Return mult (at most 30 bits), offset and shift of a factor to the output.
 
     most   bits of the shift: mult is smaller if it would have more
     """
@@ -290,7 +290,7 @@ def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
 
 def biquads_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Along time with what is between samples, along other axes frame by frame."""
+    """Stream along time with the filters' states; along other axes frame by frame."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     past = StreamState(2, "samples", past_shape(at.attrs, *at.shapes), SAMPLES, last="biquads_past")

@@ -53,7 +53,7 @@ def _in_place(w: Writer, rows: str, sizes: tuple[int, int, int], shape: tuple[in
 
 
 def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -> str:
-    """Response to the samples: a convolution with as many of its values as there are samples."""
+    """The response to the samples: a convolution with the first values of the impulse response."""
     if kept:
         each = past_real(TIME, np.eye(steps), sections).reshape(-1, steps)
         return w.node("MatMul", rows, w.constant(each.T.copy()))

@@ -62,8 +62,7 @@ def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out:
 
 
 def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out: Shape) -> str:
-    """Parts that each element of a batch, so many axes, picks by indices of its own of the axes
-    after: ONNX's GatherND with batch_dims."""
+    """Import GatherND with batch_dims: each element of the batch axes has its own indices."""
     count, shape = len(names), d.shape(names[0])
     ids = one_index(d, names, d.shape(x)[batch : batch + count], shape)
     rows = _joined(d.shape(x), batch, count)

@@ -23,7 +23,7 @@ def function_of(name: str) -> Row:
 
 
 def combined(d: GraphBuilder, name: str, x: Any, y: Any, out: Shape, alpha: Any = 1) -> str:
-    """function(x, alpha * y), either of them a number, a constant or a tensor."""
+    """Import function(x, alpha * y); either operand may be a number, a constant or a tensor."""
     if alpha != 1:
         shape = d.shape(y) if isinstance(y, str) else ()
         y = combined(d, "mul", y, alpha, shape) if isinstance(y, str) else y * alpha
@@ -92,8 +92,7 @@ def total(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def joined(row: Row) -> Row:
-    """A row that joins tensors, for integers and constants side by side; they become int32 where
-    they are of several types."""
+    """Create an import row for joining tensors, integers or constants; mixed types become int32."""
 
     def whole(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         names = [x for x in a["tensors"] if 0 not in d.shape(x)]

@@ -38,7 +38,7 @@ from myoedge.targets.chip import Engine
 
 
 def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Frame by frame if the axis stays one of its own, with as much before it."""
+    """Stream frame by frame if the axis stays separate and the sizes before it do not change."""
     x, out = at.shapes[0], at.attrs["shape"]
     before = math.prod(x[: at.axis])
     axes = [d for d, n in enumerate(out) if n == x[at.axis] and math.prod(out[:d]) == before]
@@ -48,7 +48,7 @@ def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def reshaped(attrs: Attrs, x: Shape) -> Shape:
-    """Errors: ValueError if the shapes do not have as many elements."""
+    """Return a reshaped tensor. Errors: ValueError if the number of elements differs."""
     out = tuple(attrs["shape"])
     if math.prod(out) != math.prod(x):
         raise ValueError(f"{list(x)} as {list(out)}")
@@ -127,7 +127,7 @@ def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _slice_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Frames from a first one on, every one or every few; what is cut off after is not known."""
+    """Stream from the first frame on, with the slice's step; its end is not known."""
     start, _, step = at.attrs["cuts"][at.axis]
     if step < 1:
         return None
@@ -183,7 +183,7 @@ EXPAND = register(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PadParams(QuantizedParams):
-    """fill   what is put around, as an integer of the result"""
+    """fill   integer value of the padding"""
 
     fill: int
 
@@ -244,7 +244,7 @@ def concat_real(attrs: Attrs, *xs: Array) -> Array:
 
 
 def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Each input is a part of the loop over what they are together."""
+    """Tile a concat; each input is a section of the loop over the joined axis."""
     axis = step.attrs["axis"]
     runs = [math.prod(shape[axis:]) * step.element_type.size_bytes for shape in step.shapes]
     outer, total = math.prod(step.out[:axis]), sum(runs)

@@ -42,7 +42,7 @@ def dropout(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def cast(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Floats of any width are float32 here; integers stay what they are.
+    """Import a cast: floats of any width are float32; integers are unchanged.
 
     Of CastLike the type of a constant decides, or the float of a tensor.
     """
@@ -144,7 +144,7 @@ def narrow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def parts(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, ...]:
-    """split, chunk, tensor_split, unbind: the output shapes say where to cut."""
+    """Import split, chunk, tensor_split and unbind; the output shapes determine the cuts."""
     x, rank = a["self"], len(d.shape(a["self"]))
     axis = a["dim"] % rank
     sizes = [shape[axis] if len(shape) == rank else 1 for shape in out]

@@ -25,7 +25,7 @@ NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are 
 
 @dataclass(frozen=True, slots=True)
 class Along:
-    """A loop over results, and how it indexes what is moved: first + turn * step.
+    """A loop over results and its index into the source: first + turn * step.
 
     extent  of the loop
     size    of the dimension that it indexes; beyond 0 .. size - 1 there is nothing to read
@@ -223,8 +223,8 @@ def _copy_work(
 
 
 def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
-    """Bytes of one core that move only, and what takes as long: rows that lie side by side, 4 x 4
-    blocks, the start of every line, of four rows of blocks and of every plane of two loops."""
+    """Return one core's work for moving bytes: contiguous rows, 4 x 4 blocks, and the start of
+    every line, of four rows of blocks and of every plane of two loops."""
     inner = len(loops) - 1
     if inner == 0:
         return -(-extents[0] // cores)
@@ -259,7 +259,7 @@ def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along
 
 
 def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
-    """me_copy_part of what a tile has of a source; a tile may have nothing of it."""
+    """Return me_copy_part for the tile's part of a source, which may be empty."""
     starts = zip(x.start, loops, y.start, strict=True)
     to = (at - loop.first - start for at, loop, start in starts)
     at = sum(n * stride for n, stride in zip(to, strides(y.extent), strict=True)) if x.size else 0
@@ -296,8 +296,7 @@ def _is_half(loops: Sequence[Along]) -> bool:
 
 
 def _halves_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
-    """Return the work units of the busiest core: elements, plus a constant per run of the longest
-    loop."""
+    """The work units of the busiest core: elements, plus a constant per run of the longest loop."""
     total = math.prod(extents)
     share, longest = -(-total // cores), functools.reduce(np.maximum, extents)
     return share + 30 * (1 + share // longest)

@@ -295,7 +295,7 @@ def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
 
 
 def _matmul_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Along axes of the batch, rows of a, columns of b; not along what is summed over."""
+    """Stream along batch axes, rows of a, columns of b; not along the summed axis."""
     rank, turned = len(at.shapes[at.operand]), at.operand == 1 and _turned(at.attrs)
     if at.axis == rank - 1 - (at.operand and not turned):
         return None

@@ -30,7 +30,7 @@ def linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _by_weights(d: GraphBuilder, x: str, weight: str, bias: Sequence[str], out: Shape) -> str:
-    """x [..., C] (or [C] alone) times weight [K, C]."""
+    """Multiply x [..., C] or [C] by weight [K, C]."""
     rows = reshape(d, x, (1, *d.shape(x))) if len(d.shape(x)) == 1 else x
     return fusible_view(d, d.add("linear", rows, weight, *bias), out)
 
@@ -46,7 +46,7 @@ def matmul(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """alpha A B + beta C, of matrices or of as many as a batch has.
+    """Import alpha A B + beta C, for matrices or batches of matrices.
 
     With a constant B and a constant C of one value a column it is a linear layer.
     """

@@ -127,13 +127,13 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Cut between rows and between groups. Few groups are shared by all cores, each with a part of
-    every group; else a core has groups of its own."""
+    """Tile between rows and between groups. Few groups are split among all cores; otherwise each
+    core computes complete groups."""
     at = layout(step.attrs, step.out)
     fields, wide = _fields(step, at), step.wide_flags("x", "y")
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the core that has most; squares of 16 bits take a fourth of one more."""
+        """Return the elements of the busiest core; int16 squares take a quarter more."""
         groups = sizes["row"] * sizes["group"]
         length = at.length * (1.25 if wide["x_wide"] else 1.0)
         shared = groups * (length / engine.cores + AROUND)

@@ -79,7 +79,7 @@ def grouped(
 
 
 def group_norm(groups: Callable[[Arguments, int], int], axis: int = 1) -> Row:
-    """A norm of groups of channels; what is computed of factors and offsets follows.
+    """Import a group norm with its factors and offsets.
 
     groups   (arguments, channels) -> number of groups; factors may be one a group
     axis     0: statistics of all of the batch

@@ -50,7 +50,7 @@ def quantize(site: QuantizeInputs) -> AngleParams:
 
 
 def _wide(site: QuantizeInputs) -> AngleParams:
-    """Coordinates in steps of which the larger range has 2^15."""
+    """Scale coordinates to the step at which the larger range is 2^15."""
     operands = {"a": site.params(0), "b": site.params(1)}
     unit = max(p.reach * p.scale for p in operands.values()) / 2**15
     scalars: dict[str, int] = {}
@@ -63,7 +63,7 @@ def _wide(site: QuantizeInputs) -> AngleParams:
 
 
 def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) -> AngleParams:
-    """The angle of each quotient, of 16 bits the last one twice, as the next of 1."""
+    """The angle of each quotient; for int16 with the last one repeated, as the entry after 1."""
     quotients = np.minimum(np.arange(QUOTIENTS + 2), QUOTIENTS) / QUOTIENTS
     angles = np.rint(np.arctan(quotients) * (half_turn / math.pi)).astype(np.int16)
     count = QUOTIENTS + (2 if half_turn == FINE_TURN else 1)
@@ -98,7 +98,7 @@ def _smaller_and_larger(y: Array, x: Array) -> tuple[Array, Array]:
 
 
 def _in_quadrant(angle: Array, y: Array, x: Array, half_turn: int) -> Array:
-    """An angle of magnitudes, turned to where the point is."""
+    """Move an angle of magnitudes into the point's quadrant."""
     angle = np.where(x < 0, half_turn - angle, angle)
     return np.asarray(np.where(y < 0, -angle, angle))
 

@@ -66,8 +66,7 @@ def _regular(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
 
 
 def reduction(op: str, d: Draw) -> DrawnUse:
-    """Along neighbouring axes; of 16 bits and many numbers, results have a range that int32 has
-    room for."""
+    """Draw a reduction along neighbouring axes; long int16 ones have a range that fits in int32."""
     shape = d.pick([d.shape(1, 5), d.shape(1, 5), (2, 200, 3)])
     first = d.integer(0, len(shape) - 1)
     axes = tuple(range(first, d.integer(first + 1, len(shape))))

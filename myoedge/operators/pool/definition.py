@@ -209,7 +209,7 @@ def avg_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """An entry of `each` for every pair of divisors along rows and columns."""
+    """Tile an average pool; `each` has one entry per pair of divisors along rows and columns."""
     distinct, at = divisors(step.attrs), [0]
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ())
     if len(distinct) > 1:

@@ -52,7 +52,7 @@ def regular(axis: Axis, n: int) -> PoolWindow | None:
 
 
 def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
-    """Candidates: a window of the full size is not clipped and tells where the first begins."""
+    """Yield candidate grids; an unclipped window determines where the first window begins."""
     size = max(high - low for low, high, _ in axis)
     whole = next(i for i, (low, high, _) in enumerate(axis) if high - low == size)
     pairs = list(itertools.pairwise(axis))

@@ -99,7 +99,7 @@ def _units(w: Work, rows: Any, columns: Any, channels: Any, cores: int) -> Any:
 
 
 def _window_units(w: Work) -> tuple[float, float]:
-    """(four results, what is around those side by side), in taps."""
+    """Return (work of four adjacent results, overhead around them), in taps."""
     if w.few and w.average:
         return 5.4, 64
     passes = -(-(w.taps - 1) // 3)
@@ -119,7 +119,7 @@ def _wide_average_cycles(taps: int, rows: int, results: Any, cores: int) -> Any:
 def _cycles(
     work: Work, axes: Mapping[str, int], c: int, cores: int, *, is_wide: bool
 ) -> Callable[[Sizes], Any]:
-    """Units of the kernel's cost by a tile's sizes; of averages of 16 bits they are cycles."""
+    """Return the kernel's work units by tile sizes; for int16 averages, units are cycles."""
 
     def units(tile: Sizes) -> Any:
         channels = tile["c"] * 4 if "c" in axes else c
@@ -194,8 +194,7 @@ def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
 
 
 def _fields(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
-    """Return the tile's fields; x points to the start of the whole input, as windows count from
-    there."""
+    """The tile's fields; x points to the start of the whole input, as windows count from there."""
     x, y = regions["x"], regions["y"]
     c, row = x.extent[3], x.extent[2] * x.extent[3]
     return {

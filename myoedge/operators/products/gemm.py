@@ -68,8 +68,8 @@ def _row_work(rows: Any, words: int) -> Any:
 
 
 def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) -> Any:
-    """Windows that are copied, `columns` of them side by side: each core copies for itself all
-    windows of fours of rows of which it computes one of the blocks."""
+    """Return the work of copying windows, `columns` adjacent ones at a time: each core copies all
+    windows of the blocks that it computes."""
     fours = ceil_div(rows, PIXELS)
     offset = np.maximum(np.gcd(fours, cores), cores / blocks)  # of parts, in parts of a four
     most = ceil_div(fours + cores - offset, cores)  # of a core
@@ -77,8 +77,9 @@ def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) ->
 
 
 def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, cores: int) -> Any:
-    """Windows that are copied once, wherever they lie: each core copies as many (gather_together of
-    me_conv_s8.c). Those over an edge, `edge_share` of them, come one by one, with their zeros."""
+    """Return the work of copying every window once, split among the cores (gather_together of
+    me_conv_s8.c). The share `edge_share` of windows overlaps an edge; these are copied one by one,
+    with zeros."""
     most = ceil_div(rows, cores)
     inside = _copies_work(_copies(most, np.minimum(columns, most)), replace(w, copied=True))
     return (1 - edge_share) * inside + edge_share * edges_work(most, w.words)
@@ -90,7 +91,7 @@ def edges_work(rows: Any, words: int) -> Any:
 
 
 def _copies(rows: Any, columns: Any) -> Any:
-    """Copies of four windows; windows of which fewer than four lie side by side take one each."""
+    """Return the number of copies: one per four adjacent windows, one per window otherwise."""
     return rows * np.where(columns < PIXELS, 1, ceil_div(columns, PIXELS) / columns)
 
 

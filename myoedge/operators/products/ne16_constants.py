@@ -15,9 +15,9 @@ WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
 
 
 def bit_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """int8 [K, C] of so many bits -> uint8 [K, C' / 16 * 2 * bits] in the layout of 1x1
-    jobs: for every 16 inputs, for every bit, lowest first, two bytes; bit c % 8 of byte c // 8 is
-    of input c."""
+    """Pack weights of `bits` bits, int8 [K, C] -> uint8 [K, C' / 16 * 2 * bits], for 1x1 jobs. For
+    every 16 inputs and every bit, lowest first: two bytes; bit c % 8 of byte c // 8 is for input
+    c."""
     return filter_planes(weight[:, None], bits)
 
 

@@ -26,9 +26,11 @@ def job_pixels(pixels: Any) -> Any:
 def units_of_jobs(
     units: int, least: int, count: int, prepared: float, computed: float
 ) -> tuple[int, int]:
-    """Units of the first of so many jobs of a tile, and of each of the others but the last, in
-    multiples of `least`. The first, which the engine waits for, is only as long as the cores need
-    for the operands of the second.
+    """Return the work units of a tile's first NE16 job and of each later job but the last, in
+    multiples of `least`.
+
+    The first job, for which the engine waits, lasts only as long as the cores need for the operands
+    of the second.
 
     prepared, computed   cycles of the cores and of the engine for all units
     """
@@ -47,7 +49,7 @@ def pads_to_nine_pixels(pixels: Any, of_layer: int) -> Any:
 
 
 def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
-    """Cycles of 1x1 jobs over so many pixels of c inputs and k outputs, alone in L1."""
+    """The cycles of 1x1 jobs on a row of pixels, c inputs and k outputs, without L1 conflicts."""
     at_a_time = job_pixels(pixels)
     whole, rest = pixels // at_a_time, pixels % at_a_time
     more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # start_of in me_ne16_layer.c
@@ -62,7 +64,7 @@ def _run_tiles(pixels: Any) -> Any:
 
 
 def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
-    """Cycles of 1x1 jobs over so many tiles of 3x3 pixels."""
+    """Return the cycles of 1x1 jobs over tiles of 3x3 pixels."""
     groups = ceil_div(c, INPUTS)
     return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
 
@@ -78,7 +80,7 @@ def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
 def filter_cycles(
     rows: Any, columns: Any, c: int, k: Any, scale: int, bits: int = WEIGHT_BITS
 ) -> Any:
-    """Cycles of 3x3 jobs over an image of so many results, of c inputs and k outputs."""
+    """Return the cycles of 3x3 jobs over an image of results, c inputs and k outputs."""
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     return _by_outputs(
         k,
@@ -87,8 +89,8 @@ def filter_cycles(
 
 
 def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WEIGHT_BITS) -> Any:
-    """Cycles of depthwise 3x3 jobs over an image of so many results of c channels; all but the last
-    16 channels take the cycles of 32 scales."""
+    """Return the cycles of depthwise 3x3 jobs over an image of results with c channels; all but
+    the last 16 channels take the cycles of 32 scales."""
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     last = c - INPUTS * (groups - 1)
     results = (groups - 1) * _results_cycles(OUTPUTS, scale) + _results_cycles(last, scale)
@@ -96,7 +98,7 @@ def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WE
 
 
 def _pixels_and_tiles(rows: Any, columns: Any) -> tuple[Any, Any]:
-    """Pixels that tiles of 3x3 jobs read for an image of so many results, and their number."""
+    """The pixels that tiles of 3x3 jobs read for an image of results, and the number of tiles."""
     down, across = ceil_div(rows, SIDE), ceil_div(columns, SIDE)
     return (rows + 2 * down) * (columns + 2 * across), down * across
 
@@ -108,7 +110,7 @@ def _by_outputs(k: Any, cycles: Callable[[Any], Any]) -> Any:
 
 
 def _results_cycles(outputs: Any, scale: int) -> Any:
-    """Cycles of scaling and storing so many channels of a tile of 3 x 3 pixels."""
+    """Return the cycles to scale and store the channels of a tile of 3 x 3 pixels."""
     if scale == SUMS:
         return SIDE * SIDE * ceil_div(outputs, SUMS_AT_A_TIME) + 5
     return outputs / 4 * (1 if scale == 1 else 2) + 1 + 4 + SIDE * SIDE

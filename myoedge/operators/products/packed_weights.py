@@ -56,7 +56,7 @@ def stored_bits(step: QuantizedNode) -> int:
 
 
 def packed_operand(weights: Operand, bits: int) -> Operand | None:
-    """The operand with elements of so many bits; None if tiles would begin inside of a word.
+    """Return the operand with packed low-bit elements; None if tiles would begin inside a word.
 
     Blocks of channels, of which the last may have fewer, are whole ones then.
     """
@@ -83,8 +83,8 @@ def packed_operand(weights: Operand, bits: int) -> Operand | None:
 
 
 def packed_bytes(rows: Array, bits: int) -> Array:
-    """int8 [n, bytes] -> int8 [n, words]: byte i of a packed word has bytes i, i + 4, .. of as many
-    words, the first in its lowest bits; zeros after the last."""
+    """Pack low-bit values, int8 [n, bytes] -> int8 [n, words]. Byte i of a packed word has bytes
+    i, i + 4, .. of consecutive words, the first in its lowest bits; zeros after the last."""
     count = 8 // bits
     padded = np.pad(
         rows, ((0, 0), (0, round_up(rows.shape[1], WORD_BYTES * count) - rows.shape[1]))

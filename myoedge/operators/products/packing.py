@@ -81,8 +81,8 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
 
 
 def _stated_weights(inputs: QuantizeInputs, used: WeightFormat) -> tuple[Array, Array] | None:
-    """(integer weights [K, ...], scale [K]) that the file has, less their zero points: of 16 bits
-    if 8 do not hold them, or `used` has as many. None if the file has floats."""
+    """The file's (integer weights [K, ...], scale [K]) without zero points, int16 if they do not
+    fit in int8 or `used` is int16. None if the file has floats."""
     if 1 not in inputs.formats:
         return None
     stated, w = inputs.formats[1].by_rows, inputs.constant(1)
@@ -126,8 +126,8 @@ def _bound(weight: Array, bias: Array, reach: int) -> Array:
 
 
 def unsigned_bound(weight: Array, bias: Array) -> Array:
-    """Largest |sum of x * weight| plus what is added to it, per channel, over all x of 0 .. 255:
-    x plus 128 and a bias less 128 times the weights' sum are what an int8 sum was."""
+    """Return the largest |sum of x * weight + bias| per channel over x in 0 .. 255. x + 128 and a
+    bias minus 128 times the sum of the weights give the same sum as int8."""
     rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
     sums = np.maximum(np.maximum(rows, 0).sum(axis=1), -np.minimum(rows, 0).sum(axis=1))
     return np.asarray(255 * sums + np.abs(bias.astype(np.int64) - 128 * row_sums(weight)))

@@ -130,7 +130,8 @@ def _wide_tile(regions: Mapping[str, Region]) -> Fields:
 
 
 def _wide_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
-    """Words of taps of 4 x 4 sums; rows after the last four, and rows of no whole words, alone."""
+    """Return the work in words of taps of 4 x 4 sums; leftover rows and rows that are not
+    multiples of a word are computed one by one."""
     whole = rows // dense.PIXELS if c % 4 == 0 else 0 * rows
     alone = 0.45 * (c // 4 + ODD_WORDS * (c % 4)) + 4.5
     return (

@@ -91,7 +91,7 @@ def gate_params(attrs: Attrs) -> QuantParams:
 
 
 def is_wide(step: QuantizedNode) -> bool:
-    """Whether h has 16 bits if it is multiplied, as its weights have then."""
+    """Return whether the multiplied h is int16, with int16 weights."""
     return step.weight_type == INT16
 
 
@@ -239,7 +239,7 @@ def recurrent_bound(step: QuantizedNode) -> int:
 
 
 def gru_bound(step: QuantizedNode) -> int:
-    """Largest of the sums over h, and of z (h - n): h within 2**14, n of 16 bits within 2**15."""
+    """Return the largest sum over h and largest z (h - n): h within 2**14, int16 n within 2**15."""
     return max(
         bound_of(step, step.weight_type),
         2**15 * (3 * 2**14 if is_wide(step) else 2**15 - 1) + 2**14,

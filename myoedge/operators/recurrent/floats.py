@@ -66,5 +66,5 @@ def every_step(steps: FloatSteps) -> Callable[..., Array]:
 
 
 def state_behind(steps: FloatSteps) -> Callable[..., Array]:
-    """`real` of operators that give the state after the last step [N, H]."""
+    """Create `real` of operators that return the state after the last step [N, H]."""
     return lambda attrs, *xs: [state for _, state in steps(attrs, *xs)][-1]

@@ -262,7 +262,8 @@ def onnx(name: str) -> Row:
 def _check_states(
     d: GraphBuilder, a: Arguments, given: Sequence[str | None], learnt: Sequence[Weights]
 ) -> None:
-    """Errors: ValueError a first state of other units, as is exported of a projection."""
+    """Raise ValueError if an initial state has another number of units, as exported for LSTMs with
+    projection."""
     batch = d.shape(a["input"])[0 if a["layout"] else 1]
     ways, units = len(learnt), learnt[0].r.shape[1]
     needs = (batch, ways, units) if a["layout"] else (ways, batch, units)

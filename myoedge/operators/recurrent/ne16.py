@@ -25,7 +25,7 @@ STEP_CYCLES = 450  # of barriers, code that comes again, and of the engine's sta
 
 
 def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tiles of `in_tiles`, in L1 alone."""
+    """Return the tilings of `in_tiles` that keep all operands in L1."""
     on_cores, units = in_tiles(step, engine), step.out[-1]
     gates = step.shapes[0][-1] // units
     bits = step.weight_bits

@@ -50,14 +50,14 @@ class RecurrentParams(WeightedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShiftedParams(RecurrentParams):
-    """An LSTM's whose h has steps of its own: result_shift, from Q30 to them."""
+    """Parameters of an LSTM with its own step for h: result_shift from Q30 to it."""
 
     result_shift: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaledParams(ShiftedParams):
-    """An LSTM's whose gates and c have steps of their own, too: fraction bits."""
+    """Parameters of an LSTM with its own steps for gates and c as well: their fraction bits."""
 
     gate_bits: int
     cell_bits: int

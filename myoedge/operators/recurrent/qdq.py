@@ -98,7 +98,7 @@ def _by_gate(w: Writer, rows: str, order: Sequence[int], *columns: int) -> str:
 
 
 def _weights(w: Writer, step: QuantizedNode) -> list[str]:
-    """Recurrent weights, and what they are added to: dequantised, unit by unit."""
+    """Return the dequantised recurrent weights and the biases, unit by unit."""
     plain = step.node.op.startswith("rnn")
     x = w.params[step.node.name] if plain else hidden_params(step)
     bias = np.zeros(len(step.integers.weight), np.int32) if plain else step.integers.bias

@@ -162,7 +162,8 @@ def _fraction_bits(q: QuantParams) -> int:
 
 
 def _new_gate(bits: int) -> dict[str, int]:
-    """Factor and offset from a GRU's new gate, Q15, to its state with so many fraction bits."""
+    """Return factor and offset from a GRU's new gate (Q15) to its state with this number of
+    fraction bits."""
     shift = max(15 - bits, 0)
     return {"new_mult": 1 << max(bits - 15, 0), "new_offset": 1 << shift >> 1, "new_shift": shift}
 

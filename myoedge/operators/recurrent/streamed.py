@@ -92,7 +92,7 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
 
 
 def _operands(on_cores: TiledKernel, rows: Mapping[str, Array], resident: int) -> Iterator[Operand]:
-    """Operands of the layer with its weights in L1; rows of its resident and its other units."""
+    """The operands of a layer with weights in L1: rows of resident units, then of streamed ones."""
     yield from (operand for operand in on_cores.operands if operand.name not in rows)
     for name, array in rows.items() if resident else ():
         yield Operand.whole(f"resident_{name}", array[:resident])
@@ -100,7 +100,7 @@ def _operands(on_cores: TiledKernel, rows: Mapping[str, Array], resident: int) -
 
 
 def _by_unit(name: str, rows: Array) -> Operand:
-    """Rows of units, of which a tile has some."""
+    """Return an operand by rows of units, split among tiles."""
     index = ((("j", 1),), ())
     return Operand(name, name, (len(rows), rows[0].nbytes), index, array=np.ascontiguousarray(rows))
 

@@ -54,7 +54,7 @@ def _cell(state: StreamState, step: QuantizedNode) -> StreamState:
 
 
 def _of_16_bits(state: StreamState, step: QuantizedNode) -> StreamState:
-    """A state that is the result if that has 16 bits."""
+    """Return the state rule of an operator whose state equals its int16 result."""
     if step.element_type != INT16:
         return state
     return replace(state, params=None, scalars=AS_IT_IS, last="")

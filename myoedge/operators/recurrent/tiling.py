@@ -131,8 +131,8 @@ def _packed(step: QuantizedNode) -> dict[str, Array]:
 
 
 def packed_rows(rows: Array, units: int) -> Array:
-    """int8 or int16 [gates of so many units, C] -> for every unit, for every word of columns, a
-    word a gate."""
+    """Pack weights, int8 or int16 [gates of the units, C]: for every unit and word of columns, one
+    word per gate."""
     columns = WORD_BYTES // rows.itemsize
     words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % columns)))
     words = words.reshape(units, len(rows) // units, -1, columns)
@@ -142,8 +142,7 @@ def packed_rows(rows: Array, units: int) -> Array:
 def _operands(
     step: QuantizedNode, states: Sequence[str], arrays: Mapping[str, Array]
 ) -> tuple[Operand, ...]:
-    """Return the operands: gates and results per step (or only the last state), the rest
-    untiled."""
+    """The operands: gates and results per step (or only the last state), the rest untiled."""
     t, n, columns = step.shapes[0]
     lanes, time, last = n * step.out[-1], (("t", 1),), len(step.out) == 2
     first = (

@@ -60,7 +60,7 @@ class ResizeLoops:
 
 
 def _lines(axes: dict[str, int], inner: int) -> AffineExpr:
-    """Index within what lies after the axis: in units if that is long."""
+    """Return the index into the part after the axis, in blocks if that part is long."""
     if inner < 2 * UNIT:
         axes["i"] = inner
         return (("i", 1),)

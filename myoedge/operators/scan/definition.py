@@ -51,7 +51,7 @@ def real(attrs: Attrs, a: Array, b: Array) -> Array:
 
 
 def _multiplier(factor: float, bits: int = 15) -> tuple[int, int]:
-    """(mult, shift): factor = mult / 2^shift, mult of so many bits."""
+    """Return (mult, shift) with factor = mult / 2^shift, mult of the given number of bits."""
     shift = int(np.clip(bits - math.frexp(factor)[1], 0, 30))
     return min(round(math.ldexp(factor, shift)), (1 << bits) - 1), shift
 

@@ -91,7 +91,7 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def b_shift(b: QuantParams) -> int:
-    """B times two to so many fits 16 bits."""
+    """Return the shift with which B fits in int16."""
     return int(math.log2(INT16_MAX / b.reach))
 
 

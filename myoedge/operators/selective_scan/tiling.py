@@ -43,7 +43,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     of_channel = n * (filled + of_step) + calls * (of_blocks * filled + of_call)
 
     def work(sizes: Sizes) -> Any:
-        """Steps of a state of the core that has most channels, and what is around them."""
+        """Return the scan steps of the core with the most channels, and their overhead."""
         own = np.ceil(sizes["d"] / engine.cores)
         return sizes["b"] * (own * of_channel + of_reads * filled * math.ceil(n / engine.cores))
 
@@ -66,7 +66,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _scratch(sizes: Sizes, cores: int, filled: int, *, is_wide: bool) -> Any:
-    """Bytes: what all channels read, each core's steps, states."""
+    """Return the scratch bytes: operands of all channels, each core's steps, states."""
     reads, own, states = WIDE_BYTES if is_wide else (READ_BYTES, STEP_BYTES, STATE_BYTES)
     of_states = round_up(sizes["d"] * filled * states, 4)
     return STEPS * reads * filled + cores * STEPS * own + of_states

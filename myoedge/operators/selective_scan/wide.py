@@ -41,8 +41,8 @@ TABLE = powers()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideScanParams(QuantizedParams):
-    """Numbers if an operand has 16 bits; term, decay, sum_mult, skip, sum_drop, out_shift by
-    channel, powers of 1/2."""
+    """Parameters if an operand is int16; by channel: term, decay, sum_mult, skip, sum_drop,
+    out_shift, powers of 1/2."""
 
     delta_zero: int
     x_zero: int
@@ -104,7 +104,7 @@ def highest(delta: QuantParams) -> int:
 
 
 def _up(reach: int) -> int:
-    """Numbers of so large magnitudes times two to so many fill int32, 30 bits at least."""
+    """Return the left shift with which numbers of this magnitude use at least 30 bits of int32."""
     return 31 - reach.bit_length()
 
 

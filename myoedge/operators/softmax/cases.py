@@ -97,7 +97,7 @@ def log_softmax_slack(case: Any) -> float:
 
 
 def argmax(d: Draw) -> DrawnUse:
-    """The first of several equal ones, as torch has it."""
+    """Draw inputs of an argmax; the first of equal maxima wins, as in torch."""
     x, axis = _row(d)
     common = d.common(1, act=False) | {"factors": (1.0, 0.0)}
     attrs = {"axis": axis, "keepdim": d.flag()}

@@ -113,7 +113,7 @@ class LogSoftmaxParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideLogSoftmaxParams(LogSoftmaxParams):
-    """exp_far   as WideSoftmaxParams has it"""
+    """exp_far   as in WideSoftmaxParams"""
 
     exp_far: Array
 
@@ -137,8 +137,8 @@ def _exponentials(
 
 
 def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
-    """Shares are in steps of 1/256; if x or y has 16 bits, share * mult / 2**shift are, of those
-    of 2**-16."""
+    """Quantise a softmax: shares in steps of 1/256, or share * mult / 2**shift in steps of 2**-16
+    if x or y is int16."""
     x, y = inputs.params(0), inputs.target
     bound = EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]
     if not inputs.has_int16():

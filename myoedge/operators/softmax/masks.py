@@ -119,8 +119,7 @@ def _split(
 
 
 def _is_input(d: GraphBuilder, x: str) -> bool:
-    """Whether a tensor holds truth values, or inputs of the network alone decide it, element by
-    element."""
+    """Return whether a tensor is boolean, or computed elementwise from network inputs only."""
     node = producer(d, x)
     if node is None or is_truth(d, x):
         return True

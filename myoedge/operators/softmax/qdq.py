@@ -41,7 +41,7 @@ def _argmax(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _ctc_greedy(w: Writer, step: QuantizedNode, x: str) -> str:
-    """The count so far is the place of what is kept; the others go after the end."""
+    """Place kept symbols by their running count; the other entries go after the end."""
     steps, batch, _ = step.shapes[0]
     best = w.node("ArgMax", x, axis=2, keepdims=0)
     none, blank = (w.constant(np.array(n, np.int64)) for n in (-1, step.attrs["blank"]))

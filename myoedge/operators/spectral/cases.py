@@ -27,7 +27,7 @@ y.permute(2, 0, 1).reshape(-1, *x0.shape[1:], length // 2 + 1)
 
 
 def spectrogram(d: Draw) -> DrawnUse:
-    """Several lanes, each with a factor and an offset of its own."""
+    """Draw a spectrogram with several lanes, each with its own factor and offset."""
     length, lanes = d.pick([8, 16, 32, 64, 256, 6, 12, 20, 60, 66, 98]), d.shape(0, 2, 3)
     hop, count = d.integer(1, length + 3), math.prod(lanes)
     samples = length + d.integer(0, 4 * hop)
@@ -66,7 +66,7 @@ def slack(case: Any) -> Array:
 
 
 def within_reach(case: Any, y: Array, scale: Array, offset: Array) -> Array:
-    """Points of a curve, clipped to an eighth beyond what any lane can give."""
+    """Clip the points of a curve to an eighth beyond the range of all lanes."""
     y_q = case.target
     edges = (np.array([[y_q.low], [y_q.high]]) - y_q.zero_point) * y_q.scale
     seen = (edges - offset) / scale

@@ -98,7 +98,7 @@ def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> i
 
 
 def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """A frame of every hop samples, of as many as the window has."""
+    """Stream along time: one frame per hop, window samples per frame."""
     if at.operand or at.axis:
         return None
     return StreamingRule(0, taps=at.shapes[1][0], stride=at.attrs["hop"])

@@ -90,7 +90,7 @@ def _order(radixes: Sequence[int]) -> Array:
 
 
 def high(a: Array, b: Array | int) -> Array:
-    """The upper half of a product of 64 bits."""
+    """Return the upper half of a 64-bit product."""
     return np.asarray(np.multiply(a, b, dtype=np.int64) >> 32)
 
 

@@ -38,7 +38,7 @@ CURVES: Mapping[str, Write] = {
 
 
 def spectrogram(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Frames are a convolution's windows; every lane is an image of its own."""
+    """Write a spectrogram as a convolution over its frames; every lane is an image."""
     window, scale, offset = (w.floats[name] for name in step.node.inputs[1:])
     count, lanes, bins = step.out[0], scale.size, step.out[-1]
     rows = transposed(w, reshaped(w, x, -1, 1, lanes), 2, 1, 0)

@@ -74,7 +74,7 @@ def waves(rows: int, n: int) -> Array:
 
 
 def check_size(t: Transform) -> None:
-    """Errors: Unsupported if its matrix is too large."""
+    """Raise Unsupported if the transform's matrix is too large."""
     if t.frequencies * t.n > MOST_WEIGHTS:
         most = f"a matrix of at most {MOST_WEIGHTS:,} weights"
         raise Unsupported(f"a transform of {t.n:,} samples: {t.frequencies * t.n:,}, {most}")
@@ -90,7 +90,8 @@ def matrix_of(t: Transform) -> Array:
 
 
 def _counts(t: Transform) -> Array:
-    """Weights of frequencies in an inverse transform: 2 if it leaves out what is conjugate."""
+    """Return the weights of frequencies in an inverse transform: 2 where the conjugate half is
+    left out."""
     counts = np.ones(t.frequencies)
     if t.onesided:
         counts[1 : (t.n + 1) // 2] = 2.0  # and their conjugates
@@ -120,7 +121,7 @@ def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Sha
 def _filtered_signal(
     b: GraphBuilder, known: Filtered | None, axis: int, t: Transform
 ) -> Filtered | None:
-    """The signal whose spectrum is transformed back, if it has as many samples."""
+    """Return the signal whose spectrum is transformed back, if its length is the same."""
     if not t.inverse or known is None or known.axis != axis or len(known.factors) != t.frequencies:
         return None
     return known if b.shape(known.x)[axis] == t.n else None
@@ -186,7 +187,7 @@ def along(b: GraphBuilder, x: str, axis: int, matrix: Array) -> str:
 
 
 def spectrum(b: GraphBuilder, x: str, axis: int, t: Transform) -> Complex:
-    """One-sided transform of a real tensor, a frame as long as the axis."""
+    """Return the one-sided transform of a real tensor, with frames as long as the axis."""
     rank = len(b.shape(x))
     moved = transpose(b, x, (axis, *(i for i in range(rank) if i != axis)))
     made = frames(b, moved, np.full(t.n, t.scale), t.n)  # [1, *others, frequencies]

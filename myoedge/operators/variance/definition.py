@@ -50,8 +50,9 @@ class SpreadParams(CentredParams):
 
 
 def quantize(inputs: QuantizeInputs) -> SpreadParams:
-    """acc = spread >> down, or root(spread << 2 up), spread n times the sum of squares around the
-    mean of n numbers, or that of squares of x - x_zero; requantised once."""
+    """Quantise a variance or RMS: acc = spread >> down, or root(spread << 2 up), requantised once.
+    spread is n times the sum of squares around the mean of n numbers, or the sum of squares of x -
+    x_zero."""
     x, attrs, n = inputs.params(0), inputs.attrs, _length(inputs.attrs, inputs.shapes[0])
     bits = 2 * x.element_type.bits
     largest = n * n << bits - 2 if attrs["centred"] else n * max(1 << bits, x.reach**2)

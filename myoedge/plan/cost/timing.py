@@ -53,8 +53,7 @@ class TimelineStep:
     def lasts(
         self, under_way: Sequence[Load], cost: TransferCost, l3_cycles: float = 0.0
     ) -> tuple[float, list[Load]]:
-        """Return (cycles of the step, unfinished loads); the control core first spends
-        `l3_cycles`."""
+        """(cycles of the step, unfinished loads); the control core first spends `l3_cycles`."""
         issue = l3_cycles + self.control + len(self.stores) * cost.command_cycles
         stored = max(issue + sum(self.stores), 0.0) if self.stores else 0.0
         queue = [(0.0, load) for load in under_way]
@@ -159,7 +158,7 @@ def _steps(
 
 
 def _cold_code_cycles(before: Tiling | None, here: Tiling) -> float:
-    """Cycles for code that comes from L2: not that of the layer before."""
+    """Return the cycles to load code from L2, if the preceding layer runs other code."""
     is_warm = before is not None and before.kernel.function == here.kernel.function
     return 0.0 if is_warm else here.kernel.cost.layer_cycles
 

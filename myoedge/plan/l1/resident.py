@@ -69,7 +69,7 @@ def beside(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTe
 def resident_operands(
     index: int, kernel: TiledKernel, resident: Sequence[ResidentTensor]
 ) -> dict[str, tuple[ResidentTensor, int]]:
-    """Operands of a step that are resident tensors, and where they start in these."""
+    """Return a step's operands that are resident tensors, and their offsets in these."""
     found: dict[str, tuple[ResidentTensor, int]] = {}
     for tensor in beside(index, resident):
         if tensor.producer == index:

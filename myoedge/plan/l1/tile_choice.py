@@ -144,8 +144,9 @@ class TileSearch:
 
 
 def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice:
-    """The choice with fewest tiles, in least of L1, with fewest loads, among those about as fast
-    as the fastest: the control core runs code for every load, next to what is estimated of it."""
+    """Return the choice with the fewest tiles, then the least L1, then the fewest loads, among
+    those close to the fastest. The control core executes code for every load, which the estimate
+    omits."""
     most = NEAR_FASTEST * min(choice.cycles for choice in compared)
     near = [choice for choice in compared if choice.cycles <= most]
     kernel = problem.kernel

@@ -67,7 +67,7 @@ class Hidden:
     size_bytes: float = math.inf
 
     def waiting(self, cycles: Any, size_bytes: Any) -> Any:
-        """Cycles that the layer waits for a prefetch of so many cycles and bytes."""
+        """The cycles that the layer waits for a prefetch of this number of cycles and bytes."""
         hidden = np.where(size_bytes <= self.size_bytes, self.cycles, 0.0)
         return np.maximum(cycles - hidden, 0.0)
 

@@ -255,7 +255,7 @@ def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, .
 
 
 def start_bytes(operand: Operand, region: Region) -> int:
-    """From the start of an operand to that of a region."""
+    """Return the offset in bytes of a region in an operand."""
     strides = _strides(operand.shape, operand.itemsize)
     return sum(s * stride for s, stride in zip(region.start, strides, strict=True))
 

@@ -151,7 +151,7 @@ def _groups(
 def map_transfers(
     access: Access, tiling: Tiling, timeline_steps: TimelineSteps, l3: int, l2: int
 ) -> list[L3Transfer]:
-    """The transfers of all parts: l3 is where the map starts there, l2 the window in the arena."""
+    """The transfers of all parts: l3 is the start of the map in L3, l2 the window in the arena."""
     step_numbers = list(_step_spans(access, tiling, timeline_steps))
     l3_transfers = []
     for n, (first, last) in enumerate(step_numbers):
@@ -180,8 +180,7 @@ def _step_spans(
 def _turn(
     access: Access, timeline_steps: TimelineSteps, step_numbers: Sequence[tuple[int, int]], n: int
 ) -> tuple[int, int]:
-    """Return (first timeline step of a transfer, last timeline step in which its slot is
-    reserved)."""
+    """(first timeline step of a transfer, last timeline step in which its slot is reserved)."""
     if not access.written:
         begins = (
             step_numbers[n - SLOTS][1] + 1 if n >= SLOTS else timeline_steps.enters[access.step]

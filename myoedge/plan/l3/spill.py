@@ -130,7 +130,7 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels)
 
 
 def _candidates(plan: Plan, roots: Roots) -> list[str]:
-    """Inputs and results of layers that layers in tiles alone touch, the largest first."""
+    """Return inputs and results that only tiled layers read and write, largest first."""
     uncut = {name for _, name in plan.copies}
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         if tiling.choice.in_l2:

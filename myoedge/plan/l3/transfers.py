@@ -39,7 +39,7 @@ class L3Transfer:
 
     @property
     def owned_from(self) -> int:
-        """The timeline step from which its destination in L2 is reserved."""
+        """Return the timeline step from which the transfer's destination in L2 is reserved."""
         return self.chunk.first if self.out else self.begins
 
 

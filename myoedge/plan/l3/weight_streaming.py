@@ -50,8 +50,8 @@ def exceeds_l3(plan: Plan) -> bool:
 
 
 def with_l3_transfers(plan: Plan) -> Plan | None:
-    """Return the plan with L3 transfers for what does not fit in L2; None if L2 is still too
-    small."""
+    """Return the plan with L3 transfers for constants that do not fit in L2; None if L2 is still
+    too small."""
     window, known = window_bytes(plan), _known(plan)
     fastest, digest = (
         residences(known, computed(plan), window, L3TransferCost.of(plan.chip)),
@@ -71,8 +71,7 @@ def filled(plan: Plan) -> Plan:
 
 
 def _filled(plan: Plan, most: int) -> Plan:
-    """Return the plan with transfers of at most `most` bytes: small ones need less space and more
-    time."""
+    """The plan with transfers of at most `most` bytes: small ones need less space and more time."""
     bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
     known, digest = _known(bare, most), _digests(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
@@ -118,8 +117,7 @@ def _with_streamed(
 
 
 def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
-    """Return the chunks of every constant that can be streamed from L3; equal arrays share
-    theirs."""
+    """The chunks of every constant that can be streamed from L3; equal arrays share theirs."""
     chunks_of: dict[Key, list[Chunk]] = {}
     most = min(most, max(window_bytes(plan), 0) // PIECES)
     for index, name, size in candidates(plan.tilings):
@@ -215,7 +213,7 @@ def _stays(least: Plan) -> str:
 
 
 def _shown(plan: Plan, name: str) -> str:
-    """Name of a tensor in messages; windows have names of their own."""
+    """Return a tensor's name for messages; windows have separate names."""
     maker = plan.quant.graph.producer.get(name)
     return name if maker is None else f"output of {plan.names.get(name, maker.where)}"
 

@@ -32,7 +32,7 @@ NUMBERS = "let the file hold numbers alone, below a line of names at most"
 
 @dataclass(frozen=True)
 class TextTable:
-    """Lines of numbers, and where they are in the file.
+    """Lines of numbers, with their line numbers in the file.
 
     names   of the columns; empty without a line of names
     first   number of the first line, counted from 1
@@ -169,7 +169,7 @@ def _numbers(path: Path, table: TextTable, places: list[int], label: int | None)
 
 
 def _check_columns(path: Path, table: TextTable) -> None:
-    """Errors: E211 a line with more columns than the first one, if columns may have moved."""
+    """Raise E211 for a line with more columns than the first, if columns may be shifted."""
     for number, line in enumerate(table.lines, table.first):
         is_blanks = table.separator == " "
         columns = len(line.split()) if is_blanks else line.count(table.separator) + 1

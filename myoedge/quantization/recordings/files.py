@@ -87,7 +87,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def check_there(path: Path) -> None:
-    """Errors: E210 if no file of samples is."""
+    """Raise E210 if no sample file exists."""
     if not os.path.isfile(path):
         there = "is no file" if os.path.exists(path) else "does not exist"
         kind = "is a folder" if os.path.isdir(path) else there
@@ -95,7 +95,7 @@ def check_there(path: Path) -> None:
 
 
 def _check_folder(folder: Path, files: Sequence[Path]) -> None:
-    """Errors: E246 no files, or files of several formats."""
+    """Raise E246 if a folder has no sample files, or files of several formats."""
     counts = Counter(file.suffix.lower() for file in files)
     found = ", ".join(f"{n} {kind or 'without an ending'}" for kind, n in sorted(counts.items()))
     known = [kind for kind in (*KINDS, *ADDED) if kind in counts]

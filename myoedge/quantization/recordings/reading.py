@@ -123,7 +123,7 @@ def unreadable(
 
 
 def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Reading) -> None:
-    """Errors: E247 more than its max_bytes."""
+    """Raise E247 if a file is larger than its max_bytes."""
     most_bytes = reading.max_bytes
     if size_bytes > most_bytes:
         facts: Facts = {"needs": f"{most_bytes:,} bytes at most", "has": f"{size_bytes:,} bytes"}
@@ -132,8 +132,8 @@ def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Read
 
 
 def one_each(labels: Array, count: int) -> tuple[str]:
-    """The line that makes labels one for each of so many samples or rows, if they are turned or
-    flat; else that they are to be."""
+    """Return the line of code that turns transposed or flat labels into one per sample or row;
+    otherwise, the required shape."""
     if labels.ndim == 2 and labels.shape[1] == count:
         return ("label=label.T",)
     if labels.size > count > 0 and labels.size % count == 0:

@@ -93,7 +93,7 @@ def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
 
 
 def _refuse_window(data: Data, reading: Reading) -> None:
-    """Errors: E255 [calib] window for data that are no recording."""
+    """Raise E255 if [calib] window is set for data that are not a recording."""
     if reading.window is not None:
         facts = {"needs": "one array [rows, channels], for a network with one input"}
         facts |= {"has": ", ".join(f"{n} {list(a.shape)}" for n, a in data.inputs.items())}
@@ -112,7 +112,7 @@ def _columns(data: Data, x: Array, chosen: tuple[str | int, ...]) -> Array:
 
 
 def _check_labels(data: Data, x: Array) -> None:
-    """Errors: E218 another number of labels than of rows."""
+    """Raise E218 if the number of labels differs from the number of rows."""
     if data.labels is not None and len(data.labels) != len(x):
         facts = {"rows": len(x), "label": list(data.labels.shape)}
         title = f"{data.source}: the labels are not one for every row"

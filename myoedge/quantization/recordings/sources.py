@@ -171,7 +171,7 @@ def _count(data: Data) -> int:
 
 
 def _check_labels(part: Data) -> None:
-    """Errors: E218 if a file has not as many labels as samples: those of the next would move."""
+    """Raise E218 if a file's labels and samples differ in number, shifting later labels."""
     if part.labels is not None and len(part.labels) != _count(part):
         facts = {"samples": _count(part), LABEL: len(part.labels)}
         title = f"{part.source}: the labels are not one for every sample"
@@ -219,7 +219,7 @@ def _scaled(data: Data, reading: Reading) -> Data:
 
 
 def _taken(arrays: dict[str, Array], source: str, name: str) -> Array:
-    """An array, taken out of the others. Errors: E211 if there is none of the name."""
+    """Remove an array from a mapping and return it. Errors: E211 if there is none of this name."""
     if name not in arrays:
         raise no_such_name(source, name, ", ".join(arrays))
     return arrays.pop(name)

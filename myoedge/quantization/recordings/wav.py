@@ -50,7 +50,7 @@ def read_wav(path: Path, reading: Reading) -> Content:
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:
-    """The first chunk of each name; a size beyond the file's end is that of the rest."""
+    """Return the first chunk of each name; a chunk that exceeds the file is cut at its end."""
     chunks, at = dict[bytes, bytes](), 12  # after "RIFF", its size, "WAVE"
     while at + _CHUNK.size <= len(data):
         name, size = _CHUNK.unpack_from(data, at)

@@ -24,7 +24,7 @@ class WindowLayout:
 
 
 def layout(shape: Sequence[int], channels: int, window: int | None = None) -> WindowLayout | None:
-    """WindowLayout of an input for a recording of so many channels; None if there is none.
+    """The WindowLayout of an input for a recording with these channels; None if none fits.
 
     Axes of extent 1 do not count. Where both orders fit, channels come first, as in nn.Conv1d.
     """

@@ -44,7 +44,7 @@ class MeasuredNoise:
     signal: Array = field(repr=False)
 
     def noise(self, half: int | None = None) -> Array:
-        """[judged tensors] Power relative to the signal; 0 of what has none.
+        """[measured tensors] The noise power relative to the signal; 0 for tensors without noise.
 
         half   0 or 1: every other sample; None: all. One sample is both halves
         """
@@ -59,7 +59,7 @@ class MeasuredNoise:
 
     @property
     def worst_db(self) -> float:
-        """Decibels of what is worst; infinite without noise."""
+        """Return the lowest SQNR in dB; infinite without noise."""
         worst = float(self.noise().max(initial=0.0))
         return float(-10 * np.log10(worst)) if worst else np.inf
 
@@ -89,7 +89,7 @@ class Bench:
 
     @property
     def halves(self) -> tuple[Samples, Samples]:
-        """Every other sample; one sample alone is both."""
+        """Split samples into even and odd ones; a single sample is in both halves."""
         if self.count < 2:
             return self.samples, self.samples
         even, odd = ({n: x[at::2] for n, x in self.samples.items()} for at in (0, 1))

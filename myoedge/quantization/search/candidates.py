@@ -40,7 +40,7 @@ Cycles = Callable[[QuantizedNode], float]  # estimate of a layer by itself; infi
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A group of tensors that could have 16 bits.
+    """A group of tensors that could become int16.
 
     cost_cycles   estimate for 16 bits instead of 8
     noise         [judged tensors] that the group adds at 8 bits, relative to the signal
@@ -58,8 +58,10 @@ def int16_candidates(
     cycles: Cycles,
     rules: Sequence[LayerRule] = (),
 ) -> list[Candidate]:
-    """Groups of tensors that could have 16 bits and matter, with their noise for a few samples; of
-    those around tables as if these were nodes of their own.
+    """Groups of tensors that could become int16, with the noise of each on a few samples. Tensors
+    around fused tables count as if the tables were separate nodes.
+
+    Tensors around fused tables count as if the tables were separate nodes.
 
     limits   [judged tensors] of noise: a group that adds less than LEAST_NOISE_SHARE does not
              matter
@@ -88,7 +90,7 @@ def int16_candidates(
 
 
 def noise_samples(graph: Graph, groups: Sequence[Group], most: int) -> int:
-    """Samples that the noise of groups is measured in: one or more, at most so many."""
+    """The number of samples, 1 to `most`, on which the noise of groups is measured."""
     affordable = MOST_RUNS_OF_NODES // max(len(groups) * len(graph.nodes), 1)
     return min(max(affordable, 1), most)
 
@@ -112,8 +114,7 @@ def _costs(
     cycles: Cycles,
     rules: tuple[LayerRule, ...],
 ) -> Callable[[Group], float]:
-    """Estimated cycles of 16 bits for a group: those of the layers that write and read it, less
-    those of the layers as they are.
+    """Return the estimated cycles that int16 adds to the layers that write and read a group.
 
     graph   the network's with tables apart     params   of its tensors
     """
@@ -144,7 +145,7 @@ def _neighbours(graph: Graph, name: str) -> list[Node]:
 
 
 def _widened(graph: Graph, name: str, params: QuantParams) -> QuantParams:
-    """Parameters of 16 bits for the range of 8: any that its operator takes do for an estimate."""
+    """The int16 parameters for an int8 range; any that the operator accepts do for an estimate."""
     low, high = (float(dequantize(np.array(q), params)) for q in (params.low, params.high))
     made = graph.producer.get(name)
     own = None if made is None else OPS[made.op].result_params.get(INT16)
@@ -169,8 +170,7 @@ def picked_candidates(
     most_cycles: float = math.inf,
     worth: Worth = noise_per_cycle,
 ) -> list[Candidate]:
-    """Candidates that bring the noise of every judged tensor below its limit, for at most so many
-    cycles together.
+    """Choose candidates that bring each tensor's noise below its limit, within a cycle limit.
 
     worth   candidate, row of the tensor furthest above its limit -> what is to be large
     Greedy: the next one is the one of most worth.
@@ -206,7 +206,7 @@ def noise_of(
     groups: Sequence[Group],
     measured: Sequence[str],
 ) -> list[Array]:
-    """Squared error at each measured tensor, summed over the samples, for every group alone.
+    """Each group's squared error at each measured tensor, summed over the samples.
 
     params   of 8 bits; the group's tensors are rounded to them, with the weights that have 8 bits
              where these have, and nothing else is
@@ -231,8 +231,8 @@ def _with_rounded(
     real: Mapping[str, Array],
     group: frozenset[str],
 ) -> dict[str, Array]:
-    """Values that differ when a group's tensors are rounded to 8 bits, and the weights that have
-    16 bits where the group has."""
+    """Return the values that change if a group's tensors are rounded to int8, and the weights that
+    are int16 with the group."""
     given = (name for name in group if graph.is_const(name) or name in graph.inputs)
     changed = {name: _rounded(real[name], params[name]) for name in given}
     changed |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
@@ -250,7 +250,7 @@ def _with_rounded(
 
 
 def _weights(graph: Graph, group: frozenset[str]) -> Iterator[str]:
-    """Weights that have 16 bits where the group has; a file's integers stay."""
+    """Return the weights that become int16 with the group; a file's integers are kept."""
     for node in graph.nodes:
         if INT16.bits in weight_bits(node.op):
             op, weight = OPS[node.op], node.inputs[OPS[node.op].weights[0]]

@@ -69,8 +69,8 @@ class Goal:
 
     @property
     def of_file(self) -> tuple[Goal, ...]:
-        """Goals of a network that its file quantised: near to its own roundings, which no samples
-        of ours chose. What it leaves in float gets 16 bits where these are nearly free."""
+        """Return the goals of a network quantised by its file: close to its own roundings, which
+        do not depend on our samples. Tensors left in float become int16 if this is nearly free."""
         near = replace(self, db=max(self.db, ROUNDED_DB), margin_db=0.0)
         budgets = (self.budgets,) * 2 if self.budgets == UNLIMITED else (NEARLY_FREE, ROUNDED)
         kinds = (frozenset({"int16"}), frozenset({"exponentials"}))

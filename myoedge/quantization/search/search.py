@@ -126,7 +126,7 @@ class _Loop:
         return None
 
     def _tried(self, state: SearchState, proposal: Proposal) -> Trial:
-        """A proposal; with fewer tensors of 16 bits where the plan has no room or cycles for it."""
+        """Measure a proposal, with fewer int16 tensors if it exceeds memory or cycles."""
         first = found = self._measured(state, proposal)
         for _ in range(MOST_PLANS - 1):
             fewer = fewer_tensors(state, proposal.design)

@@ -42,7 +42,7 @@ class Design:
 
     @property
     def names(self) -> frozenset[str]:
-        """Tensors of 16 bits."""
+        """Return the names of the int16 tensors."""
         return frozenset(name for group in self.int16 for name in group)
 
 
@@ -169,7 +169,7 @@ class Search:
         return [x.share for x in self.goal.budgets if worst_db < x.below_db]
 
     def planned_cycles(self, network: QuantGraph) -> float:
-        """Infinite where memories have no room; each network is planned once."""
+        """Planned cycles, infinite if the network does not fit; each network is planned once."""
         plan = self.goal.planned_cycles
         assert plan is not None
         if id(network) not in self.planned:

@@ -75,7 +75,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """[n, tokens, DIM] through RATIO times as many channels and a GELU."""
+    """Two linear layers with a GELU: [n, tokens, DIM] through RATIO times the channels."""
 
     def __init__(self) -> None:
         super().__init__()

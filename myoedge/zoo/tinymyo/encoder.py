@@ -28,7 +28,7 @@ class _PatchEmbedding(nn.Module):
 
 
 class _Patching(nn.Module):
-    """An additional level of parameter names, as upstream has it."""
+    """An additional level of parameter names, as in the original network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class TinyMyo(nn.Module):
 
 
 def _rotary(version: int, channels: int, patches: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, broadcastable to [heads, tokens, width / 2]."""
+    """Return cosines and sines, broadcastable to [heads, tokens, width / 2]."""
     width = DIM // HEADS
     if version == 2:
         return angles(torch.arange(patches).repeat(channels), width)

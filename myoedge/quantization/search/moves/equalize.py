@@ -92,7 +92,7 @@ def equalized(
 
 
 def equalized_designs(search: Search, state: SearchState) -> Proposals:
-    """Products balanced with their operands, and parts of concats with scales of their own."""
+    """Yield designs with equalized products, and with separate scales for the parts of concats."""
     workshop, design = search.workshop, state.design
     graph, ranges = design.graph, design.calibration.ranges
     if is_equalized(graph) or design.int16:
@@ -130,8 +130,8 @@ def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
 
 
 def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
-    """The products that read a tensor's channels; none where something else reads them, or another
-    function than a homogeneous one lies between."""
+    """Return the products that read a tensor's channels; none if another operator reads them or a
+    non-homogeneous function is between."""
     shape = graph.shape(source)
     along = [-1 if d == axis else 1 for d in range(len(shape))]
     channels = np.arange(1, shape[axis] + 1, dtype=np.float32).reshape(along)
@@ -155,8 +155,8 @@ def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
 
 
 def _of_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | None:
-    """Channels of a product's columns, else labels behind an operator; None where the values that
-    it reads must not change."""
+    """Return the channels of a product's columns, or the labels after another operator; None if
+    the values that it reads must not change."""
     if node.inputs[0] != name or node.inputs.count(name) > 1:
         return None
     is_product = _is_product(graph, node, READERS)
@@ -171,13 +171,13 @@ def _is_product(graph: Graph, node: Node, operators: Sequence[str] = PRODUCTS) -
 
 
 def _is_homogeneous(node: Node) -> bool:
-    """Whether f(s x) = s f(x), s > 0, of what is fused into an operator."""
+    """Return whether the fused function is homogeneous: f(s x) = s f(x) for s > 0."""
     chain: Chain = (*node.attrs.get("chain", ()), *node.attrs.get("act", ()))
     return all(f in FUNCTIONS or f[0] == "leaky_relu" for f in chain)
 
 
 def _passed(graph: Graph, node: Node, labels: Array) -> Array | None:
-    """Labels behind an operator; None of one that is not homogeneous."""
+    """Return the labels after an operator; None if it is not homogeneous."""
     moves = OPS[node.op].is_data_movement and len(node.inputs) == 1 and not node.attrs.get("value")
     if not _is_homogeneous(node) or not (moves or node.op in OPERATORS):
         return None
@@ -191,7 +191,7 @@ def _passed(graph: Graph, node: Node, labels: Array) -> Array | None:
 
 
 def _of_columns(labels: Array) -> Array | None:
-    """[columns] The channel of each; None where one has several."""
+    """Return [columns] the channel of each column; None if a column has several."""
     rows = labels.reshape(-1, labels.shape[-1])
     channels = rows.max(axis=0)
     is_one = np.all((rows == channels) | (rows == 0.0))
@@ -199,8 +199,8 @@ def _of_columns(labels: Array) -> Array | None:
 
 
 def _shares(graph: Graph, links: Sequence[_Link], samples: Samples) -> list[Array]:
-    """[1 + channels] For every link the largest value of each channel, as a share of its tensor's:
-    of the tensor on the way where that is most."""
+    """Return [1 + channels], for every link, each channel's maximum relative to its tensor, or to
+    the intermediate tensor where that ratio is larger."""
     found = [
         {name: np.zeros(1 + int(x.max()), np.float32) for name, x in link.labels.items()}
         for link in links
@@ -217,7 +217,7 @@ def _shares(graph: Graph, links: Sequence[_Link], samples: Samples) -> list[Arra
 
 
 def _largest(value: Array, labels: Array) -> tuple[Array, Array]:
-    """(channels, magnitudes), by column where a column has one channel."""
+    """Return (channels, magnitudes) by column, if each column has one channel."""
     columns = _of_columns(labels)
     if columns is None:
         return labels.astype(np.int64).reshape(-1), np.abs(value).reshape(-1)

@@ -14,7 +14,7 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def finer_exponentials(search: Search, state: SearchState) -> Proposals:
-    """Exponentials of 12 bits in attention whose operands have 8."""
+    """Propose 12-bit exponentials in attention with int8 operands."""
     graph = state.design.graph
     finer = with_exp_bits(graph, attentions_of_bytes(state.network.engined))
     if finer is not graph:

@@ -62,7 +62,7 @@ def fewer_tensors(before: SearchState, design: Design) -> Design:
 
 
 def _candidates(search: Search, state: SearchState) -> Sequence[Candidate]:
-    """Groups of tensors that could have 16 bits; the same for all networks of the same ranges."""
+    """Groups of tensors that could become int16; equal for all networks with the same ranges."""
     key = id(state.design.calibration)
     if key not in search.candidates:
         workshop = search.workshop
@@ -79,8 +79,8 @@ def _picked(
     share: float,
     worth: Worth = noise_per_cycle,
 ) -> Design:
-    """A design with more tensors of 16 bits, as many as cycles allow: layers between two of them
-    cost more or less than each alone says. Outputs that cost next to nothing come first, as few
+    """Return a design with more int16 tensors within the cycle limit. Layers between two of them
+    cost more or less than each group's estimate. Nearly free outputs come first, because few
     samples do not show their range."""
     design, total = state.design, search.start.cycles
     left = [c for c in candidates if c.names not in design.int16]

@@ -19,14 +19,14 @@ NEAR_DB = 6.0  # missing at a judged tensor: ranges win no more
 
 
 def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]:
-    """The observers to try: none where the model file gives all scales."""
+    """Return the observers to try; none if the model file gives all scales."""
     if all_stated(graph):
         return [Observer("file")]
     return [Observer() if observer.method == "file" else observer for observer in observers]
 
 
 def other_ranges(search: Search, state: SearchState) -> Proposals:
-    """Ranges by other observers, where these could come near to the goal."""
+    """Propose ranges of other observers that could come close to the goal."""
     if search.missing_db(state) <= NEAR_DB * len(search.limits):
         yield from _by_others(search, state)
 

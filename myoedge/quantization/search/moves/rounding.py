@@ -19,7 +19,7 @@ MOST_ROUNDING = 2_000_000_000  # products for rounding weights, where cycles cou
 
 
 def rounded_weights(search: Search, state: SearchState) -> Proposals:
-    """Small layers alone where cycles count."""
+    """Propose weights rounded for the samples; small layers only if cycles are limited."""
     workshop, design = search.workshop, state.design
     graph, steps = design.graph, state.network.engined.steps
     of_8_bits = {

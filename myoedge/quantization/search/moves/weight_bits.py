@@ -136,7 +136,7 @@ class _OrderedBits:
         return _OrderedBits(network, bench, rules, steps, noise, limits)
 
     def network(self, count: int) -> QuantGraph:
-        """With the first so many steps."""
+        """Return the network after this number of steps."""
         formats = {step.weight: step.format for step in self.steps[:count]}
         if not formats:
             return self.start
@@ -161,8 +161,8 @@ class _OrderedBits:
         return TriedMove(self.told(count), worst_db, 0.0, bool((noise <= self.limits).all()))
 
     def expected(self, noise: Array, count: int) -> Array:
-        """Noise of so many steps for other samples, from that for the samples here, of which
-        rounding fits the first ROUNDING_SAMPLES."""
+        """Estimate the noise on other samples after this number of steps from the noise on these
+        samples, of which the first ROUNDING_SAMPLES determined the rounding."""
         taken, measured = self.steps[:count], self.bench.count
         fitted, others = (
             np.sum(x, axis=0)
@@ -247,7 +247,7 @@ def _steps(
     noise: Array,
     levels: Sequence[int],
 ) -> Iterator[FewerBits]:
-    """Yield the steps of a layer; its noise grows in proportion to the error of its own sums.
+    """Yield the steps of a layer; its noise is proportional to the error of its own sums.
 
     errors   by bits, of these samples and of others     noise   what PROBED_BITS add
     """
