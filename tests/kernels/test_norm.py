@@ -22,7 +22,7 @@ from myoedge.operators.norm.group_norm import fraction_bits as group_fraction_bi
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
 
-KERNELS = ("me_norm_s8", "me_norm_s16")
+KERNELS = ("me_norm_to_s8", "me_norm_to_s16")
 SIZES = ((128, 192), (13, 192), (8, 64), (9, 7), (3, 1), (1, 1023), (5, 2), (17, 30))
 
 

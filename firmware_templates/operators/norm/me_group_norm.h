@@ -36,7 +36,7 @@ typedef struct {
 /* Group norm, instance norm, or a norm of long rows, int8 to int8: in each group normalised = (x - mean, or x_zero) /
  * sqrt(variance, or mean square, + eps), rounded to nearest,
  * y = clip((normalised * gain[c] + offset[c]) >> shift), then the table.
- * gain -8,191 to 8,191; shift 0 to 30; bits at most 12; eps below 2^61 + 1; the sum stays inside int32. */
+ * gain -8,191 to 8,191; shift 0 to 30; bits at most 12; eps at most 2^61; the sum stays inside int32. */
 void me_group_norm_s8(const me_group_norm_s8_params *op, const me_group_norm_s8_tile *tile);
 
 #endif

@@ -13,12 +13,12 @@ typedef struct {
 } me_gain;
 
 /* length   of a row, up to 1023        centred  less the mean: layer norm; else less x_zero
- * bits     of a normalised number      wide     x is int16, else int8
+ * bits     of a normalised number      x_wide   x is int16, else int8
  * nine_cores   core 8 calls it as well
  * eps      in squares of x times the square of the length, shifted right by down twice:
  *          eps_high << 31 | eps_low; numbers of 16 bits are shifted right by `down` at least */
 typedef struct {
-    int32_t length, bits, centred, wide, x_zero, shift, eps_low, eps_high;
+    int32_t length, bits, centred, x_wide, x_zero, shift, eps_low, eps_high;
     const me_gain *pairs;
     int32_t nine_cores, down;
 } me_norm_params;
@@ -30,15 +30,15 @@ typedef struct {
     int32_t rows;
 } me_norm_tile;
 
-typedef me_norm_params me_norm_s8_params, me_norm_s16_params;
-typedef me_norm_tile me_norm_s8_tile, me_norm_s16_tile;
+typedef me_norm_params me_norm_to_s8_params, me_norm_to_s16_params;
+typedef me_norm_tile me_norm_to_s8_tile, me_norm_to_s16_tile;
 
-/* Layer norm or RMS norm of int8 or int16 rows (`wide`), to int8 by me_norm_s8 and to int16 by me_norm_s16: of each
- * row normalised = (x - mean, or x_zero) / sqrt(variance, or mean square, + eps) with `bits` bits after the point,
+/* Layer norm or RMS norm of int8 or int16 rows (x_wide), to int8 by me_norm_to_s8 and to int16 by me_norm_to_s16: of
+ * each row normalised = (x - mean, or x_zero) / sqrt(variance, or mean square, + eps) with `bits` bits after the point,
  * rounded to nearest, y = clip((normalised * gain[c] + offset[c]) >> shift).
- * length 1 to 1,023; bits 10 to 15; gain -32,767 to 32,767; shift 0 to 30; eps below 2^61 + 1; down at least 0; the
+ * length 1 to 1,023; bits 10 to 15; gain -32,767 to 32,767; shift 0 to 30; eps at most 2^61; down at least 0; the
  * sum stays inside int32. */
-void me_norm_s8(const me_norm_s8_params *op, const me_norm_s8_tile *tile);
-void me_norm_s16(const me_norm_s16_params *op, const me_norm_s16_tile *tile);
+void me_norm_to_s8(const me_norm_to_s8_params *op, const me_norm_to_s8_tile *tile);
+void me_norm_to_s16(const me_norm_to_s16_params *op, const me_norm_to_s16_tile *tile);
 
 #endif

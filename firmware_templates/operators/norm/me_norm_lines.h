@@ -71,7 +71,7 @@ static inline void me_norm(const me_norm_params *op, const me_norm_tile *tile, i
     for (int32_t row = ME_FIRST_OF(cores, tile->rows); row < last; row++) {
         const int32_t at = row * op->length;
         int8_t *y = (int8_t *)tile->y + y_bytes * at;
-        if (op->wide)
+        if (op->x_wide)
             me_norm_row_of_halves(op, (const int16_t *)tile->x + at, y, y_bytes);
         else
             me_norm_row_of_bytes(op, (const int8_t *)tile->x + at, y, y_bytes);

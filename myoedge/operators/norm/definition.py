@@ -203,7 +203,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     wide = int(step.read_type(0) == INT16)
     numbers = ("x_zero", "shift", "eps_low", "eps_high", "down")
     return TiledKernel(
-        function="me_norm_s16" if y_size > 1 else "me_norm_s8",
+        function="me_norm_to_s16" if y_size > 1 else "me_norm_to_s8",
         axes={"row": rows},
         split=("row",),
         operands=(
@@ -215,7 +215,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "length": length,
             "bits": fraction_bits(length),
             "centred": int(step.node.op == "layer_norm"),
-            "wide": wide,
+            "x_wide": wide,
             **step.integers.named(numbers),
             "pairs": "@pairs",
         },

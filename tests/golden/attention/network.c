@@ -26,14 +26,14 @@ static union {
     me_add_s16_params me_add_s16;
     me_attention_s8_params me_attention_s8;
     me_linear_s8_params me_linear_s8;
-    me_norm_s8_params me_norm_s8;
+    me_norm_to_s8_params me_norm_to_s8;
     me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
     me_add_s16_tile me_add_s16;
     me_attention_s8_tile me_attention_s8;
     me_linear_s8_tile me_linear_s8;
-    me_norm_s8_tile me_norm_s8;
+    me_norm_to_s8_tile me_norm_to_s8;
     me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
@@ -265,18 +265,18 @@ static void l07_layer_norm_fetch_constants(void)
 
 static void l07_layer_norm_arguments(void)
 {
-    me_op[1].me_norm_s8 = (me_norm_s8_params){
-        .length = 16, .bits = 13, .centred = 1, .wide = 1, .shift = 22, .eps_low = 35174,
+    me_op[1].me_norm_to_s8 = (me_norm_to_s8_params){
+        .length = 16, .bits = 13, .centred = 1, .x_wide = 1, .shift = 22, .eps_low = 35174,
         .pairs = (void *)L07_LAYER_NORM_PAIRS,
     };
-    me_tile[1].me_norm_s8 = (me_norm_s8_tile){
+    me_tile[1].me_norm_to_s8 = (me_norm_to_s8_tile){
         .x = (void *)L07_LAYER_NORM_X, .y = (void *)L07_LAYER_NORM_Y, .rows = 12,
     };
 }
 
 static void l07_layer_norm_compute(void)
 {
-    me_norm_s8(&me_op[1].me_norm_s8, &me_tile[1].me_norm_s8);
+    me_norm_to_s8(&me_op[1].me_norm_to_s8, &me_tile[1].me_norm_to_s8);
 }
 
 static void l07_layer_norm_store(void)
