@@ -211,7 +211,7 @@ def find(given: str | Path | Found | None) -> Found:
     if not isinstance(tables, Mapping | None):
         raise MyoedgeError("E232", "pyproject.toml: tool.myoedge is not a table")
     found = Config() if tables is None else from_tables(tables, "pyproject.toml")
-    return Found(found, Path(), f"tool.myoedge of {project}")
+    return Found(found, Path(), FILE if tables is None else f"tool.myoedge of {project}")
 
 
 def test_set_in(found: Found, *, is_typed: bool) -> str:

@@ -12,7 +12,7 @@ from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import energy, speed, wording
 from myoedge.reports.blocks import columns, show
-from myoedge.reports.diff_verdict import Verdict, verdict_of
+from myoedge.reports.diff_verdict import OF_LABELS, Verdict, verdict_of
 from myoedge.reports.report_json import Report
 from myoedge.system.notebook import Card, Rows
 
@@ -237,7 +237,6 @@ MEASURED = (
 )
 # What is of labelled samples, and what says which they are.
 LABELLED = ("quantization.accuracy_", "quantization.targets.")
-OF_LABELS = "quantization.accuracy_source"
 LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
 
 

@@ -23,7 +23,7 @@ KINDS = {
     "energy_uj.value": "energy",
     **{f"memory.{name}_bytes": "memory" for name in ("l1_peak", "l2_peak", "l3", "code")},
 }
-OF_LABELS = ("accuracy", "rmse")
+OF_LABELS = "quantization.accuracy_source"
 RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse"}
 
 
@@ -43,7 +43,7 @@ class Verdict:
     def __str__(self) -> str:
         """ "mixed: better latency -12.5 %; worse SQNR -3.1 dB"."""
         if self.has_other_labels:
-            others = "accuracies are of other samples, and not compared"
+            others = "accuracies are not of the same samples, and not compared"
             return f"{replace(self, has_other_labels=False)}; {others}".replace("accuracy, ", "")
         if self.result == "same":
             return "same: accuracy, SQNR, latency, energy and memory are as before"
@@ -58,9 +58,8 @@ def verdict_of(changes: Sequence[Change]) -> Verdict:
     found = [(change, text) for change, text in _decisive(changes)]
     better = tuple(text for change, text in found if change.is_better)
     worse = tuple(text for change, text in found if not change.is_better)
-    labelled = [change for change in changes if KINDS.get(change.measure.path) in OF_LABELS]
     result = RESULTS.get((bool(better), bool(worse)), "same")
-    return Verdict(result, better, worse, any(not change.measure.better for change in labelled))
+    return Verdict(result, better, worse, any(c.measure.path == OF_LABELS for c in changes))
 
 
 def _decisive(changes: Sequence[Change]) -> Iterator[tuple[Change, str]]:

@@ -25,7 +25,7 @@ def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         shares = [f"{name} {wording.percent(q[f'accuracy_{name}'])}" for name in known]
         if found := q.get("classes"):
             shares[-1] += f" ({classes.interval(found, 'int8')})"
-            where += f"; 95 % interval{'' if found.get('names') else '; labels read as classes'}"
+            where += f"; 95 % interval{'' if found.get('names') else '; labels as classes'}"
         unknown = _float_unknown(q, q["accuracy_float"])
         yield "accuracy", ["   ".join(filter(None, (*shares, points(q)))), where, *unknown]
     elif q.get("targets"):

@@ -80,10 +80,12 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
         myoedge.advise(folder / "out", jobs=1)
     assert caught.value.code == "E263"
     (folder / "myoedge.toml").write_text(TOML.removeprefix('[model]\npath = "model.pt2"\n'))
-    with pytest.raises(MyoedgeError, match="E202") as caught:
-        myoedge.advise(folder / "out", jobs=1)
-    assert "myoedge build model.pt2 -o out" in caught.value.notice.tries[0]
-    assert "[model] of myoedge.toml" in dict(caught.value.notice.facts)["set in"]
+    for _ in ("without a model", "without any myoedge.toml"):
+        with pytest.raises(MyoedgeError, match="E202") as caught:
+            myoedge.advise(folder / "out", jobs=1)
+        assert "myoedge build model.pt2 -o out" in caught.value.notice.tries[0]
+        assert "[model] of myoedge.toml" in dict(caught.value.notice.facts)["set in"]
+        (folder / "myoedge.toml").unlink(missing_ok=True)
 
 
 def test_arguments_are_known_on_the_computer_that_built(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import myoedge
 from myoedge import MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.reports.diff import Changes, compare
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.sweeps import table
@@ -82,7 +83,7 @@ def test_labels_of_every_form_give_the_accuracy_of_torch(model: Path, label: Any
     assert found["evaluated_on"]["data"] == "test"
     assert found["evaluated_on"]["samples"] == COUNT
     (told,) = dict(card_facts(found)).values()
-    assert told.count("labels read as classes") == (not found["classes"]["names"])
+    assert told.count("labels as classes") == (not found["classes"]["names"])
 
 
 def test_names_are_numbered_as_the_project_says(model: Path, tmp_path: Path) -> None:
@@ -440,7 +441,7 @@ def test_headline_and_page_have_the_test_set(
     assert " dB in the worst of 8 measured samples (number " in text
     assert text.count("8 held-out samples") == 1, "of the SQNR"
     assert "label \\ int8" in ran.out
-    assert "labels read as classes" not in text, "they have names"
+    assert "labels as classes" not in text, "they have names"
     report = json.loads(Path("of-toml/report.json").read_text())["quantization"]
     low, high = report["classes"]["interval_int8"]
     assert f"({100 * low:.1f} to {100 * high:.1f} %)" in ran.out
@@ -554,8 +555,12 @@ def test_a_comparison_has_intervals_errors_and_both_matrices(model: Path, tmp_pa
     judged = [c for c in other if c.measure.path.startswith("quantization.accuracy")]
     assert {change.is_better for change in judged} == {None}
     assert other.verdict.has_other_labels
-    assert str(other.verdict).endswith("accuracies are of other samples, and not compared")
+    assert str(other.verdict).endswith("accuracies are not of the same samples, and not compared")
     assert "accuracy, SQNR" not in str(other.verdict)
+    report = builds["test"].report
+    for source in ("calibration recording", None):  # the accuracies are equal, or one is missing
+        equal = {**report, "quantization": {**report["quantization"], "accuracy_source": source}}
+        assert Changes(compare(equal, report)).verdict.has_other_labels
     told = command("report", "worse", "--against", "test", "--json", cwd=tmp_path)
     assert check(told.json)
 
