@@ -39,7 +39,7 @@ def run(
             loads into RAM and serves, without an SDK (not tried on silicon)
     board   id or board.toml, "gap9_evk" without it; port: its serial port, else looked for by the
             USB ids of the board's probe
-    Errors: E240 a build without --app gap-sdk, E252, E253, E601 .. E611; else as simulate.
+    Errors: E240 a build without --app gap-sdk, E252, E253, E601 .. E611; otherwise as simulate.
     """
     return simulate(build, on=on, input=input, board=board, port=port)
 
@@ -129,7 +129,7 @@ def bench(
 
 
 def boards(board: str | None = None) -> Boards:
-    """The boards that come along, or the one of that id or board.toml. Errors: E252, E253."""
+    """The boards of the package, or the one of this id or board.toml. Errors: E252, E253."""
     from myoedge.building.plugins import described_board, load_named
     from myoedge.targets.boards import all_boards
 

@@ -119,7 +119,7 @@ def quantize(
 
 
 def _pipeline_options(options: QuantizeOptions, **more: Any) -> Options:
-    """Options of the pipeline: those of the user, the older build's network, and more."""
+    """Options of the pipeline: the user's, the older build's network, and derived ones."""
     values = quantize_values(options)
     older, max_bytes = _network_of(options.reuse), _unpacked(options.max_bytes)
     return Options(**(values | {"reuse": older, "max_bytes": max_bytes}), **more)
@@ -238,7 +238,7 @@ def build(
 def _built(
     options: Options, request: BuildRequest, confirmation: SimulationOptions, output: Path | None
 ) -> Build:
-    """All stages; errors of the folder come before the long part."""
+    """Run all stages; errors about the folder are raised before the long stages."""
     from myoedge.building.finished_build import finished_build
     from myoedge.building.pipeline import checked_inputs
     from myoedge.system.folder import check_output, write_folder

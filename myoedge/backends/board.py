@@ -43,7 +43,7 @@ def find_serial_line(
 ) -> SerialLine:
     """Serial line of a board's console.
 
-    port    given on the command line; else the board's own, else the one port of its probe
+    port    given on the command line; otherwise the board's own, or the one port of its probe
     ports   (device, "vendor:product") of the connected devices
     Errors: E601 no or several boards connected, E602 the board has no console.
     """

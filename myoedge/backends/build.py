@@ -59,7 +59,7 @@ class Build(BuildFolder):
     def compiled(self, *defines: str) -> host.Library:
         """The C of src/, which may have been edited, as a library with these macros set.
 
-        Errors: E222 if it has been edited so that it does not compile, else as load_library.
+        Errors: E222 if it has been edited so that it does not compile, otherwise as load_library.
         """
         try:
             library = host.load_library(

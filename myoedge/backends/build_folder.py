@@ -72,7 +72,7 @@ class BuildFolder(Tabular):
 
     @property
     def report(self) -> dict[str, Any]:
-        """report.json as it is now; validate and others replace it."""
+        """The current report.json; `validate` and other verbs replace it."""
         with contextlib.suppress(OSError):  # a folder that may only be read
             finish_replacing(self.folder)
         report = self._json("report.json")
@@ -188,7 +188,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def calibration(self) -> dict[str, Array]:
-        """Digests and deviations of the calibration samples; {} of random ones and older builds."""
+        """Digests and deviations of the calibration samples; {} for random ones and old builds."""
         if CALIBRATION not in self.digests:
             return {}
         with np.load(io.BytesIO(self.written(CALIBRATION)), allow_pickle=False) as arrays:

@@ -162,7 +162,7 @@ def given_samples(build: Build, given: Data | None) -> Iterable[Sample]:
 
 
 def real_inputs(build: Build, given: Data | None) -> dict[str, Array]:
-    """The golden sample, and those a person gives, as floats [samples, *shape]."""
+    """The golden sample and the user's samples, as floats [samples, *shape]."""
     golden = {name: x[None] for name, x in build.golden_inputs.items()}
     if given is None:
         return golden
@@ -175,7 +175,7 @@ def given_data(
     """Samples that a person gives, as floats, with their labels; of a stream of any number of
     frames, and with labels if they are whole samples.
 
-    needs_labels   labels that do not go with the network are refused; else they are left out
+    needs_labels   labels that do not go with the network are refused; otherwise they are left out
     A file for calibration may have the states of a stream too, which come from its own passes.
     Errors: those of read, windowed and fit; E211 no labels if they are needed.
     """
@@ -318,7 +318,7 @@ def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
 
 
 def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
-    """Outputs of a sample; of a pass those that are ready with its last frame."""
+    """The outputs of a sample; for a pass, the outputs that are ready after its last frame."""
     specs, l3, stream = build.given_specs, build.l3_image, build.stream
     if stream is None:
         return host.run(library, case.given, specs, l3=l3)

@@ -30,7 +30,7 @@ ALIGNMENT = 16
 
 
 def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
-    """A program as the ROM boots it; (address, bytes) begin at multiples of 16 after the table."""
+    """A program as ROM boot image; (address, bytes) start at multiples of 16 after the table."""
     start = round_up(SEGMENTS_AT + len(segments) * _SEGMENT.size, ALIGNMENT)
     rows, body = b"", b""
     for address, data in segments:

@@ -271,7 +271,7 @@ def _write(
     data: bytes,
     progress: Progress,
 ) -> None:
-    """Writes data to the start of a flash. Errors: E501 no flasher, else as write_flash."""
+    """Writes data to the start of a flash. Errors: E501 no flasher, otherwise as write_flash."""
     flasher = installation.tools / "gap_bins" / flash.flasher
     if not flasher.is_file():
         title = f"the flasher {flash.flasher} is missing"

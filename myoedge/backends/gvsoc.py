@@ -59,7 +59,7 @@ class Gvsoc:
 
 
 def find() -> Gvsoc:
-    """The installation in $GVSOC_HOME, else of `gvsoc` on PATH. Errors: E501 none.
+    """The installation in $GVSOC_HOME, otherwise of `gvsoc` on PATH. Errors: E501 none.
 
     A GVSOC_HOME without an installation is an error; PATH is not searched then.
     """

@@ -47,7 +47,7 @@ class OpenOcd:
 
 
 def find_program() -> str:
-    """$MYOEDGE_OPENOCD, else openocd on PATH. Errors: E501 none."""
+    """$MYOEDGE_OPENOCD, otherwise openocd on PATH. Errors: E501 none."""
     name = os.environ.get("MYOEDGE_OPENOCD", "openocd")
     program = shutil.which(name)
     if program is None:

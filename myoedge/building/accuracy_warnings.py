@@ -70,7 +70,7 @@ def warn_chance_accuracy(judged: Evaluation | None) -> Iterator[Notice]:
 
 
 def _worse_than_the_mean(judged: Evaluation) -> Iterator[Notice]:
-    """W209 if the errors of targets are larger than those of their mean, R2 below 0."""
+    """W209 if the network predicts targets worse than their mean does (R2 below 0)."""
     spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))
     squares = {name: np.sum((x - judged.labels) ** 2) for name, x in judged.results.items()}
     r2 = {name: 1.0 - float(x) / spread for name, x in squares.items()}

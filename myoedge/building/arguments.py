@@ -76,7 +76,7 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recalled(build: Build) -> Arguments:
-    """The arguments of a build; of one that was moved those of any with the same files.
+    """The arguments of a build; for a moved folder, those of any build with the same files.
 
     Errors: E262 they are not known, or what they name is gone.
     """

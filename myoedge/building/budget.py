@@ -64,7 +64,7 @@ class Budget:
 
 
 def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
-    """[budget] of myoedge.toml; sizes (l1, l2, l3) of the command line come before its own.
+    """[budget] of myoedge.toml; sizes (l1, l2, l3) on the command line override it.
 
     Errors: E232 no size, latency or energy.
     """

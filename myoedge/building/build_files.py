@@ -113,7 +113,7 @@ def cheapest_point(
 
 
 def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
-    """Name with the fewest joules among (name, seconds, joules) within the latency, else the
+    """Name with the fewest joules among (name, seconds, joules) within the latency, otherwise the
     fastest."""
     rows = list(points)
     in_time = [row for row in rows if latency_s is None or row[1] <= latency_s]

@@ -109,7 +109,7 @@ class Finished:
 
     @property
     def cycles(self) -> list[int]:
-        """Simulated, of every layer, and last those outside of layers."""
+        """Simulated cycles of every layer, and finally those outside layers."""
         layers = [row["cycles"] for row in self.report["layers"]]
         return [*layers, self.report["cycles"]["total"] - sum(layers)]
 
@@ -123,7 +123,8 @@ def first_accepted(
     evaluate: Callable[[Candidate], Result],
     holds: Callable[[Result], bool],
 ) -> Result:
-    """Evaluate candidates in order; return the first result that is accepted, else the last one.
+    """Evaluate candidates in order; return the first accepted result, or the last result if none
+    is.
 
     candidates   at least one, in the order of their estimates
     """
@@ -213,7 +214,7 @@ def _tuned(
 
 
 def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
-    """A candidate with simulated cycles, or with estimated ones and a notice. Errors: E308."""
+    """A candidate with simulated cycles, or estimated ones with a notice. Errors: E308."""
     plan, confirmation = build_plan.plan, inputs.confirmation
     check_forced(plan)
     quantized, request = inputs.quantized, inputs.request

@@ -106,7 +106,7 @@ def module_powers(
 
 
 def given_latency_s(text: str | None, point_name: str | None) -> float | None:
-    """`energy --latency`. Errors: E232 no time, or another point than auto."""
+    """The value of `energy --latency`. Errors: E232 no time, or a point other than auto."""
     if text is None:
         return None
     if point_name not in (None, AUTO):

@@ -123,7 +123,7 @@ def small_probabilities(network: QuantGraph) -> Iterator[Notice]:
 
 
 def left_range(network: QuantGraph, held_out: Samples | None) -> Iterator[Notice]:
-    """W111: held-out samples with values far beyond those that calibration saw."""
+    """W111: held-out samples with values far beyond the calibrated range."""
     unseen = None if held_out is None else unseen_values(network, held_out)
     if unseen is None or held_out is None:
         return
@@ -175,8 +175,7 @@ def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
 
 
 def _line(graph: Graph, source: str) -> str:
-    """Return the source line of a tensor's layer; the name itself for inputs and layers without
-    one."""
+    """The source line of a tensor's layer; the name itself for inputs and layers without one."""
     origin = graph.producer[source].origin if source in graph.producer else ()
     return origin[0].source if origin and origin[0].source else source
 

@@ -20,8 +20,8 @@ from myoedge.targets.chip import Chip
 
 
 def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
-    """Resolve the patterns of [quant] to settings per layer. Errors: E233 a pattern that matches
-    no layer, and no input if it sets 16 bits."""
+    """Resolve [quant] to settings per layer. Errors: E233 a pattern that matches no layer or
+    input."""
     rules = tuple(_rule(pattern, table) for pattern, table in settings.quant.items())
     wide = [rule for rule in rules if rule.activations == INT16.bits]
     of_inputs = {r.pattern for r in wide if any(r.matches_input(graph, x) for x in graph.inputs)}

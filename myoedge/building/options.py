@@ -122,7 +122,7 @@ class BuildOptions(QuantizeOptions):
 
 
 def with_settings(options: OptionsT, settings: Config) -> OptionsT:
-    """The options with the values of myoedge.toml for those that are not set.
+    """The options, with unset ones taken from myoedge.toml.
 
     Errors: E203 a percentile for another method.
     """

@@ -149,8 +149,7 @@ def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None
 
 
 def checked_inputs(options: Options) -> tuple[Options, ModelInputs]:
-    """The options with those of myoedge.toml, and the model file and samples, read after all
-    options were checked."""
+    """Check all options with those of myoedge.toml, then read the model file and the samples."""
     found = configuration.find(options.config)
     options = with_settings(options, found.settings)
     observers_of(options)
@@ -338,7 +337,8 @@ def _judged(network: QuantGraph, parts: Split) -> Fidelity:
 
 
 def _priced(options: Options) -> Chip:
-    """The chip whose cycles 16 bits are judged by: GAP9 if none is named, or it counts none."""
+    """The chip for the cycle cost of int16: the target, or GAP9 if none is set or it counts no
+    cycles."""
     chip = options.chip
     if chip is None or not chip.l1_bytes:
         return GAP9.cores_alone()
@@ -359,7 +359,7 @@ def _calibrated(
     data: Data,
     rules: Sequence[LayerRule],
 ) -> list[Calibration]:
-    """Calibrations of all samples, or of those given."""
+    """Calibrations with the given samples, by default all."""
     inputs = data.inputs if given is None else given
     overrides = {
         node.name: rule.observer

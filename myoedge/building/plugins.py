@@ -265,7 +265,7 @@ def described_board(name: str | None) -> boards.Board:
 
 
 def recorded(plugins: Iterable[Plugin]) -> dict[str, Any]:
-    """For manifest.json; empty without plug-ins."""
+    """The plug-ins as listed in manifest.json; empty if there are none."""
     rows = [
         {"kind": p.kind, "name": p.name, "package": p.package, "version": p.version}
         for p in plugins

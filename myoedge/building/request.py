@@ -207,7 +207,7 @@ def planned(network: QuantGraph, request: BuildRequest) -> Planned:
 
 
 def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
-    """The first is made at once, all others on demand. Errors: E236, E301, E304, E306."""
+    """The candidate plans, computed on demand after the first. Errors: E236, E301, E304, E306."""
     chip, limits = request.chip_at_point, request.limits
     if request.frames is None:
         return iter([BuildPlan(budget.plan_within(network, chip, limits))])
@@ -316,7 +316,7 @@ def _with_l2(request: BuildRequest, l2_kib: int) -> BuildRequest:
 
 
 def fits(network: QuantGraph, request: BuildRequest) -> bool:
-    """Whether there is a plan of a network that keeps to the memories."""
+    """Whether some plan of the network fits in the memories."""
     return _first_plan(network, request) is not None
 
 

@@ -62,7 +62,7 @@ def _few(given: Data) -> Iterator[Notice]:
 
 
 def _more(source: str) -> str:
-    """Remedy of few samples: the samples that are there, else the script of init."""
+    """Remedy of few samples: the samples that are there, otherwise the script of init."""
     there = existing_samples(Path())
     if there is None:
         return "myoedge init  writes a script that makes calib.npz"
@@ -86,7 +86,7 @@ def _unread(graph: Graph) -> Iterator[Notice]:
 
 
 def _batch(graph: Graph) -> Iterator[Notice]:
-    """A first axis along which nothing is computed, of all inputs and outputs."""
+    """W206 if the first axis of all inputs and outputs is a batch."""
     sizes = {graph.shape(name)[:1] for name in (*graph.inputs, *graph.outputs)}
     if len(sizes) != 1 or (size := sizes.pop()) in ((), (1,)) or not is_batched(graph):
         return
@@ -162,7 +162,7 @@ def _scale_line(scales: Scales, power: float, file: str) -> str:
 
 
 def loud(given: Data) -> Iterator[str]:
-    """The remedy for a few samples that are much louder than all others: to leave them out."""
+    """The remedy for a few samples that are much louder than the rest: leave them out."""
     peaks = [np.abs(x.reshape(given.count, -1)).max(1) for x in given.inputs.values() if x.size]
     peak = np.max(np.array(peaks, np.float64), axis=0) if peaks else np.zeros(0)
     usual = float(np.median(peak)) if len(peak) else 0.0
@@ -218,7 +218,7 @@ def _deviation(values: Array) -> float:
 
 
 def _is_made_up(example: Array) -> bool:
-    """Whether an example input is of torch.zeros, ones, rand or randn."""
+    """Whether an example input comes from torch.zeros, ones, rand or randn."""
     deviation, mean = _deviation(example), float(example.mean())
     is_normal = abs(deviation - 1.0) < 0.25 and abs(mean) < 0.25
     is_uniform = float(example.min()) >= 0.0 and float(example.max()) <= 1.0
@@ -240,8 +240,8 @@ def described(model: Model, given: Data) -> dict[str, Array]:
 
 
 def compared(known: Mapping[str, Array], given: Data, *, is_test: bool) -> Iterator[Notice]:
-    """W207 of samples in another unit than those of training, W211 of a test set with samples of
-    the calibration recording.
+    """W207 if samples have another unit than in training, W211 if the test set contains
+    calibration samples.
 
     known   of `described`
     """

@@ -59,7 +59,7 @@ def _nodes(graph: Graph) -> Iterator[Node]:
 
 
 def _size_bytes(graph: Graph, node: Node, bits: int) -> int:
-    """Bytes of a layer's weights, without those of recurrent layers for their states."""
+    """Bytes of a layer's weights, without the state weights of recurrent layers."""
     has_few = OPS[node.op].multiplicands is not None
     constant = graph.constants[node.inputs[OPS[node.op].weights[0]]]
     least = LEAST_BITS if constant.format is not None else bits

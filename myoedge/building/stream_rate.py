@@ -69,13 +69,13 @@ class StreamPlan:
 
 
 def keeps_up(report: Report) -> bool:
-    """Whether the stream of a report is computed as fast as its frames come, as far as known."""
+    """Whether a stream runs in real time according to its report; True if unknown."""
     point = _chosen_point(report)
     return point is None or bool(point["keeps_up"])
 
 
 def slow_stream(report: Report) -> Notice | None:
-    """W302 if frames come faster than they are computed."""
+    """W302 if a stream does not run in real time."""
     point = _chosen_point(report)
     if point is None or point["keeps_up"]:
         return None
@@ -122,7 +122,7 @@ def _check_axis(graph: Graph, axis: int | None) -> None:
 
 
 def in_windows(table: StreamTable) -> bool:
-    """Whether the whole network runs on overlapping windows: its outputs need frames to come."""
+    """Whether the network runs on overlapping windows because its outputs need future frames."""
     return table.past is not None or table.future is not None
 
 
@@ -131,7 +131,7 @@ def stream_plans(
 ) -> Iterator[StreamPlan]:
     """The network in passes, and their plans.
 
-    One, if the frames of a pass are given; else the first has the fewest that keep up by the
+    One, if the frames of a pass are given; otherwise the first has the fewest that keep up by the
     estimate, and each one after it more. Errors: as check_stream, plan_within; E306.
     """
     frame_hz, window_s = table.frame_hz, table.window_s
@@ -266,7 +266,7 @@ def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | Non
 
 
 def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
-    """The frames per pass: the requested number, else the fewest that give an output frame."""
+    """The frames per pass: as requested, or the fewest that give an output frame."""
     most = follow_time(graph, axes).pass_multiple()
     if table.frames is not None and table.frames % most:
         facts = {"needs": f"a multiple of {most}: the strides along time", "has": table.frames}

@@ -32,7 +32,7 @@ Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and out
 
 @dataclass(frozen=True)
 class TilingTrial:
-    """Simulated cycles of a plan: of every layer, and last those outside of layers."""
+    """Simulated cycles of a plan: of every layer, and finally those outside layers."""
 
     ranks: TileRanks
     build_plan: BuildPlan

@@ -21,7 +21,7 @@ FACTORY = "net:make_model"  # that init writes for a checkpoint
 
 
 def given_words(*left_out: str) -> list[str]:
-    """Arguments of this verb as they were typed, for a verb that takes the same ones.
+    """The verb's arguments as typed, for another verb that takes the same arguments.
 
     left_out   parameters by name, besides those of every verb
     """
@@ -54,7 +54,7 @@ REPEATS = ("build", "quantize")
 
 
 def after_warnings(warnings: Iterable[Notice], *others: str) -> Iterator[str]:
-    """The command with the remedy of the first warning of unusable samples; else others."""
+    """The command with the remedy of the first warning of unusable samples; otherwise others."""
     unusable = next((w for w in warnings if w.code in UNUSABLE), None)
     if unusable is None:
         yield from others

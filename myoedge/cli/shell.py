@@ -63,7 +63,7 @@ class Terminal:
             click.echo(text, err=True)
 
     def next(self, *commands: str) -> None:
-        """Prints commands that come next, unless -q is given."""
+        """Print suggested next commands, unless -q is given."""
         for title, text in zip(chain(["next:"], repeat("")), commands, strict=False):
             self.progress(f"{title:<5} {text}")
 
@@ -126,7 +126,7 @@ def board_options(verb: Verb) -> Verb:
 
 
 def chosen_build(terminal: Terminal, folder: str | None) -> Path:
-    """The folder given on the command line, else the newest build, which is printed."""
+    """The folder given on the command line, or the newest build, whose name is printed."""
     if folder is not None:
         return Path(folder)
     folder_of_newest = newest()
@@ -197,7 +197,7 @@ def _interrupt_on_end() -> None:
 
 
 def _substitute_characters() -> None:
-    """Makes terminals without µ and the like print others in their place."""
+    """Replace µ and similar characters on terminals that cannot print them."""
     codecs.register_error("myoedge.plainer", _substituted)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

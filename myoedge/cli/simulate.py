@@ -112,7 +112,7 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
 
 
 def _refuse_ignored_options(has_elf: bool) -> None:
-    """An option of the other kind of run would change nothing, and nobody would notice."""
+    """Refuse options of the other kind of run, which would be ignored silently."""
     context = click.get_current_context()
     for parameter in context.command.params:
         if parameter.name not in (OF_A_BUILD if has_elf else OF_A_PROGRAM):

@@ -124,7 +124,7 @@ class NetworkAddresses:
 
 
 def named(base: Base, addresses: Addresses) -> Base:
-    """`base` with a macro for each address in the arena, defined when it is first asked for."""
+    """Return `base` with a macro for each arena address, defined on first use."""
     found: dict[str, Outside] = {}
 
     def of(operand: Operand) -> Outside:

@@ -28,7 +28,7 @@ C_TYPES = {
 
 @cache
 def template_dir() -> Path:
-    """firmware_templates: inside an installed package, else next to it in a checkout."""
+    """firmware_templates: inside an installed package, otherwise next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "firmware_templates"
     return installed if installed.is_dir() else package.parent / "firmware_templates"
@@ -130,8 +130,7 @@ def designated(fields: Fields, indent: int = 8) -> list[str]:
 
 
 def _initialisers(name: str, value: str | Nested, width: int) -> list[str]:
-    """Return the initialisers of a field, one per line if it is too wide; none if the value is
-    0."""
+    """The initialisers of a field, one per line if it is too wide; none if the value is 0."""
     text = f".{name} = {_text(value)},"
     if isinstance(value, str) or len(text) <= width or all(key.isdigit() for key in value):
         return [text] if value != "0" else []

@@ -204,7 +204,7 @@ def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
 
 
 def _unpacks(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Iterator[str]:
-    """Statements that unpack a tile's weights if the tile before had others."""
+    """Statements that unpack a tile's weights if they differ from the preceding tile's."""
     packing, tiles = tiling.kernel.packing, tiling.tiles
     if packing is None:
         return

@@ -87,7 +87,7 @@ def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
 
 
 def _infinity(value: Array) -> int:
-    """The sign of infinity if that is all in it that is not finite; else 0."""
+    """The sign of infinity if a constant's only non-finite values have it; 0 otherwise."""
     if value.dtype.kind != "f" or np.isfinite(value).all():
         return 0
     tests = {-1: np.isneginf(value), 1: np.isposinf(value)}

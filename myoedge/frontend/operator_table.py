@@ -71,5 +71,5 @@ def _without_overloads(calls: Iterable[str]) -> tuple[str, ...]:
 
 
 def onnx_of(op: str) -> tuple[str, ...]:
-    """ONNX's operators that this operator does the work of, sorted; "" as for `calls_of`."""
+    """The ONNX operators that import as this operator, sorted; "" as for `calls_of`."""
     return tuple(sorted({*ONNX_CALLS.get(op, ()), *ONNX_INTEGER_CALLS.get(op, ())}))

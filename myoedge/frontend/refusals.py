@@ -93,7 +93,7 @@ def damaged(path: Path, cause: str) -> MyoedgeError:
 
 
 def describe(kind: ModelFormat, path: Path) -> str:
-    """The kind in words, with the class of a pickled module and the name of a known stranger."""
+    """Describe the file's type, with a pickled module's class or a known foreign format's name."""
     if kind is ModelFormat.MODULE:
         name = module_class(path)
         return f"{kind} of class {name}" if name else str(kind)
@@ -140,7 +140,7 @@ def _hint(kind: ModelFormat, path: Path) -> str:
 class Refusal:
     """A call that cannot be imported, with its location, reason and replacement.
 
-    instead   if that follows from the reason; else the operator's own advice is given
+    instead   if that follows from the reason; otherwise the operator's own advice is given
     follows   whether it only reads the result of another call that is refused
     """
 
@@ -227,7 +227,7 @@ TORCHS = (
 
 
 def qualified_name(target: str) -> str:
-    """ "lab::rad" of a call of another library's operator, "lab.rad.default"; else ""."""
+    """ "lab::rad" of a call of another library's operator, "lab.rad.default"; otherwise ""."""
     found = QUALIFIED.fullmatch(target)
     return "" if found is None or found[1] in TORCHS else f"{found[1]}::{found[2]}"
 

@@ -83,7 +83,8 @@ class InputNormalization:
 
 @dataclass(frozen=True, slots=True)
 class TensorQuant:
-    """Quantisation parameters that a file, or an older build, gives a value; others are calibrated.
+    """A value's quantisation parameters from a file or an older build; other values are
+    calibrated.
 
     fake_quantized   whether the float values are rounded to the parameters: the file says so, and
                      ranges and SQNR are of what it says
@@ -97,7 +98,7 @@ class TensorQuant:
 class Tensor:
     """One value: name, shape, element type and quantisation parameters.
 
-    dtype   "float32" for what is quantised; else its integers: "int32", "uint8", "int16"
+    dtype   "float32" for what is quantised; otherwise its integers: "int32", "uint8", "int16"
     q       parameters that are given, not calibrated
     pre_q   those of the value before a fused table
     input_normalization   what the host does to an input before the first operator sees it

@@ -120,7 +120,7 @@ class MutableGraph:
         return sorted(self._producer.values(), key=self._key)
 
     def near(self, names: Iterable[str]) -> list[Node]:
-        """Nodes that may match otherwise than before, if these tensors have changed."""
+        """Nodes whose pattern matches may change if these tensors have changed."""
         found: dict[str, Node] = {}
         for _ in range(FAR):
             behind = [n for x in names for n in self._few_readers(x) if n.name not in found]
@@ -252,7 +252,7 @@ def _first(rules: Sequence[RewritePattern], graph: Graph, node: Node) -> Rewrite
 
 
 def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
-    """The graph with `node` replaced; values that nobody reads any more are dropped."""
+    """The graph with `node` replaced and unread values dropped."""
     indexed = MutableGraph(graph)
     indexed.replace(node, change)
     return indexed.graph()

@@ -25,7 +25,7 @@ def exact_matmul(a: Array, b: Array, dtype: type[np.signedinteger[Any]] = np.int
 
     dtype   of the result, which no sum may leave
 
-    float32 if no sum goes beyond 2**24, else float64, exact below 2**53.
+    float32 if no sum goes beyond 2**24, otherwise float64, exact below 2**53.
     """
     float_type = np.float32 if _largest_sum(a, b) <= 2**24 else np.float64
     return np.asarray(np.matmul(a.astype(float_type), b.astype(float_type)), dtype)

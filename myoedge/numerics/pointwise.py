@@ -27,7 +27,7 @@ _ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond, the error function is 1 to double
 
 
 def erf(x: Array) -> Array:
-    """The error function: math.erf for a few numbers, else to 1e-13.
+    """The error function: math.erf for a few numbers, otherwise to 1e-13.
 
     Many numbers are interpolated between points of math.erf (cubic, by values and derivatives).
     """
@@ -236,7 +236,7 @@ def evaluate(chain: Sequence[Call], x: Array) -> Array:
 
 
 def bounds(chain: Sequence[Call]) -> tuple[float, float] | None:
-    """(low, high) if the chain only clamps, else None: clamps cost nothing in an epilogue."""
+    """(low, high) if the chain only clamps, otherwise None: clamps cost nothing in an epilogue."""
     low, high = -math.inf, math.inf
     for step in chain:
         if step[0] != "clamp":

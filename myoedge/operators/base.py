@@ -59,7 +59,7 @@ class QuantizeInputs:
     shapes     of its inputs         out      shape of its output
     input_params   of its inputs; None for weights that it quantises itself
     target     parameters of its requantised values (before a fused table, if there is one)
-    constants  float value of constant inputs, else None
+    constants  float value of constant inputs, otherwise None
     weight_format   asked for by the layer's rule
     unsigned_sums   whether an engine may sum products of the inputs plus 128, without a pre-shift
     formats    by input, integers that the file has for a constant, which stay

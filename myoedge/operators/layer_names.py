@@ -118,7 +118,7 @@ def chain_name(chain: Sequence[Any], then: str) -> str:
 
 @cache
 def written_out(chain: Chain) -> str | None:
-    """The activation that a chain of products equals, as exporters write it out; else None."""
+    """The activation that a chain of products equals, as exporters write it out; otherwise None."""
     values = evaluate(chain, POINTS)
     equal = (
         f for f in WRITTEN_OUT if np.allclose(values, FUNCTIONS[f](POINTS), 0.0, RELATIVE_TOLERANCE)

@@ -31,8 +31,8 @@ MOST_CALLS = 64  # of a function, nested ones too
 
 @rewrite_pattern(*TWO)
 def fuse_functions(graph: Graph, node: Node) -> Rewrite | None:
-    """The product, sum, difference or larger one of two functions of one number is one table: GELU
-    and softplus as exporters write them out, choices by a comparison."""
+    """Fuse the product, sum, difference or maximum of two functions of one tensor into a table:
+    exported GELU and softplus, choices by a comparison."""
     if "act" in node.attrs or any(map(graph.is_const, node.inputs)):
         return None
     first, second = (dict(_functions(graph, name)) for name in node.inputs)

@@ -109,7 +109,7 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
 @rewrite_pattern("fake_quantize")
 def limits_apart(graph: Graph, node: Node) -> Rewrite | None:
     """Rounding to fewer integers than their type has is limited before it if that is part of a
-    requantisation, else after it."""
+    requantisation, otherwise after it."""
     limits = clamped_to(node.attrs)
     if limits is None:
         return None

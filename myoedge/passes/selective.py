@@ -131,7 +131,7 @@ def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts | Non
 
 
 def _fits(graph: Graph, parts: Parts) -> bool:
-    """Whether there is all of a selective scan, and no operand has axes of another."""
+    """Whether all operands of a selective scan were found and share their axes."""
     axes, computed = parts.axes, (*parts.delta, *parts.x, *parts.b, *parts.c)
     rows, own = {*axes.rows, *axes.channel}, {*axes.channel, axes.state}
     return (

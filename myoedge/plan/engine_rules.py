@@ -15,7 +15,7 @@ from myoedge.plan.plan import Plan
 
 
 def other_engine(plan: Plan, index: int) -> str | None:
-    """Why the cores, or else the accelerator, do not run a layer; None without an accelerator."""
+    """Explain why the other engine does not run a layer; None on chips without an accelerator."""
     engine = next((e.name for e in plan.chip.engines if e.accelerator), None)
     choice, kernel = plan.steps[index].engine, plan.tilings[index].kernel
     if engine is None or choice.name == CORES:

@@ -58,7 +58,7 @@ class TimelineSteps:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Bytes of a constant array that come into L2 as one, and the timeline steps that read them.
+    """A part of a constant array that is transferred into L2 at once, and the steps that read it.
 
     start    in the array
     tensor   of a feature map that lies in L3 its name; `array` is the operand then
@@ -81,7 +81,7 @@ class Chunk:
 def candidates(
     tilings: Sequence[Tiling],
 ) -> Iterator[tuple[int, str, int]]:
-    """(step, array, bytes) of every constant that can come from L3."""
+    """(step, array, bytes) of every constant that may be streamed from L3."""
     for index, tiling in enumerate(tilings):
         for operand in tiling.kernel.operands:
             if operand.constant:

@@ -167,7 +167,7 @@ class Battery:
 
 @dataclass(frozen=True, slots=True)
 class ModulePowers:
-    """Powers in milliwatts besides those of inferences; None if unknown.
+    """Powers in milliwatts in addition to inferences; None if unknown.
 
     others_mw   of front end, radio and all else that is always on: None counts the chip only
     sleep_mw    of the chip asleep, its L3 included: None takes both bounds

@@ -126,7 +126,7 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatis
 
 
 def _rearranged(graph: Graph) -> dict[str, str]:
-    """Tensors of the numbers of another one that is computed, by name."""
+    """Tensors that only rearrange the elements of another computed tensor, by name."""
     found: dict[str, str] = {}
     for node in graph.nodes:
         of = node.inputs[0] if node.inputs else ""
@@ -271,7 +271,7 @@ def constant_inputs(graph: Graph, samples: Samples) -> Sequence[str]:
 
 
 def describe(calibration: Calibration) -> dict[str, Any]:
-    """For report.json."""
+    """The calibration as shown in report.json."""
     return {
         "samples": calibration.count,
         "source": calibration.source,

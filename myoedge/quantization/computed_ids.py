@@ -32,7 +32,7 @@ def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> Non
 
 
 def check_inputs(q: QuantGraph, inputs: Mapping[str, Array], title: str) -> None:
-    """`check_samples` of one sample's quantised inputs. Errors: E229."""
+    """Apply `check_samples` to one sample's quantised inputs. Errors: E229."""
     values, readers = {**q.constants, **inputs}, _readers(q.graph)
     needed = _ancestors(q.graph, [node.inputs[0] for node in readers])
     for step in q.steps if needed else ():

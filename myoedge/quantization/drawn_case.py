@@ -91,7 +91,7 @@ class DrawnCase(DrawnUse):
         return np.asarray(kinds[self.pattern]()).astype(np.int8)
 
     def _gates(self, rng: np.random.Generator, shape: Shape) -> Array:
-        """Sums before gates: mostly if their functions bend, else anywhere."""
+        """Sums before gates: mostly if their functions bend, otherwise anywhere."""
         wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767]}
         if self.pattern in wide:
             return rng.choice(wide[self.pattern], shape).astype(np.int16)

@@ -27,7 +27,7 @@ INT8_STEPS = 255.0  # in a range of activations
 
 
 def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) -> Graph:
-    """The graph with integers for the weights of layers whose rule asks for less than 8 bits.
+    """The graph with low-bit integers for weights that a rule sets below 8 bits.
 
     Weights that the file has as integers stay. Floats stay too: SQNR is measured against them.
     """

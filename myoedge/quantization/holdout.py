@@ -39,13 +39,12 @@ class Split:
 
     @property
     def judged_on(self) -> str:
-        """For reports."""
+        """The name of the evaluation samples in reports."""
         return CALIBRATION if self.held_out is None else HELD_OUT
 
     @property
     def labelled(self) -> tuple[str, Data]:
-        """Return (role, samples) for the accuracy: the test set, otherwise the samples used for
-        SQNR."""
+        """(role, samples) for the accuracy: the test set, otherwise the samples used for SQNR."""
         if self.test is not None:
             return TEST, self.test
         return self.judged_on, thin(self.judged, JUDGED_SAMPLES)
@@ -66,7 +65,7 @@ def split(data: Data, share: float = SHARE, test: Data | None = None) -> Split:
 
 
 def describe(parts: Split) -> dict[str, Any] | None:
-    """For report.json; None if nothing is held out."""
+    """The held-out samples as listed in report.json; None if nothing is held out."""
     if parts.held_out is None:
         return None
     return {"samples": parts.held_out.count, "share": parts.share, "seed": SEED}

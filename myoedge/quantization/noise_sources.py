@@ -52,12 +52,12 @@ def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict
 
 
 def _rounded(q: QuantGraph, step: QuantizedNode) -> list[str]:
-    """Computed operands and inputs, which are rounded to be read."""
+    """Inputs and computed operands, which are rounded before they are read."""
     return [x for x in dict.fromkeys(step.node.inputs) if x in q.params and x not in q.constants]
 
 
 def _with_rounded(q: QuantGraph, node: Node, operand: str, real: Mapping[str, Array]) -> Array:
-    """A layer's float result, of one operand with its rounding and others without."""
+    """A layer's float result with one operand rounded and the others in float."""
     params = q.params[operand]
     rounded = dequantize(quantize(real[operand], params), params)
     values = [rounded if x == operand else real[x] for x in node.inputs]

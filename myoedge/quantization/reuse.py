@@ -114,7 +114,7 @@ def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) 
 def reused_layers(
     layers: Iterable[QuantizedNode], networks: Sequence[QuantGraph], old: QuantGraph
 ) -> Reuse:
-    """Layers that have the integers of the old network, and the others.
+    """Layers that keep the old network's integers, and the remaining layers.
 
     layers     of a plan of the network; those that the network lacks, of states say, are left out
     networks   over whole inputs, and over the frames of a pass if the plan is of a stream; the

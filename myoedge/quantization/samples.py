@@ -49,7 +49,7 @@ class Data:
     labels   as they were given until `fit`, then as fitted_labels makes them; None without
     class_names  of the classes, by number; () if they have none
     source   for reports: "300 samples of calib.npz"
-    renamed  name of the array that was taken for the only input, if it is another one; else ""
+    renamed  name of the array that was taken for the only input, if it is another one; otherwise ""
     numbers  place of each sample in the file; None: they are all of it, in order
     lengths  of the files that the arrays are of, one after the other, until `fit`; empty: one
     scales   with which they were read, as in Reading

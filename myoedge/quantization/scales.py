@@ -43,7 +43,7 @@ class LayerRule:
     """`[quant] "head.*" = {...}`: settings of the layers whose module path matches.
 
     weights       one scale "per_channel", or "per_tensor"
-    weight_bits   2 to 8, or 16; None: what other rules say, else 8
+    weight_bits   2 to 8, or 16; None: what other rules say, otherwise 8
     activations   bits of results: 16, or 8 if nothing else chooses 16
     """
 
@@ -164,7 +164,7 @@ def quantize_graph(
 def _unchanged(
     before: QuantGraph, graph: Graph, params: Mapping[str, QuantParams]
 ) -> dict[int, QuantizedNode]:
-    """Steps of another network by the id of their node, whose integers these parameters leave."""
+    """Steps of another network, by node id, whose integers do not change with these parameters."""
 
     def is_same(name: str) -> bool:
         old, new = before.graph.constants.get(name), graph.constants.get(name)

@@ -123,7 +123,7 @@ class Fidelity:
         return replace(self, outputs=outputs)
 
     def without_classes(self, graph: Graph) -> Fidelity:
-        """Without agreement of float outputs: the largest number of a regression is no class."""
+        """The fidelity without agreement for float outputs: a regression has no classes."""
         outputs = {
             name: replace(x, agreement=None) if graph.tensors[name].dtype == "float32" else x
             for name, x in self.outputs.items()

@@ -26,7 +26,7 @@ MOST_NAMED = 5  # layers in a line
 
 
 class WidthRule(Protocol):
-    """The part of a LayerRule that says how many bits."""
+    """The bit widths of a LayerRule."""
 
     @property
     def pattern(self) -> str: ...
@@ -73,7 +73,7 @@ def _joined_groups(graph: Graph, names: set[str], wanted: set[str]) -> frozenset
 
 
 def _asked_layers(graph: Graph, wide: Iterable[WidthRule]) -> dict[str, tuple[WidthRule, Node]]:
-    """Layers by name whose results a rule asks 16 bits of, with the last such rule."""
+    """Layers, by name, whose results a rule sets to int16, with the last such rule."""
     return {
         node.name: (rule, node)
         for rule in wide
@@ -90,7 +90,7 @@ def is_pattern(rule: WidthRule) -> bool:
 def left_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rules: Iterable[WidthRule]
 ) -> Iterator[Notice]:
-    """W107: layers and inputs in 8 bits that a pattern asks 16 of, and inputs that a rule names."""
+    """W107: layers and inputs that stay int8 although a pattern sets int16."""
     for rule in (r for r in rules if r.activations == WIDE_BITS):
         left = _inputs_in_8_bits(graph, params, rule)
         if is_pattern(rule):
@@ -131,7 +131,7 @@ def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice
 
 
 def _is_narrow(graph: Graph, name: str) -> bool:
-    """Whether a file gives a tensor 8 bits."""
+    """Whether a file stores a tensor as int8."""
     given = graph.given_params(name)
     return given is not None and given.element_type == INT8
 
@@ -192,7 +192,7 @@ def _has_bits(step: QuantizedNode, bits: int) -> bool:
 def _inputs_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
 ) -> list[str]:
-    """Inputs that a rule is for, without those whose 8 bits a file gives."""
+    """Inputs that a rule matches, except those that a file stores as int8."""
     asked = [name for name in graph.inputs if rule.matches_input(graph, name)]
     free = [name for name in asked if graph.given(name) is None]
     return [named_input(name) for name in free if params[name].element_type == INT8]
@@ -257,7 +257,7 @@ def wide_weights(
 
 
 def weight_rule(rules: Iterable[WidthRule], node: Node) -> WidthRule | None:
-    """The rule for the bits of a layer's weights: of those that match and name them the last."""
+    """The rule for a layer's weight bits: the last match that sets them."""
     named = [rule for rule in rules if rule.weight_bits is not None and rule.matches(node)]
     return named[-1] if named else None
 

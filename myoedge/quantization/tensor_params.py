@@ -40,7 +40,7 @@ def choose_params(
     """Parameters of every tensor and constant operand.
 
     Tensors that must agree share those that an operator fixes for 8 bits, else those that one of
-    them carries, else the union of their ranges.
+    them carries, otherwise the union of their ranges.
     int16   16-bit tensors besides residual streams
     apart   nodes whose result is taken not to share those of its operands
     """
@@ -62,7 +62,7 @@ def choose_params(
 
 
 def _always_int16(graph: Graph) -> frozenset[str]:
-    """Tensors that operators read or write with 16 bits always: samples of a converter, sums."""
+    """Tensors that are int16 for every reader or writer: converter samples, sums."""
     read = (node.inputs[i] for node in graph.nodes for i in always_reads(node, INT16))
     return frozenset((*read, *(n.name for n in graph.nodes if always_writes(n.op, INT16))))
 
@@ -102,7 +102,7 @@ def _of_operators(
 
 
 def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Range:
-    """Range of tensors, and of first states of those that have some."""
+    """The range of tensors, including initial states."""
     made = [graph.producer[name] for name in names if name in graph.producer]
     first = {node.inputs[i] for node in made for i in OPS[node.op].first_states}
     lows, highs = zip(*(spans[name] for name in {*names, *first}), strict=True)

@@ -47,7 +47,7 @@ def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
 
 
 def _is_far(span: Range, seen: Range, params: QuantParams) -> bool:
-    """Whether values are far beyond those that were seen, and beyond the integers' range."""
+    """Whether values are far beyond the calibration values and beyond the integers' range."""
     low, high = (float(dequantize(np.array(end), params)) for end in (params.low, params.high))
     beyond = max(seen[0] - span[0], span[1] - seen[1])
     return beyond > FAR_SHARE * (seen[1] - seen[0]) and (span[0] < low or high < span[1])

@@ -123,7 +123,7 @@ def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
 
 
 def _other_point(report: Report) -> list[str]:
-    """The option of the first operating point that keeps latency and energy, if there is one."""
+    """The option of the first operating point that meets latency and energy, if there is one."""
     most_s, most_j = _limit(report, "latency_s"), _limit(report, "energy_j")
     points = (joules.energy_row(report) or {"points": ()})["points"]
     return [

@@ -45,7 +45,7 @@ def by_class(judged: Evaluation) -> dict[str, Any]:
 
 
 def _row(labels: Array, chosen: Mapping[str, Array], kept: Array) -> dict[str, Any]:
-    """Frames, right ones of each network, and the interval of their share; null of one that has not
+    """Frames, correct frames of each network, and the share's interval; null for a network not
     run."""
     total, row = int(kept.sum()), dict[str, Any]()
     for name in NETWORKS:

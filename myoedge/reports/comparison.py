@@ -88,7 +88,7 @@ def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[
 
 
 def _is_comparable(old: Report, new: Report) -> bool:
-    """Whether the cycles of both are counted, or those of both modelled."""
+    """Whether both builds have counted cycles, or both have modelled cycles."""
     return kind_of(old) == kind_of(new)
 
 
@@ -120,7 +120,7 @@ def _look(change: Change) -> str:
 
 
 def _layers(old: Report, new: Report) -> list[PairedLayer]:
-    """Layers of both builds in the order of the new one, those that are gone last."""
+    """Layers of both builds in the new order, removed layers last."""
     rows = [_by_name(report, other) for report, other in ((old, new), (new, old))]
     names = [*rows[1], *(name for name in rows[0] if name not in rows[1])]
     pairs = {name: (rows[0].get(name), rows[1].get(name)) for name in names}

@@ -54,7 +54,7 @@ class Verdict:
 
 
 def verdict_of(changes: Sequence[Change]) -> Verdict:
-    """The verdict on changes; those of layers count only by what they do to the network."""
+    """The verdict on changes; a layer's changes count only through the network's figures."""
     found = [(change, text) for change, text in _decisive(changes)]
     better = tuple(text for change, text in found if change.is_better)
     worse = tuple(text for change, text in found if not change.is_better)

@@ -118,7 +118,7 @@ def module_powers(report: Mapping[str, Any]) -> ModulePowers:
 
 
 def period_s(report: Mapping[str, Any]) -> float | None:
-    """Period given by `energy --every`, else the time in which the frames of a stream's pass
+    """Period given by `energy --every`, otherwise the time in which the frames of a stream's pass
     arrive."""
     given_s: float | None = (report.get("every") or {}).get("period_s")
     stream = report.get("stream") or {}
@@ -144,7 +144,7 @@ def activity(report: Mapping[str, Any]) -> Activity:
 
 
 def layer_activity(row: Mapping[str, Any]) -> Activity:
-    """Activity of a layer: counted, else typical for its cycles."""
+    """Activity of a layer: counted, otherwise typical for its cycles."""
     energy_row = row.get("activity")
     if energy_row:
         return Activity(**energy_row)

@@ -138,7 +138,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 
 
 def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
-    """Keys of an output that say how near it is to the float network's; None: not measured."""
+    """Keys for an output's closeness to the float network's; None if not measured."""
     of = None if fidelity is None else fidelity.outputs.get(tensor)  # a stream keeps states
     worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
     return {
@@ -191,7 +191,7 @@ def _class_names(evaluation: Evaluation | None) -> list[str]:
 
 
 def _other_sources(fidelity: Fidelity) -> dict[str, str]:
-    """Layers whose noise is the rounding of another tensor, with that tensor."""
+    """Layers whose noise comes from the rounding of another tensor, with this tensor."""
     return {name: source for name, source in fidelity.sources.items() if source != name}
 
 

@@ -52,7 +52,7 @@ def is_modelled(report: Report) -> bool:
 
 
 def layer_cycles(row: Mapping[str, Any]) -> int | None:
-    """Cycles of a layer: counted, else modelled."""
+    """Cycles of a layer: counted, otherwise modelled."""
     counted: int | None = row["cycles"]
     return row.get("cycles_modelled") if counted is None else counted
 

@@ -84,7 +84,7 @@ def _point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def frame_ports(report: Report, ports: str) -> list[dict[str, Any]]:
-    """Inputs or outputs; of a stream the ones that carry frames, without states."""
+    """Inputs or outputs; for a stream, only those that carry frames, not states."""
     rows: list[dict[str, Any]] = report[ports]
     return rows[: len(report["stream"][ports])] if "stream" in report else rows
 

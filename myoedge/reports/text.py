@@ -178,7 +178,7 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _layers(report: Report, width: int) -> Iterator[Table | Text]:
-    """The table of layers in the columns that have room, and the names of the others."""
+    """The table of layers with the columns that fit, and the names of the omitted columns."""
     names = wording.layer_names(report)
     rows = [_cells(row, report, names[row["name"]]) for row in shown_layers(report["layers"])]
     if outside := speed.outside_layers(report):

@@ -190,7 +190,7 @@ def _title(row: Result, x: Axis, y: Axis) -> str:
 
 
 def _shown(row: Result, axis: Axis) -> str:
-    """With the interval if there is one."""
+    """A figure with its interval, if there is one."""
     return of_result(row) if axis is ENERGY else axis.show(row[axis.figure])
 
 

@@ -150,7 +150,7 @@ def hidden(rows: Sequence[Result], width: int) -> list[str]:
 
 
 def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], list[str]]:
-    """Columns by their titles as far as there is room, and the titles of the others."""
+    """Columns that fit, by title, and the titles of the remaining columns."""
     columns = {SHORT.get(n, n): [printable(str(row[n])) for row in rows] for n in differing(rows)}
     shown = [figures(row) for row in rows]
     columns |= {title: [row[title] for row in shown] for title in FIGURES}

@@ -80,7 +80,7 @@ def _frames(report: Report, settings: Config) -> Iterator[Variation]:
 
 
 def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """16 bits at layers that lose most, and wherever they are needed, below GOOD_DB."""
+    """int16 for the noisiest layers, and where needed if the network is below GOOD_DB."""
     q = report["quantization"]
     if q["sqnr_db"] is None or q["sqnr_db"] >= GOOD_DB:
         return

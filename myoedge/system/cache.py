@@ -31,7 +31,7 @@ _DISK_FULL = (
 
 
 def is_cached(path: Path) -> bool:
-    """Whether the cache has this file intact, and nobody else's; marks it as recently used."""
+    """Whether the cache has this file, intact and owned by the user; marks it as recently used."""
     return content(path) is not None
 
 
@@ -106,7 +106,7 @@ def digest_of_contents(contents: Iterable[tuple[str, bytes]], build: Iterable[st
 
 
 def disk_full_error(message: str) -> MyoedgeError | None:
-    """E281 if the compiler's message or a trial write shows a full disk; else None."""
+    """E281 if the compiler's message or a trial write shows a full disk; None otherwise."""
     if not any(text in message for text in _DISK_FULL):
         # on a full disk zig prints only "aborted": a file of a library's size is written
         with suppress(OSError), tools.scratch() as folder:

@@ -105,8 +105,7 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
 
 
 def _program(elf: ELFFile, data: bytes, name: str) -> Program:
-    """Parse a program's sections, segments and symbols. Errors: E241 nothing to load, or too
-    large."""
+    """Parse an ELF's sections, segments and symbols. Errors: E241 nothing to load, or too large."""
     executable = (s for s in elf.iter_sections() if s["sh_flags"] & _EXECUTABLE)
     code = [section for section in executable if section["sh_type"] != "SHT_NOBITS"]
     _check_sizes(elf, code, name, len(data))

@@ -200,7 +200,7 @@ def _swapped(fresh: Path, target: Path) -> bool:
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Exchanges two names atomically if the system can (Linux); else returns False."""
+    """Exchanges two names atomically if the system can (Linux); otherwise returns False."""
     if not sys.platform.startswith("linux"):
         return False
     try:

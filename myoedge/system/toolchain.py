@@ -48,7 +48,7 @@ class Compiler:
 
 
 def compiler(name: str = "zig") -> Compiler:
-    """A C compiler by name: "zig" (comes with the package), "cc" ($CC, else cc), or a path.
+    """A C compiler by name: "zig" (comes with the package), "cc" ($CC, otherwise cc), or a path.
 
     Raises E501 if it is missing or does not run.
     """
@@ -208,7 +208,7 @@ def compile_firmware(
     include: Files = (),
     objects: Files = (),
 ) -> CompletedProcess:
-    """Compiles C and assembly and links them by a linker script to an ELF; else as
+    """Compiles C and assembly and links them by a linker script to an ELF; otherwise as
     compile_library."""
     root = _located([script, *sources])[0]
     link = ["-Wl,--gc-sections", f"-Wl,-T,{os.path.relpath(script.resolve(), root)}"]

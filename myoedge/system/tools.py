@@ -147,7 +147,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """A folder of the cache: under $MYOEDGE_CACHE, else the user's cache.
+    """A folder of the cache: under $MYOEDGE_CACHE, otherwise the user's cache.
 
     Where that is not writable, a temporary folder, removed when the process ends.
     """

@@ -130,7 +130,7 @@ ADDED: dict[str, Path] = {}  # by id: board.toml files of plug-ins
 
 
 def boards_dir() -> Path:
-    """Folder of the boards: in an installed package, else in the checkout."""
+    """Folder of the boards: in an installed package, otherwise in the checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "boards"
     return installed if installed.is_dir() else package.parent / "boards"

@@ -177,7 +177,7 @@ class Chip:
         return replace(self, points=(*self.points, *map(self._at_clock, clocks_hz)))
 
     def cores_alone(self) -> Chip:
-        """Without its accelerators."""
+        """The chip without its accelerators."""
         return replace(self, engines=tuple(e for e in self.engines if not e.accelerator))
 
     @property

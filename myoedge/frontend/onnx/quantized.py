@@ -40,7 +40,7 @@ def is_quantizer(node: NodeProto) -> bool:
 
 
 def quantizer(state: Importing, node: NodeProto) -> bool:
-    """Imports a QuantizeLinear, or a DequantizeLinear; False for others.
+    """Import a QuantizeLinear or DequantizeLinear; return False for other nodes.
 
     Errors: Unsupported scales that are computed, blocks, scales per channel of what is computed.
     """
@@ -117,7 +117,7 @@ def refuse_integers(state: Importing, node: NodeProto) -> None:
 
 
 def clip_of_integers(state: Importing, node: NodeProto) -> bool:
-    """Imports a Clip of a quantised tensor, as Brevitas writes it for fewer bits; False for others.
+    """Import a Clip of a quantised tensor (Brevitas: fewer bits); return False for other nodes.
 
     Its limits are integers: the tensor is rounded to fewer of them.
     """

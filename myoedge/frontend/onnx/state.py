@@ -120,7 +120,7 @@ GATHERS = ("Gather", "GatherElements", "GatherND")
 
 
 def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
-    """Uses of an input's integers by nodes, also after those that only move them."""
+    """The nodes that use an input's integers, directly or after data movement."""
     found: set[str] = set()
     held = {name}
     for node in needed:  # in order
@@ -148,7 +148,7 @@ def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
 
 
 def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
-    """The shape; a first axis without a number is the batch, which is one window here."""
+    """The static shape; a first axis without a number is the batch and becomes 1."""
     tensor = value.type.tensor_type
     dims = [
         d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim

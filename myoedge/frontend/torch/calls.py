@@ -75,7 +75,7 @@ def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> lis
 
 
 def needed_nodes(graph: Any) -> set[Any]:
-    """Calls that an output depends on: a branch that nobody reads need not be supported."""
+    """Calls on which an output depends; unused branches need not be supported."""
     pending = [node for node in graph.nodes if node.op == "output"]
     found: set[Any] = set()
     while pending:
@@ -108,7 +108,7 @@ def _of_weight(
 
 
 def _of_complex(node: Any) -> str:
-    """Why a call on complex numbers is refused: if they come from."""
+    """The reason why a call on complex numbers is refused: the call that produces them."""
     source = complex_source(node)
     place = f" at {origin_of(source)}" if str(origin_of(source)) else ""
     return f"{COMPLEX}, which {short(str(source.target))}{place} makes"

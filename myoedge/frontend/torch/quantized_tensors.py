@@ -137,7 +137,7 @@ def recurrent_weights(node: Any) -> Iterator[Any]:
 
 
 def paths_of(node: Any) -> Iterator[str]:
-    """Module paths of a tensor's call and of those that it takes over; an input's name."""
+    """Module paths of a tensor's call and of the calls fused into it; an input's name."""
     if node.op == "placeholder":
         yield node.name
     while node.op == "call_function":
@@ -168,8 +168,8 @@ def source(node: Any) -> Any:
 
 
 def _is_taken_over(node: Any) -> bool:
-    """Whether the call after rounds in the place of this one: a batch norm or a clamp of a result
-    that nobody else reads; a sum or a fill before a softmax, which may be a mask."""
+    """Whether the next call rounds instead: a batch norm or clamp that is the only reader; a sum
+    or fill before a softmax, which may be a mask."""
     reader = _only_reader(node)
     if reader is None or node.op != "call_function":
         return False
@@ -195,7 +195,7 @@ def _requantizes(node: Any) -> bool:
 
 
 def _is_residual(node: Any) -> bool:
-    """Whether a sum is read by norms, and else by other sums only (quantization/formats.py)."""
+    """Whether a sum's readers are norms and possibly other sums (quantization/formats.py)."""
     readers = [call_of(reader) for reader in node.users]
     norms = [call in NORMS for call in readers]
     sums = all(norm or call in SUMS for norm, call in zip(norms, readers, strict=True))

@@ -53,8 +53,8 @@ class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "P
 
 @cache
 def activation(bits: int, *, symmetric: bool, is_qat: bool) -> QuantizationSpec:
-    """Integers of a tensor: 8 bits with a zero point, without one if an operator needs that, or
-    16 bits without one."""
+    """Format of a tensor: int8 with a zero point (without, if an operator requires it), or int16
+    without one."""
     element, affine = (INT8 if bits == INT8.bits else INT16), bits == INT8.bits and not symmetric
     observer: Any = HistogramObserver.with_args(eps=2**-20) if affine else MinMaxObserver
     if is_qat:
@@ -71,7 +71,7 @@ def activation(bits: int, *, symmetric: bool, is_qat: bool) -> QuantizationSpec:
 
 @cache
 def weight(bits: int, axis: int, *, is_qat: bool) -> QuantizationSpec:
-    """Integers of weights: symmetric, of 2 to 16 bits, with a scale for each channel.
+    """Format of weights: symmetric, 2 to 16 bits, one scale per channel.
 
     axis   of the output channels
     """

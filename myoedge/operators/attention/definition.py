@@ -51,7 +51,7 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
     more              a bias, a mask, or both: [B or 1, H or 1, N, M]
     attrs["masked"]   the last operand is a mask: 1 if a row sees a key, 0 if not
     attrs["flat"]     a row whose keys are all hidden has equal shares, not those of its scores
-    attrs["exp_bits"] of exponentials if all operands have 8 bits: 12, else 8
+    attrs["exp_bits"] of exponentials if all operands have 8 bits: 12, otherwise 8
     Errors: ValueError rows of values that are no whole words, or lack keys.
     """
     if v[3] % 4 or v[3] < k[1]:
@@ -76,7 +76,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    """Multiply-accumulates of scores and of values, masked ones included.
+    """Multiply-accumulates of scores and values, including masked ones.
 
     attrs["widths"]   (of q and k, of v): features of a head without the padding to words
     """
@@ -158,7 +158,7 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
-    """q = ((acc >> h) * (share / sum') + offset) >> out_shift, if sum' has 16 bits."""
+    """Requantise a share: q = ((acc >> h) * (share / sum') + offset) >> out_shift, int16 sum'."""
     ratio = min(v.scale / y.scale, 2.0**14)
     for shift in range(23, -1, -1):
         share = round(math.ldexp(ratio, shift + 8))

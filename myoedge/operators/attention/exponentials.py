@@ -47,7 +47,7 @@ class ExpTable:
         return max(math.ceil(self.end / self.entries / unit), 1)
 
     def first_zero(self, step: float) -> int:
-        """Number of the first entry that is 0, with this step between entries."""
+        """Index of the first zero entry of the table, with this step between entries."""
         return math.ceil(self.end / step)
 
     def values(self, step: float) -> Array:

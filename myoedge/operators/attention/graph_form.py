@@ -54,7 +54,8 @@ def attend(
 
 
 def _window(d: GraphBuilder, mask: str, rows: int, keys: int) -> tuple[Window, str]:
-    """The window of keys that constants leave, and the name of what else hides keys, or ""."""
+    """The window of keys that constant masks leave visible, and the name of a computed mask, or
+    ""."""
     nodes = (*d.graph.nodes, *d.nodes)
     product = next((n for n in nodes if n.name == mask and n.op == "mul"), None)
     given, known = ("", mask) if product is None else product.inputs
@@ -75,7 +76,7 @@ def filled(d: GraphBuilder, x: str, axis: int) -> str:
 
 
 def window_of(visible: Array, rows: int, keys: int) -> Window:
-    """The window of keys that all rows see, if their keys are one; visible: bool, broadcast."""
+    """The window of visible keys if every row's keys are contiguous; visible: bool, broadcast."""
     whole = np.broadcast_to(visible, (*visible.shape[:-2], rows, keys)).reshape(-1, rows, keys)
     if not np.array_equal(whole, np.broadcast_to(whole[:1], whole.shape)):
         return None

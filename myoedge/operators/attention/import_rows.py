@@ -135,7 +135,7 @@ def _side_by_side(d: GraphBuilder, x: str, count: int, out: Shape) -> str:
 
 
 def _rotated(d: GraphBuilder, x: str, tables: Sequence[Array], a: Arguments, *, axis: int) -> str:
-    """The first elements of heads are rotated; those that tables have no pairs for stay."""
+    """Rotate the first elements of heads; elements without a pair in the tables are unchanged."""
     width, pairs = d.shape(x)[-1], tables[0].shape[-1]
     turned = 2 * pairs
     if (a["dim"] or width) != turned or turned > width:

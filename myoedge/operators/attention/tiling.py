@@ -118,7 +118,7 @@ def _step(added: Region | None) -> int:
 
 
 def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
-    """Words of 4 x 4 sums of scores and values, and exponentials, of the keys that rows see."""
+    """Work units of the visible keys: words of 4 x 4 sums of scores and values; exponentials."""
     numbers = sizes_of(step)
     first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
     words = float(np.mean(-(-end // 4) - first // 4))

@@ -47,7 +47,7 @@ def rounds_to_16_bits(node: Node) -> bool:
 
 
 def clamped_to(attrs: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Limits of the values if they are narrower than the integers' type; else None."""
+    """Limits of the values if they are narrower than the integers' type; otherwise None."""
     params, zero = carried_params(attrs), attrs["zero_point"]
     if attrs["high"] - attrs["low"] == params.high - params.low:
         return None

@@ -108,7 +108,7 @@ def recurrent_slack(case: Any) -> Array:
 
 
 def _largest_h(case: Any, *, wide: bool) -> float:
-    """1 of int8 states, else the range of the results, which a GRU's states have at 15 bits."""
+    """The largest |h|: 1 for int8 states, otherwise that of the results (int16 states of a GRU)."""
     if not wide or case.op in ("lstm_cell", "gru_state"):
         return 1.0 if not wide else math.inf
     return float(case.target.scale * 2.0 ** (14 if case.op == "gru" else 15))

@@ -188,7 +188,7 @@ def _multiplied(step: QuantizedNode, state: Array) -> Array:
 def _plain_steps(
     function: Callable[[QuantizedNode, Array], Array], step: QuantizedNode, sums: Array, h: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """sums int16 [T, N, H], h int8 or int16 [N, H] -> h of every step, twice."""
+    """Run the steps: sums int16 [T, N, H], h int8 or int16 [N, H] -> h of every step, twice."""
     h, limits = first_hidden(step, h), hidden_limits(step)
     for now in time_order(step.attrs, sums):
         (added,) = _recurrent(step, h)

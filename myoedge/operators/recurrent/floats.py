@@ -31,7 +31,7 @@ def gru_floats(
 ) -> Iterator[tuple[Array, Array]]:
     """gates [T, N, 3H], h [N, H], r [3H, H], b [3H] -> h of every step, twice.
 
-    attrs["reset_first"]: h is reset before it is multiplied for the new gate, else after that.
+    attrs["reset_first"]: h is reset before it is multiplied for the new gate, otherwise after that.
     """
 
     def added(h: Array) -> Array:

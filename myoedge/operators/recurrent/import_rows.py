@@ -262,8 +262,7 @@ def onnx(name: str) -> Row:
 def _check_states(
     d: GraphBuilder, a: Arguments, given: Sequence[str | None], learnt: Sequence[Weights]
 ) -> None:
-    """Raise ValueError if an initial state has another number of units, as exported for LSTMs with
-    projection."""
+    """Raise ValueError if an initial state has other units, as LSTMs with projection have."""
     batch = d.shape(a["input"])[0 if a["layout"] else 1]
     ways, units = len(learnt), learnt[0].r.shape[1]
     needs = (batch, ways, units) if a["layout"] else (ways, batch, units)

@@ -81,7 +81,7 @@ def one_sequence_of_many_units(step: QuantizedNode) -> ConstraintViolation | Non
 
 
 def resets_products(step: QuantizedNode) -> ConstraintViolation | None:
-    """Rule of NE16 about a GRU: one product of h in a step."""
+    """NE16's rule for a GRU: the reset gate comes after the products with h."""
     if not step.attrs["reset_first"]:
         return None
     needs, has = "a reset gate behind the products", "a reset gate in front of them"

@@ -143,7 +143,7 @@ def _steps(
 
 
 def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
-    """Parameters of h if it is no result: by the attributes, else for +-1, or the range of the
+    """Parameters of h if it is no result: by the attributes, otherwise for +-1, or the range of the
     first one in 16 bits."""
     q, wide = inputs.params(1), inputs.target.element_type == INT16
     finer = inputs.attrs.get("hidden_bits", HIDDEN_BITS) - HIDDEN_BITS

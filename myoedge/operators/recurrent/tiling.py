@@ -164,7 +164,7 @@ def _operands(
 
 
 def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
-    """`done`: steps before those of this tile."""
+    """The fields of a tile; `done`: number of steps before it."""
     x = regions["gates"]
     first, count = x.start[0], x.extent[0]
     done = steps - first - count if reverse else first

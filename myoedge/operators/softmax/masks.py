@@ -258,7 +258,7 @@ def narrow(value: Array) -> Array:
 
 
 def finite_clamps(d: GraphBuilder) -> None:
-    """Clamps of sums with infinities read numbers instead that are beyond the limit."""
+    """Replace infinities in sums that are clamped by finite numbers beyond the clamp."""
     nodes = [*d.nodes]
     d.nodes.clear()
     for node in nodes:

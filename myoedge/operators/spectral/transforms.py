@@ -90,8 +90,7 @@ def matrix_of(t: Transform) -> Array:
 
 
 def _counts(t: Transform) -> Array:
-    """Return the weights of frequencies in an inverse transform: 2 where the conjugate half is
-    left out."""
+    """The weights of frequencies in an inverse transform: 2 if the conjugate is left out."""
     counts = np.ones(t.frequencies)
     if t.onesided:
         counts[1 : (t.n + 1) // 2] = 2.0  # and their conjugates
@@ -224,7 +223,7 @@ def as_products(b: GraphBuilder, x: str, window: Array, hop: int, part: str) -> 
 
 
 def axes_of(dims: Sequence[int] | None, sizes: Sequence[int] | None, rank: int) -> list[int]:
-    """Axes of a transform along several of them."""
+    """The axes of a multi-dimensional transform."""
     if dims is None:
         dims = range(rank) if sizes is None else range(rank - len(sizes), rank)
     return [axis % rank for axis in dims]

@@ -97,7 +97,7 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
 
 
 def _cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
-    """Return the kernel's own cost (plug-ins have one), else its row in the engine's table.
+    """Return the kernel's own cost (plug-ins have one), otherwise its row in the engine's table.
 
     Errors: E257 neither.
     """
@@ -181,7 +181,7 @@ def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> fl
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
-    """Estimated cycles of a layer after one of another kernel; infinite without a tile."""
+    """Estimated cycles of a layer that follows another kernel; infinite without a tile."""
     return math.inf if choice is None else choice.cycles + kernel.cost.layer_cycles
 
 

@@ -89,7 +89,7 @@ def _with_fewer_tensors(
 
 
 def _without_l1(network: NetworkKernels) -> Iterator[Tiling]:
-    """Layers as one tile of operands in L2; scratch and strided operands have an array instead."""
+    """Layers as one tile with operands in L2, and an array for scratch and strided operands."""
     first = 0
     for index, known in enumerate(network.kernels):
         kernel, _ = known[0]
@@ -171,7 +171,7 @@ def _placed_in_time(
     chosen: Callable[[Hidden], TileChoice | None],
     hidden: Hidden,
 ) -> PlacedLayer | None:
-    """The layer in its tiles, or in others if it would wait for its constants."""
+    """The layer with its tiles, or with smaller ones if it would wait for its constants."""
     kernel = problem.kernels[index]
     used = slowed(kernel, problem.cost) if choice.in_l2 else kernel
     layer = placed_layer(problem, index, used, choice, state)

@@ -28,7 +28,7 @@ class OperandTiles:
     size_bytes: int
 
     def complete(self, t: int) -> bool:
-        """Whether the tile after t goes on with another part of it."""
+        """Whether the tile after t continues with another part of the result."""
         return t + 1 == len(self.loaded) or self.loaded[t + 1] > t
 
     def turns(self) -> Iterator[tuple[int, int, int]]:

@@ -119,7 +119,7 @@ class Tiling:
 
     @property
     def unpacked_offset(self) -> int:
-        """Bytes from the start of scratch to those that a packed constant is unpacked to."""
+        """Offset in scratch at which a packed constant is unpacked, in bytes."""
         packing, sizes = self.kernel.packing, {**self.kernel.axes, **self.choice.sizes}
         return 0 if packing is None else int(packing.offset(sizes))
 
@@ -283,7 +283,7 @@ def _runs(shape: Shape, itemsize: int, part: Shape) -> tuple[int, tuple[tuple[in
 
 
 def describe(tiling: Tiling) -> dict[str, Any]:
-    """For plan.json: tiles, buffers, and the transfers of the first tile and of all."""
+    """The tiling in plan.json: tiles, buffers, and transfers of the first tile and of all tiles."""
     moved = [x for tile in tiling.tiles for x in (*tile.loads, *tile.stores)]
     return {
         "kernel": tiling.kernel.function,

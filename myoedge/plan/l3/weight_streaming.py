@@ -44,7 +44,7 @@ def window_bytes(plan: Plan) -> int:
 
 
 def exceeds_l3(plan: Plan) -> bool:
-    """Whether its constants, equal ones once, take more than L3 and L2 have room for together."""
+    """Whether the distinct constants exceed L3 and L2 together."""
     constants_bytes = plan.weight_bytes + sum(a.nbytes for _, a in plan.l3_tables.values())
     return constants_bytes > plan.chip.l3_bytes + plan.l2_room_bytes
 
@@ -71,7 +71,7 @@ def filled(plan: Plan) -> Plan:
 
 
 def _filled(plan: Plan, most: int) -> Plan:
-    """The plan with transfers of at most `most` bytes: small ones need less space and more time."""
+    """The plan with transfers of at most `most` bytes: small ones take less space, more time."""
     bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
     known, digest = _known(bare, most), _digests(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
@@ -175,7 +175,7 @@ def too_large(
 
 
 def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
-    """The fact of a refusal that says how L3 falls short."""
+    """The line of an error that explains why L3 does not suffice."""
     if least is not None:
         return {"stays in L2": _stays(least)}
     if plan.chip.l3_bytes:
@@ -184,13 +184,13 @@ def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
 
 
 def _beside_code(plan: Plan) -> str:
-    """Words for the code of many layers, if there is some next to the data."""
+    """The words of an error about the code of many layers, if it takes L2 too."""
     code = plan.chip.l2_room_bytes - plan.l2_room_bytes
     return f" beside the code of {len(plan.steps):,} layers" if code else ""
 
 
 def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
-    """Bytes of L2 by use: of all weights if L3 is too small or absent, else of those read at
+    """Bytes of L2 by use: of all weights if L3 is too small or absent, otherwise of those read at
     once."""
     needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
     if least is not None and (total := least_bytes(least)) > l2_bytes:

@@ -96,7 +96,7 @@ def noise_samples(graph: Graph, groups: Sequence[Group], most: int) -> int:
 
 
 def groups_together(graph: Graph, groups: Sequence[Group]) -> list[Group]:
-    """The groups, those as one that operators read together: 16 bits of one cost them as much."""
+    """Merge groups that operators read together: one int16 tensor costs as much as all of them."""
     joined = list(groups)
     for node in graph.nodes:
         read = {node.inputs[i] for i in read_together(node.op)}

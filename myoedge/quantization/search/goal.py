@@ -24,8 +24,7 @@ EVERY_MOVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CycleBudget:
-    """Cycles that may be added while an output keeps less than `below_db`, as a share of those of
-    the network in 8 bits."""
+    """Cycles that may be added while an output is below `below_db`, as a share of int8's cycles."""
 
     share: float
     below_db: float = math.inf

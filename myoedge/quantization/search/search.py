@@ -176,8 +176,8 @@ class _Loop:
         return TOO_SLOW if planned > (1.0 + share) * before else ""
 
     def _fewest(self, state: SearchState) -> SearchState:
-        """A network that meets the goal with 16 bits for as few tensors as do, in their order:
-        noise that was predicted adds up to more than there is."""
+        """A network that meets the goal with the fewest int16 tensors, in their order, because
+        predicted noise adds up to more than the measured noise."""
         low, high, search = 0, len(state.design.int16), self.search
         if search.missing_db(state):
             return state

@@ -11,7 +11,7 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def cores_integers(search: Search, state: SearchState) -> Proposals:
-    """Half of the layers, those first that take fewest cycles more on the cores; then all.
+    """Propose the cores' integers for half of the layers, cheapest first; then for all.
 
     Layer by layer both integers have the same noise, within 0.01 dB: what an output loses is
     chance.

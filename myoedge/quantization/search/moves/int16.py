@@ -54,7 +54,7 @@ def wider_tensors(search: Search, state: SearchState) -> Proposals:
 
 
 def fewer_tensors(before: SearchState, design: Design) -> Design:
-    """Half of the tensors that a design added to those of a state."""
+    """The design with only half of the int16 tensors that it adds to a state."""
     kept = len(before.design.int16)
     if design.int16[:kept] != before.design.int16:
         kept = 0

@@ -32,8 +32,8 @@ def other_ranges(search: Search, state: SearchState) -> Proposals:
 
 
 def last_ranges(search: Search, state: SearchState) -> Proposals:
-    """Ranges of outputs as far as the samples go, with 16 bits for other tensors, too; then ranges
-    by other observers, however far the goal."""
+    """Propose output ranges up to the samples' extremes, with more int16 tensors; then other
+    observers' ranges, however far the goal."""
     observer = state.design.calibration.observer
     if observer.full_outputs and any(bounded_results(state.design.graph)):
         narrow = yield _ranged(search, state, replace(observer, full_outputs=False))

@@ -38,7 +38,7 @@ def rounded_weights(search: Search, state: SearchState) -> Proposals:
 
 
 def _has_int8_weights(step: QuantizedNode, rules: Sequence[LayerRule]) -> bool:
-    """Whether a layer's weights are ours to round, in 8 bits and with a scale for each channel."""
+    """Whether a layer's int8 weights may be rounded: not from a file, one scale per channel."""
     weight = step.integers.arrays.get("weight")
     has_rule = any(r.weights == "per_tensor" and r.matches(step.node) for r in rules)
     return weight is not None and weight.dtype == INT8.dtype and not has_rule

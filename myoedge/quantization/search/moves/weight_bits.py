@@ -204,7 +204,7 @@ class _OrderedBits:
 def ordered_steps(
     network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> list[FewerBits]:
-    """Steps of all layers, those first that add least of the allowed noise for a byte."""
+    """Steps of all layers, ordered by added noise (per allowed noise) per byte saved."""
     nodes = {weight_of(node): node for node in _able(network.graph, rules)}
     if not nodes:
         return []
@@ -228,7 +228,7 @@ def ordered_steps(
 
 
 def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
-    """Nodes whose weights have 8 bits that nobody named."""
+    """Nodes with int8 weights that no rule sets."""
     for node in graph.nodes:
         able = OPS[node.op].multiplicands is not None and weight_rule(rules, node) is None
         if able and graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None:
