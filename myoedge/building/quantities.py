@@ -58,14 +58,14 @@ def joules(text: str | float) -> float:
 
 def milliampere_hours(value: str | float) -> float:
     """A number of mAh, or "1.5 Ah" -> 1500. Errors: E232."""
-    if not isinstance(value, str):
+    if isinstance(value, int | float):
         return value
     return _quantity(value, _CAPACITIES, "a capacity", "300 mAh", "mAh")
 
 
 def volts(value: str | float) -> float:
     """A number of V, or "3.7 V". Errors: E232."""
-    if not isinstance(value, str):
+    if isinstance(value, int | float):
         return value
     return _quantity(value, _VOLTAGES, "a voltage for --volts", "3.7 V", "V")
 

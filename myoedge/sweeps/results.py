@@ -138,16 +138,17 @@ def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) ->
 
 def junit_cases(rows: Sequence[Result], worse: Sequence[Regression]) -> list[JunitCase]:
     """A case for each result: worse is a failure, another integer an error, and a refusal that is
-    no news is skipped. Results that are gone have a case too."""
+    no news is skipped, unless nothing could be built. Results that are gone have a case too."""
     by_name: dict[str, list[Regression]] = {}
     for one in worse:
         by_name.setdefault(one.name, []).append(one)
     names = dict.fromkeys([*map(name_of, rows), *by_name])
     found = {name_of(row): row for row in rows}
-    return [_case(name, found.get(name), by_name.get(name, [])) for name in names]
+    refused = "skipped" if any(row["status"] == OK for row in rows) else "failure"
+    return [_case(name, found.get(name), by_name.get(name, []), refused) for name in names]
 
 
-def _case(name: str, row: Result | None, worse: Sequence[Regression]) -> JunitCase:
+def _case(name: str, row: Result | None, worse: Sequence[Regression], refused: str) -> JunitCase:
     group = name.partition(" / ")[0]
     if row is not None and row["status"] == DIFFERS:
         return JunitCase(group, name, "error", "outputs are not the reference's")
@@ -155,7 +156,7 @@ def _case(name: str, row: Result | None, worse: Sequence[Regression]) -> JunitCa
         lines = [f"{one.what} {one.old} -> {one.new}" for one in worse]
         return JunitCase(group, name, "failure", f"worse: {lines[0]}", "\n".join(lines))
     if row is not None and row["status"] != OK:
-        return JunitCase(group, name, "skipped", f"{row['code']} {row['title'] or ''}".strip())
+        return JunitCase(group, name, refused, f"{row['code']} {row['title'] or ''}".strip())
     return JunitCase(group, name)
 
 

@@ -45,7 +45,8 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
     for budget in {row["budget"] for row in rows}:
         able = [i for i, row in enumerate(rows) if row["budget"] == budget and _is_good(row)]
         least = _least_accuracy([rows[i] for i in able])
-        accurate = [i for i in able if _accuracy(rows[i], least) >= least]
+        judged = [i for i in able if rows[i].get("accuracy_int8") is not None]
+        accurate = [i for i in judged if rows[i]["accuracy_int8"] >= least] or able
         if len(accurate) > 1 or len(able) > len(accurate):
             chosen.add(min(accurate, key=lambda i: _cost(rows[i])))
     return [i in chosen for i in range(len(rows))]
@@ -57,11 +58,6 @@ def _least_accuracy(rows: Sequence[Result]) -> float:
     is_one_kind = len({row.get("evaluated_on") for row in labelled}) == 1
     known = [row["accuracy_int8"] for row in labelled if is_one_kind]
     return max(known, default=0.0) - TOLERATED["accuracy"]
-
-
-def _accuracy(row: Result, unknown: float) -> float:
-    found: float | None = row.get("accuracy_int8")
-    return unknown if found is None else found
 
 
 def _is_good(row: Result) -> bool:

@@ -65,10 +65,16 @@ class SweepModel:
 
 @dataclass(frozen=True, slots=True)
 class SweepBudget(BudgetTable):
-    """[[budget]]: as [budget] of myoedge.toml."""
+    """[[budget]]: as [budget] of myoedge.toml; without a name its limits are it."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
-    name: str = "free"
+    name: str | None = None
+
+    def __str__(self) -> str:
+        """ "l2 20KiB, sqnr 12.5"; "free" without limits."""
+        limits = {f.name: getattr(self, f.name) for f in fields(BudgetTable)}
+        texts = (f"{name} {value}" for name, value in limits.items() if value is not None)
+        return self.name or ", ".join(texts) or "free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +165,7 @@ def _problems(sweep: Sweep) -> Iterator[dict[str, str]]:
             yield {"cause": "an empty list: nothing would be built"}
     named = {
         "models": [name_of(model) for model in sweep.model],
-        "budgets": [budget.name for budget in sweep.budget],
+        "budgets": [*map(str, sweep.budget)],
         "options": [options.name for options in sweep.options],
         "operating points": [name for name in sweep.points if name],
     }
@@ -237,7 +243,7 @@ def _task(
     model, budget, options, point = axes
     labels = {
         "model": name_of(model),
-        "budget": budget.name,
+        "budget": str(budget),
         "options": options.name,
         "operating_point": point or NO_POINT,
     }

@@ -54,7 +54,8 @@ def test_a_battery_is_given_as_on_the_command_line(build: Build, battery: str | 
     typed = command("energy", build.folder, *words, cwd=build.folder.parent)
     assert [*by_name["duty"]["hours"]] == typed.json["duty"]["hours"]
     assert by_name["duty"]["hours"][0] > 0
-    for wrong in ("300 mA", "-3", "much"):
+    wrongs: tuple[Any, ...] = ("300 mA", "-3", "much", (100, 3.7), {"mah": 1})
+    for wrong in wrongs:
         with pytest.raises(myoedge.MyoedgeError, match="E232"):
             myoedge.energy(build, every="50 ms", battery=wrong)
 

@@ -83,6 +83,8 @@ def test_results_of_a_sweep() -> None:
         "same": "passed", "worse": "failure", "wrong": "error", "never": "skipped",
         "gone": "failure",
     }  # fmt: skip
+    nothing = junit_cases(rows[3:], [])
+    assert [*checked(junit_xml("myoedge sweep", nothing)).values()] == ["failure"], "exits with 3"
 
 
 @pytest.mark.parametrize("is_wrong", [False, True])

@@ -469,6 +469,11 @@ NO_SAMPLES = {
     "objects": ([object()], ("no samples",)),
     "names": ([{"input": WINDOWS[0]}, {"x": WINDOWS[0]}], ("different names",)),
     "shapes": ([WINDOWS[0], WINDOWS[0, ..., :9]], ("different shapes",)),
+    "sparse": (torch.from_numpy(WINDOWS).to_sparse(), ("the array given", "windows.to_dense()")),
+    "mkldnn": (torch.from_numpy(WINDOWS).to_mkldnn(), ("the array given", "windows.to_dense()")),
+    "meta": (torch.empty(WINDOWS.shape, device="meta"), ("the array given", "meta")),
+    "nested": (torch.nested.nested_tensor([*torch.from_numpy(WINDOWS)]), ("to_padded_tensor",)),
+    "sparse items": ([torch.from_numpy(WINDOWS[0]).to_sparse()], ("windows.to_dense()",)),
     "a dict of ragged lists": ({"input": [[1.0], [1.0, 2.0]]}, ("no array",)),
 }
 

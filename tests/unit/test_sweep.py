@@ -69,7 +69,7 @@ def test_every_combination_in_order(folder: Path) -> None:
     )
     names = [task.name for task in found(folder, text)]
     assert names == [
-        f"{model} / free / {options} / {point}"
+        f"{model} / l1 64KiB / {options} / {point}"
         for model in ("m", "again")
         for options in ("a", "b")
         for point in ("low", "high")
@@ -362,6 +362,13 @@ def test_the_printed_table_is_aligned_and_names_what_differs() -> None:
     assert len(lines) == len(rows)
     assert hidden(rows, 56) == ["not shown: L2, SQNR: in sweep.csv and sweep.html"]
     assert hidden(rows, 100) == []
+
+
+def test_what_has_no_accuracy_is_not_the_best_of_those_that_have_one() -> None:
+    unjudged = row(model="b", energy_uj=10.0)
+    judged = row(model="a", energy_uj=20.0, accuracy_int8=1.0)
+    assert best_in_budgets([judged, unjudged]) == [True, False]
+    assert best_in_budgets([unjudged, unjudged | {"energy_uj": 9.0}]) == [False, True]
 
 
 def test_the_best_is_not_less_accurate() -> None:

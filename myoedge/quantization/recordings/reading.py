@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.errors import Facts, MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
+from myoedge.system.user_code import cause_of, converted
 
 LABEL = "label"
 ONLY = "input"  # name of the array of a network's only input, whatever that is called
@@ -41,6 +42,7 @@ UNMASKED = (
     "x[~np.ma.getmaskarray(x).any(axis=tuple(range(1, x.ndim)))]: the windows without such values",
     "x.filled(0): a number of yours in their place",
 )
+DENSE = "windows.to_dense(), or windows.to_padded_tensor(0.0) if it is nested"
 
 
 Scales = tuple[tuple[str, float], ...]  # factors by pattern of file names
@@ -89,19 +91,26 @@ def is_array(value: object) -> bool:
     return hasattr(value, "__array__")
 
 
-def _as_array(value: Any) -> Any:
-    """A tensor of torch as an array, whatever device it is on; other values unchanged."""
+def _as_array(value: Any, title: str) -> Any:
+    """A tensor of torch as an array, whatever device it is on; other values unchanged. Errors: E248
+    a tensor whose values NumPy cannot hold, as sparse and nested ones."""
     if not hasattr(value, "detach"):
         return value
-    tensor = value.detach().cpu()
-    try:
-        return tensor.numpy()
-    except TypeError:  # bfloat16, which NumPy has not
-        return tensor.float().numpy()
+
+    def no_array(error: BaseException) -> MyoedgeError:
+        shown = f"{title} cannot be made a NumPy array"
+        return MyoedgeError("E248", shown, {"cause": cause_of(error)}, [DENSE])
+
+    with converted(no_array):
+        tensor = value.detach().cpu()
+        try:
+            return tensor.numpy()
+        except TypeError:  # bfloat16, which NumPy has not
+            return tensor.float().numpy()
 
 
 def plain(values: Any, title: str) -> Array:
-    """Convert a user's values to an array. Errors: E216 masked values of np.ma."""
+    """Convert a user's values to an array. Errors: E216 masked values of np.ma, E248 tensors."""
     parts = values if isinstance(values, list | tuple) else [values]
     hidden = sum(
         int(np.ma.getmaskarray(x).sum()) for x in parts if isinstance(x, np.ma.MaskedArray)
@@ -110,8 +119,8 @@ def plain(values: Any, title: str) -> Array:
         shown = f"{title} hides {hidden:,} value{'s' * (hidden > 1)} by a mask"
         raise MyoedgeError("E216", shown, {"has": "a masked array of np.ma"}, UNMASKED)
     if isinstance(values, list | tuple):
-        return np.asarray([_as_array(x) for x in values])
-    return np.asarray(_as_array(values))
+        return np.asarray([_as_array(x, title) for x in values])
+    return np.asarray(_as_array(values, title))
 
 
 def unreadable(
