@@ -146,6 +146,27 @@ def test_names_in_headers_have_the_prefix(path: Path) -> None:
     assert not [name for name in sorted(names) if not name.lower().startswith("me_")]
 
 
+C_KERNEL = re.compile(
+    r"^void (me_\w+)\(const me_\w+_params \*\w+,\s+const me_\w+_tile \*tile\);", re.MULTILINE
+)
+RANGES = re.compile(r"\d to \S|at least|>= \d|\branges\b")
+
+
+def kernels_without_ranges(header: str) -> list[str]:
+    """Kernels whose own comment, or else the header's first one, states no range."""
+    first, *parts = header.split("\n\n")
+    groups = {part: C_KERNEL.findall(part) for part in parts}
+    above = {part: part.split("*/")[0] if part.startswith("/*") else "" for part in parts}
+    said = {part: above[part] and RANGES.search(above[part] + first) for part in parts}
+    return [name for part, names in groups.items() for name in names if not said[part]]
+
+
+def test_every_kernel_states_its_ranges() -> None:
+    headers = {path.read_text() for path in TEMPLATES.rglob("*.h")}
+    assert sum(len(C_KERNEL.findall(text)) for text in headers) > 100
+    assert [name for text in headers for name in kernels_without_ranges(text)] == []
+
+
 def test_general_names_are_found() -> None:
     text = "#define MOST 4\nenum { CORES = 8 };\nstatic inline int32_t *start(int32_t n)\n{\n}\n"
     text += "typedef struct {\n    int32_t x;\n} part;\ntypedef void (*work)(int32_t n);\n"

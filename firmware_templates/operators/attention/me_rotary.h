@@ -25,9 +25,10 @@ typedef struct {
  * x_zero -128 to 127; turns -32,767 to 32,767; shift 0 to 22; sums stay inside int32. */
 void me_rotary_s8(const me_rotary_s8_params *op, const me_rotary_s8_tile *tile);
 
-/* me_rotary_s8 where pair i of a row is its element i and its element pairs + i; the same ranges. */
 typedef me_rotary_s8_params me_rotary_halves_s8_params;
 typedef me_rotary_s8_tile me_rotary_halves_s8_tile;
+
+/* me_rotary_s8 where pair i of a row is its element i and its element pairs + i; the same ranges. */
 void me_rotary_halves_s8(const me_rotary_halves_s8_params *op, const me_rotary_halves_s8_tile *tile);
 
 #endif

@@ -44,12 +44,12 @@ void me_lstm_streamed_s8(const me_lstm_streamed_s8_params *op, const me_lstm_str
 void me_gru_streamed_s8(const me_gru_streamed_s8_params *op, const me_gru_streamed_s8_tile *tile);
 void me_rnn_streamed_s8(const me_rnn_streamed_s8_params *op, const me_rnn_streamed_s8_tile *tile);
 
-/* The same with h, weights and results of int16. */
+/* The same with h, weights and results of int16, and the same ranges. */
 void me_lstm_streamed_s16(const me_lstm_streamed_s16_params *op, const me_lstm_streamed_s16_tile *tile);
 void me_gru_streamed_s16(const me_gru_streamed_s16_params *op, const me_gru_streamed_s16_tile *tile);
 void me_rnn_streamed_s16(const me_rnn_streamed_s16_params *op, const me_rnn_streamed_s16_tile *tile);
 
-/* LSTM with steps of its own. */
+/* A step of me_lstm_scaled_s8 and me_lstm_scaled_s16, of part of its units, with their ranges. */
 void me_lstm_streamed_scaled_s8(const me_lstm_streamed_scaled_s8_params *op,
                                 const me_lstm_streamed_scaled_s8_tile *tile);
 void me_lstm_streamed_scaled_s16(const me_lstm_streamed_scaled_s16_params *op,

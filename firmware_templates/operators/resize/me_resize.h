@@ -48,7 +48,7 @@ void me_resize_s8(const me_resize_s8_params *params, const me_resize_s8_tile *ti
 /* me_resize_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, with the same ranges, without a table. */
 void me_resize_s16(const me_resize_s16_params *params, const me_resize_s16_tile *tile);
 
-/* y = x[index] along the axis, of elements of any type as bytes; indices from `first` to first + n - 1. */
+/* y = x[index] along the axis, of elements of any type as bytes, inner >= 1; indices are `first` to first + n - 1. */
 void me_take_s8(const me_take_s8_params *params, const me_take_s8_tile *tile);
 
 #endif
