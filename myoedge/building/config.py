@@ -240,7 +240,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def toml_text(text: str) -> str:
-    """A text as a string of TOML, which has no pairs of surrogates, and no DEL unchanged."""
+    """Quote a string for TOML, which allows no surrogates and no unescaped DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -22,7 +22,7 @@ WIDE_BITS = (16,)
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Rule of a format for attributes and shapes of a layer, in words and as a test.
+    """Condition of a format on a layer's attributes and shapes, as text and as a test.
 
     holds   (attrs, input shapes, output shape) -> whether a layer is like that
     """

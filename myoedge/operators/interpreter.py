@@ -59,7 +59,7 @@ def _activated(node: Node, before: Array) -> Array:
 
 
 def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
-    """`real_node` as the file has it: rounded if it is quantised there."""
+    """Run `real_node` with the file's rounding, if the result is quantised there."""
     before, after = real_node(node, inputs)
     if graph.is_fake_quantized(node.name + PRE):
         before = as_stated(graph, node.name + PRE, before)
@@ -122,7 +122,7 @@ def has_table(node: Node) -> bool:
 
 
 def result_bounds(node: Node) -> tuple[float, float] | None:
-    """Range that a result keeps to, with the activation fused into its operator."""
+    """Bounds of a result, with the activation fused into its operator."""
     act = node.attrs.get("act", ())
     return result_range(act) if act else OPS[node.op].bounds(node.attrs)
 

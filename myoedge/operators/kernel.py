@@ -269,7 +269,7 @@ class TiledKernel:
 
 @dataclass(frozen=True, slots=True)
 class ConstraintViolation:
-    """Rule of an accelerator that a layer breaks.
+    """Rule of an accelerator that a layer violates.
 
     needs    what the rule asks of a layer     has   what the layer has
     change   of the network, so that the layer keeps to the rule
@@ -342,7 +342,7 @@ def low_scratch_fallback(
     *formats: Format,
     accepts: Callable[[QuantizedNode], bool] = lambda node: True,
 ) -> Kernel:
-    """A kernel of little scratch, for layers that ask the others for more than L1 has."""
+    """A kernel with little scratch, for layers whose other kernels need more scratch than L1."""
     return Kernel(CLUSTER, tiling, accepts, formats or (INT8_ALONE,), fallback=True)
 
 

@@ -57,7 +57,7 @@ def always_writes(op: str, kind: ElementType) -> bool:
 
 
 def weight_bits(op: str) -> frozenset[int]:
-    """Bits that weights of an operator may have, of layers that keep to its formats' conditions."""
+    """Bit widths that an operator's weights may have if a layer meets the formats' conditions."""
     return frozenset(bits for form in OPS[op].formats for bits in form.weights)
 
 

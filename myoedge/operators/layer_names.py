@@ -60,7 +60,7 @@ def unique_names(
 
 
 def _numbers(layers: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Number of each layer among those of its operator and place, from 1 on."""
+    """Number of each layer among the layers of the same operator and place, from 1 on."""
     seen, numbers = Counter[tuple[str, str]](), []
     for row in layers:
         key = (str(row["op"]), place(row))

@@ -63,7 +63,7 @@ def prepare(graph: Graph) -> Graph:
 
 
 def prepare_for_accelerator(graph: Graph) -> Graph:
-    """A prepared graph in the form that is calibrated for a chip with an accelerator."""
+    """Transform a prepared graph for calibration on a chip with an accelerator."""
     changed = apply((rotations_as_windows,), graph)
     if changed is graph:
         return graph

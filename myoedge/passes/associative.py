@@ -67,7 +67,7 @@ class InterleavedScan:
 
 @rewrite_pattern("reshape", "slice")
 def roll_associative_scan(graph: Graph, node: Node) -> Rewrite | None:
-    """Interleaved results of all steps are those of a scan, of a cumulative product or sum."""
+    """Replace interleaved results of all steps by a scan, cumulative product or sum."""
     halves = _halves(graph, node)
     if halves is None or halves.n < FEWEST:
         return None

@@ -21,7 +21,7 @@ from myoedge.passes.steps import roll_last_state, roll_unrolled_loop
 
 @rewrite_pattern("matmul")
 def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
-    """matmul(softmax(matmul(q, k^T) * scale + ...), v) is one operator."""
+    """Fuse matmul(softmax(matmul(q, k^T) * scale + ...), v) into one operator."""
     soft = made_by(graph, node.inputs[0], "softmax", reader=node)
     if soft is None or soft.attrs["axis"] != len(graph.shape(soft.name)) - 1:
         return None
@@ -101,8 +101,8 @@ def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("slice")
 def split_linear(graph: Graph, node: Node) -> Rewrite | None:
-    """A part of a linear layer's results is a layer of part of its rows: q, k and v get scales of
-    their own, and nothing is cut out of the result."""
+    """Replace slices of a linear layer's results by layers with the slices' rows: q, k and v get
+    separate scales."""
     between = made_by(graph, node.inputs[0], "reshape")
     result = between.inputs[0] if between else node.inputs[0]
     layer = made_by(graph, result, "linear", reader=between)

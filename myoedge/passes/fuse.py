@@ -16,7 +16,7 @@ from myoedge.operators.graph_builder import GraphBuilder
 
 @rewrite_pattern("table")
 def merge_tables(graph: Graph, node: Node) -> Rewrite | None:
-    """g(f(x)) of pointwise functions is one table."""
+    """Merge pointwise functions g(f(x)) into one table."""
     producer = made_by(graph, node.inputs[0], "table", reader=node)
     if producer is None:
         return None
@@ -66,7 +66,7 @@ def _calls(chain: Chain) -> int:
 
 @rewrite_pattern("table")
 def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
-    """An activation is fused into the operator before it that requantises, as limits or a table."""
+    """Fuse an activation into the preceding operator that requantises, as limits or a table."""
     producer = made_by(graph, node.inputs[0], reader=node)
     if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
         return None
@@ -102,8 +102,7 @@ ROOTS = (("sqrt",), ("pow", 0.5))
 
 @rewrite_pattern("table")
 def magnitude(graph: Graph, node: Node) -> Rewrite | None:
-    """sqrt(a^2 + b^2) of squares without other readers is one operator: a square would need twice
-    the bits.
+    """Fuse sqrt(a^2 + b^2) into one operator, because squares need twice the bits.
 
     Before functions go into what computes a and b: a square is not seen there.
     """
@@ -196,7 +195,7 @@ def slice_into_padding(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("argmax", "ctc_greedy")
 def drop_softmax(graph: Graph, node: Node) -> Rewrite | None:
-    """A softmax before argmax or greedy CTC is dropped: it keeps the order of the classes."""
+    """Drop a softmax before argmax or greedy CTC, because it preserves the order of the classes."""
     reshape = made_by(graph, node.inputs[0], "reshape") if node.op == "ctc_greedy" else None
     scores = reshape.inputs[0] if reshape else node.inputs[0]
     softmax = made_by(graph, scores, "softmax", "log_softmax")

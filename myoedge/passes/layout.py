@@ -25,7 +25,7 @@ def inverse(perm: Sequence[int]) -> Perm:
 
 @rewrite_pattern("transpose")
 def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
-    """transpose(transpose(x)) is one transpose."""
+    """Merge transpose(transpose(x)) into one transpose."""
     producer = made_by(graph, node.inputs[0], "transpose")
     if producer is None:
         return None
@@ -233,7 +233,7 @@ def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("reshape")
 def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
-    """reshape(reshape(x)) is one reshape."""
+    """Merge reshape(reshape(x)) into one reshape."""
     producer = made_by(graph, node.inputs[0], "reshape")
     if producer is None:
         return None

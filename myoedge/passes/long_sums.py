@@ -37,7 +37,7 @@ def split_inputs(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("conv")
 def split_taps(graph: Graph, node: Node) -> Rewrite | None:
-    """The longest axis of the kernel in parts, each over the input that it reaches."""
+    """Split a kernel along its longest axis; each part reads only the input that it covers."""
     _, weight, *bias = node.inputs
     if not graph.is_const(weight) or "act" in node.attrs or node.attrs["groups"] > 1:
         return None

@@ -62,8 +62,8 @@ def _stack(graph: Graph, node: Node) -> Node | None:
 
 
 def _rotation(graph: Graph, name: str) -> tuple[str, int]:
-    """A tensor, and the row of it that comes first in `name`; `name` itself and 0 without a
-    rotation. Tensors after views are those that they show."""
+    """The rotated tensor and the row that comes first in `name`; `name` itself and 0 without a
+    rotation. Views are resolved to the viewed tensors."""
     name, shape = _shown(graph, name), graph.shape(name)[-2:]
     join = made_by(graph, name, "concat")
     made = [made_by(graph, x, "slice") for x in join.inputs] if join else []

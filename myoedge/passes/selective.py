@@ -103,7 +103,7 @@ def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int] | None:
 def _divided(
     rows: Iterable[Labelled], holds: Callable[[Labelled], bool]
 ) -> tuple[tuple[Labelled, ...], tuple[Labelled, ...]]:
-    """Operands for which a condition holds, and the others."""
+    """Split operands into those that satisfy a condition and the rest."""
     found = [(some, holds(some)) for some in rows]
     return tuple(x for x, ok in found if ok), tuple(x for x, ok in found if not ok)
 
@@ -269,7 +269,7 @@ def _not_negative(graph: Graph, some: Labelled) -> bool:
 
 @rewrite_pattern("add")
 def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
-    """y + D x of a selective scan and its input x is one operator."""
+    """Fuse y + D x of a selective scan and its input x into one operator."""
     shape = graph.shape(node.name)
     labels = tuple(i if n > 1 else None for i, n in enumerate(shape))
     for ours, other in (node.inputs, node.inputs[::-1]):

@@ -150,7 +150,7 @@ def lower_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
-    """table(spectrogram(x)) is one spectrogram, as long as its lanes have no factors."""
+    """Fuse table(spectrogram(x)) into one spectrogram, if its lanes have no factors."""
     spectrogram = made_by(graph, node.inputs[0], "spectrogram", reader=node)
     if spectrogram is None or not CURVES.issuperset(name for name, *_ in node.attrs["chain"]):
         return None
@@ -258,13 +258,13 @@ def find_non_int16_use(
 
 
 def _is_written_so(graph: Graph, name: str) -> bool:
-    """Whether an operator gives a tensor 16 bits always: gates, sums."""
+    """Whether an operator always writes a tensor as int16: gates, sums."""
     made = graph.producer.get(name)
     return made is not None and always_writes(made.op, INT16)
 
 
 def check_samples(graph: Graph) -> None:
-    """Checks that int16 samples come from an input, at most moved, and have no other readers.
+    """Check that int16 samples come from an input, at most moved, and have no other readers.
 
     Errors: E111.
     """

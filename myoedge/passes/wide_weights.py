@@ -16,7 +16,8 @@ from myoedge.operators.kernel_formats import layer_shapes, may_weigh
 
 @rewrite_pattern("conv")
 def weights_in_parts(graph: Graph, node: Node) -> Rewrite | None:
-    """w x = w1 x + w2 x, the channels of each group twice: uint8 less its zero point has 9 bits."""
+    """Split 9-bit weights (uint8 minus zero point): w x = w1 x + w2 x, with each group's channels
+    twice."""
     x, weight, *bias = node.inputs
     stated = graph.format(weight)
     steps = None if stated is None else stated.steps(graph.array(weight))

@@ -35,7 +35,7 @@ class Measured:
 
     @property
     def idles(self) -> bool:
-        """Whether no instruction is counted: the measurement is a power."""
+        """Whether a measurement counts no instructions, and so is a power."""
         return not self.activity.instructions
 
 

@@ -53,7 +53,7 @@ BASE = Variation("base", "as it is")
 
 
 def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[Variation, ...]:
-    """Differences that may be worth their price.
+    """Variations of a build that may improve it.
 
     report      of the build that there is
     settings    it was built with, and arguments of api.build

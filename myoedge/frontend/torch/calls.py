@@ -179,7 +179,7 @@ def _of_reals(
 def _by_row(
     builder: GraphBuilder, values: dict[str, Any], node: Any, row: Row, arguments: dict[str, Any]
 ) -> Any:
-    """The result of a call by a row of the import table."""
+    """Import a call by its row of the operator table."""
     target, out = str(node.target), _shape(node.meta["val"])
     if not isinstance(out, list) and 0 in out:
         return _zeros(builder, node.meta["val"])

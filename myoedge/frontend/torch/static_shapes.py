@@ -59,7 +59,7 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
 
 
 def _depends_on(graph: Mapping[str, Any], scalars: set[str]) -> bool:
-    """Whether sizes of tensors, inputs or outputs are scalars that are read off tensors."""
+    """Whether sizes of tensors, inputs or outputs are scalars read from tensors."""
     sizes = (size for value in graph["tensor_values"].values() for size in value["sizes"])
     ends = {"ends": [graph["inputs"], graph["outputs"]]}
     return any("as_expr" in size for size in sizes) or not scalars.isdisjoint(_scalars(ends))

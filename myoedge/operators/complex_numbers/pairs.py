@@ -61,7 +61,7 @@ def is_complex(b: GraphBuilder, value: Any) -> bool:
 
 
 def pair_of(b: GraphBuilder, value: Any) -> Complex:
-    """An argument of a call, real ones too, as a pair."""
+    """An argument of a call as a (real, imaginary) pair, real tensors included."""
     if isinstance(value, Complex):
         return value
     if isinstance(value, int | float | complex):
@@ -136,7 +136,7 @@ def power_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
 
 
 def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """|x|; asked for twice, it is there once."""
+    """The magnitude |x|, computed once for several uses."""
     if "" in x.parts:
         part = tensor(b, x.real if x.imaginary == "" else x.imaginary, out)
         return b.add("table", part, chain=(("abs",),))

@@ -92,7 +92,7 @@ def _thinned(mask: Array) -> Array:
 
 
 def _is_number(b: GraphBuilder, value: Any) -> bool:
-    """Whether a value is one number everywhere."""
+    """Whether all elements of a value are equal."""
     parts = [constant_of(b, part) for part in pair_of(b, value).parts]
     return all(part is not None and (part == part.reshape(-1)[0]).all() for part in parts)
 

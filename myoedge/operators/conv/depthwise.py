@@ -50,7 +50,7 @@ def is_3x3(k_h: int, k_w: int) -> bool:
 
 
 def tap_words(k_h: int, k_w: int) -> int:
-    """Words of weights a channel."""
+    """Number of weight words per channel."""
     return 3 if is_3x3(k_h, k_w) else -(-k_h * k_w // 4)
 
 

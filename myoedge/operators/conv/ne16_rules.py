@@ -21,8 +21,7 @@ def is_filter_of_a_row(conv: Conv2dGeometry) -> bool:
 
 
 def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
-    """Rule of NE16 about groups of channels: one, or a filter for each channel, of 3x3 or of up to
-    nine taps of a row."""
+    """NE16's rule for groups: one, or per channel a 3x3 filter or a row of up to nine taps."""
     groups, inputs, outputs = step.attrs["groups"], step.shapes[0][-1], step.out[-1]
     conv = Conv2dGeometry.of(step)
     has_jobs = is_filter(conv) or is_filter_of_a_row(conv)
@@ -50,7 +49,7 @@ def _sizes(numbers: tuple[int, int]) -> str:
 
 
 def has_windows_in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
-    """Rule of conv_by_channels_on_ne16: others have the tiles of conv_on_ne16."""
+    """Condition of conv_by_channels_on_ne16; other layers use conv_on_ne16."""
     groups, conv = step.attrs["groups"], Conv2dGeometry.of(step)
     if groups == 1 and not conv.pointwise:
         return None
@@ -61,7 +60,7 @@ def has_windows_in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_rows(step: QuantizedNode) -> ConstraintViolation | None:
-    """Rule of jobs of rows of results: a filter of 3x3, or a kernel of one row over several."""
+    """Condition of jobs on rows of results: a 3x3 filter, or a kernel of one row."""
     conv = Conv2dGeometry.of(step)
     if is_filter(conv) or (conv.kernel[0] == conv.dilation[1] == 1 < conv.y[1]):
         return None

@@ -29,7 +29,7 @@ class LetteredOperand:
 
 
 def einsum(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Operands are multiplied from left to right; axes that nobody else has are summed first."""
+    """Import einsum: multiply operands left to right; first sum axes that only one of them has."""
     inputs, result = letters(a["equation"], [len(d.shape(x)) for x in a["tensors"]])
     terms = [_of_diagonals(d, *pair) for pair in zip(a["tensors"], inputs, strict=True)]
     _check_extents(d, terms)
@@ -42,7 +42,7 @@ def einsum(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """Axes of the operands and of the result; without an arrow those that are there once."""
+    """Axes of the operands and of the result; without an arrow, those that occur once."""
     left, arrow, result = equation.replace(" ", "").partition("->")
     given = left.split(",")
     if len(given) != len(ranks):
@@ -112,7 +112,7 @@ def _ordered(d: GraphBuilder, term: LetteredOperand, axes: str) -> str:
 
 
 def _divided(axes: Iterable[str], chosen: Container[str]) -> tuple[str, str]:
-    """Axes that are chosen, and the others."""
+    """Split axes into those that satisfy a condition and the rest."""
     names = [*axes]
     kept = [axis for axis in names if axis in chosen]
     return "".join(kept), "".join(axis for axis in names if axis not in kept)

@@ -33,7 +33,7 @@ def binary(op: str, d: Draw) -> DrawnUse:
 
 
 def limited(act: Chain) -> bool:
-    """Whether a fused activation is of clamps only, as 16 bits have them."""
+    """Whether a fused activation consists of clamps only, as int16 requires."""
     return all(name == "clamp" for name, *_ in act)
 
 
@@ -85,7 +85,7 @@ def channel_slack(case: Any) -> float:
 
 
 def table(d: Draw) -> DrawnUse:
-    """Functions of 8 or 16 bits."""
+    """Draw functions of int8 or int16."""
     x, chain = d.pick([d.shape(0, 5), (300,)]), d.pick((*CHAINS, *CHAINS, *JUMPS))
     int16, common = d.pick([(), (0,)]), d.common(1, act=False)
     text = "activated(chain, x0)"

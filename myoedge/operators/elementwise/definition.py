@@ -206,7 +206,7 @@ def affine_quantize(inputs: QuantizeInputs) -> ChannelParams:
 
 
 def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[str, Any]:
-    """A SumRequant for every pair; offsets keep their fraction and may lie outside the output."""
+    """A SumRequant per pair; offsets keep their fraction and may exceed the output's range."""
     x, y = inputs.params(0), inputs.target
     most = factor_max((x.element_type,), y.element_type)
     parts = [
@@ -266,7 +266,7 @@ AFFINE = register(
 
 
 def prelu_quantize(inputs: QuantizeInputs) -> PreluParams:
-    """Negative inputs have a multiplier per channel, the others share the last entry."""
+    """Quantise PReLU: a multiplier per channel for negative inputs, the last for positive ones."""
     factors = np.append(inputs.constant(1).astype(np.float64), 1.0)
     numbers = _per_channel(inputs, factors, np.zeros_like(factors))
     return PreluParams(**numbers, x_zero=inputs.params(0).zero_point)

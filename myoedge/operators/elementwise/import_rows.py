@@ -41,7 +41,7 @@ EVALUATED = "call model.eval() before the export, training=TrainingMode.EVAL in 
 
 
 def _is_trained(d: GraphBuilder, a: Arguments) -> bool:
-    """Whether statistics are those of training, and not computed from the input."""
+    """Whether statistics come from training instead of the input."""
     return all(a[name] in d.constants for name in ("running_mean", "running_var"))
 
 

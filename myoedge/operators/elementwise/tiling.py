@@ -144,7 +144,7 @@ def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
 
 
 def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """16 bits among two operands and their sum."""
+    """Formats of sums of two operands with at least one int16 tensor."""
     numbers = ("a_mult", "b_mult", "offset", "shift")
     op = {**step.integers.named(numbers), "low": step.low, "high": step.high}
     return replace(
@@ -154,7 +154,7 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """16 bits among two operands and their product."""
+    """Formats of products of two operands with at least one int16 tensor."""
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
     op = {**step.integers.named(numbers), **scale_fields(step)}
     return wide_pair(step, engine, "me_mul_s16", op)

@@ -105,7 +105,7 @@ def _numbers(step: QuantizedNode, width: int) -> Fields:
 
 
 def _bytes_of_rows(step: QuantizedNode) -> Array:
-    """int8 [rows, bytes] of rows of 8 or 16 bits, the lower byte first."""
+    """Table rows int8 [rows, bytes] from int8 or int16 values, lower byte first."""
     rows: Array = step.integers.rows
     flat = np.ascontiguousarray(rows.reshape(len(rows), -1))
     return flat.astype(flat.dtype.newbyteorder("<")).view(np.int8)

@@ -31,7 +31,7 @@ def fake_quantized(attrs: Mapping[str, Any], x: Array) -> Array:
 
 
 def carried_params(attrs: Mapping[str, Any]) -> QuantParams:
-    """Parameters of the rounded values: unsigned integers of 8 and 16 bits become signed ones."""
+    """Parameters of the rounded values; uint8 and uint16 become int8 and int16."""
     low, high, zero = attrs["low"], attrs["high"], attrs["zero_point"]
     kind = INT8 if high - low < 1 << INT8.bits else INT16
     fits = kind.low <= low and high <= kind.high

@@ -56,7 +56,7 @@ def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
-    """`shape` of one number a signal."""
+    """Rule for `shape`: one number per signal."""
     return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
 
 

@@ -82,7 +82,7 @@ def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Parts by indices [.., axes] of the axes after those of a batch, constant or computed."""
+    """Gather parts by constant or computed indices [.., axes] into the axes after the batch."""
     x, given, batch = str(a["self"]), a["index"], a["batch_dims"]
     if given not in d.constants:
         columns = _columns(d, given)
@@ -100,7 +100,7 @@ def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _columns(d: GraphBuilder, index: str) -> list[str]:
-    """Indices [.., axes] as those of each axis: the parts that were joined, or slices."""
+    """Split indices [.., axes] by axis: the tensors that were joined, or slices."""
     *lead, count = d.shape(index)
     node = producer(d, index)
     if node is not None and node.op == "concat" and len(node.inputs) == count:

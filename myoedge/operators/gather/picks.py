@@ -70,7 +70,7 @@ def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out
 
 
 def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shape) -> str:
-    """Indices of several axes as those of all their elements in a row."""
+    """Merge indices of several axes into one index of the flattened axes."""
     if len(names) == 1:
         return names[0]
     strides = [math.prod(extents[i + 1 :]) for i in range(len(extents))]
@@ -96,7 +96,7 @@ def _counts(value: Array, n: int) -> bool:
 
 
 def _from_start(d: GraphBuilder, ids: str, n: int) -> str:
-    """Indices, those below zero counted from the end, from the start."""
+    """Replace negative indices, counted from the end, by those counted from the start."""
     span, shape = span_of(d, ids), d.shape(ids)
     if span is not None and span[0] >= 0:
         return ids

@@ -76,7 +76,7 @@ def _constant_span(d: GraphBuilder, name: str) -> Span | None:
 
 
 def _computed(node: Node, spans: list[Span]) -> Span | None:
-    """Range of a function of two integers: those here have their extremes at ends of ranges."""
+    """Range of a function of two integers, whose extremes are at ends of their ranges."""
     function = FUNCTIONS[node.attrs["function"]]
     if node.attrs["function"] == "mod":
         return 0, spans[1][1] - 1

@@ -193,7 +193,7 @@ def pad_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """A tile's part of the input is copied into the filled output."""
+    """Tile a pad: copy each tile's part of the input into the filled output."""
     rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
     loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
     return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step.integers.fill)

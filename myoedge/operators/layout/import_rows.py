@@ -218,7 +218,7 @@ def repeat_each(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def pad(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """torch lists (before, after) from the last axis backwards; negative ones cut."""
+    """Import padding; torch lists (before, after) from the last axis back, negative values crop."""
     shape, flat = d.shape(a["self"]), list(a["pad"])
     pairs = list(zip(flat[0::2], flat[1::2], strict=True))
     pads = [(0, 0)] * (len(shape) - len(pairs)) + pairs[::-1]

@@ -188,7 +188,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def permute_rule(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
-    """The first axis, of rows, must stay the first."""
+    """Permute axes only if the first, of rows, remains the first."""
     return {**attrs, "axis": perm[attrs["axis"]]} if perm[0] == 0 else None
 
 

@@ -114,7 +114,7 @@ each_channel = group_norm(lambda a, channels: channels)
 
 
 def instance_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Statistics of every channel, or those of the training."""
+    """Normalise every channel by its own statistics, or by those of the training."""
     return (each_channel if a["use_input_stats"] else batch_norm)(d, a, out)
 
 

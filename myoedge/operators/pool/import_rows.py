@@ -103,7 +103,7 @@ def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> s
 
 
 def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Row:
-    """`op` over axes, between functions of one number; without axes over all."""
+    """Import a reduction with `op` between pointwise functions; without axes, over all axes."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         x = d.add("table", first(a), chain=tuple(before)) if before else first(a)

@@ -122,7 +122,7 @@ def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Frame by frame along the axes that stay."""
+    """Stream frame by frame along the axes that are not reduced."""
     axes = axes_over(at.attrs)
     gone = 0 if at.attrs["keepdim"] else sum(other < at.axis for other in axes)
     return None if at.axis in axes else StreamingRule(at.axis - gone)

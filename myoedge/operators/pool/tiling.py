@@ -23,7 +23,7 @@ MOST_ALIKE = 255
 
 
 def windows_of(step: QuantizedNode) -> tuple[Sequence[Window], Sequence[Window]]:
-    """Windows along rows and along columns; a signal is one row."""
+    """Windows along rows and columns; a signal is an image of one row."""
     rows, columns = (((0, 1, 1),), *step.attrs["windows"])[-2:]
     return rows, columns
 
@@ -169,7 +169,7 @@ def in_tiles(
 
 
 def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
-    """Input and output [images, rows, columns, channels]; a signal is one row."""
+    """Input and output as [images, rows, columns, channels]; a signal is an image of one row."""
     (rows, columns), (n, *spatial, c) = windows_of(step), step.shapes[0]
     (top, down, _), (left, right, _) = reach(rows), reach(columns)
     channels: AffineExpr = (("c", 4), ("c4", 1)) if c % 4 == 0 else ()

@@ -49,7 +49,7 @@ def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine
 
 
 def stored_bits(step: QuantizedNode) -> int:
-    """Bits that the cores' kernels store a weight in: 2, 4, or those of its type."""
+    """Bits in which the cores' kernels store a weight: 2, 4, or the width of its type."""
     if OPS[step.node.op].multiplicands is None or step.weight_type != INT8:
         return INT8.bits
     return next((bits for bits in STORED_BITS if step.weight_bits <= bits), INT8.bits)

@@ -38,7 +38,7 @@ def row_sizes(step: QuantizedNode) -> tuple[int, int, int]:
 
 
 def is_int8(step: QuantizedNode) -> bool:
-    """Whether weights and results have 8 bits."""
+    """Whether weights and results are int8."""
     return step.weight_type != INT16 and step.element_type != INT16
 
 

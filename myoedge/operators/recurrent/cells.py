@@ -111,7 +111,7 @@ def hidden_params(step: QuantizedNode) -> QuantParams:
 
 
 def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
-    """A first state in the bits that the steps keep of it."""
+    """An initial state in the precision that the steps keep."""
     return np.asarray(np.clip(_scaled(step, name, x.astype(np.int64)), *limits))
 
 
@@ -153,7 +153,7 @@ def lstm_steps(
 
 
 def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
-    """gates int16 [T, N, 3H], h int8 or int16 [N, H] -> (h, h in 16 bits) of every step."""
+    """Run a GRU: gates int16 [T, N, 3H], h int8 or int16 [N, H] -> (h, int16 h) of every step."""
     state = first_state(step, "h", h, STATE_LIMITS)
     sigmoid, tanh = step.integers.sigmoid, step.integers.tanh
     small = _multiplied(step, state)
@@ -209,7 +209,7 @@ def _scaled(step: QuantizedNode, name: str, x: Array) -> Array:
 
 
 def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
-    """`integer` of operators that give h of every step."""
+    """Create `integer` of operators that return h of every step."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
         """Arguments of `steps` -> h int8 or int16 [T, N, H]."""
@@ -220,7 +220,7 @@ def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
 
 
 def last_state(steps: IntegerSteps) -> Callable[..., Array]:
-    """`integer` of operators that give the state after the last step."""
+    """Create `integer` of operators that return the state after the last step."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
         """Arguments of `steps` -> the last state [N, H], requantised to the output."""

@@ -29,7 +29,7 @@ def lstm_floats(
 def gru_floats(
     attrs: Attrs, gates: Array, h: Array, r: Array, b: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """gates [T, N, 3H], h [N, H], r [3H, H], b [3H] -> h of every step, twice.
+    """Run a GRU: gates [T, N, 3H], h [N, H], r [3H, H], b [3H] -> h of every step, two copies.
 
     attrs["reset_first"]: h is reset before it is multiplied for the new gate, otherwise after that.
     """
@@ -50,7 +50,7 @@ def gru_floats(
 def plain_floats(
     function: Callable[[Array], Array], attrs: Attrs, sums: Array, h: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """sums [T, N, H], h [N, H], r [H, H] -> h of every step, twice."""
+    """Run an RNN: sums [T, N, H], h [N, H], r [H, H] -> h of every step, two copies."""
     for now in time_order(attrs, sums):
         h = np.asarray(function(now + h @ r.T))
         yield h, h
@@ -61,7 +61,7 @@ TANH_FLOATS = partial(plain_floats, np.tanh)
 
 
 def every_step(steps: FloatSteps) -> Callable[..., Array]:
-    """`real` of operators that give h of every step [T, N, H]."""
+    """Create `real` of operators that return h of every step [T, N, H]."""
     return lambda attrs, *xs: in_order(attrs, [h for h, _ in steps(attrs, *xs)])
 
 

@@ -71,7 +71,7 @@ def _split(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
 
 
 def one_sequence_of_many_units(step: QuantizedNode) -> ConstraintViolation | None:
-    """Rule of NE16 about steps: one row, units for the cores besides."""
+    """NE16's rule for recurrent steps: one sequence, and enough units for the cores too."""
     batch, units = step.shapes[0][1], step.out[-1]
     if batch > 1:
         return ConstraintViolation("one sequence", f"{batch} sequences", "a batch of 1")

@@ -81,7 +81,7 @@ def _plain(w: Writer, step: QuantizedNode, sums: str, h: str) -> str:
 
 
 def _state_reach(step: QuantizedNode) -> float:
-    """Largest magnitude of what a GRU keeps: 15 bits of h in 16, or +-1."""
+    """Largest magnitude of a GRU's state: 15 of 16 bits of h, or +-1."""
     return STATE_REACH if not is_wide(step) else hidden_params(step).scale * 2**STATE_BITS
 
 

@@ -39,7 +39,7 @@ SMALL = 0.25  # range of h up to which 8 bits have finer steps
 
 
 def lstm_params(reach: float) -> QuantParams:
-    """Parameters of an LSTM's h in 16 bits: steps of a power of two.
+    """Parameters of an LSTM's int16 h: a power-of-two step.
 
     reach   largest magnitude; up to 1 that of a state which a sigmoid limits
     """
@@ -47,7 +47,7 @@ def lstm_params(reach: float) -> QuantParams:
 
 
 def lstm_int8_params(reach: float) -> QuantParams:
-    """Parameters of an LSTM's h in 8 bits: those of +-1, or of a power of two of a small range.
+    """Parameters of an LSTM's int8 h: the range +-1, or a power-of-two step for a small range.
 
     reach   largest magnitude; 0 of a layer that is dead for the samples
     """
@@ -55,7 +55,7 @@ def lstm_int8_params(reach: float) -> QuantParams:
 
 
 def int8_bits(reach: float) -> int:
-    """Fraction bits of an LSTM's h in 8 bits, by its largest magnitude."""
+    """Fraction bits of an LSTM's int8 h, by its largest magnitude."""
     if not 0.0 < reach <= SMALL:
         return HIDDEN_BITS
     return HIDDEN_BITS + math.floor(-math.log2(max(reach, 2.0**-FINEST_BITS)))

@@ -40,7 +40,7 @@ UNITS = 8  # that all cores compute at once
 
 
 def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:
-    """Kernels of layers with one product of h a step, by the bytes of weights that stay in L1."""
+    """Kernels of layers with one product with h per step, by bytes of weights resident in L1."""
     return tuple(
         Kernel(CLUSTER, partial(streamed, most_bytes=most), is_large, formats)
         for most in RESIDENT_BYTES
@@ -48,7 +48,7 @@ def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:
 
 
 def is_large(step: QuantizedNode) -> bool:
-    """Whether L1 may be too small for the weights."""
+    """Whether the layer's weights may exceed L1."""
     return step.integers.weight.nbytes > LEAST_BYTES and not step.attrs.get("reset_first")
 
 

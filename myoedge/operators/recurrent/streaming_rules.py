@@ -61,7 +61,7 @@ def _of_16_bits(state: StreamState, step: QuantizedNode) -> StreamState:
 
 
 def _first_cell(step: QuantizedNode, x: Array) -> Array:
-    """A first c in the bits that the steps keep of it."""
+    """An initial c in the precision that the steps keep."""
     return first_state(step, "c", x, INT16_LIMITS)
 
 
@@ -78,7 +78,7 @@ def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def _first_kept(step: QuantizedNode, x: Array) -> Array:
-    """A GRU's first h in the bits that it keeps."""
+    """A GRU's initial h in the precision that the steps keep."""
     return first_state(step, "h", x, STATE_LIMITS)
 
 

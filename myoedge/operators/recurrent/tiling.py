@@ -35,7 +35,7 @@ STATES = (*STEPS, Format((SIXTEEN, EITHER), SIXTEEN, STORED_BITS))  # whatever i
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """States stay in L1 from tile to tile."""
+    """Tile a recurrent layer by steps; states stay in L1 from tile to tile."""
     (t, n, columns), units = step.shapes[0], step.out[-1]
     gates, arrays = columns // units, _packed(step)
     reverse = bool(step.attrs["reverse"])

@@ -47,14 +47,14 @@ def _row(d: Draw) -> tuple[Shape, int]:
 
 
 def _scores(d: Draw, operands: int = 1) -> dict[str, Any]:
-    """Narrow and wide ones; of a mask after them, 0 or 1."""
+    """Draw int8 and int16 scores, with or without a mask of 0 and 1."""
     common, wide = d.common(1, act=False), d.pick([1.0, 8.0, 60.0])
     ((low, high),) = common["spans"]
     return common | {"spans": ((low * wide, high * wide), (0.0, 1.0))[:operands]}
 
 
 def softmax(d: Draw) -> DrawnUse:
-    """Without a mask, or with one that is alike along leading axes."""
+    """Draw a softmax without a mask, or with one that is broadcast along leading axes."""
     x, axis = _row(d)
     if d.flag():
         text, common = "x0.softmax(axis)", _scores(d) | {"int16": d.pick([(), (0,)])}

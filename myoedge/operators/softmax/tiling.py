@@ -83,7 +83,7 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
 
 
 def wide_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """16 bits of x or of y; masked or not, with the loops of masked ones."""
+    """Tile a softmax with int16 x or y, masked or not, with the loops of masked ones."""
     tables = {name: getattr(step.integers, name).astype(np.uint16) for name in ("exp", "exp_far")}
     masked = _masked_in_tiles(step, engine, tables["exp"])
     x, *_, y = masked.operands

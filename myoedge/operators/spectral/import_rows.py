@@ -56,7 +56,7 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
 
 
 def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> str:
-    """n / 2 + 1 -> n frequencies along an axis: the others are conjugate."""
+    """Extend n / 2 + 1 frequencies to n along an axis by their conjugates."""
     rest = slice_axis(d, part, axis, (n + 1) // 2 - 1, 0, -1)
     if number:
         rest = d.add("table", rest, chain=(("affine", -1.0, 0.0),))

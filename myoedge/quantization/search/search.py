@@ -69,7 +69,7 @@ def search(
 
 
 class _Loop:
-    """A search that runs, with what it tried so far.
+    """A running search and the moves that it has tried.
 
     left   remedies that won nothing, with the tensors of 16 bits, which are not tried again
     """
