@@ -39,7 +39,7 @@ BETTER = 1.5  # times less spread within channels, if these are the longer axis
 
 
 def doubtful(model: Model, given: Data) -> Iterator[Notice]:
-    """Warnings of the samples that a person gives, of a likely batch, and of inputs without use."""
+    """Warnings about the user's samples, a likely batch axis, and unused inputs."""
     yield from _unread(model.graph)
     yield from _batch(model.graph)
     if not given.is_random:

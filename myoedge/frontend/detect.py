@@ -220,7 +220,7 @@ def _of_safetensors(file: BinaryIO, head: bytes, size: int) -> ModelFormat | Non
 
 
 def _of_onnx(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
-    """A protobuf whose top-level fields are those of ModelProto, ir_version first."""
+    """Detect ONNX: a protobuf with the top-level fields of ModelProto, ir_version first."""
     if head[:1] != b"\x08":
         return None
     file.seek(0)

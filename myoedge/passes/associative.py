@@ -122,7 +122,7 @@ def _halves(graph: Graph, node: Node) -> InterleavedScan | None:
 
 
 def _of_steps(graph: Graph, axis: int, n: int, even: str, odd: str) -> InterleavedScan | None:
-    """Even results are the first and the rest, odd ones are padded if there are fewer."""
+    """The even results (the first and the rest) and the odd ones, padded if there are fewer."""
     joined = made_by(graph, even, "concat")
     first, rest = (even, "") if joined is None else (joined.inputs[0], joined.inputs[-1])
     if joined is not None and (len(joined.inputs) != 2 or joined.attrs["axis"] != axis):

@@ -77,7 +77,7 @@ def _alive_when_used(plan: Plan) -> Iterator[str]:
 
 
 def _scratch_in_l2(plan: Plan) -> Iterator[str]:
-    """Scratch that L1 has no room for has a buffer of the arena while its layer runs."""
+    """Check that scratch which does not fit in L1 has an arena buffer while its layer runs."""
     lives = {life.name: life for life in plan.lives}
     for index, tiling in enumerate(plan.tilings):
         life = lives.get(scratch_name(index), LiveRange("", 0, 0, 0))

@@ -60,7 +60,7 @@ class Advice(Tabular):
     unwritten: Notice | None = None
 
     def plain(self) -> dict[str, Any]:
-        """For report.json and --json, whatever computer reads it."""
+        """The values for report.json and --json, equal on every computer."""
         suggested = [asdict(suggestion) for suggestion in self.suggestions]
         return {"suggestions": suggested, "tried": self.tried, "refused": list(self.refused)}
 

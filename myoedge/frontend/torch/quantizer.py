@@ -75,7 +75,7 @@ class GAP9Quantizer(Quantizer):
         return model
 
     def validate(self, model: GraphModule) -> None:
-        """torchao asks for it; whatever operators are there is said when the archive is built."""
+        """Required by torchao; unsupported operators are reported when the archive is built."""
 
     def _annotate_group(self, group: TensorGroup) -> None:
         first, *others = group.nodes

@@ -60,7 +60,7 @@ class Access:
         return max(at + whole_words(size) for _, size, at in chunks)
 
     def lead(self, n: int, strip: int) -> int:
-        """Bytes from a word to a part of a strip, in L3."""
+        """Offset in bytes of a part of a strip from a word boundary, in L3."""
         return (self.offset + strip * self.strip_bytes + self.parts[n].start) % WORD
 
     def chunks(self, n: int) -> Iterator[tuple[int, int, int]]:
