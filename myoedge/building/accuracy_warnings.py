@@ -40,7 +40,7 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
         )
 
 
-def warn_chance_accuracy(judged: Evaluation | None) -> Iterator[Notice]:
+def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -> Iterator[Notice]:
     """W209 if floats or integers are right no more often than classes drawn as often as they
     choose them would be, or have larger errors than the mean of the targets; nothing is reported
     for few frames, nor of one class only.
@@ -48,7 +48,7 @@ def warn_chance_accuracy(judged: Evaluation | None) -> Iterator[Notice]:
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
     if not judged.has_classes:
-        yield from _worse_than_the_mean(judged)
+        yield from _worse_than_the_mean(judged, accurate)
         return
     shares_of = judged.accuracies
     chances = {name: chance(judged.labels, chosen) for name, chosen in judged.results.items()}
@@ -64,12 +64,12 @@ def warn_chance_accuracy(judged: Evaluation | None) -> Iterator[Notice]:
         )
         found = f"{shares}, of {len(judged.labels):,} {judged.data} labels"
         is_lost = guesses == ["int8"] and judged.real is not None
-        likely, tries = _lost() if is_lost else _likely(judged)
+        likely, tries = _lost(accurate) if is_lost else _likely(judged)
         facts = {"found": found, "likely": likely}
         yield notice("W209", "the accuracy is no better than chance", facts, tries)
 
 
-def _worse_than_the_mean(judged: Evaluation) -> Iterator[Notice]:
+def _worse_than_the_mean(judged: Evaluation, accurate: bool) -> Iterator[Notice]:
     """W209 if the network predicts targets worse than their mean does (R2 below 0)."""
     spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))
     squares = {name: np.sum((x - judged.labels) ** 2) for name, x in judged.results.items()}
@@ -78,7 +78,7 @@ def _worse_than_the_mean(judged: Evaluation) -> Iterator[Notice]:
         found = " and ".join(f"{name} R2 {value:.3g}" for name, value in r2.items())
         is_lost = r2.get("float", -1.0) >= 0.0
         targets = "targets of another unit or order than in training, or untrained weights"
-        likely, tries = _lost() if is_lost else (targets, (UNTRAINED, OTHER_WINDOWS))
+        likely, tries = _lost(accurate) if is_lost else (targets, (UNTRAINED, OTHER_WINDOWS))
         facts = {"found": f"{found}, of {len(judged.labels):,} samples", "likely": likely}
         yield notice("W209", "the mean of the targets has smaller errors", facts, tries)
 
@@ -125,9 +125,11 @@ def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
     return f"label=np.array({[*numbers]})[label]"
 
 
-def _lost() -> tuple[str, tuple[str, ...]]:
-    likely = "8 bits lose what the float network knows"
-    return likely, ("myoedge build ... --accurate", "myoedge quantize shows the layers that do")
+def _lost(accurate: bool) -> tuple[str, tuple[str, ...]]:
+    """The cause and its remedies, without the one that is in use."""
+    more_bits = ("myoedge build ... --accurate",) * (not accurate)
+    layers = "myoedge quantize shows the layers that do"
+    return "8 bits lose what the float network knows", (*more_bits, layers)
 
 
 def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:

@@ -199,7 +199,7 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     others = {warning.code for warning in found.warnings}  # W207: of both files, once
     labels = unjudged(network.graph, test or given, evaluation)
     samples_known = (warning for warning in known if warning.code not in others)
-    chance = warn_chance_accuracy(evaluation)
+    chance = warn_chance_accuracy(evaluation, accurate=options.accurate)
     noted = (*_weaknesses(quantized), *labels, *samples_known, *chance)
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
 

@@ -57,6 +57,15 @@ def test_the_numbering_that_is_shown_makes_the_labels_right() -> None:
     assert find_label_permutation(LABELS[:19], real[:19]) is None, "five frames a class say little"
 
 
+def test_a_remedy_that_is_in_use_is_not_advised() -> None:
+    for labels, integer in ((LABELS, GUESSED), (GOOD * 1.0, GUESSED + 30.0)):
+        judged = Evaluation(labels, GOOD if labels is LABELS else labels, integer)
+        for accurate in (False, True):
+            (warning,) = warn_chance_accuracy(judged, accurate=accurate)
+            assert any("--accurate" in line for line in warning.tries) is not accurate
+            assert warning.tries
+
+
 def test_labels_by_name_in_another_order_are_listed_in_the_networks_order() -> None:
     names = ("fist", "open", "pinch", "rest")  # sorted: rest is the network's class 0
     judged = Evaluation(LABELS, None, np.array([1, 2, 3, 0])[GOOD], names=names)
