@@ -28,7 +28,7 @@ typedef struct {
     int32_t first, end, rows, part_rows;
 } me_ne16_attention_resident_s8_tile;
 
-/* y = softmax(q k^T + bias) v, of int8 to int8, or int16 if y_wide: the integers and ranges of me_attention_s8.
+/* y = softmax(q k^T + bias) v, of int8 to int8, y_wide being 0: the integers and ranges of me_attention_s8.
  * Barriers are inside. */
 void me_ne16_attention_resident_s8(const me_ne16_attention_resident_s8_params *op,
                                    const me_ne16_attention_resident_s8_tile *tile);

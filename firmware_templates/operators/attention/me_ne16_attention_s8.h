@@ -16,7 +16,7 @@ typedef me_attention_s8_params me_ne16_attention_s8_params;
  *           bit planes of `keys` rows of width, or out_width rows of `values`, each up to 16 bytes */
 typedef me_attention_s8_tile me_ne16_attention_s8_tile;
 
-/* y = softmax(q k^T + bias) v, of int8 to int8, or int16 if y_wide: the integers and ranges of me_attention_s8.
+/* y = softmax(q k^T + bias) v, of int8 to int8, y_wide being 0: the integers and ranges of me_attention_s8.
  * Barriers are inside. */
 void me_ne16_attention_s8(const me_ne16_attention_s8_params *op, const me_ne16_attention_s8_tile *tile);
 
