@@ -105,7 +105,9 @@ SHARED = {
         "quantization.recordings.recorded",
         "quantization.recordings.sources",
     },  # no samples
-    "E248": {"quantization.recordings.in_memory", "quantization.recordings.sources"},  # no samples
+    "E248": {
+        f"quantization.recordings.{name}" for name in ("in_memory", "reading", "sources")
+    },  # no samples
     "E218": {
         "backends.inputs",
         "quantization.samples",
