@@ -61,7 +61,7 @@ def validate(
     """
     from myoedge.backends.equivalence import check_backends, real_inputs
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
-    from myoedge.building.accuracy_warnings import warn_chance_accuracy
+    from myoedge.building.accuracy_warnings import warn_chance_accuracy, with_scale_first
     from myoedge.building.build_files import report_files
     from myoedge.building.labelled import samples_for
     from myoedge.reports.evaluations import evaluation_rows, with_evaluation
@@ -84,7 +84,8 @@ def validate(
         report = with_evaluation(report, evaluation)
     unwritten = chosen.updated(report_files({**report, "exact": exact}))
     in_passes = chosen.stream is not None
-    warnings = (*_compared(chosen, given, tested), *warn_chance_accuracy(found))
+    known = (*_compared(chosen, given, tested),)
+    warnings = (*known, *with_scale_first(warn_chance_accuracy(found), known))
     return Validation(
         exact, counts, difference, onnx_db, in_passes, unwritten, evaluation, warnings
     )

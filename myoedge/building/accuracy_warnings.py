@@ -25,6 +25,8 @@ FRAMES_A_CLASS = 5  # of fewer, some numbering fits by chance
 NEARLY_ALL = 0.95
 
 UNTRAINED = "model.load_state_dict(...) of the trained weights, in front of the export"
+OTHER_SCALE = "windows of another scale than in training"
+OF_SCALE = ("W111", "W207")  # warnings of values that are larger or smaller than in training
 OTHER_WINDOWS = "the unit, the filters and the scaling that the network was trained with"
 
 
@@ -69,6 +71,15 @@ def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -
         yield notice("W209", "the accuracy is no better than chance", facts, tries)
 
 
+def with_scale_first(chance: Iterable[Notice], others: Iterable[Notice]) -> Iterator[Notice]:
+    """W209 whose likely cause is another scale, if other warnings of the same samples tell so."""
+    is_scaled = any(warning.code in OF_SCALE for warning in others)
+    for warning in chance:
+        facts = {**dict(warning.facts), "likely": OTHER_SCALE}
+        tries = dict.fromkeys((OTHER_WINDOWS, *warning.tries))
+        yield notice(warning.code, warning.title, facts, tries) if is_scaled else warning
+
+
 def _worse_than_the_mean(judged: Evaluation, accurate: bool) -> Iterator[Notice]:
     """W209 if the network predicts targets worse than their mean does (R2 below 0)."""
     spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))
@@ -105,7 +116,7 @@ def _likely(judged: Evaluation) -> tuple[str, tuple[str, ...]]:
         return "labels are numbered otherwise than in training", (_renumbered(numbers, judged),)
     most = int(np.bincount(chosen).argmax())
     if np.mean(chosen == most) >= NEARLY_ALL:
-        likely = f"windows of another scale than in training: class {most} is chosen nearly always"
+        likely = f"{OTHER_SCALE}: class {most} is chosen nearly always"
         return likely, (OTHER_WINDOWS, UNTRAINED)
     return "weights are not trained, or windows are not those of training", (
         UNTRAINED,

@@ -122,18 +122,18 @@ def small_probabilities(network: QuantGraph) -> Iterator[Notice]:
             )
 
 
-def left_range(network: QuantGraph, held_out: Samples | None) -> Iterator[Notice]:
-    """W111: held-out samples with values far beyond the calibrated range."""
-    unseen = None if held_out is None else unseen_values(network, held_out)
-    if unseen is None or held_out is None:
+def left_range(network: QuantGraph, judged: Samples | None, role: str) -> Iterator[Notice]:
+    """W111: held-out or test samples with values far beyond the calibrated range."""
+    unseen = None if judged is None else unseen_values(network, judged)
+    if unseen is None or judged is None:
         return
     names = {step.node.name: name for step, name in _named_steps(network)}
     where = names.get(unseen.name.removesuffix(PRE), named_input(unseen.name))
-    given = len(next(iter(held_out.values())))
+    given = len(next(iter(judged.values())))
     verb = "leaves" if unseen.samples == 1 else "leave"
     yield notice(
         "W111",
-        f"{unseen.samples} of {given} held-out samples {verb} the calibrated range",
+        f"{unseen.samples} of {given} {role} samples {verb} the calibrated range",
         {
             "found": "{}: {:.3g} to {:.3g}".format(where, *unseen.reached),
             "calibrated": "{:.3g} to {:.3g}".format(*unseen.calibrated),

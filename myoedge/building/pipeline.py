@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 from myoedge.building import config as configuration
-from myoedge.building.accuracy_warnings import unjudged, warn_chance_accuracy
+from myoedge.building.accuracy_warnings import unjudged, warn_chance_accuracy, with_scale_first
 from myoedge.building.calibration_options import holdout_share, observers_of
 from myoedge.building.config import Config, ModelTable, TestTable
 from myoedge.building.fidelity_warnings import (
@@ -195,12 +195,14 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
     told = (network, fidelity, found.warnings, times_s, options.reuse, parts)
     more = (found.observers_db, found.choices, options.accurate, evaluation)
     quantized = Quantized(model, given, *told, *more)
-    known = () if test is None else compared(described(model, given), test, is_test=True)
+    same = () if test is None else compared(described(model, given), test, is_test=True)
+    known, left = (*same,), (*left_range(network, _measured(test), holdout.TEST),)
     others = {warning.code for warning in found.warnings}  # W207: of both files, once
     labels = unjudged(network.graph, test or given, evaluation)
     samples_known = (warning for warning in known if warning.code not in others)
     chance = warn_chance_accuracy(evaluation, accurate=options.accurate)
-    noted = (*_weaknesses(quantized), *labels, *samples_known, *chance)
+    chance = with_scale_first(chance, (*known, *left))
+    noted = (*_weaknesses(quantized), *labels, *samples_known, *left, *chance)
     return quantized.warned([*noted, *unlike(network, options.reuse)], options.strict)
 
 
@@ -246,17 +248,16 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
         found, observers_db = _reached(options, settings, given.parts, chosen)
         network = found.network
         fidelity = with_sources(network, found.fidelity, given.parts.judged.inputs)
-        left = left_range(network, _held_out(given.parts))
+        left = left_range(network, _measured(given.parts.held_out), holdout.HELD_OUT)
     warnings = (*network.warnings, *left)
     raise_first(options.strict, warnings)
     tried = (*chosen.tried, *found.tried)
     return Integers(network, fidelity, (*chosen.warnings, *warnings), observers_db, tried)
 
 
-def _held_out(parts: Split) -> Samples | None:
-    """Samples that SQNR is measured with, if these chose nothing."""
-    held_out = parts.held_out
-    return None if held_out is None else samples.thin(held_out, MEASURED_SAMPLES).inputs
+def _measured(data: Data | None) -> Samples | None:
+    """As many samples as SQNR is measured with."""
+    return None if data is None else samples.thin(data, MEASURED_SAMPLES).inputs
 
 
 def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:

@@ -70,11 +70,20 @@ def _written_before_read(graph: Graph) -> Iterator[str]:
 
 
 def _finite(graph: Graph) -> Iterator[str]:
-    read = dict.fromkeys(name for node in graph.nodes for name in node.inputs)
-    for name in read:
+    """Errors: E112 if constants overflow, as folding multiplies factors of a user's network."""
+    readers = {name: node for node in graph.nodes for name in node.inputs}
+    for name, node in readers.items():
         value = graph.find_array(name)
-        if value is not None and not (value.dtype == np.float32 and np.isfinite(value).all()):
+        if value is not None and value.dtype != np.float32:
             yield name
+        elif value is not None and not np.isfinite(value).all():
+            count = int(np.count_nonzero(~np.isfinite(value)))
+            facts = {
+                "needs": "finite weights and constants, also as products: below 3.4e38",
+                "has": f"{count} of {value.size} not finite",
+            }
+            title = f"{node.where} computes with values beyond float32"
+            raise MyoedgeError("E112", title, facts, ["smaller factors in front of and behind it"])
 
 
 def _short_rows(graph: Graph, node: Node) -> bool:
@@ -149,7 +158,7 @@ IMPORTED: Spec[Graph] = (
         "shape or type is not what the operator makes of its inputs",
     ),
     (lambda graph: (x for x in graph.tensors if 0 in graph.shape(x)), "a tensor has no elements"),
-    (_finite, "a constant operand is not finite float32"),
+    (_finite, "a constant operand is not float32"),
     (every(_short_rows), f"softmax over more than {ROW_MAX} elements"),
     (every(_indices_unread), "an operator computes with integers as if they were floats"),
     (_input_normalizations_fit, "a border's factors do not fit its input"),

@@ -82,7 +82,8 @@ class GraphBuilder(ConstantValues):
         """
         name = self._free(f"{self.stem}.const")
         kind = np.float32 if value.dtype.kind == "f" else value.dtype
-        array = np.asarray(value, kind, order="C")  # a scalar stays one
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and E112 tells it
+            array = np.asarray(value, kind, order="C")  # a scalar stays one
         self.constants[name] = Constant(array, format)
         return name
 

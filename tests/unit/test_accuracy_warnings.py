@@ -12,8 +12,13 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.building.accuracy_warnings import chance, find_label_permutation, warn_chance_accuracy
-from myoedge.errors import Notice
+from myoedge.building.accuracy_warnings import (
+    chance,
+    find_label_permutation,
+    warn_chance_accuracy,
+    with_scale_first,
+)
+from myoedge.errors import Notice, notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.evaluation import Evaluation
 from tests.conftest import save_exported
@@ -55,6 +60,16 @@ def test_the_numbering_that_is_shown_makes_the_labels_right() -> None:
     assert np.mean(given["label"] == real) == np.mean(LABELS == GOOD)
     assert find_label_permutation(LABELS, GUESSED) is None
     assert find_label_permutation(LABELS[:19], real[:19]) is None, "five frames a class say little"
+
+
+@pytest.mark.parametrize("code", ["W111", "W207"])
+def test_another_scale_is_the_first_cause_if_a_warning_tells_of_one(code: str) -> None:
+    found = warned(np.array([3, 0, 1, 2])[GOOD])
+    assert [*with_scale_first(found, [notice("W211", "of the same samples")])] == found
+    (warning,) = with_scale_first(found, [notice(code, "of the same samples")])
+    assert dict(warning.facts)["likely"] == "windows of another scale than in training"
+    assert "scaling" in warning.tries[0]
+    assert warning.tries[1].startswith("label=")
 
 
 def test_a_remedy_that_is_in_use_is_not_advised() -> None:

@@ -44,6 +44,7 @@ SHARED = {
         "frontend.torch.static_shapes",
         "frontend.torch.traced",
     },
+    "E112": {"frontend.infinities", "operators.checks"},  # in the file, or as products
     "E111": {  # no way to build it
         "frontend.refusals",
         "frontend.torch.scans",
@@ -66,7 +67,9 @@ SHARED = {
         "targets.chip",
     },  # a choice that there is not
     "E202": {"building.model_inputs", "sweeps.advise"},  # no model, nor one of a build any more
-    **{code: {"building.sample_warnings", "cli.next_steps"} for code in ("W205", "W207", "W208")},
+    **{code: {"building.sample_warnings", "cli.next_steps"} for code in ("W205", "W208")},
+    "W207": {"building.accuracy_warnings", "building.sample_warnings", "cli.next_steps"},
+    "W111": {"building.accuracy_warnings", "building.fidelity_warnings"},  # the scale is the cause
     "W209": {"building.accuracy_warnings", "cli.next_steps"},  # what comes next is its remedy
     "E205": {"frontend.torch.checkpoint", "building.project_template"},  # no example inputs
     "E206": {

@@ -211,6 +211,23 @@ def test_doubles_that_no_float_holds(tmp_path: Path) -> None:
     assert refused(model(nodes, constants={"w": double}), tmp_path).code == "E112"
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_factors_that_overflow_together(tmp_path: Path) -> None:
+    nodes = [node("Gemm", "x w", "h"), node("Mul", "h k", "s"), node("Mul", "s k", "y")]
+    constants = {"w": np.ones((4, 2)), "k": np.float32(1e38)}
+    error = refused(model(nodes, constants=constants), tmp_path)
+    assert error.code == "E112"
+    assert error.notice.title.startswith("h + s + y (linear)")
+    assert dict(error.notice.facts)["has"] == "8 of 8 not finite"
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_half_floats_are_compared_without_a_warning(tmp_path: Path) -> None:
+    nodes = [node("Cast", "w", "v", to=FLOAT), node("Gemm", "x v", "y")]
+    made = saved(model(nodes, constants={"w": np.ones((4, 2), np.float16)}), tmp_path)
+    assert load_model(made).params == 8
+
+
 def test_weights_nobody_reads_may_be_anything(tmp_path: Path) -> None:
     made = model([node("Relu", "x", "y")], constants={"w": np.full(4, np.nan)})
     assert load_model(saved(made, tmp_path)).params == 0

@@ -326,6 +326,9 @@ def test_held_out_samples_beyond_the_calibrated_range_are_warned_of(
     assert [x.title.partition(" held")[0] for x in told] == ["1 of 10"] * (factor > 1)
     if told:
         assert dict(told[0].facts)["found"].startswith("input x: ")
+    test = {"x": drawn[:12] * 4.0, "label": np.arange(12) % 8}
+    titles = [w.title for w in run_quantize(Options(model, drawn, test=test)).warnings]
+    assert "12 of 12 test samples leave the calibrated range" in titles
     ends = found.outputs()[0]["sqnr_interval_db"]
     assert ends[0] <= found.outputs()[0]["sqnr_db"] <= ends[1]
     assert (ends[1] - ends[0] > 10.0) == (factor > 1)

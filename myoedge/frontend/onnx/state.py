@@ -18,7 +18,7 @@ from myoedge.frontend.integers import (
     integer_input,
 )
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.fold import FLOATS, TensorType, array_of, type_name, value_of
+from myoedge.frontend.onnx.fold import FLOATS, TensorType, array_of, as_floats, type_name, value_of
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.operator_table import ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
@@ -184,5 +184,5 @@ def count_parameters(graph: GraphProto, state: Importing) -> int:
         name for name in constants if name in state.arrays and state.values[name].kind in FLOATS
     )
     arrays = (state.arrays[name] for name in read if name not in state.scales)
-    floats = sum(array.size for array in arrays if not (array <= -LOST).any())
+    floats = sum(array.size for array in arrays if not (as_floats(array) <= -LOST).any())
     return floats + sum(state.arrays[name].size for name in state.dequantized)
