@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ class Validation(Tabular):
 
     def junit(self, name: str) -> bytes:
         """JUnit XML: a case for each backend that was run, one for onnxruntime, and one with the
-        accuracy or errors of labelled samples."""
+        accuracy or errors of labelled samples; the last one tells the warnings."""
         cases = [self._case(name, backend) for backend in self.samples]
         if self.onnx_db is not None:
             agrees, shown = self.onnx_db >= DIFFERS_DB, wording.decibels(decibels(self.onnx_db))
@@ -96,6 +96,8 @@ class Validation(Tabular):
             cases.append(JunitCase(name, "model.int8.onnx in onnxruntime", kind, message))
         found = card_facts(self.evaluation)
         cases += [JunitCase(name, title, text=text) for title, text in found]
+        texts = (cases[-1].text, *map(str, self.warnings))
+        cases[-1] = replace(cases[-1], text="\n".join(filter(None, texts)))
         return junit_xml("myoedge validate", cases)
 
     def _case(self, name: str, backend: str) -> JunitCase:

@@ -28,8 +28,7 @@ TEXTS = (".txt", ".tsv")  # of a folder, these may be anything
 def write_project_template(
     folder: Path, model: str | Path | None, factory: str | None, calib: str | Path | None
 ) -> tuple[Path, ...]:
-    """Writes myoedge.toml, and make_calib.py if no samples are given or in the folder; all or
-    nothing.
+    """Writes myoedge.toml, and make_calib.py if neither that nor samples are there; all or nothing.
 
     Errors: E210 samples that are not there, E220 not writable, E223 if a file exists; those of
     load for a model.
@@ -46,7 +45,8 @@ def write_project_template(
         "test": _test_set(folder),
         **_described(of_model or _of_samples(given) or {"input": USUAL}),
     }
-    names = (FILE, CALIB_SCRIPT) if data is None else (FILE,)
+    has_script = data is not None or os.path.lexists(folder / CALIB_SCRIPT)
+    names = (FILE,) if has_script else (FILE, CALIB_SCRIPT)
     files = {name: render(f"init/{name}.j2", values) for name in names}
     _write_new(folder, files)
     return tuple(folder / name for name in files)
@@ -78,9 +78,11 @@ def existing_samples(folder: Path) -> str | None:
         return RECORDINGS
     known = [name for name in known if Path(name).suffix.lower() not in TEXTS]
     endings = {Path(name).suffix for name in known}
-    if len(endings) != 1:
-        return None
-    return known[0] if len(known) == 1 else f"*{endings.pop()}"
+    if len(known) == 1:
+        return known[0]
+    pattern = f"*{endings.pop()}" if len(endings) == 1 else None
+    is_test_too = any(path.stem == TEST for path in folder.glob(pattern or TEST))
+    return None if is_test_too else pattern
 
 
 def _sample_files(folder: Path) -> list[str]:

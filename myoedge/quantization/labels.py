@@ -40,6 +40,7 @@ def fitted_labels(
         return labels.astype(np.int64), ()
     if (classes := _of_one_hot(labels, graph)) is not None:
         return classes, (*names,)
+    _check_columns(labels, graph, title)
     whole = is_whole(labels)
     if whole and not _are_targets(labels, graph):
         _check_classes(labels, graph, title)
@@ -125,6 +126,19 @@ def _of_one_hot(labels: Array, graph: Graph) -> Array | None:
         return None
     classes: Array = rows.argmax(fitting[0] + 1).reshape(len(labels), -1)
     return classes if classes.shape[1] > 1 else classes[:, 0]
+
+
+def _check_columns(labels: Array, graph: Graph, title: str) -> None:
+    """Errors: E225 one-hot rows of more or fewer classes than the network has."""
+    rows, size = labels.reshape(len(labels), -1), math.prod(graph.shape(graph.outputs[0]))
+    columns = rows.shape[1]
+    classes = class_count(graph, columns)
+    is_one_hot = np.isin(rows, (0, 1)).all() and (rows.sum(1) == 1).all()
+    if columns in (1, size, size // classes, *_target_counts(graph)) or not is_one_hot:
+        return
+    facts = {"needs": f"{classes} classes, as the first output has", "has": f"{columns} columns"}
+    tries = [f"label: class numbers, 0 to {classes - 1}, or {classes} columns", UNLABELLED]
+    raise MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
 
 
 def _frames(labels: Array) -> int | None:

@@ -546,6 +546,9 @@ def test_init_and_its_script_overwrite_no_samples(tmp_path: Path, small: Path) -
         (("a.csv", "b.csv"), None, "*.csv"),
         (("recordings/a.wav", "x.npy", "y.csv"), None, "recordings"),
         (("x.npy", "y.csv"), None, "calib.npz"),
+        (("train.csv", "test.csv"), None, "train.csv"),
+        (("a.csv", "b.csv", "test.csv"), None, "calib.npz"),
+        (("test.csv", "make_calib.py"), None, "calib.npz"),
         (("x.npy", "y.csv"), "../data/x.npz", "../data/x.npz"),
         ((), "random", "random"),
     ],
@@ -562,6 +565,9 @@ def test_init_names_samples_that_are_there(
     settings = tomllib.loads((tmp_path / "p" / "myoedge.toml").read_text())
     assert settings["calib"]["data"] == named
     assert (tmp_path / "p" / "make_calib.py").exists() == (named == "calib.npz")
+    assert ("test" in settings) == ("test.csv" in files)
+    if "make_calib.py" in files:
+        assert not (tmp_path / "p" / "make_calib.py").read_bytes(), "it is the user's own"
 
 
 def test_init_of_a_checkpoint(tmp_path: Path, small: Path) -> None:

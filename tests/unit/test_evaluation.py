@@ -86,6 +86,16 @@ def test_labels_of_every_form_give_the_accuracy_of_torch(model: Path, label: Any
     assert told.count("labels as classes") == (not found["classes"]["names"])
 
 
+@pytest.mark.parametrize("columns", [2, 5])
+def test_one_hot_rows_of_other_classes_are_refused(model: Path, columns: int) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        rows_of(model, np.eye(columns)[LABELS % columns])
+    assert raised.value.code == "E225"
+    facts = dict(raised.value.notice.facts)
+    assert facts["needs"].startswith(f"{CLASSES} classes")
+    assert facts["has"] == f"{columns} columns"
+
+
 def test_names_are_numbered_as_the_project_says(model: Path, tmp_path: Path) -> None:
     """Sorted names are the usual order; another one, and names without samples, are listed."""
     order = ("rest", "open", "fist")

@@ -114,6 +114,11 @@ def test_validate_writes_the_accuracy_of_labelled_samples(
     (told,) = ElementTree.fromstring(document).iter("system-out")
     (line,) = [x.strip() for x in ran.out.splitlines() if x.startswith("accuracy: ")]
     assert (told.text or "").startswith(line.removeprefix("accuracy: "))
+    scaled = {name: calib[name] * 1000, "label": label}
+    np.savez(tmp_path / "test.npz", **scaled)
+    ran = command(*words, cwd=tmp_path)
+    assert "W207" in ran.err
+    assert b"warning[W207]" in (tmp_path / "out.xml").read_bytes()
 
 
 @pytest.mark.parametrize("verb", ["validate", "sweep"])
