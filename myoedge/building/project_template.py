@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,15 @@ def write_project_template(
         "test": _test_set(folder),
         **_described(of_model or _of_samples(given) or {"input": USUAL}),
     }
-    has_script = data is not None or os.path.lexists(folder / CALIB_SCRIPT)
-    names = (FILE,) if has_script else (FILE, CALIB_SCRIPT)
-    files = {name: render(f"init/{name}.j2", values) for name in names}
+    files = {name: render(f"init/{name}.j2", values) for name in _file_names(folder, data)}
     _write_new(folder, files)
     return tuple(folder / name for name in files)
+
+
+def _file_names(folder: Path, data: str | None) -> tuple[str, ...]:
+    """The script only if there are no samples, and no script of the user's own."""
+    is_needed = data is None and not os.path.lexists(folder / CALIB_SCRIPT)
+    return (FILE, CALIB_SCRIPT) if is_needed else (FILE,)
 
 
 def _factory(model: str | Path | None, factory: str | None) -> str | None:
@@ -77,12 +82,15 @@ def existing_samples(folder: Path) -> str | None:
     if (folder / RECORDINGS).is_dir():
         return RECORDINGS
     known = [name for name in known if Path(name).suffix.lower() not in TEXTS]
+    return known[0] if len(known) == 1 else _pattern(known, _sample_files(folder))
+
+
+def _pattern(known: Sequence[str], others: Sequence[str]) -> str | None:
+    """The pattern of files of one format; None of several, or if a test set would be among them."""
     endings = {Path(name).suffix for name in known}
-    if len(known) == 1:
-        return known[0]
-    pattern = f"*{endings.pop()}" if len(endings) == 1 else None
-    is_test_too = any(path.stem == TEST for path in folder.glob(pattern or TEST))
-    return None if is_test_too else pattern
+    pattern = f"*{min(endings, default='')}"
+    is_whole = len(endings) == 1 and {*known} == {*fnmatch.filter(others, pattern)}
+    return pattern if is_whole else None
 
 
 def _sample_files(folder: Path) -> list[str]:
