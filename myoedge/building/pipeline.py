@@ -256,7 +256,7 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
 
 
 def _measured(data: Data | None) -> Samples | None:
-    """As many samples as SQNR is measured with."""
+    """The samples that SQNR is measured with."""
     return None if data is None else samples.thin(data, MEASURED_SAMPLES).inputs
 
 
