@@ -94,7 +94,8 @@ def _pattern(known: Sequence[str], others: Sequence[str]) -> str | None:
 
 
 def _sample_files(folder: Path) -> list[str]:
-    names = sorted(path.name for path in folder.glob("[!.]*") if path.is_file())
+    paths = folder.glob("[!.]*") if os.path.isdir(folder) else ()
+    names = sorted(path.name for path in paths if path.is_file())
     return [name for name in names if Path(name).suffix.lower() in KINDS]
 
 
