@@ -40,23 +40,25 @@ LONG = (
 BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ROWS]
 # SQNR in dB by output: docs/real-networks.md, less what another NumPy's rounding may move.
 LEAST: Mapping[str, Mapping[str, float]] = {  # dB of the cores' integers
-    "crepe_tiny": {"output": 38.5},
+    "crepe_tiny": {"output": 42.5},
     "fer_minixception": {"output": 32.0},
     "metadrive_ppo": {"output": 43.0},
-    "mtcnn_rnet": {"output0": 25.5, "output1": 22.5},
+    "mtcnn_rnet": {"output0": 26.5, "output1": 23.5},
     "mp_blazeface_128": {"output0": 31.0, "output1": 27.0},
-    "silero_vad_v6_16k": {"output": 25.0, "stateN": 14.5},  # misses its goal, and says so
+    "silero_vad_v6_16k": {"output": 35.0, "stateN": 27.5},
     "sleepecg_bigru": {"output": 47.5},
     "rxn_albert_embeds": {"output": 27.5},
 }
 LEAST_ON_NE16 = {  # dB of the integers of --engine auto, on the same single pair
     **LEAST,
+    "crepe_tiny": {"output": 42.0},
     "mtcnn_rnet": {"output0": 25.5, "output1": 23.0},  # the calibration meets its goal as it is
-    "mp_blazeface_128": {"output0": 28.0, "output1": 21.0},
+    "mp_blazeface_128": {"output0": 28.0, "output1": 22.0},
+    "silero_vad_v6_16k": {"output": 32.5, "stateN": 23.0},
 }
 LEAST_WITH_MIN_MAX = {  # dB of the cores' integers
     "metadrive_ppo": {"output": 44.0},
-    "mtcnn_rnet": {"output0": 25.5, "output1": 22.5},
+    "mtcnn_rnet": {"output0": 26.5, "output1": 23.5},
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-networks.md"
 ON_SIMULATOR = (
