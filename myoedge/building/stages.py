@@ -116,7 +116,7 @@ def environment_fingerprint() -> tuple[Any, ...]:
 
     Errors: NotRecordable if an operator comes from no package.
     """
-    return *_of_this_computer(), *map(_package_digest, _packagesoperator_classes())
+    return *_of_this_computer(), *map(_package_digest, _operator_packages())
 
 
 @cache
@@ -143,7 +143,7 @@ def _cpu() -> list[str]:
     return sorted(str(row.get("architecture")) for row in found)
 
 
-def _packagesoperator_classes() -> list[str]:
+def _operator_packages() -> list[str]:
     """Packages that define operators or their import, besides this one."""
     functions = (function for op in OPS.values() for function in (op.real, op.integer))
     modules = {
