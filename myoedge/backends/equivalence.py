@@ -348,7 +348,7 @@ RUN_ON: Mapping[str, Callable[[Build, Sequence[Sequence[Array]]], Measurement]] 
 
 
 def run_elsewhere(build: Build, backend: str, runs: Sequence[Case]) -> Measurement:
-    """Inferences on GVSoC or on a board. Errors: those of Build's method."""
+    """Run inferences on GVSoC or on a board. Errors: as run_on_gvsoc, run_on_board."""
     if backend == "board":
         return build.run_on_board(board_runs(build.stream, runs))
     return RUN_ON[backend](build, chip_inputs(build.stream, runs))

@@ -76,7 +76,7 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recalled(build: Build) -> Arguments:
-    """The arguments of a build; for a moved folder, those of any build with the same files.
+    """Return the arguments of a build; a moved folder has the arguments of a build with its files.
 
     Errors: E262 they are not known, or what they name is gone.
     """

@@ -65,7 +65,7 @@ class ModelInputs:
 
     @cached_property
     def given(self) -> Data | None:
-        """Return the given samples; None if there are none. Errors: those of read."""
+        """Return the calibration samples; None without samples. Errors: as read."""
         if self.calib is None or is_random(self.calib):
             return None
         with set_in(self.set_in):
@@ -73,7 +73,7 @@ class ModelInputs:
 
     @cached_property
     def given_test(self) -> Data | None:
-        """Return the test set; None without one. Errors: those of read, E211 no labels."""
+        """Return the test set; None without a test set. Errors: as read, E211 no labels."""
         if self.test is None:
             return None
         with set_in(self.test_in, OF_TEST):
@@ -83,8 +83,8 @@ class ModelInputs:
         return data
 
     def test_set(self, model: Model, calibration: Data) -> Data | None:
-        """The test set as the network takes it; names of its classes are those of the calibration
-        recording, if that has some. Errors: those of windowed and fit."""
+        """Return the test set in the network's shapes, with the calibration recording's class names
+        unless the set names its classes. Errors: as windowed and fit."""
         if self.given_test is None:
             return None
         with set_in(self.test_in, OF_TEST):
@@ -99,8 +99,8 @@ class ModelInputs:
 
     @cached_property
     def model(self) -> Model:
-        """The network. Errors: those of load_model, E101 if the file is another one meanwhile,
-        whose network results of the first would be."""
+        """Return the network. Errors: as load_model, E101 if the file changed after it was hashed:
+        results would be kept under the wrong key."""
         before = self.file_key
         calib = self.calib if self.given is None else self.given  # which may be read only once
         words = {"--factory": "[model] factory"}

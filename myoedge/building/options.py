@@ -95,7 +95,7 @@ class QuantizeOptions:
 
 @dataclass(frozen=True)
 class BuildOptions(QuantizeOptions):
-    """Options of a build: those of quantising, and of the chip, the memories and the simulation.
+    """Options of a build: of quantisation, the chip, the memories and the simulation.
 
     output   folder, build/<model>-<target> without it; an earlier build there is replaced
     """

@@ -73,7 +73,7 @@ _NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "ctc")
 
 @dataclass(frozen=True)
 class Options(QuantizeOptions):
-    """Options of quantising, and what a build adds to them.
+    """Options of quantisation, and the network limits that a build adds.
 
     reuse       network of an older build, whose choices unchanged layers keep
     max_bytes   that samples, or a compressed checkpoint, may take unpacked
@@ -149,7 +149,7 @@ def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None
 
 
 def checked_inputs(options: Options) -> tuple[Options, ModelInputs]:
-    """Check all options with those of myoedge.toml, then read the model file and the samples."""
+    """Check the options together with myoedge.toml, then read the model file and the samples."""
     found = configuration.find(options.config)
     options = with_settings(options, found.settings)
     observers_of(options)
