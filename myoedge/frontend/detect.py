@@ -47,6 +47,23 @@ MAGIC = (
     (0, b"\x89HDF\r\n\x1a\n", ModelFormat.KERAS),
     (0, b"\x93NUMPY", ModelFormat.NUMPY),
 )
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+FOREIGN = (
+    (0, b"\x1f\x8b", "a gzip file: unpack it first"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip file: unpack it first"),
+    (257, b"ustar", "a tar file: unpack it first"),
+    (0, b"GGUF", "a GGUF language model"),
+    (4, b"ET12", "an ExecuTorch program"),
+    (0, b"\x7fELF", "a compiled program"),
+    (0, b"%PDF", "a PDF document"),
+    *((0, magic, "a zip file of something else") for magic in ZIP),
+)
+TEXTS = (
+    ("version https://git-lfs", "a Git LFS pointer: the model itself was not downloaded"),
+    ("<!doctype html", "a web page, saved instead of the model"),
+    ("<html", "a web page, saved instead of the model"),
+    ("matlab 5.0", "a MATLAB data file"),
+)
 # a training checkpoint's pickle is mostly names; the class of a pickled module stands at its front
 PICKLE_OPS = 200_000
 PICKLE_BYTES = 64 << 20
@@ -102,11 +119,25 @@ def module_class(path: Path) -> str:
     return next(iter([*own, *nets]), "")
 
 
+def describe(kind: ModelFormat, path: Path) -> str:
+    """Describe the file's type, with a pickled module's class or a known foreign format's name."""
+    if kind is ModelFormat.MODULE:
+        name = module_class(path)
+        return f"{kind} of class {name}" if name else str(kind)
+    if kind is ModelFormat.TEXT:
+        start = head_of(path).decode("utf-8", "ignore").lstrip().lower()
+        return next((words for magic, words in TEXTS if start.startswith(magic)), str(kind))
+    if kind is ModelFormat.UNKNOWN and path.is_file():
+        head = head_of(path)
+        return next((x for at, magic, x in FOREIGN if head.startswith(magic, at)), str(kind))
+    return str(kind)
+
+
 def pickle_globals(data: bytes) -> list[str]:
     """Every "module.name" that a pickle would import, in order, without running it."""
     names: list[str] = []
     strings: list[str] = []
-    memo: dict[int, str] = {}
+    memo: dict[object, str] = {}
     for name, arg in _ops(data):
         if name in ("GLOBAL", "INST"):
             names.append(str(arg).replace(" ", "."))
@@ -116,7 +147,7 @@ def pickle_globals(data: bytes) -> list[str]:
             strings.append(arg)
         elif name == "MEMOIZE":
             memo[len(memo)] = strings[-1] if strings else ""
-        elif name in ("BINGET", "LONG_BINGET") and isinstance(arg, int) and arg in memo:
+        elif name in ("BINGET", "LONG_BINGET") and arg in memo:
             strings.append(memo[arg])
     return list(dict.fromkeys(names))
 
@@ -128,7 +159,7 @@ def head_of(path: Path) -> bytes:
 
 
 def is_zip(head: bytes) -> bool:
-    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+    return head.startswith(ZIP)
 
 
 def _of_zip(file: BinaryIO) -> ModelFormat:
@@ -142,19 +173,20 @@ def _of_zip(file: BinaryIO) -> ModelFormat:
 
 
 def _of_members(archive: zipfile.ZipFile) -> ModelFormat:
-    names = archive.namelist()
-    below_root = {name.partition("/")[2] for name in names}
-    if "archive_format" in below_root or "serialized_exported_program.json" in names:
-        return ModelFormat.EXPORTED
-    if "constants.pkl" in below_root and any(name.startswith("code/") for name in below_root):
-        return ModelFormat.TORCHSCRIPT
-    if "data.pkl" in below_root:
-        return _of_torch_pickle(_pickle_of(archive))
-    if "model.weights.h5" in names or {"config.json", "metadata.json"} <= set(names):
-        return ModelFormat.KERAS
-    return (
-        ModelFormat.NPZ if names and all(n.endswith(".npy") for n in names) else ModelFormat.UNKNOWN
-    )
+    names = {*archive.namelist()}
+    inside = {name.partition("/")[2] for name in names}  # the one folder of an archive of torch's
+    has_code = any(name.startswith("code/") for name in inside)
+    has = {
+        ModelFormat.EXPORTED: "archive_format" in inside
+        or "serialized_exported_program.json" in names,
+        ModelFormat.TORCHSCRIPT: "constants.pkl" in inside and has_code,
+        ModelFormat.CHECKPOINT: "data.pkl" in inside,
+        ModelFormat.KERAS: "model.weights.h5" in names or {"config.json", "metadata.json"} <= names,
+        ModelFormat.NPZ: {name[-4:] for name in names} == {".npy"},
+        ModelFormat.UNKNOWN: True,
+    }
+    kind = next(kind for kind, is_so in has.items() if is_so)
+    return _of_torch_pickle(_pickle_of(archive)) if kind is ModelFormat.CHECKPOINT else kind
 
 
 def _pickle_of(archive: zipfile.ZipFile) -> bytes:
@@ -169,13 +201,13 @@ def _pickle_of(archive: zipfile.ZipFile) -> bytes:
 def _of_torch_pickle(data: bytes) -> ModelFormat:
     names = pickle_globals(data)
     # weights before any class of one's own: hyperparameters may hold modules
-    plain = names and (names[0] == "collections.OrderedDict" or names[0][:13] == "torch._utils.")
-    if not plain and any(name.startswith("torch.nn.modules.") for name in names):
+    if names and (names[0] == "collections.OrderedDict" or names[0][:13] == "torch._utils."):
+        return ModelFormat.CHECKPOINT
+    if any(name.startswith("torch.nn.modules.") for name in names):
         return ModelFormat.MODULE
     # the outermost thing is an instance if its class is pushed before all else
     first = next((name for name, _ in _ops(data) if name not in ("PROTO", "FRAME")), "")
-    is_object = first == "GLOBAL" or first.endswith("UNICODE")
-    return ModelFormat.MODULE if is_object and not plain else ModelFormat.CHECKPOINT
+    return ModelFormat.MODULE if first.endswith(("GLOBAL", "UNICODE")) else ModelFormat.CHECKPOINT
 
 
 def _ops(data: bytes) -> Iterator[tuple[str, object]]:
@@ -225,18 +257,27 @@ def _of_onnx(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
         return None
     file.seek(0)
     seen: set[int] = set()
-    while (at := file.tell()) < size:
-        tag = _varint(file)
-        if tag is None or ONNX_FIELDS.get(tag >> 3) != tag & 7:
+    while file.tell() < size:
+        number, length = _field(file)
+        if not number:
             return None
-        value = _varint(file)
-        if value is None or (tag >> 3 == 1 and not 1 <= value <= 64):
-            return None
-        seen.add(tag >> 3)
-        if tag & 7 == 2 and file.tell() + value > size:
-            return ModelFormat.TRUNCATED if {1, 2} <= seen and at > 0 else None
-        file.seek(value if tag & 7 == 2 else 0, 1)
+        seen.add(number)
+        if file.tell() + length > size:
+            return ModelFormat.TRUNCATED if {1, 2} <= seen else None
+        file.seek(length, 1)
     return ModelFormat.ONNX if {1, 7} <= seen else None
+
+
+def _field(file: BinaryIO) -> tuple[int, int]:
+    """Number of a ModelProto's next field, and the bytes of its contents, if it has any behind the
+    varint; number 0 if it is no such field."""
+    tag = _varint(file)
+    if tag is None or ONNX_FIELDS.get(tag >> 3) != tag & 7:
+        return 0, 0
+    value = _varint(file)
+    if value is None or (tag >> 3 == 1 and not 1 <= value <= 64):
+        return 0, 0
+    return tag >> 3, value if tag & 7 == 2 else 0
 
 
 def _varint(file: BinaryIO) -> int | None:

@@ -11,28 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from myoedge.errors import MyoedgeError, command, named_input
-from myoedge.frontend.detect import ModelFormat, head_of, is_zip, module_class, sniff
+from myoedge.frontend.detect import ModelFormat, describe, sniff
 from myoedge.graph.ir import Origin
 from myoedge.operators.graph_builder import ReadsRefused, Unsupported
 from myoedge.operators.softmax.masks import MIXED, NO_KEY
 
 # ---- files
 
-FOREIGN = (
-    (0, b"\x1f\x8b", "a gzip file: unpack it first"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip file: unpack it first"),
-    (257, b"ustar", "a tar file: unpack it first"),
-    (0, b"GGUF", "a GGUF language model"),
-    (4, b"ET12", "an ExecuTorch program"),
-    (0, b"\x7fELF", "a compiled program"),
-    (0, b"%PDF", "a PDF document"),
-)
-TEXTS = (
-    ("version https://git-lfs", "a Git LFS pointer: the model itself was not downloaded"),
-    ("<!doctype html", "a web page, saved instead of the model"),
-    ("<html", "a web page, saved instead of the model"),
-    ("matlab 5.0", "a MATLAB data file"),
-)
 WITH_FACTORY = ("--factory", "pkg.mod:make_model", "--calib", "calib.npz")
 EXPORT_LINES = (
     "ep = torch.export.export(model.eval(), (example,))\n"
@@ -90,21 +75,6 @@ def damaged(path: Path, cause: str) -> MyoedgeError:
     return MyoedgeError(
         "E104", f"{path} is damaged", {"cause": cause}, ("copy or save the model again",)
     )
-
-
-def describe(kind: ModelFormat, path: Path) -> str:
-    """Describe the file's type, with a pickled module's class or a known foreign format's name."""
-    if kind is ModelFormat.MODULE:
-        name = module_class(path)
-        return f"{kind} of class {name}" if name else str(kind)
-    if kind is ModelFormat.TEXT:
-        start = head_of(path).decode("utf-8", "ignore").lstrip().lower()
-        return next((words for magic, words in TEXTS if start.startswith(magic)), str(kind))
-    if kind is ModelFormat.UNKNOWN and path.is_file():
-        head = head_of(path)
-        names = (text for at, magic, text in FOREIGN if head.startswith(magic, at))
-        return next(names, "a zip file of something else" if is_zip(head) else str(kind))
-    return str(kind)
 
 
 def needs_no_factory(kind: ModelFormat, path: Path) -> MyoedgeError:

@@ -21,8 +21,8 @@ import torch
 from safetensors.torch import save_file
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import ModelFormat, sniff
-from myoedge.frontend.refusals import describe, refuse
+from myoedge.frontend.detect import ModelFormat, describe, sniff
+from myoedge.frontend.refusals import refuse
 from tests import attacks
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(64)

@@ -53,13 +53,12 @@ def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     """
     graphs = {a.name: a.g for a in node.attribute if a.HasField("g")}
     if node.op_type == "If":
-        chosen = "then_branch" if _truth(state, node.input[0]) else "else_branch"
-        yield from _turn(state, graphs[chosen], {}, node.output[0])
-        made = (_inside(node.output[0], value.name) for value in graphs[chosen].output)
-        for here, output in zip(_made(graphs[chosen], made), node.output, strict=False):
-            yield _alias(here, output)
-        return
-    yield from _loop(state, node, graphs["body"])
+        chosen = graphs["then_branch" if _truth(state, node.input[0]) else "else_branch"]
+        names = _names_inside(chosen, node.output[0], {})
+        yield from _turn(state, chosen, names)
+        yield from _aliases(_results(chosen, names), node.output)
+    else:
+        yield from _loop(state, node, graphs["body"])
 
 
 def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
@@ -74,28 +73,25 @@ def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeP
         keep(state, f"{place}.holds", np.array(True))
         given = [f"{place}.turn", f"{place}.holds", *carried]
         known = {value.name: name for value, name in zip(body.input, given, strict=True)}
-        yield from _turn(state, body, known, place)
-        own = _own(body)
-        here = known | {name: _inside(place, name) for name in own if name not in known}
-        made = [here.get(value.name, value.name) for value in body.output]
+        inside = _names_inside(body, place, known)
+        yield from _turn(state, body, inside)
+        made = _results(body, inside)
         holds, carried = _truth(state, made[0]), made[1 : 1 + len(carried)]
         for names, name in zip(scanned, made[1 + len(carried) :], strict=True):
             names.append(name)
         turn += 1
-    outputs = [*node.output]
-    for here, output in zip(carried, outputs, strict=False):
-        if output:
-            yield _alias(here, output)
-    rows = zip(scanned, outputs[len(carried) :], strict=False)
-    yield from _scanned(state, [(names, output) for names, output in rows if output])
+    yield from _aliases(carried, node.output)
+    yield from _scanned(state, scanned, node.output[len(carried) :])
 
 
-def _scanned(state: Importing, rows: Sequence[tuple[list[str], str]]) -> Iterator[NodeProto]:
+def _scanned(
+    state: Importing, scanned: Sequence[list[str]], outputs: Sequence[str]
+) -> Iterator[NodeProto]:
     """Outputs of a loop that collect a tensor of each turn."""
-    for names, output in rows:
-        if names:
+    for names, output in zip(scanned, outputs, strict=False):
+        if output and names:
             yield from stacked(state, names, output, 0)
-        else:
+        elif output:
             state.absent[output] = "a tensor without elements"
 
 
@@ -112,18 +108,15 @@ def stacked(state: Importing, names: list[str], output: str, axis: int) -> Itera
     yield helper.make_node("Concat", rows, [output], axis=axis)
 
 
-def _turn(
-    state: Importing, graph: GraphProto, known: Mapping[str, str], place: str
-) -> Iterator[NodeProto]:
+def _turn(state: Importing, graph: GraphProto, names: Mapping[str, str]) -> Iterator[NodeProto]:
     """Yield the nodes of a subgraph under new names; outer names are unchanged."""
     state.unrolled += 1 + len(graph.node)
     if state.unrolled > MOST_NODES:
         raise Unsupported(f"loops of more than {MOST_NODES:,} nodes")
-    renamed = {**{name: _inside(place, name) for name in _own(graph)}, **known}
     for tensor in graph.initializer:
-        keep(state, renamed[tensor.name], array_of(tensor))
+        keep(state, names[tensor.name], array_of(tensor))
     for node in graph.node:
-        yield _renamed(node, renamed)
+        yield _renamed(node, names)
 
 
 def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
@@ -137,21 +130,29 @@ def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
         if attribute.ref_attr_name:
             raise Unsupported("an attribute of a function")
         for graph in _subgraphs(attribute):
-            hidden = _own(graph) | {value.name for value in graph.input}
-            left = {name: new for name, new in names.items() if name not in hidden}
-            for value in graph.output:
-                value.name = left.get(value.name, value.name)
-            inner = [_renamed(each, left) for each in graph.node]
-            del graph.node[:]
-            graph.node.extend(inner)
+            _rename(graph, names)
     return copy
 
 
-def _made(graph: GraphProto, inside: Iterator[str]) -> Iterator[str]:
-    """Return the names of a subgraph's results, computed in it or outside."""
-    own = _own(graph)
-    for value, name in zip(graph.output, inside, strict=True):
-        yield name if value.name in own else value.name
+def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
+    """Give what a subgraph reads from outside its new names."""
+    hidden = _own(graph) | {value.name for value in graph.input}
+    left = {name: new for name, new in names.items() if name not in hidden}
+    for value, name in zip(graph.output, _results(graph, left), strict=True):
+        value.name = name
+    inner = [_renamed(each, left) for each in graph.node]
+    del graph.node[:]
+    graph.node.extend(inner)
+
+
+def _names_inside(graph: GraphProto, place: str, known: Mapping[str, str]) -> dict[str, str]:
+    """New names of what a subgraph gives, and those of what it is given, which are known."""
+    return {**{name: f"{place}/{name}" for name in _own(graph)}, **known}
+
+
+def _results(graph: GraphProto, names: Mapping[str, str]) -> list[str]:
+    """New names of a subgraph's results, computed in it or outside."""
+    return [names.get(value.name, value.name) for value in graph.output]
 
 
 def _own(graph: GraphProto) -> set[str]:
@@ -160,14 +161,12 @@ def _own(graph: GraphProto) -> set[str]:
     return made | {tensor.name for tensor in graph.initializer}
 
 
-def _inside(place: str, name: str) -> str:
-    return f"{place}/{name}"
-
-
-def _alias(name: str, output: str) -> NodeProto:
+def _aliases(names: Sequence[str], outputs: Sequence[str]) -> Iterator[NodeProto]:
     from onnx import helper
 
-    return helper.make_node("Identity", [name], [output])
+    for name, output in zip(names, outputs, strict=False):
+        if output:
+            yield helper.make_node("Identity", [name], [output])
 
 
 def _truth(state: Importing, name: str) -> bool:

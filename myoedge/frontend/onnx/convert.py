@@ -7,6 +7,7 @@ It runs in a process of its own: its converter believes what it reads, and a fil
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from myoedge.operators.graph_builder import Unsupported
 from myoedge.system import tools
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
     from myoedge.numerics.arrays import Array
 
@@ -70,16 +71,22 @@ def _resizes_as_before(made: ModelProto, opset: int) -> None:
     if opset >= RESIZE_SAYS_PLACES:
         return
     scales = {x.name: onnx.numpy_helper.to_array(x) for x in made.graph.initializer}
-    pending = [made.graph]
+    for node in _nodes(made.graph):
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            scales[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+        elif node.op_type == "Resize":
+            rounding = _rounding(node, np.ones(1) if opset < 10 else scales.get(node.input[2]))
+            places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": rounding}
+            node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in places.items())
+
+
+def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """The nodes of a graph, then those of the graphs inside them."""
+    pending = [graph]
     while pending:
         for node in pending.pop().node:
-            pending += [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                scales[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
-            elif node.op_type == "Resize":
-                rounding = _rounding(node, np.ones(1) if opset < 10 else scales.get(node.input[2]))
-                places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": rounding}
-                node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in places.items())
+            pending += [a.g for a in node.attribute if a.HasField("g")]
+            yield node
 
 
 def _rounding(node: NodeProto, scales: Array | None) -> str:

@@ -22,7 +22,7 @@ from myoedge.frontend.refusals import damaged
 from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto
+    from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
 
 MAX_BYTES = 1 << 30  # of the file and of all its external data; a chip has a thousandth of it
 OLDEST = 13  # with it axes became inputs and softmax lost its two-dimensional form; older ones
@@ -118,19 +118,17 @@ def _run_checker(model: ModelProto, path: Path) -> None:
     from onnx import checker
 
     graph = model.graph
-    kinds: tuple[tuple[str, Iterable[str]], ...] = (
-        ("input", (v.name for v in graph.input)),
-        ("initializer", (t.name for t in graph.initializer)),
-    )
-    for kind, names in kinds:
+    for kind, tensors in ("input", graph.input), ("initializer", graph.initializer):
         seen: set[str] = set()
-        for name in names:
-            if name in seen:
-                raise breaks_rules(path, f"the {kind} {name!r} is there twice")
-            seen.add(name)
-    for attribute in (a for node in graph.node for a in node.attribute):
-        if attribute.ref_attr_name:
-            raise breaks_rules(path, f"{attribute.name!r} refers to an attribute of a function")
+        for tensor in tensors:
+            if tensor.name in seen:
+                raise breaks_rules(path, f"the {kind} {tensor.name!r} is there twice")
+            seen.add(tensor.name)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                why = f"{attribute.name!r} refers to an attribute of a function"
+                raise breaks_rules(path, why)
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
@@ -143,16 +141,21 @@ def _texts(graph: GraphProto) -> Iterator[Any]:
     yield graph.name
     for tensor in graph.initializer:
         yield tensor.name
-        yield from (text for e in tensor.external_data for text in (e.key, e.value))
+        yield from _keys_and_values(tensor.external_data)
     for value in (*graph.input, *graph.output, *graph.value_info):
         yield from (value.name, *(d.dim_param for d in value.type.tensor_type.shape.dim))
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        yield from (node.doc_string, *(t for p in node.metadata_props for t in (p.key, p.value)))
+        yield from (node.doc_string, *_keys_and_values(node.metadata_props))
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
             for subgraph in (attribute.g, *attribute.graphs):
                 yield from _texts(subgraph)
+
+
+def _keys_and_values(entries: Iterable[StringStringEntryProto]) -> Iterator[Any]:
+    for entry in entries:
+        yield from (entry.key, entry.value)
 
 
 def load_external(model: ModelProto, path: Path, limit: int) -> None:
@@ -246,9 +249,8 @@ def _read(path: Path, tensor: TensorProto, size: int) -> bytes:
 def _inside(path: Path, tensor: TensorProto, location: str) -> Path:
     """The file named, which must be in the model's folder, links followed; not opened yet."""
     parts = PurePosixPath(location).parts
-    windows = PureWindowsPath(location)
-    leaves_folder = not parts or ".." in parts or parts[0] == "/" or "\0" in location
-    if leaves_folder or windows.drive or windows.root or "\\" in location:
+    leaves_folder = not parts or ".." in parts or PureWindowsPath(location).anchor  # drive, root
+    if leaves_folder or not {"\0", "\\"}.isdisjoint(location):
         raise _refused(path, tensor, f"{location[:80]!r} does not stay in the model's folder")
     folder = path.absolute().parent.resolve()
     try:

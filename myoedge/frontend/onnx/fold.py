@@ -48,10 +48,11 @@ def results(
     from onnx import defs, helper, numpy_helper, shape_inference
 
     stated = {a.name: int(a.i) for a in node.attribute}
-    if node.op_type == "STFT" and "onesided" not in stated:  # onnx 1.23 infers as of 0, not of 1
-        node = helper.make_node("STFT", node.input, node.output, onesided=1)
+    if node.op_type == "STFT":  # onnx 1.23 takes a onesided that is left out for 0, not 1
+        one = stated.get("onesided", 1)
+        node = helper.make_node("STFT", node.input, node.output, onesided=one)
     _refuse_deadly(node, stated, values)
-    read = [name for name in dict.fromkeys(node.input) if name]
+    read = dict.fromkeys(filter(None, node.input))
     types = {name: helper.make_tensor_type_proto(*values[name]) for name in read}
     small = (n for n in read if n in arrays and arrays[n].size <= SHOWN_ELEMENTS)
     data = {name: numpy_helper.from_array(arrays[name], name) for name in small}
@@ -60,7 +61,7 @@ def results(
     inferred = shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=opsets)
     if node.op_type in LIKE_FIRST:
         return {node.output[0]: values[node.input[0]]}
-    return {name: value_of(inferred[name]) for name in node.output if name in inferred}
+    return {name: value_of(inferred[name]) for name in filter(inferred.__contains__, node.output)}
 
 
 def value_of(stated: TypeProto) -> TensorType:
@@ -129,7 +130,7 @@ def evaluated(
         if value.shape is None:
             raise Unsupported("a constant whose shape depends on values")
         check_elements(math.prod(value.shape))
-    given = {name: arrays[name] for name in node.input if name}
+    given = {name: arrays[name] for name in filter(None, node.input)}
     if node.op_type == "Einsum":
         equations = [a.s.decode(errors="replace") for a in node.attribute if a.name == "equation"]
         check_einsum("".join(equations), [given[name].shape for name in node.input])
@@ -140,7 +141,7 @@ def evaluated(
     except Exception as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise Unsupported(f"onnx refuses it: {why[0]}") from None
-    return dict(zip([n for n in node.output if n], map(np.asarray, computed), strict=False))
+    return dict(zip(filter(None, node.output), map(np.asarray, computed), strict=False))
 
 
 def _model_of(node: NodeProto, opset: int, given: Mapping[str, Array]) -> ModelProto:
@@ -196,6 +197,11 @@ def type_name(kind: int) -> str:
     except (KeyError, ValueError, TypeError):
         return "no numbers"
     return "no numbers" if found.kind == "O" else str(found)
+
+
+def attributes_of(node: NodeProto) -> dict[str, Any]:
+    """The attributes of a node by name, as plain_attribute gives them."""
+    return {attribute.name: plain_attribute(attribute) for attribute in node.attribute}
 
 
 def plain_attribute(attribute: AttributeProto) -> Any:

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.fold import TensorType, plain_attribute, results
+from myoedge.frontend.onnx.fold import TensorType, attributes_of, results
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.graph.ir import Shape
@@ -37,14 +38,12 @@ def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
 
 def contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> TensorType:
     """The result of an operator of onnxruntime's own, whose shape is worked out here."""
-    attrs = {a.name: plain_attribute(a) for a in node.attribute}
     shapes = [state.values[name].shape for name in node.input[:2]]
     if None in shapes:
         raise Unsupported("a shape that is not known")
-    try:
+    attrs = attributes_of(node)
+    with refusing_nonsense(state, node):
         return TensorType(state.values[node.input[0]].kind, shape(*shapes, attrs))
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise nonsense(state, node, error) from error
 
 
 def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:
@@ -62,6 +61,15 @@ def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:
     except defs.SchemaError:
         raise Unsupported("") from None
     except wrong as error:
+        raise nonsense(state, node, error) from error
+
+
+@contextmanager
+def refusing_nonsense(state: Importing, node: NodeProto) -> Iterator[None]:
+    """E119 for what Python raises on inputs and attributes that do not go together."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise nonsense(state, node, error) from error
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.frontend.onnx.file import OWN
-from myoedge.frontend.onnx.fold import plain_attribute
-from myoedge.frontend.onnx.inference import nonsense
+from myoedge.frontend.onnx.fold import attributes_of
+from myoedge.frontend.onnx.inference import refusing_nonsense
 from myoedge.frontend.onnx.quantized import MICROSOFT, STATIC
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.numerics.arrays import Array
@@ -31,7 +31,7 @@ class _Writing:
     def __init__(self, node: NodeProto) -> None:
         self.node, self.made, self.numbers = node, list[Any](), list[str]()
         self.inputs = [*node.input, *[""] * 16]
-        self.attrs = {a.name: plain_attribute(a) for a in node.attribute}
+        self.attrs = attributes_of(node)
 
     def add(self, op: str, *inputs: str, output: str = "", **attrs: Any) -> str:
         from onnx import helper
@@ -158,14 +158,14 @@ def _sums(op: str) -> Write:
         scales = [_scale_of(state, name) for name in w.inputs[:2]]
         total = math.prod(scale for scale in scales if scale is not None)
         reals = []
+        # zero points of the columns of a matrix on the right, else of rows or filters
+        axes = (-2, -1) if op == "MatMul" else (0, 0)
         for i, scale in enumerate(scales):
             zeros = state.arrays.get(w.inputs[i + 2], np.zeros(1)).size
             step = 1.0 / total if scale is None else scale
             stated = w.number(state, step if zeros == 1 else np.full(zeros, step))
-            # zero points of the columns of a matrix on the right, else of rows or filters
-            axis = -1 if op == "MatMul" and i == 1 else -2 if op == "MatMul" else 0
             operand = w.inputs[i], stated, w.inputs[i + 2]
-            reals.append(w.add("DequantizeLinear", *operand, axis=axis))
+            reals.append(w.add("DequantizeLinear", *operand, axis=axes[i]))
         value = w.add(op, *reals, **w.attrs)
         factor = w.number(state, 1.0 if None in scales else 1.0 / total)
         w.add("Mul", value, factor, output=w.node.output[0])
@@ -212,9 +212,7 @@ def is_of_integers(node: NodeProto) -> bool:
 def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     """Nodes of floats, with QuantizeLinear and DequantizeLinear, instead of one of integers."""
     writing = _Writing(node)
-    try:
-        WRITTEN_OUT[node.op_type](state, writing)
     # a writer believes what it reads; onnx knows nothing of other domains' operators
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise nonsense(state, node, error) from error
+    with refusing_nonsense(state, node):
+        WRITTEN_OUT[node.op_type](state, writing)
     return iter(writing.made)

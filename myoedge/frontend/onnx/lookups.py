@@ -23,7 +23,7 @@ READ = "integers of a quantised tensor, read as numbers"
 def is_lookup(state: Importing, node: NodeProto) -> bool:
     """Imports Cast of integers of a quantised tensor, Add of a number to them, and Gather of a
     table by them, all together one function; False for other nodes."""
-    x, output = node.input[0] if node.input else "", node.output[0]
+    x, output = next(iter(node.input), ""), node.output[0]
     if node.op_type == "Cast" and is_held(state, x) and _is_cast_to_integers(node):
         _hold(state, output, x, 0)
         return True

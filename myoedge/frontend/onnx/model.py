@@ -3,47 +3,42 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
-from myoedge.frontend.infinities import (
-    refuse_no_mask,
-    refuse_not_finite,
-    replace_clamped_infinities,
-)
+from myoedge.frontend.infinities import refuse_not_finite, replace_clamped_infinities
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
     FLOATS,
     TensorType,
-    as_floats,
     constant,
     evaluated,
     needs_own_graph,
-    plain_attribute,
 )
-from myoedge.frontend.onnx.inference import contributed, inferred, keep_empty, nonsense
+from myoedge.frontend.onnx.inference import (
+    contributed,
+    inferred,
+    keep_empty,
+    refusing_nonsense,
+)
 from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
 from myoedge.frontend.onnx.lookups import is_lookup
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.quantized import (
     clip_of_integers,
     is_quantizer,
-    numbers_read,
     quantizer,
     refuse_integers,
 )
+from myoedge.frontend.onnx.rows import import_by_row
 from myoedge.frontend.onnx.sequences import of_sequences, without_sequence
 from myoedge.frontend.onnx.state import (
-    MANY_ELEMENTS,
-    MOST_ELEMENTS,
-    MOST_GROWTH,
     Importing,
     count_parameters,
     keep,
@@ -55,23 +50,18 @@ from myoedge.frontend.operator_table import (
     CONTRIBUTED,
     ONNX_IMPORT,
     ONNX_OF_INTEGERS,
-    ONNX_READS_INTEGERS,
 )
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import Refusal, constant_output, refusal_of, unsupported
-from myoedge.graph.ir import Graph, Shape
+from myoedge.graph.ir import Graph
 from myoedge.graph.rewrite import format_of
-from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
-from myoedge.operators.import_rows import OnnxCall, OnnxRow
 from myoedge.operators.integers.numbers import kind
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 
-# onnx 1.23 counts windows that start in the padding, and pads of zero next to auto_pad
-OWN_SHAPES = ("AveragePool", "MaxPool")
 Functions = Collection[tuple[str, str]]  # domain and name
 Made = Callable[[Importing, "NodeProto"], "Iterator[NodeProto]"]
 
@@ -112,25 +102,31 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
     state.builder.stem = re.sub(r"[^a-z0-9_]", "_", node.op_type.lower())
     if node.domain in OWN and is_lookup(state, node):
         return None
-    unknown = [name for name in filter(None, node.input) if name not in state.values]
-    if unknown and state.absent.keys().isdisjoint(unknown):
+    if (absent := _why_absent(state, node)) is None:
         return None  # it reads what was refused
     is_function = (node.domain, node.op_type) in functions
     target = f"{node.op_type}()" if is_function else _qualified(node)
-    absent = [state.absent[name] for name in unknown if name in state.absent]
     try:
         if is_function:
             raise Unsupported("a function of the model's own")
         if target not in (node.op_type, *CONTRIBUTED):
             raise Unsupported("")
         if absent:
-            raise Unsupported(absent[0])
+            raise Unsupported(absent)
         _import(state, node)
     except Unsupported as reason:
         _stand_ins(state, node)
         found = refusal_of(reason, shown(target), origin)
         return replace(found, reason=shown(found.reason))
     return None
+
+
+def _why_absent(state: Importing, node: NodeProto) -> str | None:
+    """Why the first of a node's inputs that are not there is not; "" if all are there, None if
+    what makes them was refused."""
+    unknown = [name for name in filter(None, node.input) if name not in state.values]
+    reasons = (state.absent[name] for name in unknown if name in state.absent)
+    return next(reasons, None if unknown else "")
 
 
 def _qualified(node: NodeProto) -> str:
@@ -150,12 +146,11 @@ def _in_place_of(
     state: Importing, node: NodeProto, functions: Functions, made: Made
 ) -> Refusal | None:
     """Imports the nodes that a node stands for, up to a refusal."""
-    unknown = [name for name in node.input if name and name not in state.values]
-    if unknown and not any(name in state.absent for name in unknown):
+    if (absent := _why_absent(state, node)) is None:
         return None  # it reads what was refused
     try:
-        if unknown:
-            raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
+        if absent:
+            raise Unsupported(absent)
         for inner in made(state, node):
             if (refusal := _node(state, inner, functions)) is not None:
                 _stand_ins(state, node)
@@ -169,29 +164,27 @@ def _in_place_of(
 def _import(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
-    try:
+    with refusing_nonsense(state, node):
         if quantizer(state, node) or clip_of_integers(state, node):
             return
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise nonsense(state, node, error) from error
     refuse_integers(state, node)
     if node.domain not in OWN:
         name = f"{node.domain}.{node.op_type}"
         outs = {node.output[0]: contributed(state, node, CONTRIBUTED[name])}
         state.values.update(outs)
-        _row(state, node, outs, ONNX_IMPORT[name])
+        import_by_row(state, node, outs, ONNX_IMPORT[name])
         return
     # of what a constant is cast like, only the type is read; of NonZero no shape is inferred
     of_constant = node.op_type in ("CastLike", "NonZero") and node.input[0] in state.arrays
     if node.op_type in SHAPES or of_constant:
         keep(state, node.output[0], constant(node, state.values, state.arrays))
-    elif node.op_type in ONNX_FOLDED and all(n in state.arrays for n in node.input if n):
+    elif node.op_type in ONNX_FOLDED and state.arrays.keys() >= {*filter(None, node.input)}:
         _fold(state, node, inferred(state, node))
     else:
-        _import_by_row(state, node)
+        _import_of_own(state, node)
 
 
-def _import_by_row(state: Importing, node: NodeProto) -> None:
+def _import_of_own(state: Importing, node: NodeProto) -> None:
     """Imports a node of ONNX's own by the row of its operator, or of its operator on integers."""
     if not {node.op_type} & {*ONNX_IMPORT, *ONNX_OF_INTEGERS}:
         raise Unsupported("")
@@ -204,7 +197,7 @@ def _import_by_row(state: Importing, node: NodeProto) -> None:
     table = ONNX_OF_INTEGERS if whole else ONNX_IMPORT
     if node.op_type not in table:
         raise Unsupported("")
-    _row(state, node, outs, table[node.op_type], whole=whole)
+    import_by_row(state, node, outs, table[node.op_type], whole=whole)
 
 
 def _fold(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> None:
@@ -227,112 +220,6 @@ def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, TensorTyp
     return all(kinds) and (node.op_type == "CumSum" or any(k != "truth" for k in kinds))
 
 
-def _row(
-    state: Importing,
-    node: NodeProto,
-    outs: Mapping[str, TensorType],
-    row: OnnxRow,
-    *,
-    whole: bool = False,
-) -> None:
-    """Imports a node by a row of its operator. whole: the row is of integers."""
-    call = _call(state, node, outs)
-    if not whole:
-        _refuse_types(state, call)
-    before = len(state.builder.constants)
-    try:
-        made = row(call)
-    # a row believes what it reads; onnx has not looked at all of it
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise nonsense(state, node, error) from error
-    state.builder.keep_formats(before, [state.names.get(name, "") for name in node.input])
-    made = (made,) if isinstance(made, str) else made
-    for name, tensor in zip(node.output, made, strict=False):
-        if name:
-            shape, stated = state.builder.shape(tensor), outs[name].shape
-            if node.op_type in OWN_SHAPES:
-                state.values[name] = outs[name]._replace(shape=shape)
-            elif shape != stated:
-                shapes = f"{list(shape)}, not {list(stated or ())}"
-                raise Unsupported(f"a use whose result would be {shapes}")
-            state.names[name] = tensor
-    for name in node.output[len(made) :]:
-        state.values.pop(name, None)
-        state.absent[name] = f"only the first result of {node.op_type} is there, not {shown(name)}"
-
-
-def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
-    """Raise Unsupported for a constant with too many elements, or with many that are nearly all
-    equal."""
-    if count > MOST_ELEMENTS:
-        raise Unsupported(f"a tensor of {count:,} elements")
-    shapes = [state.values[name].shape for name in node.input if name]
-    given = sum(math.prod(shape) for shape in shapes if shape is not None)
-    pads = next((a.ints for a in node.attribute if a.name == "pads"), ())
-    padded = max([count, *pads])
-    if padded > max(MANY_ELEMENTS, MOST_GROWTH * given):
-        what = f"pads of {max(pads):,}" if padded > count else f"a result of {count:,} elements"
-        most = f"more than {MANY_ELEMENTS:,}, and than {MOST_GROWTH:,} times the inputs"
-        raise Unsupported(f"{what} from {given:,}: {most}", "a smaller factor or pad")
-
-
-def _known_shapes(node: NodeProto, outs: Mapping[str, TensorType]) -> tuple[Shape, ...]:
-    """Shapes of the results. Errors: Unsupported if one is not known."""
-    shapes = [outs[name].shape for name in node.output if name and name in outs]
-    if not shapes or None in shapes:
-        has_window = any(a.name == "kernel_shape" for a in node.attribute)
-        too_large = "a window that is larger than what it reads"
-        depends = "a result whose shape depends on values"
-        raise Unsupported(too_large if has_window else depends)
-    return tuple(shape for shape in shapes if shape is not None)
-
-
-def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> OnnxCall:
-    known = _known_shapes(node, outs)
-    # the first input is the one that an operator works on; a part without elements joins as nothing
-    first = state.values[node.input[0]].shape if node.input and node.input[0] else None
-    if node.op_type != "Concat" and 0 in (first or ()):
-        raise Unsupported("a tensor without elements")
-    _check_elements(state, node, max(map(math.prod, known)))
-    attrs = {a.name: plain_attribute(a) for a in node.attribute}
-    for name, value in attrs.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise nonsense(state, node, ValueError(f"{name} = {value}"))
-
-    def finite(name: str, value: Array) -> Array:
-        refuse_not_finite(name, [value])
-        return value
-
-    return OnnxCall(
-        state.builder,
-        node.op_type,
-        tuple(node.input),
-        attrs,
-        known,
-        numbers_read(state, node),
-        state.names,
-        lambda name, value: _stored(state, name, value),
-        finite,
-    )
-
-
-def _stored(state: Importing, name: str, value: Array) -> str:
-    """A constant in the builder, floats as float32. Errors: E112 if it is not finite."""
-    if value.dtype.kind in "OSUcV":
-        raise Unsupported(f"a constant of type {value.dtype}")
-    small = as_floats(value)
-    refuse_no_mask(name, [small])
-    return state.builder.constant(small, state.formats.get(name))
-
-
-def _refuse_types(state: Importing, call: OnnxCall) -> None:
-    """Integers of an input, and the indices of ArgMax, are indices and compared with numbers."""
-    read = (state.builder.dtype(state.names.get(name, "")) for name in call.inputs)
-    if any(dtype != "float32" for dtype in read) and call.op not in ONNX_READS_INTEGERS:
-        reason = "it computes with integers of an input, or with the indices of ArgMax"
-        raise Unsupported(reason, "Cast them to float32 first")
-
-
 def _stand_ins(state: Importing, node: NodeProto) -> None:
     """Add placeholders for the results of a refused node, so that their readers are checked too.
 
@@ -350,8 +237,21 @@ def _stand_ins(state: Importing, node: NodeProto) -> None:
 def _finished(state: Importing, graph: GraphProto) -> Graph:
     if not graph.output:
         raise constant_output("the result of the model", "no tensor")
-    names, computed = [value.name for value in graph.output], {*state.builder.inputs}
-    for node in state.builder.nodes:  # from an input
+    names = [value.name for value in graph.output]
+    _refuse_outputs(state, graph, names)
+    results, ports = [state.names[name] for name in names], port_names(names)
+    replace_clamped_infinities(state.builder, results)
+    for node in state.builder.nodes:
+        refuse_not_finite(node.label, [state.builder.find_array(x) for x in node.inputs])
+    for name, port in zip(names, ports, strict=True):
+        note_name(state, "output", name, port)
+    return state.builder.build(results, ports)
+
+
+def _refuse_outputs(state: Importing, graph: GraphProto, names: Sequence[str]) -> None:
+    """Errors: E111 for an output that is absent, E115 for one that depends on no input."""
+    computed = {*state.builder.inputs}
+    for node in state.builder.nodes:
         computed.update(node.outputs if computed.intersection(node.inputs) else ())
     for name in names:
         if name in state.absent:
@@ -360,10 +260,3 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
             raise unsupported([refusal], onnx_refusals.instead)
         if state.names.get(name) not in computed:
             raise constant_output(shown(name), "a constant")
-    replace_clamped_infinities(state.builder, [state.names[name] for name in names])
-    for node in state.builder.nodes:
-        refuse_not_finite(node.label, [state.builder.find_array(x) for x in node.inputs])
-    ports = port_names(names)
-    for name, port in zip(names, ports, strict=True):
-        note_name(state, "output", name, port)
-    return state.builder.build([state.names[name] for name in names], ports)

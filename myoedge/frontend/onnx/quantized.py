@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.frontend.onnx.file import OWN
-from myoedge.frontend.onnx.fold import FLOATS, TensorType, plain_attribute
+from myoedge.frontend.onnx.fold import FLOATS, TensorType, attributes_of
 from myoedge.frontend.onnx.state import MOVES, Importing, keep
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
@@ -46,17 +46,8 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
     """
     if not is_quantizer(node):
         return False
-    x, output = node.input[0], node.output[0]
-    attrs = {a.name: plain_attribute(a) for a in node.attribute}
-    scale, zero = (_constant(state, node, i) for i in (1, 2))
-    if scale is None:
-        raise ValueError("no scale")
-    if attrs.get("block_size") or scale.ndim > 1:
-        raise Unsupported("a scale for every block", PER_CHANNEL)
-    if scale.dtype.kind != "f":
-        raise ValueError(f"a scale of type {scale.dtype}")
-    if zero is not None and zero.size not in (1, scale.size):
-        raise ValueError(f"{zero.size} zero points beside {scale.size} scales")
+    x, output, attrs = node.input[0], node.output[0], attributes_of(node)
+    scale, zero = _scale_and_zero(state, node, attrs)
     axis = int(attrs.get("axis", 1))
     if node.op_type == "DequantizeLinear":
         _dequantize(state, x, output, scale, zero, axis)
@@ -70,6 +61,21 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
         state.names[output] = made
         state.values[output] = TensorType(_onnx_kind(kind), state.values[x].shape)
     return True
+
+
+def _scale_and_zero(
+    state: Importing, node: NodeProto, attrs: Mapping[str, Any]
+) -> tuple[Array, Array | None]:
+    scale, zero = (_constant(state, node, i) for i in (1, 2))
+    if scale is None:
+        raise ValueError("no scale")
+    if attrs.get("block_size") or scale.ndim > 1:
+        raise Unsupported("a scale for every block", PER_CHANNEL)
+    if scale.dtype.kind != "f":
+        raise ValueError(f"a scale of type {scale.dtype}")
+    if zero is not None and zero.size not in (1, scale.size):
+        raise ValueError(f"{zero.size} zero points beside {scale.size} scales")
+    return scale, zero
 
 
 def _dequantize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.frontend.onnx.control_flow import stacked
-from myoedge.frontend.onnx.fold import TensorType, plain_attribute
+from myoedge.frontend.onnx.fold import TensorType, attributes_of
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.operators.graph_builder import Unsupported
 
@@ -35,8 +35,7 @@ def without_sequence(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     """
     from onnx import helper
 
-    output, parts = node.output[0], _parts(state, node)
-    attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    output, parts, attrs = node.output[0], _parts(state, node), attributes_of(node)
     if node.op_type == "SplitToSequence":
         yield from _split(state, node)
     elif node.op_type == "SequenceAt":
@@ -100,7 +99,7 @@ def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
 
     if any(name not in state.arrays for name in node.input[1:]):
         raise Unsupported("sizes or positions that are computed")
-    attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    attrs = attributes_of(node)
     shape, axis = state.values[node.input[0]].shape, int(attrs.get("axis", 0))
     if shape is None:
         raise Unsupported("a shape that is not known")

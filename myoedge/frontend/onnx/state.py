@@ -18,7 +18,15 @@ from myoedge.frontend.integers import (
     integer_input,
 )
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.fold import FLOATS, TensorType, array_of, as_floats, type_name, value_of
+from myoedge.frontend.onnx.fold import (
+    FLOATS,
+    TensorType,
+    array_of,
+    as_floats,
+    attributes_of,
+    type_name,
+    value_of,
+)
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.operator_table import ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
@@ -29,7 +37,7 @@ from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.softmax.masks import LOST
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, NodeProto, ValueInfoProto
+    from onnx import GraphProto, NodeProto, TensorShapeProto, ValueInfoProto
 
 FLOAT, BOOL = 1, 9  # TensorProto.DataType
 COMPARES = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
@@ -101,19 +109,25 @@ def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) ->
     given = [value for value in graph.input if value.name not in constants]
     ports = port_names([value.name for value in given])
     for value, port in zip(given, ports, strict=True):
-        kind = value.type.tensor_type.elem_type if value.type.HasField("tensor_type") else 0
-        if kind not in FLOATS and type_name(kind) not in (*SMALL, *INTEGERS):
-            readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
-            raise not_numbers(shown(value.name), type_name(kind), readers)
-        shape = _static(state, value)
-        if kind in FLOATS:
-            state.names[value.name] = state.builder.input(port, shape)
-        else:
-            state.builder.stem, found = port, uses(needed, value.name)
-            made = integer_input(state.builder, port, shape, type_name(kind), found)
-            state.names[value.name] = made
-        state.values[value.name] = TensorType(kind, shape)
+        _read_input(state, value, port, needed)
         note_name(state, "input", value.name, port)
+
+
+def _read_input(
+    state: Importing, value: ValueInfoProto, port: str, needed: list[NodeProto]
+) -> None:
+    kind = value.type.tensor_type.elem_type if value.type.HasField("tensor_type") else 0
+    dtype = type_name(kind)
+    if kind not in FLOATS and dtype not in (*SMALL, *INTEGERS):
+        readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
+        raise not_numbers(shown(value.name), dtype, readers)
+    shape = _static(state, value)
+    if kind in FLOATS:
+        made = state.builder.input(port, shape)
+    else:
+        state.builder.stem, found = port, uses(needed, value.name)
+        made = integer_input(state.builder, port, shape, dtype, found)
+    state.names[value.name], state.values[value.name] = made, TensorType(kind, shape)
 
 
 GATHERS = ("Gather", "GatherElements", "GatherND")
@@ -136,38 +150,38 @@ def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
 
 def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
     """Use of integers that a node reads as its inputs `at`; None if its results are integers."""
-    to = {a.name: a.i for a in node.attribute}.get("to") if node.op_type == "Cast" else None
+    to = attributes_of(node).get("to") if node.op_type == "Cast" else None
     if (node.op_type in GATHERS and list(at) == [1]) or node.op_type == "OneHot":
         return ROWS
     if node.op_type in COMPARES or to == BOOL:
         return COMPARED
-    makes_integers = node.op_type in MOVES or node.op_type in ONNX_OF_INTEGERS
-    if makes_integers or (node.op_type == "Cast" and to not in FLOATS):
+    if node.op_type in (*MOVES, *ONNX_OF_INTEGERS) or (node.op_type == "Cast" and to not in FLOATS):
         return None
     return NUMBERS
 
 
 def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
     """The static shape; a first axis without a number is the batch and becomes 1."""
-    tensor = value.type.tensor_type
-    dims = [
-        d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim
-    ]
-    name = shown(value.name)
+    tensor, name = value.type.tensor_type, shown(value.name)
     if not tensor.HasField("shape"):
         raise onnx_refusals.dynamic(state.path, name, 0, ())
+    dims = [*map(_extent, tensor.shape.dim)]
     if len(dims) > 1 and isinstance(dims[0], str):
-        state.notes.append(f"axis 0 of input {name}, {shown(dims[0])}, is set to 1")
+        state.notes.append(f"axis 0 of input {name}, {dims[0]}, is set to 1")
         dims[0] = 1
     for axis, size in enumerate(dims):
         if size == 0:
             raise wrong_size(name, dims, "at least 1 element")
         if isinstance(size, str) or size < 1:
-            shown_dims = [shown(str(n)) if isinstance(n, str) else n for n in dims]
-            raise onnx_refusals.dynamic(state.path, name, axis, shown_dims)
+            raise onnx_refusals.dynamic(state.path, name, axis, dims)
     if math.prod(map(int, dims)) > MOST_ELEMENTS:
         raise wrong_size(name, dims, f"at most {MOST_ELEMENTS:,} elements")
     return tuple(int(size) for size in dims)
+
+
+def _extent(dim: TensorShapeProto.Dimension) -> int | str:
+    """A number of elements, or the name of one that is not known; "?" without a name."""
+    return dim.dim_value if dim.HasField("dim_value") else shown(dim.dim_param or "?")
 
 
 def note_name(state: Importing, what: str, name: str, port: str) -> None:
@@ -178,11 +192,9 @@ def note_name(state: Importing, what: str, name: str, port: str) -> None:
 def count_parameters(graph: GraphProto, state: Importing) -> int:
     """Elements of the initialisers and Constant nodes that something reads, floats or the integers
     that stand for them; not of masks."""
-    nodes = (n.output[0] for n in graph.node if n.op_type == "Constant")
-    constants = (*(t.name for t in graph.initializer), *nodes)
-    read = (
-        name for name in constants if name in state.arrays and state.values[name].kind in FLOATS
-    )
-    arrays = (state.arrays[name] for name in read if name not in state.scales)
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
+    learnt = (constants - state.scales) & state.arrays.keys()
+    arrays = (state.arrays[name] for name in learnt if state.values[name].kind in FLOATS)
     floats = sum(array.size for array in arrays if not (as_floats(array) <= -LOST).any())
     return floats + sum(state.arrays[name].size for name in state.dequantized)

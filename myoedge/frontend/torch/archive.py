@@ -48,26 +48,28 @@ def read_members(data: bytes, path: Path, inside: str = "") -> dict[str, bytes]:
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path, inside: str) -> None:
-    def refuse(entry: zipfile.ZipInfo, why: str) -> MyoedgeError:
-        return strange(path, f"{inside}/{entry.filename}".lstrip("/"), why)
-
     total = sum(entry.file_size for entry in entries)
     seen: set[str] = set()
     roots = {entry.filename.partition("/")[0] for entry in entries}
     for entry in entries:
-        parts = entry.filename.split("/")
-        if len(parts) < 2 or "\\" in entry.filename or {"", ".", ".."} & set(parts):
-            raise refuse(entry, "its name does not stay inside the archive's one folder")
-        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-            raise refuse(entry, "it is compressed or encrypted")
-        # torch looks names up without regard to case
-        if entry.filename.lower() in seen:
-            raise refuse(entry, "its name appears twice")
+        if why := _complaint(entry, seen):
+            raise strange(path, f"{inside}/{entry.filename}".lstrip("/"), why)
         seen.add(entry.filename.lower())
     if total > min(size, MAX_BYTES):
         raise strange(path, path.name, f"{total} bytes are declared, the file has {size}")
     if len(roots) > 1:
         raise strange(path, max(roots), "there is more than one folder at the top")
+
+
+def _complaint(entry: zipfile.ZipInfo, seen: set[str]) -> str:
+    """Why an entry behind these, in lower case, is none of torch's; empty if it may be one."""
+    parts = entry.filename.split("/")
+    if len(parts) < 2 or "\\" in entry.filename or {"", ".", ".."} & set(parts):
+        return "its name does not stay inside the archive's one folder"
+    if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+        return "it is compressed or encrypted"
+    # torch looks names up without regard to case
+    return "its name appears twice" if entry.filename.lower() in seen else ""
 
 
 def check_layout(members: Mapping[str, bytes], path: Path) -> None:

@@ -7,15 +7,16 @@ import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from myoedge.frontend.folding import ATEN_FOLDED, check_einsum, check_elements
+from myoedge.frontend.folding import check_einsum, check_elements
 from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
 from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
+from myoedge.frontend.torch.consistent import is_known
 from myoedge.frontend.torch.decompositions import is_written_out, written_out
-from myoedge.frontend.torch.quantized_calls import is_quantizer, is_rounding, quantizer
+from myoedge.frontend.torch.quantized_calls import is_quantizer, quantizer
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
@@ -55,19 +56,14 @@ ATTENTION = "aten.scaled_dot_product_attention.default"
 def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> list[Refusal]:
     """Import every call; return all refusals, so that they are reported together."""
     needed = needed_nodes(program.graph)
-    outputs = (
-        n for node in program.graph.nodes if node.op == "output" for n in node.all_input_nodes
-    )
-    refusals = [
-        Refusal(str(n.target), origin_of(n), f"{COMPLEX} as an output")
-        for n in outputs
-        if gives_complex(n)
-    ]
+    outputs = filter(gives_complex, program.graph.output_node().all_input_nodes)
+    complex_output = f"{COMPLEX} as an output"
+    refusals = [Refusal(str(n.target), origin_of(n), complex_output) for n in outputs]
     for node in program.graph.nodes:
         if node.op != "call_function" or str(node.target) in HARMLESS or node not in needed:
             continue
         try:
-            _call(builder, values, node)
+            _import(_Call(builder, values, node))
         except Unsupported as reason:
             values[node.name] = _stand_in(builder, node.meta.get("val"))
             refusals.append(refusal_of(reason, target_of(node), origin_of(node)))
@@ -86,24 +82,59 @@ def needed_nodes(graph: Any) -> set[Any]:
     return found
 
 
-def _call(builder: GraphBuilder, values: dict[str, Any], node: Any) -> None:
-    builder.origin, builder.stem = (_of_weight(builder, values, node, origin_of(node)),), node.name
+@dataclass(frozen=True)
+class _Call:
+    """A call of a program, and the values of those in front of it by name: tensors' names in the
+    builder, numbers, or lists of these."""
+
+    builder: GraphBuilder
+    values: dict[str, Any]
+    node: Any
+
+    @property
+    def target(self) -> str:
+        return str(self.node.target)
+
+    @cached_property
+    def read(self) -> list[Any]:
+        """Values of all that the call reads; None of a length that only a Unit is made of."""
+        return [self.values.get(node.name) for node in self.node.all_input_nodes]
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments by the names of the schema, with nodes replaced by their values."""
+        given = arguments_of(self.node)
+        return {name: _resolved(value, self.values) for name, value in given.items()}
+
+    @property
+    def out(self) -> Any:
+        return _shape(self.node.meta["val"])
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of the tensors that the call reads."""
+        return [name for name in self.read if isinstance(name, str)]
+
+    @property
+    def constants(self) -> list[str]:
+        return [name for name in self.tensors if name in self.builder.constants]
+
+
+def _import(call: _Call) -> None:
+    builder, node = call.builder, call.node
+    builder.origin, builder.stem = (_of_weight(call, origin_of(node)),), node.name
     before = len(builder.constants)
-    values[node.name] = _value(builder, values, node, str(node.target))
-    names = (values.get(read.name) for read in node.all_input_nodes)
-    builder.keep_formats(before, (name for name in names if isinstance(name, str)))
+    call.values[node.name] = _value(call)
+    builder.keep_formats(before, call.tensors)
 
 
-def _of_weight(
-    builder: GraphBuilder, values: Mapping[str, Any], node: Any, origin: Origin
-) -> Origin:
+def _of_weight(call: _Call, origin: Origin) -> Origin:
     """The place of the weight that a call reads, if that says more than the module's: those of
     an attention compute with their parts' weights and do not call them."""
-    for name in (values.get(given.name) for given in node.all_input_nodes):
-        if isinstance(name, str) and name in builder.constants:
-            part, found = _WEIGHT.subn("", name)
-            if found and part.startswith(f"{origin.path}."):
-                return replace(origin, path=part)
+    for name in call.constants:
+        part, found = _WEIGHT.subn("", name)
+        if found and part.startswith(f"{origin.path}."):
+            return replace(origin, path=part)
     return origin
 
 
@@ -123,30 +154,38 @@ def _stand_in(builder: GraphBuilder, value: Any) -> Any:
     return paired(builder.stand_in(sizes) for _ in range(2)) if is_pair else builder.stand_in(sizes)
 
 
-def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str) -> Any:
+def _value(call: _Call) -> Any:
+    builder, values, node = call.builder, call.values, call.node
     if node.target is operator.getitem:
         return _item(values[node.args[0].name], node.args[1])
     if is_quantizer(node):
         return quantizer(builder, values, node)
     if (unit := unit_of(node)) is not None:
         return normalized(builder, values[unit.x.name], unit.axis, unit.eps)
-    arguments = {name: _resolved(value, values) for name, value in arguments_of(node).items()}
-    if not arguments:
+    if not call.arguments:
         raise Unsupported("")
-    if target in UNWRITTEN:
-        return _zeros(builder, node.meta["val"])
-    read = [values[n.name] for n in node.all_input_nodes]
-    if is_known(node) and all(_is_constant(builder, x) for x in read):
-        return _folded(builder, node, values)
-    if target in OF_INTEGERS and _of_integers(builder, node, values):
-        return OF_INTEGERS[target](builder, arguments, _shape(node.meta["val"]))
-    if any(is_complex(builder, x) for x in (*read, *arguments.values())):
-        return _of_pairs(builder, values, node, target, arguments)
-    return _of_reals(builder, values, node, target, arguments)
+    if call.target in UNWRITTEN:
+        return _zeros(call)
+    if is_known(node) and len(call.constants) == len(call.read):
+        return _folded(call)
+    return _computed(call)
 
 
-def _is_constant(builder: GraphBuilder, value: Any) -> bool:
-    return isinstance(value, str) and value in builder.constants
+def _computed(call: _Call) -> Any:
+    """The result of a call on integers, pairs or reals, by the row of its operator for these."""
+    builder, target = call.builder, call.target
+    if target in OF_INTEGERS and _of_integers(call):
+        return OF_INTEGERS[target](builder, call.arguments, call.out)
+    if any(is_complex(builder, x) for x in (*call.read, *call.arguments.values())):
+        if target not in PAIRS:
+            raise Unsupported(_of_complex(call.node))
+        return _by_row(call, PAIRS[target])
+    if target in IMPORT:
+        made = _by_row(call, IMPORT[target])
+        return converted(builder, made, kind_of(call.node)) if target in KEEPS else made
+    if is_written_out(call.node.target):
+        return _parts(call)
+    raise Unsupported("")
 
 
 def _item(results: Sequence[Any], index: int) -> Any:
@@ -156,60 +195,37 @@ def _item(results: Sequence[Any], index: int) -> Any:
     return results[index]
 
 
-def _of_pairs(
-    builder: GraphBuilder, values: dict[str, Any], node: Any, target: str, arguments: dict[str, Any]
-) -> Any:
-    """A call on complex numbers, which are pairs."""
-    if (row := PAIRS.get(target)) is None:
-        raise Unsupported(_of_complex(node))
-    return _by_row(builder, values, node, row, arguments)
-
-
-def _of_reals(
-    builder: GraphBuilder, values: dict[str, Any], node: Any, target: str, arguments: dict[str, Any]
-) -> Any:
-    if (row := IMPORT.get(target)) is not None:
-        made = _by_row(builder, values, node, row, arguments)
-        return converted(builder, made, kind_of(node)) if target in KEEPS else made
-    if is_written_out(node.target):
-        return _parts(builder, values, node)
-    raise Unsupported("")
-
-
-def _by_row(
-    builder: GraphBuilder, values: dict[str, Any], node: Any, row: Row, arguments: dict[str, Any]
-) -> Any:
+def _by_row(call: _Call, row: Row) -> Any:
     """Import a call by its row of the operator table."""
-    target, out = str(node.target), _shape(node.meta["val"])
+    builder, arguments, out = call.builder, call.arguments, call.out
     if not isinstance(out, list) and 0 in out:
-        return _zeros(builder, node.meta["val"])
-    read = [values[n.name] for n in node.all_input_nodes]
-    if target not in JOINS and any(isinstance(x, str) and 0 in builder.shape(x) for x in read):
+        return _zeros(call)
+    if call.target not in JOINS and any(0 in builder.shape(x) for x in call.tensors):
         raise Unsupported("a tensor without elements")
-    _refuse_types(builder, node, values)
-    mask = arguments_of(node).get("attn_mask") if target == ATTENTION else None
+    _refuse_types(call)
+    mask = arguments_of(call.node).get("attn_mask") if call.target == ATTENTION else None
     if mask is not None and kind_of(mask) == "bool":
         arguments = {**arguments, "attn_mask": added_mask(builder, arguments["attn_mask"])}
     return row(builder, arguments, out)
 
 
-def _zeros(builder: GraphBuilder, value: Any) -> str:
-    """A constant of a tensor's shape and type: of one without elements, whatever it is made of, or
+def _zeros(call: _Call) -> str:
+    """A constant of a result's shape and type: of one without elements, whatever it is made of, or
     with such that are still to be written."""
     import torch
 
-    return builder.constant(array(torch.zeros(value.shape, dtype=value.dtype)))
+    value = call.node.meta["val"]
+    return call.builder.constant(array(torch.zeros(value.shape, dtype=value.dtype)))
 
 
-def _of_integers(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> bool:
+def _of_integers(call: _Call) -> bool:
     """Return whether a call computes integers from integers and booleans. Counts of these are
     floats, except for positions and indices."""
-    read = [values[n.name] for n in node.all_input_nodes]
-    if kind_of(node) != "int" or not all(isinstance(x, str) for x in read):
+    if kind_of(call.node) != "int" or not all(isinstance(x, str) for x in call.read):
         return False
-    kinds = [kind(builder, x) for x in read if x not in builder.constants]
-    counts = str(node.target) in COUNTS and {*kinds} == {"truth"}
-    return bool(kinds) and all(kinds) and not (counts and not _picks(node))
+    kinds = [kind(call.builder, x) for x in call.read if x not in call.constants]
+    counts = call.target in COUNTS and {*kinds} == {"truth"}
+    return bool(kinds) and all(kinds) and not (counts and not _picks(call.node))
 
 
 def _picks(node: Any) -> bool:
@@ -224,35 +240,18 @@ def _picks(node: Any) -> bool:
     return bool(node.users)
 
 
-def _parts(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> Any:
+def _parts(call: _Call) -> Any:
     """The result of a call that torch writes out in others."""
     inner: dict[str, Any] = {}
-    read = iter(node.all_input_nodes)
-    for part in (graph := written_out(node)).nodes:
+    read = iter(call.read)
+    for part in (graph := written_out(call.node)).nodes:
         if part.op == "placeholder":
-            inner[part.name] = values[next(read).name]
+            inner[part.name] = next(read)
         elif part.op == "call_function":
-            if part.target is node.target:
+            if part.target is call.node.target:
                 raise Unsupported("")
-            inner[part.name] = _value(builder, inner, part, str(part.target))
+            inner[part.name] = _value(_Call(call.builder, inner, part))
     return _resolved(graph.output_node().args[0], inner)
-
-
-def is_known(node: Any) -> bool:
-    """Return whether torch may run a call: it is imported, or folds constants."""
-    target = str(node.target)
-    is_called = _is_folded(node.target) or by_element(node.target) or is_written_out(node.target)
-    if is_rounding(node):
-        return True
-    return target in IMPORT or target in OF_INTEGERS or is_called
-
-
-@cache
-def _is_folded(target: Any) -> bool:
-    """Whether a call is computed beforehand, in any overload that writes into nothing it reads."""
-    schema = getattr(target, "_schema", None)
-    name = str(target).rpartition(".")[0] or str(target)
-    return schema is not None and not schema.is_mutable and name in ATEN_FOLDED
 
 
 def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
@@ -270,23 +269,11 @@ def _shape(value: Any) -> Any:
     return static(value.shape, "an intermediate tensor") if hasattr(value, "shape") else None
 
 
-@cache
-def by_element(target: Any) -> bool:
-    """Whether each element of a call's result comes of one of each operand: comparisons, logic,
-    choices. torch tags one overload of a name, and operators (__or__) not at all."""
-    import torch
-
-    packet = getattr(target, "overloadpacket", None)
-    if packet is None or target.namespace != "aten" or target._schema.is_mutable:
-        return False
-    tags = {tag for name in packet.overloads() for tag in getattr(packet, name).tags}
-    return torch.Tag.pointwise in tags or packet.__name__.startswith("__")
-
-
-def _folded(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> Any:
+def _folded(call: _Call) -> Any:
     """Let torch run a call that reads only constants, once, at import."""
     import torch
 
+    builder, values, node = call.builder, call.values, call.node
     value = node.meta.get("val")
     results = value if isinstance(value, list | tuple) else [value]
     check_elements(sum(math.prod(map(int, v.shape)) for v in results if hasattr(v, "shape")))
@@ -318,19 +305,16 @@ def _kept(builder: GraphBuilder, result: Any) -> Any:
     return builder.constant(array(result))
 
 
-def _refuse_types(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> None:
+def _refuse_types(call: _Call) -> None:
     """Refuse integer and complex arithmetic that import does not support. Supported integers:
     indices, comparisons, few other calls, counts of a mask."""
-    dtype = getattr(node.meta["val"], "dtype", None)
-    whole = dtype is not None and not dtype.is_floating_point and not dtype.is_complex
-    read = [values[n.name] for n in node.all_input_nodes]
-    integers = any(isinstance(x, str) and builder.dtype(x) != "float32" for x in read)
-    if integers and str(node.target) not in READS_INTEGERS:
+    target, made = call.target, kind_of(call.node)
+    reads_integers = any(call.builder.dtype(x) != "float32" for x in call.tensors)
+    if reads_integers and target not in READS_INTEGERS:
         reason = "it computes with integers of an input, or with the indices of argmax"
         raise Unsupported(reason, AS_FLOATS)
-    counts = str(node.target) in (*READS_INTEGERS, *COUNTS, *OF_INTEGERS) or "aten.arg" in str(
-        node.target
-    )
-    logic = type_of(dtype) == "bool" and not str(node.target).startswith("aten.add")
-    if whole and not (counts or logic):
-        raise Unsupported(f"a result of type {type_of(dtype)} inside the network", AS_FLOATS)
+    counts = target in (*READS_INTEGERS, *COUNTS, *OF_INTEGERS) or "aten.arg" in target
+    logic = made == "bool" and not target.startswith("aten.add")
+    if made != "float" and not (counts or logic):
+        dtype = type_of(call.node.meta["val"].dtype)
+        raise Unsupported(f"a result of type {dtype} inside the network", AS_FLOATS)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.detect import ModelFormat, sniff
-from myoedge.frontend.refusals import damaged, describe, refuse, wrong_format
+from myoedge.frontend.detect import ModelFormat, describe, sniff
+from myoedge.frontend.refusals import damaged, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
 from myoedge.frontend.torch.buffers import LEAVE_WEIGHTS
 from myoedge.frontend.torch.preflight import import_torch, unsafe_classes
@@ -169,22 +169,24 @@ def _unnest(loaded: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
-    torch = import_torch()
-    if not isinstance(state, Mapping):
-        cause = f"its content is of type {type(state).__name__}"
-    elif is_unread(state) and not state:
-        cause = "an object of a class that is not read is in its place"
-    else:
-        others = [
-            str(key)
-            for key, value in state.items()
-            if not isinstance(value, torch.Tensor) and not str(key).endswith(EXTRA_STATE)
-        ]
-        cause = f"not tensors: {_some(others)}" if others else "" if state else "it holds nothing"
-    if cause:
+    if cause := _why_no_state_dict(state):
         tries = ('torch.save(model.state_dict(), "weights.pt")',)
         raise MyoedgeError("E109", f"{path} holds no state dict", {"cause": cause}, tries)
     return {str(key): value for key, value in state.items()}
+
+
+def _why_no_state_dict(state: Any) -> str:
+    """Empty for a mapping of tensors, and of what modules keep next to them."""
+    torch = import_torch()
+    if not isinstance(state, Mapping):
+        return f"its content is of type {type(state).__name__}"
+    if not state:
+        is_object = is_unread(state)
+        what = "an object of a class that is not read is in its place"
+        return what if is_object else "it holds nothing"
+    others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    strange = [key for key in others if not key.endswith(EXTRA_STATE)]
+    return f"not tensors: {_some(strange)}" if strange else ""
 
 
 def _strip(
@@ -223,7 +225,7 @@ def _without_extra_state(
         raise MyoedgeError(
             "E109", f"modules want objects of {path} that are not read", facts, tries
         )
-    aside = [name for name in extras if name not in expected]
+    aside = _without(extras, expected)
     kept = {name: value for name, value in state.items() if name not in aside}
     return kept, (f"left aside {_some(aside)}",) if aside else ()
 
@@ -267,17 +269,21 @@ def _differences(expected: Mapping[str, Any], state: Mapping[str, Tensor]) -> di
     """Facts about names, shapes and types that a network and its weights do not share."""
     both = [name for name in expected if name in state]
     facts = {
-        "missing": [name for name in expected if name not in state],
-        "unexpected": [name for name in state if name not in expected],
+        "missing": _without(expected, state),
+        "unexpected": _without(state, expected),
         "other shape": [
             f"{name} is {_size(state[name])}, the network has {_size(expected[name])}"
             for name in both
             if _shape(expected[name]) != _shape(state[name]) and not name.endswith(EXTRA_STATE)
         ],
         # torch would leave out their imaginary parts
-        "complex": [x for x in both if _is_complex(state[x]) and not _is_complex(expected[x])],
+        "complex": [x for x in both if _is_complex(state[x]) > _is_complex(expected[x])],
     }
     return {key: _some(names) for key, names in facts.items() if names}
+
+
+def _without(names: Iterable[str], others: Container[str]) -> list[str]:
+    return [name for name in names if name not in others]
 
 
 def _shape(value: Any) -> object:

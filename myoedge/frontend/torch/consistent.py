@@ -6,11 +6,15 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterable, Sequence, Set
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.folding import ATEN_FOLDED
+from myoedge.frontend.operator_table import IMPORT, OF_INTEGERS
 from myoedge.frontend.refusals import depends_on_values, short
-from myoedge.frontend.torch.calls import by_element, is_known
+from myoedge.frontend.torch.decompositions import is_written_out
+from myoedge.frontend.torch.quantized_calls import is_rounding
 from myoedge.frontend.torch.traced import origin_of, target_of, type_of, without_values
 
 if TYPE_CHECKING:
@@ -113,3 +117,31 @@ def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
     place = str(origin_of(node)) or node.name
     what = f"{short(str(node.target))} at {place} is not what the graph says that it is"
     return MyoedgeError("E109", what, facts, EXPORT_AGAIN)
+
+
+def is_known(node: Any) -> bool:
+    """Return whether torch may run a call: it is imported, or folds constants."""
+    target = str(node.target)
+    is_called = _is_folded(node.target) or by_element(node.target) or is_written_out(node.target)
+    return is_called or is_rounding(node) or target in IMPORT or target in OF_INTEGERS
+
+
+@cache
+def _is_folded(target: Any) -> bool:
+    """Whether a call is computed beforehand, in any overload that writes into nothing it reads."""
+    schema = getattr(target, "_schema", None)
+    name = str(target).rpartition(".")[0] or str(target)
+    return schema is not None and not schema.is_mutable and name in ATEN_FOLDED
+
+
+@cache
+def by_element(target: Any) -> bool:
+    """Whether each element of a call's result comes of one of each operand: comparisons, logic,
+    choices. torch tags one overload of a name, and operators (__or__) not at all."""
+    import torch
+
+    packet = getattr(target, "overloadpacket", None)
+    if packet is None or target.namespace != "aten" or target._schema.is_mutable:
+        return False
+    tags = {tag for name in packet.overloads() for tag in getattr(packet, name).tags}
+    return torch.Tag.pointwise in tags or packet.__name__.startswith("__")

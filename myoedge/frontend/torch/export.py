@@ -244,7 +244,7 @@ def _uses(node: Any) -> Iterable[str]:
             yield ROWS
         elif kind == "bool":
             yield COMPARED
-        elif kind == "int" and (target in READS_INTEGERS or target in OF_INTEGERS):
+        elif kind == "int" and target in (*READS_INTEGERS, *OF_INTEGERS):
             yield from _uses(user)
         else:
             yield NUMBERS
@@ -281,16 +281,16 @@ def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) ->
     pairs = zip(given, paths, strict=True)
     # None holds the place of what was not asked for: a loss, attention's weights
     computed = [(arg, path) for arg, path in pairs if getattr(arg, "value", arg) is not None]
-    names = output_names([path for _, path in computed])
-    outputs = [values.get(argument.name) for argument, _ in computed]
-    for name, value, (argument, _) in zip(names, outputs, computed, strict=True):
+    if not computed:
+        raise constant_output("the result of forward()", "no tensor")
+    arguments, wanted = zip(*computed, strict=True)
+    names, outputs = output_names([*wanted]), [str(values.get(x.name)) for x in arguments]
+    for name, value, argument in zip(names, outputs, arguments, strict=True):
         if value not in builder.tensors:
             raise constant_output(name, str(getattr(argument, "value", argument.name)))
-    if not outputs:
-        raise constant_output("the result of forward()", "no tensor")
-    replace_clamped_infinities(builder, [str(value) for value in outputs])
+    replace_clamped_infinities(builder, outputs)
     _refuse_not_finite_constants(builder)
-    return builder.build([str(value) for value in outputs], names)
+    return builder.build(outputs, names)
 
 
 def _refuse_not_finite_constants(builder: GraphBuilder) -> None:

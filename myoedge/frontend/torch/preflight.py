@@ -110,7 +110,7 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
         if _made_plain(objects) or dropped:
             members[MODEL] = json.dumps(program).encode()
         _check_strings(objects, MODEL, path)
-        for name in (name for name in CONFIGS if name in members):
+        for name in filter(members.__contains__, CONFIGS):
             config = _json_object(members[name], name, path)
             held = [*dicts(config)]
             _check_strings(held, name, path)
@@ -118,7 +118,7 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
             _check_payloads(config, name, members, path)
         _check_devices(objects, path, {"cpu", "meta"})
         check_static(program, objects, path)
-        for name in (name for name in ARTIFACTS if members.get(name)):
+        for name in filter(members.get, ARTIFACTS):
             members[name] = _plain_artifact(members[name], name, path)
     except OSError as error:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error

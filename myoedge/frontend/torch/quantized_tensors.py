@@ -102,16 +102,15 @@ def _group(nodes: Sequence[Any]) -> TensorGroup:
 
 def quantized_tensors(graph: Any) -> list[Any]:
     """Return the nodes whose floats are quantised: inputs, and results that depend on them."""
-    computed: set[Any] = set()
-    for node in graph.nodes:
-        if node.op == "placeholder" or not computed.isdisjoint(node.all_input_nodes):
-            computed.add(node)
     border = {node for node in graph.nodes if node.op == "placeholder"}
-    found = []
+    computed, found = {*border}, []
     for node in graph.nodes:
-        if node not in computed or node.op == "output" or not _is_float(node):
+        if computed.isdisjoint((node, *node.all_input_nodes)):
             continue
-        if node in border and (reader := _only_reader(node)) and _is_normalization(reader):
+        computed.add(node)
+        if not _is_float(node):
+            continue
+        if node in border and _is_normalization(reader := _only_reader(node)):
             border.add(reader)  # what the host does to an input before it quantises it
         elif not _is_taken_over(node) and call_of(node) not in (*DROPOUTS, *HARMLESS):
             found.append(node)
@@ -175,19 +174,24 @@ def _is_taken_over(node: Any) -> bool:
         return False
     call, behind = call_of(node), call_of(reader)
     if FIXED.get(behind) == "softmax":
-        is_mask = call in SUMS and not all(
-            _is_float(x) and x.op == "call_function" for x in node.all_input_nodes
-        )
-        return is_mask or call in FILLS
+        return _may_be_mask(node)
     if behind == BATCH_NORM:
         return call in (*CONVS, *TURNED)
     if call in MAX_POOLS:  # which picks the same elements after a clamp
-        return (
-            behind in CLAMPS and _only_reader(node.args[0]) is node and _requantizes(node.args[0])
-        )
-    return _requantizes(node) and (
-        behind in CLAMPS or (behind in MAX_POOLS and _is_taken_over(reader))
-    )
+        node = node.args[0]
+        return behind in CLAMPS and _only_reader(node) is not None and _requantizes(node)
+    return _requantizes(node) and (behind in CLAMPS or _is_clamped_pool(reader))
+
+
+def _may_be_mask(node: Any) -> bool:
+    """Whether a call fills a tensor, or adds to it what no call of floats made."""
+    results = [x for x in node.all_input_nodes if _is_float(x) and x.op == "call_function"]
+    call = call_of(node)
+    return call in FILLS or (call in SUMS and results != node.all_input_nodes)
+
+
+def _is_clamped_pool(node: Any) -> bool:
+    return call_of(node) in MAX_POOLS and _is_taken_over(node)
 
 
 def _requantizes(node: Any) -> bool:
@@ -204,11 +208,12 @@ def _is_residual(node: Any) -> bool:
 
 def _is_normalization(node: Any) -> bool:
     """Return whether a call shifts or scales one tensor by constants, per tensor or per channel."""
-    others = node.all_input_nodes[1:]
-    if call_of(node) not in SHIFTS or any(x.op != "get_attr" for x in others):
+    if node is None or call_of(node) not in SHIFTS:
         return False
-    shapes = [_value(x).shape for x in others]
-    return all(shape.numel() == max(shape, default=1) for shape in shapes)
+    others = node.all_input_nodes[1:]
+    shapes = [_value(x).shape for x in others if x.op == "get_attr"]
+    of_axis = [shape for shape in shapes if shape.numel() == max(shape, default=1)]
+    return len(of_axis) == len(others)
 
 
 def _fixed(node: Any) -> QuantParams | None:

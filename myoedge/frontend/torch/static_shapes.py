@@ -43,7 +43,7 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
     such as assertions, if no tensor depends on them; whether there was anything to remove."""
     try:
         graph = program["graph_module"]["graph"]
-        scalars = {name for kind in SCALARS for name in graph.get(kind, ())}
+        scalars = set[str]().union(*(graph.get(kind, ()) for kind in SCALARS))
         kept, reading = list[Any](), list[Any]()
         for node in graph["nodes"]:
             (kept if scalars.isdisjoint(_scalars(node)) else reading).append(node)
@@ -60,9 +60,13 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
 
 def _depends_on(graph: Mapping[str, Any], scalars: set[str]) -> bool:
     """Whether sizes of tensors, inputs or outputs are scalars read from tensors."""
-    sizes = (size for value in graph["tensor_values"].values() for size in value["sizes"])
     ends = {"ends": [graph["inputs"], graph["outputs"]]}
-    return any("as_expr" in size for size in sizes) or not scalars.isdisjoint(_scalars(ends))
+    is_dynamic = any(map(_is_dynamic, graph["tensor_values"].values()))
+    return is_dynamic or not scalars.isdisjoint(_scalars(ends))
+
+
+def _is_dynamic(value: Mapping[str, Any]) -> bool:
+    return any("as_expr" in size for size in value["sizes"])
 
 
 def _makes_tensors(node: Mapping[str, Any]) -> bool:
@@ -82,12 +86,11 @@ def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str, bool]:
     try:
         module = program["graph_module"]
         graph, specs = module["graph"], module["signature"]["input_specs"]
-        varying = {name for spec in specs if "user_input" in spec for name in _tensors(spec)}
+        varying = _tensors({"specs": [spec for spec in specs if "user_input" in spec]})
         for node in graph["nodes"]:
             names = [x["as_tensor"]["name"] for x in node["outputs"] if "as_tensor" in x]
-            sizes = (size for name in names for size in graph["tensor_values"][name]["sizes"])
-            if any("as_expr" in size for size in sizes):
-                trace = str(node["metadata"].get("stack_trace") or "")
+            if any(_is_dynamic(graph["tensor_values"][name]) for name in names):
+                trace = str(node["metadata"].get("stack_trace"))
                 is_constant = varying.isdisjoint(_tensors(node["inputs"][-1]))
                 target = node["target"].removeprefix("torch.ops.")
                 return target, source_of_trace(trace), is_constant

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node becomes operators of the graph by the row of its operator: what the row is given, and what
+it makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from myoedge.frontend.infinities import refuse_no_mask, refuse_not_finite
+from myoedge.frontend.onnx.fold import TensorType, as_floats, attributes_of
+from myoedge.frontend.onnx.inference import nonsense, refusing_nonsense
+from myoedge.frontend.onnx.names import shown
+from myoedge.frontend.onnx.quantized import numbers_read
+from myoedge.frontend.onnx.state import MANY_ELEMENTS, MOST_ELEMENTS, MOST_GROWTH, Importing
+from myoedge.frontend.operator_table import ONNX_READS_INTEGERS
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import Unsupported
+from myoedge.operators.import_rows import OnnxCall, OnnxRow
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+# onnx 1.23 counts windows that start in the padding, and pads of zero next to auto_pad
+OWN_SHAPES = ("AveragePool", "MaxPool")
+
+
+def import_by_row(
+    state: Importing,
+    node: NodeProto,
+    outs: Mapping[str, TensorType],
+    row: OnnxRow,
+    *,
+    whole: bool = False,
+) -> None:
+    """Imports a node by a row of its operator. whole: the row is of integers."""
+    call = _call(state, node, outs)
+    if not whole:
+        _refuse_types(state, call)
+    before = len(state.builder.constants)
+    # a row believes what it reads; onnx has not looked at all of it
+    with refusing_nonsense(state, node):
+        made = row(call)
+    state.builder.keep_formats(before, [state.names.get(name, "") for name in node.input])
+    made = (made,) if isinstance(made, str) else made
+    for name, tensor in zip(node.output, made, strict=False):
+        if name:
+            shape, stated = state.builder.shape(tensor), outs[name].shape
+            if node.op_type in OWN_SHAPES:
+                state.values[name] = outs[name]._replace(shape=shape)
+            elif shape != stated:
+                shapes = f"{list(shape)}, not {list(stated or ())}"
+                raise Unsupported(f"a use whose result would be {shapes}")
+            state.names[name] = tensor
+    for name in node.output[len(made) :]:
+        state.values.pop(name, None)
+        state.absent[name] = f"only the first result of {node.op_type} is there, not {shown(name)}"
+
+
+def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
+    """Raise Unsupported for a constant with too many elements, or with many that are nearly all
+    equal."""
+    if count > MOST_ELEMENTS:
+        raise Unsupported(f"a tensor of {count:,} elements")
+    shapes = [state.values[name].shape for name in node.input if name]
+    given = sum(math.prod(shape) for shape in shapes if shape is not None)
+    pads = next((a.ints for a in node.attribute if a.name == "pads"), ())
+    padded = max([count, *pads])
+    if padded > max(MANY_ELEMENTS, MOST_GROWTH * given):
+        what = f"pads of {max(pads):,}" if padded > count else f"a result of {count:,} elements"
+        most = f"more than {MANY_ELEMENTS:,}, and than {MOST_GROWTH:,} times the inputs"
+        raise Unsupported(f"{what} from {given:,}: {most}", "a smaller factor or pad")
+
+
+def _known_shapes(node: NodeProto, outs: Mapping[str, TensorType]) -> tuple[Shape, ...]:
+    """Shapes of the results. Errors: Unsupported if one is not known."""
+    shapes = [outs[name].shape for name in node.output if name and name in outs]
+    if not shapes or None in shapes:
+        has_window = any(a.name == "kernel_shape" for a in node.attribute)
+        too_large = "a window that is larger than what it reads"
+        depends = "a result whose shape depends on values"
+        raise Unsupported(too_large if has_window else depends)
+    return tuple(shape for shape in shapes if shape is not None)
+
+
+def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> OnnxCall:
+    known = _known_shapes(node, outs)
+    # the first input is the one that an operator works on; a part without elements joins as nothing
+    first = state.values[node.input[0]].shape if node.input and node.input[0] else None
+    if node.op_type != "Concat" and 0 in (first or ()):
+        raise Unsupported("a tensor without elements")
+    _check_elements(state, node, max(map(math.prod, known)))
+    attrs = attributes_of(node)
+    for name, value in attrs.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise nonsense(state, node, ValueError(f"{name} = {value}"))
+
+    def finite(name: str, value: Array) -> Array:
+        refuse_not_finite(name, [value])
+        return value
+
+    return OnnxCall(
+        state.builder,
+        node.op_type,
+        tuple(node.input),
+        attrs,
+        known,
+        numbers_read(state, node),
+        state.names,
+        lambda name, value: _stored(state, name, value),
+        finite,
+    )
+
+
+def _stored(state: Importing, name: str, value: Array) -> str:
+    """A constant in the builder, floats as float32. Errors: E112 if it is not finite."""
+    if value.dtype.kind in "OSUcV":
+        raise Unsupported(f"a constant of type {value.dtype}")
+    small = as_floats(value)
+    refuse_no_mask(name, [small])
+    return state.builder.constant(small, state.formats.get(name))
+
+
+def _refuse_types(state: Importing, call: OnnxCall) -> None:
+    """Integers of an input, and the indices of ArgMax, are indices and compared with numbers."""
+    read = (state.builder.dtype(state.names.get(name, "")) for name in call.inputs)
+    if any(dtype != "float32" for dtype in read) and call.op not in ONNX_READS_INTEGERS:
+        reason = "it computes with integers of an input, or with the indices of ArgMax"
+        raise Unsupported(reason, "Cast them to float32 first")
