@@ -30,9 +30,9 @@ typedef me_classes_tile me_ctc_new_s32_tile, me_majority_s32_tile;
  * int32; before 0 or 1, inner at least 1, given at least made + 1 - before. */
 void me_ctc_new_s32(const me_ctc_new_s32_params *op, const me_ctc_new_s32_tile *tile);
 
-/* The class that most of the last `taps` frames have, of equally many the smallest. int32 to int32; every x is 0 to
- * classes - 1: others would be counted outside the scratch. taps, classes, inner at least 1, before at least
- * 0, given at least made + taps - 1 - before. */
+/* The class that most of the last `taps` frames have, of equally many the smallest. int32 to int32; an x outside 0 to
+ * classes - 1 has no vote, and without any vote y is 0. taps, classes, inner at least 1, before at least 0, given
+ * at least made + taps - 1 - before. */
 void me_majority_s32(const me_majority_s32_params *op, const me_majority_s32_tile *tile);
 
 static inline int32_t me_votes_bytes(int32_t classes) { return 8 * classes * (int32_t)sizeof(int32_t); }

@@ -3,7 +3,7 @@
 
 #include "me_share.h"
 
-/* The class of most votes. */
+/* The class with the most votes, of several the smallest. */
 static int32_t elected(const int32_t *votes, int32_t classes)
 {
     int32_t most = 0;
@@ -22,7 +22,8 @@ void me_majority_s32(const me_majority_s32_params *op, const me_majority_s32_til
         for (int32_t c = 0; c < op->classes; c++)
             votes[c] = 0;
         for (int32_t at = t < 0 ? 0 : t; at < t + op->taps; at++)
-            votes[signal[at * inner]]++;
+            if ((uint32_t)signal[at * inner] < (uint32_t)op->classes)
+                votes[signal[at * inner]]++;
         tile->y[i] = elected(votes, op->classes);
     }
 }

@@ -27,11 +27,13 @@ for row, best in zip(y, x0.argmax(-1).T, strict=True):
     row[1 : 1 + len(symbols)] = symbols
 y
 """
-# torch's mode is the smallest of several.
+# The first of several largest counts is taken; ids outside of the classes are counted nowhere.
 MAJORITY = """\
+ids = torch.arange(classes)
 starts = [t - before for t in range(x0.shape[axis] + before - frames + 1)]
 spans = [(max(start, 0), start + frames) for start in starts]
-torch.stack([x0.narrow(axis, low, high - low).mode(axis).values for low, high in spans], axis)
+frames_of = [x0.narrow(axis, low, high - low)[..., None] == ids for low, high in spans]
+torch.stack([same.sum(axis).argmax(-1) for same in frames_of], axis).int()
 """
 NEW = """\
 x = torch.cat([torch.full_like(x0.narrow(axis, 0, 1), -1)] * before + [x0], axis)
@@ -122,7 +124,10 @@ def classes(op: str, d: Draw) -> DrawnUse:
     attrs = {"axis": axis, "before": d.integer(0, frames - 1)}
     last = {"frames": frames, "classes": count}
     attrs |= last if op == "majority" else {"blank": d.integer(0, count - 1)}
-    common = d.common(1, act=False) | {"dtype": "int32", "classes": count}
+    least, end = 0, count
+    if op == "majority":  # ids of no class have no vote
+        least, end = d.pick([(0, count), (-1, count + 1), (-(2**31), 2**31 - 1)])
+    common = d.common(1, act=False) | {"dtype": "int32", "least": least, "classes": end}
     text = MAJORITY if op == "majority" else NEW
     return DrawnUse(op, attrs, (tuple(x),), text, **common)
 

@@ -113,7 +113,10 @@ def new_real(attrs: Attrs, x: Array) -> Array:
 
 
 def vote_real(attrs: Attrs, x: Array) -> Array:
-    """x int32 [.., T, ..] -> the class of most of the last frames, of equally many the smallest."""
+    """x int32 [.., T, ..] -> the class of most of the last frames, of equally many the smallest.
+
+    Values outside 0 to classes - 1 have no vote; without any vote the class is 0.
+    """
     windows = _windows(attrs, x)
     votes = np.stack([(windows == c).sum(-1) for c in range(attrs["classes"])])
     return np.asarray(votes.argmax(0), np.int32)
