@@ -12,7 +12,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
 from myoedge.quantization.calibrate import Samples, constant_inputs
-from myoedge.quantization.output_ranges import largest_probabilities
+from myoedge.quantization.output_ranges import probability_ranges
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
@@ -106,20 +106,28 @@ def less_accurate(
 
 
 def small_probabilities(network: QuantGraph) -> Iterator[Notice]:
-    """W112: probabilities that no sample had above 0.5, or no integer stands for."""
+    """W112: output probabilities that the samples, or the integers, have on one side of 0.5 only.
+
+    1 - sigmoid(x) is above 0.5 for the samples for which sigmoid(x) is below.
+    """
     names = {step.node.name: name for step, name in _named_steps(network)}
     given = (network.graph, network.calibration.seen, network.params)
-    for node, seen, largest in largest_probabilities(*given):
-        if min(seen, largest) < LIKELY:
-            yield notice(
-                "W112",
-                f"{names[node.name]}: probabilities above {min(seen, largest):.2g} may be cut off",
-                {
-                    "needs": "calibration samples above 0.5",
-                    "has": f"{seen:.2g} at most; its integers reach {largest:.2g}",
-                },
-                ["calibrate with samples of every class, with the event to detect among them"],
-            )
+    for node, (least, most), (lowest, highest) in probability_ranges(*given):
+        if min(most, highest) < LIKELY:
+            side, end, has = "above", min(most, highest), f"at most {most:.3g}"
+        elif max(least, lowest) > 1.0 - LIKELY:
+            side, end, has = "below", max(least, lowest), f"at least {least:.3g}"
+        else:
+            continue
+        yield notice(
+            "W112",
+            f"{names[node.name]}: probabilities {side} {end:.3g} may be cut off",
+            {
+                "needs": f"calibration samples with a probability {side} 0.5",
+                "has": f"probabilities of {has}; the integers give {lowest:.3g} to {highest:.3g}",
+            },
+            ["calibrate with samples of every class, with the event to detect among them"],
+        )
 
 
 def left_range(network: QuantGraph, judged: Samples | None, role: str) -> Iterator[Notice]:

@@ -72,18 +72,22 @@ def _reaching(chain: Chain, bounds: Range, operand: Range, result: Range) -> Ran
     return min(ends), max(ends)
 
 
-def largest_probabilities(
+def probability_ranges(
     graph: Graph, seen: Mapping[str, Range], params: Mapping[str, QuantParams]
-) -> Iterator[tuple[Node, float, float]]:
-    """(node, largest number of the samples, largest number that its integers give) of outputs from
-    0 to 1; 1 for the samples of a softmax, as all numbers are small if many classes share it."""
+) -> Iterator[tuple[Node, Range, Range]]:
+    """Yield (node, range over the samples, range of its integers) of outputs from 0 to 1.
+
+    The range over the samples is (0, 1) for a softmax, whose values are all small if there are many
+    classes.
+    """
     for node, bounds in bounded_results(graph):
         after = params.get(node.name)
         if bounds == PROBABILITY and after is not None:
             chain, operand = _function(node)
-            found, before, most = np.array(after.high), params.get(operand), 1.0
+            found, before, sampled = np.array((after.low, after.high)), params.get(operand), bounds
             if chain and before is not None:
                 given = dequantize(np.arange(before.low, before.high + 1), before)
                 found = quantize(np.nan_to_num(evaluate(chain, given)), after)
-                most = seen.get(node.name, PROBABILITY)[1]
-            yield node, most, float(dequantize(found, after).max())
+                sampled = seen.get(node.name, PROBABILITY)
+            y = dequantize(found, after)
+            yield node, sampled, (float(y.min()), float(y.max()))

@@ -395,6 +395,27 @@ def test_a_probability_has_the_full_range_if_the_cycles_allow_it(
     assert found.fidelity.worst_judged_db > 20.0
 
 
+class Absent(nn.Module):
+    """The probability that the event did not occur."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1.0 - torch.sigmoid(x)
+
+
+@pytest.mark.parametrize("width", [256, SMALL])
+def test_the_opposite_probability_is_warned_of_too(tmp_path: Path, width: int) -> None:
+    samples = windows(width, *QUIET)
+    found, network = detector(tmp_path, samples, Absent())
+    with torch.no_grad():
+        least = float(network(torch.from_numpy(samples[:, 0])).min())
+    (told,) = (warning for warning in found.warnings if warning.code == "W112")
+    below = float(told.title.partition("probabilities below ")[2].split()[0])
+    assert below == pytest.approx(least, abs=0.005)
+    assert dict(told.facts)["needs"] == "calibration samples with a probability below 0.5"
+    both = windows(64, *QUIET, *np.linspace(0.3, 1.0, 64))
+    assert not [w for w in detector(tmp_path, both, Absent())[0].warnings if w.code == "W112"]
+
+
 def test_probabilities_of_both_classes_are_not_warned_of(tmp_path: Path) -> None:
     samples = windows(64, *QUIET, *np.linspace(0.3, 1.0, 64))
     found, network = detector(tmp_path, samples)
