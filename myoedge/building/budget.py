@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -142,27 +142,13 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     limited = replace(chip, **limits, l2_reserved_bytes=chip.l2_reserved_bytes - spared)
     if code > max(limited.l2_reserved_bytes, 0):  # of all layers
         limited = replace(limited, l2_reserved_bytes=code, layer_code_bytes=0)
-    if empty := [*_empty(chip, limited)]:
-        raise raised(over_budget(empty))
-    return limited
-
-
-def _empty(chip: Chip, limited: Chip) -> Iterator[Broken]:
-    """Yield the memories whose limit is too small for any network."""
     if chip.l1_bytes and limited.l1_bytes <= chip.l1_reserved_bytes:
         facts = {
             "needs": f"more than {chip.l1_reserved_bytes:,} B, which stacks and runtime take",
             "has": f"{limited.l1_bytes:,} B: nothing would be left for the operands of layers",
         }
-        yield Broken("l1", facts, ["--l1 64KiB"])
-    if not limited.l2_room_bytes:
-        code, has = max(limited.l2_reserved_bytes, 0), limited.l2_bytes
-        needs = f"{code:,} B of code, and " if code else ""
-        facts = {
-            "needs": f"{needs}room for inputs, outputs and what tiles read",
-            "has": f"{has:,} B",
-        }
-        yield Broken("l2", facts, ["--l2 512KiB"])
+        raise raised(over_budget([Broken("l1", facts, ["--l1 64KiB"])]))
+    return limited
 
 
 def plan_within(

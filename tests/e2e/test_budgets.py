@@ -139,7 +139,7 @@ def test_no_room_at_all_says_what_is_reserved(model: Path, tmp_path: Path) -> No
         facts = dict(raised.value.notice.facts)
         assert "12,288 B" in facts["needs"]
         assert "nothing would be left" in facts["has"]
-    with pytest.raises(MyoedgeError, match="over budget: l1, l2"):
+    with pytest.raises(MyoedgeError, match="over budget: l1"):
         within(find_chip("gap9"), Budget(l1_bytes=0, l2_bytes=0))
 
 
@@ -463,10 +463,13 @@ def test_a_network_fits_the_l2_that_it_takes(tmp_path: Path) -> None:
         kib = -(-wording.l2_bytes(free.report) // 1024)
         kept = myoedge.build(model, calib=calib, output=tmp_path / "kept", l2=f"{kib}KiB")
         assert wording.l2_bytes(kept.report) == wording.l2_bytes(free.report)
-        with pytest.raises(MyoedgeError) as told:
-            myoedge.build(model, calib=calib, output=tmp_path / "small", l2=f"{kib - 1}KiB")
-        advised = told.value.notice.tries[0].removeprefix("--l2 ")
-        assert myoedge.build(model, calib=calib, output=tmp_path / "more", l2=advised).layers
+        for limit in (f"{kib - 1}KiB", "4KiB", "0 B"):  # less than the code alone takes
+            with pytest.raises(MyoedgeError) as told:
+                myoedge.build(model, calib=calib, output=tmp_path / "small", l2=limit)
+            assert told.value.code == "E302"
+            advised = told.value.notice.tries[0].removeprefix("--l2 ")
+            assert int(advised.removesuffix("KiB")) <= 2 * kib
+            assert myoedge.build(model, calib=calib, output=tmp_path / limit, l2=advised).layers
 
 
 @pytest.mark.parametrize(
