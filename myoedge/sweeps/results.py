@@ -7,13 +7,16 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.reports import wording
+from myoedge.reports.energy import amount
 from myoedge.reports.junit import JunitCase
+from myoedge.reports.speed import duration
 from myoedge.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, Result
 from myoedge.sweeps.tasks import SCHEMA, Bounds, Task
 from myoedge.system.folder import explained, replace_files, to_json
@@ -90,12 +93,16 @@ WORSE_CODE = "E305"
 class Judged:
     """A figure that is held to a bound.
 
+    figure     column of the table     title, show   its name and its value with the unit, as text
+    bound      key of [bounds]
     sign       1: less is worse, -1: more is worse
     relative   the bound is a part of the earlier value
     only_with  figures that have to be the same, or the two cannot be compared
     """
 
     figure: str
+    title: str
+    show: Callable[[Any], str]
     bound: str
     sign: int = -1
     relative: bool = True
@@ -103,16 +110,31 @@ class Judged:
 
 
 JUDGED = (
-    Judged("latency_s", "latency", only_with=("cycles_source",)),
-    Judged("energy_uj", "energy", only_with=("cycles_source", "coefficients")),
-    Judged("l1_bytes", "memory", only_with=("cycles_source",)),
-    Judged("l2_bytes", "memory"),
-    Judged("l3_bytes", "memory"),
-    Judged("code_bytes", "memory"),
-    Judged("sqnr_db", "sqnr_db", sign=1, relative=False),
-    Judged("accuracy_int8", "accuracy", sign=1, relative=False, only_with=("evaluated_on",)),
-    Judged("rmse_int8", "rmse", only_with=("evaluated_on",)),
+    Judged("latency_s", "latency", duration, "latency", only_with=("cycles_source",)),
+    Judged(
+        "energy_uj",
+        "energy",
+        lambda uj: amount(uj * 1e-6),
+        "energy",
+        only_with=("cycles_source", "coefficients"),
+    ),
+    Judged("l1_bytes", "L1", wording.size, "memory", only_with=("cycles_source",)),
+    Judged("l2_bytes", "L2", wording.size, "memory"),
+    Judged("l3_bytes", "L3", wording.size, "memory"),
+    Judged("code_bytes", "code", wording.size, "memory"),
+    Judged("sqnr_db", "SQNR", wording.decibels, "sqnr_db", sign=1, relative=False),
+    Judged(
+        "accuracy_int8",
+        "accuracy",
+        wording.percent,
+        "accuracy",
+        sign=1,
+        relative=False,
+        only_with=("evaluated_on",),
+    ),
+    Judged("rmse_int8", "RMSE", "{:.4g}".format, "rmse", only_with=("evaluated_on",)),
 )
+_BY_FIGURE = {judged.figure: judged for judged in JUDGED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +149,26 @@ class Regression:
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def change(self) -> str:
+        """The old and the new value with units: "latency 1 ms -> 1.5 ms (+50.0 %)"."""
+        judged = _BY_FIGURE.get(self.what)
+        if judged is None:
+            return f"{self.what} {self.old} -> {self.new}"
+        new = wording.UNKNOWN if self.new is None else judged.show(self.new)
+        is_share = judged.relative and self.old and self.new is not None
+        share = f" ({100 * (self.new / self.old - 1):+.1f} %)" if is_share else ""
+        return f"{judged.title} {judged.show(self.old)} -> {new}{share}"
+
+    @property
+    def allowed(self) -> str:
+        """The bound with its unit: "2 % more", "0.5 dB less"; "" without one."""
+        judged = _BY_FIGURE.get(self.what)
+        if judged is None or self.bound is None:
+            return ""
+        unit = judged.show(self.bound) if not judged.relative else f"{100 * self.bound:g} %"
+        return f"{unit} {'less' if judged.sign > 0 else 'more'}"
 
 
 def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) -> list[Regression]:
@@ -153,7 +195,7 @@ def _case(name: str, row: Result | None, worse: Sequence[Regression], refused: s
     if row is not None and row["status"] == DIFFERS:
         return JunitCase(group, name, "error", "outputs are not the reference's")
     if worse:
-        lines = [f"{one.what} {one.old} -> {one.new}" for one in worse]
+        lines = [one.change for one in worse]
         return JunitCase(group, name, "failure", f"worse: {lines[0]}", "\n".join(lines))
     if row is not None and row["status"] != OK:
         return JunitCase(group, name, refused, f"{row['code']} {row['title'] or ''}".strip())
@@ -164,7 +206,7 @@ def raise_worse(found: Sequence[Regression]) -> None:
     """Raise E305 with the first regression, if there are any."""
     if not found:
         return
-    lines = [f"{row.name}: {row.what} {row.old} -> {row.new}" for row in found]
+    lines = [f"{row.name}: {row.change}" for row in found]
     facts = {"worse": _listed(lines)}
     tries = ["[bounds] in the sweep's file, if that will do", "a new sweep to compare with"]
     raise MyoedgeError(WORSE_CODE, "the sweep is worse than the earlier one", facts, tries)

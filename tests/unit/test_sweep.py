@@ -267,8 +267,30 @@ def test_what_is_worse(figures: dict[str, Any], worse: list[str]) -> None:
         with pytest.raises(MyoedgeError) as raised:
             raise_worse(found)
         assert (raised.value.code, raised.value.exit_code) == ("E305", 3)
+        assert raised.value.notice.facts[0][1] == "\n".join(f"{r.name}: {r.change}" for r in found)
     else:
         raise_worse(found)
+
+
+def test_regressions_have_units() -> None:
+    old = row(l1_bytes=2048, accuracy_int8=0.9, rmse_int8=0.5, evaluated_on="test")
+    worse = {"latency_s": 1.5e-3, "energy_uj": 75.0, "l1_bytes": 4096, "l2_bytes": None}
+    new = {**old, **worse, "sqnr_db": 27.0, "accuracy_int8": 0.8, "rmse_int8": 0.6}
+    found = regressions([old], [new], Bounds(latency=0.02, sqnr_db=0.5))
+    assert [(r.change, r.allowed) for r in found][:1] == [
+        ("latency 1 ms -> 1.5 ms (+50.0 %)", "2 % more")
+    ]
+    assert [r.change for r in found[1:]] == [
+        "energy 50 \u00b5J -> 75 \u00b5J (+50.0 %)",
+        "L1 2 KiB -> 4 KiB (+100.0 %)",
+        "L2 1000 B -> \u2013",
+        "SQNR 30.0 dB -> 27.0 dB",
+        "accuracy 90.0 % -> 80.0 %",
+        "RMSE 0.5 -> 0.6 (+20.0 %)",
+    ]
+    assert found[4].allowed == "0.5 dB less"
+    html = sweep_html([new], found)
+    assert "1 ms -&gt; 1.5 ms (+50.0 %); allowed 2 % more" in html
 
 
 def test_bounds_are_the_users(folder: Path) -> None:
