@@ -101,7 +101,7 @@ def module_powers(
     if others is not None:
         known["others_mw"] = milliwatts(others, "--others")
     if sleep is not None:
-        known["sleep_mw"] = positive(milliwatts(sleep, "--sleep"), "--sleep")
+        known["sleep_mw"] = milliwatts(sleep, "--sleep")
     return {name: mw for name, mw in known.items() if mw is not None}
 
 

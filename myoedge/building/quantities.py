@@ -87,9 +87,13 @@ def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
 def _quantity(
     text: str | float, units: Mapping[str, float], what: str, example: str, bare: str = ""
 ) -> float:
-    """A number and its unit; `bare` stands for a unit that is left out."""
+    """Parse a number with its unit; the prefix micro may be u, the sign U+00B5 or Greek U+03BC.
+
+    bare   unit of a number without one
+    """
     shown = f"{text:.15g}" if isinstance(text, float) else str(text)
-    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", shown)
+    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-z\u00b5\u03bc]*)\s*", shown)
+    # upper() maps both signs of micro to the same capital letter
     by_name = {unit.upper(): factor for unit, factor in units.items()}
     factor = by_name.get((match.group(2) or bare).upper()) if match else None
     if match is None or factor is None:

@@ -119,13 +119,15 @@ def _remembered(
     folder: Path, report: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """A row with the options that an earlier run left in the report."""
+    from myoedge.reports.wording import in_full
+
     every, has_periodic = {**(report.get("every") or {})}, options["every"] or options["battery"]
     if every.get("battery_mah") is None:
         every.pop("battery_volts", None)
     is_new = {name: options[name] or options["board"] for name in ("others", "sleep")}
     is_new |= dict.fromkeys(("every", "battery", "volts"), has_periodic)
     words = [
-        f"--{option} {every[key]:g}{unit}"
+        f"--{option} {in_full(every[key])}{unit}"
         for option, key, unit in REMEMBERED
         if every.get(key) is not None and not is_new[option]
     ]

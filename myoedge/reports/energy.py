@@ -321,7 +321,7 @@ def _guessed_width(duty: Mapping[str, Any]) -> str:
 def power_range(interval: Sequence[float], unit: str, *, sleeps: bool, short: bool = False) -> str:
     """ "1.53 to 6.63 mW", with what holds for the least sleep unless short; without sleep "2.07 mW
     (1.53 to 2.61)"."""
-    value, low, high = (f"{x:.3g}" if x < 100 else f"{x:,.0f}" for x in interval)
+    value, low, high = (_digits(x, 3) for x in interval)
     if sleeps and short:
         return f"{low} to {high} {unit}"
     if sleeps:
@@ -335,8 +335,14 @@ def _asleep(duty: Mapping[str, Any]) -> str:
     if not duty["asleep_s"]:
         return "never: no time to fall asleep and wake"
     _, low_mw, high_mw = duty["sleep_mw"]
-    asleep = f"{speed.duration(duty['asleep_s'])} of each period, at {low_mw:.2g}"
-    return f"{asleep} to {high_mw:.2g} mW: not published" if high_mw != low_mw else f"{asleep} mW"
+    asleep = f"{speed.duration(duty['asleep_s'])} of each period, at {_digits(low_mw, 2)}"
+    is_range = high_mw != low_mw
+    return f"{asleep} to {_digits(high_mw, 2)} mW: not published" if is_range else f"{asleep} mW"
+
+
+def _digits(value: float, digits: int) -> str:
+    """A number with so many significant digits, in full from 99.5 on: 0.017, 2.3, 1,234."""
+    return f"{value:.{digits}g}" if value < 99.5 else f"{value:,.0f}"
 
 
 def on_average(report: Mapping[str, Any]) -> str:

@@ -46,6 +46,11 @@ def three_digits(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def in_full(value: float) -> str:
+    """A number to nine decimals, without an exponent: "0.000001", "100"."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
+
+
 def decibels(value: float | None, unit: str = " dB") -> str:
     if value is None:
         return UNKNOWN

@@ -214,7 +214,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "power.pad": (0, 255),
     "power.supply_v": (0.5, 60),
     "energy.others_mw": (0, 1e6),
-    "energy.sleep_mw": (1e-6, 1e6),
+    "energy.sleep_mw": (0, 1e6),
 }
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # What OpenOCD's Tcl and a path below gap_bins/ take as one word, without another meaning.

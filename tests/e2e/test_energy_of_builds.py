@@ -216,6 +216,26 @@ def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:
     assert "every" not in myoedge.load_build(build.folder).report
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("0mW", "0"),
+        ("100 mW", "100"),
+        ("0.1 W", "100"),
+        ("5 \u00b5W", "0.005"),
+        ("5 \u03bcW", "0.005"),
+    ],
+)
+def test_powers_asleep_are_shown_in_full(
+    build: Build, tmp_path: Path, given: str, shown: str
+) -> None:
+    ran = command("energy", build.folder, "--every", "1s", "--sleep", given, cwd=tmp_path)
+    assert f"of each period, at {shown} mW" in " ".join(ran.out.split()), ran.err
+    later = command("energy", build.folder, cwd=tmp_path)
+    assert f"--sleep {shown}mW" in " ".join(later.out.split())
+    myoedge.energy(build, reset=True)
+
+
 def test_a_period_shorter_than_an_inference_is_refused(build: Build, tmp_path: Path) -> None:
     for point, clock in (("high", "0.80 V, 370 MHz"), ("low", "0.65 V, 240 MHz")):
         words = ("energy", build.folder, "--operating-point", point, "--every")
@@ -239,7 +259,7 @@ def test_a_period_shorter_than_an_inference_is_refused(build: Build, tmp_path: P
         (["--battery", "3"], "E232", 2),
         (["--every", "1 s", "--battery", "3", "--volts", "low"], "--volts", 2),
         (["--others", "8"], "E232", 2),
-        (["--sleep", "0 mW"], "E232", 2),
+        (["--sleep", "-1 mW"], "E232", 2),
         (["--board", "no-such"], "E253", 2),
         (["--operating-point", "warp"], "E204", 2),
     ],
