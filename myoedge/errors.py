@@ -124,6 +124,13 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
+def escaped(text: str) -> str:
+    """Text on one line, with escapes for characters that cannot be printed: "a\\x1b[31m"."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def _aligned(rows: list[tuple[str, str]]) -> list[str]:
     width = max(len(key) for key, _ in rows)
     pad = " " * (width + 4)

@@ -45,9 +45,11 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
     if len(listed) != len(shapes) or any(name not in by_name for name in shapes):
         is_mapping = isinstance(values, Mapping)
         description = ", ".join(map(str, by_name)) if is_mapping else f"{len(listed)} arrays"
-        facts = {"needs": ", ".join(shapes), "has": description}
+        facts = {"needs": ", ".join(shapes), "has": description or "no arrays"}
         is_list = len(shapes) == 1 and isinstance(values, list | tuple)
         tries = ["run(np.stack(windows)): one array [samples, *shape]"] if is_list else []
+        if is_mapping:
+            tries = [f"run({{{', '.join(f'{name!r}: ...' for name in shapes)}}})"]
         raise MyoedgeError("E212", "names or number of inputs are wrong", facts, tries)
     return {name: plain(by_name[name], named_input(name)) for name in shapes}
 

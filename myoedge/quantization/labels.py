@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, escaped
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.accuracy import can_measure_accuracy, class_axis, is_binary
@@ -102,7 +102,7 @@ def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> st
     listed = [*names, *(name for name in found if name not in names)]
     if len(listed) > classes:
         return f"leave out samples of other classes: the network has {classes}"
-    line = f"[calib] classes = {json.dumps(listed, ensure_ascii=False)}"
+    line = f"[calib] classes = {json.dumps(listed, ensure_ascii=not ''.join(listed).isprintable())}"
     more = classes - len(listed)
     missing = f", and the name{'s' * (more > 1)} of {more} more" if more else ""
     return f"{line}  # in the order of the outputs{missing}"
@@ -110,7 +110,7 @@ def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> st
 
 def _listed(names: Sequence[str]) -> str:
     more = f", {len(names) - MOST_SHOWN} more" * (len(names) > MOST_SHOWN)
-    return f"{', '.join(names[:MOST_SHOWN])}{more}"
+    return f"{', '.join(map(escaped, names[:MOST_SHOWN]))}{more}"
 
 
 def _of_one_hot(labels: Array, graph: Graph) -> Array | None:

@@ -134,14 +134,6 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
     if len(names) == len(data.inputs) == 1:
         return dict(zip(names, data.inputs.values(), strict=True))
     if set(names) != set(data.inputs):
-        # Python that renames the arrays, by order; if their number differs, that makes new ones
-        if len(data.inputs) != len(names):
-            shown = names if len(names) > 1 else (ONLY,)
-            lines = f"np.savez(..., {', '.join(f'{name}=...' for name in shown)})"
-        else:
-            renamed = zip(names, data.inputs, strict=True)
-            pairs = ", ".join(f"{name!r}: d[{old!r}]" for name, old in renamed)
-            lines = f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
         signal = [f'[calib] array = "{_signal(data, graph)}"'] if len(names) == 1 else []
         labels = label_lines(data.inputs) if len(data.inputs) == len(names) + 1 else ()
         chosen = [*labels] or signal
@@ -150,9 +142,25 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
             "E212",
             f"{data.source}: the arrays are not named as the model's inputs",
             {"needs": needs, "has": ", ".join(data.inputs)},
-            [*chosen, lines],
+            [*chosen, _under_input_names(data, names)],
         )
     return {name: data.inputs[name] for name in names}
+
+
+def _under_input_names(data: Data, names: Sequence[str]) -> str:
+    """Return Python that renames the arrays in their order, or makes new ones if their number
+    differs: a dict for arrays given in Python, else a file."""
+    is_in_memory = data.source.startswith("the ")
+    if len(data.inputs) != len(names):
+        shown = names if len(names) > 1 else (ONLY,)
+        if is_in_memory:
+            return f"{{{', '.join(f'{name!r}: ...' for name in shown)}}}"
+        return f"np.savez(..., {', '.join(f'{name}=...' for name in shown)})"
+    renamed = zip(names, data.inputs, strict=True)
+    pairs = ", ".join(f"{name!r}: d[{old!r}]" for name, old in renamed)
+    if is_in_memory:
+        return f"{{{pairs}}}  # d: the dict given"
+    return f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
 
 
 def _signal(data: Data, graph: Graph) -> str:

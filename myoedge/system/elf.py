@@ -120,7 +120,8 @@ def _program(elf: ELFFile, data: bytes, name: str) -> Program:
 
 def _not_usable(name: str, has: str) -> MyoedgeError:
     facts = {"needs": "a 32-bit little-endian RISC-V ELF file", "has": has}
-    return MyoedgeError("E241", f"{name} is no program for this chip", facts)
+    tries = ["myoedge build MODEL --calib CALIB -o FOLDER   # writes FOLDER/firmware.elf"]
+    return MyoedgeError("E241", f"{name} is no program for this chip", facts, tries)
 
 
 def _check_sizes(elf: Any, code_sections: Sequence[Any], name: str, size: int) -> None:

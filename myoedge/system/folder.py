@@ -243,7 +243,7 @@ def explained(target: Path, *tries: str) -> Iterator[None]:
     except OSError as error:
         facts = {"cause": error.strerror or str(error)}
         if error.errno in _FULL:
-            title = f"no disk space left to write {target.name}"
+            title = f"no disk space left to write {target.name or target}"
             raise MyoedgeError("E281", title, facts, ["free disk space"]) from None
         title = f"{target} cannot be written"
         raise MyoedgeError("E220", title, facts, tries or ["-o a writable folder"]) from None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -19,12 +20,27 @@ import pytest
 from myoedge.backends.build import load_build
 from myoedge.backends.build_folder import BuildFolder
 from myoedge.errors import MyoedgeError
-from myoedge.system.folder import MANIFEST, SCHEMA, replace_files, sha256, to_json, write_folder
+from myoedge.system.folder import (
+    MANIFEST,
+    SCHEMA,
+    explained,
+    replace_files,
+    sha256,
+    to_json,
+    write_folder,
+)
 from tests.conftest import Ran, myoedge, thinned
 from tests.e2e.test_bad_input import refused, whole
 from tests.fuzz.edits import edit
 
 Run = Callable[..., Ran]
+
+
+@pytest.mark.parametrize("target", [".", "/", "out"])
+def test_a_full_disk_names_the_target(target: str) -> None:
+    with pytest.raises(MyoedgeError, match="E281") as raised, explained(Path(target)):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert raised.value.notice.title == f"no disk space left to write {target}"
 
 
 def test_a_person_s_own_files_in_a_build_are_kept(run: Run, small: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -320,6 +321,8 @@ def test_what_is_no_program(text: bytes, run: Run, tmp_path: Path) -> None:
     ran = run("simulate", "--elf", "p.elf")
     assert ran.code == 2
     assert "E241" in ran.err
+    remedy = next(line for line in ran.err.splitlines() if line.startswith("  try"))
+    assert shlex.split(remedy, comments=True)[1:3] == ["myoedge", "build"]
 
 
 def test_a_program_that_is_not_there(run: Run) -> None:

@@ -228,6 +228,10 @@ def test_the_checker_says_more_of_a_model_that_is_wrong() -> None:
     saved(made, Path())
     exec(code, {})
     assert load_model(Path("model.onnx")).graph.nodes
+    made.graph.node.reverse()
+    other = Path("it's another.onnx")
+    saved(made, Path()).rename(other)
+    assert other.name in shlex.split(advised("E119", load_model, other))[2].replace("\\", "")
 
 
 def test_older_models_are_exported_with_a_newer_opset() -> None:
@@ -312,6 +316,10 @@ def test_arrays_are_renamed_by_the_lines_given() -> None:
     lines = advised("E212", quantized, calib="calib.npz")
     followed(lines.replace("load(...)", 'load("calib.npz")'), np=np)
     assert quantized(calib="renamed.npz").steps
+    with pytest.raises(MyoedgeError, match="E212") as raised:
+        quantized(calib={"first": WINDOWS, "second": WINDOWS})
+    d = {"first": WINDOWS, "second": WINDOWS}
+    assert quantized(calib=eval(raised.value.notice.tries[-1], {"d": d})).steps
     with pytest.raises(MyoedgeError, match=r"E213.* array xs_0 "):
         quantized(calib={"xs_1": WINDOWS, "xs_0": WINDOWS[..., :3]})
 

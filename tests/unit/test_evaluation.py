@@ -96,6 +96,14 @@ def test_one_hot_rows_of_other_classes_are_refused(model: Path, columns: int) ->
     assert facts["has"] == f"{columns} columns"
 
 
+def test_names_that_cannot_be_printed_are_escaped(model: Path) -> None:
+    names = np.array(["a\x1b[31m", "b\u202e", "c\n", "d"])[np.arange(COUNT) % 4]
+    with pytest.raises(MyoedgeError) as raised:
+        rows_of(model, names)
+    assert raised.value.code == "E225"
+    assert dict(raised.value.notice.facts)["has"] == "a\\x1b[31m, b\\u202e, c\\n, d"
+
+
 def test_names_are_numbered_as_the_project_says(model: Path, tmp_path: Path) -> None:
     """Sorted names are the usual order; another one, and names without samples, are listed."""
     order = ("rest", "open", "fist")

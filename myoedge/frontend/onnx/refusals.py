@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from myoedge.errors import MyoedgeError, named_input
+from myoedge.errors import MyoedgeError, escaped, named_input
 from myoedge.frontend.onnx.convert import OLDEST
 
 # What to use instead -> the operators of ONNX that it is for. Together with the import table these
@@ -82,7 +83,6 @@ SPECIAL: Mapping[str, str] = {
     "Resize": "Resize without antialias, its scales or sizes constant",
     "Where": "a finite number in the place of an infinity that no Softmax reads",
 }
-CHECK = "python -c \"import onnx; onnx.checker.check_model('model.onnx', full_check=True)\""
 _UNKNOWN = re.compile(r"No Op registered for (\w+) with domain_version of \d+")
 INLINE = (
     'inline the functions: import onnx, onnx.inliner\nmodel = onnx.load("model.onnx")\n'
@@ -131,9 +131,14 @@ def _known_since(op: str) -> str:
     return f"export it again with opset_version={newer} (tf2onnx: --opset {newer})"
 
 
-def breaks_rules(path: Path, cause: str, where: str = "", advice: str = CHECK) -> MyoedgeError:
-    """E119: what the checker or the inference of shapes of the onnx package said."""
+def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
+    """Return E119 with the message of the onnx package's checker or shape inference.
+
+    The remedy runs the checker on this file.
+    """
     facts = {"cause": cause[:400], **({"at": where} if where else {})}
+    check = f"import onnx; onnx.checker.check_model({escaped(repr(str(path)))}, full_check=True)"
+    advice = shlex.join(["python", "-c", check])
     if found := _UNKNOWN.match(cause):
         advice = _known_since(found[1])
     return MyoedgeError("E119", f"{path} is not as the ONNX format demands", facts, [advice])
