@@ -319,7 +319,7 @@ def draw_concat(rng: np.random.Generator) -> Case:
 
 
 # Their states are kept in steps of 2**-7 and 2**-11 and to +-16, which floats are not.
-RECURRENT = ("lstm", "lstm_cell", "gru", "gru_state")
+RECURRENT = ("lstm", "lstm_cell", "gru", "gru_state", "lstm_start", "gru_start")
 
 
 def draw_plain(rng: np.random.Generator) -> Case:

@@ -11,6 +11,7 @@ from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.rewrite import RewritePattern, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
+from myoedge.passes.first_steps import FIRST_STEPS
 from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
@@ -37,7 +38,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
     ("parts", (magnitude_of_parts,)),
     ("spectra", (lower_spectrogram,)),
     ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
-    ("scans", (*FOLD, *SELECTIVE, *SINK)),
+    ("scans", (*FOLD, *FIRST_STEPS, *SELECTIVE, *SINK)),
     ("lower", (*FOLD, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),

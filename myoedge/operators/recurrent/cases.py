@@ -44,6 +44,14 @@ for x in x0.flip(0) if reverse else x0:
 LSTM = "state = (x1, x2)\n" + CELLS.format(cell="lstm_cell", h="state[0]")
 GRU = "state = x1\n" + CELLS.format(cell="gru_cell", h="state")
 GRU_RESET_FIRST = "state = x1\n" + RESET_FIRST
+LSTM_START = """\
+i, g, o = x0.unflatten(-1, (-1, 3)).unbind(-1)
+torch.sigmoid(o) * torch.tanh(torch.sigmoid(i) * torch.tanh(g))
+"""
+GRU_START = """\
+r, z, n = x0.unflatten(-1, (-1, 3)).unbind(-1)
+(1 - torch.sigmoid(z)) * torch.tanh(n + torch.sigmoid(r) * w0)
+"""
 ROOMY = ((1.0, 0.0), (1.0, 0.0), (1.3, 0.0), (300.0, 0.0))
 # Steps of an LSTM's gates and c that are not the usual ones.
 SCALED = (
@@ -167,6 +175,21 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     return found
 
 
+def start(op: str, d: Draw) -> DrawnUse:
+    """First steps of any number of sequences."""
+    units = d.pick([1, 2, 3, 8, 17])
+    bias = (d.rng.normal(size=units),) if op == "gru_start" else ()
+    common = d.common(1, act=False) | {"kinds": ("int16",), "factors": d.pick(ROOMY)}
+    text = GRU_START if bias else LSTM_START
+    shape = (d.integer(1, 3), d.integer(1, 20), 3 * units)
+    return DrawnUse(op, {}, (shape,), text, weights=bias, slack=start_slack, **common)
+
+
+def start_slack(case: Any) -> Array:
+    """Functions of three gates and of c, each off by 2**-13, half a step of 1/1024 of the bias."""
+    return np.asarray(2.0**-10 / case.target.scale)
+
+
 def plain(op: str, d: Draw) -> DrawnUse:
     """Plain layers of a few units: rows of weights that sum to 1 at most, or a little more."""
     steps, batch, units = d.integer(1, 6), d.pick([1, 1, 2]), d.pick([1, 3, 4, 5, 8, 9, 17])
@@ -201,6 +224,7 @@ def _ends(q: QuantParams) -> tuple[float, float]:
 
 CASES = {
     **{op: partial(plain, op) for op in ("rnn_tanh", "rnn_relu")},
+    **{op: partial(start, op) for op in ("lstm_start", "gru_start")},
     **{op: partial(sums, op) for op in ("gates", "sums")},
     **{op: partial(recurrent, op) for op in ("lstm", "lstm_cell", "gru", "gru_state")},
 }

@@ -15,16 +15,19 @@ from myoedge.operators.qdq import (
     dequantized,
     number,
     reshaped,
+    sliced,
     transposed,
     whole,
 )
 from myoedge.operators.recurrent.cells import (
+    GATE_PARAMS,
     STATE_BITS,
     STATE_REACH,
     cell_bits,
     hidden_params,
     is_wide,
 )
+from myoedge.operators.recurrent.start import GATES
 
 ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
 
@@ -109,7 +112,28 @@ def _weights(w: Writer, step: QuantizedNode) -> list[str]:
     return made
 
 
+def _lstm_start(w: Writer, step: QuantizedNode, gates: str) -> str:
+    i, g, o = _gates(w, step, gates)
+    cell = w.node("Mul", w.node("Sigmoid", i), w.node("Tanh", g))
+    return w.node("Mul", w.node("Sigmoid", o), w.node("Tanh", cell))
+
+
+def _gru_start(w: Writer, step: QuantizedNode, gates: str) -> str:
+    r, z, n = _gates(w, step, gates)
+    own = dequantized(w, "own", step.integers.own, np.full(step.out[-1], GATE_PARAMS.scale))
+    new = w.node("Tanh", w.node("Add", n, w.node("Mul", w.node("Sigmoid", r), own)))
+    return w.node("Mul", new, w.node("Sigmoid", w.node("Neg", z)))
+
+
+def _gates(w: Writer, step: QuantizedNode, gates: str) -> list[str]:
+    """First steps' gates, each with the shape of the result."""
+    by_unit, last = reshaped(w, gates, *step.out, GATES), len(step.out)
+    return [reshaped(w, sliced(w, by_unit, g, g + 1, last), *step.out) for g in range(GATES)]
+
+
 WRITE: Mapping[str, Write] = {
+    "gru_start": _gru_start,
+    "lstm_start": _lstm_start,
     "gru": write("GRU", result=0),
     "gru_state": write("GRU", result=1),
     "lstm": write("LSTM", result=0),

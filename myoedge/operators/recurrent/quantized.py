@@ -127,7 +127,7 @@ def _state_bits(inputs: QuantizeInputs, lstm: bool, last: bool) -> dict[str, int
     cell = {"c": inputs.attrs.get("cell_bits", CELL_BITS)} if lstm else {}
     if not (lstm or inputs.target.element_type == INT16):
         return {"h": STATE_BITS}
-    return {"h": _fraction_bits(_inner_params(inputs, lstm) if last else inputs.target), **cell}
+    return {"h": fraction_bits(_inner_params(inputs, lstm) if last else inputs.target), **cell}
 
 
 def _steps(
@@ -154,7 +154,7 @@ def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
     return (lstm_params if lstm else gru_params)(max(q.reach * q.scale, 1.0))
 
 
-def _fraction_bits(q: QuantParams) -> int:
+def fraction_bits(q: QuantParams) -> int:
     """Fraction bits of parameters whose scale is a power of two."""
     bits = round(-math.log2(q.scale))
     assert q.scale == 2.0**-bits, "states have steps of a power of two"

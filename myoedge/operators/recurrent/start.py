@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""First steps of LSTMs and GRUs from states of zero: nothing is multiplied by h.
+
+Columns of the gates go unit by unit: (input, cell, output) of an LSTM, whose forget gate would
+multiply a c of 0, and (reset, update, new) of a GRU. Sequences and steps are alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array, ceil_div
+from myoedge.numerics.quant_params import quantize as rounded
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
+from myoedge.operators.common_rules import stored_bound, stream_except_last_axis
+from myoedge.operators.format import EITHER, SIXTEEN, Format
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
+from myoedge.operators.recurrent.cells import (
+    GATE_PARAMS,
+    HIDDEN_PARAMS,
+    SIGMOID_STEP,
+    TANH_STEP,
+    interpolated,
+    sigmoid,
+    table,
+)
+from myoedge.operators.recurrent.quantized import LSTM_RESULTS, fraction_bits
+from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
+from myoedge.targets.chip import Engine
+
+GATES = 3
+CELL_STEP = 10  # bits between entries of the table of tanh, of an LSTM's c in Q15: it is below 1
+LARGEST = 2**30 + 2**29  # of a product in Q30 and half of the largest shift
+
+
+def _shape(attrs: Attrs, gates: Shape, *_: Shape) -> Shape:
+    return (*gates[:-1], gates[-1] // GATES)
+
+
+def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    lead = {f"i{d}": extent for d, extent in enumerate(out[:-1])}
+    rows = tuple(((axis, 1),) for axis in lead)
+    unit = {"j": out[-1], "g": GATES}
+    operands = {"x": (*rows, (("j", GATES), ("g", 1))), "y": (*rows, (("j", 1),))}
+    return LoopNest({**lead, **unit}, operands, frozenset({"g"}))
+
+
+def _by_gate(gates: Array) -> Array:
+    return np.moveaxis(gates.reshape(*gates.shape[:-1], -1, GATES), -1, 0)
+
+
+def _lstm(attrs: Attrs, gates: Array) -> Array:
+    i, g, o = _by_gate(gates)
+    return np.asarray(sigmoid(o) * np.tanh(sigmoid(i) * np.tanh(g)))
+
+
+def _gru(attrs: Attrs, gates: Array, own: Array) -> Array:
+    r, z, n = _by_gate(gates)
+    return np.asarray((1 - sigmoid(z)) * np.tanh(n + sigmoid(r) * own))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartParams(QuantizedParams):
+    """result_shift from Q30 to h; tables of the functions; own int16: biases of a GRU's new gates."""
+
+    result_shift: int
+    acc_bound: int
+    sigmoid: Array
+    tanh: Array
+    own: Array | None = None
+
+
+def _quantize(inputs: QuantizeInputs) -> StartParams:
+    has_own = len(inputs.constants) > 1
+    return StartParams(
+        result_shift=30 - fraction_bits(inputs.target),
+        acc_bound=LARGEST,
+        sigmoid=table("sigmoid"),
+        tanh=table("tanh"),
+        own=rounded(inputs.constant(1), GATE_PARAMS) if has_own else None,
+    )
+
+
+def _hidden(step: QuantizedNode, product: Array) -> Array:
+    """h of a product in Q30."""
+    shift = step.integers.result_shift
+    h = np.clip((product + (1 << shift >> 1)) >> shift, step.low, step.high)
+    return np.asarray(h, step.element_type.dtype)
+
+
+def _sigmoid(step: QuantizedNode, x: Array) -> Array:
+    return interpolated(step.integers.sigmoid, x, SIGMOID_STEP)
+
+
+def _lstm_integer(step: QuantizedNode, gates: Array) -> Array:
+    """gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
+    i, g, o = _by_gate(gates.astype(np.int64))
+    tanh = step.integers.tanh
+    cell = (_sigmoid(step, i) * interpolated(tanh, g, TANH_STEP) + (1 << 14)) >> 15
+    return _hidden(step, _sigmoid(step, o) * interpolated(tanh, cell, CELL_STEP))
+
+
+def _gru_integer(step: QuantizedNode, gates: Array) -> Array:
+    """gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
+    r, z, n = _by_gate(gates.astype(np.int64))
+    added = (_sigmoid(step, r) * step.integers.own.astype(np.int64) + (1 << 14)) >> 15
+    new = interpolated(step.integers.tanh, n + added, TANH_STEP)
+    return _hidden(step, new * ((1 << 15) - _sigmoid(step, z)))
+
+
+def _in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Tile by rows; a row has all units."""
+    units, gates = step.out[-1], step.shapes[0][-1]
+    rows = int(np.prod(step.out[:-1]))
+    arrays, along = step.integers.arrays, ((("n", 1),), ())
+    size = step.element_type.size_bytes
+    return TiledKernel(
+        function=f"me_{step.node.op}_s{step.element_type.bits}",
+        axes={"n": rows},
+        split=("n",),
+        operands=(
+            Operand("gates", 0, (rows, gates), along, itemsize=2),
+            *(Operand.whole(name, array) for name, array in arrays.items()),
+            Operand("y", OUT, (rows, units), along, itemsize=size),
+        ),
+        op={
+            "units": units,
+            "result_shift": step.integers.result_shift,
+            **{name: f"@{name}" for name in arrays},
+        },
+        tile=_tile,
+        work=lambda sizes: ceil_div(sizes["n"] * units, engine.cores),
+    )
+
+
+def _tile(regions: Mapping[str, Region]) -> Fields:
+    return {"gates": "@gates", "y": "@y", "rows": regions["y"].extent[0]}
+
+
+def _streaming_rule(at: OperandAxis) -> StreamingRule | None:
+    """Sequence by sequence; another frame is another step, which h would be needed for."""
+    return stream_except_last_axis(at) if at.axis else None
+
+
+LSTM_START = register(
+    OpDef(
+        name="lstm_start",
+        doc="h of an LSTM's first step from states of zero, of any number of sequences",
+        shape=_shape,
+        nest=_nest,
+        real=_lstm,
+        integer=_lstm_integer,
+        quantize=_quantize,
+        params=(StartParams,),
+        acc_bound=stored_bound,
+        kernels=on_cluster(_in_tiles, Format((SIXTEEN,), EITHER)),
+        fixed_params=HIDDEN_PARAMS,
+        result_params=LSTM_RESULTS,
+        streaming_rule=_streaming_rule,
+    )
+)
+
+GRU_START = register(
+    replace(
+        LSTM_START,
+        name="gru_start",
+        doc="h of a GRU's first step from a state of zero, of any number of sequences",
+        real=_gru,
+        integer=_gru_integer,
+        weights=(1,),
+    )
+)

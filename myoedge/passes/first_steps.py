@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that leave out steps of recurrent layers that nothing reads, and products of states of zero."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, RewritePattern, made_by, rewrite_pattern
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import GraphBuilder, slice_axis
+from myoedge.operators.recurrent.cells import GRU_GATES, LSTM_GATES
+
+EVERY_STEP = ("lstm", "gru", "rnn_relu", "rnn_tanh")  # h of all steps
+INPUTS = ("gates", "sums")  # what steps read, of each step's input alone
+KEPT_GATES = (0, 2, 3)  # of an LSTM; a forget gate multiplies c, which is 0
+
+
+@rewrite_pattern("slice")
+def slice_both_directions(graph: Graph, node: Node) -> Rewrite | None:
+    """slice(concat(a, b)) = concat(slice(a), slice(b)) of steps of both directions of a layer."""
+    both = made_by(graph, node.inputs[0], "concat", reader=node)
+    if both is None or not all(made_by(graph, x, *EVERY_STEP, reader=both) for x in both.inputs):
+        return None
+    axis, cuts = both.attrs["axis"], node.attrs["cuts"]
+    if cuts[axis] != (0, graph.shape(both.name)[axis], 1):
+        return None
+    patch = GraphBuilder(graph, node)
+    parts = [
+        patch.add("slice", x, cuts=(*cuts[:axis], (0, graph.shape(x)[axis], 1), *cuts[axis + 1 :]))
+        for x in both.inputs
+    ]
+    return patch.last("concat", *parts, **both.attrs, origin=both.origin)
+
+
+@rewrite_pattern("slice")
+def steps_that_are_read(graph: Graph, node: Node) -> Rewrite | None:
+    """A layer runs up to the last step that is read: backwards, the last h is that of one step."""
+    steps = made_by(graph, node.inputs[0], *EVERY_STEP, reader=node)
+    if steps is None:
+        return None
+    count, taken = graph.shape(steps.name)[0], range(*node.attrs["cuts"][0])
+    back = steps.attrs["reverse"]
+    first, end = (min(taken), count) if back else (0, max(taken) + 1)
+    source = made_by(graph, steps.inputs[0], *INPUTS, reader=steps)
+    if end - first == count or source is None:
+        return None
+    patch = GraphBuilder(graph, node)
+    x = slice_axis(patch, source.inputs[0], 0, first, end)
+    gates = patch.add(source.op, x, *source.inputs[1:], **source.attrs, origin=source.origin)
+    h = patch.add(steps.op, gates, *steps.inputs[1:], **steps.attrs, origin=steps.origin)
+    start, stop, by = node.attrs["cuts"][0]
+    cut = (start - first, max(stop - first, -1), by)
+    return patch.last("slice", h, cuts=(cut, *node.attrs["cuts"][1:]))
+
+
+@rewrite_pattern("lstm")
+def first_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
+    """An LSTM of one step from zeros is a function of its gates, without the forget gates."""
+    source = _only_step(graph, node, states=2)
+    if source is None:
+        return None
+    patch = GraphBuilder(graph, node)
+    rows = (patch.constant(_kept(graph, name)) for name in source.inputs[1:])
+    gates = patch.add("gates", source.inputs[0], *rows, **source.attrs, origin=source.origin)
+    return patch.last("lstm_start", gates)
+
+
+def _kept(graph: Graph, name: str) -> Array:
+    """Rows of weights or biases without those of forget gates."""
+    rows = graph.array(name)
+    by_unit = rows.reshape(-1, LSTM_GATES, *rows.shape[1:])[:, KEPT_GATES]
+    return np.ascontiguousarray(by_unit.reshape(-1, *rows.shape[1:]))
+
+
+@rewrite_pattern("gru")
+def first_gru_step(graph: Graph, node: Node) -> Rewrite | None:
+    """A GRU of one step from zeros is a function of its gates and of its new gates' own biases."""
+    source = _only_step(graph, node, states=1)
+    if source is None:
+        return None
+    patch = GraphBuilder(graph, node)
+    own = graph.array(node.inputs[3]).reshape(-1, GRU_GATES)
+    source_bias = graph.array(source.inputs[2]).reshape(-1, GRU_GATES).astype(np.float64)
+    added = np.concatenate([source_bias[:, :2] + own[:, :2], source_bias[:, 2:]], axis=1)
+    gates = patch.add(
+        "gates", *source.inputs[:2], patch.constant(added.reshape(-1)), origin=source.origin
+    )
+    return patch.last("gru_start", gates, patch.constant(own[:, 2]))
+
+
+@rewrite_pattern("rnn_relu")
+def first_plain_step(graph: Graph, node: Node) -> Rewrite | None:
+    """A plain layer with relu of one step from zeros is a linear layer."""
+    source = _only_step(graph, node, states=1)
+    if source is None:
+        return None
+    patch = GraphBuilder(graph, node)
+    sums = patch.add("linear", *source.inputs, origin=source.origin)
+    return patch.last("table", sums, chain=(("clamp", 0.0, math.inf),))
+
+
+def _only_step(graph: Graph, node: Node, *, states: int) -> Node | None:
+    """The node that writes the gates of a layer with one step from zeros; otherwise None."""
+    found = [graph.find_array(name) for name in node.inputs[1 : 1 + states]]
+    if graph.shape(node.name)[0] > 1 or any(x is None or x.any() for x in found):
+        return None
+    return made_by(graph, node.inputs[0], *INPUTS, reader=node)
+
+
+FIRST_STEPS: tuple[RewritePattern, ...] = (
+    slice_both_directions,
+    steps_that_are_read,
+    first_lstm_step,
+    first_gru_step,
+    first_plain_step,
+)
