@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that leave out steps of recurrent layers that nothing reads, and products of states of zero."""
+"""Rules that leave out steps that nothing reads, and products with states of zero."""
 
 from __future__ import annotations
 

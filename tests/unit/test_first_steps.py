@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers run the steps that are read, and first steps from zeros without products of h."""
+"""Recurrent layers run the steps that are read; first steps from zeros multiply no h."""
 
 from __future__ import annotations
 

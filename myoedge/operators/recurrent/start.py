@@ -72,7 +72,7 @@ def _gru(attrs: Attrs, gates: Array, own: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartParams(QuantizedParams):
-    """result_shift from Q30 to h; tables of the functions; own int16: biases of a GRU's new gates."""
+    """result_shift from Q30 to h; tables of functions; own int16: biases of a GRU's new gates."""
 
     result_shift: int
     acc_bound: int
