@@ -53,4 +53,16 @@ typedef struct {
  * i1 * step 1 + ..]. loops 1 to ME_AXES, extents at least 1, any address; no barrier is inside. */
 void me_transpose_s8(const me_transpose_s8_params *op, const me_transpose_s8_tile *tile);
 
+typedef struct {
+    const int16_t *from;
+    int16_t *to;
+    int32_t loops; /* 1 .. ME_AXES */
+    int32_t extent[ME_AXES], step[ME_AXES];
+} me_transpose_s16_tile;
+
+typedef me_transpose_s8_params me_transpose_s16_params;
+
+/* The same of int16, steps in elements, one by one along the longest loop; the same ranges. */
+void me_transpose_s16(const me_transpose_s16_params *op, const me_transpose_s16_tile *tile);
+
 #endif

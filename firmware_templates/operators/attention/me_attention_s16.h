@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "me_softmax_s16.h"
+#include "me_softmax.h"
 
 /* *_wide       int16, else int8      keys .. after   as me_attention_s8_params has them
  * *_drop       bits that are rounded away, so that sums of products keep within 31

@@ -31,4 +31,20 @@ typedef me_rotary_s8_tile me_rotary_halves_s8_tile;
 /* me_rotary_s8 where pair i of a row is its element i and its element pairs + i; the same ranges. */
 void me_rotary_halves_s8(const me_rotary_halves_s8_params *op, const me_rotary_halves_s8_tile *tile);
 
+/* Pair i of a row: elements first * i and first * i + apart */
+typedef struct {
+    int32_t inner, pairs, x_zero, offset, shift, x_wide, y_wide, first, apart, low, high;
+} me_rotary_s16_params;
+
+/* x, y   int16 where they are wide, else int8 */
+typedef struct {
+    const void *x, *turns;
+    void *y;
+    int32_t outer, positions;
+} me_rotary_s16_tile;
+
+/* me_rotary_s8 of int8 or int16 to int8 or int16, as x_wide and y_wide say, clipped to low and high, with the same
+ * ranges, but for x_zero: of int16 -32,768 to 32,767. */
+void me_rotary_s16(const me_rotary_s16_params *op, const me_rotary_s16_tile *tile);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_rotary_s16.h"
+#include "me_rotary.h"
 
 #include "me_share.h"
 #include "me_wide.h"

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_mul_s16.h"
+#include "me_wide_pairs.h"
 
-#include "me_share.h"
-#include "me_wide.h"
-
-/* n results from one on; a and b at these elements. Copies of what is read: stores could change them. */
-static void multiply(const me_mul_s16_params *params, const me_mul_s16_tile *tile, int32_t a, int32_t b,
-                     int32_t y, int32_t n)
+/* Copies of what is read: stores could change them. */
+static void multiply(const void *params, const me_wide_pairs_tile *tile, int32_t a, int32_t b, int32_t y,
+                     int32_t n)
 {
-    const me_mul_s16_params op = *params;
+    const me_mul_s16_params op = *(const me_mul_s16_params *)params;
     const int32_t a_step = !op.a_once, b_step = !op.b_once;
     const void *const lefts = tile->a, *const rights = tile->b;
     void *const results = tile->y;
@@ -20,21 +17,7 @@ static void multiply(const me_mul_s16_params *params, const me_mul_s16_tile *til
     }
 }
 
-static void look_up(const int8_t *table, int8_t *y, int32_t n)
-{
-    for (; n > 0; n--, y++)
-        *y = me_lookup(table, *y);
-}
-
 void me_mul_s16(const me_mul_s16_params *op, const me_mul_s16_tile *tile)
 {
-    const int32_t width = tile->n, last = ME_LAST(tile->rows * width);
-    for (int32_t at = ME_FIRST(tile->rows * width), n; at < last; at += n) {
-        const int32_t row = at / width, column = at - row * width;
-        n = width - column < last - at ? width - column : last - at;
-        multiply(op, tile, row * tile->a_row + (op->a_once ? 0 : column),
-                 row * tile->b_row + (op->b_once ? 0 : column), at, n);
-        if (op->scale.table)
-            look_up(op->scale.table, (int8_t *)tile->y + at, n);
-    }
+    me_each_wide_pair(tile, multiply, op, op->a_once, op->b_once, op->scale.table);
 }

@@ -15,6 +15,30 @@ static inline int32_t me_wide_load(const void *x, int32_t i, int32_t wide)
     return wide ? ((const int16_t *)x)[i] : ((const int8_t *)x)[i];
 }
 
+/* The sum of n numbers of x from one on, `step` apart; inside int32. */
+static inline int32_t me_sum_of_wide(const void *x, int32_t at, int32_t n, int32_t step, int32_t wide)
+{
+    const int16_t *halves = (const int16_t *)x + at;
+    const int8_t *bytes = (const int8_t *)x + at;
+    int32_t sum = 0;
+    if (wide)
+        for (; n > 0; n--, halves += step)
+            sum += *halves;
+    else
+        for (; n > 0; n--, bytes += step)
+            sum += *bytes;
+    return sum;
+}
+
+/* The number within the limits of its type. */
+static inline void me_saturated_store(void *y, int32_t i, int32_t wide, int32_t number)
+{
+    if (wide)
+        ((int16_t *)y)[i] = (int16_t)me_clips(number, 16);
+    else
+        ((int8_t *)y)[i] = me_clip8(number);
+}
+
 /* The number within the limits. */
 static inline void me_limited_store(void *y, int32_t i, int32_t wide, int32_t number, int32_t low,
                                     int32_t high)

@@ -14,33 +14,25 @@ enum { ME_TRUTH = 0, ME_UINT8 = 1, ME_INT32 = 4 };
 enum { ME_INT_ADD, ME_INT_SUB, ME_INT_MUL, ME_INT_MIN, ME_INT_MAX, ME_INT_FLOOR_DIV, ME_INT_MOD };
 enum { ME_INT_LT, ME_INT_LE, ME_INT_GT, ME_INT_GE, ME_INT_EQ, ME_INT_NE };
 
-/* b_step   0: b is one number for all */
+/* b_step    0: b is one number for all
+ * no, yes   of comparisons: 0.0 and 1.0 in steps of the result */
 typedef struct {
-    int32_t function, a_type, b_type, a_zero, b_zero, b_step;
-} me_integer_math_s32_params;
+    int32_t function, a_type, b_type, a_zero, b_zero, b_step, no, yes;
+} me_integer_pairs_params;
 
-/* a, b of their types [n], y int32 [n] */
+/* a, b of their types [n], y of the kernel's [n] */
 typedef struct {
     const void *a, *b;
-    int32_t *y;
+    void *y;
     int32_t n;
-} me_integer_math_s32_tile;
+} me_integer_pairs_tile;
+
+typedef me_integer_pairs_params me_integer_math_s32_params, me_integer_compare_s8_params;
+typedef me_integer_pairs_tile me_integer_math_s32_tile, me_integer_compare_s8_tile;
 
 /* int32 y = function(a, b), ME_INT_ADD to ME_INT_MOD, of n >= 0 numbers of the types a_type and b_type. b_step 1,
  * or 0. ME_INT_FLOOR_DIV and ME_INT_MOD round down and have b >= 1; the others take any b. */
 void me_integer_math_s32(const me_integer_math_s32_params *op, const me_integer_math_s32_tile *tile);
-
-/* no, yes   0.0 and 1.0 in steps of the result */
-typedef struct {
-    int32_t function, a_type, b_type, a_zero, b_zero, b_step, no, yes;
-} me_integer_compare_s8_params;
-
-/* a, b of their types [n], y int8 [n] */
-typedef struct {
-    const void *a, *b;
-    int8_t *y;
-    int32_t n;
-} me_integer_compare_s8_tile;
 
 /* int8 y = yes if a and b are in the relation `function`, ME_INT_LT to ME_INT_NE, else no; n >= 0 numbers of the
  * types a_type and b_type, b_step 1 or 0. yes, no -128 to 127. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_transpose_s16.h"
+#include "me_layout.h"
 
 #include "me_half_rows.h"
 #include "me_share.h"

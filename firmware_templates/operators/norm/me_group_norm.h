@@ -11,32 +11,41 @@
 /* positions, channels, inner   of a group: together up to 2**20 elements
  * bits     after the point of a normalised number, less `down`      centred   less the mean; else less x_zero
  * eps      in squares of x times the square of the length, shifted right by down twice:
- *          eps_high << 31 | eps_low */
+ *          eps_high << 31 | eps_low
+ * x_wide, y_wide   of me_group_norm_s16: x, y are int16, else int8; a table is for results of int8 alone */
 typedef struct {
     int32_t positions, channels, inner, bits, centred, x_zero, shift, eps_low, eps_high, down;
     me_scale scale;
-} me_group_norm_s8_params;
+    int32_t x_wide, y_wide;
+} me_group_norm_params;
 
 /* Sum of numbers, and of their squares. */
 typedef struct {
     int64_t total, squares;
 } me_group_moments;
 
-/* x, y     int8 [rows][positions][groups][channels][inner]
+/* x, y     [rows][positions][groups][channels][inner]
  * pairs    of [groups][channels]
  * scratch  moments of [at most 8 groups][8 cores], aligned to 8 */
 typedef struct {
-    const int8_t *x;
-    int8_t *y;
+    const void *x;
+    void *y;
     const me_gain *pairs;
     me_group_moments *scratch;
     int32_t rows, groups;
-} me_group_norm_s8_tile;
+} me_group_norm_tile;
+
+typedef me_group_norm_params me_group_norm_s8_params, me_group_norm_s16_params;
+typedef me_group_norm_tile me_group_norm_s8_tile, me_group_norm_s16_tile;
 
 /* Group norm, instance norm, or a norm of long rows, int8 to int8: in each group normalised = (x - mean, or x_zero) /
  * sqrt(variance, or mean square, + eps), rounded to nearest,
  * y = clip((normalised * gain[c] + offset[c]) >> shift), then the table.
  * gain -8,191 to 8,191; shift 0 to 30; bits at most 12; eps at most 2^61; the sum stays inside int32. */
 void me_group_norm_s8(const me_group_norm_s8_params *op, const me_group_norm_s8_tile *tile);
+
+/* The same of int8 or int16 to int8 or int16, as x_wide and y_wide say; groups of 1 to 65,536 elements where x is
+ * int16. */
+void me_group_norm_s16(const me_group_norm_s16_params *op, const me_group_norm_s16_tile *tile);
 
 #endif

@@ -110,7 +110,7 @@ static inline me_group_moments me_group_moments_of(me_group_arrays arrays, int32
     return of;
 }
 
-static inline me_line me_group_line_of(const me_group_norm_s8_params *op, me_group_moments of, int32_t x_wide)
+static inline me_line me_group_line_of(const me_group_norm_params *op, me_group_moments of, int32_t x_wide)
 {
     const int32_t length = op->positions * op->channels * op->inner;
     const int64_t middle = op->centred ? of.total : (int64_t)length * op->x_zero;
@@ -126,9 +126,8 @@ static inline me_line me_group_line_of(const me_group_norm_s8_params *op, me_gro
 }
 
 /* n numbers of one channel */
-static inline void me_group_normalise_channel(const me_group_norm_s8_params *op, me_group_arrays at,
-                                              int32_t n, int32_t step, const me_gain *pair,
-                                              const me_line *line)
+static inline void me_group_normalise_channel(const me_group_norm_params *op, me_group_arrays at, int32_t n,
+                                              int32_t step, const me_gain *pair, const me_line *line)
 {
     const int32_t x_step = step << at.x_wide, y_step = step << at.y_wide;
     const me_group_run run = {
@@ -146,7 +145,7 @@ static inline void me_group_normalise_channel(const me_group_norm_s8_params *op,
 }
 
 /* n numbers of as many channels, limited by their type alone */
-static inline void me_group_normalise_row(const me_group_norm_s8_params *op, me_group_arrays at, int32_t n,
+static inline void me_group_normalise_row(const me_group_norm_params *op, me_group_arrays at, int32_t n,
                                           const me_gain *pairs, const me_line *line)
 {
     const int16_t *halves = (const int16_t *)(const void *)at.x;
@@ -161,7 +160,7 @@ static inline void me_group_normalise_row(const me_group_norm_s8_params *op, me_
 }
 
 /* Channels of several positions, or all elements of each channel of a position. */
-static inline void me_group_normalise_columns(const me_group_norm_s8_params *op, me_group_arrays arrays,
+static inline void me_group_normalise_columns(const me_group_norm_params *op, me_group_arrays arrays,
                                               int32_t step, const me_group_part *part, const me_gain *pairs,
                                               const me_line *line)
 {
@@ -173,7 +172,7 @@ static inline void me_group_normalise_columns(const me_group_norm_s8_params *op,
 }
 
 /* Elements from .. to of a position. */
-static inline void me_group_normalise_position(const me_group_norm_s8_params *op, me_group_arrays at,
+static inline void me_group_normalise_position(const me_group_norm_params *op, me_group_arrays at,
                                                const me_group_part *part, const me_gain *pairs,
                                                const me_line *line)
 {
@@ -189,7 +188,7 @@ static inline void me_group_normalise_position(const me_group_norm_s8_params *op
     }
 }
 
-static inline void me_group_normalise(const me_group_norm_s8_params *op, me_group_arrays at, int32_t step,
+static inline void me_group_normalise(const me_group_norm_params *op, me_group_arrays at, int32_t step,
                                       const me_group_part *part, const me_gain *pairs, const me_line *line)
 {
     if (op->inner == 1 && part->last - part->first >= ME_GROUP_COLUMN)
@@ -205,7 +204,7 @@ static inline void me_group_normalise(const me_group_norm_s8_params *op, me_grou
 }
 
 /* Part `core` of eight: of the positions, or, where they are few, of the elements of each. */
-static inline me_group_part me_group_part_of(const me_group_norm_s8_params *op, int32_t core)
+static inline me_group_part me_group_part_of(const me_group_norm_params *op, int32_t core)
 {
     const int32_t width = op->channels * op->inner, positions = op->positions;
     const int32_t n = positions >= ME_GROUP_CORES ? positions : width;
@@ -221,18 +220,17 @@ typedef struct {
     int32_t at, group;
 } me_group_place;
 
-static inline me_group_place me_group_place_of(const me_group_norm_s8_params *op,
-                                               const me_group_norm_s8_tile *tile, int32_t number)
+static inline me_group_place me_group_place_of(const me_group_norm_params *op, const me_group_norm_tile *tile,
+                                               int32_t number)
 {
     const int32_t width = op->channels * op->inner, row = number / tile->groups,
                   group = number - row * tile->groups;
     return (me_group_place){ (row * op->positions * tile->groups + group) * width, group };
 }
 
-static inline void me_group_normalise_group(const me_group_norm_s8_params *op,
-                                            const me_group_norm_s8_tile *tile, me_group_arrays arrays,
-                                            me_group_place place, const me_group_part *part,
-                                            me_group_moments of)
+static inline void me_group_normalise_group(const me_group_norm_params *op, const me_group_norm_tile *tile,
+                                            me_group_arrays arrays, me_group_place place,
+                                            const me_group_part *part, me_group_moments of)
 {
     const me_group_arrays at = me_group_at_number(arrays, place.at);
     const int32_t step = op->channels * op->inner * tile->groups;
@@ -240,9 +238,8 @@ static inline void me_group_normalise_group(const me_group_norm_s8_params *op,
     me_group_normalise(op, at, step, part, tile->pairs + place.group * op->channels, &line);
 }
 
-static inline void me_group_share_moments(const me_group_norm_s8_params *op,
-                                          const me_group_norm_s8_tile *tile, me_group_arrays arrays,
-                                          int32_t core)
+static inline void me_group_share_moments(const me_group_norm_params *op, const me_group_norm_tile *tile,
+                                          me_group_arrays arrays, int32_t core)
 {
     const int32_t step = op->channels * op->inner * tile->groups;
     const me_group_part part = me_group_part_of(op, core);
@@ -252,9 +249,8 @@ static inline void me_group_share_moments(const me_group_norm_s8_params *op,
     }
 }
 
-static inline void me_group_share_each_group(const me_group_norm_s8_params *op,
-                                             const me_group_norm_s8_tile *tile, me_group_arrays arrays,
-                                             int32_t core)
+static inline void me_group_share_each_group(const me_group_norm_params *op, const me_group_norm_tile *tile,
+                                             me_group_arrays arrays, int32_t core)
 {
     const me_group_part part = me_group_part_of(op, core);
     for (int32_t number = 0; number < tile->rows * tile->groups; number++) {
@@ -267,7 +263,7 @@ static inline void me_group_share_each_group(const me_group_norm_s8_params *op,
     }
 }
 
-static inline void me_group_share_groups(const me_group_norm_s8_params *op, const me_group_norm_s8_tile *tile,
+static inline void me_group_share_groups(const me_group_norm_params *op, const me_group_norm_tile *tile,
                                          me_group_arrays arrays)
 {
     const int32_t width = op->channels * op->inner, n = tile->rows * tile->groups;
@@ -280,7 +276,7 @@ static inline void me_group_share_groups(const me_group_norm_s8_params *op, cons
     }
 }
 
-static inline void me_group_norm(const me_group_norm_s8_params *op, const me_group_norm_s8_tile *tile,
+static inline void me_group_norm(const me_group_norm_params *op, const me_group_norm_tile *tile,
                                  int32_t x_wide, int32_t y_wide)
 {
     const me_group_arrays arrays = { tile->x, tile->y, x_wide, y_wide };

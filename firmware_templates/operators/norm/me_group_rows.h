@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_group_norm_s8.c and me_group_norm_s16.c, of n >= 1 numbers at equal
+ * The micro-kernels behind me_group_parts.h, of n >= 1 numbers at equal
  * distances. Two bodies: me_group_rows.S for GAP9's cores, me_group_rows.c in C.
  */
 #ifndef ME_GROUP_ROWS_H

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_atan2_s16.h"
-
-#include "me_share.h"
-#include "me_wide.h"
+#include "me_wide_pairs.h"
 
 /* Of magnitudes, in steps of pi / 2^16, between two entries on a line. */
 static int32_t fine_angle_of(int32_t y, int32_t x, const int16_t *angles)
@@ -18,11 +15,10 @@ static int32_t fine_angle_of(int32_t y, int32_t x, const int16_t *angles)
 /* In the step of both coordinates, in which small ones are 0. */
 static inline int32_t coordinate(int32_t x, int32_t mult) { return (x * mult + (1 << 13)) >> 14; }
 
-/* n results from one on; a and b at these elements. */
-static void turn(const me_atan2_s16_params *params, const me_atan2_s16_tile *tile, int32_t a, int32_t b,
-                 int32_t y, int32_t n)
+static void turn(const void *params, const me_wide_pairs_tile *tile, int32_t a, int32_t b, int32_t y,
+                 int32_t n)
 {
-    const me_atan2_s16_params op = *params;
+    const me_atan2_s16_params op = *(const me_atan2_s16_params *)params;
     for (; n > 0; n--, a += !op.a_once, b += !op.b_once, y++) {
         const int32_t up = me_wide_load(tile->a, a, op.a_wide) - op.a_zero;
         const int32_t right = me_wide_load(tile->b, b, op.b_wide) - op.b_zero;
@@ -31,17 +27,11 @@ static void turn(const me_atan2_s16_params *params, const me_atan2_s16_tile *til
             angle = (1 << 16) - angle;
         const int32_t scaled =
             me_requant(up < 0 ? -angle : angle, op.scale.pre, op.mult, op.offset, op.shift);
-        me_wide_store(tile->y, y, op.y_wide, &op.scale, scaled);
+        me_limited_store(tile->y, y, op.y_wide, scaled, op.scale.low, op.scale.high);
     }
 }
 
 void me_atan2_s16(const me_atan2_s16_params *op, const me_atan2_s16_tile *tile)
 {
-    const int32_t width = tile->n, last = ME_LAST(tile->rows * width);
-    for (int32_t at = ME_FIRST(tile->rows * width), n; at < last; at += n) {
-        const int32_t row = at / width, column = at - row * width;
-        n = me_min(width - column, last - at);
-        turn(op, tile, row * tile->a_row + (op->a_once ? 0 : column),
-             row * tile->b_row + (op->b_once ? 0 : column), at, n);
-    }
+    me_each_wide_pair(tile, turn, op, op->a_once, op->b_once, op->scale.table);
 }

@@ -5,20 +5,6 @@
 #include "me_share.h"
 #include "me_wide.h"
 
-static int32_t sum_of(const void *x, int32_t at, int32_t n, int32_t step, int32_t wide)
-{
-    const int16_t *halves = (const int16_t *)x + at;
-    const int8_t *bytes = (const int8_t *)x + at;
-    int32_t sum = 0;
-    if (wide)
-        for (; n > 0; n--, halves += step)
-            sum += *halves;
-    else
-        for (; n > 0; n--, bytes += step)
-            sum += *bytes;
-    return sum;
-}
-
 /* Channels first .. last - 1 of a window. */
 static void average(const me_avg_pool_s16_params *op, const me_avg_pool_s16_tile *tile, int32_t pixel,
                     int32_t first, int32_t last)
@@ -30,7 +16,7 @@ static void average(const me_avg_pool_s16_params *op, const me_avg_pool_s16_tile
         int32_t at = row->first * tile->row_stride + column->first * c + k,
                 sum = -op->x_zero * rows * columns;
         for (int32_t i = 0; i < rows; i++, at += tile->row_stride)
-            sum += sum_of(tile->x, at, columns, c, op->x_wide);
+            sum += me_sum_of_wide(tile->x, at, columns, c, op->x_wide);
         const int32_t q = me_requant(sum, op->scale.pre, to->mult, to->offset, to->shift);
         me_wide_store(tile->y, pixel * tile->y_stride + k, op->y_wide, &op->scale, q);
     }

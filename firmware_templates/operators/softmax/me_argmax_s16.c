@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_argmax_s16.h"
+#include "me_softmax.h"
 
 #include "me_share.h"
 

@@ -5,7 +5,7 @@
 #define ME_WIDE_ROWS_H
 
 #include "me_math.h"
-#include "me_softmax_s16.h"
+#include "me_softmax.h"
 #include "me_wide.h"
 
 /* x, mask   the first number's; 0 for mask: all are seen      n   numbers, `step` apart

@@ -145,7 +145,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes={"row": at.rows, "group": at.groups},
         split=("row", "group"),
         operands=_operands(step, at),
-        op={f"norm.{name}": x for name, x in fields.items()} | wide if step.has_int16 else fields,
+        op={**fields, **(wide if step.has_int16 else {})},
         tile=lambda regions: {
             **{name: f"@{name}" for name in ("x", "y", "pairs", "scratch")},
             "rows": regions["y"].extent[0],

@@ -1,5 +1,5 @@
 /* Group norm of 16 bits; see test_norm.py for the numbers. */
-#include "me_group_norm_s16.h"
+#include "me_group_norm.h"
 
 #include "drawn.h"
 
@@ -11,7 +11,7 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
     (void)scratch;
     op = (me_group_norm_s16_params){
-        { n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], { 0, n[10], n[11], 0 } }, n[12], n[13]
+        n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], { 0, n[10], n[11], 0 }, n[12], n[13]
     };
     tile = (me_group_norm_s16_tile){ in + n[15], out,   (const me_gain *)(const void *)(in + n[14]),
                                      moments,    n[16], n[17] };

@@ -1,7 +1,6 @@
 /* Copies, constants and permutations; see test_move.py for the numbers. */
 #include "me_copy_rows.h"
 #include "me_layout.h"
-#include "me_transpose_s16.h"
 
 #include "drawn.h"
 

@@ -1,5 +1,5 @@
 /* Functions of 16 bits that jump; see test_segments_s16.py for the numbers. */
-#include "me_segments_s16.h"
+#include "me_functions_s16.h"
 
 #include "drawn.h"
 

@@ -1,5 +1,5 @@
 /* Functions of numbers of 8 or 16 bits; see test_table_s16.py for the numbers. */
-#include "me_table_s16.h"
+#include "me_functions_s16.h"
 
 #include "drawn.h"
 
