@@ -16,7 +16,7 @@ from myoedge.numerics.weight_rounding import Moments, rounded_rows
 from myoedge.operators.base import OPS
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.masked_ranges import judged_values, rows_of
+from myoedge.quantization.judged import judged, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph
 from myoedge.quantization.sqnr import judged_tensors
 from myoedge.quantization.stated_widths import weight_bits
@@ -63,10 +63,9 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
     for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
         real, changed = float_values(graph, sample), float_values(other, sample)
         for name in signal:
-            judged = judged_values(rows, name, real)
-            x, y = (judged(values[name]) for values in (real, changed))
-            signal[name] += float(np.sum(x**2))
-            noise[name] += float(np.sum((x - y) ** 2))
+            tensor = judged(rows, name, real)
+            signal[name] += tensor.signal
+            noise[name] += tensor.error(changed[name])
     return {name: noise[name] / signal[name] for name in signal if signal[name] > 0.0}
 
 

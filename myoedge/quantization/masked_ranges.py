@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,83 +15,15 @@ from myoedge.numerics.pointwise import COMPARISONS
 from myoedge.operators.attention.definition import scores_of
 from myoedge.operators.attention.geometry import added, in_window
 from myoedge.operators.base import OPS
-from myoedge.operators.softmax.masks import MASK_GAP
 from myoedge.quantization.float_runs import float_values
 
 NO_SHARE = math.log(2.0**9)  # below a row's largest score: rounds to no step of 1/256
-CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far below the largest
 BOOLEAN = (0.0, 1.0)
 
 Range = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A tensor whose elements an operator compares along an axis.
-
-    mask        name of what hides elements, or ""
-    reach       magnitude beyond which elements are alike
-    is_compared_only   whether only the differences of the elements are read
-    is_chosen_from     whether the index of the largest element is all that is read
-    """
-
-    axis: int
-    mask: str = ""
-    is_compared_only: bool = False
-    is_chosen_from: bool = False
-    reach: float = np.inf
-
-
-def rows_of(graph: Graph) -> dict[str, Row]:
-    """The rows of tensors that are compared, softmax first of all, and of gates."""
-    reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
-    rows = {name: Row(-1, reach=reach) for name, reach in reaches if reach < np.inf}
-    for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
-        name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
-        readers = [OPS[reader.op] for reader in graph.users[name]]
-        only = name not in graph.outputs and all(op.compares_rows for op in readers)
-        chosen = only and all(op.out_dtype != "float32" for op in readers)
-        rows[name] = Row(node.attrs.get("axis", -1), mask, only, chosen)
-        if node.op == "log_softmax":
-            rows[node.name] = replace(rows[name], is_compared_only=False)
-    return rows
-
-
-def judged_values(
-    rows: Mapping[str, Row], name: str, real: Mapping[str, Array]
-) -> Callable[[Array], Array]:
-    """Function of a tensor, in floats or as integers stand for them -> float64 [n], the numbers
-    that say how well it is represented: all, within its reach; in a row that is compared those that
-    have a share in it, as differences from their mean if nothing else reads them.
-
-    real   every value of the float network, by which elements are left out
-    """
-    row = rows.get(name)
-    if row is None:
-        return lambda x: x.astype(np.float64).reshape(-1)
-    if row.reach < np.inf:
-        return lambda x: np.clip(x.astype(np.float64), -row.reach, row.reach).reshape(-1)
-    counts = _counts(row, real[name], real)
-    if not row.is_compared_only:
-        return lambda x: x[counts].astype(np.float64)
-
-    def differences(x: Array) -> Array:
-        exact = x.astype(np.float64)
-        mean = exact.mean(axis=row.axis, keepdims=True, where=counts)
-        return np.asarray((exact - mean)[counts])
-
-    return differences
-
-
-def _counts(row: Row, scores: Array, real: Mapping[str, Array]) -> Array:
-    """bool: elements that have a share in their row."""
-    if row.mask:
-        return _seen(scores, real[row.mask], row.axis)
-    least = -CHOSEN_GAP if row.is_chosen_from else -MASK_GAP
-    return np.asarray(scores - scores.max(axis=row.axis, keepdims=True) > least)
-
-
-def _seen(values: Array, mask: Array, axis: int) -> Array:
+def seen_elements(values: Array, mask: Array, axis: int) -> Array:
     """Return bool: elements that a mask leaves visible; all of a row that is masked completely."""
     seen = np.broadcast_to(mask > 0.5, values.shape)
     return np.asarray(seen | ~seen.any(axis=axis, keepdims=True))
@@ -140,7 +71,7 @@ def _seen_scores(node: Node, values: Sequence[Array]) -> Array:
         scores = scores + values[at["bias"]] if "bias" in at else scores
     if node.attrs.get("window"):
         mask = np.where(in_window(node.attrs, *scores.shape[-2:]), mask, 0.0)
-    seen = _seen(scores, mask, node.attrs.get("axis", -1))
+    seen = seen_elements(scores, mask, node.attrs.get("axis", -1))
     if "fill" in node.attrs and not seen.all():
         _refuse_reached(node, scores, seen)
     return np.asarray(scores[seen])

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize
@@ -15,7 +13,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import stated_node
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.masked_ranges import Row, judged_values, rows_of
+from myoedge.quantization.judged import judged, rows_of
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import WEAK_DB, Fidelity, Noise, alone, moves_integers, real_values
 
@@ -45,9 +43,9 @@ def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict
     for sample in each_sample(samples):
         real = float_values(q.graph, sample)
         for name, integers in alone(q, asked, real):
-            _add(total[name], rows, name, real, real_values(q, name, integers))
+            total[name].add(judged(rows, name, real), real_values(q, name, integers))
         for (name, x), noise in by_operand.items():
-            _add(noise, rows, name, real, _with_rounded(q, steps[name].node, x, real))
+            noise.add(judged(rows, name, real), _with_rounded(q, steps[name].node, x, real))
     return {name: _source(q, name, total[name], by_operand) for name in total}
 
 
@@ -62,13 +60,6 @@ def _with_rounded(q: QuantGraph, node: Node, operand: str, real: Mapping[str, Ar
     rounded = dequantize(quantize(real[operand], params), params)
     values = [rounded if x == operand else real[x] for x in node.inputs]
     return stated_node(q.graph, node, values)[1]
-
-
-def _add(
-    noise: Noise, rows: Mapping[str, Row], name: str, real: Mapping[str, Array], found: Array
-) -> None:
-    judged = judged_values(rows, name, real)
-    noise.add(judged(real[name]), judged(np.reshape(found, real[name].shape)))
 
 
 def _source(

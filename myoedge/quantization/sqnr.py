@@ -20,7 +20,7 @@ from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.intervals import Interval, interval_db
-from myoedge.quantization.masked_ranges import Row, judged_values, rows_of
+from myoedge.quantization.judged import JudgedTensor, Row, judged, rows_of
 from myoedge.quantization.scales import QuantGraph
 
 WEAK_DB = 20.0  # below it a layer or an output is weak: noise above 1 % of the signal's power
@@ -37,10 +37,9 @@ class Noise:
     signal: float = 0.0
     error: float = 0.0
 
-    def add(self, real: Array, quantized: Array) -> None:
-        exact = real.astype(np.float64)
-        self.signal += float(np.sum(exact**2))
-        self.error += float(np.sum((exact - quantized) ** 2))
+    def add(self, tensor: JudgedTensor, values: Array) -> None:
+        self.signal += tensor.signal
+        self.error += tensor.error(values)
 
     def __add__(self, other: Noise) -> Noise:
         return Noise(self.signal + other.signal, self.error + other.error)
@@ -234,8 +233,7 @@ class _Sums:
         self.integer.append(tuple(real_values(q, name, values[name]) for name in q.graph.outputs))
 
     def _compare(self, noise: Noise, name: str, real: Mapping[str, Array], integers: Array) -> None:
-        judged = judged_values(self.rows, name, real)
-        noise.add(judged(real[name]), judged(real_values(self.q, name, integers)))
+        noise.add(judged(self.rows, name, real), real_values(self.q, name, integers))
 
 
 def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:

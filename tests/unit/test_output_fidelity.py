@@ -22,7 +22,7 @@ from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.interpreter import result_bounds
 from myoedge.quantization import holdout
 from myoedge.quantization.intervals import interval_db
-from myoedge.quantization.masked_ranges import Row, judged_values
+from myoedge.quantization.judged import Row, judged
 from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.samples import Data
 from myoedge.quantization.sqnr import OutputFidelity
@@ -242,11 +242,11 @@ def test_sqnr_of_a_choice_is_that_of_differences(tmp_path: Path) -> None:
     found = (drawn + np.random.default_rng(2).standard_normal((3, 1, 8)) * 0.01).astype(np.float32)
     real = {"x": drawn.astype(np.float32)}
     row = {"x": Row(1, is_compared_only=True, is_chosen_from=True)}
-    judged = judged_values(row, "x", real)
+    tensor = judged(row, "x", real)
     centred = [x - x.mean(1, keepdims=True) for x in (real["x"].astype(float), found.astype(float))]
     for x, wanted in zip((real["x"], found), centred, strict=True):
-        np.testing.assert_allclose(judged(x), wanted.reshape(-1), atol=1e-12)
-    assert np.allclose(judged(found + 1e3), judged(found), atol=1e-3)
+        np.testing.assert_allclose(tensor.counted(x), wanted.reshape(-1), atol=1e-12)
+    assert np.allclose(tensor.counted(found + 1e3), tensor.counted(found), atol=1e-3)
 
 
 @pytest.mark.parametrize("choose", ["argmax", "argmin"])
@@ -334,7 +334,7 @@ def test_held_out_samples_beyond_the_calibrated_range_are_warned_of(
     assert (ends[1] - ends[0] > 10.0) == (factor > 1)
 
 
-SMALL = 8  # inputs of a network in which 16 bits for a single number are a large share
+SMALL = 4  # inputs of a network in which 16 bits for a single number are a large share
 
 
 class Detector(nn.Module):

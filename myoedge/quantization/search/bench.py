@@ -4,7 +4,7 @@ network is not computed again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from myoedge.operators.base import QuantizedNode, macs
 from myoedge.operators.interpreter import integer_step
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.masked_ranges import judged_values, rows_of
+from myoedge.quantization.judged import JudgedTensor, judged, rows_of
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.sqnr import (
@@ -29,8 +29,6 @@ MOST_RUNS = 24  # of networks, that of the result on the samples that judge incl
 MEASURED = (8, 64)  # samples at least and at most
 MEASURED_MACS = 500_000_000  # of all samples, where more than the least are run
 KEPT_BYTES = 2**27  # of integers of the run before
-
-Judged = Callable[[Array], Array]  # values of a tensor -> those that count
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Bench:
     _before: dict[int, tuple[dict[str, QuantizedNode], dict[str, Array]]] = field(
         default_factory=dict
     )
-    _exact: list[dict[str, tuple[Judged, Array]]] = field(default_factory=list)
+    _exact: list[dict[str, JudgedTensor]] = field(default_factory=list)
 
     @staticmethod
     def of(graph: Graph, samples: Samples) -> Bench:
@@ -111,10 +109,9 @@ class Bench:
             values = self._integers(network, at, sample)
             for row, (_, name) in enumerate(rows):
                 if name in known[at]:
-                    judged, exact = known[at][name]
                     found = real_values(network, name, integers_of(network, name, values))
-                    error[at, row] = np.sum((exact - judged(found)) ** 2)
-                    signal[at, row] = np.sum(exact**2)
+                    error[at, row] = known[at][name].error(found)
+                    signal[at, row] = known[at][name].signal
         return MeasuredNoise(error, signal)
 
     def _integers(
@@ -138,18 +135,16 @@ class Bench:
             self._before[at] = {step.node.name: step for step in network.steps}, values
         return values
 
-    def _known(self, rows: Sequence[tuple[str, str]]) -> list[dict[str, tuple[Judged, Array]]]:
-        """By sample and judged tensor: what counts of it, and those numbers of the float network.
-        Outputs that no operator computes have none, unless there are no others."""
+    def _known(self, rows: Sequence[tuple[str, str]]) -> list[dict[str, JudgedTensor]]:
+        """The judged tensors by sample. Outputs that no operator computes have none, unless there
+        are no others."""
         if not self._exact:
             passed = {output for output, _ in rows if is_passed_through(self.graph, output)}
             names = [name for output, name in rows if output not in passed]
             judged_names, compared = names or [name for _, name in rows], rows_of(self.graph)
             for sample in each_sample(self.samples):
                 real = float_values(self.graph, sample)
-                judged = {name: judged_values(compared, name, real) for name in judged_names}
-                exact = {name: (of, of(real[name])) for name, of in judged.items()}
-                self._exact.append(exact)
+                self._exact.append({name: judged(compared, name, real) for name in judged_names})
         return self._exact
 
 

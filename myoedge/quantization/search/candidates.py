@@ -24,7 +24,7 @@ from myoedge.operators.kernel_formats import read_together, weight_bits
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
-from myoedge.quantization.masked_ranges import judged_values, rows_of
+from myoedge.quantization.judged import judged, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
 from myoedge.quantization.sqnr import judged_tensors
 from myoedge.quantization.tensor_params import choose_params
@@ -58,8 +58,7 @@ def int16_candidates(
     cycles: Cycles,
     rules: Sequence[LayerRule] = (),
 ) -> list[Candidate]:
-    """Groups of tensors that could become int16, with the noise of each on a few samples. Tensors
-    around fused tables count as if the tables were separate nodes.
+    """Groups of tensors that could become int16, with the noise of each on a few samples.
 
     Tensors around fused tables count as if the tables were separate nodes.
 
@@ -75,7 +74,7 @@ def int16_candidates(
     names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
     signal, rows = np.zeros(len(names)), rows_of(graph)
     for real in (float_values(graph, sample) for sample in few):
-        signal += [np.sum(judged_values(rows, name, real)(real[name]) ** 2) for name in names]
+        signal += [judged(rows, name, real).signal for name in names]
     params = choose_params(graph, ranges)
     squares = noise_of(graph, params, few, groups, names)
     found = [
@@ -216,12 +215,12 @@ def noise_of(
     errors, rows = [np.zeros(len(measured)) for _ in groups], rows_of(graph)
     for sample in samples:
         real = float_values(graph, sample)
+        tensors = [judged(rows, name, real) for name in measured]
         for group, total in zip(groups, errors, strict=True):
             changed = _with_rounded(graph, params, real, frozenset(group))
             for at, x in enumerate(measured):
                 if x in changed:
-                    error = judged_values(rows, x, real)(changed[x] - real[x])
-                    total[at] += np.sum(error**2)
+                    total[at] += tensors[at].error(changed[x])
     return errors
 
 

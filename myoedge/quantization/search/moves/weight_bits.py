@@ -24,7 +24,7 @@ from myoedge.quantization.few_bits import (
     weight_of,
 )
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.masked_ranges import judged_values, rows_of
+from myoedge.quantization.judged import judged, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import Bench, network_macs
 from myoedge.quantization.search.candidates import NOISE_SAMPLES
@@ -275,14 +275,13 @@ def _noise_by_weight(
     noise = {weight: np.zeros(len(names)) for weight in formats}
     for sample in each_sample(subsample_evenly(samples, count)):
         real = float_values(graph, sample)
-        for at, name in enumerate(names):
-            signal[at] += np.sum(judged_values(rows, name, real)(real[name]) ** 2)
+        tensors = [judged(rows, name, real) for name in names]
+        signal += [tensor.signal for tensor in tensors]
         for weight, by_bits in formats.items():
             changed = _changed(graph, real, weight, by_bits[PROBED_BITS])
             for at, name in enumerate(names):
                 if name in changed:
-                    error = judged_values(rows, name, real)(changed[name] - real[name])
-                    noise[weight][at] += np.sum(error**2)
+                    noise[weight][at] += tensors[at].error(changed[name])
     return {weight: x / np.maximum(signal, 1e-30) for weight, x in noise.items()}
 
 

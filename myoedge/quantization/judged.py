@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers of a tensor that its SQNR counts: signal and error against the float network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.softmax.masks import MASK_GAP
+from myoedge.quantization.masked_ranges import seen_elements
+
+CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far below the largest
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How a tensor's elements are compared.
+
+    axis        along which an operator compares them; None: all elements count alike
+    mask        name of what hides elements, or ""
+    reach       magnitude beyond which elements are alike
+    is_compared_only   whether only the differences of the elements are read
+    is_chosen_from     whether the index of the largest element is all that is read
+    """
+
+    axis: int | None = None
+    mask: str = ""
+    is_compared_only: bool = False
+    is_chosen_from: bool = False
+    reach: float = np.inf
+
+
+@dataclass(frozen=True)
+class JudgedTensor:
+    """A tensor of one sample of the float network, by what counts of it.
+
+    exact     float64 [n], the numbers that count
+    counted   values of the tensor -> float64 [n]
+    """
+
+    exact: Array = field(repr=False)
+    counted: Callable[[Array], Array] = field(repr=False)
+
+    @property
+    def signal(self) -> float:
+        """Sum of squares."""
+        return float(np.sum(self.exact**2))
+
+    def error(self, values: Array) -> float:
+        """Sum of the squared differences of other values, in floats, of the tensor."""
+        return float(np.sum((self.exact - self.counted(values)) ** 2))
+
+
+def rows_of(graph: Graph) -> dict[str, Row]:
+    """Rows of gates, and of tensors that softmax and its like compare."""
+    reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
+    rows = {name: Row(reach=reach) for name, reach in reaches if reach < np.inf}
+    for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
+        name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
+        readers = [OPS[reader.op] for reader in graph.users[name]]
+        only = name not in graph.outputs and all(op.compares_rows for op in readers)
+        chosen = only and all(op.out_dtype != "float32" for op in readers)
+        rows[name] = Row(node.attrs.get("axis", -1), mask, only, chosen)
+        if node.op == "log_softmax":
+            rows[node.name] = replace(rows[name], is_compared_only=False)
+    return rows
+
+
+def judged(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> JudgedTensor:
+    """What counts of a tensor: all elements, within their reach; in a row that is compared the
+    elements that have a share in it, as differences from their mean if nothing else reads them.
+
+    real   every value of the float network, by which elements are left out
+    """
+    row = rows.get(name, Row())
+    counted = _counted(row, real[name], real)
+    return JudgedTensor(counted(real[name]), counted)
+
+
+def _counted(row: Row, exact: Array, real: Mapping[str, Array]) -> Callable[[Array], Array]:
+    if row.axis is None:
+        return lambda x: np.clip(x.astype(np.float64), -row.reach, row.reach).reshape(-1)
+    counts = _counts(row, row.axis, exact, real)
+    if not row.is_compared_only:
+        return lambda x: x.reshape(counts.shape)[counts].astype(np.float64)
+
+    def differences(x: Array) -> Array:
+        values = x.astype(np.float64).reshape(counts.shape)
+        mean = values.mean(axis=row.axis, keepdims=True, where=counts)
+        return np.asarray((values - mean)[counts])
+
+    return differences
+
+
+def _counts(row: Row, axis: int, scores: Array, real: Mapping[str, Array]) -> Array:
+    """bool: elements that have a share in their row."""
+    if row.mask:
+        return seen_elements(scores, real[row.mask], axis)
+    least = -CHOSEN_GAP if row.is_chosen_from else -MASK_GAP
+    return np.asarray(scores - scores.max(axis=axis, keepdims=True) > least)
