@@ -13,9 +13,8 @@ import myoedge
 from myoedge.building.loading import load_model
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import quantize
-from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value
-from myoedge.quantization.sqnr import real_values
+from myoedge.quantization.sqnr import integers_of, real_values
 from myoedge.streaming import stream as streams
 from tests.causal_networks import push_all
 from tests.e2e.test_onnx_models import MODELS, PAGE, calibration
@@ -101,11 +100,11 @@ def test_a_whole_recording_on_this_computer(build: myoedge.Build, recording: Arr
 def test_logits_of_a_whole_recording(build: myoedge.Build, recording: Array) -> None:
     """Before the sigmoid, and of the probability, as the page of real networks has them."""
     network, wanted = build.network, in_floats(recording)[0]
-    step = next(step for step in network.steps if step.node.name == "sigmoid")
+    before = "sigmoid" + PRE
     found = []
     for one in streams.passes(build.streaming, integers(build, recording)):
-        before = OPS[step.node.op].integer(step, *(one.values[x] for x in step.operands))
-        found.append(float(real_values(network, "sigmoid" + PRE, before).ravel()[0]))
+        scores = integers_of(network, before, one.values)
+        found.append(float(real_values(network, before, scores).ravel()[0]))
     said = re.search(
         r"SQNR is ([\d.]+) dB before the sigmoid and ([\d.]+) dB after", PAGE.read_text(), re.DOTALL
     )

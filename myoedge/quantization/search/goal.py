@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import ROUNDED_DB, judged_tensors
+from myoedge.quantization.sqnr import ROUNDED_DB, WEAK_DB, judged_tensors
 
 AIM_DB = 25.0  # SQNR of every output
 ACCURATE_DB = 30.0  # the same with --accurate
@@ -32,7 +32,7 @@ class CycleBudget:
 
 # So that simulated cycles grow by less than 15 and 40 %: estimates of layers by themselves add up
 # to as much as a sixth more than a network takes.
-USUAL = (CycleBudget(0.13), CycleBudget(0.34, AIM_DB))
+USUAL = (CycleBudget(0.13), CycleBudget(0.34, AIM_DB), CycleBudget(0.68, WEAK_DB))
 UNLIMITED = (CycleBudget(math.inf),)
 NEARLY_FREE, ROUNDED = (CycleBudget(0.015),), (CycleBudget(0.34),)  # for a file's own roundings
 
