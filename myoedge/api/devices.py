@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds on boards."""
+"""The verbs that use a board: run, watch, flash, bench, boards."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ def bench(
 
 
 def boards(board: str | None = None) -> Boards:
-    """The boards of the package, or the one of this id or board.toml. Errors: E252, E253."""
+    """Return the boards of the package, or only the board with this id or file. Errors: E252,
+    E253."""
     from myoedge.building.plugins import described_board, load_named
     from myoedge.targets.boards import all_boards
 

@@ -36,15 +36,15 @@ def silent(_: object) -> None:
 
 
 def as_build(build: Build | StrPath) -> Build:
-    """The build itself, or the one of a folder. Errors: E222 no build."""
+    """Return the build, loaded if a folder is given. Errors: E222 no build."""
     return build if isinstance(build, Build) else load_build(build)
 
 
 @with_plugin_errors
 def load_build(folder: StrPath, *, cc: str = "zig") -> Build:
-    """A build by its folder, with the plug-ins that it needs.
+    """Load a build from its folder, with the plug-ins that it needs.
 
-    Errors: E222 if it is none, or not whole any more; E256, E257 plug-ins.
+    Errors: E222 no build, or files missing or changed; E256, E257 plug-ins.
     """
     from myoedge.building.plugins import load_needed
 
@@ -63,7 +63,7 @@ def load(
     """Loads a torch.export archive, an ONNX model, or a checkpoint through its factory.
 
     factory  "pkg.mod:make_model"     calib  gives a checkpoint's network its input shapes
-    max_bytes  "2GiB": that a compressed file may unpack into, 1 GiB without it
+    max_bytes  maximum unpacked size of a compressed file, such as "2GiB"; None: 1 GiB
     Errors: E101 .. E121 (see `explain`), E247.
     """
     from myoedge.building.plugins import load_named
@@ -74,7 +74,7 @@ def load(
 
 
 def _unpacked(max_bytes: str | int | None) -> int:
-    """Raise E232 if the text is not a size."""
+    """Parse a size as bytes; None: MAX_UNPACKED_BYTES. Errors: E232 not a size."""
     from myoedge.building.quantities import size_bytes
 
     return MAX_UNPACKED_BYTES if max_bytes is None else size_bytes(max_bytes)
@@ -100,11 +100,11 @@ def quantize(
     max_bytes: str | int | None = None,
     say: Progress = silent,
 ) -> Quantized:
-    """Loads, calibrates and quantises, and measures SQNR layer by layer; writes nothing. Integers
-    are those of a build with engine="cores".
+    """Quantise a network and measure its SQNR layer by layer, without writing anything. The
+    integers equal those of a build with engine="cores".
 
     The arguments are those of `build`; `reuse` is a build or its folder.
-    Errors: those of load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
+    Errors: as load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
     arguments = dict(locals())
     from myoedge.building.energy import coefficients
@@ -126,7 +126,8 @@ def _pipeline_options(options: QuantizeOptions, **more: Any) -> Options:
 
 
 def _limits_on_cores(options: QuantizeOptions) -> Keeps | None:
-    """Whether a network keeps to [budget] l2 and energy on GAP9's cores."""
+    """Return a check whether a network keeps to [budget] l2 and energy on GAP9's cores; None
+    without such limits."""
     from myoedge.building.config import find
     from myoedge.building.energy import coefficients
     from myoedge.building.plugins import load_plugins
@@ -183,28 +184,30 @@ def build(
     """Build a network: quantise it, plan memory, generate C and firmware, simulate one inference
     (of a stream: one pass), and write the build folder.
 
-    target   chip, "gap9" without it
+    target   name of the chip; None: "gap9"
     test     labelled samples, in the forms of calib, used only to measure accuracy or errors
-    weights  "auto": as few bits, layer by layer, as [budget] sqnr, l2 or energy allow
-    ctc      class that is the blank: greedy CTC's symbols take the place of the output
-    reuse    an older build, whose ranges and integers the layers with its weights keep
-    max_bytes  "2GiB": that a compressed checkpoint or npz may unpack into, 1 GiB without it
-    output   folder, build/<model>-<target> without it; an earlier build there is replaced
-    l1 .. l3 "64KiB": no more of these memories than so much; else [budget], else what the chip has
-    app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
+    weights  "auto": the fewest weight bits per layer that meet [budget] sqnr, l2 or energy
+    ctc      index of the blank class: a greedy CTC decoder is appended, and its symbols are the
+             output
+    reuse    an older build; layers with unchanged weights keep its ranges and integers
+    max_bytes  maximum unpacked size of a compressed checkpoint or npz, such as "2GiB"; None: 1 GiB
+    output   folder; None: build/<model>-<target>. An earlier build there is replaced
+    l1 .. l3 limit for each memory, such as "64KiB"; None: [budget], else the chip's size
+    app      "gap-sdk": also generate a GAP SDK application in gap_sdk/, with L1 left for the SDK
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
-    engine   "auto": layers run on NE16 if that is faster by the estimate; "cores": none; "ne16":
-             wherever it can run them (docs/ne16.md). [engine] counts before it, layer by layer
-    stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
-    simulate False: cycles, energy and budgets are of estimated cycles; True: also simulated beyond
-             600 M estimated cycles
-    tune     tiles by simulated cycles: the best few of each distinct layer are simulated, what is
-             faster is kept, and measurements are cached
-    progress called now and then while it simulates, with cycles so far and estimated cycles
-    Errors: those of quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point,
-    E234, E301 .. E304, E306, E308 does not fit or over budget; E220, E221, E281 folder; E401
-    simulated outputs are not the reference's; E501, E701 .. E711 the simulation failed.
+    engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;
+             "ne16": NE16 for every layer it can run (docs/ne16.md). [engine] overrides this per
+             layer
+    stream   also generate me_push, which takes frames as they arrive, by [stream]
+             (docs/streaming.md)
+    simulate False: report estimated cycles only; True: simulate even above 600 M estimated cycles
+    tune     choose tiles by simulated cycles: simulate the best few of each distinct layer, keep
+             the fastest, and cache the measurements
+    progress callback during the simulation: (cycles so far, estimated cycles)
+    Errors: as quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point, E234,
+    E301 .. E304, E306, E308 does not fit or over budget; E220, E221, E281 folder; E401 simulated
+    outputs are not the reference's; E501, E701 .. E711 the simulation failed.
     """
     arguments = dict(locals())
     from myoedge.building.arguments import arguments_of, remember

@@ -15,8 +15,8 @@ R = TypeVar("R")
 
 
 def with_plugin_errors(verb: Callable[P, R]) -> Callable[P, R]:
-    """The verb, which raises E257 if a function of a plug-in raised: those of an operator are
-    called all over a build."""
+    """Wrap a verb so that exceptions in a plug-in's functions, which are called all over a build,
+    become E257."""
 
     @functools.wraps(verb)
     def wrapped(*arguments: P.args, **named: P.kwargs) -> R:

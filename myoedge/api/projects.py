@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many builds, and verbs that need none: tools, codes of errors, new projects."""
+"""Verbs on several builds, and verbs that need none: tools, error codes, new projects."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def sweep(
 ) -> Swept:
     """Builds and simulates every combination that SWEEP.toml describes (docs/sweep.md).
 
-    output      folder, build/<file>-sweep without it; results that are there are not computed again
-    jobs        processes, as many as processors without it
-    against     an earlier sweep's folder or sweep.json; what is worse is in the result
+    output      folder; None: build/<file>-sweep. Results that are already there are not recomputed
+    jobs        processes; None: one per processor
+    against     an earlier sweep's folder or sweep.json; the result lists the regressions
     scheduler   "tcp://host:8786": a Dask cluster does the work, not this computer
     A model that is refused or over its budget is a result, not an error. Errors: E220, E260, E261,
     E501, E503, and bugs.
@@ -49,11 +49,11 @@ def sweep(
 def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = silent) -> Advice:
     """Measured suggestions for a build, at most five, each with its gain and its price.
 
-    The network is built and simulated again, as it is and with one thing changed at a time: frames
-    of a stream's passes, 16 bits or 4 at layers, ranges, engine, tiles, operating point. The
-    suggestions are in the reports of the folder from then on.
-    jobs    builds at a time; half of the processors without it
-    Errors: E222, E240 no firmware, E262, E263 the arguments of the build; those of build.
+    The network is built and simulated again unchanged, then with one change at a time: frames per
+    pass of a stream, 16-bit or 4-bit layers, ranges, engine, tiles, operating point. The
+    suggestions are added to the reports in the folder.
+    jobs    builds in parallel; None: half of the processors
+    Errors: E222, E240 no firmware, E262, E263 the arguments of the build; as build.
     """
     from myoedge.sweeps.advise import advise as run_advise
 
@@ -71,11 +71,11 @@ def check_regressions(swept: Swept) -> None:
 
 @with_plugin_errors
 def check_plugin(package: str) -> PluginCheck:
-    """Loads the plug-ins of an installed package and tests its operators on uses that they draw.
+    """Load the plug-ins of an installed package and test each of its operators on random uses.
 
-    Integers are held to the float meaning, the generated C to the integers, bit for bit. What it
-    finds is in the result. Errors: E256 no such package, or one without entry points of myoedge;
-    E257 if a function of it raises.
+    The integer results are compared with the float results, and the generated C with the integers,
+    bit for bit. Errors: E256 no such package, or one without entry points of myoedge; E257 if one
+    of its functions raises.
     """
     from myoedge.building.plugin_check import check_package
 
@@ -90,7 +90,7 @@ def doctor() -> Tools:
 
 
 def explain(code: str | None = None) -> PlainText:
-    """Explanation of an error or warning code; every code's meaning, a line each, without one.
+    """Return the explanation of an error or warning code; without a code, one line for every code.
 
     Errors: E208 unknown code.
     """
@@ -107,14 +107,13 @@ def init(
     factory: str | None = None,
     calib: StrPath | None = None,
 ) -> WrittenFiles:
-    """Writes myoedge.toml into a folder, and make_calib.py if there are no samples yet; never over
-    files that are there.
+    """Write myoedge.toml into a folder, and make_calib.py if there are no samples yet; existing
+    files are not replaced.
 
-    model   named in the file, and looked into for the input's shape
-    factory "pkg.mod:make_model", for checkpoints
-    calib   samples; without it those in the folder: calib.npz, recordings/, or files of one format
-    Errors: E210 no such samples, E223 if a file exists, E220 not writable; those of load for a
-    model.
+    model     model file to name; its input shape is read
+    factory   "pkg.mod:make_model", for checkpoints
+    calib     samples; None: search the folder for calib.npz, recordings/, or files of one format
+    Errors: as load for a model; E210 no such samples, E220 not writable, E223 a file exists.
     """
     from myoedge.building.plugins import load_named
     from myoedge.building.project_template import write_project_template

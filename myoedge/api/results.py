@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of verbs that no other room has."""
+"""Results that verbs return, if no other package defines them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Inspection(Tabular):
     """Contents of a model file, before any target is chosen.
 
     inputs, outputs   (name, shape)
-    operators         how often each occurs after folding and fusing
+    operators         operator -> number of nodes after folding and fusing
     layers            (place as in reports, operator, output shape, MACs)
-    params, macs      learnt numbers; multiply-accumulates of one run
-    notes             what was done to get at the network
+    params, macs      number of parameters; multiply-accumulates per inference
+    notes             steps that were needed to load the network
     """
 
     name: str
@@ -46,7 +46,7 @@ class Inspection(Tabular):
     notes: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a layer."""
+        """One row per layer."""
         keys = ("layer", "operator", "output_shape", "macs")
         return [dict(zip(keys, layer, strict=True)) for layer in self.layers]
 
@@ -60,14 +60,15 @@ class Inspection(Tabular):
 class Validation(Tabular):
     """Result of the equivalence check.
 
-    exact        by backend: True, False; None if it was not run
-    samples      inputs compared on each backend: the golden one, random ones, and those given
+    exact        backend -> whether all integers are equal; None if it was not run
+    samples      backend -> number of inputs compared: golden, random and user's samples
     in_passes    samples are passes of a stream
     difference   the first place where a backend differs
-    onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
+    onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference; None if not
+                 requested
     unwritten    W210 if the reports of the folder could not be replaced
-    evaluation   of labelled samples, with the keys of report.json: accuracy or errors
-    warnings     W207, W211 of the samples; W209 if that accuracy is no better than chance
+    evaluation   accuracy or errors on labelled samples, with the keys of report.json
+    warnings     W207, W211 about the samples; W209 if the accuracy is no better than chance
     """
 
     exact: dict[str, bool | None]
@@ -81,13 +82,14 @@ class Validation(Tabular):
 
     @property
     def passed(self) -> bool:
-        """Whether no integer differs, and onnxruntime by no more than roundings that add up."""
+        """Return whether no integer differs, and onnxruntime differs only by accumulated
+        rounding."""
         agrees = self.onnx_db is None or self.onnx_db >= DIFFERS_DB
         return self.difference is None and agrees
 
     def junit(self, name: str) -> bytes:
-        """JUnit XML: a case for each backend that was run, one for onnxruntime, and one with the
-        accuracy or errors of labelled samples; the last one tells the warnings."""
+        """JUnit XML: one case per backend that was run, one for onnxruntime, and one with the
+        accuracy or errors on labelled samples and the warnings."""
         cases = [self._case(name, backend) for backend in self.samples]
         if self.onnx_db is not None:
             agrees, shown = self.onnx_db >= DIFFERS_DB, wording.decibels(decibels(self.onnx_db))
@@ -110,7 +112,7 @@ class Validation(Tabular):
         return JunitCase(name, case, "failure", f"{first.where} differs", f"{text}\n{values}")
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a backend; `samples` is 0 if it was not run this time."""
+        """One row per backend; `samples` is 0 if the backend was not run this time."""
         return [
             {"backend": name, "exact": exact, "samples": self.samples.get(name, 0)}
             for name, exact in self.exact.items()
@@ -197,5 +199,5 @@ class WrittenFiles(Rows[Path]):
     noun = "file"
 
     def rows(self) -> Sequence[Mapping[str, str]]:
-        """A row a file."""
+        """One row per file."""
         return [{"file": str(path)} for path in self]

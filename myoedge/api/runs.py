@@ -45,19 +45,19 @@ def validate(
     port: str | None = None,
     say: Progress = silent,
 ) -> Validation:
-    """Compares the generated C with the NumPy reference, bit for bit, on one backend after another.
+    """Compare the generated C with the NumPy reference, bit for bit, on one backend after another.
 
     on      backends: "host", "simulator" (every layer), "gvsoc", "gvsoc-sdk", "board", "jtag"
             (outputs); "host,simulator" too
     input   float samples to compare in addition, as for calibration
-    test    labelled samples that chose nothing: accuracy or errors of the generated C, for the
-            report too; without them those of `input`, if that has labels
-    onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
+    test    labelled test samples: the accuracy or errors of the generated C are measured and
+            reported; None: the samples of `input`, if labelled
+    onnx    also measure model.int8.onnx in onnxruntime, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
-    board   id or board.toml of the board whose console is looked for; port: its serial port
-    The reports in the folder are replaced; `unwritten` of the result says where that could not be
-    (W210). It stops at the first backend that differs.
-    Errors: E204 unknown backend, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
+    board   id or board.toml of the board     port   its serial port; None: search for it
+    The reports in the folder are replaced; if they cannot be written, `unwritten` of the result has
+    W210. The comparison stops at the first backend that differs. Errors: E204 unknown backend, E222
+    no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
     from myoedge.backends.equivalence import check_backends, real_inputs
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
@@ -92,7 +92,7 @@ def validate(
 
 
 def _compared(build: Build, given: Data | None, tested: Data | None) -> Iterator[Notice]:
-    """Warnings of the samples: another unit than in training, or known from calibration."""
+    """Warnings about the samples: scaled differently than in training, or used for calibration."""
     from myoedge.building.sample_warnings import compared
 
     data = given if tested is None else tested
@@ -101,7 +101,7 @@ def _compared(build: Build, given: Data | None, tested: Data | None) -> Iterator
 
 
 def _evaluated(build: Build, given: Data | None, tested: Data | None) -> Evaluation | None:
-    """Accuracy or errors of the test set, or of labelled samples; None without labels."""
+    """Measure accuracy or errors on the test set, or on labelled samples; None without labels."""
     from myoedge.backends.equivalence import evaluated_outputs
     from myoedge.quantization.evaluation import GIVEN
     from myoedge.quantization.holdout import TEST
@@ -115,9 +115,11 @@ def _evaluated(build: Build, given: Data | None, tested: Data | None) -> Evaluat
 def _compare(
     build: Build, backends: Sequence[str], given: Data | None, say: Progress
 ) -> tuple[dict[str, int], dict[str, bool | None], Difference | None]:
-    """(samples by backend, equal by backend, first difference), up to the first backend with one.
+    """Compare backend after backend, up to the first difference.
 
-    given   float samples besides the golden one and random ones
+    given   user's float samples, in addition to the golden sample and random samples
+
+    -> (samples by backend, equality by backend, first difference)
     """
     from myoedge.backends.equivalence import all_samples, first_difference
 
@@ -155,20 +157,21 @@ def simulate(
 
     on                "simulator", "gvsoc" if one is installed, "gvsoc-sdk" where
                       GAP_SDK_HOME names a GAP SDK, "board" and "jtag" (see `run`)
-    input             float samples as for calibration, one inference each; without them the golden
+    input             float samples as for calibration, one inference each; None: the golden sample
     operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them as
-                      "300MHz", or "auto": the cheapest within the build's [budget] latency; without
-                      it the one that was built for
-    like              "silicon", or "public-gvsoc": the costs that platform is documented to have
-    fc_hart           mhartid of the simulated fabric controller, by which firmware chooses drivers:
-                      9 GAP9's, 0x3e0 pulp-open's; without it that of `like`, 9 or 0x3e0
-    trace             also writes trace.json for ui.perfetto.dev
-    profile           cycles by address of the instruction, in `run.profile`
-    window            (from, to): every instruction executed between these cycles, in `run.steps`
+                      "300MHz", or "auto": the cheapest within the build's [budget] latency; None:
+                      the point of the build
+    like              cost model: "silicon", or "public-gvsoc" with that platform's documented
+                      costs
+    fc_hart           mhartid of the simulated fabric controller, which selects the firmware's
+                      drivers: 9 (GAP9) or 0x3e0 (pulp-open); None: by `like`
+    trace             also write trace.json for ui.perfetto.dev
+    profile           record cycles by instruction address, in `run.profile`
+    window            (from, to): record every instruction between these cycles, in `run.steps`
     progress          called about once a second with the cycle and the new text printed
-    The reports in the folder are replaced, unless another chip was simulated; `unwritten` of the
-    result says where that could not be (W210), `over` if the run takes longer than the build's
-    [budget] latency.
+    The reports in the folder are replaced, unless another chip was simulated. `unwritten` of the
+    result has W210 if they cannot be written; `over` has E302 if the run misses the build's
+    [budget].
     Errors: E204, E220 no folder for trace.json, E222, E240, E501, E701 .. E711.
     """
     from myoedge.building.simulate import costs, simulate_build
@@ -193,15 +196,15 @@ def simulate_elf(
     window: tuple[int, int] | None = None,
     progress: Callable[[int, str], None] | None = None,
 ) -> Simulation:
-    """Runs any bare-metal program for GAP9's register map.
+    """Run any bare-metal program for GAP9's register map.
 
-    folder           if it may read and write files by plain name; without it nowhere
-    dump             (address, size in bytes) of L1 or L2 to keep at the end
-    max_cycles       then it is ended (E708); 2,000,000,000 without it
-    bank_conflicts   False: any number of accesses to a bank of L1 in a cycle
+    folder           where the program may read and write files by plain name; None: nowhere
+    dump             (address, size in bytes) of L1 or L2 regions to return at the end
+    max_cycles       cycle limit (E708); None: 2,000,000,000
+    bank_conflicts   False: L1 banks serve any number of accesses per cycle
     like, fc_hart    as for `simulate`
-    profile          cycles by address of the instruction
-    window           (from, to): every instruction executed between these cycles
+    profile          record cycles by instruction address
+    window           (from, to): record every instruction between these cycles
     Errors: E241, E242 no program for this chip, E243 dump, E701 .. E709 it faulted or hung.
     """
     from myoedge.building.simulate import costs
@@ -237,23 +240,28 @@ def energy(
     board: str | None = None,
     reset: bool = False,
 ) -> EnergyReport:
-    """report.json with the energy of an inference, by the coefficients of today.
+    """Estimate the energy per inference with the current coefficients; return the new report.json.
 
     operating_point   "high", "low", a clock between them as "300MHz", or "auto": the point of least
-                      energy that keeps `latency`, [budget] latency, and up with the stream
-    latency           "20ms", for "auto", which is then the default
-    every             "50 ms": a window so often, for duty cycle and average power
-    battery           mAh as a number, or "300 mAh"; with `every`, or a stream whose rate is known:
-                      hours on it
-    volts             of the battery, 3.7 without it
-    others            "8 mW" of front end, radio and all else that is always on; None: chip only
-    sleep             "0.05 mW" of the chip asleep; None: between two bounds
-    board             id or board.toml whose [energy] has both, for those that are not given
-    reset             forgets every, battery, volts, others and sleep of earlier runs
-    The reports in the folder are replaced. They keep these five for runs without them; `every` and
-    `battery` replace all five. `unwritten` as for `validate`.
+                      energy that meets `latency` and [budget] latency and keeps up with the stream
+    latency           latency limit such as "20ms"; implies "auto"
+    every             period of the inferences such as "50 ms", for duty cycle and average power
+    battery           capacity in mAh, or as text, "300 mAh"; needs `every` or a stream with a known
+                      rate
+    volts             voltage of the battery; None: 3.7
+    others            power of front end, radio and all else that is always on, "8 mW"; None: chip
+                      only
+    sleep             power of the sleeping chip, "0.05 mW"; None: between two bounds
+    board             id or board.toml whose [energy] sets `others` and `sleep` if they are not
+                      given
+    reset             forget every, battery, volts, others and sleep of earlier runs
+
+    The reports in the folder are replaced. They store these five values for later runs without
+    them; a new `every` or `battery` replaces all five. If the reports cannot be written,
+    `unwritten` has W210.
+
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients, E302
-    no point keeps the latency.
+    no point meets the latency.
     """
     from myoedge.building.energy import (
         consumption,
@@ -271,11 +279,12 @@ def energy(
 
 
 def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
-    """Fits the coefficients of energy to measurements of a board, and keeps them.
+    """Fit the energy coefficients to measurements of a board, and store them on this computer.
 
-    measurements   CSV: build (folder, or "idle"), operating_point, energy_uj or power_mw,
-                   and sigma_percent if the meter is not good for 2 %
-    They hold from now on for every energy, on this computer; MYOEDGE_ENERGY names another file.
+    measurements   CSV: build (folder, or "idle"), operating_point, energy_uj or power_mw, and
+                   sigma_percent if the meter's error is not 2 %
+
+    All later energies on this computer use them; MYOEDGE_ENERGY names another file.
     Errors: E204, E220, E222, E250 measurements, E501 without scipy.
     """
     from myoedge.building.energy import calibration
@@ -285,7 +294,8 @@ def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
 
 @with_plugin_errors
 def peaks(build: Build | StrPath) -> Peaks:
-    """Buffers at the peak of L1, L2 and L3. Errors: E222 no build, or one of an older version."""
+    """Buffers at the peak of L1, L2 and L3. Errors: E222 no build, or a build of an older
+    version."""
     from myoedge.reports.peaks import Peaks
     from myoedge.reports.peaks import peaks as peaks_of
 
@@ -312,9 +322,11 @@ def report(
     against: Build | StrPath | None = None,
     html: StrPath | None = None,
 ) -> ReportDocument | Changes:
-    """report.json of a build; with `against`, the rows of what changed since that build.
+    """Return report.json of a build; with `against`, rows of the differences from that build.
 
-    html    file for the page: the report, or both builds side by side. Errors: E220, E281
+    html    file to write: the report's page, or both builds side by side
+
+    Errors: E220, E281.
     """
     from myoedge.system.folder import write_file
 
@@ -354,7 +366,7 @@ def prepared(build: Build, backends: Sequence[str], board: str | None, port: str
 
 
 def line_of(board: str | None, port: str | None) -> SerialLine:
-    """The serial line of a board that is plugged in. Errors: E252, E253, E601, E602."""
+    """Return the serial line of a connected board. Errors: E252, E253, E601, E602."""
     from myoedge.backends.board import find_serial_line, plugged_in
     from myoedge.building.plugins import described_board
 

@@ -30,7 +30,7 @@ RUN_S = 60.0  # for an inference
 class BoardRun:
     """Inputs sent to the board for one result, in the model's order.
 
-    inputs    arrays of an inference; of a stream's pass, frame by frame
+    inputs    arrays of one inference; for a pass of a stream, frame by frame
     restarts  whether the stream is reset first
     """
 
@@ -43,7 +43,7 @@ def find_serial_line(
 ) -> SerialLine:
     """Serial line of a board's console.
 
-    port    given on the command line; otherwise the board's own, or the one port of its probe
+    port    serial port; None: the port of board.toml, else the only port of its probe
     ports   (device, "vendor:product") of the connected devices
     Errors: E601 no or several boards connected, E602 the board has no console.
     """

@@ -37,9 +37,9 @@ MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that nee
 class Build(BuildFolder):
     """A build folder as `myoedge build` wrote it.
 
-    cc        the compiler its C is run with: "zig", "cc", or a path
-    line      where a board with its application is
-    board     board at whose probe firmware.elf is run
+    cc        compiler for the generated C: "zig", "cc", or a path
+    line      serial line of a board with the build's application
+    board     board that runs firmware.elf over its probe
     times_s   seconds of each stage of `build`; empty for a build that was loaded
     warnings  of `build`; empty for a build that was loaded
     arguments of `build`; None for a build that was loaded
@@ -57,9 +57,10 @@ class Build(BuildFolder):
         return self.compiled()
 
     def compiled(self, *defines: str) -> host.Library:
-        """The C of src/, which may have been edited, as a library with these macros set.
+        """Compile the C of src/, which the user may have edited, to a library with these macros
+        defined.
 
-        Errors: E222 if it has been edited so that it does not compile, otherwise as load_library.
+        Errors: E222 if edited C does not compile, otherwise as load_library.
         """
         try:
             library = host.load_library(
@@ -104,9 +105,9 @@ class Build(BuildFolder):
         return self._shown(graph.outputs, self._stacked(runs, are_windows), raw)
 
     def _stacked(self, runs: Sequence[Sequence[Array]], are_windows: bool) -> list[Array]:
-        """[samples, *shape] of every output.
+        """Stack the outputs of several runs: [samples, *shape] each.
 
-        are_windows   whether all inputs have a first axis of one, which outputs then lose
+        are_windows   whether all inputs have a first axis of 1; the outputs then lose theirs
         """
         stacked = []
         for i, (shape, dtype) in enumerate(self.output_specs):
@@ -115,17 +116,19 @@ class Build(BuildFolder):
         return stacked
 
     def _shown(self, names: Iterable[str], results: Sequence[Array], raw: bool) -> Any:
-        """One array, or a tuple of several; floats without raw."""
+        """Return one array, or a tuple of several outputs; as floats unless `raw`."""
         pairs = zip(names, results, strict=True)
         shown = results if raw else [real_values(self.network, n, y) for n, y in pairs]
         return shown[0] if len(shown) == 1 else tuple(shown)
 
     def push(self, *frame: Any, raw: bool = False, **named: Any) -> Any:
-        """Gives the generated C a frame; `reset` begins again.
+        """Pass a frame to the generated C; `reset` starts the stream again.
 
-        frame   as `run` takes inputs, but of one moment: without the axis of time
-        -> of each output the frames that are ready, [frames, ...], which may be none
-        There is one stream for all builds with the same C in a process.
+        frame   arguments as for `run`, for one moment: without the time axis
+
+        -> for each output the frames that are ready, [frames, ...]; may be empty
+
+        All builds with the same C in a process share one stream.
         Errors: E213, E214, E216 as `run`; E254 a build without --stream.
         """
         stream = self.streaming
@@ -141,7 +144,8 @@ class Build(BuildFolder):
         host.reset(self.library)
 
     def run_raw(self, inputs: Sequence[Array]) -> list[Array]:
-        """Integer inputs in the model's order -> integer outputs."""
+        """Run the generated C on integer inputs in the model's order; return its integer
+        outputs."""
         return host.run(self.library, inputs, self.output_specs, l3=self.l3_image)
 
     def simulate(
@@ -175,8 +179,8 @@ class Build(BuildFolder):
         )
 
     def run_on_gvsoc(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """Runs firmware.elf on GVSoC. Errors: E501 none installed, E502 too slow, E504 layers
-        on NE16 that the installation has no model of, E240, E711."""
+        """Runs firmware.elf on GVSoC. Errors: E501 none installed, E502 too slow, E504 layers on
+        NE16 but an installation without its model, E240, E711."""
         from myoedge.backends import gvsoc
 
         self.firmware()
@@ -209,11 +213,11 @@ class Build(BuildFolder):
         return jtag.run_firmware(self.board, self.folder / "firmware.elf", self.files(inputs))
 
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:
-        """Files of a run of firmware.elf with these inputs."""
+        """Return the input and output files for a run of firmware.elf with these inputs."""
         return FirmwareFiles(inputs, self.given_specs, len(self.layer_names), self.l3_image)
 
     def run_on_board(self, runs: Sequence[BoardRun]) -> Measurement:
-        """Runs, from equivalence.board_runs, on the board at `line`.
+        """Run the application on the board at `line`; `runs` come from equivalence.board_runs.
 
         Errors: E240 no application, E601, E603 .. E608.
         """
@@ -227,7 +231,7 @@ class Build(BuildFolder):
 
 
 def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
-    """A build by its folder. Errors: E222 if it is none, or not whole any more."""
+    """Load a build from its folder. Errors: E222 no build, or files missing or changed."""
     path = Path(folder)
     if not is_build(path):
         if os.path.exists(path / MANIFEST):

@@ -87,14 +87,15 @@ class BuildFolder(Tabular):
 
     @property
     def mapped_report(self) -> dict[str, Any]:
-        """report.json with every buffer in it. Errors: E222 if an older version wrote it."""
+        """Return report.json with its list of buffers. Errors: E222 if an older version wrote
+        it."""
         report = self.report
         if missing := MAP_KEYS - report["memory"].keys():
             raise damaged(self.folder, ValueError(f"report.json has no memory.{min(missing)}"))
         return report
 
     def replace(self, files: Mapping[str, bytes]) -> None:
-        """Puts new reports into the folder. Errors: E222 if it has been built again meanwhile."""
+        """Replace reports in the folder. Errors: E222 if the folder has been rebuilt meanwhile."""
         with unreplaced(self.folder):
             self._check_manifest(self.manifest)
             replace_files(self.folder, files)
@@ -130,7 +131,8 @@ class BuildFolder(Tabular):
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """sha256 by name, as it was at first: never files of two builds together."""
+        """sha256 of every file by name, from the manifest as first read, so that files of two
+        builds are never mixed."""
         files = self.manifest.get("files")
         return files if isinstance(files, dict) else {}
 
@@ -148,7 +150,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def stream(self) -> Stream | None:
-        """The stream that takes the frames; None for a build without --stream."""
+        """The stream that processes the frames; None for a build without --stream."""
         if "stream.json" not in self.digests:
             return None
         network = self.network
@@ -173,14 +175,15 @@ class BuildFolder(Tabular):
 
     @cached_property
     def golden_inputs(self) -> dict[str, Array]:
-        """The float sample that golden/input.npz holds, by input name."""
+        """Return the float sample of golden/input.npz by input name."""
         packed = io.BytesIO(self.written("golden/input.npz"))
         with np.load(packed, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in self.frame_inputs}
 
     @cached_property
     def given_states(self) -> frozenset[str]:
-        """States that a sample for calibration has as well, and a stream gives itself."""
+        """Names of states that a calibration sample may contain, but that a stream supplies
+        itself."""
         packed = io.BytesIO(self.written("golden/input.npz"))
         with np.load(packed, allow_pickle=False) as arrays:
             known = {name for name in arrays.files if f"{name}.q" in arrays.files}
@@ -196,12 +199,12 @@ class BuildFolder(Tabular):
 
     @property
     def frame_inputs(self) -> tuple[str, ...]:
-        """The inputs that are given from outside: not the states of a stream."""
+        """Names of the inputs that the user supplies, without a stream's states."""
         stream = self.stream
         return self.network.graph.inputs if stream is None else tuple(p.name for p in stream.inputs)
 
     def written(self, name: str) -> bytes:
-        """A file as build wrote it. Errors: E222 if it is gone or has been changed since."""
+        """Read a file of the build. Errors: E222 if it is missing or has changed since."""
         try:
             content = read_regular(self.folder / name)
         except OSError as error:
@@ -211,7 +214,7 @@ class BuildFolder(Tabular):
         return content
 
     def check_application(self) -> None:
-        """Raise E240 if the build has no application of the GAP SDK."""
+        """Raise E240 if the build has no GAP SDK application."""
         if APPLICATION not in self.digests:
             facts = {"needs": "an application of the GAP SDK"}
             tries = ["myoedge build ... --app gap-sdk"]
@@ -225,13 +228,13 @@ class BuildFolder(Tabular):
 
     @cached_property
     def program(self) -> Program:
-        """firmware.elf. Errors: E240 if the build is for a target without one."""
+        """Parse firmware.elf. Errors: E240 a build for a target without firmware."""
         from myoedge.simulator import read_elf
 
         return read_elf(self.firmware(), "firmware.elf")
 
     def firmware(self) -> bytes:
-        """firmware.elf as it is in the folder. Errors: E240 a build for a target without one."""
+        """Read firmware.elf. Errors: E240 a build for a target without firmware."""
         if "firmware.elf" not in self.digests:
             raise MyoedgeError(
                 "E240",
@@ -243,7 +246,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def l3_image(self) -> bytes | None:
-        """l3.bin, if the build has one."""
+        """Contents of l3.bin; None if the build has none."""
         return self.written("l3.bin") if "l3.bin" in self.digests else None
 
     @cached_property
@@ -259,8 +262,8 @@ class BuildFolder(Tabular):
 
     @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:
-        """L2 locations of the layers' results: C symbol, offset, size in bytes; results in L3 are
-        absent."""
+        """Locations of the layers' results in L2, by layer: (C symbol, offset, size in bytes);
+        without results in L3."""
         q, regions, count = self.network, {}, len(self.given_specs)
         with self._meaningful("plan.json"):
             for index, step in enumerate(json.loads(self.written("plan.json"))["steps"]):
@@ -274,7 +277,7 @@ class BuildFolder(Tabular):
 
     @contextlib.contextmanager
     def _meaningful(self, name: str) -> Iterator[None]:
-        """Raise E222 if a file with the right digest does not describe this build."""
+        """Raise E222 if a file has the right digest but invalid content."""
         try:
             yield
         except MEANINGLESS as error:
@@ -287,7 +290,7 @@ class BuildFolder(Tabular):
             raise damaged(self.folder, error, name) from None
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a layer, as in layers.csv."""
+        """One row per layer, as in layers.csv."""
         return [dict(row) for row in self.layers]
 
     def _card(self) -> Card:
@@ -321,7 +324,7 @@ class BuildFolder(Tabular):
 
 
 def report_digest(report: Mapping[str, Any]) -> str:
-    """sha256 of a report without its own digest, however it is indented."""
+    """Return the sha256 of a report without its own digest; indentation does not matter."""
     others = {key: value for key, value in report.items() if key != "digest"}
     return sha256(json.dumps(others, sort_keys=True).encode())
 
@@ -332,7 +335,7 @@ def _digest(document: Mapping[str, Any]) -> Any:
 
 
 def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
-    """E222; `name` is the file that could not be read."""
+    """Return E222 for a damaged build folder; `name` is the file that could not be read."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     cause = f"{name}: {text.splitlines()[0]}".removeprefix(": ")
     if isinstance(error, FileNotFoundError) and name:

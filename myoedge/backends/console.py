@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages over a serial line: requests to the application on a board, and its answers.
 
-docs/gap-sdk.md has the layout. A request has a number and one answer of the same number; a lost one
-is sent again, so every request must be safe to repeat.
+docs/gap-sdk.md has the layout. A request has a number, and its answer the same number. A lost
+request is sent again, so every request must be safe to repeat.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Identity:
 
 
 class SerialPort(Protocol):
-    """A serial port: read returns the bytes that arrive within some 50 ms, at most `size`."""
+    """A serial port; read returns the bytes that arrive within about 50 ms, at most `size`."""
 
     def read(self, size: int) -> bytes: ...
     def write(self, data: bytes) -> int | None: ...
@@ -79,8 +79,8 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes) -> tuple[list[Message], bytes]:
-    """Complete messages of the data, and the rest that may begin another; other bytes are
-    skipped."""
+    """Split data into complete messages and the rest, which may begin another message; bytes
+    outside messages are skipped."""
     messages: list[Message] = []
     while (start := data.find(MAGIC)) >= 0:
         body = data[start + len(MAGIC) :]
@@ -192,9 +192,9 @@ class Conversation:
 
 
 def lines_heard(port: SerialPort) -> Iterator[str]:
-    """Lines that a board prints, as they end, and its messages in brackets; asks nothing.
+    """Yield the lines that a board prints, and its messages in brackets; sends no request.
 
-    Ends if the line breaks. Errors: E607.
+    Ends when the connection breaks. Errors: E607.
     """
     rest = b""
     while True:
@@ -214,7 +214,8 @@ def _printable(data: bytes, other: str) -> str:
 
 
 def _end_of_line(data: bytes) -> int | None:
-    """Bytes up to the end of a line, to the start of a message after text, or of a message."""
+    """Return the number of bytes up to the end of a line or to the start of a message; None if
+    neither is there."""
     start, end = data.find(MAGIC), data.find(b"\n") + 1
     if start < 0 or 0 < end <= start:
         return end or None
@@ -230,7 +231,7 @@ def _end_of_line(data: bytes) -> int | None:
 
 @contextmanager
 def unplug_errors() -> Iterator[None]:
-    """Context manager that raises E607 if the line breaks."""
+    """Context manager that raises E607 if the connection breaks."""
     try:
         yield
     except OSError as error:  # pyserial's SerialException is one

@@ -32,11 +32,11 @@ State = Literal["ok", "missing", "wrong version"]
 class ToolRow:
     """A tool or package in doctor's table.
 
-    if    a path, for the terminal only
-    blocks   the verbs, or verbs with an option, that cannot run while the state is not "ok"
+    where    its path, for the terminal only
+    blocks   verbs, or options of verbs, that cannot run while the state is not "ok"
     fix      a command line; empty if the state is "ok"
     needed   whether doctor fails without it; false for tools of boards and options
-    works    what can be done without it, if `blocks` could be taken for everything
+    works    what still works without it, if `blocks` could be misread as everything
     """
 
     name: str
@@ -114,19 +114,19 @@ def _openocd_tools_place() -> tuple[str, str] | None:
 
 
 def _program_place(name: str) -> tuple[str, str] | None:
-    """A program on PATH."""
+    """Find a program on PATH."""
     place = shutil.which(name)
     return None if place is None else ("", place)
 
 
 def _folder_place(variable: str, part: str) -> tuple[str, str] | None:
-    """The folder that an environment variable names, if it holds this file or folder."""
+    """Return the folder that an environment variable names, if it contains `part`."""
     folder = os.environ.get(variable, "")
     return ("", folder) if folder and os.path.exists(Path(folder, part)) else None
 
 
 def _probe_place() -> tuple[str, str] | None:
-    """Serial ports with the USB id of a known board's probe."""
+    """Find serial ports with the USB id of a known board's probe."""
     probes = [board.probe for board in all_boards() if board.probe]
     ids = {usb_id.lower() for probe in probes for usb_id in probe.usb_ids}
     ports = [device for device, usb_id in plugged_in() if usb_id.lower() in ids]
@@ -152,7 +152,8 @@ def _compiler_place(name: str) -> tuple[str, str] | None:
 
 
 def _gvsoc_row() -> ToolRow:
-    """GVSoC, which reports no version: with NE16 or not. Missing too if its Python fails."""
+    """Row of GVSoC, which reports no version: its state, with or without NE16; missing if its
+    Python fails."""
     try:
         installation = gvsoc.find()
     except MyoedgeError:
@@ -163,7 +164,7 @@ def _gvsoc_row() -> ToolRow:
 
 
 def _package_place(name: str, module: str | None = None) -> tuple[str, str] | None:
-    """Version and folder of a package, without importing it, which would take seconds."""
+    """Version and folder of a package, from its metadata; importing it would take seconds."""
     spec = importlib.util.find_spec(module or name)
     if spec is None or spec.origin is None:
         return None
@@ -174,5 +175,5 @@ def _package_place(name: str, module: str | None = None) -> tuple[str, str] | No
 
 
 def satisfies(version: str, requirement: str) -> bool:
-    """Whether a version meets "name==1.2.3", "name>=1.2,<2" or "", before releases apart."""
+    """Return whether a version meets "name==1.2.3", "name>=1.2,<2" or ""; pre-releases never do."""
     return not requirement or Requirement(requirement).specifier.contains(version, False)

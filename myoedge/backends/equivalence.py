@@ -44,8 +44,8 @@ from myoedge.streaming.stream import (
 class Difference:
     """The first difference between a backend and the reference.
 
-    layer   number of the operator in network.c; the number of layers for an output's copy
-    if   module path, operator and source line
+    layer   index of the operator in network.c; the number of layers for the copy of an output
+    where   module path, operator and source line
     """
 
     backend: str
@@ -67,11 +67,11 @@ Written = tuple[Layers, Sequence[Array]]  # and the outputs
 
 @dataclass(frozen=True)
 class Case:
-    """A run of a backend and its expected values: a sample, or a pass of a stream.
+    """A test vector: the inputs of one run, and the results of the reference.
 
-    given    arrays in the order in which they are taken
-    values   of all tensors     outputs   what is handed out
-    number   of the pass since the reset; 0 for a sample
+    given    input arrays, in the order of the call
+    values   reference value of every tensor     outputs   expected outputs
+    number   number of the pass since the reset; 0 for a sample
     """
 
     given: Sequence[Array]
@@ -87,7 +87,7 @@ Pairs = Generator[tuple[Case, Written]]
 
 
 def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample]) -> Iterator[Case]:
-    """The runs of all samples, by the reference."""
+    """Run the reference on all samples; yield one case per sample or pass."""
     for sample in samples:
         if stream is None:
             values = run_int(network.steps, network.constants, sample)
@@ -100,7 +100,7 @@ def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample])
 
 
 def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Array]]:
-    """input.bin, run by run."""
+    """Inputs for input.bin, run by run."""
     given = [run.given for run in runs]
     if stream is None or not given:
         return given
@@ -151,13 +151,13 @@ def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]
 
 
 def golden_sample(build: Build, short: bool = False) -> Sample:
-    """The golden sample; `short`: of a stream the first passes only."""
+    """The golden sample; with `short`, only the first passes of a stream."""
     sample, stream = quantized_inputs(build.network, build.golden_inputs), build.stream
     return first_frames(stream, PASSES, sample) if stream and short else sample
 
 
 def given_samples(build: Build, given: Data | None) -> Iterable[Sample]:
-    """Samples that a person gives, as integers."""
+    """Return the user's samples as integers."""
     return () if given is None else real_samples(build.network, given.inputs)
 
 
@@ -172,12 +172,13 @@ def real_inputs(build: Build, given: Data | None) -> dict[str, Array]:
 def given_data(
     build: Build, given: Given, reading: Reading = AS_GIVEN, *, needs_labels: bool = False
 ) -> Data:
-    """Samples that a person gives, as floats, with their labels; of a stream of any number of
-    frames, and with labels if they are whole samples.
+    """Read the user's samples as floats with their labels; whole samples, or streams of any length.
 
-    needs_labels   labels that do not go with the network are refused; otherwise they are left out
-    A file for calibration may have the states of a stream too, which come from its own passes.
-    Errors: those of read, windowed and fit; E211 no labels if they are needed.
+    needs_labels   whether labels that do not match the network are an error; otherwise they are
+                   dropped
+
+    States in a calibration file are ignored for a stream, which computes its own.
+    Errors: as read, windowed and fit; E211 no labels if they are needed.
     """
     stream, graph = build.stream, build.network.graph
     data = label_as_input(read(given, reading), graph)
@@ -206,11 +207,10 @@ def _fitted(data: Data, graph: Graph, reading: Reading, needs_labels: bool) -> D
 def evaluated_outputs(
     build: Build, data: Data, outputs: Sequence[Sequence[Array]] | None = None, role: str = GIVEN
 ) -> Evaluation | None:
-    """The evaluation of labelled samples by a build's integers; None without labels, and as
-    `evaluate`.
+    """Evaluate a build's integer outputs on labelled samples; None without labels.
 
-    outputs   integers of every sample; without them those of the generated C, or of a stream those
-              of the reference over whole samples
+    outputs   integers of every sample; None: run the generated C, or for a stream the reference on
+              whole samples
     """
     if data.labels is None:
         return None
@@ -246,7 +246,8 @@ def all_samples(
 def first_difference(
     build: Build, samples: Iterable[Sample], backend: str = "host"
 ) -> tuple[int, Difference | None]:
-    """(samples compared, the first difference): a backend's outputs against the reference."""
+    """Compare a backend's outputs with the reference; return (samples compared, first
+    difference)."""
     count = 0
     with one_blas_thread():
         runs = cases(build.network, build.stream, samples)
@@ -261,7 +262,7 @@ def first_difference(
 
 
 def same_outputs(runs: Sequence[Case], measured: Measurement) -> bool:
-    """Whether every inference gave the integers of the reference."""
+    """Return whether every inference gave the reference's integers."""
     pairs = zip(runs, measured.inferences, strict=True)
     return all(
         np.array_equal(expected, output)
@@ -306,8 +307,8 @@ def _check_sizes(build: Build, layers: Layers) -> None:
 
 
 def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
-    """Outputs, and bytes of every layer. Other threads with this library wait until the end: its
-    trace hook and the states of a stream are one for all of them."""
+    """Run on the host; yield outputs and the bytes of every layer. Threads with the same library
+    wait, as its trace hook and stream states exist once."""
     library, specs = build.compiled("ME_TRACE"), build.given_specs
     with library.lock:
         for case in runs:
@@ -363,7 +364,8 @@ FIND: Mapping[str, Callable[[], object]] = {
 
 
 def check_backends(names: Sequence[str]) -> None:
-    """Errors, before anything takes time: E204 no such backend, E501 a tool it needs is missing."""
+    """Check the backends before anything takes time. Errors: E204 unknown backend, E501 a tool is
+    missing."""
     check_known(names, [*BACKENDS])
     for name in names:
         if name in FIND:

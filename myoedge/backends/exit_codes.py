@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exit codes of firmware's own errors, in words: firmware_templates/runtime/exit_codes.h."""
+"""Texts for the firmware's own exit codes, which firmware_templates/runtime/exit_codes.h
+defines."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 """Images of GAP9's flashes: a program for the ROM, a read-only file system, partition tables.
 
 Layouts are decoded from images of the vendor's tools (gap_utils a4f3579) and from the debug
-information of its test_elf/mobilenet, a program of SDK 5.x. The table of SDK 4.x is that of
-gap_sdk 3c2f102b, bsp/flash_partition.h. CRCs are zlib.crc32; numbers are little endian.
+information of its test_elf/mobilenet, a program of SDK 5.x. The table of SDK 4.x follows gap_sdk
+3c2f102b, bsp/flash_partition.h. CRCs are zlib.crc32; numbers are little endian.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ ALIGNMENT = 16
 
 
 def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
-    """A program as ROM boot image; (address, bytes) start at multiples of 16 after the table."""
+    """Return a program as a ROM boot image; segments (address, bytes) start at multiples of 16
+    after the table."""
     start = round_up(SEGMENTS_AT + len(segments) * _SEGMENT.size, ALIGNMENT)
     rows, body = b"", b""
     for address, data in segments:
@@ -89,11 +90,11 @@ class Partition:
 def flash_images(
     program: bytes | None, to: str, files: bytes, table: str, sector_bytes: int
 ) -> dict[str, bytes]:
-    """Image of each flash ("mram", "octospi") that an application with files needs.
+    """Return the image of each flash ("mram", "octospi") for an application with files.
 
-    program        boot image for the flash `to`; None: it is in RAM
-    files          file system, at the first whole sector of the octal flash that is free
-    table          "mram": as SDK 5.x looks it up; "octospi": as 4.x does
+    program        boot image for the flash `to`; None: the program is loaded into RAM
+    files          file system, placed at the first free sector of the octal flash
+    table          "mram": partition table for SDK 5.x; "octospi": for SDK 4.x
     """
     programs = {} if program is None else {to: program}
     with_table = {"mram": with_table_of_5, "octospi": with_table_of_4}[table]
@@ -114,7 +115,7 @@ def flash_images(
 
 
 def _leading_to(offset: int, image: bytes) -> bytes:
-    """A boot image, filled up to `offset`, whose first word is that offset."""
+    """Pad a boot image to `offset` and store that offset in its first word."""
     return struct.pack("<I", offset) + image[4:].ljust(offset - 4, b"\0")
 
 
@@ -148,10 +149,10 @@ _NONE_WORDS = (9, 13, 21)  # second-stage boot loaders a and b, partition table 
 
 
 def with_table_of_5(image: bytes, partitions: Sequence[Partition]) -> bytes:
-    """A boot image with the tables of all flashes after it, format 2, as MRAM has them.
+    """Append the tables of all flashes (format 2, SDK 5.x) to a boot image for MRAM.
 
-    The first word leads to 96 bytes of offsets, one of them to the partition table. The volume
-    table in one of its partitions has the labels.
+    The first word points to 96 bytes of offsets, which point to the partition table. A volume table
+    in one of the partitions holds the labels.
     """
     meta_at, count = round_up(len(image), ALIGNMENT), len(partitions) + 3
     table_at = meta_at + 4 * _META_WORDS
@@ -199,5 +200,5 @@ def _volume(
 
 
 def _checked(data: bytes) -> bytes:
-    """Data and their CRC."""
+    """Return data followed by its CRC."""
     return data + struct.pack("<I", zlib.crc32(data))

@@ -35,11 +35,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class FlashRequest:
-    """A board and the memories of it that are to be written.
+    """A board and the memories to write.
 
     to      "ram", "mram" or "octospi"
-    table   "mram" or "octospi": if the partition table is by which the application finds
-            l3.bin; None: the default, "mram", or that there is no l3.bin
+    table   flash whose partition table the application searches for l3.bin, "mram" or "octospi";
+            None: "mram", or no l3.bin
     """
 
     board: Board
@@ -52,7 +52,7 @@ class FlashResult(Shown):
     """Result of flashing a board.
 
     to        "ram", "mram" or "octospi"
-    bytes     of the program; files_bytes: of the file system with l3.bin, 0 without one
+    bytes     size of the program     files_bytes   size of the file system with l3.bin, or 0
     says      identity that the started program reports; None if not asked
     table     flash with the partition table of l3.bin, "mram" or "octospi"; None without l3.bin
     """
@@ -117,7 +117,7 @@ def flash_build(
 
 @contextmanager
 def _linked(installation: openocd.OpenOcd, board: Board, probe: Probe) -> Iterator[openocd.Session]:
-    """Context manager: OpenOCD with the chip of the board at its other end."""
+    """Context manager: a connection to OpenOCD with the board's chip."""
     with (
         tools.scratch() as folder,
         openocd.session(installation, probe, folder) as link,
@@ -127,7 +127,7 @@ def _linked(installation: openocd.OpenOcd, board: Board, probe: Probe) -> Iterat
 
 
 def _table(request: FlashRequest, files: bytes | None) -> str | None:
-    """Flash that gets the partition table; None without files. Errors: E204 no such flash."""
+    """Return the flash for the partition table; None without files. Errors: E204 no such flash."""
     if request.table is None:
         return None if files is None else "mram"
     if request.table not in FLASHES:
@@ -143,7 +143,7 @@ def _images(
 ) -> dict[str, bytes]:
     """Image of each flash that is written, the octal one first.
 
-    Errors: E602 nothing known of a flash, E613 larger than the flash.
+    Errors: E602 unknown flash, E613 larger than the flash.
     """
     board, to = request.board, request.to
     in_flash = None if to == "ram" else program
@@ -167,7 +167,7 @@ def _check_size(memory: str, flash: Flash, image: bytes, has_files: bool) -> Non
 
 
 def _overwritten(board: Board, images: Mapping[str, bytes]) -> tuple[Notice, ...]:
-    """Warning of the bytes that are lost in each flash; empty if none is written."""
+    """Warn about the bytes that are overwritten in each flash; empty if none is."""
     if not images:
         return ()
     facts = {}

@@ -89,12 +89,12 @@ def run_elf(
     frequency: int = FREQUENCY,
     fc_hart: int = FC_HART,
 ) -> tools.CompletedProcess:
-    """Runs firmware in a folder for its semihosting files; exit code and output.
+    """Run firmware with the folder of its semihosting files; return exit code and output.
 
     frequency    of SoC and cluster in Hz; the peripherals' is half of it (equal for hart 9)
     fc_hart      mhartid of the fabric controller
 
-    GVSoC's own files are removed. A GVSoC that crashed has minus its signal as exit code.
+    GVSoC's own files are removed. If GVSoC crashes, the exit code is minus the signal number.
     Raises E501 if GVSoC is missing or does not start, E502 after `timeout_s`.
     """
     installation = find()
@@ -113,7 +113,7 @@ def run_elf(
 
 
 def starts(installation: Gvsoc) -> bool:
-    """Whether GVSoC describes our system: the first Python on PATH has the packages it imports."""
+    """Return whether GVSoC accepts our system: the first Python on PATH needs its packages."""
     with tools.scratch() as scratch:
         try:
             _prepare(installation, scratch, [], {})
@@ -125,7 +125,7 @@ def starts(installation: Gvsoc) -> bool:
 def _prepare(
     installation: Gvsoc, scratch: Path, firmware: Sequence[str], options: dict[str, int]
 ) -> Path:
-    """GVSoC's configuration file of the system with the option that names its firmware."""
+    """Write GVSoC's configuration of the system, with the firmware as an option."""
     command = [
         str(installation.home / "bin" / "gvsoc"),
         f"--target-dir={DESCRIPTION}",
@@ -145,7 +145,7 @@ def _prepare(
 
 
 def require_ne16(layers: Sequence[str]) -> None:
-    """Raises E504 if the installation has no model of the engine that these layers run on."""
+    """Raise E504 if the installation has no model of NE16, which these layers need."""
     installation = find()
     if not layers or installation.has_ne16:
         return

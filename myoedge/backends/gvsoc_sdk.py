@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The backend gvsoc-sdk: the application of a build on the GVSoC of the GAP SDK (5.x).
 
-Never run with a real SDK: configuration, targets and options are those of public applications.
+Never run with a real SDK: configuration, targets and options follow public applications.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ def find() -> Sdk:
 def run_application(
     build: Path, marker: str, files: FirmwareFiles, *, timeout_s: float = TIMEOUT_S
 ) -> Measurement:
-    """Builds the application for the SDK's GVSoC and runs an inference for each sample.
+    """Build the application for the SDK's GVSoC and run an inference for each sample.
 
     marker      identity that the program prints
     timeout_s   of each run
     The build folder stays unchanged.
     Errors: E222 files are gone; E501 no SDK, or one that does not build it; E502 too slow; E710,
-    E711 no whole output.
+    E711 incomplete output.
     """
     sdk = find()
     with tools.scratch() as folder:
@@ -89,7 +89,7 @@ def run_application(
 
 
 def _rewrite(build: Path, folder: Path, name: str, change: Callable[[str], str]) -> None:
-    """Another text of a file in the copy of a build folder. Errors: E222 no such file there."""
+    """Edit a file in the copy of a build folder. Errors: E222 no such file there."""
     file = folder / name
     try:
         file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
@@ -129,7 +129,7 @@ def _end(done: tools.CompletedProcess) -> str:
 
 
 def _with_inputs(sample: Sequence[Array], text: str) -> str:
-    """golden.h, whose golden sample the application runs, with other inputs."""
+    """Return golden.h with other inputs in place of the golden sample that the application runs."""
     for number, values in enumerate(sample):
         array = ", ".join(str(int(x)) for x in np.ravel(values))
         text = re.sub(
@@ -139,7 +139,8 @@ def _with_inputs(sample: Sequence[Array], text: str) -> str:
 
 
 def _inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) -> Inference:
-    """The run that the application printed. Errors: E710 outputs of another size, E711 no run."""
+    """Parse the inference that the application printed. Errors: E710 outputs of the wrong size,
+    E711 no run."""
     text = done.stdout
     counts = re.findall(r"(?m)^layer (\d+): (\d+) cycles", text)
     layers = {int(number): int(cycles) for number, cycles in counts}

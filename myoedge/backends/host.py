@@ -46,7 +46,7 @@ def run(
     symbol: str = "me_run",
     l3: bytes | None = None,
 ) -> list[Array]:
-    """Runs the network: `int me_run(const void *const in[], void *const out[])`, or another
+    """Run the network: `int me_run(const void *const in[], void *const out[])`, or another
     function of this signature, on contiguous copies of the inputs.
 
     outputs   shape and dtype of each result, which are new arrays
@@ -62,7 +62,7 @@ def run(
 def push(
     library: Library, frame: Sequence[Array], outputs: Sequence[Spec], *, l3: bytes | None = None
 ) -> list[Array]:
-    """Pushes a frame: `int me_push(const void *const frame[], void *const out[])`.
+    """Push a frame: `int me_push(const void *const frame[], void *const out[])`.
 
     frame     an array for each input
     outputs   shape and dtype of the result buffers; the first axis counts frames

@@ -20,7 +20,8 @@ FRAME = "one frame at a time, without the axis of time: [b.push(frame) for frame
 
 
 def as_argument(names: Iterable[str], inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
-    """The argument of `integers` for a call f(*inputs, **named), as of networks in torch.
+    """Combine positional and keyword inputs of a call f(*inputs, **named), as torch modules take
+    them, into the argument of `integers`.
 
     Errors: E212 an input given twice.
     """
@@ -55,8 +56,8 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
 
 
 def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int | None:
-    """Samples in the arrays, [samples, *shape], if an axis of one before the shape may be
-    left out; None for arrays of one sample.
+    """Return the number of samples in the arrays, [samples, *shape], or None for arrays of one
+    sample. A first axis of 1 in the shape may be left out.
 
     Errors: E218 different numbers of samples.
     """

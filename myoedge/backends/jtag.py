@@ -55,7 +55,7 @@ def _start(link: openocd.Session, probe: Probe, elf: Path) -> None:
 
 
 def _exit_code(link: openocd.Session, limit_s: float) -> int:
-    """Exit code of the program. Errors: E502 it runs on."""
+    """Wait for the program's exit code. Errors: E502 time limit exceeded."""
     end = time.monotonic() + limit_s
     while not (word := link.word(EXIT_REGISTER)) & HAS_ENDED:
         if time.monotonic() > end:

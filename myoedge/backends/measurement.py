@@ -25,14 +25,14 @@ Counted = tuple[tuple[Array, ...], tuple[int, ...], int]  # outputs, cycles of l
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Activity that costs energy, of a layer or of an inference.
+    """Counters of one layer or one inference that determine its energy.
 
     cycles           of the cluster clock
     instructions     of the cluster's cores
     fc_instructions  of the fabric controller
     accesses         loads and stores of the cluster's cores to L1
     dma_bytes        between L2 and L1       l3_bytes   from and to L3
-    ne16_cycles      in which NE16 ran a job
+    ne16_cycles      while NE16 ran a job
     """
 
     cycles: float
@@ -72,7 +72,7 @@ class Inference:
     """Outputs and cycles of one run of the network.
 
     cycles   from the start of the first layer to the end of the last
-    written  the bytes each layer wrote, by its number; empty if not recorded
+    written  layer index -> bytes that it wrote; empty if not recorded
     """
 
     outputs: tuple[Array, ...]
@@ -108,7 +108,7 @@ class FirmwareFiles:
 
     samples   integer inputs of each inference, in the model's order
     specs     shape and dtype of the outputs
-    layers    how many the network has
+    layers    number of layers in the network
     l3        contents of l3.bin, if the build has one
     """
 
@@ -139,7 +139,7 @@ class FirmwareFiles:
         return [(y, *counted) for y, counted in zip(outputs, cycles, strict=True)]
 
     def inferences(self, folder: Path, exit_code: int, printed: str) -> tuple[Inference, ...]:
-        """Inferences with cycles only, without stalls. Errors: as `read`."""
+        """Return the inferences with cycles, without stall counts. Errors: as `read`."""
         return tuple(
             Inference(outputs, total, tuple(map(LayerCost, cycles)))
             for outputs, cycles, total in self.read(folder, exit_code, printed)

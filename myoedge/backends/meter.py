@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Power meters: current into a board, and a pad that is high during inference.
 
-The PPK2's commands, words and conversion are those of Nordic's own application
-(pc-nrfconnect-ppk), without its filter of spikes.
+The PPK2's commands, words and conversion follow Nordic's own application (pc-nrfconnect-ppk),
+without its filter of spikes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class PowerMeter(Protocol):
 
 @dataclass(frozen=True)
 class MeasuredEnergy(Shown):
-    """Energy of an inference, by the time in which the pad was high.
+    """Energy of an inference, integrated while the pad was high.
 
     joules     mean                 spread_joules   standard deviation
     seconds    mean                 watts           while the pad was high
@@ -79,7 +79,7 @@ class MeasuredEnergy(Shown):
 
 
 def energy_of(trace: PowerTrace, supply_v: float, inferences: int) -> MeasuredEnergy:
-    """Energy of an inference. Errors: E614 the pad was high another number of times."""
+    """Return the energy per inference. Errors: E614 the pad was not high once per inference."""
     edges = np.diff(np.concatenate([[0], trace.high.astype(np.int8), [0]]))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     if len(starts) != inferences:
@@ -107,8 +107,7 @@ class Ppk2:
     supply_v: float
 
     def record(self, work: Callable[[], None]) -> PowerTrace:
-        """Samples from before the work until after it. Errors: E607 unplugged, E614 samples
-        lost."""
+        """Record from before the work until after it. Errors: E607 unplugged, E614 samples lost."""
         received, finished = bytearray(), threading.Event()
 
         def read() -> None:  # a broken line is reported by the next write

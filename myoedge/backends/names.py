@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backends by name, as reports and texts show them."""
+"""Names of backends in reports and texts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Backend:
     """A backend in reports and texts.
 
     text           "C on the host"
-    chip           text of what counts cycles, {} for the chip's name; "" counts none
-    source         of these cycles in report.json
-    shows_layers   `validate` compares every layer, not outputs alone
-    is_listed      report.json has it before it has run
+    chip           text for its cycles, with {} for the chip's name; "": it counts none
+    source         source of the cycles in report.json
+    shows_layers   whether `validate` compares every layer, not only the outputs
+    is_listed      whether report.json lists it before it has run
     """
 
     text: str

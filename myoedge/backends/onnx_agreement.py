@@ -37,10 +37,9 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     """SQNR between onnxruntime on model.int8.onnx and the reference, over all float outputs.
 
     samples   float [samples, *shape] by input name
-    The mean of the samples, or of one sample's numbers, is no signal: a network with other weights
-    may have it too.
-    Roundings differ by a step here and there and add up with depth: a figure, not an equality.
-    Errors: those of check_comparable.
+    The mean over samples, or over the values of one sample, does not count as signal: a network
+    with other weights may have the same mean. Single roundings differ by one step and accumulate
+    with depth, so the result is an SQNR and not an equality. Errors: as check_comparable.
     """
     check_comparable(build)
     q, noise = build.network, Noise()
@@ -57,7 +56,7 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
 
 
 def _reference(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
-    """Outputs of the network in integers, as the floats they stand for."""
+    """Outputs of the integer network, dequantised to floats."""
     values = run_int(q.steps, q.constants, quantized_inputs(q, sample))
     return {name: real_values(q, name, values[name]) for name in q.graph.outputs}
 

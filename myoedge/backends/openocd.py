@@ -39,7 +39,8 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class OpenOcd:
-    """The program, the folder of its scripts (tcl/) and flashers (gap_bins/), its version."""
+    """An OpenOCD installation: the program, its scripts (tcl/) and flashers (gap_bins/), its
+    version."""
 
     program: str
     tools: Path
@@ -86,7 +87,8 @@ def find() -> OpenOcd:
 
 
 class Session:
-    """A connection to a running OpenOCD; commands name files in its folder, so no path is Tcl."""
+    """A connection to a running OpenOCD. Commands use plain file names in its folder, so paths need
+    no Tcl quoting."""
 
     def __init__(self, connection: socket.socket, running: tools.Background, folder: Path) -> None:
         self.connection, self.running, self.folder = connection, running, folder
@@ -110,7 +112,7 @@ class Session:
         return value
 
     def word(self, address: int) -> int:
-        """32-bit word at an address."""
+        """Read the 32-bit word at an address."""
         output = self.ask(f"capture {{mdw {address:#x}}}")
         match = re.search(r":\s*([0-9a-fA-F]{1,8})\s*$", output.strip())
         if match is None:
@@ -125,7 +127,7 @@ class Session:
 def session(installation: OpenOcd, probe: Probe, folder: Path) -> Iterator[Session]:
     """Context manager: OpenOCD with the board's scripts. Errors: E601 no probe, E609 it ends.
 
-    folder   that OpenOCD runs in, reads programs from and serves files of
+    folder   working folder of OpenOCD, for programs and semihosting files
     Scripts of gap_utils a4f3579 and of the SDK find each other from the folder that holds
     openocd_tools (`find openocd_tools/tcl/gap9revb_common.tcl`), wherever OpenOCD runs.
     """

@@ -40,9 +40,9 @@ def run_firmware(
     max_cycles: int = 1 << 40,
     progress: Progress | None = None,
 ) -> tuple[Measurement, Simulation]:
-    """Runs inferences in a row.
+    """Run several inferences one after another.
 
-    regions   if each layer's result lies in memory when it ends: kept in Inference.written
+    regions   layer -> location of its result in memory, to record in Inference.written
     Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
     """
     snapshots = {
@@ -83,7 +83,7 @@ def _measurement(
 
 
 def _unwrapped(start: Mark, end: Mark, counted: int) -> int:
-    """Cycles counted modulo 2**32, corrected by the cycle counts of two marks."""
+    """Correct a cycle count modulo 2**32 by the cycle counts of two marks."""
     return counted + ((end.cycle - start.cycle - counted + WRAP // 2) // WRAP) * WRAP
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings of labels: an accuracy that is not measured, or no better than chance."""
+"""Warnings about labelled samples: accuracy not measured, or no better than chance."""
 
 from __future__ import annotations
 
@@ -43,10 +43,9 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
 
 
 def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -> Iterator[Notice]:
-    """W209 if floats or integers are right no more often than classes drawn as often as they
-    choose them would be, or have larger errors than the mean of the targets; nothing is reported
-    for few frames, nor of one class only.
-    """
+    """Warn with W209 if float or integer outputs are no better than chance: for classes, than
+    random classes with the same frequencies; for targets, than their mean. Few frames or a single
+    class give no warning."""
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
     if not judged.has_classes:
@@ -72,7 +71,8 @@ def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -
 
 
 def with_scale_first(chance: Iterable[Notice], others: Iterable[Notice]) -> Iterator[Notice]:
-    """W209 whose likely cause is another scale, if other warnings of the same samples tell so."""
+    """Put W209 first if other warnings about the same samples show that a wrong scale is the likely
+    cause."""
     is_scaled = any(warning.code in OF_SCALE for warning in others)
     for warning in chance:
         facts = {**dict(warning.facts), "likely": OTHER_SCALE}
@@ -95,8 +95,8 @@ def _worse_than_the_mean(judged: Evaluation, accurate: bool) -> Iterator[Notice]
 
 
 def chance(labels: Array, chosen: Array) -> float:
-    """Share that is right if both are independent: J. Cohen, A coefficient of agreement for
-    nominal scales, 1960."""
+    """Return the accuracy expected by chance, if labels and choices are independent: J. Cohen, A
+    coefficient of agreement for nominal scales, 1960."""
     classes = np.union1d(labels, chosen)
     counts = [np.searchsorted(classes, x) for x in (labels, chosen)]
     label, choice = (np.bincount(x, minlength=len(classes)) / len(labels) for x in counts)
@@ -104,12 +104,13 @@ def chance(labels: Array, chosen: Array) -> float:
 
 
 def _margin(share: float, count: int) -> float:
-    """Two deviations of a share that chance gives."""
+    """Two standard deviations of a chance accuracy."""
     return min(MARGIN, 2 * math.sqrt(share * (1 - share) / count))
 
 
 def _likely(judged: Evaluation) -> tuple[str, tuple[str, ...]]:
-    """The cause that the choices point to, the float network's if it has run, and remedies."""
+    """Return the likely cause of poor choices, by the float network's choices if known, and
+    remedies."""
     chosen = judged.integer if judged.real is None else judged.real
     numbers = find_label_permutation(judged.labels, chosen)
     if numbers is not None:
@@ -125,7 +126,8 @@ def _likely(judged: Evaluation) -> tuple[str, tuple[str, ...]]:
 
 
 def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
-    """Labels in the network's numbering: names in its order, or other numbers.
+    """Return Python that converts labels to the network's numbering: names in its order, or
+    numbers.
 
     numbers   class of the network for each label
     """
@@ -137,14 +139,15 @@ def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
 
 
 def _lost(accurate: bool) -> tuple[str, tuple[str, ...]]:
-    """The cause and its remedies, without the one that is in use."""
+    """Return the cause "lost in int8" and its remedies, without the remedy in use."""
     more_bits = ("myoedge build ... --accurate",) * (not accurate)
     layers = "myoedge quantize shows the layers that do"
     return "8 bits lose what the float network knows", (*more_bits, layers)
 
 
 def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:
-    """Class of the network for every label, if another numbering of the labels fits well."""
+    """Return the network's class for every label, if such a renumbering fits well; otherwise
+    None."""
     size = 1 + int(max(labels.max(), chosen.max()))
     if size > MOST_CLASSES or len(labels) < FRAMES_A_CLASS * size:
         return None

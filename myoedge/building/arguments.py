@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments of builds made on this computer, so that a build can be varied: kept in the cache, as a
-build folder names no path of the computer that wrote it."""
+"""Arguments of builds made on this computer, so that `advise` can vary a build. They are stored in
+the cache, because a build folder names no path of the computer."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Arguments:
 
 
 def arguments_of(options: BuildOptions) -> Arguments:
-    """The options that are set, for another build of the same."""
+    """Return the options that are set, to repeat the build."""
     values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in OWN}
     known = {name: x for name, x in values.items() if x is not None and x is not False}
     return Arguments(known, _current_folder())
 
 
 def _current_folder() -> str:
-    """Path of the current folder; "" if that has been removed."""
+    """Path of the current folder; "" if it has been removed."""
     with suppress(OSError):
         return os.getcwd()
     return ""
@@ -62,8 +62,7 @@ def inside(folder: str) -> Iterator[None]:
 
 
 def remember(folder: Path, arguments: Arguments) -> None:
-    """Keeps the arguments of a build that was written, unless arrays are among them or the cache
-    cannot be written."""
+    """Store the arguments of a build, unless they contain arrays or the cache is not writable."""
     if not arguments.folder:
         return
     with suppress(TypeError, OSError, MyoedgeError):
@@ -76,9 +75,9 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recalled(build: Build) -> Arguments:
-    """Return the arguments of a build; a moved folder has the arguments of a build with its files.
+    """Return the arguments of a build; if the folder was moved, of a build with the same files.
 
-    Errors: E262 they are not known, or what they name is gone.
+    Errors: E262 they are unknown, or name files that are gone.
     """
     if isinstance(build.arguments, Arguments):
         return build.arguments
@@ -93,9 +92,9 @@ def recalled(build: Build) -> Arguments:
 
 
 def build_command(arguments: Arguments, changes: Mapping[str, Any], output: Path) -> str:
-    """The command that builds once more, with some arguments changed, to type in their folder.
+    """Return the command that repeats a build with changed arguments, to be typed in its folder.
 
-    output   its folder
+    output   folder of the new build
     """
     given = {**arguments.given, **changes}
     model = [_shown(given["model"], arguments.folder)] if given.get("model") else []
@@ -109,7 +108,7 @@ def build_command(arguments: Arguments, changes: Mapping[str, Any], output: Path
 
 
 def _shown(value: Any, folder: str) -> str:
-    """An argument as it is typed; a path below the folder is relative to it."""
+    """Return an argument as it is typed; a path below the folder becomes relative."""
     if isinstance(value, (str, os.PathLike)) and os.path.isabs(value):
         relative = os.path.relpath(value, os.path.realpath(folder))
         return os.fspath(value) if relative.startswith(os.pardir) else relative
@@ -117,7 +116,7 @@ def _shown(value: Any, folder: str) -> str:
 
 
 def _known(path: Path) -> Arguments | None:
-    """Arguments that are kept, if the files that they name are still there."""
+    """Return stored arguments, if all files that they name still exist."""
     kept = content(path)
     if kept is None:
         return None
@@ -128,7 +127,7 @@ def _known(path: Path) -> Arguments | None:
 
 
 def _path(folder: Path) -> Path:
-    """By the manifest, which names the digests of all files of a build, then by its place."""
+    """Path of the stored arguments: by the manifest's digests, else by the folder's path."""
     place = sha256(os.path.realpath(folder).encode())[:16]
     manifest = sha256((folder / MANIFEST).read_bytes())
     return cache_folder(CACHE) / f"{manifest}-{place}.json"

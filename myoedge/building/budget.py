@@ -47,10 +47,10 @@ SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of co
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits that a person has set; None if there is none.
+    """Limits that the user has set; None: no limit.
 
-    l2_bytes  of data and code    l2_code_bytes     code, once it was linked; None: estimated
-    sqnr_db   of every output     outputs_sqnr_db   of some, by name
+    l2_bytes  of data and code    l2_code_bytes     linked size of the code; None: estimated
+    sqnr_db   of every output     outputs_sqnr_db   output name -> limit, for some outputs
     """
 
     l1_bytes: int | None = None
@@ -91,7 +91,8 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
 
 
 def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
-    """The bytes of [budget] l2 that code takes; 0 without a limit or without a linked program."""
+    """Return the part of [budget] l2 that code takes; 0 without a limit or without a linked
+    program."""
     if budget.l2_bytes is None or not chip.point.clock_hz:
         return 0
     known = budget.l2_code_bytes
@@ -106,7 +107,7 @@ def check_linked(budget: Budget, plan: Plan, linked_bytes: int) -> None:
 
 
 class CodeOverBudget(MyoedgeError):
-    """E302: data and code of a linked program are more than [budget] l2."""
+    """E302: data and code of a linked program exceed [budget] l2."""
 
     def __init__(self, limit: int, data_bytes: int, linked_bytes: int) -> None:
         total = data_bytes + linked_bytes
@@ -119,10 +120,10 @@ class CodeOverBudget(MyoedgeError):
 
 
 def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
-    """The chip with at most so much of its memories.
+    """Return the chip with its memories reduced to the limits.
 
-    layers   of the network, by which its code is estimated
-    Errors: E234 a latency or an energy for a chip without a clock, E302 less L1 than the runtime
+    layers   number of layers of the network, to estimate its code
+    Errors: E234 a latency or energy limit for a chip without a clock, E302 less L1 than the runtime
     needs.
     """
     for name, limit in (("latency", budget.latency_s), ("energy", budget.energy_j)):
@@ -154,10 +155,10 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
 def plan_within(
     network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
-    """The plan for as much of a chip as the budget allows.
+    """Plan the network for the part of the chip that the budget allows.
 
-    Errors: E301 does not fit that; E304 a layer has no tile for an L1 that was asked for (without a
-    limit it is computed in L2: W301).
+    Errors: E301 does not fit; E304 a layer has no tile within an L1 limit (without a limit it is
+    computed in L2: W301).
     """
     plan = make_plan(network, within(chip, budget, len(network.steps)), tile_ranks=tile_ranks)
     room = plan.l1_room_bytes
@@ -183,9 +184,9 @@ def _less(budget: Budget, name: str, chip: Chip) -> bool:
 
 
 def _no_tile(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:
-    """E304 about the layer that needs most: an L1 that serves it serves the others too.
+    """Return E304 about the layer that needs the most L1; with that much, the others fit too.
 
-    large   bytes of L1 that the smallest tiles of layers take, by their names
+    large   layer -> L1 bytes of its smallest tile
     """
     worst = max(large, key=lambda name: large[name])
     others = len(large) - 1
@@ -218,8 +219,8 @@ def check(
     """Raise E302 for all violations at once: latency, energy and SQNR.
 
     report   with cycles and energy, estimated or simulated, and the limits under "budget"
-    short    memory that is too small, if the report is of the plan for all of the chip's
-    reused   whether the 16-bit tensors are an older build's
+    short    memory that is too small; the report is then for a plan with the whole memory
+    reused   whether the 16-bit tensors come from an older build
     """
     judged = (
         short,
@@ -268,7 +269,8 @@ def _tried(report: Report, network: QuantGraph, reused: bool) -> str:
 def _needs_and_has(
     budget: Budget, graph: Graph, missed: Mapping[str, tuple[float, float]]
 ) -> tuple[str, str]:
-    """ "25 dB" and "22.3 dB"; "scores 30 dB" and "scores 22.3 dB" of limits by output."""
+    """Return the required and the reached SQNR as texts: "25 dB" and "22.3 dB", or by output,
+    "scores 30 dB" and "scores 22.3 dB"."""
     if budget.sqnr_db is not None:
         return f"{budget.sqnr_db:g} dB", f"{min(has for _, has in missed.values()):z.1f} dB"
     names = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.json of a build, estimated, then with the cycles of a run; files of a build folder."""
+"""report.json of a build, first estimated, then with measured cycles; files of a build folder."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
 def cheapest_point(
     report: Report, chip: Chip, by: Coefficients, latency_s: float | None = None
 ) -> str:
-    """Name of the point with the least energy, of the chip's points and the highest clock of each
-    voltage, that keeps `latency_s` and [budget] latency and keeps up with the stream; if none
-    does, the fastest."""
+    """Return the name of the operating point with the least energy that meets `latency_s` and
+    [budget] latency and keeps up with the stream; if none does, the fastest. Candidates are the
+    chip's points and the highest clock at each voltage."""
     judged = at_operating_point(report, chip.at_every_voltage(), False, by)
     limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]
     limits_s += [point["period_s"] for point in (judged.get("stream") or {}).get("points", ())[:1]]
@@ -113,8 +113,8 @@ def cheapest_point(
 
 
 def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
-    """Name with the fewest joules among (name, seconds, joules) within the latency, otherwise the
-    fastest."""
+    """Return the name with the least energy among (name, seconds, joules) within the latency; if
+    none is, the fastest."""
     rows = list(points)
     in_time = [row for row in rows if latency_s is None or row[1] <= latency_s]
     return min(in_time, key=lambda row: row[2])[0] if in_time else min(rows, key=lambda r: r[1])[0]
@@ -160,7 +160,7 @@ class BuildArtifacts:
     files      by name, as bytes     firmware   None for a target without one
     digest     of the network
     golden     the golden sample as integers, by input name
-    values     of all tensors of the whole network, by the reference
+    values     reference value of every tensor of the whole network
     """
 
     files: Mapping[str, bytes]
@@ -171,7 +171,7 @@ class BuildArtifacts:
 
 
 def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> BuildArtifacts:
-    """C, firmware, golden samples, and the network and its plan for programs."""
+    """Generate C, firmware, golden samples, and the network and its plan as data."""
     from myoedge.codegen.firmware import make_firmware
     from myoedge.codegen.project import make_sources, sdk_application
 
@@ -217,7 +217,7 @@ def build_files(
 
 
 def _described(build_plan: BuildPlan, quantized: Quantized) -> dict[str, bytes]:
-    """The network in integers and its plan, for programs."""
+    """graph.json, its weights, and plan.json."""
     from myoedge.codegen.qdq import qdq_model
     from myoedge.plan.plan import describe
 
@@ -235,7 +235,8 @@ def _described(build_plan: BuildPlan, quantized: Quantized) -> dict[str, bytes]:
 def _last_pass(
     stream: Stream, integers: Mapping[str, Array]
 ) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
-    """(inputs, all tensors) of the last pass of a sample, which is repeated if it has none."""
+    """Return (inputs, all tensors) of the last pass of a sample; a sample shorter than a pass is
+    repeated."""
     import numpy as np
 
     frames = stream.frames
@@ -266,7 +267,7 @@ def _golden(
 
 
 def npz(arrays: Mapping[str, Array]) -> bytes:
-    """An npz file without the time of day in it."""
+    """Return an npz file without timestamps, so that equal arrays give equal bytes."""
     import io
     import zipfile
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Observers and held-out share of the options, checked."""
+"""Check the options for observers and the held-out fraction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ METHODS = ("auto", *METHODS_TRIED)
 
 
 def observers_of(options: QuantizeOptions) -> list[Observer]:
-    """The observers to choose from: one if it is named, or an older build has one. Errors: E203."""
+    """Return the observers to try: one if the options name it or an older build used it. Errors:
+    E203."""
     method, percentile = str(options.method), float(options.percentile or 0.0)
     if method not in METHODS:
         raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})
@@ -32,7 +33,7 @@ def observers_of(options: QuantizeOptions) -> list[Observer]:
 
 
 def holdout_share(options: QuantizeOptions) -> float:
-    """Share of the samples that chooses nothing. Errors: E203."""
+    """Return the fraction of samples held out for evaluation. Errors: E203."""
     share = float(options.holdout or 0.0)
     if not 0.0 <= share <= LARGEST_HOLDOUT:
         facts = {"needs": f"0 to {LARGEST_HOLDOUT}", "has": share}

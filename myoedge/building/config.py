@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""myoedge.toml: defaults of a project for the options of the command line."""
+"""myoedge.toml: a project's defaults for command-line options."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # of [c
 class ModelTable:
     """[model]: the model file, the factory of a checkpoint's network, and the decoder after it.
 
-    ctc   the blank of greedy CTC     vote   the last so many frames choose a class together
+    ctc   blank class of greedy CTC     vote   number of last frames in a majority vote
     """
 
     path: str | None = None
@@ -55,7 +55,8 @@ class CalibTable:
     """[calib]: the data, how windows are cut from recordings, and how ranges follow from them.
 
     window, hop, label, array, columns, classes   as in Reading
-    scale   factor from the unit of the data to that of training, of all files or by their names
+    scale   factor from the unit of the data to the unit of training; for all files, or by file
+            name
     """
 
     data: str | None = None
@@ -75,7 +76,7 @@ class CalibTable:
 
     @property
     def reading(self) -> Reading:
-        """Settings of reading the data."""
+        """Return the settings for reading the calibration data."""
         columns = None if self.columns is None else tuple(self.columns)
         by_name = self.scale if isinstance(self.scale, dict) else {"*": self.scale}
         scales = () if self.scale == 1.0 else tuple(by_name.items())
@@ -85,7 +86,7 @@ class CalibTable:
 
 @dataclass(frozen=True, slots=True)
 class TestTable:
-    """[test]: samples that neither calibrate nor choose anything, taken as [calib] says.
+    """[test]: test samples, which influence no choice; they are read by the settings of [calib].
 
     label   array or column with the labels; None: as in [calib]
     """
@@ -94,7 +95,7 @@ class TestTable:
     label: str | int | None = None
 
     def reading(self, calib: Reading) -> Reading:
-        """Settings of reading the data."""
+        """Return the settings for reading the test data."""
         return calib if self.label is None else replace(calib, label=self.label)
 
 
@@ -107,10 +108,11 @@ class TargetTable:
 
 @dataclass(frozen=True, slots=True)
 class LayerTable:
-    """[quant] "pattern": what differs for matching layers.
+    """[quant] "pattern": settings for matching layers.
 
-    weights       their scales, or their bits, 2 to 8 or 16, with a scale per channel
-    activations   bits of results; 8: as the whole network's accuracy asks
+    weights       scales per tensor or per channel; or weight bits, 2 to 8 or 16, with a scale per
+                  channel
+    activations   16: 16-bit results; 8: int8, or 16 bits if the network's accuracy needs them
     """
 
     weights: Literal["per_channel", "per_tensor"] | int = "per_channel"
@@ -121,8 +123,8 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True)
 class BudgetTable:
-    """[budget]: limits of a build, "20 ms", "900 KiB", "1 mJ", and sqnr in dB, for all outputs or
-    by output."""
+    """[budget]: limits of a build: times, sizes and energies as text ("20 ms", "900 KiB", "1 mJ"),
+    and sqnr in dB for all outputs or by output."""
 
     latency: str | float | None = None
     l1: str | int | float | None = None
@@ -136,9 +138,10 @@ class BudgetTable:
 class StreamTable:
     """[stream]: which axis of the inputs is time, how many frames are computed at once.
 
-    rate           samples a second; a frame comes every `hop` samples and is made of `window`
-    past, future   frames around those of a pass, or "900 ms": for networks that need them
-    states         outputs by the input that they are in the next pass: of networks of one step
+    rate           samples per second; each frame covers `window` samples, and one starts every
+                   `hop`
+    past, future   context before and after the frames of a pass, in frames or as "900 ms"
+    states         input -> output that supplies it in the next pass, for one-step networks
     """
 
     axis: int | None = None
@@ -152,18 +155,18 @@ class StreamTable:
 
     @property
     def frame_hz(self) -> float | None:
-        """Frames a second; None without a rate."""
+        """Frames per second; None without a rate."""
         return None if self.rate is None else self.rate / self.hop
 
     @property
     def window_s(self) -> float | None:
-        """Length of the signal that a frame is made of; None without a rate."""
+        """Length in seconds of the signal that a frame covers; None without a rate."""
         return None if self.rate is None else (self.window or self.hop) / self.rate
 
 
 @dataclass(frozen=True, slots=True)
 class PluginsTable:
-    """[plugins]: names of entry points by kind; others are never loaded."""
+    """[plugins]: names of entry points by kind; no other entry points are loaded."""
 
     operators: list[str] = field(default_factory=list)
     boards: list[str] = field(default_factory=list)
@@ -187,7 +190,7 @@ class Config:
 
 
 class Found(NamedTuple):
-    """A configuration, the folder in which its relative paths start, and the file it is of."""
+    """A configuration with its file, and the folder for its relative paths."""
 
     settings: Config
     base: Path
@@ -195,7 +198,8 @@ class Found(NamedTuple):
 
 
 def find(given: str | Path | Found | None) -> Found:
-    """The configuration: as given, of the file given, ./myoedge.toml, pyproject.toml, defaults.
+    """Return the configuration: as given, from the given file, ./myoedge.toml, pyproject.toml, or
+    defaults.
 
     Errors: E230 unknown key, E231 not TOML or not there, E232 a value of the wrong kind.
     """
@@ -215,8 +219,8 @@ def find(given: str | Path | Found | None) -> Found:
 
 
 def test_set_in(found: Found, *, is_typed: bool) -> str:
-    """Option or table that names a test set, for errors: --test if it is typed, [test], or both, if
-    that names the labels."""
+    """Name the option or table that sets the test set, for errors: --test if typed, else [test];
+    both if [test] names the labels."""
     table = f"[test] of {found.file}"
     if not is_typed:
         return table
@@ -278,7 +282,7 @@ def _reasons(error: Exception) -> dict[str, str]:
 
 
 def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """(path of a key that means nothing, keys that its table has)"""
+    """Yield unknown keys as (path of the key, keys that its table allows)."""
     kinds = get_type_hints(Config)
     for name, table in tables.items():
         if name not in kinds:
@@ -306,7 +310,7 @@ def _check_numbers(config: Config, name: str) -> None:
 
 
 def _calib_checks(config: Config) -> Checks:
-    """Rules of [calib] and [quant]."""
+    """Range checks of [calib] and [quant]."""
     calib, rules = config.calib, config.quant.values()
     bits = [rule.weights for rule in rules if isinstance(rule.weights, int)]
     percentiles = [calib.percentile, *(rule.percentile for rule in rules)]
@@ -322,7 +326,7 @@ def _calib_checks(config: Config) -> Checks:
 
 
 def _stream_checks(config: Config) -> Checks:
-    """Rules of [stream] and of votes."""
+    """Range checks of [stream] and [model] vote."""
     stream, vote, limit = config.stream, config.model.vote, f"{MOST_FRAMES:,}"
     yield f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES
     sizes = {f"stream.{key}": getattr(stream, key) for key in ("frames", "rate", "hop", "window")}
@@ -350,7 +354,7 @@ def _positive(sizes: Mapping[str, Any]) -> Checks:
 
 
 def _size(value: float) -> float:
-    """A number unchanged; 0 for one that is none, or beyond 1e9: nothing here is that large."""
+    """Return a number unchanged, but 0 for NaN and values beyond 1e9, which no setting needs."""
     return value if -LARGEST <= value <= LARGEST else 0.0
 
 

@@ -61,8 +61,8 @@ class SimulationOptions:
     """Options of the simulated inference at the end of a build.
 
     simulate   None: up to LONGEST_CYCLES estimated cycles; True: always; False: never
-    tune       tiles by simulated cycles: several simulations, however long
-    progress   is called now and then while it runs
+    tune       choose tiles by simulated cycles, in several simulations
+    progress   callback during the simulation
     """
 
     simulate: bool | None = None
@@ -71,7 +71,7 @@ class SimulationOptions:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the build ends by simulating, if nothing speaks against it."""
+        """Return whether the build ends with a simulation, unless it turns out impossible."""
         return self.tune or self.simulate is not False
 
 
@@ -79,7 +79,7 @@ class SimulationOptions:
 class BuildInputs:
     """Inputs of the stages plan, emit and simulate.
 
-    energy   coefficients of the energy that is reported
+    energy   coefficients for the reported energy
     """
 
     quantized: Quantized
@@ -91,9 +91,9 @@ class BuildInputs:
 
 @dataclass(frozen=True)
 class Finished:
-    """A build that may be written: its plan, its files and their report.
+    """A finished build before it is written: plan, files and report.
 
-    notices   W303 or W304: why its cycles are estimated
+    notices   W303 or W304, if its cycles are only estimated
     """
 
     build_plan: BuildPlan
@@ -109,7 +109,7 @@ class Finished:
 
     @property
     def cycles(self) -> list[int]:
-        """Simulated cycles of every layer, and finally those outside layers."""
+        """Simulated cycles of every layer, then the cycles outside layers."""
         layers = [row["cycles"] for row in self.report["layers"]]
         return [*layers, self.report["cycles"]["total"] - sum(layers)]
 
@@ -136,11 +136,11 @@ def first_accepted(
 
 
 def finish(inputs: BuildInputs) -> Finished:
-    """Plan, C and report of a build that keeps to its limits. If a memory has no room for the rest
-    of the program next to the plan's data, the plan is made again with that much less of it.
+    """Plan a build within its limits, and generate its C and report. If a memory has no room for
+    the program next to the plan's data, the plan is made again with less of that memory.
 
-    Errors: those of planned; E302 over budget: every one that is; E303 no room for the code; E401
-    the simulated outputs are not the reference's; E701 .. E711 the firmware fails.
+    Errors: as planned; E302 all limits that are exceeded; E303 no room for the code; E401 the
+    simulated outputs differ from the reference; E701 .. E711 the firmware fails.
     """
     for _ in range(MOST_PLANS - 1):
         try:
@@ -175,7 +175,8 @@ def _finish(inputs: BuildInputs) -> Finished:
 
 
 def _contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> BuildArtifacts:
-    """Files of a build. Errors: ProgramTooLarge with the bytes that the plan left free."""
+    """Make the files of a build. Errors: ProgramTooLarge, with the bytes that the plan left
+    free."""
     plan = build_plan.plan
     try:
         return make_contents(build_plan, quantized, app)
@@ -186,7 +187,7 @@ def _contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> B
 
 
 def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
-    """With the cycles that limits of memories cost, if [budget] has several goals."""
+    """Add the cycles that memory limits cost to the report, if [budget] has several goals."""
     limits, plan = finished.report["budget"], finished.build_plan.plan
     if len(goals(limits)) < 2 or not plan.chip.point.clock_hz:
         return finished
@@ -199,7 +200,8 @@ def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
 def _tuned(
     finished: Finished, request: BuildRequest, evaluate: Callable[[BuildPlan], Finished]
 ) -> Finished:
-    """The build with the tiles that were measured to be fastest, or unchanged: never slower."""
+    """Return the build with the tiles that were measured to be fastest; unchanged if none is
+    faster."""
     plan = tuned_plan(
         finished.build_plan,
         finished.cycles,
@@ -214,7 +216,8 @@ def _tuned(
 
 
 def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
-    """A candidate with simulated cycles, or estimated ones with a notice. Errors: E308."""
+    """Finish a candidate, with simulated cycles, or with estimated cycles and a notice. Errors:
+    E308."""
     plan, confirmation = build_plan.plan, inputs.confirmation
     check_forced(plan)
     quantized, request = inputs.quantized, inputs.request
@@ -236,10 +239,12 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
 
 
 def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:
-    """W303 if an inference takes long, W304 if the simulator does not compile.
+    """Return W303 if an inference would take too long to simulate, W304 if the simulator does not
+    compile; None to simulate.
 
-    is_forced   the simulation is asked for
-    Errors: why the simulator does not compile, if it is asked for.
+    is_forced   whether the user requested the simulation
+
+    Errors: the reason why the simulator does not compile, if the simulation is forced.
     """
     cycles = modelled_cycles(plan)
     if not is_forced and cycles > LONGEST_CYCLES:
@@ -260,7 +265,7 @@ def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:
 def _one_inference(
     build_plan: BuildPlan, contents: BuildArtifacts, progress: CycleProgress | None
 ) -> Measurement:
-    """The golden sample, or a stream's first pass, simulated. Errors: E401, E701 .. E711."""
+    """Simulate the golden sample, or a stream's first pass. Errors: E401, E701 .. E711."""
     plan, stream, firmware = build_plan.plan, build_plan.stream, contents.firmware
     assert firmware is not None
     q, estimated = plan.quant, modelled_cycles(plan)

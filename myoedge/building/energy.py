@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy of a build; coefficients: fitted to measurements of a board, else the published ones."""
+"""Energy of a build, with coefficients fitted to a board's measurements, else published ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class EnergyCalibration(Tabular):
     path: Path
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a measurement: energies in joules, measured and by the model."""
+        """One row per measurement: measured and modelled energy, in joules."""
         return [
             {
                 "build": residual.measured.name,
@@ -106,7 +106,7 @@ def module_powers(
 
 
 def given_latency_s(text: str | None, point_name: str | None) -> float | None:
-    """The value of `energy --latency`. Errors: E232 no time, or a point other than auto."""
+    """Parse `energy --latency`. Errors: E232 no time, or an operating point other than auto."""
     if text is None:
         return None
     if point_name not in (None, AUTO):
@@ -123,12 +123,12 @@ def consumption(
     *,
     resets: bool = False,
 ) -> tuple[dict[str, Any], Notice | None]:
-    """api.energy, and W210 of `updated`; the arguments are explained there.
+    """Implement api.energy; return the new report, and W210 if it cannot be written.
 
-    given       period_s, battery_mah, battery_volts, others_mw, sleep_mw; without any period and
-                battery, as the report has them
-    latency_s   at the cheapest point that keeps it
-    resets      forgets what earlier runs were given
+    given       period_s, battery_mah, battery_volts, others_mw, sleep_mw; values without a period
+                or battery are added to the report's
+    latency_s   latency limit; selects the cheapest point within it
+    resets      whether to forget the values of earlier runs
     """
     report = build.report
     if resets:
@@ -172,7 +172,8 @@ def _check_period(report: Mapping[str, Any]) -> None:
 def _in_time(
     report: Mapping[str, Any], chip: Chip, by: Coefficients, latency_s: float | None
 ) -> str:
-    """The cheapest point. Errors: E302 if not even the fastest keeps the latency."""
+    """Return the cheapest point within the latency. Errors: E302 even the fastest point exceeds
+    it."""
     name = cheapest_point(dict(report), chip, by, latency_s)
     taken_s = report["cycles"]["total"] / chip.at(name).point.clock_hz
     if latency_s is not None and taken_s > latency_s:
@@ -224,7 +225,7 @@ def _checked(stored: Coefficients) -> Coefficients:
 
 
 def keep(fitted: Coefficients) -> Path:
-    """Stores a calibration. Errors: E220 if that is not possible."""
+    """Store a calibration. Errors: E220 not writable."""
     path, tries = place() or _default(), (f"{VARIABLE}=<file in a writable folder>",)
     with explained(path, *tries):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +251,8 @@ def _default() -> Path:
 
 
 def calibration(measurements: Path) -> EnergyCalibration:
-    """api.calibrate_energy: always from the published coefficients on, never from a calibration."""
+    """Implement api.calibrate_energy; fits start from the published coefficients, not from an
+    earlier calibration."""
     rows = list(_measured(measurements))
     if not rows:
         raise _wrong(measurements, "it has no measurement")
@@ -298,7 +300,8 @@ def _number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float |
 
 
 def _activity(name: str, file: Path) -> Activity:
-    """Counters of a build, by its folder as seen from the file; none when idle."""
+    """Return the counters of a build, by its folder relative to the measurements file; zeros for
+    "idle"."""
     if name == IDLE:
         return Activity(IDLE_CYCLES)
     build = load_build(file.parent / name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings of a network in integers: weak outputs and layers, samples that teach nothing."""
+"""Warnings about the integer network: outputs and layers with a low SQNR, unsuitable samples."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is 
 def weak_outputs(
     graph: Graph, fidelity: Fidelity, given: Data | None = None, *, accurate: bool
 ) -> Iterable[Notice]:
-    """Outputs that lose much, whichever layers do; before their final softmax or sigmoid, or after
-    it, if large scores that are a little off are other shares.
+    """Warn with W104 of outputs with a low SQNR before or after their final softmax or sigmoid.
 
-    given      samples, of which a few loud ones are named
-    accurate   whether 16 bits were tried at any cost
+    given      samples; unusually large ones are named as a remedy
+    accurate   whether 16 bits were tried regardless of cycles
     """
     more = (*(loud(given) if given else ()), *(() if accurate else (ACCURATE,)))
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
@@ -54,9 +53,9 @@ def weak_outputs(
 
 
 def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterator[Notice]:
-    """W110: outputs of classes, which integers and floats choose differently too often.
+    """Warn with W110 if integers and floats choose different classes too often.
 
-    accurate   as weak_outputs has it
+    accurate   whether 16 bits were tried regardless of cycles
     """
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     for name, output in fidelity.outputs.items():
@@ -83,8 +82,8 @@ def less_accurate(
 ) -> Iterable[Notice]:
     """Return W105 for a network below the SQNR of --accurate.
 
-    tried    whether 16 bits were; not if the samples that choose keep enough
-    reused   whether an older build's choices stay
+    tried    whether 16 bits were tried; not if the calibration samples reach the SQNR without
+    reused   whether the choices of an older build were kept
     """
     db, wanted_db, of = fidelity.worst_judged_db, ACCURATE_DB, ""
     if network.graph.has_fake_quantized:
@@ -106,9 +105,10 @@ def less_accurate(
 
 
 def small_probabilities(network: QuantGraph) -> Iterator[Notice]:
-    """W112: output probabilities that the samples, or the integers, have on one side of 0.5 only.
+    """Warn with W112 of output probabilities that the samples, or the integers, have only on one
+    side of 0.5.
 
-    1 - sigmoid(x) is above 0.5 for the samples for which sigmoid(x) is below.
+    If sigmoid(x) is below 0.5 for all samples, 1 - sigmoid(x) is above.
     """
     names = {step.node.name: name for step, name in _named_steps(network)}
     given = (network.graph, network.calibration.seen, network.params)
@@ -195,7 +195,7 @@ def _where(step: QuantizedNode, source: str, names: Mapping[str, str]) -> str:
 
 
 def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:
-    """Remedies for a layer with low SQNR, by its operator and its operands."""
+    """Yield remedies for a layer with low SQNR, by its operator and its operands."""
     ranges, producer = network.calibration.ranges, network.graph.producer
     near = [weak, *(producer[name] for name in weak.inputs if name in producer)]
     for node in near:

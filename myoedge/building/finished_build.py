@@ -40,9 +40,9 @@ def finished_build(
     confirmation: SimulationOptions,
     times_s: dict[str, float],
 ) -> FinishedBuild:
-    """The files of a build. Errors: those of api.build.
+    """Return the files of a build. Errors: as api.build.
 
-    times_s   is given the seconds by stage
+    times_s   receives the seconds of each stage
     """
     more = (request, confirmation.simulate, confirmation.tune, inputs.given_test)
     compute = partial(_computed, options, inputs, request, confirmation, times_s)
@@ -82,11 +82,12 @@ def _computed(
 
 
 def _without_room(options: Options) -> Options:
-    """The options of a build whose program leaves the memories no room for what takes more."""
+    """Return options under which every move counts as too expensive, for a build whose program
+    leaves no memory for them."""
     decided_by = (options.decided_by, "without room")
     return replace(options, planned_cycles=lambda network: math.inf, decided_by=decided_by)
 
 
 def _lasts(build: FinishedBuild) -> bool:
-    """Whether the build does not follow from what this computer lacks."""
+    """Return whether the build does not depend on what this computer lacks."""
     return not any(warning.code in OF_THIS_COMPUTER for warning in build.warnings)

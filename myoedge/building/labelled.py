@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples that a person gives to a build, and test sets."""
+"""Read samples that a user gives to a build, and test sets."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from myoedge.quantization.samples import Data, Given
 
 
 def samples_for(build: Build, given: Given, *, is_test: bool = False) -> Data:
-    """Samples with their labels, in the unit of training; classes have the names of the build's.
+    """Read labelled samples, scaled to the unit of training, with the class names of the build.
 
-    is_test   a test set, which has labels and is read as [calib] of ./myoedge.toml says
-    Errors: those of given_data, E230 .. E232.
+    is_test   whether this is a test set: it needs labels, and [calib] of ./myoedge.toml applies
+    Errors: as given_data, E230 .. E232.
     """
     found = config.find(None)
     settings = found.settings

@@ -59,9 +59,9 @@ def _check_weights(graph: Graph, pattern: str) -> None:
 def engine_rules(
     graph: Graph, settings: Config, chip: Chip | None, usual: EngineChoice
 ) -> EngineRules:
-    """[engine]. Errors: E233 a pattern that matches no layer.
+    """Resolve [engine] to an engine per layer. Errors: E233 a pattern that matches no layer.
 
-    chip    None: the cores alone     usual   as EngineRules has it
+    chip    None: only the cores     usual   engine of layers that no pattern matches
     """
     _check_patterns(graph, "engine", settings.engine)
     patterns = tuple(settings.engine.items())
@@ -83,7 +83,7 @@ def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:
 
 
 def _nearest(pattern: str, paths: Sequence[str]) -> list[str]:
-    """The pattern that is spelt most like this one and matches a layer, if one is like it."""
+    """Return the most similarly spelt pattern that matches a layer, if there is one."""
     if not pattern.endswith(".*"):
         return difflib.get_close_matches(pattern, paths, 1, 0.5)
     if pattern[:-2] in paths:  # a layer, which has no layers inside

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loading of a model file: its network, folded and fused, with conditioning and decoding."""
+"""Load a model file: its network, folded and fused, with conditioning and decoding."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ WEIGHTS = (
 class PrePostProcessing:
     """Conditioning before a network, and decoding after it.
 
-    ctc      class that is the blank, if symbols take the place of the output; frame by frame
-    vote     the last so many frames choose a class together
+    ctc      blank class of an appended CTC decoder, which may work frame by frame
+    vote     number of last frames in a majority vote
     """
 
     filters: Conditioning = field(default_factory=Conditioning)
@@ -63,9 +63,9 @@ class Model(Tabular):
 
     name       of the file, without its ending
     imported   as captured        graph   folded and fused
-    params     numbers that were learnt, of what the outputs depend on
+    params     number of parameters that the outputs depend on
     examples   the archive's example inputs, or None
-    notes      what was done to get at it ("took the weights from 'state_dict'")
+    notes      steps that were needed to load it ("took the weights from 'state_dict'")
     """
 
     name: str
@@ -95,7 +95,7 @@ class Model(Tabular):
 
 
 def layer_work(graph: Graph) -> list[dict[str, Any]]:
-    """Layers with their place as in reports, operator, output shape and MACs."""
+    """Layers with location, operator, output shape and MACs, as in reports."""
     nodes = [node for node in graph.nodes if not OPS[node.op].view]
     return [
         {
@@ -115,7 +115,10 @@ def network_facts(
     rows: Sequence[Mapping[str, Any]],
     notes: Sequence[str],
 ) -> list[tuple[str, object]]:
-    """Return the lines of a network's card; `rows` are its layers."""
+    """Return the lines of a network's card.
+
+    rows   its layers, from layer_work
+    """
     return [
         *(("input", f"{name} {dims(shape)}") for name, shape in inputs),
         *(("output", f"{name} {dims(shape)}") for name, shape in outputs),
@@ -133,12 +136,12 @@ def load_model(
     stages: PrePostProcessing | None = None,
     reading: Reading = AS_GIVEN,
 ) -> Model:
-    """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
+    """Load a torch.export archive, an ONNX model, or a checkpoint through its factory; the content
+    tells which.
 
-    calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
-            are trained, or if that fails a sample unchanged; of recordings a window, whose
-            length [calib] says
-    Errors: those of the front ends; E206 a factory for a file that holds its network.
+    calib   samples that give a checkpoint's network its input shapes: tried as a batch of one, then
+            as they are; for recordings, a window of the length in [calib]
+    Errors: as the front ends; E206 a factory for a file that holds its network.
     """
     kind = sniff(path)
     check_kind(kind, path, factory)
