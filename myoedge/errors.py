@@ -30,7 +30,7 @@ class Notice:
 
     code    "E1xx" .. "E7xx", "W1xx" .. "W7xx": the digit is the exit code; "E9xx" is a bug (70)
     facts   what is needed, what is there: {"needs": ..., "has": ...}
-    tries   what a person can do next, best first
+    tries   remedies, best first
     """
 
     code: str
@@ -47,7 +47,7 @@ class Notice:
         return self.text("error" if self.code[0] == "E" else "warning")
 
     def text(self, kind: str) -> str:
-        """The message for people; `kind` is "error" for a warning that --strict raised."""
+        """Return the message as text; `kind` is "error" for a warning that --strict raised."""
         rows = [*self.facts, *(("try", line) for line in self.tries)]
         rows.append(("more", f"myoedge explain {self.code}"))
         return "\n".join([f"{kind}[{self.code}] {self.title}", *_aligned(rows)])
@@ -63,7 +63,7 @@ class MyoedgeError(Exception):
         super().__init__(self.notice.text("error"))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickles the notice, so that errors cross process borders whole."""
+        """Pickle by the notice, so that errors keep everything between processes."""
         return raised, (self.notice,)
 
     @property
@@ -76,13 +76,13 @@ class MyoedgeError(Exception):
 
 
 def notice(code: str, title: str, facts: Facts | None = None, tries: Iterable[str] = ()) -> Notice:
-    """A Notice from keyword facts; values are converted to text."""
+    """Make a Notice from keyword facts; values are converted to text."""
     pairs = tuple((key, str(value)) for key, value in (facts or {}).items())
     return Notice(code, title, pairs, tuple(tries))
 
 
 def raised(warning: Notice) -> MyoedgeError:
-    """A warning's notice as an error, for `--strict`."""
+    """Convert a warning to an error, for `--strict`."""
     return MyoedgeError(warning.code, warning.title, dict(warning.facts), warning.tries)
 
 
@@ -90,11 +90,11 @@ def raised(warning: Notice) -> MyoedgeError:
 def set_in(
     place: str, words: Mapping[str, str] | None = None, code: str | None = None
 ) -> Iterator[None]:
-    """Context manager: its errors name the file or option that set the wrong value; "" names none.
+    """Context manager: add the file or option that set a wrong value to its errors; "" adds none.
 
-    words   in remedies, and options in titles, by the words they replace; a remedy that becomes
-            empty is left out
-    code    of the errors that are meant; None: all
+    words   replacements in remedies, and of options in titles; a remedy that becomes empty is
+            dropped
+    code    error code to change; None: all
     """
     try:
         yield
@@ -110,7 +110,7 @@ def set_in(
 
 
 def command(*words: object) -> str:
-    """A shell command to copy: quoted, and without terminal control characters."""
+    """Return a shell command to copy: quoted, and without terminal control characters."""
     return printable(shlex.join(["myoedge", *map(str, words)]))
 
 
@@ -120,12 +120,12 @@ def named_input(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text on one line without terminal control characters."""
+    """Return text on one line without terminal control characters."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def escaped(text: str) -> str:
-    """Text on one line, with escapes for characters that cannot be printed: "a\\x1b[31m"."""
+    """Return text on one line, with escapes for characters that cannot be printed: "a\\x1b[31m"."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

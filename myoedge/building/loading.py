@@ -166,7 +166,8 @@ def check_kind(kind: ModelFormat, path: Path, factory: str | None) -> None:
 
 
 def model_key(path: Path, stages: PrePostProcessing) -> str | None:
-    """The cache key of a model file; None for files that refer to other files, and for weights."""
+    """Return the cache key of a model file; None for weights, and for files that refer to other
+    files."""
     kind = sniff(path)
     if kind not in WHOLE or (kind is ModelFormat.ONNX and ELSEWHERE in path.read_bytes()):
         return None
@@ -199,7 +200,7 @@ def _loaded(
 def _program(
     factory: str | None, calib: Given | None, reading: Reading, kind: ModelFormat, path: Path
 ) -> Exported:
-    """Exported program of the network, with the notices of loading it."""
+    """Load the exported program of the network, with the notices of loading it."""
     if kind is ModelFormat.EXPORTED:
         from myoedge.frontend.torch.preflight import load_exported
 
@@ -243,7 +244,7 @@ def is_random(calib: Given | None) -> bool:
 
 
 def on_chip(graph: Graph, chip: Chip | None) -> Graph:
-    """The graph in the form for the chip's accelerators, if it has some."""
+    """Rewrite the graph for the chip's accelerators, if it has any."""
     from myoedge.passes import prepare_for_accelerator
 
     return prepare_for_accelerator(graph) if has_accelerator(chip) else graph

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model file and the samples of a build, as arguments and myoedge.toml name them."""
+"""The model file and the samples of a build, as given by arguments and myoedge.toml."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ class ModelInputs:
     factory   for a file that does not hold its network
     calib     file, arrays, or "random"; None: the model's own examples
     test      labelled samples used only for evaluation, as a file or arrays; None: there are none
-    stages    before the network and after it
-    reading   how samples are taken from files
-    set_in    the table that names the samples or how they are taken, for errors; "" if none does
+    stages    conditioning before the network and decoding after it
+    reading   settings for reading the samples
+    set_in    table of myoedge.toml that sets the samples or their reading, for errors; "" if none
+              does
     test_in   the option or table that names the test set, for errors
-    test_reading  how samples of the test set are taken
-    factory_in   the file whose [model] names the factory, for errors; "" of --factory
+    test_reading  settings for reading the test set
+    factory_in   file whose [model] names the factory, for errors; "" for --factory
     """
 
     path: Path
@@ -99,8 +100,8 @@ class ModelInputs:
 
     @cached_property
     def model(self) -> Model:
-        """Return the network. Errors: as load_model, E101 if the file changed after it was hashed:
-        results would be kept under the wrong key."""
+        """Load the network. Errors: as load_model; E101 if the file changed after it was hashed,
+        because results would be stored under the wrong key."""
         before = self.file_key
         calib = self.calib if self.given is None else self.given  # which may be read only once
         words = {"--factory": "[model] factory"}
@@ -113,14 +114,14 @@ class ModelInputs:
 
     @cached_property
     def key(self) -> str | None:
-        """Digest of network and samples; None if results are not kept."""
+        """Return the digest of network and samples; None if results are not cached."""
         network = self.model if self.file_key is None else self.file_key
         return key("inputs", network, self.given, "random" if is_random(self.calib) else "")
 
     def prepared(self, options: Options) -> tuple[Model, Data]:
-        """The network as it is quantised, and its samples.
+        """Return the network ready for quantisation, and its samples.
 
-        Errors: those of load_model, check_work, options.examine and _samples.
+        Errors: as load_model, check_work, options.examine and _samples.
         """
         check_work(self.model)
         graph = on_chip(options.examine(self.model.graph), options.chip)
@@ -131,7 +132,7 @@ class ModelInputs:
         """Return the given data, else the archive's example inputs; random data if the file fixes
         all ranges.
 
-        Errors: those of windowed and fit, E219 if there are neither.
+        Errors: as windowed and fit; E219 if there are neither.
         """
         if is_random(self.calib):
             return samples.at_random(model.graph)
@@ -148,7 +149,7 @@ class ModelInputs:
 def model_inputs(options: Options, found: Found) -> ModelInputs:
     """Return model file and samples; check their names before torch is imported.
 
-    Errors: E101 .. E107, E202, E206; those of read.
+    Errors: E101 .. E107, E202, E206; as read.
     """
     settings, base, _ = found
     path = _model_path(options, found)

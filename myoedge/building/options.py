@@ -31,9 +31,10 @@ OptionsT = TypeVar("OptionsT", bound="QuantizeOptions")
 
 
 def _option(help: str, default: Any = None, **more: Any) -> Any:
-    """A field that the command line shows.
+    """Return a dataclass field that the command line shows as an option.
 
-    more   metavar; kind of the values, str without it; choices; negative: "--no-x" exists
+    more   metavar; kind: type of the values, default str; choices; negative: whether "--no-x"
+           exists
     """
     return field(default=default, metadata={"help": help, **more})
 
@@ -44,7 +45,7 @@ class QuantizeOptions:
 
     model    file     calib, test   files, arrays, a function; calib also "random"
     reuse    an older build, its folder, or its network
-    config   myoedge.toml, or what it says
+    config   myoedge.toml, or its parsed content
     """
 
     model: StrPath | None = None
@@ -97,7 +98,7 @@ class QuantizeOptions:
 class BuildOptions(QuantizeOptions):
     """Options of a build: of quantisation, the chip, the memories and the simulation.
 
-    output   folder, build/<model>-<target> without it; an earlier build there is replaced
+    output   folder; None: build/<model>-<target>. An earlier build there is replaced
     """
 
     target: str | None = _option("gap9 (default) or host.", metavar="CHIP")
@@ -122,9 +123,9 @@ class BuildOptions(QuantizeOptions):
 
 
 def with_settings(options: OptionsT, settings: Config) -> OptionsT:
-    """The options, with unset ones taken from myoedge.toml.
+    """Fill unset options from myoedge.toml.
 
-    Errors: E203 a percentile for another method.
+    Errors: E203 a percentile with another method.
     """
     values = {
         name: getattr(getattr(settings, table), name)
@@ -139,5 +140,5 @@ def with_settings(options: OptionsT, settings: Config) -> OptionsT:
 
 
 def quantize_values(options: QuantizeOptions) -> dict[str, Any]:
-    """The options of quantising, by name."""
+    """Return the quantisation options by name."""
     return {f.name: getattr(options, f.name) for f in fields(QuantizeOptions)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arrow from a model file to the files of a build, as the verbs of the API need it."""
+"""The pipeline from a model file to the files of a build, in the parts that the verbs need."""
 
 from __future__ import annotations
 
@@ -75,18 +75,19 @@ _NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "ctc")
 class Options(QuantizeOptions):
     """Options of quantisation, and the network limits that a build adds.
 
-    reuse       network of an older build, whose choices unchanged layers keep
-    max_bytes   that samples, or a compressed checkpoint, may take unpacked
-    planned_cycles   estimate for a network as it is planned, infinite where the memories have no
-                room for it; None: the layers' own are added up
-    examine     called with the loaded network before the long part: returns what of it is built,
-                or refuses it
-    say         progress: called with the name of each stage as it starts
-    stream      whether frames are pushed: what is decoded comes frame by frame
-    engine      of layers that [engine] does not name: "auto", "cores", or an accelerator
-    chip        whose accelerators layers may run on: these are quantised as one of them computes
-    keeps       whether a network keeps to [budget] l2 and energy; None where neither is given
-    decided_by  all that planned_cycles, keeps and examine follow from; None: no result is kept
+    reuse       network of an older build; unchanged layers keep its parameters
+    max_bytes   maximum unpacked size of samples and of a compressed checkpoint
+    planned_cycles   network -> estimated cycles of its plan, infinite if it does not fit the
+                     memories; None: the estimates of the layers are added
+    examine     called with the loaded network before the long part; returns the part to build, or
+                raises
+    say         progress callback with the name of each stage
+    stream      whether frames are pushed, so that a decoder works frame by frame
+    engine      engine of layers that [engine] does not name: "auto", "cores", or an accelerator
+    chip        chip whose accelerators may run layers; such layers get the accelerator's integers
+    keeps       network -> whether it keeps to [budget] l2 and energy; None without such limits
+    decided_by  values that determine planned_cycles, keeps and examine, for the cache key; None: do
+                not cache
     """
 
     reuse: QuantGraph | None = None
@@ -103,7 +104,7 @@ class Options(QuantizeOptions):
 
 @dataclass(frozen=True)
 class Integers:
-    """The part of Quantized that takes long."""
+    """The part of Quantized that takes long to compute, and is cached."""
 
     network: QuantGraph
     fidelity: Fidelity
@@ -114,7 +115,7 @@ class Integers:
 
 @dataclass(frozen=True)
 class Quantizing:
-    """A network that is to be quantised, its samples in two parts, and the seconds by stage."""
+    """A network to quantise, its two sets of samples, and the seconds by stage."""
 
     model: Model
     data: Data
@@ -124,11 +125,11 @@ class Quantizing:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """A design before the search, and what searches.
+    """The starting point of the search, and the objects that search.
 
     network   before the search
-    tried   bits of weights
-    needs   dB by output
+    tried     record of the choice of weight bits
+    needs     output -> required dB
     """
 
     network: Network
@@ -141,7 +142,7 @@ class Chosen:
 
 @contextmanager
 def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
-    """Tells that a stage starts, and adds its seconds to `times_s`."""
+    """Context manager: report a stage's name, and add its duration to `times_s`."""
     say(stage)
     began = time.perf_counter()
     yield
@@ -158,10 +159,8 @@ def checked_inputs(options: Options) -> tuple[Options, ModelInputs]:
 
 
 def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) -> str | None:
-    """Key of a result that follows from the options, model file and samples, and from more.
-
-    None: results are not kept.
-    """
+    """Return the cache key of a result of these options, model file, samples and `more`; None: do
+    not cache."""
     if options.decided_by is None or inputs.key is None:
         return None
     settings = configuration.find(options.config).settings
@@ -173,9 +172,9 @@ def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) 
 
 
 def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantized:
-    """Loads, calibrates, quantises, and measures SQNR layer by layer.
+    """Load, calibrate and quantise a network, and measure its SQNR layer by layer.
 
-    options, inputs   from checked_inputs; without inputs the options are checked here
+    options, inputs   from checked_inputs; inputs None: check the options here
     """
     if inputs is None:
         options, inputs = checked_inputs(options)
@@ -207,7 +206,7 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
 
 
 def _weaknesses(quantized: Quantized) -> Iterator[Notice]:
-    """Warnings of outputs and layers that lose much."""
+    """Warnings about outputs and layers with a low SQNR."""
     network, fidelity = quantized.network, quantized.fidelity
     yield from weak_outputs(network.graph, fidelity, quantized.data, accurate=quantized.accurate)
     yield from unlike_decisions(network.graph, fidelity, accurate=quantized.accurate)
@@ -225,9 +224,9 @@ def _evaluation(
     times_s: dict[str, float],
     chosen_by: str | None,
 ) -> Evaluation | None:
-    """The evaluation of labelled samples; None without labels, and as `evaluate`.
+    """Evaluate the network on labelled samples; None without labels.
 
-    chosen_by   key of the network's integers; None: results are not kept
+    chosen_by   cache key of the network's integers; None: do not cache
     """
     role, data = parts.labelled
     if data.labels is None:
@@ -240,7 +239,7 @@ def _evaluation(
 
 @float_run_cache()
 def _integers(options: Options, settings: Config, given: Quantizing) -> Integers:
-    """The stages quantise and measure."""
+    """Run the stages quantise and measure."""
     with timed("quantise", given.times_s, options.say), one_blas_thread():
         chosen = _chosen(options, settings, given)
     raise_first(options.strict, chosen.warnings)
@@ -256,7 +255,7 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
 
 
 def _measured(data: Data | None) -> Samples | None:
-    """The samples that SQNR is measured with."""
+    """Return the samples for measuring SQNR."""
     return None if data is None else samples.thin(data, MEASURED_SAMPLES).inputs
 
 
@@ -323,8 +322,8 @@ def _reached(
 def _planned_cycles(
     options: Options, chosen: Chosen, network: QuantGraph
 ) -> Callable[[QuantGraph], float] | None:
-    """Options.planned_cycles; infinite if weight bits were chosen for L2 or energy and the network
-    exceeds this budget."""
+    """Return the function for the cycles of a planned network; infinite if weight bits were chosen
+    for L2 or energy and the network exceeds that budget."""
     keeps, cycles = options.keeps, options.planned_cycles
     if keeps is None or cycles is None or not chosen.tried or not keeps(network):
         return cycles
@@ -332,14 +331,14 @@ def _planned_cycles(
 
 
 def _judged(network: QuantGraph, parts: Split) -> Fidelity:
-    """SQNR for the samples that chose nothing, if there are some."""
+    """Measure SQNR on the held-out samples, or on the calibration samples if none are held out."""
     judged = samples.thin(parts.judged, MEASURED_SAMPLES)
     return measure(network, judged.inputs).of_samples(judged.numbers)
 
 
 def _priced(options: Options) -> Chip:
-    """The chip for the cycle cost of int16: the target, or GAP9 if none is set or it counts no
-    cycles."""
+    """Return the chip for estimating the cycle cost of 16 bits: the target, or GAP9 if the target
+    has no cycle model."""
     chip = options.chip
     if chip is None or not chip.l1_bytes:
         return GAP9.cores_alone()
@@ -347,7 +346,7 @@ def _priced(options: Options) -> Chip:
 
 
 def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> Keeps | None:
-    """Options.keeps of a network as accelerators run it."""
+    """Return Options.keeps for the network with its layers assigned to engines."""
     keeps = options.keeps
     return None if keeps is None else lambda network: keeps(on_engines(network))
 
@@ -360,7 +359,7 @@ def _calibrated(
     data: Data,
     rules: Sequence[LayerRule],
 ) -> list[Calibration]:
-    """Calibrations with the given samples, by default all."""
+    """Calibrate with each observer, on the given samples or all."""
     inputs = data.inputs if given is None else given
     overrides = {
         node.name: rule.observer

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Examines an installed plug-in as its author needs it: what it registers, and whether it is right.
+"""Checks of an installed plug-in for its author: what it registers, and whether its operators are
+right.
 
-Operators are tested on uses that their cases.py draws: integers against the float meaning, C
-against the integers, all uses as layers of one network.
+Operators are tested on random uses that their cases.py draws: integers against floats, and C
+against the integers, with all uses as layers of one network.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ OK, DIFFERS, NOT_CHECKED, UNUSABLE = "ok", "differs", "not checked", "unusable"
 
 @dataclass(frozen=True, slots=True)
 class CheckedPoint:
-    """An entry point: state "ok" or "unusable", and then the cause."""
+    """An entry point: state "ok" or "unusable", and the cause."""
 
     kind: str
     name: str
@@ -51,9 +52,9 @@ class CheckedPoint:
 
 @dataclass(frozen=True, slots=True)
 class CheckedOperator:
-    """An operator: state "ok", "differs" or "not checked", and then the cause.
+    """An operator: state "ok", "differs" or "not checked", and the cause.
 
-    uses   how many were drawn
+    uses   number of random uses tested
     """
 
     name: str
@@ -77,15 +78,16 @@ class PluginCheck(Shown):
 
     @property
     def exit_code(self) -> int:
-        """0; 4 if meanings differ; 2 if something cannot be used, or is not checked."""
+        """Return 0; 4 if results differ; 2 if an entry point is unusable or an operator not
+        checked."""
         states = {*(p.state for p in self.entry_points), *(op.state for op in self.operators)}
         return 4 if DIFFERS in states else 2 if states - {OK} else 0
 
 
 def check_package(package: str) -> PluginCheck:
-    """Loads all entry points of an installed package, and tests its operators.
+    """Load all entry points of an installed package, and test its operators.
 
-    Errors: E256 a package that is not installed, or has no entry points of myoedge.
+    Errors: E256 the package is not installed, or has no entry points of myoedge.
     """
     found = _distribution(package)
     points = [p for p in found.entry_points if p.group in [GROUP + kind for kind in KINDS]]
@@ -109,7 +111,7 @@ def check_package(package: str) -> PluginCheck:
 
 
 def _distribution(package: str) -> metadata.Distribution:
-    """Return an installed package by its name or by the name of one of its modules."""
+    """Find an installed package by its name, or by the name of one of its modules."""
     names = [package, *metadata.packages_distributions().get(package, ())]
     for name in names:
         try:
@@ -133,13 +135,14 @@ def _loaded(kind: str, name: str) -> CheckedPoint:
 
 
 def drawn(op: str) -> tuple[DrawnCase, ...]:
-    """Uses of an operator, the same every time."""
+    """Draw uses of an operator; the same uses every time."""
     draw, uses = Draw(np.random.default_rng(zlib.crc32(op.encode()))), drawn_uses()
     return tuple(DrawnCase(**vars(uses[op](draw))) for _ in range(COUNT))
 
 
 def checked_operator(name: str, cases: Sequence[DrawnCase]) -> CheckedOperator:
-    """The first difference between the meanings of an operator, or none."""
+    """Compare an operator's float, integer and C results on these cases; report the first
+    difference."""
     cause = next(_differences(cases), "")
     return CheckedOperator(name, len(cases), DIFFERS if cause else OK, cause)
 
@@ -159,7 +162,8 @@ def _differences(cases: Sequence[DrawnCase]) -> Iterator[str]:
 
 
 def _differences_of_c(cases: Sequence[DrawnCase]) -> Iterator[str]:
-    """Differences of the C, as for the chip, with tiles in L1, but compiled for this computer."""
+    """Yield differences of the C, planned for the chip with tiles in L1, but compiled for this
+    computer."""
     try:
         results = c_results(joined(cases), [x for case in cases for x in case.data])
     except MyoedgeError as error:
@@ -211,7 +215,7 @@ def _renamed(graph: Graph, number: int) -> Graph:
 
 
 def c_results(q: QuantGraph, inputs: Sequence[Array]) -> list[Array]:
-    """Outputs of a network's C for one sample. Errors: E301 .. E308, and those of a compiler."""
+    """Outputs of a network's C for one sample. Errors: E301 .. E308, and as the compiler."""
     plan = make_plan(q, find_chip("gap9"))
     with tools.scratch() as folder:
         for path, text in make_sources(plan, "check").files.items():

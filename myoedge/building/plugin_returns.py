@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of functions of plug-ins, checked if they are called: E257 says what was expected."""
+"""Checks of values that a plug-in's functions return; E257 states the expected type."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ def _checked_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callab
 
 
 def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
-    """The row, whose function must return the name of a tensor of the result's shape."""
+    """Return the import row with a function whose result is checked: the name of a tensor of the
+    right shape."""
 
     @functools.wraps(row.row)
     def call(b: GraphBuilder, a: Mapping[str, Any], out: Any) -> Any:
@@ -97,7 +98,7 @@ def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
 
 
 def checked_rows(rows: Any, blame: Blame) -> tuple[ImportRow, ...]:
-    """ROWS of a plug-in's import_rows."""
+    """Check ROWS of a plug-in's import_rows."""
     if not (isinstance(rows, list | tuple) and all(isinstance(row, ImportRow) for row in rows)):
         raise blame(f"ROWS of its import_rows is {_shown(rows)}, not a tuple of ImportRow")
     return tuple(with_checked_result(row, blame) for row in rows)

@@ -36,7 +36,7 @@ FRONT_ENDS = "myoedge.frontend.operator_table"  # read once, with all operators
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An entry point, and the installed package that it is of, with its files."""
+    """An entry point with its installed package and that package's files."""
 
     kind: str
     name: str
@@ -49,9 +49,9 @@ _LOADED: dict[tuple[str, str], Plugin] = {}  # as long as this process runs
 
 
 def load_plugins(named: PluginsTable) -> tuple[Plugin, ...]:
-    """The plug-ins that are named, loaded once.
+    """Load the named plug-ins once.
 
-    Errors: E256 one that is not installed, E257 one that cannot be used.
+    Errors: E256 not installed, E257 not usable.
     """
     return tuple(_loaded(kind, name) for kind in KINDS for name in getattr(named, kind))
 
@@ -83,7 +83,7 @@ def _imported_whole(point: metadata.EntryPoint) -> Iterator[None]:
 
 
 def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
-    """The files of an entry point's package: a folder, or a module only."""
+    """Paths of an entry point's package: its folder, or only its module."""
     top = point.module.partition(".")[0]
     located = [point.dist.locate_file(name) for name in (top, f"{top}.py")] if point.dist else []
     return tuple(Path(str(place)) for place in located)
@@ -141,7 +141,8 @@ def _check_free(plugin: Plugin, what: str, name: str, names: Iterable[str]) -> N
 
 
 def _use_operators(plugin: Plugin, point: metadata.EntryPoint) -> None:
-    """A package like a folder of myoedge/operators: definition, tiling, import_rows, qdq."""
+    """Register the operators of a package laid out like a folder of myoedge/operators: definition,
+    tiling, import_rows, qdq."""
     with registered_together() as found:
         package = point.load()
         if not isinstance(package, ModuleType) or not hasattr(package, "__path__"):
@@ -163,7 +164,7 @@ def _use_operators(plugin: Plugin, point: metadata.EntryPoint) -> None:
 
 
 def _use_board(plugin: Plugin, point: metadata.EntryPoint) -> None:
-    """A package with a board.toml, whose id is the entry point's name."""
+    """Register the board of a package with a board.toml, whose id is the entry point's name."""
     name = plugin.name
     _check_free(plugin, "a board", name, (*boards.own_ids(), *boards.ADDED))
     places = [Path(place) / boards.FILE for place in getattr(point.load(), "__path__", ())]
@@ -180,7 +181,8 @@ def _use_board(plugin: Plugin, point: metadata.EntryPoint) -> None:
 
 
 def _use_reader(plugin: Plugin, point: metadata.EntryPoint) -> None:
-    """A function from the path of a file with that ending to arrays by name, or one array."""
+    """Register a function that reads files with this ending: path -> arrays by name, or one
+    array."""
     ending = f".{plugin.name.lower()}"
     _check_free(plugin, "a reader of", ending, (*files.KINDS, *files.ADDED))
     function = point.load()
@@ -216,15 +218,16 @@ _USE: Mapping[str, Callable[[Plugin, metadata.EntryPoint], None]] = {
 
 
 def load_named() -> None:
-    """Loads the plug-ins of the configuration in the working folder. Errors: E230 .. E232 too."""
+    """Load the plug-ins that the configuration in the working folder names. Errors: also E230 ..
+    E232."""
     load_plugins(find(None)[0].plugins)
 
 
 def load_needed(folder: Path) -> None:
-    """Loads the plug-ins that a build was made with, as far as myoedge.toml here names them too.
+    """Load the plug-ins of a build, as far as myoedge.toml here also names them.
 
-    A manifest alone loads nothing: it may be of somebody else.
-    Errors: E256 operators that are not named here.
+    The manifest alone loads nothing, because a build may come from somebody else.
+    Errors: E256 operators that myoedge.toml does not name.
     """
     try:
         rows = json.loads(read_text(folder / MANIFEST)).get("plugins", ())
@@ -251,7 +254,7 @@ def load_needed(folder: Path) -> None:
 
 
 def described_board(name: str | None) -> boards.Board:
-    """A board of the package, of a board.toml, or of a plug-in that is named.
+    """Return a board by id or file: of this package, of a board.toml, or of a named plug-in.
 
     Errors: E252, E253, E256, E257.
     """

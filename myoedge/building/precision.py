@@ -20,8 +20,8 @@ MOST_SEARCHES = 3  # as usual, for the budget, and for what other samples keep l
 
 
 def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> dict[str, float]:
-    """[budget] sqnr by the tensors of the outputs that have to keep it: a number is for all of
-    them. Errors: E233 no output of that name."""
+    """Resolve [budget] sqnr to output tensors; one number applies to all outputs. Errors: E233 no
+    output of that name."""
     if sqnr is None:
         return {}
     if not isinstance(sqnr, Mapping):
@@ -54,9 +54,9 @@ def missing_db(needs: Mapping[str, float], fidelity: Fidelity) -> float:
 
 
 def usual_goal(graph: Graph, needs: Mapping[str, float], *, accurate: bool) -> Goal:
-    """The goal of --accurate, or the usual one, less for outputs that need less.
+    """Return the goal of --accurate, or the default goal, lowered for outputs that need less.
 
-    needs   dB by output, from [budget]
+    needs   output -> dB, from [budget]
     """
     if accurate:
         return Goal(ROUNDED_DB if graph.has_fake_quantized else ACCURATE_DB, budgets=UNLIMITED)
@@ -65,7 +65,7 @@ def usual_goal(graph: Graph, needs: Mapping[str, float], *, accurate: bool) -> G
 
 @dataclass(frozen=True)
 class Reached:
-    """A network that a search found, its SQNR for the samples that judge, and what was tried."""
+    """A network that a search found, its SQNR on the evaluation samples, and the moves tried."""
 
     network: QuantGraph
     fidelity: Fidelity
@@ -81,9 +81,11 @@ def reach(
 ) -> Reached:
     """Search the network that meets a goal; if it misses [budget], search without a cycle limit.
 
-    judge   SQNR for samples that choose nothing
-    As much more is asked of the samples that choose as others keep less. Of networks that all miss
-    the budget the best one is kept, and what was tried last is told as well.
+    judge   network -> SQNR on samples that influence no choice
+
+    The calibration samples must exceed the goal by the amount that the evaluation samples fall
+    short of them. If all networks miss the budget, the best one is returned, with the report of the
+    last search.
     """
     found, state, tried, wanted = list[Reached](), start, list[TriedMove](), dict(needs)
     for _ in range(MOST_SEARCHES):

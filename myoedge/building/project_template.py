@@ -29,10 +29,11 @@ TEXTS = (".txt", ".tsv")  # of a folder, these may be anything
 def write_project_template(
     folder: Path, model: str | Path | None, factory: str | None, calib: str | Path | None
 ) -> tuple[Path, ...]:
-    """Writes myoedge.toml, and make_calib.py if neither that nor samples are there; all or nothing.
+    """Write myoedge.toml, and make_calib.py if there is no such script and no samples; all files or
+    none.
 
-    Errors: E210 samples that are not there, E220 not writable, E223 if a file exists; those of
-    load for a model.
+    Errors: as load for a model; E210 samples that do not exist, E220 not writable, E223 a file
+    exists.
     """
     if calib is not None and not (is_function(calib) or is_random(calib)):
         files_of(Path(calib))
@@ -52,13 +53,13 @@ def write_project_template(
 
 
 def _file_names(folder: Path, data: str | None) -> tuple[str, ...]:
-    """The script only if there are no samples, and no script of the user's own."""
+    """Names of the files to write; the script only if there are no samples and no script."""
     is_needed = data is None and not os.path.lexists(folder / CALIB_SCRIPT)
     return (FILE, CALIB_SCRIPT) if is_needed else (FILE,)
 
 
 def _factory(model: str | Path | None, factory: str | None) -> str | None:
-    """The factory of weights, as a text of TOML; None for a file that holds its network."""
+    """Return the factory as a TOML value if the model file holds only weights; otherwise None."""
     is_weights = model is not None and sniff(Path(model)) in WEIGHTS
     named = factory or (FACTORY if is_weights else None)
     return None if named is None else toml_text(named)
@@ -72,8 +73,8 @@ def _described(inputs: Mapping[str, InputArray]) -> dict[str, object]:
 
 
 def existing_samples(folder: Path) -> str | None:
-    """Samples that a project's folder has, as [calib] data names them: a file calib, the folder
-    recordings, or all files of the only format; None without any."""
+    """Find samples in a project's folder, as a value for [calib] data: a file calib.*, the folder
+    recordings, or all files of the only format; None without samples."""
     if not os.path.isdir(folder):
         return None
     known = [name for name in _sample_files(folder) if Path(name).stem != TEST]
@@ -86,7 +87,8 @@ def existing_samples(folder: Path) -> str | None:
 
 
 def _pattern(known: Sequence[str], others: Sequence[str]) -> str | None:
-    """The pattern of files of one format; None of several, or if a test set would be among them."""
+    """Return the glob pattern of the files if they have one format; None for several formats, or if
+    the pattern would include a test set."""
     endings = {Path(name).suffix for name in known}
     pattern = f"*{min(endings, default='')}"
     is_whole = len(endings) == 1 and {*known} == {*fnmatch.filter(others, pattern)}
@@ -100,20 +102,20 @@ def _sample_files(folder: Path) -> list[str]:
 
 
 def _test_set(folder: Path) -> str | None:
-    """The file test of a project's folder, as a text of TOML; None without one."""
+    """Find the file test.* in a project's folder, as a TOML value; None without one."""
     found = (toml_text(name) for name in _sample_files(folder) if Path(name).stem == TEST)
     return next(found, None)
 
 
 def _seen_from(folder: Path, given: str | Path) -> str:
-    """A path as myoedge.toml in that folder means it; functions and "random" are no paths."""
+    """Return a path relative to the folder of myoedge.toml; functions and "random" unchanged."""
     if is_function(given) or is_random(given) or Path(given).is_absolute():
         return str(given)
     return os.path.relpath(given, folder)
 
 
 def _toml_path(path: str) -> str:
-    """A path as a text of TOML. Errors: E220 one that is not UTF-8."""
+    """Return a path as a TOML string. Errors: E220 a path that is not UTF-8."""
     if path != os.fsencode(path).decode("utf-8", "replace"):
         facts = {"cause": "it is not UTF-8, which a TOML file is"}
         tries = ["a file of another name"]
@@ -122,7 +124,7 @@ def _toml_path(path: str) -> str:
 
 
 def _write_new(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes files that are not there. Errors: E220, E223."""
+    """Write new files. Errors: E220, E223 a file exists."""
     if os.path.exists(folder) and not folder.is_dir():
         facts = {"needs": "the folder of a project, to write myoedge.toml into"}
         tries = [command("init", "--from", folder)]
@@ -140,14 +142,14 @@ def _write_new(folder: Path, files: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InputArray:
-    """Array of an input: the shape of a window; limits of integers, None for floats."""
+    """Array of an input: shape of one window; limits of its integers, None for floats."""
 
     shape: tuple[int, ...]
     limits: tuple[int, int] | None = None
 
     @property
     def made(self) -> str:
-        """Python that makes synthetic samples."""
+        """Return a Python expression that creates synthetic samples."""
         if self.limits is None:
             return f"windows({', '.join(map(str, self.shape))})"
         low, high = self.limits
@@ -158,8 +160,8 @@ USUAL = InputArray((8, 200))  # channels and samples, if no model is named
 
 
 def _of_samples(given: str | Path | None) -> dict[str, InputArray]:
-    """Return the input arrays of a file of windows; {} of a file that cannot be read: quantize
-    says why."""
+    """Read the input arrays of a file of windows; {} if it cannot be read, which `quantize` will
+    report."""
     from myoedge.quantization.recordings.sources import read
 
     if given is None or is_function(given) or is_random(given):
@@ -177,9 +179,9 @@ def _is_window(shape: tuple[int, ...]) -> bool:
 
 
 def _inputs(model: Path, factory: str | None, calib: str | Path | None) -> dict[str, InputArray]:
-    """Inputs of a model; {} of a checkpoint whose network, or its shape, is not known.
+    """Read the inputs of a model; {} if a checkpoint's network or its shape is unknown.
 
-    Errors: those of load.
+    Errors: as load.
     """
     from myoedge.building.loading import load_model
     from myoedge.operators.embedding.definition import id_limits

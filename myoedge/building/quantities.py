@@ -31,7 +31,7 @@ EXAMPLES = {  # as [budget] has them
 
 
 def decibels(value: float | str) -> float:
-    """A number of decibels. Errors: E232 no number."""
+    """Parse a number of decibels. Errors: E232 no number."""
     if isinstance(value, str):
         tries = ["sqnr = 25.0  (a number of dB, without quotes and unit)"]
         raise MyoedgeError("E232", f"budget.sqnr: {value!r} is not a number", {}, tries)
@@ -41,43 +41,44 @@ def decibels(value: float | str) -> float:
 
 
 def size_bytes(text: str | float) -> int:
-    """ "900 KiB" -> 921600; a bare whole number is bytes. Errors: E232."""
+    """Parse a size: "900 KiB" -> 921600; a number without a unit is in bytes. Errors: E232."""
     bare = "" if isinstance(text, float) else "B"
     return round(_quantity(text, _SIZES, "a size", "900 KiB", bare))
 
 
 def seconds(text: str | float) -> float:
-    """ "785 us" -> 0.000785; the unit must be there. Errors: E232."""
+    """Parse a time, whose unit is required: "785 us" -> 0.000785. Errors: E232."""
     return _quantity(text, _TIMES, "a time", "20 ms")
 
 
 def joules(text: str | float) -> float:
-    """ "20 mJ" -> 0.02; the unit must be there. Errors: E232."""
+    """Parse an energy, whose unit is required: "20 mJ" -> 0.02. Errors: E232."""
     return _quantity(text, _ENERGIES, "an energy", "1 mJ")
 
 
 def milliampere_hours(value: str | float) -> float:
-    """A number of mAh, or "1.5 Ah" -> 1500. Errors: E232."""
+    """Parse a capacity: a number in mAh, or "1.5 Ah" -> 1500. Errors: E232."""
     if isinstance(value, int | float):
         return value
     return _quantity(value, _CAPACITIES, "a capacity", "300 mAh", "mAh")
 
 
 def volts(value: str | float) -> float:
-    """A number of V, or "3.7 V". Errors: E232."""
+    """Parse a voltage: a number in V, or "3.7 V". Errors: E232."""
     if isinstance(value, int | float):
         return value
     return _quantity(value, _VOLTAGES, "a voltage for --volts", "3.7 V", "V")
 
 
 def milliwatts(text: str | float, name: str) -> float:
-    """ "50 uW" -> 0.05; the unit must be there. Errors: E232, also beyond LARGEST."""
+    """Parse a power in mW, whose unit is required: "50 uW" -> 0.05. Errors: E232, also above
+    LARGEST."""
     power_mw = _quantity(text, _POWERS, "a power", "8 mW")
     return positive(power_mw, name) if power_mw else 0.0
 
 
 def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
-    """Raise E232 if a number is not above 0, or exceeds LARGEST."""
+    """Return a number. Errors: E232 if it is not positive or exceeds LARGEST."""
     if not 0 < number <= LARGEST:
         limits = "above 0" if number < 1 else f"{LARGEST:,.0f} at most"
         raise MyoedgeError("E232", f"{name} must be {limits}", {"has": f"{number:g}"}, tries)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Result of `quantize`: the network in integers, its layers with what they lose."""
+"""Result of `quantize`: the integer network, and the SQNR of its layers."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ from myoedge.system.notebook import Card, Tabular
 
 @dataclass(frozen=True)
 class Quantized(Tabular):
-    """A network in integers, and what that costs.
+    """An integer network, its accuracy and its SQNR.
 
     warnings   dead layers, flat calibration inputs     times_s   seconds by stage
-    older      the network of an older build whose integers layers keep, if one was given
-    parts      samples that chose, and samples that `fidelity` is of
-    observers_db   dB of the worst output for samples that chose, by observer that was tried
-    choices        remedies that were tried if 8 bits lose too much
-    accurate       whether 30 dB were asked for at every output
-    evaluation     of the test set, or of the calibration recording; None without labels
+    older      network of an older build that gave its integers to unchanged layers; None without
+               one
+    parts      calibration samples, and the samples that `fidelity` was measured on
+    observers_db   observer -> dB of the worst output, on calibration samples
+    choices        moves tried to reach the SQNR goal
+    accurate       whether the goal was 30 dB at every output, regardless of cycles
+    evaluation     on the test set or the calibration recording; None without labels
     """
 
     model: Model = field(repr=False)
@@ -52,12 +53,12 @@ class Quantized(Tabular):
 
     @property
     def accuracy_float(self) -> float | None:
-        """Share of labelled frames that the float network has right; None without classes."""
+        """Accuracy of the float network on labelled frames; None without classes."""
         return self._accuracies.get("float")
 
     @property
     def accuracy_int8(self) -> float | None:
-        """The share that the integers have right."""
+        """Accuracy of the integer network on labelled frames; None without classes."""
         return self._accuracies.get("int8")
 
     @property
@@ -65,7 +66,8 @@ class Quantized(Tabular):
         return {} if self.evaluation is None else self.evaluation.accuracies
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
-        """With more warnings. Errors: the first of them, if warnings are errors."""
+        """Return the result with more warnings. Errors: the first warning, if warnings are
+        errors."""
         raise_first(strict, more)
         return replace(self, warnings=(*self.warnings, *more))
 

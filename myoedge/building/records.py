@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of stages as safetensors: dataclasses by name, containers and numbers as JSON."""
+"""Results of stages as safetensors: dataclasses by name, containers and numbers as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NotRecordable(TypeError):
 
 
 def packed(value: Any) -> bytes:
-    """A value as the bytes of a safetensors file. Errors: NotRecordable."""
+    """Serialise a value to the bytes of a safetensors file. Errors: NotRecordable."""
     from safetensors.numpy import save
 
     writer = _RecordWriter(shares=True)
@@ -35,9 +35,11 @@ def packed(value: Any) -> bytes:
 
 
 def unpacked(data: bytes, classes: Mapping[str, type]) -> Any:
-    """The value of `packed`; dataclasses are those of `classes`, by name.
+    """Restore a value that `packed` serialised.
 
-    Errors: ValueError if the bytes are no record.
+    classes   dataclasses by name
+
+    Errors: ValueError if the bytes are not a record.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -52,7 +54,7 @@ def unpacked(data: bytes, classes: Mapping[str, type]) -> Any:
 
 
 def digest(*values: Any) -> str:
-    """sha256 of values; equal ones have equal digests. Errors: NotRecordable."""
+    """Return the sha256 of values; equal values have equal digests. Errors: NotRecordable."""
     writer = _RecordWriter(shares=False)
     sha = hashlib.sha256(json.dumps(writer.json(values)).encode())
     for array in writer.arrays:
@@ -62,9 +64,9 @@ def digest(*values: Any) -> str:
 
 
 class _RecordWriter:
-    """JSON of a value, with its arrays next to it.
+    """Converts a value to JSON, and collects its arrays separately.
 
-    shares   dataclasses and arrays that occur several times are written once
+    shares   write dataclasses and arrays that occur several times only once
     """
 
     def __init__(self, *, shares: bool) -> None:
@@ -106,7 +108,8 @@ class _RecordWriter:
         return {"is": [type(value).__name__, held]}
 
     def _array(self, value: Array) -> Any:
-        """Elements in the order of memory, which sums of floats follow, bit for bit."""
+        """Store an array in its memory order, because the order of float sums depends on it bit for
+        bit."""
         is_stored = value.dtype.name in _STORED and value.dtype.isnative
         if value.dtype.hasobject or (self.shares and not is_stored):
             raise NotRecordable(str(value.dtype))
@@ -118,7 +121,7 @@ class _RecordWriter:
 
 
 class _RecordReader:
-    """Values of the JSON that a _RecordWriter made."""
+    """Restores values from the JSON of a _RecordWriter."""
 
     def __init__(self, arrays: Mapping[str, Array], classes: Mapping[str, type]) -> None:
         self.arrays, self.classes = arrays, classes

@@ -47,13 +47,13 @@ L2_TRIES = 3  # plans, to name a budget of L2 that would do
 class BuildRequest:
     """Arguments of a build and myoedge.toml together.
 
-    chip     at its first operating point
-    limits   of memories, latency, energy, SQNR
+    chip     chip, its first operating point selected
+    limits   limits of memories, latency, energy and SQNR
     point    operating point, "auto", or None
     app      "gap-sdk", or None
-    frames   how they come; None for a network over whole samples
-    plugins  that myoedge.toml names
-    weight_bits   that weights have at least
+    frames   [stream]; None for a network on whole samples
+    plugins  plug-ins that myoedge.toml names
+    weight_bits   minimum bits of a weight
     """
 
     chip: Chip
@@ -77,7 +77,7 @@ class BuildRequest:
 
     @property
     def of_integers(self) -> BuildRequest:
-        """The request without what decides about no integer: a latency."""
+        """Return the request without its latency limit, which does not affect the integers."""
         return replace(self, limits=replace(self.limits, latency_s=None))
 
     def with_linked(self, code_bytes: int) -> BuildRequest:
@@ -95,10 +95,10 @@ class BuildRequest:
         return replace(self, chip=replace(self.chip, **{name: reserved}))
 
     def check_graph(self, graph: Graph) -> Graph:
-        """The part of the network that is built, before anything takes time.
+        """Check that the network can fit before anything takes time; return the part to build.
 
-        Errors: as check_stream; E301 more weights than L2 and L3 have room for; E303 more layers
-        than L2 has bytes for, whatever their data.
+        Errors: as check_stream; E301 more weights than L2 and L3 hold; E303 so many layers that
+        their code exceeds L2.
         """
         if self.chip.point.clock_hz:
             check_code(graph, self.chip)
@@ -108,7 +108,7 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """A plan, and the stream that it is of, if that is not the network over whole samples."""
+    """A plan, and its stream; None for a network on whole samples."""
 
     plan: Plan
     stream_plan: StreamPlan | None = None
@@ -124,9 +124,9 @@ class BuildPlan:
 
 @dataclass(frozen=True)
 class Planned:
-    """Plans in the order of their estimates, the first the best.
+    """Candidate plans, fastest estimate first.
 
-    short   memory that is too small: then there is one plan, for all of the chip's memory
+    short   memory whose limit is too small; there is then one plan, with the whole memory
     """
 
     candidates: Iterator[BuildPlan]
@@ -134,10 +134,10 @@ class Planned:
 
 
 def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
-    """The request of options and myoedge.toml together.
+    """Combine options and myoedge.toml.
 
-    Errors, before the long part: E201 target, E204 operating point, application or engine, E232,
-    E234, E302 limits, E256, E257 plug-ins.
+    Errors, before anything takes time: E201 target, E204 operating point, application or engine,
+    E232, E234, E302 limits, E256, E257 plug-ins.
     """
     chip = find_chip(options.target or settings.target.chip or DEFAULT_CHIP)
     engines = {options.engine, *settings.engine.values()}
@@ -183,7 +183,7 @@ def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
 
 
 def possible(chip: Chip, limits: Budget) -> Budget:
-    """The limits. Errors: E232 more of a memory than the chip has, if it has any."""
+    """Return the limits. Errors: E232 a limit above the chip's memory."""
     for name in budget.MEMORIES:
         limit, most = (getattr(x, f"{name}_bytes") for x in (limits, chip))
         if limit is not None and 0 < most < limit:
@@ -195,7 +195,8 @@ def possible(chip: Chip, limits: Budget) -> Budget:
 
 
 def planned(network: QuantGraph, request: BuildRequest) -> Planned:
-    """Plans that keep to the memories. Errors: E236, E301 does not fit the chip, E304, E306."""
+    """Plan a network within the memory limits. Errors: E236, E301 does not fit the chip, E304,
+    E306."""
     try:
         return Planned(_candidates(network, request))
     except MyoedgeError as error:
@@ -239,16 +240,16 @@ def _limited(request: BuildRequest) -> list[str]:
 
 
 def _freed(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
-    """The request with all of the chip's memory of these kinds."""
+    """Return the request without the limits of these memories."""
     limits = budget.without(request.limits, names)
     return replace(request, limits=budget.for_app(request.app, request.chip, limits))
 
 
 def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Plan) -> Broken:
-    """Return the limited memories each of which would suffice if larger; all limited ones if none
-    would.
+    """Find the limited memories that are too small: each that would suffice if only it were larger,
+    or all limited memories if none would.
 
-    free   the plan with all that there is of them
+    free   plan without the limits of these memories
     """
     if notice.code == budget.NO_TILE:
         return Broken("l1", dict(notice.facts), notice.tries, notice.code, notice.title)
@@ -274,8 +275,8 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
 
 
 def _advised_l2_kib(enough_kib: int, code: int, request: BuildRequest, free: Plan) -> int:
-    """KiB of L2 that will do: the code of a plan in smaller tiles is longer, until it has the free
-    plan's tiles."""
+    """Return an L2 limit in KiB that suffices: smaller tiles need longer code, but no more than the
+    tiles of the free plan."""
     if not code:
         return enough_kib
     safe_kib = enough_kib + MORE_CODE_KIB
@@ -285,10 +286,10 @@ def _advised_l2_kib(enough_kib: int, code: int, request: BuildRequest, free: Pla
 
 
 def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[int, Plan] | None:
-    """KiB of L2 that do, and the plan that keeps to them, looked for between the limit and the L2
-    of the free plan.
+    """Search an L2 limit that suffices, between the given limit and the L2 of the free plan; return
+    it in KiB with its plan.
 
-    None if none of the plans does, or each would be a search for a number of frames.
+    None if no tried limit suffices, or if each trial would search the frames per pass.
     """
     if request.frames is not None and request.frames.rate is not None:
         return None
@@ -316,7 +317,7 @@ def _with_l2(request: BuildRequest, l2_kib: int) -> BuildRequest:
 
 
 def fits(network: QuantGraph, request: BuildRequest) -> bool:
-    """Whether some plan of the network fits in the memories."""
+    """Return whether the network can be planned within the memories."""
     return _first_plan(network, request) is not None
 
 
@@ -330,7 +331,7 @@ def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:
 
 
 def _first_plan(network: QuantGraph, request: BuildRequest) -> Plan | None:
-    """The fastest plan by the estimate; None if none keeps to the memories."""
+    """Return the fastest plan by the estimate; None if none fits the memories."""
     try:
         return next(_candidates(network, request)).plan
     except MyoedgeError as error:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings of samples that are few, of another scale or order of axes than the network was trained
-with, known from calibration, and of a network that was exported for a batch."""
+"""Warnings about samples: too few, scaled or transposed differently than in training, or used for
+calibration; and about networks exported with a batch axis."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _few(given: Data) -> Iterator[Notice]:
 
 
 def _more(source: str) -> str:
-    """Remedy of few samples: the samples that are there, otherwise the script of init."""
+    """Return the remedy for few samples: the folder's samples, or the script of `init`."""
     there = existing_samples(Path())
     if there is None:
         return "myoedge init  writes a script that makes calib.npz"
@@ -86,7 +86,7 @@ def _unread(graph: Graph) -> Iterator[Notice]:
 
 
 def _batch(graph: Graph) -> Iterator[Notice]:
-    """W206 if the first axis of all inputs and outputs is a batch."""
+    """Warn with W206 if the first axis of all inputs and outputs is a batch axis."""
     sizes = {graph.shape(name)[:1] for name in (*graph.inputs, *graph.outputs)}
     if len(sizes) != 1 or (size := sizes.pop()) in ((), (1,)) or not is_batched(graph):
         return
@@ -128,11 +128,11 @@ def _times_training(model: Model, given: Data) -> tuple[float, str]:
 def _of_scale(
     factor: float, evidence: str, samples: str, scales: Scales, file: str | None = ""
 ) -> Iterator[Notice]:
-    """W207.
+    """Return W207 for samples with a wrong scale.
 
-    scales   with which the samples were read
-    file   that alone has another scale; "": all of [calib], and [test] too; None: [calib] scale is
-           not for these samples
+    scales   factors that were applied when reading the samples
+    file     the only file with a wrong scale; "": all of [calib], and of [test]; None: [calib]
+             scale does not apply to these samples
     """
     if factor == 1.0:
         return
@@ -148,8 +148,8 @@ def _of_scale(
 
 
 def _scale_line(scales: Scales, power: float, file: str) -> str:
-    """The line of myoedge.toml with which samples of a file, or of all if it is "", are those of
-    training."""
+    """Return the line of myoedge.toml that scales samples to the unit of training; of one file, or
+    of all if `file` is ""."""
     if file:
         others = {name: factor for name, factor in scales if name != file}
         table = {**others, file: factor_of(scales, file) / power}  # the last one counts
@@ -162,7 +162,7 @@ def _scale_line(scales: Scales, power: float, file: str) -> str:
 
 
 def loud(given: Data) -> Iterator[str]:
-    """The remedy for a few samples that are much louder than the rest: leave them out."""
+    """Yield the remedy for a few samples that are much larger than the others: leave them out."""
     peaks = [np.abs(x.reshape(given.count, -1)).max(1) for x in given.inputs.values() if x.size]
     peak = np.max(np.array(peaks, np.float64), axis=0) if peaks else np.zeros(0)
     usual = float(np.median(peak)) if len(peak) else 0.0
@@ -191,7 +191,7 @@ def _first_norm(graph: Graph) -> Node | None:
 
 
 def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
-    """Median of the channels' deviations after a norm, over a few samples."""
+    """Median over channels of the standard deviation after a norm, for a few samples."""
     nodes = graph.nodes[: graph.nodes.index(norm) + 1]
     part = replace(graph, nodes=nodes, outputs=(norm.name,), output_names=(norm.name,))
     places = np.linspace(0, given.count - 1, min(LOOKED_AT, given.count)).round().astype(int)
@@ -204,7 +204,8 @@ def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
 
 
 def _times_examples(model: Model, given: Data) -> float:
-    """Ratio of deviations of samples and example inputs; 1 if these are noise or constant."""
+    """Return the standard deviation of the samples divided by that of the example inputs; 1 if the
+    examples are noise or constant."""
     pairs = zip(model.graph.inputs, model.examples or (), strict=False)
     for name, example in pairs:
         if example.dtype.kind == "f" and given.count > 1 and not _is_made_up(example):
@@ -213,12 +214,12 @@ def _times_examples(model: Model, given: Data) -> float:
 
 
 def _deviation(values: Array) -> float:
-    """In float64: squares of what a wrong scale makes of samples may be beyond float32."""
+    """Standard deviation in float64: with a wrong scale, squares may overflow float32."""
     return float(values.std(dtype=np.float64))
 
 
 def _is_made_up(example: Array) -> bool:
-    """Whether an example input comes from torch.zeros, ones, rand or randn."""
+    """Return whether an example input comes from torch.zeros, ones, rand or randn."""
     deviation, mean = _deviation(example), float(example.mean())
     is_normal = abs(deviation - 1.0) < 0.25 and abs(mean) < 0.25
     is_uniform = float(example.min()) >= 0.0 and float(example.max()) <= 1.0
@@ -229,8 +230,8 @@ def _is_made_up(example: Array) -> bool:
 
 
 def described(model: Model, given: Data) -> dict[str, Array]:
-    """Arrays that a build keeps of its calibration samples: `digests` uint64 [samples], and of each
-    input `deviation.NAME` in the unit of training, as far as W207 tells; {} of random ones."""
+    """Return arrays that describe the calibration samples: `digests` uint64 [samples], and for each
+    input `deviation.NAME` in the unit of training, if known; {} for random samples."""
     if given.is_random:
         return {}
     factor, _ = _times_training(model, given)
@@ -240,10 +241,10 @@ def described(model: Model, given: Data) -> dict[str, Array]:
 
 
 def compared(known: Mapping[str, Array], given: Data, *, is_test: bool) -> Iterator[Notice]:
-    """W207 if samples have another unit than in training, W211 if the test set contains
-    calibration samples.
+    """Warn with W207 if samples are scaled differently than in training, with W211 if the test set
+    contains calibration samples.
 
-    known   of `described`
+    known   arrays from `described`
     """
     factor = _times_known(known, given)
     file = given.source.rpartition(" of ")[2].partition(",")[0]
@@ -269,7 +270,7 @@ def _times_known(known: Mapping[str, Array], given: Data) -> float:
 
 
 def _digests(data: Data) -> Iterator[int]:
-    """64 bits of the digest of each sample."""
+    """Yield 64 bits of the digest of each sample."""
     for number in range(data.count):
         digest = hashlib.sha256()
         for x in data.inputs.values():
@@ -281,8 +282,8 @@ def _digests(data: Data) -> Iterator[int]:
 
 
 def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
-    """Windows [rows, channels] that were reshaped, not transposed, to [channels, rows]: then every
-    channel holds a bit of all of them, and all have the same power."""
+    """Warn of windows [rows, channels] that were reshaped instead of transposed to [channels,
+    rows]: then all channels are mixed and have the same power."""
     (name, *others) = graph.inputs
     x = given.inputs[name]
     sizes = [size for size in graph.shape(name) if size > 1]
@@ -308,7 +309,7 @@ def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
 
 
 def _inequality(x: Array, sizes: list[int]) -> float:
-    """Variance of the logarithms of the powers along the shorter axis, which channels are."""
+    """Variance of log power along the shorter axis, which holds the channels."""
     along = 2 if sizes[0] < sizes[1] else 1
     power = np.square(x, dtype=np.float64).mean(axis=(0, along))
     return float(np.log(np.maximum(power, 1e-30)).var())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""simulate: inferences of a build's firmware on a chip, or any program on the simulated one."""
+"""simulate: run a build's firmware on a simulated chip, or any program."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ Progress = Callable[[int, str], None]
 class Simulated(Tabular):
     """Inferences on a simulated chip.
 
-    measurement   outputs, cycles of each layer, what the cores did
+    measurement   outputs, cycles and core activity of each layer
     exact         whether every inference gave the integers of the reference
-    report        report.json as it is now
+    report        the updated report.json
     over          E302 if the run takes longer, or more energy, than [budget] allows
     unwritten     W210 if the reports of the folder could not be replaced
     run           counters of the whole run; None on GVSoC
-    evaluation    of labelled samples, with the keys of report.json: accuracy or errors
+    evaluation    accuracy or errors on labelled samples, with the keys of report.json
     """
 
     measurement: Measurement = field(repr=False)
@@ -71,7 +71,8 @@ class Simulated(Tabular):
     evaluation: dict[str, Any] | None = field(default=None, repr=False)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a layer of every inference: its cycles, and stall cycles of the cores by cause."""
+        """One row per layer of every inference: its cycles, and stall cycles of the cores by
+        cause."""
         layers = self.report["layers"]
         names = [
             {"layer": p, "op": row["op"]}
@@ -117,10 +118,10 @@ def simulate_build(
     records: RunOptions,
     progress: Progress | None,
 ) -> Simulated:
-    """api.simulate; the arguments are explained there.
+    """Implement api.simulate, which documents the arguments.
 
-    cycles    description of the simulated chip, from `costs`
-    records   spans: of trace.json; profile, window
+    cycles    cost table of the simulated chip, from `costs`
+    records   what to record: spans for trace.json; profile, window
     """
     if records.spans:  # a file that is asked for, before the long part
         build.check_writable()
@@ -152,8 +153,8 @@ def simulate_build(
 
 
 def _evaluated(build: Build, data: Data | None, measured: Measurement) -> dict[str, Any] | None:
-    """Accuracy or errors of labelled samples, by the outputs of the run; of a stream, whose passes
-    have parts of samples, by the reference."""
+    """Accuracy or errors on labelled samples, by the outputs of the run; for a stream, whose passes
+    split samples, by the reference."""
     if data is None:
         return None
     outputs = None if build.stream else [run.outputs for run in measured.inferences]
@@ -169,9 +170,10 @@ def _measured(
     records: RunOptions,
     progress: Progress | None,
 ) -> tuple[Measurement, Simulation | None]:
-    """Inferences on a backend, with counters of the run if it has some.
+    """Run inferences on a backend; return the measurement, and the run's counters if the backend
+    has any.
 
-    Errors: E204 no backend, or records of one that keeps none.
+    Errors: E204 no backend, or records from a backend without them.
     """
     check_known([on], [*BY_SOURCE.values()])
     asked = {"trace": records.spans, "profile": records.profile, "window": records.window}
@@ -193,9 +195,10 @@ def _measured(
 
 
 def costs(like: str, fc_hart: int | None = None, on: str = "simulator") -> Mapping[str, int]:
-    """Cost table of the simulated platform, by name, with another number of the fabric controller.
+    """Return the cost table of a simulated platform; `fc_hart` replaces the fabric controller's
+    number.
 
-    Errors: E204 unknown, or a number for another backend.
+    Errors: E204 unknown platform, or a number for another backend.
     """
     if fc_hart is not None and on != "simulator":
         raise MyoedgeError("E204", f"{on} has a first core of its own", {"has": "simulator"})

@@ -33,7 +33,7 @@ def check_code(graph: Graph, chip: Chip) -> None:
 def check_weights(graph: Graph, chip: Chip, bits: int) -> None:
     """Raise E301 if the weights alone exceed L2 and L3 together.
 
-    bits   that weights have at least, of layers that take fewer than 8
+    bits   minimum bits of a weight, for layers that allow fewer than 8
     """
     has = chip.l2_room_bytes + chip.l3_bytes
     if _weight_bytes(graph, bits) <= has:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stages of a build whose results are in the cache: computed once for the same inputs.
+"""Cached stages of a build: a result is computed once for the same inputs.
 
-The key of a result is the digest of all that it follows from: what the stage reads, and the code,
-packages, compiler and machine that compute it. Results are JSON and arrays, never code.
+The key of a result is a digest of the stage's inputs, code, packages, compiler and machine. Results
+are JSON and arrays, never code.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ Result = TypeVar("Result")
 def key(*parts: Any) -> str | None:
     """Return a digest of everything a result depends on; None if caching is off.
 
-    parts   what the stage reads; of a part that no record holds nothing is kept
+    parts   inputs of the stage; if one cannot be recorded, the result is not cached
     """
     with suppress(NotRecordable):
         return (
@@ -80,12 +80,12 @@ def reused(
     kind: type[Result] | None = None,
     lasts: Callable[[Result], bool] = lambda result: True,
 ) -> Result:
-    """The result of a stage: from the cache, or computed and kept there.
+    """Return the result of a stage, from the cache or computed and stored.
 
-    key     None: neither looked for nor kept
-    say     is told where nothing is computed
-    kind    dataclass of the result, if it is none of CLASSES
-    lasts   whether a result follows from the key alone
+    key     None: do not use the cache
+    say     called with the stage's name if the result comes from the cache
+    kind    dataclass of the result, if CLASSES does not have it
+    lasts   result -> whether it follows only from the key
     """
     if key is None:
         return compute()
@@ -112,7 +112,7 @@ def operator_classes() -> dict[str, type[Any]]:
 
 
 def environment_fingerprint() -> tuple[Any, ...]:
-    """Code, packages, compiler and machine that compute results; plug-ins that are loaded by now.
+    """Code, packages, compiler, machine and loaded plug-ins that affect results.
 
     Errors: NotRecordable if an operator comes from no package.
     """
@@ -136,7 +136,7 @@ def _version(package: str) -> str:
 
 
 def _cpu() -> list[str]:
-    """Kind of processor whose code NumPy's linear algebra runs."""
+    """Return the processor type that NumPy's linear algebra selects."""
     from threadpoolctl import threadpool_info
 
     found = (row for row in threadpool_info() if "numpy" in row["filepath"])
@@ -144,7 +144,7 @@ def _cpu() -> list[str]:
 
 
 def _operator_packages() -> list[str]:
-    """Packages that define operators or their import, besides this one."""
+    """Other packages that define operators or import rows."""
     functions = (function for op in OPS.values() for function in (op.real, op.integer))
     modules = {
         *(function.__module__ for function in functions),
@@ -165,7 +165,7 @@ def _package_digest(name: str) -> str:
 
 @cache
 def sources() -> str:
-    """Digest of the sources of this package, of its C library and of the simulator."""
+    """Digest of the sources of this package, its C library and the simulator."""
     from myoedge.codegen.render import template_dir
 
     return "".join(map(_digest_of, (Path(__file__).parents[1], template_dir())))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of a pass of a stream: as asked for, or as few as keep up with its rate."""
+"""Frames per pass of a stream: as requested, or the fewest that keep up with its rate."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # of a number of frames
 
 @dataclass(frozen=True, slots=True)
 class PassCost:
-    """Estimated cost of a pass: cycles, bytes from and to L3."""
+    """Estimated cost of a pass: cycles, and bytes transferred from and to L3."""
 
     frames: int
     cycles: int
@@ -53,10 +53,10 @@ class PassCost:
 class StreamPlan:
     """A stream, its plan, and the rate of its frames.
 
-    frame_hz       frames a second; None if nobody has said
-    window_s       length of the signal that a frame is made of
-    least_frames   by operating point the fewest frames of a pass that keep up by the estimate;
-                   None: no number does
+    frame_hz       frames per second; None if unknown
+    window_s       length of the signal that a frame covers
+    least_frames   operating point -> fewest frames per pass that keep up by the estimate; None:
+                   none do
     passes         estimates of longer and shorter passes than this one
     """
 
@@ -97,9 +97,9 @@ def _chosen_point(report: Report) -> Mapping[str, Any] | None:
 
 
 def check_stream(graph: Graph, table: StreamTable) -> Graph:
-    """The part of the network that runs on the stream, before anything takes time.
+    """Check the network for a stream before anything takes time; return the part that runs.
 
-    Errors: E131 not causal, E232 no such axis, E235 which axis, E236 frames, E239 states.
+    Errors: E131 not causal, E232 no such axis, E235 ambiguous time axis, E236 frames, E239 states.
     """
     if table.states:
         return without_states(graph, table.states)
@@ -122,17 +122,19 @@ def _check_axis(graph: Graph, axis: int | None) -> None:
 
 
 def in_windows(table: StreamTable) -> bool:
-    """Whether the network runs on overlapping windows because its outputs need future frames."""
+    """Return whether the network runs on overlapping windows because its outputs need future
+    frames."""
     return table.past is not None or table.future is not None
 
 
 def stream_plans(
     q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget
 ) -> Iterator[StreamPlan]:
-    """The network in passes, and their plans.
+    """Convert the network to passes, and plan them.
 
-    One, if the frames of a pass are given; otherwise the first has the fewest that keep up by the
-    estimate, and each one after it more. Errors: as check_stream, plan_within; E306.
+    One plan if [stream] sets the frames per pass; otherwise the first has the fewest frames that
+    keep up by the estimate, and each following plan has more. Errors: as check_stream, plan_within;
+    E306.
     """
     frame_hz, window_s = table.frame_hz, table.window_s
     if table.states or in_windows(table):
@@ -157,9 +159,9 @@ def stream_plans(
 def _plans_in_time(
     plan_for: PlanFor, table: StreamTable, chip: Chip, least: int, step: int
 ) -> Iterator[StreamPlan]:
-    """Plans of passes at the rate of the stream's frames, the shortest that keeps up first.
+    """Plans of passes that keep up with the frame rate, shortest first.
 
-    least   frames of a pass if none keeps up     step   a pass has a multiple of so many
+    least   frames per pass if none keeps up     step   the frames per pass are a multiple of it
     """
     frame_hz = table.frame_hz
     assert frame_hz is not None
@@ -197,13 +199,13 @@ def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost
 
 
 def _more_frames(frames: int, step: int) -> Iterator[int]:
-    """An eighth more each time, in multiples of `step`."""
+    """Yield growing numbers of frames, by an eighth each time, in multiples of `step`."""
     while (frames := frames + step * max(frames // (8 * step), 1)) <= MOST_FRAMES:
         yield frames
 
 
 def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:
-    """The network as it was exported: with states as inputs, or on overlapping windows."""
+    """Return the network as exported: with states as inputs, or on overlapping windows."""
     if table.states:
         return explicit_state_stream(q, table.states)
     axes = window_axes(q.graph, table.axis)
@@ -211,8 +213,8 @@ def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:
 
 
 def axes_of_windows(graph: Graph, table: StreamTable) -> dict[str, int]:
-    """Axis of time of each input of a stream in windows that overlap; in other streams no product
-    tells frames apart."""
+    """Return the time axis of each input of a stream of overlapping windows; {} for other
+    streams."""
     is_windowed = table.past is not None or table.future is not None
     return window_axes(graph, table.axis) if is_windowed else {}
 
@@ -239,8 +241,8 @@ def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | Non
     """Return the shortest pass, a multiple of `step` frames, that takes at most these cycles per
     frame.
 
-    Cycles of a frame fall with the frames of a pass, as weights come once, and their memory grows:
-    doubled until it is enough or does not fit, then halved between.
+    Longer passes take fewer cycles per frame, because weights are loaded once per pass, but more
+    memory. The length is doubled until it suffices or does not fit, then bisected.
     """
 
     @cache
@@ -276,7 +278,8 @@ def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
 
 
 def _overlap(graph: Graph, axes: Axes, table: StreamTable) -> tuple[int, int]:
-    """Frames of past and of future. Errors: E236 nothing is left between them."""
+    """Return the context before and after a pass, in frames. Errors: E236 no frames are left
+    between."""
     past, future = (_context(x, table.frame_hz) for x in (table.past, table.future))
     window = graph.shape(graph.inputs[0])[axes[graph.inputs[0]]]
     if past + future >= window:
@@ -286,7 +289,8 @@ def _overlap(graph: Graph, axes: Axes, table: StreamTable) -> tuple[int, int]:
 
 
 def _context(asked: int | str | None, frame_hz: float | None) -> int:
-    """Frames of past or future; "900 ms" of them. Errors: E236 a time without a rate."""
+    """Return a context in frames; a time such as "900 ms" is converted. Errors: E236 a time without
+    a rate."""
     if not isinstance(asked, str):
         return asked or 0
     if frame_hz is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""build --tune: tiles of each distinct layer by simulated instead of estimated cycles."""
+"""build --tune: choose tiles of each distinct layer by simulated instead of estimated cycles."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and out
 
 @dataclass(frozen=True)
 class TilingTrial:
-    """Simulated cycles of a plan: of every layer, and finally those outside layers."""
+    """Simulated cycles of a plan: of every layer, then outside layers."""
 
     ranks: TileRanks
     build_plan: BuildPlan
@@ -48,11 +48,11 @@ def tuned_plan(
 ) -> BuildPlan:
     """Return the plan with the tiles that made the network fastest; the same plan if none did.
 
-    First every layer takes its second fastest tiles by the estimate, then its third ...: that shows
-    which layers may gain. These changes are then made together and one by one, and kept if the
-    whole network is faster.
+    First, every layer is simulated with its second fastest tiles by the estimate, then with its
+    third, and so on, to find layers that gain. These changes are then tried together and one by
+    one, and kept if the whole network is faster.
 
-    cycles    of every layer of the build, and outside of layers, simulated
+    cycles    simulated cycles of every layer of the build, then outside layers
     measure   simulates a plan
     """
     layers = distinct_layers(build_plan.plan.tilings)
@@ -78,7 +78,7 @@ def tuned_plan(
 def changes(
     layers: Sequence[str | None], base: TilingTrial, trials: Sequence[TilingTrial]
 ) -> list[tuple[str, int]]:
-    """(distinct layer, rank of its tiles) that saved it cycles, most first.
+    """Return (distinct layer, rank of its tiles) for layers that gained cycles, largest gain first.
 
     trials   plans with all layers at the same rank
     """
@@ -95,7 +95,7 @@ def changes(
 def _replanned(
     build_plan: BuildPlan, chip: Chip, limits: Budget, ranks: TileRanks
 ) -> BuildPlan | None:
-    """The plan with other tiles; None if it does not fit."""
+    """Replan with other tiles; None if the plan does not fit."""
     stream_plan = build_plan.stream_plan
     try:
         if stream_plan is None:
@@ -124,7 +124,7 @@ def _cached(build_plan: BuildPlan, measure: Measure) -> Sequence[int]:
 
 
 def _key(build_plan: BuildPlan) -> str:
-    """Digest of everything that decides about cycles but the values of weights and samples.
+    """Digest of everything that determines cycles, except the values of weights and samples.
 
     Layers with their kernels, shapes, arguments and tiles; chip; sources of library and simulator.
     """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--weights auto`: bits of weights layer by layer, as few as [budget] sqnr allows, as many as l2
-and energy do."""
+"""`--weights auto`: weight bits per layer, few enough for [budget] l2 and energy, and enough for
+sqnr."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ AUTO = "auto"
 
 
 def is_chosen(word: str | None, budget: BudgetTable, *, has_limits: bool) -> bool:
-    """Whether bits of weights are chosen.
+    """Return whether weight bits are chosen automatically.
 
-    word         of --weights, or of [calib]
+    word         value of --weights, or of [calib] weights
     has_limits   whether there is a budget of L2 or energy
     Errors: E203 another word, E245 no budget.
     """
@@ -53,9 +53,9 @@ def with_weights(
     keeps: Keeps | None,
     planes: frozenset[str],
 ) -> tuple[Network, tuple[TriedMove, ...]]:
-    """A network with chosen bits of weights, and what was tried.
+    """Choose weight bits for a network; return it with the record of the choice.
 
-    planes   layers, by name, whose weights an accelerator reads bit by bit
+    planes   names of layers whose weights an accelerator reads bit by bit
     """
     cores, graph = network.cores, network.design.graph
     budget = WeightBudget(goal.limits(cores), keeps, planes)
@@ -67,8 +67,8 @@ def with_weights(
 
 
 def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
-    """Whether a network keeps to the request's L2, without L3, and to its energy by estimated
-    cycles; None if neither has a limit."""
+    """Return a check whether a network keeps to the request's L2, without L3, and to its energy by
+    estimated cycles; None without such limits."""
     if request.limits.l2_bytes is None and request.limits.energy_j is None:
         return None
     return partial(_keeps, request=request, coefficients=coefficients)

@@ -39,7 +39,7 @@ difference is shown by layer and index: please report it with the build folder."
 
 @functools.cache
 def entries() -> Mapping[str, Entry]:
-    """Every code with its meaning."""
+    """Return every code with its entry."""
     texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _TEXTS]
     entry_of = {}
     for paragraph in "\n".join(texts).strip().split("\n\n"):
@@ -50,7 +50,7 @@ def entries() -> Mapping[str, Entry]:
 
 
 def meanings() -> str:
-    """Every code with its meaning, a line each, in order."""
+    """Return every code with its meaning, one line each, in order."""
     return "\n".join(f"{code}  {entry.title}" for code, entry in sorted(entries().items()))
 
 

@@ -57,7 +57,7 @@ FLAGS = ("--json", "--no-color", "-q", "--quiet", "-v", "--verbose")
 
 
 def verb_first(arguments: list[str]) -> list[str]:
-    """Arguments with the flags before the verb after its own; not after "--"."""
+    """Move flags before the verb to after it; arguments after "--" stay."""
     verb = next((i for i, text in enumerate(arguments) if text not in FLAGS), None)
     if verb is None:
         return []

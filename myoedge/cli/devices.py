@@ -54,7 +54,8 @@ def run(terminal: Terminal, folder: str | None, watch: bool, **options: Any) -> 
 
 
 def _watch(terminal: Terminal, folder: str | None, options: dict[str, Any]) -> None:
-    """Prints the console's lines until Ctrl-C, which is no failure, or the line breaks."""
+    """Print the console's lines until Ctrl-C, which is no failure, or until the connection
+    breaks."""
     from myoedge.api.devices import watch
 
     others = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JUnit XML of a verb, also of one that ends with an error."""
+"""JUnit XML of a verb, also if the verb ends with an error."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ JUNIT = click.option(
 
 @contextmanager
 def junit_file(file: str | None, suite: str) -> Iterator[Callable[[Callable[[], bytes]], None]]:
-    """Context manager that gives a function to write JUnit XML with, if it was asked for, and
-    writes an error that comes before that. Errors: E220, E281, at once."""
+    """Context manager that yields a function to write JUnit XML, if requested, and writes errors
+    raised before that. Errors: E220, E281, at once."""
     from myoedge.reports.junit import error_xml
     from myoedge.system.folder import check_file, write_file
 

@@ -17,7 +17,7 @@ SHORT = {"output": ("-o",)}
 
 
 def model_options(record: type[QuantizeOptions]) -> Decorator:
-    """Adds the argument MODEL and an option for each field of a record."""
+    """Add the argument MODEL and an option for each field of a record."""
     decorators = [click.argument("model", required=False, type=click.Path())]
     decorators += [click_option(f) for f in fields(record) if f.metadata]
 
@@ -30,7 +30,7 @@ def model_options(record: type[QuantizeOptions]) -> Decorator:
 
 
 def click_option(option: Field[Any]) -> Decorator:
-    """The option of a field, by its name, default and metadata."""
+    """Return the option for a field, from its name, default and metadata."""
     about, flag = option.metadata, f"--{option.name.replace('_', '-')}"
     if "negative" in about:
         flag = f"{flag}/--no-{flag.removeprefix('--')}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that each verb proposes when it is done: complete, to copy as they stand."""
+"""Next commands that each verb suggests when it is done, complete and ready to copy."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ FACTORY = "net:make_model"  # that init writes for a checkpoint
 
 
 def given_words(*left_out: str) -> list[str]:
-    """The verb's arguments as typed, for another verb that takes the same arguments.
+    """Return the verb's arguments as typed, for another verb with the same arguments.
 
-    left_out   parameters by name, besides those of every verb
+    left_out   parameters to omit, in addition to the common ones
     """
     context, words = click.get_current_context(), list[str]()
     for parameter in context.command.params:
@@ -54,7 +54,8 @@ REPEATS = ("build", "quantize")
 
 
 def after_warnings(warnings: Iterable[Notice], *others: str) -> Iterator[str]:
-    """The command with the remedy of the first warning of unusable samples; otherwise others."""
+    """Yield the command with the remedy of the first warning about unusable samples; otherwise
+    `others`."""
     unusable = next((w for w in warnings if w.code in UNUSABLE), None)
     if unusable is None:
         yield from others
@@ -70,8 +71,8 @@ def after_warnings(warnings: Iterable[Notice], *others: str) -> Iterator[str]:
 
 
 def after_init(folder: str, written: Sequence[Path]) -> Iterator[str]:
-    """A model, and the function that makes it, if they are not there, the script, if there are no
-    samples, then a build. All lines can be run in their order; the first ones are comments."""
+    """Yield the steps after init: what is missing of model and factory, the script if there are no
+    samples, then a build. The lines run in this order; the first ones are comments."""
     yield from _missing_model(Path(folder))
     where = "" if Path(folder).resolve() == Path.cwd() else f"cd {shlex.quote(folder)} && "
     steps = [command("build")]
@@ -94,7 +95,7 @@ def _missing_model(folder: Path) -> Iterator[str]:
 
 
 def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterator[str]:
-    """A build with the samples that there are, or without any first."""
+    """Suggest a build with the existing samples, or first without samples."""
     words = [*(("--factory", factory) if factory else ())]
     found = calib or (CALIB if Path(CALIB).is_file() else None)
     if found:
@@ -107,7 +108,7 @@ def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterato
 
 
 def after_build(folder: Path, report: Mapping[str, Any], app: str | None) -> Iterator[str]:
-    """Equality on every backend of the target, cycles, then the way to a board."""
+    """Suggest validation on every backend of the target, simulation, then the steps to a board."""
     on_chip = bool(report["cycles"])
     yield command("validate", folder, *(("--on", "host,simulator") if on_chip else ()))
     if on_chip and report["cycles"]["source"] == "modelled":
@@ -119,7 +120,8 @@ def after_build(folder: Path, report: Mapping[str, Any], app: str | None) -> Ite
 
 
 def to_board(folder: Path, *, has_l3: bool) -> Iterator[str]:
-    """The application of a build, compiled by the GAP SDK and started on a board."""
+    """Yield the commands that compile a build's application with the GAP SDK and start it on a
+    board."""
     if "GAP_SDK_HOME" not in os.environ:
         yield ". GAP9_SDK/configs/gap9_evk_audio.sh   # GAP9_SDK: the folder of the GAP SDK"
     source = folder / SDK_FOLDER
@@ -130,7 +132,7 @@ def to_board(folder: Path, *, has_l3: bool) -> Iterator[str]:
 
 
 def after_validate(folder: Path, report: Mapping[str, Any], exact: Mapping[str, Any]) -> str:
-    """The simulated chip if that was not compared, then energy."""
+    """Suggest simulation if it has not been compared, then energy."""
     if not report["cycles"]:
         return command("report", folder, "--open")
     is_open = exact.get("simulator") is None
@@ -138,7 +140,7 @@ def after_validate(folder: Path, report: Mapping[str, Any], exact: Mapping[str, 
 
 
 def after_energy(folder: Path, every: str | None, report: Mapping[str, Any]) -> str:
-    """Battery life if no period is known, then the whole report."""
+    """Suggest battery life if no period is known, then the whole report."""
     if report["duty"] is None and every is None:
         return command("energy", folder, "--every", "50 ms", "--battery", "300")
     return command("report", folder, "--open")
@@ -164,7 +166,7 @@ def after_sweep(file: str, folder: Path, against: str | None) -> str:
 
 
 def at_a_model() -> str:
-    """A model file of the current folder looked at; a new project if there is none."""
+    """Suggest inspecting a model file of the current folder, or a new project if there is none."""
     files = [path for path in Path().iterdir() if path.suffix in MODEL_ENDINGS]
     return command("inspect", max(files, key=_changed)) if files else command("init")
 
@@ -174,7 +176,7 @@ def _changed(path: Path) -> tuple[int, str]:
 
 
 def with_board(verb: str, folder: Path, *words: str, options: Mapping[str, Any]) -> str:
-    """A verb for the same board at the same port."""
+    """Return a verb for the same board and port."""
     named = ((f"--{name}", options.get(name)) for name in ("board", "port"))
     chosen: Sequence[str] = [word for pair in named if pair[1] for word in map(str, pair)]
     return command(verb, folder, *words, *chosen)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress of long stages on stderr: a bar on a terminal, else a line now and then; with a count
-and an estimate of the time that is left."""
+"""Progress of long stages on stderr: a bar on a terminal, otherwise occasional lines, with a count
+and the estimated remaining time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ LINE_INTERVAL_S = 10.0  # between lines, if there is no terminal
 
 
 class StageProgress:
-    """Progress display: each stage as it starts, and counts within a stage after SHOWN_AFTER_S."""
+    """Progress display: each stage as it starts, and counts within a stage after SHOWN_AFTER_S
+    seconds."""
 
     def __init__(self, terminal: Terminal, name: str = "") -> None:
         self.terminal, self.name, self.runs = terminal, name, 0
@@ -30,14 +31,14 @@ class StageProgress:
         self.bar: Progress | None = None
 
     def stage(self, name: str) -> None:
-        """The name of a stage as it starts."""
+        """Show the name of a stage as it starts."""
         self.close()
         self.terminal.stage(name)
         self.name, self.runs, self.done = name, 0, 0
         self.began_s = self.last_line_s = time.monotonic()
 
     def count(self, unit: str, done: int, total: int) -> None:
-        """`done` of `total` are done; a lower number than before begins another run."""
+        """Show that `done` of `total` are done; a lower number than before starts another run."""
         now_s = time.monotonic()
         if done < self.done or not self.runs:
             self.runs, self.run_began_s = self.runs + 1, now_s
@@ -66,7 +67,7 @@ class StageProgress:
         )
 
     def close(self) -> None:
-        """Removes the bar."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
@@ -74,7 +75,8 @@ class StageProgress:
 
 @contextmanager
 def stage_progress(terminal: Terminal, name: str = "") -> Iterator[StageProgress]:
-    """Progress that watches what is counted meanwhile; name: of the first stage, not printed."""
+    """Context manager: show progress of counted work; `name` is the first stage and is not
+    printed."""
     progress = StageProgress(terminal, name)
     try:
         with watched(progress.count):

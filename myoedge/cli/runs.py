@@ -98,7 +98,7 @@ def validate(
 
 
 def _onnx_verdict(db: float) -> str:
-    """Whether onnxruntime agrees, whose roundings of ties differ by a step here and there."""
+    """Return the verdict about onnxruntime, which rounds ties differently."""
     from myoedge.backends.onnx_agreement import AGREES_DB, DIFFERS_DB
 
     if db == float("inf"):
@@ -211,7 +211,7 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
 
 
 def _with_commands_here(build: Build) -> dict[str, Any]:
-    """The report of a build with suggestions of advise as they are typed in the current folder."""
+    """Return a build's report, with the commands of suggestions as typed in the current folder."""
     from myoedge.building.arguments import recalled
 
     report = build.report
@@ -227,11 +227,11 @@ def _with_commands_here(build: Build) -> dict[str, Any]:
 
 
 def _as_typed(how: str, folder: str) -> str:
-    """A suggestion's command as it runs in the current folder; lines of TOML unchanged."""
+    """Return a suggestion's command for the current folder; TOML lines are unchanged."""
     is_elsewhere = how.startswith("myoedge ") and not _is_here(folder)
     return f"(cd {shlex.quote(folder)} && {how})" if is_elsewhere else how
 
 
 def _is_here(folder: str) -> bool:
-    """Whether a folder is the current one; "" is unknown."""
+    """Return whether a folder is the current one; "" means unknown."""
     return not folder or os.path.realpath(folder) == os.path.realpath(".")

@@ -58,7 +58,7 @@ class Terminal:
         )
 
     def progress(self, text: str) -> None:
-        """Prints a message, unless -q is given."""
+        """Print a message, unless -q is given."""
         if self.level >= 0:
             click.echo(text, err=True)
 
@@ -68,17 +68,17 @@ class Terminal:
             self.progress(f"{title:<5} {text}")
 
     def stage(self, name: str) -> None:
-        """Prints the name of a pipeline stage as it starts."""
+        """Print the name of a pipeline stage as it starts."""
         self.progress(f"  {name} ...")
 
     def times(self, seconds: Mapping[str, float]) -> None:
-        """Prints the duration of each stage, with -v."""
+        """Print the duration of each stage, with -v."""
         if self.level > 0:
             texts = (f"{stage} {value * 1e3:.0f} ms" for stage, value in seconds.items())
             click.echo(f"  took {', '.join(texts)}", err=True)
 
     def json_printed(self, schema: str, value: Mapping[str, Any]) -> bool:
-        """Prints the verb's result with --json; False without, if text is to follow.
+        """Print the verb's result as JSON, if --json is given; False: text is to follow.
 
         schema   name and version of a file of myoedge/catalogue/schemas: "report/1"
         """
@@ -89,12 +89,12 @@ class Terminal:
         return self.as_json
 
     def text(self, *lines: str, soft_wrap: bool = False) -> None:
-        """Prints lines of the result unchanged."""
+        """Print lines of the result unchanged."""
         self.out.print("\n".join(lines), markup=False, soft_wrap=soft_wrap)
 
 
 def common(verb: Verb) -> Verb:
-    """Adds -q, -v, --json, --no-color; the verb receives a Terminal as its first argument."""
+    """Add -q, -v, --json, --no-color; the verb receives a Terminal as its first argument."""
 
     @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
     @click.option("-v", "--verbose", is_flag=True, help="Also print the time of each stage.")
@@ -120,7 +120,7 @@ def common(verb: Verb) -> Verb:
 
 
 def board_options(verb: Verb) -> Verb:
-    """Adds the options for a board."""
+    """Add the options for a board."""
     verb = click.option("--port", metavar="DEVICE", help="Serial port of the console.")(verb)
     return click.option("--board", metavar="ID|TOML", help="Board (default: gap9_evk).")(verb)
 
@@ -146,13 +146,13 @@ def newest() -> Path:
 
 
 def warn(*warnings: Notice | None) -> None:
-    """Prints warnings, with -q too."""
+    """Print warnings, also with -q."""
     for warning in filter(None, warnings):
         click.echo(str(warning), err=True)
 
 
 def run_command_line(group: click.Group, arguments: list[str] | None) -> NoReturn:
-    """Runs the command line; every outcome has an exit code, none prints a traceback."""
+    """Run the command line; every outcome has an exit code, none prints a traceback."""
     given_arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given_arguments
     _substitute_characters()
@@ -189,8 +189,8 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
 
 
 def _interrupt_on_end() -> None:
-    """SIGTERM and a closed terminal raise KeyboardInterrupt, so that a verb cleans up as on Ctrl-C;
-    not if they are ignored, as below nohup."""
+    """Make SIGTERM and a closed terminal raise KeyboardInterrupt, so that a verb cleans up as on
+    Ctrl-C; signals that are ignored, as under nohup, stay ignored."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
@@ -213,7 +213,7 @@ def _substituted(error: UnicodeError) -> tuple[str, int]:
 
 
 def _discard(stream: TextIO) -> None:
-    """Redirects a closed stream to /dev/null, so that the final flush cannot fail."""
+    """Redirect a closed stream to /dev/null, so that the final flush cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -244,7 +244,7 @@ def as_dict(notice: Notice) -> dict[str, Any]:
 
 
 def _bug(error: BaseException, arguments: list[str]) -> Notice:
-    """Writes a crash report into a new folder and returns the notice with its path."""
+    """Write a crash report into a new folder; return the notice with its path."""
     import tempfile
     import traceback
 

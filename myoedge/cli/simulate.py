@@ -207,7 +207,7 @@ def _exit_code(run: Simulation, elf: str) -> str:
 
 
 def _range(text: str) -> tuple[int, int]:
-    """0x1C170000:64KiB -> address and size in bytes."""
+    """Parse "0x1C170000:64KiB" to address and size in bytes."""
     address, _, size = text.partition(":")
     digits = size.rstrip("kKiImMbB")
     try:
@@ -257,7 +257,7 @@ def _elf_json(run: Simulation) -> dict[str, Any]:
 
 
 def _show_recorded(terminal: Terminal, run: Simulation, elf: str) -> None:
-    """Profile and window, also of a run that went wrong; with --json on stderr."""
+    """Show profile and window, also of a failed run; with --json on stderr."""
     if not (run.profile or run.steps):
         return
     from myoedge.simulator.profile import hot_functions, hot_lines, steps_text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of addresses in network.c: macros for the buffers of layers in L1, L2 and L3."""
+"""Macros in network.c for the addresses of layers' buffers in L1, L2 and L3."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ def added(start: str, offset: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Start address of an operand in L2 or in the caller's buffers.
+    """Start address of an operand in L2 or in a caller's buffer.
 
-    text     C of a pointer to bytes
-    origin   what transfers have for its first byte: those of an operand that comes from L3 count
-             from the start of the arena
+    text     C expression of a pointer to bytes
+    origin   offset 0 of its transfers; for an operand from L3, the start of the arena
     in_arena   whether network.c names the address
     """
 
@@ -46,9 +45,9 @@ Base = Callable[[Operand], Outside]
 
 @dataclass
 class Addresses:
-    """Names of a layer's buffers, and the #define lines that give them.
+    """Macros for a layer's buffers, and the #define lines.
 
-    offsets   of buffers in L1, by operand: what its name stands for
+    offsets   operand -> offset in L1 that its name stands for
     """
 
     function: str
@@ -56,7 +55,7 @@ class Addresses:
     lines: list[str] = field(default_factory=list)
 
     def define(self, operand: str, value: str, memory: str = "", note: str = "") -> str:
-        """Adds a macro; returns its name."""
+        """Add a macro; return its name."""
         name = macro(self.function, operand, memory)
         value = f"({value})" if " " in value else value
         self.lines.append(f"#define {name} {value}{f' /* {note} */' if note else ''}")
@@ -71,9 +70,9 @@ class Addresses:
 
 
 def l1_addresses(function: str, tiling: Tiling, resident: Callable[[int], str]) -> Addresses:
-    """Names for all operands of a layer that lie in L1.
+    """Define names for all operands of a layer in L1.
 
-    resident   offset of an operand that an earlier layer left in L1 -> C
+    resident   offset of an operand that an earlier layer left in L1 -> C expression
     """
     found, sizes = Addresses(function), buffer_sizes(tiling)
     for name, buffers in sizes.items():
@@ -89,7 +88,7 @@ def l1_addresses(function: str, tiling: Tiling, resident: Callable[[int], str]) 
 
 
 def buffer_sizes(tiling: Tiling) -> dict[str, dict[int, int]]:
-    """Operand -> bytes of its buffers by their offsets in L1."""
+    """Return operand -> {offset in L1: bytes} of its buffers."""
     sizes: dict[str, dict[int, int]] = {}
     for buffer in tiling.buffers:
         sizes.setdefault(buffer.operand, {})[buffer.offset] = buffer.size_bytes
@@ -103,14 +102,14 @@ class NetworkAddresses:
     plan: Plan
 
     def written(self, index: int) -> str:
-        """The name of a layer's result in L1 or in the arena; "" if it is stored elsewhere."""
+        """Return the name of a layer's result in L1 or in the arena; "" if it is elsewhere."""
         step, tiling = self.plan.steps[index], self.plan.tilings[index]
         memory = {"l1": "", "arena": "L2"}.get(self.plan.where[step.node.name].kind)
         function = function_name(index, step)
         return "" if memory is None else macro(function, tiling.kernel.out.name, memory)
 
     def address(self, location: Location, index: int) -> str:
-        """Address in L1 or the arena, from the start of the result that last was written there."""
+        """Return an address in L1 or the arena, relative to the result last written there."""
         for before in reversed(range(index)):
             name = self.plan.steps[before].node.name
             start = self.plan.where[name]

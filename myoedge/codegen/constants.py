@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C names and comments of layers, their constants, and names of constants that are alike."""
+"""C names of constants, comments of layers, and aliases of equal constants."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ def function_name(index: int, step: QuantizedNode) -> str:
 
 
 def heading(step: QuantizedNode) -> str:
-    """One line for people: operator, shapes, module path, source."""
+    """Return a one-line comment: operator, shapes, module path, source."""
     reads = ", ".join(dimensions(shape) for shape in step.shapes)
     return comment(f"{step.node.op} {reads} -> {dimensions(step.out)}  {step.node.where}")
 
 
 def comment(text: str) -> str:
-    """Text from a user's program for a C comment: one line, nothing that ends or continues it."""
+    """Sanitise text from a user's program for a C comment: one line that cannot end or continue
+    it."""
     clean = re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /")
     clean = re.sub(r"\?(?=\?)", "? ", clean)  # no trigraphs
     return clean.rstrip("\\ ")
@@ -37,7 +38,7 @@ def dimensions(shape: Shape) -> str:
 
 
 def arrays(index: int, step: QuantizedNode, stored: Mapping[str, Array]) -> dict[str, Array]:
-    """The constant arrays of a step, as its kernel reads them, under their C names."""
+    """Return the constant arrays of a step, packed for its kernel, by C name."""
     name = function_name(index, step)
     return {f"{name}_{key}": value for key, value in sorted(stored.items())}
 
@@ -55,7 +56,8 @@ def constants(plan: Plan) -> dict[str, Array]:
 
 
 def array_aliases(plan: Plan) -> list[tuple[str, str]]:
-    """Return (C name of an array, C name of the stored array with the same bytes)."""
+    """Return (C name of an array, C name of the stored array with the same bytes) for
+    duplicates."""
 
     def name(key: Key) -> str:
         return f"{function_name(key[0], plan.steps[key[0]])}_{key[1]}"

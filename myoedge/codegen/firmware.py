@@ -32,7 +32,7 @@ MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as link.ld has them
 class Firmware:
     """A linked program.
 
-    compiler   what made it, with its version; "" for one that was given
+    compiler   name and version of the compiler; "" for a program from elsewhere
     """
 
     elf: bytes
@@ -40,14 +40,14 @@ class Firmware:
 
     @functools.cached_property
     def program(self) -> Program:
-        """Symbols, code and source lines of firmware.elf."""
+        """Parse firmware.elf: symbols, code and source lines."""
         return read_elf(self.elf, "the firmware")
 
 
 class ProgramTooLarge(MyoedgeError):
-    """E303, with the bytes that a memory of the chip lacks for the program.
+    """E303, with the bytes by which the program exceeds a memory.
 
-    free_bytes   of those that the plan left to data, as many as its data did not need
+    free_bytes   bytes that the plan reserved for data but did not use
     """
 
     def __init__(self, region: str, over_bytes: int, free_bytes: int = 0) -> None:
@@ -63,10 +63,10 @@ class ProgramTooLarge(MyoedgeError):
 
 
 def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
-    """Compiled, linked, and free of what chip and simulators disagree on.
+    """Compile and link firmware, and check it for instructions on which chip and simulators differ.
 
-    The same bytes for the same sources and compiler. Errors: E303 larger than the chip's memory,
-    E501 without a compiler, E912 if it rejects the C, E930 for a forbidden instruction.
+    Equal sources and compilers give equal bytes. Errors: E303 larger than the chip's memory, E501
+    no compiler, E912 the compiler rejects the C, E930 a forbidden instruction.
     """
     files = {name: text for name, text in sources.files.items() if name != "selftest.c"}
     firmware = link(files, cc=cc)
@@ -75,8 +75,8 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
 
 
 def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] = ()) -> Firmware:
-    """The program that these files are, SCRIPT among them; linked once for the same files, compiler
-    and flags, then taken from the cache. Errors: as make_firmware, and E281."""
+    """Link files, SCRIPT among them, to a program; cached by files, compiler and flags. Errors: as
+    make_firmware, and E281."""
     compiler = toolchain.compiler(cc)
     flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
     files = {name: files[name] for name in sorted(files, key=_place)}
@@ -100,7 +100,7 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
 def _linked(
     folder: Path, files: Mapping[str, str], compiler: toolchain.Compiler, flags: tuple[str, ...]
 ) -> Path:
-    """The program, linked in a folder."""
+    """Link the program in a folder."""
     written = _written(folder, files)
     include = (folder, folder / FOLDER)
     shared = [path for path in written if _shared(path.relative_to(folder))]
@@ -117,8 +117,8 @@ def _linked(
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Order of code in memory: the network and kernels, what else the cluster's cores execute, and
-    the fabric controller's code: its length then moves no line of the cluster's instruction caches.
+    """Sort key for code in memory: network and kernels, other cluster code, then the fabric
+    controller's code, so that its length does not shift lines of the cluster's instruction caches.
     """
     path = Path(name)
     if path.parts[0] != FOLDER or path.name == MAIN:
@@ -127,7 +127,7 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def _shared(path: Path) -> bool:
-    """Whether programs have a file in common: kernels and runtime, which are compiled once."""
+    """Return whether a file is common to all programs (kernels and runtime), and compiled once."""
     return path.suffix in SOURCES and path.parts[0] in (KERNELS, FOLDER) and path.name != MAIN
 
 
@@ -153,7 +153,7 @@ def _rejected(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
 
 
 def instructions(code: bytes, address: int = 0) -> Iterator[tuple[int, int, int]]:
-    """(address, size in bytes, encoding) of instructions that follow each other."""
+    """Yield (address, size in bytes, encoding) of consecutive instructions."""
     at = 0
     while at + 2 <= len(code):
         size = 4 if code[at] & 3 == 3 else 2

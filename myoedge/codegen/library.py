@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files that a network needs of kernels and headers: found by what C files include."""
+"""Kernel sources and headers that a network needs, found by their #include lines."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
 def library_files(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> dict[str, str]:
-    """Path -> text of the files that kernels need; the bodies of an included header among them.
+    """Return path -> text of the files that kernels need, with the bodies of included headers.
 
-    brought   files by name that kernels bring with them, and the library does not have
+    brought   name -> text of kernels' files outside the library
     """
     texts: dict[str, str] = {}
     names = [f"{kernel}.c" for kernel in kernels]
@@ -37,9 +37,9 @@ def library_files(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) 
 
 
 def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, str]:
-    """Name -> text of the headers of include/ that C texts include, and that these include.
+    """Return name -> text of the headers in include/ that C texts include, directly or indirectly.
 
-    chip_only   headers that a host's build leaves out
+    chip_only   headers that a host build leaves out
     """
     headers: dict[str, str] = {}
     names = [name for text in texts for name in _INCLUDE.findall(text)]
@@ -53,18 +53,18 @@ def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, 
 
 
 def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> list[str]:
-    """Paths of the headers that declare kernels: what their files include first."""
+    """Paths of the headers that declare kernels: the first #include of each kernel's file."""
     texts = (_text(f"{kernel}.c", brought) or "" for kernel in kernels)
     return sorted({f"library/{_INCLUDE.findall(text)[0]}" for text in texts})
 
 
 def called(tilings: Iterable[Tiling]) -> set[str]:
-    """C functions of kernels that tiles call."""
+    """Names of the C functions that tiles call."""
     return {function for tiling in tilings for function in tiling.kernel.functions}
 
 
 def brought(plan: Plan) -> dict[str, str]:
-    """C files of the kernels of a plan that are not in the library, by name."""
+    """Return name -> text of the C files that a plan's kernels bring themselves (plug-ins)."""
     kernels = (tiling.kernel for tiling in plan.tilings)
     return {name: text for kernel in kernels for name, text in kernel.sources.items()}
 
@@ -75,8 +75,8 @@ def _text(name: str, brought: Mapping[str, str]) -> str | None:
 
 @cache
 def _library_texts() -> dict[str, str]:
-    """Name -> text of the files of the library and of operators' folders, and of those that tables
-    of instances stand for."""
+    """Return name -> text of the library's and the operators' files, with instances of tables
+    expanded."""
     folders = [template_dir() / "library", *template_dir().glob("operators/[a-z]*")]
     files = (path for folder in folders for path in folder.iterdir() if path.is_file())
     texts = {path.name: path.read_text() for path in files}
@@ -85,9 +85,9 @@ def _library_texts() -> dict[str, str]:
 
 
 def instances(table: str) -> dict[str, str]:
-    """File name -> text of the C files of kernels that are a body with other constants.
+    """Return file name -> text of kernels that are instances of one body with other constants.
 
-    table   "[headers that a file includes]", then for each kernel "name = statements"
+    table   "[headers to include]", then for each kernel "name = statements"
     """
     parser = ConfigParser(interpolation=None)
     parser.read_string(table)

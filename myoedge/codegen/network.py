@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> values of the template of network.c: layers, their calls, copies, L3 transfers."""
+"""Plan -> values for the template of network.c: layers, their calls, copies, L3 transfers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FUNCTIONS = ("arguments", "load", "compute", "store")  # of a me_layer, besides 
 
 
 def network_values(plan: Plan) -> dict[str, Any]:
-    """Values of the template of network.c, besides inputs and outputs."""
+    """Return values for the template of network.c, without inputs and outputs."""
     layers = [_layer(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
     prefetches = _prefetches(plan)
@@ -55,7 +55,7 @@ def _l3_values(plan: Plan) -> dict[str, Any]:
 def _layer_table(
     plan: Plan, layers: Sequence[TiledLayer], prefetches: Mapping[int, Prefetch]
 ) -> list[list[str]]:
-    """Initialisers of all me_layer, in lines."""
+    """Return the initialisers of all me_layer structs, as lines."""
     rows = zip(plan.steps, plan.tilings, layers, strict=True)
     table = [
         layer_fields(function_name(index, step), tiling, layer, prefetches.get(index))
@@ -67,7 +67,7 @@ def _layer_table(
 def layer_fields(
     function: str, tiling: Tiling, layer: TiledLayer, prefetch: Prefetch | None = None
 ) -> list[str]:
-    """Initialisers of a me_layer, in lines."""
+    """Return the initialisers of one me_layer struct, as lines."""
     member = "once" if len(tiling.tiles) == 1 else "of_tile"
     numbers = {
         "tiles": len(tiling.tiles),
@@ -85,9 +85,9 @@ def layer_fields(
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """The C function that a layer calls next to its tiles to fetch constants of later layers.
+    """The C function by which a layer fetches constants of later layers during its tiles.
 
-    lines   its statements; () of a function that is there anyway
+    lines   its statements; () if the function exists anyway
     """
 
     function: str
@@ -111,7 +111,7 @@ def _l3_transfer(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
 
 
 def _layer(plan: Plan, index: int) -> TiledLayer:
-    """The C of a layer in tiles."""
+    """Generate the C of a tiled layer."""
     step, tiling = plan.steps[index], plan.tilings[index]
     near = in_arena(
         tiling,
@@ -161,7 +161,7 @@ def _tensor(plan: Plan, name: str, index: int) -> Outside:
 
 
 def _traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
-    """A layer's result for ME_TRACE, if it does not lie in L3."""
+    """Yield the values that trace a layer's result under ME_TRACE, unless it is in L3."""
     name = plan.steps[index].node.name
     if plan.where[name].kind != IN_L3:
         data = NetworkAddresses(plan).written(index) or pointer(plan, name)
@@ -169,7 +169,7 @@ def _traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
 
 
 def _prefetches(plan: Plan) -> dict[int, Prefetch]:
-    """By layer what it prefetches next to its tiles."""
+    """Return layer -> the constants that it prefetches during its tiles."""
     starts = list(accumulate((len(tiling.tiles) for tiling in plan.tilings), initial=0))
     fetched: dict[int, list[tuple[str, int]]] = {}
     for later, tiling in enumerate(plan.tilings):
@@ -181,7 +181,10 @@ def _prefetches(plan: Plan) -> dict[int, Prefetch]:
 
 
 def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Prefetch:
-    """`fetched`: functions that fetch, each with the tile of this layer next to which."""
+    """Return the prefetch of a layer.
+
+    fetched   (function that fetches, tile of this layer during which it runs)
+    """
     function = f"{function_name(index, plan.steps[index])}_prefetch"
     if len(plan.tilings[index].tiles) > 1:
         return Prefetch(function, tuple(f"if (t == {tile}) {fetch}();" for fetch, tile in fetched))
@@ -191,7 +194,7 @@ def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Pre
 
 
 def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
-    """An output that no layer writes if the caller wants it."""
+    """Return the copy of an output that no layer writes to the caller's buffer."""
     location, last = plan.where[name], len(plan.steps)
     known = location.kind in ("arena", "l1")
     source = NetworkAddresses(plan).address(location, last) if known else pointer(plan, name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> Sources: the files of src/, as text; those of gap_sdk/, an application of the GAP SDK."""
+"""Plan -> Sources: the files of src/ as text, and of gap_sdk/, a GAP SDK application."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs o
 
 @dataclass(frozen=True)
 class Sources:
-    """Generated files by name, and the digest of the model they come from.
+    """Generated files by name, and the model's digest.
 
-    on_chip   whether they make a program for the chip too, next to the library
+    on_chip   whether the files include a program for the chip in addition to the library
     """
 
     files: Mapping[str, str]
@@ -48,9 +48,10 @@ class Sources:
 def make_sources(
     plan: Plan, model_name: str, golden: Golden | None = None, stream: Stream | None = None
 ) -> Sources:
-    """All of src/: C, headers, Makefile, licence; selftest.c and golden.h if there is a sample.
+    """Generate all of src/: C, headers, Makefile, licence; with a sample also selftest.c and
+    golden.h.
 
-    For a chip, firmware/ holds what runs the network there. stream.c has me_push, for a stream.
+    firmware/ holds the program for a chip. stream.c has me_push, for a stream.
     """
     common = _common_values(plan, model_name, stream)
     sized = {
@@ -81,7 +82,7 @@ def make_sources(
 
 
 def _common_values(plan: Plan, model_name: str, stream: Stream | None) -> dict[str, Any]:
-    """Values for the templates of all files."""
+    """Return values that the templates of all files share."""
     return {
         "banner": _banner(plan, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
@@ -120,7 +121,7 @@ def _banner(plan: Plan, model_name: str) -> str:
 
 
 def runtime() -> dict[str, str]:
-    """The files that every program for the chip needs, the same for all."""
+    """Return the files that every program for the chip needs."""
     paths = sorted((template_dir() / "runtime").iterdir())
     return {f"firmware/{path.name}": path.read_text() for path in paths}
 
@@ -152,7 +153,7 @@ def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
 
 
 def _meaning(plan: Plan, name: str) -> str:
-    """Formula from integers to floats: "real = 0.0123 * (q + 128)"."""
+    """Return the formula from integers to floats: "real = 0.0123 * (q + 128)"."""
     params = plan.quant.params.get(name)
     if params is None and name in plan.graph_inputs:
         low, high = id_limits(plan.quant.graph, name) or (0, 0)
@@ -171,8 +172,8 @@ def _meaning(plan: Plan, name: str) -> str:
 
 
 def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
-    """Values for the templates of stream.c and of a stream's firmware: sizes of frames and states;
-    `begins` is the last pass before which a state is filled."""
+    """Return values for the templates of stream.c and a stream's firmware: sizes of frames and
+    states; `begins` is the last pass before a state is filled."""
     q = plan.quant
     states = [
         {
@@ -227,7 +228,7 @@ MARKER = "myoedge gap-sdk"  # what the program's digest starts with, so that it 
 
 
 def build_digest(sources: Sources, l3: bytes) -> str:
-    """sha256 of all that runs: every file of src/ by name, and l3.bin."""
+    """Return the sha256 of all files of src/, with their names, and of l3.bin."""
     digest = hashlib.sha256()
     for name, text in sources.files.items():
         digest.update(f"{name}\0{len(text)}\0{text}".encode())
@@ -241,7 +242,7 @@ def marker(chip: str, digest: str) -> str:
 
 
 def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
-    """Values for the templates of an application around the network."""
+    """Return values for the templates of an application around the network."""
     border = _border(plan)
     return {
         "banner": _banner(plan, model_name),

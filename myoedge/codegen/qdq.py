@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> model.int8.onnx: the network as QuantizeLinear/DequantizeLinear, for another judge.
+"""Plan -> model.int8.onnx: the network with QuantizeLinear and DequantizeLinear nodes, for
+cross-checking with onnxruntime.
 
-Every operator is ONNX's own float operator between the integers of its tensors, so that onnxruntime
-computes the outputs without any of our integer arithmetic.
+Every operator is a float operator of ONNX between dequantised and requantised tensors, so
+onnxruntime uses none of our integer arithmetic.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ WRITE = operator_writers()
 
 
 def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> bytes:
-    """A serialised ONNX model, float in and float out, in the model's own names and axis orders.
+    """Return a serialised ONNX model with float inputs and outputs, in the names and axis orders of
+    the user's model.
 
     fidelity   SQNR per tensor, shown with the nodes
-    The same plan gives the same bytes. Not for networks of more than 2 GiB.
+    Equal plans give equal bytes. Networks are limited to 2 GiB.
     """
     q = plan.quant
     w = Writer(q.params, q.graph.arrays)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Jinja environment of the C templates, and where they are."""
+"""The Jinja environment of the C templates, and their folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ C_TYPES = {
 
 @cache
 def template_dir() -> Path:
-    """firmware_templates: inside an installed package, otherwise next to it in a checkout."""
+    """Folder firmware_templates: in an installed package, or next to the package in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "firmware_templates"
     return installed if installed.is_dir() else package.parent / "firmware_templates"
@@ -51,7 +51,7 @@ def new_environment(*, escape: bool) -> Environment:
 
 @cache
 def environment() -> Environment:
-    """The environment of the C."""
+    """Return the environment for C templates."""
     env = new_environment(escape=False)
     env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
     env.filters["floats"] = floats
@@ -65,7 +65,7 @@ def render(name: str, values: Mapping[str, Any]) -> str:
 
 
 def initializer(values: Array, indent: str = "    ", width: int = 96) -> str:
-    """The numbers of a C array, wrapped; the same text for the same numbers."""
+    """Format the initialiser of a C array, wrapped; equal numbers give equal text."""
     lines, line = [], indent
     for number in np.asarray(values).reshape(-1).tolist():
         # -2147483648 is an expression of a wider type in C
@@ -78,7 +78,7 @@ def initializer(values: Array, indent: str = "    ", width: int = 96) -> str:
 
 
 def floats(values: Sequence[float], in_a_line: int = 6) -> str:
-    """The initializer of a float array, as the lines of a macro."""
+    """Format the initialiser of a float array, as the lines of a macro."""
     words = [f"{np.float32(value).item():.9g}" for value in values]
     words = [f"{word}f" if "." in word or "e" in word else f"{word}.0f" for word in words]
     lines = [words[i : i + in_a_line] for i in range(0, len(words), in_a_line)]
@@ -99,8 +99,8 @@ Fields = Sequence[tuple[str, str]]  # (name, value) of a C struct, in its order
 def assignment(place: str, kind: str, fields: Fields) -> list[str]:
     """Return the C statements that assign these fields to a struct, as one compound literal.
 
-    Field by field if it has arrays: a compound literal would store zeros in all other elements,
-    in an instruction each, which the core waits for when it runs them for the first time.
+    A struct with arrays is assigned field by field: a compound literal would also store zeros to
+    all other elements, one instruction each, which miss the instruction cache at first.
     """
     if any("[" in name for name, _ in fields):
         return [f"{place}.{name} = {value};" for name, value in fields]
@@ -112,9 +112,9 @@ def assignment(place: str, kind: str, fields: Fields) -> list[str]:
 
 
 def designated(fields: Fields, indent: int = 8) -> list[str]:
-    """Lines of designated initialisers; fields that are 0 are left out.
+    """Format designated initialisers, one field per line; fields that are 0 are left out.
 
-    "scale.low" is a field of a struct inside the struct, "extent[1]" an element of an array.
+    "scale.low" is a field of a nested struct, "extent[1]" an array element.
     """
     nested: Nested = {}
     for name, value in fields:
@@ -138,7 +138,8 @@ def _initialisers(name: str, value: str | Nested, width: int) -> list[str]:
 
 
 def _text(value: str | Nested) -> str:
-    """An expression, { .name = value, ... }, or the elements of an array from the first on."""
+    """Format an expression, a nested struct { .name = value, ... }, or array elements from the
+    first on."""
     if isinstance(value, str):
         return value
     texts = {name: _text(each) for name, each in value.items()}
@@ -149,7 +150,7 @@ def _text(value: str | Nested) -> str:
 
 
 def wrapped(words: Iterable[str], indent: int) -> list[str]:
-    """Words side by side, in lines that end before column WIDTH when they are indented so far."""
+    """Wrap words into lines that end before column WIDTH at this indent."""
     lines: list[str] = []
     for word in words:
         if lines and indent + len(lines[-1]) + 1 + len(word) <= WIDTH:

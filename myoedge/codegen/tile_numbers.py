@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers that differ from tile to tile as C: an expression of the tile's number, or a table."""
+"""Values that differ between tiles, as C: an expression of the tile's number, or a table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Tables:
-    """Numbers that no expression gives, as C arrays of a function."""
+    """Values that no expression gives, as C arrays of a function."""
 
     prefix: str
     lines: list[str] = field(default_factory=list)
 
     def number(self, name: str, values: Sequence[int]) -> str:
-        """C for the number that tile t has."""
+        """Return C code for the value of tile t."""
         if (text := expression(values)) is not None:
             return text
         # a table of the shortest period, and what is added from one period to the next
@@ -36,7 +36,7 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class TileTerm:
-    """step * (t / run % count); count 0: without the remainder."""
+    """The term step * (t / run % count); count 0: without the remainder."""
 
     step: int
     run: int
@@ -44,7 +44,8 @@ class TileTerm:
 
 
 def expression(values: Sequence[int]) -> str | None:
-    """A constant, or sums of a * (t / b % c); None if these do not give the numbers."""
+    """Express values as a constant, or as a sum of a * (t / b % c); None if that is not
+    possible."""
     terms = _terms(values, 1)
     if terms is None:
         return None
@@ -75,7 +76,7 @@ def _run(values: Sequence[int]) -> int:
 
 
 def _repeats(values: Sequence[int], period: int) -> bool:
-    """Whether every period is the first one with a number added."""
+    """Return whether every period equals the first period plus a constant."""
     return all(
         v - values[i - i % period] == values[i % period] - values[0] for i, v in enumerate(values)
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layer in tiles as C functions: arguments, load, compute, store, prefetch of its constants."""
+"""A tiled layer as C functions: arguments, load, compute, store, prefetch of its constants."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Moved = Sequence[Sequence[Transfer]]  # by tile
 
 @dataclass(frozen=True)
 class TiledLayer:
-    """The C of a layer, and which of its functions there are: "arguments", "load", "compute",
-    "store", "fetch_constants"."""
+    """The C of a layer, and the names of its functions: "arguments", "load", "compute", "store",
+    "fetch_constants"."""
 
     text: str
     functions: frozenset[str]
@@ -39,8 +39,10 @@ class LayerAddresses:
     l2: Mapping[str, str]
 
     def pointer(self, operand: str, places: Sequence[int], tables: Tables, name: str = "") -> str:
-        """A pointer of the kernel's arguments: `places` of every tile, from the start of L1, or
-        from the operand's own start in L2."""
+        """Return a pointer argument of the kernel.
+
+        places   offset of every tile, from the start of L1, or of the operand in L2
+        """
         start = self.l2.get(operand) or self.l1.l1(operand)
         if min(places) < 0:
             start = f"(intptr_t){start}"
@@ -61,11 +63,11 @@ def tiled_layer(
     scratch: str = "",
     l3_tables: Mapping[str, int] = NO_TABLES,
 ) -> TiledLayer:
-    """The C of a layer in tiles.
+    """Generate the C of a tiled layer.
 
-    base        if an operand starts in L2, or in the caller's buffers
-    resident    offset of an operand that an earlier layer left in L1 -> C
-    scratch     the C of where scratch in L2 starts
+    base        operand -> its start in L2, or in a caller's buffer
+    resident    offset of an operand that an earlier layer left in L1 -> C expression
+    scratch     C expression for the start of scratch in L2
     l3_tables   offsets in L3
     """
     fn = function_name(index, step)
@@ -97,7 +99,8 @@ def tiled_layer(
 def _outside_l1(
     tiling: Tiling, base: Base, addresses: Addresses, scratch: str, l3_tables: Mapping[str, int]
 ) -> dict[str, str]:
-    """The C pointers to operands that the kernel reads outside L1; "%name" is a table in L3."""
+    """Return C pointers to the operands that the kernel reads outside L1; "%name" is a table in
+    L3."""
     in_l2 = tiling.choice.in_l2
     found = {o.name: base(o).text for o in tiling.kernel.operands if o.name in in_l2}
     if SCRATCH in in_l2:
@@ -136,7 +139,7 @@ def _movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list
 
 
 def _slot(tiling: Tiling) -> str:
-    """Tiles of the network take the two structs in turn."""
+    """Return the index of a tile's argument structs: tiles of the network alternate between two."""
     if len(tiling.tiles) == 1:
         return str(tiling.first % 2)
     return "(t + 1) % 2" if tiling.first % 2 else "t % 2"
@@ -154,7 +157,8 @@ def summary(step: QuantizedNode, tiling: Tiling) -> str:
 
 
 def _computed_as(step: QuantizedNode, tiling: Tiling) -> str:
-    """Shapes of the kernel's operands if more than axes of extent 1 is unlike the layer's."""
+    """Return the shapes of the kernel's operands, if they differ from the layer's by more than axes
+    of 1."""
     data = [o for o in tiling.kernel.operands if isinstance(o.source, int)]
     of_layer = [*(step.shapes[int(o.source)] for o in data), step.out]
     of_kernel = [*(o.shape for o in data), tiling.kernel.out.shape]
@@ -169,7 +173,7 @@ def _long_axes(shape: Shape) -> list[int]:
 
 
 def _op(tiling: Tiling, addresses: LayerAddresses, tables: Tables) -> list[tuple[str, str]]:
-    """Fields of the op's struct."""
+    """Return the fields of the kernel's op struct."""
     first = tiling.tiles[0].l1
     op = _unpacked(tiling, tiling.kernel.op)
     fields = [(name, _value(value, first, addresses, tables)) for name, value in op.items()]
@@ -190,12 +194,12 @@ def _value(
 
 
 def _operand(value: str) -> str:
-    """Operand of a field "@x+4"."""
+    """Return the operand's name in a field such as "@x+4"."""
     return str(re.findall(r"\w+", value)[0])
 
 
 def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
-    """Fields that point to bytes in scratch in the place of a packed operand."""
+    """Return the fields with pointers to unpacked bytes in scratch instead of a packed operand."""
     packing = tiling.kernel.packing
     if packing is None:
         return fields
@@ -222,7 +226,7 @@ def _unpacks(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Itera
 
 
 def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[tuple[str, str]]:
-    """Fields of the tile's struct as C of the tile's number."""
+    """Return the fields of the tile struct, as C of the tile's number."""
     strides = dict(_strides(tiling))
     rows = [
         {**_unpacked(tiling, tiling.kernel.tile(tile.regions)), **strides} for tile in tiling.tiles
@@ -246,14 +250,15 @@ def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[t
 
 
 def _waits(tiling: Tiling) -> str:
-    """Whether the kernel waits for the operands of tile t by itself: only those of the first."""
+    """Return C for whether the kernel itself waits for the operands of tile t: only for the first
+    tile."""
     if len(tiling.tiles) == 1:
         return str(int(tiling.kernel_waits))
     return "t == 0" if tiling.kernel_waits else "0"
 
 
 def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterator[tuple[str, str]]:
-    """Fields of me_next_tile, of a kernel that starts some tiles before they are called for."""
+    """Yield the fields of me_next_tile, for a kernel that starts some tiles early."""
     starts = tiling.kernel.launches_next_tile
     follows = [int(starts(*pair)) for pair in pairwise(rows)] if starts else []
     if any(follows):
@@ -264,7 +269,7 @@ def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterat
 
 
 def _strides(tiling: Tiling) -> Iterator[tuple[str, int]]:
-    """Strides of operands that lie in L2 or L1 as a whole, by the field of the tile's struct."""
+    """Yield the strides of operands that lie in L2 or L1 untiled, as fields of the tile struct."""
     for o in tiling.kernel.operands:
         if o.row_stride and o.name in tiling.choice.in_l2:
             yield o.row_stride, o.itemsize * math.prod(o.shape[2:])
@@ -289,7 +294,7 @@ def _place(value: str, l1: Mapping[str, int]) -> int | None:
 
 @dataclass(frozen=True)
 class Movement:
-    """Tables and L1 addresses of a layer, used by the statements that move operands."""
+    """Tables and L1 addresses of a layer, for the statements that move its operands."""
 
     tables: Tables
     l1: Addresses
@@ -328,7 +333,8 @@ def _moves(
 
 
 def _phases(there: list[bool]) -> tuple[int, int, int] | None:
-    """(period, first, end): tiles with first <= t % period < end are those; None for others."""
+    """Return (period, first, end) if exactly the tiles with first <= t % period < end are set;
+    otherwise None."""
     for period in divisors(len(there)):
         cut = there[:period]
         if cut * (len(there) // period) == there:
@@ -338,7 +344,7 @@ def _phases(there: list[bool]) -> tuple[int, int, int] | None:
 
 
 def _within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
-    """Conditions for first <= turn < end."""
+    """Yield the C conditions of first <= turn < end."""
     if end - first == 1 < period:
         yield f"{turn} == {first}"
         return
@@ -366,7 +372,7 @@ def _sum(start: str, offset: str) -> str:
 
 
 def _many(movement: Movement, function: str, every: Moved, base: Outside) -> str:
-    """Any number of transfers for each tile, out of a table."""
+    """Return C for any number of transfers per tile, from a table."""
     rows, ends = [x for moved in every for x in moved], [0]
     for moved in every:
         ends.append(ends[-1] + len(moved))

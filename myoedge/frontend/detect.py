@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Type of a model file by its bytes only: nothing is unpickled, extensions are ignored."""
+"""Detect the format of a model file from its bytes; nothing is unpickled, extensions are
+ignored."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ ELSEWHERE = b"location"  # in ONNX files whose arrays lie in other files
 
 
 class ModelFormat(StrEnum):
-    """Type of a model file; the value is its name for people."""
+    """Format of a model file; the value is its name in messages."""
 
     EXPORTED = "a torch.export archive"
     TORCHSCRIPT = "a TorchScript archive"
@@ -74,7 +75,7 @@ ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25:
 
 
 def sniff(path: Path) -> ModelFormat:
-    """The kind of the file at `path`; reads its head and its directory, never the weights."""
+    """Return the format of a file; reads its head and directory, never the weights."""
     try:
         if path.is_dir():
             return ModelFormat.FOLDER
@@ -89,7 +90,7 @@ def sniff(path: Path) -> ModelFormat:
 
 
 def _of_file(file: BinaryIO, size: int) -> ModelFormat:
-    """The kind of an open file of `size` bytes, by its head."""
+    """Return the format of an open file of `size` bytes, by its head."""
     head = file.read(HEAD)
     if is_zip(head):
         return _of_zip(file)
@@ -108,7 +109,7 @@ LIBRARIES = ("torch", "collections", "builtins", "__builtin__")
 
 
 def module_class(path: Path) -> str:
-    """The class a pickled module names first, "net.Net"; empty if none can be read."""
+    """Return the first class that a pickled module names, "net.Net"; empty if none can be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = pickle_globals(_pickle_of(archive))
@@ -232,7 +233,7 @@ def _of_pickle(head: bytes, size: int) -> ModelFormat | None:
 
 
 def _of_safetensors(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
-    """Layout: u64 little-endian header length, JSON header, tensors at data_offsets."""
+    """Detect safetensors: u64 little-endian header length, JSON header, tensors at data_offsets."""
     length = int.from_bytes(head[:8], "little")
     if head[8:9] != b"{" or length > 100 << 20:
         return None
@@ -269,8 +270,8 @@ def _of_onnx(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
 
 
 def _field(file: BinaryIO) -> tuple[int, int]:
-    """Number of a ModelProto's next field, and the bytes of its contents, if it has any behind the
-    varint; number 0 if it is no such field."""
+    """Read a ModelProto's next field: (field number, bytes of content after the varint); number 0
+    if it is not one."""
     tag = _varint(file)
     if tag is None or ONNX_FIELDS.get(tag >> 3) != tag & 7:
         return 0, 0

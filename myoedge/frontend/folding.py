@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constant folding: calls that torch and the onnx package compute at import if all that they
-read is constant, and bounds of their size. Needs neither package.
-"""
+"""Constant folding: which calls of torch and the onnx package are computed at import if their
+inputs are constant, and the limits of their size. Needs neither package."""
 
 from __future__ import annotations
 
@@ -60,13 +59,13 @@ ONNX_FOLDED = frozenset((
 
 
 def aten_folded() -> tuple[str, ...]:
-    """Names of torch's calls, without overloads."""
+    """Names of torch's foldable calls, without overloads."""
     names = (name.removeprefix("aten.") for name in ATEN_FOLDED)
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def onnx_folded() -> tuple[str, ...]:
-    """ONNX's operators, those of shapes among them."""
+    """Names of ONNX's foldable operators, shape operators included."""
     return tuple(sorted({*ONNX_FOLDED, *SHAPES}))
 
 

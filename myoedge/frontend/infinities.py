@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Infinite constants: accepted only if clamps read them, as masks have been removed before."""
+"""Infinite constants: accepted if only clamps read them; masks have been removed before."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
     """Refuse arrays with NaN or infinities of both signs; `replace_clamped_infinities` checks the
-    others."""
+    rest."""
     for value in arrays:
         if value is not None and not _infinity(value):
             refuse_not_finite(name, [value])
 
 
 def replace_clamped_infinities(d: GraphBuilder, outputs: Sequence[str]) -> None:
-    """Infinities that are clamped become large numbers.
+    """Replace infinite constants that only clamps read by large finite numbers.
 
-    Errors: E112 if anything else reads them.
+    Errors: E112 if another operator reads an infinity.
     """
     d.drop_unread(outputs)
     if not any(map(_infinity, d.arrays.values())):
@@ -67,7 +67,7 @@ def _reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:
 
 
 def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
-    """E112 of infinities that no softmax hides."""
+    """Return E112 for an infinity that no softmax hides."""
     value = d.array(name)
     count, sign = int(np.count_nonzero(~np.isfinite(value))), _infinity(value)
     return MyoedgeError(

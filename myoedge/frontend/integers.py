@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs of integers and truth values: what the network does with them decides their type."""
+"""Integer and boolean inputs, whose type follows from how the network uses them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def integer_input(
     dtype: str,
     uses: Iterable[str],
 ) -> str:
-    """The tensor of an input that is not floating point: integers, or floats if it is read as
-    numbers only; truth values are ones and zeros by a table.
+    """Return the tensor of an integer or boolean input: integers, or floats if only read as
+    numbers; booleans become ones and zeros by a table.
 
-    dtype   of SMALL or INTEGERS     uses   what becomes of it
+    dtype   of SMALL or INTEGERS     uses   operations that read it
     """
     if dtype == "bool":
         return rows_by(d, d.input(name, shape, "uint8"), np.arange(2.0))
