@@ -93,13 +93,16 @@ static int32_t linear_weight(const me_ne16_job *job, int32_t k, int32_t c)
     return value;
 }
 
-/* Weight of an input channel at a tap: 16 inputs are a group of `bits` planes, two bytes a tap. */
+/* Weight of an input channel at a tap: 16 inputs are a group of `bits` planes, two bytes a tap. Those of 32 outputs
+ * lie behind those of 32 others, whatever weight_channel is. */
 static int32_t weight(const me_ne16_job *job, int32_t k, int32_t tap, int32_t taps, int32_t c)
 {
     const int32_t bits = bits_of(job);
+    const int32_t group_bytes = bits * 2 * taps, groups = (int32_t)(job->tiles_channels & 0xFFFF);
+    const uint8_t *block = job->weights + k / 32 * 32 * groups * group_bytes;
     const uint8_t *output =
-        is_depthwise(job) ? job->weights : job->weights + (uint32_t)k * job->weight_channel;
-    const uint8_t *group = output + c / 16 * bits * 2 * taps;
+        is_depthwise(job) ? job->weights : block + (uint32_t)(k % 32) * job->weight_channel;
+    const uint8_t *group = output + c / 16 * group_bytes;
     int32_t value = job->weight_offset;
     if (is_linear(job))
         return linear_weight(job, k, c);

@@ -162,6 +162,8 @@ void me_ne16_run(const me_ne16_layer *layer)
     if (starts_tiles(layer) && !layer->prepare && started[~layer->next->number & 1] != NONE) {
         running = started[~layer->next->number & 1];
         first = end_of_job(layer, 0);
+        if (layer->start_others && ME_CORE() == 0)
+            running = layer->start_others(layer, 0, first);
     }
     for (int32_t last; first < layer->units; first = last) {
         const int32_t ended = running;
@@ -174,7 +176,9 @@ void me_ne16_run(const me_ne16_layer *layer)
         ME_SYNC();
         if (ME_CORE() == 0) {
             me_ne16_trigger();
-            if (layer->finish && first > 0)
+            if (layer->start_others) /* the engine has room for them when the job before has ended */
+                running = layer->start_others(layer, from, last);
+            else if (layer->finish && first > 0)
                 me_ne16_wait(ended);
         }
         if (layer->finish && first > 0) {

@@ -30,6 +30,8 @@ typedef me_ne16_layer me_ne16_layer_of(const void *op, const void *tile);
 /* units of unit_bytes results from y on, first_units in the first job, at_a_time in each of the others
  * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); jobs but the last are whole tiles then
  * program  called by core 0 before a job of these units: me_ne16_program; returns the number of the job
+ * start_others  called by core 0 behind the start of that job: starts the other jobs of these units, at least one;
+ *          returns the number of the last; 0: there are no others
  * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing is to be prepared
  * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
  * nine     results of nine pixels, where units are eight of them in a run; else 0
@@ -45,7 +47,7 @@ struct me_ne16_layer {
     int8_t *y, *nine;
     const int8_t *table;
     me_ne16_units *prepare, *finish;
-    me_ne16_program_units *program;
+    me_ne16_program_units *program, *start_others;
     const void *op, *tile;
     me_ne16_layer_of *of;
     const me_next_tile *next;

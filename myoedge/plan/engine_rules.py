@@ -56,16 +56,16 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
     if not kernels:
         change = "linear layers, convolutions, gates and attention run there"
         return ConstraintViolation(f"an operator with a kernel on {engine}", step.node.op, change)
-    rule = step.engine.broken_rule or kernels[0].broken_rule(step)
-    if rule is not None:
-        return rule
+    rules = [kernel.broken_rule(step) for kernel in kernels]
+    if None not in rules:
+        return step.engine.broken_rule or rules[0]
     estimates = plan.tilings[index].kernel.estimates
     if engine not in estimates:  # make_plan has left it out
         needs, change = "room in L2 for its tiles", "a larger --l2, or smaller feature maps"
         return ConstraintViolation(needs, f"{chip.l2_bytes:,} B", change)
     if math.isfinite(estimates.get(engine, math.inf)):
         return None
-    bytes_ = least_bytes(kernels[0].tiling(step, known[engine]))
+    bytes_ = least_bytes(kernels[rules.index(None)].tiling(step, known[engine]))
     needs, has = f"a tile in L1, of {bytes_:,} B at least", f"{plan.l1_room_bytes:,} B"
     return ConstraintViolation(needs, has, "smaller kernels, fewer channels, or a larger --l1")
 

@@ -97,6 +97,29 @@ def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     assert_exact(build)
 
 
+MANY_PRODUCTS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "rows of taps of an image": (
+        nn.Sequential(nn.Conv2d(96, 40, 5, padding=2), nn.GELU()),
+        (1, 96, 7, 8),
+    ),
+    "taps that lie apart": (nn.Conv2d(400, 33, 3, padding=2, dilation=2), (1, 400, 5, 9)),
+    "a row, of which every second position": (nn.Conv1d(40, 37, 64, stride=2), (1, 40, 127)),
+    "rows of a linear layer": (nn.Sequential(nn.Linear(5001, 50), nn.GELU()), (10, 5001)),
+}
+
+
+@pytest.mark.parametrize("l1", [None, "64KiB"])
+@pytest.mark.parametrize("name", MANY_PRODUCTS)
+def test_sums_of_many_products_are_added_up_part_by_part(
+    name: str, l1: str | None, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    build = built(*MANY_PRODUCTS[name], tmp_path, l1, engine="ne16")
+    plan = json.loads((build.folder / "plan.json").read_text())
+    assert "me_ne16_conv_sums_s8" in {step["tiles"]["kernel"] for step in plan["steps"]}
+    assert_exact(build)
+
+
 def test_results_in_tiles_of_channels_stay_in_l1(tmp_path: Path) -> None:
     """Tiles write their channels between those of others; weights of each layer's first tile come
     while the layer before computes."""

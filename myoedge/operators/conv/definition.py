@@ -20,13 +20,16 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import with_entry
+from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16 import conv_by_channels_on_ne16, conv_on_ne16
 from myoedge.operators.conv.ne16_mean import conv_with_mean_on_ne16, is_over_rows
 from myoedge.operators.conv.ne16_rules import (
     has_rows,
     has_windows_in_one_group,
+    in_one_group,
     one_group_or_depthwise,
 )
+from myoedge.operators.conv.ne16_sums import sum_kernels
 from myoedge.operators.conv.tiling import (
     gathered_once,
     grouped_in_place,
@@ -176,6 +179,7 @@ CONV = register(
             low_scratch_fallback(grouped_in_place, INT8_PRODUCTS, accepts=is_grouped),
             on_ne16(conv_on_ne16, one_group_or_depthwise),
             on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
+            *sum_kernels(Conv2dGeometry.of, in_one_group),
         ),
         kernels_before={
             "mean": (

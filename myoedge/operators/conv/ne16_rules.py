@@ -48,6 +48,14 @@ def _sizes(numbers: tuple[int, int]) -> str:
     return "x".join(map(str, numbers))
 
 
+def in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
+    """Rule of products whose sums the cores requantise."""
+    groups = step.attrs["groups"]
+    if groups == 1:
+        return None
+    return ConstraintViolation("one group", f"{groups} groups", "a convolution with groups=1")
+
+
 def has_windows_in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
     """Condition of conv_by_channels_on_ne16; other layers use conv_on_ne16."""
     groups, conv = step.attrs["groups"], Conv2dGeometry.of(step)

@@ -29,6 +29,7 @@ from myoedge.operators.common_rules import (
     stream_except_last_axis,
 )
 from myoedge.operators.conv.geometry import Conv2dGeometry
+from myoedge.operators.conv.ne16_sums import sum_kernels
 from myoedge.operators.conv.tiling import wide_in_tiles
 from myoedge.operators.elementwise.tiling import Loop, broadcast_steps, collapse_loops
 from myoedge.operators.format import (
@@ -150,6 +151,7 @@ LINEAR = register(
             ),
             low_scratch_fallback(rows_in_place, INT8_PRODUCTS),
             on_ne16(rows_on_ne16),
+            *sum_kernels(lambda step: Conv2dGeometry.of_pixels(*row_sizes(step))),
         ),
         weights=(1, 2),
         epilogue=True,

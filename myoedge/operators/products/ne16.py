@@ -64,7 +64,7 @@ Rule = Callable[[QuantizedNode], ConstraintViolation | None]  # of layers: None 
 
 def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
     """Make an NE16 kernel for layers that satisfy the engine's rules and these rules."""
-    rules = (*rules, _eight_bits, _no_clamp, _multipliers)
+    rules = (*rules, _eight_bits, requantised_by_engine)
     return _kernel(tiling, INT8_PRODUCTS, *rules, unsigned_sums=True)
 
 
@@ -100,6 +100,11 @@ def _eight_bits(step: QuantizedNode) -> ConstraintViolation | None:
     has = "results of 16 bits" if step.element_type == INT16 else "weights of 16 bits"
     change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
     return ConstraintViolation("inputs, weights and results of 8 bits", has, change)
+
+
+def requantised_by_engine(step: QuantizedNode) -> ConstraintViolation | None:
+    """NE16's rules for results that are not sums."""
+    return _no_clamp(step) or _multipliers(step)
 
 
 def _no_clamp(step: QuantizedNode) -> ConstraintViolation | None:

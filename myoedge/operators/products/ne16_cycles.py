@@ -53,11 +53,11 @@ def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
     at_a_time = job_pixels(pixels)
     whole, rest = pixels // at_a_time, pixels % at_a_time
     more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # start_of in me_ne16_layer.c
-    tiles = whole * (at_a_time // JOB_PIXELS) + _run_tiles(rest + more)
+    tiles = whole * (at_a_time // JOB_PIXELS) + run_tiles(rest + more)
     return image_cycles(tiles, c, k, scale)
 
 
-def _run_tiles(pixels: Any) -> Any:
+def run_tiles(pixels: Any) -> Any:
     """Return the number of 3x3-pixel tiles that me_ne16_set_run makes of `pixels`."""
     third = ceil_div(pixels, SIDE)
     return ceil_div(third + (pixels - third) % 2, SIDE)
@@ -67,6 +67,19 @@ def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
     """Return the cycles of 1x1 jobs over tiles of 3x3 pixels."""
     groups = ceil_div(c, INPUTS)
     return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
+
+
+def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
+    """Return the cycles of 1x1 jobs over tiles of 3x3 pixels whose results are sums.
+
+    groups   of 16 inputs, of all jobs     added   of the jobs those that begin with earlier sums
+    """
+
+    def cycles(n: Any) -> Any:
+        loads = SIDE * SIDE * ceil_div(n, SUMS_AT_A_TIME)
+        return groups * (31 + n) + jobs * _results_cycles(n, SUMS) + added * loads
+
+    return tiles * _by_outputs(k, cycles)
 
 
 def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:

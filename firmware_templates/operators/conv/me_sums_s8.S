@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * me_sums_s8.h for GAP9's cores.
+ */
+#if defined ME_GAP9 && !defined ME_SDK
+
+#include "xpulp.inc"
+
+/* t4: a sum -> an integer between the limits */
+.macro requantised
+    p_lw_r t4, a2, a0
+    add t4, t4, t0
+    sra t4, t4, t5
+    mul t4, t4, t1
+    p_addN_r t4, t2, t3
+    p_max t4, t4, t6
+    p_min t4, t4, a7
+.endm
+
+/* a0 sum, a1 n, a2 sum_step, a3 to, a4 scale, a5 y, a6 y_step */
+me_function me_sums_s8
+    lw t0, 0(a3)
+    lw t1, 4(a3)
+    lw t2, 8(a3)
+    lw t3, 12(a3)
+    lw t5, 0(a4)
+    lw t6, 4(a4)
+    lw a7, 8(a4)
+    lw a3, 12(a4)
+    slli a2, a2, 2
+    bnez a3, .Lsums_s8_table
+    lp_setup 0, a1, .Lsums_s8_last
+    requantised
+.Lsums_s8_last:
+    p_sb_r t4, a6, a5
+    ret
+.Lsums_s8_table:
+    addi a3, a3, 128
+    lp_setup 0, a1, .Lsums_s8_table_last
+    requantised
+    p_lb_at t4, t4, a3
+    nop
+.Lsums_s8_table_last:
+    p_sb_r t4, a6, a5
+    ret
+me_end me_sums_s8
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From sums to int8, as docs/integer-semantics.md has it. Two bodies: me_sums_s8.S for GAP9's cores,
+ * me_sums_s8.c in C.
+ */
+#ifndef ME_SUMS_S8_H
+#define ME_SUMS_S8_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* One channel of n pixels, n >= 1, sums of pixels sum_step words apart, results y_step bytes:
+ * y = clip((((sum + bias) >> pre) * mult + offset) >> shift), then the table. The sum with its bias, product and
+ * sum stay inside int32. */
+void me_sums_s8(const int32_t *sum, int32_t n, int32_t sum_step, const me_channel *to, const me_scale *scale,
+                int8_t *y, int32_t y_step);
+
+#endif
