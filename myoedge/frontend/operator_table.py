@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The import tables of ATen and ONNX: the rows of all families of operators, and what they name.
+"""The import tables of ATen and ONNX: the rows of all operator families.
 
 Needs neither torch nor onnx.
 """
@@ -53,15 +53,15 @@ CONTRIBUTED: Mapping[str, Callable[..., Shape]] = {
 
 
 def calls_of(op: str) -> tuple[str, ...]:
-    """Names of the calls that this operator does the work of, without overloads, sorted.
+    """Names of the torch calls that import as this operator, without overloads, sorted.
 
-    op   "" for the calls that leave no operator after
+    op   "" for calls that leave no operator
     """
     return _without_overloads((*CALLS[op], *INTEGER_CALLS.get(op, ())))
 
 
 def complex_calls() -> tuple[str, ...]:
-    """Names of the calls that complex tensors have, without overloads, sorted."""
+    """Names of the torch calls supported on complex tensors, without overloads, sorted."""
     return _without_overloads(PAIRS)
 
 

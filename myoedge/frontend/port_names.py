@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of inputs and outputs that files, C and Python can hold."""
+"""Names of inputs and outputs that are valid in files, C and Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TAKEN = frozenset(("label", "file", "np", "numpy", "recording", *keyword.kwlist
 
 
 def port_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names that files and programs can hold: letters, digits, underscores; each once."""
+    """Make names valid for files and programs: letters, digits, underscores; each name unique."""
     found: list[str] = []
     for name in names:
         stem = re.sub(r"[^A-Za-z0-9_]", "_", name)[:LONGEST] or "value"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals of files that cannot be built unchanged, and of models that cannot be imported."""
+"""Refusals: files that cannot be built unchanged, and models that cannot be imported."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def refuse(kind: ModelFormat, path: Path) -> NoReturn:
 
 
 def missing(path: Path, named_by: str = "") -> MyoedgeError:
-    """E101 with models of nearly this name; named_by: the configuration with the path, if any."""
+    """Return E101 with similarly named models.
+
+    named_by   configuration that contains the path, if any
+    """
     folder = path.absolute().parent
     looked_in = f"{folder}{'' if folder.is_dir() else ', which does not exist either'}"
     facts = {"looked in": looked_in} | ({"named by": named_by} if named_by else {})
@@ -78,7 +81,7 @@ def damaged(path: Path, cause: str) -> MyoedgeError:
 
 
 def needs_no_factory(kind: ModelFormat, path: Path) -> MyoedgeError:
-    """E206: for a file that holds its network too."""
+    """Return E206 for a file that contains its network."""
     facts = {"needs": "weights without a network", "has": f"{path} is {kind}"}
     tries = [f"{command('build', path)}  without --factory or [model] factory"]
     return MyoedgeError("E206", "the factory would not be used", facts, tries)
@@ -110,8 +113,8 @@ def _hint(kind: ModelFormat, path: Path) -> str:
 class Refusal:
     """A call that cannot be imported, with its location, reason and replacement.
 
-    instead   if that follows from the reason; otherwise the operator's own advice is given
-    follows   whether it only reads the result of another call that is refused
+    instead   replacement, if the reason implies it; "": the operator's default advice
+    follows   whether it only follows from the refusal of another call
     """
 
     target: str
@@ -122,13 +125,13 @@ class Refusal:
 
     @property
     def cause(self) -> str:
-        """Equal for calls that are refused for the same reason, whatever it says of each place
-        after a comma."""
+        """Text to group refusals by reason: the reason up to the first comma, without details of
+        each place."""
         return self.reason.partition(", ")[0] or short(self.target)
 
 
 def refusal_of(error: Unsupported, target: str, origin: Origin) -> Refusal:
-    """The refusal of a call whose import ended with an error."""
+    """Return the refusal of a call whose import raised an error."""
     return Refusal(target, origin, str(error), error.instead, isinstance(error, ReadsRefused))
 
 
@@ -197,13 +200,14 @@ TORCHS = (
 
 
 def qualified_name(target: str) -> str:
-    """ "lab::rad" of a call of another library's operator, "lab.rad.default"; otherwise ""."""
+    """Return "lab::rad" for a call of another library's operator, "lab.rad.default"; otherwise
+    ""."""
     found = QUALIFIED.fullmatch(target)
     return "" if found is None or found[1] in TORCHS else f"{found[1]}::{found[2]}"
 
 
 def suggest_replacement(target: str) -> str:
-    """Replacement of an unsupported operator."""
+    """Suggest a replacement of an unsupported operator."""
     if name := qualified_name(target):
         return (
             f"name a plug-in that registers {name}, in myoedge.toml: [plugins] operators = [...]; "
@@ -265,7 +269,7 @@ def _try(refusal: Refusal, advice: Callable[[str], str]) -> str:
 
 
 def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
-    """E116; `readers` are the operators that take the input, with their places."""
+    """Return E116; `readers` are the operators that read the input, with their places."""
     read = {"read by": "\n".join(readers)} if readers else {}
     return MyoedgeError(
         "E116",

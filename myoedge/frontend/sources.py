@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of the user's program, and files of libraries, from the frames of a stack trace."""
+"""Lines of the user's program, and library files, from the frames of a stack trace."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 def source_of_trace(trace: str) -> str:
-    """Line and file, as `source_of` names them, of a stack trace as Python prints it."""
+    """Return the line and file of a printed Python stack trace, as `source_of` does."""
     return source_of(_FRAME.findall(trace))
 
 
 def source_of(frames: Sequence[tuple[str, str]]) -> str:
-    """ "net.py:41": file and line of the last frame outside installed packages, the innermost
-    being last; after it the file of a library that it calls, "net.py:41, timm/layers/mlp.py:12",
-    but torch's. Empty if there is neither.
-    """
+    """Return "net.py:41": file and line of the last frame outside installed packages; frames are
+    given outermost first. A library file that it calls follows, "net.py:41, timm/layers/mlp.py:12",
+    except torch's. Empty if there is neither."""
     own, library = "", ""
     for file, line in frames:
         installed = _INSTALLED.search(file)

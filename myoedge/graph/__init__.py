@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graphs of tensors and nodes, all frozen, and the rules that rewrite them."""
+"""Graphs of tensors and nodes, all immutable, and rewrite patterns."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graphs: nodes, and tensors and constants with their quantisation parameters, all frozen."""
+"""Graphs: nodes, and tensors and constants with their quantisation parameters; all immutable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PRE = ".pre"  # suffix of the value between an operator and the table fused into
 
 
 def ranked(shape: Sequence[int], rank: int) -> Shape:
-    """A shape with axes of extent 1 in front, as broadcasting to this rank adds them."""
+    """Prepend axes of size 1 to a shape, as broadcasting to this rank does."""
     return (1,) * (rank - len(shape)) + tuple(shape)
 
 
@@ -33,7 +33,7 @@ class Origin:
 
     path    module path, "encoder.2.conv"; empty for functional calls at the root
     source  "net.py:41", last frame outside installed packages; empty if unknown
-    part    of a module that is several layers: "l1_reverse" of a stacked LSTM in two directions
+    part    layer within a module that has several: "l1_reverse" in a bidirectional stacked LSTM
     """
 
     path: str = ""
@@ -66,7 +66,7 @@ class InputNormalization:
     origin: tuple[Origin, ...] = ()
 
     def apply(self, x: Array) -> Array:
-        """x float [...] of the input's shape -> float64."""
+        """Apply factor and offset: x float [...] of the input's shape -> float64."""
         scale, offset = self._along(x)
         return np.asarray(x.astype(np.float64) * scale + offset)
 
@@ -86,8 +86,8 @@ class TensorQuant:
     """A value's quantisation parameters from a file or an older build; other values are
     calibrated.
 
-    fake_quantized   whether the float values are rounded to the parameters: the file says so, and
-                     ranges and SQNR are of what it says
+    fake_quantized   whether the file rounds the float values to these parameters; ranges and SQNR
+                     are then computed from the rounded values
     """
 
     params: QuantParams
@@ -98,10 +98,10 @@ class TensorQuant:
 class Tensor:
     """One value: name, shape, element type and quantisation parameters.
 
-    dtype   "float32" for what is quantised; otherwise its integers: "int32", "uint8", "int16"
-    q       parameters that are given, not calibrated
-    pre_q   those of the value before a fused table
-    input_normalization   what the host does to an input before the first operator sees it
+    dtype   "float32" for tensors to quantise; else an integer type: "int32", "uint8", "int16"
+    q       parameters from a file or an older build; None: calibrated
+    pre_q   parameters of the value before a fused table
+    input_normalization   factor and offset that the host applies to an input
     """
 
     name: str
@@ -120,8 +120,8 @@ class Tensor:
 class Constant:
     """An array that nodes read.
 
-    format   integers that a file has for it
-    q        parameters with which it is read as an operand
+    format   integers of the model file
+    q        quantisation parameters as an operand
     """
 
     array: Array
@@ -130,7 +130,7 @@ class Constant:
 
 
 def as_constants(arrays: Mapping[str, Array]) -> dict[str, Constant]:
-    """Constants of these values, without formats."""
+    """Make constants of these values, without formats."""
     return {name: Constant(array) for name, array in arrays.items()}
 
 
@@ -150,13 +150,13 @@ class Node:
 
     @property
     def label(self) -> str:
-        """The module path(s) for people: "block.0.conv + block.0.relu", else the tensor's name."""
+        """Module path(s) for reports: "block.0.conv + block.0.relu", else the tensor's name."""
         paths = dict.fromkeys(o.layer or o.source for o in self.origin)
         return " + ".join(p for p in paths if p) or self.name
 
     @property
     def where(self) -> str:
-        """ "encoder.2 (conv, net.py:41)" for error messages."""
+        """Place for error messages: "encoder.2 (conv, net.py:41)"."""
         source = next((o.source for o in self.origin if o.source), "")
         known = self.op if source in self.label else f"{self.op}, {source}"
         return f"{self.label} ({known})"
@@ -166,7 +166,7 @@ class Node:
 
 
 class ConstantValues:
-    """Values of constants by name, for a graph and for its builder."""
+    """Access to values of constants by name, for a graph and for its builder."""
 
     constants: Mapping[str, Constant]
 
@@ -191,7 +191,7 @@ class Graph(ConstantValues):
 
     inputs, outputs   tensor names in the user's order (an output may repeat)
     tensors           every input and every node output
-    constants         arrays that nodes name as inputs
+    constants         arrays that nodes read
     """
 
     inputs: tuple[str, ...]
@@ -224,12 +224,13 @@ class Graph(ConstantValues):
         return self.tensors[name].shape
 
     def format(self, name: str) -> ConstantFormat | None:
-        """Integers that a file has for a constant."""
+        """Return the format of a constant's integers in the model file; None without one."""
         found = self.constants.get(name)
         return None if found is None else found.format
 
     def given(self, name: str) -> TensorQuant | None:
-        """Parameters of a tensor or a constant; `name.pre` is the value before a fused table."""
+        """Return the given parameters of a tensor or constant; `name.pre` is the value before a
+        fused table."""
         found = self.tensors.get(name) or self.constants.get(name)
         if found is not None:
             return found.q
@@ -246,7 +247,7 @@ class Graph(ConstantValues):
 
     @cached_property
     def all_given(self) -> Mapping[str, TensorQuant]:
-        """Parameters of values, by name of a tensor, a constant, or `name.pre`."""
+        """Given parameters by name of a tensor, a constant, or `name.pre`."""
         rows = [(t.name, t.q) for t in self.tensors.values()]
         rows += [(t.name + PRE, t.pre_q) for t in self.tensors.values()]
         rows += [(name, c.q) for name, c in self.constants.items()]
@@ -258,12 +259,12 @@ class Graph(ConstantValues):
 
     @cached_property
     def formats(self) -> Mapping[str, ConstantFormat]:
-        """Integers that a file has, by constant."""
+        """Formats of constants whose integers the model file has, by name."""
         return {name: c.format for name, c in self.constants.items() if c.format is not None}
 
     @cached_property
     def input_normalization(self) -> Mapping[str, InputNormalization]:
-        """By input what the host does to it."""
+        """Normalisation that the host applies, by input."""
         rows = ((name, self.tensors[name].input_normalization) for name in self.inputs)
         return {name: found for name, found in rows if found is not None}
 
@@ -281,12 +282,12 @@ class Graph(ConstantValues):
         return replace(self, tensors=tensors, constants=constants)
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> Graph:
-        """The graph with other values, of the same format, of these constants."""
+        """Return the graph with new values, in the same formats, of these constants."""
         made = {name: replace(self.constants[name], array=x) for name, x in arrays.items()}
         return replace(self, constants={**self.constants, **made})
 
     def with_formats(self, formats: Mapping[str, ConstantFormat | None]) -> Graph:
-        """The graph with other formats of these constants."""
+        """Return the graph with new formats of these constants."""
         made = {name: replace(self.constants[name], format=f) for name, f in formats.items()}
         return replace(self, constants={**self.constants, **made})
 
@@ -344,7 +345,8 @@ def _origin_fields(origin: Origin) -> dict[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """Value for json.dumps: tuples as lists, numpy scalars and arrays as Python numbers."""
+    """Convert a value for json.dumps: tuples to lists, NumPy scalars and arrays to Python
+    numbers."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -357,7 +359,7 @@ def plain(value: Any) -> Any:
 
 
 def prune(graph: Graph) -> Graph:
-    """The graph without nodes, tensors and constants that no output needs; inputs stay."""
+    """Remove nodes, tensors and constants that no output needs; inputs stay."""
     needed = set(graph.outputs)
     kept: list[Node] = []
     for node in reversed(graph.nodes):

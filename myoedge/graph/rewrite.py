@@ -21,12 +21,13 @@ MAX_TRACKED_READERS = (
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Replacement of the matched node; every tensor that is written again has its old value.
+    """Replacement of the matched node; a tensor that is written again must keep its value.
 
-    nodes      new nodes, in order, at the place of the matched one (none: it is dropped)
-    renamed    tensors that readers see under another name from now on: {old: new}
+    nodes      new nodes, in order, in place of the matched node; empty: drop the node
+    renamed    tensors whose readers read another name from now on: {old: new}
     tensors    descriptions of the tensors that `nodes` write
-    constants  that `nodes` read; without a format: that of what they were made of, if they have it
+    constants  constants that `nodes` read; without a format they get the format of the original
+               constants, if it still fits
     """
 
     nodes: tuple[Node, ...] = ()
@@ -55,7 +56,7 @@ class MutableGraph:
 
     The cost of a replacement does not grow with the graph.
 
-    view   what rules read: its mappings follow every replacement, its `nodes` do not
+    view   the graph that patterns read: its mappings follow every replacement, its `nodes` do not
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -76,7 +77,7 @@ class MutableGraph:
     def replace(self, node: Node, change: Rewrite) -> dict[str, None]:
         """Replace a node and drop unread nodes; return the tensors with another writer or readers.
 
-        A renamed tensor's parameters go to the tensor that readers see, unless it carries its own.
+        A renamed tensor's parameters move to its new name, unless that has its own.
         """
         names, key = change.renamed, self._keys[node.name]
         self._tensors.update((t.name, t) for t in change.tensors)
@@ -116,7 +117,7 @@ class MutableGraph:
         return self._producer.get(node.name) is node
 
     def nodes(self) -> list[Node]:
-        """In execution order."""
+        """Nodes in execution order."""
         return sorted(self._producer.values(), key=self._key)
 
     def near(self, names: Iterable[str]) -> list[Node]:
@@ -130,7 +131,7 @@ class MutableGraph:
         return sorted(found.values(), key=self._key)
 
     def graph(self) -> Graph:
-        """The graph as it is now."""
+        """Return the current graph."""
         return prune(replace(self.view, nodes=tuple(self.nodes())))
 
     def _few_readers(self, name: str) -> Sequence[Node]:
@@ -204,15 +205,16 @@ def with_formats_of(
 
 
 def format_of(value: Array, sources: Sequence[ConstantFormat]) -> ConstantFormat | None:
-    """The first of the formats of its sources that a constant still has."""
+    """Return the first of these formats that fits a constant's values; None if none fits."""
     return next((x for source in sources if (x := source.of(value)) is not None), None)
 
 
 def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) -> Graph:
-    """The graph after every rule has been applied wherever it matches; the first in the table wins.
+    """Apply rewrite patterns until none matches; if several match a node, the first in the table
+    wins.
 
-    Sweeps from inputs to outputs until nothing matches: over all nodes first and last, in between
-    over those near which something has changed. `limit` or the number of nodes bounds the sweeps.
+    Sweeps run from inputs to outputs: the first and last over all nodes, others over nodes near
+    changes. The larger of `limit` and the number of nodes bounds the sweeps.
     """
     fitting = cache(lambda op: [rule for rule in rules if not rule.ops or op in rule.ops])
     indexed, is_changed, whole = MutableGraph(graph), False, True
@@ -231,8 +233,7 @@ def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) 
 def _swept(
     indexed: MutableGraph, nodes: Sequence[Node], fitting: Callable[[str], Sequence[RewritePattern]]
 ) -> dict[str, None]:
-    """Applies the first rule that matches to each of these nodes; gives the tensors near which
-    something has changed."""
+    """Apply the first matching pattern to each of these nodes; return the tensors near changes."""
     changed: dict[str, None] = {}
     for node in nodes:
         if indexed.is_there(node):  # else a rule has replaced it in this sweep
@@ -243,7 +244,7 @@ def _swept(
 
 
 def _first(rules: Sequence[RewritePattern], graph: Graph, node: Node) -> Rewrite | None:
-    """The change of the first rule that matches."""
+    """Return the replacement of the first pattern that matches."""
     for rule in rules:
         change = rule.rewrite(graph, node)
         if change is not None:
@@ -252,7 +253,7 @@ def _first(rules: Sequence[RewritePattern], graph: Graph, node: Node) -> Rewrite
 
 
 def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
-    """The graph with `node` replaced and unread values dropped."""
+    """Replace one node of a graph and drop unread values."""
     indexed = MutableGraph(graph)
     indexed.replace(node, change)
     return indexed.graph()
@@ -266,7 +267,7 @@ def joined_origins(*nodes: Node) -> tuple[Origin, ...]:
 def made_by(graph: Graph, name: str, *ops: str, reader: Node | None = None) -> Node | None:
     """Return the node that writes a tensor if its operator is one of `ops` (any if none is given).
 
-    reader   that alone may read the tensor, which is no output then
+    reader   if given, it must be the only reader, and the tensor no output
     """
     node = graph.producer.get(name)
     alone = reader is None or graph.only_user(name) is reader

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer arithmetic and functions of one number, without an operator or a graph."""
+"""Integer arithmetic and pointwise functions, independent of operators and graphs."""

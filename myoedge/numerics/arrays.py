@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays of NumPy, as all stages type them; division of integers, and of arrays, rounded up."""
+"""NumPy array types of all stages; integer and array division rounded up."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers that a file has for a constant, next to the floats that they stand for."""
+"""Integers of a constant in a model file, next to the floats that they represent."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from myoedge.numerics.quant_params import QuantParams
 
 @dataclass(frozen=True, slots=True)
 class ConstantFormat:
-    """real = float32(scale * (q - zero_point)), low <= q <= high: whoever has the floats and this
-    has the integers.
+    """Format of a constant's integers: real = float32(scale * (q - zero_point)), low <= q <= high.
+    The integers follow from the floats and the format.
 
-    scale, zero_point   one of each, or as many as the constant has indices along `axis`
-    integers   the q that are chosen for floats that lie between steps, of the constant's shape;
-               None: the floats are on the steps
+    scale, zero_point   one value each, or one per index along `axis`
+    integers   chosen q of the constant's shape, if the floats lie between steps; None: the floats
+               are multiples of the steps
     """
 
     scale: tuple[float, ...]
@@ -31,8 +31,8 @@ class ConstantFormat:
 
     @property
     def params(self) -> QuantParams | None:
-        """Parameters of the integers as an operand has them: signed ones; None if there are
-        several, or more than 16 bits."""
+        """Signed parameters of the constant as an operand; None if there are several scales, or
+        more than 16 bits."""
         kind = INT8 if self.high - self.low < 1 << INT8.bits else INT16
         if len({*self.scale}) > 1 or len({*self.zero_point}) > 1 or self.high - self.low >= 1 << 16:
             return None
@@ -41,8 +41,8 @@ class ConstantFormat:
 
     @property
     def by_rows(self) -> ConstantFormat | None:
-        """Format with one scale, or one for each index of axis 0; None if the scales
-        differ along another axis."""
+        """Return the format with one scale, or one per index of axis 0; None if the scales differ
+        along another axis."""
         if len(self.scale) == 1 or self.axis == 0:
             return self
         if len({*self.scale}) > 1 or len({*self.zero_point}) > 1:
@@ -50,7 +50,7 @@ class ConstantFormat:
         return replace(self, scale=self.scale[:1], zero_point=self.zero_point[:1], axis=0)
 
     def real(self, q: Array) -> Array:
-        """q int [...] -> float32 [...]."""
+        """Dequantise: q int [...] -> float32 [...]."""
         centred = (q.astype(np.int64) - self._along(self.zero_point, q)).astype(np.float32)
         with np.errstate(over="ignore"):  # infinities are refused if they are read
             return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
@@ -72,7 +72,7 @@ class ConstantFormat:
         """Return the format of a constant that was moved, cut, repeated or zero-padded; None if its
         values do not fit it.
 
-        Of axes that all fit the first one, that of rows: a square of zeros tells none.
+        If several axes fit, as for a square of zeros, axis 0 is chosen.
         """
         if value.dtype != np.float32 or not value.size:
             return None
@@ -86,7 +86,7 @@ class ConstantFormat:
         """Return the format of the same integers times one factor per row (axis 0); None if a
         factor is 0 or the scales have another axis.
 
-        A negative factor turns the integers' signs.
+        A negative factor flips the integers' signs.
         """
         factors = np.asarray(factor, np.float64).reshape(-1)
         if len(self.scale) > 1 and self.axis != 0:
@@ -98,7 +98,8 @@ class ConstantFormat:
         return ConstantFormat(tuple(scale.tolist()), (0,) * len(scale), -reach, reach)
 
     def _by_rows(self, value: Array) -> ConstantFormat | None:
-        """With the scale of the first index along the axis that has each row of the value."""
+        """Return the format with, for each row of the value, the first scale that represents the
+        row exactly."""
         singles = [
             replace(self, scale=(scale,), zero_point=(zero,))
             for scale, zero in dict.fromkeys(zip(self.scale, self.zero_point, strict=True))

@@ -14,7 +14,7 @@ class ElementType:
     """Two's complement integers of 8, 16, 32 or 64 bits.
 
     low, high    smallest and largest value
-    size_bytes   of an element in memory
+    size_bytes   bytes of an element in memory
     """
 
     bits: int

@@ -16,23 +16,24 @@ PRE_MAX = 20
 
 
 def lookup(x: Array, table: Array) -> Array:
-    """int8 [...] through a 256-entry table whose first entry is for -128."""
+    """Look up int8 [...] in a 256-entry table whose first entry is for -128."""
     return np.roll(table, -128).take(x.view(np.uint8))  # a negative number is 128 or more there
 
 
 def exact_matmul(a: Array, b: Array, dtype: type[np.signedinteger[Any]] = np.int64) -> Array:
     """Integer matrix product through floats, 40 times faster than int32.
 
-    dtype   of the result, which no sum may leave
+    dtype   integer type of the result, which every sum must fit
 
-    float32 if no sum goes beyond 2**24, otherwise float64, exact below 2**53.
+    Computed in float32 if no sum exceeds 2**24, otherwise in float64, which is exact below 2**53.
     """
     float_type = np.float32 if _largest_sum(a, b) <= 2**24 else np.float64
     return np.asarray(np.matmul(a.astype(float_type), b.astype(float_type)), dtype)
 
 
 def exact_sums(a: Array, b: Array, bias: Array) -> Array:
-    """An integer matrix product plus a bias [columns]: int32 (sums must fit in it) or int64."""
+    """Return an integer matrix product plus a bias [columns]: int32 (sums must fit in it) or
+    int64."""
     bound = _largest_sum(a, b) + _largest(bias)
     acc = exact_matmul(a, b, np.int32 if bound <= INT32_MAX else np.int64)
     acc += bias
@@ -41,18 +42,18 @@ def exact_sums(a: Array, b: Array, bias: Array) -> Array:
 
 
 def _largest_sum(a: Array, b: Array) -> int:
-    """Bound on a sum of products: of all numbers that int8 has, else of those that are there."""
+    """Bound on a sum of products: by the range of int8, else by the actual values."""
     left, right = (2**7 if x.dtype == np.int8 else _largest(x) for x in (a, b))
     return int(a.shape[-1] * left * right)
 
 
 def shifted_right(x: Array, bits: Array) -> Array:
-    """Integers shifted to the right, to the left if `bits` is negative."""
+    """Shift integers to the right, or to the left if `bits` is negative."""
     return np.where(bits >= 0, x >> np.maximum(bits, 0), x << np.maximum(-bits, 0))
 
 
 def inverse_root(x: Array) -> tuple[Array, Array]:
-    """(inverse, half) such that 1 / sqrt(x) = inverse / 2**(30 + half); see me_inverse_root.
+    """Return (inverse, half) such that 1 / sqrt(x) = inverse / 2**(30 + half); see me_inverse_root.
 
     x   int64, 1 .. 2**62
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pointwise functions of one operand, which a 256-entry table can represent."""
+"""Pointwise functions of one operand, each representable by a 256-entry table."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def erf(x: Array) -> Array:
 
 @cache
 def _erf_curves() -> tuple[Array, Array, Array, Array]:
-    """Coefficients of the cubic between each two points from 0 to _ERF_END."""
+    """Coefficients of a cubic between neighbouring points from 0 to _ERF_END."""
     at = np.arange(round(_ERF_END / _ERF_STEP) + 1) * _ERF_STEP
     slope = 2.0 / math.sqrt(math.pi) * np.exp(-np.square(at)) * _ERF_STEP
     value = np.asarray(_erf(at), dtype=np.float64)
@@ -89,12 +89,12 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def listed(values: Array) -> str:
-    """Values of a "lookup" as a chain holds them."""
+    """Encode the values of a "lookup" as text for a chain."""
     return values.astype("<f4").tobytes().hex()
 
 
 def _lookup(x: Array, scale: float, first: int, values: str) -> Array:
-    """The value of the integer that x / scale is, the first of them at `first`."""
+    """Look up the integer x / scale in a table whose first entry is for `first`."""
     table = np.frombuffer(bytes.fromhex(values), "<f4").astype(np.float64)
     at = np.clip(np.nan_to_num(np.rint(x / scale)) - first, 0, len(table) - 1)
     return np.asarray(table[at.astype(np.int64)])
@@ -223,7 +223,7 @@ def defaults(name: str) -> tuple[float, ...]:
 
 
 def evaluate(chain: Sequence[Call], x: Array) -> Array:
-    """The chain at every element, in float64; NaN and infinities if it is not defined."""
+    """Apply the chain to every element, in float64; NaN or infinity where it is undefined."""
     blocks = np.array_split(np.asarray(x).reshape(-1), max(np.size(x) // BLOCK, 1))
     results = []
     with np.errstate(all="ignore"):
@@ -236,7 +236,8 @@ def evaluate(chain: Sequence[Call], x: Array) -> Array:
 
 
 def bounds(chain: Sequence[Call]) -> tuple[float, float] | None:
-    """(low, high) if the chain only clamps, otherwise None: clamps cost nothing in an epilogue."""
+    """Return (low, high) if the chain only clamps, otherwise None; a kernel's epilogue clamps
+    without cost."""
     low, high = -math.inf, math.inf
     for step in chain:
         if step[0] != "clamp":

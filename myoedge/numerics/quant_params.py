@@ -17,7 +17,7 @@ EMPTY_SCALE = 2.0**-7
 
 @dataclass(frozen=True, slots=True)
 class QuantParams:
-    """real = scale * (q - zero_point), q an integer of `element_type`.
+    """Affine parameters: real = scale * (q - zero_point), with q an integer of `element_type`.
 
     scale is a float32 value; zero_point lies in the type's range, so that 0.0 is exact.
     """
@@ -41,13 +41,14 @@ class QuantParams:
 
 
 def quantize(x: Array | float, q: QuantParams) -> Array:
-    """Nearest integer, ties to even, saturating. x float [...] -> integers of q [...]."""
+    """Quantise to the nearest integer, ties to even, saturating: x float [...] -> integers of q
+    [...]."""
     scaled = np.rint(np.asarray(x, np.float64) / q.scale) + q.zero_point
     return np.asarray(np.clip(scaled, q.low, q.high), q.element_type.dtype)
 
 
 def dequantize(x: Array, q: QuantParams) -> Array:
-    """int [...] -> float32 [...]."""
+    """Dequantise: int [...] -> float32 [...]."""
     return ((x.astype(np.float64) - q.zero_point) * q.scale).astype(np.float32)
 
 
@@ -71,7 +72,8 @@ def symmetric_params(low: float, high: float, element_type: ElementType = INT8) 
 
 
 def round_up_12_bits(x: float) -> float:
-    """x with 12 significant bits, rounded away from zero: hides the last bits of another BLAS."""
+    """Round x away from zero to 12 significant bits, so that different BLAS libraries give equal
+    results."""
     if x == 0.0 or not math.isfinite(x):
         return x
     mantissa, exponent = math.frexp(x)

@@ -40,7 +40,7 @@ class Requant:
     shift: Array
 
     def apply(self, acc: Array, low: int, high: int, element_type: ElementType = INT8) -> Array:
-        """int32 accumulators [..., channels] -> integers within [low, high].
+        """Requantise int32 accumulators [..., channels] to integers within [low, high].
 
         One truncation, one rounding; shifts are arithmetic (toward minus infinity). Same bits as
         me_requant() in me_math.h.
@@ -49,9 +49,10 @@ class Requant:
         return np.asarray(np.clip(y, low, high, out=y), element_type.dtype)
 
     def rescale(self, acc: Array) -> Array:
-        """int32 accumulators [..., channels] -> integers of the same shape, not saturated.
+        """Rescale int32 accumulators [..., channels] to integers of the same shape, without
+        saturation.
 
-        In int32, a tenth of the time, if no intermediate leaves it.
+        Computed in int32, which takes a tenth of the time, if no intermediate leaves it.
         """
         largest = max(int(acc.max(initial=0)), -int(acc.min(initial=0)))
         fits = largest <= int(np.min(self.exact_bound, initial=INT32_MAX))
@@ -80,12 +81,12 @@ class Requant:
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """C arrays of a number for every channel; none if all channels share them."""
+        """C arrays with one value per channel; empty if all channels share them."""
         return {name: getattr(self, name) for name in (NUMBERS if np.ndim(self.mult) else ())}
 
     @staticmethod
     def of(fields: Mapping[str, Any]) -> Requant:
-        """Requantisation from its C fields: `scalars` and `arrays` together."""
+        """Construct a requantisation from its C fields: `scalars` and `arrays` together."""
         return Requant(fields["pre"], *(np.asarray(fields[name]) for name in NUMBERS))
 
 
@@ -97,14 +98,15 @@ def choose_requant(
     *,
     pre_max: int = PRE_MAX,
 ) -> Requant:
-    """The Requant nearest to acc * real + zero_point that cannot overflow int32.
+    """Return the Requant nearest to acc * real + zero_point that cannot overflow int32.
 
-    real          wanted factor, > 0, per channel or one for all
+    real          required factor, > 0, per channel or one for all
     acc_bound     largest |acc| that the operator can produce, per channel or one for all
     element_type  of the results
     pre_max       largest pre-shift
-    Among the common pre-shifts the one with the smallest mean square error in the worst channel is
-    taken: a larger one drops bits of the accumulator, a smaller one leaves the multiplier fewer.
+    The pre-shift, common to all channels, has the smallest mean square error in the worst channel:
+    a larger shift drops bits of the accumulator, a smaller shift leaves fewer bits for the
+    multiplier.
     """
     bound, finer = np.asarray(acc_bound, np.int64), 1 << (element_type.bits - 8)
     # A channel that is always 0 has no say in the pre-shift.
@@ -114,7 +116,8 @@ def choose_requant(
 
 
 def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:
-    """Per channel the largest shift, so most bits of the multiplier, that fits in int32."""
+    """Return the Requant with this pre-shift; each channel has the largest shift, and so the most
+    multiplier bits, that fits in int32."""
     shift = np.clip(15 - np.frexp(real)[1] - pre, 0, SHIFT_MAX).astype(np.int64)
     while True:
         mult = np.minimum(np.rint(np.ldexp(real, shift + pre)), MULT_MAX).astype(np.int64)
@@ -132,8 +135,8 @@ def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requa
 def _square_error(r: Requant, real: Array, bound: Array, steps: float) -> float:
     """Mean square error of the worst channel, in output steps squared.
 
-    The multiplier's error counts at a typical output of so many steps; the bits that the pre-shift
-    drops are spread evenly.
+    The multiplier's error is taken at a typical output of `steps` steps; the bits dropped by the
+    pre-shift are assumed uniform.
     """
     error = np.abs(np.ldexp(r.mult.astype(np.float64), -(r.shift + r.pre)) - real)
     typical = np.minimum(bound, steps / np.maximum(real, 1e-30))
@@ -164,7 +167,7 @@ class SumRequant:
 
 
 def factor_max(terms: Sequence[ElementType], result: ElementType) -> float:
-    """Largest factor of a term: 16-bit terms times more would leave int32."""
+    """Largest allowed factor of a term: 16-bit terms with a larger factor could leave int32."""
     return FINE_FACTOR_MAX if result.bits > max(t.bits for t in terms) else TERM_FACTOR_MAX
 
 
@@ -177,12 +180,13 @@ def choose_sum_requant(
     factor_max: float = TERM_FACTOR_MAX,
     mult_max: int = MULT_MAX,
 ) -> SumRequant:
-    """The SumRequant nearest to sum_i (x_i - zeros_i) * real_i + constant that fits in int32.
+    """Return the SumRequant nearest to sum_i (x_i - zeros_i) * real_i + constant that fits in
+    int32.
 
     real        factors, any sign   bounds  largest |x_i|   zeros  zero points, folded in
-    constant    zero point of the output, and whatever else is added, in output steps
-    factor_max  if the factors saturate
-    mult_max    largest |multiplier| of the kernel: 16 bits, or the whole of int32
+    constant    zero point of the output plus any other constant, in output steps
+    factor_max  limit at which the factors saturate
+    mult_max    largest |multiplier| of the kernel: 16-bit or int32
     """
     factors = [min(max(float(r), -factor_max), factor_max) for r in real]
     added = min(max(float(constant), -CONSTANT_MAX), CONSTANT_MAX)

@@ -29,19 +29,20 @@ class WeightFormat:
 
     @property
     def element_type(self) -> ElementType:
-        """Elements that weights are stored in."""
+        """Element type in which weights are stored."""
         return INT8 if self.bits <= INT8.bits else INT16
 
     def beside(self, operand: ElementType) -> WeightFormat:
-        """Format of weights that multiply such an operand: at least its bits."""
+        """Return the format of weights for an operand of this type: at least its bits."""
         return replace(self, bits=max(self.bits, operand.bits))
 
     def quantize(self, w: Array, bias: Array, x: QuantParams) -> tuple[Array, Array]:
-        """(integer weights [K, ...], float64 scale [K]) of float64 weights and bias [K].
+        """Quantise float64 weights and bias [K]; return (integer weights [K, ...], float64 scale
+        [K]).
 
         x   parameters of the operand that the weights multiply
-        A channel with tiny weights and a large bias gets a larger scale: it is the bias of a nearly
-        dead channel that overflows int32, not its products.
+        A channel with tiny weights and a large bias gets a larger scale, because the bias of a
+        nearly dead channel overflows int32 before its products do.
         """
         rows = np.abs(w.reshape(w.shape[0], -1))
         if self.bits <= INT8.bits:  # `high` at the largest weight, and the bias within BIAS_MAX
@@ -60,12 +61,12 @@ class WeightFormat:
         return self.at_scale(w, scale), scale
 
     def at_scale(self, w: Array, scale: Array) -> Array:
-        """Integer weights [K, ...] of float64 weights, for scales [K]."""
+        """Quantise float64 weights with given scales [K]; return integer weights [K, ...]."""
         integers = np.clip(np.rint(w / _per_row(scale, w)), -self.high, self.high)
         return np.asarray(integers, self.element_type.dtype)
 
     def rounded(self, w: Array) -> Array:
-        """Float weights [K, ...] at the nearest values of this format."""
+        """Round float weights [K, ...] to the nearest values of this format."""
         zeros = np.zeros(len(w))
         integers, scale = self.quantize(w.astype(np.float64), zeros, QuantParams(1.0, 0))
         return np.asarray((integers * _per_row(scale, w)).astype(w.dtype))

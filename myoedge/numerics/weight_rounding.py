@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of few bits: integers and scales with which sums of products change least.
+"""Rounding of low-bit weights: integers and scales that change the sums of products least.
 
-Sources: Frantar et al., GPTQ (2022): columns after one make up for its error; Behdin et al.,
-QuantEase (2023): each column is rounded once more, for what all others have become.
+Sources: Frantar et al., GPTQ (2022): later columns compensate the rounding error of each column;
+Behdin et al., QuantEase (2023): each column is rounded again, given all other columns.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ SCARCITY = 0.1  # the same, for as many vectors as inputs: more if there are few
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over the vectors x that rows of weights are multiplied with.
+    """Second moments of the vectors x that rows of weights are multiplied with.
 
-    squares   [C, C] x x^T     count   of vectors     largest   |x|
+    squares   [C, C] sum of x x^T     count   number of vectors     largest   largest |x|
     """
 
     squares: Array
@@ -34,7 +34,7 @@ class Moments:
 
     @staticmethod
     def of(vectors: Array) -> Moments:
-        """Moments of float64 vectors [n, C]."""
+        """Compute the moments of float64 vectors [n, C]."""
         largest = float(np.abs(vectors).max(initial=0.0))
         return Moments(vectors.T @ vectors, len(vectors), largest)
 
@@ -61,11 +61,11 @@ class Moments:
 def rounded_rows(
     w: Array, blocks: Sequence[Moments], used: WeightFormat, least_scale: Array
 ) -> tuple[Array, Array]:
-    """(int8 [K, C], float64 scales [K], float32 numbers) for float weights [K, C].
+    """Quantise float weights [K, C]; return (int8 [K, C], float64 scales [K], float32 values).
 
-    blocks        moments of the columns, so many at a time: these make up for each other's errors
-    least_scale   [K] that no scale may be below: of channels with a large bias
-    A row's sums differ least, over the vectors of the moments, from those of its floats.
+    blocks        moments of blocks of columns; columns of a block compensate each other's errors
+    least_scale   [K] lower bound of each scale, for channels with a large bias
+    Over the vectors of the moments, a row's sums differ least from the float row's sums.
     """
     w, ends = w.astype(np.float64), np.cumsum([len(block.squares) for block in blocks])[:-1]
     squares, columns = [block.damped for block in blocks], np.split(w, ends, axis=1)
@@ -83,7 +83,7 @@ def rounded_rows(
 def _best_scale(w: Array, weights: Array, high: int, least: Array) -> Array:
     """Scale of each row with the least squared error of rounding to nearest.
 
-    weights   [C] of the columns' squared errors
+    weights   [C] weight of each column's squared error
     """
     largest, errors = np.abs(w).max(axis=1), []
     scales = [_scale(share * largest / high, least) for share in SHARES]
@@ -95,13 +95,14 @@ def _best_scale(w: Array, weights: Array, high: int, least: Array) -> Array:
 
 
 def _scale(scale: Array, least: Array) -> Array:
-    """Scales as float32 holds them; 1 if that is 0."""
+    """Round scales to float32; 1 for a scale that becomes 0."""
     kept = np.maximum(scale, least).astype(np.float32).astype(np.float64)
     return np.where(kept > 0.0, kept, 1.0)
 
 
 def _made_up(w: Array, squares: Array, scale: Array, high: int) -> Array:
-    """Integers [K, C], column by column, those of the largest inputs first."""
+    """Quantise column by column, largest inputs first; later columns compensate earlier errors.
+    Returns integers [K, C]."""
     order = np.argsort(-np.diag(squares), kind="stable")
     inverse = np.linalg.inv(squares[np.ix_(order, order)])
     factors = np.linalg.cholesky((inverse + inverse.T) / 2).T

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX files -> Graph; a model file is data, nothing of it is run."""
+"""Import of ONNX files: ONNX -> Graph. A model file is only data; nothing in it is executed."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops and branches whose conditions are constant: the nodes of what runs, in order."""
+"""Loops and branches with constant conditions: replaced by the nodes that would run, in order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names_read(node: NodeProto) -> Iterator[str]:
 
 
 def _subgraphs(attribute: AttributeProto) -> list[GraphProto]:
-    """Subgraphs that are there: to read one that is not, and write to it, would make it."""
+    """Return an attribute's subgraphs; reading an absent protobuf field would create it."""
     return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
@@ -46,10 +46,10 @@ def needed_nodes(graph: GraphProto) -> list[NodeProto]:
 
 
 def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Nodes to import instead of a loop or branch; each is asked for when those before it are in
-    the state.
+    """Yield the nodes to import instead of a loop or branch; import each before requesting the
+    next.
 
-    Errors: Unsupported conditions and numbers of turns that are computed, too many nodes.
+    Errors: Unsupported for computed conditions and numbers of iterations, or too many nodes.
     """
     graphs = {a.name: a.g for a in node.attribute if a.HasField("g")}
     if node.op_type == "If":
@@ -87,7 +87,7 @@ def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeP
 def _scanned(
     state: Importing, scanned: Sequence[list[str]], outputs: Sequence[str]
 ) -> Iterator[NodeProto]:
-    """Outputs of a loop that collect a tensor of each turn."""
+    """Yield the nodes that stack a loop's per-iteration tensors into its outputs."""
     for names, output in zip(scanned, outputs, strict=False):
         if output and names:
             yield from stacked(state, names, output, 0)
@@ -135,7 +135,7 @@ def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
 
 
 def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
-    """Give what a subgraph reads from outside its new names."""
+    """Replace outer names that a subgraph reads by their new names."""
     hidden = _own(graph) | {value.name for value in graph.input}
     left = {name: new for name, new in names.items() if name not in hidden}
     for value, name in zip(graph.output, _results(graph, left), strict=True):
@@ -146,17 +146,17 @@ def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
 
 
 def _names_inside(graph: GraphProto, place: str, known: Mapping[str, str]) -> dict[str, str]:
-    """New names of what a subgraph gives, and those of what it is given, which are known."""
+    """Return new names for the results inside a subgraph, and the known names of its inputs."""
     return {**{name: f"{place}/{name}" for name in _own(graph)}, **known}
 
 
 def _results(graph: GraphProto, names: Mapping[str, str]) -> list[str]:
-    """New names of a subgraph's results, computed in it or outside."""
+    """Return the new names of a subgraph's results, which may be computed outside it."""
     return [names.get(value.name, value.name) for value in graph.output]
 
 
 def _own(graph: GraphProto) -> set[str]:
-    """Names that a subgraph gives; outside they may be other tensors'."""
+    """Names that a subgraph defines; the same names outside may denote other tensors."""
     made = {name for node in graph.node for name in node.output if name}
     return made | {tensor.name for tensor in graph.initializer}
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of older opsets, converted by the onnx package.
+"""Conversion of models with older opsets, by the onnx package.
 
-It runs in a process of its own: its converter believes what it reads, and a file may end it.
+The converter runs in its own process, because a malformed file may crash it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ onnx.save(version_converter.convert_version(model, int(sys.argv[1])), "new.onnx"
 
 
 def converted(model: ModelProto, opset: int) -> ModelProto:
-    """The model with ONNX's own operators of this opset.
+    """Convert a model to this opset of ONNX's own operators.
 
-    Errors: Unsupported, with what the converter says, if it cannot, or ends.
+    Errors: Unsupported, with the converter's message, if it fails or crashes.
     """
     import onnx
 
@@ -61,8 +61,8 @@ def _opset(model: ModelProto) -> int:
 
 
 def _resizes_as_before(made: ModelProto, opset: int) -> None:
-    """Upsample, and Resize before opset 11, said nothing of places, which the converter leaves to
-    what later opsets take then: onnxruntime counts them from the first element.
+    """Set the coordinate mode of Upsample, and of Resize before opset 11, which onnxruntime
+    computes as "asymmetric"; the converter leaves the default of later opsets.
 
     Errors: Unsupported.
     """
@@ -81,7 +81,7 @@ def _resizes_as_before(made: ModelProto, opset: int) -> None:
 
 
 def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """The nodes of a graph, then those of the graphs inside them."""
+    """Yield the nodes of a graph, then the nodes of its subgraphs."""
     pending = [graph]
     while pending:
         for node in pending.pop().node:
@@ -90,9 +90,9 @@ def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
 
 
 def _rounding(node: NodeProto, scales: Array | None) -> str:
-    """nearest_mode of a Resize of opset 10 in onnxruntime: up if an axis becomes shorter.
+    """Return onnxruntime's nearest_mode for a Resize of opset 10: "ceil" if an axis shrinks.
 
-    Errors: Unsupported if another becomes longer, or factors are not known.
+    Errors: Unsupported if another axis grows, or the factors are unknown.
     """
     if any(a.name == "mode" and a.s != b"nearest" for a in node.attribute):
         return "floor"

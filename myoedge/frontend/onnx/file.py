@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX files, read without trust: size, protobuf, names, opset, the format's own checker.
+"""ONNX files, read without trust: size, protobuf, names, opset, ONNX's own checker.
 
-Weights may lie next to a file: only plain files inside its own folder are opened.
+External weights are read only from plain files in the model's folder.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ OWN = ("", "ai.onnx")  # two names of ONNX's own operators
 
 
 def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
-    """A checked model of opset OLDEST or later, its external data inside, and a note if it was
-    converted.
+    """Read and check a model, convert it to opset OLDEST if it is older, and load its external
+    data.
 
-    Errors: E101 unreadable, E104 damaged, E119 not as the format demands, E120 opset, E121
-    external data.
+    -> the model, and a note if it was converted
+
+    Errors: E101 unreadable, E104 damaged, E119 invalid ONNX, E120 opset, E121 external data.
     """
     from onnx import defs
 
@@ -91,7 +92,7 @@ def _parsed(path: Path) -> ModelProto:
 
 
 def _name_outputs_once(graph: GraphProto) -> None:
-    """Gives a result that is an output twice, as the legacy exporter writes it, a second name."""
+    """Give a second name to a result that is an output twice, as the legacy exporter writes it."""
     from onnx import helper
 
     taken = {name for node in graph.node for name in (*node.input, *node.output)}
@@ -114,7 +115,8 @@ def _state_shapes(graph: GraphProto) -> None:
 
 
 def _run_checker(model: ModelProto, path: Path) -> None:
-    """onnx.checker, and what it leaves out: duplicate names, references without a function."""
+    """Run onnx.checker, and check for duplicate names and references to attributes of no
+    function."""
     from onnx import checker
 
     graph = model.graph
@@ -159,10 +161,10 @@ def _keys_and_values(entries: Iterable[StringStringEntryProto]) -> Iterator[Any]
 
 
 def load_external(model: ModelProto, path: Path, limit: int) -> None:
-    """Puts the bytes of external initialisers into the model itself.
+    """Load the bytes of external initialisers into the model.
 
-    limit   on the bytes of all of them together
-    Errors: E121 for a place outside the model's folder, a missing or too short file, wrong sizes.
+    limit   maximum of their total bytes
+    Errors: E121 for a path outside the model's folder, a missing or short file, wrong sizes.
     """
     total = 0
     for tensor in model.graph.initializer:
@@ -180,7 +182,7 @@ def load_external(model: ModelProto, path: Path, limit: int) -> None:
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
-    """Files next to the model that hold its arrays, as far as they are there."""
+    """Return the existing files next to the model that hold its arrays."""
     if ELSEWHERE not in (content := path.read_bytes()):
         return ()
     import onnx
@@ -196,7 +198,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
 
 
 def _nested_tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    """Tensors of attributes, of subgraphs, and of sparse initialisers."""
+    """Yield the tensors in attributes, subgraphs and sparse initialisers."""
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
     for attribute in (a for node in graph.node for a in node.attribute):
@@ -209,7 +211,7 @@ def _nested_tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 
 def _size_bytes(tensor: TensorProto, path: Path) -> int:
-    """Size of a tensor by its type and shape."""
+    """Bytes of a tensor, by its type and shape."""
     from onnx import helper
 
     try:
@@ -247,7 +249,8 @@ def _read(path: Path, tensor: TensorProto, size: int) -> bytes:
 
 
 def _inside(path: Path, tensor: TensorProto, location: str) -> Path:
-    """The file named, which must be in the model's folder, links followed; not opened yet."""
+    """Return the path of an external file, which must be in the model's folder after following
+    links; the file is not opened."""
     parts = PurePosixPath(location).parts
     leaves_folder = not parts or ".." in parts or PureWindowsPath(location).anchor  # drive, root
     if leaves_folder or not {"\0", "\\"}.isdisjoint(location):

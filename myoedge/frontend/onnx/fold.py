@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of the onnx package: inferred shapes, values of constant nodes, tensors, attributes."""
+"""The onnx package's functions: inferred shapes, values of constant nodes, tensors, attributes."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def results(
     values: Mapping[str, TensorType],
     arrays: Mapping[str, Array],
 ) -> dict[str, TensorType]:
-    """Types and shapes of a node's outputs, by ONNX's own rules.
+    """Infer types and shapes of a node's outputs, by ONNX's own rules.
 
-    Errors: InferenceError of the onnx package if the inputs do not go together.
+    Errors: InferenceError of the onnx package if the inputs do not fit together.
     """
     from onnx import defs, helper, numpy_helper, shape_inference
 
@@ -77,7 +77,7 @@ def value_of(stated: TypeProto) -> TensorType:
 def constant(
     node: NodeProto, values: Mapping[str, TensorType], arrays: Mapping[str, Array]
 ) -> Array:
-    """Value of a node of onnx_rows.SHAPES, or of a CastLike or a NonZero of a constant."""
+    """Evaluate a node of onnx_rows.SHAPES, or a CastLike or NonZero of a constant."""
     from onnx import helper
 
     if node.op_type == "Constant":
@@ -123,7 +123,7 @@ def _refuse_deadly(
 def evaluated(
     node: NodeProto, opset: int, arrays: Mapping[str, Array], outs: Mapping[str, TensorType]
 ) -> dict[str, Array]:
-    """A node whose inputs are constants, run once, by ONNX's reference implementation."""
+    """Evaluate a node with constant inputs, by ONNX's reference implementation."""
     from onnx.reference import ReferenceEvaluator
 
     for value in outs.values():
@@ -145,7 +145,7 @@ def evaluated(
 
 
 def _model_of(node: NodeProto, opset: int, given: Mapping[str, Array]) -> ModelProto:
-    """The model of one node and its inputs."""
+    """Make a model of one node and its inputs."""
     from onnx import helper
 
     kinds = {name: helper.np_dtype_to_tensor_dtype(x.dtype) for name, x in given.items()}
@@ -156,7 +156,7 @@ def _model_of(node: NodeProto, opset: int, given: Mapping[str, Array]) -> ModelP
 
 
 def needs_own_graph(node: NodeProto) -> bool:
-    """Whether a node has subgraphs: If, Loop, Scan and the like."""
+    """Return whether a node has subgraphs: If, Loop, Scan and others."""
     return any(a.HasField("g") or a.graphs for a in node.attribute)
 
 
@@ -164,7 +164,7 @@ def needs_own_graph(node: NodeProto) -> bool:
 
 
 def as_floats(value: Array) -> Array:
-    """Floats of any width as float32; integers and truth values unchanged."""
+    """Convert floats of any width to float32; integers and booleans are unchanged."""
     if value.dtype.kind in "iub":
         return value
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
@@ -172,7 +172,7 @@ def as_floats(value: Array) -> Array:
 
 
 def array_of(tensor: TensorProto) -> Array:
-    """The values of a tensor. Errors: ValueError if data and shape do not belong together."""
+    """Values of a tensor. Errors: ValueError if data and shape disagree."""
     from onnx import helper, numpy_helper
 
     dims, kind = tuple(tensor.dims), tensor.data_type

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types and shapes of the results of a node that is imported."""
+"""Types and shapes of an imported node's results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array withou
 
 
 def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
-    """A tensor without elements is a constant, whatever it is made of."""
+    """Make a constant of every tensor without elements, whatever computes it."""
     from onnx import helper
 
     for name, value in outs.items():
@@ -37,7 +37,7 @@ def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
 
 
 def contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> TensorType:
-    """The result of an operator of onnxruntime's own, whose shape is worked out here."""
+    """Return the result type of one of onnxruntime's own operators, which onnx cannot infer."""
     shapes = [state.values[name].shape for name in node.input[:2]]
     if None in shapes:
         raise Unsupported("a shape that is not known")
@@ -66,7 +66,8 @@ def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:
 
 @contextmanager
 def refusing_nonsense(state: Importing, node: NodeProto) -> Iterator[None]:
-    """E119 for what Python raises on inputs and attributes that do not go together."""
+    """Context manager: convert Python exceptions about inconsistent inputs and attributes to
+    E119."""
     try:
         yield
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -74,7 +75,7 @@ def refusing_nonsense(state: Importing, node: NodeProto) -> Iterator[None]:
 
 
 def nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeError:
-    """E119 for a node whose inputs and attributes do not go together."""
+    """Return E119 for a node whose inputs and attributes are inconsistent."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     cause = f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__
     where = f"{origin_of(node)} ({node.op_type})"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators on integers, written out: QuantizeLinear and DequantizeLinear around those on floats.
+"""Integer operators, expanded to float operators between DequantizeLinear and QuantizeLinear.
 
-Those of onnxruntime's own domain are described in its ContribOperators.md.
+onnxruntime's ContribOperators.md describes the operators of its own domain.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class _Writing:
-    """Nodes instead of one: their tensors are named after its result."""
+    """Collects the nodes that replace one node; their tensors are named after its result."""
 
     def __init__(self, node: NodeProto) -> None:
         self.node, self.made, self.numbers = node, list[Any](), list[str]()
@@ -46,18 +46,18 @@ class _Writing:
         return name
 
     def real(self, at: int, axis: int = 0) -> str:
-        """Input `at`, with scale and zero point after it, dequantised."""
+        """Dequantise input `at`, whose scale and zero point follow it."""
         return self.add("DequantizeLinear", *self.inputs[at : at + 3], axis=axis)
 
     def number(self, state: Importing, value: Array | float) -> str:
-        """A constant of float32 [], or of the array's shape."""
+        """Add a float32 constant: a scalar, or an array."""
         name = f"{self.node.output[0]}/number{len(self.numbers)}"
         self.numbers.append(name)
         keep(state, name, np.asarray(value, np.float32))
         return name
 
     def last(self, value: str, scale: int) -> None:
-        """The result, quantised with the inputs `scale` and the next."""
+        """Quantise the result; its scale and zero point are inputs `scale` and the next."""
         last = {"output": self.node.output[0]}
         self.add("QuantizeLinear", value, *self.inputs[scale : scale + 2], **last)
 
@@ -84,7 +84,7 @@ def _real_bias(state: Importing, w: _Writing, first: int, second: int, bias: str
 
 
 def _matmul(state: Importing, w: _Writing) -> None:
-    """QLinearMatMul(a, b, y)."""
+    """Expand QLinearMatMul(a, b, y)."""
     w.last(w.add("MatMul", w.real(0), w.real(3, axis=-1)), 6)
 
 
@@ -102,12 +102,13 @@ def _gemm(state: Importing, w: _Writing) -> None:
 
 
 def _pair(op: str) -> Write:
-    """QLinearAdd(A, B, C) and the like."""
+    """Return the expansion of QLinearAdd(A, B, C) and similar operators."""
     return lambda state, w: w.last(w.add(op, w.real(0), w.real(3)), 6)
 
 
 def _function(op: str, *kept: str) -> Write:
-    """QLinearSigmoid(X, Y) and the like, with these of their attributes."""
+    """Return the expansion of QLinearSigmoid(X, Y) and similar operators; `kept` names attributes
+    to copy."""
 
     def written(state: Importing, w: _Writing) -> None:
         attrs = {name: w.attrs[name] for name in kept if name in w.attrs}
@@ -125,7 +126,7 @@ def _function(op: str, *kept: str) -> Write:
 
 
 def _where(state: Importing, w: _Writing) -> None:
-    """QLinearWhere(condition, X, Y, Z)."""
+    """Expand QLinearWhere(condition, X, Y, Z)."""
     w.last(w.add("Where", w.inputs[0], w.real(1), w.real(4)), 7)
 
 
@@ -133,7 +134,7 @@ AXES_ARE_INPUTS = 18  # opset of ReduceMean
 
 
 def _mean(state: Importing, w: _Writing) -> None:
-    """QLinearReduceMean(data, reduced)."""
+    """Expand QLinearReduceMean(data, reduced)."""
     kept, axes = int(w.attrs.get("keepdims", 1)), w.attrs.get("axes")
     if axes is None or state.opset < AXES_ARE_INPUTS:
         attrs = {} if axes is None else {"axes": axes}
@@ -145,14 +146,16 @@ def _mean(state: Importing, w: _Writing) -> None:
 
 
 def _concat(state: Importing, w: _Writing) -> None:
-    """QLinearConcat(Y's scale, Y's zero point, parts with theirs)."""
+    """Expand QLinearConcat(scale of Y, zero point of Y, then each part with scale and zero
+    point)."""
     parts = [w.real(at) for at in range(2, len(w.node.input), 3)]
     w.last(w.add("Concat", *parts, axis=w.attrs["axis"]), 0)
 
 
 def _sums(op: str) -> Write:
-    """ConvInteger, MatMulInteger (x, w, x's zero point, w's): sums of int32, as floats of the same
-    value. A constant operand takes the scales of the others, a factor does if there is none."""
+    """Return the expansion of ConvInteger and MatMulInteger (x, w, zero points of x and w) to
+    floats equal to the int32 sums. A constant operand takes the other operand's scale; otherwise a
+    factor is added."""
 
     def written(state: Importing, w: _Writing) -> None:
         scales = [_scale_of(state, name) for name in w.inputs[:2]]
@@ -174,7 +177,7 @@ def _sums(op: str) -> Write:
 
 
 def _scale_of(state: Importing, name: str) -> float | None:
-    """Scale of what integers stand for; 1 if they stand for themselves, None of a constant."""
+    """Return the scale of a tensor of integers: 1 for plain integers, None for a constant."""
     if name in state.arrays:
         return None
     node = rounding_of(state.builder, state.names[name])
@@ -205,12 +208,12 @@ WRITTEN_OUT: Mapping[str, Write] = {
 
 
 def is_of_integers(node: NodeProto) -> bool:
-    """Whether a node computes with integers, and is written out with floats."""
+    """Return whether a node computes on integers and is expanded to floats."""
     return node.domain in (*OWN, MICROSOFT) and node.op_type in WRITTEN_OUT
 
 
 def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Nodes of floats, with QuantizeLinear and DequantizeLinear, instead of one of integers."""
+    """Yield float nodes with QuantizeLinear and DequantizeLinear that replace an integer node."""
     writing = _Writing(node)
     # a writer believes what it reads; onnx knows nothing of other domains' operators
     with refusing_nonsense(state, node):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX models become graphs: static shapes, constants folded, all refusals at once."""
+"""Import of ONNX models: static shapes, constants folded, all refusals reported at once."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ Made = Callable[[Importing, "NodeProto"], "Iterator[NodeProto]"]
 
 
 class Imported(NamedTuple):
-    """The graph, how many numbers were learnt, and what was done to get at it."""
+    """An imported graph, its number of parameters, and notes on how it was loaded."""
 
     graph: Graph
     params: int
@@ -75,11 +75,11 @@ class Imported(NamedTuple):
 
 
 def load_onnx(path: Path) -> Imported:
-    """The network in an ONNX file.
+    """Import the network of an ONNX file.
 
     Errors: E101, E104, E119, E120, E121 for the file, E110 dynamic shapes, E111 unsupported
-    operators (all of them), E112 weights that are not finite, E115 an output that is constant,
-    E116 inputs of types that no operator reads.
+    operators (all of them), E112 weights that are not finite, E115 a constant output, E116 inputs
+    of types that no operator reads.
     """
     model, notes = read_onnx(path)
     graph, state = model.graph, Importing(path, opset_of(model), notes=[*notes])
@@ -94,7 +94,7 @@ def load_onnx(path: Path) -> Imported:
 
 
 def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | None:
-    """Imports a node; a refusal is returned, so that all of them are reported at once."""
+    """Import a node; return its refusal, so that all refusals are reported at once."""
     if (made := _instead(state, node)) is not None:
         return _in_place_of(state, node, functions, made)
     origin = origin_of(node)
@@ -122,8 +122,8 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
 
 
 def _why_absent(state: Importing, node: NodeProto) -> str | None:
-    """Why the first of a node's inputs that are not there is not; "" if all are there, None if
-    what makes them was refused."""
+    """Return the reason why an input of a node is missing; "" if all inputs exist, None if their
+    producer was refused."""
     unknown = [name for name in filter(None, node.input) if name not in state.values]
     reasons = (state.absent[name] for name in unknown if name in state.absent)
     return next(reasons, None if unknown else "")
@@ -136,7 +136,8 @@ def _qualified(node: NodeProto) -> str:
 
 
 def _instead(state: Importing, node: NodeProto) -> Made | None:
-    """Maker of the nodes that a node stands for, as a loop for its turns; None of most nodes."""
+    """Return the function that expands a node, such as a loop into its iterations; None for most
+    nodes."""
     if node.domain in OWN and (node.op_type in CONTROL or of_sequences(state, node)):
         return unrolled if node.op_type in CONTROL else without_sequence
     return dequantized if is_of_integers(node) else None
@@ -145,7 +146,7 @@ def _instead(state: Importing, node: NodeProto) -> Made | None:
 def _in_place_of(
     state: Importing, node: NodeProto, functions: Functions, made: Made
 ) -> Refusal | None:
-    """Imports the nodes that a node stands for, up to a refusal."""
+    """Import the nodes that replace a node, until one is refused."""
     if (absent := _why_absent(state, node)) is None:
         return None  # it reads what was refused
     try:
@@ -185,7 +186,7 @@ def _import(state: Importing, node: NodeProto) -> None:
 
 
 def _import_of_own(state: Importing, node: NodeProto) -> None:
-    """Imports a node of ONNX's own by the row of its operator, or of its operator on integers."""
+    """Import a node of ONNX's own domain by the row of its operator, or of its integer variant."""
     if not {node.op_type} & {*ONNX_IMPORT, *ONNX_OF_INTEGERS}:
         raise Unsupported("")
     outs = inferred(state, node)
@@ -211,7 +212,7 @@ def _fold(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> 
 
 
 def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> bool:
-    """Whether a node makes integers of integers; sums of truth values are positions."""
+    """Return whether a node computes integers from integers; a sum of booleans is a position."""
     made = next(iter(outs.values()), TensorType(0, None))
     if node.op_type not in ONNX_OF_INTEGERS or made.kind in FLOATS:
         return False
@@ -223,7 +224,7 @@ def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, TensorTyp
 def _stand_ins(state: Importing, node: NodeProto) -> None:
     """Add placeholders for the results of a refused node, so that their readers are checked too.
 
-    Shapes are those that the file declares: the rules of what is not supported are not run.
+    Their shapes come from the file; shape inference is not run for unsupported operators.
     """
     for name in filter(None, node.output):
         value = state.values.get(name) or state.declared.get(name, TensorType(0, None))
@@ -249,7 +250,7 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
 
 
 def _refuse_outputs(state: Importing, graph: GraphProto, names: Sequence[str]) -> None:
-    """Errors: E111 for an output that is absent, E115 for one that depends on no input."""
+    """Raise E111 for a missing output, E115 for an output that depends on no input."""
     computed = {*state.builder.inputs}
     for node in state.builder.nodes:
         computed.update(node.outputs if computed.intersection(node.inputs) else ())

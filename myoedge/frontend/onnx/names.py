@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of an ONNX model as people see them: origins of nodes, names of inputs and outputs."""
+"""Names in an ONNX model for messages: origins of nodes, names of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)|^\s*(\S+\.py)\((\d+)\)', re.M
 
 
 def origin_of(node: NodeProto) -> Origin:
-    """Path and source line: of torch.onnx's metadata, else the node's name and documentation."""
+    """Return path and source line from torch.onnx's metadata, else the node's name and
+    documentation."""
     notes = {p.key: p.value for p in node.metadata_props}
     name = node.name or next(iter(node.output), "")
     first, *_ = name.strip(";").split(";")  # TensorFlow Lite: "relu;bias;conv" of one
@@ -30,13 +31,14 @@ def origin_of(node: NodeProto) -> Origin:
 
 
 def shown(text: str) -> str:
-    """One line without control characters, for terminals and reports."""
+    """Shorten text to one line without control characters, for terminals and reports."""
     clean = "".join(char if char.isprintable() else "?" for char in text[: LONGEST + 1])
     return clean if len(clean) <= LONGEST else clean[: LONGEST - 3] + "..."
 
 
 def _scopes(text: str) -> str:
-    """The module path in "['', 'encoder', 'encoder.conv', 'conv2d']": the last but the call."""
+    """Extract the module path from "['', 'encoder', 'encoder.conv', 'conv2d']": the last entry but
+    one."""
     try:
         found = ast.literal_eval(text[:4000]) if text.startswith("[") else []
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -46,7 +48,7 @@ def _scopes(text: str) -> str:
 
 
 def _source(trace: str) -> str:
-    """The line of the user's program, with the library's that it calls."""
+    """Extract the line of the user's program, and the library line that it calls."""
     frames = [(a or c, b or d) for a, b, c, d in _FRAME.findall(trace[:20_000])]
     is_python = trace.lstrip().startswith(("File", "Traceback"))
     return shown(source_of(frames if is_python else frames[::-1]))  # doc strings begin innermost

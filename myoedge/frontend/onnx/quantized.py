@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks that are quantised already: QuantizeLinear and DequantizeLinear.
+"""Import of quantised networks: QuantizeLinear and DequantizeLinear.
 
-A quantised tensor of the model is a float one of the graph: the values that its integers stand for.
+A quantised tensor of the model becomes a float tensor of the graph with the dequantised values.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_quantizer(node: NodeProto) -> bool:
 def quantizer(state: Importing, node: NodeProto) -> bool:
     """Import a QuantizeLinear or DequantizeLinear; return False for other nodes.
 
-    Errors: Unsupported scales that are computed, blocks, scales per channel of what is computed.
+    Errors: Unsupported for computed scales, blocks, and per-channel scales of activations.
     """
     if not is_quantizer(node):
         return False
@@ -125,7 +125,7 @@ def refuse_integers(state: Importing, node: NodeProto) -> None:
 def clip_of_integers(state: Importing, node: NodeProto) -> bool:
     """Import a Clip of a quantised tensor (Brevitas: fewer bits); return False for other nodes.
 
-    Its limits are integers: the tensor is rounded to fewer of them.
+    Its limits are integers, so it reduces the tensor's integer range.
     """
     if node.op_type != "Clip" or not is_held(state, node.input[0]):
         return False
@@ -169,7 +169,7 @@ def is_held(state: Importing, name: str) -> bool:
 
 
 def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
-    """A scale or a zero point; None if it is left out."""
+    """Return the constant scale or zero point; None if it is omitted."""
     name = node.input[index] if len(node.input) > index else ""
     if name and name not in state.arrays:
         raise Unsupported("a scale or a zero point that is computed", STATIC)
@@ -181,7 +181,7 @@ def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
 def _format(
     q: Array, scale: Array, zero: Array | None, axis: int, kind: np.dtype[Any] | None = None
 ) -> ConstantFormat:
-    """Format of integers; `kind` of what becomes integers of this type."""
+    """Return the format of integers; `kind` is the integer type that QuantizeLinear produces."""
     scales = scale.reshape(-1).astype(np.float32)
     zeros = np.zeros(1, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)
     if not (np.all(scales > 0) and np.isfinite(scales).all()):
@@ -194,7 +194,7 @@ def _format(
 
 
 def _integers(x: Array, scale: Array, zero: Array | None, axis: int, kind: np.dtype[Any]) -> Array:
-    """A constant that QuantizeLinear reads, quantised in float32 as the standard has it."""
+    """Quantise a constant in float32, as the ONNX standard defines QuantizeLinear."""
     _format(x, scale, zero, axis, kind)
     shape = [-1 if d == axis % x.ndim else 1 for d in range(x.ndim)] if scale.size > 1 else ()
     zeros = np.zeros(1) if zero is None else zero.astype(np.int64)
@@ -213,7 +213,7 @@ def _limits(kind: np.dtype[Any]) -> tuple[int, int]:
 def _without_zero_scales(
     q: Array, scale: Array, zero: Array | None, axis: int
 ) -> tuple[Array, Array]:
-    """Integers and scales if a scale of 0 is 1, and its integers the zero point: both mean 0."""
+    """Replace scales of 0 by 1 and their integers by the zero point; both represent 0."""
     none = scale == 0
     if scale.size < 2 or not none.any() or q.shape[axis : axis + 1] != scale.shape:
         return q, scale
@@ -224,9 +224,9 @@ def _without_zero_scales(
 
 
 def _written(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[Any]:
-    """The type of QuantizeLinear's integers: its zero point's, else `output_dtype`, else uint8.
+    """Return QuantizeLinear's integer type: its zero point's, else `output_dtype`, else uint8.
 
-    Errors: ValueError if both are there and differ.
+    Errors: ValueError if zero point and `output_dtype` differ.
     """
     named = int(attrs.get("output_dtype") or 0)
     if zero is None:

@@ -91,7 +91,8 @@ INLINE = (
 
 
 def instead(target: str) -> str:
-    """Replacement of an operator, "LSTM", or of one with a domain, "com.acme.Fancy"."""
+    """Suggest a replacement of an operator, "LSTM", or of an operator with a domain,
+    "com.acme.Fancy"."""
     known = target.rpartition(".")[2]
     advice = ADVICE.get(known) or SPECIAL.get(target)
     if advice:
@@ -104,9 +105,10 @@ def instead(target: str) -> str:
 
 
 def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> MyoedgeError:
-    """E120: too old, not to be converted, or newer than what the installed onnx package knows.
+    """Return E120: the opset is too old, cannot be converted, or is newer than the installed onnx
+    package.
 
-    cause   text of the converter
+    cause   message of the converter
     """
     facts = {
         "needs": f"opset {OLDEST} to {newest}",
@@ -120,7 +122,7 @@ def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> Myoedge
 
 
 def _known_since(op: str) -> str:
-    """Advice for an operator that the file's opset does not have."""
+    """Return the remedy for an operator that the file's opset does not define."""
     from onnx import defs
 
     schemas = (s for s in defs.get_all_schemas_with_history() if (s.name, s.domain) == (op, ""))
@@ -145,7 +147,7 @@ def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
 
 
 def dynamic(path: Path, name: str, axis: int, shape: Sequence[int | str]) -> MyoedgeError:
-    """E110 with the line of onnxruntime's tool that fixes a size."""
+    """Return E110 with a command of onnxruntime's tool that fixes the size."""
     size = shape[axis] if shape else "?"
     shown = ",".join(
         str(n) if isinstance(n, int) else "1" if i == 0 else "<n>" for i, n in enumerate(shape)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node becomes operators of the graph by the row of its operator: what the row is given, and what
-it makes."""
+"""Import of a node by its operator's row: the row's arguments and its result."""
 
 from __future__ import annotations
 
@@ -35,7 +34,10 @@ def import_by_row(
     *,
     whole: bool = False,
 ) -> None:
-    """Imports a node by a row of its operator. whole: the row is of integers."""
+    """Import a node by its operator's row.
+
+    whole   whether the row is for integers
+    """
     call = _call(state, node, outs)
     if not whole:
         _refuse_types(state, call)
@@ -75,7 +77,7 @@ def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
 
 
 def _known_shapes(node: NodeProto, outs: Mapping[str, TensorType]) -> tuple[Shape, ...]:
-    """Shapes of the results. Errors: Unsupported if one is not known."""
+    """Shapes of a node's results. Errors: Unsupported if a shape is unknown."""
     shapes = [outs[name].shape for name in node.output if name and name in outs]
     if not shapes or None in shapes:
         has_window = any(a.name == "kernel_shape" for a in node.attribute)
@@ -115,7 +117,7 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> 
 
 
 def _stored(state: Importing, name: str, value: Array) -> str:
-    """A constant in the builder, floats as float32. Errors: E112 if it is not finite."""
+    """Store a constant in the builder, floats as float32. Errors: E112 if it is not finite."""
     if value.dtype.kind in "OSUcV":
         raise Unsupported(f"a constant of type {value.dtype}")
     small = as_floats(value)
@@ -124,7 +126,8 @@ def _stored(state: Importing, name: str, value: Array) -> str:
 
 
 def _refuse_types(state: Importing, call: OnnxCall) -> None:
-    """Integers of an input, and the indices of ArgMax, are indices and compared with numbers."""
+    """Refuse unsupported integer arithmetic: integer inputs and ArgMax results may only be indices
+    or be compared with numbers."""
     read = (state.builder.dtype(state.names.get(name, "")) for name in call.inputs)
     if any(dtype != "float32" for dtype in read) and call.op not in ONNX_READS_INTEGERS:
         reason = "it computes with integers of an input, or with the indices of ArgMax"

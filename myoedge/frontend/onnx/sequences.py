@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sequences of tensors, as torch's legacy exporter writes lists: nodes without them."""
+"""Sequences of tensors, as torch's legacy exporter writes lists: replaced by plain nodes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ def of_sequences(state: Importing, node: NodeProto) -> bool:
 
 
 def without_sequence(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Nodes of tensors instead of a node of sequences; state.sequences has the parts' names.
+    """Yield nodes on tensors that replace a node on sequences; state.sequences has the parts'
+    names.
 
-    Errors: Unsupported sizes or positions that are computed, parts that there are not.
+    Errors: Unsupported for computed sizes or positions, or parts that do not exist.
     """
     from onnx import helper
 
@@ -77,7 +78,7 @@ def _changed(state: Importing, node: NodeProto, parts: tuple[str, ...]) -> tuple
 
 
 def _position(state: Importing, node: NodeProto, index: int, count: int) -> int:
-    """A position by the node's input of this index; the end if there is none."""
+    """Read a position from input `index` of a node; without that input, the end."""
     if len(node.input) <= index or not node.input[index]:
         return count
     if node.input[index] not in state.arrays:
@@ -94,7 +95,7 @@ def _hold(state: Importing, name: str, parts: tuple[str, ...]) -> None:
 
 
 def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Split, and without keepdims Squeeze of each part of one element."""
+    """Split, and without keepdims also Squeeze of each part of one element."""
     from onnx import helper
 
     if any(name not in state.arrays for name in node.input[1:]):
@@ -120,7 +121,7 @@ def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
 
 
 def _sizes(length: int, given: np.ndarray) -> list[int]:
-    """Sizes of all parts, from these or from one that all but the last part have."""
+    """Sizes of all parts, from a list, or from one size for all but the last part."""
     if given.ndim:
         return [int(n) for n in given]
     step = max(int(given), 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State of an ONNX import before its nodes: weights, inputs, metadata."""
+"""State of an ONNX import: weights, inputs, metadata."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ MOST_GROWTH = 1024  # as copies, interpolations and padding are; no trained netw
 class Importing:
     """State of an ONNX import, by ONNX names.
 
-    arrays   constants in the model's own types      names   what the builder calls them
-    values   types and shapes; a name that is not here was made by something refused
-    declared what the file says of tensors; believed only after what is refused
-    absent   results that an operator does not give here, and tensors of strange types: why
+    arrays   constants in the model's own types      names   names in the builder
+    values   types and shapes; a missing name is the result of a refused node
+    declared types and shapes that the file declares; used only after a refusal
+    absent   reasons for results that an operator does not compute here, and for unsupported types
     """
 
     path: Path
@@ -134,7 +134,7 @@ GATHERS = ("Gather", "GatherElements", "GatherND")
 
 
 def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
-    """The nodes that use an input's integers, directly or after data movement."""
+    """Return the operations that read an input's integers, directly or after data movement."""
     found: set[str] = set()
     held = {name}
     for node in needed:  # in order
@@ -149,7 +149,8 @@ def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
 
 
 def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
-    """Use of integers that a node reads as its inputs `at`; None if its results are integers."""
+    """Return how a node uses the integers that it reads as inputs `at`; None if its results are
+    integers too."""
     to = attributes_of(node).get("to") if node.op_type == "Cast" else None
     if (node.op_type in GATHERS and list(at) == [1]) or node.op_type == "OneHot":
         return ROWS
@@ -161,7 +162,7 @@ def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
 
 
 def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
-    """The static shape; a first axis without a number is the batch and becomes 1."""
+    """Return a static shape; a first axis of unknown size is the batch and becomes 1."""
     tensor, name = value.type.tensor_type, shown(value.name)
     if not tensor.HasField("shape"):
         raise onnx_refusals.dynamic(state.path, name, 0, ())
@@ -180,7 +181,7 @@ def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
 
 
 def _extent(dim: TensorShapeProto.Dimension) -> int | str:
-    """A number of elements, or the name of one that is not known; "?" without a name."""
+    """Return the size of an axis, or its symbolic name; "?" without a name."""
     return dim.dim_value if dim.HasField("dim_value") else shown(dim.dim_param or "?")
 
 
@@ -190,8 +191,8 @@ def note_name(state: Importing, what: str, name: str, port: str) -> None:
 
 
 def count_parameters(graph: GraphProto, state: Importing) -> int:
-    """Elements of the initialisers and Constant nodes that something reads, floats or the integers
-    that stand for them; not of masks."""
+    """Count the elements of initialisers and Constant nodes that are read, as floats or quantised
+    integers; masks are excluded."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     learnt = (constants - state.scales) & state.arrays.keys()

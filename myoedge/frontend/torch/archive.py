@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The zip around an exported program: only members that torch.export.save writes get through."""
+"""The zip around an exported program: only members that torch.export.save writes are accepted."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ REEXPORT = (f"if the file is your own, export it again with {TORCH}:", EXPORT_LI
 
 
 def read_members(data: bytes, path: Path, inside: str = "") -> dict[str, bytes]:
-    """Every member of a zip archive as torch writes it: stored, no larger than the file, named
-    once; names without the common root folder."""
+    """Read every member of a zip archive as torch writes it: stored, no larger than the file, named
+    once. Names lose the common root folder."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -62,7 +62,10 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path, inside
 
 
 def _complaint(entry: zipfile.ZipInfo, seen: set[str]) -> str:
-    """Why an entry behind these, in lower case, is none of torch's; empty if it may be one."""
+    """Return the reason why torch would not have written an entry; empty if it may have.
+
+    seen   lower-case names of the entries before it
+    """
     parts = entry.filename.split("/")
     if len(parts) < 2 or "\\" in entry.filename or {"", ".", ".."} & set(parts):
         return "its name does not stay inside the archive's one folder"
@@ -73,7 +76,8 @@ def _complaint(entry: zipfile.ZipInfo, seen: set[str]) -> str:
 
 
 def check_layout(members: Mapping[str, bytes], path: Path) -> None:
-    """Raise E107 for a member that one exported model does not have, E108 for one too few."""
+    """Raise E107 for a member that an archive of one model does not have, E108 for a missing
+    member."""
     for name in members:
         if LAYOUT.fullmatch(name):
             continue
@@ -88,7 +92,7 @@ def check_layout(members: Mapping[str, bytes], path: Path) -> None:
 
 
 def check_schema(program: Mapping[str, Any], path: Path) -> None:
-    """Raise E108 for a program of a schema whose fields are not known, before torch reads it."""
+    """Raise E108 for a schema version with unknown fields, before torch reads the program."""
     stated = program.get("schema_version")
     major, minor = (
         (stated.get("major"), stated.get("minor")) if isinstance(stated, dict) else (0, 0)
@@ -107,7 +111,7 @@ def check_schema(program: Mapping[str, Any], path: Path) -> None:
 
 
 def packed_again(members: Mapping[str, bytes]) -> io.BytesIO:
-    """The members in a new archive; the extra files stay after, nothing reads them."""
+    """Pack the members into a new archive without the extra files, which nothing reads."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
@@ -118,13 +122,14 @@ def packed_again(members: Mapping[str, bytes]) -> io.BytesIO:
 
 
 def runs_code(path: Path, member: str, why: str) -> MyoedgeError:
-    """E107 for a member that torch.export.load would unpickle, import, evaluate or execute."""
+    """Return E107 for a member that torch.export.load would unpickle, import, evaluate or
+    execute."""
     facts = {"member": member, "because": why, "done": "nothing in it was run"}
     return MyoedgeError("E107", f"{path} would run code when loaded", facts, REEXPORT)
 
 
 def strange(path: Path, member: str, why: str) -> MyoedgeError:
-    """E107 for a member that torch.export.save does not write, whatever it may be for."""
+    """Return E107 for a member that torch.export.save does not write."""
     facts = {"member": member, "because": why, "done": "nothing in it was run"}
     return MyoedgeError("E107", f"{path} is not as torch.export.save writes it", facts, REEXPORT)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Buffers that a network writes: tables that its first call makes are constants, those that no
-output depends on do not matter, others are state."""
+"""Buffers that a network writes: tables that the first call fills are constants, buffers without
+effect on outputs are ignored, others are state."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Buffers = Mapping[str, Array]  # by their names in the module
 
 
 def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Buffers:
-    """Buffers as an imported network leaves them, those that an output depends on.
+    """Return the written buffers that an output depends on, after one call.
 
-    A batch norm that was trained with roundings (prepare_qat_pt2e) still counts its calls: nothing
-    reads the count. Errors: E114 what depends on an input.
+    The call counter of a quantisation-aware batch norm (prepare_qat_pt2e) is not read and is
+    ignored. Errors: E114 a buffer that depends on an input.
     """
     matter = _that_matter(program)
     written = program.graph_signature.buffers_to_mutate.items()
@@ -60,9 +60,9 @@ def _that_matter(program: Any) -> set[str]:
 
 
 def without_tables(import_with: Callable[[Buffers], tuple[Graph, Buffers]]) -> Graph:
-    """The graph of a network whose calls after the first one are as that one: it keeps tables.
+    """Import a network that fills tables in its first call, as its later calls compute.
 
-    import_with   buffers -> the graph of a call that finds these, and what the call leaves in them
+    import_with   buffers -> (graph of a call that starts with them, buffers after the call)
     Errors: E114 a network that keeps state.
     """
     graph, written = import_with({})

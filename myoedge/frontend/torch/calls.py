@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls of an exported program become nodes, constants, or refusals, all of which are told."""
+"""Import of an exported program's calls: each becomes nodes, a constant or a refusal."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def needed_nodes(graph: Any) -> set[Any]:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of a program, and the values of those in front of it by name: tensors' names in the
-    builder, numbers, or lists of these."""
+    """A call of a program, and the values of the calls before it: tensor names in the builder,
+    numbers, or lists of these."""
 
     builder: GraphBuilder
     values: dict[str, Any]
@@ -97,7 +97,7 @@ class _Call:
 
     @cached_property
     def read(self) -> list[Any]:
-        """Values of all that the call reads; None of a length that only a Unit is made of."""
+        """Values of the call's operands; None for a length that only a Unit uses."""
         return [self.values.get(node.name) for node in self.node.all_input_nodes]
 
     @cached_property
@@ -129,8 +129,8 @@ def _import(call: _Call) -> None:
 
 
 def _of_weight(call: _Call, origin: Origin) -> Origin:
-    """The place of the weight that a call reads, if that says more than the module's: those of
-    an attention compute with their parts' weights and do not call them."""
+    """Return the place of the weight that a call reads, if it is more specific than the calling
+    module's: an attention module computes with its parts' weights without calling the parts."""
     for name in call.constants:
         part, found = _WEIGHT.subn("", name)
         if found and part.startswith(f"{origin.path}."):
@@ -172,7 +172,7 @@ def _value(call: _Call) -> Any:
 
 
 def _computed(call: _Call) -> Any:
-    """The result of a call on integers, pairs or reals, by the row of its operator for these."""
+    """Import a call on integers, complex pairs or reals by its operator's row."""
     builder, target = call.builder, call.target
     if target in OF_INTEGERS and _of_integers(call):
         return OF_INTEGERS[target](builder, call.arguments, call.out)
@@ -189,7 +189,7 @@ def _computed(call: _Call) -> Any:
 
 
 def _item(results: Sequence[Any], index: int) -> Any:
-    """One of the results of a call."""
+    """Return one of the results of a call."""
     if index >= len(results):
         raise Unsupported("only the values are there, not their indices", INDICES)
     return results[index]
@@ -210,8 +210,8 @@ def _by_row(call: _Call, row: Row) -> Any:
 
 
 def _zeros(call: _Call) -> str:
-    """A constant of a result's shape and type: of one without elements, whatever it is made of, or
-    with such that are still to be written."""
+    """Add a constant of a result's shape and type, for a tensor without elements or an
+    uninitialised tensor that is written later."""
     import torch
 
     value = call.node.meta["val"]
@@ -219,7 +219,7 @@ def _zeros(call: _Call) -> str:
 
 
 def _of_integers(call: _Call) -> bool:
-    """Return whether a call computes integers from integers and booleans. Counts of these are
+    """Return whether a call computes integers from integers and booleans. Counts of booleans are
     floats, except for positions and indices."""
     if kind_of(call.node) != "int" or not all(isinstance(x, str) for x in call.read):
         return False
@@ -229,7 +229,7 @@ def _of_integers(call: _Call) -> bool:
 
 
 def _picks(node: Any) -> bool:
-    """Whether integers are read as indices only, be it by way of other integers."""
+    """Return whether integers are read only as indices, possibly through other integers."""
     pending, seen = [node], {node}
     while pending:
         users = [u for u in pending.pop().users if str(u.target) not in PICKING]
@@ -241,7 +241,7 @@ def _picks(node: Any) -> bool:
 
 
 def _parts(call: _Call) -> Any:
-    """The result of a call that torch writes out in others."""
+    """Import a call that torch decomposes into other calls."""
     inner: dict[str, Any] = {}
     read = iter(call.read)
     for part in (graph := written_out(call.node)).nodes:
@@ -263,7 +263,7 @@ def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _shape(value: Any) -> Any:
-    """The shape of a tensor, or the shapes of a tuple of them."""
+    """Shape of a tensor, or shapes of a tuple of tensors."""
     if isinstance(value, list | tuple):
         return [_shape(item) for item in value]
     return static(value.shape, "an intermediate tensor") if hasattr(value, "shape") else None
@@ -306,8 +306,8 @@ def _kept(builder: GraphBuilder, result: Any) -> Any:
 
 
 def _refuse_types(call: _Call) -> None:
-    """Refuse integer and complex arithmetic that import does not support. Supported integers:
-    indices, comparisons, few other calls, counts of a mask."""
+    """Refuse integer and complex arithmetic that import does not support. Supported: indices,
+    comparisons, a few other calls, and counts of a mask."""
     target, made = call.target, kind_of(call.node)
     reads_integers = any(call.builder.dtype(x) != "float32" for x in call.tensors)
     if reads_integers and target not in READS_INTEGERS:

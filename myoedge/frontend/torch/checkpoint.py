@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights from a checkpoint or safetensors file, put into the network that `--factory` makes."""
+"""Weights from a checkpoint or safetensors file, loaded into the network of `--factory`."""
 
 from __future__ import annotations
 
@@ -58,16 +58,17 @@ def load_checkpoint(
     otherwise: tuple[Array, ...] | None = None,
     max_bytes: int = MAX_UNPACKED_BYTES,
 ) -> tuple[ExportedProgram, tuple[str, ...]]:
-    """The exported program of the factory's network with the weights in `path`, and notes on what
-    was unwrapped to get at them.
+    """Export the factory's network with the weights in `path`; return it with notes on the wrappers
+    removed.
 
-    factory         "pkg.mod:fn", looked up from the working folder too; called without arguments,
+    factory         "pkg.mod:fn", also searched from the working folder; called without arguments,
                     returns a module or (module, example_inputs)
-    example_inputs  one array per input with its batch axis; wins over the factory's
-    otherwise       example inputs for a network that does not take those
-    max_bytes       that a compressed file may unpack into
-    Raises E103, E104, E106 for the file, E109 for weights that do not fit the network, E205
-    without example inputs, E206 for the factory, E118 if torch.export fails, E247 too much.
+    example_inputs  one array per input with its batch axis; overrides the factory's
+    otherwise       example inputs to try if the network does not accept these
+    max_bytes       maximum unpacked size of a compressed file
+
+    Errors: E103, E104, E106 for the file, E109 for weights that do not fit the network, E205
+    without example inputs, E206 for the factory, E118 if torch.export fails, E247 too large.
     """
     kind = sniff(path)
     if kind not in READABLE:
@@ -89,7 +90,7 @@ def load_checkpoint(
 
 
 def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
-    """The factory's module, and its example inputs if it gives any."""
+    """Call the factory; return its module, and its example inputs or None."""
     named = _of_factory(factory)
     named.check()
     torch = import_torch()
@@ -112,9 +113,9 @@ def _of_factory(factory: str) -> UserFunction:
 
 
 def _loaded(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
-    """Contents of a file of weights, and a note on objects in it that are not read.
+    """Read a file of weights; return its content, and a note on objects that are not read.
 
-    Errors: E103 a pickled module or an old file with more than tensors in it, E104 damaged.
+    Errors: E103 a pickled module, or an old file with more than tensors; E104 damaged.
     """
     torch = import_torch()
     if kind is ModelFormat.SAFETENSORS:
@@ -142,8 +143,8 @@ def _loaded(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
 
 
 def _without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """(content, classes that are not imported); (None, ()) if torch does not know an operation of
-    the pickle. Errors: E104 damaged."""
+    """Return (content, classes that are not imported); (None, ()) if torch does not know an
+    operation of the pickle. Errors: E104 damaged."""
     try:
         with warnings.catch_warnings(action="ignore"):
             return load_without_objects(path)
@@ -176,7 +177,8 @@ def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _why_no_state_dict(state: Any) -> str:
-    """Empty for a mapping of tensors, and of what modules keep next to them."""
+    """Return the reason why a value is not a state dict; empty for a mapping of tensors and
+    modules' extra state."""
     torch = import_torch()
     if not isinstance(state, Mapping):
         return f"its content is of type {type(state).__name__}"
@@ -192,7 +194,7 @@ def _why_no_state_dict(state: Any) -> str:
 def _strip(
     state: dict[str, Tensor], expected: set[str]
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Takes wrappers' prefixes off as long as more of the expected names appear."""
+    """Remove wrappers' prefixes from names, as long as more of the expected names appear."""
     notes: list[str] = []
     # a wrapper in a wrapper is stripped in two goes; deeper nests than this are not met
     for _ in range(4):
@@ -214,9 +216,9 @@ def _strip(
 def _without_extra_state(
     state: dict[str, Tensor], expected: set[str], path: Path
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Leaves what modules keep next to their tensors aside, if the network's do not ask for it.
+    """Remove modules' extra state unless the network expects it.
 
-    Errors: E109 if one does, and the file has an object there that is not read.
+    Errors: E109 if the network expects an object that the file has but that is not read.
     """
     extras = [name for name in state if name.endswith(EXTRA_STATE)]
     if unread := [name for name in extras if name in expected and _has_unread(state[name])]:
@@ -231,7 +233,7 @@ def _without_extra_state(
 
 
 def _has_unread(value: Any) -> bool:
-    """Whether an object of a class that is not read is anywhere in a value."""
+    """Return whether a value contains an object of a class that is not read."""
     pending, seen = [value], set[int]()  # a mapping may contain itself
     while pending:
         value = pending.pop()
@@ -266,7 +268,7 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str)
 
 
 def _differences(expected: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Facts about names, shapes and types that a network and its weights do not share."""
+    """Describe differences in names, shapes and types between a network and its weights."""
     both = [name for name in expected if name in state]
     facts = {
         "missing": _without(expected, state),
@@ -304,7 +306,7 @@ def _some(names: list[str]) -> str:
 
 
 def _example(module: nn.Module, arrays: tuple[Any, ...] | None) -> tuple[Any, ...]:
-    """The example inputs as tensors, floats in the precision of the weights."""
+    """Convert the example inputs to tensors, floats in the precision of the weights."""
     torch = import_torch()
     if not arrays:
         needs = {"needs": "the shape of the inputs, from calibration samples"}
@@ -319,7 +321,7 @@ def _example(module: nn.Module, arrays: tuple[Any, ...] | None) -> tuple[Any, ..
 def _export(
     module: nn.Module, examples: Sequence[tuple[Any, ...]], factory: str
 ) -> ExportedProgram:
-    """Exported with the first example inputs that the network takes."""
+    """Export a module with the first example inputs that it accepts."""
     torch = import_torch()
     causes: dict[str, str] = {}
     for example in examples:

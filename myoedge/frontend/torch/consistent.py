@@ -73,7 +73,7 @@ def _depends(nodes: Sequence[Any], given: Set[Any]) -> bool:
 
 
 def _call_key(node: Any) -> str:
-    """Text of a call: equal for calls that torch makes equal tensors of."""
+    """Return a key that is equal for calls with equal result types."""
     from torch.fx import map_arg
 
     def layout(read: Any) -> list[str]:
@@ -86,7 +86,8 @@ def _call_key(node: Any) -> str:
 
 
 def _made(node: Any) -> Any:
-    """Value of a node's call as torch computes it from the inputs' recorded types."""
+    """Result of a node's call on meta tensors, computed by torch from the inputs' recorded
+    types."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx import map_arg
 
@@ -128,7 +129,8 @@ def is_known(node: Any) -> bool:
 
 @cache
 def _is_folded(target: Any) -> bool:
-    """Whether a call is computed beforehand, in any overload that writes into nothing it reads."""
+    """Return whether any overload of a call is folded at import and writes to none of its
+    operands."""
     schema = getattr(target, "_schema", None)
     name = str(target).rpartition(".")[0] or str(target)
     return schema is not None and not schema.is_mutable and name in ATEN_FOLDED
@@ -136,8 +138,8 @@ def _is_folded(target: Any) -> bool:
 
 @cache
 def by_element(target: Any) -> bool:
-    """Whether each element of a call's result comes of one of each operand: comparisons, logic,
-    choices. torch tags one overload of a name, and operators (__or__) not at all."""
+    """Return whether a call works element by element: comparisons, logic, choices. torch tags only
+    one overload of a name, and no operators (__or__)."""
     import torch
 
     packet = getattr(target, "overloadpacket", None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls that torch decomposes into others, which are imported instead.
 
-Only the calls named here are written out: large operators that have a row of their own, attention
-say, stay whole, and a file can ask for no other call.
+Only the calls listed here are decomposed: large operators with their own row, such as attention,
+stay whole, and a file cannot request other decompositions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WRITTEN_OUT = frozenset(
 
 
 def is_written_out(target: Any) -> bool:
-    """Whether a call is one that torch writes out, in any overload."""
+    """Return whether any overload of a call is in the list of decomposed calls."""
     return str(target).rpartition(".")[0] in WRITTEN_OUT
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch.export programs become graphs: nothing decomposed, static shapes, no training.
+"""Import of torch.export programs: without decomposition, static shapes, no training.
 
-An archive may say anything of its calls: torch makes each of them again, of tensors without values.
+An archive may record wrong metadata, so torch runs each call again on meta tensors.
 """
 
 from __future__ import annotations
@@ -70,12 +70,11 @@ TAKES_ROWS = tuple(
 
 
 def from_exported(program: torch.export.ExportedProgram) -> Graph:
-    """The graph of an exported program.
+    """Import an exported program.
 
-    Errors: E109 weights of other shapes than it reads, E110 dynamic shapes, E111 unsupported
+    Errors: E109 weights of other shapes than the graph reads, E110 dynamic shapes, E111 unsupported
     operators (all of them), E112 weights that are not finite, E113 exported in training mode, E114
-    state that changes, E115 an output that is constant, E116 inputs of types that
-    no operator reads.
+    state that changes, E115 a constant output, E116 inputs of types that no operator reads.
     """
     _refuse_training(program)
     refuse_replaced_weights(program)
@@ -88,7 +87,8 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
 def _imported(program: torch.export.ExportedProgram, buffers: Buffers) -> tuple[Graph, Buffers]:
     """Import one call of the program; return the graph and the buffers that it leaves.
 
-    Inputs may change in place: on the device they are read only and what is read is the copy.
+    A program may write to its inputs; on the device inputs are read-only, and later calls read the
+    new value.
     """
     builder = GraphBuilder()
     values = _placeholders(program, builder, _tensors_of(program, buffers))
@@ -100,7 +100,7 @@ def _imported(program: torch.export.ExportedProgram, buffers: Buffers) -> tuple[
 
 
 def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict[str, Any]:
-    """Parameters, buffers and constants by name, some buffers with other numbers."""
+    """Return parameters, buffers and constants by name, with the given values for some buffers."""
     import torch
 
     tensors = {**program.constants, **program.state_dict}
@@ -152,7 +152,7 @@ def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.Exp
 
 @contextmanager
 def _same_nesting() -> Iterator[None]:
-    """A graph that no export wrote may leave a vmap that it has begun: it ends here."""
+    """Context manager: close a vmap that a crafted graph may have opened and left open."""
     from torch._C import _functorch
 
     depth = _functorch.get_dynamic_layer_stack_depth()
@@ -163,12 +163,13 @@ def _same_nesting() -> Iterator[None]:
 
 
 def _is_of_vmap(node: Any) -> bool:
-    """Whether a call marks if vmap begins or ends, as in torch's associative_scan."""
+    """Return whether a call begins or ends a vmap, as in torch's associative_scan."""
     return str(getattr(node.target, "__module__", "")) == "torch._functorch.predispatch"
 
 
 def _refuse_training(program: torch.export.ExportedProgram) -> None:
-    """dropout calls it `train`, batch norm `training`; no running statistics is another matter."""
+    """Raise E113 for calls in training mode: dropout with `train`, batch norm with `training`. A
+    norm without running statistics is allowed."""
     for node in program.graph.nodes:
         given = arguments_of(node)
         active = given.get("train") or given.get("training")
@@ -181,7 +182,8 @@ def _refuse_training(program: torch.export.ExportedProgram) -> None:
 
 
 def _training(node: Any) -> MyoedgeError:
-    """E113; model.eval() reaches modules, not a call of F.dropout without `training`."""
+    """Return E113 with the remedy: model.eval() affects modules, but not F.dropout called without
+    `training`."""
     name, place, given = short(str(node.target)), str(origin_of(node)), arguments_of(node)
     title, facts = "the model was exported in training mode", {}
     tries = ["call model.eval() before torch.export.export(...)"]
@@ -198,7 +200,7 @@ def _training(node: Any) -> MyoedgeError:
 def _placeholders(
     program: torch.export.ExportedProgram, builder: GraphBuilder, tensors: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Values of the graph's placeholders: names of inputs and constants."""
+    """Return the values of the graph's placeholders: names of inputs and constants."""
     from torch.export.graph_signature import InputKind
 
     specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
@@ -260,7 +262,8 @@ def _readers(node: Any) -> Iterable[str]:
 def _parameter(
     builder: GraphBuilder, tensor: Any, target: str, node: Any, *, is_parameter: bool
 ) -> str:
-    """The constant of a parameter or buffer. Errors: E109 another tensor than the graph reads."""
+    """Add the constant of a parameter or buffer. Errors: E109 a tensor that differs from the
+    recorded one."""
     stated, has = described(node.meta.get("val", tensor)), described(tensor)
     if stated != has:
         facts = {"needs": f"{', '.join(stated)}, as the graph says", "has": ", ".join(has)}

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls that write into a tensor become calls that give a new one, if no other tensor has its
-bytes: nn.ReLU(inplace=True) after a layer, x += y. torch traces what is left, call by call.
-"""
+"""Functionalisation of in-place calls on tensors whose memory is not shared: nn.ReLU(inplace=True)
+after a layer, x += y. torch traces the remaining calls."""
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ def functionalize(program: torch.export.ExportedProgram) -> None:
 
 
 def _replace(program: Any, node: Any, target: Any, order: dict[Any, int]) -> None:
-    """Makes a call give its result again: calls after it read that."""
+    """Replace an in-place call by a functional call whose result later calls read."""
     name, node.target = node.name, target
     node.args[0].replace_all_uses_with(node, lambda user: order[user] > order[node])
     node._rename(target.overloadpacket.__name__)
@@ -52,8 +51,8 @@ def _replace(program: Any, node: Any, target: Any, order: dict[Any, int]) -> Non
 
 
 def _given_anew(target: Any) -> Any:
-    """The call with the same arguments that writes nothing: aten.add.Tensor for aten.add_.Tensor;
-    None without one."""
+    """Return the functional variant of a call, aten.add.Tensor for aten.add_.Tensor; None without
+    one."""
     import torch
 
     name = target.overloadpacket.__name__.removesuffix("_")
@@ -65,8 +64,8 @@ def _given_anew(target: Any) -> Any:
 
 
 def _is_alone(node: Any, order: dict[Any, int]) -> bool:
-    """Whether a call writes into its first argument only, which no other tensor shares bytes with
-    by then, and reads tensors of its type."""
+    """Return whether a call writes only to its first argument, whose memory no other live tensor
+    shares, and reads tensors of its type."""
     written = node.args[0]
     before = [user for user in written.users if order[user] < order[node]]
     types = {getattr(read.meta.get("val"), "dtype", None) for read in node.all_input_nodes}

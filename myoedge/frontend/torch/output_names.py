@@ -24,8 +24,8 @@ def output_paths(spec: Any, count: int) -> list[Path]:
 
 
 def output_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """A name for each path: "logits", "aux_hidden", "output1_hidden"; without keys "output", or
-    "output0", "output1" in their order."""
+    """Return a name for each path: "logits", "aux_hidden", "output1_hidden"; without keys "output",
+    or "output0", "output1" in order."""
     if not any(isinstance(key, str) for path in paths for key in path):
         return tuple(f"output{i}" if len(paths) > 1 else "output" for i in range(len(paths)))
     return port_names([_joined(path) for path in paths])
@@ -49,8 +49,8 @@ def _paths(spec: Any, path: Path) -> Iterator[Path]:
 
 
 def names_in(context: Any, count: int) -> list[str | int] | None:
-    """The `count` keys in a container's context: those of a dict, [fields, fields that are None] of
-    a dataclass; None if the context has none."""
+    """Return the `count` keys in a container's context: a dict's keys, or a dataclass's fields
+    without those that are None; None if the context has no keys."""
     keys = [*context] if isinstance(context, list | tuple) else []
     if len(keys) == 2 and isinstance(keys[0], list) and isinstance(keys[1], list):
         keys = keys[0]
@@ -62,8 +62,8 @@ def names_in(context: Any, count: int) -> list[str | int] | None:
 
 
 def with_dicts(text: str, plain_types: set[str], is_plain: Callable[[str], bool]) -> str:
-    """A pytree spec as JSON in which other containers with named children are dicts: their classes
-    are not imported. Keys that are not plain become names. Text that is no such spec stays."""
+    """Convert a pytree spec in JSON: containers of other classes become dicts, so that no class is
+    imported, and keys become plain names. Other text is returned unchanged."""
     try:
         version, root = json.loads(text)
         changed = _with_dicts(root, plain_types, is_plain)
@@ -73,7 +73,7 @@ def with_dicts(text: str, plain_types: set[str], is_plain: Callable[[str], bool]
 
 
 def _with_dicts(node: Any, plain_types: set[str], is_plain: Callable[[str], bool]) -> bool:
-    """Replaces types and keys in a node and below; whether there were any."""
+    """Replace types and keys in a node and its children; return whether anything changed."""
     children = node["children_spec"]
     changed = False
     if node["type"] is not None:

@@ -4,9 +4,9 @@
 torch.export.load runs code that a crafted archive brings along (torch 2.13.0, torch/export and
 torch/_export/serde): unsafe unpickling of sample inputs, weights and constants; shared libraries
 under data/aotinductor; sympify = eval of `expr_str`; modules imported by name in a pytree spec;
-Python source put together from node names and `guards_code`, then exec'ed. So the loader never
-sees the file. Every member is checked against what torch.export.save writes, and a new archive of
-checked members, its pickles made here from plainly read tensors, is what is loaded.
+Python source put together from node names and `guards_code`, then exec'ed. So torch.export.load
+never reads the file. Every member is checked against the output of torch.export.save; then a new
+archive of checked members is loaded, with pickles made here from plainly read tensors.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ NAMED = {"tensor_values", "sym_int_values", "sym_float_values", "sym_bool_values
 
 
 def load_exported(path: Path) -> ExportedProgram:
-    """The program in a torch.export archive; runs nothing from it. E104, E107, E108, E110, E501."""
+    """Load the program of a torch.export archive without executing anything in it. Errors: E104,
+    E107, E108, E110, E501."""
     archive, stated = preflight(path)
     torch = import_torch()
     modules("torch_library")  # imports those of plug-ins, which register operators
@@ -94,7 +95,7 @@ def load_exported(path: Path) -> ExportedProgram:
 
 
 def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
-    """(archive of the members that loading needs, checked one by one, and its program as JSON).
+    """Check an archive; return a new archive of the needed members, and the program as JSON.
 
     Errors: E104 damaged, E107 loading could run code, E110 dynamic shapes.
     """
@@ -128,7 +129,7 @@ def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
 
 
 def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
-    """The JSON object in a member. Errors: E104 none."""
+    """Parse the JSON object in a member. Errors: E104 not a JSON object."""
     try:
         value = json.loads(data.decode("utf-8"))
     except ValueError as error:
@@ -139,9 +140,8 @@ def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
 
 
 def _made_plain(objects: Objects) -> bool:
-    """Makes outputs in classes, which torch would look up, dicts, and their keys names.
-
-    Returns whether there were any."""
+    """Convert output containers of other classes to dicts with plain names, so that torch imports
+    no class; return whether there were any."""
     changed = False
     for _, node in objects:
         if isinstance(spec := node.get("out_spec"), str):
@@ -157,7 +157,7 @@ def _check_strings(objects: Objects, member: str, path: Path) -> None:
 
 
 def _complaints(objects: Objects) -> Iterator[str]:
-    """Why torch may not see this JSON; every string is refused that no rule knows as harmless."""
+    """Yield reasons to refuse this JSON; every string that no rule allows is refused."""
     for key, node in objects:
         is_name = str.isidentifier if key in NAMED else _is_dotted
         for name, value in node.items():
@@ -170,7 +170,8 @@ def _complaints(objects: Objects) -> Iterator[str]:
 
 
 def _complaints_of_list(key: str, values: list[Any]) -> Iterator[str]:
-    """Complaints about what stands in a list, and in lists in it; objects are listed apart."""
+    """Yield reasons to refuse the values of a list and of nested lists; objects are checked
+    separately."""
     pending = [*reversed(values)]
     while pending:
         value = pending.pop()
@@ -181,7 +182,7 @@ def _complaints_of_list(key: str, values: list[Any]) -> Iterator[str]:
 
 
 def _complaint(key: str, value: object) -> str:
-    """Why torch may not see this value under this key; empty if it may."""
+    """Return the reason to refuse this value under this key; empty if it is allowed."""
     if isinstance(value, str):
         return "" if RULES.get(key, _is_dotted)(value) else f'"{key}" is {shortened(value)}'
     if key == "use_pickle" and value is not False:
@@ -196,7 +197,8 @@ def _is_dotted(text: str) -> bool:
 
 
 def _is_spec(text: str) -> bool:
-    """A pytree spec of plain containers; torch imports modules that other kinds name."""
+    """Return whether a text is a pytree spec of plain containers; for other kinds torch imports
+    modules."""
     try:
         loaded = json.loads(text)
         return isinstance(loaded, list) and len(loaded) == 2 and _is_spec_node(loaded[1])
@@ -230,7 +232,7 @@ RULES: Mapping[str, Callable[[str], bool]] = {
 def _check_payloads(
     config: Mapping[str, Any], member: str, members: Mapping[str, bytes], path: Path
 ) -> None:
-    """Each tensor has bytes in the archive and a size that those bytes can have."""
+    """Check that each tensor has bytes in the archive, and a size that fits them."""
     folder = member.rpartition("/")[0]
     try:
         for name, meta in config["config"].items():
@@ -252,8 +254,7 @@ def _check_devices(objects: Objects, path: Path, known: set[str]) -> None:
 
 
 def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
-    """The archive's tensors in a pickle of our own: torch falls back to full unpickling by
-    itself."""
+    """Re-pickle the tensors of a member, because torch falls back to full unpickling."""
     torch = import_torch()
     if not data.startswith(b"PK\x03\x04"):
         raise runs_code(path, member, "it is a pickle of an old kind, which loading would run")
@@ -268,7 +269,7 @@ def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
 
 
 def unsafe_classes(data: bytes) -> str:
-    """Classes that a torch.save file would import beyond tensors; empty for none."""
+    """Return the classes beyond tensors that a torch.save file would import; empty for none."""
     names = foreign_names(data)
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return f"it pickles {', '.join(names[:6])}{more}" if names else ""
@@ -284,7 +285,7 @@ def foreign_names(data: bytes) -> list[str]:
 
 
 def import_torch() -> Any:
-    """The torch module; E501 if it is not installed."""
+    """Import torch. Errors: E501 not installed."""
     try:
         import torch
         import torch.export
@@ -296,7 +297,8 @@ def import_torch() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[list[BaseException]]:
-    """Keep torch from printing; yields the errors it logs and then replaces by vaguer ones."""
+    """Context manager: keep torch from printing; yields the errors that it logs before raising
+    vaguer ones."""
     causes: list[BaseException] = []
 
     def keep(record: logging.LogRecord) -> bool:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks that are quantised already: calls of quantized_decomposed, as convert_pt2e of torchao
-and of torch writes them, and those of torchao that became such calls.
+"""Import of quantised networks: quantized_decomposed calls, as convert_pt2e of torchao or torch
+writes them, and torchao calls converted to such calls.
 
-A quantised tensor of the program is a float one of the graph: the values that its integers stand
-for. Integers of a constant stay next to its floats.
+A quantised tensor of the program becomes a float tensor of the graph with the dequantised values. A
+constant keeps its integers next to its floats.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ STATIC = (
 
 
 def is_quantizer(node: Any) -> bool:
-    """Whether a call quantises, dequantises or computes scales."""
+    """Return whether a call quantises, dequantises or computes scales."""
     return str(node.target).startswith((NAMESPACE, "torchao."))
 
 
 def is_rounding(node: Any) -> bool:
-    """Whether a call quantises or dequantises."""
+    """Return whether a call quantises or dequantises."""
     return _name(node).startswith((*QUANTIZE, DEQUANTIZE))
 
 
 def dequantized(node: Any) -> Any:
-    """The tensor whose integers a call dequantises; None for other calls."""
+    """Return the tensor whose integers a call dequantises; None for other calls."""
     return node.args[0] if _name(node).startswith(DEQUANTIZE) else None
 
 
 def quantizer(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> str:
-    """The result of a call that quantises or dequantises.
+    """Import a call that quantises or dequantises.
 
-    Errors: Unsupported scales that are computed, scales per channel of what is computed.
+    Errors: Unsupported for computed scales, and per-channel scales of activations.
     """
     if "choose_qparams" in str(node.target):
         raise Unsupported("scales that are computed from each input", STATIC)
@@ -74,7 +74,7 @@ def _name(node: Any) -> str:
 
 
 def _plain(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
-    """An argument: of a tensor, its values."""
+    """Return an argument; for a constant tensor, its values."""
     if not hasattr(x, "all_input_nodes"):
         return x
     name = values[x.name]
@@ -108,7 +108,8 @@ def _dequantized(builder: GraphBuilder, q: Array, stated: ConstantFormat) -> str
 
 
 def _quantized(builder: GraphBuilder, x: Array, stated: ConstantFormat) -> str:
-    """Integers of a constant that is quantised in the program (fold_quantize=False)."""
+    """Add a constant that the program quantises at run time (fold_quantize=False), with its
+    integers."""
     axes = [-1 if axis == stated.axis and len(stated.scale) > 1 else 1 for axis in range(x.ndim)]
     scale, zero = (np.reshape(n, axes) for n in (stated.scale, stated.zero_point))
     steps = np.rint(x.astype(np.float32) * (1.0 / scale.astype(np.float32))) + zero

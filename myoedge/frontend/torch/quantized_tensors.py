@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors of an exported graph that become integers, by groups with one scale, and the weights that
-become integers: what builds quantise, seen from torch's side.
+"""Tensors and weights of an exported graph that a build quantises, with tensors of one scale in
+groups.
 
-A result that the operator after it takes over before it rounds is none of them: that of a
-convolution before its batch norm or ReLU.
+A result that is rounded only after the following fused operator is excluded, such as a
+convolution's before its batch norm or ReLU.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FLOATS = {op: calls for op, calls in CALLS.items() if op and OPS[op].out_dtype =
 
 
 def _calls(has: Any) -> frozenset[str]:
-    """Calls that only such operators do the work of."""
+    """Names of torch calls that import only as operators with this property."""
     others = {name for op, calls in FLOATS.items() if not has(OPS[op]) for name in calls}
     return frozenset(name for calls in FLOATS.values() for name in calls if name not in others)
 
@@ -50,7 +50,7 @@ class TensorGroup:
     """Results of calls, and inputs, that have one scale and zero point.
 
     nodes       in the graph's order
-    fixed       scale and zero point where an operator fixes them
+    fixed       scale and zero point if an operator fixes them
     symmetric   whether an operator needs the zero point 0
     residual    whether it is a residual stream, of 16 bits
     """
@@ -71,7 +71,7 @@ class CallWeights:
 
 
 def tensor_groups(graph: Any) -> list[TensorGroup]:
-    """Groups of tensors that become integers, in the graph's order."""
+    """Return the groups of quantised tensors, in the graph's order."""
     tensors = quantized_tensors(graph)
     parent = {node: node for node in tensors}
 
@@ -118,7 +118,8 @@ def quantized_tensors(graph: Any) -> list[Any]:
 
 
 def weights_of(node: Any) -> CallWeights | None:
-    """Weights of a convolution, a linear layer, or a product with a matrix; None of other calls."""
+    """Return the weights of a convolution, a linear layer or a matrix product; None for other
+    calls."""
     call, given = call_of(node), [*node.args, None, None]
     if call in PRODUCTS:
         return CallWeights(given[1], None, 1) if _is_parameter(given[1], 2) else None
@@ -136,7 +137,8 @@ def recurrent_weights(node: Any) -> Iterator[Any]:
 
 
 def paths_of(node: Any) -> Iterator[str]:
-    """Module paths of a tensor's call and of the calls fused into it; an input's name."""
+    """Yield the module paths of a tensor's call and of the calls fused into it; for an input, its
+    name."""
     if node.op == "placeholder":
         yield node.name
     while node.op == "call_function":
@@ -153,22 +155,22 @@ def call_of(node: Any) -> str:
 
 
 def moved(node: Any) -> tuple[Any, ...]:
-    """Tensors whose elements a call moves; () if it computes."""
+    """Return the tensors whose elements a call moves; () if it computes."""
     call = node.args[0] if node.target is operator.getitem else node
     is_move = call.op == "call_function" and call_of(call) in MOVES
     return tuple(filter(_is_float, call.all_input_nodes)) if is_move else ()
 
 
 def source(node: Any) -> Any:
-    """A tensor before dropouts."""
+    """Skip dropouts: return the tensor that they read."""
     while node.op == "call_function" and call_of(node) in DROPOUTS:
         node = node.args[0]
     return node
 
 
 def _is_taken_over(node: Any) -> bool:
-    """Whether the next call rounds instead: a batch norm or clamp that is the only reader; a sum
-    or fill before a softmax, which may be a mask."""
+    """Return whether the next call's result is rounded instead: a batch norm or clamp that is the
+    only reader; a sum or fill before a softmax, which may be a mask."""
     reader = _only_reader(node)
     if reader is None or node.op != "call_function":
         return False
@@ -184,7 +186,8 @@ def _is_taken_over(node: Any) -> bool:
 
 
 def _may_be_mask(node: Any) -> bool:
-    """Whether a call fills a tensor, or adds to it what no call of floats made."""
+    """Return whether a call fills a tensor with a constant, or adds a tensor that is not computed
+    from floats."""
     results = [x for x in node.all_input_nodes if _is_float(x) and x.op == "call_function"]
     call = call_of(node)
     return call in FILLS or (call in SUMS and results != node.all_input_nodes)
@@ -199,7 +202,8 @@ def _requantizes(node: Any) -> bool:
 
 
 def _is_residual(node: Any) -> bool:
-    """Whether a sum's readers are norms and possibly other sums (quantization/formats.py)."""
+    """Return whether a sum is read only by norms and possibly other sums
+    (quantization/formats.py)."""
     readers = [call_of(reader) for reader in node.users]
     norms = [call in NORMS for call in readers]
     sums = all(norm or call in SUMS for norm, call in zip(norms, readers, strict=True))
@@ -217,7 +221,7 @@ def _is_normalization(node: Any) -> bool:
 
 
 def _fixed(node: Any) -> QuantParams | None:
-    """Parameters of a result that its operator fixes: a softmax, hidden states."""
+    """Return parameters that the operator fixes: for softmax, hidden states; otherwise None."""
     call = node.args[0] if node.target is operator.getitem else node
     op = FIXED.get(call_of(call)) if call.op == "call_function" else None
     is_cell = call is not node and node.args[1] == 2
@@ -252,5 +256,5 @@ def _is_parameter(node: Any, rank: int | None = None) -> bool:
 
 
 def _value(node: Any) -> Any:
-    """The tensor of the module that a node names."""
+    """Return the tensor of the module that a get_attr node names."""
     return operator.attrgetter(node.target)(node.graph.owning_module)

@@ -2,8 +2,8 @@
 """GAP9Quantizer: annotates an exported network for torchao's PT2E flow with the integers that a
 build computes with. Only imported with torchao installed.
 
-Every tensor that becomes one of integers is annotated once, at the call that gives it; calls that
-only move elements share the annotation of what they read.
+Every quantised tensor is annotated once, at the call that computes it; calls that only move
+elements share the annotation of their operand.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class GAP9Quantizer(Quantizer):
     scale per output channel, biases int32, residual streams int16; a convolution's batch norm and
     ReLU are parts of it; a softmax and hidden states have the scales that their operators fix.
 
-    layers   other bits by patterns of module paths, later ones before earlier ones:
-             {"blocks.*": {"weights": 4}, "head": {"activations": 16, "weights": 16}}; weights of 2
-             to 8 or 16 bits, results (and inputs, by their names) of 8 or 16
-    is_qat   for prepare_qat_pt2e: ranges of activations are moving averages over batches, else
-             those of all samples; as torchao's own quantizers have it
-    Errors: E232 impossible bits; E233 a pattern that matches no layer, as the network is annotated.
+    layers   bits by module-path pattern; later patterns override earlier ones: {"blocks.*":
+             {"weights": 4}, "head": {"activations": 16, "weights": 16}}; weights have 2 to 8 or 16
+             bits, results (and inputs, by name) 8 or 16
+    is_qat   for prepare_qat_pt2e: activation ranges are moving averages over batches instead of
+             ranges over all samples, as in torchao's own quantizers
+    Errors: E232 impossible bits; E233 a pattern that matches no layer, raised by `annotate`.
     """
 
     def __init__(self, layers: Rules | None = None, *, is_qat: bool = False) -> None:
@@ -64,7 +64,7 @@ class GAP9Quantizer(Quantizer):
         self._is_qat = is_qat
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        """The model, its nodes annotated."""
+        """Annotate the nodes of a model; return the model."""
         groups = tensor_groups(model.graph)
         self._check_patterns(groups, model.graph.nodes)
         for group in groups:
@@ -127,7 +127,7 @@ def _annotation(node: Any) -> QuantizationAnnotation:
 
 
 def _bits(pattern: str, row: Mapping[str, int]) -> LayerBits:
-    """Bits of a row of the table. Errors: E232."""
+    """Parse a row of `layers`. Errors: E232."""
     known = {field.name for field in fields(LayerBits)}
     for name, bits in row.items():
         if name not in known or bits not in BITS[name]:

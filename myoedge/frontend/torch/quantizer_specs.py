@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torchao's specifications of the integers that builds compute with, and observers that find their
-scales. Only imported with torchao installed.
-"""
+"""torchao specifications for the integers of a build, and observers for their scales. Only imported
+with torchao installed."""
 
 from __future__ import annotations
 
@@ -35,13 +34,13 @@ WEIGHT_MOST = (2**31 - INT16_BIAS_MAX) // 2**15  # sum of a channel's weights ne
 class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "PerChannel" in names
     """Symmetric scales of weights as they are now, one for each output channel.
 
-    16-bit weights get larger scales if their sums would leave int32; scales of channels that
-    are all but 0 are those of channels 1024 times smaller than the largest, or their bias in steps
-    of them would leave int32.
+    16-bit weights get larger scales if their sums would leave int32; channels that are nearly 0 get
+    the scale of a channel 1,024 times smaller than the largest, because with smaller scales their
+    bias would leave int32.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Notes the ranges of x and returns it."""
+        """Record the ranges of x and return it."""
         rows = x.detach().transpose(0, self.ch_axis).flatten(1).abs().float()
         largest = rows.amax(1)
         if self.quant_max > INT8.high:
@@ -90,9 +89,9 @@ def weight(bits: int, axis: int, *, is_qat: bool) -> QuantizationSpec:
 
 
 def bias(x: Any, weights: tuple[Any, Any]) -> DerivedQuantizationSpec:
-    """int32 bias in steps of an operand's times its weights' scales.
+    """Derived specification of an int32 bias: its scale is the operand's times the weights'.
 
-    x   node of the operand     weights   edge of the weights: their node, and the operator's
+    x   node of the operand     weights   edge of the weights: (their node, the operator's node)
     """
     return DerivedQuantizationSpec(
         derived_from=[x, weights],
@@ -112,7 +111,7 @@ def _products(observers: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fixed(params: QuantParams) -> FixedQParamsQuantizationSpec:
-    """Integers of a result whose scale an operator fixes: shares of a softmax."""
+    """Specification of a result whose scale the operator fixes, such as a softmax."""
     return FixedQParamsQuantizationSpec(
         dtype=torch.int8 if params.element_type == INT8 else torch.int16,
         scale=params.scale,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators of torch.library that an archive calls: torch loads it only if it has them all."""
+"""torch.library operators that an archive calls; torch loads the archive only if all are
+registered."""
 
 from __future__ import annotations
 

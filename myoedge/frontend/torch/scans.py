@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of torch's scan: its body is called once per step, and patterns roll recurrences."""
+"""Import of torch's scan: the body is called once per step; rewrite patterns then roll
+recurrences."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ MOST_CALLS = 20_000  # of all steps together
 
 
 def unroll_scans(program: torch.export.ExportedProgram) -> None:
-    """Replaces every scan in the program's graph by the calls of its steps, in place.
+    """Replace every scan in the program's graph by the calls of its steps, in place.
 
     Errors: E111 more than 20,000 calls.
     """
@@ -63,7 +64,7 @@ def _unroll(module: Any, node: Any) -> None:
 
 
 def _step(module: Any, scan: Any, calls: list[Any], given: list[Any]) -> list[Any]:
-    """Results of a step's calls: the next states, then those that are joined."""
+    """Add the calls of one step; return the next states, then the outputs of the step."""
     values: dict[Any, Any] = dict(
         zip((c for c in calls if c.op == "placeholder"), given, strict=True)
     )
@@ -85,7 +86,7 @@ def _call(module: Any, scan: Any, target: Any, *arguments: Any) -> Any:
 
 
 def _value(scan: Any, node: Any) -> dict[str, Any]:
-    """Types and shapes of a call, as torch computes them: a body may make tensors of nothing."""
+    """Compute the types and shapes of a call with torch, as a body may create tensors itself."""
     from torch.fx import map_arg
 
     args, kwargs = map_arg((node.args, node.kwargs), lambda x: x.meta["val"])

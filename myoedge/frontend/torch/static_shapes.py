@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes in an exported program as JSON: all have to be numbers."""
+"""Sizes in an exported program as JSON: all must be numbers."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> No
 
 
 def drop_unread_scalars(program: dict[str, Any]) -> bool:
-    """Removes scalars that are read off tensors, as statistics are, and calls that only read these,
-    such as assertions, if no tensor depends on them; whether there was anything to remove."""
+    """Remove scalars read from tensors (`.item()`), and calls that only read these, such as
+    assertions, if no tensor depends on them; return whether any were removed."""
     try:
         graph = program["graph_module"]["graph"]
         scalars = set[str]().union(*(graph.get(kind, ()) for kind in SCALARS))
@@ -59,7 +59,7 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
 
 
 def _depends_on(graph: Mapping[str, Any], scalars: set[str]) -> bool:
-    """Whether sizes of tensors, inputs or outputs are scalars read from tensors."""
+    """Return whether sizes of tensors, inputs or outputs are scalars read from tensors."""
     ends = {"ends": [graph["inputs"], graph["outputs"]]}
     is_dynamic = any(map(_is_dynamic, graph["tensor_values"].values()))
     return is_dynamic or not scalars.isdisjoint(_scalars(ends))
@@ -81,8 +81,8 @@ def _scalars(part: Mapping[str, Any]) -> set[str]:
 
 
 def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str, bool]:
-    """Call and place of the first result whose shape is no number, and whether its last operand,
-    the mask, is constant."""
+    """Return the call and place of the first result with a dynamic shape, and whether its last
+    operand, the mask, is constant."""
     try:
         module = program["graph_module"]
         graph, specs = module["graph"], module["signature"]["input_specs"]
@@ -126,8 +126,8 @@ def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:
 
 
 def dicts(program: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object in a program, in its order, with the key that it is under; items of lists are
-    under the list's key."""
+    """Yield (key, object) for every JSON object of a program, in order; items of a list have the
+    list's key."""
     pending: list[tuple[str, Any]] = [("", program)]
     while pending:
         key, value = pending.pop()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of torchao's own namespace in an archive become those of quantized_decomposed.
+"""Conversion of calls in torchao's namespace to quantized_decomposed.
 
-Without torchao torch does not know their names: stand-ins that compute nothing have them while an
-archive is read.
+Without torchao installed, torch does not know these names; placeholders that compute nothing are
+registered while an archive is read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCHEMAS = (
 
 @contextmanager
 def names_of_torchao() -> Iterator[None]:
-    """Torch reads calls of torchao within this context; it may be imported afterwards."""
+    """Context manager: register torchao's calls with torch; torchao may be imported afterwards."""
     import torch
 
     if hasattr(torch.ops.torchao, "quantize_affine"):
@@ -38,7 +38,8 @@ def names_of_torchao() -> Iterator[None]:
 
 
 def as_decomposed(program: Any) -> None:
-    """Replaces torchao's calls in a program's graph, if blocks are tensors or channels."""
+    """Replace torchao's calls in a program's graph, if their blocks are whole tensors or
+    channels."""
     for node in program.graph.nodes:
         name = str(node.target).removeprefix("torchao.")
         if node.op == "call_function" and name in (

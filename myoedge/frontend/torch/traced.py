@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes of an exported program: origin, arguments, shapes, types, what a result is made of.
+"""Nodes of an exported program: origin, arguments, shapes, types, and dependencies.
 
-Vectors of length one, x / max(|x|, eps), are one result: an RMS norm with one factor.
+Normalising vectors to unit length, x / max(|x|, eps), counts as one operation: an RMS norm with one
+factor.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ SPREADS = ("aten.expand_as.default", "aten.expand.default")
 
 
 def origin_of(node: Any) -> Origin:
-    """Module path, and the line of the user's program, with the library's that it calls."""
+    """Return the module path, and the line of the user's program with the library line that it
+    calls."""
     stack = node.meta.get("nn_module_stack") or {}
     path = str([*stack.values()][-1][0]) if stack else ""
     source = source_of_trace(str(node.meta.get("stack_trace") or ""))
@@ -36,19 +38,20 @@ def origin_of(node: Any) -> Origin:
 
 
 def module_class_of(node: Any) -> str:
-    """Qualified name of the class of the innermost module that makes a call; "" if not known."""
+    """Return the qualified class name of the innermost module that makes a call; "" if unknown."""
     stack = [*(node.meta.get("nn_module_stack") or {}).values()]
     named = stack[-1][1] if stack else ""
     return named if isinstance(named, str) else f"{named.__module__}.{named.__qualname__}"
 
 
 def target_of(node: Any) -> str:
-    """Name of a node's call; of one that picks a result, the call that gives it."""
+    """Return the name of a node's call; for a getitem node, of the call whose result it picks."""
     return str((node.args[0] if node.target is operator.getitem else node).target)
 
 
 def arguments_of(node: Any) -> dict[str, Any]:
-    """Arguments of a call by the names of its schema; empty for a node that is no operator."""
+    """Return a call's arguments by the names of its schema; empty for a node that is no
+    operator."""
     schema = getattr(node.target, "_schema", None)
     bound: dict[str, Any] = {}
     for position, argument in enumerate(() if schema is None else schema.arguments):
@@ -59,7 +62,7 @@ def arguments_of(node: Any) -> dict[str, Any]:
 
 
 def static(shape: Iterable[Any], name: str) -> tuple[int, ...]:
-    """A shape in numbers. Errors: E110 an extent that is none, with the tensor's name."""
+    """Return a shape as numbers. Errors: E110 an axis of dynamic size, with the tensor's name."""
     sizes = tuple(shape)
     for axis, size in enumerate(sizes):
         if not isinstance(size, int):
@@ -73,12 +76,12 @@ def static(shape: Iterable[Any], name: str) -> tuple[int, ...]:
 
 
 def type_of(dtype: Any) -> str:
-    """ "float32", as people write it."""
+    """Return the name of a dtype: "float32"."""
     return str(dtype).removeprefix("torch.")
 
 
 def kind_of(node: Any) -> str:
-    """Kind of a call's result: "bool", "int", or "float", which complex numbers are too."""
+    """Return the kind of a call's result: "bool", "int", or "float", also for complex numbers."""
     dtype = getattr(node.meta.get("val"), "dtype", None)
     if dtype is None or dtype.is_floating_point or dtype.is_complex:
         return "float"
@@ -86,20 +89,20 @@ def kind_of(node: Any) -> str:
 
 
 def gives_complex(node: Any) -> bool:
-    """Whether a call gives complex numbers."""
+    """Return whether a call's result is complex."""
     dtype = getattr(node.meta.get("val"), "dtype", None)
     return dtype is not None and bool(dtype.is_complex)
 
 
 def complex_source(node: Any) -> Any:
-    """The call that made the complex numbers that a call reads."""
+    """Return the call that produced the complex operand of a call."""
     while found := [n for n in node.all_input_nodes if gives_complex(n)]:
         node = found[0]
     return node
 
 
 def array(tensor: Any) -> Array:
-    """Floats of any width as float32, integers unchanged."""
+    """Convert a tensor to NumPy: floats of any width to float32, integers unchanged."""
     import torch
 
     tensor = tensor.detach().to("cpu")
@@ -109,7 +112,8 @@ def array(tensor: Any) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """x / max(|x|, eps): the node of x, the axis of its vectors."""
+    """A normalisation to unit length, x / max(|x|, eps): the node of x, and the axis of its
+    vectors."""
 
     x: Any
     axis: int
@@ -117,7 +121,7 @@ class Unit:
 
 
 def unit_of(node: Any) -> Unit | None:
-    """Vectors and axis of a division in torch's graph that normalises them to unit length."""
+    """Match a division that normalises vectors to unit length; return vectors and axis, or None."""
     if _target(node) != "aten.div.Tensor":
         return None
     given = arguments_of(node)
@@ -147,16 +151,16 @@ def _axis(given: Arguments) -> int | None:
 
 
 def reads(node: Any) -> Iterable[Any]:
-    """The nodes that a call's result is made of."""
+    """Return the nodes that a call's result depends on."""
     unit = unit_of(node)
     return node.all_input_nodes if unit is None else (unit.x,)
 
 
 def without_values(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """The result of a call by torch, of tensors without values.
+    """Run a call with torch on tensors without data.
 
-    By the call's Python form, as export traces it, if the other looks at values: whether the
-    windows of istft overlap.
+    The Python form of the call, as export traces it, is used if the other form needs values: istft
+    checks whether its windows overlap.
     """
     from torch._C import DispatchKey
     from torch._subclasses.fake_tensor import DataDependentOutputException

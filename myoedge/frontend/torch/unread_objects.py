@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of torch.save with objects of any class: torch reads them with stand-ins for the classes.
+"""torch.save files with objects of arbitrary classes, read by torch with placeholders for the
+classes.
 
-`weights_only` creates and calls only what is allowed by name. Every name that a pickle has is
-allowed here as StandIn, which ignores its arguments, so that no class is imported and no function
-called.
+`weights_only` creates and calls only allowed names. Every name in the pickle is allowed as a
+StandIn, which ignores its arguments, so no class is imported and no function is called.
 """
 
 from __future__ import annotations
@@ -19,28 +19,31 @@ UNREAD = "_myoedge_unread"  # attribute of mappings that stand for an object
 
 
 class UnreadObject:
-    """Result of a call that is not made; ignores its state."""
+    """Result of a call that is not executed; ignores its state."""
 
     def __setstate__(self, state: Any) -> None:
-        """Nothing of the state is kept."""
+        """Ignore the state."""
 
 
 class _Uncalled(type):
     def __call__(cls, *arguments: Any) -> Any:
-        """A call without arguments may make a mapping: a subclass of OrderedDict is pickled so."""
+        """Return a mapping for a call without arguments: a subclass of OrderedDict is pickled like
+        this."""
         return UnreadObject() if arguments else _unread_mapping()
 
 
 class StandIn(metaclass=_Uncalled):
-    """In the place of a class or function that is not imported."""
+    """Placeholder for a class or function that is not imported."""
 
     def __new__(cls, *_: Any) -> Any:
-        """An object that is made without a call: its items may follow."""
+        """Return a placeholder for an object that is created without a call; its items may
+        follow."""
         return _unread_mapping()
 
 
 def _unread_mapping() -> OrderedDict[Any, Any]:
-    """torch sets items of dict, OrderedDict and Counter only; only OrderedDict has attributes."""
+    """Return an empty mapping: torch sets items only of dict, OrderedDict and Counter, and only
+    OrderedDict may have attributes."""
     made = OrderedDict[Any, Any]()
     setattr(made, UNREAD, True)
     return made
@@ -51,14 +54,14 @@ def _default_dict(*_: Any) -> OrderedDict[Any, Any]:
 
 
 def is_unread(value: Any) -> bool:
-    """Whether a value stands for an object whose class was not imported."""
+    """Return whether a value is the placeholder of an object whose class was not imported."""
     return isinstance(value, UnreadObject) or value is StandIn or hasattr(value, UNREAD)
 
 
 def load_without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """(content, names of classes and functions that were not imported) of a torch.save archive.
+    """Load a torch.save archive; return (content, names of classes and functions not imported).
 
-    Errors: those of torch.load, pickle.UnpicklingError for operations that it does not know.
+    Errors: as torch.load; pickle.UnpicklingError for operations that it does not know.
     """
     torch = import_torch()
     names = foreign_names(path.read_bytes())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of a tensor times a number."""
+"""Random uses of a tensor times a number."""
 
 from __future__ import annotations
 
