@@ -81,6 +81,22 @@ typedef struct {
  * aligned ones. */
 void me_table_s8(const me_table_s8_params *op, const me_table_s8_tile *tile);
 
+/* It has no parameters. */
+typedef struct {
+    int32_t unused;
+} me_tables_s8_params;
+
+/* x, y  int8 [outer][channels][inner]     tables  int8 [channels][256], the first entries for -128 */
+typedef struct {
+    const int8_t *x, *tables;
+    int8_t *y;
+    int32_t outer, channels, inner;
+} me_tables_s8_tile;
+
+/* Any function of one int8 number for every channel c: int8 y = tables[c][x + 128]; extents at least 1. x, y at any
+ * address. */
+void me_tables_s8(const me_tables_s8_params *op, const me_tables_s8_tile *tile);
+
 /* *_wide: int16, else int8; rows of n elements: of y one behind the other, of a and b a_row and b_row elements
  * apart. low, high: limits of y; *_once: rows of an operand are one element, which every
  * result takes; nine_cores: core 8 calls it as well */

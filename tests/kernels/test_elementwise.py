@@ -18,7 +18,7 @@ from myoedge.operators.elementwise.tiling import broadcast_steps, collapse_loops
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 
-KERNELS = ("me_add_s8", "me_mul_s8", "me_affine_s8", "me_table_s8")
+KERNELS = ("me_add_s8", "me_mul_s8", "me_affine_s8", "me_table_s8", "me_tables_s8")
 ALIGNED = ((16, 16, 64), (16, 16, 64))
 PAIRS: tuple[tuple[Shape, Shape], ...] = (
     ((8, 8, 64), (8, 8, 64)),
@@ -183,9 +183,21 @@ def table_cases() -> list[Case]:
     return cases
 
 
+def tables_cases() -> list[Case]:
+    """A table for each channel, whose numbers are side by side or a row of channels apart."""
+    rng, cases = np.random.default_rng(7), []
+    for outer, c, inner in ((200, 24, 1), (1, 1, 1), (3, 7, 1), (2, 5, 50), (1, 3, 700), (9, 1, 4)):
+        x, tables = draw_bytes(rng, (outer, c, inner)), draw_bytes(rng, (c, 256))
+        data = blob(x, tables)
+        numbers = (4, -1, 0, 0, 0, *data.starts, outer, c, inner)
+        expected = tables[np.arange(c)[:, None], x.astype(np.int32) + 128]
+        cases.append(Case(f"tables {outer} {c} {inner}", numbers, data.data, expected))
+    return cases
+
+
 def every_case() -> list[Case]:
     pairs = [case for op in ("add", "sub", "mul") for case in pair_cases(op)]
-    return pairs + eight_bit_cases() + channel_cases() + table_cases()
+    return pairs + eight_bit_cases() + channel_cases() + table_cases() + tables_cases()
 
 
 def measured() -> list[Case]:

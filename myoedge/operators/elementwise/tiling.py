@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode, outer_inner, strides
 from myoedge.operators.kernel import (
@@ -32,6 +33,8 @@ LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
 SHORT_ROW, WORD_ROW, MANY_ROWS = 32, 128, 32  # of me_broadcast.c
 TURN, BLOCK = 0.1, 9.0  # words that pass around a row of words or four others, and around a block
+TABLE_NUMBERS = 64  # of a channel, from which on a table for each is worth its memory
+WORDS_AROUND_ROW = 3  # that pass around a column or a row
 AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 
@@ -254,7 +257,10 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """`per_channel` with one factor for all channels from x_zero on."""
+    """`per_channel` with one factor for all channels from x_zero on, or a table for each channel."""
+    outer, _, inner = outer_inner(step.out, step.attrs["axis"])
+    if not step.has_int16 and outer * inner >= TABLE_NUMBERS:
+        return _in_tables(step, engine)
     return per_channel(step, engine, step.integers.x_zero)
 
 
@@ -297,6 +303,48 @@ def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) 
             + -(-sizes["o"] * (channels if inner > 1 else 1) // engine.cores) * 4
         ),
     )
+
+
+def _in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Cut along all axes: each channel has its table."""
+    outer, channels, inner = shape = outer_inner(step.out, step.attrs["axis"])
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    dims: tuple[AffineExpr, ...] = ((("o", 1),), (("c", 1),), inside)
+    per_row = 0 if inner == 1 else WORDS_AROUND_ROW
+
+    def work(sizes: Sizes) -> Any:
+        """Words of four numbers of one core, and where a channel or a row of it begins."""
+        rows = sizes["c"] * (1 if inner == 1 else sizes["o"])
+        each = sizes["o"] if inner == 1 else np.minimum(inner, 1 + reach(inside, sizes))
+        return rows * (each / 4 + per_row) / engine.cores + WORDS_AROUND_ROW
+
+    return TiledKernel(
+        function="me_tables_s8",
+        axes={"o": outer, "c": channels, **axes},
+        split=("o", "c", "i0"),
+        operands=(
+            Operand("x", 0, shape, dims),
+            Operand("tables", "tables", (channels, 256), ((("c", 1),), ()), array=_tables(step)),
+            Operand("y", OUT, shape, dims),
+        ),
+        op={},
+        tile=lambda regions: {
+            **rows_tile(regions),
+            "channels": regions["x"].extent[1],
+            "tables": "@tables",
+        },
+        work=work,
+    )
+
+
+def _tables(step: QuantizedNode) -> Array:
+    """The results of every int8 number in every channel, [C, 256]."""
+    every = np.arange(-128, 128)
+    columns = [*zip(*step.integers.named(("mult", "offset", "shift")).values(), strict=True)]
+    rows = np.array([(every * m + o) >> s for m, o, s in np.array(columns, np.int64)])
+    rows = np.where(every < step.integers.x_zero, rows[:-1], rows[-1])
+    rows = np.clip(rows, step.low, step.high)
+    return np.asarray(rows if step.table is None else step.table[rows + 128], np.int8)
 
 
 def rows_tile(regions: Mapping[str, Region]) -> Fields:

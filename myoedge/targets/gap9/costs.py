@@ -58,6 +58,7 @@ KERNELS = {
     "me_atan2_s8": KernelCost(240, 400, 900),
     "me_mul_s8": KernelCost(37.2, 350, 800),
     "me_table_s8": KernelCost(12.9, 225, 300),
+    "me_tables_s8": KernelCost(13.2, 250, 400),
     # a result
     "me_cumsum_s8": KernelCost(14, 300, 400),
     "me_cumsum_s16": KernelCost(25, 300, 400),

@@ -11,6 +11,7 @@ static me_affine_s8_params affine ME_L1;
 static me_affine_s8_tile channels ME_L1;
 static me_table_s8_params table ME_L1;
 static me_table_s8_tile elements ME_L1;
+static me_tables_s8_tile columns ME_L1;
 
 static void set_pair(const int32_t *n, int8_t *in, int8_t *out)
 {
@@ -40,6 +41,8 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
     } else if (kind == 2) {
         affine = (me_affine_s8_params){ n[6], n[8], (const me_channel *)(void *)(in + n[9]), scale };
         channels = (me_affine_s8_tile){ in + n[10], out, n[5], n[7] };
+    } else if (kind == 4) {
+        columns = (me_tables_s8_tile){ in + n[5], in + n[6], out, n[7], n[8], n[9] };
     } else {
         elements = (me_table_s8_tile){ in + n[5], out, n[6] };
     }
@@ -53,6 +56,8 @@ static void run_case(void)
         me_mul_s8(&mul, &pair);
     else if (kind == 2)
         me_affine_s8(&affine, &channels);
+    else if (kind == 4)
+        me_tables_s8(&(me_tables_s8_params){ 0 }, &columns);
     else
         me_table_s8(&table, &elements);
 }

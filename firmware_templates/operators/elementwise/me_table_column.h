@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The micro-kernel behind me_tables_s8.c. Two bodies: me_table_column.S for GAP9's cores, me_table_column.c in C.
+ */
+#ifndef ME_TABLE_COLUMN_H
+#define ME_TABLE_COLUMN_H
+
+#include <stdint.h>
+
+/* n >= 1 numbers, `step` bytes apart, through a table whose entry for 0 is *zero. */
+void me_table_column(const int8_t *zero, const int8_t *x, int8_t *y, int32_t n, int32_t step);
+
+#endif
