@@ -13,13 +13,14 @@
 /* lanes     signals side by side      length, hop   samples of a frame, and between frames
  * channels  of every lane the factor, offset and shift from the curve to results
  * y_wide    results are int16, else int8     low, high   limits of results
- * window    of a frame, in Q31      roots   [length / 2][2] in Q31: exp(-2 pi i k / length)
- * order     [length / 2]: reversed order of bits     curve   points of the function of the power, 16 an octave
+ * window    of a frame, in Q31      roots   [length][2] in Q31: exp(-2 pi i k / length)
+ * radixes   of the `stages` stages, whose product is length / 2; order   [length / 2]: reversed order of their digits
+ * curve     points of the function of the power, 16 an octave
  * scratch   4 * length bytes a core, aligned to 4 */
 typedef struct {
-    int32_t lanes, length, hop, low, high, y_wide;
+    int32_t lanes, length, hop, low, high, y_wide, stages;
     const int32_t *window, *roots;
-    const int16_t *order;
+    const int16_t *order, *radixes;
     const int16_t *curve;
     const me_channel *channels;
     int32_t *scratch;
@@ -32,19 +33,9 @@ typedef struct {
     int32_t frames;
 } me_spectrogram_s16_tile;
 
-/* A value of the curve as result i of a tile. */
-static inline void me_spectrogram_put(const me_spectrogram_s16_tile *tile, int32_t i, int32_t y_wide,
-                                      const me_channel *to, int32_t value, int32_t low, int32_t high)
-{
-    const int32_t q = me_min(me_max((value * to->mult + to->offset) >> to->shift, low), high);
-    if (y_wide)
-        ((int16_t *)tile->y)[i] = (int16_t)q;
-    else
-        ((int8_t *)tile->y)[i] = (int8_t)q;
-}
-
 /* Spectrogram of int16 samples: v is the curve at the power of each frequency, int8 or int16
- * y = clip((v * mult + offset) >> shift). length a power of two, 8 to 1,024; lanes, hop at least 1; mult -32,767 to
+ * y = clip((v * mult + offset) >> shift). length even, 4 to 1,024, half of it
+ * without a prime factor above 31; lanes, hop at least 1; mult -32,767 to
  * 32,767; shift 0 to 30; the sum stays inside int32. No barrier is inside. */
 void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogram_s16_tile *tile);
 

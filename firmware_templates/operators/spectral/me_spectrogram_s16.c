@@ -4,30 +4,77 @@
 #include "me_fourier.h"
 #include "me_share.h"
 
-/* z: the transform of pairs of samples; results from number `at` on, length / 2 + 1 of them. In the
- * middle both are the same frequency, of which the first way to compute it counts. */
-static void spectrum(const me_spectrogram_s16_params *op, const int32_t *z, const me_channel *to,
-                     const me_spectrogram_s16_tile *tile, int32_t at)
+/* Pairs of samples, `lanes` apart, times the window as complex numbers, in reversed order of digits. */
+static void windowed(const me_spectrogram_s16_params *op, const int16_t *x, me_complex *z)
 {
-    const int32_t half = op->length / 2;
-    for (int32_t k = 0; k <= half / 2; k++) {
-        int32_t first, last;
-        me_spectrum_pair(z, op->roots + 2 * k, half, k, op->curve, &first, &last);
-        me_spectrogram_put(tile, at + half - k, op->y_wide, to, last, op->low, op->high);
-        me_spectrogram_put(tile, at + k, op->y_wide, to, first, op->low, op->high);
+    const int32_t lanes = op->lanes;
+    const int32_t *const taps = op->window;
+    const int16_t *order = op->order;
+    for (me_complex *const end = z + op->length / 2; z < end; z++) {
+        const int32_t at = 2 * *order++;
+        const int16_t *const pair = x + at * lanes;
+        z->re = me_high(pair[0] * (1 << 16), taps[at]);
+        z->im = me_high(pair[lanes] * (1 << 16), taps[at + 1]);
     }
+}
+
+/* What comes of values of the curve. */
+typedef struct {
+    int32_t mult, offset, shift, low, high;
+} results;
+
+ME_FOURIER void put(const results *to, void *y, int32_t at, int32_t value, int32_t wide)
+{
+    const int32_t q = me_min(me_max((value * to->mult + to->offset) >> to->shift, to->low), to->high);
+    if (wide)
+        ((int16_t *)y)[at] = (int16_t)q;
+    else
+        ((int8_t *)y)[at] = (int8_t)q;
+}
+
+/* z: the transform of pairs of samples; y: half + 1 results. In the middle both are the same frequency, of which the
+ * first way to compute it counts. */
+ME_FOURIER void spectrum(const results *to, const me_complex *z, int32_t half, const int32_t *root,
+                         const int16_t *curve, void *y, int32_t wide)
+{
+    const results own = *to;
+    int32_t last = half;
+    for (int32_t first = 0; first <= last; first++, last--, root += 2) {
+        int32_t left, right;
+        me_spectrum_pair(z[first], z[first ? last : 0], root, curve, &left, &right);
+        put(&own, y, last, right, wide);
+        put(&own, y, first, left, wide);
+    }
+}
+
+static __attribute__((noinline)) void spectrum_8(const results *to, const me_complex *z, int32_t half,
+                                                 const int32_t *root, const int16_t *curve, int8_t *y)
+{
+    spectrum(to, z, half, root, curve, y, 0);
+}
+
+static __attribute__((noinline)) void spectrum_16(const results *to, const me_complex *z, int32_t half,
+                                                  const int32_t *root, const int16_t *curve, int16_t *y)
+{
+    spectrum(to, z, half, root, curve, y, 1);
 }
 
 void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogram_s16_tile *tile)
 {
     const int32_t lanes = op->lanes, length = op->length, all = tile->frames * lanes;
     const int32_t first = ME_FIRST(all), last = ME_LAST(all);
-    int32_t *z = op->scratch + ME_CORE() * length;
+    me_complex *const z = (me_complex *)(void *)(op->scratch + ME_CORE() * length);
     int32_t frame = first / lanes, lane = first - frame * lanes;
     for (int32_t i = first; i < last; i++) {
-        me_fourier(tile->x + frame * op->hop * lanes + lane, lanes, op->window, op->order, op->roots, length,
-                   z);
-        spectrum(op, z, op->channels + lane, tile, i * (length / 2 + 1));
+        const me_channel *const lane_to = op->channels + lane;
+        const results to = { lane_to->mult, lane_to->offset, lane_to->shift, op->low, op->high };
+        const int32_t half = length / 2, at = i * (half + 1);
+        windowed(op, tile->x + frame * op->hop * lanes + lane, z);
+        me_fourier(z, half, op->radixes, op->stages, op->roots);
+        if (op->y_wide)
+            spectrum_16(&to, z, half, op->roots, op->curve, (int16_t *)tile->y + at);
+        else
+            spectrum_8(&to, z, half, op->roots, op->curve, (int8_t *)tile->y + at);
         if (++lane == lanes) {
             lane = 0;
             frame++;

@@ -39,7 +39,6 @@ from myoedge.operators.kernel import (
 from myoedge.operators.spectral.fourier import (
     INT31,
     halved,
-    is_mixed,
     products_of,
     tables_of,
     transformed,
@@ -120,7 +119,7 @@ class SpectrogramParams(QuantizedParams):
     mult: Array
     offset: Array
     shift: Array
-    radixes: Array | None = None
+    radixes: Array
 
 
 def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
@@ -202,8 +201,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Tile by frames, with all lanes."""
     count, *signals, bins = step.out
     lanes, length = math.prod(signals), len(step.integers.window)
-    mixed, y_bytes = is_mixed(length), step.element_type.size_bytes
-    names = ("window", "order", "roots", "curve", *(("radixes",) if mixed else ()))
+    y_bytes, names = step.element_type.size_bytes, ("window", "order", "roots", "curve", "radixes")
     arrays: dict[str, Array] = step.integers.named(names)
     last = [
         np.zeros(lanes, np.int32),
@@ -218,7 +216,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
     transforms = spectrogram_products(step.attrs, [(), (length,)], (1, bins))
     return TiledKernel(
-        function="me_spectrogram_mixed_s16" if mixed else "me_spectrogram_s16",
+        function="me_spectrogram_s16",
         axes={"t": count, "r": length},
         split=("t",),
         operands=operands,
@@ -229,12 +227,12 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "low": step.low,
             "high": step.high,
             "y_wide": y_bytes - 1,
-            **({"stages": len(step.integers.radixes)} if mixed else {}),
+            "stages": len(step.integers.radixes),
             **{name: f"@{name}" for name in arrays},
             "scratch": "@scratch",
         },
         tile=_tile,
-        scratch=lambda _: engine.cores * (8 if mixed else 4) * length,
+        scratch=lambda _: engine.cores * 4 * length,
         work=lambda sizes: -(-sizes["t"] * lanes // engine.cores) * (transforms + 10 * bins),
     )
 

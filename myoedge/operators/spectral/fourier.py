@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fourier transforms of windowed int16 samples in int32, as docs/integer-semantics.md has them.
 
-Of a power of two in stages of two, of other even lengths in a stage for each factor.
+Of even lengths, in a stage for each factor of half of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 
-LENGTHS = tuple(1 << bits for bits in range(3, 11))  # powers of two, 8 .. 1,024
 MOST_SAMPLES, MOST_RADIX = 1024, 31
 INT31 = 2**31 - 1
 
@@ -30,17 +29,10 @@ def radixes_of(length: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def is_mixed(length: int) -> bool:
-    """Whether a transform has stages of other factors than two."""
-    return length not in LENGTHS
-
-
 def has_transform(length: int) -> bool:
     """Return whether frames of this length have a fast transform."""
-    if not is_mixed(length):
-        return True
-    most = max(radixes_of(length), default=MOST_RADIX + 1) if length % 2 == 0 else MOST_RADIX + 1
-    return length <= MOST_SAMPLES and most <= MOST_RADIX
+    fits = length % 2 == 0 and 4 <= length <= MOST_SAMPLES
+    return fits and max(radixes_of(length)) <= MOST_RADIX
 
 
 def _halvings(radix: int) -> int:
@@ -50,35 +42,32 @@ def _halvings(radix: int) -> int:
 
 def halved(length: int) -> int:
     """Product of all that a transform is divided by."""
-    if not is_mixed(length):
-        return length
     return int(2 << sum(map(_halvings, radixes_of(length))))
 
 
 def products_of(length: int) -> int:
-    """Products of the window, of all stages, and of the real spectrum."""
-    half = length // 2
-    if is_mixed(length):
-        return int(length + 4 * half * sum(radixes_of(length)) + 2 * half)
-    butterflies = half // 2 * (half.bit_length() - 1)
-    return int(length + 4 * butterflies + 2 * half)
+    """Products of the window, of roots and of all stages, and of the real spectrum."""
+    half, count = length // 2, 0
+    for radix in radixes_of(length):
+        own = (radix - 1) ** 2 if radix % 2 else 0
+        count += half // radix * (4 * (radix - 1) + own)
+    return length + count + 2 * half
 
 
 def tables_of(length: int) -> dict[str, Array]:
     """Constants of a transform.
 
     order    int16 [n / 2]: pairs of samples as a transform is begun, with digits in reverse
-    roots    int32 [n / 2, 2]: exp(-2 pi i k / n) in Q31; of mixed radix [n, 2]
-    radixes  int16: of mixed radix, the factor of each stage
+    roots    int32 [n, 2]: exp(-2 pi i k / n) in Q31
+    radixes  int16: the factor of each stage
     """
-    radixes = radixes_of(length) if is_mixed(length) else (2,) * (length.bit_length() - 2)
-    turns = np.arange(length if is_mixed(length) else length // 2) / length
-    roots = np.exp(-2j * np.pi * turns)
-    tables = {
+    radixes = radixes_of(length)
+    roots = np.exp(-2j * np.pi * np.arange(length) / length)
+    return {
         "order": _order(radixes),
         "roots": np.rint(np.stack([roots.real, roots.imag], 1) * INT31).astype(np.int32),
+        "radixes": np.array(radixes, np.int16),
     }
-    return tables | ({"radixes": np.array(radixes, np.int16)} if is_mixed(length) else {})
 
 
 def _order(radixes: Sequence[int]) -> Array:
@@ -94,62 +83,84 @@ def high(a: Array, b: Array | int) -> Array:
     return np.asarray(np.multiply(a, b, dtype=np.int64) >> 32)
 
 
-def _begun(z: tuple[Array, Array]) -> tuple[Array, Array]:
-    """The first two stages at once: sums of four."""
-    (a, b, c, d), (e, f, g, h) = ([part[..., i::4] for i in range(4)] for part in z)
-    re = (a + b + c + d, a - b + g - h, a + b - c - d, a - b - g + h)
-    im = (e + f + g + h, e - f - c + d, e + f - g - h, e - f + c - d)
-    return _woven(re), _woven(im)
+Complex = tuple[Array, Array]  # real and imaginary parts
 
 
-def _woven(parts: Sequence[Array]) -> Array:
-    return np.stack(parts, -1).reshape(*parts[0].shape[:-1], -1)
+def _times(z: Complex, cos: Array, sin: Array) -> Complex:
+    return high(z[0], cos) - high(z[1], sin), high(z[0], sin) + high(z[1], cos)
 
 
-def _stage(z: tuple[Array, Array], size: int, w: Array) -> tuple[Array, Array]:
-    """Butterflies of groups of `size`: halves of a + b w and a - b w."""
-    shape = (*z[0].shape[:-1], -1, 2, size // 2)
-    (re, im), (cos, sin) = (part.reshape(shape) for part in z), w.T
-    b, d = re[..., 1, :], im[..., 1, :]
-    t, u = high(b, cos) - high(d, sin), high(b, sin) + high(d, cos)
-    a, c = re[..., 0, :] >> 1, im[..., 0, :] >> 1
-    made = np.stack([a + t, a - t], -2), np.stack([c + u, c - u], -2)
-    return made[0].reshape(z[0].shape), made[1].reshape(z[1].shape)
+def _turned(z: Complex, radix: int, w: Array) -> list[Complex]:
+    """Parts of groups of `radix`, times their roots, halved; numbers 0 of all have none.
 
-
-def _mixed_stage(z: tuple[Array, Array], radix: int, size: int, w: Array) -> tuple[Array, Array]:
-    """Groups of `radix` transforms become one of `size` numbers, by products with all roots.
-
-    w   int32 [n, 2] of a whole turn
+    z   [.., radix, part]     w   int32 [n, 2], n a whole turn
     """
-    shape = (*z[0].shape[:-1], -1, radix, size // radix)
-    re, im = ((part >> _halvings(radix) - 1).reshape(shape) for part in z)
-    at, turn = np.arange(size), len(w) // size
-    real = imaginary = np.zeros((), np.int64)
+    halvings, part = _halvings(radix), z[0].shape[-1]
+    at, found = np.arange(part), list[Complex]()
     for j in range(radix):
-        cos, sin = w[at * j % size * turn].T
-        a, b = (np.tile(part[..., j, :], radix) for part in (re, im))
-        real = real + (high(a, cos) - high(b, sin))
-        imaginary = imaginary + (high(a, sin) + high(b, cos))
-    return real.reshape(z[0].shape), imaginary.reshape(z[0].shape)
+        own = z[0][..., j, :], z[1][..., j, :]
+        cos, sin = w[at * j * (len(w) // (radix * part))].T
+        products = _times((own[0] >> (halvings - 1), own[1] >> (halvings - 1)), cos, sin)
+        plain = (at == 0) | (j == 0)
+        made = (np.where(plain, x >> halvings, y) for x, y in zip(own, products, strict=True))
+        found.append((next(made), next(made)))
+    return found
 
 
-def transformed(step: QuantizedNode, x: Array) -> tuple[Array, Array]:
+def _stage(z: Complex, radix: int, part: int, w: Array) -> Complex:
+    """Groups of `radix` transforms of `part` numbers become one."""
+    shape = (*z[0].shape[:-1], -1, radix, part)
+    parts = _turned((z[0].reshape(shape), z[1].reshape(shape)), radix, w)
+    made = _of_two_or_four(parts) if radix in (2, 4) else _of_odd(parts, w)
+    re, im = (np.stack(each, -2).reshape(z[0].shape) for each in zip(*made, strict=True))
+    return re, im
+
+
+def _of_two_or_four(parts: list[Complex]) -> list[Complex]:
+    if len(parts) == 2:
+        (a, b), (c, d) = parts
+        return [(a + c, b + d), (a - c, b - d)]
+    (a, e), (b, f), (c, g), (d, h) = parts
+    return [
+        (a + c + b + d, e + g + f + h),
+        (a - c + f - h, e - g + d - b),
+        (a + c - b - d, e + g - f - h),
+        (a - c + h - f, e - g + b - d),
+    ]
+
+
+def _of_odd(parts: list[Complex], w: Array) -> list[Complex]:
+    """Sums of opposite parts times cosines, differences times sines, of an odd number of parts."""
+    radix, (first, *others) = len(parts), parts
+    opposite = [*zip(others[: radix // 2], others[::-1], strict=False)]
+    sums = [(a[0] + b[0], a[1] + b[1]) for a, b in opposite]
+    offs = [(a[0] - b[0], a[1] - b[1]) for a, b in opposite]
+    made = [first] * radix
+    made[0] = first[0] + sum(s[0] for s in sums), first[1] + sum(s[1] for s in sums)
+    for out in range(1, radix // 2 + 1):
+        (re, im), odd_re, odd_im = first, np.zeros((), np.int64), np.zeros((), np.int64)
+        for j, (even, off) in enumerate(zip(sums, offs, strict=True), start=1):
+            turn = out * j % radix
+            sign = 1 if 2 * turn < radix else -1
+            cos, sin = w[len(w) // radix * min(turn, radix - turn)]
+            re, im = re + high(2 * even[0], cos), im + high(2 * even[1], cos)
+            odd_re = odd_re + sign * high(2 * off[0], sin)
+            odd_im = odd_im + sign * high(2 * off[1], sin)
+        made[out] = re - odd_im, im + odd_re
+        made[radix - out] = re + odd_im, im - odd_re
+    return made
+
+
+def transformed(step: QuantizedNode, x: Array) -> Complex:
     """int16 [..., n] times the window -> n / 2 + 1 real and imaginary parts, 2**15 / halved(n) of
     them."""
-    w, length = step.integers.roots.astype(np.int64), len(step.integers.window)
-    half, mixed = length // 2, is_mixed(length)
-    samples = high(x.astype(np.int64) << (16 if mixed else 14), step.integers.window)
+    w, half = step.integers.roots.astype(np.int64), len(step.integers.window) // 2
+    samples = high(x.astype(np.int64) << 16, step.integers.window)
     pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step.integers.order, :]
-    z, size = (pairs[..., 0], pairs[..., 1]), 1
-    if mixed:
-        for radix in step.integers.radixes.tolist():
-            size *= radix
-            z = _mixed_stage(z, radix, size, w)
-        return _real_spectrum(z, w[: half // 2 + 1])
-    z = _begun(z)
-    for size in (1 << bits for bits in range(3, half.bit_length())):
-        z = _stage(z, size, w[:: length // size][: size // 2])
+    z, part = (pairs[..., 0], pairs[..., 1]), 1
+    for radix in step.integers.radixes.tolist():
+        z = _stage(z, radix, part, w)
+        part *= radix
     return _real_spectrum(z, w[: half // 2 + 1])
 
 

@@ -156,8 +156,7 @@ KERNELS = {
     "me_rnn_streamed_s8": STREAMED,
     "me_rnn_streamed_s16": STREAMED,
     # a product of a transform
-    "me_spectrogram_s16": KernelCost(8.7, 2500, 2000),
-    "me_spectrogram_mixed_s16": KernelCost(13, 2500, 2000),
+    "me_spectrogram_s16": KernelCost(8.3, 2500, 2000),
 }
 
 TRANSFERS = TransferCost(

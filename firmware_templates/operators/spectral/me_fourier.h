@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Short-time Fourier transforms of 16-bit samples in 32 bits, as docs/integer-semantics.md has it.
+ * Every stage halves as often as its radix has bits, so that nothing leaves sqrt(2) * 2**30.
+ */
+#ifndef ME_FOURIER_H
+#define ME_FOURIER_H
+
+#include "me_math.h"
+
+/* the upper half of a product of 64 bits */
+static inline int32_t me_high(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b) >> 32); }
+
+typedef struct {
+    int32_t re, im;
+} me_complex;
+
+#define ME_FOURIER static inline __attribute__((always_inline))
+
+ME_FOURIER me_complex me_plus(me_complex a, me_complex b) { return (me_complex){ a.re + b.re, a.im + b.im }; }
+ME_FOURIER me_complex me_minus(me_complex a, me_complex b)
+{
+    return (me_complex){ a.re - b.re, a.im - b.im };
+}
+/* a + i b */
+ME_FOURIER me_complex me_plus_turned(me_complex a, me_complex b)
+{
+    return (me_complex){ a.re - b.im, a.im + b.re };
+}
+
+/* Twice a number times a factor in Q31, halved. */
+ME_FOURIER me_complex me_times(me_complex a, int32_t factor)
+{
+    return (me_complex){ me_high(2 * a.re, factor), me_high(2 * a.im, factor) };
+}
+
+/* What the transforms of one radix share: numbers apart, between roots of neighbours, roots of a whole turn and
+ * of one of the radix. */
+typedef struct {
+    int32_t part, turn;
+    const int32_t *roots;
+    int32_t radix, around;
+} me_fourier_stage;
+
+/* Number j of a transform, times its root, halved; numbers 0, and all of k 0, have none. */
+ME_FOURIER me_complex me_turned(const me_fourier_stage *s, const me_complex *z, int32_t halvings, int32_t k,
+                                int32_t j)
+{
+    const me_complex a = z[j * s->part];
+    if (k == 0 || j == 0)
+        return (me_complex){ a.re >> halvings, a.im >> halvings };
+    const int32_t *const root = s->roots + 2 * k * j * s->turn;
+    const int32_t re = a.re >> (halvings - 1), im = a.im >> (halvings - 1), cos = root[0], sin = root[1];
+    return (me_complex){ me_high(re, cos) - me_high(im, sin), me_high(re, sin) + me_high(im, cos) };
+}
+
+ME_FOURIER void me_fourier_2(const me_fourier_stage *s, me_complex *z, int32_t k)
+{
+    const me_complex a = me_turned(s, z, 1, k, 0), b = me_turned(s, z, 1, k, 1);
+    z[0] = me_plus(a, b);
+    z[s->part] = me_minus(a, b);
+}
+
+ME_FOURIER void me_fourier_4(const me_fourier_stage *s, me_complex *z, int32_t k)
+{
+    const me_complex a = me_turned(s, z, 2, k, 0), b = me_turned(s, z, 2, k, 1), c = me_turned(s, z, 2, k, 2),
+                     d = me_turned(s, z, 2, k, 3);
+    const me_complex even = me_plus(a, c), odd = me_plus(b, d), left = me_minus(a, c), right = me_minus(d, b);
+    z[0] = me_plus(even, odd);
+    z[s->part] = me_plus_turned(left, right);
+    z[2 * s->part] = me_minus(even, odd);
+    z[3 * s->part] = me_plus_turned(left, me_minus(b, d));
+}
+
+ME_FOURIER void me_fourier_3(const me_fourier_stage *s, me_complex *z, int32_t k)
+{
+    const int32_t *root = s->roots + 2 * s->around;
+    const me_complex a = me_turned(s, z, 2, k, 0), b = me_turned(s, z, 2, k, 1), c = me_turned(s, z, 2, k, 2);
+    const me_complex sum = me_plus(b, c), even = me_plus(a, me_times(sum, root[0])),
+                     odd = me_times(me_minus(b, c), root[1]);
+    z[0] = me_plus(a, sum);
+    z[s->part] = me_plus_turned(even, odd);
+    z[2 * s->part] = me_minus(even, (me_complex){ -odd.im, odd.re });
+}
+
+ME_FOURIER void me_fourier_5(const me_fourier_stage *s, me_complex *z, int32_t k)
+{
+    const int32_t *one = s->roots + 2 * s->around, *two = s->roots + 4 * s->around;
+    const me_complex a = me_turned(s, z, 3, k, 0), b = me_turned(s, z, 3, k, 1), c = me_turned(s, z, 3, k, 2),
+                     d = me_turned(s, z, 3, k, 3), e = me_turned(s, z, 3, k, 4);
+    const me_complex far = me_plus(b, e), near = me_plus(c, d), out = me_minus(b, e), in = me_minus(c, d);
+    const me_complex even = me_plus(me_plus(a, me_times(far, one[0])), me_times(near, two[0])),
+                     even_2 = me_plus(me_plus(a, me_times(far, two[0])), me_times(near, one[0]));
+    const me_complex odd = me_plus(me_times(out, one[1]), me_times(in, two[1])),
+                     odd_2 = me_minus(me_times(out, two[1]), me_times(in, one[1]));
+    z[0] = me_plus(me_plus(a, far), near);
+    z[s->part] = me_plus_turned(even, odd);
+    z[2 * s->part] = me_plus_turned(even_2, odd_2);
+    z[3 * s->part] = me_minus(even_2, (me_complex){ -odd_2.im, odd_2.re });
+    z[4 * s->part] = me_minus(even, (me_complex){ -odd.im, odd.re });
+}
+
+/* Any odd radix up to ME_FOURIER_MOST. */
+enum { ME_FOURIER_MOST = 31 };
+static inline void me_fourier_odd(const me_fourier_stage *s, me_complex *z, int32_t k)
+{
+    const int32_t radix = s->radix, part = s->part, halvings = me_fl1((uint32_t)radix) + 1;
+    me_complex sum[ME_FOURIER_MOST / 2], off[ME_FOURIER_MOST / 2];
+    const me_complex first = me_turned(s, z, halvings, k, 0);
+    me_complex all = first;
+    for (int32_t j = 1; j <= radix / 2; j++) {
+        const me_complex a = me_turned(s, z, halvings, k, j), b = me_turned(s, z, halvings, k, radix - j);
+        sum[j - 1] = me_plus(a, b);
+        off[j - 1] = me_minus(a, b);
+        all = me_plus(all, sum[j - 1]);
+    }
+    z[0] = all;
+    for (int32_t out = 1; out <= radix / 2; out++) {
+        me_complex even = first, odd = { 0, 0 };
+        int32_t turn = 0;
+        for (int32_t j = 0; j < radix / 2; j++) {
+            turn += out;
+            turn -= turn >= radix ? radix : 0;
+            const int32_t *root = s->roots + 2 * s->around * me_min(turn, radix - turn);
+            const me_complex more = me_times(off[j], root[1]);
+            even = me_plus(even, me_times(sum[j], root[0]));
+            odd = 2 * turn < radix ? me_plus(odd, more) : me_minus(odd, more);
+        }
+        z[out * part] = me_plus_turned(even, odd);
+        z[(radix - out) * part] = me_minus(even, (me_complex){ -odd.im, odd.re });
+    }
+}
+
+/* Groups of a radix of transforms become one each, all of `half` numbers; k counts numbers of a part. A function
+ * of its own has registers of its own. */
+#define ME_FOURIER_RADIX(RADIX) \
+    static __attribute__((noinline)) void me_fourier_all_##RADIX(const me_fourier_stage *stage, \
+                                                                 me_complex *z, int32_t half) \
+    { \
+        const me_fourier_stage s = *stage; \
+        const int32_t size = s.radix * s.part; \
+        for (int32_t at = 0; at < half; at += size) \
+            me_fourier_##RADIX(&s, z + at, 0); \
+        for (int32_t k = 1; k < s.part; k++) { \
+            int32_t at = k; \
+            do \
+                me_fourier_##RADIX(&s, z + at, k); \
+            while ((at += size) < half); \
+        } \
+    }
+ME_FOURIER_RADIX(2)
+ME_FOURIER_RADIX(3)
+ME_FOURIER_RADIX(4)
+ME_FOURIER_RADIX(5)
+ME_FOURIER_RADIX(odd)
+
+/* A transform of `half` complex numbers, in reversed order of digits; a stage for each radix. */
+static inline void me_fourier(me_complex *z, int32_t half, const int16_t *radixes, int32_t stages,
+                              const int32_t *roots)
+{
+    for (int32_t i = 0, part = 1; i < stages; i++) {
+        const int32_t radix = radixes[i];
+        const me_fourier_stage s = { part, 2 * half / (radix * part), roots, radix, 2 * half / radix };
+        switch (radix) {
+        case 2: me_fourier_all_2(&s, z, half); break;
+        case 3: me_fourier_all_3(&s, z, half); break;
+        case 4: me_fourier_all_4(&s, z, half); break;
+        case 5: me_fourier_all_5(&s, z, half); break;
+        default: me_fourier_all_odd(&s, z, half);
+        }
+        part *= radix;
+    }
+}
+
+/* The curve at the power of a complex number: 16 points an octave, the first at 1. Of the larger
+ * part 15 bits count. */
+ME_FOURIER int32_t me_on_curve(const int16_t *curve, int32_t re, int32_t im)
+{
+    const uint32_t a = (uint32_t)me_abs(re), b = (uint32_t)me_abs(im);
+    const int32_t drop = me_max(me_fl1(a | b | 1) - 14, 0);
+    const int32_t x = (int32_t)(a >> drop), y = (int32_t)(b >> drop);
+    const uint32_t power = me_maxu((uint32_t)me_mac(x * x, y, y), 1);
+    const int32_t top = me_fl1(power);
+    const uint32_t mantissa = power << (31 - top);
+    const int16_t *low = curve + 16 * (top + 2 * drop) + (int32_t)(mantissa >> 27) - 16;
+    return low[0] + (((low[1] - low[0]) * (int32_t)me_extractu(mantissa, 8, 19) + 128) >> 8);
+}
+
+/* z of me_fourier -> at number k of the spectrum, and at half - k, the curve */
+ME_FOURIER void me_spectrum_pair(me_complex a, me_complex b, const int32_t *root, const int16_t *curve,
+                                 int32_t *first, int32_t *last)
+{
+    const int32_t even_re = (a.re >> 1) + (b.re >> 1), even_im = (a.im >> 1) - (b.im >> 1);
+    const int32_t odd_re = (a.im >> 1) + (b.im >> 1), odd_im = (b.re >> 1) - (a.re >> 1);
+    const int32_t re = me_high(odd_re, root[0]) - me_high(odd_im, root[1]);
+    const int32_t im = me_high(odd_re, root[1]) + me_high(odd_im, root[0]);
+    *first = me_on_curve(curve, (even_re >> 1) + re, (even_im >> 1) + im);
+    *last = me_on_curve(curve, (even_re >> 1) - re, (even_im >> 1) - im);
+}
+
+#endif
