@@ -28,11 +28,11 @@ WEIGHT_BITS_MIN = 2
 
 @dataclass(frozen=True, slots=True)
 class LoopNest:
-    """A loop nest and what it touches.
+    """A perfect loop nest with the index maps of its operands.
 
-    axes      extent of every loop, outermost first
-    reduce    the loops that are summed over
-    operands  for every operand the index along each dimension: "t*2 + r" is (("t", 2), ("r", 1))
+    axes      loop -> extent, outermost first
+    reduce    reduction loops
+    operands  per operand, one affine expression per dimension: "t*2 + r" is (("t", 2), ("r", 1))
     """
 
     axes: Mapping[str, int]
@@ -44,7 +44,7 @@ class LoopNest:
         return math.prod(self.axes.values())
 
     def footprint(self, operand: str, tile: Mapping[str, int] | None = None) -> Shape:
-        """Extent of an operand that a tile of these sizes touches, halo included."""
+        """Return the extents of an operand that a tile of these sizes reads, halo included."""
         sizes = {**self.axes, **(tile or {})}
         return tuple(
             1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
@@ -56,13 +56,13 @@ class LoopNest:
 class QuantizeInputs:
     """Arguments of an operator's `quantize`.
 
-    shapes     of its inputs         out      shape of its output
-    input_params   of its inputs; None for weights that it quantises itself
-    target     parameters of its requantised values (before a fused table, if there is one)
+    shapes     input shapes        out      output shape
+    input_params   parameters of the inputs; None for weights that the operator quantises itself
+    target     parameters of requantised values (before a fused table, if there is one)
     constants  float value of constant inputs, otherwise None
-    weight_format   asked for by the layer's rule
-    unsigned_sums   whether an engine may sum products of the inputs plus 128, without a pre-shift
-    formats    by input, integers that the file has for a constant, which stay
+    weight_format   weight format of the layer's rule
+    unsigned_sums   whether the engine sums products of inputs plus 128, without a pre-shift
+    formats    per input, format of integers in the model file, which must be kept
     """
 
     attrs: Attrs
@@ -93,10 +93,11 @@ class QuantizeInputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedParams:
-    """The numbers that an operator reads at run time.
+    """The integers that a kernel reads at run time.
 
-    Every family has a class of its own: numbers are fields of its C structure, arrays its
-    constants; None is what these operands do without.
+    Each family has its own subclass: scalars are fields of its C struct, arrays its constants; None
+    marks a value that these operands do not need.
+
     table   int8 [256] of a fused activation
     """
 
@@ -152,12 +153,12 @@ class QuantizedNode(Generic[P]):
     """One quantised operator: node, integers, and the shapes of the operands it still reads.
 
     operands   names of the inputs that are read as integers (weights are in `integers`)
-    low, high  if requantised values saturate
-    element_type   of the result
-    engine     asked for
-    operand_types   of the operands; () where all are int8
-    behind     a layer that alone reads these results, if a kernel computes both: the node's
-               name is that of its results
+    low, high  limits at which requantised values saturate
+    element_type   element type of the result
+    engine     requested engine
+    operand_types   element types of the operands; () if all are int8
+    behind     the only reader of the results, if one kernel computes both layers; its result's name
+               is the node's name
     """
 
     node: Node
@@ -190,7 +191,7 @@ class QuantizedNode(Generic[P]):
         return INT16 in (*self.operand_types, self.element_type)
 
     def wide_flags(self, *names: str) -> dict[str, int]:
-        """Fields of C structs that are 1 for int16: of the first operands, then of the result."""
+        """Return flags for C structs, 1 for int16: of the first operands, then of the result."""
         kinds = (*map(self.read_type, range(len(names) - 1)), self.element_type)
         return {f"{name}_wide": int(t == INT16) for name, t in zip(names, kinds, strict=True)}
 
@@ -201,8 +202,8 @@ class QuantizedNode(Generic[P]):
 
     @property
     def weight_bits(self) -> int:
-        """Bits of two's complement that weights need, at least 2; of more than 8 all of int16. Of
-        fewer an int16 array may be too, next to an operand of 16 bits."""
+        """Return the bits of two's complement that the weights need: 2 to 8, or 16. Weights of up
+        to 8 bits may still be stored as int16, for a 16-bit operand."""
         weight = self._weight
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
         needed = max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
@@ -214,17 +215,18 @@ class QuantizedNode(Generic[P]):
         return weight
 
     def requantize(self, acc: Array) -> Array:
-        """int32 accumulators [..., channels] -> integers of the result, saturated at low, high."""
+        """Requantise int32 accumulators [..., channels] to the result's integers, saturated at low
+        and high."""
         assert isinstance(self.integers, RequantParams)
         return self.integers.requant.apply(acc, self.low, self.high, self.element_type)
 
 
 @dataclass(frozen=True, slots=True)
 class ResultParams:
-    """Rule for the parameters of results of one element type, by their range.
+    """Parameters of results of one element type, by their range.
 
     of      largest magnitude -> parameters
-    may_be  whether results may have these parameters, of a file say
+    may_be  whether results may have given parameters, such as a file's
     """
 
     of: Callable[[float], QuantParams]
@@ -240,40 +242,41 @@ class OpDef:
     real       (attrs, *float arrays) -> float array: calibration and SQNR
     quantize   QuantizeInputs -> QuantizedParams
     integer    (QuantizedNode, *integer arrays) -> integer array: same bits as the C
-    params     classes of what `quantize` gives
+    params     classes of the results of `quantize`
     acc_bound  QuantizedNode -> largest |intermediate int32| for any input, with its weights
-    kernels    ways to run it; () if no code is emitted
-    kernels_before   by an operator after it: ways to run both as one layer
+    kernels    kernels that can run it; () if no code is emitted
+    kernels_before   following operator -> kernels that run both as one layer
     weights    positions of the inputs that `quantize` turns into QuantizedParams
     same_scale inputs and output share one pair of parameters
     is_data_movement   results are elements of the operands unchanged, or a constant around them
     epilogue   ends in a requantisation, so that an activation can be fused
-    permute_rule   (attrs, permutation) -> attrs if f(transpose(x)) = transpose(f(x)); None, also
-               as its result: never
-    reach      magnitude of results beyond which their readers do not tell them apart
-    bounds     attributes -> range that results keep to whatever the operands are; None: any
+    permute_rule   (attrs, permutation) -> attrs with which f(transpose(x)) = transpose(f(x)), or
+                   None if there are none; None: never
+    reach      magnitude beyond which readers of the result saturate
+    bounds     attributes -> range of results for any operands; None: unbounded
     view       output is the input's bytes under another shape
-    out_dtype  of the output in the float graph: "float32", or the integers that it is there too
+    out_dtype  element type of the output in the float graph: "float32", or an integer type
     fixed_params   parameters of the output if they do not depend on data
-    params_of      attributes -> the same if these say more than `fixed_params`
-    result_params  by element type how results' parameters follow from their range, if an
-               operator has a rule of its own: of 8 bits finer ones in the place of `fixed_params`
+    params_of      attributes -> fixed parameters, if they depend on attributes
+    result_params  element type -> rule from the results' range to their parameters, if the operator
+                   has its own; int8 parameters may be finer than `fixed_params`
     multiplies one multiply-accumulate per iteration of the nest
-    products   (attrs, input shapes, output shape) -> multiply-accumulates, if that is not so
+    products   (attrs, input shapes, output shape) -> multiply-accumulates, if `multiplies` is
+               false
     symmetric  inputs whose zero point must be 0
-    prefers_symmetric  inputs whose zero point is 0 if their range hardly suffers from it
-    broadcast_inputs   by input the number of leading axes that may be 1 next to longer ones; None:
-               all axes
-    first_states   inputs whose range results have, too, if it decides their parameters
-    multiplies_result   whether weights multiply earlier results, as wide as these, not operands
-    multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: what rows of the first of
-               `weights` are multiplied with, of operators whose weights may have 2 to 7 bits
-    compares_rows  whether results follow from the differences of the elements of a row
-    decodes    whether results are symbols, which no label says
-    normalizes whether results are rows over their own size
-    reads_indices  whether it reads integers: those of an input, classes as argmax gives them
+    prefers_symmetric  inputs that get zero point 0 if that hardly widens their range
+    broadcast_inputs   input -> number of leading axes that may be broadcast; None: all axes
+    first_states   inputs that hold the initial state; results get their range, too
+    multiplies_result   whether weights multiply earlier results, of the result's type, instead of
+                        operands
+    multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: the vectors that multiply
+                   rows of the first of `weights`, for operators with 2- to 7-bit weights
+    compares_rows  whether results depend only on differences between elements of a row
+    decodes    whether results are symbols of a decoder, which labels cannot be compared with
+    normalizes whether results are rows divided by their own magnitude
+    reads_indices  whether it reads integers: an integer input, or classes from argmax
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
-    formats    those of its kernels
+    formats    formats of its kernels
     """
 
     name: str
@@ -324,9 +327,9 @@ _TABLES = [OPS]  # `register` fills the last
 
 
 def register(op: OpDef) -> OpDef:
-    """Adds an operator to the table; done once, when its module is imported.
+    """Add an operator to the table, once, when its module is imported.
 
-    Errors: ValueError if there is one of its name.
+    Errors: ValueError if its name is taken.
     """
     if any(op.name in table for table in _TABLES):
         raise ValueError(f"there is an operator {op.name} already: this one needs another name")
@@ -337,8 +340,8 @@ def register(op: OpDef) -> OpDef:
 
 @contextmanager
 def registered_together() -> Iterator[dict[str, OpDef]]:
-    """Context manager of the operators that are registered in it, which may be replaced; OPS has
-    them after its end: all, or none if an error ends it."""
+    """Context manager: collect the operators registered inside, which may be replaced; at its end
+    OPS gets all of them, or none if an error occurred."""
     found: dict[str, OpDef] = {}
     _TABLES.append(found)
     try:
@@ -349,7 +352,7 @@ def registered_together() -> Iterator[dict[str, OpDef]]:
 
 
 def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
-    """Ways to run a layer, with the layer after it if it has one."""
+    """Return the kernels of a layer, together with the fused layer after it if there is one."""
     op = OPS[step.node.op]
     return op.kernels if step.behind is None else op.kernels_before.get(step.behind.node.op, ())
 
@@ -376,7 +379,7 @@ def strides(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
-    """(product before, extent, product after) an axis."""
+    """Return (product of extents before, extent, product after) an axis."""
     axis %= len(shape)
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
@@ -389,7 +392,8 @@ def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Te
 
 
 def own_params(node: Node) -> QuantParams | None:
-    """Quantisation parameters that an operator fixes for its result, whatever the data."""
+    """Parameters that an operator fixes for its result, whatever the data; None if it fixes
+    none."""
     op = OPS[node.op]
     return op.fixed_params if op.params_of is None else op.params_of(node.attrs)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uses of operators as tests draw them: shapes, attributes, ranges, weights, and the float oracle.
+"""Random uses of operators for tests: shapes, attributes, ranges, weights, and a float oracle.
 
-Every family has them in its cases.py: CASES, a function of Draw by operator; the package's own are
-not in the wheel. `myoedge plugin check` draws from those of plug-ins.
+Each family defines them in its cases.py: CASES, operator -> function of Draw. The package's own are
+not in the wheel; `myoedge plugin check` uses those of plug-ins.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ def of_parameters(case: Any) -> float:
 class DrawnUse:
     """One use of an operator.
 
-    shapes    of the inputs that are read as integers     spans    the range of each of them
-    torch     the float oracle before a fused activation: lines of Python, the last of them its
-              value, in terms of attributes by name, of x0, x1 .. and w0, w1 .. (inputs and weights,
-              float64 tensors; all of them: xs, ws), of torch, F (torch.nn.functional), math, np,
-              signal (scipy.signal), and activated(chain, x), a fused chain by torch
-    weights   float constants, which follow these inputs
-    factors   the output's range as (scale, shift) of the range that the data reaches
-    kinds     types of the inputs if they are not all `dtype`: gates have 16 bits
-    int16     16-bit inputs, in parameters of their range
-    positive  those of them that are not negative
-    slack     (quantised case) -> output steps of error that the operator's own roundings add
-    classes   that indices are of; 0: int32 data are any numbers
-    least     of int32 indices: below 0 they count from the end, or lie outside
-    unit      (quantised case) -> what the oracle has for 1, if parameters do not say so
-    pattern   how the data are drawn     seed   of data and weights
+    shapes    shapes of the inputs that are read as integers     spans    range of each
+    torch     the float oracle before a fused activation: lines of Python, the last one its value,
+              using attributes by name, of x0, x1 .. and w0, w1 .. (inputs and weights, float64
+              tensors; all of them: xs, ws), of torch, F (torch.nn.functional), math, np, signal
+              (scipy.signal), and activated(chain, x), a fused chain by torch
+    weights   float constants, which follow the inputs
+    factors   (scale, shift) from the data's range to the output's range
+    kinds     types of the inputs if they are not all `dtype`, such as 16-bit gates
+    int16     inputs that are int16, with parameters of their range
+    positive  int16 inputs without negative values
+    slack     (quantised case) -> error bound in output steps from the operator's own roundings
+    classes   number of classes of index data; 0: int32 data are arbitrary
+    least     smallest int32 index; negative ones count from the end, or lie outside
+    unit      (quantised case) -> the integer of 1.0, if parameters do not define it
+    pattern   distribution of the data     seed   for data and weights
     """
 
     op: str
@@ -88,7 +88,7 @@ class DrawnUse:
 
 @dataclass(frozen=True)
 class Draw:
-    """Random choices by a NumPy generator; ends of ranges included."""
+    """Random choices by a NumPy generator; ranges include both ends."""
 
     rng: np.random.Generator
 
@@ -105,27 +105,27 @@ class Draw:
         return [values[int(i)] for i in self.rng.permutation(len(values))]
 
     def shape(self, low: int, high: int, largest: int = 5) -> Shape:
-        """Shapes of ranks low..high; many extents of 1."""
+        """Draw a shape of a rank in low..high; many extents are 1."""
         rank, n = self.integer(low, high), self.integer
         return tuple(self.pick([1, n(1, largest), n(2, largest)]) for _ in range(rank))
 
     def broadcast(self, low: int, high: int) -> tuple[Shape, Shape]:
-        """Two shapes that broadcast: extents of 1 and missing leading axes on either side."""
+        """Draw two shapes that broadcast: extents of 1 and missing leading axes on either side."""
         whole = self.shape(low, high, 4)
         part = tuple(n if self.flag() else 1 for n in whole)
         part = part[self.integer(0, len(part)) :] if self.flag() else part
         return self.pick([(whole, whole), (whole, whole), (whole, part), (part, whole)])
 
     def span(self) -> Range:
-        """Ranges with the zero point at -128, at 127 and between, tiny and huge."""
+        """Draw a range: zero point at -128, at 127 or between; tiny or huge."""
         scale = self.pick([1.0, 1.0, 1.0, 0.3, 6.0, 1e-3, 1e3])
         low, high = -scale * self.rng.uniform(0.0625, 1.0), scale * self.rng.uniform(0.0625, 1.0)
         both = (float(low), float(high))
         return self.pick([(0.0, both[1]), (both[0], 0.0), both, both, both])
 
     def weights(self, shape: Shape) -> tuple[Array, ...]:
-        """Weights, perhaps a bias: multiples of a power of two per channel, or any; dead
-        channels."""
+        """Draw weights and perhaps a bias: multiples of a power of two per channel, or arbitrary;
+        some channels are 0."""
         rng = self.rng
         flat = rng.integers(-127, 128, (shape[0], math.prod(shape[1:]))).astype(np.float64)
         flat[:, 0] = rng.choice([-127, 127], shape[0])
@@ -144,7 +144,8 @@ class Draw:
         return values if bias is None else (*values, rng.normal(size=shape[0]) * bias)
 
     def common(self, operands: int, *, act: bool) -> dict[str, Any]:
-        """Ranges of inputs and output, the data, a fused activation if there may be one."""
+        """Draw ranges of inputs and output, the data's pattern and seed, and a fused activation if
+        `act`."""
         return {
             "spans": tuple(self.span() for _ in range(operands)),
             "factors": self.pick(FACTORS),
@@ -155,7 +156,8 @@ class Draw:
 
 
 def weight_slack(case: Any) -> Array:
-    """Per channel: half a step per weight unless weights are multiples of it, half a bias step."""
+    """Return the error bound per channel: half a step per weight unless the weights are exact, plus
+    half a bias step."""
     w, x = case.weights[0].astype(np.float32).astype(np.float64), case.params("x0")
     rows = np.abs(w.reshape(w.shape[0], -1))
     bias = np.abs(case.weights[1]) if len(case.weights) > 1 else np.zeros(len(rows))

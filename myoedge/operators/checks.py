@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Invariants of a graph at each stage, as (check, message) pairs; a violation is a bug in myoedge.
+"""Checks of a graph at each stage, as (check, message) pairs; a violation is a bug in myoedge.
 
-The specs of quantised networks and of plans stand in quantization/scales.py and plan/check.py.
+quantization/scales.py and plan/check.py have the checks of quantised networks and plans.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def check(graph: Graph, stage: str) -> None:
 
 
 def enforce(spec: Spec[T], subject: T, graph: Graph, stage: str) -> None:
-    """Raise E920 at the first pair of a spec that something in `subject` breaks.
+    """Raise E920 at the first check of a spec that fails.
 
-    graph   says where in the user's program the offending tensor comes from
+    graph   used to name the place of the offending tensor in the user's program
     """
     for find, message in spec:
         wrong = next(find(subject), None)
@@ -47,7 +47,7 @@ def enforce(spec: Spec[T], subject: T, graph: Graph, stage: str) -> None:
 
 
 def every(holds: NodeCheck) -> Check[Graph]:
-    """A check of all nodes from one of a node."""
+    """Make a graph check from a check of one node."""
 
     def find(graph: Graph) -> Iterator[str]:
         return (node.name for node in graph.nodes if not holds(graph, node))
@@ -70,7 +70,8 @@ def _written_before_read(graph: Graph) -> Iterator[str]:
 
 
 def _finite(graph: Graph) -> Iterator[str]:
-    """Errors: E112 if constants overflow, as folding multiplies factors of a user's network."""
+    """Check that constants are finite. Errors: E112 if folded factors of the user's network
+    overflow."""
     readers = {name: node for node in graph.nodes for name in node.inputs}
     for name, node in readers.items():
         value = graph.find_array(name)
@@ -133,7 +134,7 @@ def _weights_constant(graph: Graph, node: Node) -> bool:
 
 
 def _scale_is_free(graph: Graph, node: Node) -> bool:
-    """Check that the inputs of concat and pad, which share the result's scale, have no fixed
+    """Return whether the operands of concat and pad, which share the result's scale, have no fixed
     scale."""
     if node.op not in ("concat", "pad"):
         return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that several operators give alike: loops, shapes, bounds, turns, time."""
+"""Rules that several operators share: loop nests, shapes, bounds, permutations, streaming."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def like_first(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """`nest` of results that have the extents of the first input."""
+    """`nest` of operators whose result has the shape of the first input."""
     return elementwise(attrs, shapes[:1], out)
 
 
 def by_output(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """`nest` of copies: an operand is described by the loops of the output, a read an element."""
+    """`nest` of copies: one read per output element, indexed by the output's loops."""
     return elementwise(attrs, [out], out)
 
 
 def broadcast_index(shape: Shape, out: Shape, axis: str = "i") -> tuple[AffineExpr, ...]:
-    """Index of an operand that is broadcast to `out`, along one loop per dimension of `out`."""
+    """Return the index map of an operand that is broadcast to `out`, with one loop per dimension of
+    `out`."""
     lead = len(out) - len(shape)
     return tuple(() if n == 1 else ((f"{axis}{lead + d}", 1),) for d, n in enumerate(shape))
 
@@ -52,13 +53,14 @@ def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
 
 
 def stored_bound(step: QuantizedNode) -> int:
-    """`acc_bound` of operators that work it out when they are quantised."""
+    """`acc_bound` of operators that compute it in `quantize`."""
     return int(step.integers.acc_bound)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductParams(RequantParams):
-    """Products of two computed operands; `drop` bits of a sum go before it is requantised."""
+    """Parameters of products of two computed operands; sums lose `drop` low bits before
+    requantisation."""
 
     a_zero: int
     b_zero: int
@@ -68,14 +70,14 @@ class ProductParams(RequantParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentredParams(RequantParams):
-    """Parameters of sums over one operand minus its zero point, with their shift in int16."""
+    """Parameters of sums of one operand minus its zero point, with a shift for int16."""
 
     x_zero: int
     acc_bound: int
 
 
 def product_requant(inputs: QuantizeInputs, bound: int) -> ProductParams:
-    """acc = sum (a - a_zero)(b - b_zero), |acc| <= bound, requantised once."""
+    """Quantise acc = sum (a - a_zero)(b - b_zero), |acc| <= bound, requantised once."""
     a, b = inputs.params(0), inputs.params(1)
     more = {"a_zero": a.zero_point, "b_zero": b.zero_point}
     return with_requant(ProductParams, inputs, a.scale * b.scale / inputs.target.scale, bound, more)
@@ -89,9 +91,11 @@ def sum_bound(x: QuantParams, count: int) -> int:
 def with_requant(
     kind: type[R], inputs: QuantizeInputs, factor: float, bound: int, more: Mapping[str, Any]
 ) -> R:
-    """Parameters with one factor from accumulators, |acc| <= bound, to all outputs.
+    """Return parameters with the same requantisation factor for all outputs.
 
-    kind   has an acc_bound     more   its other fields
+    kind     class of the parameters, which has a field acc_bound
+    factor   from accumulators to the result
+    bound    largest |acc|     more   other fields
     """
     r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
     fields: dict[str, Any] = {name: int(getattr(r, name)) for name in NUMBERS}
@@ -100,7 +104,7 @@ def with_requant(
 
 
 def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
-    """Use a float implementation for integers: operators that only move, compare or count."""
+    """Use a float implementation for integers, for operators that only move, compare or count."""
 
     @functools.wraps(real)
     def integer(step: QuantizedNode, *xs: Array) -> Array:
@@ -115,46 +119,47 @@ def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
 
 
 def with_entry(attrs: Attrs, name: str, index: int, value: object) -> Attrs:
-    """The attributes with another entry in one of their tuples."""
+    """Return the attributes with one entry of a tuple attribute replaced."""
     entries = attrs[name]
     return {**attrs, name: (*entries[:index], value, *entries[index + 1 :])}
 
 
 def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`permute_rule` of operators on elements: they do not know axes."""
+    """`permute_rule` of pointwise operators: their attributes name no axes."""
     return attrs
 
 
 def axis_permuted(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`permute_rule` of operators along attrs["axis"]."""
+    """`permute_rule` of operators along attrs["axis"]: the axis is renumbered."""
     return {**attrs, "axis": perm[attrs["axis"]]}
 
 
 def broadcast_streaming_rule(at: OperandAxis) -> StreamingRule:
-    """`streaming_rule` of operators on elements: frame by frame, broadcast like all axes."""
+    """`streaming_rule` of pointwise operators with broadcasting: frame by frame along any axis."""
     return StreamingRule(at.axis + max(map(len, at.shapes)) - len(at.shapes[at.operand]))
 
 
 def all_beside_axis(at: OperandAxis) -> StreamingRule | None:
     """`streaming_rule` of operators along attrs["axis"] of all operands: frame by frame along any
-    other."""
+    other axis."""
     same = at.axis == at.attrs["axis"] % len(at.shapes[0])
     return None if same else StreamingRule(at.axis)
 
 
 def stream_except_axis(at: OperandAxis) -> StreamingRule | None:
-    """`streaming_rule` of operators along attrs["axis"] of their first operand only."""
+    """`streaming_rule` of operators along attrs["axis"] of their first operand only: frame by frame
+    along any other axis."""
     return None if at.operand else all_beside_axis(at)
 
 
 def stream_except_last_axis(at: OperandAxis) -> StreamingRule | None:
-    """`streaming_rule` of operators along the last axis: frame by frame along any other."""
+    """`streaming_rule` of operators along the last axis: frame by frame along any other axis."""
     last = at.axis == len(at.shapes[0]) - 1
     return None if last or at.operand else StreamingRule(at.axis)
 
 
 def final_state(op: OpDef, **fields: Any) -> OpDef:
-    """An operator that runs another once more and gives the state after its last step."""
+    """Return an operator that computes the state of another after its last step."""
     return replace(op, epilogue=False, streaming_rule=lambda at: None, **fields)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Formats of kernels: element types of operands, weights and results that go together."""
+"""Formats of kernels: combinations of element types of operands, weights and results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WIDE_BITS = (16,)
 class Condition:
     """Condition of a format on a layer's attributes and shapes, as text and as a test.
 
-    holds   (attrs, input shapes, output shape) -> whether a layer is like that
+    holds   (attrs, input shapes, output shape) -> whether a layer satisfies it
     """
 
     text: str
@@ -46,13 +46,13 @@ NOT_ACTIVATED = Condition("no fused function", lambda attrs, shapes, out: "act" 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Element types that a kernel takes together.
+    """Element types that a kernel supports together.
 
-    reads     by operand the types that it may have, the last entry for all operands that follow;
-              operands that are weights have none
-    writes    types that the result may have
-    weights   bits that constant weights may have; () for an operator without such weights
-    together  operands of which one of 16 bits costs as many cycles as all
+    reads     allowed types per operand; the last entry applies to all further operands; weight
+              operands have none
+    writes    allowed types of the result
+    weights   allowed bits of constant weights; () for an operator without weights
+    together  operands that cost as many cycles with one of them int16 as with all
     where     condition on the layer
     """
 
@@ -63,7 +63,7 @@ class Format:
     where: Condition = ALWAYS
 
     def of_operand(self, index: int) -> Types:
-        """Types that an operand may have, by its place among the inputs."""
+        """Allowed types of an operand, by its index among the inputs."""
         return self.reads[min(index, len(self.reads) - 1)]
 
     def takes(self, operands: Types, result: ElementType, weight: ElementType | None) -> bool:
@@ -81,5 +81,5 @@ MOVES = Format((ANY,), ANY)
 
 
 def int16_where(where: Condition) -> tuple[Format, ...]:
-    """Formats with int8 or int16 operands and int16 results, if a condition holds."""
+    """Return formats with int8 or int16 operands and int16 results, under a condition."""
     return Format((EITHER,)), Format((EITHER,), SIXTEEN, where=where)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tensor times a number as ONNX writes it."""
+"""The multiplication by a number as ONNX nodes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tensor times a number, in tiles of whole rows."""
+"""Tiling of the multiplication by a number: tiles of whole rows."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NUMBERS = ("x_zero", "mult", "offset", "shift")
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """x, y [rows, width]; a tile is some rows, or a part of one."""
+    """Tile x and y [rows, width]: a tile is some rows, or part of one row."""
     width = step.out[-1] if step.out else 1
     shape = (math.prod(step.out) // width, width)
     dims: tuple[AffineExpr, ...] = ((("row", 1),), (("column", 1),))
     x, y = (Operand(name, source, shape, dims) for name, source in (("x", 0), ("y", OUT)))
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the core that has most."""
+        """Elements of the busiest core."""
         return np.ceil(sizes["row"] * sizes["column"] / engine.cores)
 
     return TiledKernel(

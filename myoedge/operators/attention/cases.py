@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of attention and of rotary position embeddings."""
+"""Random uses of attention and of rotary position embeddings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ y = torch.view_as_real(torch.view_as_complex(x.contiguous()) * factor)
 
 
 def attention(d: Draw) -> DrawnUse:
-    """With a window, biases of the order of the scores, a mask; heads and batches share these."""
+    """Draw attention with a window, a bias as large as the scores, or a mask, which heads and
+    batches may share."""
     rows, heads, width = d.integer(1, 9), d.integer(1, 3), d.pick([4, 8, 12, 64])
     lead, columns = d.integer(1, 2), d.pick([4, 8, 12])
     window = d.pick([None, None, (2**20, 0), (1, 1), (3, 2**20)])
@@ -64,8 +65,9 @@ def attention(d: Draw) -> DrawnUse:
 
 
 def attention_slack(case: Any) -> float:
-    """An exponential is off by an entry and half a unit at most, 1.3 % of itself of 8 bits, and by
-    half of 1/255 of the largest; of 12 by 0.3 % and half of 1/4095."""
+    """Return the error bound in output steps. 8-bit exponentials are off by one table entry and
+    half a unit, 1.3 %, and by half of 1/255 of the largest; 12-bit ones by 0.3 % and half of
+    1/4095."""
     v, keys, of = case.params("x2"), case.shapes[1][1], exponentials_of(case.step.attrs)
     near = 0.005 if of.is_fine else 0.025
     relative = near + keys * 0.5 / of.one + (0.01 if len(case.shapes) > 3 else 0.0)
@@ -77,8 +79,8 @@ def attention_slack(case: Any) -> float:
 
 
 def _wide_share(case: Any) -> float:
-    """Error of exponentials next to 16 bits: an entry of the table, and what rounding q and k takes
-    from sums of their products."""
+    """Return the relative error of 16-bit exponentials: one table entry, plus the rounding of q and
+    k in their products."""
     away = 0.0
     for name, other in (("q", "k"), ("k", "q")):
         at = "qk".index(name)
@@ -88,7 +90,8 @@ def _wide_share(case: Any) -> float:
 
 
 def rotary(d: Draw) -> DrawnUse:
-    """Positions of a period that repeats, with axes before and after theirs."""
+    """Draw a rotary embedding with repeating positions, and axes before and after the position
+    axis."""
     period, pairs, lead = d.integer(1, 6), d.pick([1, 2, 3, 8, 32]), d.shape(0, 2, 3)
     x = (*lead, period * d.integer(1, 3), *d.shape(0, 1, 3), 2 * pairs)
     angle = d.rng.normal(size=(period, pairs)) * 3
@@ -101,8 +104,8 @@ def rotary(d: Draw) -> DrawnUse:
 
 
 def rotary_slack(case: Any) -> float:
-    """Two factors of 15 bits, or of fewer if the output's range is far smaller; any number where
-    that is less than a step of the input."""
+    """Return the error bound in output steps: two factors of 15 bits, or fewer if the output's
+    range is far smaller; any value if an input step exceeds 2**15 output steps."""
     x, y = case.params("x0"), case.target
     if x.scale / y.scale > 2.0**15:
         return float(y.high - y.low)

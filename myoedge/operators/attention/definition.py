@@ -46,13 +46,13 @@ TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result bes
 
 
 def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
-    """q [B, N, H, D], k [B, M, H, D], v [B, H, E, M and what fills a word] -> [B, N, H, E].
+    """q [B, N, H, D], k [B, M, H, D], v [B, H, E, M rounded up to whole words] -> [B, N, H, E].
 
     more              a bias, a mask, or both: [B or 1, H or 1, N, M]
     attrs["masked"]   the last operand is a mask: 1 if a row sees a key, 0 if not
-    attrs["flat"]     a row whose keys are all hidden has equal shares, not those of its scores
-    attrs["exp_bits"] of exponentials if all operands have 8 bits: 12, otherwise 8
-    Errors: ValueError rows of values that are no whole words, or lack keys.
+    attrs["flat"]     a row whose keys are all hidden gets equal shares; else softmax of its scores
+    attrs["exp_bits"] bits of exponentials if all operands are int8: 12, or 8
+    Errors: ValueError if rows of v are not whole words, or have fewer keys than k.
     """
     if v[3] % 4 or v[3] < k[1]:
         raise ValueError(f"values in rows of {v[3]} beside {k[1]} keys")
@@ -78,14 +78,14 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
     """Multiply-accumulates of scores and values, including masked ones.
 
-    attrs["widths"]   (of q and k, of v): features of a head without the padding to words
+    attrs["widths"]   features per head of (q and k, v), without the padding to words
     """
     (b, n, h, d), m = shapes[0], shapes[1][1]
     return b * n * h * m * sum(attrs.get("widths", (d, out[3])))
 
 
 def scores_of(attrs: Attrs, q: Array, k: Array) -> Array:
-    """[B, H, N, M] before anything is added to them; minus infinity outside the window."""
+    """Scores [B, H, N, M] before bias and mask; minus infinity outside the window."""
     scores = np.matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
     scores *= np.float32(attrs["scale"])
     if attrs["window"] is None:
@@ -106,9 +106,9 @@ def real(attrs: Attrs, q: Array, k: Array, v: Array, *more: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionParams(QuantizedParams):
-    """Scores, their exponentials and shares next to 8-bit operands.
+    """Integers of attention with int8 operands: scores, exponentials and shares.
 
-    exp   uint8 or uint16 entries     units   between two of them, if they have 12 bits
+    exp   uint8 or uint16 table     units   score units between entries, for 12-bit exponentials
     """
 
     half: int
@@ -196,7 +196,7 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
 
 
 def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
-    """int32 [B, H, N, M]: of scores that no difference of two leaves int32 (acc_bound)."""
+    """Exponentials int32 [B, H, N, M]; score differences fit in int32 (acc_bound)."""
     if step.attrs["window"] is None:
         most, shown = scores.max(axis=-1, keepdims=True), scores
     else:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exponentials of what a row's scores are below its largest one, from a table: of 8 bits, or of 12
-in two bytes."""
+"""Tables of exponentials of a score's distance below the row's largest score: 8-bit entries, or
+12-bit entries in two bytes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ BEYOND = 36  # zeros after the last entry: cores read different ones, as banks o
 
 @dataclass(frozen=True)
 class ExpTable:
-    """Integers for exponentials.
+    """Format of integer exponentials.
 
-    one       that of a row's largest score
-    entries   of the table before the first 0, at most
-    beyond    entries of 0 after these that are read
+    one       exponential of a row's largest score
+    entries   maximum number of entries before the first 0
+    beyond    number of 0 entries after these that may be read
     """
 
     one: int
@@ -35,7 +35,7 @@ class ExpTable:
 
     @property
     def end(self) -> float:
-        """The distance from which on an exponential rounds to nothing."""
+        """Distance from which an exponential rounds to 0."""
         return math.log(2 * self.one)
 
     @property
@@ -43,7 +43,7 @@ class ExpTable:
         return self.one > 255
 
     def units(self, unit: float) -> int:
-        """Units of scores between two entries."""
+        """Score units between two entries."""
         return max(math.ceil(self.end / self.entries / unit), 1)
 
     def first_zero(self, step: float) -> int:
@@ -51,7 +51,7 @@ class ExpTable:
         return math.ceil(self.end / step)
 
     def values(self, step: float) -> Array:
-        """int64 [entries + beyond], `step` apart."""
+        """Entries int64 [entries + beyond] at distances `step` apart."""
         at = np.arange(float(self.entries + self.beyond))
         found = np.asarray(np.rint(self.one * np.exp(-step * at)), np.int64)
         found[self.first_zero(step) :] = 0  # what is a hair above half a step too
@@ -69,12 +69,12 @@ FINE = ExpTable(2**FINE_BITS - 1, 4096 - BEYOND, BEYOND)
 
 
 def exponentials_of(attrs: Attrs) -> ExpTable:
-    """Exponentials next to 8-bit operands, by a node's attributes."""
+    """Return the format of exponentials for int8 operands, by a node's attributes."""
     return FINE if attrs.get("exp_bits") == FINE_BITS else BYTES
 
 
 def looked_up(table: Array, entries: Array, *, is_fine: bool) -> Array:
-    """int32 exponentials of entries of a table."""
+    """Look up exponentials as int32 [...] in a table."""
     if not is_fine:
         return np.asarray(table.astype(np.int32).take(entries))
     lower, upper = table.astype(np.int32).reshape(2, -1)
@@ -89,12 +89,12 @@ def units_apart(numbers: Mapping[str, int], units: int) -> int:
 
 
 def is_fine(step: QuantizedNode) -> bool:
-    """Whether exponentials have 12 bits next to operands of 8."""
+    """Return whether exponentials have 12 bits and operands 8."""
     return getattr(step.integers, "units", None) is not None
 
 
 def kernel_of(step: QuantizedNode, name: str) -> str:
-    """C function of a kernel for exponentials of the step's bits."""
+    """Return the C function of a kernel for the step's exponential format."""
     return f"{name}_exp12_s8" if is_fine(step) else f"{name}_s8"
 
 
@@ -107,9 +107,10 @@ def row_bytes(keys: int, out_width: int, *, is_fine: bool) -> int:
 
 
 def distance_numbers(units: int, end: int, reach: int) -> dict[str, int]:
-    """entry = min(distance + half, most) * mult >> shift, for distances up to `reach`.
+    """Return the numbers for entry = min(distance + half, most) * mult >> shift, for distances up
+    to `reach`.
 
-    units   of scores between two entries: an entry is distance / units, rounded
+    units   score units between two entries; entry = distance / units, rounded
     end     the first entry that is 0
     """
     shift = min(13 + units.bit_length(), 31)

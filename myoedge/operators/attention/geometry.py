@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operands of attention and the keys that its rows see."""
+"""Operands of attention, and the keys that each row attends to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def broadcast_dims(shape: Shape, *lead: AffineExpr) -> tuple[AffineExpr, ...]:
 
 
 def added(attrs: Attrs, shapes: Sequence[Shape]) -> dict[str, int]:
-    """Positions of "bias" and "mask" among the operands, as far as there are any."""
+    """Return the operand positions of "bias" and "mask", if present."""
     count, masked = len(shapes), bool(attrs.get("masked"))
     return ({"bias": 3} if count - masked > 3 else {}) | ({"mask": count - 1} if masked else {})
 
@@ -43,7 +43,7 @@ def in_window(attrs: Attrs, rows: int, keys: int) -> Array:
 
 
 def sizes_of(step: QuantizedNode) -> dict[str, Any]:
-    """Sizes of an attention, by the names of fields of the op's struct."""
+    """Return the sizes of an attention, named as the fields of its C struct."""
     (b, n, h, d), (_, m, _, _), v = step.shapes[:3]
     before, after = step.attrs["window"] or (n + m, n + m)
     sizes = {"batch": b, "rows": n, "heads": h, "width": d, "keys": m, "out_width": v[2]}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention in a graph: queries, keys and values by head as the operator reads them."""
+"""Construction of attention nodes in a graph, from queries, keys and values by head."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Window = tuple[int, int] | None
 
 
 def fits(q: Shape, k: Shape, v: Shape) -> bool:
-    """Whether these are heads [.., H, N, D], [.., H, M, D], [.., H, M, E] that attention takes."""
+    """Return whether shapes are heads [.., H, N, D], [.., H, M, D], [.., H, M, E] for attention."""
     same = q[:-2] == k[:-2] == v[:-2] and q[-1] == k[-1] and k[-2] == v[-2]
     return same and len(q) in (3, 4) and k[-2] <= KEYS_MAX
 
@@ -34,11 +34,12 @@ def attend(
     mask: str = "",
     **attrs: Any,
 ) -> str:
-    """softmax(q k^T * scale + bias) v of heads, as `fits` has them -> [.., H, N, E].
+    """Add softmax(q k^T * scale + bias) v for heads of the shapes that `fits` accepts -> [.., H, N,
+    E].
 
-    mask    1 if a row sees a key; bias and mask broadcast to [.., H, N, M], "" for none; a
-            constant that leaves all rows one window of keys is no operand
-    attrs   of the operator if it has a mask: fill, flat
+    mask    1 if a row sees a key; bias and mask broadcast to [.., H, N, M], "" for none; a constant
+            mask that is a window of keys becomes an attribute
+    attrs   further attributes if there is a mask: fill, flat
     """
     shape = d.shape(q)
     window, mask = _window(d, mask, shape[-2], d.shape(k)[-2])
@@ -68,7 +69,7 @@ def _window(d: GraphBuilder, mask: str, rows: int, keys: int) -> tuple[Window, s
 
 
 def filled(d: GraphBuilder, x: str, axis: int) -> str:
-    """An axis filled to whole words with zeros."""
+    """Pad an axis to whole words with zeros."""
     shape = d.shape(x)
     missing = -shape[axis] % WORD
     pads = tuple((0, missing if at == axis else 0) for at in range(len(shape)))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of attention: scores and their masks of torch's call, heads of onnxruntime's."""
+"""Import rows of attention: torch's scaled_dot_product_attention, ONNX's and onnxruntime's
+Attention."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _shared(d: GraphBuilder, x: str, heads: int) -> str:
-    """Keys or values [.., K, M, D] of fewer heads, each for heads / K heads of queries."""
+    """Repeat keys or values [.., K, M, D] of fewer heads for heads / K query heads each."""
     *lead, own, keys, width = d.shape(x)
     if heads == own or heads % own:
         return x
@@ -62,7 +63,8 @@ def _capped(
     mask: str,
     window: tuple[int, int],
 ) -> str:
-    """Attention written out, with scores limit * tanh(q k^T * scale) before their mask."""
+    """Import attention with capped scores, limit * tanh(q k^T * scale) before the mask, as separate
+    operators."""
     q, k, v = heads
     rank = len(d.shape(k))
     product = d.add("matmul", q, transpose(d, k, (*range(rank - 2), rank - 1, rank - 2)))
@@ -74,9 +76,9 @@ def _capped(
 
 
 def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Sum:
-    """Addend of scores; a boolean mask adds nothing if it is true.
+    """Return the addend of scores; a boolean mask adds 0 where it is true.
 
-    left, right   keys before and after a query's own number that it sees; less than 0: all
+    left, right   number of keys visible before and after a query's own position; negative: all
     """
     total = addends(d, mask) if mask else Sum(())
     if mask in d.constants and d.array(mask).dtype == bool:
@@ -89,7 +91,7 @@ def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Su
 
 
 def onnx_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """ONNX's Attention: heads as they are [batch, H, N, D], or side by side [batch, N, H * D]."""
+    """Import ONNX's Attention, with heads [batch, H, N, D], or concatenated [batch, N, H * D]."""
     if any(a[name] is not None for name in ("past_key", "past_value", "lengths")):
         raise Unsupported("past keys, values or lengths: export without a cache, use_cache=False")
     counts = (a["q_num_heads"], a["kv_num_heads"], a["kv_num_heads"])
@@ -109,7 +111,8 @@ def _heads(d: GraphBuilder, x: str, count: int | None) -> str:
 
 
 def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """ONNX's RotaryEmbedding of heads [batch, H, N, D], or side by side [batch, N, H * D]."""
+    """Import ONNX's RotaryEmbedding, with heads [batch, H, N, D], or concatenated [batch, N, H *
+    D]."""
     heads_first = len(out) == 4
     tokens = out[2] if heads_first else out[1]
     x = a["self"] if heads_first else _side_by_side(d, a["self"], a["num_heads"], out)
@@ -128,7 +131,7 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _side_by_side(d: GraphBuilder, x: str, count: int, out: Shape) -> str:
-    """[batch, N, H * D] as [batch, N, H, D]."""
+    """Split [batch, N, H * D] into [batch, N, H, D]."""
     if count < 1 or out[-1] % count:
         raise Unsupported(f"{count} heads in {list(out)}")
     return reshape(d, x, (*out[:2], count, out[-1] // count))
@@ -154,7 +157,8 @@ def _of_positions(table: Array, positions: Array | None) -> Array:
 
 
 def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """onnxruntime's Attention: a layer for queries, keys and values, then heads; no masks."""
+    """Import onnxruntime's Attention: one linear layer for queries, keys and values, then heads;
+    without masks."""
     if any(a[name] is not None for name in ("mask", "past", "bias", "length")):
         raise Unsupported("masks, past states or biases of attention")
     w, heads = d.array(a["weight"]), a["num_heads"]
@@ -175,7 +179,7 @@ def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def packed_attention_shape(x: Shape, w: Shape, attrs: Mapping[str, Any]) -> Shape:
-    """Result shape of `packed_attention`, for which onnx has no rule."""
+    """Return the result shape of `packed_attention`, which onnx cannot infer."""
     sizes = attrs.get("qkv_hidden_sizes") or (w[1] // 3,) * 3
     if len(x) != 3 or len(w) != 2 or w[0] != x[2] or sum(sizes) != w[1] or len(sizes) != 3:
         raise ValueError(f"attention of {list(x)} by {list(w)}")

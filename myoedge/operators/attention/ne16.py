@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention with both products on NE16: the cores pack keys and values into bit planes.
 
-A part of the keys at a time, again for each tile of rows: bit planes that L1 holds for all rows are
-those of ne16_resident.py.
+Keys are packed part by part, again for each tile of rows. ne16_resident.py packs them once, if L1
+holds all bit planes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def sees_all_keys(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
-    """The kernel of the cores with its products on NE16."""
+    """Return the kernel with its products on NE16, from the cores' kernel."""
     numbers = engine_sizes(step)
     return replace(
         tiled,
@@ -56,12 +56,12 @@ def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
 
 
 def engine_sizes(step: QuantizedNode) -> dict[str, int]:
-    """Sizes of an attention, and 1 as "fine" if its exponentials have 12 bits."""
+    """Return the sizes of an attention; "fine" is 1 for 12-bit exponentials."""
     return {**sizes_of(step), "fine": int(is_fine(step))}
 
 
 def _scratch(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
-    """Bytes of scratch, laid out in me_ne16_attention_s8.h."""
+    """Scratch bytes, laid out in me_ne16_attention_s8.h."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     part, row = 4 * sizes["keys"], row_bytes(keys, columns, is_fine=bool(numbers["fine"])) + 8
     planes = np.maximum(part * round_up(width, INPUTS), columns * round_up(part, INPUTS))
@@ -69,7 +69,8 @@ def _scratch(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
 
 
 def _cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
-    """Products of a part of the keys and values next to the cores' packing, exponentials after."""
+    """Cycles of one part of keys and values on NE16, during which the cores pack, then of the
+    exponentials."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     rows, part = sizes["row"], sizes["keys"] / (round_up(keys, 4) // 2)
     products = pointwise_cycles(rows, width, keys, SUMS)

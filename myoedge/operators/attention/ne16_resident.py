@@ -29,10 +29,10 @@ STORED, CONFLICTS = 1.5, 3.0  # of the engine: each sum of a pixel's eight; of a
 
 
 def resident_on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
-    """The kernel of the cores as a loop of steps.
+    """Return the kernel as a loop of steps, from the cores' kernel.
 
-    The first steps pack keys and values; each of the others takes a part of the rows and has the
-    results of an earlier one.
+    The first steps pack keys and values; each later step computes part of the rows and stores the
+    results of an earlier step.
     """
     numbers = engine_sizes(step)
     part_rows = _part_rows(numbers)
@@ -61,17 +61,17 @@ def resident_on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
 
 
 def _part_rows(numbers: Mapping[str, int]) -> int:
-    """Rows of a job: one for each of nine cores, or two."""
+    """Rows per job: one or two for each of nine cores."""
     return JOB_PIXELS * (2 if numbers["keys"] <= FEW_KEYS else 1)
 
 
 def _packings(numbers: Mapping[str, int]) -> int:
-    """Steps that pack keys."""
+    """Number of steps that pack keys."""
     return ceil_div(numbers["keys"], INPUTS)
 
 
 def _in_steps(operand: Operand, numbers: Mapping[str, int]) -> Operand:
-    """The operand with its rows or keys along the axis of steps."""
+    """Return an operand whose rows or keys run along the axis of steps."""
     of_row, of_key = (("row", 1),), (("keys", 4), ("lane", 1))
     n = _part_rows(numbers)
     later = {"bias": EXPONENTIALS, "mask": EXPONENTIALS, "y": RESULTS}.get(operand.name, 0)
@@ -94,7 +94,7 @@ def _tile(regions: Mapping[str, Region], numbers: Mapping[str, int]) -> Fields:
 
 
 def _scratch(numbers: Mapping[str, int]) -> int:
-    """Bytes of scratch, laid out in me_ne16_attention_resident_s8.h."""
+    """Scratch bytes, laid out in me_ne16_attention_resident_s8.h."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     filled, fine = round_up(keys, 4), numbers["fine"]
     row = 4 * (filled + columns) + fine * (filled + 4 * columns) + 8 + width
@@ -103,7 +103,8 @@ def _scratch(numbers: Mapping[str, int]) -> int:
 
 
 def _head_cycles(numbers: Mapping[str, int]) -> Any:
-    """Products of a part next to exponentials of another one; packing in front, results after."""
+    """Cycles of one head: packing, then products of a part during exponentials of another, then
+    results."""
     rows, keys, width, columns = (numbers[n] for n in ("rows", "keys", "width", "out_width"))
     tiles = _part_rows(numbers) // JOB_PIXELS
     products = image_cycles(tiles, width, keys, SUMS) + image_cycles(tiles, keys, columns, SUMS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention and rotary embeddings as ONNX writes them."""
+"""Attention and rotary embeddings as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from myoedge.operators.softmax.qdq import masked
 
 
 def _attention(w: Writer, step: QuantizedNode, *xs: str) -> str:
-    """Products and softmax written out; masked keys get what no softmax lets through."""
+    """Write the products and the softmax as ONNX nodes; masked keys get a large negative bias."""
     (_, rows, _, _), (_, keys, _, _) = step.shapes[:2]
     left, right = transposed(w, xs[0], 0, 2, 1, 3), transposed(w, xs[1], 0, 2, 3, 1)
     scores = scaled(w, w.node("MatMul", left, right), step.attrs["scale"], 0.0)
@@ -39,7 +39,7 @@ def _attention(w: Writer, step: QuantizedNode, *xs: str) -> str:
 
 
 def _rotary(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Pairs apart, turned, and together again."""
+    """Write a rotation: split the pairs, rotate, join."""
     cos, sin = (w.floats[n].astype(np.float32) for n in step.node.inputs[1:])
     outer, period, inner, pairs = split(step.attrs, step.out, len(cos))
     side = 3 if step.attrs.get("halves") else 4

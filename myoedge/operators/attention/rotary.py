@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotary embedding: pairs of elements turned by angles that follow the position.
+"""Rotary embedding: pairs of elements rotated by angles that depend on the position.
 
-Pairs are neighbours, or with attrs["halves"] an element of a row's first half and one of its
-second.
+Pairs are neighbours; with attrs["halves"], element i of a row's first half and element i of its
+second half.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ from myoedge.targets.chip import Engine
 
 
 def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
-    """(outer, positions, inner, pairs): position i of the axis is turned by row i % positions."""
+    """Return (outer, positions, inner, pairs): position i along the axis uses table row i %
+    positions."""
     outer, extent, inner = outer_inner(x[:-1], attrs["axis"])
     return outer * extent // period, period, inner, x[-1] // 2
 
@@ -61,7 +62,7 @@ def paired(attrs: Attrs, x: Array, period: int) -> tuple[Array, Array]:
 
 
 def together(attrs: Attrs, first: Array, second: Array, shape: Shape) -> Array:
-    """Rows of both elements of the pairs."""
+    """Join the elements of the pairs to rows."""
     return np.stack([first, second], axis=_side(attrs)).reshape(shape)
 
 
@@ -70,7 +71,7 @@ def _side(attrs: Attrs) -> int:
 
 
 def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
-    """x [..., 2 * pairs], cos and sin [positions, pairs], repeated along attrs["axis"]."""
+    """Rotate x [..., 2 * pairs] by cos and sin [positions, pairs], repeated along attrs["axis"]."""
     a, b = paired(attrs, x, len(cos))
     c, s = cos[:, None], sin[:, None]
     return together(attrs, a * c - b * s, b * c + a * s, x.shape)
@@ -78,7 +79,10 @@ def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotaryParams(QuantizedParams):
-    """turns   int16 [positions, pairs, 4]"""
+    """Integers of a rotary embedding.
+
+    turns   int16 [positions, pairs, 4]
+    """
 
     x_zero: int
     offset: int
@@ -88,8 +92,8 @@ class RotaryParams(QuantizedParams):
 
 
 def quantize(inputs: QuantizeInputs) -> RotaryParams:
-    """y = ((a * C - b * S) + offset) >> shift of numbers without their zero point; C and S as large
-    as 15 bits and int32 allow."""
+    """Quantise y = ((a * C - b * S) + offset) >> shift, a and b without zero point; C and S are as
+    large as 15 bits and int32 sums allow."""
     x, y = inputs.params(0), inputs.target
     cos, sin = (inputs.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
     largest = max(float(np.abs(cos).max()), float(np.abs(sin).max()), 2.0**-30)
@@ -122,7 +126,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Cut around the positions and between them."""
+    """Tile around and along the axis of positions."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step.integers.turns))
     index: tuple[AffineExpr, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape, halves = (outer, period, inner, 2 * pairs), bool(step.attrs.get("halves"))

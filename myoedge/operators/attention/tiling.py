@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiles of attention: heads, rows and keys, and the cycles of each."""
+"""Tiling of attention over heads, rows and keys, with cycle estimates."""
 
 from __future__ import annotations
 
@@ -59,10 +59,11 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _of_all_widths(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Heads cut, rows, and keys. Rows of q, k and v are whole words (pad_heads).
+    """Tile over heads, rows and keys. Rows of q, k and v are whole words (pad_heads).
 
-    Words of keys are counted twice, once for scores and once after these for values: if they
-    are cut, a row's scores wait in L1 for those of keys to come, and its sums for values to come.
+    The loop over words of keys runs twice, once for scores and then for values. If keys are tiled,
+    scores of a row stay in L1 until all its keys have come, and its partial sums until all values
+    have.
     """
     sizes = sizes_of(step)
     assert not any(sizes[name] % 4 for name in ("width", "out_width", "v_row"))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention of 16-bit operands: sums of products in 32 bits, of exponentials of 15; results are
-scaled in 64."""
+"""Attention with 16-bit operands: products summed in 32 bits, exponentials of 15 bits, results
+scaled in 64 bits."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
-    """Scores in units of the scales' product and of the bits that go; None if all operands have
-    8 bits."""
+    """Quantise attention with scores in units of the scales' product, without the dropped bits;
+    None if all operands are int8."""
     q, k, v = (inputs.params(i) for i in range(3))
     at, y = added(inputs.attrs, inputs.shapes), inputs.target
     bias = inputs.params(at["bias"]) if "bias" in at else QuantParams(0.0, 0)
@@ -97,7 +97,7 @@ def _drops(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[in
 
 
 def exp_tables() -> dict[str, Any]:
-    """uint16 [256] each, exponentials of distances by their lower and their upper eight bits."""
+    """Two tables uint16 [256]: exponentials by the lower and the upper eight bits of a distance."""
     at = np.arange(256.0) * EXP_STEP
     return {
         "exp": np.asarray(np.rint(EXP_ONE * np.exp(-at)), np.uint16),
@@ -106,14 +106,17 @@ def exp_tables() -> dict[str, Any]:
 
 
 def _bias(ratio: float, bits: int) -> dict[str, int]:
-    """(multiplier, shift) from a bias to scores; the multiplier has at most this number of bits."""
+    """Return (multiplier, shift) that convert a bias to score units.
+
+    bits   maximum bits of the multiplier
+    """
     shift = int(np.clip(bits - math.frexp(ratio)[1], 0, 30))
     return {"bias_mult": min(round(math.ldexp(ratio, shift)), 2**bits), "bias_shift": shift}
 
 
 def _distance(factor: float) -> dict[str, int]:
-    """entry = min(distance >> distance_drop, most) * mult + half >> DISTANCE_BITS, the last one for
-    `most`; mult has 12 bits or more."""
+    """Return the numbers for entry = min(distance >> distance_drop, most) * mult + half >>
+    DISTANCE_BITS, where `most` gives the last entry; mult has at least 12 bits."""
     drop = int(np.clip(-2 - math.frexp(factor)[1], 0, 31))
     largest = ENTRY_MAX << DISTANCE_BITS
     mult = min(max(round(math.ldexp(factor, DISTANCE_BITS + drop)), 1), largest)
@@ -121,7 +124,8 @@ def _distance(factor: float) -> dict[str, int]:
 
 
 def _share(ratio: float) -> dict[str, int]:
-    """q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift, if sum' has 16 bits."""
+    """Requantise a share: q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift,
+    with 16-bit sum'."""
     ratio = min(ratio, RATIO_MAX)
     shift = int(np.clip(14 - math.frexp(ratio)[1], 0, 30))
     return {"share": min(round(math.ldexp(ratio, shift + 17)), INT32_MAX), "out_shift": shift}
@@ -152,7 +156,7 @@ def _rounded(x: Array, drop: int, zero: int = 0) -> Array:
 
 
 def _top(x: Array) -> Array:
-    """Number of the highest bit."""
+    """Index of the highest set bit."""
     return np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
 
 
@@ -186,7 +190,10 @@ def _of_type(operand: Operand, kinds: Mapping[str, ElementType]) -> Operand:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKernel:
-    """tiled   loops and operands, as all kernels have them"""
+    """Return the kernel with 16-bit operands.
+
+    tiled   loops and operands, common to all attention kernels
+    """
     kinds = element_types(step)
     tables = [Operand.whole(name, getattr(step.integers, name)) for name in ("exp", "exp_far")]
     *read, y = (_of_type(x, kinds) for x in tiled.operands)
@@ -209,7 +216,7 @@ def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKe
 
 
 def _scratch(step: QuantizedNode, tile: Sizes) -> Any:
-    """Bytes: scores, then exponentials and sums in their place; divisors; copies."""
+    """Scratch bytes: scores, overwritten by exponentials and sums; divisors; converted copies."""
     sizes = sizes_of(step)
     filled = round_up(sizes["keys"], 4)
     row_bytes = max(4 * filled, 2 * filled + 4 * sizes["out_width"]) + 8
@@ -217,8 +224,8 @@ def _scratch(step: QuantizedNode, tile: Sizes) -> Any:
 
 
 def _copied(step: QuantizedNode, tile: Sizes) -> Any:
-    """Numbers of q, k and v that are copied for a tile: what has 8 bits, a zero point or bits that
-    go."""
+    """Elements of q, k and v that a tile converts: int8 operands, operands with a zero point, or
+    with dropped bits."""
     sizes = sizes_of(step)
     keys = tile["h"] * np.minimum(4 * tile["keys"], round_up(sizes["keys"], 4))
     own = {"q": tile["h"] * tile["row"] * sizes["width"], "k": keys * sizes["width"]}
@@ -233,7 +240,7 @@ def _copied(step: QuantizedNode, tile: Sizes) -> Any:
 
 
 def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
-    """Cycles of words of 4 x 4 sums of the keys that rows see, of exponentials, of copies."""
+    """Work in cycles: words of 4 x 4 sums of the visible keys, exponentials, converted copies."""
     sizes = sizes_of(step)
     first, end = seen(step.attrs, sizes["rows"], sizes["keys"])
     keys, filled = float(np.mean(end - first)), round_up(sizes["keys"], 4)

@@ -37,7 +37,7 @@ def view_as_complex(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def unstacked(b: GraphBuilder, x: str) -> Complex:
-    """[.., 2] -> its last axis as real and imaginary parts; [.., 1] is real"""
+    """Split [.., 2] into real and imaginary parts along its last axis; [.., 1] is real."""
     *out, count = b.shape(x)
     last = len(out)
     parts = [reshape(b, slice_axis(b, x, last, i, i + 1), out) for i in range(count)]
@@ -69,7 +69,7 @@ def angle(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def turned(b: GraphBuilder, length: str, angle: str, out: Shape) -> Complex:
-    """length * exp(i * angle); without a length, of length 1"""
+    """Return length * exp(i * angle); length 1 if none is given."""
     waves = (b.add("table", angle, chain=((name,),)) for name in ("cos", "sin"))
     return paired(multiplied(b, length, wave, out) if length else wave for wave in waves)
 
@@ -81,7 +81,7 @@ def exponential(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def quotient(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -> Complex:
-    """x / y = x * conj(y) / |y|^2"""
+    """Return x / y = x * conj(y) / |y|^2."""
     if y.imaginary == "":
         return product_of(b, x, Complex(_reciprocal(b, y.real)), out)
     if all(isinstance(part, str) and part not in b.constants for part in y.parts):
@@ -120,7 +120,7 @@ def product(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -
 
 
 def matrix_product(row: Row) -> Row:
-    """Import a matrix product with one or two complex operands."""
+    """Make an import row for a matrix product with one or two complex operands."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
         left = pair_of(b, a["self"])
@@ -183,7 +183,7 @@ SHARED: Mapping[str, Row] = {
 def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
     """Rows of calls on complex tensors, by ATen's full names.
 
-    rows   those of real tensors
+    rows   rows of calls on real tensors
     """
     shared = {name: row for text, row in SHARED.items() for name in aten_names(text)}
     products = {name: matrix_product(rows[name]) for name in aten_names("matmul mm bmm mv")}
@@ -200,7 +200,7 @@ def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
 
 
 def length(b: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Root of the sum of the squares of two real tensors."""
+    """Return the square root of the sum of squares of two real tensors."""
     return magnitude_of(b, Complex(a["self"], a["other"]), out)
 
 

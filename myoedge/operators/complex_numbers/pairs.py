@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Complex tensors as pairs of real tensors, and sums and products of pairs."""
+"""Complex tensors as pairs of real tensors; sums and products of pairs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ Part = str | float  # a tensor's name, or one number; "" is zero everywhere
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """A spectrum: a discrete Fourier transform of a real tensor, times a constant of each
-    frequency.
+    """A spectrum: the discrete Fourier transform of a real tensor, times a constant per frequency.
 
-    x         [.., n, ..] of which it is the transform along `axis`
-    factors   complex [n], or [n / 2 + 1] of a transform that leaves out what is conjugate
+    x         real tensor [.., n, ..], transformed along `axis`
+    factors   complex [n], or [n / 2 + 1] without the conjugate half
     """
 
     x: str
@@ -35,9 +34,9 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class Complex:
-    """A complex tensor: its real and its imaginary part, of one shape if both are tensors.
+    """A complex tensor: its real and imaginary part, of equal shape if both are tensors.
 
-    filtered   how it comes of a real tensor, if that is known
+    filtered   its origin as a spectrum of a real tensor, if known
     """
 
     real: Part = ""
@@ -55,13 +54,13 @@ def paired(parts: Iterable[Part]) -> Complex:
 
 
 def is_complex(b: GraphBuilder, value: Any) -> bool:
-    """Whether an argument of a call is a complex tensor or a complex number."""
+    """Return whether an argument of a call is a complex tensor or number."""
     held = b.find_array(value) if isinstance(value, str) else None
     return isinstance(value, Complex | complex) or (held is not None and held.dtype.kind == "c")
 
 
 def pair_of(b: GraphBuilder, value: Any) -> Complex:
-    """An argument of a call as a (real, imaginary) pair, real tensors included."""
+    """Convert an argument to a (real, imaginary) pair; real tensors too."""
     if isinstance(value, Complex):
         return value
     if isinstance(value, int | float | complex):
@@ -73,14 +72,14 @@ def pair_of(b: GraphBuilder, value: Any) -> Complex:
 
 
 def tensor(b: GraphBuilder, part: Part, shape: Shape) -> str:
-    """A part as a tensor of this shape."""
+    """Return a part as a tensor of this shape."""
     if isinstance(part, str) and part:
         return expand(b, part, shape)
     return b.constant(np.full(shape, part or 0.0, np.float32))
 
 
 def added(b: GraphBuilder, x: Part, y: Part, alpha: float, out: Shape) -> Part:
-    """x + alpha * y"""
+    """Return x + alpha * y."""
     if y == "":
         return x
     if x == "":
@@ -92,7 +91,7 @@ def added(b: GraphBuilder, x: Part, y: Part, alpha: float, out: Shape) -> Part:
 
 
 def multiplied(b: GraphBuilder, x: Part, y: Part, out: Shape) -> Part:
-    """x * y"""
+    """Return x * y."""
     if "" in (x, y):
         return ""
     if isinstance(x, float) and isinstance(y, float):
@@ -105,13 +104,13 @@ def multiplied(b: GraphBuilder, x: Part, y: Part, out: Shape) -> Part:
 
 
 def sum_of(b: GraphBuilder, x: Complex, y: Complex, alpha: float, out: Shape) -> Complex:
-    """x + alpha * y, both as large as the result."""
+    """Return x + alpha * y, both broadcast to the result's shape."""
     parts = [added(b, *both, alpha, out) for both in zip(x.parts, y.parts, strict=True)]
     return paired(part if part == "" else tensor(b, part, out) for part in parts)
 
 
 def product_of(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Complex:
-    """x * y; of a tensor and its conjugate the square of the magnitude."""
+    """Return x * y; the product of a tensor and its conjugate is the squared magnitude."""
     if _are_conjugate(b, x, y):
         return Complex(power_of(b, x, out))
     (a, c), (d, e) = x.parts, y.parts
@@ -127,7 +126,7 @@ def conjugate(b: GraphBuilder, x: Complex) -> Complex:
 
 
 def power_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """|x|^2"""
+    """Return |x|^2."""
     first, second = (
         "" if part == "" else b.add("table", tensor(b, part, out), chain=(("square",),))
         for part in x.parts
@@ -136,7 +135,7 @@ def power_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
 
 
 def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """The magnitude |x|, computed once for several uses."""
+    """Return the magnitude |x|, computed once for several uses."""
     if "" in x.parts:
         part = tensor(b, x.real if x.imaginary == "" else x.imaginary, out)
         return b.add("table", part, chain=(("abs",),))
@@ -146,7 +145,7 @@ def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
 
 
 def on_parts(row: Row) -> Row:
-    """A row of real tensors, linear and with real results, for the parts of complex ones."""
+    """Apply a linear row for real tensors to both parts of a complex tensor."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         made = [
@@ -165,7 +164,7 @@ def on_parts(row: Row) -> Row:
 
 
 def _pairs(b: GraphBuilder, a: Arguments) -> list[Complex]:
-    """The complex numbers among arguments, and in their lists."""
+    """Return the complex values among arguments, including items of lists."""
     tensors = [x for value in a.values() for x in (value if _has_pairs(b, value) else [value])]
     return [pair_of(b, x) for x in tensors if is_complex(b, x)]
 
@@ -175,7 +174,7 @@ def _has_pairs(b: GraphBuilder, value: Any) -> bool:
 
 
 def _part(b: GraphBuilder, value: Any, i: int) -> Any:
-    """The real (0) or the imaginary (1) part of an argument; of lists, of all that is in them."""
+    """Return the real (0) or imaginary (1) part of an argument, or of all items of a list."""
     if _has_pairs(b, value):
         pairs = [pair_of(b, x) for x in value]
         shapes = [b.shape(next(str(part) for part in pair.parts if part != "")) for pair in pairs]
@@ -200,7 +199,8 @@ def _are_conjugate(b: GraphBuilder, x: Complex, y: Complex) -> bool:
 
 
 def _filtered(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Filtered | None:
-    """The origin of x * y in a real tensor, x a spectrum and y constants of frequencies."""
+    """Return the origin of x * y as a filtered spectrum, if x is a spectrum and y constant per
+    frequency."""
     if x.filtered is None:
         return None
     real, imaginary = (constant_of(b, part) for part in y.parts)
@@ -215,7 +215,7 @@ def _filtered(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Filtered |
 
 
 def constant_of(b: GraphBuilder, part: Part) -> Array | None:
-    """Values of a part that is no computed tensor."""
+    """Return the values of a constant part; None for a computed tensor."""
     if part == "" or isinstance(part, float):
         return np.asarray(part or 0.0)
     return b.array(part).astype(np.float64) if part in b.constants else None

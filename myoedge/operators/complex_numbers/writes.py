@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of choices between complex tensors, and of writes into them: by constant masks."""
+"""Import rows of selections between complex tensors, and of writes to them: products with constant
+masks."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from myoedge.operators.layout.import_rows import fill
 
 
 def filled(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
-    """Copies of one number, for `fill` and the calls that make zeros."""
+    """Return a tensor filled with one number, for `fill` and the calls that make zeros."""
     pair = pair_of(b, a.get("value", a.get("fill_value", 0.0)))
     real, imaginary = (fill(b, {"value": part or 0.0}, out) for part in pair.parts)
     return Complex(real, imaginary if pair.imaginary != "" else "")
@@ -64,7 +65,7 @@ def _by_parts(row: Row, b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def index_put(row: Row) -> Row:
-    """Writes into places that constant masks or lists name: of a number by a mask."""
+    """Import a write to places given by constant masks or index lists."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
         if a["accumulate"] or not _is_number(b, a["values"]):
@@ -92,13 +93,13 @@ def _thinned(mask: Array) -> Array:
 
 
 def _is_number(b: GraphBuilder, value: Any) -> bool:
-    """Whether all elements of a value are equal."""
+    """Return whether all elements of a value are equal."""
     parts = [constant_of(b, part) for part in pair_of(b, value).parts]
     return all(part is not None and (part == part.reshape(-1)[0]).all() for part in parts)
 
 
 def scattered(row: Row) -> Row:
-    """Writes into a slice: of a constant by a mask, of computed tensors part by part."""
+    """Import a write to a slice: a constant by a mask, a computed tensor part by part."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
         if not _is_number(b, a["src"]):
@@ -112,7 +113,7 @@ def scattered(row: Row) -> Row:
 
 
 def _one(b: GraphBuilder, value: Any) -> complex:
-    """The number that a constant holds everywhere."""
+    """Return the number that all elements of a constant have."""
     real, imaginary = (constant_of(b, part) for part in pair_of(b, value).parts)
     assert real is not None
     assert imaginary is not None

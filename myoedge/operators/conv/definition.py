@@ -95,7 +95,7 @@ def columns(attrs: Attrs, x: Array, kernel: Shape, pad_value: float) -> Array:
 
 
 def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
-    """Float meaning; the product runs in the array's own precision."""
+    """Float convolution; the product runs in the array's own precision."""
     groups, out = attrs["groups"], shape(attrs, x.shape, w.shape)
     patches = columns(attrs, x, w.shape[1:-1], 0.0)
     sums = np.matmul(patches, w.reshape(groups, w.shape[0] // groups, -1).transpose(0, 2, 1))
@@ -104,8 +104,8 @@ def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 
 def quantize_conv(inputs: QuantizeInputs) -> WeightedParams:
-    """16-bit weights next to an int16 input, or if the result is int16 and its windows
-    overlap or lie apart."""
+    """Quantise a convolution; weights are 16-bit with an int16 input, or with an int16 result
+    unless its windows touch without overlap."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
     if not windows_are_contiguous(inputs.attrs, inputs.shapes, inputs.out):
         weights = weights.beside(inputs.target.element_type)
@@ -122,7 +122,8 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def windows_are_contiguous(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether windows are pieces of the input, one after the other: patches of a row, pixels."""
+    """Return whether each window is its own contiguous part of the input: 1x1 kernels, patches of a
+    row."""
     x, kernel = shapes[0], shapes[1][1:-1]
     rows = all(r == s == 1 for r, s in zip(kernel[:-1], attrs["stride"][:-1], strict=True))
     dense = kernel[-1:] == tuple(attrs["stride"][-1:]) and x[-2] == out[-2] * kernel[-1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel of its own for every channel, in tiles: packing, scratch and cost of me_depthwise.h."""
+"""Depthwise convolution in tiles: packing, scratch and cost of me_depthwise.h."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ POINTER_WORDS = 2  # of a host: on the chip they take half of it
 
 
 def packed_depthwise(weight: Array) -> Array:
-    """int8 [C, k_h, k_w] -> for every four channels, for every four taps, a word a channel.
+    """Pack int8 [C, k_h, k_w]: for every four channels and every four taps, one word per channel.
 
-    The last four channels overlap the ones before if C is not a multiple of 4; taps run over
-    rows and columns, those of 3 x 3 are a word a column.
+    The last four channels overlap the previous ones if C is not a multiple of 4. Taps run over rows
+    and columns; a 3 x 3 kernel takes one word per column.
     """
     channels, k_h, k_w = weight.shape
     if is_3x3(k_h, k_w):
@@ -55,14 +55,15 @@ def tap_words(k_h: int, k_w: int) -> int:
 
 
 def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
-    """me_depthwise_scratch_bytes: the larger of strips of a row and lists of pointers."""
+    """Scratch bytes of me_depthwise_s8 (me_depthwise_scratch_bytes): the larger of a row's strips
+    and lists of pointers."""
     strip = 1 + 4 * (ow + 2)
     lists = 8 * tap_words(k_h, k_w) * POINTER_WORDS + (channels + 3) // 4
     return cores * 4 * (np.maximum(strip, lists) + 1)
 
 
 def _table_work(rows: Any, columns: Any, groups: Any, cores: int) -> Any:
-    """Work of looking up results, in the unit of _work."""
+    """Work of table lookups, in units of _work."""
     return TABLE * ceil_div(rows * columns * groups, 2 * cores)
 
 
@@ -80,7 +81,8 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
 
 
 def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
-    """Channels are cut in fours if they are a multiple of it: as their weights are packed."""
+    """Tile a depthwise convolution; channels in multiples of four, as weights are packed, if C is a
+    multiple of four."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step.integers.weight.reshape(c, k_h, k_w))
     table, cut = table_operand(step), c % 4 == 0
@@ -116,8 +118,8 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
 
 
 def wide_packed(weight: Array) -> Array:
-    """int16 [C, k_h, k_w] -> for every two channels, for every tap, a word of both; zeros up to a
-    whole pair."""
+    """Pack int16 [C, k_h, k_w]: for every two channels and every tap, one word; zeros fill the last
+    pair."""
     rows = weight.reshape(len(weight), -1)
     pairs = np.pad(rows, ((0, len(rows) % 2), (0, 0))).reshape(-1, 2, rows.shape[1])
     return np.ascontiguousarray(pairs.swapaxes(1, 2))
@@ -126,18 +128,19 @@ def wide_packed(weight: Array) -> Array:
 def wide_depthwise_in_tiles(
     step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
 ) -> TiledKernel:
-    """16-bit products; channels are cut in fours if they are a multiple of it."""
+    """Tile a depthwise convolution with 16-bit products; channels in multiples of four if C is
+    one."""
     c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
     channels: AffineExpr = CHANNELS if cut else ()
     table = table_operand(step)
 
     def halves(sizes: Sizes) -> Any:
-        """Numbers that a tile's windows reach over, padding included."""
+        """Input elements that a tile's windows cover, padding included."""
         rows, columns = conv.reach(sizes)
         return rows * columns * (4 * sizes["k"] if cut else c + c % 2)
 
     def work(sizes: Sizes) -> Any:
-        """Cycles of one core, except for waits: two results of two channels, copied numbers."""
+        """Cycles of one core without stalls: pairs of results of two channels, copied elements."""
         pairs = 2 * sizes["k"] if cut else ceil_div(c, 2)
         turns = ceil_div(sizes["t0"] * pairs, engine.cores) * ceil_div(sizes["t1"], 2)
         rows = ceil_div(sizes["t0"] * pairs, engine.cores)
@@ -167,7 +170,8 @@ def wide_depthwise_in_tiles(
 def _wide_constants(
     step: QuantizedNode, conv: Conv2dGeometry, channels: AffineExpr
 ) -> tuple[Operand, ...]:
-    """Weights of four channels, or if these are not cut of two, and numbers of each channel."""
+    """Operands for weights, of four or two channels per block, and for the numbers of each
+    channel."""
     c, taps = conv.x[-1], math.prod(conv.kernel)
     packed = wide_packed(step.integers.weight.reshape(c, *conv.kernel))
     weights = packed.reshape(-1, 4 * taps if channels else 2 * taps)

@@ -22,9 +22,9 @@ CROSSING_WORDS = 1024  # of weights: with more of them words are read across oth
 
 @dataclass(frozen=True, slots=True)
 class Conv2dGeometry:
-    """The geometry of a convolution over two axes, as far as its tiles need it.
+    """The geometry of a 2-D convolution for tiling.
 
-    x, y    [N, H, W, C] of input and results, C of one group
+    x, y    [N, H, W, C] of input and result, C of one group
     """
 
     x: Shape
@@ -37,7 +37,7 @@ class Conv2dGeometry:
 
     @staticmethod
     def of(step: QuantizedNode, groups: int = 1) -> Conv2dGeometry:
-        """Two axes always: a convolution over one is a convolution over rows of height 1."""
+        """Geometry of a layer; a 1-D convolution has rows of height 1."""
         attrs, ones = step.attrs, (1,) * (4 - len(step.out))
         kernel, stride, dilation = (
             (*ones, *values)
@@ -49,7 +49,7 @@ class Conv2dGeometry:
 
     @staticmethod
     def of_pixels(count: int, c: int, k: int) -> Conv2dGeometry:
-        """Rows of c numbers that become rows of k, as pixels."""
+        """Geometry of a product with pixels of c inputs and k outputs."""
         ones, none = (1, 1), ((0, 0), (0, 0))
         return Conv2dGeometry((1, 1, count, c), (1, 1, count, k), ones, ones, ones, none, 1)
 
@@ -63,20 +63,20 @@ class Conv2dGeometry:
 
     @property
     def pointwise(self) -> bool:
-        """Whether every position is computed from the same one only."""
+        """Whether every result reads only the same position: a 1x1 kernel without stride."""
         none = ((0, 0), (0, 0))
         return self.kernel == self.stride == (1, 1) and self.pads == none
 
     @property
     def narrow(self) -> bool:
-        """Whether a row of the kernel is a word of taps, one perhaps a zero: read at once."""
+        """Whether a kernel row fits one word of taps, one of which may be 0, and is read at
+        once."""
         in_word = self.kernel[1] * self.x[-1] in (3, 4) and self.kernel[0] > 1
         return in_word and self.dilation[1] == 1
 
     @property
     def crossing(self) -> bool:
-        """Whether contiguous windows are read unaligned, across words, which is faster than copying
-        them."""
+        """Whether contiguous windows are read unaligned, across words, instead of being copied."""
         in_one = self.kernel[0] == 1 and (self.kernel[1] == 1 or self.dilation[1] == 1)
         return in_one and self.unaligned and -(-self.taps // 4) * self.y[-1] <= CROSSING_WORDS
 
@@ -87,13 +87,13 @@ class Conv2dGeometry:
         return (self.taps | self.stride[1] * c | self.stride[0] * self.x[2] * c) % 4 > 0
 
     def reach(self, sizes: Sizes) -> tuple[Any, Any]:
-        """Rows and columns of the input, padding included, that a tile's windows reach over."""
+        """Rows and columns of the input, padding included, that a tile's windows cover."""
         axes = zip(("t0", "t1"), self.kernel, self.stride, self.dilation, strict=True)
         rows, columns = ((sizes[t] - 1) * s + (k - 1) * d + 1 for t, k, s, d in axes)
         return rows, columns
 
     def padded_bytes(self, sizes: Sizes) -> Any:
-        """me_conv_padded_bytes: the input of a tile with its padding."""
+        """Bytes of a tile's padded input (me_conv_padded_bytes)."""
         rows, columns = self.reach(sizes)
         return round_up(rows * columns * self.x[-1], 4) + 4
 
@@ -114,7 +114,7 @@ class Conv2dGeometry:
 
     @property
     def edge_share(self) -> float:
-        """The part of all windows that reaches over an edge of the input."""
+        """Fraction of windows that cross an edge of the input."""
         inside = 1.0
         for d, count in enumerate(self.y[1:3]):
             stride, (pad, _) = self.stride[d], self.pads[d]
@@ -125,12 +125,13 @@ class Conv2dGeometry:
         return 1 - inside
 
     def flat(self) -> Conv2dGeometry:
-        """All positions in a row, if they are alike."""
+        """Return the geometry with all positions in one row, if they are alike."""
         x, y = ((1, 1, math.prod(s[:3]), s[3]) for s in (self.x, self.y))
         return replace(self, x=x, y=y)
 
     def joined(self, n: int) -> Conv2dGeometry:
-        """n results of a row as one of n times the channels, of a kernel that covers theirs."""
+        """Return the geometry that computes n neighbouring results as n times the channels, by one
+        wider kernel."""
         (*outer, columns, k), stride = self.y, self.stride[1]
         kernel = (self.kernel[0], self.kernel[1] + (n - 1) * stride)
         y = (*outer, columns // n, n * k)
@@ -143,7 +144,7 @@ class Conv2dGeometry:
 
     @property
     def unread(self) -> int:
-        """Columns after the last window; including them, rows are contiguous."""
+        """Columns after the last window; with them, rows are contiguous."""
         read = (self.y[2] - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
         return max(self.x[2] + self.pads[1][0] - read, 0)
 
@@ -159,14 +160,14 @@ class Conv2dGeometry:
         return Operand("y", OUT, (*self.y[:3], self.groups, self.y[3]), index)
 
     def fields(self, c: int, step: QuantizedNode) -> dict[str, int | str]:
-        """me_conv_s8_params."""
+        """Fields of me_conv_s8_params."""
         both = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
         sizes = {f"{key}_{axis}": v[d] for key, v in both.items() for d, axis in enumerate("hw")}
         return {"c": c, **sizes, "x_zero": step.integers.x_zero, **scale_fields(step)}
 
 
 def joined_weight(weight: Array, n: int, stride: int) -> Array:
-    """Weights [K, *kernel, C] of a convolution that is joined: [n * K, *its kernel, C]."""
+    """Weights [K, *kernel, C] for n joined results: [n * K, *wider kernel, C]."""
     weight = weight if weight.ndim == 4 else weight[:, None]
     k, rows, columns, c = weight.shape
     wide = np.zeros((n, k, rows, columns + (n - 1) * stride, c), weight.dtype)

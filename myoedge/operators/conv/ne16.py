@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions on NE16: 3x3 filters, depthwise ones too, and of a single row; kernels of one row as
-overlapping pixels, copied windows."""
+"""Convolutions on NE16: 3x3 filters, also depthwise and of one row; 1-row kernels as overlapping
+pixels, or by copied windows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ JOINED = (2, 4)  # results of a row that are computed as one
 class JobSchedule:
     """A schedule of NE16 jobs for a convolution, with its cycle estimate.
 
-    jobs   of a tile; 0: as many as are estimated best     bits   of a weight
+    jobs   jobs per tile; 0: the estimated best number     bits   bits of a weight
     """
 
     conv: Conv2dGeometry
@@ -104,20 +104,20 @@ class JobSchedule:
 
     @property
     def in_rows(self) -> bool:
-        """Whether jobs are of rows of results, not of a run of them."""
+        """Whether a job computes rows of results instead of a run of results."""
         rows = self.number == PIXELS and self.conv.y[1] > 1
         return rows or self.number in (FILTER, DEPTHWISE)
 
     @property
     def copies_padding(self) -> bool:
-        """Whether windows are copied from a copy of the input with its padding, if that takes
-        less time than to write each window that reaches over an edge by itself."""
+        """Whether windows are copied from a padded copy of the input, if that is faster than
+        padding each window at an edge."""
         _, rows, columns, _ = self.conv.y
         sizes = {"t0": rows, "t1": columns}
         return self.number == WINDOWS and self._image(sizes) < self._edges(sizes)
 
     def _image(self, sizes: Sizes) -> Any:
-        """Cycles of the copy of a tile's input with its padding."""
+        """Cycles for copying a tile's input with padding."""
         return PADDED_BYTE * self.conv.padded_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
 
     def _edges(self, sizes: Sizes) -> Any:
@@ -126,16 +126,16 @@ class JobSchedule:
         return EDGE_ROW * self.conv.kernel[0] * windows
 
     def _ninth(self, sizes: Sizes) -> Any:
-        """Whether the windows of a tile, all of the layer's, are eight, computed as nine; or fewer
-        results of depthwise filters of a row than the three that the engine stores."""
+        """Whether a tile, the whole layer, has eight windows, computed as nine; or fewer depthwise
+        row results than the three that the engine stores."""
         pixels, (_, rows, columns, _) = sizes["t0"] * sizes["t1"], self.conv.y
         if self.number == DEPTHWISE_ROW:
             return pixels < SIDE
         return self.number == WINDOWS and pads_to_nine_pixels(pixels, rows * columns)
 
     def cycles(self, sizes: Sizes) -> Any:
-        """Cycles of a tile: the cores write scratch for the first job, then for the next one while
-        the engine computes."""
+        """Cycles of a tile: the cores prepare the first job, then each next job while the engine
+        computes."""
         found = _cycles_by_jobs(self._prepared(sizes), self._jobs(sizes))
         return found[self.jobs - 1] if self.jobs else np.minimum.reduce(found)
 
@@ -165,7 +165,7 @@ class JobSchedule:
         return padding + sizes["t0"] * sizes["t1"] * window + rows
 
     def scratch(self, sizes: Sizes) -> Any:
-        """The padded input, and windows before it; nine results take its place where there are
+        """Scratch bytes: windows, then the padded input; nine results overwrite it if there are
         eight."""
         image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
         if self.number == DEPTHWISE_ROW:
@@ -205,7 +205,8 @@ class JobSchedule:
         }
 
     def launches_next_tile(self, here: Fields, behind: Fields) -> bool:
-        """Whether a tile's first job may start before the cores have finished the tile before."""
+        """Return whether a tile's first job may start before the cores have finished the previous
+        tile."""
         return bool(behind["has_scratch"])
 
 
@@ -216,8 +217,8 @@ def _before_threes(first: int, units: int) -> int:
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
-    """Cycles of a tile as one job, as two and so on: the engine begins after the first job's
-    operands and waits for those of the others if they take longer.
+    """Cycles of a tile split into 1, 2, ... jobs: the engine starts after the first job's operands
+    are prepared, and may wait for later ones.
 
     prepared, computed   cycles of the cores and of the engine for the tile
     """
@@ -237,9 +238,9 @@ def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """The input is prepared for every tile, so that tiles may follow each other in any order and
-    weights that are streamed from L3 come once; 3x3 filters have no scratch for windows, which
-    leaves weights more of L1."""
+    """Tile a convolution whose input is prepared for every tile, so that tiles may run in any order
+    and streamed weights come from L3 once; 3x3 filters need no scratch for windows, which leaves
+    more L1 for weights."""
     return _on_ne16(step, engine, keeps_scratch=False)
 
 
@@ -256,7 +257,7 @@ def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> Til
 
 
 def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
-    """Tiles of jobs that read the input in this way."""
+    """Tile jobs by a schedule."""
     table, scale, groups = table_operand(step), way.scale, step.attrs["groups"]
     stride = Conv2dGeometry.of(step).stride[1]
     planes = _planes(joined_weight(step.integers.weight, way.joined, stride), way.number, way.bits)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions on NE16 and the mean over each row of their results as one layer: the cores take the
-mean of some rows while the engine computes the next ones."""
+"""Convolution on NE16 followed by the mean over each row, as one layer: the cores compute means
+while the engine computes the next rows."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _mean(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """The mean after a convolution, as the cores' kernel of that operator has it."""
+    """Return the cores' kernel of the mean after a convolution."""
     assert step.behind is not None, "a layer without a mean behind it"
     return OPS[step.behind.node.op].kernels[0].tiling(step.behind, engine)
 
 
 def _of_member(member: str, fields: Fields) -> dict[str, int | str]:
-    """Fields of a struct in one that has it as a member."""
+    """Prefix fields of a struct with the member that holds it."""
     return {f"{member}.{name}": value for name, value in fields.items()}
 
 
@@ -81,14 +81,14 @@ def _tile(regions: Mapping[str, Region], way: JobSchedule) -> Fields:
 
 
 def _starts_next(here: Fields, behind: Fields) -> bool:
-    """Whether the first job of a tile may start before the cores have finished the one before: its
-    results take the place of the other tile's first."""
+    """Return whether a tile's first job may start before the cores have finished the previous tile:
+    its results overwrite the previous tile's first ones."""
     several = int(here["conv.units_at_a_time"]) < int(here["conv.conv.oh"])
     return several and bool(behind["conv.has_scratch"])
 
 
 def is_over_rows(step: QuantizedNode) -> ConstraintViolation | None:
-    """Rule about the mean after a convolution: over all results of each row."""
+    """Check that the mean after a convolution is over all results of each row."""
     assert step.behind is not None, "a layer without a mean behind it"
     x, axes = step.behind.shapes[0], step.behind.attrs["axes"]
     before, behind = x[: min(axes)], x[max(axes) + 1 :]

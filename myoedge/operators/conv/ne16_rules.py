@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules for convolutions that NE16 can run, with the requirement that others violate."""
+"""Constraints of convolutions on NE16, with the violated requirement."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ def is_filter(conv: Conv2dGeometry) -> bool:
 
 
 def is_filter_of_a_row(conv: Conv2dGeometry) -> bool:
-    """Whether all results are a row, of up to nine taps each."""
+    """Return whether the result is one row, with up to nine taps per window."""
     taps = conv.kernel[1]
     ones = conv.stride == conv.dilation == (1, 1)
     return ones and conv.kernel[0] == conv.y[1] == 1 and taps <= SIDE * SIDE
 
 
 def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
-    """NE16's rule for groups: one, or per channel a 3x3 filter or a row of up to nine taps."""
+    """Check groups for NE16: one group, or depthwise with a 3x3 filter or a row of up to nine
+    taps."""
     groups, inputs, outputs = step.attrs["groups"], step.shapes[0][-1], step.out[-1]
     conv = Conv2dGeometry.of(step)
     has_jobs = is_filter(conv) or is_filter_of_a_row(conv)
@@ -44,7 +45,7 @@ def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def _sizes(numbers: tuple[int, int]) -> str:
-    """Numbers along two axes as text: "3x3"."""
+    """Format sizes along two axes: "3x3"."""
     return "x".join(map(str, numbers))
 
 
@@ -57,7 +58,7 @@ def in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_windows_in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
-    """Condition of conv_by_channels_on_ne16; other layers use conv_on_ne16."""
+    """Check the condition of conv_by_channels_on_ne16; other layers use conv_on_ne16."""
     groups, conv = step.attrs["groups"], Conv2dGeometry.of(step)
     if groups == 1 and not conv.pointwise:
         return None
@@ -68,7 +69,7 @@ def has_windows_in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_rows(step: QuantizedNode) -> ConstraintViolation | None:
-    """Condition of jobs on rows of results: a 3x3 filter, or a kernel of one row."""
+    """Check for jobs on rows of results: a 3x3 filter, or a kernel of one row."""
     conv = Conv2dGeometry.of(step)
     if is_filter(conv) or (conv.kernel[0] == conv.dilation[1] == 1 < conv.y[1]):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions as ONNX writes them."""
+"""Convolutions as ONNX nodes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Convolutions over three spatial axes, written as convolutions over two.
 
-Two neighbours that no window spans become one axis. One axis that no window spans becomes images,
-of another the taps become channels: its windows are laid out, the fewest that there are.
+Two neighbouring axes with kernel size 1 are joined. An axis with kernel size 1 becomes the batch.
+Otherwise the axis with the fewest windows is gathered, so that its taps become channels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ConvAxis(NamedTuple):
 
     @property
     def is_single(self) -> bool:
-        """Whether each element is a window."""
+        """Whether the kernel has size 1 and no stride along this axis."""
         return self.taps == self.stride == 1 and not any(self.pads)
 
     def count(self, n: int) -> int:
@@ -70,7 +70,7 @@ def _as_images(
     groups: int,
     axis: int,
 ) -> str:
-    """Positions along one axis are images, the taps of its windows channels."""
+    """Compute the convolution with one axis as the batch and its taps as channels."""
     order = (0, 1 + axis, *(i for i in range(1, 4) if i != 1 + axis), 4)
     x = _with_windows(d, transpose(d, x, order), axes[axis], groups)
     n, count, *rest = d.shape(x)
@@ -83,7 +83,8 @@ def _as_images(
 
 
 def _with_windows(d: GraphBuilder, x: str, axis: ConvAxis, groups: int) -> str:
-    """[N, D, H, W, C] -> [N, windows, H, W, groups * taps * C/groups]."""
+    """Gather the windows of one axis: [N, D, H, W, C] -> [N, windows, H, W, groups * taps *
+    C/groups]."""
     if any(axis.pads):
         x = d.add("pad", x, pads=((0, 0), axis.pads, *((0, 0),) * 3), value=0.0)
     count, last = axis.count(d.shape(x)[1] - sum(axis.pads)), d.shape(x)[-1]

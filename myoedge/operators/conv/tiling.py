@@ -52,7 +52,8 @@ TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for 
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
+    """Tile over axes t0 and t1 of the results and blocks of channels k; groups run one after
+    another."""
     groups = step.attrs["groups"]
     depthwise = 1 < groups == step.shapes[0][-1] == step.out[-1]
     if step.weight_type == INT16:
@@ -77,13 +78,13 @@ def is_large_pointwise(step: QuantizedNode) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Dense:
-    """Windows as me_conv_s8 reads them.
+    """How me_conv_s8 reads windows, and the costs.
 
-    in_place  they are read across words
-    gather    each core copies those that it multiplies, `room` bytes of scratch for all
-    padded    the input is brought in with its padding first
-    together  all windows are copied once, by all cores
-    table     words that pass while a block's results are looked up
+    in_place  windows are read across words
+    gather    each core copies its windows; `room` bytes of scratch for all
+    padded    the input is first copied with its padding
+    together  all cores copy all windows once
+    table     work, in words, of looking up a block's results
     """
 
     conv: Conv2dGeometry
@@ -98,7 +99,10 @@ class _Dense:
 
     @staticmethod
     def of(step: QuantizedNode, conv: Conv2dGeometry, cores: int, *, once: bool = False) -> _Dense:
-        """once: whatever is faster, all windows are copied once"""
+        """Choose how windows are read.
+
+        once   copy all windows once, whatever is faster
+        """
         c = conv.x[-1]
         reaches_over = conv.pads != ((0, 0), (0, 0))
         few = c <= FEW_CHANNELS and conv.kernel[0] > 1
@@ -125,11 +129,11 @@ class _Dense:
 
     @property
     def has_edges(self) -> bool:
-        """Whether windows reach over the edges of the operand."""
+        """Whether windows cross the edges of the operand."""
         return self.conv.pads != ((0, 0), (0, 0)) and not self.padded
 
     def work(self, sizes: Sizes) -> Any:
-        """Words of taps of 4 x 4 sums, and what takes as long: windows that are copied, padding."""
+        """Work in words of taps of 4 x 4 sums, with equivalents for copied windows and padding."""
         rows, columns, words = sizes["t0"] * sizes["t1"], sizes["t1"], self.windows.words
         blocks = dense.shared_windows_work if self.together else dense.block_work
         found = blocks(rows, sizes["k"], words + self.table, self.cores)
@@ -159,7 +163,8 @@ class _Dense:
 
 
 def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """A core's own copies of windows are the most of scratch: here all cores share one of each."""
+    """Return the kernel whose cores share one copy of all windows, which needs less scratch than a
+    copy per core."""
     conv = Conv2dGeometry.of(step, step.attrs["groups"])
     if conv.pointwise and conv.groups == 1:
         return rows_in_place(step, engine)
@@ -167,7 +172,8 @@ def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def grouped_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """All groups at once, without scratch, of an input that may lie in L2: me_group_conv_s8."""
+    """Return the kernel of all groups at once, without scratch, whose input may lie in L2:
+    me_group_conv_s8."""
     conv = Conv2dGeometry.of(step)
     k, c, (k_h, k_w) = conv.y[-1], step.integers.weight.shape[-1], conv.kernel
     weights = step.integers.weight.reshape(k, k_h, k_w, c)
@@ -197,7 +203,7 @@ def is_grouped(step: QuantizedNode) -> bool:
 
 
 def has_wide_windows(step: QuantizedNode) -> bool:
-    """Whether rows of windows are not read as a word each."""
+    """Return whether a kernel row does not fit one word."""
     return not Conv2dGeometry.of(step, step.attrs["groups"]).narrow
 
 
@@ -228,8 +234,8 @@ def _dense_in_tiles(
 
 
 def _results_together(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> int:
-    """Results of a row that are computed as one, of so many times the channels: few channels fill
-    no block, and windows are read once for all of them."""
+    """Number of neighbouring results computed as one with that many times the channels: few
+    channels do not fill a block, and windows are read once for all."""
     if conv.groups > 1 or conv.dilation[1] > 1 or conv.x[-1] > FEW_INPUTS:
         return 1
     if math.prod(conv.y[1:3]) < MANY_WINDOWS:
@@ -246,7 +252,7 @@ def _results_together(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> 
 
 
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
-    """16-bit products, group by group."""
+    """Tile a convolution with 16-bit products, group by group."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step.integers.weight.shape[1:])
     weights, channels = _wide_packed(step, conv.groups)
     x_size = step.read_type(0).size_bytes
@@ -274,7 +280,7 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> 
 
 
 def _wide_packed(step: QuantizedNode, groups: int) -> tuple[Array, Array]:
-    """Weights and channels as me_conv_s16 reads them, group by group."""
+    """Pack weights and channel numbers for me_conv_s16, group by group."""
     weights = np.split(step.integers.weight.reshape(len(step.integers.weight), -1), groups)
     channels = np.split(packed_channels(step), groups)
     return (
@@ -284,16 +290,18 @@ def _wide_packed(step: QuantizedNode, groups: int) -> tuple[Array, Array]:
 
 
 def wide_weights(weight: Array) -> Array:
-    """int16 weights [K, taps] for every four channels, for every two taps, a word each; zeros up to
-    whole blocks of channels."""
+    """Pack int16 weights [K, taps]: for every four channels and every two taps, one word each;
+    zeros fill the last block."""
     rows = rows_in_blocks(weight)
     taps = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows) // 4, 4, -1, 2)
     return np.ascontiguousarray(taps.swapaxes(1, 2)).ravel()
 
 
 def _wide_work(windows: Any, blocks: Any, rows: int, in_row: int, cores: int) -> Any:
-    """4 x 4 sums of two taps, of windows of `rows` rows of taps and blocks of four channels, and
-    what takes as long: results, windows that are gathered."""
+    """Work in 4 x 4 sums of two taps, with equivalents for results and gathered windows.
+
+    rows   rows of taps per window     blocks   blocks of four channels
+    """
     words = -(-rows * in_row // 2)
     units = -(-(-(-windows // dense.PIXELS) * blocks) // cores)
     high = np.minimum(windows, dense.PIXELS)
@@ -308,7 +316,7 @@ def _wide_tile(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
 
 
 def _packed(weight: Array, conv: Conv2dGeometry) -> Array:
-    """Group by group."""
+    """Pack weights group by group."""
     groups = weight.reshape(conv.groups, conv.y[-1], -1)
     if conv.narrow:  # a zero after three taps of a row
         rows = weight.reshape(conv.groups, conv.y[-1], conv.kernel[0], -1)

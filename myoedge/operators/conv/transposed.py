@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transposed convolutions written as convolutions: the results between two steps of the stride are
-channels, which are interleaved after it.
+"""Transposed convolutions as convolutions: the results between two strides are channels, which are
+interleaved afterwards.
 
-Slices are marked as "inside" a layer, as views are: factors and activations pass them, and fuse.
+Slices are marked "inside" a layer, like views, so that factors and activations fuse through them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class TransposedAxis:
     """One spatial axis of a transposed convolution: result q = stride * i + dilation * r - front.
 
     n, out      elements of the input and of the result
-    taps        of the kernel, r counts them
+    taps        taps of the kernel, indexed by r
     """
 
     n: int
@@ -53,40 +53,41 @@ class TransposedAxis:
 
     @property
     def reach(self) -> int:
-        """Extent of the taps and the zeros between them, if several results are computed at
+        """Extent of the taps with the zeros between them, if several results are computed at
         once."""
         return (self.taps - 1) * self.dilation + 1 if self.stride > 1 else self.taps
 
     @property
     def windows(self) -> int:
-        """Taps of the convolution that makes `stride` results at each of its positions."""
+        """Taps of the convolution that computes `stride` results at each position."""
         return -(-self.reach // self.stride)
 
     @property
     def positions(self) -> range:
-        """Positions of that convolution, counted from the first input element."""
+        """Positions of the convolution, counted from the first input element."""
         return range(self.front // self.stride, -(-(self.front + self.out) // self.stride))
 
     @property
     def step(self) -> int:
-        """Dilation of that convolution."""
+        """Dilation of the convolution."""
         return self.dilation if self.stride == 1 else 1
 
     @property
     def pads(self) -> tuple[int, int]:
-        """Padding of that convolution; negative if input elements reach no result."""
+        """Padding of the convolution; negative if input elements affect no result."""
         before = (self.windows - 1) * self.step - self.positions.start
         return before, self.positions.stop - self.n
 
     @property
     def crop(self) -> tuple[int, int, int]:
-        """The slice of results that are kept."""
+        """Slice of the results to keep."""
         first = self.front - self.positions.start * self.stride
         return first, first + self.out, 1
 
 
 def conv_transpose(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """[N, C, *S] (or without N) through a convolution with prod(stride) times the channels."""
+    """Import a transposed convolution of [N, C, *S] (or without N) as a convolution with
+    prod(stride) times the channels."""
     w = weights(d, a["weight"], "a transposed convolution's weight")
     rank, groups = w.ndim - 2, int(a["groups"])
     if rank not in (1, 2):
@@ -111,10 +112,11 @@ def conv_transpose(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def _by_phases(
     d: GraphBuilder, x: str, w: Array, bias: Array | None, axes: Sequence[TransposedAxis]
 ) -> tuple[str, int]:
-    """[N, *positions, groups * strides * K/groups], and groups of channels between the strides.
+    """Compute all phases: [N, *positions, groups * strides * K/groups], and the number of groups
+    between the strides.
 
     w   [groups, *strides, K/groups, *windows, C/groups]
-    A depthwise convolution stays one: the input's channels are there as often as there are strides.
+    A depthwise convolution stays depthwise: the input's channels are repeated for each stride.
     """
     rank = len(axes)
     own: tuple[Array, ...] = ()
@@ -155,7 +157,7 @@ def _axes(a: Arguments, sizes: Shape, kernel: Shape, out: Shape) -> tuple[Transp
 
 
 def _front(a: Arguments, rank: int, axis: int, cut: int) -> int:
-    """Results cut off in front, of `cut` in all; ONNX says it in several ways."""
+    """Results to cut off at the start, of `cut` in all; ONNX defines this in several ways."""
     if "padding" in a:
         return as_tuple(a["padding"], rank)[axis]
     auto = auto_pad_of(a)
@@ -165,9 +167,9 @@ def _front(a: Arguments, rank: int, axis: int, cut: int) -> int:
 
 
 def _phases(w: Array, groups: int, axes: Sequence[TransposedAxis]) -> Array:
-    """[C, K/groups, *R] as weights [groups, *strides, K/groups, *windows, C/groups].
+    """Rearrange weights [C, K/groups, *R] to [groups, *strides, K/groups, *windows, C/groups].
 
-    Phase p of an axis has the taps p, p + stride, .. of the kernel, the last one first.
+    Phase p of an axis has the taps p, p + stride, .. of the kernel, in reverse order.
     """
     rank = len(axes)
     dense = np.zeros((*w.shape[:2], *(a.windows * a.stride for a in axes)), np.float32)
@@ -181,7 +183,8 @@ def _phases(w: Array, groups: int, axes: Sequence[TransposedAxis]) -> Array:
 
 
 def _interleaved(d: GraphBuilder, y: str, groups: int, axes: Sequence[TransposedAxis]) -> str:
-    """[N, *positions, groups * strides * C] -> [N, *(positions * stride), groups * C]."""
+    """Interleave phases: [N, *positions, groups * strides * C] -> [N, *(positions * stride), groups
+    * C]."""
     n, *positions, k = d.shape(y)
     rank, strides = len(axes), [axis.stride for axis in axes]
     count = math.prod(strides)
@@ -198,7 +201,7 @@ def _interleaved(d: GraphBuilder, y: str, groups: int, axes: Sequence[Transposed
 
 
 def _cropped(d: GraphBuilder, y: str, axes: Sequence[TransposedAxis]) -> str:
-    """[N, *spatial, C] of all positions -> those of the result."""
+    """Crop [N, *spatial, C] to the positions of the result."""
     shape = d.shape(y)
     cuts = ((0, shape[0], 1), *(axis.crop for axis in axes), (0, shape[-1], 1))
     if cuts == tuple((0, n, 1) for n in shape):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments of operators with windows: steps for every axis, and padding."""
+"""Arguments of operators with windows: stride, dilation and padding per axis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def batched(d: GraphBuilder, x: str, rank: int) -> str:
 
 
 def per_axis(a: Arguments, name: str, rank: int) -> tuple[int, ...]:
-    """An argument of windows for every axis; 1 if it is left out."""
+    """Return an argument for every axis; 1 if it is omitted."""
     values = as_tuple(a.get(name) or 1, rank)
     if len(values) != rank or min(values) < 1 or max(values) > MOST_PADDED:
         raise Unsupported(f"{name} {list(values)} for {rank} axes")
@@ -34,9 +34,9 @@ def check_kernel(a: Arguments, kernel: Shape) -> None:
 
 
 def auto_pad_of(a: Arguments) -> str:
-    """ONNX's name of how padding is chosen.
+    """Return ONNX's auto_pad.
 
-    Errors: ValueError for a name that ONNX does not have, and next to pads.
+    Errors: ValueError for an unknown name, and if pads are given too.
     """
     auto = str(a.get("auto_pad", AUTO_PAD.get(str(a.get("padding", 0)), "NOTSET")))
     if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
@@ -47,10 +47,10 @@ def auto_pad_of(a: Arguments) -> str:
 
 
 def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Pads:
-    """(before, after) for every spatial axis.
+    """Return the padding (before, after) for every spatial axis.
 
-    `padding` is of both ends of every axis, "same" or "valid"; `pads` lists all fronts, then all
-    ends, and auto_pad says where the odd element lies.
+    `padding` applies to both ends of every axis, or is "same" or "valid"; `pads` lists all starts,
+    then all ends, and auto_pad tells the side of an odd element.
     """
     rank, padding, auto = len(sizes), a.get("padding", 0), auto_pad_of(a)
     if auto in ("SAME_UPPER", "SAME_LOWER"):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums along an axis up to every element."""
+"""Cumulative sums along an axis."""

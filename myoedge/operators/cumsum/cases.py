@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of sums along an axis."""
+"""Random uses of cumulative sums."""
 
 from __future__ import annotations
 

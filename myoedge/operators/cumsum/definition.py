@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums along an axis up to every element."""
+"""Cumulative sums along an axis."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def real(attrs: Attrs, x: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CumsumParams(CentredParams):
-    """drop   bits of a sum that go before it is requantised"""
+    """Integers of a cumulative sum.
+
+    drop   low bits dropped from a sum before requantisation
+    """
 
     drop: int
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of sums along an axis, and the form that products share with them."""
+"""Import rows of cumulative sums, and a form that cumulative products share."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 
 
 def cumulative(results: Callable[[GraphBuilder, str, int], str], neutral: float = 0.0) -> Row:
-    """ONNX's from the end with `reverse`; with `exclusive` up to the element before.
+    """Make an import row for ONNX's cumulative operators: `reverse` runs from the end, `exclusive`
+    leaves out the element itself.
 
-    results   (builder, tensor, axis) -> sums, or products, of all elements up to each
-    neutral   that of no elements
+    results   (builder, tensor, axis) -> cumulative sums or products
+    neutral   result of no elements
     """
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:

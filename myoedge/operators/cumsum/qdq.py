@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums along an axis as ONNX writes them."""
+"""Cumulative sums as ONNX nodes."""
 
 from __future__ import annotations
 

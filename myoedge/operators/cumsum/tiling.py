@@ -15,7 +15,7 @@ from myoedge.targets.chip import Engine
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
+    """Tile x and y [outer, n, inner] over outer and inner, never along the axis."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     wide, is_wide = step.wide_flags("x", "y"), step.has_int16
@@ -26,7 +26,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the core that has most signals."""
+        """Elements of the core with the most signals."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
     return TiledKernel(

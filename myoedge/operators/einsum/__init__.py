@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of products of tensors by the letters of their axes."""
+"""einsum: sums of products of tensors, with lettered axes."""

@@ -22,7 +22,7 @@ SAME_EXTENTS = "expand the operands first, x.expand(2, -1, -1)"
 
 @dataclass(frozen=True)
 class LetteredOperand:
-    """An operand, and a letter for each of its axes."""
+    """An operand with a letter for each axis."""
 
     x: str
     axes: str
@@ -42,7 +42,8 @@ def einsum(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """Axes of the operands and of the result; without an arrow, those that occur once."""
+    """Parse an equation: the letters of each operand's axes and of the result's; without an arrow,
+    the result has the letters that occur once."""
     left, arrow, result = equation.replace(" ", "").partition("->")
     given = left.split(",")
     if len(given) != len(ranks):
@@ -68,7 +69,7 @@ def _spelt(axes: str, count: int) -> str:
 
 
 def _of_diagonals(d: GraphBuilder, x: str, axes: str) -> LetteredOperand:
-    """An operand that has each of its letters once: of an axis that it has twice the diagonal."""
+    """Take the diagonal of axes that share a letter, so that each letter occurs once."""
     while twice := next((axis for axis in axes if axes.count(axis) > 1), ""):
         pair = axes.index(twice), axes.rindex(twice)
         axes = "".join(axis for i, axis in enumerate(axes) if i not in pair) + twice
@@ -79,7 +80,8 @@ def _of_diagonals(d: GraphBuilder, x: str, axes: str) -> LetteredOperand:
 
 
 def bilinear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """A sum of products of two inputs, with a weight for each two of their elements."""
+    """Import a bilinear layer: the sum of products of all pairs of elements of two inputs, with a
+    weight per pair."""
     tensors = [a["input1"], a["weight"], a["input2"]]
     y = einsum(d, {"equation": "...i,kij,...j->...k", "tensors": tensors}, out)
     return y if a["bias"] is None else combined(d, "add", y, a["bias"], 1.0, out)
@@ -94,7 +96,7 @@ def _check_extents(d: GraphBuilder, terms: Sequence[LetteredOperand]) -> None:
 
 
 def _summed(d: GraphBuilder, term: LetteredOperand, needed: set[str]) -> LetteredOperand:
-    """A term without the axes that nothing needs."""
+    """Sum a term over the axes that are not needed later."""
     gone = tuple(i for i, axis in enumerate(term.axes) if axis not in needed)
     if not gone:
         return term
@@ -121,7 +123,7 @@ def _divided(axes: Iterable[str], chosen: Container[str]) -> tuple[str, str]:
 def _product(
     d: GraphBuilder, left: LetteredOperand, right: LetteredOperand, needed: set[str]
 ) -> LetteredOperand:
-    """The product of two operands, summed over the axes that both have and nothing else needs."""
+    """Multiply two operands, and sum over the axes that both have and that are not needed later."""
     both = [axis for axis in left.axes if axis in right.axes]
     batch, along = _divided(both, needed)
     (_, rows), (_, columns) = _divided(left.axes, both), _divided(right.axes, both)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums, products, tables, and other operators on elements."""
+"""Pointwise operators: sums, products, tables and others."""

@@ -17,7 +17,7 @@ BY_LOGARITHM = "use (exponent * x.log()).exp(), x being positive"
 
 
 def number_of(d: GraphBuilder, value: Any) -> float | None:
-    """A number, or the single element of a constant; None for tensors."""
+    """Return a number, or the single element of a constant; None for tensors."""
     if isinstance(value, int | float):
         return float(value)
     constant = d.find_array(value)
@@ -25,7 +25,7 @@ def number_of(d: GraphBuilder, value: Any) -> float | None:
 
 
 def binary(op: str) -> Row:
-    """add, sub or mul; overloads without `alpha` have 1."""
+    """Make an import row for add, sub or mul; without `alpha` it is 1."""
     return lambda d, a, out: combined(d, op, a["self"], a["other"], a.get("alpha", 1.0), out)
 
 
@@ -76,14 +76,14 @@ def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def is_rounded_quotient(d: GraphBuilder, a: Arguments, mode: str) -> bool:
-    """Whether a tensor is divided by a number, and the quotient rounded."""
+    """Return whether a tensor is divided by a number and the quotient rounded."""
     is_computed = isinstance(a["self"], str) and a["self"] not in d.constants
     return is_computed and mode in ROUNDINGS and bool(number_of(d, a["other"]))
 
 
 def quotient(d: GraphBuilder, divisor: Any) -> tuple[str, float]:
-    """A division by a number, as float32 holds it. Not a product with its reciprocal: 49 * (1 / 49)
-    is below 1, and its floor 0."""
+    """Return a chain step that divides by a float32 number; a product with its reciprocal would
+    give 49 * (1 / 49) < 1, whose floor is 0."""
     number = float(np.float32(number_of(d, divisor)))
     if number == 0.0:
         raise Unsupported("division by zero")
@@ -91,7 +91,8 @@ def quotient(d: GraphBuilder, divisor: Any) -> tuple[str, float]:
 
 
 def rest(rounding: str) -> Row:
-    """x minus the multiple of a number below it ("floor"), or towards zero ("trunc")."""
+    """Make an import row for a remainder: x minus the multiple of a number below it ("floor"), or
+    toward zero ("trunc")."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         if not is_rounded_quotient(d, a, rounding):
@@ -124,5 +125,5 @@ total = one_by_one(binary("add"))
 
 
 def average(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Mean of any number of tensors."""
+    """Import the mean of any number of tensors."""
     return times(d, total(d, a, out), 1.0 / len(a["tensors"]))

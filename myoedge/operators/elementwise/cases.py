@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of operators that work element by element."""
+"""Random uses of pointwise operators."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def binary(op: str, d: Draw) -> DrawnUse:
 
 
 def limited(act: Chain) -> bool:
-    """Whether a fused activation consists of clamps only, as int16 requires."""
+    """Return whether a fused activation has only clamps, as int16 requires."""
     return all(name == "clamp" for name, *_ in act)
 
 
 def term_slack(case: Any) -> float:
-    """A sum's terms share a shift: if one factor is large the other has few bits, and is off by
-    half of the last for each step of its term."""
+    """Return the error bound in output steps: both terms share a shift, so next to a large factor
+    the other has few bits, and its rounding error grows with its term."""
     if case.op == "mul":
         return 0.0
     terms = [case.params(name) for name in case.names]
@@ -54,7 +54,7 @@ def _channels(d: Draw) -> tuple[Shape, int]:
 
 
 def affine(d: Draw) -> DrawnUse:
-    """A factor and an offset of each channel; some offsets move all data to one side."""
+    """Draw a factor and an offset per channel; some offsets move all data to one side."""
     (x, axis), common = _channels(d), d.common(1, act=True)
     scale = d.rng.normal(size=x[axis]) * d.pick([0.0, 1e-3, 1.0, 50.0])
     far = common["spans"][0][1] * np.abs(scale)
@@ -66,7 +66,7 @@ def affine(d: Draw) -> DrawnUse:
 
 
 def prelu(d: Draw) -> DrawnUse:
-    """torch's channels are axis 1; of a tensor of one axis, torch takes it for the batch."""
+    """Draw a PReLU; torch's channels are axis 1, or axis 0 of a 1-D tensor."""
     (x, axis), common = _channels(d), d.common(1, act=True)
     slope = d.rng.normal(size=x[axis]) * d.pick([0.0, 0.2, 1.0, 30.0])
     common |= {"weights": (slope,), "slack": channel_slack}
@@ -77,7 +77,8 @@ def prelu(d: Draw) -> DrawnUse:
 
 
 def channel_slack(case: Any) -> float:
-    """A large offset leaves fewer bits for the factor, a large factor for itself."""
+    """Return the error bound in output steps: a large offset or a large factor leaves fewer bits
+    for the factor."""
     x, step = case.params("x0"), case.target.scale
     factor = float(np.abs(case.weights[0]).max()) * x.scale / step
     offset = float(np.abs(case.weights[1]).max()) / step if case.op == "affine" else 0.0
@@ -93,9 +94,9 @@ def table(d: Draw) -> DrawnUse:
 
 
 def line_slack(case: Any) -> Any:
-    """A step of the points, and what a line between them leaves of the function: they are at most
-    |v| / 64 apart, which is a fourth of its second difference over as much; half counts, for
-    functions that turn there. A pole at 0 may have any value."""
+    """Return the error bound in output steps: one step of the points, plus the function's deviation
+    from a line between points at most |v| / 64 apart (a fourth of the second difference; half of it
+    for functions with a kink). At a pole at 0 any value is allowed."""
     x, y, v = case.params("x0"), case.target, case.data[0].astype(np.float64)
     v -= x.zero_point
     if not case.wide and y.element_type.bits == 8:
@@ -112,7 +113,7 @@ def line_slack(case: Any) -> Any:
 
 
 def magnitude(d: Draw) -> DrawnUse:
-    """Operands of one scale and zero point, or of two of each."""
+    """Draw operands with equal or different scales and zero points."""
     x, common = d.shape(0, 4), d.common(2, act=True)
     common["spans"] = d.pick([common["spans"], common["spans"][:1] * 2])
     common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
@@ -121,8 +122,9 @@ def magnitude(d: Draw) -> DrawnUse:
 
 
 def magnitude_slack(case: Any) -> float:
-    """A root rounded down, of squares times whole factors: if one of them is far below 1, what
-    it leaves out is still below half a step of 16 bits times the other's range."""
+    """Return the error bound in output steps: the root of squares times integer factors is rounded
+    down; if one factor is far below 1, its error stays below half a 16-bit step times the other
+    range."""
     a, b = (case.params(name) for name in case.names)
     most = math.hypot(*(max(q.high - q.zero_point, q.zero_point - q.low) * q.scale for q in (a, b)))
     if case.wide:  # both rounded to 2^15 steps, a root rounded down to a step or a quarter

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Import of conditions: comparisons, logic, choices by a mask.
 
-Truth values are tensors of ones and zeros. Integers, which have no scale, are compared by a table;
-floats with a number, at the resolution of their quantisation.
+Booleans are tensors of ones and zeros. Integers are compared by a table; floats are compared with a
+number at the resolution of their quantisation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ STAY_FLOATS = "use x.floor(), x.trunc() or x.round(), which stay floats"
 
 
 def compare(name: str) -> Row:
-    """a < b and its like, with a number or a constant on one side."""
+    """Make an import row for a comparison such as a < b, with a number or a constant on one
+    side."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         left, right = first(a), a["other"]
@@ -50,7 +51,7 @@ def compare(name: str) -> Row:
 
 
 def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
-    """Ones and zeros: x compared with a number or a constant."""
+    """Compare x with a number or a constant; return ones and zeros."""
     value = value_of(d, other)
     if value is None or (d.dtype(x) == "float32" and value.size > 1):
         if {d.dtype(x), d.dtype(other)} != {"float32"}:
@@ -63,8 +64,9 @@ def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
 
 
 def _with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape) -> str:
-    """Integers compared with a constant: rows for every integer near it, those beyond are alike on
-    each side; by the operator if it has a number for each, or numbers far apart."""
+    """Compare integers with a constant, by a table with rows for the integers near it, as the
+    result is constant beyond on each side; by the comparison operator if the constant has many or
+    distant numbers."""
     shape, own = d.shape(x), [n for n in value.shape if n > 1] and value.shape
     lead = len(out) - len(own)
     if math.isinf(float(np.abs(value).max())):
@@ -82,9 +84,9 @@ def _with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape)
 def rows_by(
     d: GraphBuilder, ids: str, table: Array | str, *, first_id: int = 0, bounded: bool = True
 ) -> str:
-    """Rows of a constant table by integers.
+    """Look up rows of a constant table by integers.
 
-    bounded   whether other integers than those of the table are an error of who gives them
+    bounded   whether integers outside the table are an error of the user
     """
     dtype = d.dtype(ids)
     if dtype not in ("int32", "uint8"):
@@ -96,7 +98,7 @@ def rows_by(
 
 
 def truth(d: GraphBuilder, x: str) -> str:
-    """Ones and zeros: if a tensor is not 0."""
+    """Return ones where a tensor is not 0, and zeros elsewhere."""
     if is_truth(d, x):
         return x
     if x in d.constants:
@@ -109,7 +111,7 @@ def logical_not(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def logical(op: str) -> Row:
-    """and, or of truth values: their product, the larger one."""
+    """Make an import row for "and" and "or" of booleans: their product, their maximum."""
     return lambda d, a, out: d.add(op, truth(d, first(a)), truth(d, a["other"]))
 
 
@@ -118,9 +120,9 @@ def exclusive_or(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def converted(d: GraphBuilder, x: str, to: str) -> str:
-    """A tensor as another type: "bool", "int" or "float". Truth values are floats already.
+    """Convert a tensor to "bool", "int" or "float". Booleans are floats already.
 
-    Errors: Unsupported integers of an input as floats, floats cut to integers.
+    Errors: Unsupported for integers of an input as floats, and for floats truncated to integers.
     """
     if x in d.constants:
         return x
@@ -141,9 +143,10 @@ def converted(d: GraphBuilder, x: str, to: str) -> str:
 
 
 def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """One of two tensors or numbers by a computed condition, element by element.
+    """Import a selection between two tensors or numbers by a computed condition.
 
-    A fill that hides elements from a softmax is added to them: softmax finds its masks in sums.
+    A fill that hides elements from a softmax is added to them, because masks are recognised in
+    sums.
     """
     mask, x, y = truth(d, a["condition"]), a["self"], a["other"]
     if _hides(d, x):
@@ -156,7 +159,7 @@ def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def added_mask(d: GraphBuilder, mask: str) -> str:
-    """Addend of scores for a computed mask of an attention: 0 if it is true."""
+    """Return the addend of scores for a computed attention mask: 0 where it is true."""
     chain = (("affine", MASK_OFFSET, -MASK_OFFSET),)
     return mask if mask in d.constants else d.add("table", mask, chain=chain)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators on elements: sums, differences and products of two, one factor per channel."""
+"""Pointwise operators: sums, differences and products of two tensors, one factor per channel."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SumParams(QuantizedParams):
-    """y = (a * a_mult + b * b_mult + offset) >> shift."""
+    """Integers of y = (a * a_mult + b * b_mult + offset) >> shift."""
 
     a_mult: int
     b_mult: int
@@ -64,7 +64,7 @@ class SumParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelParams(QuantizedParams):
-    """y = (x * mult + offset) >> shift, int32 [channels]."""
+    """Integers of y = (x * mult + offset) >> shift, int32 [channels]."""
 
     offset: Array
     shift: Array
@@ -74,14 +74,18 @@ class ChannelParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreluParams(ChannelParams):
-    """x_zero   from which on the last numbers apply"""
+    """Integers of a PReLU.
+
+    x_zero   smallest x with the positive slope, whose numbers come last
+    """
 
     x_zero: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MagnitudeParams(RequantParams):
-    """Factors of both squares, or of both 16-bit operands, and of the root."""
+    """Integers of a magnitude: factors of both squares, or of both 16-bit operands, and of the
+    root."""
 
     a_zero: int
     b_zero: int
@@ -91,7 +95,7 @@ class MagnitudeParams(RequantParams):
 
 
 def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
-    """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
+    """Quantise y = (a * a_mult + b * b_mult + offset) >> shift; both terms share one rounding."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     bounds, zeros = (-a.low, -b.low), (a.zero_point, b.zero_point)
     int16 = inputs.has_int16(2)
@@ -113,7 +117,7 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
 
 
 def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a, b int8, broadcast -> int8; of one shape, any of the three may be int16."""
+    """Add a and b, int8, broadcast -> int8; with equal shapes, any of the three may be int16."""
     c = SumRequant(
         (step.integers.a_mult, step.integers.b_mult), step.integers.offset, step.integers.shift
     )
@@ -165,7 +169,7 @@ SUB = register(
 
 
 def mul_quantize(inputs: QuantizeInputs) -> ProductParams:
-    """One factor for the product of both less their zero points."""
+    """Quantise the product of two operands minus their zero points, with one factor."""
     params = inputs.params(0), inputs.params(1)
     reach_a, reach_b = (255 if q.element_type == INT8 else q.reach for q in params)
     return product_requant(inputs, reach_a * reach_b)
@@ -176,7 +180,7 @@ def mul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a, b int8 or int16, broadcast -> int8 or int16."""
+    """Multiply a and b, int8 or int16, broadcast -> int8 or int16."""
     acc = (a.astype(np.int64) - step.integers.a_zero) * (b.astype(np.int64) - step.integers.b_zero)
     return step.requantize(acc)
 
@@ -195,18 +199,19 @@ MUL = register(
 
 
 def _along(attrs: Attrs, values: Array, rank: int) -> Array:
-    """values [C] shaped so that they broadcast along attrs["axis"] of a tensor of this rank."""
+    """Reshape values [C] to broadcast along attrs["axis"] of a tensor of this rank."""
     return values.reshape([-1 if d == attrs["axis"] % rank else 1 for d in range(rank)])
 
 
 def affine_quantize(inputs: QuantizeInputs) -> ChannelParams:
-    """y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
+    """Quantise y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
     scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2))
     return ChannelParams(**_per_channel(inputs, scale, offset))
 
 
 def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[str, Any]:
-    """A SumRequant per pair; offsets keep their fraction and may exceed the output's range."""
+    """Choose a SumRequant per (scale, offset); offsets keep their fraction and may exceed the
+    output's range."""
     x, y = inputs.params(0), inputs.target
     most = factor_max((x.element_type,), y.element_type)
     parts = [
@@ -229,8 +234,8 @@ def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[
 
 
 def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [*outer, C, *inner] -> int8 or int16; a prelu has the last numbers from
-    x_zero on."""
+    """x int8 or int16 [*outer, C, *inner] -> int8 or int16; for a PReLU, the last numbers apply
+    from x_zero on."""
     numbers = step.integers.named(REQUANT).values()
     if not isinstance(step.integers, PreluParams):
         mult, offset, shift = (_along(step.attrs, values, x.ndim) for values in numbers)
@@ -292,8 +297,8 @@ def magnitude_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
 
 
 def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
-    """a_mult and b_mult are as large as 32 bits have room for the sum of squares; of operands of 16
-    bits they bring both to one step."""
+    """Quantise sqrt(a^2 + b^2): a_mult and b_mult are as large as a uint32 sum of squares allows;
+    for 16-bit operands they convert both to one step."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     if INT16 in (a.element_type, b.element_type):
         return _wide_magnitude(inputs, a, b)
@@ -320,7 +325,7 @@ def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> M
 
 
 def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Root of a sum of squares of 16-bit operands, in quarters of their common steps."""
+    """Root of the sum of squares of 16-bit operands, in quarters of their common step."""
     power = np.zeros(np.shape(a), np.int64)
     for name, x in (("a", a), ("b", b)):
         centred = (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) * getattr(
@@ -333,8 +338,8 @@ def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a, b int8 or int16 of one shape -> int8 or int16: the root of a sum of squares in uint32,
-    rounded down."""
+    """Compute sqrt(a^2 + b^2) of int8 or int16 a and b of equal shape -> int8 or int16, with the
+    sum in uint32 and the root rounded down."""
     if INT16 in step.operand_types:
         return step.requantize(_wide_root(step, a, b))
     squares = [

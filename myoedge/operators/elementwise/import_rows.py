@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of operators on elements: sums, products, quotients, powers, functions, choices."""
+"""Import rows of pointwise operators: sums, products, quotients, powers, functions, selections."""
 
 from __future__ import annotations
 
@@ -41,12 +41,13 @@ EVALUATED = "call model.eval() before the export, training=TrainingMode.EVAL in 
 
 
 def _is_trained(d: GraphBuilder, a: Arguments) -> bool:
-    """Whether statistics come from training instead of the input."""
+    """Return whether a norm uses trained statistics instead of the input's."""
     return all(a[name] in d.constants for name in ("running_mean", "running_var"))
 
 
 def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Inference form: x * weight / sqrt(var + eps) + (bias - mean * that)."""
+    """Import batch norm in its inference form: x * weight / sqrt(var + eps) + (bias - mean * that
+    factor)."""
     if a["running_mean"] is None or (a.get("training_mode") and not _is_trained(d, a)):
         reason = "statistics of the batch (track_running_stats=False); the device has none"
         raise Unsupported(reason, OWN_STATISTICS)
@@ -70,7 +71,8 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """A constant choice: both sides, each with zeros if it is not chosen, added up."""
+    """Import a selection by a constant mask: each side with zeros where it is not selected, then a
+    sum."""
     test = producer(d, a["condition"])
     if test is not None and test.attrs.get("chain") == (("is_nan",),) and finite(d, test.inputs[0]):
         return expand(d, a["other"], out)
@@ -94,7 +96,8 @@ def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def finite(d: GraphBuilder, x: str) -> bool:
-    """Whether all values are finite: integers on the device are, functions of one number not."""
+    """Return whether all values of a tensor are finite: true for integers, not for functions such
+    as log."""
     node = producer(d, x)
     return node is None or node.op != "table"
 
@@ -104,7 +107,8 @@ def masked_fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def function(*steps: tuple[Any, ...]) -> Row:
-    """Functions of one number; text among their parameters names an argument of the call."""
+    """Make an import row for functions of one number; a text parameter names an argument of the
+    call."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
         filled = (
@@ -117,7 +121,7 @@ def function(*steps: tuple[Any, ...]) -> Row:
 
 
 def function_of(step: Callable[[Arguments], tuple[Any, ...]]) -> Row:
-    """A function of one number that follows from the arguments of the call."""
+    """Make an import row for a function that depends on the arguments of the call."""
     return lambda d, a, out: d.add("table", first(a), chain=(step(a),))
 
 
@@ -131,7 +135,7 @@ def _clamp(a: Arguments) -> tuple[str, float, float]:
 
 
 def swish(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """x * sigmoid(alpha * x) is silu(alpha * x) / alpha."""
+    """Import x * sigmoid(alpha * x) as silu(alpha * x) / alpha."""
     alpha = a["alpha"]
     if alpha == 0.0:
         return d.add("table", a["self"], chain=(("affine", 0.5, 0.0),))
@@ -179,7 +183,7 @@ def prelu(*, broadcast: bool) -> Row:
 
 
 def finite_numbers(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """nan_to_num: nothing to replace if all values are finite."""
+    """Import nan_to_num, which changes nothing if all values are finite."""
     if finite(d, a["self"]):
         return str(a["self"])
     given = [None if a[name] is None else float(a[name]) for name in ("nan", "posinf", "neginf")]

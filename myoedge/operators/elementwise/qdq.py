@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators on elements as ONNX writes them."""
+"""Pointwise operators as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ NATIVE: Mapping[str, Write] = {
 
 
 def pointwise(w: Writer, name: str, functions: Chain) -> str:
-    """The chain at our tensor `name`."""
+    """Write the chain applied to our tensor `name`."""
     if all(function in NATIVE for function, *_ in functions):
         y = w.reals[name]
         for function, *parameters in functions:
@@ -65,7 +65,7 @@ def pointwise(w: Writer, name: str, functions: Chain) -> str:
 
 
 def _looked_up(w: Writer, integers: str, x: QuantParams, functions: Chain) -> str:
-    """The float value at each of the 256 or 65,536 inputs; 0.0 if it is not a number."""
+    """Write a lookup of the float values at all 256 or 65,536 inputs; NaN becomes 0.0."""
     real = (np.arange(x.low, x.high + 1) - x.zero_point) * x.scale
     values = np.nan_to_num(evaluate(functions, real), nan=0.0, posinf=1e30, neginf=-1e30)
     table = w.constant(np.clip(values, -1e30, 1e30).astype(np.float32), f"{w.label}/table")
@@ -74,7 +74,7 @@ def _looked_up(w: Writer, integers: str, x: QuantParams, functions: Chain) -> st
 
 
 def _along(w: Writer, step: QuantizedNode, index: int) -> str:
-    """Constant input [C] of the step, shaped to broadcast along its axis."""
+    """Write the constant input [C] of a step, reshaped to broadcast along its axis."""
     rank = len(step.out)
     shape = [-1 if d == step.attrs["axis"] % rank else 1 for d in range(rank)]
     values = w.floats[step.node.inputs[index]]

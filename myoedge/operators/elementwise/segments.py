@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions that jump, of numbers of 16 bits: lines between the numbers if they jump or turn."""
+"""Discontinuous functions of 16-bit numbers, as line segments that end at jumps and kinks."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ WINDOW = 64  # numbers that a segment is first tried for
 
 @lru_cache(64)
 def segments_of(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
-    """int32 [S, 2], S a power of two, to be searched: slope; start and, above it, value. y of 8
-    bits has 8 more in values."""
+    """Fit int32 [S, 2], S a power of two, for binary search: slope; start and, above it, value. For
+    int8 results the values have 8 more bits."""
     real = (np.arange(INT16.low, INT16.high + 1) - x.zero_point) * x.scale
     values = evaluate(chain, real)
     steps = np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)) / y.scale + y.zero_point
@@ -76,7 +76,7 @@ def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
 
 
 def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
-    """(numbers after a start that one line passes, its slope)."""
+    """Return (length of the longest line from a value on within the error, its slope)."""
     far = np.arange(1, len(wanted) + 1)
     scale = 2.0**SLOPE_BITS / far
     least = np.maximum.accumulate(np.ceil((wanted - error - value) * scale))
@@ -98,7 +98,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """All numbers as one row."""
+    """Tile all elements as one row."""
     n = math.prod(step.out)
     axes, index = axes_of((Loop(n, (1,)),))
     dims = tuple(index)

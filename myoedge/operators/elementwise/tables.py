@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of one number as tables: 256 entries, or points of 16 bits and lines between them."""
+"""Functions of one number as tables: 256 entries for int8; for int16, points with linear
+interpolation."""
 
 from __future__ import annotations
 
@@ -45,13 +46,13 @@ def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
 
 
 def _near_0(chain: Chain, scale: float) -> float:
-    """The chain half a step next to 0, on the side if it is defined: what 0 stands for too."""
+    """Value of the chain half a step from 0, on the side where it is defined, to be used at 0."""
     above, below = evaluate(chain, np.array([0.5, -0.5]) * scale)
     return float(below if np.isnan(above) else above)
 
 
 def points() -> Array:
-    """int64 [HALF]: magnitudes of the points of a sign."""
+    """Magnitudes of the points of one sign, int64 [HALF]."""
     at = np.arange(HALF)
     shift = np.maximum(at // POINTS_PER_OCTAVE - 1, 0)
     return np.asarray((at - POINTS_PER_OCTAVE * shift) << shift)
@@ -72,7 +73,7 @@ class TableParams(QuantizedParams):
 class SegmentParams(QuantizedParams):
     """A discontinuous function of int16 values, as line segments.
 
-    segments  int32     levels   halvings that find one
+    segments  int32     levels   steps of the binary search
     """
 
     segments: Array

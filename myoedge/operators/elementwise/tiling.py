@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators on elements in tiles: few loops over strided operands, ranges of the innermost one."""
+"""Tiling of pointwise operators: few loops over strided operands, tiles along the innermost one."""
 
 from __future__ import annotations
 
@@ -40,14 +40,15 @@ AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop of a kernel: its extent, and the index step of every operand."""
+    """A loop of a kernel: its extent, and each operand's index step."""
 
     extent: int
     steps: tuple[int, ...]
 
 
 def collapse_loops(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop, ...]:
-    """Loops over `out`; neighbours are joined if all operands step alike, extents of 1 go."""
+    """Return loops over `out`; neighbours that step alike in all operands are joined, extents of 1
+    dropped."""
     loops: list[Loop] = []
     for axis, extent in enumerate(out):
         steps = tuple(operand[axis] for operand in operands)
@@ -61,14 +62,16 @@ def collapse_loops(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop,
 
 
 def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
-    """Elements that a turn of every loop over `out` moves in an operand; 0 if it repeats."""
+    """Elements that an operand's index advances per iteration of each loop over `out`; 0 if
+    broadcast."""
     lead = len(out) - len(shape)
     own = [0 if n == 1 else s * unit for n, s in zip(shape, strides(shape), strict=True)]
     return (0,) * lead + tuple(own)
 
 
 def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[AffineExpr]]:
-    """The axes of loops, and the index along each; a long innermost loop is cut by units."""
+    """Return the axes of loops, and the index along each; a long innermost loop is tiled in
+    units."""
     axes: dict[str, int] = {}
     dims: list[AffineExpr] = []
     for number, loop in enumerate(loops):
@@ -83,7 +86,7 @@ def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[AffineExpr]]:
 
 
 def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]) -> TiledKernel:
-    """Two operands, broadcast; `numbers` of the step go into the op."""
+    """Tile two operands with broadcasting; `numbers` are the step's fields for the op struct."""
     loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     outer = max(len(loops) - LOOPS, 0)
     axes, dims = axes_of(loops)
@@ -110,7 +113,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
 
 
 def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 1.0) -> Any:
-    """One core's work: words of four elements, their rows, and elements after the last word."""
+    """Work of one core: words of four elements, rows, and elements after the last word."""
     each = y.extents(sizes)
     total = math.prod(each)
     share = np.minimum(-(-total // (4 * cores)) * 4, total)
@@ -125,7 +128,7 @@ def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 
 
 
 def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[AffineExpr]) -> Operand:
-    """An operand that has an axis for every loop that moves it."""
+    """Return an operand with a dimension for every loop that moves it."""
     moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
     shape = tuple(loops[d].extent for d in moves) or (1,)
     return Operand(name, number, shape, tuple(dims[d] for d in moves) or ((),))
@@ -141,13 +144,13 @@ def _pair_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
-    """Elements between iterations of every loop, in an operand whose region is dense."""
+    """Elements between iterations of every loop, for an operand whose region is dense."""
     dense = iter(strides(region.extent))
     return [next(dense) if loop.steps[number] else 0 for loop in loops]
 
 
 def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Formats of sums of two operands with at least one int16 tensor."""
+    """Tile an int16 sum of two operands."""
     numbers = ("a_mult", "b_mult", "offset", "shift")
     op = {**step.integers.named(numbers), "low": step.low, "high": step.high}
     return replace(
@@ -157,21 +160,21 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Formats of products of two operands with at least one int16 tensor."""
+    """Tile an int16 product of two operands."""
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
     op = {**step.integers.named(numbers), **scale_fields(step)}
     return wide_pair(step, engine, "me_mul_s16", op)
 
 
 def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
-    """Tile rows of two operands, either may be int16; their row steps are `a_row` and `b_row`."""
+    """Tile rows of two operands, each int8 or int16; their row steps are `a_row` and `b_row`."""
     loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
     y = Operand("y", OUT, extents, tuple(dims), itemsize=step.element_type.size_bytes)
 
     def work(sizes: Sizes) -> Any:
-        """Elements of one core, and its rows."""
+        """Elements and rows of one core."""
         elements = -(-math.prod(y.extents(sizes)) // engine.cores)
         return elements + 6 * elements / extents[-1]
 
@@ -215,7 +218,7 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
     numbers = {"x_wide": flags["x_wide"], "x_zero": step.integers.x_zero, **flags}
 
     def elements(sizes: Sizes) -> Any:
-        """Elements of one core; entries take a third of the time of points."""
+        """Elements of one core; a table entry takes a third of the time of a point."""
         return -(-math.prod(y.extents(sizes)) // cores) / (1 if flags["x_wide"] else 3)
 
     return TiledKernel(
@@ -230,7 +233,7 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Roots of sums of two squares, of all elements."""
+    """Tile square roots of sums of two squares over all elements."""
     n = math.prod(step.out)
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
     flags, is_wide = step.wide_flags("a", "b", "y"), INT16 in step.operand_types
@@ -257,7 +260,8 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """`per_channel` with one factor for all channels from x_zero on, or a table for each channel."""
+    """Tile a PReLU: a slope per channel for x below x_zero, one factor for all channels from there
+    on; or a table per channel."""
     outer, _, inner = outer_inner(step.out, step.attrs["axis"])
     if not step.has_int16 and outer * inner >= TABLE_NUMBERS:
         return _in_tables(step, engine)
@@ -265,9 +269,9 @@ def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) -> TiledKernel:
-    """A factor and an offset for every channel: cut around and within the channels.
+    """Tile a factor and an offset per channel, around and within the channels.
 
-    x_zero   from which on the last factor is for all channels; None: never
+    x_zero   smallest x for which the last factor applies to all channels; None: never
     """
     numbers = [*step.integers.named(("mult", "offset", "shift")).values()]
     is_wide = step.has_int16
@@ -348,6 +352,6 @@ def _tables(step: QuantizedNode) -> Array:
 
 
 def rows_tile(regions: Mapping[str, Region]) -> Fields:
-    """`tile` of kernels along an axis, cut around it and within it."""
+    """Return the tile fields of kernels along an axis that are tiled around and within it."""
     outer, _, inner = regions["x"].extent
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}

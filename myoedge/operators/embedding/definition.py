@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a constant table by integers; those beyond its ends take its first or last row."""
+"""Rows of a constant table by integers; indices beyond its ends give the first or last row."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 def rows_of(attrs: Attrs, ids: Array, table: Array) -> Array:
     """ids integer [...], table [rows, ...] -> [..., ...]; row 0 belongs to attrs["first"].
 
-    attrs   rows: those that integers of an input may ask for; 0: others have a meaning too
+    attrs   rows: number of rows that input integers may select; 0: any integer is valid
     """
     return np.asarray(table[np.clip(ids.astype(np.int64) - attrs["first"], 0, len(table) - 1)])
 
 
 def table_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Return the range of the table, which every result has whatever rows the samples read."""
+    """Return the table's range as the results' range, whichever rows the samples read."""
     nodes = [node for node in graph.nodes if node.op == "embedding"]
     tables = {node.name: graph.array(node.inputs[1]) for node in nodes}
     return {name: (float(x.min()), float(x.max())) for name, x in tables.items()}
 
 
 def id_limits(graph: Graph, name: str) -> tuple[int, int] | None:
-    """(smallest, largest) value that every reader of an integer input has a meaning for; None for
-    an input of floats.
+    """Return (smallest, largest) value of an integer input that is valid for all its readers; None
+    for a float input.
 
-    Comparisons take any integer of the input's type. Of integers that are computed of several, or
-    in other ways than by a number, nothing is known here (quantization/computed_ids.py).
+    Comparisons accept any integer of the input's type. Limits of integers computed from several
+    inputs, or by more than a constant, are not known here (quantization/computed_ids.py).
     """
     if graph.tensors[name].dtype == "float32":
         return None
@@ -68,7 +68,7 @@ def id_limits(graph: Graph, name: str) -> tuple[int, int] | None:
 
 
 def _asked_for(graph: Graph, name: str) -> tuple[int, int]:
-    """Range of integers that all readers of a tensor have a meaning for."""
+    """Range of integers that are valid for all readers of a tensor."""
     low, high = INT32.low, INT32.high
     for node in graph.users.get(name, ()):
         limits = _limits_before(graph, node)
@@ -77,7 +77,8 @@ def _asked_for(graph: Graph, name: str) -> tuple[int, int]:
 
 
 def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
-    """Range that one reader has a meaning for, through moves, sums and products with a number."""
+    """Range of integers that are valid for one reader, traced through moves, and sums and products
+    with a number."""
     if node.op == "embedding" and node.attrs["rows"]:
         first = node.attrs["first"]
         return first, first + int(node.attrs["rows"]) - 1
@@ -103,7 +104,10 @@ def embedding_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingParams(QuantizedParams):
-    """rows   of the table, int8 or int16"""
+    """Integers of an embedding.
+
+    rows   rows of the table, int8 or int16
+    """
 
     rows: Array
 

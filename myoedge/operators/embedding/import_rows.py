@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of embeddings and one-hot vectors, and of conditions that integers may be part of."""
+"""Import rows of embeddings and one-hot vectors, and of conditions on integers."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def one_hot(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def one_hot_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import ONNX's OneHot with values [off, on]; ids -depth .. -1 count from the end, others give
-    no one."""
+    """Import ONNX's OneHot with values [off, on]; ids -depth .. -1 count from the end, other ids
+    give rows without `on`."""
     depth, (off, on) = int(a["depth"].reshape(-1)[0]), a["values"].reshape(-1)
     table = np.full((2 * depth + 2, depth), off, np.float32)
     table[1:-1] = np.where(np.tile(np.eye(depth), (2, 1)) > 0, on, off)

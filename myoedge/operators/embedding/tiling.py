@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows by integers, in tiles of some integers and a part of their rows."""
+"""Tiling of rows by integers: some integers, and part of their rows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _fetched(step: QuantizedNode, count: int, width: int, table: Operand) -> TiledKernel:
-    """Kernel whose rows the control core has the DMA bring from a table in L2."""
+    """Return the kernel that lets the control core fetch rows from a table in L2 by DMA."""
     return TiledKernel(
         function="me_embedding_fetched_s8",
         axes={"id": count, "byte": width},
@@ -69,7 +69,7 @@ def _fetched(step: QuantizedNode, count: int, width: int, table: Operand) -> Til
 
 
 def _from_l3(step: QuantizedNode, count: int, width: int) -> TiledKernel:
-    """Kernel whose rows the fabric controller brings from a table in L3."""
+    """Return the kernel that lets the fabric controller fetch rows from a table in L3."""
     return TiledKernel(
         function="me_embedding_l3_s8",
         axes={"id": count, "byte": width},
@@ -112,7 +112,7 @@ def _bytes_of_rows(step: QuantizedNode) -> Array:
 
 
 def _padded_rows(rows: Array) -> Operand:
-    """Rows that begin at words, as L3 addresses them."""
+    """Return the table's rows, padded to whole words as L3 transfers need."""
     return Operand.whole("table", np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))))
 
 

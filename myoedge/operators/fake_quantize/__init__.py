@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounding of a tensor to parameters that a file gives: quantised and dequantised again."""
+"""Rounding of a tensor to parameters of the model file: quantised and dequantised again."""

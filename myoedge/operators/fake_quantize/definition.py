@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantise and dequantise: the float meaning of parameters that a file gives.
+"""Quantise and dequantise: the float effect of parameters in a model file.
 
-A pass makes parameters that tensors carry of it; on the device none is left.
+A pass folds these nodes into the parameters of tensors; none is left on the device.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from myoedge.operators.kernel import on_cluster
 
 
 def fake_quantized(attrs: Mapping[str, Any], x: Array) -> Array:
-    """x float [...] -> float64 at the nearest of scale * (q - zero_point), low <= q <= high."""
+    """Round x float [...] to float64 at the nearest scale * (q - zero_point), low <= q <= high."""
     zero = attrs["zero_point"]
     q = np.rint(x.astype(np.float64) / attrs["scale"]) + zero
     return np.asarray((np.clip(q, attrs["low"], attrs["high"]) - zero) * attrs["scale"])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of quantising and of rounding to given parameters, of tensors that are computed.
+"""Import rows of quantising computed tensors, and of rounding them to given parameters.
 
-A quantised tensor is the float one that it stands for. What reads it has its scale too.
+A quantised tensor is represented by its float values, and its readers use its scale.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def rounding_of(b: GraphBuilder, x: str) -> Node | None:
     """Return the node that rounded a tensor, looking through data movement and padding; None if
     there is none.
 
-    Errors: Unsupported if integers of several scales are joined: they are read with one.
+    Errors: Unsupported if tensors of several scales are joined, because readers need one scale.
     """
     node, fills = producer(b, x), []
     while node is not None and node.op not in ("fake_quantize", "concat"):

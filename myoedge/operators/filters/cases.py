@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of recursive filters and of running powers."""
+"""Random uses of recursive filters and of running powers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def guarded(case: Any) -> float:
 
 
 def _sections(d: Draw) -> Array:
-    """Poles inside the unit circle, some of them sharp."""
+    """Draw sections with poles inside the unit circle, some close to it."""
     rows = []
     for _ in range(d.integer(1, 4)):
         radius, angle = d.pick([0.3, 0.7, 0.95, 0.99]), d.rng.uniform(0, np.pi, 2)
@@ -71,7 +71,7 @@ def _over_a0(sections: Array) -> Array:
 
 
 def _peak(sections: Array) -> float:
-    """The largest sum of a section's impulse response from the input on."""
+    """Largest absolute sum of the impulse responses from the input to each section."""
     rows = _over_a0(sections)
     sums = (np.abs(signal.sosfilt(rows[: i + 1], IMPULSE)).sum() for i in range(len(rows)))
     return float(max(sums))
@@ -90,7 +90,7 @@ def biquads_slack(case: Any) -> Array:
 
 
 def running(op: str, d: Draw) -> DrawnUse:
-    """Signals and what they begin with, of any size."""
+    """Draw signals and initial states of any size."""
     (x, axis), common = _signals(d), d.common(1, act=op == "running_norm")
     largest = max(abs(edge) for edge in common["spans"][0])
     start = max(largest, 1e-6) * d.pick([0.01, 0.1, 1.0])
@@ -107,14 +107,15 @@ def squared(case: Any) -> float:
 
 
 def power_slack(case: Any) -> Array:
-    """Steps of 2**-16 of a square: errors of the share's bits, and sums of halves."""
+    """Return the error bound in steps of 2**-16 of a square: rounding of the share, and accumulated
+    half steps."""
     x0 = case.params("x0")
     largest = max((case.dequantized[0] ** 2).max(), case.attrs["start"] ** 2) / x0.scale**2
     return np.asarray((largest * 2.0**-13 * 4 + 8 / case.attrs["share"] * 2.0**-16) * 2.0**16)
 
 
 def norm_slack(case: Any) -> Array:
-    """Errors of the power and of the root, which are parts of the result itself."""
+    """Return the error bound: relative errors of the power and of the root."""
     wanted = np.abs(np.asarray(case.real(case.dequantized)))
     return np.asarray((wanted * 2.0**-10 + 2.0**-11) / case.target.scale)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Causal filters over samples of 16 bits: cascades of second-order sections.
+"""Causal filters of 16-bit samples: cascades of second-order sections.
 
-Before the first sample they are at rest, or, on a stream, in the state that samples before left.
+The initial state is zero, or on a stream the state after the previous sample.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ LONGEST = 1 << 17  # samples that it may take until then
 
 
 def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """`nest` of operators that give the state after the last sample."""
+    """`nest` of operators that return the state after the last sample."""
     return elementwise(attrs, [], out)
 
 
 def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
-    """Rule for `shape`: one number per signal."""
+    """`shape` of one number per signal: the time axis is removed."""
     return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
 
 
@@ -70,12 +70,12 @@ def filter_kernel(
     scratch_bytes: int = 0,
     sample_work: Callable[[Any], Any],
 ) -> TiledKernel:
-    """Kernel of me_filters.h; signals are cut around their time axis.
+    """Return a kernel of me_filters.h, tiled over signals, never along time.
 
     numbers      fields of the op besides sizes and scale
-    state        numbers of a signal that stay between samples, and bytes of each
-    constants    arrays of the step that the op points to
-    sample_work  signals -> units of a sample of the core with most of them
+    state        (numbers of state per signal, bytes of each)
+    constants    names of the step's arrays that the op struct points to
+    sample_work  signals of the busiest core -> work units per sample
     """
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     scale = {} if _gives_state(step) else _scale(step)
@@ -97,14 +97,16 @@ def filter_kernel(
 
 
 def _gives_state(step: QuantizedNode) -> bool:
-    """Whether the output is the state after the last sample, not the filtered samples."""
+    """Return whether the output is the state after the last sample instead of the filtered
+    samples."""
     return step.out != step.shapes[0]
 
 
 def _operands(
     step: QuantizedNode, state: tuple[int, int], constants: Sequence[str]
 ) -> tuple[Operand, ...]:
-    """Samples [outer, time, inner] and, if the step has it, the state [count, outer, inner]."""
+    """Return the operands: samples [outer, time, inner] and, if the step has one, the state [count,
+    outer, inner]."""
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     (count, size_bytes), signal = state, (("o", 1),)
     samples: tuple[Shape, tuple[AffineExpr, ...]] = (outer, steps, inner), (signal, (), ())
@@ -120,7 +122,7 @@ def _operands(
 
 
 def _scale(step: QuantizedNode) -> dict[str, int | str]:
-    """me_filter_scale of the results."""
+    """Fields of the results' me_filter_scale."""
     numbers = step.integers.named(("mult", "offset", "shift"))
     scale = {**limit_fields(step), **numbers, "wide": int(step.element_type == INT16)}
     return {f"samples.{name}": value for name, value in scale.items()}
@@ -129,7 +131,7 @@ def _scale(step: QuantizedNode) -> dict[str, int | str]:
 def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
     """Return mult (at most 30 bits), offset and shift of a factor to the output.
 
-    most   bits of the shift: mult is smaller if it would have more
+    most   maximum shift; mult is reduced if needed
     """
     shift = min(30 - math.frexp(real)[1], most)
     offset = (1 << (shift - 1)) + (y.zero_point << shift)
@@ -137,7 +139,8 @@ def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
 
 
 def stored(step: QuantizedNode, samples: Array) -> Array:
-    """int64 [T, ..] requantised with the scalars of `factor`, time axis in its place."""
+    """Requantise int64 [T, ..] with the numbers of `factor`, and move the time axis to its
+    place."""
     scaled = (samples * step.integers.mult + step.integers.offset) >> step.integers.shift
     y = np.clip(scaled, step.low, step.high).astype(step.element_type.dtype)
     return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
@@ -147,7 +150,8 @@ def stored(step: QuantizedNode, samples: Array) -> Array:
 
 
 def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
-    """x [.., T, ..] along attrs["axis"], sections [S, 6] as b0, b1, b2, a0, a1, a2 -> like x.
+    """Filter x [.., T, ..] along attrs["axis"] by sections [S, 6] as b0, b1, b2, a0, a1, a2 ->
+    shape of x.
 
     before   result of past_real for the samples before x
     """
@@ -156,9 +160,10 @@ def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Arr
 
 
 def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
-    """Arguments of biquads_real -> last two samples before each section and after all of them.
+    """Return the state after the last sample: the last two inputs of each section, and the last two
+    outputs.
 
-    Shape [S + 1, 2, .., ..].
+    Arguments as biquads_real; shape [S + 1, 2, .., ..].
     """
     _, past = _floats(attrs, x, sections, before)
     return past.astype(np.float32)
@@ -167,7 +172,7 @@ def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
 def _floats(
     attrs: Attrs, x: Array, sections: Array, before: Sequence[Array]
 ) -> tuple[Array, Array]:
-    """(all results, time first; last two samples of every section)."""
+    """Return (all results, time first; last two samples of every section)."""
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:])) + sum(before)
     coefficients = _normal(sections)
@@ -175,7 +180,7 @@ def _floats(
 
 
 def _normal(sections: Array) -> Array:
-    """float64 [S, 5]: b0, b1, b2, a1, a2 over a0."""
+    """Normalise sections to float64 [S, 5]: b0, b1, b2, a1, a2 divided by a0."""
     rows = sections.astype(np.float64)
     return np.asarray(np.delete(rows, 3, axis=1) / rows[:, 3:4])
 
@@ -183,7 +188,8 @@ def _normal(sections: Array) -> Array:
 def _sample(
     coefficients: Array, past: Array, now: Array, rounded: Callable[[Array], Array] = np.asarray
 ) -> Array:
-    """One sample through all sections; past: of every section's input, and of the output."""
+    """Filter one sample by all sections; `past` holds the last samples of every section's input,
+    and of the output."""
     for i, (b0, b1, b2, a1, a2) in enumerate(coefficients):
         (x1, x2), (y1, y2) = past[i], past[i + 1]
         acc = b0 * now + b1 * x1 + b2 * x2 - a1 * y1 - a2 * y2
@@ -198,9 +204,10 @@ def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
 
 
 def gain(coefficients: Array) -> float:
-    """The largest factor from the input to any section's output: of sums of impulse responses.
+    """Return the largest gain from the input to any section's output: the absolute sum of an
+    impulse response.
 
-    Not finite if the filter is not stable, or rings for more than 2**17 samples.
+    Infinite if the filter is unstable, or rings for more than 2**17 samples.
     """
     rows, now = coefficients.tolist(), 1.0
     past = [(0.0, 0.0)] * (len(rows) + 1)
@@ -224,7 +231,7 @@ def stored_sections(sections: Array) -> tuple[Array, int]:
 
 
 def is_stable(sections: Array) -> bool:
-    """True if a filter in integers has a gain: it rings for 2**17 samples at most."""
+    """Return whether an integer filter has a finite gain: it rings for at most 2**17 samples."""
     integers, fraction = stored_sections(sections)
     return math.isfinite(gain(np.ldexp(integers.astype(np.float64), -fraction)))
 
@@ -240,7 +247,10 @@ def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BiquadParams(QuantizedParams):
-    """sections   int32 [S, 5] with `fraction` bits after the point, samples with `guard` more"""
+    """Integers of a biquad cascade.
+
+    sections   int32 [S, 5] with `fraction` fractional bits; samples have `guard` more bits
+    """
 
     fraction: int
     guard: int
@@ -284,7 +294,8 @@ def biquads_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
 
 def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """Arguments of biquads_integer -> int32 [S + 1, 2, .., ..] as past_real."""
+    """Return the integer state, int32 [S + 1, 2, .., ..] as past_real; arguments as
+    biquads_integer."""
     _, past = _integers(step, x, before)
     return past.astype(np.int32)
 
@@ -298,7 +309,7 @@ def biquads_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """The two samples before each section's and the output's are a core's scratch."""
+    """Tile over signals; each core's scratch holds two samples per section and for the output."""
     count = len(step.integers.sections)
     return filter_kernel(
         step,

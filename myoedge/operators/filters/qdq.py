@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters as ONNX writes them: they are linear, in the samples and in the state before."""
+"""Filters as ONNX nodes, linear in the samples and in the initial state."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def write(*, kept: bool) -> Write:
 
 
 def _signals(w: Writer, x: str, sizes: tuple[int, int, int]) -> str:
-    """[outer, T, inner] -> a row for every signal."""
+    """Reshape [outer, T, inner] to one row per signal."""
     return reshaped(w, transposed(w, reshaped(w, x, *sizes), 0, 2, 1), -1, sizes[1])
 
 
 def _in_place(w: Writer, rows: str, sizes: tuple[int, int, int], shape: tuple[int, ...]) -> str:
-    """A row for every signal -> the shape that they came in."""
+    """Reshape one row per signal back to the original shape."""
     return reshaped(w, transposed(w, reshaped(w, rows, *sizes), 0, 2, 1), *shape)
 
 
 def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -> str:
-    """The response to the samples: a convolution with the first values of the impulse response."""
+    """Write the response to the samples: a convolution with the impulse response."""
     if kept:
         each = past_real(TIME, np.eye(steps), sections).reshape(-1, steps)
         return w.node("MatMul", rows, w.constant(each.T.copy()))
@@ -63,7 +63,8 @@ def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -
 
 
 def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, unit: float) -> str:
-    """Response to the state: rows of the state times the response to each of its numbers."""
+    """Write the response to the initial state: the state times the response to each of its
+    numbers."""
     count = 2 * len(sections) + 2
     before = np.eye(count).reshape(len(sections) + 1, 2, count)
     none = np.zeros((steps, count))
@@ -77,7 +78,7 @@ def _scaled(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
 
 
 def running(*, kept: bool) -> Write:
-    """Samples over the root of a power that forgets; `kept`: the last power."""
+    """Return the writer of running z-scores, or with `kept` of the final power."""
 
     def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])

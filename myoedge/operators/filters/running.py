@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running z-score: samples over the deviation that their signal had of late.
+"""Running z-score: each sample divided by the signal's recent standard deviation.
 
-p, the power, forgets: p = p + share * (x**2 - p), and y = x / sqrt(p), with the new sample in p.
+The power decays exponentially: p = p + share * (x**2 - p), and y = x / sqrt(p), where p includes
+the new sample.
 """
 
 from __future__ import annotations
@@ -47,14 +48,15 @@ POWER = QuantParams(2.0**-POINT, 0, INT64)
 
 
 def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
-    """x [.., T, ..] along attrs["axis"] -> the same; attrs["start"]: the deviation before it."""
+    """Normalise x [.., T, ..] along attrs["axis"]; attrs["start"] is the initial standard
+    deviation."""
     signal, powers = _floats(attrs, x, before)
     y = signal / np.sqrt(np.maximum(powers, np.finfo(np.float64).tiny))
     return np.moveaxis(y, 0, attrs["axis"]).astype(np.float32)
 
 
 def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
-    """(samples, powers), time first."""
+    """Return (samples, powers), time first."""
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
     power = before[0] if before else np.full(signal.shape[1:], attrs["start"] ** 2)
     powers = []
@@ -66,7 +68,8 @@ def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningParams(QuantizedParams):
-    """The share with `bits` after the point, the first power, the factor to the output."""
+    """Integers of a running z-score: share with `bits` fractional bits, first power, factor to the
+    output."""
 
     share: int
     bits: int
@@ -78,7 +81,8 @@ class RunningParams(QuantizedParams):
 
 
 def quantize(inputs: QuantizeInputs) -> RunningParams:
-    """The share in 15 bits, the first power in steps of x, the factor from Q12 to the output."""
+    """Quantise the share to 15 bits, the first power to steps of x, and the factor from Q12 to the
+    output."""
     x, y, share = inputs.params(0), inputs.target, inputs.attrs["share"]
     bits = SHARE_BITS - math.frexp(share)[1]
     real = min(2.0**-Q / y.scale, 2.0**30 / (MOST << Q))
@@ -114,12 +118,12 @@ def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
 
 def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """Arguments of norm_integer -> int64 power after the last sample [.., ..]."""
+    """Return the int64 power after the last sample [.., ..]; arguments as norm_integer."""
     return np.asarray(_powers(step, x, before)[1][-1])
 
 
 def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Along time with the power, along other axes frame by frame."""
+    """Stream along time with the power as state; along other axes frame by frame."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     power = StreamState(
