@@ -12,7 +12,6 @@ from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
-from myoedge.quantization.judged import judged
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
 
@@ -51,7 +50,7 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
         if name in q.params:
             exact = np.stack([values[name] for values in expected])
             mean = exact.mean(axis=0 if count > 1 else None) if exact.size > 1 else 0.0
-            noise.add(judged({}, name, {name: exact - mean}), np.stack(found) - mean)
+            noise.add(exact - mean, np.stack(found) - mean)
     return noise.db
 
 

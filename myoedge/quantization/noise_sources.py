@@ -43,9 +43,9 @@ def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict
     for sample in each_sample(samples):
         real = float_values(q.graph, sample)
         for name, integers in alone(q, asked, real):
-            total[name].add(judged(rows, name, real), real_values(q, name, integers))
+            total[name].add_judged(judged(rows, name, real), real_values(q, name, integers))
         for (name, x), noise in by_operand.items():
-            noise.add(judged(rows, name, real), _with_rounded(q, steps[name].node, x, real))
+            noise.add_judged(judged(rows, name, real), _with_rounded(q, steps[name].node, x, real))
     return {name: _source(q, name, total[name], by_operand) for name in total}
 
 

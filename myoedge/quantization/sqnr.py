@@ -37,9 +37,14 @@ class Noise:
     signal: float = 0.0
     error: float = 0.0
 
-    def add(self, tensor: JudgedTensor, values: Array) -> None:
-        self.signal += tensor.signal
-        self.error += tensor.error(values)
+    def add(self, real: Array, quantized: Array) -> None:
+        exact = real.astype(np.float64)
+        self.signal += float(np.sum(exact**2))
+        self.error += float(np.sum((exact - quantized) ** 2))
+
+    def add_judged(self, tensor: JudgedTensor, values: Array) -> None:
+        """Add what counts of a tensor, and of other values of it."""
+        self.add(tensor.exact, tensor.counted(values))
 
     def __add__(self, other: Noise) -> Noise:
         return Noise(self.signal + other.signal, self.error + other.error)
@@ -233,7 +238,7 @@ class _Sums:
         self.integer.append(tuple(real_values(q, name, values[name]) for name in q.graph.outputs))
 
     def _compare(self, noise: Noise, name: str, real: Mapping[str, Array], integers: Array) -> None:
-        noise.add(judged(self.rows, name, real), real_values(self.q, name, integers))
+        noise.add_judged(judged(self.rows, name, real), real_values(self.q, name, integers))
 
 
 def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
