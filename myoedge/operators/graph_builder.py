@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A graph, or the replacement of one of its nodes, built node by node."""
+"""Builders of graphs and of replacements for single nodes, node by node."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from myoedge.operators.base import OPS, output_of
 
 
 class Unsupported(Exception):
-    """Use of an operator that has no integer implementation; the text gives the reason.
+    """Raised for a use of an operator without an integer implementation; the text gives the
+    reason.
 
-    instead   what to write in its place, if that follows from the use alone
+    instead   replacement to suggest, if it depends only on the use
     """
 
     def __init__(self, reason: str, instead: str = "") -> None:
@@ -30,7 +31,7 @@ class Unsupported(Exception):
 
 
 class ReadsRefused(Unsupported):
-    """A use that cannot be checked, because it depends on the result of a refused call."""
+    """Raised if a use cannot be checked because it reads the result of a refused call."""
 
 
 EMPTY = Graph((), (), (), {}, {}, ())
@@ -41,10 +42,10 @@ FIRST = Node("", (), ("t",))  # no node: names begin with t
 class GraphBuilder(ConstantValues):
     """Nodes in the order in which they are added, with their tensors and constants.
 
-    graph, node  a node to replace, and its graph: tensors of which are read, names of which are
-                 taken; without them a graph of its own is built
-    counts       by beginning of names, the last number that was after it
-    origin       stamped on nodes     stem   names begin with it
+    graph, node  a node to replace, and its graph, whose tensors may be read; without them a new
+                 graph is built
+    counts       stem of names -> last number appended to it
+    origin       origin of new nodes     stem   beginning of new names
     """
 
     graph: Graph = EMPTY
@@ -76,9 +77,9 @@ class GraphBuilder(ConstantValues):
         return name
 
     def constant(self, value: Array, format: ConstantFormat | None = None) -> str:
-        """Names an array; float arrays are kept as float32.
+        """Add an array as a constant and return its name; float arrays become float32.
 
-        format   integers that a file has for it
+        format   integers of the model file
         """
         name = self._free(f"{self.stem}.const")
         kind = np.float32 if value.dtype.kind == "f" else value.dtype
@@ -95,9 +96,9 @@ class GraphBuilder(ConstantValues):
         name: str = "",
         **attrs: Any,
     ) -> str:
-        """Appends a node and returns its output's name; integer constants become floats.
+        """Append a node and return its output's name; integer constants become floats.
 
-        Errors: Unsupported for a result without elements, windows that reach nothing say.
+        Errors: Unsupported for a result without elements, such as a pool without windows.
         """
         name = name or self._free(f"{self.stem}.{op}" if self.graph.nodes else self.stem)
         names = tuple(map(self._as_float, inputs))
@@ -115,27 +116,27 @@ class GraphBuilder(ConstantValues):
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Add nodes under this part of the module; "" for the whole module."""
+        """Context manager: add nodes under this part of the module; "" for the whole module."""
         whole = self.origin
         self.origin = tuple(replace(origin, part=name) for origin in whole)
         yield
         self.origin = whole
 
     def last(self, op: str, *inputs: str, **attrs: Any) -> Rewrite:
-        """Appends the node that writes the replaced node's output."""
+        """Append the node that writes the replaced node's output; return the replacement."""
         self.add(op, *inputs, name=self.stem, **attrs)
         return self.done()
 
     def done(self) -> Rewrite:
-        """Nodes that were added; the last one has the replaced node's output."""
+        """Return the replacement; the last node added writes the replaced node's output."""
         return self._rewrite({})
 
     def same_as(self, name: str) -> Rewrite:
-        """Readers of the replaced node read `name`."""
+        """Return a replacement by which readers of the replaced node read `name`."""
         return self._rewrite({self.stem: name})
 
     def drop_unread(self, outputs: Sequence[str]) -> None:
-        """Removes nodes on which no output depends."""
+        """Remove nodes on which no output depends."""
         read = {*outputs}
         for node in reversed(self.nodes):
             read.update(node.inputs if node.name in read else ())
@@ -144,7 +145,7 @@ class GraphBuilder(ConstantValues):
     def keep_formats(self, before: int, names: Iterable[str]) -> None:
         """Copy the formats of constants to constants derived from them, if they still apply.
 
-        before   number of constants when the first of them was made
+        before   number of constants before the first derived one was added
         """
         read = (self.constants.get(name) for name in dict.fromkeys(names))
         sources = [found.format for found in read if found is not None and found.format]
@@ -159,10 +160,10 @@ class GraphBuilder(ConstantValues):
         return name
 
     def made_by(self, name: str) -> str:
-        """Maker of a tensor, for people: "it is the input x", or the call's place and the inputs
-        after it.
+        """Describe the producer of a tensor for messages: "it is the input x", or the place and
+        inputs of a call.
 
-        Errors: ReadsRefused for a tensor that nothing writes.
+        Errors: ReadsRefused for a tensor without producer.
         """
         if name in self.inputs:
             return f"it is the input {name}"
@@ -194,7 +195,8 @@ class GraphBuilder(ConstantValues):
         return Rewrite(made, renamed, tensors, self.constants)
 
     def _free(self, stem: str) -> str:
-        """`stem`, or `stem.1`, `stem.2` ... when taken; without the dot in a replacement."""
+        """Return an unused name: `stem`, or `stem.1`, `stem.2` ...; without the dot in a
+        replacement."""
         taken = (self.tensors, self.constants, self.graph.tensors, self.graph.constants)
         dot, count = "" if self.graph.nodes else ".", self.counts.get(stem, 0)
         name = f"{stem}{dot}{count}" if count else stem
@@ -212,7 +214,7 @@ def as_tuple(value: Any, rank: int) -> tuple[int, ...]:
 
 
 def _sources(makers: Mapping[str, Node], name: str) -> set[str]:
-    """Tensors that a tensor is computed from, through all nodes."""
+    """Return all tensors that a tensor is computed from, through all nodes."""
     found, pending = set[str](), [name]
     while pending:
         read = makers[found_name].inputs if (found_name := pending.pop()) in makers else ()
@@ -222,7 +224,8 @@ def _sources(makers: Mapping[str, Node], name: str) -> set[str]:
 
 
 def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
-    """The array of a constant operand; Unsupported if it is computed from an input."""
+    """Return the array of a constant operand. Errors: Unsupported if it is computed from an
+    input."""
     if name not in b.constants:
         reason = f"{what} must be a parameter or a constant, here {b.made_by(name)}"
         raise Unsupported(reason, instead)
@@ -230,7 +233,7 @@ def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
 
 
 def optional_bias(b: GraphBuilder, name: str | None) -> tuple[str, ...]:
-    """A constant bias as further inputs of an operator; () if there is none."""
+    """Return a constant bias as further inputs of an operator; () if there is none."""
     if name is None:
         return ()
     weights(b, name, "a bias")
@@ -242,7 +245,7 @@ def reshape(b: GraphBuilder, x: str, shape: Sequence[int]) -> str:
 
 
 def fusible_view(b: GraphBuilder, x: str, shape: Shape) -> str:
-    """A view "inside" a layer: factors and activations pass it, and fuse."""
+    """Add a view "inside" a layer, through which factors and activations fuse."""
     return x if b.shape(x) == shape else b.add("reshape", x, shape=shape, inside=True)
 
 
@@ -252,7 +255,8 @@ def transpose(b: GraphBuilder, x: str, perm: Sequence[int]) -> str:
 
 
 def slice_axis(b: GraphBuilder, x: str, axis: int, start: int, stop: int, step: int = 1) -> str:
-    """x[start:stop:step] along one axis; bounds resolved (with a negative step stop may be -1)."""
+    """Add x[start:stop:step] along one axis; bounds are resolved (with a negative step stop may be
+    -1)."""
     cuts = [(0, n, 1) for n in b.shape(x)]
     cuts[axis] = (start, stop, step)
     whole = [(0, n, 1) for n in b.shape(x)]
@@ -273,6 +277,6 @@ def channels_last(rank: int) -> tuple[int, ...]:
 
 
 def channels_first(b: GraphBuilder, y: str) -> str:
-    """[N, *S, C] -> [N, C, *S], marked as one that restores the model's order."""
+    """Permute [N, *S, C] to [N, C, *S], marked as restoring the model's axis order."""
     rank = len(b.shape(y))
     return b.add("transpose", y, perm=(0, rank - 1, *range(1, rank - 1)), back=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows: functions that build the nodes of calls of ATen and of operators of ONNX.
+"""Import rows: functions that build nodes for calls of ATen and operators of ONNX.
 
-Every family has them in its import_rows.py: ROWS.
+Each family defines ROWS in its import_rows.py.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ Row = Callable[[GraphBuilder, Arguments, Any], Any]  # (builder, arguments, outp
 class ImportRow:
     """One call of PyTorch or ONNX, and how it maps to operators.
 
-    ops    operators that do the work, "linear matmul"; "" if none is left
-    row    (builder, arguments, output shape) -> name of the result; with `all_results` of the
-           shapes of all, and their names
+    ops    operators that compute the call, "linear matmul"; "" if none is needed
+    row    (builder, arguments, output shape) -> name of the result; with `all_results`, the shapes
+           and names of all results
     aten   names of ATen calls, "add.Tensor relu"; without an overload the default one; operators
            of torch.library with their namespace, "lab::rad"
     onnx   ONNX's operators, "Neg(self); Elu(self, *, alpha=1.0)": inputs under ATen's names, after
-           the star attributes with ONNX's defaults, "negative_slope: alpha = 0.01" if ONNX calls
-           them otherwise; of what begins with _ nothing is read. Inputs are tensors except for
+           the star attributes with ONNX's defaults, "negative_slope: alpha = 0.01" if the names
+           differ; arguments that begin with _ are not read. Inputs are tensors except for
 
                name: weights   a tensor that is constant and finite
                name: finite    a tensor that is finite if it is constant
                name: array     the values of a constant       name: ints, name: float   in Python
                name: axes, name: axis    ints that are an attribute in older opsets
 
-    integers   of calls whose operands and results are integers: next to the calls' rows of floats
+    integers   whether the row is for integer operands and results; a call may also have a float
+               row
     """
 
     ops: str
@@ -55,7 +56,7 @@ class ImportRow:
 class OnnxCall:
     """A node of an ONNX model, as import rows see it.
 
-    inputs   ONNX's names, "" for what is left out
+    inputs   ONNX's names, "" for omitted inputs
     outs     shapes of the outputs
     arrays   constants by ONNX's names, in the model's own types
     names    tensors and constants of the builder by ONNX's names
@@ -74,13 +75,13 @@ class OnnxCall:
     finite: Callable[[str, Array], Array]
 
     def tensor(self, name: str) -> str:
-        """The builder's name of an input; a constant is stored when it is first read."""
+        """Return the builder's name of an input; a constant is added when it is first read."""
         if name not in self.names:
             self.names[name] = self.stored(name, self.arrays[name])
         return self.names[name]
 
     def constant(self, name: str, what: str) -> Array:
-        """The values of a constant input; Unsupported if they are computed."""
+        """Values of a constant input. Errors: Unsupported if it is computed."""
         if name not in self.arrays:
             by = self.builder.made_by(self.names.get(name, ""))
             raise Unsupported(f"{what} must be a constant, here {by}")
@@ -90,12 +91,12 @@ class OnnxCall:
         return tuple(int(n) for n in self.constant(name, what).reshape(-1))
 
     def weights(self, name: str, what: str) -> str:
-        """The builder's name of a constant of finite float32."""
+        """Return the builder's name of a constant with finite float32 values."""
         self.constant(name, what)
         return self.operand(name, what)
 
     def operand(self, name: str, what: str) -> str:
-        """The builder's name of a tensor, finite if it is constant."""
+        """Return the builder's name of a tensor; a constant must be finite."""
         tensor = self.tensor(name)
         if name in self.arrays:
             self.finite(name, self.builder.array(tensor))
@@ -117,12 +118,12 @@ OLDER = ("axes", "axis")  # kinds that are attributes of these names in older op
 
 
 def first(a: Arguments) -> str:
-    """The tensor a call works on, whatever its schema calls it."""
+    """Return the tensor that a call works on, whatever its schema names it."""
     return str(a["self"] if "self" in a else a["input"])
 
 
 def one_by_one(row: Row) -> Row:
-    """A row of two tensors for any number of them."""
+    """Extend an import row of two tensors to any number of tensors, pairwise."""
 
     def several(b: GraphBuilder, a: Arguments, out: Any) -> str:
         y, *others = a["tensors"]
@@ -135,7 +136,7 @@ def one_by_one(row: Row) -> Row:
 
 
 def import_rows() -> Iterator[ImportRow]:
-    """The rows of all families."""
+    """Yield the import rows of all families."""
     for module in modules("import_rows"):
         yield from module.ROWS
 
@@ -148,9 +149,10 @@ def aten_names(text: str) -> list[str]:
 
 
 def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
-    """Rows by operator and ATen call; a call has one, whatever operators it is listed under.
+    """Return the rows by operator and ATen call; a call has one row, even if listed under several
+    operators.
 
-    integers   those of integers alone
+    integers   return the rows for integers instead of floats
     """
     calls: dict[str, dict[str, Row]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):
@@ -171,7 +173,7 @@ def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
 
 
 def _aten_row(entry: ImportRow) -> Row:
-    """The row for calls that return a tensor, or a list of them."""
+    """Return the row's function for calls that return a tensor, or a list of tensors."""
 
     def aten_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         if entry.all_results or not isinstance(out, list):
@@ -182,7 +184,7 @@ def _aten_row(entry: ImportRow) -> Row:
 
 
 def _onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
-    """ONNX's name of the operator, and the row for its nodes."""
+    """Return ONNX's name of the operator, and the function for its nodes."""
     name, _, rest = text.strip().partition("(")
     (signature,) = ast.parse(f"def _({rest}: ...").body
     assert isinstance(signature, ast.FunctionDef)
@@ -195,7 +197,7 @@ def _onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
 
 
 def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
-    """Inputs and attributes of a node under the names of a signature."""
+    """Return a node's inputs and attributes under the names of a signature."""
     arguments: dict[str, Any] = {}
     for i, argument in enumerate(signature.args):
         name, kind = argument.arg, _annotation(argument, "tensor")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The NumPy interpreter: a graph in floats, its quantised steps in integers; reads no template."""
+"""The NumPy interpreter: runs a graph in floats, or its quantised steps in integers, independently
+of the C templates."""
 
 from __future__ import annotations
 
@@ -26,9 +27,10 @@ Watch = Callable[[str, Array], None]
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """NumPy's products on one thread, whose sums have the same bits on any number of processors.
+    """Context manager: run NumPy's matrix products on one thread, so that sums have the same bits
+    on any number of processors.
 
-    For products as small as ours more threads cost time, and much of it on a busy machine.
+    For products as small as these, more threads also cost time, especially on a busy machine.
     """
     with _blas_libraries().limit(limits=1):
         yield
@@ -36,20 +38,20 @@ def one_blas_thread() -> Iterator[None]:
 
 @functools.cache
 def _blas_libraries() -> ThreadpoolController:
-    """NumPy's libraries of products; searched for once, which takes longer than a small product."""
+    """Find NumPy's BLAS libraries once; the search takes longer than a small product."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
 
 
 def real_node(node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
-    """(value before the fused activation, value after it)."""
+    """Run a node in floats; return (value before the fused activation, value after it)."""
     before = OPS[node.op].real(node.attrs, *inputs)
     return before, _activated(node, before)
 
 
 def _activated(node: Node, before: Array) -> Array:
-    """A node's result after its fused activation."""
+    """Apply a node's fused activation."""
     act = node.attrs.get("act", ())
     if not act:
         return before
@@ -70,10 +72,10 @@ def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Arra
 def run_float(
     graph: Graph, inputs: Mapping[str, Array], watch: Watch | None = None
 ) -> dict[str, Array]:
-    """Float values of every tensor for one sample.
+    """Run a graph in floats on one sample; return every tensor.
 
-    inputs   arrays of the inputs' shapes: floats before the border's factors, or integers
-    watch    is shown every tensor as it comes, and `name.pre` before fused tables
+    inputs   arrays of the inputs' shapes: floats before the host's normalisation, or integers
+    watch    callback with every tensor as it is computed, and `name.pre` before fused tables
     """
     values: dict[str, Array] = graph.arrays
     show = watch or (lambda name, value: None)
@@ -90,7 +92,7 @@ def run_float(
 
 
 def as_stated(graph: Graph, name: str, value: Array) -> Array:
-    """A float tensor as the file has it: rounded, if it is quantised there."""
+    """Round a float tensor if the model file quantises it."""
     given = graph.given(name)
     if given is None or not given.fake_quantized:
         return value
@@ -105,24 +107,24 @@ def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def as_read(graph: Graph, name: str, x: Array) -> Array:
-    """An input as the float network reads it: float32, or its own integers."""
+    """Convert an input for the float network: float32, or its own integer type."""
     return normalize_input(graph, name, x).astype(graph.tensors[name].dtype)
 
 
 def normalize_input(graph: Graph, name: str, x: Array) -> Array:
-    """An input as the first operator sees it, in float64."""
+    """Apply the host's normalisation to an input, in float64."""
     border = graph.tensors[name].input_normalization
     return x.astype(np.float64) if border is None else border.apply(x)
 
 
 def has_table(node: Node) -> bool:
-    """Return whether the fused activation needs a table; requantisation covers limits."""
+    """Return whether the fused activation needs a table; requantisation handles clamps."""
     act = node.attrs.get("act", ())
     return bool(act) and bounds(act) is None
 
 
 def result_bounds(node: Node) -> tuple[float, float] | None:
-    """Bounds of a result, with the activation fused into its operator."""
+    """Return the bounds of a result, including its fused activation; None if unbounded."""
     act = node.attrs.get("act", ())
     return result_range(act) if act else OPS[node.op].bounds(node.attrs)
 
@@ -136,7 +138,8 @@ def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:
 def run_int(
     steps: Iterable[QuantizedNode], constants: Mapping[str, Array], inputs: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """Integer values of every tensor for one sample of quantised inputs."""
+    """Run quantised steps on one sample of quantised inputs; return the integers of every
+    tensor."""
     values: dict[str, Array] = {**constants, **inputs}
     for step in steps:
         y = integer_step(step, [values[name] for name in step.operands])

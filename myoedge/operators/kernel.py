@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tilings of operators in L1: loops that may be cut, operands, kernel, its cost."""
+"""Tilings of operators in L1: loops that may be tiled, operands, kernel and its cost."""
 
 from __future__ import annotations
 
@@ -39,11 +39,10 @@ MOST_TILES = 4096  # of a layer: more are never better, and their list would be 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Part of an operand that a tile reads or writes.
+    """The part of an operand that a tile accesses, clipped to the operand.
 
-    start, extent  along every dimension, inside the operand
-    before         how far the loops reach before its start, along every dimension: padding
-    after          how far they reach after the operand's end
+    start, extent   first index and size, per dimension
+    before, after   elements per dimension that the loops reach before index 0 and past the end
     """
 
     start: Shape
@@ -58,18 +57,17 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """Array that a kernel reads or writes, and the loops that index it.
+    """An array that a kernel reads or writes, with the loops that index it.
 
-    source  OUT, the number of an operand of the step, or the name of a packed array
-    dims    index along each dimension; () for one that is not indexed: taken whole
-    first   if the index of each dimension starts: minus the padding, say; () for all 0
-    itemsize   bytes of an element
-    row_stride   field of the tile's struct with the bytes between rows, the second dimension; "":
-                 the kernel knows no other rows than a tile's, one after the other
-    position_stride   field of the tile's struct with the bytes between positions, all dimensions
-                 but the last: tiles with a part of the channels may lie among the others' in L1;
-                 "": the kernel writes positions one after the other
-    array   values of a packed array, as the kernel reads them
+    source           OUT, the operand number, or the name of a packed constant
+    shape            elements per dimension
+    dims             index map: an affine expression per dimension; () for one read in full
+    first            smallest index per dimension, such as minus the left padding; () for zeros
+    itemsize         bytes of an element
+    row_stride       tile field for the bytes between rows (dimension 1); "": contiguous rows
+    position_stride  tile field for the bytes between positions (all dimensions but the last), so
+                     that a tile may hold part of the channels; "": contiguous positions
+    array            values of a packed constant
     """
 
     name: str
@@ -84,7 +82,7 @@ class Operand:
 
     @classmethod
     def whole(cls, name: str, array: Array) -> Operand:
-        """A packed array that every tile reads from start to end."""
+        """Return a packed constant that every tile reads in full."""
         return cls(name, name, (array.nbytes,), ((),), array=array)
 
     @property
@@ -93,7 +91,7 @@ class Operand:
 
     @property
     def constant(self) -> bool:
-        """Whether it is there before the network starts."""
+        """Whether the operand exists before the network starts."""
         return isinstance(self.source, str) and self.source != OUT
 
     @property
@@ -115,18 +113,18 @@ class Operand:
         return start, max(stop - start, 0), max(-low, 0), max(high + 1 - self.shape[d], 0)
 
     def footprint(self, sizes: Sizes) -> Any:
-        """Bytes that a tile of these sizes touches at most; sizes may be arrays."""
+        """Maximum bytes that a tile of these sizes accesses; sizes may be arrays."""
         return math.prod(self.extents(sizes), start=self.itemsize)
 
     def extents(self, sizes: Sizes) -> list[Any]:
-        """Extents that such a tile touches at most."""
+        """Maximum extents that a tile of these sizes accesses."""
         return [
             np.minimum(n, 1 + reach(dim, sizes)) if dim else n
             for n, dim in zip(self.shape, self.dims, strict=True)
         ]
 
     def lines(self, sizes: Sizes) -> Any:
-        """Runs of bytes that are apart in memory, of such a tile."""
+        """Number of contiguous runs of bytes in a tile of these sizes."""
         extents = self.extents(sizes)
         total: Any = 1
         for d, extent in enumerate(extents):
@@ -144,14 +142,14 @@ Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for if oper
 
 @dataclass(frozen=True, slots=True)
 class PackedConstant:
-    """A constant that lies packed in all memories: the cores unpack a tile's part of it into bytes
-    after the kernel's scratch, if the kernel reads it.
+    """A constant operand of 2- or 4-bit elements in all memories; the cores unpack a tile's part
+    into scratch.
 
     operand  its name
-    bits     of an element: 4 or 2
-    scratch  of the kernel itself
-    stays    axes along which tiles go on with the same part, innermost: it is unpacked once
-    cost     of a packed word, by the core that has most; of every tile that unpacks
+    bits     bits of an element: 4 or 2
+    scratch  tile sizes -> bytes of the kernel's own scratch; the unpacked bytes follow
+    stays    innermost axes along which consecutive tiles reuse the unpacked bytes
+    cost     cycles per packed word on the busiest core, and per tile that unpacks
     """
 
     operand: str
@@ -172,7 +170,7 @@ class PackedConstant:
         return packed.footprint(sizes) * 8 // self.bits
 
     def cycles(self, packed: Operand, axes: Mapping[str, int], sizes: Sizes) -> Any:
-        """Cycles of a tile: its part of those for all tiles that read the same bytes."""
+        """Cycles of a tile for unpacking, shared by all tiles that read the same bytes."""
         words = -(-packed.footprint(sizes) // (WORD_BYTES * UNPACKING_CORES))
         share = math.prod(sizes[axis] / axes[axis] for axis in self.stays)
         return self.cost.cycles(words) * share
@@ -180,37 +178,38 @@ class PackedConstant:
 
 @dataclass(frozen=True)
 class TiledKernel:
-    """Kernel as it runs one quantised node: its loops, its operands, and the cost of a tile.
+    """A kernel for one quantised node: its loops, operands, and the cost of a tile.
 
-    function  the C function, called with an op and a tile: pointers to structs of that name
-    axes      extent of every loop     split   those that may be cut
-    unit_axes       cut to 1: the kernel has no loop of them
-    innermost_axes  of `split`: their loops are innermost, and the kernel goes on in the next of
-                    their tiles with what it has in scratch
-    reversed_axes   the last tile along them comes first
-    multiples       of axes of `split`: besides other sizes multiples of so many are tried
-    kernel_waits    the kernel waits by itself for operands of a layer's first tile
-    nine_cores  whether the control core calls the kernel too, when it has started a tile's
-              transfers; None: of this kernel it never does
-    operands  what is read and written; scratch is apart
-    l2_tables constants that the kernel reads where they lie in L2, rows of them as data say
-    l3_tables the same in L3, from where the control core brings rows; their offsets are "%name"
-    from_l3   the kernel with its tables in L3, if it has one
-    in_l2     the kernel takes all operands where they lie in L2, uncut
-    op        fields of the op's struct: the same for all tiles
-    tile      regions by operand -> fields of the tile's struct
-    launches_next_tile  fields of a tile and of the next one -> whether the kernel starts an
+    function  C function, called with an op and a tile: pointers to structs of that name
+    axes      extent of every loop     split   axes that may be tiled
+    unit_axes       axes tiled to 1, because the kernel has no loop for them
+    innermost_axes  part of `split`: their loops are innermost, and the kernel keeps its scratch
+                    from one of their tiles to the next
+    reversed_axes   axes whose last tile comes first
+    multiples       axis of `split` -> multiples to try as tile sizes, in addition to others
+    kernel_waits    whether the kernel itself waits for the operands of a layer's first tile
+    nine_cores  whether the control core also runs the kernel, after starting a tile's transfers;
+                None: never with this kernel
+    operands  operands that are read and written, without scratch
+    l2_tables constants that the kernel reads directly from L2, by rows that the data select
+    l3_tables such constants in L3, whose rows the control core fetches; their offsets are "%name"
+    from_l3   the kernel with its tables in L3, if there is one
+    in_l2     whether the kernel reads all operands untiled in L2
+    op        fields of the op struct, equal for all tiles
+    tile      regions by operand -> fields of the tile struct
+    launches_next_tile  (fields of a tile, fields of the next) -> whether the kernel starts an
                         accelerator on the next tile as soon as its operands are in L1; None: never
-    scratch   sizes of a tile -> bytes that the kernel wants besides, in L1 if they fit
-    work      sizes of a tile -> units of work of the core that has most
-    l1_only   the engine does not reach L2
-    most_tiles  of a layer
-    packing   of a constant operand that is not stored as the kernel reads it
-    sources   C files of a kernel that is not in the library, by name: headers and sources
-    engine, cost   of the engine that runs it, and its row of that engine's costs, if it does not
-                bring one
-    preferred   the layer takes this engine wherever it can, whatever the estimate
-    estimates   cycles of the layer by engine, of the kernels that it was chosen from; inf: no tile
+    scratch   tile sizes -> bytes of scratch, in L1 if they fit
+    work      tile sizes -> work units of the busiest core
+    l1_only   whether the engine cannot access L2
+    most_tiles  maximum number of tiles of a layer
+    packing   constant operand that is unpacked before the kernel reads it
+    sources   name -> text of C files and headers outside the library
+    engine, cost   engine that runs the kernel, and its row of that engine's costs, unless the
+                   kernel brings its own
+    preferred   whether the layer uses this engine wherever possible, whatever the estimate
+    estimates   engine -> estimated cycles of the layer, for all candidate kernels; inf: no tile
+                fits
     """
 
     function: str
@@ -242,7 +241,7 @@ class TiledKernel:
     estimates: Mapping[str, float] = field(default_factory=dict)
 
     def cycles(self, sizes: Sizes) -> Any:
-        """Estimated, of the computation of a tile."""
+        """Estimated cycles of computing a tile."""
         own = self.cost.cycles(self.work(sizes))
         if self.packing is None:
             return own
@@ -258,7 +257,7 @@ class TiledKernel:
 
     @cached_property
     def arrays(self) -> dict[str, Array]:
-        """The packed arrays by name."""
+        """Packed arrays by name."""
         known = (*self.operands, *self.l2_tables)
         return {o.name: o.array for o in known if o.array is not None}
 
@@ -269,10 +268,10 @@ class TiledKernel:
 
 @dataclass(frozen=True, slots=True)
 class ConstraintViolation:
-    """Rule of an accelerator that a layer violates.
+    """A constraint of an accelerator that a layer violates.
 
-    needs    what the rule asks of a layer     has   what the layer has
-    change   of the network, so that the layer keeps to the rule
+    needs    requirement     has   the layer's value
+    change   change of the network that would satisfy it
     """
 
     needs: str
@@ -282,12 +281,12 @@ class ConstraintViolation:
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """Engine that a layer is to run on.
+    """The engine requested for a layer.
 
-    name     AUTO: of fewest estimated cycles; CORES; or an accelerator
-    source   option or pattern with that name, for people
-    forced   whether a layer that cannot run there is an error
-    broken_rule   of the accelerator, if the layer breaks one
+    name     AUTO: fewest estimated cycles; CORES; or an accelerator
+    source   option or pattern that names it, for messages
+    forced   whether it is an error if the layer cannot run there
+    broken_rule   constraint of the accelerator that the layer violates, if any
     """
 
     name: str = AUTO
@@ -304,17 +303,18 @@ Tiling = Callable[["QuantizedNode", Engine], TiledKernel]
 
 @dataclass(frozen=True)
 class Kernel:
-    """One way to run an operator's layers in tiles: an engine, and how a layer is tiled on it.
+    """One way to run an operator's layers in tiles: an engine, and the tiling on it.
 
-    engine   name of the engine; chips that do not list it do not have the kernel
-    tiling   layer, engine -> loops, operands, packed constants, scratch and work of the layer, with
-             the C function and so the row of the engine's costs
-    accepts  layers of these formats that it runs
-    formats  element types and bits of weights that it takes
-    broken_rule   of an accelerator: the rule that a layer breaks which it does not accept
-    fallback   slower with little scratch: taken if L1 has no room for that of the other kernels
-    unsigned_sums   the engine sums products of the inputs plus 128 and has no pre-shift: layers are
-               requantised accordingly, if it then accepts them
+    engine   name of the engine; chips without it do not have the kernel
+    tiling   (layer, engine) -> loops, operands, packed constants, scratch and work of the layer,
+             with the C function, which names the row of the engine's costs
+    accepts  layer -> whether the kernel runs it, given its formats
+    formats  supported element types and weight bits
+    broken_rule   layer -> constraint that it violates, for an accelerator
+    fallback   whether this is a slower kernel with little scratch, for layers whose other kernels
+               do not fit L1
+    unsigned_sums   whether the engine sums products of the inputs plus 128 and has no pre-shift;
+                    layers are requantised accordingly, if it then accepts them
     """
 
     engine: str
@@ -326,7 +326,7 @@ class Kernel:
     broken_rule: Callable[[QuantizedNode], ConstraintViolation | None] = lambda node: None
 
     def runs(self, step: QuantizedNode) -> bool:
-        """Whether it runs a layer: one of its formats has the layer's types, and it is accepted."""
+        """Return whether the kernel runs a layer: it accepts it, and one of its formats matches."""
         weight = step.weight_type if any(form.weights for form in self.formats) else None
         types = (step.operand_types, step.element_type, weight)
         return any(form.takes(*types) for form in self.formats) and self.accepts(step)
@@ -342,7 +342,8 @@ def low_scratch_fallback(
     *formats: Format,
     accepts: Callable[[QuantizedNode], bool] = lambda node: True,
 ) -> Kernel:
-    """A kernel with little scratch, for layers whose other kernels need more scratch than L1."""
+    """Return a kernel with little scratch, for layers whose other kernels need more scratch than
+    L1."""
     return Kernel(CLUSTER, tiling, accepts, formats or (INT8_ALONE,), fallback=True)
 
 
@@ -369,7 +370,7 @@ def on_nine_cores(
     large: Callable[[QuantizedNode], bool],
     *formats: Format,
 ) -> tuple[Kernel, ...]:
-    """The kernel on eight cores, and of large layers on nine."""
+    """Return a kernel for eight cores, and for large layers nine."""
     return (
         Kernel(CLUSTER, tiling, lambda node: not large(node), formats),
         Kernel(NINE_CORES, tiling, large, formats),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers from the formats of kernels: tensors that may have 16 bits, bits that weights may have.
+"""Queries of the kernel table: which tensors may be int16, and which weight bits are supported.
 
-A layer is given as its node, the shapes of its inputs and that of its result.
+A layer is given as its node, the shapes of its inputs and of its result.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def _fitting(node: Node, shapes: Sequence[Shape], out: Shape) -> list[Format]:
 def may_read(
     node: Node, index: int, kind: ElementType, shapes: Sequence[Shape], out: Shape
 ) -> bool:
-    """Whether a kernel reads an operand, by its place among the inputs, in this type."""
+    """Return whether a kernel reads input `index` in this type."""
     return any(kind in form.of_operand(index) for form in _fitting(node, shapes, out))
 
 
 def may_write(node: Node, kind: ElementType, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether a kernel writes results in this type."""
+    """Return whether a kernel writes results in this type."""
     return any(kind in form.writes for form in _fitting(node, shapes, out))
 
 
@@ -36,12 +36,12 @@ def may_weigh(node: Node, bits: int, shapes: Sequence[Shape], out: Shape) -> boo
 
 
 def operand_places(node: Node) -> list[int]:
-    """Places of the inputs that are read as integers; weights are not among them."""
+    """Indices of the inputs that are read as integers, without weights."""
     return [i for i in range(len(node.inputs)) if i not in OPS[node.op].weights]
 
 
 def layer_shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:
-    """Shapes of a node's inputs and of its result."""
+    """Return the shapes of a node's inputs and of its result."""
     return [graph.shape(name) for name in node.inputs], graph.shape(node.name)
 
 
@@ -67,8 +67,8 @@ def read_together(op: str) -> frozenset[int]:
 
 
 def format_rows() -> Iterator[tuple[str, ...]]:
-    """The table of formats as text: operators, engines, operands, weights, results, condition;
-    operators of the same formats on the same engines are a row."""
+    """Yield the table of formats as text: operators, engines, operands, weights, results,
+    condition; operators with equal formats and engines share a row."""
     names: dict[tuple[str, ...], list[str]] = {}
     for op in OPS.values():
         for form in op.formats:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of layers in reports, errors and warnings, from `op`, `label` and `origin` of their rows in
+"""Names of layers in reports and messages, from `op`, `label` and `origin` of the rows of
 report.json; names of their functions: "relu", "clamp(-1, 1)", "gelu"."""
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from myoedge.operators.base import QuantizedNode
 
 
 def origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
-    """Module paths and source lines, as JSON."""
+    """Return module paths and source lines as JSON values."""
     return [{"path": o.layer, "source": o.source} for o in origin]
 
 
 def node_rows(nodes: Iterable[Node]) -> list[dict[str, Any]]:
-    """Rows of report.json with the names and origins of nodes."""
+    """Return report.json rows with the names and origins of nodes."""
     return [
         {"name": n.name, "label": n.label, "op": n.op, "origin": origin_rows(n.origin)}
         for n in nodes
@@ -31,7 +31,8 @@ def node_rows(nodes: Iterable[Node]) -> list[dict[str, Any]]:
 
 
 def place(row: Mapping[str, Any]) -> str:
-    """Module paths of a layer, siblings shortened ("block.0.conv + relu"), else its source line."""
+    """Return a layer's module paths, siblings shortened ("block.0.conv + relu"), else its source
+    line."""
     paths = list(dict.fromkeys(o["path"] for o in row["origin"] if o["path"]))
     if not paths:
         return str(row["label"])
@@ -41,7 +42,8 @@ def place(row: Mapping[str, Any]) -> str:
 
 
 def named(row: Mapping[str, Any]) -> str:
-    """A layer whose place is no other's: "head.fc", or "net.py:41 (add)" without a path."""
+    """Return the name of a layer with a unique place: "head.fc", or "net.py:41 (add)" without a
+    path."""
     has_path = any(o["path"] for o in row["origin"])
     return place(row) if has_path else f"{place(row)} ({row['op']})"
 
@@ -49,9 +51,9 @@ def named(row: Mapping[str, Any]) -> str:
 def unique_names(
     layers: Sequence[Mapping[str, Any]], older: Sequence[Mapping[str, Any]] = ()
 ) -> list[str]:
-    """Names in all tables and texts: `named`, with the operator if a place is several layers',
-    here or in an older build, and their number if that is the same too: "net.py:41 (linear 2)".
-    """
+    """Return unique names for all tables and texts: `named`, with the operator if several layers,
+    here or in an older build, have the same place, and with a number if that is not unique:
+    "net.py:41 (linear 2)"."""
     known = Counter(place(row) for row in layers) | Counter(place(row) for row in older)
     return [
         f"{place(row)} ({_numbered(row['op'], number)})" if known[place(row)] > 1 else named(row)
@@ -60,7 +62,7 @@ def unique_names(
 
 
 def _numbers(layers: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Number of each layer among the layers of the same operator and place, from 1 on."""
+    """Number each layer among the layers of the same operator and place, from 1 on."""
     seen, numbers = Counter[tuple[str, str]](), []
     for row in layers:
         key = (str(row["op"]), place(row))
@@ -74,20 +76,19 @@ def _numbered(op: str, number: int) -> str:
 
 
 def source(row: Mapping[str, Any]) -> str:
-    """The line of the user's program, unless `place` says it already."""
+    """Return the line of the user's program, unless `place` contains it."""
     found = next((o["source"] for o in row["origin"] if o["source"]), "")
     return "" if found == place(row) else found
 
 
 def located(steps: Iterable[QuantizedNode]) -> list[str]:
-    """Names of layers with operator and source line: "head (linear, net.py:9)"; of several at one
-    place "head (linear 2, net.py:9)".
-    """
+    """Return names of layers with operator and source line: "head (linear, net.py:9)"; for several
+    layers of one operator at one place "head (linear 2, net.py:9)"."""
     return located_rows(node_rows(step.node for step in steps))
 
 
 def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """`located` of layers of report.json."""
+    """Return names as `located`, for rows of report.json."""
     names = []
     for row, number in zip(rows, _numbers(rows), strict=True):
         known = ", ".join(filter(None, (_numbered(row["op"], number), source(row))))
@@ -104,13 +105,13 @@ WRITTEN_OUT = ("gelu", "gelu_tanh", "hardswish", "mish", "silu")  # as products,
 
 
 def activation(node: Node) -> str:
-    """Name of the function fused into an operator, or held in a table; "" for none."""
+    """Return the name of the function fused into an operator, or held in a table; "" for none."""
     chain = node.attrs.get("act") or node.attrs.get("chain") or ()
     return chain_name(chain, " + ")
 
 
 def chain_name(chain: Sequence[Any], then: str) -> str:
-    """Name of functions applied one after another, joined by `then`."""
+    """Return the name of a chain of functions, joined by `then`."""
     if chain and _is_product(*chain[0]) and (name := written_out(tuple(chain))):
         return name
     return then.join(_function_name(*step) for step in chain)
@@ -118,7 +119,8 @@ def chain_name(chain: Sequence[Any], then: str) -> str:
 
 @cache
 def written_out(chain: Chain) -> str | None:
-    """The activation that a chain of products equals, as exporters write it out; otherwise None."""
+    """Return the activation that a chain of basic functions computes, as exporters decompose it;
+    None for others."""
     values = evaluate(chain, POINTS)
     equal = (
         f for f in WRITTEN_OUT if np.allclose(values, FUNCTIONS[f](POINTS), 0.0, RELATIVE_TOLERANCE)
@@ -141,7 +143,7 @@ def _function_name(name: str, *parameters: Any) -> str:
 
 
 def _parameter(value: Any) -> str:
-    """A parameter as text: a number, a name, or a nested list."""
+    """Format a parameter: a number, a name, or a nested list."""
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_parameter, value))}]"
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)

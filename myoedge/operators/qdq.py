@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators of model.int8.onnx: functions that write an operator as ONNX's own float operators.
+"""Writers of model.int8.onnx: functions that write an operator as ONNX's float operators.
 
-Every family has them in its qdq.py: WRITE, by operator. An operator that ONNX does not have is
-written as several ONNX operators.
+Each family defines WRITE, by operator, in its qdq.py. An operator that ONNX lacks is written as
+several ONNX operators.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class OnnxNode:
 class Writer:
     """An ONNX model while it is written: nodes, initialisers, and names of the network's tensors.
 
-    params           quantisation parameters of these tensors
+    params           tensor of the network -> quantisation parameters
     floats           constants of the network before quantisation
-    integers, reals  ONNX's names of tensors of the network: quantised, and as dequantised floats
-    label            names of what is added begin with it
-    notes            metadata of the nodes that come next
+    integers, reals  tensor of the network -> ONNX name of its integers, of its dequantised floats
+    label            beginning of new names
+    notes            metadata of the nodes added next
     """
 
     params: Mapping[str, QuantParams]
@@ -63,20 +63,20 @@ class Writer:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def free(self, wanted: str) -> str:
-        """The name wanted, numbered if it is taken."""
+        """Return the wanted name, numbered if it is taken."""
         numbered = (f"{wanted}_{i}" for i in itertools.count(1))
         name = next(n for n in itertools.chain([wanted], numbered) if n not in self.taken)
         self.taken.add(name)
         return name
 
     def constant(self, value: Array, name: str = "") -> str:
-        """Adds an initialiser."""
+        """Add an initialiser."""
         free_name = self.free(name or f"{self.label}/constant")
         self.initializers[free_name] = np.asarray(value, order="C")
         return free_name
 
     def node(self, op: str, *inputs: str, output: str = "", result: int = 0, **attrs: Any) -> str:
-        """Adds an ONNX operator and returns the name of its output, or of number `result`."""
+        """Add an ONNX operator; return the name of its output number `result`."""
         name = self.free(f"{self.label}/{op}")
         output = output or self.free(f"{name}:0")
         outputs = (*[""] * result, output)
@@ -84,22 +84,24 @@ class Writer:
         return output
 
     def float_constant(self, name: str) -> str:
-        """Adds a constant of the network before quantisation."""
+        """Add a constant of the network, as before quantisation."""
         return self.constant(self.floats[name].astype(np.float32))
 
     def cast(self, x: str, dtype: str) -> str:
-        """To a type by its NumPy name."""
+        """Cast to a type, given by its NumPy name."""
         return self.node("Cast", x, to=TYPES[dtype])
 
     def store(self, name: str, value: str, params: QuantParams) -> None:
-        """Quantises a float tensor, found under `name` from then on; more than 16 bits stay."""
+        """Quantise a float tensor and register it under `name`; types wider than int16 are not
+        rounded."""
         if params.element_type.bits > 16:
             self.integers[name] = self.reals[name] = value
             return
         self.integers[name], self.reals[name] = self.rounded(name, value, params)
 
     def rounded(self, name: str, value: str, params: QuantParams) -> tuple[str, str]:
-        """(integers, dequantised floats) of a float tensor; their names begin with `name`."""
+        """Round a float tensor; return (integers, dequantised floats), whose names begin with
+        `name`."""
         scale, zero = self._parameters(name, params)
         integers = self.node("QuantizeLinear", value, scale, zero, output=self.free(f"{name}.q"))
         return integers, self.node("DequantizeLinear", integers, scale, zero)
@@ -126,17 +128,17 @@ def number(w: Writer, value: float) -> str:
 
 
 def whole(w: Writer, *values: int) -> str:
-    """An int64 vector: axes, shapes, starts."""
+    """Add an int64 vector, for axes, shapes or starts."""
     return w.constant(np.array(values, np.int64))
 
 
 def named(op: str, **attrs: Any) -> Write:
-    """The ONNX operator of the same inputs."""
+    """Return the writer of the ONNX operator with the same inputs."""
     return lambda w, step, *xs: w.node(op, *xs, **attrs)
 
 
 def along_axis(op: str) -> Write:
-    """The ONNX operator of the same inputs, along the same axis."""
+    """Return the writer of the ONNX operator with the same inputs and axis."""
     return lambda w, step, *xs: w.node(op, *xs, axis=step.attrs["axis"])
 
 
@@ -161,7 +163,7 @@ def channels_last(w: Writer, x: str, rank: int) -> str:
 
 
 def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str, str]:
-    """(weights with their axes in the order `layout`, bias), dequantised."""
+    """Write dequantised (weights with their axes in the order `layout`, bias)."""
     x = w.params[step.operands[0]]
     # without the contribution of the input's zero point, which QDQ has elsewhere
     rows = step.integers.weight.reshape(len(step.integers.bias), -1).astype(np.int64).sum(axis=1)
@@ -174,7 +176,7 @@ def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str,
 
 
 def dequantized(w: Writer, part: str, values: Array, scale: Array, axis: int = 0) -> str:
-    """A constant of integers with a scale for each element along an axis, as floats."""
+    """Write an integer constant with a scale per index along an axis, dequantised to floats."""
     return w.node(
         "DequantizeLinear",
         w.constant(values, f"{w.label}/{part}"),

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements of an axis by computed indices."""
+"""Gathers: elements along an axis by computed indices."""

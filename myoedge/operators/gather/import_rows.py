@@ -26,8 +26,8 @@ SIDE_BY_SIDE = "bring the axes side by side first: x.movedim(2, 1)[[0, 1], [2, 3
 
 
 def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """x[:, [0, 2, 5]]: electrodes picked or reordered by a constant list on one axis, or by lists
-    that go together on axes side by side."""
+    """Import x[:, [0, 2, 5]]: elements picked by a constant list along one axis, or by lists of
+    equal length along neighbouring axes."""
     lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
     picks = [(axis, name) for axis, name in lists if name is not None]
     constant = all(name in d.constants for _, name in picks)
@@ -49,7 +49,7 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _flat_indices(d: GraphBuilder, names: Sequence[str], extents: Sequence[int]) -> Array:
-    """Indices of axes that become one."""
+    """Merge index lists of several axes into indices of the flattened axis."""
     indices = np.broadcast_arrays(*(weights(d, name, "an index") for name in names))
     if any(each.dtype.kind not in "iu" for each in indices):
         raise Unsupported("indexing by anything but lists of whole numbers")
@@ -72,7 +72,7 @@ def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str
 
 
 def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Picks along one axis by indices of any shape."""
+    """Import a gather along one axis by indices of any shape."""
     if a["index"] not in d.constants:
         return parts_at(d, a["self"], a["dim"], a["index"], out)
     picks, n = weights(d, a["index"], "an index"), d.shape(a["self"])[a["dim"]]
@@ -100,7 +100,7 @@ def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _columns(d: GraphBuilder, index: str) -> list[str]:
-    """Split indices [.., axes] by axis: the tensors that were joined, or slices."""
+    """Split indices [.., axes] by axis: the tensors that were stacked, or slices."""
     *lead, count = d.shape(index)
     node = producer(d, index)
     if node is not None and node.op == "concat" and len(node.inputs) == count:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of indices that are computed, into tensors that are computed too."""
+"""Import of gathers by computed indices from computed tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MATH = "integer_math"
 
 
 def parts_at(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
-    """Parts of x along an axis, one for each index: index_select, ONNX's Gather."""
+    """Gather slices of x along an axis, one per index: index_select, ONNX's Gather."""
     if x in d.constants:
         return _rows(d, x, axis, ids)
     outer, n, inner = outer_inner(d.shape(x), axis)
@@ -33,7 +33,8 @@ def parts_at(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
 
 
 def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
-    """Elements along an axis, with an index for each: torch.gather, ONNX's GatherElements."""
+    """Gather elements along an axis, with an index for each: torch.gather, ONNX's
+    GatherElements."""
     axis, shape = axis % len(out), d.shape(ids)
     for i, n in enumerate(out):
         if i != axis and n < d.shape(x)[i]:
@@ -48,7 +49,7 @@ def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
 
 
 def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out: Shape) -> str:
-    """Parts of x by computed indices of several axes side by side, from `axis` on, that go
+    """Gather slices of x by computed indices of neighbouring axes, from `axis` on, which are used
     together."""
     batch, count = d.shape(x)[: axis + 1], len(names)
     first = known(d, names[0])
@@ -87,7 +88,7 @@ def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shap
 
 
 def known(d: GraphBuilder, name: str) -> Array | None:
-    """Indices that are constant, be it among computed ones."""
+    """Return constant indices, also if they are an operand of computed ones; None otherwise."""
     return d.array(name) if name in d.constants else constant_behind(d, name)
 
 
@@ -96,7 +97,7 @@ def _counts(value: Array, n: int) -> bool:
 
 
 def _from_start(d: GraphBuilder, ids: str, n: int) -> str:
-    """Replace negative indices, counted from the end, by those counted from the start."""
+    """Replace negative indices, counted from the end, by indices from the start."""
     span, shape = span_of(d, ids), d.shape(ids)
     if span is not None and span[0] >= 0:
         return ids
@@ -117,7 +118,7 @@ def _gather(d: GraphBuilder, x: str, rows: Shape, ids: str, shape: Shape, out: S
 
 
 def _rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
-    """Parts of a constant along an axis by computed integers."""
+    """Gather slices of a constant along an axis by computed integers."""
     rank, count = len(d.shape(table)), len(d.shape(ids))
     axis = dim % rank
     rows = d.constant(np.moveaxis(d.array(table), axis, 0)) if axis else table

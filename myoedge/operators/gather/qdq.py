@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements by computed indices as ONNX writes them."""
+"""Gathers by computed indices as ONNX nodes."""
 
 from __future__ import annotations
 

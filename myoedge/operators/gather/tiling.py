@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements by computed indices in tiles: of x every tile has the whole axis."""
+"""Tiling of gathers: every tile reads x's whole axis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EACH = 16  # of an element with an index of its own
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """x [o, N, i], ids [o or 1, k, i or 1], y [o, k, i]."""
+    """Tile x [o, N, i], ids [o or 1, k, i or 1] and y [o, k, i]."""
     shape, own = step.shapes[1], step.element_type.size_bytes
     outer, count, inner = (((name, 1),) for name in "oki")
     ids: tuple[AffineExpr, ...] = (

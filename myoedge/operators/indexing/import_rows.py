@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of windows side by side (unfold, im2col), and of writes into constant places."""
+"""Import rows of sliding windows (unfold, im2col), and of writes to constant places."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ BY_MASK = "write torch.where(mask, values, x), the mask a constant, the values a
 
 
 def windows(d: GraphBuilder, x: str, axis: int, size: int, step: int, dilation: int = 1) -> str:
-    """Windows of an axis, which becomes their number; a last axis has the elements of each.
+    """Add sliding windows along an axis, which becomes the window number; a new last axis has each
+    window's elements.
 
-    Elements that stay neighbours are copied together: of the greatest common divisor of size and
-    step.
+    Elements are copied in groups that stay together: their size is the greatest common divisor of
+    size and step.
     """
     shape, reach = d.shape(x), (size - 1) * dilation + 1
     count = (shape[axis] - reach) // step + 1
@@ -65,7 +66,7 @@ def unfold(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def im2col(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """[N, C, H, W] -> [N, C * elements of a window, windows]."""
+    """Import im2col: [N, C, H, W] -> [N, C * window elements, windows]."""
     size, dilation, padding, stride = (
         as_tuple(a[name], 2) for name in ("kernel_size", "dilation", "padding", "stride")
     )
@@ -97,8 +98,8 @@ def slice_scatter(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _in_steps(d: GraphBuilder, x: str, part: str, axis: int, places: range) -> str:
-    """x with a part in every n-th place of an axis: the first of each n elements; an end of fewer
-    elements for itself."""
+    """Write a part to every n-th place of an axis, the first of each group of n; leftover elements
+    at the end are handled separately."""
     step, rest = places.step, d.shape(x)[axis + 1 :]
     groups = min(len(places), (d.shape(x)[axis] - places.start) // step)
     if groups:
@@ -117,7 +118,7 @@ def _in_steps(d: GraphBuilder, x: str, part: str, axis: int, places: range) -> s
 
 
 def replaced(d: GraphBuilder, x: str, part: str, axis: int, at: int) -> str:
-    """x with a part in the place of its elements from `at` on."""
+    """Replace elements of x along an axis, from `at` on, by a part."""
     n, end = d.shape(x)[axis], at + d.shape(part)[axis]
     sides = [slice_axis(d, x, axis, *span) for span in ((0, at), (end, n)) if span[0] < span[1]]
     return concat(d, [*sides[: at > 0], part, *sides[at > 0 :]], axis)
@@ -134,7 +135,7 @@ def _shaped(d: GraphBuilder, x: str, shape: Shape) -> str:
 
 
 def index_put(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Values in places that a mask names, or a constant list of one axis."""
+    """Import index_put with a mask, or with a constant list along one axis."""
     if a["accumulate"]:
         raise Unsupported("index_put that adds", ADD_BY_PRODUCT)
     picks = [(axis, name) for axis, name in enumerate(a["indices"]) if name is not None]
@@ -157,7 +158,7 @@ def _is_mask(d: GraphBuilder, index: str) -> bool:
 
 
 def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> str:
-    """One value for all elements, or for all of a row, if the mask is true."""
+    """Write one value to all elements, or rows, where the mask is true."""
     own = d.shape(mask)
     rest = out[axis + len(own) :]
     value, shape = a["values"], d.shape(a["values"])
@@ -181,7 +182,7 @@ def _broadcast(d: GraphBuilder, x: str, shape: Shape) -> str:
 
 
 def scatter_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """ONNX's ScatterND and ScatterElements by constant indices of a block."""
+    """Import ONNX's ScatterND and ScatterElements with constant indices that form a block."""
     indices, places = a["indices"], np.arange(math.prod(out)).reshape(out)
     if "dim" in a:
         taken = np.take_along_axis(places, indices % out[a["dim"]], a["dim"])
@@ -200,8 +201,8 @@ def scatter_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out: Shape) -> str:
-    """Updates in the place of a block of x, or of every n-th of its elements along an axis;
-    `taken` names them in order."""
+    """Write updates to a block of x, or to every n-th element along an axis; `taken` gives the
+    order of the updates."""
     corners = [np.unique(index) for index in np.unravel_index(taken.reshape(-1), out)]
     if taken.size == 0:
         raise Unsupported("a scatter into places that are no block in order")
@@ -217,7 +218,7 @@ def _block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out:
 
 
 def _into(d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Sequence[int]) -> str:
-    """x with a part in its block; axis by axis, the outermost last."""
+    """Write a part to a block of x, axis by axis, the outermost last."""
     if not cut:
         return part
     axis, *rest = cut
@@ -260,7 +261,7 @@ def _flat(d: GraphBuilder, x: str) -> str:
 
 
 def triangle(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Zeros above a diagonal, or below it."""
+    """Import tril and triu: zeros above, or below, a diagonal."""
     shift = a["diagonal"] or 0
     ones = np.ones(out[-2:], np.float32)
     mask = np.triu(ones, shift) if a["upper"] else np.tril(ones, shift)
@@ -273,7 +274,7 @@ def trilu(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def diagonal(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Every (n + 1)-th element of the two axes side by side."""
+    """Take a diagonal: every (n + 1)-th element of two flattened axes."""
     x, rank = str(a["A"] if "A" in a else a["self"]), len(out) + 1
     axes = (a.get("dim1", 0) % rank, a.get("dim2", 1) % rank)
     x = transpose(d, x, (*(i for i in range(rank) if i not in axes), *axes))

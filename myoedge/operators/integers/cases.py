@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of functions of integers."""
+"""Random uses of integer functions."""
 
 from __future__ import annotations
 

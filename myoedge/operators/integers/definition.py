@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of two integers, their comparisons, and their sums along an axis: modulo 2^32.
+"""Functions of two integers, their comparisons, and their cumulative sums, modulo 2^32.
 
-Operands are int32, uint8, or truth values: floats that are 1 if they are not 0. Attributes: the
-function, kinds of the operands, and of a constant its least and largest number, `span`.
+Operands are int32, uint8, or booleans: floats, where any value but 0 is true. Attributes: the
+function, the kinds of the operands, and for a constant its range, `span`.
 """
 
 from __future__ import annotations
@@ -47,12 +47,13 @@ COMPARED: Mapping[str, Callable[..., Array]] = {
 
 
 def whole(x: Array, kind: str) -> Array:
-    """Integers of an operand in the float graph."""
+    """Convert an operand to integers in the float graph."""
     return (x != 0).astype(np.int64) if kind == "truth" else np.rint(x).astype(np.int64)
 
 
 def both(attrs: Attrs, a: Array, b: Array) -> tuple[Array, Array]:
-    """Operands of a function in the float graph; a single number has no axes."""
+    """Return both operands of a function in the float graph, as integers; a single number has no
+    axes."""
     left, right = map(whole, (a, b), attrs["kinds"])
     return left, right.reshape(()) if right.size == 1 else right
 
@@ -74,7 +75,7 @@ def cumsum_real(attrs: Attrs, x: Array) -> Array:
 
 
 def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Along the axis of time with the sums up to the frame before."""
+    """Stream along the time axis, with the sum of the frames before as state."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     shape = at.shapes[0]
@@ -84,8 +85,8 @@ def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntegerParams(QuantizedParams):
-    """Zero points of truth values, 0 of other operands; a constant int32 operand b; results of
-    comparisons that do not hold, and that hold."""
+    """Integers of an integer function: zero points of booleans (0 for other operands); a constant
+    int32 operand b; integers of False and True for comparisons."""
 
     a_zero: int
     b_zero: int | None = None
@@ -95,7 +96,7 @@ class IntegerParams(QuantizedParams):
 
 
 def zeros(inputs: QuantizeInputs) -> dict[str, Any]:
-    """Zero points by operand, of truth values, which have a scale."""
+    """Return the zero points of the operands: of booleans, which have a scale; else 0."""
     given = zip("ab", inputs.input_params, inputs.attrs["kinds"], strict=False)
     return {
         f"{name}_zero": 0 if params is None or kind != "truth" else params.zero_point
@@ -118,7 +119,7 @@ def compare_quantize(inputs: QuantizeInputs) -> IntegerParams:
 
 
 def operands(step: QuantizedNode, xs: tuple[Array, ...]) -> list[Array]:
-    """Operands as int64, broadcast."""
+    """Return the operands as int64, broadcast."""
     kinds = step.attrs["kinds"]
     shown = [
         (x != getattr(step.integers, f"{name}_zero")) if kind == "truth" else x
@@ -131,18 +132,18 @@ def operands(step: QuantizedNode, xs: tuple[Array, ...]) -> list[Array]:
 
 
 def math_integer(step: QuantizedNode, *xs: Array) -> Array:
-    """Integers or int8 truth values -> int32."""
+    """Compute int32 from integers or int8 booleans."""
     return wrapped(FUNCTIONS[step.attrs["function"]](*operands(step, xs)))
 
 
 def compare_integer(step: QuantizedNode, *xs: Array) -> Array:
-    """Integers or int8 truth values -> int8 of 0.0 and 1.0."""
+    """Compare integers or int8 booleans -> int8 of 0.0 and 1.0."""
     holds = COMPARED[step.attrs["function"]](*operands(step, xs))
     return np.asarray(np.where(holds, step.integers.yes, step.integers.no), np.int8)
 
 
 def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
-    """Integers or int8 truth values -> int32.
+    """Cumulative sum of integers or int8 booleans -> int32.
 
     first   on streams: the sums before x, without the axis
     """
@@ -152,7 +153,7 @@ def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
 
 
 def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Range of comparisons' results, whatever the samples say."""
+    """Return the range of comparison results, independent of the samples."""
     compared = (node.name for node in graph.nodes if node.op.startswith("integer_compare"))
     return dict.fromkeys(compared, (0.0, 1.0))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of calls that compute integers of integers: ids plus an offset, positions."""
+"""Import rows of integer calls: ids plus an offset, positions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def combined(d: GraphBuilder, name: str, x: Any, y: Any, out: Shape, alpha: Any 
 
 
 def divided(name: str) -> Row:
-    """Quotients towards minus infinity, and their remainders, by positive constants."""
+    """Make an import row for floor division, or its remainder, by a positive constant."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         if a.get("rounding_mode", "floor") != "floor" or a.get("fmod"):
@@ -68,13 +68,13 @@ def sums(d: GraphBuilder, x: str, axis: int) -> str:
 
 
 def added_up(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """ONNX's with `exclusive`, up to the element before, is the sum without the element."""
+    """Import a cumulative sum; ONNX's `exclusive` subtracts the element itself."""
     y = str(cumulative(sums)(d, {**a, "exclusive": False}, out))
     return combined(d, "sub", y, first(a), out) if a.get("exclusive") else y
 
 
 def chosen(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """y + condition * (x - y), which is exact modulo 2^32."""
+    """Import a selection as y + condition * (x - y), which is exact modulo 2^32."""
     x, y, condition = a["self"], a["other"], truth(d, a["condition"])
     if all(not isinstance(side, str) or side in d.constants for side in (x, y)):
         raise Unsupported("a choice between constant integers")
@@ -83,7 +83,7 @@ def chosen(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def total(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Sums over axes: the last of the sums up to every element."""
+    """Import sums over axes, as the last element of cumulative sums."""
     x = first(a)
     for axis in reduced_axes(d, a):
         n = d.shape(x)[axis]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers and truth values while a network is imported: their kinds and ranges, operations."""
+"""Integers and booleans during import: their kinds, ranges and operations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def is_truth(d: GraphBuilder, x: str) -> bool:
 
 
 def kind(d: GraphBuilder, x: str) -> str:
-    """ "int32", "uint8" or "truth"; "" of floats."""
+    """Return "int32", "uint8" or "truth"; "" for floats."""
     dtype = d.dtype(x)
     if dtype != "float32":
         return dtype
@@ -48,7 +48,7 @@ def kind(d: GraphBuilder, x: str) -> str:
 
 
 def span_of(d: GraphBuilder, x: str) -> Span | None:
-    """Range of integers, whatever the inputs; None if only their type limits them."""
+    """Range of integers for any inputs; None if only their type limits them."""
     node, found = producer(d, x), kind(d, x)
     if found in ("truth", "uint8"):
         return (0, 1) if found == "truth" else (0, 255)
@@ -76,7 +76,7 @@ def _constant_span(d: GraphBuilder, name: str) -> Span | None:
 
 
 def _computed(node: Node, spans: list[Span]) -> Span | None:
-    """Range of a function of two integers, whose extremes are at ends of their ranges."""
+    """Range of a function of two integers, whose extremes are at the ends of their ranges."""
     function = FUNCTIONS[node.attrs["function"]]
     if node.attrs["function"] == "mod":
         return 0, spans[1][1] - 1
@@ -86,10 +86,10 @@ def _computed(node: Node, spans: list[Span]) -> Span | None:
 
 
 def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Shape) -> str:
-    """A function of two integers; op "integer_math" or "integer_compare".
+    """Add a function of two integers; op is "integer_math" or "integer_compare".
 
     a, b   tensors of integers or truth values; b may be a number or a constant
-    Errors: Unsupported floats, constants beyond 24 bits.
+    Errors: Unsupported for floats, and for constants beyond 24 bits.
     """
     if not isinstance(b, str):
         b = d.constant(np.array([b]))
@@ -110,7 +110,7 @@ def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Sha
 
 
 def constant_like(d: GraphBuilder, x: str, value: Array) -> str:
-    """A constant among integers that are computed: added to a product of theirs by 0."""
+    """Add a constant as a computed integer tensor: the constant plus 0 times x."""
     rank = len(d.shape(x))
     for axis in range(rank):
         x = slice_axis(d, x, axis, 0, 1)
@@ -120,7 +120,7 @@ def constant_like(d: GraphBuilder, x: str, value: Array) -> str:
 
 
 def constant_behind(d: GraphBuilder, x: str) -> Array | None:
-    """The constant that `constant_like` made a tensor of."""
+    """Return the constant that `constant_like` made a tensor of; None for other tensors."""
     node = producer(d, x)
     if node is None or node.op != "integer_math_constant" or node.attrs["function"] != "add":
         return None

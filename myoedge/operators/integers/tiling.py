@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of integers in tiles of some elements; sums along an axis in tiles of whole signals."""
+"""Tiling of integer functions by elements, and of cumulative sums by whole signals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _pairs(
     out_bytes: int,
     numbers: dict[str, int],
 ) -> TiledKernel:
-    """a, b, y [n], b perhaps constant, perhaps one number."""
+    """Tile a, b and y [n]; b may be constant, or a single number."""
     n, along = math.prod(step.out), ((("i", 1),),)
     a_kind, b_kind = step.attrs["kinds"]
     share = 1.0 if {a_kind, b_kind} == {"int32"} else OF_OTHER_TYPES
@@ -74,7 +74,7 @@ def _pairs(
 
 
 def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
+    """Tile x and y [outer, n, inner] over outer and inner, never along the axis."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     (kind,) = step.attrs["kinds"]
@@ -82,7 +82,7 @@ def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     carried = len(step.operands) > 1  # on streams
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the core that has most signals."""
+        """Elements of the core with the most signals."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
     return TiledKernel(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of operators that move elements."""
+"""Random uses of operators that move elements."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ x0
 
 
 def _moved(d: Draw, op: str, attrs: Attrs, shapes: tuple[Shape, ...], text: str) -> DrawnUse:
-    """int32 and 16 bits too: indices and sums are moved like anything else."""
+    """Draw an operator that moves elements; also of int32 and 16 bits, for indices and sums."""
     kind = d.pick(["float32", "float32", "int16", "int32"])
     types = {"int16": tuple(range(len(shapes)))} if kind == "int16" else {"dtype": kind}
     return DrawnUse(op, attrs, shapes, text, **types, **d.common(len(shapes), act=False))
 
 
 def reshape(d: Draw) -> DrawnUse:
-    """Extents in another order, with ones between them, two of them perhaps as one."""
+    """Draw a reshape: extents reordered, ones inserted, two extents perhaps merged."""
     x = d.shape(0, 5)
     parts = d.permuted([*x, *[1] * d.integer(0, 2)])
     if len(parts) > 1 and d.flag():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies of elements and of axes."""
+"""Import of repeated elements and axes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from myoedge.operators.graph_builder import GraphBuilder, reshape
 
 
 def copied(d: GraphBuilder, x: str, counts: Sequence[int], *, whole: bool) -> str:
-    """Each axis `count` times, the axis as a whole (abab) or its elements (aabb), in one expand."""
+    """Repeat along each axis `count` times, by one expand.
+
+    whole   repeat the axis (abab) instead of each element (aabb)
+    """
     shape = d.shape(x)
     if all(count == 1 for count in counts):
         return x

@@ -80,7 +80,8 @@ def transpose_real(attrs: Attrs, x: Array) -> Array:
 
 
 def slice_real(attrs: Attrs, x: Array) -> Array:
-    """attrs["cuts"]: (start, stop, step) of every axis; a negative step reverses (stop -1)."""
+    """Slice x by attrs["cuts"]: (start, stop, step) per axis; a negative step reverses (stop
+    -1)."""
     for axis, cut in enumerate(attrs["cuts"]):
         x = np.take(x, np.arange(*cut), axis=axis)
     return np.ascontiguousarray(x)
@@ -91,7 +92,7 @@ def expand_real(attrs: Attrs, x: Array) -> Array:
 
 
 def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`permute_rule` of operators whose attribute has an entry for every axis."""
+    """`permute_rule` of operators whose attribute has an entry per axis."""
     order = [perm.index(axis) for axis in range(len(perm))]
     per_axis = {
         name: tuple(attrs[name][i] for i in order) for name in ("cuts", "pads") if name in attrs
@@ -106,7 +107,7 @@ def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """A copy, if no axis is read in steps."""
+    """Tile a slice; a plain copy if no axis has a step."""
     rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
     loops = [
         Along(out, n, axis, cut[0], cut[2] if out > 1 else 1)
@@ -127,7 +128,7 @@ def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _slice_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream from the first frame on, with the slice's step; its end is not known."""
+    """Stream from the first frame on, with the slice's step; the stream's end is unknown."""
     start, _, step = at.attrs["cuts"][at.axis]
     if step < 1:
         return None
@@ -183,7 +184,10 @@ EXPAND = register(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PadParams(QuantizedParams):
-    """fill   integer value of the padding"""
+    """Integers of a pad.
+
+    fill   integer value of the padding
+    """
 
     fill: int
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of operators that move elements: views, cuts, joins, copies, padding."""
+"""Import rows of operators that move elements: views, slices, concatenations, repeats, padding."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FINITE_PADDING = 'in front of a maximum, pad with its own ends: F.pad(x, (1, 1),
 
 
 def dropout(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Outside training it changes nothing."""
+    """Import dropout, which does nothing outside training."""
     if a["training_mode"]:
         raise Unsupported("training_mode is true: export after model.eval()")
     return str(a["self"])
@@ -44,7 +44,7 @@ def dropout(d: GraphBuilder, a: Arguments, out: Any) -> str:
 def cast(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """Import a cast: floats of any width are float32; integers are unchanged.
 
-    Of CastLike the type of a constant decides, or the float of a tensor.
+    CastLike casts to the type of a constant, or to float for a tensor.
     """
     to = a.get("to")
     if to is None:
@@ -57,12 +57,12 @@ def cast(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def filled(value: float) -> Row:
-    """A constant of the shape of a call's result, unless the call says another one."""
+    """Make an import row for a constant of the result's shape; the call may override the value."""
     return lambda d, a, out: d.constant(np.full(out, a.get("fill_value", value), np.float32))
 
 
 def fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """One value everywhere: x[..., 5:] = 0."""
+    """Import a fill with one value: x[..., 5:] = 0."""
     value = a["value"]
     if isinstance(value, str) and value not in d.constants:
         return expand(d, reshape(d, value, (1,) * len(out)), out)
@@ -77,7 +77,7 @@ def view(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def permute(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Axes in an order; without one the other way round."""
+    """Import a permutation of axes; without an order, all axes are reversed."""
     axes = range(len(d.shape(a["self"])))
     order = [axis % len(axes) for axis in a.get("dims") or axes[::-1]]
     if sorted(order) != [*axes]:
@@ -106,7 +106,8 @@ def movedim(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def blocks(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Blocks of channels become blocks of positions, or these blocks of channels."""
+    """Import pixel shuffle and similar: blocks of channels become blocks of positions, or the
+    reverse."""
     size, columns_first = int(a["blocksize"]), a["mode"] == "DCR"
     n, channels, h, w = d.shape(a["self"])
     if out[1] > channels:
@@ -120,14 +121,14 @@ def blocks(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def cut(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """One axis from start to end; bounds beyond the ends mean the ends, as in Python."""
+    """Import a slice of one axis; bounds beyond the ends are clipped, as in Python."""
     x = a["self"]
     axis = a["dim"] % len(d.shape(x))
     return slice_axis(d, x, axis, *slice(a["start"], a["end"], a["step"]).indices(d.shape(x)[axis]))
 
 
 def cuts(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Slices along several axes."""
+    """Import slices along several axes."""
     x, starts = a["self"], a["starts"]
     axes, steps = a["axes"] or range(len(starts)), a["steps"] or [1] * len(starts)
     for start, end, dim, step in zip(starts, a["ends"], axes, steps, strict=True):
@@ -136,7 +137,7 @@ def cuts(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def narrow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """narrow, and select, which takes one element and the axis away."""
+    """Import narrow; and select, which takes one element and removes the axis."""
     x = a["self"]
     axis = a["dim"] % len(d.shape(x))
     start = a["start" if "start" in a else "index"] % d.shape(x)[axis]
@@ -161,7 +162,7 @@ def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
-    """Elements of an axis in the order of a list; neighbours are cut out together."""
+    """Pick elements of an axis in the order of a list; runs of neighbours are sliced together."""
     if picks.dtype.kind not in "iu" or picks.ndim != 1:
         raise Unsupported("indexing by anything but a list of whole numbers")
     axis = dim % len(d.shape(x))
@@ -208,7 +209,7 @@ def repeat(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def repeat_each(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """repeat_interleave by a number: every element is followed by its copies."""
+    """Import repeat_interleave by a number: each element is followed by its copies."""
     x = a["self"]
     if a["dim"] is None:
         x = reshape(d, x, (math.prod(d.shape(x)),))
@@ -226,7 +227,7 @@ def pad(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def pad_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """ONNX lists all fronts, then all ends."""
+    """Import ONNX's Pad, which lists all starts, then all ends."""
     shape, flat, mode = d.shape(a["self"]), a["pads"], str(a["mode"])
     axes = range(len(shape)) if a["axes"] is None else a["axes"]
     pads = [(0, 0)] * len(shape)
@@ -243,7 +244,7 @@ def pad_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def padded(
     d: GraphBuilder, x: str, pads: Sequence[tuple[int, int]], mode: str, value: float | None
 ) -> str:
-    """Padding by a value, or by the tensor's own elements; negative pads cut."""
+    """Pad with a value, or with the tensor's own elements; negative pads crop."""
     for axis, (before, after) in enumerate(pads):
         x = slice_axis(d, x, axis, max(-before, 0), d.shape(x)[axis] + min(after, 0))
         if mode != "constant":
@@ -257,7 +258,7 @@ def padded(
 
 
 def _mirrored(d: GraphBuilder, x: str, axis: int, before: int, after: int, mode: str) -> str:
-    """Padding by the tensor's own elements."""
+    """Pad with the tensor's own elements (reflect, edge, wrap)."""
     n = d.shape(x)[axis]
 
     def part(count: int, start: int, stop: int, step: int = 1) -> list[str]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that only move bytes, in tiles: loops over the results, and what each reads."""
+"""Tiling of operators that only move bytes: loops over the results, with indices into each
+source."""
 
 from __future__ import annotations
 
@@ -25,11 +26,11 @@ NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are 
 
 @dataclass(frozen=True, slots=True)
 class Along:
-    """A loop over results and its index into the source: first + turn * step.
+    """A loop over results with its index into the source: first + iteration * step.
 
-    extent  of the loop
-    size    of the dimension that it indexes; beyond 0 .. size - 1 there is nothing to read
-    place   of that dimension among all, in the order of memory; None: it repeats what lies there
+    extent  number of iterations
+    size    size of the indexed dimension; indices outside 0 .. size - 1 read nothing
+    place   position of that dimension in memory order; None: the loop repeats the source
     """
 
     extent: int
@@ -49,7 +50,7 @@ class Along:
 
 
 def joined(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Loops merged into as few as possible; places count up from 0 again."""
+    """Merge loops into as few as possible; places are renumbered from 0."""
     left = [loop for loop in loops if not loop.idle]
     order = sorted(loop.place for loop in left if loop.place is not None)
     made: list[Along] = []
@@ -78,7 +79,7 @@ def _one_of(outer: Along, inner: Along) -> Along:
 
 
 def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
-    """With a loop over the bytes of an element."""
+    """Add a loop over the bytes of an element."""
     return joined(
         [
             *loops,
@@ -115,9 +116,9 @@ def in_steps(loops: Sequence[Along]) -> tuple[Along, ...]:
 def _axes(
     sources: Sequence[Sequence[Along]], unit: int = 1
 ) -> tuple[dict[str, int], list[AffineExpr]]:
-    """Axes of the loops, and the index along each: in units if it is long and lies dense.
+    """Return the axes of the loops, and the index along each; a long, dense loop is tiled in units.
 
-    unit   bytes of the innermost one that are never cut apart
+    unit   number of innermost bytes that are never split
     """
     axes: dict[str, int] = {}
     dims: list[AffineExpr] = []
@@ -143,7 +144,7 @@ def _innermost(loops: Sequence[Along], loop: Along) -> bool:
 
 
 def _ends(loop: Along) -> bool:
-    """Whether turns after the last read nothing, or there are none in the last unit."""
+    """Return whether iterations past the end of the last unit read nothing, or there are none."""
     beyond = loop.step > 0 and loop.first + loop.extent * loop.step >= loop.size
     return loop.place is None or beyond or loop.extent % UNIT == 0
 
@@ -156,7 +157,7 @@ def _longest(loops: Sequence[Along], first: int) -> tuple[str, ...]:
 def _read(
     source: int, loops: Sequence[Along], dims: Sequence[AffineExpr], itemsize: int = 1
 ) -> Operand:
-    """Operand that is moved, as the loops index it."""
+    """Return the source operand, indexed by the loops."""
     order = _order(loops)
     if not order:
         return Operand(f"x{source}", source, (1,), ((),), itemsize=itemsize)
@@ -167,16 +168,16 @@ def _read(
 
 
 def _order(loops: Sequence[Along]) -> list[int]:
-    """The loops that move the source, in its order of memory."""
+    """Return the loops that move the source, in its memory order."""
     return [d for _, d in sorted((x.place, d) for d, x in enumerate(loops) if x.place is not None)]
 
 
 def pieces(
     step: QuantizedNode, engine: Engine, sources: Sequence[Sequence[Along]], fill: int | None = None
 ) -> TiledKernel:
-    """Results put together of sources, each read in its own order by steps of 1.
+    """Return the kernel that assembles results from sources, each read in order with step 1.
 
-    fill   the value of what no source covers; None if they cover all of it
+    fill   value of elements that no source covers; None if all are covered
     """
     loops, size = sources[0], step.element_type.size_bytes
     axes, dims = _axes(sources, size if fill else 1)  # a tile begins with a whole element
@@ -196,7 +197,7 @@ def pieces(
 
 
 def _word(value: int, size_bytes: int) -> int:
-    """An int32 of elements that all have the value."""
+    """Repeat an element's value to fill an int32."""
     element = int(value).to_bytes(size_bytes, "little", signed=True)
     return int.from_bytes(element * (4 // size_bytes), "little", signed=True)
 
@@ -290,20 +291,20 @@ def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> Tiled
 
 
 def _is_half(loops: Sequence[Along]) -> bool:
-    """Whether the innermost of several loops is over the two bytes of an element."""
+    """Return whether the innermost loop, among several, runs over the two bytes of an element."""
     two = len(loops) > 1 and loops[-1].whole and loops[-1].extent == 2
     return two and _steps_by_1(loops, len(loops) - 1)
 
 
 def _halves_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
-    """The work units of the busiest core: elements, plus a constant per run of the longest loop."""
+    """Work units of the busiest core: elements, plus a constant per run of the longest loop."""
     total = math.prod(extents)
     share, longest = -(-total // cores), functools.reduce(np.maximum, extents)
     return share + 30 * (1 + share // longest)
 
 
 def _columns(loops: Sequence[Along]) -> int:
-    """The loop that is a plane's columns: column_loop in me_transpose_s8.c."""
+    """Return the loop that is a plane's columns: column_loop in me_transpose_s8.c."""
     inner = len(loops) - 1
     if not _steps_by_1(loops, inner):
         for d in range(inner - 1, -1, -1):

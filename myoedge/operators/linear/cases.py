@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of products with a weight and of two tensors."""
+"""Random uses of products with a weight, and of two tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def linear(d: Draw) -> DrawnUse:
 
 
 def matmul(d: Draw) -> DrawnUse:
-    """The second operand unchanged, or with its last two axes exchanged."""
+    """Draw a matrix product, whose second operand may be transposed."""
     batch_a, batch_b = d.broadcast(0, 3)
     m, k, c = d.integer(1, 5), d.integer(1, 5), d.pick([1, 2, 3, 5, 9, 100])
     common = d.common(2, act=True) | {"int16": d.pick([(), (), (0,), (1,), (0, 1)])}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products over the last axis: by weights (linear) and of two activations (matmul)."""
+"""Matrix products over the last axis: with weights (linear), and of two activations (matmul)."""
 
 from __future__ import annotations
 
@@ -106,7 +106,8 @@ def linear_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
-    """16-bit weights if the input has them, or if the result has them and is clamped."""
+    """Quantise a linear layer; weights are 16-bit with an int16 input, or with a clamped int16
+    result."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
     if "act" in inputs.attrs:
         weights = weights.beside(inputs.target.element_type)
@@ -121,14 +122,15 @@ FORMATS = (  # a clamp of 16 bits asks for products of 16 bits
 
 
 def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """16-bit products, or of 8 with results of 16; axes row, and k in blocks of channels."""
+    """Tile a linear layer with 16-bit products, or int8 products and int16 results, over rows and
+    blocks of channels k."""
     if step.weight_type == INT16:
         return wide_in_tiles(step, engine, Conv2dGeometry.of_pixels(*row_sizes(step)))
     return wide_rows(step, engine)
 
 
 def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Axes row, and k in blocks of channels."""
+    """Tile a linear layer over rows and blocks of channels k."""
     return rows_in_tiles(step, engine) if is_int8(step) else rows_of_16_bits(step, engine)
 
 
@@ -168,7 +170,7 @@ def _turned(attrs: Attrs) -> bool:
 
 
 def _columns(attrs: Attrs, b: Array) -> Array:
-    """b as [..., C, K]."""
+    """Return b as [..., C, K]."""
     return np.swapaxes(b, -1, -2) if _turned(attrs) else b
 
 
@@ -197,7 +199,8 @@ def matmul_quantize(inputs: QuantizeInputs) -> ProductParams:
 
 
 def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a [..., M, C], b [..., C, K] or as rows -> [..., M, K], each of int8 or int16."""
+    """Multiply a [..., M, C] by b [..., C, K], or by rows of b -> [..., M, K], each int8 or
+    int16."""
     centred = a.astype(np.int64) - step.integers.a_zero
     columns = _columns(step.attrs, b).astype(np.int64)
     acc = exact_matmul(centred, columns - step.integers.b_zero)
@@ -242,8 +245,9 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
-    """Blocks of sums, rows of a that are copied, the zero point of b, and columns of b, which are
-    packed four at a time; taps after the last word one by one, by code that no cache holds."""
+    """Work units: blocks of sums, copied rows of a, the zero point of b, and columns of b, packed
+    four at a time; taps after the last word cost more, because their code is not in the instruction
+    cache."""
     (*_, m, c), zero = step.shapes[0], step.integers.b_zero != 0
     windows = dense.Windows(-(-c // 4), copied=c % 4 != 0, rest=c % 4)
     words = windows.words + (dense.TABLE if step.table is not None else 0)
@@ -258,7 +262,7 @@ def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
 
 
 def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Uncut except for the batch: operands are read as they lie."""
+    """Return the kernel that tiles only the batch and reads operands in place."""
     tiled = matmul_in_tiles(step, engine)
     m, words = tiled.axes["m"], -(-step.shapes[0][-1] // 4)
     return replace(
@@ -281,7 +285,7 @@ def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def _matmul_read(
     name: str, number: int, loops: Sequence[Loop], shape: Shape, dims: tuple[AffineExpr, ...]
 ) -> Operand:
-    """An operand with an axis for every loop over the batch that moves it."""
+    """Return an operand with a dimension for every batch loop that moves it."""
     moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
     lead = tuple(loops[d].extent for d in moves)
     index = tuple(((f"b{d}", 1),) for d in moves)

@@ -20,7 +20,7 @@ from myoedge.operators.import_rows import Arguments, ImportRow
 
 
 def linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """A linear layer; of a weight or a bias that is computed a product and a sum."""
+    """Import a linear layer; with computed weights or bias, as a product and a sum."""
     x, weight, bias = a["input"], a["weight"], a["bias"]
     if weight in d.constants and (bias is None or bias in d.constants):
         return _by_weights(d, x, weight, optional_bias(d, bias), out)
@@ -48,7 +48,7 @@ def matmul(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import alpha A B + beta C, for matrices or batches of matrices.
 
-    With a constant B and a constant C of one value a column it is a linear layer.
+    With constant B, and constant C of one value per column, it becomes a linear layer.
     """
     left, right = (next(a[n] for n in (f"mat{i}", f"batch{i}") if n in a) for i in (1, 2))
     left, right = (

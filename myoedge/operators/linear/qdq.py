@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear layers and matrix products as ONNX writes them."""
+"""Linear layers and matrix products as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from myoedge.operators.qdq import Write, Writer, transposed, weights
 
 
 def _added(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Sums that an input adds to gates, of weights and a bias that are given."""
+    """Write the sums that an input adds to gates, from weights and a bias."""
     weight, bias = weights(w, step, [1, 0])
     y = w.node("MatMul", x, weight)
     return w.node("Add", y, bias) if len(step.node.inputs) > 2 else y

@@ -69,8 +69,8 @@ def _tile(narrow: TiledKernel, regions: Mapping[str, Region]) -> Fields:
 
 
 def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
-    """Words of two taps of the sums of a core, and numbers that are copied: columns of b, rows of a
-    unless they are taken as they lie."""
+    """Work units: words of two taps of a core's sums, and copied elements: columns of b, and rows
+    of a unless read in place."""
     c, columns = step.shapes[0][-1], 4 * tile["k"]
     sums = -(-tile["m"] * columns // cores) * (c / 2 + AROUND)
     copied = -(-columns // cores) + (

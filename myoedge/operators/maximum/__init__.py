@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The larger of two tensors, element by element."""
+"""The maximum of two tensors, element by element."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of the larger of two tensors."""
+"""Random uses of the maximum of two tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def maximum(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> float:
-    """Each operand's factor has 15 bits, or of 16 bits a step of 2**-shift."""
+    """Return the error bound in output steps: factors have 15 bits; for 16-bit operands, steps of
+    2**-shift."""
     largest = max(case.params(name).scale for name in case.names) / case.target.scale
     if case.step.has_int16:
         return float(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The larger of two tensors, element by element."""
+"""The maximum of two tensors, element by element."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUMBERS = tuple(f"{name}_{part}" for name in "ab" for part in ("mult", "offset",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaximumParams(QuantizedParams):
-    """(x * mult + offset) >> shift of both operands."""
+    """Integers of a maximum: (x * mult + offset) >> shift for each operand."""
 
     a_mult: int
     a_offset: int
@@ -36,7 +36,7 @@ class MaximumParams(QuantizedParams):
 
 
 def quantize(site: QuantizeInputs) -> MaximumParams:
-    """Both operands in steps of the result: (x * mult + offset) >> shift, each with its own."""
+    """Quantise both operands to steps of the result: (x * mult + offset) >> shift each."""
     scalars, bounds, y = dict[str, Any](), list[int](), site.target
     operands = site.params(0), site.params(1)
     for name, x in zip("ab", operands, strict=True):

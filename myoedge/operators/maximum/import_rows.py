@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of the larger or smaller of two: of a tensor and a number it is a function."""
+"""Import rows of the maximum and minimum of two tensors; with a number it is a pointwise
+function."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ def extreme(largest: bool) -> Row:
 
 
 def extreme_of_all(largest: bool) -> Row:
-    """Max and Min of any number of inputs."""
+    """Make an import row for Max or Min of any number of inputs."""
     row = one_by_one(extreme(largest))
     return lambda b, a, out: reshape(b, row(b, a, out), out)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The larger of two tensors as ONNX writes it."""
+"""The maximum of two tensors as ONNX nodes."""
 
 from __future__ import annotations
 

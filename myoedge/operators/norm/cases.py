@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of normalisations of rows and of groups."""
+"""Random uses of norms of rows and of groups."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def norm(op: str, d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array:
-    """The normalised number has so many bits after its point; its root 14; eps is whole. Numbers of
-    16 bits keep 12 of them."""
+    """Return the error bound in output steps: fraction bits of the normalised value, 14 bits of its
+    root, eps rounded to an integer; 16-bit inputs keep 12 bits."""
     x = case.data[0].astype(np.float64)
     middle = x.mean(-1, keepdims=True) if case.op == "layer_norm" else case.params("x0").zero_point
     spread = np.maximum(np.square(x - middle).sum(-1, keepdims=True) * x.shape[-1], 1.0)
@@ -42,13 +42,15 @@ def slack(case: Any) -> Array:
 
 
 def gain_slack(case: Any, normal: Array, bits: int) -> Array:
-    """Half a step of a gain, of 16-bit results: it has one shift with the largest offset."""
+    """Return half a step of a gain for 16-bit results: all gains share a shift with the largest
+    offset."""
     is_wide = case.target.element_type == INT16
     return np.asarray(normal * 2.0 ** (bits - 1 - case.step.integers.shift) * is_wide)
 
 
 def group_norm(d: Draw) -> DrawnUse:
-    """Channels first, last and between; one group, one channel each, few and many rows."""
+    """Draw a group norm: channels first, last or between; one group or one per channel; few or many
+    rows."""
     groups, each = d.pick([1, 1, 2, 3, 8, 13]), d.pick([1, 1, 2, 5, 8])
     before, after = (d.pick([(), (1,), (7,), (19,), (3, 5)]) for _ in range(2))
     shape = (d.pick([1, 1, 2, 9]), *before, groups * each, *after)
@@ -75,8 +77,8 @@ each = (-1, *[1] * (x0.ndim - 2))
 
 
 def group_slack(case: Any) -> Array:
-    """Bits of a group norm in the place of those of `slack`; the slope of numbers x has a step of
-    2**-13."""
+    """Return the error bound of a group norm, as `slack` with other bits; the slope of x has steps
+    of 2**-13."""
     x, attrs = case.data[0].astype(np.float64), case.attrs
     first = np.moveaxis(x, attrs["axis"], 1)
     rows = first.reshape(len(x), attrs["groups"], -1)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layer norm and RMS norm over the last axis, integer only: a square root and a division a row."""
+"""Layer norm and RMS norm over the last axis in integers: one square root and one division per
+row."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ AS_MACS = 32  # products of weights that take as long as one number that is norm
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Every element of a row is read for every one that is written."""
+    """Loop nest: each result reads every element of its row."""
     lead = {f"i{d}": n for d, n in enumerate(out[:-1])}
     rows = tuple(((axis, 1),) for axis in lead)
     axes = {**lead, "c": out[-1], "r": out[-1]}
@@ -54,7 +55,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def layer_norm_real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
-    """Computed in float64: rows that are nearly constant leave few of float32's digits."""
+    """Float layer norm, in float64: nearly constant rows leave few digits of float32."""
     rows = x.astype(np.float64)
     centred = rows - rows.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
@@ -68,19 +69,21 @@ def rms_norm_real(attrs: Attrs, x: Array, gain: Array) -> Array:
 
 
 def fraction_bits(length: int) -> int:
-    """Fraction bits of a normalised number, at most sqrt(length), in 15 bits."""
+    """Fraction bits of a normalised value, at most sqrt(length), in 15 bits."""
     return 15 - math.ceil(math.log2(length) / 2)
 
 
 def quantize(inputs: QuantizeInputs) -> NormParams:
-    """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
+    """Quantise y = (n * gain + offset) >> shift, n the normalised value, with one shift for all
+    channels."""
     length = inputs.shapes[0][-1]
     return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormParams(QuantizedParams):
-    """Gains and offsets int32 by channel with their common shift, eps in units of the spread."""
+    """Integers of a norm: int32 gains and offsets per channel with a common shift, eps in units of
+    the spread."""
 
     down: int
     x_zero: int
@@ -93,10 +96,10 @@ class NormParams(QuantizedParams):
 
 
 def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: int) -> NormParams:
-    """Gains and offsets with their common shift, and eps in units of the spread.
+    """Quantise gains and offsets with a common shift, and eps in units of the spread.
 
-    length   elements that share a mean        bits   fraction bits of a normalised number
-    normal_bits   all bits of it, besides the sign
+    length   elements that share a mean        bits   fraction bits of a normalised value
+    normal_bits   all its bits without the sign
     """
     x = inputs.params(0)
     factor = inputs.constant(1).astype(np.float64) / inputs.target.scale
@@ -123,10 +126,11 @@ def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: i
 def _common_shift(
     factor: Array, added: Array, bits: int, normal_bits: int
 ) -> tuple[Array, Array, int]:
-    """The largest shift that keeps n * gain + offset in int32; n and gain have 30 bits.
+    """Return gains and offsets with the largest shift that keeps n * gain + offset in int32; n and
+    gain have 30 bits together.
 
-    A channel that even 0 does not keep there has gain and offset less by a power of two: a step of
-    its n is then more than the range of y.
+    A channel that exceeds int32 even with shift 0 has its gain and offset reduced by a power of
+    two; one step of its n then exceeds the range of y.
     """
     for shift in range(30, -1, -1):
         gains = np.rint(np.ldexp(factor, shift - bits))
@@ -139,14 +143,15 @@ def _common_shift(
 
 
 def _beyond(gains: Array, offsets: Array, normal_bits: int) -> Array:
-    """By how many times gains, or what they make of n, leave their bits; at most 1: they do not."""
+    """Return the factor by which gains, or n * gain, exceed their bits; at most 1 if they do
+    not."""
     reach = np.abs(gains) * 2**normal_bits + np.abs(offsets)
     return np.asarray(np.maximum(np.abs(gains) / (2 ** (30 - normal_bits) - 1), reach / INT32_MAX))
 
 
 def _halvings(step: QuantizedNode, x: Array) -> Array:
-    """Right shift that brings each int16 row to 11 bits and a sign, and eps into its bits; 0 for
-    int8."""
+    """Return the right shift that brings each int16 row to 11 bits and a sign, and eps into its
+    bits; 0 for int8."""
     if step.read_type(0) != INT16:
         return np.zeros((*x.shape[:-1], 1), np.int64)
     largest = np.maximum(x.max(axis=-1, keepdims=True), -1 - x.min(axis=-1, keepdims=True))
@@ -155,7 +160,8 @@ def _halvings(step: QuantizedNode, x: Array) -> Array:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [..., C] -> int8 or int16; 64 bits wide up to a row's line."""
+    """Normalise x int8 or int16 [..., C] -> int8 or int16; intermediates have 64 bits up to a row's
+    line."""
     length = x.shape[-1]
     halvings = _halvings(step, x.astype(np.int64))
     rows = x.astype(np.int64) >> halvings
@@ -174,11 +180,12 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 def line(
     spread: Array, length: int, middle: Array, bits: int, normal_bits: int
 ) -> tuple[Array, Array, Array]:
-    """(slope, start, shift) of a row: (x * slope + start) >> shift is its normalised number.
+    """Return (slope, start, shift) of a row, so that (x * slope + start) >> shift is the normalised
+    value.
 
     spread   length squared times the variance, 1 .. 2**62     middle   length times the mean
-    bits     fraction bits of the normalised number, less how far the root was shifted right
-    normal_bits   all bits of that number but the sign
+    bits     fraction bits of the normalised value, minus the right shift of the root
+    normal_bits   all its bits without the sign
     """
     inverse, half = inverse_root(spread)
     drop = np.maximum(normal_bits + half - bits, 0)
@@ -189,13 +196,13 @@ def line(
 
 
 def on_line(x: Array, along: tuple[Array, Array, Array]) -> Array:
-    """Normalised numbers of x; product and sum modulo 2**32."""
+    """Normalise x along a line; product and sum are modulo 2**32."""
     slope, start, shift = along
     return np.asarray((x * slope + start).astype(np.int32) >> shift)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Cut between rows."""
+    """Tile between rows."""
     rows, length = math.prod(step.out[:-1]), step.out[-1]
     y_size = step.element_type.size_bytes
     row = ((("row", 1),), ())

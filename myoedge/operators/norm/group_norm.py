@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group norm: one mean and one deviation per group of channels.
+"""Group norm: one mean and one standard deviation per group of channels.
 
-Instance norm has a channel in a group; layer norm and RMS norm of long rows have one group.
+Instance norm has one channel per group; layer norm and RMS norm of long rows have one group.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def layout(attrs: Attrs, x: Shape) -> Layout:
 
 
 def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
-    """Computed in float64: groups that are nearly constant leave few of float32's digits."""
+    """Float group norm, in float64: nearly constant groups leave few digits of float32."""
     at = layout(attrs, x.shape)
     rows = x.astype(np.float64).reshape(at)
     if attrs["centred"]:
@@ -83,12 +83,13 @@ def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
 
 
 def fraction_bits(length: int) -> int:
-    """Fraction bits of a normalised number, at most sqrt(length), in NORMAL_BITS."""
+    """Fraction bits of a normalised value, at most sqrt(length), in NORMAL_BITS."""
     return min(NORMAL_BITS - math.ceil(math.log2(length) / 2), FRACTION_BITS)
 
 
 def quantize(inputs: QuantizeInputs) -> NormParams:
-    """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
+    """Quantise y = (n * gain + offset) >> shift, n the normalised value, with one shift for all
+    channels."""
     length = layout(inputs.attrs, inputs.shapes[0]).length
     return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
 
@@ -106,7 +107,8 @@ FORMATS = (
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 -> int8 or int16; 64 bits wide up to a group's line."""
+    """Normalise x int8 or int16 -> int8 or int16; intermediates have 64 bits up to a group's
+    line."""
     at = layout(step.attrs, x.shape)
     rows, length = x.astype(np.int64).reshape(at), at.length
     total = rows.sum(axis=(1, 3, 4), keepdims=True)
@@ -183,7 +185,7 @@ def _fields(step: QuantizedNode, at: Layout) -> Fields:
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Row by row along the first axis."""
+    """Stream row by row along the first axis."""
     return StreamingRule(0) if at.axis == at.operand == 0 else None
 
 

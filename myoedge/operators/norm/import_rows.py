@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of norms over the last axes and of groups of channels, and of vectors of length
-one."""
+"""Import rows of norms over the last axes and over groups of channels, and of vectors normalised to
+unit length."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def grouped(
     *,
     centred: bool = True,
 ) -> str:
-    """A group norm, with gains and offsets.
+    """Add a group norm with gains and offsets.
 
     Errors: Unsupported for groups of more elements than its integers hold.
     """
@@ -81,8 +81,8 @@ def grouped(
 def group_norm(groups: Callable[[Arguments, int], int], axis: int = 1) -> Row:
     """Import a group norm with its factors and offsets.
 
-    groups   (arguments, channels) -> number of groups; factors may be one a group
-    axis     0: statistics of all of the batch
+    groups   (arguments, channels) -> number of groups; factors may also be per group
+    axis     channel axis; 0: statistics over the whole batch
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
@@ -114,7 +114,8 @@ each_channel = group_norm(lambda a, channels: channels)
 
 
 def instance_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Normalise every channel by its own statistics, or by those of the training."""
+    """Import instance norm: each channel is normalised by its own statistics, or by trained
+    ones."""
     return (each_channel if a["use_input_stats"] else batch_norm)(d, a, out)
 
 
@@ -135,7 +136,8 @@ def mean_variance(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def local_response(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """x / (bias + alpha * mean of squares of neighbouring channels) ** beta."""
+    """Import local response normalisation: x / (bias + alpha * mean of squares of neighbouring
+    channels) ** beta."""
     shape, size = d.shape(a["self"]), a["size"]
     if size < 1 or len(shape) < 2:
         raise ValueError(f"size {size} of {list(shape)}")
@@ -149,7 +151,7 @@ def local_response(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def unit_length(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """ONNX's LpNormalization."""
+    """Import ONNX's LpNormalization."""
     if a["p"] == 2:
         return normalized(d, a["self"], a["axis"], 0.0)
     if a["p"] != 1:
@@ -160,7 +162,8 @@ def unit_length(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def layer_norm_onnx(d: GraphBuilder, a: Arguments, outs: Any) -> tuple[str, ...]:
-    """All results: the norm, the mean, and one by the standard deviation."""
+    """Import ONNX's LayerNormalization with all results: the norm, the mean, and the inverse
+    standard deviation."""
     y, x = norm("layer_norm")(d, a, outs[0]), a["input"]
     if len(outs) == 1:
         return (y,)
@@ -172,7 +175,7 @@ def layer_norm_onnx(d: GraphBuilder, a: Arguments, outs: Any) -> tuple[str, ...]
 
 
 def normalized(d: GraphBuilder, x: str, axis: int, eps: float) -> str:
-    """x / sqrt(mean(x^2) + eps^2 / n) / sqrt(n) along an axis of n elements."""
+    """Return x / sqrt(mean(x^2) + eps^2 / n) / sqrt(n) along an axis of n elements."""
     shape = d.shape(x)
     axis %= len(shape)
     n = shape[axis]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Norms as ONNX writes them."""
+"""Norms as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _layer_norm(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _rms_norm(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Written out: ONNX has it as an operator from opset 23 on."""
+    """Write an RMS norm as basic operators, as ONNX has one only from opset 23 on."""
     square = w.node("ReduceMean", w.node("Mul", x, x), whole(w, -1), keepdims=1)
     eps = number(w, step.attrs["eps"])
     root = w.node("Sqrt", w.node("Add", square, eps))
@@ -33,7 +33,8 @@ def _rms_norm(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _group_norm(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Written out: ONNX has it with one factor a channel from opset 21 on, and channels first."""
+    """Write a group norm as basic operators, as ONNX has it only from opset 21 on, with channels
+    first."""
     at, over = layout(step.attrs, step.out), whole(w, 1, 3, 4)
     rows = reshaped(w, x, *at)
     if step.attrs["centred"]:

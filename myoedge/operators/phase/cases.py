@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of the angle of a point."""
+"""Random uses of atan2."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def atan2(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array:
-    """Half of 1/256 of a quotient, multipliers of 15 bits, whose smaller one may be 1; an angle's
-    own rounding. Next to 16 bits half a common step of both coordinates, and as much of their
-    multipliers, half of 2^-16 of a quotient, and two roundings of an angle."""
+    """Return the error bound in output steps. int8: half of 1/256 of a quotient, multipliers of 15
+    bits (the smaller may be 1), and the rounding of an angle. int16: half a common step of both
+    coordinates, as much for their multipliers, half of 2^-16 of a quotient, and two roundings of an
+    angle."""
     y, x = np.broadcast_arrays(*case.dequantized)
     operands = [case.params(name) for name in case.names]
     steps, away = [p.scale for p in operands], np.maximum(np.hypot(y, x), 1e-30)

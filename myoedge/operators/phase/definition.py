@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The angle of a point (x, y), element by element: the quotient of the smaller and the larger
-coordinate is looked up, quadrants follow from signs.
-"""
+"""atan2 of (x, y), element by element: the quotient of the smaller and the larger coordinate is
+looked up; the signs give the quadrant."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ BETWEEN_BITS = 8  # of a quotient, between two of the table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AngleParams(RequantParams):
-    """Factors of both coordinates to one unit; angles int16 by quotient."""
+    """Integers of atan2: factors of both coordinates to one unit; int16 angles by quotient."""
 
     a_mult: int
     b_mult: int
@@ -39,7 +38,8 @@ class AngleParams(RequantParams):
 
 
 def quantize(site: QuantizeInputs) -> AngleParams:
-    """Both coordinates in one unit, and the angle of each quotient of 0 .. 256 of 256."""
+    """Quantise atan2: both coordinates in one unit, and the angle of each quotient 0/256 ..
+    256/256."""
     if site.has_int16(2):
         return _wide(site)
     scales = [site.params(i).scale for i in (0, 1)]
@@ -50,7 +50,7 @@ def quantize(site: QuantizeInputs) -> AngleParams:
 
 
 def _wide(site: QuantizeInputs) -> AngleParams:
-    """Scale coordinates to the step at which the larger range is 2^15."""
+    """Quantise 16-bit atan2: both coordinates in steps at which the larger range is 2^15."""
     operands = {"a": site.params(0), "b": site.params(1)}
     unit = max(p.reach * p.scale for p in operands.values()) / 2**15
     scalars: dict[str, int] = {}
@@ -63,7 +63,7 @@ def _wide(site: QuantizeInputs) -> AngleParams:
 
 
 def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) -> AngleParams:
-    """The angle of each quotient; for int16 with the last one repeated, as the entry after 1."""
+    """Return the angle of each quotient; for int16 the last one is repeated for interpolation."""
     quotients = np.minimum(np.arange(QUOTIENTS + 2), QUOTIENTS) / QUOTIENTS
     angles = np.rint(np.arctan(quotients) * (half_turn / math.pi)).astype(np.int16)
     count = QUOTIENTS + (2 if half_turn == FINE_TURN else 1)
@@ -72,16 +72,14 @@ def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) 
 
 
 def angle_of(y: Array, x: Array, angles: Array) -> Array:
-    """Coordinates in one unit -> angle of their magnitudes in steps of pi / 2**15, 0 of the
-    origin."""
+    """Angle of two magnitudes in one unit, in steps of pi / 2**15; 0 for the origin."""
     small, large = _smaller_and_larger(y, x)
     angle = angles.astype(np.int64)[(small * QUOTIENTS + (large >> 1)) // large]
     return np.asarray(np.where(np.abs(y) > np.abs(x), HALF_TURN // 2 - angle, angle))
 
 
 def fine_angle_of(y: Array, x: Array, angles: Array) -> Array:
-    """Coordinates within +-2**15 in one unit -> angle of their magnitudes in steps of pi / 2**16,
-    0 of the origin."""
+    """Angle of two magnitudes up to 2**15 in one unit, in steps of pi / 2**16; 0 for the origin."""
     small, large = _smaller_and_larger(y, x)
     quotient = ((small * QUOTIENTS << BETWEEN_BITS) + (large >> 1)) // large
     at, rest = quotient >> BETWEEN_BITS, quotient & ((1 << BETWEEN_BITS) - 1)
@@ -92,7 +90,7 @@ def fine_angle_of(y: Array, x: Array, angles: Array) -> Array:
 
 
 def _smaller_and_larger(y: Array, x: Array) -> tuple[Array, Array]:
-    """Two magnitudes in order; the larger is at least 1."""
+    """Sort two magnitudes; the larger is at least 1."""
     a, b = np.abs(y), np.abs(x)
     return np.minimum(a, b), np.maximum(np.maximum(a, b), 1)
 
@@ -106,8 +104,8 @@ def _in_quadrant(angle: Array, y: Array, x: Array, half_turn: int) -> Array:
 def integer(step: QuantizedNode, y: Array, x: Array) -> Array:
     """y, x int8 or int16, broadcast -> int8 or int16.
 
-    Signs are those before coordinates are brought to one step, if a small one becomes 0: on
-    either side of the negative axis of x they make a turn.
+    The signs are taken before the coordinates are rescaled, because a small coordinate may become
+    0: near the negative x axis its sign changes the angle by a whole turn.
     """
     y, x = (
         v.astype(np.int64) - getattr(step.integers, f"{name}_zero")

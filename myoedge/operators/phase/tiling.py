@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The angle of a point in tiles."""
+"""Tiling of atan2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMBERS = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Two operands that are broadcast, and the angles of quotients."""
+    """Tile two operands with broadcasting, with the table of angles untiled."""
     if step.has_int16:
         op = {**step.integers.named(NUMBERS), **scale_fields(step)}
         tiled = wide_pair(step, engine, "me_atan2_s16", op)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of pooling windows and of reductions."""
+"""Random uses of pooling and reductions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def _in_any_order(op: str, d: Draw) -> DrawnUse:
 
 
 def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
-    """Extents, the windows, the call of torch."""
+    """Draw an adaptive pool; return input shape, attributes with the windows, and the call of
+    torch."""
     spatial = tuple(d.integer(1, 9) for _ in range(rank))
     out = tuple(d.integer(1, 6) for _ in range(rank))
     windows = tuple(adaptive(n, m) for n, m in zip(spatial, out, strict=True))
@@ -46,7 +47,8 @@ def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
 
 
 def _regular(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
-    """Extents, the windows and perhaps a divisor, the call of torch."""
+    """Draw a regular pool, perhaps with a divisor; return input shape, attributes with the windows,
+    and the call of torch."""
     axes = []
     for _ in range(rank):
         size = d.integer(1, 5)

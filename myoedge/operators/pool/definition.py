@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows over spatial axes, channels last: maximum and average, regular or adaptive."""
+"""Pooling over spatial axes, channels last: maximum and average, regular or adaptive windows."""
 
 from __future__ import annotations
 
@@ -48,11 +48,12 @@ def regular(
     ceil: bool = False,
     count_pad: bool,
 ) -> tuple[Window, ...]:
-    """The windows of one axis as PyTorch places them, clipped to the input; divisors of the whole.
+    """Return the windows of one axis as PyTorch places them, clipped to the input, with the
+    divisors of unclipped windows.
 
-    With ceil, a last window may start inside the input or the padding before it, not after it. With
-    dilation, the axis has its elements in phases: every dilation-th one from the first, from the
-    second, and so on, so that the taps of a window are neighbours.
+    With ceil, the last window may start inside the input or the padding before it, not after it.
+    With dilation, the axis is reordered into phases (every dilation-th element from the first, then
+    from the second, and so on), so that a window's taps are neighbours.
     """
     before, after = (pads, pads) if isinstance(pads, int) else pads
     reach = (size - 1) * dilation + 1
@@ -69,18 +70,19 @@ def regular(
 
 
 def adaptive(n: int, out: int) -> tuple[Window, ...]:
-    """Windows floor(i n / out) .. ceil((i + 1) n / out), as PyTorch's adaptive pooling."""
+    """Return windows floor(i n / out) .. ceil((i + 1) n / out), as PyTorch's adaptive pooling."""
     edges = [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
     return tuple((low, high, high - low) for low, high in edges)
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
-    """x [N, *S, C] -> [N, *T, C]; attrs["windows"] holds T windows for every spatial axis."""
+    """x [N, *S, C] -> [N, *T, C]; attrs["windows"] holds the T windows of every spatial axis."""
     return (x[0], *(len(axis) for axis in attrs["windows"]), x[-1])
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loops over outputs and taps; a window's start is taken as affine: exact if regular."""
+    """Return loops over outputs and taps; window starts are taken as affine, which is exact for
+    regular windows."""
     rank = len(attrs["windows"])
     axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
     taps = {f"r{d}": max(w[1] - w[0] for w in axis) for d, axis in enumerate(attrs["windows"])}
@@ -94,7 +96,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, int]]:
-    """(output position, taps [N, taps, C], divisor) for every output position."""
+    """Yield (output position, taps [N, taps, C], divisor) for every output position."""
     per_axis = [list(enumerate(axis)) for axis in attrs["windows"]]
     for combination in itertools.product(*per_axis):
         position: tuple[int, ...] = tuple(i for i, _ in combination)
@@ -105,12 +107,12 @@ def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, i
 
 
 def at(position: tuple[int, ...]) -> tuple[slice | int, ...]:
-    """The index of all channels of all samples at a spatial position."""
+    """Return the index of all channels of all samples at a spatial position."""
     return (slice(None), *position)
 
 
 def max_real(attrs: Attrs, x: Array) -> Array:
-    """x [N, *S, C] -> [N, *S', C] of the same parameters; padding never wins."""
+    """Max-pool x [N, *S, C] -> [N, *S', C] with the same parameters; padding is ignored."""
     y = np.empty(shape(attrs, x.shape), x.dtype)
     for position, taps, _ in _patches(attrs, x):
         y[at(position)] = taps.max(axis=1)
@@ -125,10 +127,10 @@ def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> StreamingRule | None:
-    """Return the rule for regular windows, which may be cut off at the start; images are
+    """Return the rule for regular windows, which may be clipped at the start; images are
     independent.
 
-    A single window is over the whole axis, as far as one can know.
+    A single window is assumed to span the whole axis.
     """
     attrs, axis = at.attrs, at.axis
     if axis == 0 or axis == len(at.shapes[0]) - 1:
@@ -178,7 +180,7 @@ def avg_real(attrs: Attrs, x: Array) -> Array:
 
 
 def divisors(attrs: Attrs) -> tuple[int, ...]:
-    """The distinct divisors, ascending: one multiplier each."""
+    """The distinct divisors, ascending; each has its multiplier."""
     if attrs.get("divisor"):
         return (attrs["divisor"],)
     per_axis = [{w[2] for w in axis} for axis in attrs["windows"]]
@@ -186,7 +188,8 @@ def divisors(attrs: Attrs) -> tuple[int, ...]:
 
 
 def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
-    """acc = sum (x - x_zero) over the taps inside; one requantisation for every divisor."""
+    """Quantise an average: acc = sum (x - x_zero) over the taps inside, with one requantisation per
+    divisor."""
     x, attrs = inputs.params(0), inputs.attrs
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
     distinct = divisors(attrs)
@@ -198,7 +201,7 @@ def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
 
 
 def avg_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, C]."""
+    """Average-pool x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, C]."""
     centred = x.astype(np.int64) - step.integers.x_zero
     y = np.empty(step.out, step.element_type.dtype)
     distinct, requant = divisors(step.attrs), step.integers.requant

@@ -28,13 +28,14 @@ from myoedge.operators.pool.definition import regular as regular_windows
 
 
 def dilations(a: Arguments, rank: int) -> tuple[int, ...]:
-    """The distance of a window's taps along each axis; 1 for a single tap."""
+    """Dilation of a window along each axis; 1 for a single tap."""
     pairs = zip(per_axis(a, "kernel_size", rank), per_axis(a, "dilation", rank), strict=True)
     return tuple(distance if size > 1 else 1 for size, distance in pairs)
 
 
 def in_phases(d: GraphBuilder, x: str, dilation: Sequence[int]) -> str:
-    """x [N, *S, C], along each axis every dilation-th element from the first, from the second .."""
+    """Reorder x [N, *S, C] along each axis into phases: every dilation-th element from the first,
+    then from the second, and so on."""
     for axis, step in enumerate(dilation, start=1):
         n = d.shape(x)[axis]
         x = concat(d, [slice_axis(d, x, axis, p, n, step) for p in range(min(step, n))], axis)
@@ -42,7 +43,7 @@ def in_phases(d: GraphBuilder, x: str, dilation: Sequence[int]) -> str:
 
 
 def regular(a: Arguments, spatial: Shape) -> Any:
-    """Windows at equal steps; torch's step is a window's size if it is left out, ONNX's 1."""
+    """Return regular windows; the default stride is the window's size in torch, and 1 in ONNX."""
     rank = len(spatial)
     if rank not in (1, 2, 3):
         raise Unsupported(f"pooling {rank}-D")
@@ -65,10 +66,10 @@ def adaptive(a: Arguments, spatial: Shape) -> Any:
 
 
 def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None = None) -> Row:
-    """[N, C, *S] (or without N) through a channels-last pooling and back.
+    """Make an import row that pools [N, C, *S] (or without N) channels-last.
 
-    rank   number of spatial axes; None: of ONNX's tensors, which have N; the windows alone say the
-           shape of the result
+    rank   number of spatial axes; None: ONNX, whose tensors have N and whose result shape follows
+           from the windows
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -90,7 +91,7 @@ def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None =
 
 
 def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> str:
-    """[N, D, H, W, C]: along the first axis, then over the other two of images."""
+    """Pool [N, D, H, W, C] along the first spatial axis, then along the other two."""
     (n, depth, *image), (along, *others) = d.shape(x), attrs["windows"]
     if along != tuple((i, i + 1, 1) for i in range(depth)):
         if "divisor" in attrs:
@@ -120,7 +121,7 @@ least = reduction("max_pool", [("neg",)], [("neg",)])
 
 
 def any_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Ones if an element is not 0."""
+    """Import any(): 1 if an element is not 0."""
     return str(largest(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
 
 
@@ -134,7 +135,7 @@ def least_and_largest(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tu
 
 
 def log_sum_exp(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """log(sum(exp(x - m))) + m, m the largest: exponentials keep to 0 .. 1."""
+    """Import log(sum(exp(x - m))) + m, m the maximum, which keeps exponentials in 0 .. 1."""
     kept = tuple(1 if i in reduced_axes(d, a) else n for i, n in enumerate(d.shape(first(a))))
     largest = reduction("max_pool")(d, {**a, "keepdim": True}, kept)
     powers = d.add("table", d.add("sub", first(a), largest), chain=(("exp",),))
@@ -155,14 +156,14 @@ def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def reduced_axes(d: GraphBuilder, a: Arguments) -> list[int]:
-    """Axes that are reduced; without any all, except for ONNX's noop_with_empty_axes."""
+    """Return the reduced axes; without axes all, unless ONNX's noop_with_empty_axes is set."""
     rank, dims = len(d.shape(first(a))), as_tuple([] if a.get("dim") is None else a["dim"], 1)
     axes = sorted({axis % rank for axis in dims})
     return [*range(rank)] if not dims and not a.get("noop") else axes
 
 
 def spatial_reduction(op: str) -> Row:
-    """Import `op` over all axes after the second, which stay with extent 1."""
+    """Make an import row for `op` over all axes after the second, which keep extent 1."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = set(range(2, len(d.shape(a["self"]))))
@@ -180,8 +181,8 @@ def _reduced(d: GraphBuilder, op: str, x: str, axes: set[int], *, keepdim: bool,
 
 
 def _largest(d: GraphBuilder, x: str, axes: set[int]) -> str:
-    """One window over all of each axis, channels last if they are kept and one or two axes are
-    left; reduced axes have extent 1."""
+    """Add the maximum over axes, as one window over each, channels last if they are kept and at
+    most two axes remain; reduced axes have extent 1."""
     shape, rank = d.shape(x), len(d.shape(x))
     if rank in (3, 4) and not axes & {0, 1}:
         whole = tuple(

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooling in the exported ONNX model: its own operator for regular windows, else one window at a
-time."""
+"""Pooling as ONNX nodes: ONNX's pools for regular windows, else one window at a time."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ Axis = Sequence[Window]
 
 @dataclass(frozen=True, slots=True)
 class PoolWindow:
-    """Windows of one axis as ONNX describes them."""
+    """Windows along one axis, as ONNX's attributes describe them."""
 
     size: int
     stride: int
@@ -47,12 +46,13 @@ class PoolWindow:
 
 
 def regular(axis: Axis, n: int) -> PoolWindow | None:
-    """The grid that gives exactly these windows over n elements; None if there is none."""
+    """Return ONNX attributes that give exactly these windows over n elements; None if there are
+    none."""
     return next((g for g in _grids(axis, n) if _gives(g, axis, n)), None)
 
 
 def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
-    """Yield candidate grids; an unclipped window determines where the first window begins."""
+    """Yield candidate attributes; an unclipped window determines the start of the first."""
     size = max(high - low for low, high, _ in axis)
     whole = next(i for i, (low, high, _) in enumerate(axis) if high - low == size)
     pairs = list(itertools.pairwise(axis))
@@ -105,7 +105,7 @@ def _avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _products(step: QuantizedNode, per_axis: Sequence[Sequence[int]]) -> Array:
-    """float64 [*T, 1]: products of one number an axis."""
+    """Return float64 [*T, 1]: products of one number per axis."""
     shape: Shape = (*step.out[1:-1], 1)
     return np.array([math.prod(c) for c in itertools.product(*per_axis)], float).reshape(shape)
 
@@ -122,7 +122,7 @@ def _native(w: Writer, op: str, grids: Sequence[PoolWindow], x: str, rank: int) 
 
 
 def _one_by_one(w: Writer, step: QuantizedNode, x: str, op: str) -> str:
-    """Axis after axis: cut out every window, reduce it, put the results one after the other."""
+    """Write a pool axis by axis: slice out every window, reduce it, concatenate the results."""
     for d, axis in enumerate(step.attrs["windows"], start=1):
         cuts = [sliced(w, x, low, high, d) for low, high, _ in axis]
         x = w.node("Concat", *(w.node(op, cut, whole(w, d), keepdims=1) for cut in cuts), axis=d)

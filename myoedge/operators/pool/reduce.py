@@ -41,7 +41,7 @@ from myoedge.targets.chip import Engine
 
 
 def axes_over(attrs: Attrs) -> tuple[int, ...]:
-    """The axes that are reduced: several of a sum, one of an argmax."""
+    """Return the reduced axes: several for a sum, one for an argmax."""
     return attrs["axes"] if "axes" in attrs else (attrs["axis"],)
 
 
@@ -53,7 +53,7 @@ def shape(attrs: Attrs, x: Shape) -> Shape:
 
 
 def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
-    """(outer, reduced, inner) extents; the reduced axes are adjacent (see passes/lower.py)."""
+    """Return (outer, reduced, inner) extents; the reduced axes are adjacent (passes/lower.py)."""
     first, last = min(axes_over(attrs)), max(axes_over(attrs))
     return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
 
@@ -66,7 +66,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
-    """acc = sum (x - x_zero), requantised once."""
+    """Quantise a sum or mean: acc = sum (x - x_zero), requantised once."""
     x, reduced = inputs.params(0), split(inputs.attrs, inputs.shapes[0])[1]
     factor = x.scale / (inputs.target.scale * (reduced if mean else 1))
     scalars = {"x_zero": x.zero_point}
@@ -81,7 +81,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Cut around and within the reduced axes."""
+    """Tile around and within the reduced axes."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
     each = np.array(
         [0, *(getattr(step.integers, name) for name in ("mult", "offset", "shift"))], np.int32
@@ -115,7 +115,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
-    """Words of numbers that are added: four columns at a time, those after the last four only."""
+    """Work units: words of added elements, in blocks of four columns, and leftover columns."""
     share = -(-images * -(-inner // 4) // cores)
     alone = np.where(inner % 4 > 0, np.minimum(-(-images // cores), share), 0)
     return (share - alone) * (2 * reduced + 13) + alone * (inner % 4) * (4.7 * reduced + 4) + 50

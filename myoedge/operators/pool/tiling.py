@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooling in tiles: windows as me_pool.h takes them, and the input that a tile of them needs."""
+"""Tiling of pooling: window tables for me_pool.h, and the input that a tile needs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ MOST_ALIKE = 255
 
 
 def windows_of(step: QuantizedNode) -> tuple[Sequence[Window], Sequence[Window]]:
-    """Windows along rows and columns; a signal is an image of one row."""
+    """Return the windows along rows and columns; a 1-D signal is an image of one row."""
     rows, columns = (((0, 1, 1),), *step.attrs["windows"])[-2:]
     return rows, columns
 
 
 def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
-    """(first, stride, size): window i lies in first + i * stride .. + size, for every i."""
+    """Return (first, stride, size) such that window i lies in first + i * stride .. + size, for
+    every i."""
     count = len(windows)
     stride = round((windows[-1][0] - windows[0][0]) / (count - 1)) if count > 1 else 1
     first = min(w[0] - i * stride for i, w in enumerate(windows))
@@ -38,9 +39,10 @@ def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
 
 
 def entries(windows: Sequence[Window], kinds: Sequence[int]) -> Array:
-    """int32 [windows, 3]: first, one past the last, and in two bytes kind and windows alike.
+    """Return int32 [windows, 3]: first, one past the last, and packed in two bytes the kind and the
+    number of equal windows that follow.
 
-    kinds   the divisors in ascending order, or nothing if all are alike
+    kinds   the divisors in ascending order; () if all windows have one kind
     """
     numbers = [(low, high, kinds.index(d) if kinds else 0) for low, high, d in windows]
     rows = [
@@ -51,7 +53,7 @@ def entries(windows: Sequence[Window], kinds: Sequence[int]) -> Array:
 
 
 def _alike(windows: Sequence[Window]) -> int:
-    """Number of windows, from the first on, of its size and kind and at one distance."""
+    """Count the windows, from the first on, with its size, kind and spacing."""
     if len(windows) == 1:
         return 1
     low, high, kind = windows[0]
@@ -61,7 +63,7 @@ def _alike(windows: Sequence[Window]) -> int:
 
 
 def _runs(windows: Array) -> int:
-    """Runs of equal windows, as `entries` tells them."""
+    """Number of runs of equal windows in `entries`."""
     at = count = 0
     while at < len(windows):
         at += int(windows[at, 2]) >> 8
@@ -73,8 +75,8 @@ def _runs(windows: Array) -> int:
 class Work:
     """Work estimate for average or max windows with a number of taps.
 
-    runs   of windows that are alike, in a row
-    even   all are, along both axes
+    runs   number of runs of equal windows in a row
+    even   whether all windows are equal, along both axes
     """
 
     taps: int
@@ -85,7 +87,7 @@ class Work:
 
 
 def _units(w: Work, rows: Any, columns: Any, channels: Any, cores: int) -> Any:
-    """Taps of four channels of the core that has most windows, or most channels of all windows."""
+    """Work in taps of four channels on the busiest core: cores share windows, or channels."""
     pixels, words, rest = rows * columns, channels // 4, channels % 4
     share = -(-pixels // cores)
     each, run = _window_units(w)
@@ -109,9 +111,9 @@ def _window_units(w: Work) -> tuple[float, float]:
 
 
 def _wide_average_cycles(taps: int, rows: int, results: Any, cores: int) -> Any:
-    """Cycles of me_avg_pool_s16 of the core that has most results.
+    """Cycles of me_avg_pool_s16 on the busiest core.
 
-    taps, rows   of a window
+    taps, rows   taps and rows of a window
     """
     return ceil_div(results, cores) * (28 + 4 * taps + 27 * rows)
 
@@ -140,9 +142,11 @@ def in_tiles(
     each: tuple[Operand, ...] = (),
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ()),
 ) -> TiledKernel:
-    """Axes: images n, windows t0 and t1, taps r0 and r1 of the largest, channels c, or their fours.
+    """Tile over images n, windows t0 and t1, taps r0 and r1 of the largest window, and channels c
+    or blocks of four.
 
-    each, kinds   of averages: requantisation by pair of divisors, and the divisors along both axes
+    each, kinds   for averages: requantisation per pair of divisors, and the divisors along both
+                  axes
     """
     (rows, columns), (n, *_, c) = windows_of(step), step.shapes[0]
     arrays = {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}
@@ -169,7 +173,8 @@ def in_tiles(
 
 
 def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
-    """Input and output as [images, rows, columns, channels]; a signal is an image of one row."""
+    """Return input and output as [images, rows, columns, channels]; a 1-D signal is an image of one
+    row."""
     (rows, columns), (n, *spatial, c) = windows_of(step), step.shapes[0]
     (top, down, _), (left, right, _) = reach(rows), reach(columns)
     channels: AffineExpr = (("c", 4), ("c4", 1)) if c % 4 == 0 else ()
@@ -194,7 +199,8 @@ def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
 
 
 def _fields(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
-    """The tile's fields; x points to the start of the whole input, as windows count from there."""
+    """Return the tile fields; x points to the start of the whole input, because windows are counted
+    from there."""
     x, y = regions["x"], regions["y"]
     c, row = x.extent[3], x.extent[2] * x.extent[3]
     return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of rows and packed weights, 4 x 4 sums at a time: scratch and work of me_gemm_s8.c."""
+"""Products of rows and packed weights in 4 x 4 blocks of sums: scratch and work of me_gemm_s8.c."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def scratch(taps: int, cores: int) -> int:
 
 
 def stride(taps: int) -> int:
-    """me_gemm_row_stride: bytes between rows that are gathered, an odd number of words."""
+    """Bytes between gathered rows, an odd number of words (me_gemm_row_stride)."""
     return 4 * (-(-taps // 4) | 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Rows of a product, as a kernel reads them.
+    """How a kernel reads the rows of a product.
 
-    words    of taps
-    copied   whether rows are brought together first, from `runs` runs of bytes, of which `rest`
-             lie after the last whole word
-    crossing whether words lie across two words of memory
+    words    words of taps per row
+    copied   whether rows are gathered first, from `runs` runs of bytes, of which `rest` bytes lie
+             after the last whole word
+    crossing whether words are read unaligned
     """
 
     words: int
@@ -53,8 +53,8 @@ class Windows:
 
 
 def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
-    """Work of `rows` times `blocks` of four channels: words of taps of 4 x 4 sums, on the core with
-    most; the last rows may be fewer than four."""
+    """Work of `rows` times `blocks` of four channels on the busiest core, in words of taps of 4 x 4
+    sums; fewer than four rows may remain."""
     whole, rest = rows // PIXELS * blocks, rows % PIXELS
     thin = np.where(rest > 0, _row_work(rest, words) / _row_work(PIXELS, words), 0.0)
     even = np.ceil((whole + thin * blocks) / cores)  # a block is of one core
@@ -86,7 +86,7 @@ def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, c
 
 
 def edges_work(rows: Any, words: int) -> Any:
-    """Windows over an edge that are copied with their zeros."""
+    """Work of windows over an edge, which are copied with zeros."""
     return rows * (EDGE + EDGE_WORD * words)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers on NE16, GAP9's convolution engine: rules that they keep to, and rows on it.
+"""Layers on NE16, GAP9's convolution engine: constraints, and products of rows.
 
 Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model; docs/ne16.md.
 """
@@ -117,7 +117,7 @@ def _no_clamp(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
-    """Multipliers without a pre-shift, products of unsigned inputs within int32."""
+    """Check that multipliers need no pre-shift and that sums of unsigned products fit int32."""
     mult, weight = step.integers.mult.astype(np.int64), step.integers.weight
     bound = unsigned_bound(weight, step.integers.bias)
     largest = bound * mult + np.abs(step.integers.offset.astype(np.int64))
@@ -138,7 +138,7 @@ def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
-    """8-bit inputs and weights; sums of unsigned inputs within int32."""
+    """Check for 8-bit inputs and weights, and sums of unsigned products within int32."""
     if step.weight_type == INT16:
         change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
         return ConstraintViolation("inputs and weights of 8 bits", "16 bits", change)
@@ -151,7 +151,7 @@ def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """int8 results."""
+    """Tile rows on NE16 with int8 results."""
     rows, c, k = row_sizes(step)
     table, scale = table_operand(step), scale_bytes(step)
     op: Fields = {
@@ -196,9 +196,10 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def wide_rows_on_ne16(
     step: QuantizedNode, engine: Engine, *, in_place: bool = False
 ) -> TiledKernel:
-    """int16 results. The engine's results are sums, which the cores requantise.
+    """Tile rows on NE16 with int16 results: the engine stores sums, which the cores requantise.
 
-    in_place   whether x becomes unsigned where it lies in L1, and int8 again in the last tile of k
+    in_place   whether x is converted to uint8 where it lies in L1, and back to int8 in the last
+               tile of k
     """
     _, c, k = row_sizes(step)
     channels = packed_channels(step)
@@ -247,7 +248,7 @@ def _rows(
     scratch: Callable[[Sizes], Any],
     work: Callable[[Sizes], Any],
 ) -> TiledKernel:
-    """Axes row and k; rows are pixels of an image of three rows."""
+    """Tile over rows and outputs k; rows become pixels of an image with three rows."""
     rows, c, k = row_sizes(step)
     planes, size_bytes = (
         bit_planes(step.integers.weight.reshape(k, c), bits),
@@ -276,7 +277,7 @@ def _rows(
 
 
 def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
-    """Cycles of a tile whose sums the cores requantise, those of a job next to the job after it."""
+    """Cycles of a tile whose sums the cores requantise, one job's during the next job."""
     at_a_time = job_pixels(rows)
     jobs = ceil_div(rows, at_a_time)
     engine = pointwise_cycles(rows, c, k, SUMS) / jobs
@@ -296,7 +297,7 @@ def is_in_words(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def _along_k(regions: Mapping[str, Region]) -> tuple[int, int]:
-    """First output of a tile, and how many."""
+    """Return the first output channel of a tile, and the number of channels."""
     return regions["y"].start[1], regions["y"].extent[1]
 
 

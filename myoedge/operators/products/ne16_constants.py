@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constants of layers on NE16: weights in bit planes, biases, multipliers and shifts."""
+"""Constants of NE16 layers: weights in bit planes, biases, multipliers and shifts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def bit_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
 
 
 def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """int8 [K, *taps, C] -> uint8 [K, bytes] in the layout of 3x3 jobs: for every 16 inputs, for
-    every bit, for every tap, two bytes as `bit_planes` has them."""
+    """Pack int8 [K, *taps, C] to uint8 [K, bytes] for 3x3 jobs: for every 16 inputs, every bit and
+    every tap, two bytes as in `bit_planes`."""
     k, c = len(weight), weight.shape[-1]
     offset = 1 << (bits - 1)
     stored = (weight.astype(np.int16) + offset).astype(np.uint8).reshape(k, -1, c)
@@ -36,8 +36,8 @@ def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
 
 
 def linear_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """int8 [K, C] -> uint8 [K, C' / 8 * bits] in the layout of linear jobs: for every bit, lowest
-    first, bit c % 8 of byte c // 8 of input c; inputs up to whole groups have weights of 0."""
+    """Pack int8 [K, C] to uint8 [K, C' / 8 * bits] for linear jobs: for every bit, lowest first,
+    bit c % 8 of byte c // 8 is for input c; padding inputs have weight 0."""
     padded = np.pad(weight.astype(np.int16), ((0, 0), (0, -weight.shape[1] % INPUTS)))
     stored = (padded + (1 << (bits - 1))).astype(np.uint8)
     planes = stored[:, None] >> np.arange(bits, dtype=np.uint8)[:, None] & 1
@@ -45,7 +45,7 @@ def linear_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
 
 
 def _transposed_bits(words: Array) -> Array:
-    """uint64, each eight bytes of eight bits: bit i of byte j becomes bit j of byte i. Warren,
+    """Transpose 8 x 8 bits in each uint64: bit i of byte j becomes bit j of byte i. Warren,
     Hacker's Delight, 7-3."""
     for distance, bits in (
         (7, 0x00AA00AA00AA00AA),
@@ -58,22 +58,21 @@ def _transposed_bits(words: Array) -> Array:
 
 
 def depthwise_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """int8 [C, 3, 3] -> uint8 [C' / 16, bytes] in the layout of depthwise jobs: for every 16
-    channels those of `filter_planes`, a bit for each channel."""
+    """Pack int8 [C, 3, 3] to uint8 [C' / 16, bytes] for depthwise jobs: as `filter_planes` for
+    every 16 channels, with a bit per channel."""
     c = len(weight)
     taps = np.pad(weight.reshape(c, -1), ((0, -c % INPUTS), (0, 0)))
     return filter_planes(taps.reshape(-1, INPUTS, taps.shape[1]).swapaxes(1, 2), bits)
 
 
 def scale_bytes(step: QuantizedNode) -> int:
-    """Bytes of a multiplier: the fewest for all channels."""
+    """Bytes of a multiplier, the fewest that all channels fit."""
     return 1 if int(step.integers.mult.max()) < 256 else 2
 
 
 def parameters(step: QuantizedNode, times: int = 1) -> Array:
-    """Biases of 4 bytes, multipliers, shifts of a byte, each for all channels, `times` one after
-    the other. A bias has what (sum + bias) * multiplier + offset adds to the product of the sum of
-    unsigned inputs."""
+    """Pack biases of 4 bytes, multipliers, and shifts of one byte, for all channels, `times` times.
+    The bias makes (sum + bias) * multiplier + offset right for sums of unsigned inputs."""
     mult = step.integers.mult.astype(np.int64)
     sums = step.integers.bias.astype(np.int64) - WEIGHT_OFFSET * row_sums(step.integers.weight)
     biases = (sums * mult + step.integers.offset).astype("<i4")

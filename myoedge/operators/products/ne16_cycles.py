@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycles of NE16's jobs, and how many pixels and units a job of a tile has."""
+"""Cycles of NE16 jobs, and the pixels and outputs of the jobs of a tile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUMS = 0  # bytes of a multiplier, if results are sums
 
 
 def job_pixels(pixels: Any) -> Any:
-    """Pixels of each job of a tile but the last: whole tiles of 3x3."""
+    """Pixels of each job of a tile except the last: whole 3x3 blocks."""
     return ceil_div(pixels, JOBS_A_TILE * JOB_PIXELS) * JOB_PIXELS
 
 
@@ -83,7 +83,7 @@ def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
 
 
 def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
-    """Cycles of a linear job of c inputs and k outputs that are sums, up to 256 inputs a tile."""
+    """Cycles of a linear job of c inputs and k outputs stored as sums, 256 inputs at a time."""
     rows, tiles = ceil_div(c, INPUTS), ceil_div(c, INPUTS * INPUTS)
     return float(
         _by_outputs(k, lambda n: rows + tiles * (22 + n * bits) + ceil_div(n, SUMS_AT_A_TIME))
@@ -111,7 +111,7 @@ def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WE
 
 
 def _pixels_and_tiles(rows: Any, columns: Any) -> tuple[Any, Any]:
-    """The pixels that tiles of 3x3 jobs read for an image of results, and the number of tiles."""
+    """Return the pixels that 3x3 jobs read for an image of results, and their number of tiles."""
     down, across = ceil_div(rows, SIDE), ceil_div(columns, SIDE)
     return (rows + 2 * down) * (columns + 2 * across), down * across
 

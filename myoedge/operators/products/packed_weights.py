@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of 2 to 4 bits on the cores: packed in all memories, unpacked a tile at a time."""
+"""Low-bit weights on the cores: packed in all memories, unpacked tile by tile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FREE = KernelCost(0.0, 0.0)
 
 
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
-    """The kernel with its weights packed, if they are bytes of few enough bits."""
+    """Return the kernel with packed weights, if they have 2 to 4 bits."""
     bits = stored_bits(step)
     found = [o for o in kernel.operands if o.name == WEIGHTS and o.array is not None]
     packed = packed_operand(found[0], bits) if found and bits < INT8.bits else None
@@ -58,7 +58,7 @@ def stored_bits(step: QuantizedNode) -> int:
 def packed_operand(weights: Operand, bits: int) -> Operand | None:
     """Return the operand with packed low-bit elements; None if tiles would begin inside a word.
 
-    Blocks of channels, of which the last may have fewer, are whole ones then.
+    The last block of channels is then padded to a whole one.
     """
     assert weights.array is not None
     if weights.array.dtype != np.int8:

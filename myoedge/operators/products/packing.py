@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constant weights of conv, linear and recurrent layers: quantised, and packed as kernels read
-them."""
+"""Constant weights of conv, linear and recurrent layers: quantised, and packed for their
+kernels."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ CHANNELS: AffineExpr = (("k", BLOCK), ("k4", 1))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedParams(RequantParams):
-    """Products with constant weights.
+    """Integers of products with constant weights.
 
     weight  int8 or int16 [K, ...]     bias  int32 [K], the input's zero point folded in
     mult, offset, shift   int32 [K]
-    scale   float64 [K] of the weights; no kernel reads it
+    scale   float64 [K] scale of the weights; no kernel reads it
     """
 
     x_zero: int
@@ -51,9 +51,10 @@ class WeightedParams(RequantParams):
 
 
 def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) -> WeightedParams:
-    """Symmetric weights, the input's zero point folded into the bias, one factor per channel.
+    """Quantise weights symmetrically, with the input's zero point folded into the bias and one
+    factor per channel.
 
-    weight_format   None: the one that was asked for
+    weight_format   None: the layer's requested format
     """
     x, y, w = inputs.params(0), inputs.target, inputs.constant(1).astype(np.float64)
     stated_bias = inputs.constants[2] if len(inputs.constants) > 2 else None
@@ -81,8 +82,8 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
 
 
 def _stated_weights(inputs: QuantizeInputs, used: WeightFormat) -> tuple[Array, Array] | None:
-    """The file's (integer weights [K, ...], scale [K]) without zero points, int16 if they do not
-    fit in int8 or `used` is int16. None if the file has floats."""
+    """Return the file's integers (weights [K, ...], scale [K]) without zero points, as int16 if
+    they do not fit int8 or `used` is int16; None if the file has floats."""
     if 1 not in inputs.formats:
         return None
     stated, w = inputs.formats[1].by_rows, inputs.constant(1)
@@ -98,7 +99,8 @@ def _stated_weights(inputs: QuantizeInputs, used: WeightFormat) -> tuple[Array, 
 def _requantised(
     inputs: QuantizeInputs, weight: Array, scale: Array, bias: Array
 ) -> tuple[Array, Requant]:
-    """The bias with the input's zero point folded in, and the factors of all channels."""
+    """Return the bias with the input's zero point folded in, and the requantisation of all
+    channels."""
     x, y = inputs.params(0), inputs.target
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * row_sums(weight)
     folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # if that cuts, the proof fails (E117)
@@ -111,7 +113,7 @@ def _requantised(
 
 
 def exact_scale(mult: Array, shift: Array, x: QuantParams, y: QuantParams) -> Array:
-    """Scale of weights [K] with which mult / 2**shift is exactly the factor of sums."""
+    """Return the scale of weights [K] for which mult / 2**shift is exactly the factor of sums."""
     return np.asarray(np.ldexp(mult.astype(np.float64), -shift) * y.scale / x.scale)
 
 
@@ -126,15 +128,15 @@ def _bound(weight: Array, bias: Array, reach: int) -> Array:
 
 
 def unsigned_bound(weight: Array, bias: Array) -> Array:
-    """Return the largest |sum of x * weight + bias| per channel over x in 0 .. 255. x + 128 and a
-    bias minus 128 times the sum of the weights give the same sum as int8."""
+    """Return the largest |sum of x * weight + bias| per channel over x in 0 .. 255. An engine reads
+    x + 128, with a bias reduced by 128 times the sum of the weights, for the same sum."""
     rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
     sums = np.maximum(np.maximum(rows, 0).sum(axis=1), -np.minimum(rows, 0).sum(axis=1))
     return np.asarray(255 * sums + np.abs(bias.astype(np.int64) - 128 * row_sums(weight)))
 
 
 def acc_bound(step: QuantizedNode) -> int:
-    """Largest |acc| of any order of summation, for these weights and this bias."""
+    """Largest |acc| for these weights and bias, in any order of summation."""
     return bound_of(step, step.read_type(0))
 
 
@@ -155,13 +157,13 @@ INT16_PRODUCTS = (
 
 
 def channel_axes(k: int) -> dict[str, int]:
-    """Extents of the axes of CHANNELS."""
+    """Extents of the axes CHANNELS."""
     return {"k": -(-k // BLOCK), "k4": BLOCK}
 
 
 def packed_weights(weight: Array) -> Array:
-    """int8 [K, *taps] -> for every four channels (the last may be fewer), for every four taps, a
-    word a channel; zeros fill the last word of taps."""
+    """Pack int8 [K, *taps]: for every four channels (the last block may have fewer) and every four
+    taps, one word per channel; zeros fill the last word."""
     rows = weight.reshape(weight.shape[0], -1)
     k, taps = rows.shape
     padded = np.zeros((k, round_up(taps, 4)), np.int8)
@@ -172,24 +174,25 @@ def packed_weights(weight: Array) -> Array:
 
 
 def packed_channels(step: QuantizedNode) -> Array:
-    """int32 [K, 4]: bias, multiplier, offset and shift of every output channel."""
+    """Pack bias, multiplier, offset and shift of every output channel: int32 [K, 4]."""
     return np.stack([*step.integers.named(("bias", "mult", "offset", "shift")).values()], axis=1)
 
 
 def rows_in_blocks(rows: Array) -> Array:
-    """[K, ..] with rows of zeros up to whole blocks."""
+    """Pad [K, ..] with rows of zeros to whole blocks."""
     return np.pad(rows, ((0, -len(rows) % BLOCK), (0, 0)))
 
 
 def channels_in_blocks(step: QuantizedNode) -> Array:
-    """int32 [K, 4] as `packed_channels`, with zeros up to whole blocks."""
+    """Return `packed_channels`, int32 [K, 4], padded with zeros to whole blocks."""
     return rows_in_blocks(packed_channels(step))
 
 
 def weight_operands(
     weights: Array, channels: Array, k: int, group: AffineExpr = ()
 ) -> tuple[Operand, ...]:
-    """Packed weights and channels, cut along blocks of the k channels of a group."""
+    """Return the operands of packed weights and channels, tiled in blocks of the k channels of a
+    group."""
     groups, size, index = len(channels) // k, weights.size // len(channels), (group, CHANNELS, ())
     shape = (groups, k, channels.nbytes // len(channels))
     return (
@@ -206,16 +209,16 @@ def weight_operands(
 
 
 def table_operand(step: QuantizedNode) -> tuple[Operand, ...]:
-    """A fused table; () without one."""
+    """Return the operand of a fused table; () without one."""
     return () if step.table is None else (Operand.whole("table", step.table),)
 
 
 def limit_fields(step: QuantizedNode) -> dict[str, int | str]:
-    """me_scale without its pre-shift."""
+    """Fields of me_scale, without the pre-shift."""
     table = "0" if step.table is None else "@table"
     return {"scale.low": step.low, "scale.high": step.high, "scale.table": table}
 
 
 def scale_fields(step: QuantizedNode) -> dict[str, int | str]:
-    """me_scale: what all channels share of the requantisation."""
+    """Fields of me_scale, the part of a requantisation that all channels share."""
     return {"scale.pre": step.integers.pre, **limit_fields(step)}

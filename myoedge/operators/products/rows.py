@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows times packed weights in tiles, with 8-bit results (me_linear_s8) or 16
-(me_linear_s8_s16): linear layers, gates, and convolutions whose windows lie side by side."""
+"""Rows times packed weights in tiles, with int8 results (me_linear_s8) or int16 (me_linear_s8_s16):
+linear layers, gates, and convolutions with contiguous windows."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ ODD_WORDS = 3  # a tap after the last whole word takes as long as so many words
 
 
 def row_sizes(step: QuantizedNode) -> tuple[int, int, int]:
-    """Rows, inputs of a row, results of a row."""
+    """Return (number of rows, inputs per row, results per row)."""
     return math.prod(step.out[:-1]), math.prod(step.integers.weight.shape[1:]), step.out[-1]
 
 
 def is_int8(step: QuantizedNode) -> bool:
-    """Whether weights and results are int8."""
+    """Return whether weights and results are int8."""
     return step.weight_type != INT16 and step.element_type != INT16
 
 
 def is_large_product(rows: int, c: int, k: int) -> bool:
-    """Whether nine cores share a product: rows that are copied first only eight cores do."""
+    """Return whether nine cores share a product; rows that are copied first use eight."""
     return c % 4 == 0 and is_large(rows * c * k)
 
 
 def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Axes row, and k in blocks of channels."""
+    """Tile over rows and blocks of channels k."""
     rows, c, k = row_sizes(step)
     gather, table, cores = c % 4 != 0, table_operand(step), engine.cores
     weights = packed_weights(step.integers.weight.reshape(k, c))
@@ -104,7 +104,7 @@ def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """int16 results; axes row, and k in blocks of channels; rows lie one after the other."""
+    """Tile int16 results over rows and blocks of channels k; rows are contiguous."""
     rows, c, k = row_sizes(step)
     weights = packed_weights(rows_in_blocks(step.integers.weight.reshape(k, c)))
     channels = channels_in_blocks(step)

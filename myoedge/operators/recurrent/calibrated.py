@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fraction bits of an LSTM's c, gates and h by their ranges."""
+"""Fraction bits of an LSTM's c, gates and h, chosen by their ranges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE_HEADROOM = 1.25  # of a c beyond the usual +-16
 
 
 class Reach(NamedTuple):
-    """Largest magnitudes of an LSTM: of the gates' sums and their two parts, of c, and of h."""
+    """Largest magnitudes in an LSTM: of the gates' sums and their two parts, of c, and of h."""
 
     gates: float
     cell: float
@@ -32,7 +32,8 @@ class Reach(NamedTuple):
 
 
 def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reach:
-    """Magnitudes over all steps of a sample, first states included; operands as of `lstm`."""
+    """Return the magnitudes over all steps of a sample, including initial states; operands as for
+    `lstm`."""
     steps = [*lstm_floats(attrs, gates, h, c, r)]
     hidden, cells = (np.stack(found) for found in zip((h, c), *steps, strict=True))
     added = hidden[:-1] @ r.T
@@ -42,9 +43,9 @@ def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reac
 
 
 def step_attrs(reach: Reach) -> dict[str, int]:
-    """Attributes of a layer's nodes; {} if the usual steps do.
+    """Return the attributes for finer steps of a layer's nodes; {} for the default steps.
 
-    Finer steps are for ranges up to a 32nd of what the usual ones hold, of the gates' a 64th.
+    Finer steps apply to ranges up to 1/32 of the default range, of the gates up to 1/64.
     """
     usual = {"gate_bits": GATE_BITS, "cell_bits": CELL_BITS, "hidden_bits": HIDDEN_BITS}
     found = {
@@ -57,7 +58,7 @@ def step_attrs(reach: Reach) -> dict[str, int]:
 
 def _finer(reach: float, usual: int, most: int) -> int:
     """Return the larger number of fraction bits if it covers HEADROOM times the range, else the
-    usual one."""
+    default."""
     return most if 0.0 < reach * HEADROOM * 2.0**most <= 2.0**15 else usual
 
 
