@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators on streams: states from frame to frame, and how much of a pass is new."""
+"""Streaming rules of operators: states between frames, and the frames that a pass needs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """State that an operator carries from frame to frame; its first value is an operand.
+    """A state that an operator passes from frame to frame; its initial value is an operand.
 
-    operand   number of that operand; optional after the operator's other operands
-    name      in reports and tensor names
-    params    of the state between frames, exact; None: those of the result
-    first     (QuantizedNode, the operand) -> its integers in `params`
-    fill      QuantizedNode -> integer of all elements of the first state without such an operand
-    scalars   of the operator if the operand has `params`
-    last      operator that gives the state after the last frame; empty: that frame itself
-    by_step   (this one, QuantizedNode) -> the state of an operator with these integers
+    operand   index of that operand, which may be omitted
+    name      its name in reports and tensor names
+    params    exact parameters of the state between frames; None: the result's
+    first     (QuantizedNode, initial state) -> its integers in `params`
+    fill      QuantizedNode -> integer of the initial state if the operand is omitted
+    scalars   fields of the operator if the operand has `params`
+    last      operator that returns the state after the last frame; "": the last frame itself
+    by_step   (this state, QuantizedNode) -> the state for an operator with these integers
     """
 
     operand: int
@@ -40,7 +40,7 @@ class StreamState:
     by_step: Callable[[StreamState, QuantizedNode], StreamState] = lambda state, step: state
 
     def of(self, step: QuantizedNode) -> StreamState:
-        """The state of an operator with these integers."""
+        """Return the state for an operator with these integers."""
         return self.by_step(self, step)
 
 
@@ -56,16 +56,16 @@ class OperandAxis:
 
 @dataclass(frozen=True, slots=True)
 class StreamingRule:
-    """Frames of an operand that make a frame of the result, along the time axis of a stream.
+    """The input frames that an operator needs for each output frame of a stream.
 
-    axis      of the result that corresponds to the operand's time axis
-    taps      number of operand frames of result frame j, from frame j * stride - before on
-    before    padded frames before the first one that a result frame may read
-    after    padded frames after the last one, which a stream does not have yet
-    resized   number of result frames -> attributes for their operand frames only, unpadded; None:
-              the node's attributes
-    fill      QuantizedNode -> integer of the padded frames
-    carries   states between frames
+    axis      time axis of the result
+    taps      input frames of output frame j: j * stride - before, and the next taps - 1
+    stride    input frames from one output frame to the next
+    before    left padding, in frames
+    behind    right padding in frames (look-ahead), which a stream does not have yet
+    resized   number of output frames -> attributes for their unpadded input frames; None: unchanged
+    fill      QuantizedNode -> integer value of padding frames
+    carries   states passed from frame to frame
     """
 
     axis: int
@@ -79,5 +79,6 @@ class StreamingRule:
 
     @property
     def anchored(self) -> bool:
-        """Whether a pass has to begin with frame 0: padding or a first state comes before it."""
+        """Whether a pass has to begin with frame 0, because padding or an initial state precedes
+        it."""
         return self.before > 0 or bool(self.carries)

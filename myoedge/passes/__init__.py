@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graph -> Graph: fold constants, let transposes cancel, fuse, lower."""
+"""Rewrite passes, Graph -> Graph: fold constants, cancel transposes, fuse, lower."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
 
 
 def prepare(graph: Graph) -> Graph:
-    """The graph in the form that is calibrated, quantised and planned."""
+    """Prepare a graph for calibration, quantisation and planning."""
     check(graph, "imported")
     graph = prune(graph)
     for name, rules in STAGES:
@@ -74,7 +74,7 @@ def prepare_for_accelerator(graph: Graph) -> Graph:
 
 
 def _rename_tensors(graph: Graph) -> Graph:
-    """The graph with tensors named after the call they come from, without suffixes of rules:
+    """Name tensors after the call they come from, without suffixes of rewrite patterns:
     "conv2d_3"."""
     names: dict[str, str] = {name: name for name in graph.inputs}
     used = {*graph.inputs, *graph.constants}
@@ -95,7 +95,7 @@ def _rename_tensors(graph: Graph) -> Graph:
 
 
 def _name_projections(graph: Graph) -> Graph:
-    """The graph with q, k or v appended to the paths of nodes that make only that operand."""
+    """Append q, k or v to the paths of nodes that compute only that operand of an attention."""
     roles = {
         projection.name: role
         for node in graph.nodes
@@ -120,7 +120,7 @@ def _path(node: Node) -> str:
 
 
 def _producers(graph: Graph, attention: Node, name: str) -> Iterator[Node]:
-    """Nodes from the operand backwards, as long as each has no other reader."""
+    """Yield the nodes backwards from an operand, as long as each has no other reader."""
     reader = attention
     while (producer := graph.producer.get(name)) is not None and graph.only_user(name) is reader:
         path = _path(attention)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rule that rolls torch's associative_scan, which export writes out in slices.
+"""The pattern that rolls torch's associative_scan, which export unrolls into slices.
 
-Results of every second step are those of half as many steps, of pairs that were combined; the
-others are made of these and one step more, and both are interleaved. Where steps are combined by
-sums, by products or as h = a h + b, all of it is one operator.
+The algorithm combines pairs of steps and scans the half as many results, which are the odd results;
+even results combine these with one more step; then both are interleaved. If steps are combined by
+sums, by products or as h = a h + b, the whole becomes one operator.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ NO_REST = (("", "", ""),)
 
 @dataclass(frozen=True, slots=True)
 class InterleavedScan:
-    """Results of n steps along an axis that were interleaved.
+    """The interleaved results of one level of an unrolled associative scan.
 
-    first, rest   results of step 0 and of steps 2, 4, ...; of two steps there is no rest
-    odd           of steps 1, 3, ...
+    axis, n       axis of the steps, and their number
+    first, rest   results of step 0 and of steps 2, 4, ...; "" for two steps
+    odd           results of steps 1, 3, ...
     """
 
     graph: Graph
@@ -43,16 +44,16 @@ class InterleavedScan:
         return self.n // 2
 
     def whole(self, name: str, start: int) -> str:
-        """Return the tensor of all steps from which another takes every second one from `start`
-        on; "" if there is none."""
+        """Return the tensor of all steps from which `name` takes every second one from `start` on;
+        "" if there is none."""
         return self._cut(name, range(start, self.n if start else 2 * self.pairs, 2), self.n)
 
     def starts(self, x: str) -> bool:
-        """Whether the first result is the first step of a tensor."""
+        """Return whether the first result is the first step of a tensor."""
         return self._cut(self.first, range(1), self.n) == x
 
     def is_before(self, name: str) -> bool:
-        """Whether a tensor has the results of the steps before those of the rest."""
+        """Return whether a tensor has the results of the steps before each step of `rest`."""
         return name == self.odd or self._cut(name, range(self.pairs - 1), self.pairs) == self.odd
 
     def _cut(self, name: str, steps: range, n: int) -> str:
@@ -81,12 +82,14 @@ def roll_associative_scan(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _operands(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[str, ...]:
-    """x of a cumulative sum or product, (a, b) of states a h + b; () if results are none."""
+    """Return x of a cumulative sum or product, or (a, b) of states a h + b; () if nothing
+    matches."""
     return _recurrence(patch, halves) if op == "scan" else _reduced(patch, halves, op)
 
 
 def _of_pairs(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[str, ...]:
-    """Operands of odd results as of all: scans that were found before, or few steps."""
+    """Return the operands of the odd results, computed from pairs: a scan found before, or few
+    steps."""
     graph, axis = halves.graph, halves.axis
     node = graph.producer[halves.odd]
     inner = _halves(graph, node) if node.op in ("reshape", "slice") else None
@@ -122,7 +125,7 @@ def _halves(graph: Graph, node: Node) -> InterleavedScan | None:
 
 
 def _of_steps(graph: Graph, axis: int, n: int, even: str, odd: str) -> InterleavedScan | None:
-    """The even results (the first and the rest) and the odd ones, padded if there are fewer."""
+    """Match even results (first and rest) and odd results, which are padded if there are fewer."""
     joined = made_by(graph, even, "concat")
     first, rest = (even, "") if joined is None else (joined.inputs[0], joined.inputs[-1])
     if joined is not None and (len(joined.inputs) != 2 or joined.attrs["axis"] != axis):
@@ -185,14 +188,14 @@ def _recurrence(patch: GraphBuilder, halves: InterleavedScan) -> tuple[str, ...]
 
 
 def _moves(graph: Graph, name: str) -> Iterator[tuple[str, str, str]]:
-    """(a, h, b) of a tensor a h + b, in every order."""
+    """Yield (a, h, b) for a tensor a h + b, in every order."""
     for product, term in _pair(graph, name, "add"):
         for factor, state in _pair(graph, product, "mul"):
             yield factor, state, term
 
 
 def _pair(graph: Graph, name: str, op: str) -> Iterator[tuple[str, str]]:
-    """Both operands, in both orders, of a tensor without an activation."""
+    """Yield both operands, in both orders, of a tensor without an activation."""
     node = made_by(graph, name, op)
     if node is not None and "act" not in node.attrs:
         one, other = node.inputs
@@ -231,7 +234,7 @@ def _interleaved(odd: Array, even: Array | None, halves: InterleavedScan) -> Arr
 
 
 def _fits(value: Array, pairs: Array | None, axis: int) -> bool:
-    """Whether products of pairs, but the first, are those of factors."""
+    """Return whether factors of pairs, except the first, are products of the factors."""
     if pairs is None:
         return True
     steps = np.moveaxis(value, axis, 0)

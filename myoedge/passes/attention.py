@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that find attention if it is written out, and what of it costs nothing."""
+"""Patterns that fuse decomposed attention, and simplify its operands."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
 
 
 def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
-    """(product, factor) if a tensor is a product of two activations times numbers."""
+    """Match a product of two activations, times numbers; return (product, factor) or None."""
     scale = 1.0
     while (table := made_by(graph, name, "table")) is not None:
         chain = table.attrs["chain"]
@@ -81,7 +81,8 @@ def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
 
 @rewrite_pattern("attention")
 def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
-    """Queries and keys of a head that are turned alike have the products they have unturned."""
+    """Drop rotary embeddings that rotate all queries and keys alike, because their products do not
+    change."""
     turns = [made_by(graph, x, "rotary") for x in node.inputs[:2]]
     if any(t is None or t.attrs["axis"] != 2 for t in turns):
         return None
@@ -122,7 +123,7 @@ def split_linear(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _rows(graph: Graph, layer: Node, cut: Node) -> Array | None:
-    """Rows of the layer that a slice leaves, if it leaves all positions."""
+    """Return the rows of the layer that a slice keeps; None if it cuts positions."""
     shape, lead = graph.shape(cut.inputs[0]), graph.shape(layer.name)[:-1]
     cuts, count = cut.attrs["cuts"], len(lead)
     if shape[:count] != lead or cuts[:count] != tuple((0, n, 1) for n in lead):

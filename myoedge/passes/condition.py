@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditioning filters before a network: its training data's preprocessing, made causal."""
+"""Conditioning filters before a network: the preprocessing of its training data, made causal."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Conditioning:
     """[conditioning]: a Butterworth band-pass and a notch filter, as in scipy.signal, and a running
     z-score.
 
-    rate_hz    samples a second      band_hz  its edges, 3 dB down; None: no band-pass
-    order      of the low-pass that the band-pass is made of
-    notch_hz, notch_q   the line and its sharpness; None: no notch
-    zscore_s   time over which a running z-score forgets; None: no z-score
-    deviation  what it begins with, in the input's unit: the training set's, say
-    rectify    whether magnitudes come after all of it
-    axis       of time in the input; None: its longest
+    rate_hz    samples per second    band_hz  edges at -3 dB; None: no band-pass
+    order      order of the low-pass from which the band-pass is derived
+    notch_hz, notch_q   mains frequency and quality factor; None: no notch
+    zscore_s   time constant of the running z-score; None: no z-score
+    deviation  initial standard deviation in the input's unit, such as the training set's
+    rectify    whether to take absolute values at the end
+    axis       time axis of the input; None: the longest axis
     """
 
     rate_hz: float | None = None
@@ -42,8 +42,8 @@ class Conditioning:
 
 
 def sections(filters: Conditioning) -> Array:
-    """Second-order sections, float64 [sections, 6]: b0, b1, b2, a0, a1, a2. Errors: E238, E501
-    without scipy."""
+    """Return second-order sections, float64 [sections, 6]: b0, b1, b2, a0, a1, a2. Errors: E238,
+    E501 without scipy."""
     try:
         from scipy import signal
     except ImportError:
@@ -79,10 +79,10 @@ def sections(filters: Conditioning) -> Array:
 
 
 def _spread(sections: Array) -> Array:
-    """Sections of the same band, its gain spread over all of them by powers of two.
+    """Distribute the gain over all sections by powers of two.
 
-    scipy puts a narrow band's whole gain into the first: of 1e-9 a fraction that all sections share
-    would leave nothing.
+    scipy puts the whole gain of a narrow band, such as 1e-9, into the first section, whose
+    coefficients would vanish with a shared number of fraction bits.
     """
     peaks = np.abs(sections[:, :3]).max(axis=1)
     if not 0.0 < peaks.min() < LEAST_GAIN:
@@ -108,7 +108,7 @@ def _no_filter(reason: str) -> MyoedgeError:
 
 
 def _check_edges(filters: Conditioning, nyquist_hz: float) -> None:
-    """Checks the filters' frequencies. Errors: E238 above half the sample rate."""
+    """Check the filters' frequencies. Errors: E238 above half the sample rate."""
     low, high = filters.band_hz or (0.0, nyquist_hz)
     if filters.band_hz is not None and not 0 < low < high < nyquist_hz:
         raise _no_filter(f"band_hz has to rise, between 0 and {nyquist_hz:g}, half of rate_hz")
@@ -127,9 +127,9 @@ def _new_sample_weight(filters: Conditioning) -> float:
 
 
 def add_conditioning_filters(graph: Graph, filters: Conditioning) -> Graph:
-    """The network with the filters at its input, initially at rest.
+    """Add the filters at the network's input, initially at rest.
 
-    Errors: E238 several inputs, no such axis, filters that cannot be; E501.
+    Errors: E238 several inputs, no such axis, impossible filters; E501.
     """
     if len(graph.inputs) != 1:
         raise _no_filter(f"the network has {len(graph.inputs)} inputs")

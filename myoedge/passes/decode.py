@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoders at the output of a network: greedy CTC, majority vote."""
+"""Decoders at a network's output: greedy CTC, majority vote."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ SYMBOLS, CLASSES = "symbols", "classes"
 
 
 def append_ctc_decoder(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
-    """The network with greedy CTC at its output: int32 [batch, 1 + frames], a count first.
+    """Append a greedy CTC decoder: int32 [batch, 1 + frames], a count first.
 
-    blank      class that stands for nothing; from the end if it is negative
-    framewise  a symbol a frame instead, as on streams: int32 [frames, batch], -1 if none is new
-    The output is [frames, batch, classes], as torch's CTCLoss takes it, or [frames, classes]; a
-    batch of one may come first. Errors: E207.
+    blank      index of the blank class; negative: from the end
+    framewise  one symbol per frame instead, as on streams: int32 [frames, batch], -1 for no new
+               symbol
+    The network's output is [frames, batch, classes], as for torch's CTCLoss, or [frames, classes];
+    a batch axis of 1 may also come first. Errors: E207.
     """
     shape = _scores(graph)
     if not -shape[-1] <= blank < shape[-1]:
@@ -34,10 +35,9 @@ def append_ctc_decoder(graph: Graph, blank: int, *, framewise: bool = False) -> 
 
 
 def append_majority_vote(graph: Graph, frames: int) -> Graph:
-    """The network with a majority vote over the last `frames` frames, for every frame: int32
-    [frames, batch].
+    """Append a majority vote over the last `frames` frames, for every frame: int32 [frames, batch].
 
-    The output is as `decoded` takes it. Errors: E207.
+    The network's output is shaped as for `append_ctc_decoder`. Errors: E207.
     """
     shape = _scores(graph)
     attrs = {"frames": frames, "classes": shape[-1], "axis": _time(shape), "before": frames - 1}
@@ -65,7 +65,7 @@ def _time(shape: Shape) -> int:
 
 
 def _appended(graph: Graph, op: str, attrs: Attrs, name: str) -> Graph:
-    """The network with one more operator at its output."""
+    """Append an operator at the network's output."""
     (x,) = graph.outputs
     producer = graph.producer.get(x)
     origin = () if producer is None else producer.origin

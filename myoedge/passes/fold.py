@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that move constants into weights: batch norm, factors, constant subgraphs."""
+"""Patterns that fold constants into weights: batch norm, factors, constant subgraphs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEIGHTED = ("conv", "linear")
 
 @rewrite_pattern()
 def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
-    """A node that reads only constants is computed at build time."""
+    """Compute a node that reads only constants."""
     if not all(map(graph.is_const, node.inputs)):
         return None
     patch = GraphBuilder(graph, node)
@@ -35,7 +35,7 @@ def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table", "reshape", "transpose", "slice", "expand", "concat")
 def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
-    """Empty tables, reshapes to the same shape, identity transposes and full slices are removed."""
+    """Remove empty tables, reshapes to the same shape, identity transposes and full slices."""
     attrs, shape = node.attrs, graph.shape(node.inputs[0])
     is_identity = {
         "table": not attrs.get("chain"),
@@ -50,7 +50,7 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("add")
 def drop_products_of_zeros(graph: Graph, node: Node) -> Rewrite | None:
-    """a * 0 + b is b, as in the first step of a loop that begins with zeros."""
+    """Replace a * 0 + b by b, as in the first step of a loop that begins with zeros."""
     for product, other in (node.inputs, node.inputs[::-1]):
         if "act" not in node.attrs and times_zeros(graph, strip_views(graph, product)):
             patch = GraphBuilder(graph, node)
@@ -60,7 +60,8 @@ def drop_products_of_zeros(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("add", "sub", "mul")
 def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
-    """x + c, x - c, c - x, x * c with c along one axis: a factor and an offset per channel."""
+    """Replace x + c, x - c, c - x and x * c, with c along one axis, by a factor and an offset per
+    channel."""
     const = next((i for i, name in enumerate(node.inputs) if graph.is_const(name)), None)
     if "act" in node.attrs or const is None or graph.is_const(node.inputs[1 - const]):
         return None
@@ -88,7 +89,7 @@ def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern()
 def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
-    """A constant that repeats along leading axes is stored once, if its reader broadcasts it."""
+    """Store a constant that repeats along leading axes once, if its reader broadcasts it."""
     patch, inputs = GraphBuilder(graph, node), [*node.inputs]
     for index, axes in OPS[node.op].broadcast_inputs.items():
         value = graph.find_array(node.inputs[index]) if index < len(inputs) else None
@@ -124,7 +125,7 @@ def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("affine")
 def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
-    """conv or linear followed by a factor and an offset per channel: into weights and bias."""
+    """Fold a factor and an offset per channel after conv or linear into weights and bias."""
     producer = _foldable(graph, node)
     if producer is None or node.attrs["axis"] != len(graph.shape(node.name)) - 1:
         return None
@@ -137,7 +138,7 @@ def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
-    """conv or linear followed by x * a + b: the first step of a table moves into the weights."""
+    """Fold x * a + b, the first step of a table after conv or linear, into the weights."""
     producer = _foldable(graph, node)
     if producer is None or node.attrs["chain"][0][0] != "affine":
         return None
@@ -153,8 +154,8 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("argmax", "ctc_greedy", "softmax", "log_softmax")
 def drop_common_offset(graph: Graph, node: Node) -> Rewrite | None:
-    """softmax(x + 100) is softmax(x): an offset of all scores, larger than what their biases
-    differ by, would take most of the scores' range."""
+    """Drop an offset of all scores of a softmax, softmax(x + 100) = softmax(x), if it exceeds the
+    differences of the biases and would use up the scores' range."""
     producer = _foldable(graph, node)
     last = len(graph.shape(node.inputs[0])) - 1
     if producer is None or len(producer.inputs) < 3 or node.attrs.get("axis", last) != last:
@@ -170,7 +171,7 @@ def drop_common_offset(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("affine", "table")
 def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
-    """A function of rows of a table is a row of a table too."""
+    """Fold a function of an embedding's rows into its table."""
     producer = made_by(graph, node.inputs[0], "embedding", reader=node)
     if producer is None:
         return None
@@ -190,7 +191,7 @@ def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("embedding")
 def fold_offset_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
-    """Rows by integers plus a number: the first row belongs to another integer."""
+    """Fold a constant added to embedding indices into the table's first index."""
     producer = graph.producer.get(node.inputs[0])
     if producer is None or producer.op != "integer_math_constant":
         return None
@@ -204,7 +205,7 @@ def fold_offset_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _foldable(graph: Graph, node: Node) -> Node | None:
-    """The conv or linear that feeds only this node, if its weights may be changed."""
+    """Return the conv or linear that feeds only this node, if its weights may be changed."""
     producer = made_by(graph, node.inputs[0], *WEIGHTED, reader=node)
     return None if producer is None or "act" in producer.attrs else producer
 
@@ -212,7 +213,7 @@ def _foldable(graph: Graph, node: Node) -> Node | None:
 def _scaled(
     patch: GraphBuilder, producer: Node, scale: Array | np.float64, offset: Array | np.float64
 ) -> tuple[str, ...]:
-    """Inputs of the producer with scale * (w x + b) + offset folded into weights and bias."""
+    """Return the producer's inputs with scale * (w x + b) + offset folded into weights and bias."""
     graph, (x, weight, *bias) = patch.graph, producer.inputs
     w = graph.array(weight).astype(np.float64)
     b = graph.array(bias[0]) if bias else np.zeros(w.shape[0])
@@ -244,7 +245,7 @@ FOLD: tuple[RewritePattern, ...] = (
 
 
 def absorb_input_normalization(graph: Graph) -> Graph:
-    """Factors and offsets at an input move to the host, which quantises with them."""
+    """Move factors and offsets at an input to the host, which applies them when quantising."""
     for name in graph.inputs:
         while (reader := graph.only_user(name)) is not None:
             normalization = merged_normalization(

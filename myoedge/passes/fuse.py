@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that fuse several operators into one."""
+"""Patterns that fuse several operators into one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fuse_functions(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _functions(graph: Graph, name: str) -> Iterator[tuple[str, Chain]]:
-    """Tensors that a tensor is a function of, element by element, nearest first."""
+    """Yield tensors of which a tensor is a pointwise function, nearest first."""
     chain: Chain = ()
     yield name, chain
     while (node := made_by(graph, name, "table", "mul")) is not None:
@@ -87,7 +87,8 @@ def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _with_function(graph: Graph, node: Node, producer: Node, before: TensorQuant | None) -> Rewrite:
-    """The producer with the table after it fused; `before` is given the value between them."""
+    """Fuse the table into the producer before it; `before` becomes the parameters of the value
+    between them."""
     attrs = {**producer.attrs, "act": node.attrs["chain"]}
     patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
     patch.add(producer.op, *producer.inputs, name=node.name, origin=origin, **attrs)
@@ -104,7 +105,8 @@ ROOTS = (("sqrt",), ("pow", 0.5))
 def magnitude(graph: Graph, node: Node) -> Rewrite | None:
     """Fuse sqrt(a^2 + b^2) into one operator, because squares need twice the bits.
 
-    Before functions go into what computes a and b: a square is not seen there.
+    It runs before functions are fused into the producers of a and b, where squares would not be
+    recognised.
     """
     total = made_by(graph, node.inputs[0], "add", reader=node)
     if total is None or node.attrs["chain"][0] not in ROOTS:
@@ -135,7 +137,8 @@ def magnitude(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
-    """clamp(max_pool(x)) = max_pool(clamp(x)): the clamp can then be fused at no cost."""
+    """Move a clamp before a max pool, clamp(max_pool(x)) = max_pool(clamp(x)), where it fuses at no
+    cost."""
     pool = made_by(graph, node.inputs[0], "max_pool", reader=node)
     if pool is None or bounds(node.attrs["chain"]) is None:
         return None
@@ -149,7 +152,7 @@ def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("conv")
 def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
-    """Zero padding of spatial axes becomes the convolution's own, also through a transpose."""
+    """Fuse zero padding of spatial axes into the convolution, also through a transpose."""
     transpose = made_by(graph, node.inputs[0], "transpose")
     pad = made_by(graph, transpose.inputs[0] if transpose else node.inputs[0], "pad")
     if pad is None or pad.attrs["value"] != 0.0:
@@ -168,10 +171,10 @@ def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("slice")
 def slice_into_padding(graph: Graph, node: Node) -> Rewrite | None:
-    """slice(conv(x)) that removes results of padding is a conv with less padding, as in causal
+    """Reduce a convolution's padding if a slice removes the results of padding, as in causal
     convolutions.
 
-    Only while no padding becomes negative, and where nobody reads what is cut off.
+    Applies only if no padding becomes negative and no other node reads the removed results.
     """
     conv = made_by(graph, node.inputs[0], "conv", reader=node)
     if conv is None or "act" in conv.attrs:

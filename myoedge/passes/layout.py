@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that move transposes towards the outputs, if they meet and cancel."""
+"""Patterns that move transposes towards the outputs, where they cancel."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern()
 def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
-    """f(transpose(a), transpose(b)) = transpose(f(a, b)); other inputs get the inverse
-    transpose.
+    """Sink transposes: f(transpose(a), transpose(b)) -> transpose(f(a, b)); other inputs get the
+    inverse transpose.
 
-    Several inputs are worth turning only for a transpose that restores the model's order ("back"):
-    most readers undo it, and each such transpose moves down only, so that the rule ends.
+    With several inputs, only a transpose that restores the model's axis order ("back") is moved:
+    most readers undo it, and it only moves down, so that the pattern terminates.
     """
     op = OPS[node.op]
     if op.permute_rule is None:
@@ -59,7 +59,7 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _transpose_to_sink(graph: Graph, names: Sequence[str]) -> Node | None:
-    """Transpose that restores the model's order, or that all computed inputs share."""
+    """Return the transpose that restores the model's order, or that all computed inputs share."""
     made = [made_by(graph, name, "transpose") for name in names if not graph.is_const(name)]
     transposes = [node for node in made if node is not None]
     back = next((node for node in transposes if node.attrs.get("back")), None)
@@ -68,8 +68,8 @@ def _transpose_to_sink(graph: Graph, names: Sequence[str]) -> Node | None:
 
 
 def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
-    """The name of `name` transposed: cancelled, computed for constants, else a node; None if ranks
-    differ."""
+    """Return the name of a transposed tensor: cancelled, computed for constants, else a new node;
+    None if ranks differ."""
     graph = patch.graph
     if graph.is_const(name):
         value = graph.array(name)
@@ -86,9 +86,9 @@ def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
 
 @rewrite_pattern("mean", "sum", "variance", "argmax")
 def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
-    """mean(transpose(x)) reduces x first, then transposes the remaining axes.
+    """Sink a transpose below a reduction: reduce x first, then transpose the remaining axes.
 
-    The indices of argmax are int32, which no transpose takes: only if their order stays.
+    argmax gives int32 indices, which are not transposed, so their axes must keep their order.
     """
     transpose = made_by(graph, node.inputs[0], "transpose")
     if transpose is None:
@@ -109,7 +109,8 @@ def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("linear")
 def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
-    """linear(flatten(transpose(x))): the weights' columns are permuted instead."""
+    """Fold the transpose in linear(flatten(transpose(x))) into the order of the weights'
+    columns."""
     reshape = made_by(graph, node.inputs[0], "reshape")
     transpose = made_by(graph, reshape.inputs[0], "transpose") if reshape else None
     if reshape is None or transpose is None:
@@ -130,7 +131,7 @@ def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("transpose")
 def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
-    """Equal transposes of one tensor are computed once."""
+    """Compute equal transposes of one tensor once."""
     for other in graph.users[node.inputs[0]]:
         if other is node:
             return None
@@ -141,7 +142,8 @@ def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("reshape")
 def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
-    """reshape(transpose(x)) = transpose(reshape(x)) if merged axes are adjacent in x."""
+    """Sink a transpose below a reshape, reshape(transpose(x)) -> transpose(reshape(x)), if merged
+    axes are adjacent in x."""
     transpose = made_by(graph, node.inputs[0], "transpose")
     if transpose is None:
         return None
@@ -161,9 +163,10 @@ def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """The smallest groups of axes before and after a reshape with equal products.
+    """Return the smallest groups of axes before and after a reshape with equal products.
 
-    Axes of extent 1 are left out before; after, they join the group to their left, if there is one.
+    Axes of extent 1 are left out before the reshape; after it, they join the group to their left,
+    if there is one.
     """
     before, after = (list(itertools.accumulate(shape, operator.mul)) for shape in (old, new))
     ends = sorted(set(before) & set(after) - {1})
@@ -179,7 +182,7 @@ def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], 
 
 @rewrite_pattern("table", "fake_quantize")
 def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
-    """f(reshape(x)) = reshape(f(x))."""
+    """Sink a reshape: f(reshape(x)) -> reshape(f(x))."""
     reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
     if reshape is None:
         return None
@@ -190,9 +193,10 @@ def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table", "fake_quantize", "affine")
 def sink_fusible_view(graph: Graph, node: Node) -> Rewrite | None:
-    """f(view(x)) = view(f(x)) of views and slices inside a layer, so that f fuses with it.
+    """Sink a fusible view below a pointwise operator so that it can be fused: f(view(x)) ->
+    view(f(x)).
 
-    Factors of channels that lie one after the other several times in x's last axis are repeated.
+    Per-channel factors are repeated if x's last axis holds the channels several times.
     """
     view = made_by(graph, node.inputs[0], "slice", "reshape", reader=node)
     if view is None or not view.attrs.get("inside"):
@@ -223,7 +227,7 @@ SINK: tuple[RewritePattern, ...] = (
 
 @rewrite_pattern("transpose")
 def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
-    """A transpose that only moves axes of extent 1 is a reshape."""
+    """Replace a transpose that only moves axes of extent 1 by a reshape."""
     shape = graph.shape(node.inputs[0])
     order = [axis for axis in node.attrs["perm"] if shape[axis] != 1]
     if order != sorted(order):
@@ -242,8 +246,8 @@ def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("matmul")
 def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
-    """A matmul reads its right operand transposed: a transpose of b's last two axes is dropped, of
-    others the part on rows."""
+    """Fold a transpose of a matmul's right operand b: drop it for the last two axes, else keep only
+    its part on other axes."""
     transpose = made_by(graph, node.inputs[1], "transpose")
     if transpose is None or node.attrs.get("b_turned"):
         return None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that cut products of very many terms a result along what they sum.
+"""Patterns that split sums of very many products.
 
-Four channels' weights are read together, and have to lie in L1 at once: of more terms than MOST
-they have no place there. Each part is a layer of its own, with a scale of its own.
+The weights of four channels must be in L1 at once, which is impossible beyond MOST products. Each
+part is a separate layer with its own scale.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WORD = 4  # bytes that parts of an axis begin at multiples of
 
 @rewrite_pattern("linear")
 def split_inputs(graph: Graph, node: Node) -> Rewrite | None:
-    """x W^T + b = x[:n] W[:, :n]^T + b + x[n:] W[:, n:]^T."""
+    """Split a linear layer over its inputs: x W^T + b = x[:n] W[:, :n]^T + b + x[n:] W[:, n:]^T."""
     x, weight, *bias = node.inputs
     terms = graph.shape(weight)[-1]
     if terms <= MOST or node.attrs or not graph.is_const(weight):
@@ -59,8 +59,8 @@ def split_taps(graph: Graph, node: Node) -> Rewrite | None:
 def _reached(
     patch: GraphBuilder, node: Node, axis: int, first: int, end: int
 ) -> tuple[str, tuple[tuple[int, int], ...]] | None:
-    """The input that taps first..end of an axis read, cut along it, and the padding around; None
-    if that is padding only."""
+    """Return the input slice that taps first..end of an axis read, and its padding; None if they
+    read only padding."""
     at, x = axis - 1, node.inputs[0]
     step, stride = node.attrs["dilation"][at], node.attrs["stride"][at]
     length, windows = patch.shape(x)[axis], patch.graph.shape(node.name)[axis]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that lower the graph to the forms that the integer operators accept."""
+"""Patterns that lower the graph to forms that the integer operators accept."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("concat", "pad", "attention")
 def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite | None:
-    """Results with a fixed scale (softmax) are requantised by a table before concat, pad and
-    attention.
+    """Requantise fixed-scale operands (softmax, ...) with a table before concat, pad and attention.
 
-    Not if all that is joined has the same one, as both directions of a recurrent layer do.
+    A concat whose operands all have the same fixed scale is left alone, as for the two directions
+    of a recurrent layer.
     """
     scales = [fixed_params(graph, name) for name in node.inputs]
     fixed_inputs = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]
@@ -49,7 +49,7 @@ def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("concat")
 def split_concat(graph: Graph, node: Node) -> Rewrite | None:
-    """A concat of more tensors than its kernel accepts is done in two levels."""
+    """Split a concat of more tensors than its kernel accepts into two levels."""
     if len(node.inputs) <= PARTS:
         return None
     patch = GraphBuilder(graph, node)
@@ -60,8 +60,8 @@ def split_concat(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("attention")
 def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
-    """Head widths are padded to multiples of 4 bytes: zeros in queries and keys add nothing to a
-    score, and results of zero values are sliced off."""
+    """Pad head widths to multiples of 4 bytes: zeros in queries and keys do not change scores, and
+    results of zero values are sliced off."""
     q, k, v, *bias = node.inputs
     (*_, d), (*_, e, _) = graph.shape(q), graph.shape(v)
     if d % WORD == e % WORD == 0:
@@ -108,8 +108,8 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
 
 @rewrite_pattern("fake_quantize")
 def limits_apart(graph: Graph, node: Node) -> Rewrite | None:
-    """Rounding to fewer integers than their type has is limited before it if that is part of a
-    requantisation, otherwise after it."""
+    """Separate the limits of a rounding to fewer integers than its type has: before it if they fit
+    into a requantisation, otherwise after it."""
     limits = clamped_to(node.attrs)
     if limits is None:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that find norms and variances that a network writes out as means, squares and roots."""
+"""Patterns that find norms and variances decomposed into means, squares and roots."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INVERSES = (("reciprocal",), ("pow", -1.0))
 
 
 class SumOfSquares(NamedTuple):
-    """Sum of squares of `x`, less its mean if centred, over `axes`, by `divisor`."""
+    """The sum of squares of `x`, around its mean if centred, over `axes`, divided by `divisor`."""
 
     x: str
     axes: tuple[int, ...]
@@ -49,7 +49,7 @@ def _axes(graph: Graph, node: Node) -> tuple[int, ...]:
 
 
 def _centred(graph: Graph, name: str, axes: tuple[int, ...]) -> str | None:
-    """x of x less its mean over these axes."""
+    """Return x if the tensor is x minus its mean over these axes."""
     node = made_by(graph, name, "sub")
     if node is None or "act" in node.attrs:
         return None
@@ -65,7 +65,7 @@ def _unexpanded(graph: Graph, name: str) -> str:
 
 
 def _squares(graph: Graph, node: Node | None) -> SumOfSquares | None:
-    """Squares that a mean, a sum or a variance is of."""
+    """Match a mean or sum of squares, or a variance."""
     if node is not None and node.op == "add":
         return _squares_of_parts(graph, node)
     if node is None or node.op not in ("mean", "sum", "variance") or "act" in node.attrs:
@@ -85,7 +85,7 @@ def _squares(graph: Graph, node: Node | None) -> SumOfSquares | None:
 
 
 def _squares_of_parts(graph: Graph, node: Node) -> SumOfSquares | None:
-    """x[.., 0]**2 + x[.., 1]**2 + .. of all elements along an axis."""
+    """Match x[.., 0]**2 + x[.., 1]**2 + .. over all elements along an axis."""
     parts = [_element(graph, _squared(graph, name) or "") for name in _addends(graph, node)]
     x, axis, _ = parts[0]
     found = sorted(index for _, _, index in parts)
@@ -124,7 +124,7 @@ def _count(graph: Graph, x: str, axes: tuple[int, ...]) -> int:
 
 @rewrite_pattern("mean", "sum")
 def variance(graph: Graph, node: Node) -> Rewrite | None:
-    """The mean of squares of x - mean(x) is a variance."""
+    """Fuse the mean of squares of x - mean(x) into a variance."""
     found = _squares(graph, node)
     if found is None or not found.centred or _count(graph, found.x, found.axes) > LENGTH_MAX:
         return None
@@ -138,8 +138,8 @@ def _last_variance(patch: GraphBuilder, found: SumOfSquares, *, root: bool) -> R
 
 @rewrite_pattern("table")
 def function_of_variance(graph: Graph, node: Node) -> Rewrite | None:
-    """A factor after a variance goes into its divisor; a root makes it a deviation, or a length
-    of a sum of squares."""
+    """Fold a factor after a variance into its divisor; fuse a root, giving a standard deviation, or
+    a length for a sum of squares."""
     (name, *parameters), *rest = node.attrs["chain"]
     producer = made_by(graph, node.inputs[0], "variance", "sum", "mean", reader=node)
     found = _squares(graph, producer)
@@ -160,14 +160,18 @@ def function_of_variance(graph: Graph, node: Node) -> Rewrite | None:
 
 
 class InverseRoot(NamedTuple):
-    """1 / sqrt(squares + eps): the squares' tensor and eps."""
+    """The factor 1 / sqrt(squares + eps) of a norm.
+
+    squares   tensor of the sum or mean of squares     eps   constant added to it
+    """
 
     squares: SumOfSquares
     eps: float
 
 
 def _inverse_deviation(graph: Graph, name: str) -> InverseRoot | None:
-    """After a sum of squares: + eps, root, at least eps or + eps, inverse; some left out."""
+    """Match + eps, root, maximum with eps or + eps, and inverse after a sum of squares; some may be
+    missing."""
     chain: list[tuple[object, ...]] = []
     name = _unexpanded(graph, name)
     factors = graph.shape(name)
@@ -198,7 +202,7 @@ def _moves_units(graph: Graph, view: Node) -> bool:
 
 
 def _inverse_chain(chain: list[tuple[object, ...]]) -> tuple[float, bool]:
-    """(eps in squares, whether the chain is another than an inverse root)."""
+    """Return (eps added to the squares, whether the chain is not an inverse root)."""
     eps, calls = 0.0, [call for call in chain if call != ("affine", 1.0, 0.0)]
     if calls and calls[0][:2] == ("affine", 1.0):
         eps = float(str(calls.pop(0)[2]))
@@ -213,7 +217,7 @@ def _inverse_chain(chain: list[tuple[object, ...]]) -> tuple[float, bool]:
 
 
 def _least(calls: list[tuple[object, ...]]) -> Iterator[float]:
-    """Numbers that are added to a root, or are its least value, next to nothing."""
+    """Yield small numbers that are added to a root, or limit it from below."""
     for name, *parameters in calls:
         if name == "clamp" and parameters[1] == math.inf:
             least = float(str(parameters[0]))
@@ -228,7 +232,7 @@ def _least(calls: list[tuple[object, ...]]) -> Iterator[float]:
 
 @rewrite_pattern("mul")
 def norm(graph: Graph, node: Node) -> Rewrite | None:
-    """x, or x less its mean, by its deviation is a layer norm or an RMS norm."""
+    """Fuse x, or x - mean(x), divided by its deviation into an RMS norm or a layer norm."""
     if "act" in node.attrs:
         return None
     for x, other in (node.inputs, node.inputs[::-1]):
@@ -262,7 +266,7 @@ def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite | None:
 
 @rewrite_pattern("affine")
 def affine_into_norm(graph: Graph, node: Node) -> Rewrite | None:
-    """A factor and an offset per channel after a norm go into its own."""
+    """Fold a factor and an offset per channel after a norm into the norm's own."""
     norm = made_by(graph, node.inputs[0], "layer_norm", "rms_norm", "group_norm", reader=node)
     if norm is None or "act" in norm.attrs:
         return None
@@ -281,7 +285,8 @@ def _activation(node: Node) -> dict[str, object]:
 
 
 def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...] | None:
-    """Factors (and offsets) of a norm with those after it; None if it has no offsets."""
+    """Merge the factors and offsets of a norm and an affine after it; None if the norm has no
+    offsets."""
     gain, *added = (graph.array(name).astype(np.float64) for name in norm.inputs[1:])
     scale, offset = (graph.array(name).astype(np.float64) for name in affine.inputs[1:])
     if not added:
@@ -291,7 +296,8 @@ def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...]
 
 @rewrite_pattern("reshape")
 def grouped_norm(graph: Graph, node: Node) -> Rewrite | None:
-    """A group norm as exporters write it: an instance norm of [N, groups, the rest] in between."""
+    """Fuse a group norm as exporters write it: an instance norm of a reshape to [N, groups,
+    rest]."""
     norm = made_by(graph, node.inputs[0], "group_norm", reader=node)
     before = made_by(graph, norm.inputs[0], "reshape", reader=norm) if norm else None
     if norm is None or before is None:

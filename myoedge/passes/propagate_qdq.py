@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantising and dequantising of a file, folded into the tensors that are rounded.
+"""Quantise and dequantise nodes of a model file, folded into the parameters of tensors.
 
-Both front ends write a QuantizeLinear with its DequantizeLinear as one node, fake_quantize, after
-the float operator, as quantised constants are floats with a format. That node's parameters go to
-the tensor that it reads: the operator requantises to them, its activation fused. A tensor that
-carries others, or shares them with tensors that do, has a requantised copy.
+Both front ends import a QuantizeLinear with its DequantizeLinear as one node, fake_quantize, after
+a float operator; quantised constants are floats with a format. The parameters of that node move to
+the tensor that it reads, so that the operator requantises to them, with its activation fused. A
+tensor that already has, or shares, other parameters gets a requantised copy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from myoedge.passes.qdq_tables import (
 
 
 def propagate_qdq(graph: Graph) -> Graph:
-    """The graph whose tensors carry the parameters of its nodes that round, without these nodes.
+    """Move the parameters of fake_quantize nodes to tensors, and remove these nodes.
 
     Returns the graph itself if it has none.
     """
@@ -38,12 +38,12 @@ def propagate_qdq(graph: Graph) -> Graph:
 
 @dataclass
 class _Propagation:
-    """A graph as it is rebuilt node by node.
+    """A graph that is rebuilt node by node.
 
-    names    tensors that readers see under another name: results of nodes that are gone
-    given    what values carry from the file, by name
-    groups   by tensor one that stands for all tensors that share its parameters
-    params   of groups, by that tensor
+    names    removed tensor -> tensor that its readers read instead
+    given    value -> parameters from the file
+    groups   tensor -> representative of all tensors that share its parameters
+    params   representative -> parameters
     """
 
     graph: Graph
@@ -72,7 +72,7 @@ class _Propagation:
         return made.with_given(self.given)
 
     def add(self, node: Node) -> None:
-        """The next node in order, its inputs by the names that they have now."""
+        """Add the next node in order, its inputs renamed."""
         if node.op == ROUND:
             self._round(node)
             return
@@ -87,8 +87,8 @@ class _Propagation:
             self._state(node.name, fixed)
 
     def _has_others(self, name: str) -> bool:
-        """Whether the file gives a result 16 bits, or finer steps of 8, in the place of what its
-        operator fixes."""
+        """Return whether the file gives a result int16 parameters, or finer int8 ones, instead of
+        those that its operator fixes."""
         wanted, op = self._wanted(name), OPS[self.made_by[name].op]
         if op.fixed_params is None or wanted is None:
             return False
@@ -130,7 +130,7 @@ class _Propagation:
         return may_write(node, INT16, [*map(self._shape, node.inputs)], self._shape(x))
 
     def _joined(self, node: Node) -> Node:
-        """A node that moves integers: its operands in the parameters of its result."""
+        """Add a node that moves integers; its operands get the parameters of its result."""
         inputs, data = list(node.inputs), [*self._floats(node)]
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
         has = {*found.values()} or {self._stored(inputs[i]) for i in data}
@@ -148,12 +148,12 @@ class _Propagation:
         return node.but(inputs=tuple(inputs))
 
     def _may_read(self, node: Node, params: QuantParams) -> bool:
-        """Whether one of the operands may have these parameters."""
+        """Return whether one of the operands may have these parameters."""
         is_int16 = params.element_type == INT16
         return not is_int16 or any(self._reads_int16(node, i) for i in operand_places(node))
 
     def _takes(self, x: str, params: QuantParams | None) -> bool:
-        """Whether a tensor without parameters may carry these, whoever reads it."""
+        """Return whether a tensor without parameters may get these, whichever nodes read it."""
         return params is None or (self._wanted(x) == params and self._may_carry(x, params))
 
     def _wanted(self, name: str) -> QuantParams | None:
@@ -171,8 +171,8 @@ class _Propagation:
         return self._wanted(reader.name) if OPS[reader.op].same_scale else None
 
     def _fed(self, node: Node) -> Node:
-        """A node that computes: its constants in the file's integers, and copies of operands that
-        it does not read in the form that they have."""
+        """Add a node that computes: its constants with the file's integers, and copies of operands
+        that it cannot read in their format."""
         inputs = list(node.inputs)
         for i in operand_places(node):
             stored = self._stored(inputs[i])
@@ -207,7 +207,7 @@ class _Propagation:
         return name
 
     def _own_constant(self, x: str) -> str:
-        """A constant that several nodes read, once more: each has it in its own parameters."""
+        """Copy a constant that several nodes read, so that each may have its own parameters."""
         if not self.graph.is_const(x) or len(self.graph.users[x]) == 1:
             return x
         name = f"{x}.of{len(self.constants) - len(self.graph.constants)}"
@@ -219,7 +219,7 @@ class _Propagation:
         return next(name for name in numbers if name not in self.tensors)
 
     def of(self, name: str) -> QuantParams | None:
-        """Parameters that a tensor has from the file, or from an operator; None: calibrated."""
+        """Return the parameters of a tensor from the file or its operator; None: calibrated."""
         return self.params.get(self._group(name))
 
     def _group(self, name: str) -> str:
@@ -236,7 +236,7 @@ class _Propagation:
                 self.params[first] = params
 
     def _stored(self, name: str) -> QuantParams | None:
-        """Parameters of a constant that the file has as integers of one scale."""
+        """Return the parameters of a constant that the file stores as integers with one scale."""
         stored = self.graph.format(name)
         return None if stored is None else stored.params
 
@@ -244,7 +244,7 @@ class _Propagation:
         return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
 
     def _floats(self, node: Node) -> Iterator[int]:
-        """Operands that have parameters: no indices."""
+        """Yield the operands that have parameters, without indices."""
         for i in operand_places(node):
             tensor = self.tensors.get(node.inputs[i])
             if tensor is None or tensor.dtype == "float32":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions next to the roundings of a file: fused between two of 8 bits, apart next to 16."""
+"""Functions next to roundings of a file: fused between int8 tensors, separate next to int16."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ROUND = "fake_quantize"
 
 
 def tables_of_16_bits_apart(graph: Graph) -> Graph:
-    """Split int16 functions from operators that write int8 only, and discontinuous functions,
-    which no line between points can follow, from all operators. Rounding and table then are
-    separate nodes."""
+    """Split int16 functions from operators that write int8 only, and discontinuous functions, which
+    interpolation cannot represent, from all operators. Rounding and table then are separate nodes.
+    """
     apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
     if not apart:
         return graph
@@ -54,7 +54,7 @@ def _is_rounded_to_16_bits(graph: Graph, name: str) -> bool:
 
 
 def _apart(node: Node, before: QuantParams) -> tuple[Node, Node, Node]:
-    """The operator, the rounding of its result, and its function."""
+    """Split a node into the operator, the rounding of its result, and its function."""
     whole, rounded = f"{node.name}.whole", f"{node.name}.rounded"
     attrs = {name: value for name, value in node.attrs.items() if name != "act"}
     kind = before.element_type

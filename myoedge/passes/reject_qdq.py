@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QDQ formats that no operator here reads unchanged: refused, not quantised again."""
+"""QDQ formats that no operator reads unchanged: refused instead of requantised."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
 def _of_constants(
     graph: Graph, node: Node, formats: Mapping[int, ConstantFormat | None]
 ) -> Iterator[_Refusal]:
-    """Reject constants of other parameters than those that the operator reads them with."""
+    """Reject constants whose parameters differ from those that the operator needs."""
     op, is_row = OPS[node.op], node.op == "embedding"
     rounds = graph.is_fake_quantized(node.name) and (is_row or op.same_scale)
     for i, kind in formats.items():
@@ -102,7 +102,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
 
 
 def _of_constant(kind: ConstantFormat, is_row: bool) -> _Refusal:
-    """A constant that is read with the parameters of a tensor."""
+    """Return the refusal of a constant that is read with a tensor's parameters."""
     thing = "rows of a table" if is_row else "a constant operand"
     has = f"{len(kind.scale)} scales" if kind.params is None else "others beside it"
     return _Refusal(

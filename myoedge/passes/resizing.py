@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear interpolation as exporters write it out: a + (b - a) * share, of picked neighbours."""
+"""Linear interpolation as exporters decompose it: a + (b - a) * share, with gathered neighbours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from myoedge.operators.graph_builder import GraphBuilder
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """Elements of a tensor by constant indices along one axis."""
+    """Elements of a tensor at constant indices along one axis."""
 
     x: str
     axis: int
@@ -51,7 +51,7 @@ def interpolation(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _picked(graph: Graph, name: str) -> Picked | None:
-    """Elements that a take or a slice along one axis gives."""
+    """Match a take or slice along one axis."""
     node = made_by(graph, name, "take", "slice")
     if node is None:
         return None
@@ -64,7 +64,7 @@ def _picked(graph: Graph, name: str) -> Picked | None:
 
 
 def _share(graph: Graph, scaled: Node, low: Picked) -> Array | None:
-    """Factors along the axis, of a product that adds nothing."""
+    """Return the factors along the axis of a product without an offset."""
     if "act" in scaled.attrs:
         return None
     if scaled.op == "table":

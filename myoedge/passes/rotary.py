@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rule that finds rotary embeddings in whatever form they are written.
+"""The pattern that finds rotary embeddings in any form.
 
-Slices, stacks, halves, products of complex numbers: all of them are linear in the elements of one
-tensor. Which elements each result is a sum of, times which numbers, tells the embedding.
+Slices, stacks, halves and complex products are all linear in the elements of one tensor. The
+pattern determines for each result which elements it is a sum of, with which factors.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MOST_NODES = 48  # that one embedding is written in; complex numbers take most
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Elements of a tensor as sums of elements of another one times numbers.
+    """A tensor as a linear map of another: sums of the other's elements times numbers.
 
-    places, factors   int64 and float64 [terms, *shape]; places count elements of the other tensor
+    places, factors   int64 and float64 [terms, *shape]; places are flat indices of the other tensor
     """
 
     places: Array
@@ -39,16 +39,17 @@ class Terms:
         return Terms(self.places, self.factors * factor)
 
     def filled(self, count: int) -> Terms:
-        """With more terms, of 0."""
+        """Add terms with factor 0, up to `count`."""
         more = ((0, count - len(self.places)), *[(0, 0)] * (self.places.ndim - 1))
         return Terms(np.pad(self.places, more), np.pad(self.factors, more))
 
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Pairs of elements `distance` apart, turned.
+    """Rotations of pairs of elements `distance` apart.
 
-    cos, sin   float64 [*leading axes, pairs] of `rows`, the shape whose last axis holds the pairs
+    cos, sin   float64 [*leading axes, pairs], for `rows`, the shape whose last axis holds the
+               pairs
     """
 
     distance: int
@@ -59,7 +60,7 @@ class Turns:
 
 @rewrite_pattern("add", "concat", "reshape")
 def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
-    """Pairs of elements that are turned by constant angles are one operator."""
+    """Fuse rotations of pairs of elements by constant angles into one rotary embedding."""
     reader = graph.only_user(node.name)
     if reader is not None and reader.op == "reshape":  # part of it
         return None
@@ -140,12 +141,12 @@ def _between(found: Mapping[str, tuple[str, ...]], name: str, source: str) -> se
 
 
 def _is_written_out(ops: AbstractSet[str]) -> bool:
-    """Whether there is more than the operator and what shows its tensors in other shapes."""
+    """Return whether there are operators besides the rotary embedding and reshapes."""
     return ("mul" in ops and not ops.isdisjoint(("add", "sub"))) or {"rotary", "concat"} <= ops
 
 
 def _terms(graph: Graph, name: str, source: str, known: dict[str, Terms]) -> Terms:
-    """A tensor as a linear map of the source."""
+    """Return a tensor as a linear map of the source."""
     if name == source:
         shape = graph.shape(name)
         return Terms(np.arange(math.prod(shape)).reshape(1, *shape), np.ones((1, *shape)))
@@ -178,7 +179,7 @@ def _made(graph: Graph, node: Node, parts: Sequence[Terms]) -> Terms:
 
 
 def _moved(node: Node, out: Shape, x: Array) -> Array:
-    """x [terms, *shape] in another order."""
+    """Move x [terms, *shape] through a layout operator."""
     if node.op == "transpose":
         return x.transpose(0, *(axis + 1 for axis in node.attrs["perm"]))
     if node.op == "slice":
@@ -199,7 +200,7 @@ def _joined(parts: Sequence[Terms], axis: int) -> Terms:
 
 
 def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
-    """Pairs that are turned already, what passes next to them then joins."""
+    """Apply a rotary embedding that was already found to a linear map."""
     cos, sin = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
     one = np.ones(graph.shape(node.name))
     own, other = real(node.attrs, one, cos, 0 * sin), real(node.attrs, one, 0 * cos, sin)
@@ -215,7 +216,7 @@ def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
 def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns | None:
     """Return the pairs that a linear map rotates; unchanged pairs are rotated by 0.
 
-    shapes   those in which the tensor may be turned: of the smallest tables, then the first
+    shapes   candidate shapes for the rotation; the smallest tables win, then the first shape
     """
     count = math.prod(shapes[0])
     places, factors = (x.reshape(len(x), count) for x in (terms.places, terms.factors))
@@ -243,7 +244,7 @@ def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | Non
     """Arrange pairs in rows, so that cosines and sines vary along one more axis; None for several
     axes.
 
-    cos, sin   [..., distance]: of pairs in the order of memory
+    cos, sin   [..., distance], for pairs in memory order
     """
     for axis in reversed(range(len(shape))):
         width = math.prod(shape[axis:])
@@ -264,7 +265,8 @@ def _varying(turns: Turns) -> list[int]:
 
 
 def _tables(turns: Turns) -> tuple[int, Array, Array]:
-    """(axis, cosines, sines) [positions, pairs], positions as few as say all."""
+    """Return (axis, cosines, sines), tables [positions, pairs] with as few positions as
+    possible."""
     axis = next(iter(_varying(turns)), 0)
     index = tuple(slice(None) if d == axis else 0 for d in range(len(turns.rows) - 1))
     rows = np.stack([x[index].reshape(-1, x.shape[-1]) for x in (turns.cos, turns.sin)])

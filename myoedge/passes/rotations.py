@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear layers on rotations of rows as convolutions: windows that overlap are no copies on an
-accelerator."""
+"""Linear layers on rotated rows as convolutions, whose overlapping windows an accelerator reads
+without copies."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _stack(graph: Graph, node: Node) -> Node | None:
-    """The node that puts tensors [.., 1, E, F] one after the other, if a linear layer reads them
-    as rows of E * F and a mean over them reads the layer."""
+    """Match the node that concatenates tensors [.., 1, E, F], read by a linear layer as rows of E *
+    F whose results are averaged."""
     mean, flat = graph.only_user(node.name), made_by(graph, node.inputs[0], "reshape", reader=node)
     stack = made_by(graph, flat.inputs[0], "concat", reader=flat) if flat else None
     if mean is None or mean.op != "mean" or stack is None:
@@ -62,8 +62,8 @@ def _stack(graph: Graph, node: Node) -> Node | None:
 
 
 def _rotation(graph: Graph, name: str) -> tuple[str, int]:
-    """The rotated tensor and the row that comes first in `name`; `name` itself and 0 without a
-    rotation. Views are resolved to the viewed tensors."""
+    """Return the rotated tensor and the row that comes first in `name`; (`name`, 0) without a
+    rotation. Views are resolved."""
     name, shape = _shown(graph, name), graph.shape(name)[-2:]
     join = made_by(graph, name, "concat")
     made = [made_by(graph, x, "slice") for x in join.inputs] if join else []
@@ -81,7 +81,7 @@ def _rotation(graph: Graph, name: str) -> tuple[str, int]:
 
 
 def _shown(graph: Graph, name: str) -> str:
-    """Return the tensor that reshapes show as `name`, if its rows are unchanged."""
+    """Return the tensor that reshapes view as `name`, if its rows are unchanged."""
     while (view := made_by(graph, name, "reshape")) is not None:
         if graph.shape(view.inputs[0])[-2:] != graph.shape(name)[-2:]:
             break

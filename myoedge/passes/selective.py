@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that find selective scans: a scan with the products before it and its readout.
+"""Patterns that find selective scans: a scan with the products before it and its readout.
 
-Axes are followed by labels through views and broadcasts: one number for every axis of more than
-one element, None for the others.
+Axes are traced through views and broadcasts by labels: one number per axis longer than 1, None for
+the others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Labels of a selective scan's axes: of sequences, of time, of channels, of states."""
+    """Labels of a selective scan's axes: sequences, time, channels, states."""
 
     around: tuple[int, ...]
     time: int
@@ -50,7 +50,7 @@ class Axes:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Operands of a selective scan: the factors of each; A is scale times constants."""
+    """Operands of a selective scan, as factors; A is `scale` times constants."""
 
     axes: Axes
     delta: tuple[Labelled, ...]
@@ -63,7 +63,7 @@ class Parts:
 
 @rewrite_pattern("sum", "matmul")
 def find_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
-    """sum_n C h of the states h of a scan whose decays are exp(delta A) and terms delta x B."""
+    """Fuse sum_n C h, for the states h of a scan with decays exp(delta A) and addends delta x B."""
     read, extents = _readout(graph, node), graph.shape(node.inputs[0])
     parts = None if read is None else _parts(graph, *read)
     rates = None if parts is None or not _fits(graph, parts) else _rates(graph, parts, extents)
@@ -131,7 +131,7 @@ def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts | Non
 
 
 def _fits(graph: Graph, parts: Parts) -> bool:
-    """Whether all operands of a selective scan were found and share their axes."""
+    """Return whether all operands of a selective scan were found and share their axes."""
     axes, computed = parts.axes, (*parts.delta, *parts.x, *parts.b, *parts.c)
     rows, own = {*axes.rows, *axes.channel}, {*axes.channel, axes.state}
     return (
@@ -144,7 +144,7 @@ def _fits(graph: Graph, parts: Parts) -> bool:
 
 
 def _rates(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
-    """A [D, N]."""
+    """Return A [D, N]."""
     axes = (*parts.axes.channel, parts.axes.state)
     rates = np.full([extents[axis] for axis in axes], parts.scale, np.float32)
     for some in parts.constants:
@@ -175,7 +175,7 @@ def _product(
 def _ordered(
     patch: GraphBuilder, some: Labelled, axes: Sequence[int], extents: Sequence[int]
 ) -> str:
-    """A tensor with these axes in this order, broadcast."""
+    """Return a tensor with these axes in this order, broadcast."""
     has = [label for label in some.labels if label is not None]
     y = reshape(patch, some.name, [extents[axis] for axis in has])
     y = transpose(patch, y, [has.index(axis) for axis in axes if axis in has])
@@ -187,7 +187,7 @@ def _ordered(
 
 
 def _viewed(graph: Graph, some: Labelled) -> Labelled:
-    """The tensor after views and broadcasts, its axes labelled alike."""
+    """Resolve views and broadcasts: return the viewed tensor with its axes labelled."""
     while (node := made_by(graph, some.name, "reshape", "transpose", "expand")) is not None:
         source = node.inputs[0]
         labels = _labels_before(graph.shape(source), node, some.labels)
@@ -212,13 +212,13 @@ def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels |
 
 
 def _aligned(shape: Sequence[int], labels: Labels) -> Labels:
-    """Labels of an operand that is broadcast to a tensor with `labels`."""
+    """Return the labels of an operand that is broadcast to a tensor with `labels`."""
     own = labels[len(labels) - len(shape) :]
     return tuple(label if n > 1 else None for n, label in zip(shape, own, strict=True))
 
 
 def _factors(graph: Graph, some: Labelled) -> tuple[float, list[Labelled]]:
-    """A number and tensors whose product a tensor is."""
+    """Factor a tensor into a number and tensors."""
     some = _viewed(graph, some)
     node = graph.producer.get(some.name)
     if node is None or "act" in node.attrs:
@@ -236,13 +236,13 @@ def _factors(graph: Graph, some: Labelled) -> tuple[float, list[Labelled]]:
 
 
 def _scale(chain: Sequence[tuple[object, ...]]) -> float | None:
-    """The factor of functions that only scale."""
+    """Return the factor of functions that only scale; None for others."""
     scales = [float(str(f[1])) for f in chain if f[0] == "affine" and f[2] == 0.0]
     return math.prod(scales) if len(scales) == len(chain) else None
 
 
 def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]] | None:
-    """Factors of z if a tensor is exp(z)."""
+    """Return the factors of z if a tensor is exp(z)."""
     decay = _viewed(graph, decay)
     node = made_by(graph, decay.name, "table")
     if node is None or node.attrs["chain"][-1][0] != "exp":
@@ -289,14 +289,14 @@ def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _restored(patch: GraphBuilder, whole: str, inner: Labels, labels: Labels) -> str:
-    """A selective scan's result with its axes in the order of labels."""
+    """Return a selective scan's result with its axes in the order of labels."""
     has = [label for label in inner if label is not None]
     y = reshape(patch, whole, [n for n in patch.shape(whole) if n > 1])
     return transpose(patch, y, [has.index(label) for label in labels if label is not None])
 
 
 def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Array | None:
-    """D [channels] if a tensor is D x."""
+    """Return D [channels] if a tensor is D x."""
     product = _viewed(graph, other)
     node = made_by(graph, product.name, "affine", "mul")
     if node is None or "act" in node.attrs or channel is None:

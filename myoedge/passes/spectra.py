@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules of Fourier transforms: magnitudes are spectrograms of 16-bit samples if that can be,
-real and imaginary parts are convolutions; what is after a spectrogram goes into it.
-"""
+"""Patterns for Fourier transforms: magnitudes become spectrograms of 16-bit samples if possible,
+real and imaginary parts convolutions; functions after a spectrogram are fused into it."""
 
 from __future__ import annotations
 
@@ -53,7 +52,8 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node] | None:
-    """The nodes that write both parts, if they move or scale them alike, or are transforms."""
+    """Return the nodes that write both parts, if they are transforms, or move or scale both parts
+    alike."""
     p, q = (graph.producer.get(_uncut(graph, x)) for x in (a, b))
     if p is None or q is None or p.op != q.op:
         return None
@@ -68,7 +68,7 @@ def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node] | None:
 
 
 def _factor_of(table: Node) -> float | None:
-    """Magnitude of the factor that is all of a table."""
+    """Return the magnitude of the factor, if a table only multiplies by a factor."""
     (name, *numbers), *rest = table.attrs["chain"]
     return abs(numbers[0]) if name == "affine" and not (rest or numbers[1]) else None
 
@@ -166,7 +166,7 @@ def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def function_before_slice(graph: Graph, node: Node) -> Rewrite | None:
-    """table(slice(spectrogram(x))) = slice(table(spectrogram(x))), if moves are between."""
+    """Move a table before a slice of a spectrogram, with only data movement between them."""
     cut = made_by(graph, node.inputs[0], "slice", reader=node)
     source = cut
     while source is not None and source.op in VIEWS:
@@ -180,8 +180,7 @@ def function_before_slice(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("affine")
 def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
-    """affine(spectrogram(x)), also through a reshape, becomes the spectrogram's per-lane
-    factors."""
+    """Fold an affine after a spectrogram, also through a reshape, into the per-lane factors."""
     reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
     power = reshape.inputs[0] if reshape else node.inputs[0]
     spectrogram = made_by(graph, power, "spectrogram", reader=reshape or node)
@@ -203,7 +202,7 @@ def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _lanes(graph: Graph, node: Node, spectrogram: Node) -> Array | None:
-    """The affine's channel of every lane; None if a channel is not constant over a lane."""
+    """Return the affine's channel of every lane; None if the channel varies within a lane."""
     out, shape, axis = graph.shape(spectrogram.name), graph.shape(node.name), node.attrs["axis"]
     count = math.prod(out[1:-1])
     along = np.arange(shape[axis]).reshape([-1 if d == axis else 1 for d in range(len(shape))])
@@ -213,7 +212,7 @@ def _lanes(graph: Graph, node: Node, spectrogram: Node) -> Array | None:
 
 
 def _normalizes(graph: Graph, node: Node) -> bool:
-    """Whether a node's results are a tensor's elements times constants, plus constants."""
+    """Return whether a node's results are a tensor's elements times constants, plus constants."""
     if node.op == "table":
         return all(name == "affine" for name, *_ in node.attrs["chain"])
     computed = [name for name in node.inputs if not graph.is_const(name)]
@@ -235,10 +234,11 @@ def _is_filter(node: Node) -> bool:
 def find_non_int16_use(
     graph: Graph, name: str, leaves: Callable[[Graph, Node], bool] = lambda graph, node: False
 ) -> Node | None:
-    """A node that reads or writes a tensor in other than 16 bits; None if the tensor is an input
-    of the network, at most moved, or filtered, and only spectrograms and filters read it.
+    """Find a node that needs a tensor in another format than int16.
 
-    leaves   whether a node before the tensor does not count
+    leaves   (graph, producer) -> whether this producer is ignored
+
+    -> None for a network input, moved or filtered at most, that only spectrograms and filters read
     """
     left = list[Node]()
     pending, checked = [name], set[str]()
@@ -258,7 +258,7 @@ def find_non_int16_use(
 
 
 def _is_written_so(graph: Graph, name: str) -> bool:
-    """Whether an operator always writes a tensor as int16: gates, sums."""
+    """Return whether an operator always writes a tensor as int16: gates, sums."""
     made = graph.producer.get(name)
     return made is not None and always_writes(made.op, INT16)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns that roll loops that the exporter unrolled: recurrences, and what is computed per step.
+"""Patterns that roll loops that the exporter unrolled.
 
-Results of equal steps that are joined are one result of joined operands, step by step, down to the
-slices of one tensor; a chain of states h = a h + b is the operator `scan`.
+Equal operators of all steps become one operator on stacked operands, down to the slices of one
+tensor; a chain of states h = a h + b becomes the operator `scan`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ PAIRS = ("add", "sub", "mul")
 
 @rewrite_pattern("concat")
 def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite | None:
-    """Joined results of the steps of a loop are computed for all steps at once, its states by a
-    scan."""
+    """Roll an unrolled loop whose step results are concatenated into operators on all steps at
+    once; its states become a scan."""
     axis, shape = node.attrs["axis"], graph.shape(node.inputs[0])
     if len(node.inputs) < FEWEST or any(graph.shape(x)[axis] != 1 for x in node.inputs):
         return None
@@ -54,7 +54,8 @@ def roll_last_state(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _chain(graph: Graph, node: Node) -> list[Node]:
-    """States up to this one, each read by the next only; none if another follows."""
+    """Return the chain of states up to this one, each read only by the next; empty if another state
+    follows."""
     follower = graph.only_user(node.name)
     if follower is not None and follower.op == "mul":
         further = graph.only_user(follower.name)
@@ -69,7 +70,7 @@ def _chain(graph: Graph, node: Node) -> list[Node]:
 
 
 def _state_before(graph: Graph, node: Node) -> Node | None:
-    """The sum with a product in it that is a factor in the next state, and read there only."""
+    """Match a sum with a product, which is only read as a factor of the next state."""
     for decayed in node.inputs:
         product = made_by(graph, decayed, "mul", reader=node)
         for name in () if product is None else product.inputs:
@@ -84,7 +85,7 @@ def _is_decayed(graph: Graph, name: str) -> bool:
 
 
 def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
-    """Beginnings of a chain: zeros, a factor of its first product, its first state."""
+    """Yield possible starts of a chain: zeros, a factor of its first product, its first state."""
     if _factor_and_term(graph, node, "") is None:
         for decayed in node.inputs:
             product = made_by(graph, decayed, "mul")
@@ -94,8 +95,8 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
 
 
 def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
-    """[steps, *shape] of the tensors of every step, without a look at each; None if steps
-    differ."""
+    """[steps, *shape] of the tensors of every step, built from a common operator instead of step by
+    step; None if steps differ."""
     graph, shape = patch.graph, patch.graph.shape(names[0])
     if all(map(graph.is_const, names)):
         return patch.constant(np.stack([graph.array(name) for name in names]))
@@ -110,7 +111,7 @@ def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
 
 
 def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str | None:
-    """One operator for nodes of one operator with the same attributes."""
+    """Merge equal nodes of all steps into one operator; None if they differ."""
     first, columns = nodes[0], list(zip(*(node.inputs for node in nodes), strict=True))
     attrs = _with_steps(first, (len(nodes), *shape))
     if attrs is None or any(node.attrs != first.attrs for node in nodes):
@@ -217,7 +218,7 @@ def _without_zeros(graph: Graph, node: Node) -> str:
 
 
 def _factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str] | None:
-    """(a, b) of a state a h + b; without a state before it h is a constant of zeros."""
+    """Return (a, b) of a state a h + b; the first state has h = 0."""
     if node.op != "add" or "act" in node.attrs:
         return None
     for decayed, term in (node.inputs, node.inputs[::-1]):

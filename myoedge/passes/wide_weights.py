@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of a file that 8 bits do not hold if no kernel reads 16: sums of two of 8 bits."""
+"""Weights of a file that exceed 8 bits, where no kernel has 16-bit weights: sums of two 8-bit
+layers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of zeros: the states that loops begin with."""
+"""Products with zeros: the initial states of loops."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from myoedge.graph.rewrite import made_by
 
 
 def times_zeros(graph: Graph, name: str) -> str:
-    """The tensor that is multiplied by the number 0 or by zeros of its result's shape, else "".
+    """Return the tensor that is multiplied by 0, or by zeros of the result's shape; "" otherwise.
 
-    Zeros that are broadcast do not count: a factor that is learnt may begin with them.
+    Broadcast zeros do not count, because a trained factor may be initialised with zeros.
     """
     node = made_by(graph, name, "mul", "table")
     if node is None or "act" in node.attrs:
@@ -25,7 +25,7 @@ def times_zeros(graph: Graph, name: str) -> str:
 
 
 def strip_views(graph: Graph, name: str) -> str:
-    """The tensor whose elements another has, in whatever order."""
+    """Return the tensor whose elements a view shows, in any order."""
     while (node := made_by(graph, name, "reshape", "transpose", "slice", "expand")) is not None:
         name = node.inputs[0]
     return name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of recurrent layers, and of the sums before their gates."""
+"""Random uses of recurrent layers, and of the sums before their gates."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def sums(op: str, d: Draw) -> DrawnUse:
 
 
 def gates_slack(case: Any) -> Array:
-    """Rounded weights; and a factor of 15 bits, or what a pre-shift drops, over 16 bits."""
+    """Return the error bound in output steps: rounded weights; a factor of 15 bits, or the bits
+    dropped by a pre-shift, relative to 16 bits."""
     bits = 2.0 ** -np.floor(np.log2(np.maximum(case.step.integers.mult, 1)))
     dropped = np.ldexp(case.step.integers.mult.astype(np.float64), -case.step.integers.shift)
     return np.asarray(
@@ -78,7 +79,7 @@ def gates_slack(case: Any) -> Array:
 
 
 def recurrent(op: str, d: Draw) -> DrawnUse:
-    """LSTMs and GRUs of a few units; the weights of most forget what was long ago."""
+    """Draw an LSTM or GRU of a few units, most with weights that forget old states."""
     lstm = op.startswith("lstm")
     per_unit, states = (4, 2) if lstm else (3, 1)
     steps, batch, units = (
@@ -106,7 +107,8 @@ def recurrent(op: str, d: Draw) -> DrawnUse:
 
 
 def recurrent_slack(case: Any) -> Array:
-    """Sums of roundings, step after step; see _grown."""
+    """Return the error bound in output steps: rounding errors accumulated over the steps; see
+    _grown."""
     errors = _grown(case, case.shapes[0][0])
     if case.op in ("lstm_cell", "gru_state"):
         return np.asarray(errors[-1][1] / case.target.scale)
@@ -116,7 +118,8 @@ def recurrent_slack(case: Any) -> Array:
 
 
 def _largest_h(case: Any, *, wide: bool) -> float:
-    """The largest |h|: 1 for int8 states, otherwise that of the results (int16 states of a GRU)."""
+    """Return the largest |h|: 1 for int8 states, otherwise the range of the results (int16 states
+    of a GRU)."""
     if not wide or case.op in ("lstm_cell", "gru_state"):
         return 1.0 if not wide else math.inf
     return float(case.target.scale * 2.0 ** (14 if case.op == "gru" else 15))
@@ -131,7 +134,7 @@ def _weight_errors(case: Any, r: Array, *, gru: bool, wide: bool) -> float:
 
 
 def _h_steps(case: Any, reach: float) -> float:
-    """Steps of a 16-bit h."""
+    """Number of steps of a 16-bit h."""
     unit = 2.0**-13 * max(reach, 1.0)
     return unit if case.op in ("lstm_cell", "gru_state") else max(unit, float(case.target.scale))
 
@@ -139,8 +142,8 @@ def _h_steps(case: Any, reach: float) -> float:
 def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     """Bounds on the errors of h and c (a GRU's h between steps) after every step.
 
-    A gate's sum is off by what its factor, weights (half a step each) and h are; the functions pass
-    on a quarter of it (sigmoid) or all (tanh), and are off by 2**-11 themselves.
+    The error of a gate's sum comes from its factor, its weights (half a step each) and h. A sigmoid
+    passes on a quarter of it, a tanh all; each adds 2**-11.
     """
     r, gru = np.abs(case.weights[0]), case.op.startswith("gru")
     wide = case.step.weight_type.bits == 16
@@ -191,7 +194,7 @@ def start_slack(case: Any) -> Array:
 
 
 def plain(op: str, d: Draw) -> DrawnUse:
-    """Plain layers of a few units: rows of weights that sum to 1 at most, or a little more."""
+    """Draw a plain RNN of a few units, with rows of weights that sum to about 1 at most."""
     steps, batch, units = d.integer(1, 6), d.pick([1, 1, 2]), d.pick([1, 3, 4, 5, 8, 9, 17])
     attrs = {"reverse": d.flag()}
     r = d.rng.normal(size=(units, units)) * d.pick([0.1, 1.0, 2.0]) / units
@@ -202,8 +205,8 @@ def plain(op: str, d: Draw) -> DrawnUse:
 
 
 def plain_slack(case: Any) -> Array:
-    """Sums of roundings, step after step: of x, h, weights, sums and results; a first h saturates
-    if the results' range ends."""
+    """Return the error bound in output steps: rounding errors of x, h, weights, sums and results,
+    accumulated over the steps; an initial h saturates at the results' range."""
     r, y = np.abs(case.weights[0]), case.target.scale
     total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
     x, first, widest = case.params("x0").scale, case.params("x1"), case.target.reach * y

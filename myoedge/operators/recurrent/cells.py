@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers in integers, step by step: h in 8 or 16 bits, what is kept of it and c in 16."""
+"""Recurrent layers in integers, step by step: h in 8 or 16 bits; the stored state and c in 16
+bits."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def time_order(attrs: Attrs, gates: Array) -> Array:
 
 
 def states_before(steps: Callable[..., Iterator[tuple[Array, Array]]]) -> Callable[..., Array]:
-    """`multiplicands` of operators with these steps in floats: h before each."""
+    """`multiplicands` of recurrent operators, from their float steps: h before each step."""
 
     def vectors(attrs: Attrs, gates: Array, h: Array, *others: Array) -> Array:
         states = [h, *(state for state, _ in steps(attrs, gates, h, *others))]
@@ -58,7 +59,7 @@ def in_order(attrs: Attrs, states: Sequence[Array]) -> Array:
 
 
 def table(function: str) -> Array:
-    """int16 [513]: the function in Q15 at equal distances over its reach."""
+    """Table of a function in Q15 at equal distances, int16 [513]."""
     reach = SIGMOID_REACH if function == "sigmoid" else TANH_REACH
     x = np.linspace(-reach, reach, TABLE_INTERVALS + 1)
     y = sigmoid(x) if function == "sigmoid" else np.tanh(x)
@@ -66,7 +67,7 @@ def table(function: str) -> Array:
 
 
 def interpolated(values: Array, x: Array, bits: int) -> Array:
-    """Q15 of the function: a step of the table is 2**bits of x."""
+    """Interpolate a function in Q15 from its table, whose entries are 2**bits of x apart."""
     limit = TABLE_INTERVALS // 2 << bits
     at = np.clip(x, -limit, limit - 1) + limit
     low, points = at >> bits, values.astype(np.int64)
@@ -86,7 +87,7 @@ def cell_bits(step: QuantizedNode) -> int:
 
 
 def gate_params(attrs: Attrs) -> QuantParams:
-    """Parameters of gates' sums by attributes of the node that makes or reads them."""
+    """Return the parameters of gates' sums, by attributes of the node that writes or reads them."""
     return QuantParams(2.0 ** -attrs.get("gate_bits", GATE_BITS), 0, INT16)
 
 
@@ -96,12 +97,12 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
-    """Limits of h that is multiplied, of operators that keep nothing finer."""
+    """Return the limits of an h that is multiplied, for operators that store no finer state."""
     return INT16_LIMITS if is_wide(step) else INT8_LIMITS
 
 
 def hidden_params(step: QuantizedNode) -> QuantParams:
-    """Parameters of an LSTM's or GRU's h as it is multiplied."""
+    """Return the parameters of an LSTM's or GRU's h as an operand of the next step's products."""
     numbers = step.integers
     if isinstance(numbers, ShiftedParams):
         return QuantParams(2.0 ** (numbers.result_shift - 30), 0, step.weight_type)
@@ -111,22 +112,22 @@ def hidden_params(step: QuantizedNode) -> QuantParams:
 
 
 def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
-    """An initial state in the precision that the steps keep."""
+    """Convert an initial state to the precision of the stored state."""
     return np.asarray(np.clip(_scaled(step, name, x.astype(np.int64)), *limits))
 
 
 def first_hidden(step: QuantizedNode, x: Array) -> Array:
-    """A first h as it is multiplied."""
+    """Convert an initial h to the integers that are multiplied."""
     return first_state(step, "h", x, hidden_limits(step))
 
 
 def _by_gate(sums: Array, h: Array) -> Array:
-    """[N, gates of all units] -> [gates, N, H]."""
+    """Reorder [N, gates of all units] to [gates, N, H]."""
     return np.moveaxis(sums.astype(np.int64).reshape(*h.shape, -1), -1, 0)
 
 
 def _recurrent(step: QuantizedNode, h: Array) -> Array:
-    """Contribution of h to every gate [gates, N, H]."""
+    """Return the contribution of h to every gate, [gates, N, H]."""
     acc = exact_sums(h, step.integers.weight.T, step.integers.bias)
     return _by_gate(np.clip(step.integers.requant.rescale(acc), *INT16_LIMITS), h)
 
@@ -134,7 +135,7 @@ def _recurrent(step: QuantizedNode, h: Array) -> Array:
 def lstm_steps(
     step: QuantizedNode, gates: Array, h: Array, c: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """gates int16 [T, N, 4H], h and c int8 or int16 [N, H] -> (h, c) of every step."""
+    """Run an LSTM: gates int16 [T, N, 4H], h and c int8 or int16 [N, H] -> (h, c) of every step."""
     h, limits = first_hidden(step, h), hidden_limits(step)
     c = first_state(step, "c", c, INT16_LIMITS)
     numbers, kept = step.integers, cell_bits(step)
@@ -172,14 +173,16 @@ def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Arr
 
 
 def _new_state(step: QuantizedNode, n: Array) -> Array:
-    """A GRU's new gate, Q15, in the steps of its state: twice the state's range at most."""
+    """Convert a GRU's new gate from Q15 to the steps of its state, saturated at twice the state's
+    range."""
     if not is_wide(step):
         return np.asarray((n + 1) >> 1)
     return np.asarray(np.clip(_scaled(step, "new", n), *INT16_LIMITS))
 
 
 def _multiplied(step: QuantizedNode, state: Array) -> Array:
-    """Return the GRU's h that is multiplied by the weights: all of it, or its upper 8 bits."""
+    """Return the GRU's h that is multiplied by the weights: the whole state, or its upper 8
+    bits."""
     if is_wide(step):
         return state
     return np.asarray(np.clip((state + (1 << (STATE_BITS - 8))) >> (STATE_BITS - 7), *INT8_LIMITS))
@@ -188,7 +191,7 @@ def _multiplied(step: QuantizedNode, state: Array) -> Array:
 def _plain_steps(
     function: Callable[[QuantizedNode, Array], Array], step: QuantizedNode, sums: Array, h: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run the steps: sums int16 [T, N, H], h int8 or int16 [N, H] -> h of every step, twice."""
+    """Run an RNN: sums int16 [T, N, H], h int8 or int16 [N, H] -> h of every step, two copies."""
     h, limits = first_hidden(step, h), hidden_limits(step)
     for now in time_order(step.attrs, sums):
         (added,) = _recurrent(step, h)
@@ -212,7 +215,7 @@ def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
     """Create `integer` of operators that return h of every step."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
-        """Arguments of `steps` -> h int8 or int16 [T, N, H]."""
+        """Return h int8 or int16 [T, N, H]; arguments as `steps`."""
         states = in_order(step.attrs, [h for h, _ in steps(step, *xs)])
         return states.astype(step.element_type.dtype)
 
@@ -223,7 +226,7 @@ def last_state(steps: IntegerSteps) -> Callable[..., Array]:
     """Create `integer` of operators that return the state after the last step."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
-        """Arguments of `steps` -> the last state [N, H], requantised to the output."""
+        """Return the last state [N, H], requantised to the output; arguments as `steps`."""
         (*_, (_, last)) = steps(step, *xs)
         to = SumRequant((step.integers.y_mult,), step.integers.y_offset, step.integers.y_shift)
         return to.apply((last,), step.low, step.high, step.element_type)
@@ -232,7 +235,8 @@ def last_state(steps: IntegerSteps) -> Callable[..., Array]:
 
 
 def recurrent_bound(step: QuantizedNode) -> int:
-    """Largest of the sums over h, and of c' before its last shift: f c + i g, f and i below 1."""
+    """Return the largest sum over h, and largest c' before its last shift: f c + i g with f and i
+    below 1."""
     return max(
         bound_of(step, step.weight_type), (2**15 - 1) * (2**15 + (1 << cell_bits(step))) + 2**14
     )

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers over time, one layer and direction a node: what steps before add to the gates.
+"""Recurrent layers over time, one node per layer and direction, which add products with h to the
+gates.
 
-Columns of the gates and rows of the weights go unit by unit: (input, forget, cell, output) of an
-LSTM, (reset, update, new) of a GRU, one of a plain layer. What a step's input adds to them comes
-from `gates`, of a plain layer from `sums`.
+Columns of the gates and rows of the weights are ordered by unit: (input, forget, cell, output) for
+an LSTM, (reset, update, new) for a GRU, one for a plain RNN. Separate nodes `gates`, or `sums` for
+a plain RNN, compute the inputs' contribution.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _state_shape(attrs: Attrs, gates: Shape, h: Shape, *_: Shape) -> Shape:
 
 
 def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loops over the products by what came of the step before."""
+    """Loop nest of the products with the previous state."""
     (t, n, columns), units = shapes[0], out[-1]
     per_unit = columns // units
     time: AffineExpr = (("t", 1),)

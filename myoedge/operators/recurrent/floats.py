@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers in floats: h, and the state that is kept, of every step."""
+"""Recurrent layers in floats: h, and the stored state, of every step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FloatSteps = Callable[..., Iterator[tuple[Array, Array]]]
 def lstm_floats(
     attrs: Attrs, gates: Array, h: Array, c: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """gates [T, N, 4H], h and c [N, H], r [4H, H] -> (h, c) of every step."""
+    """Run an LSTM: gates [T, N, 4H], h and c [N, H], r [4H, H] -> (h, c) of every step."""
     for now in time_order(attrs, gates):
         i, f, g, o = np.moveaxis((now + h @ r.T).reshape(*h.shape, -1), -1, 0)
         c = np.asarray(sigmoid(f) * c + sigmoid(i) * np.tanh(g))

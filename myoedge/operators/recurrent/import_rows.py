@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of LSTM, GRU and plain recurrent layers: for every layer and direction gates, then
-steps."""
+"""Import rows of LSTM, GRU and plain RNN layers: gates, then steps, for every layer and
+direction."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ DIRECTIONS = {
 class Weights(NamedTuple):
     """Weights of one direction of one layer, gate by gate in the order of the operators.
 
-    w [G * H, C], r [G * H, H]   of the input and of h     bias_w, bias_r [G * H]
-    projection [P, H]   what h is multiplied by after every step; r is then [G * H, P]
+    w [G * H, C], r [G * H, H]   for the input and for h     bias_w, bias_r [G * H]
+    projection [P, H]   matrix that multiplies h after every step; r is then [G * H, P]
     """
 
     w: Array
@@ -50,7 +50,8 @@ class Weights(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One direction of a layer: h of all steps [T, N, H]; the last h and c, each [1, N, H]."""
+    """Outputs of one direction of a layer: h of all steps [T, N, H]; the last h and c, each [1, N,
+    H]."""
 
     steps: str
     h: str
@@ -68,7 +69,7 @@ def _unit_by_unit(rows: Array, gates: int) -> Array:
 def plain(
     d: GraphBuilder, kind: str, x: str, learnt: Weights, first: Sequence[str], back: bool
 ) -> Run:
-    """A plain recurrent layer: tanh or relu of what the input and h add."""
+    """Add an RNN: tanh or relu of the sum of the inputs' and h's contributions."""
     bias = d.constant(learnt.bias_w + learnt.bias_r)
     sums = d.add("sums", x, d.constant(learnt.w), bias)
     y = d.add(kind, sums, *first, d.constant(learnt.r), reverse=back)
@@ -78,7 +79,8 @@ def plain(
 def projected(d: GraphBuilder, x: str, learnt: Weights, first: Sequence[str], back: bool) -> Run:
     """Import an LSTM with projections as an LSTM whose recurrent weights include them.
 
-    A first h is what the plain LSTM's least h with this projection is: the pseudoinverse times h.
+    An initial h is converted by the projection's pseudoinverse, which gives the smallest h with
+    that projection.
     """
     matrix = learnt.projection
     assert matrix is not None
@@ -108,7 +110,10 @@ def run(
     reverse: bool,
     reset_first: bool = False,
 ) -> Run:
-    """x [T, N, C] -> all steps; first: h, of an LSTM c too, each [N, H]."""
+    """Add one direction of a layer on x [T, N, C].
+
+    first   initial h, and c for an LSTM, each [N, H]
+    """
     if learnt.projection is not None:
         return projected(d, x, learnt, first, reverse)
     if kind.startswith("rnn"):
@@ -141,10 +146,10 @@ def layer(
     at: int = 0,
     reset_first: bool = False,
 ) -> list[Run]:
-    """All directions of a layer: the names of their parts, and whether each goes backwards.
+    """Add all directions of a layer.
 
-    first   first states [L, N, H] of all layers and directions, of which number `at` is the first
-            of this layer; None for zeros
+    first   initial states [L, N, H] of all layers and directions, this layer's from index `at` on;
+            None: zeros
     """
     runs = []
     for index, (w, part) in enumerate(zip(learnt, ways, strict=True), start=at):
@@ -162,7 +167,8 @@ def layer(
 
 
 def aten(kind: str) -> Row:
-    """lstm.input, gru.input and rnn_tanh.input: any number of layers, one or two directions."""
+    """Make an import row for lstm.input, gru.input or rnn_tanh.input: any number of layers, one or
+    two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
@@ -183,8 +189,8 @@ def aten(kind: str) -> Row:
 
 
 def _parts(number: int, layers: int, directions: int) -> dict[str, bool]:
-    """Directions of a layer, by name as torch ends its weights' with: "l1_reverse"; "" of a module
-    that is one layer in one direction."""
+    """Return the directions of a layer by torch's suffix of their weights, "l1_reverse", and
+    whether each runs backwards; "" for a module with one layer and direction."""
     if layers == directions == 1:
         return {"": False}
     forward = f"l{number}"
@@ -262,7 +268,8 @@ def onnx(name: str) -> Row:
 def _check_states(
     d: GraphBuilder, a: Arguments, given: Sequence[str | None], learnt: Sequence[Weights]
 ) -> None:
-    """Raise ValueError if an initial state has other units, as LSTMs with projection have."""
+    """Raise ValueError if an initial state has another number of units, as in LSTMs with
+    projection."""
     batch = d.shape(a["input"])[0 if a["layout"] else 1]
     ways, units = len(learnt), learnt[0].r.shape[1]
     needs = (batch, ways, units) if a["layout"] else (ways, batch, units)
@@ -287,7 +294,7 @@ def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
 
 
 def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[Weights]:
-    """Weights of all directions, gates in the order of the operators."""
+    """Weights of all directions, with gates in the operators' order."""
     w, r = d.array(a["w"]), d.array(a["r"])
     rows, units, order = r.shape[1], r.shape[2], list(ORDER[kind])
     b = np.zeros((ways, 2 * rows), np.float32) if a["bias"] is None else d.array(a["bias"])

@@ -71,7 +71,7 @@ def _split(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
 
 
 def one_sequence_of_many_units(step: QuantizedNode) -> ConstraintViolation | None:
-    """NE16's rule for recurrent steps: one sequence, and enough units for the cores too."""
+    """Check for NE16: one sequence, and enough units to share with the cores."""
     batch, units = step.shapes[0][1], step.out[-1]
     if batch > 1:
         return ConstraintViolation("one sequence", f"{batch} sequences", "a batch of 1")
@@ -81,7 +81,7 @@ def one_sequence_of_many_units(step: QuantizedNode) -> ConstraintViolation | Non
 
 
 def resets_products(step: QuantizedNode) -> ConstraintViolation | None:
-    """NE16's rule for a GRU: the reset gate comes after the products with h."""
+    """Check a GRU for NE16: the reset gate applies after the products with h."""
     if not step.attrs["reset_first"]:
         return None
     needs, has = "a reset gate behind the products", "a reset gate in front of them"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of recurrent layers at run time."""
+"""Integers of recurrent layers at run time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class RecurrentParams(WeightedParams):
     """Weights of h, factors of the states, and tables of the gates' functions.
 
-    h_*, c_*   from a first state to the bits that steps keep of it
+    h_*, c_*   from an initial state to the precision of the stored state
     x_*        from an input to the sums of a plain RNN
-    new_*      from a GRU's new gate to its h of 16 bits
-    y_*        from a last state to the output, of operators that give it
+    new_*      from a GRU's new gate to its 16-bit h
+    y_*        from the last state to the output, for operators that return it
     """
 
     relu: int | None = None
@@ -50,14 +50,14 @@ class RecurrentParams(WeightedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShiftedParams(RecurrentParams):
-    """Parameters of an LSTM with its own step for h: result_shift from Q30 to it."""
+    """Parameters of an LSTM with its own step for h: result_shift converts from Q30."""
 
     result_shift: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaledParams(ShiftedParams):
-    """Parameters of an LSTM with its own steps for gates and c as well: their fraction bits."""
+    """Parameters of an LSTM with its own steps also for gates and c: their fraction bits."""
 
     gate_bits: int
     cell_bits: int

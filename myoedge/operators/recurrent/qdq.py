@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM, GRU and RNN as ONNX writes them; the identity as weights, as their gates come ready."""
+"""LSTM, GRU and RNN as ONNX nodes; the input weights are the identity, because gates are computed
+before."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
 
 
 def write(op: str, *, result: int) -> Write:
-    """`result`: which of ONNX's outputs it is, h of all steps or the last c."""
+    """Return the writer of a recurrent operator.
+
+    result   index of ONNX's output: h of all steps, or the last c
+    """
 
     def node(w: Writer, step: QuantizedNode, gates: str, h: str, *c: str) -> str:
         order, (batch, units) = ORDER[op], step.shapes[1]
@@ -84,7 +88,7 @@ def _plain(w: Writer, step: QuantizedNode, sums: str, h: str) -> str:
 
 
 def _state_reach(step: QuantizedNode) -> float:
-    """Largest magnitude of a GRU's state: 15 of 16 bits of h, or +-1."""
+    """Return the largest magnitude of a GRU's state: 15 bits of its 16-bit h, or 1."""
     return STATE_REACH if not is_wide(step) else hidden_params(step).scale * 2**STATE_BITS
 
 
@@ -93,7 +97,7 @@ def _clipped(w: Writer, x: str, limit: float) -> str:
 
 
 def _by_gate(w: Writer, rows: str, order: Sequence[int], *columns: int) -> str:
-    """Unit by unit, as the operators have them -> gate by gate."""
+    """Reorder rows from unit by unit, as in the operators, to gate by gate."""
     apart = reshaped(w, rows, -1, len(order), *columns)
     gates = w.node("Gather", apart, whole(w, *order), axis=1)
     rest = range(2, 2 + len(columns))

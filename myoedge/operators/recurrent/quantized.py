@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Integers of recurrent layers: weights, factors of states and results, tables.
 
-16-bit results are what is multiplied in the next step, too: weights have 16 bits next to them.
-Their steps are powers of two, by the range of the results.
+16-bit results are also the operands of the next step, so weights are 16-bit then. Their steps are
+powers of two, chosen by the results' range.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SMALL = 0.25  # range of h up to which 8 bits have finer steps
 def lstm_params(reach: float) -> QuantParams:
     """Parameters of an LSTM's int16 h: a power-of-two step.
 
-    reach   largest magnitude; up to 1 that of a state which a sigmoid limits
+    reach   largest magnitude; at most 1 for a state limited by a sigmoid
     """
     return _power_of_two(reach, WIDE_BITS)
 
@@ -49,7 +49,7 @@ def lstm_params(reach: float) -> QuantParams:
 def lstm_int8_params(reach: float) -> QuantParams:
     """Parameters of an LSTM's int8 h: the range +-1, or a power-of-two step for a small range.
 
-    reach   largest magnitude; 0 of a layer that is dead for the samples
+    reach   largest magnitude; 0 for a layer that is always 0 on the samples
     """
     return QuantParams(2.0 ** -int8_bits(reach), 0)
 
@@ -122,7 +122,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
 def _state_bits(inputs: QuantizeInputs, lstm: bool, last: bool) -> dict[str, int]:
     """Fraction bits of h, and of an LSTM's c.
 
-    last   whether the result is the last state alone
+    last   whether the result is only the last state
     """
     cell = {"c": inputs.attrs.get("cell_bits", CELL_BITS)} if lstm else {}
     if not (lstm or inputs.target.element_type == INT16):
@@ -133,7 +133,7 @@ def _state_bits(inputs: QuantizeInputs, lstm: bool, last: bool) -> dict[str, int
 def _steps(
     inputs: QuantizeInputs, result_shift: int, wide: bool
 ) -> tuple[type[RecurrentParams], dict[str, int]]:
-    """Parameters of an LSTM and the numbers of its steps."""
+    """Return the parameter class of an LSTM, and the numbers of its steps."""
     gate, cell = inputs.attrs.get("gate_bits", GATE_BITS), inputs.attrs.get("cell_bits", CELL_BITS)
     usual_h = wide or result_shift == INT8_RESULT_SHIFT
     if not usual_h or (gate, cell) != (GATE_BITS, CELL_BITS):
@@ -143,8 +143,8 @@ def _steps(
 
 
 def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
-    """Parameters of h if it is no result: by the attributes, otherwise for +-1, or the range of the
-    first one in 16 bits."""
+    """Return the parameters of an h that is not a result: by the attributes, else for +-1, or in 16
+    bits for the range of the initial state."""
     q, wide = inputs.params(1), inputs.target.element_type == INT16
     finer = inputs.attrs.get("hidden_bits", HIDDEN_BITS) - HIDDEN_BITS
     if lstm and finer:
@@ -169,19 +169,19 @@ def _new_gate(bits: int) -> dict[str, int]:
 
 
 def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
-    """The format of weights at a place among the inputs, for the second place."""
+    """Return the format of input `index`, under the index that the second weights have."""
     return {1: inputs.formats[index]} if index in inputs.formats else {}
 
 
 def relu_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Sums reach as far as SUMS_REACH times the results."""
+    """Quantise a relu RNN; sums reach SUMS_REACH times the results."""
     y = inputs.target
     unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16_LIMITS[0]
     return _plain_quantize(inputs, unit, unit, {"relu": 1}, {})
 
 
 def tanh_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Sums are in steps of 1/1024."""
+    """Quantise a tanh RNN; sums are in steps of 1/1024."""
     return _plain_quantize(inputs, GATE_PARAMS.scale, 2.0**-15, {}, {"tanh": table("tanh")})
 
 
@@ -192,9 +192,10 @@ def _plain_quantize(
     scalars: dict[str, int],
     tables: dict[str, Array],
 ) -> RecurrentParams:
-    """Weights per row, from h to sums; factors of a first h, of what inputs add, and of results.
+    """Quantise an RNN: weights per row, from h to sums; factors of an initial h, of the inputs'
+    contribution, and of results.
 
-    unit, result   step of the sums, and of their function
+    unit, result   step of the sums, and of their function's result
     """
     x, h, y = inputs.params(0), inputs.params(1), inputs.target
     inner = replace(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of recurrent layers whose weights exceed L1: those of some units are loaded in every
-step."""
+"""Tiling of recurrent layers whose weights exceed L1: weights of some units are loaded again in
+every step."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ UNITS = 8  # that all cores compute at once
 
 
 def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:
-    """Kernels of layers with one product with h per step, by bytes of weights resident in L1."""
+    """Kernels of layers with one product with h per step, by bytes of weights kept in L1."""
     return tuple(
         Kernel(CLUSTER, partial(streamed, most_bytes=most), is_large, formats)
         for most in RESIDENT_BYTES
@@ -48,14 +48,14 @@ def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:
 
 
 def is_large(step: QuantizedNode) -> bool:
-    """Whether the layer's weights may exceed L1."""
+    """Return whether the layer's weights may exceed L1."""
     return step.integers.weight.nbytes > LEAST_BYTES and not step.attrs.get("reset_first")
 
 
 def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKernel:
     """Tile a recurrent layer whose weights do not fit L1: some are loaded again in every time step.
 
-    most_bytes   of the weights and channels of the units that stay
+    most_bytes   maximum bytes of weights and channels kept in L1
     """
     on_cores, (t, n, columns), units = in_tiles(step, engine), step.shapes[0], step.out[-1]
     weights = packed_rows(step.integers.weight, units).reshape(units, -1)
@@ -108,7 +108,10 @@ def _by_unit(name: str, rows: Array) -> Operand:
 def _tile(
     regions: Mapping[str, Region], steps: int, units: tuple[int, int], reverse: bool
 ) -> Fields:
-    """units   that stay in L1, and that do not: a tile has as large a part of either"""
+    """Return the fields of a tile.
+
+    units   (units kept in L1, units loaded in every step); a tile has an equal share of both
+    """
     (t, *_), (first, *_) = regions["gates"].start, regions["weights"].start
     (count, *_), (stay, come) = regions["weights"].extent, units
     done, end = steps - 1 - t if reverse else t, first + count

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers on streams: states that frames leave for the next ones, exact in their bits."""
+"""Streaming rules of recurrent layers: the states that frames pass on, exact to the bit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0}
 
 
 def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Forwards, with h and c as one frame leaves them for the next."""
+    """Stream forwards, with h and c as states."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     factors = from_params(HIDDEN_PARAMS, "h", 7)
@@ -39,14 +39,14 @@ def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def _hidden(usual: StreamState, step: QuantizedNode) -> StreamState:
-    """An LSTM's h between frames: its result, whatever its steps."""
+    """Return the state rule of an LSTM's h, which equals its result."""
     if hidden_params(step) == usual.params:
         return usual
     return replace(usual, params=None, scalars=AS_IT_IS)
 
 
 def _cell(state: StreamState, step: QuantizedNode) -> StreamState:
-    """An LSTM's c between frames, in its own steps."""
+    """Return the state rule of an LSTM's c, in its own steps."""
     bits = cell_bits(step)
     params = QuantParams(2.0**-bits, 0, INT16)
     scalars = {**from_params(params, "c", bits), **from_params(params, "y", bits)}
@@ -61,12 +61,12 @@ def _of_16_bits(state: StreamState, step: QuantizedNode) -> StreamState:
 
 
 def _first_cell(step: QuantizedNode, x: Array) -> Array:
-    """An initial c in the precision that the steps keep."""
+    """Convert an initial c to the precision of the stored state."""
     return first_state(step, "c", x, INT16_LIMITS)
 
 
 def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Forwards, with h as one frame leaves it for the next: in all of its bits."""
+    """Stream forwards, with h in its stored precision as state."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     factors = {**from_params(WHOLE, "h", STATE_BITS), **from_params(WHOLE, "y", STATE_BITS)}
@@ -78,12 +78,12 @@ def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def _first_kept(step: QuantizedNode, x: Array) -> Array:
-    """A GRU's initial h in the precision that the steps keep."""
+    """Convert a GRU's initial h to the precision of the stored state."""
     return first_state(step, "h", x, STATE_LIMITS)
 
 
 def plain_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Forwards, with h unchanged."""
+    """Stream forwards, with h as state."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     h = StreamState(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers in tiles: some steps at a time, in the order of time."""
+"""Tiling of recurrent layers by steps, in time order."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 class Instance:
     """C functions that run an operator's steps.
 
-    whole      all weights in L1     streamed   some of them come in every step
+    whole      all weights in L1     streamed   some weights are loaded in every step
     on_ne16    products on the engine
-    reset_first   h is reset before it is multiplied: in two parts of a step
+    reset_first   a GRU whose h is reset before the product, which takes two parts per step
     """
 
     whole: str
@@ -90,7 +90,7 @@ class Instance:
     reset_first: bool = False
 
     def name(self, step: QuantizedNode, way: str = "whole") -> str:
-        """The function for the element type of h, and for unusual steps of an LSTM."""
+        """Return the function for the element type of h, and for an LSTM with its own steps."""
         scaled = "scaled_" if isinstance(step.integers, ScaledParams) else ""
         return f"{getattr(self, way)}_{scaled}s{step.weight_type.bits}"
 
@@ -112,17 +112,17 @@ def instance_of(step: QuantizedNode) -> Instance:
 
 
 def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts: int = 1) -> Any:
-    """Instructions of a step on words of h and of weights, by the core with most units.
+    """Instructions per step on the busiest core.
 
-    loads   words of weights for every word of h     words   of h
-    parts   of the step, with a barrier each         units   also arrays of numbers
+    loads   words of weights per word of h           words   words of h
+    parts   parts of a step, one barrier each       units   number of units, or an array of numbers
     """
     unit_work = words * (1 + 2 * loads) + 28 * loads
     return batch * (-(-units // cores) * unit_work) + parts * (60 * batch + 125)
 
 
 def _packed(step: QuantizedNode) -> dict[str, Array]:
-    """Constants as me_recurrent.h has them."""
+    """Pack the constants for me_recurrent.h."""
     return {
         "weights": packed_rows(step.integers.weight, step.out[-1]),
         "channels": packed_channels(step),
@@ -164,7 +164,7 @@ def _operands(
 
 
 def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
-    """The fields of a tile; `done`: number of steps before it."""
+    """Return the fields of a tile; `done` is the number of steps before it."""
     x = regions["gates"]
     first, count = x.start[0], x.extent[0]
     done = steps - first - count if reverse else first

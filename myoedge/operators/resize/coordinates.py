@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resizing an axis in numbers: if results lie among the elements, their neighbours, weights."""
+"""Coordinates for resizing an axis: positions of results among the elements, neighbours,
+weights."""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ from myoedge.operators.graph_builder import Unsupported
 
 @dataclass(frozen=True, slots=True)
 class ResizedAxis:
-    """An axis of n elements that becomes one of `wanted`.
+    """An axis of n elements, resized to `wanted` elements.
 
-    step     elements a result, as the call states it
-    mode     coordinate_transformation_mode of ONNX, whose names are used for torch's ways too
-    region   start and end of what tf_crop_and_resize cuts out, as shares of the axis
+    step     elements per result, as the call states it
+    mode     coordinate_transformation_mode of ONNX, also used for torch
+    region   start and end of the crop of tf_crop_and_resize, as fractions of the axis
     """
 
     n: int
@@ -29,12 +30,13 @@ class ResizedAxis:
 
     @property
     def length(self) -> float:
-        """Exact number of results that the step gives; `wanted` if it is an integer."""
+        """Exact number of results by the step; `wanted` if it is an integer."""
         exact = self.n / self.step
         return round(exact) if abs(exact - round(exact)) < 1e-9 else exact
 
     def places(self) -> Array:
-        """float64 [wanted]: coordinates among the elements; onnx/defs, operator Resize."""
+        """Coordinates of the results among the elements, float64 [wanted]; onnx/defs, operator
+        Resize."""
         return np.broadcast_to(PLACES[self.mode](self, np.arange(self.wanted)), (self.wanted,))
 
 
@@ -43,7 +45,7 @@ def _half_pixel(axis: ResizedAxis, at: Array) -> Array:
 
 
 def _half_pixel_symmetric(axis: ResizedAxis, at: Array) -> Array:
-    """Places of half_pixel, around the middle that the exact length would have."""
+    """Coordinates of half_pixel_symmetric, centred for the exact length."""
     return np.asarray(axis.n / 2 * (1 - axis.wanted / axis.length) + _half_pixel(axis, at))
 
 
@@ -74,8 +76,8 @@ PLACES: Mapping[str, Callable[[ResizedAxis, Array], Array]] = {
 
 
 def nearest(axis: ResizedAxis, rounding: str) -> Array:
-    """int64 [wanted]: the element of every result, by places in float32 as in onnxruntime; rounding
-    is nearest_mode of ONNX."""
+    """Index of the nearest element of every result, int64 [wanted], with coordinates in float32 as
+    in onnxruntime; rounding is ONNX's nearest_mode."""
     place = axis.places().astype(np.float32)
     low, up = np.floor(place), np.floor(place + 0.5)
     ties = place - low == 0.5
@@ -91,20 +93,22 @@ def nearest(axis: ResizedAxis, rounding: str) -> Array:
 
 
 def nearest_of_torch(axis: ResizedAxis, first: float) -> Array:
-    """int64 [wanted] in torch's float32: floor((i + first) * step)."""
+    """Index of the nearest element in torch's float32, int64 [wanted]: floor((i + first) *
+    step)."""
     at = np.arange(axis.wanted, dtype=np.float32) + np.float32(first)
     place = np.floor(at * np.float32(axis.step))
     return np.asarray(np.minimum(place, axis.n - 1), np.int64)
 
 
 def linear_weights(place: Array) -> Array:
-    """[2, wanted] of the elements at floor(place) and after it."""
+    """Linear weights [2, wanted] of the elements at floor(place) and after it."""
     share = place - np.floor(place)
     return np.stack([1 - share, share])
 
 
 def cubic_weights(place: Array, a: float) -> Array:
-    """[4, wanted] of the elements from floor(place) - 1 on, by Keys' kernel with coefficient a."""
+    """Cubic weights [4, wanted] of the elements from floor(place) - 1 on, by Keys' kernel with
+    coefficient a."""
     share = place - np.floor(place)
     near, far = np.stack([share, 1 - share]), np.stack([share + 1, 2 - share])
     inside = ((a + 2) * near - (a + 3)) * near**2 + 1
@@ -114,9 +118,9 @@ def cubic_weights(place: Array, a: float) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Neighbours of results along an axis.
+    """Neighbours of the results along an axis.
 
-    starts    of `taps` elements that lie side by side, for every result
+    starts    index of the first of `taps` adjacent elements, per result
     weights   float64 [results, taps]
     """
 
@@ -125,10 +129,11 @@ class Neighbours:
 
 
 def neighbours(axis: ResizedAxis, place: Array, weights: Array, *, outside: bool) -> Neighbours:
-    """Weights [taps, results] of elements from floor(place) - taps / 2 + 1 on.
+    """Return the neighbours for weights [taps, results] of the elements from floor(place) - taps /
+    2 + 1 on.
 
-    What lies before the first or after the last element counts as that element, or, with not
-    `outside`, not at all: the other weights then make up for it.
+    With `outside`, positions outside the axis repeat its first or last element; otherwise they are
+    excluded and the other weights rescaled.
     """
     taps = len(weights)
     index = np.floor(place).astype(np.int64) - (taps // 2 - 1) + np.arange(taps)[:, None]

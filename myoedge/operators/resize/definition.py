@@ -61,7 +61,7 @@ def _resized(x: Shape, axis: int, n: int) -> Shape:
 
 
 def real(attrs: Attrs, x: Array, weights: Array) -> Array:
-    """weights [results, taps] of elements that lie side by side from attrs["starts"] on."""
+    """Sum neighbours: weights [results, taps] of adjacent elements from attrs["starts"] on."""
     axis, starts = attrs["axis"], np.array(attrs["starts"])
     along = [-1 if d == axis else 1 for d in range(x.ndim)]
     terms = (
@@ -73,7 +73,10 @@ def real(attrs: Attrs, x: Array, weights: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeParams(QuantizedParams):
-    """mult   int32 [results, taps]     offset  int32 [results]"""
+    """Integers of a weighted resize.
+
+    mult   int32 [results, taps]     offset  int32 [results]
+    """
 
     shift: int
     acc_bound: int
@@ -82,7 +85,8 @@ class ResizeParams(QuantizedParams):
 
 
 def quantize(site: QuantizeInputs) -> ResizeParams:
-    """y = (sum of x * weight + offset) >> shift, weights in output steps: one rounding."""
+    """Quantise y = (sum of x * weight + offset) >> shift, with weights in output steps and one
+    rounding."""
     x, y = site.params(0), site.target
     most = MULT_MAX if y.element_type == INT16 else TERM_FACTOR_MAX
     most = WIDE_FACTOR_MAX if x.element_type == INT16 else most

@@ -36,7 +36,8 @@ Axes = Sequence[ResizedAxis]
 
 
 def picked(d: GraphBuilder, x: str, indices: Sequence[Array]) -> str:
-    """Elements by indices along every axis: copied as often, cut out at equal steps, or taken."""
+    """Pick elements by indices along every axis: by an integer repeat, a strided slice, or a
+    take."""
     shape, rank = d.shape(x), len(indices)
     counts = [len(index) // n for index, n in zip(indices, shape, strict=True)]
     repeats = [
@@ -66,11 +67,11 @@ def interpolated(
     spans: Sequence[tuple[int, int]] = (),
     outside: bool = True,
 ) -> str:
-    """Sums of neighbours along every axis, first if the results become fewest.
+    """Interpolate along every axis, starting with the axis that shrinks most.
 
     weights_at   places -> weights of the neighbours there
-    spans        results that are wanted, of every axis; () for all of them
-    outside      whether what lies outside of the tensor counts as its first or last element
+    spans        range of required results per axis; () for all
+    outside      whether positions outside the tensor repeat its first or last element
     """
     order = sorted(range(len(axes)), key=lambda i: axes[i].wanted / axes[i].n)
     for i in order:
@@ -82,7 +83,8 @@ def interpolated(
 
 
 def _torch_axes(a: Arguments, shape: Shape, out: Shape, mode: str) -> list[ResizedAxis]:
-    """Axes of [N, C, *S]; a factor that the call states counts, but between aligned corners."""
+    """Return the axes of [N, C, *S]; a stated factor determines the step, except between aligned
+    corners."""
     spatial = "dhw"[5 - len(out) :]
     names = ["scales"] if len(spatial) == 1 else [f"scales_{letter}" for letter in spatial]
     factors = a.get("scale_factors") or [a.get(name) for name in names]
@@ -93,7 +95,7 @@ def _torch_axes(a: Arguments, shape: Shape, out: Shape, mode: str) -> list[Resiz
 
 
 def upsample_nearest(first_place: float) -> Row:
-    """torch's nearest (0) and nearest-exact (0.5)."""
+    """Make an import row for torch's nearest (0) and nearest-exact (0.5)."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = _torch_axes(a, d.shape(first(a)), out, "asymmetric")
@@ -153,7 +155,7 @@ def _span(axis: ResizedAxis) -> tuple[int, int]:
 
 
 def _onnx_axes(a: Arguments, shape: Shape, out: Shape) -> list[ResizedAxis]:
-    """An axis that is not resized has a step of 1."""
+    """Return all axes; an axis that is not resized has step 1."""
     mode, rank = a["coordinate_transformation_mode"], len(shape)
     if mode not in PLACES:
         raise Unsupported(f"coordinate_transformation_mode {mode}")
@@ -174,7 +176,7 @@ def _onnx_axes(a: Arguments, shape: Shape, out: Shape) -> list[ResizedAxis]:
 
 
 def _onnx_steps(a: Arguments, chosen: Sequence[int], shape: Shape, out: Shape) -> dict[int, float]:
-    """Steps of the axes that are resized, in samples of the input."""
+    """Return the steps of the resized axes, in input elements per result."""
     if a["scales"] is not None and a["scales"].size:
         return {axis: 1.0 / x for axis, x in zip(chosen, a["scales"].tolist(), strict=True)}
     if a["keep_aspect_ratio_policy"] == "stretch":
@@ -185,7 +187,7 @@ def _onnx_steps(a: Arguments, chosen: Sequence[int], shape: Shape, out: Shape) -
 
 
 def overloads(names: str) -> str:
-    """ATen calls with sizes and factors as lists, and with one of each."""
+    """Return the names of ATen calls with sizes and factors as lists, and as scalars."""
     return " ".join(f"{name}.vec {name}" for name in names.split())
 
 

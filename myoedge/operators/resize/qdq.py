@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resizing as ONNX writes it: elements by index, times weights, summed."""
+"""Resizing as ONNX nodes: gathered elements, times weights, summed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _take(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _resize(w: Writer, step: QuantizedNode, x: str) -> str:
-    """The weights are those of the integers."""
+    """Write a resize with the weights that its integers represent."""
     axis, starts = step.attrs["axis"], np.array(step.attrs["starts"])
     source, node = w.params[step.operands[0]], step.node
     target = w.params[node.name + PRE if has_table(node) else node.name]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear recurrences along an axis: selective scans of state-space models."""
+"""Linear recurrences along an axis."""

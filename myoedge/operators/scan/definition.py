@@ -58,7 +58,8 @@ def _multiplier(factor: float, bits: int = 15) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanParams(QuantizedParams):
-    """Factors of both operands; `bits` after the point of the multiplier of the state."""
+    """Integers of a recurrence: factors of both operands; `bits` fractional bits of the state's
+    multiplier."""
 
     a_zero: int
     a_mult: int
@@ -72,10 +73,10 @@ class ScanParams(QuantizedParams):
 
 
 def quantize(site: QuantizeInputs) -> ScanParams:
-    """s = clip16((w s + half >> bits) + (b b_mult + half >> b_shift)), y = s + half >> 7.
+    """Quantise s = clip16((w s + half >> bits) + (b b_mult + half >> b_shift)), y = s + half >> 7.
 
-    w = a a_mult + half >> a_shift has `bits` after the point. Where one of the three has 16 bits,
-    s has 24, and products with it have 64.
+    w = a a_mult + half >> a_shift has `bits` fractional bits. If an operand or the result is int16,
+    s has 24 bits, and its products 64.
     """
     a, b, y = site.params(0), site.params(1), site.target
     is_wide = site.has_int16(2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear recurrences as ONNX writes them: step by step."""
+"""Linear recurrences as ONNX nodes, step by step."""
 
 from __future__ import annotations
 

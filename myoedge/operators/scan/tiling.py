@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear recurrences in tiles: all steps of as many elements as fit."""
+"""Tiling of linear recurrences: all steps of as many elements as fit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NUMBERS = ("a_zero", "a_mult", "a_shift", "bits", "b_zero", "b_mult", "b_shift",
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """a, b, y [outer, n, inner]: cut around the axis and within it, never along it."""
+    """Tile a, b and y [outer, n, inner] over outer and inner, never along the axis."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     sources: tuple[tuple[str, int | str], ...] = (("a", 0), ("b", 1), ("y", OUT))
     wide, is_wide = step.wide_flags("a", "b", "y"), step.has_int16
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the core that has most of them, in all steps."""
+        """Elements of the busiest core, over all steps."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
     return TiledKernel(

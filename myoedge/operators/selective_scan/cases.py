@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of selective scans."""
+"""Random uses of selective scans."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ torch.stack(ys, -2) + (x1 * ws[1] if len(ws) > 1 else 0)
 
 
 def selective_scan(d: Draw) -> DrawnUse:
-    """Steps beyond a part of 32, states that fill no words, channels of fast and of slow decay."""
+    """Draw a scan with more steps than a part of 32, states that do not fill words, fast and slow
+    decays."""
     around = d.pick([(), (1,), (2,), (2, 1)])
     steps, width, states = d.integer(1, 6), d.integer(1, 9), d.integer(1, 9)
     steps = d.pick([steps, steps, 40])
@@ -39,8 +40,8 @@ def selective_scan(d: Draw) -> DrawnUse:
 
 
 def _slack(case: Any) -> Array:
-    """Steps of the result [..., T, D]: what roundings leave in states, followed through all
-    steps, and what those of the readout add."""
+    """Return the error bound in output steps [..., T, D]: rounding errors of states, propagated
+    through all steps, and of the readout."""
     if case.int16:
         return _wide_slack(case)
     step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
@@ -76,7 +77,8 @@ def _slack(case: Any) -> Array:
 
 
 def _wide_slack(case: Any) -> Array:
-    """Next to 16-bit operands: roundings of states, followed through all steps, and of y."""
+    """Return the error bound for 16-bit operands: rounding errors of states, propagated through all
+    steps, and of y."""
     step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)
     q, a = [case.params(f"x{i}") for i in range(4)], case.weights[0].astype(np.float32)
     moved = sum(getattr(step.integers, f"{name}_up") for name in ("delta", "x", "v", "b"))

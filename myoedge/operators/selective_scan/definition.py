@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selective scans of state-space models: many states a channel, read out by one sum a step.
+"""Selective scans of state-space models: many states per channel, one readout sum per step.
 
-h_t[d, n] = exp(delta_t[d] A[d, n]) h_(t-1)[d, n] + delta_t[d] x_t[d] B_t[n], h_0 = 0;
-y_t[d] = sum_n C_t[n] h_t[d, n], and D[d] x_t[d] more if there is a D. A is at most 0.
+h_t[d, n] = exp(delta_t[d] A[d, n]) h_(t-1)[d, n] + delta_t[d] x_t[d] B_t[n], h_0 = 0; y_t[d] =
+sum_n C_t[n] h_t[d, n], plus D[d] x_t[d] if there is a D. A is at most 0.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ HALF = 1 << DECAY_BITS >> 1
 
 
 def halves() -> Array:
-    """int16 2^-f in Q15 of f in the middle of each of 2^10 steps of [0, 1)."""
+    """Table of 2^-f in Q15, int16, for f in the middle of each of 2^10 intervals of [0, 1)."""
     f = (np.arange(1 << INDEX_BITS) + 0.5) / (1 << INDEX_BITS)
     return np.asarray(np.rint(np.exp2(15.0 - f)), np.int16)
 
@@ -58,12 +58,12 @@ TABLE = halves()
 
 
 def steps(array: Array) -> Iterator[Array]:
-    """[..., T, K] -> [..., K] of every step."""
+    """Yield [..., K] of every step of [..., T, K]."""
     return iter(np.moveaxis(array, -2, 0))
 
 
 def real(attrs: Attrs, delta: Array, x: Array, b: Array, c: Array, a: Array, *d: Array) -> Array:
-    """delta, x [..., T, D]; b, c [..., T, N]; a [D, N]; d [D]."""
+    """Run a selective scan in floats: delta, x [..., T, D]; b, c [..., T, N]; a [D, N]; d [D]."""
     state, ys = np.zeros((*x.shape[:-2], *a.shape), x.dtype), []
     for now, more, into, out in zip(*map(steps, (delta, x, b, c)), strict=True):
         decay = np.exp(now[..., None] * a)
@@ -74,7 +74,7 @@ def real(attrs: Attrs, delta: Array, x: Array, b: Array, c: Array, a: Array, *d:
 
 
 def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """A step of a state an iteration."""
+    """Loop nest with one iteration per state and step."""
     around: tuple[AffineExpr, ...] = tuple(((f"i{i}", 1),) for i in range(len(out) - 1))
     channel, state = (("d", 1),), (("n", 1),)
     axes = {f"i{i}": extent for i, extent in enumerate(out[:-1])}
@@ -96,10 +96,10 @@ def b_shift(b: QuantParams) -> int:
 
 
 def sums_of_delta(site: QuantizeInputs) -> Array:
-    """Largest states of every channel [D] for terms of delta only.
+    """Bound the states of every channel [D] for addends equal to delta.
 
-    Decays follow from the same delta as the terms, so a state is at most as large as at its
-    slowest decay for one delta in all steps: delta / (1 - exp(-delta |A|)) <= delta + 1 / |A|.
+    Decay and addend follow from the same delta, so a state is largest for the slowest decay with a
+    constant delta: delta / (1 - exp(-delta |A|)) <= delta + 1 / |A|.
     """
     delta = site.params(0)
     largest_delta = wide.highest(delta) * delta.scale
@@ -108,7 +108,7 @@ def sums_of_delta(site: QuantizeInputs) -> Array:
 
 
 def state_steps(site: QuantizeInputs) -> Array:
-    """Size of a step of the states of every channel [D]: those of the worst inputs fit 16 bits."""
+    """Step of the states of every channel [D], at which the worst-case states fit 16 bits."""
     x, b, sums = site.params(1), site.params(2), sums_of_delta(site)
     size = sums * (x.reach * x.scale) * (b.scale * 2.0 ** (DECAY_BITS - b_shift(b))) / STATE_MAX
     return np.asarray(np.maximum(size, size.max() / FINEST))
@@ -116,7 +116,7 @@ def state_steps(site: QuantizeInputs) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectiveScanParams(RequantParams):
-    """Numbers next to 8-bit operands; term, decay, skip by channel, halves [1024]."""
+    """Integers for 8-bit operands; term, decay and skip per channel, halves [1024]."""
 
     delta_zero: int
     x_zero: int
@@ -133,11 +133,11 @@ class SelectiveScanParams(RequantParams):
 
 
 def quantize(site: QuantizeInputs) -> QuantizedParams:
-    """s = clip16((a s + u B + half) >> 15), u = clip16(dq xq term + half >> term_shift).
+    """Quantise s = clip16((a s + u B + half) >> 15), u = clip16(dq xq term + half >> term_shift).
 
     dq, xq, B, C   less their zero points, B times 2^b_shift; dq at least 0
-    a              TABLE[p & 1023 of its first ten bits after the point] >> whole part of
-                   p = dq (decay << decay_shift), halvings
+    a              TABLE[first ten fraction bits of p] >> integer part of p, with the halvings p =
+                   dq (decay << decay_shift)
     y              (sum C s >> pre) mult + xq skip + offset >> shift
     """
     delta, x, b, c = (site.params(i) for i in range(4))
@@ -161,7 +161,7 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
 
 
 def _halvings(a: Array, scale: float) -> tuple[Array, int]:
-    """(uint16 [D, N], shift): halvings in a step for each step of delta, in 2^-22."""
+    """Return (uint16 [D, N], shift): halvings per step of delta, in units of 2^-22."""
     wanted = np.abs(a.astype(np.float64)) * (scale * math.log2(math.e) * 2.0**POINT)
     wanted = np.minimum(wanted, PRODUCT_MAX // 255)
     shift = max(0, int(wanted.max()).bit_length() - 16)
@@ -170,7 +170,7 @@ def _halvings(a: Array, scale: float) -> tuple[Array, int]:
 
 
 def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
-    """(from sums of states, int32 [D] of x, largest intermediate)."""
+    """Return (requantisation of sums of states, int32 factors [D] of x, largest intermediate)."""
     x, c, y = site.params(1), site.params(3), site.target
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(size))
     most = site.shapes[3][-1] * c.reach * (INT16_MAX + 1)
@@ -193,7 +193,8 @@ def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
 
 
 def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
-    """int8 or int16 of the shapes of `real` -> int8 or int16 [..., T, D]."""
+    """Run a selective scan on int8 or int16 operands, shaped as for `real` -> int8 or int16 [...,
+    T, D]."""
     if wide.is_wide(step):
         return wide.integer(step, delta, x, b, c)
     dq = np.maximum(delta.astype(np.int64) - step.integers.delta_zero, 0)

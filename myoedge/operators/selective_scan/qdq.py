@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selective scans as ONNX writes them: decays and terms of all steps, states step by step."""
+"""Selective scans as ONNX nodes: decays and addends of all steps at once, states step by step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from myoedge.operators.qdq import Write, Writer, sliced, whole
 
 
 def _selective_scan(w: Writer, step: QuantizedNode, delta: str, x: str, b: str, c: str) -> str:
-    """Tensors of states are [..., T, D, N]."""
+    """Write a selective scan; tensors of states are [..., T, D, N]."""
     rank, time = len(step.out), len(step.out) - 2
     names = step.node.inputs[len(step.operands) :]
     a, *d = map(w.float_constant, names)

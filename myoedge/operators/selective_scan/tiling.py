@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selective scans in tiles: all steps of as many channels as fit."""
+"""Tiling of selective scans: all steps of as many channels as fit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NUMBERS = (
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """delta, x, y [batch, T, D], b, c [batch, T, N]: cut between sequences and channels."""
+    """Tile delta, x, y [batch, T, D] and b, c [batch, T, N] over sequences and channels."""
     is_wide = wide.is_wide(step)
     *around, n, channels = step.out
     batch, states = math.prod(around), step.shapes[2][-1]
@@ -73,7 +73,10 @@ def _scratch(sizes: Sizes, cores: int, filled: int, *, is_wide: bool) -> Any:
 
 
 def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ...]:
-    """filled   states of a channel, in whole blocks"""
+    """Return the operands of a scan.
+
+    filled   states per channel, rounded up to whole blocks
+    """
     (*_, n, channels), states = step.out, step.shapes[2][-1]
     lane, channel = (("b", 1),), (("d", 1),)
     rows: tuple[AffineExpr, ...] = (lane, (), channel)
@@ -91,7 +94,7 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
 
 
 def _channels(step: QuantizedNode) -> Array:
-    """int32 [D, 5]: me_selective_channel of every channel, or me_selective_wide_channel."""
+    """Per-channel numbers, int32 [D, 5]: me_selective_channel or me_selective_wide_channel."""
     names = ("term", "mult", "offset", "shift", "skip")
     columns = [
         getattr(step.integers, name) for name in (wide.CHANNEL if wide.is_wide(step) else names)

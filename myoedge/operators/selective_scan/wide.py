@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selective scans of 16-bit operands: upper words of products, states of 30 bits."""
+"""Selective scans of 16-bit operands: upper words of products, 30-bit states."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ FACTOR_MAX = INT32_MAX - (1 << OUT_SHIFT)  # two of them and a half are below 2^
 
 
 def powers() -> Array:
-    """int32 [2^10 + 1] 2^-f in Q31, steps of f from 0 to 1: 2^31, the first, as it is unsigned."""
+    """Table of 2^-f in Q31, int32 [2^10 + 1], for f from 0 to 1; the first entry, 2^31, is
+    unsigned."""
     f = np.arange((1 << INDEX_BITS) + 1) / (1 << INDEX_BITS)
     return np.asarray(np.rint(np.exp2(31 - f)), np.uint32).view(np.int32)
 
@@ -41,8 +42,8 @@ TABLE = powers()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideScanParams(QuantizedParams):
-    """Parameters if an operand is int16; by channel: term, decay, sum_mult, skip, sum_drop,
-    out_shift, powers of 1/2."""
+    """Integers if an operand is int16; per channel: term, decay, sum_mult, skip, sum_drop,
+    out_shift; powers of 1/2."""
 
     delta_zero: int
     x_zero: int
@@ -71,11 +72,11 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
-    """s = clip31((a * 2 s >> 32) + (u * (B << b_up) >> 32) + r), u = (v << v_up) * term >> 32,
-    v = (delta << delta_up) * (x << x_up) >> 32, all products in 64 bits.
+    """Quantise s = clip31((a * 2 s >> 32) + (u * (B << b_up) >> 32) + r), u = (v << v_up) * term >>
+    32, v = (delta << delta_up) * (x << x_up) >> 32, all products in 64 bits.
 
-    bound  [D] of states, in units of delta's, x's and B's steps' product
-    a      of p = min((delta << delta_up) * decay >> 32, most) << decay_up halvings
+    bound  [D] bound of states, in units of the product of delta's, x's and B's steps
+    a      power of 1/2 for p = min((delta << delta_up) * decay >> 32, most) << decay_up
     r      1, half a step for each product; 0 in even steps of u = 0, and where delta is 0
     y      (z * sum_mult >> 32) + ((x << x_up) * skip >> 32) + half >> out_shift,
            z = clip32(sum of (C << c_up) s >> sum_drop)
@@ -99,7 +100,7 @@ def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
 
 
 def highest(delta: QuantParams) -> int:
-    """Largest step of delta, which is not below 0."""
+    """Largest integer of delta, which is never negative."""
     return max(delta.high - delta.zero_point, 1)
 
 
@@ -109,7 +110,7 @@ def _up(reach: int) -> int:
 
 
 def _ups(operands: Mapping[str, QuantParams]) -> tuple[dict[str, int], int]:
-    """(bits that operands and v are moved up by, bound on states before they saturate)."""
+    """Return (left shifts of the operands and of v, bound on states before they saturate)."""
     reach = {name: operands[name].reach for name in ("x", "b")}
     reach["delta"] = highest(operands["delta"])
     moved = {name: most << _up(most) for name, most in reach.items()}
@@ -120,19 +121,22 @@ def _ups(operands: Mapping[str, QuantParams]) -> tuple[dict[str, int], int]:
 
 
 def _term(bound: Array, ups: Mapping[str, int]) -> tuple[Array, Array]:
-    """(int32 [D], sizes of states' steps): the finest that the bound on states and term allow."""
+    """Return (int32 term [D], step of states [D]), the finest that the bounds on states and term
+    allow."""
     moved = 2.0 ** (96 - sum(ups.values()))
     size = np.maximum(bound / 2.0 ** (STATE_BITS - 1), moved / INT32_MAX)
     return np.rint(np.minimum(moved / size, INT32_MAX)).astype(np.int32), size
 
 
 def _upper(a: int, b: int) -> int:
-    """Largest upper word of products of numbers of these magnitudes, a step below 0 too."""
+    """Bound the upper word of products of numbers of these magnitudes; negative products round one
+    step further down."""
     return (a * b >> 32) + 1
 
 
 def _halvings(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, int]]:
-    """int32 [D, N]: halvings in a step for 2^(32 - delta_up) of delta, in 2^(decay_up - 21)."""
+    """Return int32 [D, N], halvings per 2^(32 - delta_up) steps of delta, in units of 2^(decay_up -
+    21), and their shifts."""
     wanted = np.abs(a.astype(np.float64)) * (scale * math.log2(math.e) * 2.0 ** (32 + POINT))
     wanted = wanted / 2.0**delta_up
     up = int(np.clip(math.frexp(wanted.max())[1] - 31, 0, DECAY_UP_MAX))
@@ -141,9 +145,9 @@ def _halvings(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, i
 
 
 def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Any]:
-    """Factors of sums and of x, their shifts: int32 [D] each.
+    """Return factors and shifts of sums and of x: int32 [D] each.
 
-    unit  of a sum, [D]
+    unit  [D] unit of a sum
     """
     x, y = site.params(1), site.target
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(unit))
@@ -166,7 +170,8 @@ def _centred(step: QuantizedNode, x: Array, name: str) -> Array:
 
 
 def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
-    """delta, x, b, c int8 or int16 of the shapes of `real` -> int8 or int16 [..., T, D]."""
+    """Run a selective scan on int8 or int16 operands, shaped as for `real` -> int8 or int16 [...,
+    T, D]."""
     now = np.maximum(_centred(step, delta, "delta"), 0) << step.integers.delta_up
     more, into = (
         _centred(step, q, n) << getattr(step.integers, f"{n}_up") for q, n in ((x, "x"), (b, "b"))
@@ -184,7 +189,7 @@ def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> 
 
 
 def _sums(step: QuantizedNode, *operands: Array) -> Iterator[Array]:
-    """Sums of states [..., D] of every step, as C weighs them.
+    """Yield the readout sums [..., D] of every step.
 
     operands  delta, u [..., T, D], B, C [..., T, N]
     """
@@ -199,7 +204,7 @@ def _sums(step: QuantizedNode, *operands: Array) -> Iterator[Array]:
 
 
 def _decay(step: QuantizedNode, halvings: Array) -> Array:
-    """In Q31: 2 to the halvings, on lines between entries of the table."""
+    """Return 2**-halvings in Q31, by linear interpolation between table entries."""
     p = np.minimum(halvings, step.integers.most) << step.integers.decay_up
     index = p >> PART_BITS & ((1 << INDEX_BITS) - 1)
     low, high = (TABLE.view(np.uint32).astype(np.int64)[index + i] for i in range(2))
@@ -211,7 +216,10 @@ def _decay(step: QuantizedNode, halvings: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, tiled: TiledKernel) -> TiledKernel:
-    """tiled   loops and operands, as both kernels have them"""
+    """Return the kernel for 16-bit operands.
+
+    tiled   loops and operands, common to both kernels
+    """
     flags = step.wide_flags(*OPERANDS, "y")
     y_wide = flags.pop("y_wide")
     sizes = {name: kind.size_bytes for name, kind in zip(OPERANDS, step.operand_types, strict=True)}

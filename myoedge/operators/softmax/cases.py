@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of softmax, of the largest of a row, and of what decodes classes."""
+"""Random uses of softmax, argmax, and decoders of classes."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def softmax(d: Draw) -> DrawnUse:
 
 
 def softmax_slack(case: Any) -> Array | float:
-    """Each exponential is rounded to 2**-15: the sum is off by half of that per element. Products
-    of two exponentials have three roundings."""
+    """Return the error bound in output steps: each exponential is rounded to 2**-15, so a sum is
+    off by half of that per element; products of two exponentials round three times."""
     row = case.shapes[0][case.attrs["axis"]]
     if not case.step.has_int16:
         return float(256 * row / 2**16)
@@ -87,8 +87,8 @@ def log_softmax(d: Draw) -> DrawnUse:
 
 
 def log_softmax_slack(case: Any) -> float:
-    """Errors of softmax; ln from 256 entries (1/512) of Q12; two factors that share a shift, of 16
-    bits half a step each."""
+    """Return the error bound in output steps: errors of softmax; ln from 256 entries (1/512) in
+    Q12; two factors that share a shift, half a step each in 16 bits."""
     row, step = case.shapes[0][case.attrs["axis"]], case.target.scale
     factor = max(case.params("x0").scale, 1 / 4096) / step
     shared = 255 * max(factor, 1.0) / 2**14 + 2 * max(factor, 1 / 64)
@@ -108,7 +108,7 @@ def argmax(d: Draw) -> DrawnUse:
 
 
 def ctc_greedy(d: Draw) -> DrawnUse:
-    """Few classes and levels, so that repetitions, blanks and equal values are many."""
+    """Draw few classes and levels, so that repetitions, blanks and ties are frequent."""
     x = (d.integer(1, 9), d.integer(1, 3), d.integer(1, 4))
     attrs = {"blank": d.integer(0, x[-1] - 1)}
     wide = d.pick([(), (), (0,)])
@@ -116,7 +116,7 @@ def ctc_greedy(d: Draw) -> DrawnUse:
 
 
 def classes(op: str, d: Draw) -> DrawnUse:
-    """Indices as argmax gives them: few classes, so that repetitions and ties are many."""
+    """Draw class indices as from argmax: few classes, so that repetitions and ties are frequent."""
     count, frames = d.integer(1, 4), d.integer(1, 5) if op == "majority" else 2
     x = list(d.shape(1, 3, 4))
     axis = d.integer(0, len(x) - 1)

@@ -2,8 +2,8 @@
 """Class indices over time: greedy CTC of a sequence, new CTC symbols of a stream, and majority
 votes.
 
-Of the latter two, frame j of the results is made of `taps` frames from j - attrs["before"] on;
-if there are none NOTHING stands in their place.
+For the latter two, result frame j reads `taps` frames from j - attrs["before"] on; missing frames
+count as NOTHING.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def greedy_real(attrs: Attrs, x: Array) -> Array:
-    """x [T, N, C] -> int32 [N, 1 + T]: number of symbols, then the symbols, the rest -1.
+    """Decode x [T, N, C] to int32 [N, 1 + T]: number of symbols, then the symbols, the rest -1.
 
-    Repetitions and blanks are left out. The class of a frame is the first of its largest values.
+    Repetitions and blanks are left out. A frame's class is the index of its first maximum.
     """
     best = x.argmax(-1)
     before = np.vstack([np.full_like(best[:1], NOTHING), best[:-1]])
@@ -49,7 +49,7 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
 
 
 def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Cut between sequences: a core brings the frames of one together."""
+    """Tile over sequences; one core collects the symbols of a sequence."""
     (t, n, c), along = step.shapes[0], (("n", 1),)
     return TiledKernel(
         function="me_ctc_greedy_s16" if step.has_int16 else "me_ctc_greedy_s8",
@@ -100,20 +100,22 @@ def classes_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def _windows(attrs: Attrs, x: Array) -> Array:
-    """[.., T', .., taps]: the frames that each frame of the results is made of."""
+    """Return [.., T', .., taps]: the frames that each result frame reads."""
     pads = [(attrs["before"] * (d == attrs["axis"]), 0) for d in range(x.ndim)]
     long = np.pad(x, pads, constant_values=NOTHING)
     return np.lib.stride_tricks.sliding_window_view(long, _taps(attrs), attrs["axis"])
 
 
 def new_real(attrs: Attrs, x: Array) -> Array:
-    """x int32 [.., T, ..] -> a class that is not the one before, nor the blank; else NOTHING."""
+    """Return new symbols of x int32 [.., T, ..]: a class that differs from the previous one and is
+    not the blank; else NOTHING."""
     was, now = np.moveaxis(_windows(attrs, x), -1, 0)
     return np.where((now != was) & (now != attrs["blank"]), now, NOTHING).astype(np.int32)
 
 
 def vote_real(attrs: Attrs, x: Array) -> Array:
-    """x int32 [.., T, ..] -> the class of most of the last frames, of equally many the smallest.
+    """Return the most frequent class of the last frames of x int32 [.., T, ..]; the smallest if
+    several are.
 
     Values outside 0 to classes - 1 have no vote; without any vote the class is 0.
     """
@@ -123,7 +125,7 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
 
 
 def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Cut around the time axis. Votes of a core are its scratch."""
+    """Tile over other axes than time. Each core has its vote counts as scratch."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
     frames, classes = step.shapes[0][step.attrs["axis"]], step.attrs.get("classes", 0)
     taps, votes = _taps(step.attrs), step.node.op == "majority"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax, log-softmax and argmax over one axis, integer only."""
+"""Softmax, log-softmax and argmax over one axis, in integers."""
 
 from __future__ import annotations
 
@@ -50,8 +50,10 @@ LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
 
 
 def softmax_real(attrs: Attrs, x: Array, *mask: Array) -> Array:
-    """mask   1 if a row sees an element, 0 if not: alike along leading axes, then as x
-    attrs["flat"]   a row that sees nothing has equal shares, not those of x
+    """Float softmax with an optional mask.
+
+    mask            1 if a row sees an element, 0 if not; broadcast along leading axes
+    attrs["flat"]   a row without visible elements has equal shares, else softmax of x
     """
     x = masked_scores(attrs, x, mask[0]) if mask else x
     shifted = np.exp(x - x.max(axis=attrs["axis"], keepdims=True))
@@ -65,23 +67,28 @@ def log_softmax_real(attrs: Attrs, x: Array) -> Array:
 
 
 def exp_table(scale: float) -> Array:
-    """int32 [256]: exp(-scale * d) in Q15 for the distances d = 0 .. 255 from the row's maximum."""
+    """Table of exp(-scale * d) in Q15, int32 [256], for distances d = 0 .. 255 from the row's
+    maximum."""
     return np.asarray(np.rint(EXP_ONE * np.exp(-scale * np.arange(256.0))), np.int32)
 
 
 def _rows(step: QuantizedNode, x: Array) -> Array:
-    """x with the axis last, as int64."""
+    """Return x as int64 with the softmax axis last."""
     return np.moveaxis(x, step.attrs["axis"], -1).astype(np.int64)
 
 
 def far_tables(x: QuantParams) -> dict[str, Any]:
-    """Exponentials by the lower and the upper eight bits of a distance: their product."""
+    """Tables of exponentials by the lower and by the upper eight bits of a distance, to be
+    multiplied."""
     return {"exp": exp_table(x.scale), "exp_far": exp_table(256 * x.scale)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftmaxParams(QuantizedParams):
-    """exp   int32 exponentials by distance"""
+    """Integers of a softmax.
+
+    exp   int32 exponentials by distance
+    """
 
     acc_bound: int
     exp: Array
@@ -89,7 +96,8 @@ class SoftmaxParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideSoftmaxParams(SoftmaxParams):
-    """Beside 16 bits: exponentials by the upper eight of a distance too, factors of shares."""
+    """Integers of a softmax with int16 x or y: also exponentials by the upper eight bits of a
+    distance, and factors of shares."""
 
     exp_far: Array
     mult: int
@@ -99,7 +107,10 @@ class WideSoftmaxParams(SoftmaxParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSoftmaxParams(QuantizedParams):
-    """log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12"""
+    """Integers of a log-softmax.
+
+    log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12
+    """
 
     mult: int
     log_mult: int
@@ -113,7 +124,10 @@ class LogSoftmaxParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideLogSoftmaxParams(LogSoftmaxParams):
-    """exp_far   as in WideSoftmaxParams"""
+    """Integers of a log-softmax with int16 x or y.
+
+    exp_far   as in WideSoftmaxParams
+    """
 
     exp_far: Array
 
@@ -121,9 +135,9 @@ class WideLogSoftmaxParams(LogSoftmaxParams):
 def _exponentials(
     step: QuantizedNode, rows: Array, seen: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Distances from the maximum, exponentials, sum >> halvings in [2**15, 2**16), halvings.
+    """Return distances from the maximum, exponentials, sum >> halvings in [2**15, 2**16), halvings.
 
-    rows   int64 [.., n]      seen   bool, broadcast: elsewhere the exponential is 0
+    rows   int64 [.., n]      seen   bool, broadcast; elsewhere the exponential is 0
     """
     distance = np.where(seen, rows, INT16.low).max(axis=-1, keepdims=True) - rows
     at = np.maximum(distance, 0)
@@ -150,14 +164,15 @@ def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
 
 
 def int16_params(most: float) -> QuantParams:
-    """Parameters for shares up to 1; if the largest is below 1/4, for two to four times that."""
+    """Parameters for shares up to 1; if the largest share is below 1/4, for two to four times the
+    largest."""
     halvings = 0 if most <= 0.0 else min(max(-math.frexp(most)[1] - 1, 0), 14)
     return QuantParams(2.0 ** -(15 + halvings), 0, INT16)
 
 
 def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
-    """x int8 or int16, mask int8: below 0 if hidden -> int8 in steps of 1/256 from -128 on, or
-    what softmax_quantize says next to 16 bits; unsigned 32-bit arithmetic."""
+    """x int8 or int16, mask int8: below 0 if hidden -> int8 in steps of 1/256 from -128 on, or the
+    parameters of softmax_quantize with int16; unsigned 32-bit arithmetic."""
     rows, seen = _rows(step, x), np.ones((), bool)
     if mask:
         seen = _rows(step, np.broadcast_to(mask[0], x.shape)) >= 0
@@ -199,10 +214,7 @@ SOFTMAX = register(
 
 
 def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
-    """y = (distance * mult + ln(sum) * log_mult + offset) >> shift.
-
-    log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12
-    """
+    """Quantise y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
     x, y = inputs.params(0), inputs.target
     most = 2**x.element_type.bits - 1
     is_wide = inputs.has_int16()
@@ -265,7 +277,7 @@ LOG_SOFTMAX = register(
 
 
 def argmax_real(attrs: Attrs, x: Array) -> Array:
-    """int32 index of the first maximum."""
+    """Return the int32 index of the first maximum."""
     y = np.argmax(x, axis=attrs["axis"], keepdims=attrs["keepdim"])
     return np.asarray(y, np.int32)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of softmax and log-softmax, and of the index of the largest or smallest element."""
+"""Import rows of softmax, log-softmax, argmax and argmin."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ def argmax(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def argmin(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """argmax of the negative, a factor of -1: a layer before it takes that into its weights."""
+    """Import argmin as argmax of the negated tensor; the factor -1 is folded into a preceding
+    layer's weights."""
     negative = d.add("table", a["self"], chain=(("affine", -1.0, 0.0),))
     return argmax(d, {**a, "self": negative}, out)
 
 
 def extreme(row: Row, index: Row) -> Row:
-    """Values along an axis and their indices."""
+    """Combine two import rows into one with two results: values along an axis, and their
+    indices."""
 
     def both(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
         return row(d, a, out[0]), index(d, a, out[1])
@@ -55,7 +57,7 @@ def extreme(row: Row, index: Row) -> Row:
 
 
 def top(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
-    """The largest or smallest element along an axis, and its index."""
+    """Import topk with k = 1: the largest or smallest element along an axis, and its index."""
     count = a["k"] if isinstance(a["k"], int) else a["k"][0]
     if count != 1:
         raise Unsupported(f"the {count} largest elements; only k=1", LARGEST_ON_HOST)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks of a softmax: recognised here, at import, whatever form a network gives them.
+"""Masks of a softmax, recognised at import in any form.
 
-Scores are taken as a sum: tensors times constants, plus one constant. One rule decides: a constant
-hides a key if it is MASK_GAP below the other constants of its row, an input of ones and zeros if
-its factor has that magnitude. Softmax and attention read the mask as a boolean operand, and scores
-without it. After import no code compares numbers to find masks.
+Scores are analysed as a sum: tensors times constants, plus one constant. A constant hides a key if
+it is MASK_GAP below the other constants of its row; a boolean input does if its factor has that
+magnitude. Softmax and attention read the mask as a boolean operand, and scores without it. After
+import no code compares numbers to find masks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Term = tuple[str, Array]  # a tensor and its float64 factor, which may be 0 in p
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """Terms plus a known array of float64, all broadcast."""
+    """A sum: terms plus a known float64 array, all broadcast."""
 
     terms: tuple[Term, ...] = ()
     known: Array = field(default_factory=lambda: np.zeros(()))
@@ -45,13 +45,14 @@ class Sum:
         return Sum(self.terms + other.terms, self.known + other.known)
 
     def times(self, factor: Array) -> Sum:
-        """Times a constant; 0 times an infinity is 0."""
+        """Multiply by a constant; 0 times infinity is 0."""
         known = np.where(factor != 0.0, self.known, 0.0) * factor
         return Sum(tuple((x, f * factor) for x, f in self.terms), known)
 
 
 def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None) -> str:
-    """softmax of a tensor, or of it plus a sum, with its mask as an operand if it has one."""
+    """Add the softmax of a tensor, or of a tensor plus a sum, with its mask as an operand if it has
+    one."""
     shape, total = d.shape(x), addends(d, x) + (added or Sum())
     found = decide(d, total, shape, axis)
     if found is None:
@@ -64,13 +65,14 @@ def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None)
 def decide(
     d: GraphBuilder, total: Sum, shape: Shape, axis: int, *, bare: bool = False
 ) -> tuple[str, str, dict[str, Any]] | None:
-    """(scores, mask, attributes) of a sum, None if nothing hides a key. Scores are "" if an
-    attention adds nothing to its own; the mask is 1 if a key is seen.
+    """Split a sum into (scores, mask, attributes); None if it hides no key. Scores are "" if
+    nothing remains to add to an attention's own scores; the mask is 1 for visible keys.
 
-    attributes   fill: how far below its row's largest constant the nearest hidden key is, if
-                 float32 keeps scores in it; flat: a row of hidden keys has equal shares
-    bare         whether all of it is added to scores that it does not contain
-    Errors: Unsupported if a row has no key left, or if an input hides in two ways.
+    attributes   fill: distance of the nearest hidden key below its row's largest constant, if
+                 float32 sums keep the scores' digits; flat: rows without visible keys have equal
+                 shares
+    bare         whether the sum does not contain the scores that it is added to
+    Errors: Unsupported if a row has no visible key, or if one input hides keys in two ways.
     """
     masks, scores = _split(d, total.terms, len(shape), axis)
     if not (scores or bare):  # scores that are an input's own
@@ -97,7 +99,8 @@ def decide(
 
 
 def _fill(below: float, masks: Sequence[Term]) -> dict[str, Any]:
-    """Attributes of scores of hidden keys: those of constants lie `below` others at least."""
+    """Return the attributes for scores of hidden keys, whose constants are at least `below` lower
+    than others."""
     sizes = [np.abs(factor[factor != 0.0]) for _, factor in masks]
     fill = max([below, *(-float(size.min()) for size in sizes)])
     attrs: dict[str, Any] = {"fill": fill} if fill > -LOST else {}
@@ -107,7 +110,8 @@ def _fill(below: float, masks: Sequence[Term]) -> dict[str, Any]:
 def _split(
     d: GraphBuilder, terms: Sequence[Term], rank: int, axis: int
 ) -> tuple[list[Term], list[Term]]:
-    """(masks, scores) of terms that differ along the axis: others change no share of a softmax."""
+    """Split terms that vary along the axis into (masks, scores); other terms do not change a
+    softmax."""
     masks: list[Term] = []
     scores: list[Term] = []
     for x, factor in terms:
@@ -128,7 +132,7 @@ def _is_input(d: GraphBuilder, x: str) -> bool:
 
 
 def _below_gap(added: Array, axis: int) -> Array:
-    """bool: below the first gap of a row that is so wide."""
+    """Return bool: elements below the first gap of at least MASK_GAP in their row."""
     falling, n = -np.sort(-added, axis=axis), added.shape[axis]
     above, below = falling.take(range(n - 1), axis), falling.take(range(1, n), axis)
     with np.errstate(invalid="ignore"):
@@ -137,7 +141,7 @@ def _below_gap(added: Array, axis: int) -> Array:
 
 
 def _mask_operand(d: GraphBuilder, visible: Array, inputs: Sequence[str], shape: Shape) -> str:
-    """Ones and zeros of full rank, broadcast from the first axis on along which they differ."""
+    """Return a mask of ones and zeros of full rank, broadcast along leading axes if possible."""
 
     def broadcast_shape(own: Shape) -> Shape:
         first = next((len(shape) - len(own) + at for at, n in enumerate(own) if n > 1), len(shape))
@@ -151,7 +155,7 @@ def _mask_operand(d: GraphBuilder, visible: Array, inputs: Sequence[str], shape:
 
 
 def _visible(d: GraphBuilder, mask: Term) -> str:
-    """The tensor that is 1 if a mask leaves keys."""
+    """Return a tensor that is 1 where a mask leaves keys visible."""
     x, factor = mask
     there = factor != 0.0
     numbers = factor[there]
@@ -174,7 +178,7 @@ def unmasked(d: GraphBuilder, scores: Sequence[Term], bias: Array, hidden: Array
 
 
 def _product(d: GraphBuilder, term: Term, hidden: Array) -> str:
-    """A term; if keys are hidden it may be anything."""
+    """Return a term as a tensor; values at hidden keys are arbitrary."""
     x, factor = term
     there = factor != 0.0
     numbers = np.unique(factor[there])
@@ -186,7 +190,7 @@ def _product(d: GraphBuilder, term: Term, hidden: Array) -> str:
 
 
 def addends(d: GraphBuilder, name: str) -> Sum:
-    """A tensor in normal form, however a network writes it: terms plus one constant."""
+    """Return a tensor in normal form, however the network writes it: terms plus one constant."""
     needed = {name}
     for node in reversed(d.nodes):
         follows = node.op in POINTWISE or OPS[node.op].is_data_movement
@@ -201,7 +205,8 @@ def addends(d: GraphBuilder, name: str) -> Sum:
 
 
 def _sum_of(d: GraphBuilder, node: Node, sums: Mapping[str, Sum]) -> Sum | None:
-    """None: the node does more than to add, to scale by constants and to move."""
+    """Return the sum that a node computes; None if it does more than add, scale by constants or
+    move."""
     parts = [sums.get(x, Sum(((x, ONE),))) for x in node.inputs]
     if node.op in ("add", "sub"):
         return parts[0] + (parts[1] if node.op == "add" else parts[1].times(-ONE))
@@ -219,7 +224,7 @@ def _sum_of(d: GraphBuilder, node: Node, sums: Mapping[str, Sum]) -> Sum | None:
 
 
 def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
-    """Layout operators move every term; several inputs have one term each, or none."""
+    """Move every term through a layout operator; several inputs must have at most one term each."""
     shapes = [d.shape(x) for x in node.inputs]
     known = _move(node, [part.known for part in parts], shapes, node.attrs.get("value", 0.0))
     rows: list[tuple[Term, ...]] = [(term,) for term in parts[0].terms]
@@ -232,7 +237,7 @@ def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
 
 
 def _moved_term(d: GraphBuilder, node: Node, row: Sequence[Term], shapes: Sequence[Shape]) -> Term:
-    """The term that a layout operator makes of one term of each of its inputs."""
+    """Return the term that a layout operator makes of one term of each input."""
     tensors = [_full(d, x, shape) for (x, _), shape in zip(row, shapes, strict=True)]
     attrs = {**node.attrs, "value": 0.0} if "value" in node.attrs else node.attrs
     factor = _move(node, [factor for _, factor in row], shapes, 0.0)
@@ -240,7 +245,7 @@ def _moved_term(d: GraphBuilder, node: Node, row: Sequence[Term], shapes: Sequen
 
 
 def _move(node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: float) -> Array:
-    """Constants as an operator moves them, along axes if they are alike of extent 1."""
+    """Move constants through an operator, keeping extent 1 along axes without variation."""
     first = arrays[0]
     alike = all(x.ndim == 0 and x == first for x in arrays)
     if alike and ("value" not in node.attrs or float(first) == around):
@@ -269,7 +274,8 @@ def finite_clamps(d: GraphBuilder) -> None:
 
 
 def _finite(d: GraphBuilder, x: str, low: float, high: float) -> str:
-    """A tensor, or its sum with numbers in the place of infinities that a clamp limits."""
+    """Return a tensor, or its sum, with infinities that a clamp limits replaced by finite
+    numbers."""
     total = addends(d, x)
     below, above = np.isneginf(total.known), np.isposinf(total.known)
     if not ((below.any() and low > -math.inf) or (above.any() and high < math.inf)):
@@ -279,13 +285,13 @@ def _finite(d: GraphBuilder, x: str, low: float, high: float) -> str:
 
 
 def _full(d: GraphBuilder, x: str, shape: Shape) -> str:
-    """A tensor broadcast to a shape."""
+    """Broadcast a tensor to a shape."""
     full = ranked(d.shape(x), len(shape))
     x = x if d.shape(x) == full else _once(d, "reshape", x, shape=full)
     return x if full == shape else _once(d, "expand", x, shape=shape)
 
 
 def _once(d: GraphBuilder, op: str, *inputs: str, **attrs: Any) -> str:
-    """A node of the builder, or the one that is equal to it."""
+    """Add a node, or return an existing equal one."""
     equal = (n.name for n in d.nodes if (n.op, n.inputs, n.attrs) == (op, inputs, attrs))
     return next(equal, None) or d.add(op, *inputs, **attrs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax, classes and their strings as ONNX writes them: indices are int32."""
+"""Softmax, classes and decoders as ONNX nodes; indices are int32."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INT32 = np.dtype(np.int32)
 
 
 def masked(w: Writer, step: QuantizedNode, scores: str, mask: str) -> str:
-    """Scores less so much if a mask is 0 that exp is 0, or that they are all lost in it."""
+    """Write scores reduced so far, where a mask is 0, that their exponentials are 0."""
     least = number(w, -1e9 if step.attrs.get("flat") else -1e6)
     hidden = w.node("Less", mask, number(w, 0.5))
     return w.node("Add", scores, w.node("Mul", w.cast(hidden, "float32"), least))
@@ -71,7 +71,7 @@ def _ctc_new(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _majority(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Votes are sums over the frames, the window of a convolution."""
+    """Write a majority vote: votes are summed over frames by a convolution window."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
     frames, taps = step.shapes[0][step.attrs["axis"]], step.attrs["frames"]
     apart = reshaped(w, x, outer, frames, inner, 1)

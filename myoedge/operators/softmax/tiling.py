@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiles of softmax and log-softmax: rows around and within the axis, masked or not."""
+"""Tiling of softmax and log-softmax: rows around and within the axis, masked or not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rows_in_tiles(
     op: Mapping[str, int | str],
     arrays: Mapping[str, Array],
 ) -> TiledKernel:
-    """Cut around and within the axis."""
+    """Tile around and within the softmax axis."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: AffineExpr = (("o", 1),)
@@ -54,7 +54,8 @@ def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKernel:
-    """Rows by repetition of the mask and by its own rows; without one, all are its own."""
+    """Tile rows by repetitions of the mask and by the mask's own rows; without a mask, all rows are
+    of the latter kind."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     masks = step.shapes[1:]
     rows = math.prod(masks[0][: step.attrs["axis"] % len(step.out)]) if masks else outer
@@ -83,7 +84,7 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
 
 
 def wide_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a softmax with int16 x or y, masked or not, with the loops of masked ones."""
+    """Tile a softmax with int16 x or y, with the loops of masked ones."""
     tables = {name: getattr(step.integers, name).astype(np.uint16) for name in ("exp", "exp_far")}
     masked = _masked_in_tiles(step, engine, tables["exp"])
     x, *_, y = masked.operands

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of spectrograms."""
+"""Random uses of spectrograms."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def spectrogram(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array:
-    """Chords between 16 points an octave, which lie within the output's range and an eighth of it
-    beyond, and magnitudes that some steps of 2**-15 blur."""
+    """Return the error bound in output steps: chords between 16 points per octave, up to an eighth
+    beyond the output's range, and magnitudes with an error of a few steps of 2**-15."""
     window, scale, offset = case.weights
     unit = case.params("x0").scale * halved(len(window)) * float(np.abs(window).max()) * 2.0**-15
     attrs = {**case.attrs, "chain": ()}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spectrograms: a function of the magnitudes of short-time Fourier transforms, as of a logarithm.
+"""Spectrograms: a function of the magnitudes of short-time Fourier transforms, such as a logarithm.
 
-Samples have 16 bits, the transform 32, and the function is a curve over the power, whose points lie
-16 to an octave: whatever the function is, it costs one interpolation.
+Samples have 16 bits, transforms 32. The function is a curve over the power with 16 points per
+octave, so that any function costs one interpolation.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ WIDEST = 1518500250  # sqrt(2) * 2**30: no part of a transform is larger, at any
 
 
 def spectrogram_shape(attrs: Attrs, x: Shape, window: Shape, *_: Shape) -> Shape:
-    """[T, *E], window [n] -> [frames, *E, n / 2 + 1]"""
+    """Return the shape: [T, *E], window [n] -> [frames, *E, n / 2 + 1]."""
     inside = (x[0] - window[0]) // attrs["hop"] + 1  # frames that lie wholly in the samples
     return (inside, *x[1:], window[0] // 2 + 1)
 
 
 def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset: Array) -> Array:
-    """chain(|X|) * scale + offset, X the transform of a frame times the window.
+    """Compute chain(|X|) * scale + offset, X the transform of a frame times the window.
 
     x [T, *E], window [n], scale and offset [prod(E)] -> [frames, *E, n / 2 + 1]
-    part   in a graph that is not lowered: the "real" or "imaginary" part of X instead
+    part   "real" or "imaginary": return that part of X instead, in a graph before lowering
     """
     cut = np.lib.stride_tricks.sliding_window_view(x, len(window), axis=0)[:: attrs["hop"]]
     spectra = np.fft.rfft(cut.astype(np.float64) * window)
@@ -79,7 +79,7 @@ def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset
 
 
 def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loops over the results and the samples of a frame, as if every product were done."""
+    """Return loops over results and samples of a frame, as for direct products."""
     lanes = [f"e{i}" for i in range(len(out) - 2)]
     axes = {"t": out[0], **dict(zip(lanes, out[1:-1], strict=True)), "f": out[-1]}
     along = tuple(((lane, 1),) for lane in lanes)
@@ -92,7 +92,7 @@ def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopN
 
 
 def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    """Products of the transforms of all frames and lanes."""
+    """Count the multiplications of the transforms of all frames and lanes."""
     return int(math.prod(out[:-1])) * products_of(int(shapes[1][0]))
 
 
@@ -108,8 +108,8 @@ def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpectrogramParams(QuantizedParams):
-    """window int32 [taps] in Q31; tables of the transform; curve int16; mult, offset, shift int32
-    by lane."""
+    """Integers of a spectrogram: window int32 [taps] in Q31; tables of the transform; curve int16;
+    mult, offset, shift int32 per lane."""
 
     acc_bound: int
     window: Array
@@ -123,7 +123,8 @@ class SpectrogramParams(QuantizedParams):
 
 
 def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
-    """The window in Q31, the curve over its reach, and a factor and an offset for every lane."""
+    """Quantise a spectrogram: window in Q31, curve over the required range, factor and offset per
+    lane."""
     window, scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
     unit = inputs.params(0).scale * halved(len(window)) * largest * 2.0**-15
@@ -148,10 +149,10 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
 def _curve(
     inputs: QuantizeInputs, unit: float, scale: Array, offset: Array
 ) -> tuple[Array, float, float]:
-    """(int16 at 16 powers an octave, the value of its 0, the value of a step).
+    """Return (curve int16 with 16 points per octave, the value of its 0, the value of its step).
 
-    It reaches an eighth beyond what some lane can tell apart, so that the last stretch before a
-    limit is whole; `unit` is the magnitude that 1 stands for.
+    It extends an eighth beyond the range that some lane can distinguish, so that the last segment
+    before a limit is complete; `unit` is the magnitude of the integer 1.
     """
     at = np.arange(CURVE)
     power = np.ldexp(1.0 + at % OCTAVE / OCTAVE, at // OCTAVE)
@@ -170,7 +171,7 @@ def _curve(
 
 
 def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
-    """int64: the curve at a power, between its points; of the larger part 15 bits count."""
+    """Interpolate the curve at a power, int64; 15 bits of the larger part are used."""
     a, b = np.abs(real), np.abs(imaginary)
     drop = np.maximum(np.frexp((a | b).astype(np.float64))[1] - 15, 0)
     power = np.maximum((a >> drop) ** 2 + (b >> drop) ** 2, 1)

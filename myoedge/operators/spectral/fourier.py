@@ -18,7 +18,7 @@ INT31 = 2**31 - 1
 
 
 def radixes_of(length: int) -> tuple[int, ...]:
-    """Factors of half a frame, fours first."""
+    """Factors of half a frame's length, fours first."""
     rest, radix, found = length // 2, 4, list[int]()
     while rest > 1:
         if rest % radix:
@@ -36,12 +36,13 @@ def has_transform(length: int) -> bool:
 
 
 def _halvings(radix: int) -> int:
-    """Halvings in a stage, so that a sum of `radix` numbers is no larger than the largest."""
+    """Right shift of a stage, after which a sum of `radix` numbers is no larger than the largest of
+    them."""
     return (radix - 1).bit_length()
 
 
 def halved(length: int) -> int:
-    """Product of all that a transform is divided by."""
+    """Total divisor of a transform."""
     return int(2 << sum(map(_halvings, radixes_of(length))))
 
 
@@ -152,8 +153,8 @@ def _of_odd(parts: list[Complex], w: Array) -> list[Complex]:
 
 
 def transformed(step: QuantizedNode, x: Array) -> Complex:
-    """int16 [..., n] times the window -> n / 2 + 1 real and imaginary parts, 2**15 / halved(n) of
-    them."""
+    """Transform int16 [..., n] times the window; return n / 2 + 1 real and imaginary parts, scaled
+    by 2**15 / halved(n)."""
     w, half = step.integers.roots.astype(np.int64), len(step.integers.window) // 2
     samples = high(x.astype(np.int64) << 16, step.integers.window)
     pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step.integers.order, :]
@@ -165,7 +166,7 @@ def transformed(step: QuantizedNode, x: Array) -> Complex:
 
 
 def _real_spectrum(z: tuple[Array, Array], w: Array) -> tuple[Array, Array]:
-    """Spectrum of n real samples from the transform of their pairs as n / 2 complex numbers."""
+    """Compute the spectrum of n real samples from the transform of n / 2 complex pairs."""
     half = z[0].shape[-1]
     at = np.arange(half // 2 + 1)
     (re, im), (back_re, back_im) = ([p[..., i % half] >> 1 for p in z] for i in (at, half - at))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of Fourier transforms, short-time ones and along axes."""
+"""Import rows of Fourier transforms, short-time and along axes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Made = Complex | str
 
 
 def stft(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
-    """[B, T] or [T] -> complex [B, frequencies, frames], or [.., 2] of real numbers"""
+    """Import stft: [B, T] or [T] -> complex [B, frequencies, frames], or real [.., 2]."""
     x, n = first(a), int(a["n_fft"])
     rows = x if len(d.shape(x)) == 2 else reshape(d, x, (1, *d.shape(x)))
     if a.get("center"):
@@ -64,7 +64,7 @@ def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> s
 
 
 def _size(sizes: Sequence[int | None] | None, at: int) -> int | None:
-    """Samples that an axis is cut or padded to; None: all."""
+    """Return the length to which an axis is cut or padded; None: unchanged."""
     size = sizes[at] if sizes else None
     return None if size in (None, -1) else int(size)
 
@@ -93,7 +93,8 @@ def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
 
 
 def dft(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """[.., 1] real or [.., 2] complex -> [.., 2], or [.., 1] of a one-sided inverse"""
+    """Import ONNX's DFT: [.., 1] real or [.., 2] complex -> [.., 2], or [.., 1] for a one-sided
+    inverse."""
     shape, inverse = d.shape(a["self"]), bool(a["inverse"])
     x = unstacked(d, a["self"])
     axis = (a["dim"][0] if a["dim"] else _default_axis(shape, out)) % len(shape)
@@ -106,7 +107,7 @@ def dft(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _default_axis(shape: Shape, out: Shape) -> int:
-    """The axis if a model leaves it out: 1 up to opset 19, then -2."""
+    """Return the default axis of a DFT: 1 up to opset 19, then -2."""
     changed = [axis for axis in range(len(out) - 1) if shape[axis] != out[axis]]
     if len(shape) != 3 and not changed:
         raise Unsupported("a DFT without its axis")
@@ -114,7 +115,7 @@ def _default_axis(shape: Shape, out: Shape) -> int:
 
 
 def stft_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """[B, T] or [B, T, 1] -> [B, frames, frequencies, 2]"""
+    """Import ONNX's STFT: [B, T] or [B, T, 1] -> [B, frames, frequencies, 2]."""
     shape, given = d.shape(a["self"]), a.get("window")
     if len(shape) == 3 and shape[2] != 1:
         raise Unsupported("an STFT of complex samples")
@@ -132,7 +133,7 @@ def stft_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def shifted(sign: int) -> Row:
-    """Half of an axis to its other end."""
+    """Make an import row for fftshift or ifftshift: half of an axis moves to the other end."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         x = first(a)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inverse short-time Fourier transforms: frames by a constant matrix, added if they overlap."""
+"""Inverse short-time Fourier transforms: frames by a constant matrix, then overlap-add."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEAST_OVERLAP = 1e-11  # of the windows' squares, as torch has it
 
 
 def window_of(d: GraphBuilder, a: Arguments, n: int) -> Array:
-    """The window's values; a shorter one stands in the middle."""
+    """Return the window; a shorter one is centred."""
     size, given = int(a["win_length"] or n), a.get("window")
     window = np.ones(size) if given is None else weights(d, given, "a window").astype(np.float64)
     before = (n - size) // 2
@@ -25,7 +25,7 @@ def window_of(d: GraphBuilder, a: Arguments, n: int) -> Array:
 
 
 def istft(d: GraphBuilder, a: Arguments, out: Shape) -> Complex | str:
-    """complex [B, frequencies, frames] or [frequencies, frames] -> [B, T] or [T]"""
+    """Import istft: complex [B, frequencies, frames] or [frequencies, frames] -> [B, T] or [T]."""
     x, n = pair_of(d, a["self"]), int(a["n_fft"])
     *batch, frequencies, count = d.shape(next(str(part) for part in x.parts if part != ""))
     hop, whole = int(a["hop_length"] or n // 4), a["onesided"] is False or a["return_complex"]
@@ -46,7 +46,7 @@ def istft(d: GraphBuilder, a: Arguments, out: Shape) -> Complex | str:
 
 
 def _kept(a: Arguments, length: int, whole: int) -> slice:
-    """Samples of the result among all that the frames make."""
+    """Return the slice of the frames' samples that the result keeps."""
     first = int(a["n_fft"]) // 2 if a["center"] else 0
     if first + length > whole:
         raise Unsupported(f"{length} samples of frames that make {whole - first}")
@@ -54,7 +54,8 @@ def _kept(a: Arguments, length: int, whole: int) -> slice:
 
 
 def _factors(window: Array, hop: int, count: int) -> Array:
-    """Factors of frames that are added: one over the sum of their windows' squares, or 0."""
+    """Return the factors of overlap-added samples: one over the sum of the windows' squares, or
+    0."""
     total = np.zeros((count - 1) * hop + len(window))
     for at in range(0, count * hop, hop):
         total[at : at + len(window)] += window**2
@@ -62,7 +63,8 @@ def _factors(window: Array, hop: int, count: int) -> Array:
 
 
 def _overlapped(d: GraphBuilder, x: str, taps: Array, hop: int, ends: tuple[slice, Array]) -> str:
-    """[B, rows, frames] -> [B, T]: frames of these taps [rows, n], cut and multiplied at `ends`."""
+    """Overlap-add [B, rows, frames] to [B, T]: frames from these taps [rows, n], cut and scaled by
+    `ends`."""
     kept, factors = ends
     if not factors.all():
         raise Unsupported("windows that leave samples out: their squares are zero there")

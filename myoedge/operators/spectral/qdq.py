@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spectrograms as ONNX writes them: a convolution with cosines and sines, and its magnitudes."""
+"""Spectrograms as ONNX nodes: a convolution with cosines and sines, then magnitudes."""
 
 from __future__ import annotations
 

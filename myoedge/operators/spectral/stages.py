@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fourier transforms of many samples in two stages, of n = first * second samples.
+"""Fourier transforms of many samples in two stages, n = first * second.
 
 Sample t = second * a + b and frequency k = k1 + first * k2 have exp(-2 pi i k t / n) =
-exp(-2 pi i k1 a / first) exp(-2 pi i k b / n): a product with one matrix along a, then one along b
-for every k1, in groups of a convolution. Results are rounded twice.
+exp(-2 pi i k1 a / first) exp(-2 pi i k b / n): a product with one matrix along a, then, for every
+k1, with one along b, as a convolution in groups. Results are rounded twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PRODUCTS, BYTES, OF_GROUP = 18, 6, 1000
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Both factors of n, and the rows of frequencies, `first` each, that are computed."""
+    """The two factors of n, and the number of rows of `first` frequencies that are computed."""
 
     first: int
     second: int
@@ -31,22 +31,22 @@ class Stages:
 
     @property
     def weights(self) -> int:
-        """The most that the matrices of one stage have."""
+        """Number of weights in the larger stage's matrices."""
         return max(4 * self.first**2, 4 * self.first * self.rows * self.second)
 
     @property
     def count(self) -> int:
-        """Frequencies of all rows."""
+        """Number of frequencies in all rows."""
         return self.rows * self.first
 
     @property
     def cycles(self) -> float:
-        """An estimate, of one real tensor."""
+        """Estimated cycles for one real tensor."""
         first, second = 2 * self.first**2 * self.second, 4 * self.count * self.second
         return first / PRODUCTS + second / BYTES + self.first * OF_GROUP
 
     def roots(self) -> Array:
-        """complex [first, rows, second]: exp(-2 pi i (k1 + first * k2) b / n)"""
+        """Return complex [first, rows, second]: exp(-2 pi i (k1 + first * k2) b / n)."""
         n = self.first * self.second
         k = np.arange(self.first)[:, None] + self.first * np.arange(self.rows)
         turns = (k[..., None] * np.arange(self.second)) % n
@@ -54,7 +54,7 @@ class Stages:
 
 
 def stages_of(n: int, frequencies: int, most_weights: int) -> Stages | None:
-    """The fastest factors; None if all need larger matrices."""
+    """Return the fastest factors; None if all need matrices that are too large."""
     pairs = ((n // second, second) for second in range(2, n // 2 + 1) if n % second == 0)
     found = (Stages(first, second, -(-frequencies // first)) for first, second in pairs)
     fit = [stages for stages in found if stages.weights <= most_weights]
@@ -62,7 +62,7 @@ def stages_of(n: int, frequencies: int, most_weights: int) -> Stages | None:
 
 
 def forward(b: GraphBuilder, parts: Sequence[str], s: Stages, factor: float) -> list[str]:
-    """Real, or real and imaginary parts [L, n] -> both parts [L, rows * first]."""
+    """Transform real, or real and imaginary parts [L, n] -> both parts [L, rows * first]."""
     lanes, count = b.shape(parts[0])[0], len(parts)
     x = _joined(b, parts, (s.first, s.second))  # [L, parts, a, b]
     x = reshape(b, transpose(b, x, (0, 3, 1, 2)), (lanes, s.second, count * s.first))
@@ -79,10 +79,11 @@ def forward(b: GraphBuilder, parts: Sequence[str], s: Stages, factor: float) -> 
 def inverse(
     b: GraphBuilder, parts: Sequence[str], s: Stages, factors: Array, *, real: bool
 ) -> list[str]:
-    """Both parts, or the real one, [L, rows * first] -> both parts [L, n], or the real one.
+    """Transform back: both parts, or the real one, [L, rows * first] -> both parts [L, n], or the
+    real one.
 
-    factors   [rows * first], of the frequencies
-    real      whether the real part is asked for alone
+    factors   [rows * first] factor of each frequency
+    real      whether only the real part is needed
     """
     lanes, n = b.shape(parts[0])[0], s.first * s.second
     x = transpose(b, _joined(b, parts, (s.rows, s.first)), (0, 3, 1, 2))  # [L, k1, parts, k2]
@@ -100,20 +101,20 @@ def inverse(
 
 
 def _real(matrix: Array, count: int) -> Array:
-    """complex [g, rows, columns] -> [g, 2, rows, count, columns] of real and imaginary parts."""
+    """Expand complex [g, rows, columns] to real [g, 2, rows, count, columns]."""
     both = np.stack([matrix, 1j * matrix], 2)[:, :, :count]
     return np.stack([both.real, both.imag], 1)
 
 
 def _joined(b: GraphBuilder, parts: Sequence[str], shape: tuple[int, int]) -> str:
-    """Tensors [L, n] as one, [L, parts, *shape]."""
+    """Stack tensors [L, n] to [L, parts, *shape]."""
     lanes = b.shape(parts[0])[0]
     rows = tuple(reshape(b, part, (lanes, 1, *shape)) for part in parts)
     return rows[0] if len(rows) == 1 else b.add("concat", *rows, axis=1)
 
 
 def _in_groups(b: GraphBuilder, x: str, weights: Array) -> str:
-    """x [L, groups, ..] times weights [groups, 2, rows, ..] -> [L, 1, groups * 2 * rows]"""
+    """Multiply x [L, groups, ..] by weights [groups, 2, rows, ..] -> [L, 1, groups * 2 * rows]."""
     groups, lanes = len(weights), b.shape(x)[0]
     flat = weights.reshape(groups * 2 * weights.shape[2], 1, -1)
     attrs: dict[str, Any] = {"stride": (1,), "dilation": (1,), "pads": ((0, 0),), "groups": groups}
@@ -122,7 +123,7 @@ def _in_groups(b: GraphBuilder, x: str, weights: Array) -> str:
 
 
 def _apart(b: GraphBuilder, y: str) -> list[str]:
-    """[parts, L, rows, columns] -> [L, rows * columns] of each."""
+    """Split [parts, L, rows, columns] into [L, rows * columns] each."""
     count, lanes, rows, columns = b.shape(y)
     cuts = (slice_axis(b, y, 0, i, i + 1) for i in range(count))
     return [reshape(b, cut, (lanes, rows * columns)) for cut in cuts]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Discrete Fourier transforms along an axis: products with constant matrices.
 
-A transform, a constant for each frequency and the way back are one real matrix: a filter.
+A transform, a constant per frequency and the inverse transform are merged into one real matrix, a
+filter.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Transform:
     """A transform along one axis to or from n samples, as torch.fft has it.
 
     inverse     from frequencies to samples
-    onesided    of real samples: n / 2 + 1 frequencies, the others are conjugate
+    onesided    for real samples: only n / 2 + 1 frequencies, without the conjugate ones
     scale       factor of all results
     """
 
@@ -52,12 +53,12 @@ class Transform:
 
     @property
     def length(self) -> int:
-        """Elements that are read."""
+        """Number of elements that are read."""
         return self.frequencies if self.inverse else self.n
 
 
 def scale_of(norm: str | None, n: int, *, inverse: bool) -> float:
-    """Factor of a transform of n samples by torch's names: backward, forward, ortho."""
+    """Return the factor of a transform of n samples for torch's norm: backward, forward, ortho."""
     if norm == "ortho":
         return float(1 / np.sqrt(n))
     divided = "backward" if inverse else "forward"
@@ -66,7 +67,7 @@ def scale_of(norm: str | None, n: int, *, inverse: bool) -> float:
 
 @functools.cache
 def waves(rows: int, n: int) -> Array:
-    """complex [rows, n]: exp(-2 pi i row * column / n), zeros of sines exact"""
+    """Return complex [rows, n]: exp(-2 pi i row * column / n), with exact zeros of the sines."""
     quarters = np.outer(np.arange(rows), np.arange(n)) % n * 4
     cos, sin = (f(quarters * (np.pi / (2 * n))) for f in (np.cos, np.sin))
     cos[quarters % (2 * n) == n] = sin[quarters % (2 * n) == 0] = 0.0
@@ -81,7 +82,8 @@ def check_size(t: Transform) -> None:
 
 
 def matrix_of(t: Transform) -> Array:
-    """complex [results, elements that are read]; of one-sided inverses the real part counts."""
+    """Return the complex matrix [results, elements read]; for one-sided inverses its real part is
+    used."""
     check_size(t)
     forward = waves(t.frequencies, t.n)
     if not t.inverse:
@@ -90,7 +92,7 @@ def matrix_of(t: Transform) -> Array:
 
 
 def _counts(t: Transform) -> Array:
-    """The weights of frequencies in an inverse transform: 2 if the conjugate is left out."""
+    """Return the weights of frequencies in an inverse transform: 2 if the conjugate is omitted."""
     counts = np.ones(t.frequencies)
     if t.onesided:
         counts[1 : (t.n + 1) // 2] = 2.0  # and their conjugates
@@ -98,7 +100,7 @@ def _counts(t: Transform) -> Array:
 
 
 def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Shape) -> Complex:
-    """A transform along an axis of a tensor of this shape, cut or filled with zeros after."""
+    """Transform a tensor of this shape along an axis, after cutting or zero-padding it."""
     whole = shape[axis] == t.length
     parts = [part if part == "" else fitted(b, tensor(b, part, shape), axis, t) for part in x.parts]
     large = t.frequencies * t.n > MOST_AT_ONCE
@@ -127,7 +129,7 @@ def _filtered_signal(
 
 
 def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stages) -> Complex:
-    """A transform of many samples, x as long along the axis as it reads."""
+    """Transform many samples in two stages; x has the transform's length along the axis."""
     given = [part for part in x.parts if part != ""]
     shape = b.shape(str(given[0]))
     names = [tensor(b, part, shape) for part in (x.parts if x.imaginary != "" else given)]
@@ -152,7 +154,7 @@ def fitted(b: GraphBuilder, x: str, axis: int, t: Transform) -> str:
 
 
 def _filled(b: GraphBuilder, x: str, axis: int, length: int) -> str:
-    """With zeros after, so that the axis has this length."""
+    """Append zeros to an axis up to this length."""
     more = length - b.shape(x)[axis]
     pads = tuple((0, more if i == axis else 0) for i in range(len(b.shape(x))))
     return b.add("pad", x, pads=pads, value=0.0) if more else x
@@ -161,9 +163,9 @@ def _filled(b: GraphBuilder, x: str, axis: int, length: int) -> str:
 def product(
     b: GraphBuilder, x: Complex, axis: int, matrix: Array, *, real: bool = False
 ) -> Complex:
-    """matrix @ x along an axis, for reals of `real` the real part only.
+    """Return matrix @ x along an axis; with `real` only the real part.
 
-    Both parts of x are one operand: their products are summed before anything is rounded.
+    Both parts of x form one operand, so that their products are summed before rounding.
     """
     columns = [matrix.real, matrix.imag]
     if x.imaginary != "":
@@ -176,7 +178,7 @@ def product(
 
 
 def along(b: GraphBuilder, x: str, axis: int, matrix: Array) -> str:
-    """A real matrix times a tensor along an axis."""
+    """Multiply a tensor by a real matrix along an axis."""
     rank = len(b.shape(x))
     if rank == 1:
         return reshape(b, along(b, reshape(b, x, (1, *b.shape(x))), 1, matrix), (len(matrix),))
@@ -196,7 +198,8 @@ def spectrum(b: GraphBuilder, x: str, axis: int, t: Transform) -> Complex:
 
 
 def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
-    """Real and imaginary parts [frames, *E, n / 2 + 1] of transforms of samples [T, *E]."""
+    """Return the real and imaginary parts [frames, *E, n / 2 + 1] of transforms of samples [T,
+    *E]."""
     check_size(Transform(len(window), inverse=False, onesided=True, scale=1.0))
     lanes = int(np.prod(b.shape(x)[1:]))
     constants = [b.constant(c) for c in (window, np.ones(lanes), np.zeros(lanes))]
@@ -204,8 +207,8 @@ def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
 
 
 def as_products(b: GraphBuilder, x: str, window: Array, hop: int, part: str) -> str:
-    """Real or imaginary part of transforms of frames, as `frames` gives it: a convolution with
-    sines or cosines; a product with a matrix if there is one frame."""
+    """Return the real or imaginary part of `frames`, as a convolution with sines or cosines, or a
+    matrix product for a single frame."""
     n, (samples, *lanes) = len(window), b.shape(x)
     matrix = matrix_of(Transform(n, inverse=False, onesided=True, scale=1.0)) * window
     weight = matrix.real if part == "real" else matrix.imag

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn uses of variances."""
+"""Random uses of variances."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def variance(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array | float:
-    """Bits that a root has: 15, and 22 of the largest one. Of numbers of 16 bits a unit of what is
-    requantised, the bits before its multiplier, and half a unit of that."""
+    """Return the error bound in output steps: roots have 15 bits, relative to the largest 22; for
+    int16, one unit of the requantised value, the bits before its multiplier, and half a unit of the
+    product."""
     step, root = case.step, case.attrs["root"]
     y = np.abs(np.asarray(case.real(case.dequantized)) / case.target.scale)
     found = y * 2.0**-14 + 0.01 if root else np.zeros_like(y)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of squares over adjacent axes, as they are or around the mean: variance, mean square; by a
-root deviation and length."""
+"""Sums of squares over adjacent axes, plain or around the mean: mean square and variance; with a
+root, length and standard deviation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ SQUARE_BITS, ROOT_BITS = 30, 22  # of accumulators
 
 
 def real(attrs: Attrs, x: Array) -> Array:
-    """Computed in float64; [root of] the sum of squares, around the mean if centred, / divisor."""
+    """Compute in float64: the sum of squares, around the mean if centred, / divisor; with its root
+    if `root`."""
     axes, rows = tuple(attrs["axes"]), x.astype(np.float64)
     if attrs["centred"]:
         rows = rows - rows.mean(axes, keepdims=True)
@@ -43,7 +44,10 @@ def real(attrs: Attrs, x: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadParams(CentredParams):
-    """up, down   bits that the spread is shifted by, for its root or without one"""
+    """Integers of a sum of squares.
+
+    up, down   shifts of the spread, for its root or without one
+    """
 
     up: int
     down: int
@@ -51,8 +55,7 @@ class SpreadParams(CentredParams):
 
 def quantize(inputs: QuantizeInputs) -> SpreadParams:
     """Quantise a variance or RMS: acc = spread >> down, or root(spread << 2 up), requantised once.
-    spread is n times the sum of squares around the mean of n numbers, or the sum of squares of x -
-    x_zero."""
+    `spread` is n times the sum of squares around the mean, or the sum of squares of x - x_zero."""
     x, attrs, n = inputs.params(0), inputs.attrs, _length(inputs.attrs, inputs.shapes[0])
     bits = 2 * x.element_type.bits
     largest = n * n << bits - 2 if attrs["centred"] else n * max(1 << bits, x.reach**2)
@@ -72,8 +75,8 @@ def _length(attrs: Attrs, shape: Shape) -> int:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [*outer, *reduced, *inner] -> int8 or int16; 64 bits wide up to the
-    accumulator."""
+    """x int8 or int16 [*outer, *reduced, *inner] -> int8 or int16; intermediates have 64 bits up to
+    the accumulator."""
     axes, rows = tuple(step.attrs["axes"]), x.astype(np.int64)
     if not step.attrs["centred"]:
         rows = rows - step.integers.x_zero
@@ -87,7 +90,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def root(x: Array) -> Array:
-    """Square root by its highest 15 or 16 bits, rounded down; x below 2**62."""
+    """Square root rounded down to its highest 15 or 16 bits; x below 2**62."""
     bits = np.frexp(x.astype(np.float64))[1].astype(np.int64)
     half = np.maximum(bits - 31, 0) >> 1
     mantissa = x >> 2 * half

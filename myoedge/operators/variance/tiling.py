@@ -18,7 +18,7 @@ ROOT, WIDE_ROOT = 80, 9  # elements that take as long as a result
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Cut around and within the reduced axes."""
+    """Tile around and within the reduced axes."""
     outer, reduced, inner = reduce.split(step.attrs, step.shapes[0])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: AffineExpr = (("o", 1),)
@@ -26,7 +26,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=step.element_type.size_bytes)
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the core that has most; words of four of them are faster."""
+        """Elements of the busiest core; words of four elements are faster."""
         each = reduced / 4 if inner == 1 and not is_wide else reduced
         results = np.ceil(y.footprint(sizes) / y.itemsize / engine.cores)
         return results * (each + (WIDE_ROOT if is_wide else ROOT))
