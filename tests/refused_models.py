@@ -99,7 +99,7 @@ MODELS: Mapping[str, RefusedModel] = {
     "RequantShift": refused(
         "use QuantizeLinear and DequantizeLinear around float operators (QDQ)",
         "y = com.acme.RequantShift<div=256, n_levels=256, signed=1>(x, mul, add)",
-        "q = QuantizeLinear(x, scale, zero) y = DequantizeLinear(q, scale, zero)",
+        "q = QuantizeLinear(x, scale, zero) f = DequantizeLinear(q, scale, zero) y = Relu(f)",
         constants={
             "mul": np.float32(7),
             "add": np.float32(0),
