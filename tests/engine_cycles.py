@@ -38,6 +38,7 @@ MOST_CYCLES: Mapping[str, int] = {  # wanted, by network
     "ResNet-8, 32 x 32": 228_000,
     "DS-CNN, 49 x 10": 150_000,
     "auto-encoder, 640 numbers": 45_000,
+    network_cycles.SPEECHNET: 92_000,
     "ResNet-18, 128 x 128": 24_800_000,
     "TinyMyo small, version 1": 3_400_000,
     "TinyMyo db5, version 1": 13_500_000,

@@ -24,6 +24,7 @@ from tests.conftest import save_exported
 from tests.limits import l2_of_data
 from tests.networks import (
     Gestures,
+    Silent,
     Speaker,
     autoencoder,
     keywords,
@@ -64,6 +65,7 @@ def large_map() -> nn.Module:
 
 
 FRAME = (1, 2, 16, 33)
+SPEECHNET = "SpeechNet, 14 x 400"
 ROWS = {
     "All-ConvNet 16 x 8": Row(hd, (1, 1, 16, 8), None, 900_000),
     "the same in 192 KiB of L2": Row(hd, (1, 1, 16, 8), "192KiB", 1_150_000),
@@ -72,6 +74,7 @@ ROWS = {
     "ResNet-8, 32 x 32": Row(resnet8, (1, 3, 32, 32), None, 900_000),
     "DS-CNN, 49 x 10": Row(keywords, (1, 1, 49, 10)),
     "auto-encoder, 640 numbers": Row(autoencoder, (1, 640), None, 50_000),
+    SPEECHNET: Row(Silent, (1, 14, 400)),
     "ResNet-18, 64 x 64": Row(resnet18, (1, 3, 64, 64), of_l3=1.1),
     "ResNet-18, 128 x 128": Row(resnet18, (1, 3, 128, 128), macs_per_cycle=12),
     "a linear layer of 2 MB, one row": Row(one_layer, (1, 1024), of_l3=1.1),

@@ -175,3 +175,28 @@ class Speaker(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         steps, _ = self.lstm(x)
         return torch.relu(self.embed(steps[:, -1]))
+
+
+class Silent(nn.Module):
+    """SpeechNet of SilentWear (arXiv 2603.02847), built from its paper's table: 14 electrodes, 400
+    samples, nine words; 15,489 parameters."""
+
+    BLOCKS = (
+        (8, (1, 4), (1, 8)),
+        (16, (1, 16), (1, 4)),
+        (16, (1, 8), (1, 4)),
+        (32, (7, 1), (1, 1)),
+        (32, (7, 1), (1, 1)),
+    )  # channels, kernel, pool
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers, c = list[nn.Module](), 1
+        for k, kernel, pool in self.BLOCKS:
+            conv = nn.Conv2d(c, k, kernel, padding=(0, kernel[1] // 2))
+            layers += [conv, nn.BatchNorm2d(k), nn.ReLU(), nn.MaxPool2d(pool)]
+            c = k
+        self.body, self.words = nn.Sequential(*layers), nn.Linear(c, 9)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.words(self.body(x[:, None]).mean((2, 3)))

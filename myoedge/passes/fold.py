@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, InputNormalization, Node
+from myoedge.graph.ir import Attrs, Graph, InputNormalization, Node, Shape
 from myoedge.graph.rewrite import (
     Rewrite,
     RewritePattern,
@@ -20,6 +20,8 @@ from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
 from myoedge.passes.zeros import strip_views, times_zeros
 
+POOLS = ("max_pool", "avg_pool")
+
 WEIGHTED = ("conv", "linear")
 
 
@@ -33,9 +35,10 @@ def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
     return patch.same_as(patch.constant(np.asarray(value)))
 
 
-@rewrite_pattern("table", "reshape", "transpose", "slice", "expand", "concat")
+@rewrite_pattern("table", "reshape", "transpose", "slice", "expand", "concat", *POOLS)
 def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
-    """Remove empty tables, reshapes to the same shape, identity transposes and full slices."""
+    """Remove empty tables, reshapes to the same shape, identity transposes, full slices and pools
+    of single elements."""
     attrs, shape = node.attrs, graph.shape(node.inputs[0])
     is_identity = {
         "table": not attrs.get("chain"),
@@ -44,8 +47,16 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
         "slice": [range(*cut) for cut in attrs.get("cuts", ())] == [range(n) for n in shape],
         "expand": attrs.get("shape") == shape,
         "concat": len(node.inputs) == 1,
+        **dict.fromkeys(POOLS, node.op in POOLS and _reads_each(attrs, shape)),
     }
     return GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity[node.op] else None
+
+
+def _reads_each(attrs: Attrs, shape: Shape) -> bool:
+    """Return whether the windows of a pool are the single elements of its input, in order."""
+    whole = tuple(tuple((i, i + 1, 1) for i in range(n)) for n in shape[1:-1])
+    is_plain = "act" not in attrs and attrs.get("divisor") in (None, 1)
+    return is_plain and attrs["windows"] == whole
 
 
 @rewrite_pattern("add")

@@ -12,6 +12,7 @@ from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize.definition import carried_params
 from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.passes.fold import POOLS
 
 
 @rewrite_pattern("table")
@@ -196,6 +197,22 @@ def slice_into_padding(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).last("conv", *conv.inputs, **attrs, origin=origin)
 
 
+@rewrite_pattern("conv")
+def drop_unpooled_results(graph: Graph, node: Node) -> Rewrite | None:
+    """Reduce a convolution's padding behind its input to the results that a pool reads: of 401
+    results a pool of 8 reads 400."""
+    pool = graph.only_user(node.name)
+    if pool is None or pool.op not in POOLS:
+        return None
+    read = [max(end for _, end, _ in axis) for axis in pool.attrs["windows"]]
+    axes = zip(graph.shape(node.name)[1:-1], read, node.attrs["stride"], strict=True)
+    unread = [(n - end) * stride for n, end, stride in axes]
+    pads = tuple((a, b - cut) for (a, b), cut in zip(node.attrs["pads"], unread, strict=True))
+    if not any(unread) or min(after for _, after in pads) < 0:
+        return None
+    return GraphBuilder(graph, node).last("conv", *node.inputs, **{**node.attrs, "pads": pads})
+
+
 @rewrite_pattern("argmax", "ctc_greedy")
 def drop_softmax(graph: Graph, node: Node) -> Rewrite | None:
     """Drop a softmax before argmax or greedy CTC, because it preserves the order of the classes."""
@@ -212,6 +229,7 @@ def drop_softmax(graph: Graph, node: Node) -> Rewrite | None:
 
 
 FUSE: tuple[RewritePattern, ...] = (
+    drop_unpooled_results,
     merge_tables,
     fuse_functions,
     drop_softmax,
