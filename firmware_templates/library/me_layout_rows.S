@@ -78,6 +78,55 @@ me_function me_copy_bytes
     ret
 me_end me_copy_bytes
 
+/* a row of t1 pairs of words, t2 words and t3 bytes from t6 to a1, each 0 or more; t0 and a0 are lost */
+.macro copied_row
+    beqz t1, 1f
+    lp_setup 0, t1, .Lpairs_last\@
+    p_lw t0, 4, t6
+    p_lw a0, 4, t6
+    p_sw t0, 4, a1
+.Lpairs_last\@:
+    p_sw a0, 4, a1
+1:  beqz t2, 2f
+    p_lw t0, 4, t6
+    p_sw t0, 4, a1
+2:  beqz t3, 3f
+    lp_setup 0, t3, .Lsingle_last\@
+    p_lb t0, 1, t6
+    nop
+.Lsingle_last\@:
+    p_sb t0, 1, a1
+3:
+.endm
+
+/* a0 part */
+me_function me_copy_runs
+    lw a3, 0(a0)                /* from, to, bytes, rows, runs, row_step, run_step */
+    lw a1, 4(a0)
+    lw t3, 8(a0)
+    lw a4, 12(a0)
+    lw a5, 16(a0)
+    lw a6, 20(a0)
+    lw a7, 24(a0)
+    srli t1, t3, 3
+    srli t2, t3, 2
+    andi t2, t2, 1
+    andi t3, t3, 3
+.Lrun:
+    mv t4, a4
+    mv t5, a3
+.Lrow:
+    mv t6, t5
+    copied_row
+    add t5, t5, a6
+    addi t4, t4, -1
+    bnez t4, .Lrow
+    add a3, a3, a7
+    addi a5, a5, -1
+    bnez a5, .Lrun
+    ret
+me_end me_copy_runs
+
 .macro four_bytes word
     p_sb_r \word, a5, a1
     srli \word, \word, 8

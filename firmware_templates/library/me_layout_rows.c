@@ -23,6 +23,15 @@ void me_copy_bytes(const int8_t *from, int8_t *to, int32_t n, int32_t from_step,
         to[i * to_step] = from[i * from_step];
 }
 
+void me_copy_runs(const me_row_runs *part)
+{
+    int8_t *to = part->to;
+    for (int32_t run = 0; run < part->runs; run++)
+        for (int32_t row = 0; row < part->rows; row++)
+            for (int32_t i = 0; i < part->bytes; i++)
+                *to++ = part->from[run * part->run_step + row * part->row_step + i];
+}
+
 void me_scatter_words(const int8_t *from, int8_t *to, int32_t words, int32_t rows, int32_t from_row,
                       int32_t to_step)
 {

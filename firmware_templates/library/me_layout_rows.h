@@ -13,6 +13,16 @@ void me_fill_words(int8_t *to, uint32_t word, int32_t words);
 /* n single bytes */
 void me_copy_bytes(const int8_t *from, int8_t *to, int32_t n, int32_t from_step, int32_t to_step);
 
+/* `runs` runs of `rows` rows of `bytes` bytes each, row_step and run_step bytes from the start of one to that of the
+ * next; of `to` one behind the other. me_layout_rows.S knows these offsets. */
+typedef struct {
+    const int8_t *from;
+    int8_t *to;
+    int32_t bytes, rows, runs, row_step, run_step;
+} me_row_runs;
+
+void me_copy_runs(const me_row_runs *part);
+
 /* `rows` rows of 4 * words bytes, from_row bytes apart; to[i * to_step + row] = from[row][i] */
 void me_scatter_words(const int8_t *from, int8_t *to, int32_t words, int32_t rows, int32_t from_row,
                       int32_t to_step);

@@ -331,6 +331,17 @@ ROWS: Mapping[str, Row] = {
     "nearest 48x48x16 to 72x72": Row(
         82_944, from_l2=resized((1, 48, 48, 16), (72, 72), "nearest"), unit="result"
     ),
+    "nearest 32x32x32 to 64x64": Row(
+        131_072, from_l2=resized((1, 32, 32, 32), (64, 64), "nearest"), unit="result"
+    ),
+    "softmax 256 x 128": Row(
+        32_768,
+        from_l2=lambda: Layer(Function(lambda x: F.softmax(x, -1)), ((256, 128),)),
+        unit="result",
+    ),
+    "PReLU 32x32x64": Row(
+        65_536, from_l2=lambda: Layer(nn.PReLU(64), ((1, 64, 32, 32),)), unit="result"
+    ),
     "transpose 128 x 128": Row(
         16_384,
         kernel=lambda: ("move", permute_case(seeded(), (128, 128), (1, 0))),

@@ -49,6 +49,15 @@ def strided_case(rng: np.random.Generator, shape: Shape, cuts: tuple[slice, ...]
     return Case(f"slice {shape} {cuts}", numbers, blob(x).data, np.ascontiguousarray(view))
 
 
+def repeated_case(rng: np.random.Generator, shape: Shape, extents: Shape) -> Case:
+    """Axes of extent 1 that repeat: what is between them lies there many times."""
+    x = draw_bytes(rng, shape)
+    view = np.broadcast_to(x, extents)
+    loops = collapse_loops(view.shape, [view.strides])
+    numbers = (2, 0, 0, len(loops), *(n for p in loops for n in (p.extent, *p.steps)))
+    return Case(f"repeat {shape} {extents}", numbers, blob(x).data, np.ascontiguousarray(view))
+
+
 def move_case(
     rng: np.random.Generator, rows: int, size: int, gaps: tuple[int, int], shift: int, *, fill: bool
 ) -> Case:
@@ -82,6 +91,9 @@ PERMUTES: tuple[tuple[Shape, tuple[int, ...]], ...] = (
     ((3, 8, 9, 10), (0, 3, 1, 2)),
     ((100,), (0,)),
     ((30, 3, 16), (1, 0, 2)),
+    ((20, 3, 7), (1, 0, 2)),
+    ((9, 4, 5, 11), (2, 1, 0, 3)),
+    ((17, 2, 1, 13), (1, 0, 2, 3)),
 )
 
 
@@ -96,6 +108,11 @@ def every_case() -> list[Case]:
         ((4, 33), (slice(None, None, -1), slice(None))),
     ):
         cases.append(strided_case(rng, shape, cuts))
+    for shape, extents in (
+        ((8, 1, 8, 1, 32), (8, 2, 8, 2, 32)), ((40, 1, 20), (40, 3, 20)), ((5, 1, 7), (5, 4, 7)),
+        ((3, 1, 31), (3, 9, 31)), ((9, 1, 2), (9, 2, 2)), ((2, 1, 64), (2, 2, 64)),
+    ):  # fmt: skip
+        cases.append(repeated_case(rng, shape, extents))
     for rows, size, gaps, shift in (
         (1, 16384, (0, 0), 0), (64, 100, (28, 0), 0), (5, 33, (1, 2), 3), (1, 1, (0, 0), 0),
         (3, 7, (0, 0), 1), (100, 3, (2, 1), 2), (16, 256, (4, 4), 0), (1, 37, (0, 0), 2),

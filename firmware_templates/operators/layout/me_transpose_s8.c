@@ -4,6 +4,11 @@
 #include "me_copy_rows.h"
 #include "me_share.h"
 
+/* A tile runs one way or the other: the code of both together would come from L2 for nothing. */
+#define ME_APART __attribute__((noinline))
+
+enum { MANY_ROWS = 16 };
+
 static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 /* The two loops that a plane consists of, in bytes: `rows` along the innermost loop of `to`, where
@@ -110,12 +115,80 @@ static void move_line(const me_transpose_s8_tile *m)
         me_copy_bytes(m->from + first * m->step[0], m->to + first, n, m->step[0], 1);
 }
 
+/* The loops from `loop` outwards, where they are, and where `from` is there. */
+typedef struct {
+    const int8_t *from;
+    int32_t loop, index[ME_AXES];
+} me_turn;
+
+static me_turn turn_of(const me_transpose_s8_tile *m, int32_t loop, int32_t number)
+{
+    me_turn at;
+    at.from = m->from;
+    at.loop = loop;
+    for (int32_t d = loop; d >= 0; d--) {
+        const int32_t turns = d == 0 ? 0 : quotient(number, m->extent[d]);
+        at.index[d] = number - turns * m->extent[d];
+        at.from += at.index[d] * m->step[d];
+        number = turns;
+    }
+    return at;
+}
+
+/* n turns of the loop, the last of which may be its last. */
+static void skip(const me_transpose_s8_tile *m, me_turn *at, int32_t n)
+{
+    at->from += n * m->step[at->loop];
+    at->index[at->loop] += n;
+    for (int32_t d = at->loop; d > 0 && at->index[d] == m->extent[d]; d--) {
+        at->from += m->step[d - 1] - m->step[d] * at->index[d];
+        at->index[d] = 0;
+        at->index[d - 1]++;
+    }
+}
+
+/* Turns of the first `loops` loops. */
+static int32_t turns_of(const me_transpose_s8_tile *m, int32_t loops)
+{
+    int32_t turns = 1;
+    for (int32_t d = 0; d < loops; d++)
+        turns *= m->extent[d];
+    return turns;
+}
+
+/* Rows of bytes side by side, which are shared whole, or runs of them. */
+static ME_APART void move_rows(const me_transpose_s8_tile *m)
+{
+    const int32_t inner = m->loops - 1, width = m->extent[inner], in_run = m->extent[inner - 1];
+    const int32_t runs = turns_of(m, inner - 1), rows = runs * in_run;
+    const int32_t whole = inner > 1 && runs >= MANY_ROWS, loop = whole ? inner - 2 : inner - 1;
+    const int32_t units = whole ? runs : rows, each = whole ? in_run : 1;
+    int32_t left = ME_LAST(units) - ME_FIRST(units);
+    me_turn at = turn_of(m, loop, ME_FIRST(units));
+    me_row_runs part = {
+        .to = m->to + ME_FIRST(units) * each * width,
+        .rows = each,
+        .bytes = width,
+        .row_step = m->step[inner - 1],
+        .run_step = m->step[loop],
+    };
+    for (; left > 0; left -= part.runs, part.to += part.runs * each * width, skip(m, &at, part.runs)) {
+        part.from = at.from;
+        part.runs = least(m->extent[loop] - at.index[loop], left);
+        me_copy_runs(&part);
+    }
+}
+
 void me_transpose_s8(const me_transpose_s8_params *op, const me_transpose_s8_tile *tile)
 {
     const int32_t inner = tile->loops - 1;
     (void)op;
     if (inner == 0) {
         move_line(tile);
+        return;
+    }
+    if (tile->step[inner] == 1 && turns_of(tile, inner) >= MANY_ROWS) {
+        move_rows(tile);
         return;
     }
     const int32_t loop = column_loop(tile);

@@ -21,6 +21,7 @@ LOOPS = 6  # ME_AXES
 CUT = 3  # loops that tiles may cut, the longest: more only make the search longer
 UNIT = 32  # bytes that a long loop is cut by
 IN_STEPS = 8  # bytes, of which one is read as fast with the others as in a transfer's line only
+MANY_ROWS = 16  # of a transpose, from which on cores share them whole
 NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are copied by columns
 
 
@@ -237,11 +238,21 @@ def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) ->
     planes_begun = np.ceil(share / groups)
     starts, rows = planes_begun * inner, np.minimum(-(-rows // (4 * parts)) * 4, rows)
     if _steps_by_1(loops, inner):
-        return starts * 40 + share * 4 * (0.26 * rows + 17)
+        few = starts * 40 + share * 4 * (0.26 * rows + 17)
+        return np.where(math.prod(extents[:-1]) < MANY_ROWS, few, _rows_work(extents, cores))
     if _steps_by_1(loops, column):
         calls = planes_begun * (rows // 4 + (rows % 4 > 0))
         return starts * 100 + calls * 20 + share * (14.7 * (rows // 4) + 4 * (rows % 4))
     return starts * 100 + share * 4 * (rows + 15)
+
+
+def _rows_work(extents: Sequence[Any], cores: int) -> Any:
+    """Rows of the core that has most, of which each takes time for its start, words and bytes."""
+    *around, width = extents
+    rows, runs = math.prod(around), math.prod(around[:-1])
+    whole = np.ceil(runs / cores) * around[-1]
+    share = np.where(runs < MANY_ROWS, np.ceil(rows / cores), whole)
+    return share * (7.5 + width // 4 * 1.25 + width % 4 * 2)
 
 
 def _begin_odd(loops: Sequence[Along]) -> bool:

@@ -22,8 +22,9 @@ def rows_in_tiles(
     kernel: str,
     op: Mapping[str, int | str],
     arrays: Mapping[str, Array],
+    per_row: int = 6,
 ) -> TiledKernel:
-    """Tile around and within the softmax axis."""
+    """Tile around and within the softmax axis; a row takes as long as `per_row` numbers besides."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: AffineExpr = (("o", 1),)
@@ -41,7 +42,7 @@ def rows_in_tiles(
         op={"length": length, **op},
         tile=rows_tile,
         work=lambda sizes: (
-            -(-x.footprint(sizes) // (x.itemsize * length) // engine.cores) * (length + 6)
+            -(-x.footprint(sizes) // (x.itemsize * length) // engine.cores) * (length + per_row)
         ),
     )
 
@@ -50,7 +51,7 @@ def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     exp = step.integers.exp.astype(np.uint16)
     if len(step.shapes) > 1:
         return _masked_in_tiles(step, engine, exp)
-    return rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, {"exp": exp})
+    return rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, {"exp": exp}, 14)
 
 
 def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKernel:
