@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a plan, as (check, message) pairs; a violation is a bug. L3 has its own in check_l3."""
+"""Checks of a plan, as (check, message) pairs; a violation is a bug. check_l3 has those of L3."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Alive = list[tuple[int, int, str]]  # (offset, end, name) of the arena's buffers
 
 
 def _alive_by_step(plan: Plan) -> Iterator[Alive]:
-    """Buffers that are alive in each step, and after the last one."""
+    """Yield the buffers that are alive in each step, and after the last one."""
     at, alive = plan.placement.offsets, Alive()
     lives = [x for x in plan.lives if max(x.first, 0) <= x.last]  # others are alive in no step
     rows = [(x, (at[x.name], at[x.name] + x.size_bytes, x.name)) for x in lives]
@@ -58,7 +58,7 @@ def _alive_by_step(plan: Plan) -> Iterator[Alive]:
 
 
 def _apart(plan: Plan) -> Iterator[str]:
-    """Two buffers that are alive at one step share no byte."""
+    """Check that two buffers that are alive in one step do not overlap."""
     starting = {max(life.first, 0) for life in plan.lives}
     for index, alive in enumerate(_alive_by_step(plan)):
         pairs = pairwise(alive) if index in starting else ()
@@ -66,7 +66,7 @@ def _apart(plan: Plan) -> Iterator[str]:
 
 
 def _alive_when_used(plan: Plan) -> Iterator[str]:
-    """Whatever a step reads or writes in the arena lies in a buffer that is alive then."""
+    """Check that everything a step reads or writes in the arena lies in a buffer that is alive."""
     for step, alive in zip(plan.steps, _alive_by_step(plan), strict=False):
         for name in (*step.operands, step.node.name):
             place = plan.where[name]
@@ -87,7 +87,7 @@ def _scratch_in_l2(plan: Plan) -> Iterator[str]:
 
 
 def _l1_inside(plan: Plan) -> Iterator[str]:
-    """Buffers of L1 end before its end, if there is one."""
+    """Check that L1 buffers end before the end of L1, if there is one."""
     end = plan.chip.l1_room_bytes if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
         if not all(0 <= b.offset <= end - b.size_bytes for b in tiling.buffers):
@@ -95,7 +95,7 @@ def _l1_inside(plan: Plan) -> Iterator[str]:
 
 
 def _l1_apart(plan: Plan) -> Iterator[str]:
-    """Buffers of whatever layers share no byte while both are alive."""
+    """Check that L1 buffers of any layers do not overlap while both are alive."""
     rows = [(b, step.node.name) for step, tiling in _tiled(plan) for b in tiling.buffers]
     alive: list[Buffer] = []
     for buffer, name in sorted(rows, key=lambda row: row[0].first):
@@ -107,7 +107,8 @@ def _l1_apart(plan: Plan) -> Iterator[str]:
 
 
 def _started_apart(plan: Plan) -> Iterator[str]:
-    """An accelerator that a tile starts on the next one writes if nothing is alive yet."""
+    """Check that an accelerator started early on the next tile writes only where nothing is
+    alive."""
     buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
     for step, tiling in _tiled(plan):
         early = list(_started_early(tiling))
@@ -119,7 +120,7 @@ def _started_apart(plan: Plan) -> Iterator[str]:
 
 
 def _beside(tiling: Tiling, buffers: Iterable[Buffer]) -> list[Buffer]:
-    """Buffers that are alive during a layer, without those of its result."""
+    """Return the buffers that are alive during a layer, without those of its result."""
     last, name = tiling.first + len(tiling.tiles) - 1, tiling.kernel.out.name
     alive = (b for b in buffers if b.first <= last and tiling.first <= b.last)
     return [b for b in alive if b not in tiling.buffers or b.operand != name]
@@ -139,7 +140,8 @@ def _started_early(tiling: Tiling) -> Iterator[tuple[int, Span]]:
 
 
 def _fetched_ahead(plan: Plan) -> Iterator[str]:
-    """Prefetched constants have buffers from the start of their transfer on, and are few enough."""
+    """Check that prefetched constants have buffers from the start of their transfer on, and that
+    not too many are in flight."""
     rows = [(step, t, prefetched(t)) for step, t in _tiled(plan) if t.prefetch_tile is not None]
     firsts = [tiling.first for _, tiling, _ in rows]
     for step, tiling, moved in rows:
@@ -159,7 +161,7 @@ def _l1_aligned(plan: Plan) -> Iterator[str]:
 
 
 def _covered(plan: Plan) -> Iterator[str]:
-    """Every byte of the results is stored, and stored once; or computed if it stays."""
+    """Check that every byte of a result is stored exactly once, or computed if it stays in L1."""
     for step, tiling in _tiled(plan):
         out = tiling.kernel.out
         counts = np.zeros(math.prod(out.shape) * out.itemsize, np.uint8)
@@ -178,7 +180,7 @@ def _covered(plan: Plan) -> Iterator[str]:
 
 
 def _resident(plan: Plan) -> Iterator[str]:
-    """Resident tensors are read if they were written, while their buffer is alive."""
+    """Check that resident tensors are read where they were written, while their buffer is alive."""
     for index, (step, tiling) in enumerate(_tiled(plan)):
         near = plan.tilings[max(index - LONGEST, 0) : index + 1]
         buffers = [b for other in near for b in other.buffers]
@@ -192,7 +194,7 @@ def _resident(plan: Plan) -> Iterator[str]:
 
 
 def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:
-    """Whether every tile has its part of a tensor that starts at an offset of L1."""
+    """Return whether every tile uses its part of a tensor at this offset in L1."""
     last = tiling.first + len(tiling.tiles) - 1
     end = offset + math.prod(operand.shape) * operand.itemsize
     strides = {0, operand.itemsize * operand.shape[-1] if operand.position_stride else 0}

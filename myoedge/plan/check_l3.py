@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a plan's transfers between L2 and L3; `check` has them among its own."""
+"""Checks of a plan's transfers between L2 and L3, included in `check`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from myoedge.plan.timeline import WORD
 
 
 def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
-    """Transfers are words of the arena and of L3; constants lie there unchanged."""
+    """Check that transfers are whole words of the arena and of L3, and that constants lie there
+    unchanged."""
     image, arena_bytes, map_bytes = plan.l3_image(), plan.arena_bytes, plan.map_bytes
     for x in plan.l3_transfers:
         size, chunk = x.chunk.room_bytes, x.chunk
@@ -30,7 +31,7 @@ def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
 
 
 def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
-    """None begins before the one before it; none begins too late."""
+    """Check that transfers begin in order, and none too late."""
     for a, b in pairwise(plan.l3_transfers):
         if b.begins < a.begins:
             yield plan.steps[b.chunk.step].node.name
@@ -39,7 +40,8 @@ def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
 
 
 def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
-    """A transfer has its bytes of L2 for itself, from the step it begins until it is read last."""
+    """Check that a transfer's bytes in L2 are its own from the step it begins until they are last
+    read."""
     at = plan.placement.offsets
     alive = plan.timeline_steps.alive
     rows = [(at[x.name], at[x.name] + x.size_bytes, alive(x)) for x in plan.lives]
@@ -77,7 +79,7 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
 
 
 def _maps_in_windows(plan: Plan) -> Iterator[str]:
-    """Tiles move bytes of a feature map in L3 while a transfer has them in L2."""
+    """Check that tiles move bytes of an L3 feature map only while a transfer keeps them in L2."""
     l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
     for h in plan.l3_transfers:
         if h.chunk.tensor:
@@ -98,7 +100,7 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
 
 
 def _maps_back_too_early(plan: Plan) -> Iterator[str]:
-    """Layers whose feature map comes back to L2 before all of it has left."""
+    """Yield layers whose feature map returns to L2 before all of it has been written to L3."""
     for n, h in enumerate(plan.l3_transfers):
         # Inputs are there before the first layer; of other maps all bytes are taken out before.
         if not h.chunk.tensor or h.out or h.chunk.tensor in plan.graph_inputs:

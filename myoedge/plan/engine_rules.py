@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Explanations of why layers of a plan do not run on the other engine."""
+"""Explanations why layers of a plan do not run on the other engine."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ def other_engine(plan: Plan, index: int) -> str | None:
 
 
 def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
-    """Estimated cycles of a layer by engine; two layers that one kernel computes are apart on the
-    cores."""
+    """Estimated cycles of a layer by engine; two fused layers count separately on the cores."""
     step, tiling = plan.steps[index], plan.tilings[index]
     if step.behind is None:
         return tiling.kernel.estimates
@@ -47,7 +46,7 @@ def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
 
 
 def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | None:
-    """Rule for which a layer cannot run on an accelerator; None if it can."""
+    """Return the constraint for which a layer cannot run on an accelerator; None if it can."""
     step, chip = plan.steps[index], plan.chip
     known = {e.name: e for e in chip.engines}
     kernels = _kernels(step, engine)
@@ -92,10 +91,10 @@ def check_forced(plan: Plan) -> None:
 
 
 def _not_there(plan: Plan) -> Iterator[int]:
-    """Layers that do not run on the accelerator that a pattern forces them onto, if no other
-    layer of a module path of theirs does.
+    """Yield layers that do not run on the accelerator that a pattern forces, unless another layer
+    of the same module path does.
 
-    Layers without a kernel there are among them if their pattern matches no others.
+    Layers without a kernel there count only if their pattern matches no others.
     """
     forced = {
         index: step.engine
@@ -117,7 +116,7 @@ def _not_there(plan: Plan) -> Iterator[int]:
 
 
 def _kernels(step: QuantizedNode, engine: str) -> list[Kernel]:
-    """Kernels of a layer's operator on an engine."""
+    """Return the kernels of a layer's operator on an engine."""
     return [kernel for kernel in OPS[step.node.op].kernels if kernel.engine == engine]
 
 

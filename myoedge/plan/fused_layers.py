@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers that one kernel computes with the layer after them: a convolution on an accelerator and
-the mean of its results."""
+"""Pairs of layers that one kernel computes: a convolution on an accelerator and the mean of its
+results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fuse_layers(
 ) -> tuple[QuantizedNode, ...]:
     """Fuse pairs of layers for which a fused kernel needs fewer estimated cycles.
 
-    outputs   tensors that are handed out     roots   tensors whose bytes tensors are
+    outputs   output tensors     roots   tensor -> tensor whose bytes it shares
     """
     joined = {
         step.node.name: both
@@ -35,7 +35,7 @@ def fuse_layers(
 
 
 def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
-    """Estimated cycles of a layer and of the layer after it, each by itself."""
+    """Estimated cycles of two fused layers run separately."""
     assert step.behind is not None, "a layer without another one behind it"
     return _cycles(replace(step, behind=None), chip) + _cycles(step.behind, chip)
 
@@ -66,7 +66,7 @@ def _as_one(step: QuantizedNode, behind: QuantizedNode, chip: Chip) -> Quantized
 
 
 def _cycles(step: QuantizedNode, chip: Chip) -> float:
-    """Estimated cycles of a layer by itself; infinite without a tile in L1."""
+    """Estimated cycles of a single layer; infinite if no tile fits L1."""
     kernels = candidates(step, chip)
     found = (choose(k, chip.l1_room_bytes, chip.transfers) for k in kernels)
     return min(map(cycles_with_code, kernels, found), default=math.inf)

@@ -39,7 +39,7 @@ class LiveRange:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Offsets by name, the arena's size, and what no placement can go below."""
+    """Offsets by name, the arena's size, and a lower bound for any placement."""
 
     offsets: dict[str, int]
     arena_bytes: int
@@ -51,7 +51,7 @@ Allocator = Callable[[Sequence[LiveRange], int], Placement]
 
 
 def lower_bound(lives: Sequence[LiveRange], alignment: int) -> int:
-    """The most bytes that are alive at one step."""
+    """Maximum bytes alive at one step, a lower bound for any placement."""
     return peak(lives, alignment)[0]
 
 
@@ -68,11 +68,11 @@ def peak(lives: Sequence[LiveRange], alignment: int) -> tuple[int, int]:
 
 @dataclass(eq=False)
 class LiveRangeIndex:
-    """Buffers by live range: those alive next to another one are found without a look at all.
+    """Buffers indexed by live range, to find overlapping ones without checking all.
 
-    starts   in the order of their first steps
-    blocks   by (level, number): those that are alive in all 2**level steps of a block, but not in
-             all of a block around it
+    starts   buffers in the order of their first steps
+    blocks   (level, number) -> buffers alive in all 2**level steps of a block, but not of the
+             enclosing block
     """
 
     starts: list[LiveRange] = field(default_factory=list)
@@ -93,7 +93,7 @@ class LiveRangeIndex:
         self.levels = max(self.levels, level)
 
     def meeting(self, life: LiveRange) -> Iterator[LiveRange]:
-        """Buffers that are alive at one of the steps of a live range."""
+        """Yield buffers that are alive in one of the steps of a live range."""
         ends = (bisect_right(self.starts, x, key=attrgetter("first")) for x in life.steps)
         yield from self.starts[slice(*ends)]
         for level in range(self.levels):
@@ -101,12 +101,12 @@ class LiveRangeIndex:
 
 
 def _turn(life: LiveRange) -> tuple[int, int, str]:
-    """Largest first; of equals the one that is alive first."""
+    """Sort key: largest first; ties by first step."""
     return -life.size_bytes, life.first, life.name
 
 
 def greedy(lives: Sequence[LiveRange], alignment: int) -> dict[str, int]:
-    """Largest first, each at the lowest offset if nothing alive at the same time lies."""
+    """Place buffers largest first, each at the lowest offset that is free during its life."""
     offsets: dict[str, int] = {}
     placed = LiveRangeIndex()
     for life in sorted(lives, key=_turn):
@@ -144,13 +144,17 @@ class GrowingPlacement:
         return moved
 
     def add(self, added: LiveRange, moved: dict[str, int]) -> None:
-        """moved   as `with_one_more` gives it for this buffer"""
+        """Add a buffer.
+
+        moved   offsets that `with_one_more` returned for it
+        """
         self.placed.add(added)
         self.offsets.update(moved)
 
 
 def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> int:
-    """The lowest free offset with enough bytes between (offset, size) pairs in ascending order."""
+    """Return the lowest free offset with enough bytes between (offset, size) pairs in ascending
+    order."""
     offset = 0
     for start, length in taken:
         if offset + size <= start:
@@ -163,8 +167,8 @@ def place(lives: Sequence[LiveRange], alignment: int) -> Placement:
     """Place buffers greedily, then with CP-SAT if the lower bound is not reached; only greedily
     without ortools.
 
-    CP-SAT has less work for more than FEW buffers, and none for more than MANY. The same buffers
-    have the same offsets on every machine.
+    CP-SAT gets a smaller work limit for more than FEW buffers, and is not used for more than MANY.
+    Equal buffers get equal offsets on every machine.
     """
     offsets = greedy(lives, alignment)
     bound, size = lower_bound(lives, alignment), height(lives, offsets, alignment)

@@ -37,8 +37,8 @@ MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies aft
 class Location:
     """Location of a tensor's bytes.
 
-    kind    "input" and "output": the caller's buffers; "arena"; "constant"; IN_L3; "l1": it stays
-            there
+    kind    "input" or "output": a caller's buffer; "arena"; "constant"; IN_L3; "l1": resident in
+            L1
     index   number of the input or output, name of the constant or L3-resident feature map; "" else
     offset  bytes from the start of that memory
     """
@@ -50,17 +50,18 @@ class Location:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every address, decided.
+    """A network with every address decided.
 
-    steps     the operators that run; views are none of them
-    if     location of every tensor
-    copies    (output number, tensor) for outputs that are no operator's own buffer
-    lives     the buffers of the arena
-    tilings   of each step
-    clock     timeline steps of a run
-    transfers     what moves between L3 and L2, in this order
-    maps      feature maps that lie in L3, after l3.bin: their offsets there
-    accesses  of layers to these maps
+    steps     operators that run, without views
+    where     location of every tensor
+    copies    (output number, tensor) for outputs that no operator writes directly
+    lives     buffers of the arena
+    placement offsets of these buffers
+    tilings   tiling of each step
+    timeline_steps   timeline steps of a run
+    l3_transfers     transfers between L3 and L2, in order
+    maps      feature map in L3 -> offset after l3.bin
+    accesses  accesses of layers to these maps
     """
 
     quant: QuantGraph
@@ -89,7 +90,7 @@ class Plan:
         return sum(array.nbytes for array in near) + sum(self.constants.values())
 
     def stays(self, key: Key) -> bool:
-        """Whether this array of a step lies in L2 all the time, and is no other's bytes."""
+        """Return whether this array of a step is resident in L2 and stored under its own name."""
         return self.owners[key] == key and key not in self.streamed
 
     @cached_property
@@ -117,7 +118,7 @@ class Plan:
 
     @cached_property
     def streamed(self) -> Mapping[tuple[int, str], tuple[L3Transfer, ...]]:
-        """Transfers by step and array, in the order of the array's bytes."""
+        """Transfers by (step, array), in the order of the array's bytes."""
         transfers: dict[tuple[int, str], tuple[L3Transfer, ...]] = {}
         for x in sorted(self.from_l3_bin, key=lambda x: x.chunk.start):
             key = (x.chunk.step, x.chunk.array)
@@ -137,7 +138,7 @@ class Plan:
 
     @cached_property
     def l3_tables(self) -> Mapping[Key, tuple[int, Array]]:
-        """Tables in L3 by step and name: their offsets in l3.bin, their values. Equal ones once."""
+        """Tables in L3 by (step, name): offset in l3.bin, values; equal tables are stored once."""
         tables = {
             (index, o.name): o.array
             for index, tiling in enumerate(self.tilings)
@@ -168,12 +169,12 @@ class Plan:
         return max((at + whole_words(sizes[n]) for n, at in self.maps.items()), default=0)
 
     def windows(self, index: int) -> dict[str, int]:
-        """Offsets in the arena of a node's windows on feature maps, by operand."""
+        """Return the arena offsets of a node's windows on feature maps, by operand."""
         at, last = self.placement.offsets, len(self.steps) - 1
         return {a.operand: at[a.window(last).name] for a in self.accesses if a.step == index}
 
     def l3_image(self) -> bytes:
-        """l3.bin: chunks in the order in which they are needed, each from a word on."""
+        """Build l3.bin: chunks in the order in which they are needed, each aligned to words."""
         image = bytearray(self.l3_bytes)
         for x in self.from_l3_bin:
             image[x.l3 : x.l3 + x.chunk.room_bytes] = self.content(x.chunk)
@@ -182,13 +183,13 @@ class Plan:
         return bytes(image)
 
     def content(self, chunk: Chunk) -> bytes:
-        """Bytes of a constant, filled to words."""
+        """Return the bytes of a constant, padded to words."""
         array = np.ascontiguousarray(self.stored(chunk.step)[chunk.array])
         own = array.reshape(-1).view(np.uint8)[chunk.start : chunk.start + chunk.size_bytes]
         return own.tobytes().ljust(chunk.room_bytes, b"\0")
 
     def stored(self, index: int) -> Mapping[str, Array]:
-        """The constant arrays of a step, as its code reads them."""
+        """Return the constant arrays of a step, packed for its kernel."""
         return self.tilings[index].kernel.arrays
 
     @cached_property
@@ -199,7 +200,7 @@ class Plan:
 
     @property
     def l1_bytes(self) -> int:
-        """Planned bytes of L1, from its start to the end of the highest buffer."""
+        """Planned bytes of L1, up to the end of the highest buffer."""
         buffers = [b for tiling in self.tilings for b in tiling.buffers]
         return max((b.offset + b.size_bytes for b in buffers), default=0)
 
@@ -210,7 +211,7 @@ class Plan:
 
     @property
     def without_tiles(self) -> Mapping[str, TiledKernel]:
-        """Kernels of layers that fit L1 in no tile of any kernel, by the layers' names: operands
+        """Kernels of layers of which no tile of any kernel fits L1, by layer name; their operands
         stay in L2."""
         chip, room = self.chip, self.l1_room_bytes
         if not chip.l1_bytes:
@@ -225,13 +226,13 @@ class Plan:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """Notices of layers that are slower than need be."""
+        """Warnings about layers that are slower than necessary."""
         room, layers = self.l1_room_bytes, self.without_tiles.items()
         return tuple(too_small(name, kernel, room) for name, kernel in layers)
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """Steps by the names of their results, as people know them."""
+        """Display names of steps, by the names of their results."""
         names = (step.node.name for step in self.steps)
         return dict(zip(names, located(self.steps), strict=True))
 
@@ -259,12 +260,12 @@ class Plan:
 
     @property
     def l2_bytes(self) -> int:
-        """Data in L2 at its peak; code comes on top."""
+        """Peak bytes of data in L2, without code."""
         return self.arena_bytes + self.weight_bytes + self.border_bytes
 
 
 def scratch_name(index: int) -> str:
-    """Name of the arena's buffer for a step's scratch that L1 has no room for."""
+    """Return the name of the arena buffer for a step's scratch that does not fit L1."""
     return f"scratch, step {index}"
 
 
@@ -278,7 +279,7 @@ def size_bytes(q: QuantGraph, name: str) -> int:
 
 
 def step_macs(q: QuantGraph, step: QuantizedNode) -> int:
-    """MACs of the model that a step stands for."""
+    """Return the model's MACs that a step computes."""
     shapes = [q.graph.shape(name) for name in step.node.inputs]
     return macs(step.node, shapes, step.out)
 
@@ -348,7 +349,7 @@ def _text(location: Location) -> str:
 
 
 def parse_location(text: str) -> tuple[str, int, int]:
-    """Text of a location, as `describe` writes it -> kind, number (0 without one), offset."""
+    """Parse a location as `describe` writes it: kind, number (0 without one), offset."""
     place, _, offset = text.partition(" + ")
     kind, _, number = place.partition(" ")
     return kind, int(number) if number.isdigit() else 0, int(offset or 0)

@@ -54,10 +54,10 @@ BYTES_BY_DMA = 1024  # of a slice that is an output: from here on a step is fast
 
 @dataclass(frozen=True)
 class LoweredNetwork:
-    """Decisions before tiling: nodes that run, and the tensor whose bytes each tensor is.
+    """Decisions before tiling: nodes that run, and tensors that share bytes.
 
-    roots   (tensor whose bytes it is, bytes from its start) of every tensor
-    owned   tensors that are written to an output     copies   outputs that are copied at the end
+    roots   tensor -> (tensor whose bytes it shares, offset in it)
+    owned   tensors written directly to an output     copies   outputs copied at the end
     used    the chip with the engines that run layers
     """
 
@@ -76,9 +76,9 @@ class LoweredNetwork:
 def make_plan(
     q: QuantGraph, chip: Chip, *, placing: Allocator = place, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
-    """Aliases, live ranges, offsets, tiles. Errors: E301 if it does not fit L2.
+    """Plan a network: aliases, live ranges, offsets, tiles. Errors: E301 if it does not fit L2.
 
-    tile_ranks   layers that take other tiles than the fastest by the estimate
+    tile_ranks   layers that use other tiles than the fastest by the estimate
     """
     network = _network(q, chip, chip, placing, tile_ranks)
     try:
@@ -94,7 +94,7 @@ def make_plan(
 
 
 def _planned(network: LoweredNetwork) -> Plan:
-    """On the engine that suits each layer, or on the cores only. Errors: E301."""
+    """Plan each layer on its best engine, or all on the cores. Errors: E301."""
     try:
         return _fitting(network)
     except MyoedgeError:  # tiles of accelerators may leave L2 less room
@@ -106,7 +106,7 @@ def _planned(network: LoweredNetwork) -> Plan:
 
 
 def _uses_accelerators(network: LoweredNetwork) -> bool:
-    """Whether an accelerator can run a layer."""
+    """Return whether an accelerator can run a layer."""
     names = {engine.name for engine in network.used.engines if engine.accelerator}
     return any(kernel.engine in names for known in network.kernels.kernels for kernel, _ in known)
 
@@ -114,7 +114,7 @@ def _uses_accelerators(network: LoweredNetwork) -> bool:
 def _network(
     q: QuantGraph, chip: Chip, used: Chip, placing: Allocator, ranks: TileRanks
 ) -> LoweredNetwork:
-    """Decisions about layers on the engines of `used`."""
+    """Decide about layers on the engines of `used`."""
     alias = _aliases(q, chip.alignment_bytes)
     steps = tuple(step for step in q.steps if step.node.name not in alias)
     roots = {name: _root(name, alias) for name in (*q.graph.tensors, *q.constants)}
@@ -127,7 +127,7 @@ def _network(
 
 
 def _fitting(network: LoweredNetwork) -> Plan:
-    """In L2 as a whole, or with transfers from L3. Errors: E301."""
+    """Plan everything in L2, or with transfers from L3. Errors: E301."""
     plan = _tiled(network, None, _resident_candidates(network))
     if fits(plan):
         return plan
@@ -155,7 +155,7 @@ def _fitting(network: LoweredNetwork) -> Plan:
 def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
     """Return the plan with tiles that need at most `held` bytes of L2 per constant at once.
 
-    Errors: E304 a layer has no tile, whichever of its operands are in L2.
+    Errors: E304 a layer has no tile, even with operands in L2.
     """
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
@@ -201,7 +201,7 @@ def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
 
 
 def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
-    """Tensors that are other tensors' bytes: {view: (tensor, offset in bytes)}."""
+    """Return {view: (tensor, offset in bytes)} for tensors that share another tensor's bytes."""
     aliases: dict[str, tuple[str, int]] = {}
     leaving = {_slice_of_output(q, name) for name in q.graph.outputs}
     for node in q.graph.nodes:
@@ -216,7 +216,7 @@ def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
 
 
 def _slice_of_output(q: QuantGraph, name: str) -> str:
-    """The slice that an output is a view of, if the DMA copies it faster than the cores."""
+    """Return the slice that an output views, if the DMA copies it faster than the cores."""
     while (node := q.graph.producer.get(name)) is not None and OPS[node.op].view:
         name = node.inputs[0]
     return name if node is not None and size_bytes(q, name) >= BYTES_BY_DMA else ""
@@ -243,7 +243,7 @@ def _root(name: str, alias: Mapping[str, tuple[str, int]]) -> tuple[str, int]:
 
 
 def _outputs(q: QuantGraph, roots: Roots) -> tuple[dict[str, int], tuple[tuple[int, str], ...]]:
-    """({buffer: output it is written to}, outputs that are copied at the end)."""
+    """Return ({buffer: output written directly}, outputs that are copied at the end)."""
     owned: dict[str, int] = {}
     copies: list[tuple[int, str]] = []
     for index, name in enumerate(q.graph.outputs):
@@ -273,7 +273,7 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
 
 
 def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict[str, int]:
-    """Tensors that stay in L1: bytes from its start."""
+    """Return the tensors that stay in L1, with their offsets."""
     return {
         step.node.name: tiling.resident[tiling.kernel.out.name]
         for step, tiling in zip(steps, tilings, strict=True)
@@ -282,7 +282,7 @@ def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict
 
 
 def _lives(n: LoweredNetwork) -> list[LiveRange]:
-    """Live ranges of the arena's buffers, in steps; copies happen after the last step."""
+    """Return the live ranges of the arena's buffers, in steps; copies come after the last step."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for at, step in enumerate(n.steps):

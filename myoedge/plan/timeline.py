@@ -21,10 +21,10 @@ def whole_words(size_bytes: Count) -> Count:
 
 @dataclass(frozen=True, slots=True)
 class TimelineSteps:
-    """Steps that the control core counts: one before each layer, and one with each of its tiles.
+    """Steps that the control core counts: one before each layer, and one per tile.
 
-    Whatever is started in a step, transfers between L3 and L2 apart, is over before the next.
-    enters   the timeline step before each layer, and after the last one
+    Everything started in a step, except transfers between L3 and L2, ends before the next step.
+    enters   timeline step before each layer, and after the last one
     """
 
     enters: tuple[int, ...]
@@ -46,12 +46,12 @@ class TimelineSteps:
         return bisect_right(self.enters, timeline_step) - 1
 
     def beside(self, tile: int) -> int:
-        """The timeline step of a tile of the network."""
+        """Return the timeline step of a tile of the network."""
         begins = [enter - at for at, enter in enumerate(self.enters)]
         return tile + bisect_right(begins, tile)
 
     def alive(self, life: LiveRange) -> LiveRange:
-        """A live range in steps -> in timeline steps."""
+        """Convert a live range from steps to timeline steps."""
         last = self.enters[life.last + 1] - 1
         return LiveRange(life.name, life.size_bytes, self.enters[life.first], last)
 
@@ -60,8 +60,8 @@ class TimelineSteps:
 class Chunk:
     """A part of a constant array that is transferred into L2 at once, and the steps that read it.
 
-    start    in the array
-    tensor   of a feature map that lies in L3 its name; `array` is the operand then
+    start    offset in the array
+    tensor   name of a feature map in L3; `array` is the operand then
     """
 
     step: int
@@ -74,14 +74,14 @@ class Chunk:
 
     @property
     def room_bytes(self) -> int:
-        """Bytes of L2, filled to words."""
+        """Bytes in L2, rounded up to words."""
         return whole_words(self.size_bytes)
 
 
 def candidates(
     tilings: Sequence[Tiling],
 ) -> Iterator[tuple[int, str, int]]:
-    """(step, array, bytes) of every constant that may be streamed from L3."""
+    """Yield (step, array, bytes) of every constant that may be streamed from L3."""
     for index, tiling in enumerate(tilings):
         for operand in tiling.kernel.operands:
             if operand.constant:
@@ -96,7 +96,8 @@ def chunks(
     timeline_steps: TimelineSteps,
     most: int,
 ) -> list[Chunk]:
-    """Split an array into chunks of at most `most` bytes, if its tiles allow: no fetch is split."""
+    """Split an array into chunks of at most `most` bytes, as far as its tiles allow: no tile's
+    fetch is split."""
     enter = timeline_steps.enters[index]
     operand = next(o for o in tiling.kernel.operands if o.source == array)
     if operand.name in tiling.choice.in_l2:
@@ -113,10 +114,11 @@ def chunks(
 def reads_of(
     tiling: Tiling, operand: str, enter: int, timeline_steps: TimelineSteps
 ) -> Iterator[tuple[int, int, int]]:
-    """(timeline step, first byte, byte after the last) of every fetch of an operand into L1.
+    """Yield (timeline step, first byte, byte after the last) for every fetch of an operand into
+    L1.
 
-    Prefetched constants are read from the step in which their transfer starts until the layer is
-    entered; operands with more than two buffers until the step before their tile.
+    Prefetched constants are read from the start of their transfer until the layer starts; operands
+    with more than two buffers until the step before their tile.
     """
     for t, tile in enumerate(tiling.tiles):
         moved = [x for x in tile.loads if x.operand == operand]

@@ -22,7 +22,7 @@ MIN_SIGMA = 1e-6  # relative, of a prior that is as good as certain
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Energy that a board took for an inference, or for a number of idle cycles.
+    """Measured energy of a board, for an inference or for a number of idle cycles.
 
     sigma   relative standard deviation of the measurement
     """
@@ -35,7 +35,7 @@ class Measured:
 
     @property
     def idles(self) -> bool:
-        """Whether a measurement counts no instructions, and so is a power."""
+        """Whether the measurement counts no instructions, and so is an idle power."""
         return not self.activity.instructions
 
 
@@ -59,8 +59,8 @@ class Residual:
 def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficients, list[Residual]]:
     """Coefficients fitted to a board; the fewer the rows, the nearer to the prior.
 
-    Twice: what the first fit leaves says how well the formula does on this board, and so how much a
-    row weighs against the prior in the second.
+    The fit runs twice: the residuals of the first show how well the model fits this board, which
+    sets the weight of the measurements against the prior in the second.
     Errors: E501 without scipy.
     """
     first = _fitted(rows, prior, prior.workload)
@@ -73,7 +73,7 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
 
 
 def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> Coefficients:
-    """Least squares in which a row's error is its meter's and the workload's."""
+    """Fit by least squares; a row's error combines the meter's and the workload's."""
     known = np.array(prior.values)
     board_covariance = prior.board**2 * np.outer(known, known)  # of the board's common factor
     floor = np.diag((MIN_SIGMA * np.maximum(known, MIN_SIGMA)) ** 2)
@@ -95,13 +95,14 @@ def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> C
 
 
 def relative_contributions(rows: Sequence[Measured]) -> tuple[Array, Array]:
-    """Relative contribution of every coefficient to each measurement, and a vector of ones."""
+    """Return the relative contribution of every coefficient to each measurement, and a vector of
+    ones."""
     lines = [np.array(joules_per_unit(row.activity, row.point)) / row.joules for row in rows]
     return np.array(lines).reshape(len(rows), -1), np.ones(len(rows))
 
 
 def non_negative(a: Array, b: Array) -> Array:
-    """The x >= 0 that minimises |a x - b|. Errors: E501 without scipy."""
+    """Return the x >= 0 that minimises |a x - b|. Errors: E501 without scipy."""
     try:
         from scipy.optimize import nnls
     except ImportError:
@@ -114,5 +115,5 @@ def non_negative(a: Array, b: Array) -> Array:
 
 
 def rounded(values: Array) -> Vector:
-    """The values to six digits."""
+    """Round values to six digits."""
     return tuple(float(f"{value:.6g}") for value in values)

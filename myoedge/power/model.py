@@ -4,8 +4,8 @@
     E = leakage * V * t + V^2 * (clocks * cycles + work * (weights * counters)) + L3 * bytes
         + V^2 * NE16 * (cycles in which it is busy)
 
-V is relative to 0.80 V, if the coefficients hold. targets/gap9/energy.py says where they come
-from, docs/energy.md how well that agrees with what is published.
+V is relative to 0.80 V, where the coefficients apply. targets/gap9/energy.py gives their sources,
+docs/energy.md a comparison with published figures.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ PARTS = ("leakage", "clocks", *WEIGHTED, "l3", "ne16")
 class Coefficients:
     """Coefficients of the energy model, at 0.80 V.
 
-    values      leakage in mW, clocks in pJ a cycle, factor of the weights, pJ for a byte of L3, pJ
-                for a busy cycle of NE16
-    covariance  of the values
-    workload    relative standard deviation of what they leave out, on the same board
-    board       the same between boards and chips
-    source      for people
+    values      leakage in mW, clocks in pJ per cycle, factor of the weights, pJ per byte of L3, pJ
+                per busy cycle of NE16
+    covariance  covariance of the values
+    workload    relative standard deviation of the model error between workloads
+    board       relative standard deviation between boards and chips
+    source      description for reports
     """
 
     values: Vector
@@ -63,7 +63,7 @@ PUBLISHED = Coefficients(
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """Joules by part (PARTS), and the standard deviation of their sum."""
+    """Energy in joules by part (PARTS), and the standard deviation of the sum."""
 
     parts: Mapping[str, float]
     sigma_j: float
@@ -82,7 +82,7 @@ class Energy:
 
 
 def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energy:
-    """Energy of an activity: an inference, a layer, or a part of either."""
+    """Estimate the energy of an inference, a layer, or a part of either."""
     row = joules_per_unit(activity, point)
     leakage, clocks, work, *rest = (a * c for a, c in zip(row, by.values, strict=True))
     weights = _weights_pj(activity)
@@ -120,8 +120,7 @@ def _weights_pj(activity: Activity) -> tuple[float, ...]:
 
 
 def typical(cycles: float, l3_bytes: float = 0, *, layers: int = 1) -> Activity:
-    """Return the typical activity of this number of core cycles, equal for all layers, if only
-    cycles are known."""
+    """Return typical activity for a number of core cycles, if only cycles are known."""
     started = layers * gap9_energy.START_CYCLES
     busy_cycles = cycles**2 / (cycles + started) if cycles else 0.0
     instructions, accesses, dma_bytes = (rate * busy_cycles for rate in gap9_energy.TYPICAL)
@@ -129,7 +128,7 @@ def typical(cycles: float, l3_bytes: float = 0, *, layers: int = 1) -> Activity:
 
 
 def typical_on_ne16(cycles: float, l3_bytes: float = 0) -> Activity:
-    """Typical activity of a layer on NE16."""
+    """Return typical activity of a layer on NE16."""
     rates = (rate * cycles for rate in gap9_energy.TYPICAL_ON_NE16)
     instructions, accesses, dma_bytes = rates
     busy_cycles = gap9_energy.NE16_BUSY * max(cycles - gap9_energy.NE16_START_CYCLES, 0.0)
@@ -137,12 +136,12 @@ def typical_on_ne16(cycles: float, l3_bytes: float = 0) -> Activity:
 
 
 def with_typical_error(by: Coefficients) -> Coefficients:
-    """Coefficients with the added error of typical instead of counted activity."""
+    """Return the coefficients with the added error of typical instead of counted activity."""
     return replace(by, workload=math.hypot(by.workload, gap9_energy.TYPICAL_ERROR))
 
 
 def with_modelled_error(by: Coefficients) -> Coefficients:
-    """Coefficients with the added errors of typical activity and of modelled cycles."""
+    """Return the coefficients with the added errors of typical activity and of modelled cycles."""
     workload = math.hypot(with_typical_error(by).workload, gap9_energy.MODELLED_ERROR)
     return replace(by, workload=workload)
 
@@ -169,8 +168,8 @@ class Battery:
 class ModulePowers:
     """Powers in milliwatts in addition to inferences; None if unknown.
 
-    others_mw   of front end, radio and all else that is always on: None counts the chip only
-    sleep_mw    of the chip asleep, its L3 included: None takes both bounds
+    others_mw   power of front end, radio and all else that is always on; None: chip only
+    sleep_mw    power of the sleeping chip, L3 included; None: both assumed bounds
     """
 
     others_mw: float | None = None
@@ -179,13 +178,13 @@ class ModulePowers:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Duty cycle of one inference in every period.
+    """Duty cycle with one inference per period.
 
-    share       of the period that is computed in; above 1 the chip does not keep up
-    asleep_s    of the period, 0 if there is no time to fall asleep and wake
+    share       computing time / period; above 1 the chip does not keep up
+    asleep_s    sleeping time per period; 0 if there is no time to fall asleep and wake
     average_mw, sleep_mw   value, low, high
-    hours       the same, on the battery; None without one
-    others_mw   in the average, besides the chip; None: the chip only
+    hours       battery life: value, low, high; None without a battery
+    others_mw   power included besides the chip; None: chip only
     """
 
     period_s: float
@@ -213,8 +212,8 @@ def duty(
     idles while it wakes.
 
     period_s   hop / rate
-    Sleep that `module` does not state is known between two bounds only (targets/gap9/energy.py):
-    an average goes with the lower one, its interval with both.
+    Without a sleep power in `module`, two bounds are assumed (targets/gap9/energy.py): the average
+    uses the lower one, its interval both.
     """
     active_s = inference.cycles / point.clock_hz
     pause_s = max(period_s - active_s, 0.0)

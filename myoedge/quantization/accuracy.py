@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classes that a network's outputs choose, and the axis along which they lie."""
+"""Classes that a network's outputs choose, and the class axis."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ LIKELY = 0.5  # probability from which on the only output says class 1
 def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None:
     """Return the class axis of an output, or None if it is ambiguous.
 
-    frames   labels of a sample, if every frame has one
-    The axis of a final softmax, the only one that is longer than 1, or else the one besides which
-    there are as many numbers as labels.
+    frames   labels per sample, if every frame has its own label
+
+    This is the axis of a final softmax; else the only axis longer than 1; else the only axis
+    without which `frames` elements are left.
     """
     shape, node = graph.shape(name), graph.producer.get(name)
     if node is not None and OPS[node.op].compares_rows and OPS[node.op].out_dtype == "float32":
@@ -34,13 +35,13 @@ def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None
 
 
 def can_measure_accuracy(graph: Graph) -> bool:
-    """Whether labels say anything of the first output: nothing of a list of symbols."""
+    """Return whether accuracy can be measured on the first output: not on a list of symbols."""
     made = graph.producer.get(graph.outputs[0])
     return made is None or not OPS[made.op].decodes
 
 
 def is_binary(graph: Graph, name: str) -> bool:
-    """Whether an output is one number after a sigmoid: the probability of class 1 of two."""
+    """Return whether an output is one number after a sigmoid: the probability of class 1 of two."""
     node = graph.producer.get(name)
     while node is not None and node.op == "reshape":
         node = graph.producer.get(node.inputs[0])
@@ -51,10 +52,10 @@ def is_binary(graph: Graph, name: str) -> bool:
 
 
 def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Array) -> Array | None:
-    """[samples, frames] classes of the first output; None if the axis of classes is not known,
-    or the output is a list of symbols.
+    """Return [samples, frames] classes of the first output; None if the class axis is unknown, or
+    the output is a list of symbols.
 
-    labels   [samples], of all frames of a sample, or [samples, frames]
+    labels   [samples], one for all frames of a sample, or [samples, frames]
     """
     if not can_measure_accuracy(graph):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of every tensor over the calibration samples."""
+"""Calibrated ranges of all tensors, over the calibration samples."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ UNBINNED = ("minmax", "file")  # methods that no histogram is for
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Rule from observed values to a range.
+    """Rule that derives a range from observed values.
 
     method      "minmax": all of them; "percentile": without the outermost (100 - percentile) %,
                 half on each side; "mse": the clipping with the smallest squared error at 8 bits;
                 "file": as "minmax", if the model file gives all scales
-    percentile  of values kept, 50 .. 100
-    full_outputs   whether outputs have all of the range that their operators state
+    percentile  percentage of values kept, 50 .. 100
+    full_outputs   whether outputs get the full range of bounded operators, such as 0 to 1
     """
 
     method: str = "minmax"
@@ -50,9 +50,9 @@ class Observer:
 class Calibration:
     """Ranges of all tensors for the calibration samples.
 
-    source   for reports: "512 samples of calib.npz", "1 example input of the archive"
+    source   description for reports: "512 samples of calib.npz", "1 example input of the archive"
     digest   sha256 of the samples
-    seen     lowest and highest value of every tensor; {} of a build that is read from its files
+    seen     lowest and highest value of every tensor; {} for a build loaded from its files
     """
 
     ranges: Mapping[str, Range]

@@ -41,7 +41,7 @@ class Measure:
 class Change:
     """One value that differs between two reports.
 
-    if    "" for the whole network, otherwise the layer
+    where    "" for the whole network, otherwise the layer
     kind     "changed", "added" or "removed" (a layer)
     """
 

@@ -80,7 +80,7 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
 def window_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
     """The time axis of every input and output, of equal length in all of them.
 
-    named   of the inputs; without it the only one that fits
+    axis   time axis of the inputs; None: the only one that fits
     Errors: E131 outputs that have no frame for every frame; E235 several axes could be it.
     """
     shape = graph.shape(graph.inputs[0])

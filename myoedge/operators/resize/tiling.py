@@ -26,7 +26,7 @@ class ResizeLoops:
     """Loops of x and y [outer, n, inner]: blocks of results, elements that a block reads, lines.
 
     axes   extent of every loop; those in `split` may be tiled
-    first  first element that the first block reads
+    results   index of the results
     """
 
     axes: Mapping[str, int]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Estimated cycles of a network, with waiting for L3."""
+"""Estimated cycles of a network, with waits for L3."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def layer_cycles(plan: Plan) -> tuple[int, ...]:
 
 
 def computed(plan: Plan) -> ComputeCycles:
-    """Estimated cycles of computation of each timeline step."""
+    """Estimated compute cycles of each timeline step."""
     cycles_of = [0.0] * (plan.timeline_steps.count + 1)
     nine_cores: set[int] = set()
     rows = zip(layer_cycles(plan), plan.tilings, strict=True)
@@ -27,14 +27,14 @@ def computed(plan: Plan) -> ComputeCycles:
 
 
 def modelled_cycles(plan: Plan) -> float:
-    """Estimated cycles of a run, with waiting for L3."""
+    """Estimated cycles of a run, with waits for L3."""
     if not plan.l3_transfers:
         return float(sum(layer_cycles(plan)))
     return waiting_cycles(plan, computed(plan))
 
 
 def waiting_cycles(plan: Plan, computed: ComputeCycles) -> float:
-    """Estimated cycles of a run with these computations, with waiting for its transfers."""
+    """Estimated cycles of a run with these compute cycles, with waits for its transfers."""
     rate = L3TransferCost.of(plan.chip)
     costs = [rate.cycles(l3_transfer.chunk) for l3_transfer in plan.l3_transfers]
     begins, needed = [h.begins for h in plan.l3_transfers], [h.needed for h in plan.l3_transfers]

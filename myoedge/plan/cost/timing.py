@@ -2,9 +2,9 @@
 """Estimated cycles of each layer of a planned network, tile by tile and transfer by transfer.
 
 In a timeline step the cores compute a tile while the control core starts transfers, one command
-after another: stores of the tile before, loads of the next one, then what later layers need. The
-DMA works off loads in that order. A step lasts until the tile is computed and all that the next
-step needs has been loaded; transfers that are still under way are left to the steps after it.
+after another: stores of the previous tile, loads of the next tile, then prefetches for later
+layers. The DMA processes loads in that order. A step lasts until the tile is computed and the next
+step's operands are loaded; unfinished transfers continue in later steps.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Load:
 class TimelineStep:
     """The work of cores, control core and DMA from one barrier to the next.
 
-    compute, control   cycles of the cores; of the control core next to its commands
-    loads, stores      transfers that are started; cycles of the DMA for those out of L1
-    needed             all loads due until then have to be over at the end
-    nine_cores         the control core computes too, after its commands
+    compute, control   cycles of the cores; of the control core in addition to its commands
+    loads, stores      transfers into L1 that are started; DMA cycles of the transfers out of L1
+    needed             loads due by this step must be complete at the end
+    nine_cores         whether the control core also computes, after its commands
     """
 
     compute: float
@@ -53,7 +53,8 @@ class TimelineStep:
     def lasts(
         self, under_way: Sequence[Load], cost: TransferCost, l3_cycles: float = 0.0
     ) -> tuple[float, list[Load]]:
-        """(cycles of the step, unfinished loads); the control core first spends `l3_cycles`."""
+        """Return (cycles of the step, unfinished loads); the control core first spends
+        `l3_cycles`."""
         issue = l3_cycles + self.control + len(self.stores) * cost.command_cycles
         stored = max(issue + sum(self.stores), 0.0) if self.stores else 0.0
         queue = [(0.0, load) for load in under_way]
@@ -69,7 +70,8 @@ class TimelineStep:
 
 
 def _end(needed: Sequence[tuple[float, Load]], queue: Sequence[tuple[float, Load]]) -> float:
-    """When the last needed load is over: the DMA works off all that were started before it."""
+    """Return when the last needed load is complete: the DMA first processes all loads started
+    before it."""
     end = over = 0.0
     last = needed[-1] if needed else None
     for at, load in queue:
@@ -114,7 +116,7 @@ def modelled(
 def _prefetches(
     tilings: Sequence[Tiling | None], cost: TransferCost
 ) -> Mapping[int, Sequence[Load]]:
-    """Loads for later layers, by the tile of the network in which they are started."""
+    """Return the loads for later layers, by the tile of the network during which they start."""
     found: dict[int, list[Load]] = {}
     for index, tiling in enumerate(tilings):
         if tiling is not None and tiling.prefetch_tile is not None:
@@ -133,7 +135,8 @@ def _steps(
     later: Mapping[int, Sequence[Load]],
     cost: TransferCost,
 ) -> Iterator[TimelineStep]:
-    """The first tile's loads, each tile, the last tile's stores."""
+    """Yield the timeline steps of a layer: the first tile's loads, each tile, the last tile's
+    stores."""
     before, here, behind = (None, *tilings, None)[index : index + 3]
     assert here is not None
     loads, last = _loads(index, here, cost), len(here.tiles) - 1
@@ -164,7 +167,7 @@ def _cold_code_cycles(before: Tiling | None, here: Tiling) -> float:
 
 
 def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
-    """Loads started before the first tile, and next to each tile."""
+    """Loads that start before the first tile, and during each tile."""
     found: list[list[Load]] = [[] for _ in range(len(tiling.tiles) + 1)]
     for t, tile in enumerate(tiling.tiles):
         found[tiling.loads_in(t)] += [
@@ -174,8 +177,8 @@ def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
 
 
 def tile_cycles(tiling: Tiling) -> list[float]:
-    """Cycles of the cores for every tile; tiles of one size take equally many, those with cold
-    instruction caches more."""
+    """Compute cycles of every tile; tiles of one size take equal cycles, plus cold instruction
+    caches."""
     known: dict[tuple[int, ...], float] = {}
     found = []
     for number, tile in enumerate(spans(tiling.kernel, tiling.choice)):

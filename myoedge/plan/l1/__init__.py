@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers in L1: tile sizes, buffers, transfers, prefetch, tensors that stay."""
+"""Layers in L1: tile sizes, buffers, transfers, prefetch, resident tensors."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels that can run a layer, of the engines of a chip."""
+"""Kernels that can run a layer, over the engines of a chip."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ SMALLEST_TILE = 0.5  # of L1: if the smallest tile takes more, tiles are small a
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NetworkKernels:
-    """Kernels that can run the layers of a network, and what was found out about their tiles.
+    """Kernels that can run the layers of a network, and cached results about their tiles.
 
-    kernels   of each layer, with the keys of their distinct layers
-    known     as fastest_kernel has it, and
-    chosen, alone, grids   as in TileSearch, for all plans of the network
+    kernels   kernels of each layer, with the layer signatures
+    known     cycles of kernels, as for fastest_kernel
+    chosen, alone, grids   as in TileSearch, shared by all plans of the network
     """
 
     kernels: Sequence[Sequence[tuple[TiledKernel, str]]]
@@ -55,7 +55,10 @@ class NetworkKernels:
         *,
         tables_in_l3: bool = False,
     ) -> NetworkKernels:
-        """ranks   layers that take other tiles than the fastest by the estimate"""
+        """Collect the kernels of a network's layers.
+
+        ranks   layers that use other tiles than the fastest by the estimate
+        """
         known = (candidates(step, chip, tables_in_l3=tables_in_l3) for step in steps)
         kernels = [[(kernel, layer_signature(kernel)) for kernel in each] for each in known]
         return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks)
@@ -69,13 +72,13 @@ def _tiled(kernel: Kernel, step: QuantizedNode, engine: Engine, tables_in_l3: bo
 
 
 def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -> list[TiledKernel]:
-    """Kernels of a layer's operator, of engines that the chip has and the layer's choice allows.
+    """Return the kernels of a layer's operator on engines that the chip has and the layer's choice
+    allows.
 
-    tables_in_l3   whether tables of which rows are read lie in L3
+    tables_in_l3   whether tables that are read by rows lie in L3
 
-    Fallbacks are among them if the cores' other kernels have hardly a tile in L1; these are left
-    out then if their scratch leaves L1 no room for operands, or they read operands neither in L1
-    nor in L2.
+    Fallbacks are included if the cores' other kernels hardly fit L1. Those others are left out if
+    their scratch leaves no L1 for operands, or if operands fit neither L1 nor L2.
     Errors: E257 a kernel without a cost.
     """
     chosen = step.engine.name
@@ -99,7 +102,7 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
 def _cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
     """Return the kernel's own cost (plug-ins have one), otherwise its row in the engine's table.
 
-    Errors: E257 neither.
+    Errors: E257 if there is neither.
     """
     if kernel.cost is not FREE or not engine.kernels:
         return kernel.cost
@@ -118,7 +121,7 @@ def _fits_l1(kernel: TiledKernel, chip: Chip) -> bool:
 
 
 def _fits_l2(kernel: TiledKernel, chip: Chip) -> bool:
-    """Whether tiles have scratch in L1, and operands there or in L2."""
+    """Return whether tiles have scratch in L1, and operands in L1 or L2."""
     return _has_scratch(smallest(kernel)[1], chip) and bool(
         with_operands_in_l2(kernel, chip.l1_room_bytes, chip.transfers)
     )
@@ -157,7 +160,8 @@ def fastest_kernel(
 def _cycles_alone(
     kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
 ) -> list[float]:
-    """Estimated cycles of each kernel by itself, with its code from L2; infinite without a tile."""
+    """Estimated cycles of each kernel for a single layer, with loading its code; infinite without a
+    tile."""
     found = [choose(kernel, room, cost, limits=limits) for kernel in kernels]
     if not any(found) and not limits.in_l3:  # constants in L2 as a whole
         found = [choose(kernel, room, cost) for kernel in kernels]
@@ -181,14 +185,13 @@ def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> fl
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
-    """Estimated cycles of a layer that follows another kernel; infinite without a tile."""
+    """Estimated cycles of a layer after another kernel; infinite without a tile."""
     return math.inf if choice is None else choice.cycles + kernel.cost.layer_cycles
 
 
 def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
-    """Estimated cycles of a layer by itself on the cores less those on an accelerator, for layers
-    that one accepts: infinity if only the accelerator has a tile in L1, minus infinity if it
-    has none."""
+    """Return the function layer -> estimated cycles on the cores minus cycles on an accelerator:
+    infinite if only the accelerator has a tile in L1, minus infinity if it has none."""
     names = {engine.name for engine in chip.engines if engine.accelerator}
     known: dict[Hashable, tuple[float, float]] = {}
     gains: dict[Hashable, float] = {}
@@ -215,8 +218,8 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
 
 
 def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
-    """Estimated cycles of a layer by itself on the engine that is fastest; 0 of a view, infinity
-    if neither a tile fits L1 nor operands fit L2."""
+    """Return the function layer -> estimated cycles on its fastest engine: 0 for a view, infinite
+    if it fits neither L1 nor L2."""
     known: dict[Hashable, list[float]] = {}
     estimates: dict[Hashable, float] = {}
 
@@ -240,7 +243,7 @@ def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
 def content_key(step: QuantizedNode) -> Hashable:
     """Return a key that is equal for layers with equal kernels and constants, whatever their names.
 
-    The search for precision plans a network again and again, with most layers unchanged.
+    The precision search plans a network many times with most layers unchanged.
     """
     sha = hashlib.blake2b(digest_size=20)
     for name, array in sorted(step.integers.arrays.items()):
@@ -259,7 +262,7 @@ def content_key(step: QuantizedNode) -> Hashable:
 
 
 def least_bytes(kernel: TiledKernel) -> int:
-    """Bytes of L1 that the smallest tile of a layer takes."""
+    """Bytes of L1 for the smallest tile of a layer."""
     return sum(smallest(kernel)[1].values())
 
 
@@ -276,7 +279,7 @@ def tile_facts(kernel: TiledKernel, room: int) -> dict[str, str]:
 
 
 def smaller(kernel: TiledKernel) -> str:
-    """Advice for a layer without a tile: fewer channels only if it has several."""
+    """Return the remedy for a layer without a tile: fewer channels, if it has several."""
     channels = kernel.operands[0].shape[-1]
     return f"{'fewer channels or ' * (channels > 1)}smaller kernels in this layer"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All layers of a network in L1: tiles chosen one after another, buffers placed, prefetch."""
+"""All layers of a network in L1: tiles chosen in order, buffers placed, prefetches."""
 
 from __future__ import annotations
 
@@ -44,13 +44,11 @@ def plan_l1(
     limits: Mapping[int, Limits] | None = None,
     tensors: Sequence[ResidentTensor] = (),
 ) -> tuple[Tiling | None, ...]:
-    """Tilings of all nodes; None if none keeps to the limits.
-
-    Without L1 kernels run on operands where they lie in L2.
+    """Tile all nodes; None if the limits cannot be met. A chip without L1 uses all operands in L2.
 
     room     bytes of L1 for operands
-    limits   what L2 has no room for, by step
-    tensors  that may stay in L1 between layers
+    limits   step -> L2 limits of its tiles
+    tensors  tensors that may stay in L1 between layers
     """
     if not network.has_l1:
         return tuple(_without_l1(network))
@@ -89,7 +87,7 @@ def _with_fewer_tensors(
 
 
 def _without_l1(network: NetworkKernels) -> Iterator[Tiling]:
-    """Layers as one tile with operands in L2, and an array for scratch and strided operands."""
+    """Yield layers as one tile with operands in L2, and arrays for scratch and strided operands."""
     first = 0
     for index, known in enumerate(network.kernels):
         kernel, _ = known[0]
@@ -133,7 +131,7 @@ def _placed_layers(
 ) -> list[PlacedLayer | None] | int:
     """Place all layers; return the failing step's index if resident tensors leave it no space.
 
-    earliest   tiles from which on constants are fetched, by step; None: not known yet
+    earliest   step -> tile from which its constants are fetched; None: not known yet
     """
     placed: list[PlacedLayer | None] = []
     spare: list[float] = []
@@ -171,7 +169,7 @@ def _placed_in_time(
     chosen: Callable[[Hidden], TileChoice | None],
     hidden: Hidden,
 ) -> PlacedLayer | None:
-    """The layer with its tiles, or with smaller ones if it would wait for its constants."""
+    """Place a layer with its tiles, or with smaller ones if it would wait for its constants."""
     kernel = problem.kernels[index]
     used = slowed(kernel, problem.cost) if choice.in_l2 else kernel
     layer = placed_layer(problem, index, used, choice, state)
@@ -198,7 +196,7 @@ def _with_prefetch(
 
 
 def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> TileChoice | None:
-    """Tiles with constants in L2 as a whole or operands in L2; None next to a map in L3."""
+    """Return tiles with whole constants, or operands, in L2; None next to a feature map in L3."""
     kernel, cost = problem.kernels[index], problem.cost
     if problem.limits.get(index, NO_LIMITS).in_l3:
         return None
@@ -211,10 +209,10 @@ def _held(
     offsets: Mapping[int, int],
     enters: Sequence[int],
 ) -> list[tuple[int, LiveRange]]:
-    """Return resident tensors as live ranges while a step is placed; those that may overlap it live
+    """Return resident tensors as live ranges for placing a step; those that may overlap it live
     forever.
 
-    Those that ended more tiles ago than a fetch may start ahead are left out.
+    Tensors that ended too long ago to overlap a prefetch are left out.
     """
     found = []
     for tensor in since(index - MOST_AHEAD, resident):
@@ -230,7 +228,7 @@ def _held(
 def _tilings(
     placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]
 ) -> Iterator[Tiling | None]:
-    """Tilings with the buffers of resident tensors, in the layers that compute them."""
+    """Yield tilings with the buffers of resident tensors, in the layers that compute them."""
     offsets, by_producer = resident_offsets(resident), {x.producer: x for x in resident}
     counts = [1 if x is None else tile_count(x.kernel, x.choice) for x in placed]
     enters = [0, *accumulate(counts)]
@@ -257,5 +255,5 @@ def _tilings(
 
 
 def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
-    """For each step the key of its distinct layer: equal for the same tiles; None without tiles."""
+    """Return each step's layer signature, equal for equal tiles; None without tiles."""
     return [None if tiling is None else layer_signature(tiling.kernel) for tiling in tilings]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places of a layer's buffers in L1, and the tile in which the fetch of its constants starts."""
+"""Places of a layer's buffers in L1, and the tile in which the prefetch of its constants starts."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from myoedge.targets.chip import TransferCost
 class PlacedLayer:
     """A layer whose buffers have places in L1.
 
-    first      number of its first tile among all of the network
-    prefetch_tile   tile of the network in which the fetch of its first tile's constants starts,
-               one of a layer before it; None: they are fetched with all else
+    first      index of its first tile in the network
+    prefetch_tile   tile of the network, of an earlier layer, in which the fetch of its first tile's
+                    constants starts; None: they are fetched with the other operands
     constants  number of transfers of the first tile's constants
-    fetch_cycles    of the DMA for these
+    fetch_cycles    DMA cycles of these transfers
     buffers    (operand, slot, live range in tiles of the network, bytes from the start of L1)
-    resident   if operands lie in L1 as a whole
+    resident   operand -> offset of the resident tensor in L1
     """
 
     kernel: TiledKernel
@@ -45,18 +45,18 @@ class PlacedLayer:
 
     @property
     def waits(self) -> bool:
-        """Whether constants of the first tile are fetched when the layer before is over."""
+        """Whether the first tile's constants are fetched only after the previous layer."""
         return self.prefetch_tile is None and self.constants > 0 and self.first > 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class L1State:
-    """L1 before a layer.
+    """State of L1 before a layer.
 
-    spare      cycles in which the DMA is idle next to each tile of the layers before
-    recent     the last of these
-    resident, held   if resident operands lie; what all resident tensors take
-    earliest   tile from which on the layer's constants are fetched; None: not known yet
+    spare      cycles of an idle DMA during each tile of the earlier layers
+    recent     the most recent of these layers
+    resident, held   offsets of resident tensors; bytes that all resident tensors take
+    earliest   tile from which the layer's constants are fetched; None: not known yet
     """
 
     spare: list[float]
@@ -71,7 +71,7 @@ class L1State:
         return [*self.held, *buffers]
 
     def largest_gap(self, l1_bytes: int) -> int:
-        """Bytes in a row that no buffer has next to the last tile."""
+        """Largest number of consecutive bytes that are free during the last tile."""
         last = len(self.spare) - 1
         there = [(at, x.size_bytes) for at, x in self.taken if x.first <= last <= x.last]
         gap = end = 0
@@ -84,9 +84,9 @@ class L1State:
 class PlacementProblem:
     """Layers whose buffers are to be placed in L1.
 
-    kernels    of all layers, in the order in which they run
-    l1_bytes   of L1 for operands
-    limits     what L2 has no room for, by step
+    kernels    kernels of all layers, in execution order
+    l1_bytes   bytes of L1 for operands
+    limits     step -> L2 limits of its tiles
     """
 
     kernels: Sequence[TiledKernel]
@@ -102,7 +102,8 @@ def placed_layer(
     choice: TileChoice,
     state: L1State,
 ) -> PlacedLayer | None:
-    """Buffers at the lowest offsets, constants since the best tile for which that finds room."""
+    """Place a layer's buffers at the lowest offsets, with constants fetched from the best tile for
+    which there is space."""
     spare, recent, resident = state.spare, state.recent, state.resident
     first = len(spare)
     fetched = first_constants(kernel, choice)
@@ -125,7 +126,7 @@ def buffer_offsets(
 ) -> list[tuple[str, int, LiveRange, int]]:
     """Place buffers at the lowest offsets that are free during their live ranges.
 
-    Prefetched ones have fewest places to go, large ones fewer than small ones.
+    Prefetched buffers are placed first, as they have the fewest possible offsets, then large ones.
     """
     buffers: list[tuple[str, int, LiveRange, int]] = []
     for operand, slot, life in sorted(found, key=lambda x: (x[2].first >= first, -x[2].size_bytes)):
@@ -140,8 +141,8 @@ def buffer_offsets(
 def _starts(
     possible: Iterable[int], fetched: Sequence[Transfer], recent: Sequence[PlacedLayer]
 ) -> Iterator[int]:
-    """Tiles in which the fetch may start: none before those of layers that need theirs sooner, and
-    never with too many transfers under way."""
+    """Yield tiles in which the fetch may start: after the fetches of layers that run earlier, and
+    without too many transfers in flight."""
     early = [x for x in recent if x.prefetch_tile is not None]
     order = max((x.prefetch_tile or 0 for x in early), default=0)
     for prefetch_tile in possible if fetched else ():

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prefetch: constants of a layer's first tile are fetched while the layers before it compute.
+"""Prefetch: constants of a layer's first tile are fetched while earlier layers compute.
 
-The DMA works off transfers in the order in which they are started. What is started in a tile whose
-computation takes longer than its own transfers costs nothing; so a fetch starts as late as may be
-and as early as it must to be hidden in what is spare of the tiles before its layer.
+The DMA processes transfers in the order in which they are started. Transfers started during a tile
+whose computation takes longer than its own transfers cost nothing. So a fetch starts as late as
+possible, but early enough to be hidden in the spare DMA cycles of the tiles before its layer.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def moved_cycles(moved: Sequence[Transfer], cost: TransferCost) -> float:
 
 
 def prefetched(tiling: Tiling) -> list[Transfer]:
-    """Transfers of a layer's first tile that start while layers before it compute."""
+    """Return the transfers of a layer's first tile that start during earlier layers."""
     return [x for x in tiling.tiles[0].loads if tiling.early(x)]
 
 
 def first_constants(kernel: TiledKernel, choice: TileChoice) -> list[Transfer]:
-    """Transfers of the first tile's constants; their addresses in L1 are not known yet."""
+    """Return the transfers of the first tile's constants, whose L1 addresses are not known yet."""
     uses = (use for use in cut(kernel, choice).uses if use.operand.name not in choice.in_l2)
     constant = (use for use in uses if use.operand.constant)
     return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
@@ -41,7 +41,7 @@ def first_constants(kernel: TiledKernel, choice: TileChoice) -> list[Transfer]:
 def spare_cycles(
     kernel: TiledKernel, choice: TileChoice, resident: frozenset[str], cost: TransferCost
 ) -> list[float]:
-    """Cycles in which the DMA is idle next to each tile of a layer."""
+    """Return the cycles of an idle DMA during each tile of a layer."""
     computed = float(kernel.cycles({**kernel.axes, **choice.sizes})) * (1 - cost.contention)
     stores, until = _dma_cycles(cut(kernel, choice), resident | choice.in_l2, cost)
     depth = choice.depth
@@ -58,7 +58,8 @@ def spare_cycles(
 def _dma_cycles(
     made: Cut, in_place: frozenset[str], cost: TransferCost
 ) -> tuple[list[float], list[float]]:
-    """Cycles of the stores next to each tile; of all loads up to each tile's, but the first's."""
+    """Return the cycles of the stores during each tile, and of all loads up to each tile, without
+    the first tile's."""
     tiles = unplaced_tiles(made, in_place)
     stores = [0.0, *(moved_cycles(tile.stores, cost) for tile in tiles[:-1])]
     until = [0.0]
@@ -68,8 +69,8 @@ def _dma_cycles(
 
 
 def hidden_cycles(spare: Sequence[float]) -> float:
-    """Cycles of transfers that fit before a layer starts, with three binary digits: equal layers
-    stay equal."""
+    """Cycles of transfers that fit before a layer starts, rounded to three binary digits, so that
+    equal layers stay equal."""
     total = int(sum(spare[-MOST_AHEAD:]))
     dropped = max(total.bit_length() - 3, 0)
     return float(total >> dropped << dropped)
@@ -89,7 +90,8 @@ def possible_starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
 
 
 def take_spare(spare: list[float], prefetch_tile: int, cycles: float) -> None:
-    """Subtracts the cycles of a fetch from the spare cycles of the tiles next to it, last first."""
+    """Subtract the cycles of a fetch from the spare cycles of the tiles during which it runs, last
+    first."""
     for tile in range(len(spare) - 1, prefetch_tile - 1, -1):
         taken = min(spare[tile], cycles)
         spare[tile] -= taken
@@ -97,10 +99,11 @@ def take_spare(spare: list[float], prefetch_tile: int, cycles: float) -> None:
 
 
 def latest_starts(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) -> list[int]:
-    """The tile of the network in which each fetch must start to cost nothing.
+    """Return the latest tile of the network in which each fetch must start to cost nothing.
 
-    fetches   (first tile of the layer that needs it, cycles), in turn
-    One for which there is not enough to spare starts right after what leaves the DMA idle first.
+    fetches   (first tile of the layer that needs it, cycles), in order
+
+    A fetch that cannot be hidden starts as soon as the DMA first becomes idle.
     """
     left, found, next_one = list(spare), [], len(spare)
     for first, cycles in reversed(fetches):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results that stay in L1 until the last layer that reads them has run: neither stored nor loaded.
+"""Resident tensors: results that stay in L1 until their last reader has run, neither stored nor
+loaded.
 
 Such a tensor lies in L1 as a whole, at one place; tiles of the layers that write and read it are
-runs of its bytes. Others get what is left of L1. Resident tensors are chosen by cost, layer by
+runs of its bytes. Other operands get the rest of L1. Resident tensors are chosen by cost, layer by
 layer.
 """
 
@@ -26,9 +27,9 @@ LARGEST = 2  # of L1's room, the part of it that a tensor may take
 
 @dataclass(frozen=True, slots=True)
 class ResidentTensor:
-    """A tensor between layers: which step computes it, and who reads it.
+    """A tensor that stays in L1, with the step that computes it and its readers.
 
-    readers   (step, number of the operand, bytes from the tensor's start), in the order of steps
+    readers   (step, operand number, offset in bytes in the tensor), in order of steps
     """
 
     producer: int
@@ -45,7 +46,7 @@ class ResidentTensor:
 
     @property
     def life(self) -> LiveRange:
-        """In steps."""
+        """Live range in steps."""
         return LiveRange(f"{self.producer:05d}", self.size_bytes, self.producer, self.last)
 
 
@@ -54,13 +55,14 @@ Pick = Callable[[int, TiledKernel, int, frozenset[str], Hidden], TileChoice | No
 
 
 def since(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTensor]:
-    """Resident tensors, in the order of the steps that compute them, without those that no step
-    from this one on reads."""
+    """Return the resident tensors that this or a later step reads, in the order in which they are
+    computed."""
     return resident[bisect_left(resident, step - LONGEST, key=lambda tensor: tensor.producer) :]
 
 
 def beside(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTensor]:
-    """Resident tensors in the order of the steps that compute them: those alive in a step."""
+    """Return the resident tensors that are alive in a step, in the order in which they are
+    computed."""
     there = since(step, resident)
     end = bisect_left(there, step + 1, key=lambda tensor: tensor.producer)
     return [tensor for tensor in there[:end] if step in tensor.steps]
@@ -90,8 +92,8 @@ def room_left(index: int, resident: Sequence[ResidentTensor], room: int) -> int:
 def choose_resident(
     kernels: Sequence[TiledKernel | None], tensors: Sequence[ResidentTensor], room: int, pick: Pick
 ) -> list[ResidentTensor]:
-    """Resident tensors that make layers between faster, earliest first: while a layer computes, the
-    constants of the next are estimated to be loaded."""
+    """Choose resident tensors that make the layers between faster, earliest first; during a layer,
+    the next layer's constants are assumed to be loaded."""
     # of the layer before, as one tile
     computed = [0.0, *(0.0 if k is None else float(k.cycles(k.axes)) for k in kernels)]
     hidden = [Hidden(hidden_cycles([cycles])) for cycles in computed]
@@ -127,12 +129,12 @@ def choose_resident(
 
 
 def resident_offsets(resident: Sequence[ResidentTensor]) -> Mapping[int, int]:
-    """{producer: bytes from the start of L1}: the same place for all of a tensor's life."""
+    """Return producer -> bytes from the start of L1, the same for all of a tensor's life."""
     placed = greedy([tensor.life for tensor in resident], ALIGNMENT)
     return {tensor.producer: placed[tensor.life.name] for tensor in resident}
 
 
 def end_bytes(resident: Sequence[ResidentTensor]) -> int:
-    """Bytes from the start of L1 to the end of the last resident tensor, gaps between included."""
+    """Bytes from the start of L1 to the end of the last resident tensor, with gaps."""
     offsets = resident_offsets(resident)
     return max((offsets[tensor.producer] + tensor.size_bytes for tensor in resident), default=0)

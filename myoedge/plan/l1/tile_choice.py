@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fastest tiles of a layer by itself: near-equal choices are compared transfer by transfer.
+"""The fastest tiles of a single layer; near-equal choices are compared transfer by transfer.
 
-What a layer reads has two buffers, or three: if tiles take about as long to compute as to load,
-the first one takes longer, for its code is not in the caches yet. With two buffers the DMA then
-waits for the cores, and later they for it.
+Read operands have two buffers, or three: if tiles take about as long to compute as to load, the
+first tile takes longer, because its code is not cached yet. With two buffers the DMA then waits for
+the cores, and later the cores for the DMA.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ NO_RANKS: TileRanks = {}
 
 
 def layer_signature(kernel: TiledKernel) -> str:
-    """Key of layers with equal tiles: loops, operands, scratch and work of the largest tile and
-    the smallest; multipliers and scales are their own."""
+    """Return a key that is equal for layers with equal tiles: loops, operands, scratch and work of
+    the largest and smallest tile. Multipliers and scales do not matter."""
     ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})
     work = [(kernel.scratch(sizes), kernel.work(sizes)) for sizes in ends]
     return repr(
@@ -64,9 +64,9 @@ def layer_signature(kernel: TiledKernel) -> str:
 class TileSearch:
     """Tiles of layers, each layer chosen by itself; equal layers are searched once.
 
-    distinct   key of each layer; None without tiles
-    chosen     tiles by what decides about them     alone   cycles of tiles that were compared
-    grids      of the distinct layers
+    distinct   signature of each layer; None without tiles
+    chosen     tiles by what determines them    alone   cycles of tiles that were compared
+    grids      grid of each distinct layer
     """
 
     distinct: Sequence[str | None]
@@ -80,7 +80,7 @@ class TileSearch:
     def pick(
         self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: Hidden
     ) -> TileChoice | None:
-        """The fastest tiles of a layer, or those of its rank; None if none fit."""
+        """Return the fastest tiles of a layer, or the tiles of its rank; None if none fit."""
         cycles = max(hidden.cycles, HIDDEN_CYCLES) if index else hidden.cycles
         hidden = replace(hidden, cycles=float(round(cycles)))  # nearly equal ones share a search
         limits = self.limits.get(index, NO_LIMITS)
@@ -109,7 +109,7 @@ class TileSearch:
         return deepest if deepest.cycles < MULTI_BUFFERED * best.cycles else best
 
     def _others(self, index: int, problem: TilingProblem, best: TileChoice) -> list[TileChoice]:
-        """Tiles besides the fastest, in the order of their estimated cycles."""
+        """Return slower tiles, in the order of their estimated cycles."""
         kernel, found = problem.kernel, choices(problem, NEAR_RANKED)
 
         def iteration(choice: TileChoice) -> Hashable:  # equal for the same tiles in one order
@@ -127,8 +127,8 @@ class TileSearch:
     def _compared(
         self, index: int, problem: TilingProblem, few: Iterable[TileChoice]
     ) -> list[TileChoice]:
-        """Choices with the cycles of a layer that nothing is fetched next to, and of its wait for
-        constants, less those hidden after earlier layers."""
+        """Return choices with the cycles of a layer without prefetches for others, plus its wait
+        for constants that earlier layers do not hide."""
         kernel, resident, compared = problem.kernel, problem.resident, []
         for choice in few:
             sizes = tuple(choice.sizes.items())
@@ -159,7 +159,7 @@ def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice
 
 
 def _multi_buffered(problem: TilingProblem, few: Iterable[TileChoice]) -> Iterator[TileChoice]:
-    """Choices with three buffers if cores may wait for the DMA and L2 holds all operands."""
+    """Yield choices with three buffers, if cores may wait for the DMA and L2 holds all operands."""
     kernel, resident, cost = problem.kernel, problem.resident, problem.grid.cost
     room = problem.l1_bytes if problem.limits == NO_LIMITS else 0
     for choice in few:

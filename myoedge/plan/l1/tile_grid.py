@@ -19,7 +19,8 @@ ALIGNMENT = 8  # bytes: what buffers in L1 start at
 
 
 def distinct(extent: int) -> list[int]:
-    """Tile sizes that differ in how many tiles there are: the smallest of each, ascending."""
+    """Return the tile sizes that give different numbers of tiles: the smallest of each,
+    ascending."""
     return sorted({-(-extent // count) for count in range(1, extent + 1)})
 
 
@@ -31,8 +32,8 @@ def cut_axes(kernel: TiledKernel) -> list[str]:
 class Grid:
     """All combinations of tile sizes, with the bytes and cycles of each for any loop order.
 
-    sizes    of every axis that may be cut; the others are whole
-    counts   of tiles along every such axis
+    sizes    axis that may be tiled -> tile sizes
+    counts   axis -> number of tiles
     """
 
     kernel: TiledKernel
@@ -99,7 +100,7 @@ class Grid:
 
 
 def aligned(size: Any) -> Any:
-    """Bytes of L1 that buffers of these sizes take."""
+    """Round buffer sizes up to the alignment in L1."""
     return round_up(size, ALIGNMENT)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layer cut into tiles: the loops of each, and the part of tiles operand that it has."""
+"""A layer cut into tiles: the loop ranges of each, and each operand's part of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Loop = tuple[str, int, int, bool]  # axis, extent, of that in a tile, whether th
 
 @dataclass(frozen=True, slots=True)
 class OperandTiles:
-    """An operand in every tile: its part, which of its buffers that is in, when that was loaded."""
+    """An operand in every tile: its part, its buffer, and when it was loaded."""
 
     operand: Operand
     regions: tuple[Region, ...]
@@ -28,11 +28,12 @@ class OperandTiles:
     size_bytes: int
 
     def complete(self, t: int) -> bool:
-        """Whether the tile after t continues with another part of the result."""
+        """Return whether the next tile continues with another part of the result."""
         return t + 1 == len(self.loaded) or self.loaded[t + 1] > t
 
     def turns(self) -> Iterator[tuple[int, int, int]]:
-        """(first tile, last tile, tile before which it was first loaded) of each of its buffers."""
+        """Yield (first tile, last tile, tile before which it was first loaded) for each buffer of
+        the operand."""
         count = len(self.slot)
         for slot in range(max(self.slot) + 1):
             first = self.slot.index(slot)
@@ -42,19 +43,19 @@ class OperandTiles:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Cut:
-    """A layer in tiles, wherever they lie; tiles are in the order in which they are computed."""
+    """A layer in tiles, independent of addresses; tiles are in execution order."""
 
     tiles: tuple[Spans, ...]
     uses: tuple[OperandTiles, ...]
 
 
 def spans(kernel: TiledKernel, choice: TileChoice) -> tuple[Spans, ...]:
-    """The loops of every tile."""
+    """Return the loop ranges of every tile."""
     return cut(kernel, choice).tiles
 
 
 def cut(kernel: TiledKernel, choice: TileChoice) -> Cut:
-    """Layers that are alike are cut once."""
+    """Cut a layer into tiles; equal layers are cut once."""
     loops = tuple(
         (axis, extent, choice.sizes.get(axis, extent), axis in kernel.reversed_axes)
         for axis, extent in kernel.axes.items()

@@ -24,9 +24,9 @@ NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
 class TileChoice:
     """Tile sizes and loop order of a layer.
 
-    sizes   of the axes that are cut    order   of these axes, outermost first
-    cycles  estimated, of the layer    l1_bytes   buffers and scratch
-    depth   buffers of what is read and changes: the last of them is loaded depth - 1 tiles ahead
+    sizes   tiled axis -> size           order   tiled axes, outermost first
+    cycles  estimate for the layer        l1_bytes   bytes of buffers and scratch
+    depth   buffers per read operand that changes between tiles; loads run depth - 1 tiles ahead
     in_l2   operands, and SCRATCH, that the kernel reads and writes in L2, without buffers in L1
     """
 
@@ -42,10 +42,10 @@ class TileChoice:
 class Limits:
     """Limits of tiles if L2 does not hold all of a layer's operands.
 
-    held_bytes   most of a constant that lie in L2 at a time: tiles read no more of it, and none
-                 twice; None: all of it lies there
-    in_l3        operands that come and go in rows of at most `part_bytes`: in one chunk or, where
-                 that cannot be, one of each of a few strips
+    held_bytes   maximum bytes of a constant in L2 at a time: a tile reads at most these, once;
+                 None: all of it is in L2
+    in_l3        operands that move in rows of at most `part_bytes`: as one chunk, or as one chunk
+                 for each of a few strips
     """
 
     held_bytes: int | None = None
@@ -58,7 +58,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """Cycles and bytes that are spare before a layer, for a prefetch of its constants.
+    """Spare cycles and bytes before a layer, for a prefetch of its constants.
 
     cycles  of the DMA    size_bytes  of L1
     """
@@ -67,7 +67,7 @@ class Hidden:
     size_bytes: float = math.inf
 
     def waiting(self, cycles: Any, size_bytes: Any) -> Any:
-        """The cycles that the layer waits for a prefetch of this number of cycles and bytes."""
+        """Return the cycles that the layer waits for a prefetch of these cycles and bytes."""
         hidden = np.where(size_bytes <= self.size_bytes, self.cycles, 0.0)
         return np.maximum(cycles - hidden, 0.0)
 
@@ -84,9 +84,9 @@ def choose(
 
 
 def choices(problem: TilingProblem, near: float = NEAR) -> list[TileChoice]:
-    """Tiles about as fast as the fastest, the best of each number of tiles.
+    """Return tilings about as fast as the fastest, the best for each number of tiles.
 
-    near   times the fewest estimated cycles
+    near   factor above the fewest estimated cycles
     """
     orders = list(_orders(problem.kernel))
     found: list[TileChoice] = []
@@ -106,12 +106,13 @@ def _orders(kernel: TiledKernel) -> Iterator[tuple[str, ...]]:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TilingProblem:
-    """A layer whose tiles are to be chosen, and the memory that they may take.
+    """A layer to tile, and the memory available.
 
-    l1_bytes        of L1 for buffers and scratch
-    hidden          cycles and bytes spare before the layer, for a prefetch of constants
-    resident        operands that lie in L1 as a whole, next to `l1_bytes`: tiles are runs of bytes
-    in_l2           whether the operands of `resident`, and SCRATCH, lie in L2 instead
+    l1_bytes        bytes of L1 for buffers and scratch
+    hidden          spare cycles and bytes before the layer, for a prefetch of constants
+    resident        operands that lie in L1 untiled, outside `l1_bytes`; their tiles are runs of
+                    bytes
+    in_l2           whether the operands in `resident`, and SCRATCH, lie in L2 instead
     """
 
     grid: Grid
@@ -127,7 +128,7 @@ class TilingProblem:
 
 
 def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n: int) -> Array:
-    """Number of different tiles of an operand in turn, its first included."""
+    """Number of times that an operand's tile changes, including the first load."""
     prefix, found = np.ones(n, np.int64), np.ones(n, np.int64)
     for axis in order:
         prefix = prefix * counts[axis]
@@ -139,7 +140,7 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
 def _best(
     problem: TilingProblem, order: tuple[str, ...], most_strips: int, near: float
 ) -> Iterator[TileChoice]:
-    """The fastest tiles of each number of tiles, in one order of loops."""
+    """Return the fastest tiles for each number of tiles, in one loop order."""
     grid, n = problem.grid, len(problem.grid.tiles)
     moved = tuple(o for o in grid.kernel.operands if o.name not in problem.resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
@@ -164,7 +165,8 @@ def _best(
 def _possible(
     problem: TilingProblem, order: Sequence[str], times: Mapping[str, Array], most_strips: int
 ) -> Array:
-    """Whether tiles are few enough, and operands outside of L1's buffers can be cut like this."""
+    """Return, per tile size, whether tiles are few enough and operands outside L1's buffers can be
+    split so."""
     grid, limits = problem.grid, problem.limits
     possible = grid.tiles <= grid.kernel.most_tiles
     for o in grid.kernel.operands:
@@ -207,7 +209,8 @@ def strips(operand: Operand, axis: str) -> int:
 
 
 def in_one_run(operand: Operand, grid: Grid) -> Array:
-    """Whether all tiles are runs of an operand's bytes: whole within a dimension, one outside."""
+    """Return, per tile size, whether each tile is one run of an operand's bytes: complete in all
+    inner dimensions, single in all outer ones."""
     n = len(grid.tiles)
     uncut = [_whole(operand, d, grid) for d in range(len(operand.dims))]
     one = [
@@ -221,14 +224,16 @@ def in_one_run(operand: Operand, grid: Grid) -> Array:
 
 
 def in_positions(operand: Operand, grid: Grid) -> Array:
-    """Whether all tiles are channels of a run of positions, and the kernel knows their stride."""
+    """Return, per tile size, whether tiles are channels of contiguous positions, for a kernel that
+    knows their stride."""
     if not operand.position_stride:
         return np.zeros(len(grid.tiles), bool)
     return in_one_run(replace(operand, shape=operand.shape[:-1], dims=operand.dims[:-1]), grid)
 
 
 def in_rows(operand: Operand, grid: Grid) -> Array:
-    """Whether all tiles are rows of an image, each a run, for a kernel that knows their stride."""
+    """Return, per tile size, whether tiles are rows of an image, each a run, for a kernel that
+    knows their stride."""
     found = np.full(len(grid.tiles), bool(operand.row_stride) and operand.shape[0] == 1)
     for d in range(3, len(operand.dims)):
         found &= _whole(operand, d, grid)
@@ -236,7 +241,7 @@ def in_rows(operand: Operand, grid: Grid) -> Array:
 
 
 def _whole(operand: Operand, d: int, grid: Grid) -> Array:
-    """Whether all tiles have all of a dimension."""
+    """Return, per tile size, whether tiles have all of a dimension."""
     everything = {axis: (0, extent) for axis, extent in grid.kernel.axes.items()}
     found = np.full(len(grid.tiles), operand.region(everything).extent[d] == operand.shape[d])
     for axis, _ in operand.dims[d]:
@@ -245,7 +250,7 @@ def _whole(operand: Operand, d: int, grid: Grid) -> Array:
 
 
 def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
-    """Fill, then every step the longer of computation and transfers, then drain."""
+    """Estimate cycles: fill, then per step the longer of computation and transfers, then drain."""
     kernel, tiles, move = grid.kernel, grid.tiles, grid.transfer_cycles
     compute = grid.compute_cycles / tiles + grid.cost.barrier_cycles
     reads = [o for o in kernel.operands if not o.written and o.name in times]
@@ -270,7 +275,8 @@ def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
 
 
 def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
-    """({axis: 1 if it may be cut}, bytes by operand) of the smallest tile, each held twice."""
+    """Return ({axis: 1} for tileable axes, bytes per operand) of the smallest tile,
+    double-buffered."""
     cut = cut_axes(kernel)
     sizes = {**kernel.axes, **dict.fromkeys(cut, 1)}
     parts = {
@@ -286,7 +292,7 @@ def tile_count(kernel: TiledKernel, choice: TileChoice) -> int:
 
 
 def loaded(kernel: TiledKernel, choice: TileChoice, resident: Container[str] = ()) -> int:
-    """Number of tiles of all operands that are loaded, in the choice's order of loops."""
+    """Count the tile loads of all operands in the choice's loop order."""
     counts = {a: np.array([-(-kernel.axes[a] // size)]) for a, size in choice.sizes.items()}
     reads = (o for o in kernel.operands if not o.written and o.name not in resident)
     return sum(int(loads(o, choice.order, counts, 1)[0]) for o in reads)

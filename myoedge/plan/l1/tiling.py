@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layer in tiles: which buffers it has in L1, and every transfer into and out of them."""
+"""A layer in tiles: its buffers in L1, and every transfer into and out of them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from myoedge.plan.placement import LiveRange
 class Transfer:
     """One DMA command: rows of bytes, contiguous in L1, strided outside.
 
-    at      bytes from the start of the operand, outside
+    at      offset in bytes in the operand, outside L1
     l1      bytes from the start of the planned part of L1
-    stride  bytes between the starts of lines outside; 0 if there is one line
+    stride  bytes between the starts of rows outside L1; 0 for one row
     """
 
     operand: str
@@ -35,7 +35,7 @@ class Transfer:
 
     @property
     def end(self) -> int:
-        """The byte after the last, from the start of the operand."""
+        """End of the transfer, in bytes from the start of the operand."""
         return self.at + (self.bytes // self.line - 1) * self.stride + self.line
 
 
@@ -43,8 +43,8 @@ class Transfer:
 class Tile:
     """One tile: its regions, their L1 offsets, and its transfers.
 
-    l1      bytes from the start of L1; of what stays in L2, from its own start
-    loads   transfers before it, of operands that the tile before did not have
+    l1      operand -> bytes from the start of L1, or of the operand itself if it stays in L2
+    loads   transfers before it, for operands that differ from the previous tile's
     stores  transfers after it
     """
 
@@ -54,13 +54,13 @@ class Tile:
     stores: tuple[Transfer, ...]
 
     def moved(self, operand: str) -> list[Transfer]:
-        """Transfers of an operand."""
+        """Return the transfers of an operand."""
         return [x for x in (*self.loads, *self.stores) if x.operand == operand]
 
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Bytes of L1 that belong to an operand from one tile to another, counted over the network."""
+    """Bytes of L1 that belong to an operand from one tile to another, in tiles of the network."""
 
     operand: str
     slot: int
@@ -74,12 +74,12 @@ class Buffer:
 class Tiling:
     """A layer in tiles.
 
-    first    number of its first tile among all of the network
-    prefetch_tile   tile of the network during which the fetch of its first tile's constants starts,
-             one of a layer before it; None: they are fetched with all else
-    buffers  of L1
-    resident  if operands lie in L1 as a whole: of layers before, or for later ones
-    back_to_back  nothing has to be loaded or stored between the layer before and the first tile
+    first    index of its first tile in the network
+    prefetch_tile   tile of the network, of an earlier layer, during which the fetch of its first
+                    tile's constants starts; None: they are fetched with the other operands
+    buffers  buffers in L1
+    resident  operand -> L1 offset, for tensors kept from earlier or for later layers
+    back_to_back  whether nothing is loaded or stored between the previous layer and the first tile
     """
 
     kernel: TiledKernel
@@ -98,7 +98,7 @@ class Tiling:
 
     @property
     def l2_scratch_bytes(self) -> int:
-        """Bytes of the kernel's scratch in L2; 0 if L1 has it."""
+        """Bytes of the kernel's scratch in L2; 0 if it is in L1."""
         sizes = {**self.kernel.axes, **self.choice.sizes}
         return int(self.kernel.scratch(sizes)) if SCRATCH in self.choice.in_l2 else 0
 
@@ -108,12 +108,13 @@ class Tiling:
         return self.tiles[0].regions[self.kernel.out.name].extent
 
     def loads_in(self, tile: int) -> int:
-        """Timeline step of the layer in which a tile's loads start: 0 before the first tile."""
+        """Return the layer's timeline step in which a tile's loads start; 0 is before the first
+        tile."""
         return max(tile - self.choice.depth + 2, int(self.back_to_back and tile > 0))
 
     @property
     def kernel_waits(self) -> bool:
-        """Whether the kernel waits by itself for operands of the first tile."""
+        """Whether the kernel itself waits for operands of the first tile."""
         waits = self.kernel.kernel_waits and self.kernel.packing is None
         return waits and not self.back_to_back
 
@@ -124,7 +125,7 @@ class Tiling:
         return 0 if packing is None else int(packing.offset(sizes))
 
     def early(self, transfer: Transfer) -> bool:
-        """Whether a transfer of the first tile can be started before the layer is."""
+        """Return whether a transfer of the first tile can start before the layer does."""
         constant = (o.constant for o in self.kernel.operands if o.name == transfer.operand)
         return self.prefetch_tile is not None and next(constant)
 
@@ -137,7 +138,8 @@ def lives(
     prefetch_tile: int | None,
     resident: Container[str] = (),
 ) -> list[tuple[str, int, LiveRange]]:
-    """(operand, slot, live range in tiles of the network) of every buffer that a layer moves."""
+    """Return (operand, slot, live range in tiles of the network) for every buffer that a layer
+    moves."""
     made = cut(kernel, choice)
     found, count = [], len(made.tiles)
     for use in made.uses:
@@ -184,7 +186,7 @@ def unplaced(
     resident: Container[str],
     prefetch_tile: int | None = None,
 ) -> Tiling:
-    """A layer by itself, whose buffers have no places yet, nor scratch."""
+    """Tile a layer by itself, without scratch and with all buffers unplaced."""
     there = {o.name: 0 for o in kernel.operands if o.name in resident}
     buffers = tuple(
         Buffer(operand, slot, life.size_bytes, 0, life.first, life.last)
@@ -240,7 +242,8 @@ def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
 
 @lru_cache(maxsize=1 << 14)  # plans are tried in which the same tiles lie elsewhere
 def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, ...], ...]:
-    """(bytes in L1 before it, from the start of the operand, in all, of a run, stride)."""
+    """Return (L1 bytes before it, offset in the operand, total bytes, bytes of a run, stride) of
+    each DMA command."""
     if region.size == 0:
         return ()
     run, loops = _runs(shape, itemsize, region.extent)
@@ -267,7 +270,7 @@ def _strides(shape: Shape, itemsize: int) -> tuple[int, ...]:
 
 @lru_cache
 def _runs(shape: Shape, itemsize: int, part: Shape) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """(bytes of a run, (count, stride) of the loops over runs, outermost first)."""
+    """Return (bytes of a run, (count, stride) of the loops over runs, outermost first)."""
     run = itemsize
     loops: list[tuple[int, int]] = []
     for extent, stride in zip(reversed(part), reversed(_strides(shape, itemsize)), strict=True):
@@ -283,7 +286,8 @@ def _runs(shape: Shape, itemsize: int, part: Shape) -> tuple[int, tuple[tuple[in
 
 
 def describe(tiling: Tiling) -> dict[str, Any]:
-    """The tiling in plan.json: tiles, buffers, and transfers of the first tile and of all tiles."""
+    """Return the tiling for plan.json: tiles, buffers, and transfers of the first tile and of all
+    tiles."""
     moved = [x for tile in tiling.tiles for x in (*tile.loads, *tile.stores)]
     return {
         "kernel": tiling.kernel.function,

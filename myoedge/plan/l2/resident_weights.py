@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choice of constants that stay in L2; the others are loaded from L3 in every run.
 
-First by cycles: as long as a run waits for L3, the array that saves most for its bytes stays. Then
-by energy: a byte from L3 costs it in every run, even if the time is hidden, one that stays costs
-it once, at start. So what is left of L2 is filled as far as no run waits longer for it.
+First by cycles: as long as a run waits for L3, the array that saves the most cycles per byte
+becomes resident. Then by energy: a streamed byte costs energy in every run even if its time is
+hidden, a resident byte only at start. So the rest of L2 is filled, as long as no run gets slower.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class WeightResidency:
-    """Choice of the arrays that stream from L3, bytes of those that stay in L2, cycles of a run."""
+    """A choice of arrays that stream from L3, bytes of the resident ones, and cycles of a run."""
 
     streamed: frozenset[Key]
     resident_bytes: int
@@ -53,10 +53,10 @@ def residences(
 ) -> list[WeightResidency]:
     """Return choices of resident constants for `room` bytes of L2, fastest first.
 
-    known   chunks of an array and of those that are alike: one of them is enough to stay for all
+    known   array -> its chunks and those of equal arrays, which one resident copy serves
 
-    One array after another stays: of those that a run waits for, the one that saves most for its
-    bytes.
+    Arrays become resident one by one: among those that a run waits for, the one that saves the most
+    cycles per byte.
     """
     return sorted(_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.resident_bytes))
 
@@ -88,8 +88,8 @@ def _choices(
 def _late(
     rows: Sequence[tuple[Key, Chunk, float]], computed: ComputeCycles, window: int
 ) -> tuple[Sequence[bool], float | None]:
-    """Whether a run waits for each transfer, and the cycles of the run; None if the window has no
-    room for one of them."""
+    """Return whether the run waits for each transfer, and the cycles of the run; None if a transfer
+    does not fit in the window."""
     chunks = [chunk for _, chunk, _ in rows]
     begins, stuck = schedule_in_window(chunks, window)
     if stuck is None:
@@ -106,10 +106,10 @@ def _best(
     fits: Sequence[Key],
     rate: L3TransferCost,
 ) -> list[Key]:
-    """The constants that save most cycles a byte: one, or a share of many."""
+    """Return the constants that save the most cycles per byte: one, or a fraction of many."""
 
     def worth(key: Key) -> tuple[float, int]:
-        """Cycles that a byte saves; of equals the one that is needed first."""
+        """Cycles saved per byte; ties go to the constant that is needed first."""
         return sum(rate.cycles(chunk) for chunk in known[key]) / sizes[key], -key[0]
 
     count = 1 if len(fits) <= ONE_BY_ONE else len(fits) // SHARES
@@ -123,11 +123,9 @@ def fill(
     room: int,
     rate: L3TransferCost,
 ) -> list[Key]:
-    """Streamed arrays that can become resident, in the order of their use.
+    """Return streamed arrays that can become resident without slowing a run, in order of use.
 
     known, computed, room, rate   as in `residences`
-
-    None of them makes a run wait longer.
     """
     sizes, left, found = sizes_bytes(known), {*streamed}, []
     rows = [row for row in _rows(known, rate) if row[0] in left]
@@ -175,7 +173,7 @@ def _cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float 
 
 
 def most_read(chunks: Sequence[Chunk]) -> int:
-    """Bytes that the timeline step which reads most has to have in L2."""
+    """Maximum bytes of chunks that a single timeline step needs in L2."""
     change: dict[int, int] = {}
     for chunk in chunks:
         change[chunk.first] = change.get(chunk.first, 0) + chunk.room_bytes
@@ -221,5 +219,5 @@ def stored_once(
 
 
 def content_digest(content: bytes) -> bytes:
-    """Equal for the same bytes."""
+    """Return a digest, equal for equal bytes."""
     return hashlib.sha256(content).digest()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feature maps that lie in L3: layers write and read them part by part, through windows in L2."""
+"""Feature maps in L3: layers write and read them part by part, through windows in L2."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ SLOTS = 2  # of a window: one moves while the other is used
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes of an operand, or of each of its strips, and the tiles from first to last that use
-    them."""
+    """Bytes of an operand, or of each of its strips, with the first and last tile that use them."""
 
     start: int
     size_bytes: int
@@ -32,11 +31,11 @@ class Part:
 class Access:
     """A layer that reads or writes a feature map in L3.
 
-    tensor, offset   the map, and where in it the operand starts, in bytes
-    parts            in the order of the tiles; those that are read may overlap
-    strips           that the operand is of, alike: its channels, if its axes are turned; each of
-                     them has a part of its own of everything, a transfer each
-    strip_bytes      of the operand, from a strip to the next
+    tensor, offset   the map, and the operand's offset in it, in bytes
+    parts            parts in tile order; parts that are read may overlap
+    strips           number of equal strips of the operand, such as channels of a transposed
+                     operand; each strip has its own parts and transfers
+    strip_bytes      bytes between strips of the operand
     """
 
     step: int
@@ -50,7 +49,7 @@ class Access:
 
     @property
     def pitch(self) -> int:
-        """Bytes from a strip to the next in a window: words as they are in L3."""
+        """Bytes between strips in a window, which starts at words as in L3."""
         least = max(part.size_bytes for part in self.parts) + 3 * WORD
         return least + (self.strip_bytes - least) % WORD
 
@@ -72,7 +71,7 @@ class Access:
             yield start, lead + part.size_bytes, self.lead(n, 0) + strip * self.pitch - lead
 
     def placed(self, n: int, x: Transfer) -> Transfer:
-        """A transfer of a tile that uses a part, as it is in the window's slot."""
+        """Return a tile's transfer with its offset in the window's slot."""
         strip, at = divmod(x.at, self.strip_bytes)
         across = x.stride % self.strip_bytes == 0
         stride = x.stride // self.strip_bytes * self.pitch if across else x.stride
@@ -80,7 +79,8 @@ class Access:
         return replace(x, at=at, stride=stride)
 
     def window(self, last: int) -> LiveRange:
-        """Life of the window in the arena, in nodes; written rows leave during the next layer."""
+        """Return the live range of the window in the arena, in nodes; written rows leave during the
+        next layer."""
         way = "to" if self.written else "from"  # several operands of a step may be of one map
         name = f"{self.tensor} {way} L3, step {self.step}, {self.operand}"
         size = self.slot_bytes * min(SLOTS, len(self.parts))
@@ -93,8 +93,8 @@ class Access:
 def access(
     step: int, tiling: Tiling, operand: Operand, tensor: str, offset: int, most: int
 ) -> Access | None:
-    """Access in parts of at most `most` bytes, if tiles are small; None if no parts can be
-    moved.
+    """Split an operand's accesses into parts of at most `most` bytes; None if that is not
+    possible.
 
     Written parts start at words, and tiles write all of their bytes.
     """
@@ -118,7 +118,7 @@ def _within(x: Transfer, strip_bytes: int) -> bool:
 def _groups(
     tiling: Tiling, operand: Operand, strip_bytes: int, strips: int, most: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """(first byte, byte after the last, first tile, last tile) of each part of a strip."""
+    """Return (first byte, byte after the last, first tile, last tile) of each part of a strip."""
     group: tuple[int, int, int] | None = None
     held = last = 0
     for t, tile in enumerate(tiling.tiles):
@@ -151,7 +151,8 @@ def _groups(
 def map_transfers(
     access: Access, tiling: Tiling, timeline_steps: TimelineSteps, l3: int, l2: int
 ) -> list[L3Transfer]:
-    """The transfers of all parts: l3 is the start of the map in L3, l2 the window in the arena."""
+    """Return the transfers of all parts; l3 is the start of the map in L3, l2 the window in the
+    arena."""
     step_numbers = list(_step_spans(access, tiling, timeline_steps))
     l3_transfers = []
     for n, (first, last) in enumerate(step_numbers):
@@ -168,7 +169,7 @@ def map_transfers(
 def _step_spans(
     access: Access, tiling: Tiling, timeline_steps: TimelineSteps
 ) -> Iterator[tuple[int, int]]:
-    """First and last timeline step in which transfers between L1 and L2 touch a part."""
+    """Yield the first and last timeline step in which transfers between L1 and L2 use a part."""
     enter, count = timeline_steps.enters[access.step], len(tiling.tiles)
     for part in access.parts:
         span = range(part.first, part.last + 1)
@@ -180,7 +181,8 @@ def _step_spans(
 def _turn(
     access: Access, timeline_steps: TimelineSteps, step_numbers: Sequence[tuple[int, int]], n: int
 ) -> tuple[int, int]:
-    """(first timeline step of a transfer, last timeline step in which its slot is reserved)."""
+    """Return (first timeline step of a transfer, last timeline step in which its slot is
+    reserved)."""
     if not access.written:
         begins = (
             step_numbers[n - SLOTS][1] + 1 if n >= SLOTS else timeline_steps.enters[access.step]
@@ -194,7 +196,7 @@ def _turn(
 def through_windows(
     tiling: Tiling, accesses: Sequence[Access], windows: Mapping[str, int]
 ) -> Tiling:
-    """A layer whose transfers go to and from windows, by operand: offsets are the arena's."""
+    """Return a layer whose transfers use windows in the arena instead of the operands."""
     by_name = {a.operand: a for a in accesses}
     if not by_name:
         return tiling

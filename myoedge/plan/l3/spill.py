@@ -32,7 +32,8 @@ Roots = Mapping[str, tuple[str, int]]
 
 
 def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernels) -> Plan:
-    """The plan with as few maps in L3 as will do, the largest first. Errors: E301 none will."""
+    """Return the plan with as few maps in L3 as possible, the largest first. Errors: E301 none
+    fits."""
     least, fewest = plan, least_bytes(plan)
     parts = [min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS]
     for part in [] if _is_hopeless(plan, roots, kernels, parts) else parts:
@@ -46,8 +47,8 @@ def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernel
 
 
 def _is_hopeless(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]) -> bool:
-    """Whether a layer by itself reads more constants at once than L2 has room for, whichever of its
-    maps lie in L3: no choice of maps helps then."""
+    """Return whether one layer reads more constants at once than L2 holds, wherever its maps are,
+    so that no choice of maps helps."""
     over = {i for i, size in read_at_once(plan).items() if size > plan.l2_room_bytes}
     operands: dict[int, list[str]] = {index: [] for index in over}
     for index, operand, _, _ in _uses(plan, roots, _candidates(plan, roots)) if over else ():
@@ -66,7 +67,7 @@ def _is_hopeless(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Seque
 
 
 def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits) -> float:
-    """Bytes of constants that a step by itself reads at once; infinite without tiles."""
+    """Return the bytes of constants that a single step reads at once; infinite without tiles."""
     alone = replace(kernels, kernels=[kernels.kernels[index]])
     tilings = plan_l1(alone, plan.l1_room_bytes, {0: limits})
     if tilings[0] is None:
@@ -79,7 +80,7 @@ def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits
 def _with_more_maps(
     plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
 ) -> Iterator[Plan]:
-    """Plans with more and more maps in L3, as long as that may help."""
+    """Yield plans with more and more maps in L3, as long as that may help."""
     tried, left, together = plan, _candidates(plan, roots), True
     while names := _next_maps(tried, left):
         names = names if together else names[:1]
@@ -114,7 +115,7 @@ def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
 
 
 def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels) -> Iterator[str]:
-    """Layers for want of whose tiles maps stay in L2, though they would have some in more of L1."""
+    """Yield layers that have no tiles for L3 maps, but would have with more L1."""
     yield from plan.without_tiles
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
     known: dict[tuple[str, str], list[bool]] = {}  # equal layers are asked once
@@ -151,7 +152,7 @@ def _with_maps(
     placing: Allocator,
     kernels: NetworkKernels,
 ) -> Plan | None:
-    """With these maps in L3; None if a layer has no tiles for that."""
+    """Return the plan with these maps in L3; None if a layer has no suitable tiles."""
     uses = list(_uses(plan, roots, maps))
     operands: dict[int, frozenset[str]] = {}
     for index, operand, _, _ in uses:
@@ -179,7 +180,7 @@ def _with_maps(
 
 
 def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
-    """(step, operand, map, offset in it) of everything that reads or writes one of these maps."""
+    """Return (step, operand, map, offset in it) for every access to one of these maps."""
     for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
         for operand in tiling.kernel.operands:
             if operand.constant:
@@ -191,7 +192,7 @@ def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, 
 
 
 def _placed(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
-    """Buffers without the maps, but with their windows; if tensors lie then."""
+    """Place the buffers without the maps, but with their windows."""
     last = len(plan.steps) - 1
     windows = [access.window(last) for access in plan.accesses]
     lives = tuple([life for life in plan.lives if life.name not in plan.maps] + windows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From L3 into L2 ahead of use: when each transfer starts, if its bytes go, what it costs."""
+"""Transfers from L3 into L2 ahead of use: their start times, destinations and costs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from myoedge.targets.chip import Chip
 
 @dataclass(frozen=True, slots=True)
 class L3Transfer:
-    """A chunk on its way: L3's controller moves one after the other, in the order of the plan.
+    """A chunk's transfer; L3's controller processes transfers one after another, in the plan's
+    order.
 
-    l3, l2   where it lies in L3, and where in the arena
-    begins   the timeline step from which on it may move
-    out      to L3: its place in L2 is its own until it has ended
+    l3, l2   address in L3, and offset in the arena
+    begins   first timeline step in which it may run
+    out      whether it is to L3; its bytes in L2 are then reserved until it has ended
     """
 
     chunk: Chunk
@@ -34,7 +35,7 @@ class L3Transfer:
 
     @property
     def needed(self) -> int:
-        """The timeline step that waits for its end."""
+        """Timeline step that waits for the transfer."""
         return self.chunk.last + 1 if self.out else self.chunk.first
 
     @property
@@ -45,7 +46,7 @@ class L3Transfer:
 
 @dataclass(frozen=True, slots=True)
 class L3TransferCost:
-    """Rate of L3 in cluster cycles: for every byte, and for every transfer next to its bytes."""
+    """Cost of L3 transfers in cluster cycles: per byte, and per transfer in addition."""
 
     byte: float
     l3_transfer: float
@@ -62,10 +63,10 @@ class L3TransferCost:
 
 @dataclass(frozen=True, slots=True)
 class ComputeCycles:
-    """Cycles that the cores compute in each timeline step of a run.
+    """Compute cycles of each timeline step of a run.
 
-    cycles   of each, without what it waits for
-    nine_cores   those in which the core that waits for transfers computes after that
+    cycles   per step, without waits
+    nine_cores   whether the core that waits for transfers also computes afterwards
     """
 
     cycles: Sequence[float]
@@ -76,7 +77,7 @@ class ComputeCycles:
 class Timeline:
     """Cycles of a run with its transfers, and the transfers that it waits for.
 
-    late   of every transfer: whether it, or one after it without a pause between, comes too late
+    late   per transfer: whether it, or a transfer right after it without a pause, is late
     """
 
     cycles: float
@@ -93,7 +94,7 @@ def timeline(
     needed: Sequence[int],
     computed: ComputeCycles,
 ) -> Timeline:
-    """Timeline of transfers in order, by their cycles."""
+    """Simulate transfers in order, by their cycles."""
     now = free = 0.0
     ends: list[float] = []
     pauses: list[bool] = []  # whether L3 stood still before it
@@ -124,7 +125,7 @@ def timeline(
 def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
     """Schedule transfers, in order, into a window of L2; fragmentation is ignored.
 
-    -> (timeline steps, the first one for which there is no room in time, or None)
+    -> (start steps, index of the first transfer without space in time, or None)
     """
     begins: list[int] = []
     alive: list[tuple[int, int]] = []
@@ -151,8 +152,9 @@ def place_l3_transfers(
     """Place each transfer where it can start earliest, at the lowest offset; None if one does not
     fit.
 
-    others   (offset, life in timeline steps) of all else in the arena, windows of maps among them
-    maps     transfers of feature maps, which have their places, and take turns with the others
+    others   (offset, life in timeline steps) of all other buffers in the arena, windows of maps
+             included
+    maps     transfers of feature maps, which are placed already and share L3's controller
     """
     # rows: offset, end, first and last timeline step
     taken = [(at, at + life.size_bytes, life.first, life.last) for at, life in others]
@@ -181,7 +183,7 @@ def place_l3_transfers(
 def _earliest(
     chunk: Chunk, taken: Sequence[tuple[int, int, int, int]], begin: int, room: int
 ) -> tuple[int, int] | None:
-    """(timeline step, offset) of the earliest start that is not before `begin`."""
+    """Return (timeline step, offset) of the earliest start that is not before `begin`."""
     rows = np.array([row for row in taken if row[2] <= chunk.last], np.int64).reshape(-1, 4)
     size = chunk.room_bytes
     places = np.unique([0, *whole_words(rows[:, 1]), *(rows[:, 0] - size)])
@@ -195,7 +197,8 @@ def _earliest(
 
 
 def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
-    """(timeline step, transfers that may move from then on, those that are over) at each change."""
+    """Yield (timeline step, transfers that may have started, transfers that must have ended) at
+    each change."""
     begins = [x.begins for x in l3_transfers]
     over = dict.fromkeys(begins, 0)
     for number, l3_transfer in enumerate(l3_transfers, 1):
@@ -207,7 +210,7 @@ def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
 
 
 def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[L3Transfer]]) -> Tiling:
-    """A layer that reads arrays, by name, if transfers put them: offsets are the arena's."""
+    """Return a layer that reads streamed arrays in the arena."""
     operands = [o for o in tiling.kernel.operands if o.source in streamed_chunks]
     streamed = {o.name: streamed_chunks[str(o.source)] for o in operands}
     if not streamed:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> Plan with transfers: what does not fit L2 comes from L3; or why that does not help."""
+"""Plan -> Plan with transfers: constants that do not fit L2 come from L3; or an error that explains
+why not."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def window_bytes(plan: Plan) -> int:
 
 
 def exceeds_l3(plan: Plan) -> bool:
-    """Whether the distinct constants exceed L3 and L2 together."""
+    """Return whether the distinct constants exceed L3 and L2 together."""
     constants_bytes = plan.weight_bytes + sum(a.nbytes for _, a in plan.l3_tables.values())
     return constants_bytes > plan.chip.l3_bytes + plan.l2_room_bytes
 
@@ -71,7 +72,8 @@ def filled(plan: Plan) -> Plan:
 
 
 def _filled(plan: Plan, most: int) -> Plan:
-    """The plan with transfers of at most `most` bytes: small ones take less space, more time."""
+    """Return the plan with transfers of at most `most` bytes: small ones take less space, but more
+    time."""
     bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
     known, digest = _known(bare, most), _digests(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
@@ -90,7 +92,7 @@ def _filled(plan: Plan, most: int) -> Plan:
 
 
 def _digests(plan: Plan) -> Callable[[Chunk], bytes]:
-    """Digest of a chunk's bytes, made once however many choices it is part of."""
+    """Return a function for the digest of a chunk's bytes, computed once per chunk."""
     return cache(lambda chunk: content_digest(plan.content(chunk)))
 
 
@@ -117,7 +119,8 @@ def _with_streamed(
 
 
 def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
-    """The chunks of every constant that can be streamed from L3; equal arrays share theirs."""
+    """Return the chunks of every constant that can be streamed from L3; equal arrays share
+    chunks."""
     chunks_of: dict[Key, list[Chunk]] = {}
     most = min(most, max(window_bytes(plan), 0) // PIECES)
     for index, name, size in candidates(plan.tilings):
@@ -127,14 +130,14 @@ def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
 
 
 def least_bytes(plan: Plan) -> int:
-    """Bytes that L2 holds at least, with all constants in L3 until they are read."""
+    """Minimum bytes of L2, with all constants in L3 until they are read."""
     read = most_read([chunk for chunks in _known(plan).values() for chunk in chunks])
     return plan.l2_room_bytes - window_bytes(plan) + read
 
 
 def read_at_once(plan: Plan) -> dict[int, int]:
-    """Bytes of constants that L2 holds at least for a step by itself, by step: chunks are as small
-    as its tiles allow."""
+    """Return step -> minimum bytes of constants in L2, in the smallest chunks that its tiles
+    allow."""
     chunks_of: dict[int, list[Chunk]] = {}
     for found in _known(plan, most=0).values():
         for chunk in found:
@@ -147,8 +150,8 @@ def too_large(
 ) -> MyoedgeError:
     """Return E301 with the buffers that need L2 even if everything else is streamed from L3.
 
-    least         the plan that needs least of L2, if there is L3
-    short_of_l1   layers that would leave more of it in L3 if they had more of L1
+    least         the plan that needs the least L2, if there is L3
+    short_of_l1   layers that could keep more in L3 with more L1
     """
     chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
     l2_bytes = plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes
@@ -175,7 +178,7 @@ def too_large(
 
 
 def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
-    """The line of an error that explains why L3 does not suffice."""
+    """Return the fact of an error that explains why L3 does not suffice."""
     if least is not None:
         return {"stays in L2": _stays(least)}
     if plan.chip.l3_bytes:
@@ -184,14 +187,14 @@ def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
 
 
 def _beside_code(plan: Plan) -> str:
-    """The words of an error about the code of many layers, if it takes L2 too."""
+    """Return the text of an error about the code of many layers, if it takes much of L2."""
     code = plan.chip.l2_room_bytes - plan.l2_room_bytes
     return f" beside the code of {len(plan.steps):,} layers" if code else ""
 
 
 def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
-    """Bytes of L2 by use: of all weights if L3 is too small or absent, otherwise of those read at
-    once."""
+    """Return the bytes of L2 by use: with all weights if L3 is too small or absent, otherwise with
+    those read at once."""
     needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
     if least is not None and (total := least_bytes(least)) > l2_bytes:
         at_once = total - least.arena_bytes - least.border_bytes
