@@ -74,7 +74,7 @@ def each_sample(samples: Samples) -> Iterator[dict[str, Array]]:
 
 
 def digest(samples: Samples) -> str:
-    """sha256 of names, shapes and values."""
+    """Return the sha256 of names, shapes and values."""
     sha = hashlib.sha256()
     for name, values in sorted(samples.items()):
         sha.update(f"{name}{values.shape}{values.dtype}".encode())
@@ -84,11 +84,11 @@ def digest(samples: Samples) -> str:
 
 @dataclass(frozen=True)
 class TensorStatistics:
-    """Values of every tensor over the samples.
+    """Statistics of every tensor over the samples.
 
-    seen         lowest and highest
-    extremes     the same, of scores without those that a mask hides
-    histograms   BINS counts between the extremes, of tensors whose values these tell apart
+    seen         lowest and highest value
+    extremes     the same, for scores without values that a mask hides
+    histograms   BINS counts between the extremes, for tensors whose observer needs them
     """
 
     seen: Mapping[str, Range]
@@ -96,7 +96,7 @@ class TensorStatistics:
     histograms: Mapping[str, Array]
 
     def range(self, name: str, observer: Observer) -> Range:
-        """The range of a tensor by an observer's rule."""
+        """Return the range of a tensor by an observer's rule."""
         span = self.extremes[name]
         if observer.method in UNBINNED or name not in self.histograms:
             return span
@@ -106,7 +106,7 @@ class TensorStatistics:
 
 
 def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatistics:
-    """Runs the float network over the samples; a second time for histograms."""
+    """Run the float network over the samples; a second time for histograms."""
     seen = _extremes(graph, samples)
     extremes = seen | masked_ranges(graph, each_sample(samples))
     refuse_unknown_masks(graph, extremes)
@@ -126,7 +126,8 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatis
 
 
 def _rearranged(graph: Graph) -> dict[str, str]:
-    """Tensors that only rearrange the elements of another computed tensor, by name."""
+    """Return tensors that only rearrange the elements of another computed tensor, which is the
+    value."""
     found: dict[str, str] = {}
     for node in graph.nodes:
         of = node.inputs[0] if node.inputs else ""
@@ -149,10 +150,10 @@ def calibrations(
     source: str,
     overrides: Mapping[str, Observer] | None = None,
 ) -> list[Calibration]:
-    """The ranges of all tensors by each of several observers, from the same runs.
+    """Calibrate with several observers, from the same runs.
 
-    overrides   observers for single tensors, by name
-    Ranges are rounded up to 12 bits, so that the last bits of another machine's BLAS do not show.
+    overrides   tensor -> its own observer
+    Ranges are rounded up to 12 bits, so that different BLAS libraries give equal results.
     """
     chosen = overrides or {}
     rules = [*observers, *chosen.values()]
@@ -201,7 +202,7 @@ def calibrate(
     source: str,
     overrides: Mapping[str, Observer] | None = None,
 ) -> Calibration:
-    """The ranges of all tensors by one observer, as `calibrations`."""
+    """Calibrate all tensors with one observer, as `calibrations`."""
     return calibrations(graph, samples, [observer], source, overrides)[0]
 
 
@@ -243,7 +244,8 @@ def _percentile(histogram: Array, span: Range, percentile: float) -> Range:
 
 
 def _least_squares(histogram: Array, span: Range) -> Range:
-    """The range, scaled down in steps of 1 %, with the least error of rounding and clipping."""
+    """Return the range, scaled down in steps of 1 %, with the least squared error of rounding and
+    clipping."""
     edges = np.linspace(*span, BINS + 1)
     middles = (edges[:-1] + edges[1:]) / 2
 
@@ -258,14 +260,14 @@ def _least_squares(histogram: Array, span: Range) -> Range:
 
 
 def subsample_evenly(samples: Samples, count: int) -> Samples:
-    """At most `count` samples, evenly spread."""
+    """Select at most `count` samples, evenly spaced."""
     given = len(next(iter(samples.values())))
     at = np.unique(np.linspace(0, given - 1, count).astype(int))
     return {name: values[at] for name, values in samples.items()}
 
 
 def constant_inputs(graph: Graph, samples: Samples) -> Sequence[str]:
-    """Inputs whose calibration values are all the same: nothing can be learnt from them."""
+    """Names of inputs whose calibration values are all equal, and so give no range."""
     given = {name: samples[name] for name in graph.inputs}
     return [name for name, x in given.items() if x.size and np.all(x == x.flat[0])]
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps of what an LSTM keeps between its time steps, by its range over the calibration samples.
+"""Steps of an LSTM's inner values, chosen by their ranges over the calibration samples.
 
-c and the gates' sums are no tensors of the graph: their fraction bits are attributes of the nodes
-that make and read them, if the usual ones clip or leave few bits.
+c and the gates' sums are not tensors of the graph; if the default fraction bits clip them or are
+too few, the bits are attributes of the nodes that write and read them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Layers = Mapping[str, Node]  # a node for every layer and direction, by the name
 
 
 def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = None) -> Graph:
-    """The graph whose LSTMs have steps for their ranges over the samples.
+    """Set the steps of all LSTMs by their ranges over the samples.
 
-    older   a network whose layers of the same name keep their steps
-    Returns the graph itself if the usual steps do for all.
+    older   an earlier network; layers of equal name get its steps
+    Returns the graph itself if the default steps suffice for all.
     """
     layers = _layers(graph)
     if not layers:
@@ -43,14 +43,14 @@ def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = N
 
 
 def _with_steps(node: Node, found: Mapping[str, Attrs]) -> Node:
-    """A node with those of its layer's steps that it reads."""
+    """Add the step attributes that a node of a layer reads."""
     steps = found.get(node.inputs[0] if node.op in LSTMS else node.name, {})
     more = {name: steps[name] for name in ATTRIBUTES.get(node.op, ()) if name in steps}
     return node.but(attrs={**node.attrs, **more}) if more else node
 
 
 def _layers(graph: Graph) -> Layers:
-    """LSTMs whose gates nothing else reads: h of all steps, and the last c of the same steps."""
+    """Match LSTMs whose gates have no other readers: h of all steps, and the last c."""
     found: dict[str, Node] = {}
     for node in graph.nodes:
         readers = graph.users.get(node.name, ()) if node.op == "gates" else ()
@@ -70,7 +70,7 @@ def _reaches(graph: Graph, samples: Samples, layers: Layers) -> dict[str, Reach]
 
 
 def _of_older(older: QuantGraph) -> Iterator[tuple[str, Attrs]]:
-    """Steps of the layers of another network, by the name of their gates."""
+    """Yield the steps of the layers of another network, by the name of their gates."""
     for step in older.steps:
         if step.node.op in LSTMS:
             kept = ATTRIBUTES["lstm_cell"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that a network asks for by integers that it computes of its inputs' integers."""
+"""Range checks of embedding indices that a network computes from integer inputs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from myoedge.quantization.scales import QuantGraph
 
 
 def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> None:
-    """Raise E229 if a table has no row for an integer computed from a sample.
+    """Check the embedding indices that the network computes from integer inputs.
 
-    samples   by input, each with an axis of samples in front
+    samples   by input name, [samples, *input shape]
+    count     number of samples to check
 
-    Nothing is checked in a graph without its constants: that of a build, which has steps.
+    Skipped if the graph lacks its constants, as in a finished build, which checks its steps
+    instead.
+    Errors: E229 an index outside its embedding table.
     """
     readers = _readers(graph)
     needed = _ancestors(graph, [node.inputs[0] for node in readers])
@@ -52,7 +55,7 @@ def _check(readers: Sequence[Node], values: Mapping[str, Array], title: str) -> 
 
 
 def _readers(graph: Graph) -> list[Node]:
-    """Nodes that read rows by integers that arithmetic makes of integers of inputs only."""
+    """Return embeddings whose indices are computed only from integer inputs."""
     of_floats = {name for name in graph.inputs if graph.tensors[name].dtype == "float32"}
     computed: set[str] = set()
     for node in graph.nodes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One drawn use of an operator with its data, quantised as a network of this one operator."""
+"""One random use of an operator with its data, quantised as a network of this one operator."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ INDICES = QuantParams(1.0, 0, INT32)
 
 @dataclass(frozen=True)
 class DrawnCase(DrawnUse):
-    """A drawn use, its data, and the network of this one operator, quantised.
+    """A random use of an operator, its data, and the quantised network of this one operator.
 
-    The float meaning is that of the operator; tests have another one, by torch.
+    The float results come from the operator's own definition; tests compare with torch.
     """
 
     @property
@@ -58,7 +58,8 @@ class DrawnCase(DrawnUse):
 
     @property
     def wide(self) -> tuple[int, ...]:
-        """16-bit inputs: those that always have them, or of some products the first."""
+        """Indices of the int16 inputs: those that an operator always reads so, or the first operand
+        of some products."""
         op, (node,) = OPS[self.op], self.graph.nodes
         products = INT16.bits in weight_bits(self.op) and not op.multiplies_result
         layer = layer_shapes(self.graph, node)
@@ -91,7 +92,8 @@ class DrawnCase(DrawnUse):
         return np.asarray(kinds[self.pattern]()).astype(np.int8)
 
     def _gates(self, rng: np.random.Generator, shape: Shape) -> Array:
-        """Sums before gates: mostly if their functions bend, otherwise anywhere."""
+        """Draw sums before gates: mostly near the origin, where their functions bend, otherwise
+        anywhere."""
         wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767]}
         if self.pattern in wide:
             return rng.choice(wide[self.pattern], shape).astype(np.int16)
@@ -104,7 +106,7 @@ class DrawnCase(DrawnUse):
         return np.abs(np.maximum(values, -32767)) if index in self.positive else values
 
     def _measured(self, rng: np.random.Generator, shape: Shape) -> Array:
-        """Samples as a converter measures them: noise of any size, or the ends of its range."""
+        """Draw samples as from a converter: noise of any amplitude, or the ends of its range."""
         few = [-32768, -1, 0, 3, 32767]
         wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767], "few": few}
         if self.pattern in wide:
@@ -123,7 +125,7 @@ class DrawnCase(DrawnUse):
 
     @cached_property
     def graph(self) -> Graph:
-        """The float network of this one operator."""
+        """The float network of one operator."""
         weights = {f"w{i}": value.astype(np.float32) for i, value in enumerate(self.weights)}
         attrs = {**self.attrs, **({"act": self.act} if self.act else {})}
         node = Node(self.op, (*self.names, *weights), ("y",), attrs, (Origin("layer", "net.py:1"),))
@@ -149,7 +151,7 @@ class DrawnCase(DrawnUse):
 
     @property
     def wider(self) -> frozenset[str]:
-        """16-bit tensors."""
+        """Names of the int16 tensors."""
         return frozenset([*(["y"] if self.is_wide else []), *(self.names[i] for i in self.wide)])
 
     @cached_property
@@ -193,13 +195,13 @@ class DrawnCase(DrawnUse):
         return self.params("y" + PRE if self.has_table else "y")
 
     def real(self, inputs: Sequence[Array]) -> Any:
-        """The float meaning's value, before a fused activation."""
+        """Return the float result before a fused activation."""
         kind = np.int32 if self.dtype == "int32" else np.float32
         arrays = [np.asarray(x, kind) for x in inputs]
         return OPS[self.op].real(self.attrs, *arrays, *(w.astype(np.float32) for w in self.weights))
 
     def activated(self, chain: Any, values: Array) -> Array:
-        """Values after a fused chain."""
+        """Apply a fused chain to values."""
         return evaluate(chain, np.asarray(values, np.float64)) if chain else values
 
     @cached_property
@@ -212,7 +214,7 @@ class DrawnCase(DrawnUse):
         return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
 
     def is_index(self, x: Array) -> bool:
-        """Whether data are integers without a scale."""
+        """Return whether an input holds integers without a scale."""
         return bool(self.classes) and x.dtype in (np.int32, np.uint8)
 
     @property

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bounds of the integers of a drawn use by its float meaning: within 3/4 of a step, and what the
-use allows."""
+"""Bounds of a drawn use's integers by its float results: within 3/4 of a step plus the use's
+slack."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_exact(case: DrawnCase) -> bool:
 
 
 def allowed(case: DrawnCase) -> tuple[Array, Array]:
-    """The least and the largest integer, or a fraction of one, of each result."""
+    """Return the smallest and largest allowed integer of each result, possibly fractional."""
     if is_exact(case):
         exact = np.asarray(case.real(case.data))
         return exact, exact
@@ -36,14 +36,15 @@ def allowed(case: DrawnCase) -> tuple[Array, Array]:
 
 
 def steps_from(expected: Array, q: QuantParams) -> Array:
-    """A real number as a fraction of integer steps, saturated."""
+    """Return real numbers in integer steps, as fractions, saturated."""
     finite = np.clip(np.nan_to_num(expected, nan=0.0, posinf=1e30, neginf=-1e30), -1e30, 1e30)
     return np.asarray(np.clip(finite / q.scale + q.zero_point, q.low, q.high))
 
 
 def finer(case: DrawnCase) -> float:
-    """Steps that 16 bits leave of the error of factors: the root of the range in steps, as int32 is
-    shared by the range and the multiplier (docs/integer-semantics.md, "What it costs")."""
+    """Return the factor by which the error of factors is reduced with 16 bits: the root of the
+    range in steps, because int32 is shared by the range and the multiplier
+    (docs/integer-semantics.md, "What it costs")."""
     numbers = {**case.step.integers.scalars, **case.step.integers.arrays}
     if case.params("y").element_type.bits == 8 or not {"mult", "pre"}.issubset(numbers):
         return 0.0
@@ -52,7 +53,8 @@ def finer(case: DrawnCase) -> float:
 
 
 def _through_table(case: DrawnCase, before: Array, slack: Array) -> tuple[Array, Array]:
-    """The least and the largest value of the activation within reach of the requantised value."""
+    """Return the smallest and largest value of the activation over the requantised value's error
+    range."""
     pre, post = case.target, case.params("y")
     at = steps_from(before, pre)
     low, high = np.clip(at - slack, -128, 127), np.clip(at + slack, -128, 127)

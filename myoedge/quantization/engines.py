@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines of the layers of a quantised network: choices, and integers that accelerators compute."""
+"""Engines of a quantised network's layers: choices, and integers that accelerators compute."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Gain = Callable[[QuantizedNode], float]
 
 @dataclass(frozen=True, slots=True)
 class EngineRules:
-    """Choice of an engine for every layer.
+    """Rules that choose an engine for every layer.
 
-    accelerators   of the chip, by name
-    usual          of layers that no pattern matches
-    patterns       of module paths, with the engine's name; of several the last counts
-    gain           of layers that an accelerator accepts
+    accelerators   accelerators of the chip, by name
+    usual          choice for layers that no pattern matches
+    patterns       module-path pattern -> engine; the last match wins
+    gain           layer -> estimated cycles saved on an accelerator, for accepted layers
     """
 
     accelerators: frozenset[str] = frozenset()
@@ -38,7 +38,7 @@ class EngineRules:
     gain: Gain = lambda step: math.inf
 
     def choice(self, node: Node) -> EngineChoice:
-        """Engine that a layer is to run on."""
+        """Return the engine requested for a layer."""
         found = [(p, name) for p, name in self.patterns if matches(p, node)]
         if not found:
             return self.usual
@@ -53,8 +53,8 @@ class EngineIntegers:
     runs in fewer estimated cycles.
 
     Cores compute the same integers, so that the planner may still choose them.
-    older   network of another build, whose integers layers keep that have them already; not those
-            that are to run on an accelerator and can only with other integers
+    older   network of an earlier build; layers keep its integers, unless they are forced onto an
+            accelerator that needs other integers
     """
 
     engines: EngineRules
@@ -119,7 +119,7 @@ def _as_before(
 
 
 def _is_older(step: QuantizedNode, before: QuantizedNode | None) -> bool:
-    """Whether a layer has the integers that it had in the older build."""
+    """Return whether a layer has the same integers as in the older build."""
     return before is not None and equal(step, before)
 
 
@@ -128,7 +128,7 @@ def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
 
 
 def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]:
-    """Layers, by name, that accelerators run in a network of with_engines."""
+    """Names of layers that accelerators run in a network from EngineIntegers."""
     return frozenset(
         step.node.name
         for step in network.steps
@@ -141,7 +141,7 @@ def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]
 
 
 def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
-    """Layers with integers for an accelerator that may have those of `cores`."""
+    """Return layers with an accelerator's integers that may have those of `cores` instead."""
     pairs = zip(network.steps, cores.steps, strict=True)
     return [new for new, old in pairs if new.engine.name == AUTO and not equal(new, old)]
 
@@ -149,7 +149,7 @@ def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
 def with_cores_integers(
     cores: QuantGraph, network: QuantGraph, names: Container[str]
 ) -> QuantGraph:
-    """The network with the cores' integers in these layers."""
+    """Return the network with the cores' integers in these layers."""
     reason = "an output missed its SQNR with those of the accelerator"
     pairs = zip(network.steps, cores.steps, strict=True)
     steps = (_on_cores(old, reason) if old.node.name in names else step for step, old in pairs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outputs next to the labels of their samples: classes, or targets of a regression."""
+"""Predictions next to labels: classes, or regression targets."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ Outputs = Sequence[Sequence[Array]]  # of every sample
 class Evaluation:
     """Labels of samples, with the predictions of the float and the integer network.
 
-    labels          classes [frames], or targets [samples, numbers], which are floats
-    real, integer   alike; `real` None if integers alone have run
+    labels          classes [frames], or float targets [samples, numbers]
+    real, integer   predictions of the float and the integer network, shaped alike; `real` None if
+                    only integers were run
     data            "test"; "held-out" or "calibration": parts of the calibration recording; "given"
-    source          "225 samples of test.npz"     samples   how many these are
-    names           of the classes, by number, or of the numbers; () if classes have none
-    digest          of samples and labels
+    source          "225 samples of test.npz"     samples   their number
+    names           names of the classes, or of the target numbers; () for unnamed classes
+    digest          digest of samples and labels
     """
 
     labels: Array
@@ -48,7 +49,7 @@ class Evaluation:
 
     @property
     def results(self) -> dict[str, Array]:
-        """Classes or numbers by the name of the network that gave them."""
+        """Predictions by the name of the network."""
         of_float = {} if self.real is None else {"float": self.real}
         return {**of_float, "int8": self.integer}
 
@@ -63,11 +64,9 @@ class Evaluation:
 def evaluate(
     graph: Graph, data: Data, real: Outputs | None, integer: Outputs, role: str = GIVEN
 ) -> Evaluation | None:
-    """The evaluation of labelled samples by their outputs, dequantised.
+    """Evaluate dequantised outputs against the labels of the samples.
 
-    role   of the samples, as Evaluation.data
-    None without labels, and where the axis of classes is not known, or the output is a list of
-    symbols.
+    role   role of the samples, as Evaluation.data
     """
     labels = data.labels
     if labels is None:
@@ -98,13 +97,14 @@ def _digest(data: Data) -> str:
 
 
 def _numbers(outputs: Outputs, count: int) -> Array:
-    """[samples, count] of the first output, or of all together."""
+    """Return the numbers [samples, count] of the first output, or of all outputs together."""
     rows = (np.concatenate([np.float64(y).reshape(-1) for y in sample]) for sample in outputs)
     return np.stack([row[:count] for row in rows])
 
 
 def _number_names(graph: Graph, count: int) -> tuple[str, ...]:
-    """ "angles[0]", "angles[1]"; of an output of one number its name."""
+    """Return names of the target numbers: "angles[0]", "angles[1]"; for an output of one number its
+    own name."""
     names, shown = list[str](), graph.output_names or graph.outputs
     for name, tensor in zip(shown, graph.outputs, strict=True):
         size = math.prod(graph.shape(tensor))
@@ -113,8 +113,7 @@ def _number_names(graph: Graph, count: int) -> tuple[str, ...]:
 
 
 def evaluated(network: QuantGraph, data: Data, role: str) -> Evaluation | None:
-    """The evaluation by the float network and the integers' reference; None without labels, and as
-    `evaluate`."""
+    """Evaluate the float network and the integer reference; None as `evaluate`."""
     if data.labels is None:
         return None
     fidelity = measure(network, data.inputs, layers=False)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of 2 to 8 bits: integers next to the float constants, rounded for calibration samples."""
+"""Weights of 2 to 8 bits: integers next to the float constants, rounded to fit calibration
+samples."""
 
 from __future__ import annotations
 
@@ -27,9 +28,10 @@ INT8_STEPS = 255.0  # in a range of activations
 
 
 def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) -> Graph:
-    """The graph with low-bit integers for weights that a rule sets below 8 bits.
+    """Add low-bit integers for weights that a rule sets below 8 bits.
 
-    Weights that the file has as integers stay. Floats stay too: SQNR is measured against them.
+    Integers of the model file are kept. The floats are kept too, because SQNR is measured against
+    them.
     """
     bits = {node.name: weight_bits(rules, node) for node in graph.nodes}
     few = [node for node in graph.nodes if bits[node.name] < INT8.bits and _is_ours(graph, node)]
@@ -37,7 +39,7 @@ def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) ->
 
 
 def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]) -> Graph:
-    """The graph with these layers' weights, by name, rounded to the given numbers of bits."""
+    """Round the weights of these layers to the given bits, layer -> bits."""
     nodes = [graph.producer[name] for name in bits]
     if not nodes:
         return graph
@@ -70,7 +72,7 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
 
 
 def layers_to_round(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
-    """Layers of these whose weights no file has rounded, and no other layer reads."""
+    """Return layers whose weights come as floats and have no other reader."""
     ours = [node for node in nodes if _is_ours(graph, node)]
     names = {node.name for node in ours}
     return [n for n in ours if all(x.name in names for x in graph.users[weight_of(n)])]
@@ -89,7 +91,7 @@ def _taps(graph: Graph, node: Node) -> int:
 
 
 def _is_ours(graph: Graph, node: Node) -> bool:
-    """Whether a layer has float weights that may be rounded."""
+    """Return whether a layer has float weights that may be rounded."""
     if OPS[node.op].multiplicands is None:
         return False
     return graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None
@@ -104,7 +106,7 @@ Sums = list[list[Moments]]
 
 
 def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
-    """Moments of what weights multiply, by weight, over the samples."""
+    """Return, per weight, moments of the vectors that it multiplies, over the samples."""
     sums: dict[str, Sums] = {}
     read = {name for node in nodes for name in node.inputs}
     for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
@@ -122,7 +124,7 @@ def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) 
 
 
 def _moments_of(node: Node, inputs: Sequence[Array]) -> Sums:
-    """Moments of one run of a layer."""
+    """Return the moments of one run of a layer."""
     vectors = OPS[node.op].multiplicands
     assert vectors is not None
     groups = vectors(node.attrs, *inputs).astype(np.float64)
@@ -138,7 +140,7 @@ def _added(sums: Sums, new: Sums) -> Sums:
 
 
 def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> ConstantFormat:
-    """Integers and scales of a layer's weights."""
+    """Choose integers and scales of a layer's weights."""
     names, used = (
         [node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs)],
         WeightFormat(bits),
@@ -163,9 +165,10 @@ def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> Constant
 def rounding_error(
     graph: Graph, node: Node, groups: Sums, chosen: ConstantFormat, *, of_others: bool = False
 ) -> float:
-    """Squared error of a layer's sums over the vectors of the moments, blocks of taps apart.
+    """Squared error of a layer's sums over the vectors of the moments, each block of taps by
+    itself.
 
-    of_others   that to be expected of as many other vectors
+    of_others   whether to estimate the error on as many other vectors instead
     """
     weight = graph.array(weight_of(node))
     assert chosen.integers is not None
@@ -181,6 +184,6 @@ def rounding_error(
 
 
 def _least_scale(bias: Array, blocks: Sequence[Moments]) -> Array:
-    """Scales [K] of weights below which biases would leave BIAS_MAX."""
+    """Return scales [K] of weights below which biases would exceed BIAS_MAX."""
     largest = max(block.largest for block in blocks)
     return np.abs(bias) * INT8_STEPS / (largest * BIAS_MAX) if largest else np.zeros(len(bias))

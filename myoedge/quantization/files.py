@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QuantGraph <-> graph.json and weights.safetensors."""
+"""QuantGraph <-> graph.json and weights.safetensors of a build."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from myoedge.quantization.scales import QuantGraph, element_type
 
 
 def to_json(q: QuantGraph) -> dict[str, Any]:
-    """The network in integers without its arrays: nodes, parameters, scalars."""
+    """Return the integer network without its arrays: nodes, parameters, scalars."""
     return {
         **describe(q.graph),
         "digest": q.digest,
@@ -60,7 +60,7 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
 
 
 def arrays(q: QuantGraph) -> dict[str, Array]:
-    """Every integer array by a name: "relu_3/weight"; constant operands as "constant/..."."""
+    """Return all integer arrays by name: "relu_3/weight"; constant operands as "constant/..."."""
     named = {
         f"{step.node.name}/{key}": value
         for step in q.steps
@@ -70,7 +70,7 @@ def arrays(q: QuantGraph) -> dict[str, Array]:
 
 
 def to_safetensors(q: QuantGraph) -> bytes:
-    """weights.safetensors; the same bytes for the same network."""
+    """Build weights.safetensors; equal networks give equal bytes."""
     from safetensors.numpy import save
 
     packed = {name: np.ascontiguousarray(value) for name, value in arrays(q).items()}
@@ -78,7 +78,7 @@ def to_safetensors(q: QuantGraph) -> bytes:
 
 
 def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
-    """The network as build wrote it; without float weights, so that it runs in integers only."""
+    """Load the network of a build, without float weights, so that it runs only in integers."""
     from safetensors.numpy import load
 
     stored = load(weights)
@@ -135,7 +135,7 @@ def _node(fields: Mapping[str, Any]) -> Node:
 
 
 def _frozen(value: Any) -> Any:
-    """Lists back to tuples, and the infinities that JSON cannot hold."""
+    """Convert lists back to tuples, and restore infinities, which JSON cannot hold."""
     if isinstance(value, list):
         return tuple(map(_frozen, value))
     return float(value) if value in ("inf", "-inf") else value

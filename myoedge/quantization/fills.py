@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fills: numbers in a sum that are so large that all other values are less than one int8 step."""
+"""Fills: addends so large that all other values are less than one int8 step."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
 
 
 def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, str, float]]:
-    """(node, operand, fill): an int8 step of the sum is larger than all other values in it, and
-    takes a softmax's share to 0."""
+    """Yield (node, operand, fill) for sums with an int8 step larger than all other values, whose
+    fill drives a softmax's share to 0."""
     for node in graph.nodes:
         reached = max(map(abs, ranges.get(node.name + PRE, ranges.get(node.name, (0.0, 0.0)))))
         for name, rest in _addends(graph, node, ranges):
@@ -49,7 +49,8 @@ def _span(graph: Graph, name: str, ranges: Mapping[str, Range]) -> Range:
 
 
 def refuse_unknown_masks(graph: Graph, ranges: Mapping[str, Range]) -> None:
-    """Raise E226 if a fill that import did not see as a mask reaches a softmax or attention."""
+    """Raise E226 if a fill that import did not recognise as a mask reaches a softmax or
+    attention."""
     for node, _, fill in fills_of(graph, ranges):
         readers = [node]
         for reader in readers:
@@ -68,6 +69,6 @@ def refuse_unknown_masks(graph: Graph, ranges: Mapping[str, Range]) -> None:
 
 
 def _is_filled(node: Node, ranges: Mapping[str, Range]) -> bool:
-    """Whether a softmax's scores have a fill in them still."""
+    """Return whether a softmax's scores still contain a fill."""
     low, high = ranges[node.inputs[0]] if node.op == "softmax" else (0.0, 0.0)
     return high - low > STEPS * NO_SHARE

@@ -30,7 +30,7 @@ class _Runs:
     total_bytes: int = 0
 
     def keep(self, graph: Graph, key: tuple[int, bytes], values: Values) -> None:
-        """Values of the first samples of a graph; of other graphs as far as there is room."""
+        """Cache the values of a graph's first samples; of other graphs as far as memory allows."""
         size_bytes = _size_bytes(graph, values)
         self._make_room(graph, size_bytes)
         if self.total_bytes + size_bytes <= KEPT_BYTES:
@@ -54,8 +54,8 @@ _RUNS: ContextVar[_Runs | None] = ContextVar("_RUNS", default=None)
 
 @contextmanager
 def float_run_cache() -> Iterator[None]:
-    """Within this context, `float_values` runs a network once per sample, up to KEPT_BYTES of
-    results."""
+    """Context manager: `float_values` runs a network once per sample, with up to KEPT_BYTES of
+    cached results."""
     token = _RUNS.set(_Runs())
     try:
         yield
@@ -66,8 +66,8 @@ def float_run_cache() -> Iterator[None]:
 def float_values(
     graph: Graph, sample: Mapping[str, Array], watch: Watch | None = None
 ) -> dict[str, Array]:
-    """`every_value`, with a watch as `run_float` has it. The values are not to be changed: others
-    are given the same."""
+    """Return `every_value`, cached; `watch` as in `run_float`. The values are shared and must not
+    be modified."""
     runs = _RUNS.get()
     key = id(graph), _digest(sample)
     known = None if runs is None else runs.values.get(key)
@@ -108,7 +108,7 @@ def _read_only(value: Array) -> Array:
 
 
 def _size_bytes(graph: Graph, values: Values) -> int:
-    """Memory after the values: of tensors that share it once, of constants none."""
+    """Memory of the values: shared memory counts once, constants not at all."""
     constants = {id(_owner(x)) for x in graph.arrays.values()}
     owners = {id(x): x.nbytes for x in map(_owner, values.values()) if id(x) not in constants}
     return sum(owners.values())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Formats of tensors: 8 or 16 bits, and groups of tensors with one scale and zero point.
 
-Residual streams have 16 bits always, other tensors if a network needs them.
+Residual streams are always int16, other tensors if a network needs it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from myoedge.operators.kernel_formats import layer_shapes, may_read, may_write, 
 
 
 def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
-    """The graph in which the tables of these nodes, fused into an operator, are nodes after it:
-    kernels with a table read and write 8 bits around it. `name.pre` is a tensor then."""
+    """Split fused tables of these nodes into separate nodes, because kernels with a table read and
+    write int8. `name.pre` becomes a tensor."""
     apart = [node for node in graph.nodes if has_table(node) and node.name in names]
     if not apart:
         return graph
@@ -31,8 +31,8 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
 
 
 def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
-    """Nodes with a table fused into them that no kernel has next to these 16-bit tensors: those
-    that write one, before the table or after it, or read one as they do without a table only."""
+    """Return nodes whose fused table no kernel supports next to these int16 tensors: nodes that
+    write one, before or after the table, or that read one only without a table."""
     return frozenset(
         node.name
         for node in graph.nodes
@@ -46,7 +46,7 @@ def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
 
 
 def _refuses_int16(graph: Graph, node: Node) -> bool:
-    """Return whether the operator has no plain int16 form; filters read the type of their input."""
+    """Return whether an operator lacks a plain int16 form; filters read the type of their input."""
     layer = layer_shapes(graph, node)
     return not any(may_read(node, i, INT16, *layer) for i in operand_places(node))
 
@@ -58,13 +58,13 @@ def _apart(node: Node) -> tuple[Node, Node]:
 
 
 def tables_apart(graph: Graph) -> frozenset[str]:
-    """Nodes whose tables are nodes after their operator, `with_tables_apart`."""
+    """Return nodes whose tables are separate nodes, as from `with_tables_apart`."""
     tables = (node for node in graph.nodes if node.op == "table")
     return frozenset(node.name for node in tables if node.inputs == (node.name + PRE,))
 
 
 def fused_tables(graph: Graph) -> frozenset[str]:
-    """Nodes with a table fused into them."""
+    """Return nodes with a fused table."""
     return frozenset(node.name for node in graph.nodes if has_table(node))
 
 
@@ -72,9 +72,9 @@ def residual_streams(graph: Graph) -> frozenset[str]:
     """Return the sums read only by norms and other sums, at least one of them a norm; outputs are
     excluded.
 
-    Their noise would add up from block to block. 16-bit sums cost little, as they are bound by
-    loads and stores of single numbers anyway, norms of them half as much again, and both twice the
-    bytes of L2: 1.2 % of TinyMyo's cycles.
+    Their noise would accumulate from block to block. 16-bit sums cost little, because loads and
+    stores dominate anyway; norms take half as much again, and both need twice the L2: 1.2 % of
+    TinyMyo's cycles.
     """
     streams = set()
     for node in graph.nodes:
@@ -92,8 +92,8 @@ def residual_streams(graph: Graph) -> frozenset[str]:
 
 
 def _may_be_int16(graph: Graph, name: str) -> bool:
-    """Whether a tensor's producer emits 16 bits and all its readers accept them, none as a mask;
-    constants and inputs have no producer."""
+    """Return whether a tensor's producer can write int16 and all its readers accept it, none as a
+    mask. Constants and inputs have no producer."""
     node, readers = graph.producer.get(name), graph.users.get(name, ())
     if any(x.attrs.get("masked") and x.inputs[-1] == name for x in readers):
         return False
@@ -110,7 +110,7 @@ def _may_be_int16(graph: Graph, name: str) -> bool:
 
 
 def _without_broadcast(graph: Graph, node: Node) -> bool:
-    """Whether all operands have the shape of the result."""
+    """Return whether all operands have the result's shape."""
     weights = OPS[node.op].weights
     read = (graph.shape(x) for i, x in enumerate(node.inputs) if i not in weights)
     return all(shape == graph.shape(node.name) for shape in read)
@@ -119,9 +119,7 @@ def _without_broadcast(graph: Graph, node: Node) -> bool:
 def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     """Return the int8 tensors that may become int16, in groups that share parameters.
 
-    Tensors that carry parameters keep them.
-
-    names   of all tensors with parameters
+    Tensors with parameters from a file keep them.
     """
     int16, carried = residual_streams(graph), graph.all_given.keys()
     groups = (
@@ -134,10 +132,11 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
-    """Tensors that a file rounds for one reader only, with those that share their parameters: the
-    8 bits of that rounding are taken from 16, if producers and readers have them. No outputs.
+    """Return tensors that a file rounds to int8 for only one reader, with tensors that share their
+    parameters: the tensor becomes int16 if producers and readers support it, and the reader gets a
+    rounded copy. Outputs are excluded.
 
-    names   of all tensors with parameters
+    names   names of all tensors with parameters
     """
     copied = {
         node.inputs[0]
@@ -151,18 +150,18 @@ def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
 
 
 def fills(graph: Graph) -> dict[str, float]:
-    """Values that pads put around, by the name of their parameters."""
+    """Return the fill values of pads, by the name of their parameters."""
     return {f"{n.name}.fill": n.attrs["value"] for n in graph.nodes if n.op == "pad"}
 
 
 def operand_names(node: Node) -> tuple[str, ...]:
-    """The inputs that are read as integers; weights are not among them."""
+    """Return the inputs that are read as integers, without weights."""
     weights = OPS[node.op].weights
     return tuple(name for i, name in enumerate(node.inputs) if i not in weights)
 
 
 def all_stated(graph: Graph) -> bool:
-    """Whether every float tensor has parameters that the model file gives, or its operator."""
+    """Return whether every float tensor has parameters from the model file or its operator."""
     if not graph.has_fake_quantized:
         return False
     tensors = {name for name, tensor in graph.tensors.items() if tensor.dtype == "float32"}
@@ -175,17 +174,17 @@ def all_stated(graph: Graph) -> bool:
 
 
 def integer_tensors(graph: Graph) -> set[str]:
-    """Tensors that are integers in the float graph: gates, indices of argmax, views of them."""
+    """Return tensors that are integers in the float graph: gates, argmax indices, views of them."""
     return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}
 
 
 def shared_scale_groups(
     graph: Graph, names: Iterable[str], apart: Container[str] = ()
 ) -> list[list[str]]:
-    """Groups of tensors with one pair of parameters, in a fixed order.
+    """Return groups of tensors that share parameters, in a fixed order.
 
-    names   of all tensors that have parameters; `NAME.fill` is what a pad puts around
-    apart   nodes whose result is taken not to share those of its operands
+    names   names of all tensors with parameters; `NAME.fill` is a pad's fill value
+    apart   nodes whose result does not share the parameters of its operands
     """
     integers = integer_tensors(graph)
     parent = {name: name for name in names if name not in integers}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples that choose ranges and formats, and samples that the result is judged on."""
+"""Split of the samples: calibration, and evaluation of the result."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LEAST_SAMPLES = 20  # of fewer, all calibrate and all are judged
 
 @dataclass(frozen=True)
 class Split:
-    """Samples of a file in two parts, in the order of the file.
+    """Samples split into a calibration set and an evaluation set, both in file order.
 
-    calibration   ranges, observers and 16 bits are chosen with these
-    held_out      chosen with no sample of these; None if all samples do both
-    share         of the samples that was asked to be held out
-    test          samples of another file, which choose nothing; None without
+    calibration   used to choose ranges, observers and int16 tensors
+    held_out      used only for evaluation; None: `calibration` serves both purposes
+    share         requested fraction of held-out samples
+    test          test samples of another file, used only for evaluation; None without
     """
 
     calibration: Data
@@ -34,7 +34,7 @@ class Split:
 
     @property
     def judged(self) -> Data:
-        """The samples that SQNR is measured on, and accuracy without a test set."""
+        """The samples for measuring SQNR, and accuracy if there is no test set."""
         return self.calibration if self.held_out is None else self.held_out
 
     @property
@@ -51,8 +51,8 @@ class Split:
 
 
 def split(data: Data, share: float = SHARE, test: Data | None = None) -> Split:
-    """Hold out a fraction of the samples, drawn with a fixed seed, as neighbours in a recording are
-    similar.
+    """Hold out a fraction of the samples, drawn at random with a fixed seed, because neighbours in
+    a recording are similar.
 
     share   0 .. 1, rounded to whole samples; nothing is held out below LEAST_SAMPLES samples
     """

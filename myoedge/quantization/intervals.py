@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interval of an SQNR that few samples are measured for."""
+"""Confidence interval of an SQNR measured on few samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Interval = tuple[float, float]
 
 def interval_db(signal: Array, error: Array) -> Interval | None:
     """95 % interval of the SQNR in dB: percentiles of the bootstrap over samples (B. Efron,
-    Bootstrap methods: another look at the jackknife, 1979), always the same for the same sums.
+    Bootstrap methods: another look at the jackknife, 1979), with a fixed seed.
 
     signal, error   [samples] sums of squares
     None for fewer than two samples, or without signal.

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Separate scales for tensors of a concat whose ranges differ too much.
 
-All parts of a concat have one scale. An operator that reads a small part too would read the few
-integers that the largest part leaves to it: there the concat reads a copy, which a table
-requantises.
+All operands of a concat share one scale. If another operator also reads an operand of small range,
+the concat reads a copy that a table requantises, so that the operand itself keeps a fine scale.
 """
 
 from __future__ import annotations
@@ -26,9 +25,10 @@ FAR = 4.0  # between two scales, 2 bits: a copy is worth its cycles
 
 
 def unlike_parts(graph: Graph, ranges: Mapping[str, Range]) -> frozenset[Join]:
-    """Parts of concats that are computed with too, and whose scale would be unlike the concat's.
+    """Return operands of concats that have other readers and whose own scale would differ much from
+    the concat's.
 
-    ranges   of all tensors that are computed
+    ranges   ranges of all computed tensors
     """
     concats = {node.name: node for node in graph.nodes if node.op == "concat"}
     params = choose_params(graph, ranges, apart=concats)
@@ -72,7 +72,7 @@ def _reads_copies(graph: Graph, node: Node, joins: frozenset[Join]) -> Rewrite |
 
 
 def copied_parts(graph: Graph) -> frozenset[Join]:
-    """Parts that concats of a graph read through tables that requantise them."""
+    """Return the operands that concats of a graph read through requantising tables."""
     tables = (node for node in graph.nodes if node.attrs.get("chain") == IDENTITY)
     return frozenset(
         (reader.name, node.inputs[0])

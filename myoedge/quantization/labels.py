@@ -21,14 +21,15 @@ MOST_SHOWN = 8  # names, in an error
 def fitted_labels(
     labels: Array, graph: Graph, names: Sequence[str] = (), title: str = "label"
 ) -> tuple[Array, tuple[str, ...]]:
-    """Labels as a network's first output is compared with them, and the names of the classes.
+    """Convert labels to the form of a network's first output; return them with the class names.
 
-    labels   of every sample: class numbers, one a sample or a frame; names; one-hot rows; or as
-             many numbers as the first output has, or all outputs together
-    names    of the classes, by number; without them names among the labels, sorted
-    title    of the labels, for errors: "label of test.npz"
+    labels   per sample: class numbers, one per sample or frame; names; one-hot rows; or targets, as
+             many as the first output or all outputs have numbers
+    names    class names in order; (): the names among the labels, sorted
+    title    name of the labels in errors: "label of test.npz"
     -> int64 classes [samples] or [samples, frames]; float64 targets [samples, numbers]
-    Errors: E214 neither of them, E216 NaN, E225 classes that the network does not have.
+    Errors: E214 neither classes nor targets, E216 NaN, E225 classes that the network does not
+    have.
     """
     labels = _texts(labels)
     if labels.dtype.kind == "U":
@@ -64,12 +65,12 @@ def _check_finite(labels: Array, title: str) -> None:
 
 
 def is_whole(labels: Array) -> bool:
-    """Whether labels are numbers of classes, if they are numbers at all."""
+    """Return whether numeric labels are whole numbers, as class numbers are."""
     return labels.dtype.kind != "f" or bool((labels == np.rint(labels)).all())
 
 
 def _texts(labels: Array) -> Array:
-    """Bytes and Python's strings as an array of strings; other labels unchanged."""
+    """Convert bytes and Python strings to an array of strings; other labels are unchanged."""
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "backslashreplace")
     is_text = labels.dtype.kind == "O" and all(isinstance(x, str) for x in labels.flat)
@@ -79,8 +80,8 @@ def _texts(labels: Array) -> Array:
 def _numbered(
     labels: Array, graph: Graph, names: Sequence[str], title: str
 ) -> tuple[Array, tuple[str, ...]]:
-    """Numbers of classes that are given by name. Errors: E214 names for a network of one number,
-    E225 other names than classes."""
+    """Return class numbers for labels given by name, and the class names. Errors: E214 names for a
+    network with one output number, E225 other names than classes."""
     found = np.unique(labels)
     known = (*(names or map(str, found)),)
     classes = class_count(graph, _frames(labels))
@@ -129,7 +130,7 @@ def _of_one_hot(labels: Array, graph: Graph) -> Array | None:
 
 
 def _check_columns(labels: Array, graph: Graph, title: str) -> None:
-    """Errors: E225 one-hot rows of more or fewer classes than the network has."""
+    """Raise E225 for one-hot rows with another number of classes."""
     rows, size = labels.reshape(len(labels), -1), math.prod(graph.shape(graph.outputs[0]))
     columns = rows.shape[1]
     classes = class_count(graph, columns)
@@ -155,16 +156,17 @@ def _are_targets(labels: Array, graph: Graph) -> bool:
 
 
 def _target_counts(graph: Graph) -> tuple[int, ...]:
-    """Numbers of the first output, and of all outputs together, if they are floats."""
+    """Return the possible numbers of targets: of the first output, and of all outputs together, if
+    they are floats."""
     sizes = [math.prod(graph.shape(name)) for name in graph.outputs]
     floats = [graph.tensors[name].dtype == "float32" for name in graph.outputs]
     return (*sizes[: floats[0]], *([sum(sizes)] if all(floats) else ()))
 
 
 def class_count(graph: Graph, frames: int | None = None) -> int:
-    """Classes of the first output.
+    """Return the number of classes of the first output.
 
-    frames   labels of a sample, if every frame has one
+    frames   labels per sample, if every frame has its own label
     """
     name = graph.outputs[0]
     made, shape = graph.producer.get(name), graph.shape(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of masked scores: seen scores make them. Samples are checked against the masks."""
+"""Ranges of masked scores, from visible scores only; samples are checked against the masks."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def seen_elements(values: Array, mask: Array, axis: int) -> Array:
 
 
 def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
-    """Ranges of masks, and of seen scores that only a masked softmax reads.
+    """Return ranges of masks, and of the visible scores that only a masked softmax reads.
 
-    Errors: E227, E228 if a sample shows that a mask is none.
+    Errors: E227, E228 if a sample shows that an operand is no mask.
     """
     nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
     ranges: dict[str, Range] = {}
@@ -62,7 +62,7 @@ def _keeps_truth(node: Node) -> bool:
 
 
 def _seen_scores(node: Node, values: Sequence[Array]) -> Array:
-    """Scores [n] that a softmax or an attention sees. Errors: E227, E228."""
+    """Return the scores [n] that a softmax or attention can see. Errors: E227, E228."""
     mask, scores = values[-1] if "masked" in node.attrs else np.ones(()), values[0]
     _refuse_numbers(node, float(np.minimum(np.abs(mask), np.abs(mask - 1.0)).max()))
     if node.op == "attention":  # those outside of a window too
@@ -78,7 +78,10 @@ def _seen_scores(node: Node, values: Sequence[Array]) -> Array:
 
 
 def _refuse_numbers(node: Node, error: float) -> None:
-    """error   largest distance of a mask's number from 0 and 1"""
+    """Raise E227 for a mask with values other than 0 and 1.
+
+    error   largest distance of a mask's value from 0 and 1
+    """
     if error > 1e-3:
         raise MyoedgeError(
             "E227",
@@ -92,7 +95,7 @@ def _refuse_numbers(node: Node, error: float) -> None:
 
 
 def _refuse_reached(node: Node, scores: Array, seen: Array) -> None:
-    """Refuse a fill that visible scores reach: it is added to the score, or replaces it."""
+    """Raise E228 for a fill that visible scores reach, which is added to a score or replaces it."""
     best, hidden = (
         np.where(at, scores, -np.inf).max(axis=node.attrs.get("axis", -1), keepdims=True)
         for at in (seen, ~seen)

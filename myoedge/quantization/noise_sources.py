@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tensors whose rounding causes the noise of weak layers."""
+"""Noise sources: tensors whose rounding causes the noise of weak layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST = 0.5  # of a layer's noise, that an operand has to make
 
 
 def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelity:
-    """Add the source of the noise to the weakest layer and to all below WEAK_DB."""
+    """Add the source of the noise to the weakest layer and to all layers below WEAK_DB."""
     known = {name: db for name, db in fidelity.local.items() if db is not None}
     weakest = min(known, key=known.__getitem__, default=None)
     names = [name for name, db in known.items() if db < WEAK_DB or name == weakest]
@@ -50,12 +50,12 @@ def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict
 
 
 def _rounded(q: QuantGraph, step: QuantizedNode) -> list[str]:
-    """Inputs and computed operands, which are rounded before they are read."""
+    """Return inputs and computed operands, which are rounded before a layer reads them."""
     return [x for x in dict.fromkeys(step.node.inputs) if x in q.params and x not in q.constants]
 
 
 def _with_rounded(q: QuantGraph, node: Node, operand: str, real: Mapping[str, Array]) -> Array:
-    """A layer's float result with one operand rounded and the others in float."""
+    """Return a layer's float result with one operand rounded."""
     params = q.params[operand]
     rounded = dequantize(quantize(real[operand], params), params)
     values = [rounded if x == operand else real[x] for x in node.inputs]
@@ -73,7 +73,7 @@ def _source(
 
 
 def _maker(q: QuantGraph, name: str) -> str:
-    """The tensor whose integers a tensor has, if it only moves them."""
+    """Return the tensor that a tensor's integers come from, through data movement."""
     node = q.graph.producer.get(name)
     if node is None or len(node.inputs) != 1 or not moves_integers(q, node):
         return name

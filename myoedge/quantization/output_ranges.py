@@ -37,7 +37,7 @@ def full_ranges(graph: Graph, seen: Mapping[str, Range]) -> dict[str, Range]:
 
 
 def bounded_results(graph: Graph) -> Iterator[tuple[Node, Range]]:
-    """Nodes whose results are outputs, moved at most, with their bounds."""
+    """Yield nodes whose results are outputs, moved at most, with their bounds."""
     left, done = [*graph.outputs], set[str]()
     while left:
         node = graph.producer.get(name := left.pop())
@@ -51,7 +51,7 @@ def bounded_results(graph: Graph) -> Iterator[tuple[Node, Range]]:
 
 
 def _function(node: Node) -> tuple[Chain, str]:
-    """The function that a result is given by, and the tensor that it reads; () without one."""
+    """Return the function that computes a result, and the tensor that it reads; () without one."""
     if node.op == "table":
         return node.attrs["chain"], node.inputs[0]
     return node.attrs.get("act", ()), node.name + PRE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of an older build for the unchanged layers of a network that was fine-tuned."""
+"""Reuse of an older build's parameters for the unchanged layers of a fine-tuned network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from myoedge.quantization.search.moves.exponentials import fine_attentions, with
 class Reuse:
     """The layers with integers of an older build, and the requantised layers.
 
-    digest              of the older build's network
+    digest              digest of the older build's network
     kept, requantised   labels of layers of the plan
     """
 
@@ -39,16 +39,14 @@ def inherit_params(
     samples: Samples,
     time_axes: Mapping[str, int] = NO_AXES,
 ) -> Graph:
-    """The graph with the old parameters carried by all operands and results of unchanged layers,
-    with the copies that concats of the older build read, its tables apart from operators, and its
-    exponentials; equalized if the older build is.
+    """Give operands and results of unchanged layers their old parameters, and repeat the older
+    build's graph changes: copies for concats, separate tables, exponential formats, equalization.
 
-    samples     that equalization follows: those of the older build lead to its factors
-    time_axes   as `equalized` has them
+    samples     samples for equalization; the older build's samples give its factors
+    time_axes   as for `equalized`
 
-    A layer is unchanged if its float weights become the old integers under the old parameters, one
-    without weights if all layers before it are unchanged. Parameters that the graph carries already
-    stay.
+    A layer is unchanged if its float weights give the old integers with the old parameters; without
+    weights, if all layers before it are unchanged. Parameters that the graph already has are kept.
     """
     graph = _in_form_of(old.graph, graph, samples, time_axes)
     steps = {step.node.name: step for step in old.steps}
@@ -76,8 +74,8 @@ def _is_unchanged(
     rules: tuple[LayerRule, ...],
     unchanged: Container[str],
 ) -> bool:
-    """Whether weights become the old integers; without weights, if all layers before have not
-    changed."""
+    """Return whether a layer's weights give the old integers; without weights, whether all layers
+    before it are unchanged."""
     if not OPS[node.op].weights:
         return all(x in unchanged or graph.is_const(x) for x in node.inputs)
     if not all(x in old.params or graph.is_const(x) for x in operand_names(node)):
@@ -98,8 +96,8 @@ def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[s
 def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) -> bool:
     """Return whether a node equals the older build's node, apart from weights.
 
-    in_frames   the older build's inputs have other shapes: frames of a stream, whose layers read
-                states in the place of padding
+    in_frames   whether the older build's inputs are frames of a stream, whose layers read states
+                instead of padding
     """
     if before.node.op != node.op:
         return False
@@ -114,11 +112,12 @@ def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) 
 def reused_layers(
     layers: Iterable[QuantizedNode], networks: Sequence[QuantGraph], old: QuantGraph
 ) -> Reuse:
-    """Layers that keep the old network's integers, and the remaining layers.
+    """Return the layers with the old network's integers, and the remaining layers.
 
-    layers     of a plan of the network; those that the network lacks, of states say, are left out
-    networks   over whole inputs, and over the frames of a pass if the plan is of a stream; the
-               one with the inputs of the old network, states among them, is compared
+    layers     layers of a plan; layers that the network lacks, such as those of states, are
+               skipped
+    networks   the network on whole inputs, and on a pass if the plan is a stream; the one with the
+               old network's inputs, states included, is compared
     """
     inputs = set(old.graph.inputs)
     network = next((q for q in networks if set(q.graph.inputs) == inputs), networks[0])
@@ -135,7 +134,7 @@ def reused_layers(
 
 
 def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator[QuantizedNode]:
-    """Steps of the network that a layer computes: two if it has one after it."""
+    """Yield the network's steps that a layer computes: two for a fused layer."""
     if layer.node.name not in steps:
         return
     step = steps[layer.node.name]
@@ -146,7 +145,7 @@ def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator
 
 
 def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:
-    """Whether a layer has its old weights, or no layer has weights."""
+    """Return whether a layer has its old weights, or no layer has weights."""
     steps = {step.node.name: step for step in old.steps}
     weighted = [step for step in network.steps if OPS[step.node.op].weights]
     pairs = [(step, steps.get(step.node.name)) for step in weighted]

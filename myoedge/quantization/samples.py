@@ -44,17 +44,18 @@ MOST_AXES = 5  # of samples whose axes may have another order
 class Data:
     """Samples of every input.
 
-    inputs   [samples, *input shape], float32 or the integers of the input, by input name, or by the
-             name in the file until `fit`
-    labels   as they were given until `fit`, then as fitted_labels makes them; None without
-    class_names  of the classes, by number; () if they have none
-    source   for reports: "300 samples of calib.npz"
-    renamed  name of the array that was taken for the only input, if it is another one; otherwise ""
-    numbers  place of each sample in the file; None: they are all of it, in order
-    lengths  of the files that the arrays are of, one after the other, until `fit`; empty: one
-    scales   with which they were read, as in Reading
-    columns  names of a recording's columns, if the file has some
-    is_random  drawn, for a first build
+    inputs   name -> [samples, *input shape], float32 or integers; until `fit`, by the name in the
+             file
+    labels   as given until `fit`, then as converted by fitted_labels; None without
+    class_names  class names in order; () for unnamed classes
+    source   description for reports: "300 samples of calib.npz"
+    renamed  name of the array used for the only input, if it differs from the input's; otherwise
+             ""
+    numbers  index of each sample in the file; None: all samples in order
+    lengths  rows of each file, in order, until `fit`; empty: one file
+    scales   scale factors applied when reading, as in Reading
+    columns  names of a recording's columns, if known
+    is_random  whether the samples are random, for a first build
     """
 
     inputs: Mapping[str, Array]
@@ -74,7 +75,7 @@ class Data:
 
 
 class Indexed(Protocol):
-    """Samples by number, as a torch Dataset has them."""
+    """Samples accessed by index, as in a torch Dataset."""
 
     def __getitem__(self, index: Any, /) -> Any: ...
 
@@ -85,10 +86,10 @@ Given = str | Path | Mapping[str, Any] | Array | Callable[[], Any] | Iterable[An
 
 
 def fit(data: Data, graph: Graph) -> Data:
-    """The data under the graph's input names, float32 or the input's integers, [samples, *input
-    shape].
+    """Convert data to the graph's input names, shapes [samples, *input shape], and float32 or
+    integers.
 
-    The short form [samples, *input shape[1:]] is taken if the first axis of the input is 1.
+    The short form [samples, *input shape[1:]] is accepted if the input's first axis is 1.
     Errors: E212 names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts,
     E225 labels, E229 integers out of range.
     """
@@ -121,7 +122,7 @@ def fit(data: Data, graph: Graph) -> Data:
 
 
 def _title(array: str, data: Data) -> str:
-    """ "array emg of calib.npz", "the array given"."""
+    """Return the name of an array in messages: "array emg of calib.npz", "the array given"."""
     return (
         data.source
         if array == ONLY and data.source.startswith("the ")
@@ -164,7 +165,8 @@ def _under_input_names(data: Data, names: Sequence[str]) -> str:
 
 
 def _signal(data: Data, graph: Graph) -> str:
-    """The array that is most likely the only input: named like it, else the largest that fits."""
+    """Return the array that is most likely the only input: named like it, else the largest that
+    fits."""
     (name,) = graph.inputs
     shape = graph.shape(name)
 
@@ -178,7 +180,7 @@ def _signal(data: Data, graph: Graph) -> str:
 
 
 def label_as_input(data: Data, graph: Graph) -> Data:
-    """The data with the array `label` as the input of that name, if the network has one.
+    """Use the array `label` as the input of that name, if the network has one.
 
     Errors: E215 labels without samples.
     """
@@ -246,8 +248,8 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
 
 
 def _shape_remedies(x: Array, shape: Shape) -> Iterator[str]:
-    """Remedies for samples of another shape: a batch in the export, axes in another order, axes of
-    one."""
+    """Yield remedies for samples of another shape: a batch in the export, transposed axes, axes of
+    1."""
     short, given = window(shape), x.shape[1:]
     if shape and shape[0] > 1 and given in (shape[1:], (1, *shape[1:])):
         yield from one_window()
@@ -274,16 +276,17 @@ def window(shape: Shape) -> Shape:
 
 
 def thin(data: Data, limit: int) -> Data:
-    """At most `limit` samples, evenly spread over the data."""
+    """Select at most `limit` samples, evenly spaced over the data."""
     if data.count <= limit:
         return data
     return taken(data, np.linspace(0, data.count - 1, limit).round().astype(int), "of")
 
 
 def taken(data: Data, picked: Array, relation: str) -> Data:
-    """The samples at these places; of a part: "256 of 500 samples", not "256 of 400 of 500".
+    """Select samples by index; for a part of a part, the description is "256 of 500 samples", not
+    "256 of 400 of 500".
 
-    relation   to the source, for reports: "of"
+    relation   word between count and source in the description: "of"
     """
     inputs = {name: x[picked] for name, x in data.inputs.items()}
     labels = None if data.labels is None else data.labels[picked]
@@ -300,8 +303,8 @@ def from_examples(graph: Graph, examples: Sequence[Array]) -> Data:
 
 
 def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
-    """Seeded normal noise, values in the range that the file gives, and integers that have a
-    meaning, for trying a build out; every report says so."""
+    """Draw samples for trying a build: seeded normal noise, values in a range that the file gives,
+    and valid integers. Every report states that they are random."""
     rng = np.random.default_rng(0)
     inputs = {n: _random_values(rng, graph, n, count) for n in graph.inputs}
     return Data(inputs, None, f"{count} random samples", is_random=True)
@@ -317,7 +320,8 @@ def _random_values(rng: np.random.Generator, graph: Graph, name: str, count: int
 
 
 def _in_range(shares: Array, graph: Graph, name: str) -> Array:
-    """Shares of 0 .. 1 of the range that the file gives an input, before the border's factors."""
+    """Map fractions 0 .. 1 to the range that the file gives an input, before the host's
+    normalisation."""
     given, border = graph.given(name), graph.tensors[name].input_normalization
     assert given is not None, "a range of its own"
     params = given.params
@@ -328,18 +332,19 @@ def _in_range(shares: Array, graph: Graph, name: str) -> Array:
 
 
 def need_none(graph: Graph) -> bool:
-    """Whether the file gives the parameters of all tensors, so that nothing is calibrated."""
+    """Return whether the file gives the parameters of all tensors, so that nothing is
+    calibrated."""
     return bool(graph.has_fake_quantized) and not _unstated(graph)
 
 
 def _unstated(graph: Graph) -> list[str]:
-    """Tensors that are calibrated: the file gives no parameters of them."""
+    """Return the tensors to calibrate, for which the file gives no parameters."""
     floats = (name for name, tensor in graph.tensors.items() if tensor.dtype == "float32")
     return [name for name in floats if graph.given(name) is None]
 
 
 def none_given(graph: Graph) -> MyoedgeError:
-    """E219, with the lines that make a calibration file for this very model."""
+    """Return E219, with the lines that create a calibration file for this model."""
     arrays = ", ".join(
         f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Graph + Calibration -> QuantGraph: parameters of every tensor, integers of every operator.
 
-QUANTIZED lists invariants of a quantised network; a violation is a bug.
+QUANTIZED lists the checks of a quantised network; a violation is a bug.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class LayerRule:
     """`[quant] "head.*" = {...}`: settings of the layers whose module path matches.
 
     weights       one scale "per_channel", or "per_tensor"
-    weight_bits   2 to 8, or 16; None: what other rules say, otherwise 8
-    activations   bits of results: 16, or 8 if nothing else chooses 16
+    weight_bits   2 to 8, or 16; None: by other rules, otherwise 8
+    activations   bits of results: 16, or 8 unless the search chooses 16
     """
 
     pattern: str
@@ -57,7 +57,7 @@ class LayerRule:
         return matches(self.pattern, node)
 
     def matches_input(self, graph: Graph, name: str) -> bool:
-        """Whether the pattern matches the name of an input that is quantised."""
+        """Return whether the pattern matches the name of a quantised input."""
         return graph.tensors[name].dtype == "float32" and fnmatch.fnmatchcase(name, self.pattern)
 
 
@@ -71,11 +71,11 @@ def matches(pattern: str, node: Node) -> bool:
 class QuantGraph:
     """A network in integers.
 
-    graph      the float network, with one node for every step
-    params     of every tensor, `name.pre` before fused tables included
+    graph      the float network, with one node per step
+    params     parameters of every tensor, also `name.pre` before fused tables
     steps      the quantised nodes in order
-    constants  constant operands in integers
-    digest     of the float network, also if its weights are left out
+    constants  constant operands as integers
+    digest     digest of the float network, even if its weights are left out
     """
 
     graph: Graph
@@ -96,7 +96,7 @@ class QuantGraph:
         return element_type(self.graph, self.params, name)
 
     def input_integers(self, name: str, x: Array) -> Array:
-        """An input as the network in integers reads it: quantised, or its own integers."""
+        """Convert an input to the integer network's: quantised, or its own integers."""
         if name not in self.params:
             return x.astype(self.dtype(name))
         return quantize(normalize_input(self.graph, name, x), self.params[name])
@@ -121,13 +121,14 @@ def quantize_graph(
     int16: frozenset[str] = frozenset(),
     before: QuantGraph | None = None,
 ) -> QuantGraph:
-    """Chooses scales (equal if an operator needs it) and every operator's integers.
+    """Quantise a graph: choose parameters, shared if an operator requires it, and every operator's
+    integers.
 
-    int16   tensors of 16 bits besides residual streams; a table fused into an operator is a node of
-            its own in the result where it reads or writes one of them
-    before  network of the same rules: steps of the same node, constants and parameters are its own
-    Errors: E117 where an accumulator could leave int32 whatever is done; E244 where a rule says 16
-    bits and no kernel has them.
+    int16   int16 tensors in addition to residual streams; a fused table becomes a separate node if
+            its operator reads or writes one
+    before  network with the same rules; steps with equal node, constants and parameters are reused
+    Errors: E117 an accumulator that could exceed int32 in any case; E244 a rule for 16 bits without
+    a 16-bit kernel.
     """
     rules = tuple(rules)
     ranges = calibration.ranges
@@ -164,7 +165,8 @@ def quantize_graph(
 def _unchanged(
     before: QuantGraph, graph: Graph, params: Mapping[str, QuantParams]
 ) -> dict[int, QuantizedNode]:
-    """Steps of another network, by node id, whose integers do not change with these parameters."""
+    """Return steps of another network, by node id, whose integers do not change with these
+    parameters."""
 
     def is_same(name: str) -> bool:
         old, new = before.graph.constants.get(name), graph.constants.get(name)
@@ -199,7 +201,7 @@ def quantize_node(
 ) -> QuantizedNode:
     """Quantise the weights, multipliers and tables of one node with these parameters.
 
-    unsigned_sums   as QuantizeInputs has it
+    unsigned_sums   as in QuantizeInputs
     """
     op, names = OPS[node.op], operand_names(node)
     out = graph.shape(node.name)
@@ -232,7 +234,7 @@ def quantize_node(
 
 
 def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
-    """Whether two quantised nodes have equal integers, bit for bit."""
+    """Return whether two quantised nodes have equal integers, bit for bit."""
     left, right = a.integers, b.integers
     types = a.operand_types == b.operand_types
     numbers = dict(left.scalars) == dict(right.scalars) and (a.low, a.high) == (b.low, b.high)
@@ -248,14 +250,15 @@ def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
 
 
 def _has_weights_of_file(graph: Graph, node: Node) -> bool:
-    """Whether a layer multiplies with integers that its file gives; those that are rounded for
-    samples are next to floats."""
+    """Return whether a layer's weights are integers of the model file; weights rounded for samples
+    have floats too."""
     read = (node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
     return any((f := graph.format(name)) is not None and f.integers is None for name in read)
 
 
 def limits(node: Node, target: QuantParams) -> tuple[int, int]:
-    """Saturation of requantised values: the element type's limits, or those of a fused clamp."""
+    """Return the saturation limits of requantised values: the element type's, or a fused
+    clamp's."""
     low, high = bounds(node.attrs.get("act", ())) or (-math.inf, math.inf)
     return (
         target.low if math.isinf(low) and low < 0 else int(quantize(low, target)),

@@ -32,7 +32,7 @@ BEHIND = ("reshape", "ctc_new", "majority")  # further on, and not measured eith
 
 @dataclass
 class Noise:
-    """Sums of squares, so far."""
+    """Sums of squares of signal and error."""
 
     signal: float = 0.0
     error: float = 0.0
@@ -63,14 +63,13 @@ class OutputFidelity:
     """SQNR of an output before a final softmax or sigmoid, without components that do not affect
     the softmax.
 
-    db           over all samples; None without signal
-    end_db       after the final softmax or sigmoid; None without one, and without signal
-    interval_db  of `db`, as intervals.interval_db
-    samples_db   of each sample
-    numbers      places of the samples in the file; () for the first ones, in order
-    agreement    share of frames whose largest element is where the float network has it; None
-                 without an axis of classes
-    is_passed_through   whether the output is elements of the inputs: no operator computes it
+    db           dB over all samples; None without signal
+    end_db       dB after the final softmax or sigmoid; None without one, or without signal
+    interval_db  confidence interval of `db`
+    samples_db   dB of each sample
+    numbers      indices of the samples in the file; (): the first ones, in order
+    agreement    fraction of frames with the float network's argmax; None without a class axis
+    is_passed_through   whether the output only has elements of inputs
     """
 
     db: float | None
@@ -83,7 +82,7 @@ class OutputFidelity:
 
     @property
     def worst_sample(self) -> tuple[int, float] | None:
-        """Place in the file and dB of the sample with the lowest SQNR; None if none has a
+        """Return the file index and dB of the sample with the lowest SQNR; None if no sample has a
         signal."""
         numbers = self.numbers or range(len(self.samples_db))
         pairs = zip(self.samples_db, numbers, strict=True)
@@ -95,12 +94,12 @@ class OutputFidelity:
 class Fidelity:
     """SQNR of the quantised network and of its layers.
 
-    local       dB per tensor, this operator alone quantised; not of what moves integers unchanged
-    cumulative  dB per tensor, everything up to it quantised
-    outputs     by name of the tensor
-    real        float outputs by sample       integer   the integers', dequantised
-    final_functions   at the end, which the dB are measured before: "softmax"
-    sources     of weak layers and the weakest one: the tensor whose rounding makes most noise
+    local       dB per tensor, with only its operator quantised; without data movement
+    cumulative  dB per tensor, with everything up to it quantised
+    outputs     output tensor -> its SQNR
+    real        float outputs by sample       integer   dequantised integer outputs by sample
+    final_functions   final functions before which dB are measured: "softmax"
+    sources     weak layer -> tensor whose rounding causes most of its noise
     """
 
     local: Mapping[str, float | None]
@@ -113,13 +112,13 @@ class Fidelity:
 
     @property
     def computed_db(self) -> dict[str, float]:
-        """dB of the outputs that are computed and have a signal; of all if none is computed."""
+        """dB of computed outputs with a signal; of all outputs if none is computed."""
         computed = {n: x for n, x in self.outputs.items() if not x.is_passed_through}
         rows = (computed or self.outputs).items()
         return {name: x.db for name, x in rows if x.db is not None}
 
     def of_samples(self, numbers: Array | None) -> Fidelity:
-        """With the places of the samples in their file."""
+        """Add the indices of the samples in their file."""
         if numbers is None:
             return self
         places = tuple(map(int, numbers))
@@ -127,7 +126,7 @@ class Fidelity:
         return replace(self, outputs=outputs)
 
     def without_classes(self, graph: Graph) -> Fidelity:
-        """The fidelity without agreement for float outputs: a regression has no classes."""
+        """Remove the agreement of float outputs, because a regression has no classes."""
         outputs = {
             name: replace(x, agreement=None) if graph.tensors[name].dtype == "float32" else x
             for name, x in self.outputs.items()
@@ -155,17 +154,17 @@ class Fidelity:
 
 
 def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
-    """Integer inputs of one sample, as the host makes them (border factors first)."""
+    """Quantise the inputs of one sample as the host does, after its normalisation."""
     return {name: q.input_integers(name, x) for name, x in sample.items()}
 
 
 def real_values(q: QuantGraph, name: str, values: Array) -> Array:
-    """Integers of a tensor as the floats they stand for."""
+    """Dequantise the integers of a tensor."""
     return dequantize(values, q.params[name]) if name in q.params else values
 
 
 def before_final(q: QuantGraph, name: str) -> str:
-    """The tensor that SQNR is measured on for an output: its logits if it ends in a softmax."""
+    """Return the tensor on which an output's SQNR is measured: the logits before a softmax."""
     node = q.graph.producer.get(name)
     if node is not None and OPS[node.op].compares_rows:
         return node.inputs[0]
@@ -173,8 +172,8 @@ def before_final(q: QuantGraph, name: str) -> str:
 
 
 def measured_tensor(q: QuantGraph, output: str) -> str:
-    """Name of the tensor that an output's SQNR is measured on; `name.pre` if a sigmoid is a
-    table fused into a layer."""
+    """Return the name of the tensor on which an output's SQNR is measured; `name.pre` before a
+    sigmoid fused as a table."""
     name = before_final(q, output)
     node = q.graph.producer.get(name)
     is_sigmoid = node is not None and _last_function(node) == (("sigmoid",),)
@@ -182,7 +181,8 @@ def measured_tensor(q: QuantGraph, output: str) -> str:
 
 
 def judged_tensors(q: QuantGraph, output: str) -> tuple[str, ...]:
-    """Tensors that an output is judged by: before its final function, and the output itself."""
+    """Return the tensors that an output is measured by: before its final function, and the output
+    itself."""
     before = measured_tensor(q, output)
     has_end = _final_function(q, output) is not None and output in q.params
     return (before, output) if has_end else (before,)
@@ -196,7 +196,8 @@ def _last_function(node: Node) -> Chain:
 
 
 def _final_function(q: QuantGraph, output: str) -> str | None:
-    """The function between the measured tensor and the output: "softmax"; None if there is none."""
+    """Return the function between the measured tensor and the output, "softmax"; None if there is
+    none."""
     if measured_tensor(q, output).endswith(PRE):
         return "sigmoid"
     node = q.graph.producer.get(output)
@@ -207,7 +208,8 @@ def _final_function(q: QuantGraph, output: str) -> str | None:
 
 @dataclass
 class _Sums:
-    """Noise of one quantised network, sample by sample; of no layer if `names` is empty."""
+    """Sums of signal and noise for one quantised network, sample by sample; no layers if `names` is
+    empty."""
 
     q: QuantGraph
     names: Sequence[str]
@@ -219,7 +221,7 @@ class _Sums:
     integer: list[tuple[Array, ...]] = field(default_factory=list)
 
     def add(self, sample: Mapping[str, Array], real: Mapping[str, Array]) -> None:
-        """Runs a sample in integers.
+        """Add a sample, run in integers.
 
         real   every value of the float network
         """
@@ -242,14 +244,14 @@ class _Sums:
 
 
 def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
-    """Runs every sample in floats and integers; compares all tensors, or the outputs only."""
+    """Run every sample in floats and integers; compare all tensors, or only the outputs."""
     return measure_each([q], samples, layers=layers)[0]
 
 
 def measure_each(
     networks: Sequence[QuantGraph], samples: Samples, *, layers: bool = False
 ) -> list[Fidelity]:
-    """`measure` of several networks in integers of one float network, which runs once."""
+    """Measure several integer networks of one float network, which runs once."""
     graph = networks[0].graph
     rows, reals = rows_of(graph), list[tuple[Array, ...]]()
     every = [_Sums(q, _measured_layers(q) if layers else (), rows) for q in networks]
@@ -300,7 +302,7 @@ def _outputs(
 
 
 def is_passed_through(graph: Graph, name: str) -> bool:
-    """Whether a tensor is elements of the inputs, moved and not computed."""
+    """Return whether a tensor only has elements of inputs, moved and not computed."""
     left, seen = [name], {name}
     while left:
         node = graph.producer.get(left.pop())
@@ -313,7 +315,7 @@ def is_passed_through(graph: Graph, name: str) -> bool:
 
 
 def _agreement(graph: Graph, name: str, pairs: Sequence[tuple[Array, Array]]) -> float | None:
-    """Share of classes that are the same; None if an output has no axis of classes."""
+    """Return the fraction of equal classes; None if an output has no class axis."""
     is_float = graph.tensors[name].dtype == "float32"
     axis = class_axis(graph, name) if is_float else None
     if is_float and (axis is None or math.prod(graph.shape(name)[axis : axis + 1]) == 1):
@@ -335,7 +337,8 @@ def moves_integers(q: QuantGraph, node: Node) -> bool:
 def alone(
     q: QuantGraph, steps: Iterable[QuantizedNode], real: Mapping[str, Array]
 ) -> Iterator[tuple[str, Array]]:
-    """Yield each operator's name and integers: of operands without the errors of those before."""
+    """Yield each operator's name and its integers for exact operands, without the errors of earlier
+    operators."""
     for step in steps:
         operands = [_exact(q, name, real) for name in step.operands]
         yield step.node.name, integer_step(step, operands).reshape(step.out)
@@ -349,9 +352,9 @@ def _exact(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
 
 
 def integers_of(q: QuantGraph, name: str, values: Mapping[str, Array]) -> Array:
-    """Integers of a tensor, or of one before a table that is fused into a layer.
+    """Return the integers of a tensor, or of `name.pre` before a fused table.
 
-    values   of all tensors, after tables
+    values   all tensors, after tables
     """
     if name in values:
         return values[name]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bits that rules of [quant] give tensors and weights."""
+"""Bit widths that [quant] rules set for tensors and weights."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class WidthRule(Protocol):
 
 
 def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule]) -> frozenset[str]:
-    """Inputs of the network, and results of the layers, whose rules say `activations = 16`; with
-    the tensors that share their parameters.
+    """Return inputs, and results of layers, whose rules set `activations = 16`, with tensors that
+    share their parameters.
 
-    names   of all tensors with parameters
-    Errors: E244 if an operator that writes or reads one has no kernel of 16 bits, and the rule
-    names its layer; of a pattern, if no layer has them. Inputs then keep 8.
+    names   names of all tensors with parameters
+    Errors: E244 if an operator that writes or reads one has no 16-bit kernel; for a pattern, only
+    if no matching layer has one. Inputs then stay int8.
     """
     wide = [rule for rule in rules if rule.activations == WIDE_BITS]
     asked = _asked_layers(graph, wide)
@@ -73,7 +73,7 @@ def _joined_groups(graph: Graph, names: set[str], wanted: set[str]) -> frozenset
 
 
 def _asked_layers(graph: Graph, wide: Iterable[WidthRule]) -> dict[str, tuple[WidthRule, Node]]:
-    """Layers, by name, whose results a rule sets to int16, with the last such rule."""
+    """Return layers, by name, whose results a rule sets to int16, with the last such rule."""
     return {
         node.name: (rule, node)
         for rule in wide
@@ -83,14 +83,14 @@ def _asked_layers(graph: Graph, wide: Iterable[WidthRule]) -> dict[str, tuple[Wi
 
 
 def is_pattern(rule: WidthRule) -> bool:
-    """Whether a rule is for all layers of its kind, and not for one that it names."""
+    """Return whether a rule is a pattern for several layers instead of one layer's name."""
     return any(letter in rule.pattern for letter in "*?[")
 
 
 def left_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rules: Iterable[WidthRule]
 ) -> Iterator[Notice]:
-    """W107: layers and inputs that stay int8 although a pattern sets int16."""
+    """Warn with W107 of layers and inputs that stay int8 although a pattern sets int16."""
     for rule in (r for r in rules if r.activations == WIDE_BITS):
         left = _inputs_in_8_bits(graph, params, rule)
         if is_pattern(rule):
@@ -109,9 +109,9 @@ def left_in_8_bits(
 def kept_of_file(
     graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """W108: integers that a file gives and a rule asks other bits or scales of.
+    """Warn with W108 of integers of the file for which a rule sets other bits or scales.
 
-    graph   with the file's integers     steps   of the network in integers
+    graph   graph with the file's integers     steps   steps of the integer network
     """
     of_file = _with_weights_of_file(graph, steps)
     yield from _narrow_of_file(graph, rules)
@@ -131,13 +131,13 @@ def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice
 
 
 def _is_narrow(graph: Graph, name: str) -> bool:
-    """Whether a file stores a tensor as int8."""
+    """Return whether a file stores a tensor as int8."""
     given = graph.given_params(name)
     return given is not None and given.element_type == INT8
 
 
 def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:
-    """Layers whose weights a file gives as integers."""
+    """Return layers whose weights are integers of the file."""
     weighted = [step for step in steps if kernel_formats.weight_bits(step.node.op)]
     names = (step.node.inputs[OPS[step.node.op].weights[0]] for step in weighted)
     return [s for s, name in zip(weighted, names, strict=True) if graph.format(name) is not None]
@@ -146,7 +146,7 @@ def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[
 def _weights_of_file(
     of_file: Sequence[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """Weights of more bits than a rule asks for, or of fewer than 16."""
+    """Warn of weights with more bits than a rule sets, or with fewer than 16."""
     for rule in (r for r in rules if r.weight_bits is not None):
         mine = [s for s in of_file if weight_rule(rules, s.node) is rule]
         kept = [s.node for s in mine if not _has_bits(s, rule.weight_bits or INT8.bits)]
@@ -156,8 +156,8 @@ def _weights_of_file(
 def _scales_of_file(
     graph: Graph, of_file: Sequence[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """Per-channel weights that a rule sets to one scale, and results of a layer whose ranges it
-    sets."""
+    """Warn of per-channel weights for which a rule sets one scale, and of layer results whose
+    ranges it sets."""
     for rule in rules:
         if rule.weights == "per_tensor":
             scaled = [step.node for step in of_file if rule.matches(step.node)]
@@ -192,7 +192,7 @@ def _has_bits(step: QuantizedNode, bits: int) -> bool:
 def _inputs_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
 ) -> list[str]:
-    """Inputs that a rule matches, except those that a file stores as int8."""
+    """Return inputs that a rule matches, except those that the file stores as int8."""
     asked = [name for name in graph.inputs if rule.matches_input(graph, name)]
     free = [name for name in asked if graph.given(name) is None]
     return [named_input(name) for name in free if params[name].element_type == INT8]
@@ -201,7 +201,7 @@ def _inputs_in_8_bits(
 def _layers_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
 ) -> list[str]:
-    """Layers that compute, or if none does those that move data."""
+    """Return the int8 layers that compute; if there are none, those that move data."""
     asked = [n for n in graph.nodes if rule.matches(n) and _may_have_less(graph, n)]
     free = [node for node in asked if graph.given(node.name) is None]
     left = [node for node in free if params[node.name].element_type == INT8]
@@ -232,10 +232,10 @@ def wide_weights(
     rules: Sequence[WidthRule],
     result: ElementType,
 ) -> int:
-    """Bits that weights are stored in, 8 or 16.
+    """Return the bits in which weights are stored, 8 or 16.
 
     result   element type of the layer's results
-    Errors: E244 if an operator has no kernel with 16-bit weights, and the rule names it.
+    Errors: E244 if the rule names an operator without a kernel for 16-bit weights.
     """
     op, rule = OPS[node.op], weight_rule(rules, node)
     if not op.weights or rule is None or rule.weight_bits != WIDE_BITS:
@@ -257,7 +257,7 @@ def wide_weights(
 
 
 def weight_rule(rules: Iterable[WidthRule], node: Node) -> WidthRule | None:
-    """The rule for a layer's weight bits: the last match that sets them."""
+    """Return the rule for a layer's weight bits: the last match that sets them."""
     named = [rule for rule in rules if rule.weight_bits is not None and rule.matches(node)]
     return named[-1] if named else None
 
@@ -269,7 +269,7 @@ def weight_bits(rules: Iterable[WidthRule], node: Node) -> int:
 
 
 def _able(asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str]) -> list[str]:
-    """Paths of matching layers that can."""
+    """Paths of matching layers that can be int16."""
     nodes = (node for name, (_, node) in asked.items() if name in found)
     return list(dict.fromkeys(origin.path for node in nodes for origin in node.origin))
 

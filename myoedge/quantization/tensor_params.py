@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of all tensors of a network, equal if an operator needs it."""
+"""Parameters of all tensors of a network, shared if an operator requires it."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def choose_params(
     int16: frozenset[str] = frozenset(),
     apart: Container[str] = (),
 ) -> dict[str, QuantParams]:
-    """Parameters of every tensor and constant operand.
+    """Choose the parameters of every tensor and constant operand.
 
-    Tensors that must agree share those that an operator fixes for 8 bits, else those that one of
-    them carries, otherwise the union of their ranges.
-    int16   16-bit tensors besides residual streams
-    apart   nodes whose result is taken not to share those of its operands
+    Tensors that must agree share parameters that an operator fixes for int8, else parameters of the
+    file, otherwise parameters for the union of their ranges.
+    int16   int16 tensors in addition to residual streams
+    apart   nodes whose result does not share the parameters of its operands
     """
     padding = {name: (value, value) for name, value in fills(graph).items()}
     spans = {**ranges, **constants_of(graph, ranges), **padding}
@@ -62,7 +62,7 @@ def choose_params(
 
 
 def _always_int16(graph: Graph) -> frozenset[str]:
-    """Tensors that are int16 for every reader or writer: converter samples, sums."""
+    """Return tensors that are int16 for every reader or writer: converter samples, sums."""
     read = (node.inputs[i] for node in graph.nodes for i in always_reads(node, INT16))
     return frozenset((*read, *(n.name for n in graph.nodes if always_writes(n.op, INT16))))
 
@@ -73,9 +73,9 @@ def _stated_params(
     spans: Mapping[str, Range],
     fixed: Mapping[str, QuantParams],
 ) -> QuantParams | None:
-    """Parameters that operators fix, or that one of the tensors carries.
+    """Return parameters that operators fix, or that the file gives one of the tensors.
 
-    fixed   parameters of 8 bits, for tensors that need not have 16
+    fixed   int8 parameters, for tensors that may be int8
     """
     carried = [q for q in map(graph.given_params, names) if q is not None]
     is_fixed = all(q.element_type != INT16 for q in carried)
@@ -102,7 +102,7 @@ def _of_operators(
 
 
 def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Range:
-    """The range of tensors, including initial states."""
+    """Return the range of tensors, including initial states."""
     made = [graph.producer[name] for name in names if name in graph.producer]
     first = {node.inputs[i] for node in made for i in OPS[node.op].first_states}
     lows, highs = zip(*(spans[name] for name in {*names, *first}), strict=True)
@@ -123,7 +123,7 @@ def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]
 
 
 def _bounds(made: Sequence[Node]) -> Range:
-    """Bounds of all results of operators, beyond which there is nothing; infinite without any."""
+    """Return the bounds of all results of operators; infinite without bounds."""
     spans = [result_bounds(node) for node in made if not OPS[node.op].same_scale]
     known = [span for span in spans if span is not None]
     if not known or len(known) < len(spans):
@@ -132,8 +132,8 @@ def _bounds(made: Sequence[Node]) -> Range:
 
 
 def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
-    """Parameters for the ranges of these tensors: zero point 0 if an operator requires it, or is
-    faster with it and loses little."""
+    """Return int8 parameters for the ranges of these tensors; the zero point is 0 if an operator
+    requires it, or is faster with it at little loss."""
     low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
     affine, symmetric = range_params(low, high), symmetric_params(low, high)
     close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale
@@ -146,7 +146,7 @@ def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range])
 
 
 def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Ranges of all constants that operators read as integers."""
+    """Return the ranges of all constants that operators read as integers."""
     declared: dict[str, Range] = {}
     for node in graph.nodes:
         for index, name in enumerate(node.inputs):
@@ -158,8 +158,8 @@ def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
 
 
 def _constant_range(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
-    """The range of a constant; of one that is added no more than makes the smallest sum of the
-    largest other number."""
+    """Return the range of a constant; for an addend, clipped where it exceeds the other operand's
+    range so far that the sum saturates."""
     value = graph.array(node.inputs[index])
     low, high = float(value.min()), float(value.max())
     if node.attrs.get("masked") and index == len(node.inputs) - 1:

@@ -21,8 +21,8 @@ FAR_SHARE = 0.25  # of the calibrated range: a little beyond it is usual for new
 class Unseen:
     """The first tensor of a network with values far beyond the calibrated range.
 
-    calibrated, reached   its values over the calibration samples, and over the others
-    samples   number of the others in which any tensor has such values
+    calibrated, reached   its range over the calibration samples, and over the others
+    samples   number of other samples in which any tensor has such values
     """
 
     name: str
@@ -32,7 +32,8 @@ class Unseen:
 
 
 def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
-    """The values beyond the calibrated range that the integers saturate; None if there are none."""
+    """Return the values beyond the calibrated range that the integers saturate; None if there are
+    none."""
     seen, reached, count = q.calibration.seen, dict[str, Range](), 0
     computed = (name for node in q.graph.nodes for name in (node.name + PRE, node.name))
     names = [x for x in (*q.graph.inputs, *computed) if x in seen and x in q.params]
@@ -47,7 +48,7 @@ def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
 
 
 def _is_far(span: Range, seen: Range, params: QuantParams) -> bool:
-    """Whether values are far beyond the calibration values and beyond the integers' range."""
+    """Return whether values are far beyond the calibrated values and beyond the integers' range."""
     low, high = (float(dequantize(np.array(end), params)) for end in (params.low, params.high))
     beyond = max(seen[0] - span[0], span[1] - seen[1])
     return beyond > FAR_SHARE * (seen[1] - seen[0]) and (span[0] < low or high < span[1])

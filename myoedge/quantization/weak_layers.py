@@ -16,11 +16,11 @@ from myoedge.quantization.masked_ranges import Range
 def weak_layers(
     graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[Notice]:
-    """W101: weighted layers whose output never changed over the calibration samples; W103: layers
-    that are filled with numbers far from all others, if no softmax hides them; W106: first
-    states that 8 bits cut off.
+    """Warn of layers with suspicious ranges. W101: the output never changed over the calibration
+    samples; W103: a fill far from all other values that no softmax hides; W106: an initial state
+    that int8 clips.
 
-    ranges, params   of tensors
+    ranges, params   ranges and parameters of tensors
     """
     yield from _cut_states(graph, ranges, params)
     for node in graph.nodes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of text for a terminal: tables without lines, facts, no trailing blanks."""
+"""Text blocks for a terminal: tables without lines, facts, no trailing blanks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEFT = ("layer", "operator", "engine", "output")
 
 
 def show(block: Table | Padding | Text, console: Console) -> None:
-    """Prints a block without trailing blanks, which rich leaves at line ends."""
+    """Print a block without the trailing blanks that rich leaves at line ends."""
     console.print(Lines(lambda _: [block]), end="")
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text files of numbers, a row a line: commas, semicolons, tabs or blanks between columns."""
+"""Text files of numbers, one row per line; columns are separated by commas, semicolons, tabs or
+blanks."""
 
 from __future__ import annotations
 
@@ -32,10 +33,10 @@ NUMBERS = "let the file hold numbers alone, below a line of names at most"
 
 @dataclass(frozen=True)
 class TextTable:
-    """Lines of numbers, with their line numbers in the file.
+    """Rows of numbers, with their line numbers in the file.
 
-    names   of the columns; empty without a line of names
-    first   number of the first line, counted from 1
+    names   names of the columns; empty without a header line
+    first   number of the first row's line, counted from 1
     """
 
     lines: Sequence[str]
@@ -46,7 +47,7 @@ class TextTable:
 
 
 def read_csv(path: Path, reading: Reading) -> Content:
-    """float64 [rows, columns], and the column of labels apart, which may be names of classes.
+    """Read float64 [rows, columns], and the label column separately, which may hold class names.
 
     Errors: E211 no numbers or no such column, E216 an empty field, E247 too large.
     """
@@ -88,7 +89,8 @@ def _table(text: str, reading: Reading) -> TextTable | None:
 
 
 def _counts_columns(fields: list[str]) -> bool:
-    """Whether a line counts the columns, as pandas names them, with a field for rows or without."""
+    """Return whether a header only counts the columns, as pandas writes it, with or without an
+    index column."""
     return len(fields) > 1 and any(
         names == [str(i) for i in range(len(names))]
         for names in (fields, fields[1:] if not fields[0] else fields)
@@ -108,7 +110,7 @@ def _number(field: str, separator: str) -> float | None:
 
 
 def _chosen(path: Path, table: TextTable, reading: Reading, label: int | None) -> list[int]:
-    """Places of the columns that are read. Errors: E211 no such column."""
+    """Indices of the columns to read. Errors: E211 no such column."""
     if reading.columns is None:
         return [i for i in range(table.columns) if i != label]
     return [_place(path, table, column) for column in reading.columns]
@@ -122,7 +124,7 @@ def _label(path: Path, table: TextTable, reading: Reading) -> int | None:
 
 
 def _class_names(path: Path, table: TextTable, label: int) -> Array | None:
-    """Names of classes in the column of labels; None if the first of them is a number.
+    """Return class names in the label column; None if its first field is a number.
 
     Errors: E211 a line without the column, E216 an empty field.
     """
@@ -143,7 +145,7 @@ def _class_names(path: Path, table: TextTable, label: int) -> Array | None:
 
 
 def _place(path: Path, table: TextTable, column: str | int) -> int:
-    """Place of a column by name or number. Errors: E211 there is none."""
+    """Return the index of a column by name or number. Errors: E211 no such column."""
     if column in table.names:
         return table.names.index(str(column))
     if isinstance(column, int) and 0 <= column < table.columns:
@@ -153,7 +155,8 @@ def _place(path: Path, table: TextTable, column: str | int) -> int:
 
 
 def _numbers(path: Path, table: TextTable, places: list[int], label: int | None) -> Array:
-    """float64 [rows, len(places)]. Errors: E211 if there is another text, E216 nothing."""
+    """Parse float64 [rows, len(places)]. Errors: E211 text that is not a number, E216 an empty
+    field."""
     lines = (
         [line.replace(",", ".") for line in table.lines] if table.separator == ";" else table.lines
     )
@@ -181,7 +184,7 @@ def _check_columns(path: Path, table: TextTable) -> None:
 def _no_number(
     path: Path, table: TextTable, places: list[int], label: int | None, error: ValueError
 ) -> MyoedgeError:
-    """The first field that is no number, with its line and column."""
+    """Return the error of the first field that is not a number, with line and column."""
     for number, line in enumerate(table.lines, table.first):
         fields = _fields(line, table.separator)
         if not any(fields):
@@ -213,7 +216,10 @@ def _others(table: TextTable, place: int, label: int | None) -> str:
 
 
 def _bad_field(path: Path, at: str, field: str, others: str) -> MyoedgeError:
-    """others   remedy that leaves the column out; "" for none"""
+    """Return E211 or E216 for a field.
+
+    others   remedy that leaves the column out; "" for none
+    """
     tries = [others] if others else []
     if not field:
         title = f"{path.name} has an empty field"

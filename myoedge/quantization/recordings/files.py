@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Formats of files, told by content; files of a folder or a pattern."""
+"""File formats, detected by content; files of a folder or a pattern."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ WILD = frozenset("*?[")
 
 
 def read_file(path: Path, reading: Reading) -> Content:
-    """Arrays of a file, of a format that its first bytes tell, or its ending.
+    """Read the arrays of a file; its format follows from its first bytes or its extension.
 
-    Errors: E210 not readable, E211 no known format, E216, E217, E247, E501 as the readers.
+    Errors: E210 not readable, E211 unknown format, E216, E217, E247, E501 as the readers.
     """
     try:
         with open_regular(path) as file:
@@ -60,9 +60,10 @@ def read_file(path: Path, reading: Reading) -> Content:
 
 
 def files_of(path: Path) -> Sequence[Path]:
-    """The file; the files of a folder, or of a pattern as "recordings/*.csv", sorted by name.
+    """Return the file, or the files of a folder or a pattern such as "recordings/*.csv", sorted by
+    name.
 
-    Errors: E210 nothing there, E246 a folder without samples, or of several formats.
+    Errors: E210 no file, E246 a folder without samples, or with several formats.
     """
     if os.path.isdir(path):
         files = sorted(f for name in _names(path) if (f := path / name).is_file())
@@ -78,7 +79,7 @@ def files_of(path: Path) -> Sequence[Path]:
 
 
 def _names(folder: Path) -> list[str]:
-    """Names in a folder, without hidden ones. Errors: E210 if it cannot be read."""
+    """Return the names in a folder, without hidden ones. Errors: E210 if it cannot be read."""
     try:
         return [name for name in os.listdir(folder) if name[0] != "."]
     except OSError as error:

@@ -25,9 +25,9 @@ def is_collection(given: object) -> bool:
 
 
 def collected(given: Any, reading: Reading) -> dict[str, Array]:
-    """Arrays by name: windows as "input", and of pairs the second as the labels.
+    """Collect arrays by name: samples as "input", and the second elements of pairs as labels.
 
-    Items of a DataLoader are batches. So are those of a list whose first axes differ.
+    Items of a DataLoader are batches, as are items of a list whose first axes differ.
     Errors: E216 as plain, E247 too large, E248 the object raises an error, or gives no samples.
     """
     is_pair = isinstance(given, tuple) and len(given) == 2
@@ -61,7 +61,7 @@ def not_samples(given: object) -> MyoedgeError:
 
 
 def _items(given: Any) -> Iterator[Any]:
-    """All items; a Dataset may count them and raise no IndexError after the last."""
+    """Yield all items; a Dataset may have a length and raise no IndexError after the last item."""
     if hasattr(given, "__len__") and hasattr(given, "__getitem__"):
         yield from (given[i] for i in range(len(given)))
     else:
@@ -69,7 +69,7 @@ def _items(given: Any) -> Iterator[Any]:
 
 
 def _by_name(item: Any, label: str, named: UserFunction) -> dict[str, Array]:
-    """Arrays of an item."""
+    """Return the arrays of an item by name."""
     if isinstance(item, Mapping):
         pairs = {str(name): x for name, x in item.items()}
     elif isinstance(item, tuple | list) and item and is_array(item[0]):

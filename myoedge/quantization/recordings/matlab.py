@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MAT files of versions 4 to 7, by scipy."""
+"""MAT files of versions 4 to 7, read by scipy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHORTER = ("emg = emg(1:10:end, :); save('calib.mat', 'emg', '-v7')  % fewer row
 
 
 def read_mat(path: Path, reading: Reading) -> Content:
-    """Variables that are arrays of numbers, by name, and labels that are text; others are left out.
+    """Read numeric variables by name, and labels that are text; other variables are skipped.
 
     Errors: E211 damaged, or of version 7.3; E247 too large; E501 without scipy.
     """
@@ -55,12 +55,12 @@ def read_mat(path: Path, reading: Reading) -> Content:
 
 
 def is_hdf5(path: Path) -> MyoedgeError:
-    """E211 of MATLAB's version 7.3 and other HDF5 files."""
+    """Return E211 for MATLAB 7.3 and other HDF5 files."""
     return unreadable(path, "HDF5, as MATLAB's version 7.3 writes it", AS_VERSION_7)
 
 
 def _is_read(row: tuple[str, tuple[int, ...], str], reading: Reading) -> bool:
-    """Whether a variable is an array of numbers that is asked for, or names of classes."""
+    """Return whether a variable is a numeric array to read, or class names."""
     name, _, kind = row
     is_label = name == str(reading.label)
     is_asked = reading.array is None or name == reading.array or is_label
@@ -68,7 +68,7 @@ def _is_read(row: tuple[str, tuple[int, ...], str], reading: Reading) -> bool:
 
 
 def _texts(x: Array) -> Array:
-    """Cells and rows of characters as strings; numbers unchanged."""
+    """Convert cells and rows of characters to strings; numbers are unchanged."""
     if x.dtype.kind == "O":
         return np.array(["".join(map(str, np.ravel(cell))).strip() for cell in x.ravel()])
     return np.char.strip(x) if x.dtype.kind == "U" else x

@@ -16,7 +16,7 @@ FEWER = ("np.savez(..., input=windows[::10])  # some hundred windows are enough"
 
 
 def read_npz(path: Path, reading: Reading) -> Content:
-    """Arrays of an npz file by name; members that are no arrays are left out.
+    """Read the arrays of an npz file by name; other members are skipped.
 
     Errors: E211 damaged, E217 pickled, E247 too large.
     """
@@ -37,7 +37,7 @@ def read_npz(path: Path, reading: Reading) -> Content:
 
 
 def read_npy(path: Path, reading: Reading) -> Content:
-    """The array of an npy file. Errors: as read_npz."""
+    """Read the array of an npy file. Errors: as read_npz."""
     try:
         mapped = np.load(path, allow_pickle=False, mmap_mode="r")  # reads its header only
         check_size(path.name, mapped.nbytes, FEWER, reading)

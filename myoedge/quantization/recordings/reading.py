@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of reading samples, and refusals that all formats share."""
+"""Settings for reading samples, and errors that all formats share."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ Scales = tuple[tuple[str, float], ...]  # factors by pattern of file names
 
 
 def factor_of(scales: Scales, source: str) -> float:
-    """Factor of a file's samples; of several patterns that match, the last one counts."""
+    """Return the scale factor for a file's samples; the last matching pattern wins."""
     found = [factor for pattern, factor in scales if fnmatchcase(source, pattern)]
     return found[-1] if found else 1.0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """[calib] of myoedge.toml, as far as it says how samples are taken from files.
+    """[calib] of myoedge.toml: how samples are read from files.
 
-    window    length of a window in rows of a recording; None: of the network's time axis
-    hop       rows from one window's start to the next one's; None: a window's length
-    label     array or column of class numbers or names, or of targets
-    classes   names of the classes, by number; (): those among the labels, sorted
-    array     of a file with several arrays, for the only input; None: all of them
-    columns   of a recording, by name or counted from 0; None: all but `label`
-    scales    factors from the unit of the samples to that of training, by pattern of file names
-    max_bytes of all samples as they lie in memory
+    window    length of a window in rows of a recording; None: the network's time axis
+    hop       rows between the starts of windows; None: the window length
+    label     array or column of class numbers, class names or targets
+    classes   class names in order; (): the names among the labels, sorted
+    array     array to use from a file with several, for the only input; None: all arrays
+    columns   columns of a recording, by name or counted from 0; None: all but `label`
+    scales    factors to the unit of training, by pattern of file names
+    max_bytes maximum bytes of all samples in memory
     """
 
     window: int | None = None
@@ -87,13 +87,14 @@ class Content:
 
 
 def is_array(value: object) -> bool:
-    """Whether a value is an array, or can become one at once, as tensors and data frames."""
+    """Return whether a value is an array, or converts to one directly, as tensors and data frames
+    do."""
     return hasattr(value, "__array__")
 
 
 def _as_array(value: Any, title: str) -> Any:
-    """A tensor of torch as an array, whatever device it is on; other values unchanged. Errors: E248
-    a tensor whose values NumPy cannot hold, as sparse and nested ones."""
+    """Convert a torch tensor on any device to an array; other values are unchanged. Errors: E248 a
+    tensor that NumPy cannot hold, such as a sparse or nested one."""
     if not hasattr(value, "detach"):
         return value
 
@@ -126,7 +127,7 @@ def plain(values: Any, title: str) -> Array:
 def unreadable(
     path: Path, cause: str, tries: tuple[str, ...] = (MAKE_CALIBRATION,)
 ) -> MyoedgeError:
-    """E211."""
+    """Return E211 for a file that cannot be read."""
     title = f"{path.name} cannot be read as samples"
     return MyoedgeError("E211", title, {"cause": cause}, tries)
 
@@ -151,13 +152,13 @@ def one_each(labels: Array, count: int) -> tuple[str]:
 
 
 def label_lines(arrays: Iterable[str]) -> Iterator[str]:
-    """The line of myoedge.toml for an array that is likely to hold the labels."""
+    """Return the line of myoedge.toml for an array that probably holds the labels."""
     known = (LABEL, *LIKELY_LABELS)
     yield from (f'[calib] label = "{name}"' for name in arrays if name.lower() in known)
 
 
 def no_such_name(source: str, name: str | int, has: str) -> MyoedgeError:
-    """E211 of an array or column that [calib] names."""
+    """Return E211 for an array or column named by [calib] that does not exist."""
     lines = label_lines(has.split(", "))
     tries = (*lines, "[calib] label, array and columns are names of what the file holds")
     title = f"{source} has no array or column {name!r}"
@@ -165,7 +166,7 @@ def no_such_name(source: str, name: str | int, has: str) -> MyoedgeError:
 
 
 def no_labels(source: str, inputs: Sequence[str], columns: Sequence[str]) -> MyoedgeError:
-    """E211 of a test set without labels, with the line that makes one that has some."""
+    """Return E211 for a test set without labels, with the line that creates one with labels."""
     has = columns or inputs
     arrays = ", ".join(f"{name}=x{n or ''}" for n, name in enumerate(inputs))
     made = f'np.savez("calib.npz", {arrays}, label=y)'

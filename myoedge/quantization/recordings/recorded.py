@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings among the samples: cut into windows of the network's length."""
+"""Recordings, cut into windows of the network's length."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     """Cut recordings [rows, channels] or [rows] into windows, for a network with one input; other
     data is unchanged.
 
-    Windows lie within one file, and with labels within one class, which is theirs; of numbers that
-    are no classes they have their last row's.
+    A window lies within one file, and within one class if there are labels, which is its label. If
+    labels are targets, a window has the targets of its last row.
     Errors: E216 NaN, E218 labels, E247 too large, E255 a recording that cannot be cut.
     """
     data = label_as_input(data, graph)
@@ -57,7 +57,7 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
 
 
 def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
-    """A sample of every input of a network whose shapes are not known: of a recording a window of
+    """Return one sample per input of a network of unknown shape; from a recording, a window of
     [calib] window rows, channels first."""
     arrays = [*data.inputs.values()] or [np.asarray(data.labels)]
     if reading.window is not None and all(x.ndim <= 2 for x in arrays):
@@ -66,7 +66,8 @@ def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
 
 
 def _is_one_window(data: Data, graph: Graph, reading: Reading) -> bool:
-    """Whether the only array is a window of the only input, without an axis of samples."""
+    """Return whether the only array is a single window for the only input, without a sample
+    axis."""
     cuts = (reading.window, reading.hop, reading.columns)
     if len(graph.inputs) != 1 or len(data.inputs) != 1 or cuts != (None, None, None):
         return False
@@ -75,7 +76,7 @@ def _is_one_window(data: Data, graph: Graph, reading: Reading) -> bool:
 
 
 def _recording(data: Data, graph: Graph, reading: Reading) -> Array | None:
-    """The recording, [rows, channels]; None if the data are no recording."""
+    """Return the recording, [rows, channels]; None if the data is not a recording."""
     x = next(iter(data.inputs.values()))
     is_only = len(graph.inputs) == len(data.inputs) == 1
     if not is_only or x.ndim > 2 or x.dtype.kind not in "fiu":
@@ -102,7 +103,7 @@ def _refuse_window(data: Data, reading: Reading) -> None:
 
 
 def _columns(data: Data, x: Array, chosen: tuple[str | int, ...]) -> Array:
-    """Columns by number. Errors: E255 there is no such column."""
+    """Select columns by number. Errors: E255 no such column."""
     known = [c for c in chosen if isinstance(c, int) and 0 <= c < x.shape[1]]
     wrong = [c for c in chosen if c not in known]
     if wrong:
@@ -139,7 +140,7 @@ def _too_short(data: Data, found: WindowLayout, lengths: tuple[int, ...]) -> Myo
 
 
 def _no_layout(data: Data, x: Array, shape: Shape, reading: Reading) -> MyoedgeError:
-    """E255 with the remedy that the sizes speak for."""
+    """Return E255 with the remedy that the sizes suggest."""
     sizes = [size for size in window(shape) if size > 1]
     rows, channels = x.shape
     facts = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples as a person gives them: files, folders, arrays, functions -> Data."""
+"""Samples as the user gives them: files, folders, arrays, functions -> Data."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ RETURNS = "return {'input': windows, 'label': classes}  # float32 [samples, *inp
 
 
 def read(given: Given, reading: Reading = AS_GIVEN) -> Data:
-    """Arrays as they are in files or memory, in the unit of training; shapes are checked by `fit`.
+    """Read arrays from files or memory, in the unit of training; `fit` checks their shapes.
 
-    Errors: E210, E211, E215 .. E217, E246, E247 files, E248 a function, or an object that gives no
-    samples, E501 without scipy.
+    Errors: E210, E211, E215 .. E217, E246, E247 files, E248 a function or object without samples,
+    E501 without scipy.
     """
     if isinstance(given, Data):
         return given
@@ -66,8 +66,8 @@ def _read(given: Given, reading: Reading) -> Data:
 
 
 def _of_object(given: Any, reading: Reading) -> Data:
-    """Samples of an array or tensor, of arrays by name, or of a collection. Errors: E216, E247,
-    E248."""
+    """Return samples of an array or tensor, of arrays by name, or of a collection. Errors: E216,
+    E247, E248."""
     if is_array(given):
         title = "the array given"
         return _labelled(Content({ONLY: plain(given, title)}), title, reading)
@@ -82,7 +82,7 @@ def _of_object(given: Any, reading: Reading) -> Data:
 
 
 def is_function(given: object) -> bool:
-    """Whether a text names a function, pkg.mod:fn, and no file."""
+    """Return whether a text names a function, pkg.mod:fn, and not a file."""
     return isinstance(given, str) and bool(NAME.fullmatch(given)) and not Path(given).exists()
 
 
@@ -92,7 +92,7 @@ def _function(name: str) -> UserFunction:
 
 
 def _called(function: Callable[[], Any], named: UserFunction, reading: Reading) -> Data:
-    """Arrays that a user's function returns: one, or several by name. Errors: E248."""
+    """Call a user's function and return its arrays: one, or several by name. Errors: E248."""
     with named.guarded("raised an error"):
         made = function()
     arrays = made if isinstance(made, Mapping) else {ONLY: made}
@@ -124,7 +124,7 @@ def _of_files(path: Path, reading: Reading) -> Data:
 def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
     """Concatenate the data of several files.
 
-    Errors: E218 labels, E246 if they hold arrays of other names or shapes, or other columns.
+    Errors: E218 labels, E246 if names or shapes of their arrays, or columns, differ.
     """
     first = parts[0]
     for part in parts:
@@ -149,9 +149,9 @@ def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
 
 
 def _column_remedies(first: Data, part: Data) -> Iterator[str]:
-    """Remedies for columns of other names, or in another order.
+    """Yield remedies for columns with other names, or in another order.
 
-    Places are told only if no column of labels is among them, which they would count.
+    Column numbers are suggested only if there is no label column, which they would count.
     """
     if {*first.columns} == {*part.columns}:
         yield f"[calib] columns = {json.dumps(first.columns, ensure_ascii=False)}"
@@ -165,7 +165,7 @@ def _apart(path: Path, facts: Mapping[str, str], tries: Sequence[str]) -> Myoedg
 
 
 def _count(data: Data) -> int:
-    """Samples of a file, or its rows."""
+    """Return the number of samples of a file, or of its rows."""
     first = next(iter(data.inputs.values()), data.labels)
     return 0 if first is None else len(np.atleast_1d(first))
 
@@ -179,14 +179,14 @@ def _check_labels(part: Data) -> None:
 
 
 def _kinds(data: Data) -> str:
-    """Names and shapes of the arrays, without the axis of samples."""
+    """Return names and shapes of the arrays, without the sample axis."""
     labels = {} if data.labels is None else {LABEL: data.labels}
     arrays = {**data.inputs, **labels}.items()
     return ", ".join(f"{name} [{', '.join(['..', *map(str, x.shape[1:])])}]" for name, x in arrays)
 
 
 def _labelled(content: Content, source: str, reading: Reading) -> Data:
-    """Splits off the labels, and takes the array that [calib] names.
+    """Separate the labels, and select the array that [calib] names.
 
     Errors: E211 no array of that name, E215 without samples.
     """
@@ -206,7 +206,7 @@ def _labelled(content: Content, source: str, reading: Reading) -> Data:
 
 
 def _scaled(data: Data, reading: Reading) -> Data:
-    """The data in the unit of training. Errors: E232 a scale for several arrays."""
+    """Scale the data to the unit of training. Errors: E232 a scale for several arrays."""
     factor = factor_of(reading.scales, data.source)
     if factor == 1.0:
         return data

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WAV files: integers of 8 to 32 bits and floats, any number of channels."""
+"""WAV files: integers of 8 to 32 bits and floats, with any number of channels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUBFORMAT_AT = 24
 
 @dataclass(frozen=True, slots=True)
 class WavFormat:
-    """Kind of numbers in a WAV file; `bits` of one."""
+    """Number format of a WAV file, with the bits of a number."""
 
     tag: int
     channels: int
@@ -30,9 +30,9 @@ class WavFormat:
 
 
 def read_wav(path: Path, reading: Reading) -> Content:
-    """float32 [rows, channels]; integers as shares of full scale, -1 .. 1.
+    """Read float32 [rows, channels]; integers are scaled to -1 .. 1.
 
-    Errors: E211 damaged, compressed, or of other numbers; E247 too large.
+    Errors: E211 damaged, compressed, or an unknown number format; E247 too large.
     """
     check_size(path.name, path.stat().st_size, SHORTER, reading)
     chunks = _chunks(path.read_bytes())
@@ -68,7 +68,7 @@ def _format(chunk: bytes) -> WavFormat:
 
 
 def _numbers(data: bytes, found: WavFormat) -> Array | None:
-    """float32; None for numbers of another kind."""
+    """Convert to float32; None for an unknown number format."""
     data = data[: len(data) // max(found.bits // 8, 1) * max(found.bits // 8, 1)]
     if (found.tag, found.bits) in {(FLOAT, 32), (FLOAT, 64)}:
         return np.frombuffer(data, f"<f{found.bits // 8}").astype(np.float32)

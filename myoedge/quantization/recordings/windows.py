@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows cut from recordings: [rows, channels] to [windows, *shape of an input]."""
+"""Windows cut from recordings: [rows, channels] -> [windows, *input shape]."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from myoedge.numerics.arrays import Array
 
 @dataclass(frozen=True, slots=True)
 class WindowLayout:
-    """Place of time and channels in an input.
+    """Position of time and channels in an input.
 
-    rows        of a window
-    transposed  channels come before time
+    rows        rows of a window
+    transposed  whether channels come before time
     """
 
     rows: int
@@ -24,9 +24,9 @@ class WindowLayout:
 
 
 def layout(shape: Sequence[int], channels: int, window: int | None = None) -> WindowLayout | None:
-    """The WindowLayout of an input for a recording with these channels; None if none fits.
+    """Return the layout of an input for a recording with these channels; None if none fits.
 
-    Axes of extent 1 do not count. Where both orders fit, channels come first, as in nn.Conv1d.
+    Axes of extent 1 are ignored. If both orders fit, channels come first, as in nn.Conv1d.
     """
     sizes = [size for size in shape if size > 1]
     if channels == 1 and len(sizes) == 1:
@@ -42,7 +42,7 @@ def layout(shape: Sequence[int], channels: int, window: int | None = None) -> Wi
 def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) -> Array:
     """Return the first rows of windows that are within one recording and one class.
 
-    lengths   rows of each recording, one after the other     labels   [rows, ...] or None
+    lengths   rows of each recording, in order     labels   [rows, ...] or None
     """
     ends = np.cumsum(lengths)
     spans = zip(ends - lengths, ends, strict=True)
@@ -57,7 +57,7 @@ def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) ->
 
 
 def cut(x: Array, first: Array, found: WindowLayout, shape: Sequence[int]) -> Array:
-    """[windows, *shape] from rows of a recording.
+    """Cut windows [windows, *shape] from a recording.
 
     x   [rows, channels]     first   first row of each window
     """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Noise of networks in integers, measured sample by sample; what an earlier run shares with a
-network is not computed again."""
+"""Noise of integer networks, measured sample by sample; steps shared with an earlier run are
+reused."""
 
 from __future__ import annotations
 
@@ -33,25 +33,26 @@ KEPT_BYTES = 2**27  # of integers of the run before
 
 @dataclass(frozen=True)
 class MeasuredNoise:
-    """Noise of a network by half of the samples and by all of them.
+    """Measured noise of a network, per sample.
 
-    error   [samples, judged tensors] squared     signal   the same of the float network
+    error   [samples, measured tensors] squared error     signal   squared float values
     """
 
     error: Array = field(repr=False)
     signal: Array = field(repr=False)
 
     def noise(self, half: int | None = None) -> Array:
-        """[measured tensors] The noise power relative to the signal; 0 for tensors without noise.
+        """Return [measured tensors], the noise power relative to the signal; 0 without noise.
 
-        half   0 or 1: every other sample; None: all. One sample is both halves
+        half   0 or 1: every other sample; None: all. A single sample is both halves
         """
         rows = slice(None) if half is None or len(self.error) < 2 else slice(half, None, 2)
         error, signal = self.error[rows].sum(axis=0), self.signal[rows].sum(axis=0)
         return np.asarray(np.where(signal > 0.0, error / np.maximum(signal, 1e-300), 0.0))
 
     def missing_db(self, limits: Array, half: int | None = None) -> float:
-        """Decibels that are missing to the limits, of all judged tensors; 0 meets the goal."""
+        """Return the decibels missing to the limits, over all measured tensors; 0 meets the
+        goal."""
         over = np.maximum(self.noise(half) / limits, 1.0)
         return float(np.sum(10 * np.log10(over)))
 
@@ -64,9 +65,9 @@ class MeasuredNoise:
 
 @dataclass
 class Bench:
-    """Samples that networks are measured with, against one float network.
+    """Samples for measuring networks against one float network.
 
-    runs   networks that were measured
+    runs   number of networks measured
     """
 
     graph: Graph
@@ -98,7 +99,7 @@ class Bench:
         return len(next(iter(self.samples.values())))
 
     def measure(self, network: QuantGraph, half: int | None = None) -> MeasuredNoise:
-        """Runs all samples in integers; of the others than `half` there is no noise."""
+        """Run samples in integers; samples outside `half` get no noise."""
         self.runs += 1
         rows = judged_rows(network)
         error, signal = np.zeros((2, self.count, len(rows)))
@@ -117,8 +118,8 @@ class Bench:
     def _integers(
         self, network: QuantGraph, at: int, sample: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """All values of a sample; those of steps that the run before had, with the same operands,
-        are taken from there."""
+        """Return all values of a sample; steps that the previous run shared, with equal operands,
+        are reused."""
         steps, before = self._before.get(at, ({}, {}))
         values = {**network.constants, **quantized_inputs(network, sample)}
         same = {x for x, y in values.items() if x in before and np.array_equal(y, before[x])}
@@ -149,7 +150,7 @@ class Bench:
 
 
 def measured_samples(graph: Graph) -> int:
-    """Number of samples that networks are measured with: many of a small network, whose few numbers
+    """Return the number of samples for measuring: more for small networks, whose few outputs
     scatter."""
     least, most = MEASURED
     return max(least, min(most, MEASURED_MACS // max(network_macs(graph), 1)))

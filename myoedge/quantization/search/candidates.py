@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors that could have 16 bits: noise that these win, and cycles that they cost.
-
-The noise of a group of tensors is that of a float network in which they alone are rounded; its
-cycles are the planner's estimates of the layers around them.
-"""
+"""Candidates for int16: groups of tensors with the noise that they remove and the cycles that they
+cost."""
 
 from __future__ import annotations
 
@@ -42,8 +39,9 @@ Cycles = Callable[[QuantizedNode], float]  # estimate of a layer by itself; infi
 class Candidate:
     """A group of tensors that could become int16.
 
-    cost_cycles   estimate for 16 bits instead of 8
-    noise         [judged tensors] that the group adds at 8 bits, relative to the signal
+    cost_cycles   estimated extra cycles of 16 bits over 8
+    noise         [measured tensors] noise power that the group adds at 8 bits, relative to the
+                  signal
     """
 
     names: Group
@@ -115,7 +113,7 @@ def _costs(
 ) -> Callable[[Group], float]:
     """Return the estimated cycles that int16 adds to the layers that write and read a group.
 
-    graph   the network's with tables apart     params   of its tensors
+    graph   the network's graph with separate tables     params   parameters of its tensors
     """
     before: dict[str, float] = {}
     for step in network.steps:
@@ -138,13 +136,13 @@ def _costs(
 
 
 def _neighbours(graph: Graph, name: str) -> list[Node]:
-    """Nodes that write or read a tensor."""
+    """Return the nodes that write or read a tensor."""
     made = graph.producer.get(name)
     return [*([] if made is None else [made]), *graph.users.get(name, ())]
 
 
 def _widened(graph: Graph, name: str, params: QuantParams) -> QuantParams:
-    """The int16 parameters for an int8 range; any that the operator accepts do for an estimate."""
+    """Return int16 parameters for an int8 range; for an estimate any accepted ones suffice."""
     low, high = (float(dequantize(np.array(q), params)) for q in (params.low, params.high))
     made = graph.producer.get(name)
     own = None if made is None else OPS[made.op].result_params.get(INT16)
@@ -171,8 +169,8 @@ def picked_candidates(
 ) -> list[Candidate]:
     """Choose candidates that bring each tensor's noise below its limit, within a cycle limit.
 
-    worth   candidate, row of the tensor furthest above its limit -> what is to be large
-    Greedy: the next one is the one of most worth.
+    worth   (candidate, index of the tensor furthest above its limit) -> priority; the highest is
+            chosen next
     """
     candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
     while worthwhile := _worthwhile(candidates_left, noise, limits, most_cycles):
@@ -188,7 +186,8 @@ def picked_candidates(
 def _worthwhile(
     candidates: Sequence[Candidate], noise: Array, limits: Array | float, most_cycles: float
 ) -> tuple[int, list[Candidate]] | None:
-    """The judged tensor furthest above its limit that candidates could help, and these."""
+    """Return the measured tensor furthest above its limit that candidates could improve, and these
+    candidates."""
     over = noise / limits
     for row in sorted(np.flatnonzero(over > 1.0), key=lambda row: -float(over[row])):
         least = LEAST_NOISE_SHARE * noise[row]
@@ -207,10 +206,9 @@ def noise_of(
 ) -> list[Array]:
     """Each group's squared error at each measured tensor, summed over the samples.
 
-    params   of 8 bits; the group's tensors are rounded to them, with the weights that have 8 bits
-             where these have, and nothing else is
-    measured tensors, or `name.pre` for what comes before a table
-    The rounding of tensors is independent, nearly: together they cost the sum.
+    params   int8 parameters; only the group's tensors are rounded, with weights that are int8 as
+             long as the group is
+    measured tensors, or `name.pre` for the value before a table
     """
     errors, rows = [np.zeros(len(measured)) for _ in groups], rows_of(graph)
     for sample in samples:
@@ -259,7 +257,7 @@ def _weights(graph: Graph, group: frozenset[str]) -> Iterator[str]:
 
 
 def _saturated(x: Array, params: QuantParams | None) -> Array:
-    """Infinities, of a logarithm of 0 say, as integers hold them."""
+    """Replace infinities, such as the logarithm of 0, by the limits of the integers."""
     if params is None or np.isfinite(x).all():
         return x
     low, high = (dequantize(np.array(q), params) for q in (params.low, params.high))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goals of the precision search: dB by output, cycles that may be spent, and what memories hold."""
+"""Goals of the precision search: dB by output, cycle budgets, memory limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERY_MOVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CycleBudget:
-    """Cycles that may be added while an output is below `below_db`, as a share of int8's cycles."""
+    """Allowed extra cycles while an output is below `below_db`, as a fraction of int8's cycles."""
 
     share: float
     below_db: float = math.inf
@@ -39,15 +39,16 @@ NEARLY_FREE, ROUNDED = (CycleBudget(0.015),), (CycleBudget(0.34),)  # for a file
 
 @dataclass(frozen=True)
 class Goal:
-    """SQNR that outputs are to keep, before and after a final function, and what it may cost.
+    """Goal of a search: SQNR of outputs, before and after a final function, and its allowed cost.
 
-    db           of outputs that outputs_db does not name
-    budgets      of cycles, ascending: a larger one is for outputs that the smaller leaves below
-    margin_db    that is asked of the samples that choose beyond `db`
-    floor        noise by judged tensor that weights of few bits make: moves are for what is above
-    planned_cycles   estimate for a network as it is planned; infinite where memories have no room;
-                     None: layers by themselves are added up
-    moves        kinds that may be taken
+    db           SQNR of outputs that outputs_db does not name
+    budgets      cycle budgets, ascending; a larger one applies to outputs that the smaller leaves
+                 below
+    margin_db    dB required on the calibration samples in addition to `db`
+    floor        measured tensor -> noise of low-bit weights; moves only reduce the rest
+    planned_cycles   network -> estimated cycles of its plan; infinite if it does not fit; None: the
+                     estimates of the layers are added
+    moves        kinds of moves allowed
     """
 
     db: float = AIM_DB
@@ -59,7 +60,7 @@ class Goal:
     moves: frozenset[str] = EVERY_MOVE
 
     def limits(self, network: QuantGraph) -> Array:
-        """[judged tensors] Noise that is allowed, relative to the signal."""
+        """Return [measured tensors], the allowed noise power relative to the signal."""
         rows = judged_rows(network)
         every_db = (self.outputs_db.get(output, self.db) + self.margin_db for output, _ in rows)
         allowed = np.array([10 ** (-db / 10) for db in every_db])
@@ -68,8 +69,9 @@ class Goal:
 
     @property
     def of_file(self) -> tuple[Goal, ...]:
-        """Return the goals of a network quantised by its file: close to its own roundings, which
-        do not depend on our samples. Tensors left in float become int16 if this is nearly free."""
+        """Return the goals of a network quantised by its file: close to the file's own roundings,
+        which do not depend on the samples. Tensors left in float become int16 if this is nearly
+        free."""
         near = replace(self, db=max(self.db, ROUNDED_DB), margin_db=0.0)
         budgets = (self.budgets,) * 2 if self.budgets == UNLIMITED else (NEARLY_FREE, ROUNDED)
         kinds = (frozenset({"int16"}), frozenset({"exponentials"}))
@@ -78,6 +80,6 @@ class Goal:
 
 
 def judged_rows(network: QuantGraph) -> list[tuple[str, str]]:
-    """(output, tensor that it is judged by) in a fixed order."""
+    """Return (output, tensor that it is measured by) in a fixed order."""
     outputs = dict.fromkeys(network.graph.outputs)
     return [(output, name) for output in outputs for name in judged_tensors(network, output)]

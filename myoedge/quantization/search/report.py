@@ -17,10 +17,10 @@ OTHER_MOVE = "another move gains more for its cycles"
 class TriedMove:
     """A move that was tried.
 
-    remedy        with the reason where it is not kept
-    worst_db      dB of the worst output with it, for samples that choose
-    more_cycles   share of the cycles of 8 bits that the network takes more with it, estimated
-    tensors       that have 16 bits with it
+    remedy        the move, with the reason if it is not kept
+    worst_db      dB of the worst output with it, on the calibration samples
+    more_cycles   estimated extra cycles with it, as a fraction of the int8 network's
+    tensors       number of int16 tensors with it
     """
 
     remedy: str

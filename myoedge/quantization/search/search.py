@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop of the precision search: while an output misses its goal, the move of most dB a cycle.
-
-A move counts if samples that did not choose it gain as well: each half of them, by what follows
-from the other.
-"""
+"""The loop of the precision search: while an output misses its goal, take the move with the most dB
+per cycle."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ MOST_PLANS = 3  # of one proposal, with fewer and fewer tensors of 16 bits
 
 @dataclass(frozen=True)
 class Trial:
-    """A proposal that was measured; `why` it does not count, "" if it does."""
+    """A proposal that was measured, with the reason why it is rejected; "" if it is accepted."""
 
     remedy: str
     state: SearchState
@@ -60,9 +57,9 @@ class Trial:
 def search(
     workshop: Workshop, start: SearchState, goal: Goal, of_8_bits: Network
 ) -> tuple[SearchState, list[TriedMove]]:
-    """The network that meets the goal, or comes nearest to it, and the moves that were tried.
+    """Search the network that meets the goal, or comes closest; return it with the moves tried.
 
-    of_8_bits   of whose cycles the goal's budgets are shares
+    of_8_bits   int8 network, whose cycles the budgets are fractions of
     """
     found = Search(workshop, goal, of_8_bits, goal.limits(start.network.engined))
     return _Loop(found).run(start)
@@ -71,7 +68,7 @@ def search(
 class _Loop:
     """A running search and the moves that it has tried.
 
-    left   remedies that won nothing, with the tensors of 16 bits, which are not tried again
+    left   remedies without gain, with the int16 tensors at that time; they are not tried again
     """
 
     def __init__(self, of: Search) -> None:
@@ -91,7 +88,8 @@ class _Loop:
         return self.search.missing_db(state) > 0.0 and not bench.is_spent
 
     def _best(self, stage: Mapping[str, Move], state: SearchState) -> SearchState | None:
-        """The state of most dB a cycle, of each move the first that counts; None without one."""
+        """Return the state with the most dB per cycle, from the first accepted proposal of each
+        move; None without one."""
         moves = [move for kind, move in stage.items() if kind in self.search.goal.moves]
         found = [row for move in moves if (row := self._first(move, state)) is not None]
         if not found:
@@ -106,7 +104,7 @@ class _Loop:
         return best.state
 
     def _first(self, move: Move, state: SearchState) -> Trial | None:
-        """The first proposal of a move that counts."""
+        """Return the first accepted proposal of a move."""
         if not self._is_open(state):
             return None
         proposals = move(self.search, state)
@@ -151,7 +149,7 @@ class _Loop:
         return Trial(proposal.remedy, found, gain_db, why)
 
     def _gains(self, state: SearchState, proposal: Proposal, found: SearchState, half: int) -> bool:
-        """Whether a half of the samples gains, by what follows from the other one."""
+        """Return whether one half of the samples gains by the design that the other half gives."""
         search = self.search
         missing = state.measured.missing_db(search.limits, half)
         with_it = found.measured.missing_db(search.limits, half)
@@ -163,7 +161,8 @@ class _Loop:
         return with_it < missing or with_it == 0.0
 
     def _over_budget(self, state: SearchState, network: Network) -> str:
-        """Why a network takes too much; "" if it does not. It is planned, if that is possible."""
+        """Return the reason why a network exceeds its cycles or memory, by its plan if possible; ""
+        if it does not."""
         share = max(self.search.shares(state), default=0.0)
         if self.search.more_cycles(network) > share:
             return TOO_SLOW
@@ -176,8 +175,8 @@ class _Loop:
         return TOO_SLOW if planned > (1.0 + share) * before else ""
 
     def _fewest(self, state: SearchState) -> SearchState:
-        """A network that meets the goal with the fewest int16 tensors, in their order, because
-        predicted noise adds up to more than the measured noise."""
+        """Return a network that meets the goal with the fewest int16 tensors, in their order,
+        because measured noise is less than the sum of predicted noise."""
         low, high, search = 0, len(state.design.int16), self.search
         if search.missing_db(state):
             return state

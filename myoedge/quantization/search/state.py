@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States of a precision search: choices for a network, the network in integers, and its noise."""
+"""States of a precision search: a design, its integer network, and its noise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from myoedge.quantization.search.goal import Goal
 
 
 class Calibrated(Protocol):
-    """Graph, observers, given samples -> a calibration for each observer; None: of all samples."""
+    """Function (graph, observers, samples) -> a calibration per observer; samples None: all."""
 
     def __call__(
         self, graph: Graph, observers: Sequence[Observer], given: Samples | None = None
@@ -29,10 +29,10 @@ class Calibrated(Protocol):
 
 @dataclass(frozen=True)
 class Design:
-    """Choices that make a network in integers.
+    """Choices that define an integer network.
 
-    int16      groups of tensors of 16 bits, in the order in which they were chosen
-    on_cores   layers with the cores' integers where an accelerator could run others
+    int16      groups of int16 tensors, in the order in which they were chosen
+    on_cores   layers with the cores' integers, although an accelerator could run them
     """
 
     graph: Graph
@@ -48,11 +48,11 @@ class Design:
 
 @dataclass(frozen=True)
 class Network:
-    """A design's network.
+    """The networks of a design.
 
     cores     with the cores' integers in all layers
-    engined   as it is built: with those of accelerators
-    cycles    of its layers by themselves, estimated
+    engined   as it is built, with accelerators' integers
+    cycles    sum of the layers' estimated cycles
     """
 
     design: Design
@@ -63,7 +63,7 @@ class Network:
 
 @dataclass(frozen=True)
 class SearchState:
-    """A network that was measured."""
+    """A design with its measured network."""
 
     network: Network
     measured: MeasuredNoise
@@ -79,9 +79,10 @@ class SearchState:
 
 @dataclass(frozen=True)
 class Proposal:
-    """Another design.
+    """A proposal of another design.
 
-    fit    half of the samples -> the design that follows from these; None where no samples decide
+    fit    half of the samples -> the design that it gives; None if the design does not depend on
+           samples
     """
 
     remedy: str
@@ -95,14 +96,14 @@ Proposals = Generator[Proposal, SearchState, None]
 
 @dataclass(frozen=True)
 class Workshop:
-    """Means of making and measuring networks.
+    """Functions and samples for making and measuring networks.
 
-    samples      that choose; the bench has some of them
-    calibrated   graph, observers -> a calibration for each, from all samples or from those given
-    observers    to choose from, the first one first
-    on_engines   network -> the same with integers for accelerators
-    time_axes    of inputs: equalization does not change along them
-    digest       of the float network
+    samples      calibration samples; the bench has some of them
+    calibrated   (graph, observers) -> a calibration per observer, from all or given samples
+    observers    observers to choose from, the default first
+    on_engines   network -> the network with integers for accelerators
+    time_axes    input -> time axis, along which equalization factors are constant
+    digest       digest of the float network
     """
 
     bench: Bench
@@ -117,7 +118,7 @@ class Workshop:
     _cycles: dict[int, tuple[QuantizedNode, float]] = field(default_factory=dict)
 
     def make(self, design: Design, before: Network | None = None) -> Network:
-        """The design's network; steps that it shares with one before are not made again."""
+        """Make the network of a design; steps shared with `before` are reused."""
         like = None if before is None else before.cores
         cores = quantize_graph(design.graph, design.calibration, self.rules, design.names, like)
         cores = replace(cores, digest=self.digest or cores.digest)
@@ -126,7 +127,7 @@ class Workshop:
         return Network(design, cores, engined, sum(x for x in every if math.isfinite(x)))
 
     def layer_cycles(self, step: QuantizedNode) -> float:
-        """Estimated cycles of a layer by itself; each is estimated once."""
+        """Return the estimated cycles of a layer, computed once per layer."""
         if id(step) not in self._cycles:
             self._cycles[id(step)] = step, self.cycles(step)
         return self._cycles[id(step)][1]
@@ -142,10 +143,9 @@ class Workshop:
 class Search:
     """A search for a goal.
 
-    start    the network in 8 bits, of whose cycles the goal's budgets are shares
-    narrow, candidates   measured networks in 8 bits, and tensors that could have 16, by the ids of
-                         calibrations
-    planned  cycles of networks by their ids, as goal.planned_cycles gives them
+    start    the int8 network, whose cycles the budgets are fractions of
+    narrow, candidates   calibration id -> measured int8 network, and candidates for int16
+    planned  network id -> cycles by goal.planned_cycles
     """
 
     workshop: Workshop
@@ -160,11 +160,12 @@ class Search:
         return state.measured.missing_db(self.limits)
 
     def more_cycles(self, network: Network) -> float:
-        """Share of the cycles at the start that a network takes more, by its layers."""
+        """Return the extra cycles of a network by its layers, as a fraction of the cycles at the
+        start."""
         return network.cycles / max(self.start.cycles, 1.0) - 1.0
 
     def shares(self, state: SearchState) -> list[float]:
-        """Shares of cycles that may be added, ascending."""
+        """Return the fractions of cycles that may be added, ascending."""
         worst_db = state.measured.worst_db
         return [x.share for x in self.goal.budgets if worst_db < x.below_db]
 

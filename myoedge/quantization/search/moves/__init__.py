@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves of the precision search, one file a kind."""
+"""Moves of the precision search, one file per kind."""

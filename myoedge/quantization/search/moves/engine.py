@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cores' integers for layers that accelerators compute with others."""
+"""Move: the cores' integers for layers whose accelerator computes with other integers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 def cores_integers(search: Search, state: SearchState) -> Proposals:
     """Propose the cores' integers for half of the layers, cheapest first; then for all.
 
-    Layer by layer both integers have the same noise, within 0.01 dB: what an output loses is
-    chance.
+    Per layer, both integers have equal noise to within 0.01 dB; the difference at an output is a
+    matter of chance.
     """
     network, cycles = state.network, search.workshop.layer_cycles
     free = [step.node.name for step in free_layers(network.cores, network.engined)]

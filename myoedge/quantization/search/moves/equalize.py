@@ -3,7 +3,7 @@
 share one scale; exact in floats.
 
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), with
-calibrated ranges of activations in place of weight ranges, and factors that are powers of two.
+calibrated activation ranges instead of weight ranges, and powers of two as factors.
 """
 
 from __future__ import annotations
@@ -42,12 +42,11 @@ LEAST_APART = 16.0  # factors of an input: fewer win less than they ask of a hos
 
 @dataclass(frozen=True)
 class _Link:
-    """A product or an input, the products that read it, and what its channels pass through on the
-    way there.
+    """A product or an input, the products that read it, and the path of its channels to them.
 
-    axis      of the channels of `source`
-    labels    by tensor on the way, the first one `source`: the channel of every element, from 1 on;
-              0 where 0 is padded
+    axis      channel axis of `source`
+    labels    tensor on the path, `source` first -> channel of every element, from 1 on; 0 for
+              padding
     readers   (name of a product, channel of each column of its operand)
     """
 
@@ -63,15 +62,15 @@ def equalized(
     time_axes: Mapping[str, int] = NO_AXES,
     count: int | None = None,
 ) -> Graph:
-    """Graph of equal outputs with balanced channels between pairs of products.
+    """Balance channels between pairs of products; the float outputs are unchanged.
 
-    The first product's channels are multiplied by powers of two, those of the products that read
-    them divided; a ReLU, prelus, pools and what moves elements may lie between. Channels of an
-    input are multiplied by the host, along the axis where that changes most.
-    Returns the graph itself where there is no such pair.
-    samples     for the largest value of every channel
-    time_axes   of inputs: no factor changes along them
-    count       samples that factors are limited by, where these are some of more
+    The first product's channels are multiplied by powers of two, and the columns of the products
+    that read them divided. ReLU, PReLU, pools and data movement may lie between. The host
+    multiplies the channels of an input, along the axis where that changes most. Returns the graph
+    itself if there is no such pair.
+    samples     samples that determine the largest value of every channel
+    time_axes   input -> time axis, along which factors are constant
+    count       number of samples that limits the factors, if `samples` is a part of more
     """
     sources = [x for x in _sources(graph) if x not in time_axes.items()]
     links = [link for source, axis in sources for link in _links(graph, source, axis)]
@@ -112,12 +111,12 @@ def equalized_designs(search: Search, state: SearchState) -> Proposals:
 
 
 def is_equalized(graph: Graph) -> bool:
-    """Whether a graph comes from `equalized`."""
+    """Return whether a graph comes from `equalized`."""
     return any(EQUALIZED in name for node in graph.nodes for name in node.inputs)
 
 
 def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
-    """(tensor, axis of channels): inputs, by the axis that their factors have, and products with
+    """Yield (tensor, channel axis): inputs, with the axis of their factors, and products with
     constant weights."""
     for name in graph.inputs:
         if graph.tensors[name].dtype == "float32" and graph.given(name) is None:
@@ -164,7 +163,8 @@ def _of_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | No
 
 
 def _is_product(graph: Graph, node: Node, operators: Sequence[str] = PRODUCTS) -> bool:
-    """Whether it has weights that may change: not a file's integers."""
+    """Return whether a node is a product with weights that may be changed: not integers of the
+    file."""
     if node.op not in operators or not graph.is_const(node.inputs[1]):
         return False
     return graph.format(node.inputs[1]) is None
@@ -191,7 +191,7 @@ def _passed(graph: Graph, node: Node, labels: Array) -> Array | None:
 
 
 def _of_columns(labels: Array) -> Array | None:
-    """Return [columns] the channel of each column; None if a column has several."""
+    """Return the channel of each column, [columns]; None if a column has several."""
     rows = labels.reshape(-1, labels.shape[-1])
     channels = rows.max(axis=0)
     is_one = np.all((rows == channels) | (rows == 0.0))
@@ -231,9 +231,10 @@ def _most(rows: Sequence[Array]) -> Array:
 
 
 def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) -> Array:
-    """[channels] The largest weight of a product that reads each, as a share of its largest; 1
-    where every channel has rows of its own, with a scale for each. Shares of each row's largest
-    would leave outliers of few rows: a GRU keeps 29.3 dB with them instead of 36.6."""
+    """Return [channels]: for each channel, the largest weight that reads it, relative to the
+    product's largest weight; 1 if every channel has its own rows, with a scale each. Ratios to each
+    row's largest weight would leave outliers of few rows: a GRU reaches 29.3 dB with them instead
+    of 36.6."""
     reader = graph.producer[name]
     weights, groups = graph.array(reader.inputs[1]), reader.attrs.get("groups", 1)
     found = np.zeros(channels, np.float32)
@@ -246,9 +247,9 @@ def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) ->
 
 
 def _factors_of(graph: Graph, link: _Link, values: Array, power: int) -> Array:
-    """[1 + channels] Factors of a link, of label 0 first, at most 2^power and at least 2^-power;
-    values as `_shares` has them. They bring values and weights of a channel to equal shares of
-    their largest."""
+    """Return the factors of a link, [1 + channels], label 0 first, within 2^-power .. 2^power. They
+    give values and weights of a channel equal ratios to their maxima; `values` as from `_shares`.
+    """
     weights = np.max([_share_of_weights(graph, *x, len(values)) for x in link.readers], axis=0)
     used = (values > 0) & (weights > 0)
     logs = [np.log2(np.where(used, x, 1.0).astype(np.float64)) for x in (weights, values)]
@@ -259,12 +260,15 @@ def _factors_of(graph: Graph, link: _Link, values: Array, power: int) -> Array:
 
 
 def _apart(factors: Array) -> float:
-    """Ratio of the largest factor to the smallest."""
+    """Return the ratio of the largest factor to the smallest."""
     return float(factors.max() / factors.min())
 
 
 def _scaled(graph: Graph, link: _Link, factors: Array) -> Graph:
-    """factors   [1 + channels], of label 0 first"""
+    """Apply the factors of a link to the graph.
+
+    factors   [1 + channels], label 0 first
+    """
     for name, columns in link.readers:
         reader = graph.producer[name]
         read = graph.array(reader.inputs[1])
@@ -281,7 +285,7 @@ def _scaled(graph: Graph, link: _Link, factors: Array) -> Graph:
 
 
 def _with_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Graph:
-    """The graph with other constants as these operands of a node."""
+    """Replace constant operands of a node."""
     names = {at: f"{node.name}{EQUALIZED}{at}" for at in made}
     inputs = tuple(names.get(at, name) for at, name in enumerate(node.inputs))
     nodes = tuple(n.but(inputs=inputs) if n.name == node.name else n for n in graph.nodes)
@@ -290,7 +294,7 @@ def _with_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Grap
 
 
 def _with_factors(graph: Graph, link: _Link, factors: Array) -> Graph:
-    """The graph whose host multiplies an input's channels."""
+    """Let the host multiply an input's channels."""
     scale, zeros = tuple(map(float, factors)), (0.0,) * len(factors)
     own = InputNormalization(scale, zeros, link.axis)
     merged = merged_normalization(graph.input_normalization.get(link.source), own)

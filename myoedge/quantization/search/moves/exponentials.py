@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bits of attention's exponentials, which rounding a network's tensors says nothing of."""
+"""Move: 12-bit exponentials in attention, which rounding tensors does not reveal as a noise
+source."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def finer_exponentials(search: Search, state: SearchState) -> Proposals:
 
 
 def attentions_of_bytes(network: QuantGraph) -> frozenset[str]:
-    """Results of attentions whose exponentials are bytes."""
+    """Names of attentions with 8-bit exponentials."""
     return frozenset(
         step.node.name
         for step in network.steps
@@ -31,12 +32,12 @@ def attentions_of_bytes(network: QuantGraph) -> frozenset[str]:
 
 
 def fine_attentions(graph: Graph) -> frozenset[str]:
-    """Results of attentions that ask for FINE_BITS next to operands of 8."""
+    """Names of attentions that request FINE_BITS with int8 operands."""
     return frozenset(n.name for n in graph.nodes if n.attrs.get("exp_bits") == FINE_BITS)
 
 
 def with_exp_bits(graph: Graph, names: Collection[str]) -> Graph:
-    """The graph with FINE_BITS asked for in these attentions; the same if all have them."""
+    """Request FINE_BITS in these attentions; returns the graph itself if all have them."""
     if fine_attentions(graph).issuperset(names):
         return graph
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""16 bits for the tensors that win most noise for the cycles that they cost."""
+"""Move: 16 bits for the tensors that remove most noise per cycle."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ MOST_TRIED = 3  # one after the other in one budget: noise adds up nearly, not q
 
 
 def wider_tensors(search: Search, state: SearchState) -> Proposals:
-    """More tensors, for the least budget of cycles that has room for some; then for the next.
+    """Propose more int16 tensors, within the smallest cycle budget that has room, then within the
+    next.
 
-    At last those tensors instead that are noisiest: many that cost little leave no cycles for one
-    that costs much.
+    Finally, propose the noisiest tensors instead, because many cheap tensors may leave no cycles
+    for an expensive one.
     """
     key = id(state.design.calibration)
     if not state.design.int16:

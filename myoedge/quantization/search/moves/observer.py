@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges by another observer, or of outputs as far as the samples go."""
+"""Move: ranges by another observer, or output ranges up to the samples' extremes."""
 
 from __future__ import annotations
 

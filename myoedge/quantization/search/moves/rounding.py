@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of 8 bits rounded for the samples, as in GPTQ, where that takes seconds."""
+"""Move: int8 weights rounded for the samples, as in GPTQ, if that takes seconds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def rounded_weights(search: Search, state: SearchState) -> Proposals:
 
 
 def _has_int8_weights(step: QuantizedNode, rules: Sequence[LayerRule]) -> bool:
-    """Whether a layer's int8 weights may be rounded: not from a file, one scale per channel."""
+    """Return whether a layer's int8 weights may be rounded: not from a file, with one scale per
+    channel."""
     weight = step.integers.arrays.get("weight")
     has_rule = any(r.weights == "per_tensor" and r.matches(step.node) for r in rules)
     return weight is not None and weight.dtype == INT8.dtype and not has_rule

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bits of weights layer by layer: fewest if noise at the outputs costs least for a byte."""
+"""Move: weight bits per layer; first for layers that add the least output noise per byte saved."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ Formats = Mapping[int, ConstantFormat]  # of a layer's weights by bits
 
 @dataclass(frozen=True, slots=True)
 class FewerBits:
-    """A layer's weights in fewer bits than the step before left them.
+    """A reduction of a layer's weight bits, from the previous step.
 
-    noise         [judged tensors] that it adds, relative to the signal
-    of_others     the same, to be expected of other samples than those that rounding fits
-    saved_bytes   of the stored weights
+    noise         [measured tensors] noise power that it adds, relative to the signal
+    of_others     the same, expected on samples other than those used for rounding
+    saved_bytes   bytes saved by the stored weights
     """
 
     weight: str
@@ -62,12 +62,13 @@ class FewerBits:
 
 @dataclass(frozen=True)
 class WeightBudget:
-    """Limits of a choice of bits.
+    """Limits for a choice of weight bits.
 
-    limits   [judged tensors] of noise, for the samples that choose
-    keeps    whether memories and energy have what they are given; None: as few bits as noise allows
-    planes   layers, by name, that an accelerator runs and whose weights have PLANE_BITS; those of
-             others have STORED_BITS, as fewer would be as many bytes
+    limits   [measured tensors] noise limits, for the calibration samples
+    keeps    network -> whether it keeps to memory and energy limits; None: as few bits as noise
+             allows
+    planes   names of layers that an accelerator runs, whose weights may have PLANE_BITS; other
+             weights have STORED_BITS, as fewer bits would not save bytes
     """
 
     limits: Array = field(repr=False)
@@ -75,13 +76,13 @@ class WeightBudget:
     planes: frozenset[str] = frozenset()
 
     def levels(self, node: Node) -> Sequence[int]:
-        """Bits that a layer's weights may have, descending."""
+        """Return the bits that a layer's weights may have, descending."""
         return PLANE_BITS if node.name in self.planes else STORED_BITS
 
 
 @dataclass(frozen=True)
 class ChosenBits:
-    """The network with chosen bits of weights, and the networks that were measured for it."""
+    """The network with the chosen weight bits, and the networks measured on the way."""
 
     network: QuantGraph
     choices: tuple[TriedMove, ...] = ()
@@ -93,8 +94,8 @@ def with_chosen_bits(
     """Return the network with as few weight bits as its noise allows, or as memory and energy
     require.
 
-    Layers stay whose bits a rule names, and integers that the file has. A network whose noise is
-    above its limits already gets at most MOST_LOST_DB more.
+    Layers whose bits a rule sets, and integers of the file, are unchanged. A network whose noise
+    already exceeds its limits loses at most MOST_LOST_DB more.
     """
     search = _OrderedBits.of(network, bench, rules, budget)
     count, trials = search.most_steps()
@@ -117,7 +118,7 @@ def with_chosen_bits(
 
 @dataclass(frozen=True)
 class _OrderedBits:
-    """The steps in order, the noise [judged tensors] before them, and its limits."""
+    """The steps in order, the noise [measured tensors] before them, and its limits."""
 
     start: QuantGraph
     bench: Bench
@@ -146,7 +147,7 @@ class _OrderedBits:
         return replace(made, digest=self.start.digest)
 
     def told(self, count: int) -> str:
-        """ "weights of 3 layers in 2 to 4 bits, 12,345 B less"."""
+        """Return the choice as text: "weights of 3 layers in 2 to 4 bits, 12,345 B less"."""
         bits = {step.weight: step.bits for step in self.steps[:count]}
         low, high = min(bits.values()), max(bits.values())
         saved = round(sum(step.saved_bytes for step in self.steps[:count]))
@@ -174,7 +175,7 @@ class _OrderedBits:
         return np.asarray(noise + np.maximum(noise - self.noise, 0.0) * more)
 
     def most_steps(self) -> tuple[int, list[TriedMove]]:
-        """Steps that the noise allows, by networks that are measured; and these."""
+        """Return the number of steps that the noise allows, by measured networks, and these."""
         if not self.steps:
             return 0, []
         added = np.cumsum([step.noise for step in self.steps], axis=0)
@@ -204,7 +205,7 @@ class _OrderedBits:
 def ordered_steps(
     network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> list[FewerBits]:
-    """Steps of all layers, ordered by added noise (per allowed noise) per byte saved."""
+    """Return the steps of all layers, ordered by added noise (per allowed noise) per byte saved."""
     nodes = {weight_of(node): node for node in _able(network.graph, rules)}
     if not nodes:
         return []
@@ -228,7 +229,7 @@ def ordered_steps(
 
 
 def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
-    """Nodes with int8 weights that no rule sets."""
+    """Yield nodes with int8 weights that no rule sets."""
     for node in graph.nodes:
         able = OPS[node.op].multiplicands is not None and weight_rule(rules, node) is None
         if able and graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None:
@@ -236,7 +237,7 @@ def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
 
 
 def _price(step: FewerBits, limits: Array) -> float:
-    """Part of the allowed noise that a saved byte costs."""
+    """Return the fraction of the allowed noise that a saved byte costs."""
     return float((step.noise / limits).max(initial=0.0)) / max(step.saved_bytes, 1.0)
 
 
@@ -249,7 +250,7 @@ def _steps(
 ) -> Iterator[FewerBits]:
     """Yield the steps of a layer; its noise is proportional to the error of its own sums.
 
-    errors   by bits, of these samples and of others     noise   what PROBED_BITS add
+    errors   bits -> error on these samples, on others     noise   noise added by PROBED_BITS
     """
     before, bits_before, unit = np.zeros(2), INT8.bits, errors[PROBED_BITS][0]
     for bits in levels:
@@ -265,7 +266,8 @@ def _steps(
 def _noise_by_weight(
     network: QuantGraph, samples: Samples, formats: Mapping[str, Formats]
 ) -> dict[str, Array]:
-    """[judged tensors] Noise relative to the signal with one layer's weights in PROBED_BITS."""
+    """Return, per weight, the noise [measured tensors] relative to the signal with this weight in
+    PROBED_BITS."""
     graph = network.graph
     names = [name for _, name in judged_rows(network)]
     count = max(
@@ -288,7 +290,7 @@ def _noise_by_weight(
 def _changed(
     graph: Graph, real: Mapping[str, Array], weight: str, chosen: ConstantFormat
 ) -> dict[str, Array]:
-    """Values that differ with these weights."""
+    """Return the values that change with these weights."""
     assert chosen.integers is not None
     changed = {weight: chosen.real(chosen.integers)}
     for node in graph.nodes:
