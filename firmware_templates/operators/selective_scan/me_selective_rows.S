@@ -8,14 +8,15 @@
     .set OF_STEP, 0             /* me_channel_run */
     .set OF_DELTA_ZERO, 4
     .set OF_X_ZERO, 8
-    .set OF_TERM, 12
-    .set OF_HALF, 16
-    .set OF_TERM_SHIFT, 20
-    .set OF_PRE, 24
-    .set OF_MULT, 28
-    .set OF_SKIP, 32
-    .set OF_OFFSET, 36
-    .set OF_SHIFT, 40
+    .set OF_BOTH, 12
+    .set OF_TERM, 16
+    .set OF_HALF, 20
+    .set OF_TERM_SHIFT, 24
+    .set OF_PRE, 28
+    .set OF_MULT, 32
+    .set OF_SKIP, 36
+    .set OF_OFFSET, 40
+    .set OF_SHIFT, 44
 
 /* a0 run, a1 own, a2 delta, a3 x, a4 steps */
 me_function me_begin_channel
@@ -25,6 +26,7 @@ me_function me_begin_channel
     lw t0, OF_TERM(a0)
     lw t1, OF_HALF(a0)
     lw t2, OF_TERM_SHIFT(a0)
+    lw t5, OF_BOTH(a0)
     lp_setup 0, a4, .Lbegin_last
     p_lb_r t3, a5, a2
     p_lb_r t4, a5, a3
@@ -32,8 +34,9 @@ me_function me_begin_channel
     p_max t3, t3, x0
     sub t4, t4, a7
     mul t4, t4, t3
-    p_sw t3, 4, a1
+    mul t3, t3, t5
     mul t4, t4, t0
+    p_sw t3, 4, a1
     p_addN_r t4, t1, t2
     p_clip16 t4, t4
     pv_pack_h t4, t4, t4
@@ -43,104 +46,112 @@ me_function me_begin_channel
     ret
 me_end me_begin_channel
 
-/* a0 halves, a1 decays, a2 up, a3 reads, a4 own, a5 states, a6 steps, a7 blocks; s0 .. s3 are the states
- * of a block, s4 .. s7 their decays, s8 the most halvings, s11 counts blocks */
-me_function me_move_states
+/* Four states: two words of decays, of states (the upper halves apart as well). a0 powers, a1 delta, a2 u, a3 reads,
+ * a5 the sum, a6 twice the last power's place */
+.macro move_four decay_0, decay_1, state_0, state_1, upper_0, upper_1, limit
+    p_mulu t0, a1, \decay_0, 11
+    p_mulhhu t1, a1, \decay_0, 11
+    p_mulu t2, a1, \decay_1, 11
+    p_mulhhu t3, a1, \decay_1, 11
+.if \limit
+    .irp place, t0, t1, t2, t3
+    p_minu \place, \place, a6
+    .endr
+.endif
+    .irp place, t0, t1, t2, t3
+    andi \place, \place, -2
+    .endr
+    .irp place, t0, t1, t2, t3
+    p_lhu_at \place, \place, a0
+    .endr
+    p_lw t4, 4, a3
+    p_lw a7, 4, a3
+    p_muls t5, a2, t4
+    p_mulhhs t4, a2, t4
+    p_muls t6, a2, a7
+    p_mulhhs a7, a2, a7
+    p_macsRN t5, t0, \state_0, 15
+    p_macsRN t4, t1, \upper_0, 15
+    p_macsRN t6, t2, \state_1, 15
+    p_macsRN a7, t3, \upper_1, 15
+    p_lw t0, 4, a3
+    p_lw t1, 4, a3
+    p_clip16 t5, t5
+    p_clip16 \upper_0, t4
+    p_clip16 t6, t6
+    p_clip16 \upper_1, a7
+    pv_pack_h \state_0, \upper_0, t5
+    pv_pack_h \state_1, \upper_1, t6
+    pv_sdotsp_h a5, \state_0, t0
+    pv_sdotsp_h a5, \state_1, t1
+.endm
+
+/* a0 powers, a1 decays, a2 reads, a3 own, a4 states, a5 steps, a6 blocks; s0 .. s3 are the states of a block, s4 ..
+ * s7 their upper halves, s8 .. s11 their decays */
+.macro move_states name, limit
+me_function me_\name
     addi sp, sp, -64
     me_saved sw
-    sw a2, 48(sp)
-    mv s11, a7
-    li s8, 0x7ffffff
-.Lmove_block:
-    lw a2, 48(sp)
-    lhu s4, 0(a1)
-    lhu s5, 2(a1)
-    lhu s6, 4(a1)
-    lhu s7, 6(a1)
-    addi a1, a1, 8
+    sw a5, 48(sp)
+    sw a4, 56(sp)
+    mv t3, a6
+    mv a4, a3
+    mv a3, a2
+    li a6, 2 * 8192 - 1
+.L\name\()_block:
+    sw t3, 60(sp)
+    lw s8, 0(a1)
+    lw s9, 4(a1)
+    lw s10, 8(a1)
+    lw s11, 12(a1)
+    addi a1, a1, 16
     sw a1, 52(sp)
-    sll s4, s4, a2
-    sll s5, s5, a2
-    sll s6, s6, a2
-    sll s7, s7, a2
-    lh s0, 0(a5)
-    lh s1, 2(a5)
-    lh s2, 4(a5)
-    lh s3, 6(a5)
-    lp_setup 0, a6, .Lmove_last
+    lw t0, 56(sp)
+    lw t1, 48(sp)
+    lw s0, 0(t0)
+    lw s1, 4(t0)
+    lw s2, 8(t0)
+    lw s3, 12(t0)
+    srai s4, s0, 16
+    srai s5, s1, 16
+    srai s6, s2, 16
+    srai s7, s3, 16
+    lp_setup 0, t1, .L\name\()_last
     p_lw a1, 4, a4
     p_lw a2, 4, a4
-    p_lw s9, 4, a3
-    mul t0, a1, s4
-    mul t1, a1, s5
-    mul t2, a1, s6
-    mul t3, a1, s7
-    p_minu t0, t0, s8
-    p_minu t1, t1, s8
-    p_minu t2, t2, s8
-    p_minu t3, t3, s8
-    /* 2**-f: two bytes for each of ten bits behind the point */
-    srli t4, t0, 11
-    srli t5, t1, 11
-    srli t6, t2, 11
-    srli a7, t3, 11
-    andi t4, t4, 0x7fe
-    andi t5, t5, 0x7fe
-    andi t6, t6, 0x7fe
-    andi a7, a7, 0x7fe
-    p_lhu_at t4, t4, a0
-    p_lhu_at t5, t5, a0
-    p_lhu_at t6, t6, a0
-    p_lhu_at a7, a7, a0
-    srli t0, t0, 22
-    srli t1, t1, 22
-    srli t2, t2, 22
-    srli t3, t3, 22
-    sra t4, t4, t0
-    sra t5, t5, t1
-    sra t6, t6, t2
-    sra a7, a7, t3
-    p_lw s10, 4, a3
-    p_muls t0, a2, s9
-    p_mulhhs t1, a2, s9
-    p_muls t2, a2, s10
-    p_mulhhs t3, a2, s10
-    p_macsRN t0, t4, s0, 15
-    p_macsRN t1, t5, s1, 15
-    p_macsRN t2, t6, s2, 15
-    p_macsRN t3, a7, s3, 15
-    p_lw s9, 4, a3
-    p_lw s10, 4, a3
-    lw a1, 0(a4)
-    p_clip16 s0, t0
-    p_clip16 s1, t1
-    p_clip16 s2, t2
-    p_clip16 s3, t3
-    pv_pack_h t4, s1, s0
-    pv_pack_h t5, s3, s2
-    pv_sdotsp_h a1, t4, s9
-    pv_sdotsp_h a1, t5, s10
-.Lmove_last:
-    p_sw a1, 4, a4
+    lw a5, 0(a4)
+    move_four s8, s9, s0, s1, s4, s5, \limit
+    move_four s10, s11, s2, s3, s6, s7, \limit
+.L\name\()_last:
+    p_sw a5, 4, a4
     lw a1, 52(sp)
-    p_sh s0, 2, a5
-    p_sh s1, 2, a5
-    p_sh s2, 2, a5
-    p_sh s3, 2, a5
+    lw t0, 56(sp)
+    lw t1, 48(sp)
+    lw t3, 60(sp)
+    sw s0, 0(t0)
+    sw s1, 4(t0)
+    sw s2, 8(t0)
+    sw s3, 12(t0)
+    addi t0, t0, 16
+    sw t0, 56(sp)
     /* back to the first step, and on to the reads of the next block */
-    slli t0, a6, 2
-    sub a4, a4, t0
-    slli t0, a6, 3
-    sub a4, a4, t0
-    slli t0, a6, 4
-    sub a3, a3, t0
-    addi a3, a3, 32 * 16
-    addi s11, s11, -1
-    bnez s11, .Lmove_block
+    slli t2, t1, 2
+    sub a4, a4, t2
+    slli t2, t1, 3
+    sub a4, a4, t2
+    slli t2, t1, 5
+    sub a3, a3, t2
+    addi a3, a3, 32 * 32
+    addi t3, t3, -1
+    bnez t3, .L\name\()_block
     me_saved lw
     addi sp, sp, 64
     ret
-me_end me_move_states
+me_end me_\name
+.endm
+
+move_states move_states, 0
+move_states move_limited_states, 1
 
 /* a0 run, a1 own, a2 x, a3 y, a4 steps; of results of two bytes y_step is twice as far as x's */
 .macro read_channel name, y_step, clip, store

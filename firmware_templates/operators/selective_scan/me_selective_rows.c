@@ -5,8 +5,8 @@
 
 #include "me_math.h"
 
-/* bits behind the point of halvings, those of them that the table is read by */
-enum { POINT = 22, INDEX = 10 };
+/* entries of the table of powers, bits of a product behind the point of a place in it */
+enum { ENTRIES = 8192, DROP = 12 };
 
 void me_begin_channel(const me_channel_run *run, me_channel_step *own, const int8_t *delta, const int8_t *x,
                       int32_t steps)
@@ -14,45 +14,38 @@ void me_begin_channel(const me_channel_run *run, me_channel_step *own, const int
     for (int32_t t = 0; t < steps; t++, delta += run->step, x += run->step, own++) {
         const int32_t now = me_max(*delta - run->delta_zero, 0);
         const int32_t u = me_clips((now * (*x - run->x_zero) * run->term + run->half) >> run->term_shift, 16);
-        *own = (me_channel_step){ (uint32_t)now, me_pack_h(u, u), 0 };
+        *own = (me_channel_step){ (uint32_t)now * (uint32_t)run->both, me_pack_h(u, u), 0 };
     }
 }
 
-/* A state decayed, and what is added to it. */
-static inline int32_t moved(int32_t state, uint32_t halvings, const int16_t *halves, int32_t more)
-{
-    const uint32_t p = me_minu(halvings, (32u << POINT) - 1);
-    const int32_t a = halves[me_extractu(p, INDEX, POINT - INDEX)] >> (p >> POINT);
-    return me_clips(me_macsRN(more, a, state, 15), 16);
-}
-
-static void move_block(const int16_t *halves, const uint16_t *decays, int32_t up, const me_block_step *reads,
+/* A block of states; they and their decays lie two in a word. */
+static void move_block(const int16_t *powers, const uint16_t *decays, const me_block_step *reads,
                        me_channel_step *own, int16_t *states, int32_t steps)
 {
-    const uint32_t d0 = (uint32_t)decays[0] << up, d1 = (uint32_t)decays[1] << up;
-    const uint32_t d2 = (uint32_t)decays[2] << up, d3 = (uint32_t)decays[3] << up;
-    int32_t s0 = states[0], s1 = states[1], s2 = states[2], s3 = states[3];
-    for (int32_t t = 0; t < steps; t++, own++, reads++) {
-        const uint32_t delta = own->delta, low = own->both & 0xFFFFu, high = own->both & 0xFFFF0000u;
-        s0 = moved(s0, delta * d0, halves, me_dotsp_h(low, reads->b[0]));
-        s1 = moved(s1, delta * d1, halves, me_dotsp_h(high, reads->b[0]));
-        s2 = moved(s2, delta * d2, halves, me_dotsp_h(low, reads->b[1]));
-        s3 = moved(s3, delta * d3, halves, me_dotsp_h(high, reads->b[1]));
-        const int32_t sum = me_sdotsp_h(own->sum, me_pack_h(s0, s1), reads->c[0]);
-        own->sum = me_sdotsp_h(sum, me_pack_h(s2, s3), reads->c[1]);
-    }
-    states[0] = (int16_t)s0;
-    states[1] = (int16_t)s1;
-    states[2] = (int16_t)s2;
-    states[3] = (int16_t)s3;
+    for (int32_t t = 0; t < steps; t++, own++, reads++)
+        for (int32_t i = 0; i < ME_SCAN_BLOCK; i++) {
+            const int32_t word = i / 2 % 2, half = 16 * (i % 2), u = (int16_t)own->both;
+            const uint32_t at = (own->delta & 0xFFFFu) * decays[i] >> DROP;
+            const int32_t b = (int16_t)(reads->of[i / 4].b[word] >> half);
+            const int32_t c = (int16_t)(reads->of[i / 4].c[word] >> half);
+            states[i] =
+                (int16_t)me_clips(me_macsRN(u * b, powers[me_minu(at, ENTRIES - 1)], states[i], 15), 16);
+            own->sum += states[i] * c;
+        }
 }
 
-void me_move_states(const int16_t *halves, const uint16_t *decays, int32_t up, const me_block_step *reads,
-                    me_channel_step *own, int16_t *states, int32_t steps, int32_t blocks)
+void me_move_limited_states(const int16_t *powers, const uint16_t *decays, const me_block_step *reads,
+                            me_channel_step *own, int16_t *states, int32_t steps, int32_t blocks)
 {
     for (int32_t i = 0; i < blocks; i++)
-        move_block(halves, decays + i * ME_SCAN_BLOCK, up, reads + i * ME_SCAN_STEPS, own,
+        move_block(powers, decays + i * ME_SCAN_BLOCK, reads + i * ME_SCAN_STEPS, own,
                    states + i * ME_SCAN_BLOCK, steps);
+}
+
+void me_move_states(const int16_t *powers, const uint16_t *decays, const me_block_step *reads,
+                    me_channel_step *own, int16_t *states, int32_t steps, int32_t blocks)
+{
+    me_move_limited_states(powers, decays, reads, own, states, steps, blocks);
 }
 
 static inline int32_t result(const me_channel_run *run, int32_t sum, int32_t x)

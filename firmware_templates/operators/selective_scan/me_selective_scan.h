@@ -9,25 +9,24 @@
 
 /* Of each channel; see me_selective_scan_s8. */
 typedef struct {
-    int32_t term, mult, offset, shift, skip;
+    int32_t term, mult, offset, shift, skip, delta_up;
 } me_selective_channel;
 
 /* y_wide        whether y is int16
  * n             steps
  * states        of a channel
  * b_shift       B is multiplied by 2**b_shift
- * decay_shift   decays are multiplied by 2**decay_shift: halvings for each step of delta, 22 bits
- *               behind the point
- * halves        2**-f in Q15, 1024 steps of f from 0 to 1
- * scratch       int32 [32][states, to multiples of 4], 384 bytes a core, int16 [width][states, alike] */
+ * limited       whether products of delta and decay reach beyond the powers, of which the last one is 0 then
+ * powers        int16 [8192], of 1/2 in Q15
+ * scratch       int32 [32][states, to multiples of 8], 384 bytes a core, int16 [width][states, alike] */
 typedef struct {
-    int32_t y_wide, n, states, delta_zero, x_zero, b_zero, c_zero, b_shift, term_shift, decay_shift, pre;
-    const int8_t *halves;
+    int32_t y_wide, n, states, delta_zero, x_zero, b_zero, c_zero, b_shift, term_shift, limited, pre;
+    const int16_t *powers;
     int8_t *scratch;
 } me_selective_scan_s8_params;
 
 /* delta, x  int8, y int8 or int16 [batch][n][width]     b, c  int8 [batch][n][states]
- * decay        uint16 [width][states, to multiples of 4] */
+ * decay        uint16 [width][states, to multiples of 8] */
 typedef struct {
     const int8_t *delta, *x, *b, *c;
     const uint16_t *decay;
@@ -38,9 +37,9 @@ typedef struct {
 
 /* h[t] = exp(delta A) h[t - 1] + delta x B, y[t] = sum of C h + D x, of int8 to int8, or int16 if y_wide, delta, x, B
  * and C less their zero points, delta at least 0, states s of 16 bits:
- * s = clip16((a s + u (B << b_shift) + 2^14) >> 15), u = clip16((delta x term + half) >> term_shift), a the power of
- * 1/2 that delta and decay give, y = clip((((sum of C s) >> pre) mult + x skip + offset) >> shift).
- * n, states, width at least 1; term 0 to 16,384; term_shift 0 to 30; b_shift 7; decay_shift at least 0; pre 0 to 20;
+ * s = clip16((a s + u (B << b_shift) + 2^14) >> 15), u = clip16((delta x term + half) >> term_shift), a the power
+ * number min((delta << delta_up) decay >> 12, 8191), y = clip((((sum of C s) >> pre) mult + x skip + offset) >> shift).
+ * n, states, width at least 1; term 0 to 16,384; term_shift 0 to 30; b_shift 7; delta_up 0 to 8; pre 0 to 20;
  * mult 0 to 32,767; shift 0 to 30; sums stay inside int32. Scratch and decay aligned to 4. */
 void me_selective_scan_s8(const me_selective_scan_s8_params *op, const me_selective_scan_s8_tile *tile);
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -53,14 +54,21 @@ def _slack(case: Any) -> Array:
     size = (
         q[0].scale * q[1].scale * q[2].scale * 2.0 ** (15 - step.integers.b_shift) / term[:, None]
     )
-    # of a decay: its halvings, then the table; its 15 bits besides
-    halvings = delta[..., None] / q[0].scale * 2.0 ** (step.integers.decay_shift - 23)
+    # of a decay: half a step of its own for each step of delta, half a place in the table of powers
+    # of 1/2, whose 15 bits and end besides
+    rate = float(np.abs(a).max()) * max(q[0].high - q[0].zero_point, 1) * q[0].scale
+    most = 12.0 * math.log(2.0) if step.integers.limited else math.inf
+    place = min(rate * 1.001, most) / 2**13
+    moved = (
+        delta[..., None] / q[0].scale * 2.0 ** step.integers.delta_up.astype(np.float64)[:, None]
+    )
+    wrong_rate = moved * (place * 2.0**-13)
     state = error = np.zeros(())
     sums, errors = [], []
     for t in range(delta.shape[-2]):
         now, more, into = delta[..., t, :, None], x[..., t, :, None], b[..., t, None, :]
         decay, read = np.exp(now * a), c[..., t, None, :]
-        wrong = decay * (halvings[..., t, :, :] + 2.0**-11) + 2.0**-14
+        wrong = decay * (wrong_rate[..., t, :, :] + 0.51 * place) + 2.0**-12
         error = decay * error + (np.abs(state) + error) * wrong
         state, added = decay * state + now * more * into, np.abs(now * more * into)
         error = error + size + of_term * added

@@ -34,10 +34,14 @@ from myoedge.operators.kernel import AffineExpr, on_cluster
 from myoedge.operators.selective_scan import wide
 from myoedge.operators.selective_scan.tiling import in_tiles
 
-INDEX_BITS = 10  # of the table of 2^-f
-POINT = 22  # bits after the point of halvings in a step
-HALVINGS = (32 << POINT) - 1  # more are as many: nothing is left of 15 bits
-PRODUCT_MAX = (1 << 32) - 1
+ENTRIES = 1 << 13  # of a layer's table of powers of 1/2
+DROP = 12  # bits of a product of delta and decay behind the point of a place in the table
+MOST_HALVINGS = 12.0  # of the table: more leave nothing of 8 bits
+EVEN_RATES = (
+    16.0  # between the fastest and the slowest: the table has two places in a step of delta
+)
+UP_MAX = 8  # delta's 8 bits are moved up by at most so many
+DECAY_MAX = (1 << 16) - 1
 DECAY_BITS = 15  # after the point of a decay, and of what is added to a decayed state
 STATE_MAX = 32000  # that states reach at most, by the bound on them; 16 bits limit them
 INT16_MAX = (1 << 15) - 1
@@ -46,13 +50,16 @@ SKIP_MAX = 1 << 21  # times 255 a quarter of int32
 HALF = 1 << DECAY_BITS >> 1
 
 
-def halves() -> Array:
-    """Table of 2^-f in Q15, int16, for f in the middle of each of 2^10 intervals of [0, 1)."""
-    f = (np.arange(1 << INDEX_BITS) + 0.5) / (1 << INDEX_BITS)
-    return np.asarray(np.rint(np.exp2(15.0 - f)), np.int16)
+def table_of(halvings: float, *, more: bool) -> Array:
+    """Table of 2^-f in Q15, int16, for f in the middle of each of 2^13 steps of [0, halvings).
 
+    more   whether the last entry stands for all that is beyond it, of which nothing is left
+    """
+    f = (np.arange(ENTRIES) + 0.5) * (halvings / ENTRIES)
+    table = np.rint(np.exp2(15.0 - f)).clip(0, INT16_MAX).astype(np.int16)
+    table[-1] = 0 if more else table[-1]
+    return np.asarray(table)
 
-TABLE = halves()
 
 # ---- meaning in floats
 
@@ -116,7 +123,8 @@ def state_steps(site: QuantizeInputs) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectiveScanParams(RequantParams):
-    """Integers for 8-bit operands; term, decay and skip per channel, halves [1024]."""
+    """Integers for 8-bit operands; term, delta_up, decay and skip per channel; limited: whether
+    products of delta and decay reach beyond the powers [8192]."""
 
     delta_zero: int
     x_zero: int
@@ -124,20 +132,20 @@ class SelectiveScanParams(RequantParams):
     c_zero: int
     b_shift: int
     term_shift: int
-    decay_shift: int
+    limited: int
     acc_bound: int
     term: Array
+    delta_up: Array
     decay: Array
     skip: Array
-    halves: Array
+    powers: Array
 
 
 def quantize(site: QuantizeInputs) -> QuantizedParams:
     """Quantise s = clip16((a s + u B + half) >> 15), u = clip16(dq xq term + half >> term_shift).
 
     dq, xq, B, C   less their zero points, B times 2^b_shift; dq at least 0
-    a              TABLE[first ten fraction bits of p] >> integer part of p, with the halvings p =
-                   dq (decay << decay_shift)
+    a              powers[min((dq << delta_up) decay >> 12, 8191)]
     y              (sum C s >> pre) mult + xq skip + offset >> shift
     """
     delta, x, b, c = (site.params(i) for i in range(4))
@@ -152,21 +160,30 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
         "c_zero": c.zero_point, "b_shift": b_shift(b), "term_shift": term_shift,
     }  # fmt: skip
     term = np.minimum(np.rint(np.ldexp(wanted, term_shift)), 1 << 14).astype(np.int32)
-    decay, decay_shift = _halvings(site.constant(4), delta.scale)
+    powers = _powers(site.constant(4), delta)
     requant, skip, bound = _readout(site, size)
-    numbers |= {"pre": requant.pre, "decay_shift": decay_shift, **requant.arrays}
-    numbers |= {"term": term, "decay": decay, "skip": skip, "halves": TABLE}
+    numbers |= {"pre": requant.pre, "term": term, "skip": skip, **requant.arrays, **powers}
     largest = 2 * (INT16_MAX * (INT16_MAX + 1)) + HALF  # a s + u B + half
     return SelectiveScanParams(**numbers, acc_bound=max(bound, largest))
 
 
-def _halvings(a: Array, scale: float) -> tuple[Array, int]:
-    """Return (uint16 [D, N], shift): halvings per step of delta, in units of 2^-22."""
-    wanted = np.abs(a.astype(np.float64)) * (scale * math.log2(math.e) * 2.0**POINT)
-    wanted = np.minimum(wanted, PRODUCT_MAX // 255)
-    shift = max(0, int(wanted.max()).bit_length() - 16)
-    most = min((1 << 16) - 1, PRODUCT_MAX // 255 >> shift)
-    return np.minimum(np.rint(np.ldexp(wanted, -shift)), most).astype(np.uint16), shift
+def _powers(a: Array, delta: QuantParams) -> dict[str, Any]:
+    """Table of powers of 1/2, and decays uint16 [D, N]: places in it per step of delta."""
+    most, rate = wide.highest(delta), np.abs(a.astype(np.float64)) * (delta.scale / math.log(2.0))
+    halvings = max(float(rate.max()) * most * ENTRIES / (ENTRIES - 1), 2.0**-20)
+    limited = halvings > MOST_HALVINGS and bool((rate.max() > EVEN_RATES * rate).any())
+    halvings = min(halvings, MOST_HALVINGS) if limited else halvings
+    wanted = rate * (ENTRIES << DROP) / halvings
+    bits = np.frexp(wanted.max(-1) / (DECAY_MAX + 1))[1]
+    up = np.clip(bits, 0, UP_MAX).astype(np.int32)
+    last = np.full(len(up), DECAY_MAX) if limited else ((ENTRIES - 1) << DROP) // (most << up)
+    decay = np.rint(np.ldexp(wanted, -up[:, None])).clip(0, np.minimum(last, DECAY_MAX)[:, None])
+    return {
+        "limited": int(limited),
+        "delta_up": up,
+        "decay": decay.astype(np.uint16),
+        "powers": table_of(halvings, more=limited),
+    }
 
 
 def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
@@ -204,12 +221,11 @@ def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> 
     shift = step.integers.term_shift
     term = (dq * xq * step.integers.term + ((1 << shift) >> 1)) >> shift
     term = np.clip(term, -INT16_MAX - 1, INT16_MAX)
-    decay = step.integers.decay.astype(np.int64) << step.integers.decay_shift
+    decay, powers = step.integers.decay.astype(np.int64), step.integers.powers.astype(np.int64)
     state, sums = np.zeros((*x.shape[:-2], *decay.shape), np.int64), []
-    for now, more, to, read in zip(*map(steps, (dq, term, into, out)), strict=True):
-        halvings = np.minimum(now[..., None] * decay, HALVINGS)
-        index = (halvings >> (POINT - INDEX_BITS)) & ((1 << INDEX_BITS) - 1)
-        a = TABLE.astype(np.int64)[index] >> (halvings >> POINT)
+    moved_up = dq << step.integers.delta_up
+    for now, more, to, read in zip(*map(steps, (moved_up, term, into, out)), strict=True):
+        a = powers[np.minimum(now[..., None] * decay >> DROP, ENTRIES - 1)]
         moved = a * state + more[..., None] * to[..., None, :] + HALF
         state = np.clip(moved >> DECAY_BITS, -INT16_MAX - 1, INT16_MAX)
         sums.append((state * read[..., None, :]).sum(-1))

@@ -69,7 +69,7 @@ KERNELS = {
     "me_resize_s16": KernelCost(27, 300, 400),
     "me_scan_s8": KernelCost(29.8, 200, 900),
     "me_scan_s16": KernelCost(84, 200, 900),
-    "me_selective_scan_s8": KernelCost(13.0, 700, 1500),  # a step of a state
+    "me_selective_scan_s8": KernelCost(10.3, 700, 1500),  # a step of a state
     "me_selective_scan_s16": KernelCost(46.5, 600, 2200),
     "me_variance_s8": KernelCost(4.5, 300, 400),
     "me_variance_s16": KernelCost(12.9, 300, 400),
