@@ -120,6 +120,8 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     """Return the int8 tensors that may become int16, in groups that share parameters.
 
     Tensors with parameters from a file keep them.
+
+    names   names of all tensors with parameters
     """
     int16, carried = residual_streams(graph), graph.all_given.keys()
     groups = (

@@ -44,14 +44,18 @@ class Lines:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Text without terminal control characters, in the lines that it is written in."""
+    """Return text without terminal control characters, with its own line breaks."""
     from rich.text import Text
 
     return Text("\n".join(map(printable, text.split("\n"))), style)
 
 
 def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: Any) -> Table:
-    """A table without lines; numbers are at the right. options: of every column, as rich has."""
+    """Return a table without lines; numbers are right-aligned.
+
+    left      titles of left-aligned columns
+    options   rich options of every column
+    """
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
@@ -61,7 +65,7 @@ def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: An
 
 
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
-    """A table of names and values, values folded next to the names."""
+    """Return a table of names and values, with values wrapped next to the names."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)

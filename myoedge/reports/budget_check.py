@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latency and energy of a report against [budget], as estimated or as a run has shown them."""
+"""Latency and energy of a report against [budget], as estimated or measured."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SMALLER = "fewer channels in the layers named"
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A budget that a build does not keep: facts for its message, and what could help.
+    """A budget that a build exceeds: facts for its message, and remedies.
 
-    code   of the error if no other budget is broken, and its title
+    code, title   of the error, if no other budget is exceeded
     """
 
     name: str
@@ -35,14 +35,15 @@ class Broken:
 
 
 def broken(name: str, budget: str, build: str, layers: Iterable[str], tries: list[str]) -> Broken:
-    """A budget and the build's value as text, with the layers that cost most, a line each."""
+    """Return an exceeded budget, with the build's value as text and the most expensive layers, one
+    per line."""
     return Broken(name, {"budget": budget, "build": build, "most": "\n".join(layers)}, tries)
 
 
 def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
     """Return E302 with all exceeded budgets, or the specific code if there is only one.
 
-    short   memory that is too small, one of them: the others are judged with all of the chip's
+    short   memory that is too small; the other budgets are then checked with the whole memory
     """
     tries = [*dict.fromkeys(line for one in found for line in one.tries)]
     if loose := [one.name for one in found if "build" in one.facts]:
@@ -59,14 +60,14 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
 
 
 def over_goals(report: Report) -> Notice | None:
-    """E302 if a run took longer, or more energy, than [budget] allows; None if nothing ran."""
+    """Return E302 if a run took more time or energy than [budget] allows; None without a run."""
     judged = () if speed.is_modelled(report) else (broken_latency(report), broken_energy(report))
     found = [one for one in judged if one is not None]
     return over_budget(found) if found else None
 
 
 def broken_latency(report: Report) -> Broken | None:
-    """[budget] latency if the report's latency is above it."""
+    """Return [budget] latency if the report's latency exceeds it."""
     limit_s, latency_s = _limit(report, "latency_s"), report["latency_s"]
     if latency_s is None or latency_s <= limit_s:
         return None
@@ -86,7 +87,7 @@ def broken_latency(report: Report) -> Broken | None:
 
 
 def broken_energy(report: Report) -> Broken | None:
-    """[budget] energy if the report's energy is above it."""
+    """Return [budget] energy if the report's energy exceeds it."""
     limit_j, energy_uj = _limit(report, "energy_j"), report["energy_uj"]
     if energy_uj is None or energy_uj["value"] <= limit_j * joules.MICRO:
         return None
@@ -102,13 +103,13 @@ def broken_energy(report: Report) -> Broken | None:
 
 
 def _limit(report: Report, name: str) -> float:
-    """A limit of [budget] that the build was held to; infinite if there is none."""
+    """Return a limit of [budget] as in the report; infinite if there is none."""
     limit: float | None = (report.get("budget") or {}).get(name)
     return math.inf if limit is None else limit
 
 
 def _source(report: Report) -> str:
-    """ "simulated, at 0.80 V, 370 MHz"."""
+    """Return the source of the figures: "simulated, at 0.80 V, 370 MHz"."""
     target = report["target"]
     name = target["operating_point"]
     volts = next(p["volts"] for p in target["operating_points"] if p["name"] == name)
@@ -117,13 +118,14 @@ def _source(report: Report) -> str:
 
 
 def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
-    """The layers that cost most, a line each."""
+    """Return the most expensive layers, one per line."""
     rows = sorted(zip(cycles, names, strict=True), key=lambda row: -row[0])
     return [f"{count:,} cycles  {name}" for count, name in rows[:MAX_NAMED]]
 
 
 def _other_point(report: Report) -> list[str]:
-    """The option of the first operating point that meets latency and energy, if there is one."""
+    """Return the option of the first operating point that meets latency and energy, if there is
+    one."""
     most_s, most_j = _limit(report, "latency_s"), _limit(report, "energy_j")
     points = (joules.energy_row(report) or {"points": ()})["points"]
     return [

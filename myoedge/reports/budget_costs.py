@@ -16,14 +16,15 @@ USED = {"l1": "l1_peak_bytes", "l3": "l3_bytes"}
 
 
 def budget_lines(report: Report) -> list[str]:
-    """A line a goal: "latency 5 ms: takes 3.21 ms; 41 % more energy than at low, in 4.96 ms"."""
+    """One line per goal: "latency 5 ms: takes 3.21 ms; 41 % more energy than at low, in 4.96
+    ms"."""
     limits = report.get("budget") or {}
     lines = [*_time(report, limits), *_energy(report, limits), *_sqnr(report, limits)]
     return [*lines, *(line for name in MEMORIES for line in _memory(report, limits, name))]
 
 
 def goals(limits: Mapping[str, Any]) -> list[str]:
-    """Names of the goals that are set."""
+    """Return the names of the goals that are set."""
     known = {
         "latency": limits.get("latency_s"),
         "energy": limits.get("energy_j"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Geometry of the drawings in report.html: noise and time by layer; maps.py has memory."""
+"""Geometry of the drawings in report.html: noise and time by layer; memory_maps.py has memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LETTER = 7.0  # mean width of a letter at 11 units, in the widest fonts that bro
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A line across the plot, or a label below it."""
+    """A grid line, or an axis label."""
 
     at: float
     text: str
@@ -32,7 +32,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Noise of a layer: its own above, the accumulated noise below."""
+    """Bars of a layer: its own SQNR, and the cumulative SQNR."""
 
     x: float
     local: float | None
@@ -45,7 +45,7 @@ class Pair:
 class Frame:
     """Size of a drawing, and the positions of its steps.
 
-    slanted   operators' names are too long to be written horizontally in their columns
+    slanted   whether operator names are too long for horizontal labels
     """
 
     steps: int
@@ -61,7 +61,7 @@ class Frame:
         return round(LEFT + self.column * step, 1)
 
     def y(self, share: float) -> float:
-        """Height of a value from 0 (bottom of the plot) to 1 (top)."""
+        """Return the vertical position of a value from 0 (bottom of the plot) to 1 (top)."""
         return round(self.bottom - self.plot_height * share, 1)
 
 
@@ -111,7 +111,7 @@ def noise(report: Report) -> dict[str, Any] | None:
 
 
 def columns(report: Report, frame: Frame) -> list[Tick]:
-    """A label for every step: its operator, with the layer's name as title."""
+    """Return a label for every step: its operator, with the layer's name as title."""
     layers = report["layers"]
     rows = enumerate(zip(layers, naming.unique_names(layers), strict=True))
     return [Tick(frame.x(i + 0.5), row["op"], name) for i, (row, name) in rows]
@@ -173,7 +173,7 @@ def time(report: Report) -> dict[str, Any] | None:
 
 
 def _parts(stalls: Mapping[str, float] | None) -> tuple[BarPart, ...]:
-    """Parts of a bar by cause, in one order, scaled to 100 %."""
+    """Return the parts of a bar by cause, in a fixed order, scaled to 100 %."""
     total = sum((stalls or {}).values())
     return tuple(
         BarPart(cause, round(100 * stalls[cause] / total, 2), f"{stalls[cause]:.1f} %")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy class by class: float next to int8, intervals, confusions, and their matrices' cells."""
+"""Accuracy per class: float next to int8, intervals, confusions, and cells of confusion
+matrices."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ NETWORKS = ("float", "int8")
 
 
 def by_class(judged: Evaluation) -> dict[str, Any]:
-    """Labelled frames by class: how many each network has right, with intervals, and confusions
-    [label][class]; null if there are too many classes."""
+    """Count labelled frames by class: correct ones of each network with intervals, and confusions
+    [label][class]; null for too many classes."""
     chosen, names = judged.results, judged.names
     largest = max(int(x.max()) for x in (judged.labels, *chosen.values()))
     size = max(1 + largest, len(names))
@@ -45,8 +46,8 @@ def by_class(judged: Evaluation) -> dict[str, Any]:
 
 
 def _row(labels: Array, chosen: Mapping[str, Array], kept: Array) -> dict[str, Any]:
-    """Frames, correct frames of each network, and the share's interval; null for a network not
-    run."""
+    """Return the number of frames, correct frames of each network, and intervals of the accuracy;
+    null for a network that was not run."""
     total, row = int(kept.sum()), dict[str, Any]()
     for name in NETWORKS:
         right = int((chosen[name] == labels)[kept].sum()) if name in chosen else None
@@ -64,7 +65,7 @@ def _confusion(labels: Array, classes: Array, size: int) -> list[list[int]]:
 
 
 def wilson(right: int, total: int) -> list[float]:
-    """Interval of a share, 95 %; 0 to 1 of nothing.
+    """Return the 95 % confidence interval of a fraction; 0 to 1 for no trials.
 
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
@@ -87,20 +88,20 @@ def class_names(classes: Mapping[str, Any], count: int) -> list[str]:
 
 
 def share(row: Mapping[str, Any], network: str) -> str:
-    """Share that a network has right: "96.8 %"; "" of one that has not run."""
+    """Return the accuracy of a network on a class, "96.8 %"; "" if it was not run."""
     if row[f"right_{network}"] is None:
         return ""
     return f"{100 * row[f'right_{network}'] / row['samples']:.1f} %"
 
 
 def interval(row: Mapping[str, Any], network: str) -> str:
-    """Interval of that share: "94.2 to 98.3 %"."""
+    """Return the interval of that accuracy: "94.2 to 98.3 %"."""
     low, high = row[f"interval_{network}"]
     return f"{100 * low:.1f} to {100 * high:.1f} %"
 
 
 def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
-    """Class that a label is most often taken for, "3 (4 times)"; "" for none."""
+    """Return the class that a label is most often confused with, "3 (4 times)"; "" for none."""
     if classes["confusion"] is None:
         return ""
     counts = [n if c != label else 0 for c, n in enumerate(classes["confusion"][network][label])]

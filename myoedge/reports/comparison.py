@@ -30,7 +30,7 @@ MOST_LAYERS = 60  # with bars
 class Figure:
     """A figure of both builds.
 
-    look   "good", "bad" or "" if nothing changed, or no way is better
+    look   "good", "bad", or "" if nothing changed or neither direction is better
     """
 
     title: str
@@ -42,7 +42,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class PairedLayer:
-    """Cycles and dB of a layer in both builds; lengths of bars in percent of the longest."""
+    """Cycles and dB of a layer in both builds, and lengths of bars in percent of the longest."""
 
     name: str
     note: str
@@ -54,9 +54,9 @@ class PairedLayer:
 
 
 def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
-    """One file that fetches nothing and runs no script.
+    """Return the comparison as one HTML file without external resources or scripts.
 
-    titles   of the old and the new build, any text
+    titles   titles of the old and the new build, any text
     """
     changes, layers = compare(old, new), _layers(old, new)
     longest = max(_layer_cycles(old), _layer_cycles(new))
@@ -77,7 +77,8 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
 
 
 def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[str]]]:
-    """Title, rows and names of int8's confusion matrix in both reports, if both have one."""
+    """Yield title, rows and class names of both int8 confusion matrices, if both reports have
+    one."""
     found = [report["quantization"].get("classes") or {} for report in reports]
     if not all(x.get("confusion") for x in found):
         return
@@ -88,7 +89,7 @@ def _matrices(reports: Sequence[Report]) -> Iterator[tuple[str, list[Any], list[
 
 
 def _is_comparable(old: Report, new: Report) -> bool:
-    """Whether both builds have counted cycles, or both have modelled cycles."""
+    """Return whether both builds have counted cycles, or both modelled cycles."""
     return kind_of(old) == kind_of(new)
 
 
@@ -97,7 +98,7 @@ def _layer_cycles(report: Report) -> int:
 
 
 def _figures(old: Report, new: Report, changes: Sequence[Change]) -> list[Figure]:
-    """Key figures, changed or not."""
+    """Return the key figures, changed or not."""
     by_path = {change.measure.path: change for change in changes if not change.where}
     values = {m.path: (m, before, after) for m, before, after in network_values(old, new)}
     found = []
@@ -120,7 +121,7 @@ def _look(change: Change) -> str:
 
 
 def _layers(old: Report, new: Report) -> list[PairedLayer]:
-    """Layers of both builds in the new order, removed layers last."""
+    """Return the layers of both builds in the new order, removed layers last."""
     rows = [_by_name(report, other) for report, other in ((old, new), (new, old))]
     names = [*rows[1], *(name for name in rows[0] if name not in rows[1])]
     pairs = {name: (rows[0].get(name), rows[1].get(name)) for name in names}

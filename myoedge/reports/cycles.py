@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycles of a firmware run: added to a report, and printed as a table on a terminal."""
+"""Cycles of a firmware run: added to a report, and printed as a table."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Report = dict[str, Any]
 
 
 def with_cycles(report: Mapping[str, Any], measured: Measurement, point: OperatingPoint) -> Report:
-    """The report with cycles, latency and stalls of the first inference; of a stream's last pass,
-    as most passes find their code in the caches."""
+    """Add cycles, latency and stalls of the first inference to a report; for a stream, of the last
+    pass, because most passes run with warm caches."""
     index = len(measured.inferences) - 1 if "stream" in report else 0
     inference = measured.inferences[index]
     ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
@@ -74,7 +74,8 @@ def _layer_counts(cost: LayerCost, macs: int) -> dict[str, Any]:
 
 
 def _activity(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any] | None:
-    """Counters of the layer in this run, else those of an earlier simulation with its cycles."""
+    """Return the counters of a layer in this run, else of an earlier simulation with equal
+    cycles."""
     if cost.activity is not None:
         return asdict(cost.activity)
     simulated = row.get("activity")
@@ -90,10 +91,10 @@ def _rate(macs: int, cycles: int) -> float | None:
 
 
 def stall_percents(costs: Iterable[LayerCost]) -> dict[str, float]:
-    """Percent of the cores' time by cause; time that is no stall is "busy".
+    """Return the percentage of the cores' time by cause; time without a stall is "busy".
 
-    Sleep is the time that nothing else accounts for: a core that sleeps while a layer ends has it
-    counted when it wakes. As much of it as NE16 computes is "engine".
+    Sleep is the remaining time, because a core that sleeps across a layer's end counts it only when
+    it wakes. The part during which NE16 computes is "engine".
     """
     cycles_of = dict.fromkeys(CAUSES, 0)
     for cost in costs:

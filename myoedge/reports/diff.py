@@ -24,10 +24,11 @@ Value = float | int | str | bool | list[float] | None
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A value of a report: its path, its title and unit on the terminal, and which way is better.
+    """A value of a report to compare: its path, its title and unit on the terminal, and which
+    direction is better.
 
     better   +1 more, -1 less, 0 neither
-    show     the value as text; `points` if a change is the difference of two shares
+    show     value -> text     points   whether a change is a difference of two percentages
     """
 
     path: str
@@ -58,7 +59,7 @@ class Change:
 
     @property
     def percent(self) -> float | None:
-        """Change in percent of the old value; None for shares and decibels, which have no ratio."""
+        """Change in percent of the old value; None for percentages and decibels."""
         if self.delta is None or not self.old or self.measure.points:
             return None
         return 100.0 * self.delta / self.magnitude
@@ -78,7 +79,7 @@ class Change:
 
     @property
     def text(self) -> str:
-        """The difference: "-12.5 %"; "" if no number changed."""
+        """Difference as text, "-12.5 %"; "" if no number changed."""
         return difference(self)
 
     def plain(self) -> dict[str, Any]:
@@ -176,12 +177,12 @@ class Changes(Rows[Change]):
     noun = "change"
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a change, as `--json` has them."""
+        """One row per change, as with `--json`."""
         return [change.plain() for change in self]
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the new report is better or worse."""
+        """Verdict whether the new report is better or worse."""
         return verdict_of(self)
 
     def _card(self) -> Card:
@@ -191,12 +192,12 @@ class Changes(Rows[Change]):
 
 
 def compare(old: Report, new: Report) -> list[Change]:
-    """All differences: the network's values first, then its layers by module path.
+    """Return all differences: the network's values first, then its layers by module path.
 
-    Shares and decibels that show no difference are none. Start-up reads the inputs of all
-    inferences of a run, and is compared only with as many. Cycles that were counted are never
-    compared with modelled ones, and cycles of layers only if both builds have them: else each
-    of them would be a difference.
+    Differences in percentages and decibels that do not show are ignored. Start-up reads the inputs
+    of all inferences of a run, so it is only compared for equal numbers of inferences. Counted
+    cycles are never compared with modelled ones, and cycles of layers only if both builds have
+    them.
     """
     # Layers by module path, which survives changes to other layers; unique in both reports.
     before, after = (
@@ -221,7 +222,7 @@ def compare(old: Report, new: Report) -> list[Change]:
 
 
 def _incomparable(old: Report, new: Report) -> set[str]:
-    """Paths of figures that two reports do not have of the same kind."""
+    """Return the paths of figures that the two reports determine differently."""
     kinds = {kind_of(old), kind_of(new)}
     found = set(MEASURED if kinds == {"counted", "modelled"} else ())
     found |= {path for path, kind in LAYER_CYCLES.items() if kinds != {kind}}
@@ -241,14 +242,14 @@ LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
 
 
 def kind_of(report: Report) -> str:
-    """Kind of a report's cycles: "counted", "modelled" or "none"."""
+    """Return the kind of a report's cycles: "counted", "modelled" or "none"."""
     if speed.cycles(report) is None:
         return "none"
     return "modelled" if speed.is_modelled(report) else "counted"
 
 
 def network_values(old: Report, new: Report) -> Iterator[tuple[Measure, Any, Any]]:
-    """Values of the network in both reports, changed or not."""
+    """Yield the network's values in both reports, changed or not."""
     for measure in NETWORK:
         yield measure, _value(old, measure.path), _value(new, measure.path)
 
@@ -264,13 +265,13 @@ def _changes(
 
 
 def _is_nothing(change: Change) -> bool:
-    """Whether a share or decibels differ by less than their last digit shows."""
+    """Return whether percentages or decibels differ by less than their last printed digit."""
     shown = difference(change)
     return change.measure.points and bool(shown) and not re.search("[1-9]", shown)
 
 
 def _value(report: Mapping[str, Any], path: str) -> Any:
-    """The value at "a.b"; None if a part of the path is null or missing."""
+    """Return the value at path "a.b"; None if a part of the path is null or missing."""
     value: Any = report
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -281,7 +282,8 @@ def _value(report: Mapping[str, Any], path: str) -> Any:
 
 
 def print_diff(changes: Sequence[Change], console: Console) -> None:
-    """Prints the verdict, a table of changes of the network, and one of changes of its layers."""
+    """Print the verdict, a table of changes of the network, and a table of changes of its
+    layers."""
     from rich.text import Text
 
     show(Text(f"{verdict_of(changes)}\n" if changes else "nothing changed"), console)
@@ -302,7 +304,7 @@ def print_diff(changes: Sequence[Change], console: Console) -> None:
 
 
 def cells(change: Change) -> tuple[str, str, str, str]:
-    """A change as text: its name, old, new, and the difference."""
+    """Return a change as text: name, old, new, difference."""
     name = change.kind if change.kind != "changed" else change.measure.title
     old, new = (_shown(change.measure, value) for value in (change.old, change.new))
     return name, old, new, difference(change)
@@ -314,7 +316,8 @@ def _shown(measure: Measure, value: Value) -> str:
 
 
 def difference(change: Change) -> str:
-    """Change as text: "+0.4 points", "-3.1 dB", "-12.5 %"; "" if no number changed."""
+    """Return the difference as text: "+0.4 points", "-3.1 dB", "-12.5 %"; "" if no number
+    changed."""
     delta = change.delta
     if delta is None:
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a build is better or worse than an older one, by the figures that people decide on."""
+"""Verdict whether a build is better or worse than an older one, by its key figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Verdict:
     """Figures that changed by more than TOLERATED, as text: "latency -12.5 %".
 
     result   "better", "worse", "mixed" or "same"
-    has_other_labels   whether accuracies or errors are of other samples, and not compared
+    has_other_labels   whether accuracies or errors were measured on other samples, and are not
+                       compared
     """
 
     result: str
@@ -54,7 +55,7 @@ class Verdict:
 
 
 def verdict_of(changes: Sequence[Change]) -> Verdict:
-    """The verdict on changes; a layer's changes count only through the network's figures."""
+    """Return the verdict on changes; changes of layers count only through the network's figures."""
     found = [(change, text) for change, text in _decisive(changes)]
     better = tuple(text for change, text in found if change.is_better)
     worse = tuple(text for change, text in found if not change.is_better)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.json as a value of Python: a dictionary that notebooks show as the report's page."""
+"""report.json as a Python value: a dictionary that notebooks show as the report's page."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from myoedge.system.notebook import Card, Tabular, framed
 
 
 class ReportDocument(dict[str, Any], Tabular):
-    """report.json (docs/reports.md)."""
+    """report.json (docs/reports.md) as a dictionary."""
 
     __slots__ = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a layer, as in layers.csv."""
+        """One row per layer, as in layers.csv."""
         return [dict(row) for row in self["layers"]]
 
     def _repr_html_(self) -> str:
         return framed(report_html(self), "report")
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Print the keys only: the plain-text form that notebooks store next to the page."""
+        """Print only the keys: the plain-text form that notebooks store next to the page."""
         printer.text(f"{type(self).__name__} of {self['model']['name']}: {', '.join(self)}")
 
 
@@ -42,7 +42,7 @@ class EnergyReport(ReportDocument):
         self.unwritten = unwritten
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row an operating point: energies in microjoules, latency_s, power_mw."""
+        """One row per operating point: energies in microjoules, latency_s, power_mw."""
         row = energy.energy_row(self)
         return [dict(point) for point in row["points"]] if row else []
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy of an inference: added to a report, and formatted for people."""
+"""Energy of an inference: added to a report, and formatted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PART_NAMES = {
 
 
 def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
-    """The report with energy_uj of the network and of its layers; unchanged for a chip without a
+    """Add energy_uj of the network and its layers to a report; unchanged for a chip without a
     clock."""
     points = report["target"].get("operating_points") or []
     if not report.get("cycles") or not points:
@@ -79,7 +79,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
 
 
 def coefficients_for(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
-    """Coefficients whose interval is wider the less of the report was counted."""
+    """Return the coefficients with intervals that widen the less of the report was counted."""
     if counted(report):
         return by
     is_modelled = report["cycles"]["source"] == "modelled"
@@ -89,7 +89,7 @@ def coefficients_for(report: Mapping[str, Any], by: Coefficients) -> Coefficient
 def _outside_layers(
     report: Mapping[str, Any], point: OperatingPoint, by: Coefficients
 ) -> dict[str, float] | None:
-    """Energy outside all layers, so that rows add up; L3 bytes belong to layers."""
+    """Return the energy outside all layers, so that rows add up; L3 bytes belong to layers."""
     outside = speed.outside_layers(dict(report))
     if outside is None:
         return None
@@ -100,7 +100,7 @@ def _outside_layers(
 def _duty(
     report: Mapping[str, Any], inference: Activity, point: OperatingPoint, by: Coefficients
 ) -> dict[str, Any] | None:
-    """Duty cycle of an inference in every period; None if no period is known."""
+    """Return the duty cycle with one inference per period; None if no period is known."""
     window_s = period_s(report)
     if window_s is None:
         return None
@@ -118,8 +118,8 @@ def module_powers(report: Mapping[str, Any]) -> ModulePowers:
 
 
 def period_s(report: Mapping[str, Any]) -> float | None:
-    """Period given by `energy --every`, otherwise the time in which the frames of a stream's pass
-    arrive."""
+    """Return the period given by `energy --every`, else the time in which the frames of a stream's
+    pass arrive."""
     given_s: float | None = (report.get("every") or {}).get("period_s")
     stream = report.get("stream") or {}
     rate = stream.get("frame_hz")
@@ -131,12 +131,12 @@ def as_point(row: Mapping[str, Any]) -> OperatingPoint:
 
 
 def counted(report: Mapping[str, Any]) -> bool:
-    """Whether instructions and accesses were counted, or only cycles."""
+    """Return whether instructions and accesses were counted, instead of cycles only."""
     return any(row.get("activity") for row in report["layers"])
 
 
 def activity(report: Mapping[str, Any]) -> Activity:
-    """Activity of the inference in the report: its total cycles, its layers' instructions and
+    """Return the activity of the inference: its total cycles, and its layers' instructions and
     accesses."""
     total = report["cycles"]["total"]
     layers = sum(map(layer_activity, report["layers"]), Activity(0))
@@ -144,7 +144,7 @@ def activity(report: Mapping[str, Any]) -> Activity:
 
 
 def layer_activity(row: Mapping[str, Any]) -> Activity:
-    """Activity of a layer: counted, otherwise typical for its cycles."""
+    """Return the activity of a layer: counted, otherwise typical for its cycles."""
     energy_row = row.get("activity")
     if energy_row:
         return Activity(**energy_row)
@@ -153,7 +153,7 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
 
 
 def _interval(consumed: Energy) -> dict[str, float]:
-    """Energy in microjoules with the ends of its interval: value, low, high."""
+    """Return an energy in microjoules with its interval: value, low, high."""
     values = {"value": consumed.joules, "low": consumed.low_j, "high": consumed.high_j}
     return {name: _uj(joules) for name, joules in values.items()}
 
@@ -178,37 +178,37 @@ def _uj(joules: float) -> float:
 
 
 def energy_row(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The report's energy_uj; None if the report has none or is of an older version."""
+    """Return the report's energy_uj; None if it is missing or of an older version."""
     row = report.get("energy_uj")
     return row if isinstance(row, dict) and "points" in row else None
 
 
 def amount(joules: float) -> str:
-    """Energy with a unit: "20.5 mJ"."""
+    """Format an energy with its unit: "20.5 mJ"."""
     return interval(joules, joules, joules).partition(" (")[0]
 
 
 def interval(value: float, low: float, high: float) -> str:
-    """Energy with its interval, "20.5 mJ (15.2 to 25.8)"; arguments in joules."""
+    """Format an energy with its interval, "20.5 mJ (15.2 to 25.8)"; arguments in joules."""
     scale, unit = next((pair for pair in UNITS if value >= 0.9995 * pair[0]), UNITS[-1])
     texts = [wording.three_digits(x / scale) for x in (value, low, high)]
     return f"{texts[0]} {unit} ({texts[1]} to {texts[2]})"
 
 
 def in_joules(row: Mapping[str, Any]) -> str:
-    """Interval of a row with value, low and high in microjoules."""
+    """Format a row with value, low and high in microjoules."""
     return interval(*(row[key] / MICRO for key in ("value", "low", "high")))
 
 
 def of_result(row: Mapping[str, Any]) -> str:
-    """Interval of a sweep's result or of a layer; "" if unknown."""
+    """Format the energy of a sweep's result or of a layer, with its interval; "" if unknown."""
     values_uj = [row.get(f"energy_{end}uj") for end in ("", "low_", "high_")]
     joules = [uj / MICRO for uj in values_uj if uj is not None]
     return interval(*joules) if len(joules) == len(values_uj) else ""
 
 
 def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """(energy, latency, power, point) at every operating point, the chosen one first."""
+    """Return (energy, latency, power, point) for every operating point, the chosen one first."""
     row = energy_row(report)
     return [
         (
@@ -228,7 +228,7 @@ def one_line(report: Mapping[str, Any]) -> str:
 
 
 def source(report: Mapping[str, Any]) -> str:
-    """Source of the counters and of the coefficients."""
+    """Return the source of the counters and of the coefficients."""
     row = energy_row(report)
     if row is None:
         return ""
@@ -238,7 +238,7 @@ def source(report: Mapping[str, Any]) -> str:
 
 
 def parts(report: Mapping[str, Any]) -> str:
-    """Shares of the energy by part: "cores 55 %, clock trees 20 %, ..."."""
+    """Format the energy by part: "cores 55 %, clock trees 20 %, ..."."""
     row = energy_row(report)
     if row is None:
         return ""
@@ -251,7 +251,8 @@ MAX_NAMED = 3
 
 
 def costliest(report: Mapping[str, Any]) -> list[str]:
-    """The most expensive layers, and the cycles outside layers: "250 µJ (186 to 314)  head.fc"."""
+    """Return the most expensive layers, and the cycles outside layers: "250 µJ (186 to 314)
+    head.fc"."""
     named_rows = zip(report["layers"], naming.unique_names(report["layers"]), strict=True)
     rows = sorted(named_rows, key=lambda pair: -(pair[0]["energy_uj"] or 0))[:MAX_NAMED]
     lines = [f"{of_result(row)}  {name}" for row, name in rows]
@@ -261,7 +262,8 @@ def costliest(report: Mapping[str, Any]) -> list[str]:
 
 
 def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:
-    """Mean width of the measured inferences' intervals, before and after a calibration."""
+    """Format the mean width of the intervals of measured inferences, before and after a
+    calibration."""
     half_widths = []
     for by in (before, after):
         energies = [energy(row.measured.activity, row.measured.point, by) for row in rows]
@@ -273,7 +275,8 @@ CHIP_ONLY = "chip only: no front end, no radio"
 
 
 def counted_powers(report: Mapping[str, Any]) -> str:
-    """ "chip only: no front end, no radio", or "the chip, and 8 mW of all else"."""
+    """Return what the power includes: "chip only: no front end, no radio", or "the chip, and 8 mW
+    of all else"."""
     others_mw = module_powers(report).others_mw
     if others_mw is None:
         return CHIP_ONLY
@@ -281,8 +284,8 @@ def counted_powers(report: Mapping[str, Any]) -> str:
 
 
 def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, text) rows of the duty cycle; empty if no period is known. A range comes first
-    if the chip sleeps at a power that is known between two bounds only."""
+    """Return (name, text) rows of the duty cycle; empty if no period is known. Ranges come first if
+    the sleep power is only known between two bounds."""
     duty = report.get("duty")
     if not duty:
         return []
@@ -319,8 +322,8 @@ def _guessed_width(duty: Mapping[str, Any]) -> str:
 
 
 def power_range(interval: Sequence[float], unit: str, *, sleeps: bool, short: bool = False) -> str:
-    """ "1.53 to 6.63 mW", with what holds for the least sleep unless short; without sleep "2.07 mW
-    (1.53 to 2.61)"."""
+    """Format a power range: "1.53 to 6.63 mW", followed by the value at the lowest assumed sleep
+    power unless `short`; for a known sleep power "2.07 mW (1.53 to 2.61)"."""
     value, low, high = (_digits(x, 3) for x in interval)
     if sleeps and short:
         return f"{low} to {high} {unit}"
@@ -341,14 +344,15 @@ def _asleep(duty: Mapping[str, Any]) -> str:
 
 
 def _digits(value: float, digits: int) -> str:
-    """A number with so many significant digits, in full from 99.5 on: 0.017, 2.3, 1,234."""
+    """Format a number with this many significant digits, in full from 99.5 on: 0.017, 2.3,
+    1,234."""
     return f"{value:.{digits}g}" if value < 99.5 else f"{value:,.0f}"
 
 
 def on_average(report: Mapping[str, Any]) -> str:
-    """Average power: "1.53 to 6.63 mW (2.07 at the lowest assumed sleep power) with one every 50 ms
-    (chip only: no front end, no radio); 84 to 363 h (268 at the lowest assumed sleep power) on the
-    battery; 4-fold, because the chip's sleep power is not published"."""
+    """Format the average power: "1.53 to 6.63 mW (2.07 at the lowest assumed sleep power) with one
+    every 50 ms (chip only: no front end, no radio); 84 to 363 h (268 at the lowest assumed sleep
+    power) on the battery; 4-fold, because the chip's sleep power is not published"."""
     rows = dict(duty_rows(report))
     if not rows:
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy, or errors of targets, as lines and tables for people."""
+"""Accuracy, or errors of targets, as lines and tables of text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHOWN = 10  # classes or numbers in a table on the terminal
 
 
 def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """(title, lines) of what an evaluation found: none, or one of classes or of targets.
+    """Yield (title, lines) of an evaluation: none, or one for classes or targets.
 
-    q   with the keys of evaluation_rows
+    q   evaluation with the keys of evaluation_rows
     """
     where = f"{q['accuracy_source']}{samples_of(q) if is_of_test_set(q) else ''}"
     if q["accuracy_int8"] is not None:
@@ -35,24 +35,25 @@ def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _float_unknown(q: Mapping[str, Any], value: float | None) -> Iterator[str]:
-    """A line on why a test set has no result of the float network."""
+    """Yield a line that explains why a test set has no result of the float network."""
     if value is None and is_of_test_set(q):
         yield "float not measured: a build holds integers only; build --test measures both"
 
 
 def card_facts(q: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """result_lines as facts of a card; none without an evaluation."""
+    """Return result_lines as facts of a card; none without an evaluation."""
     return [] if q is None else [(title, "\n".join(lines)) for title, lines in result_lines(q)]
 
 
 def errors(row: Mapping[str, Any], error: str) -> str:
-    """An error of both networks: "float 0.121, int8 0.123"."""
+    """Format an error of both networks: "float 0.121, int8 0.123"."""
     known = [name for name in NETWORKS if row[f"{error}_{name}"] is not None]
     return ", ".join(f"{name} {error_text(row, error, name)}" for name in known) or wording.UNKNOWN
 
 
 def points(q: Mapping[str, Any]) -> str:
-    """int8 accuracy minus float accuracy, "+0.1 points", "same as float"; "" if one is unknown."""
+    """Format int8 accuracy minus float accuracy: "+0.1 points", "same as float"; "" if one is
+    unknown."""
     if q["accuracy_float"] is None or q["accuracy_int8"] is None:
         return ""
     change = round(100 * (q["accuracy_int8"] - q["accuracy_float"]), 1)
@@ -60,24 +61,25 @@ def points(q: Mapping[str, Any]) -> str:
 
 
 def sentence(row: Mapping[str, Any]) -> str:
-    """ "The root mean square error is float 0.121, int8 0.123"."""
+    """Return a sentence on the errors: "The root mean square error is float 0.121, int8 0.123"."""
     return f"The root mean square error is {errors(row, 'rmse')}"
 
 
 def error_text(row: Mapping[str, Any], error: str, network: str) -> str:
-    """An error of one network: "0.121"."""
+    """Format an error of one network: "0.121"."""
     value = row[f"{error}_{network}"]
     return wording.UNKNOWN if value is None else f"{value:.4g}"
 
 
 def interval(q: Mapping[str, Any]) -> str:
-    """ "95 % interval of int8 93.6 to 98.4 %"; "" if it is not known."""
+    """Format the interval of the accuracy: "95 % interval of int8 93.6 to 98.4 %"; "" if
+    unknown."""
     found = q.get("classes")
     return f"95 % interval of int8 {classes.interval(found, 'int8')}" if found else ""
 
 
 def samples_of(q: Mapping[str, Any]) -> str:
-    """ ": 225 samples of test.npz"; "" of an older report."""
+    """Format the evaluated samples: ": 225 samples of test.npz"; "" for an older report."""
     found = q.get("evaluated_on")
     return f": {found['source']}" if found else ""
 
@@ -87,8 +89,8 @@ def is_of_test_set(q: Mapping[str, Any]) -> bool:
 
 
 def tables(q: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
-    """(titles, rows) of a test set for the terminal: int8's confusions of few classes, or errors of
-    the numbers."""
+    """Yield (titles, rows) of a test set for the terminal: int8 confusions of a few classes, or
+    errors of the target numbers."""
     found, targets = q.get("classes"), q.get("targets")
     if not is_of_test_set(q):
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluations as JSON values, the source of texts and pages."""
+"""Evaluations as JSON values, from which texts and pages are made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ ALL = "all"
 
 
 def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
-    """Keys of `quantization` in report.json; null if nothing was evaluated."""
+    """Return the evaluation's keys of `quantization` in report.json; null if nothing was
+    evaluated."""
     if evaluation is None:
         keys = ("accuracy_float", "accuracy_int8", "accuracy_source", "classes", "targets")
         return {**dict.fromkeys(keys), "evaluated_on": None}
@@ -43,8 +44,8 @@ def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
 
 
 def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """report.json with an evaluation of integers only, of a test set; the float network's results
-    stay if they are of the same samples and labels."""
+    """Add an integer-only evaluation of a test set to report.json; the float network's results are
+    kept if they are of the same samples and labels."""
     q = report["quantization"]
     of_samples = (q.get("evaluated_on") or {}).get("digest")
     if of_samples == found["evaluated_on"]["digest"]:
@@ -53,7 +54,7 @@ def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict
 
 
 def _with_float(new: Any, old: Any, key: str = "") -> Any:
-    """JSON values with an older document's results of the float network if these have none."""
+    """Fill in the float network's results from an older document if the new one has none."""
     if isinstance(new, dict) and isinstance(old, dict):
         lost = {k: value for k, value in old.items() if k not in new and "float" in k}
         return {**lost, **{k: _with_float(value, old.get(k), k) for k, value in new.items()}}
@@ -100,5 +101,5 @@ def _errors(wanted: Array, results: Mapping[str, Array]) -> dict[str, float | No
 
 
 def _rounded(value: float | None) -> float | None:
-    """Six digits that count, whatever the unit of a target is."""
+    """Round to six significant digits, whatever the unit."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")

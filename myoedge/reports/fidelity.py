@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences on scales, on SQNR and on what adds noise, the same on the terminal and in HTML."""
+"""Sentences about scales, SQNR and noise, the same on the terminal and in HTML."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHOOSING = "dB of the calibration samples that choose"
 
 
 def calibrated(report: Report) -> str:
-    """Source of the ranges: "calibrated on 3 example inputs (min-max)"."""
+    """Return the source of the ranges: "calibrated on 3 example inputs (min-max)"."""
     q = report["quantization"]
     ranges = q["calibration"]
     source, method, samples = (ranges[key] for key in ("source", "observer", "samples"))
@@ -31,22 +31,22 @@ def calibrated(report: Report) -> str:
 
 
 def scales(report: Report) -> str:
-    """`calibrated` next to the word: "of the model file"."""
+    """Return the source of the scales: `calibrated`, or "of the model file"."""
     return calibrated(report).removeprefix("scales ")
 
 
 def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], samples: int) -> str:
-    """Source of all scales; arguments as `observers` has them."""
+    """Return the source of all scales; arguments as for `observers`."""
     if method == "file":
         return "scales of the model file"
     return f"calibrated on {source} ({observers(method, worst_db, samples)})"
 
 
 def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -> str:
-    """Format the observer with the dB of those tried: "percentile; tried on 16 of them: min-max
-    28.6 dB, percentile 30.1 dB"; only its name if none was tried.
+    """Format the chosen observer with the dB of the tried ones: "percentile; tried on 16 of them:
+    min-max 28.6 dB, percentile 30.1 dB"; only its name if none was tried.
 
-    samples   of the calibration, of which some are tried
+    samples   number of calibration samples, of which some are used for the trial
     """
     name = METHOD_NAMES.get(chosen, chosen)
     if len(worst_db) < 2:
@@ -56,7 +56,8 @@ def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -
 
 
 def refined(choice: Mapping[str, Any]) -> str:
-    """A remedy that was tried: "16 bits for 26 tensors: 22.3 dB, 10 % more cycles, estimated"."""
+    """Format a move that was tried: "16 bits for 26 tensors: 22.3 dB, 10 % more cycles,
+    estimated"."""
     name = str(choice["remedy"])
     if tensors := choice["int16_tensors"]:
         name = f"{name} for {several(tensors, 'tensor')}"
@@ -72,10 +73,10 @@ def refinement(
     accurate: bool,
     reused: bool = False,
 ) -> list[str]:
-    """A line for every remedy that was tried; for --accurate one if there was none to try.
+    """Return a line for every move that was tried; with --accurate, also if there was none to try.
 
-    worst_db   of the network
-    reused     whether an older build's choices stay
+    worst_db   dB of the network's worst output
+    reused     whether an older build's choices were kept
     """
     if choices or not accurate:
         lines = dict.fromkeys(map(refined, choices))  # an aim may try again what another one tried
@@ -87,21 +88,23 @@ def refinement(
 
 
 def sqnr(found: Mapping[str, Any]) -> str:
-    """SQNR of a network or an output with its interval; reports of older builds have none."""
+    """Format the SQNR of a network or an output with its interval; reports of older builds have
+    none."""
     return decibels_within(found.get("sqnr_db"), found.get("sqnr_interval_db"))
 
 
 def judged(report: Report) -> str:
-    """Samples that SQNR was measured with: "40 held-out samples"."""
+    """Return the samples on which SQNR was measured: "40 held-out samples"."""
     q = report["quantization"]
     held_out = (q.get("holdout") or {}).get("samples")
     return judged_samples(q["samples"], q["judged_on"], q["calibration"]["source"], held_out)
 
 
 def judged_samples(number: int, judged_on: str, source: str, held_out: int | None = None) -> str:
-    """ "40 held-out samples", "13 held-out random samples", "64 of 225 held-out samples".
+    """Format the samples that were measured: "40 held-out samples", "13 held-out random samples",
+    "64 of 225 held-out samples".
 
-    held_out   samples that are held out, of which some are measured; None without any
+    held_out   number of held-out samples, of which some are measured; None without any
     """
     kind = " random" * source.endswith((" random sample", " random samples"))
     name = f"{judged_on}{kind} sample"
@@ -110,13 +113,15 @@ def judged_samples(number: int, judged_on: str, source: str, held_out: int | Non
 
 
 def on_examples(report: Report) -> bool:
-    """Whether calibration had only the archive's example inputs, too few for reliable ranges."""
+    """Return whether calibration had only the archive's example inputs, too few for reliable
+    ranges."""
     source = report["quantization"]["calibration"]["source"]
     return re.fullmatch(r"\d+ example inputs?", source) is not None
 
 
 def advice(report: Report) -> str:
-    """One sentence on the largest noise source, with a remedy if needed; "" without noise."""
+    """Return one sentence on the largest noise source, with a remedy if needed; "" without
+    noise."""
     q = report["quantization"]
     if q["weakest"] is None or q["weakest"]["sqnr_local_db"] >= EXACT_DB:
         return ""
@@ -151,7 +156,7 @@ def _input_name(port: Mapping[str, Any]) -> str:
 
 
 def is_weak(report: Report, row: Mapping[str, Any]) -> bool:
-    """Whether a layer's own rounding leaves less than WEAK_DB."""
+    """Return whether a layer's own SQNR is below WEAK_DB."""
     own = row["name"] not in report["quantization"].get("noise_from", {})
     return own and row["sqnr_local_db"] is not None and row["sqnr_local_db"] < WEAK_DB
 
@@ -167,18 +172,18 @@ ENDINGS = {"log_softmax": "log-softmax", "ctc_greedy": "greedy decoding"}
 
 
 def sqnr_place(functions: Sequence[str]) -> str:
-    """Position before a final softmax if SQNR is measured: ", before the softmax"; "" at
-    the output itself."""
+    """Return where SQNR is measured before a final softmax: ", before the softmax"; "" at the
+    output itself."""
     names = [f"the {ENDINGS.get(name, name)}" for name in functions]
     return f", before {' and '.join(names)}" if names else ""
 
 
 def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], count: int) -> str:
-    """Outputs at which SQNR is measured: "at the output, 31.2 dB in the worst of 64 measured
-    samples (number 12)", "at the worst of the outputs scores (40.1 dB, 31.2 dB in the worst of 64
-    measured samples (number 12)), state (37.0 dB)".
+    """Format the outputs at which SQNR is measured: "at the output, 31.2 dB in the worst of 64
+    measured samples (number 12)", "at the worst of the outputs scores (40.1 dB, 31.2 dB in the
+    worst of 64 measured samples (number 12)), state (37.0 dB)".
 
-    count   samples that are measured
+    count   number of measured samples
     """
     if len(ports) == 1:
         found = f"{_behind(ports[0])}{_worst_sample(ports[0], count)}"
@@ -191,13 +196,13 @@ def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], cou
 
 
 def _behind(port: Mapping[str, Any]) -> str:
-    """SQNR after the final function of an output: " (28.9 dB after it)"."""
+    """Format the SQNR after an output's final function: " (28.9 dB after it)"."""
     end_db = port.get("sqnr_end_db")
     return "" if end_db is None else f", {decibels(end_db)} behind it"
 
 
 def _worst_sample(port: Mapping[str, Any], count: int) -> str:
-    """Worst sample of an output, and how often its largest element is the float network's."""
+    """Format the worst sample of an output, and the fraction of equal argmax."""
     if port.get("passed_through"):
         return ", passed through"
     if port.get("worst_sample") is None:
@@ -211,7 +216,7 @@ def _worst_sample(port: Mapping[str, Any], count: int) -> str:
 
 
 def last_so_far(report: Report) -> str:
-    """Sentence on whether the last layer's accumulated SQNR is the network's."""
+    """Return a sentence on whether the last layer's cumulative SQNR is the network's."""
     if functions := report["quantization"].get("sqnr_before"):
         return f" The network's SQNR is that{sqnr_place(functions).removeprefix(',')}."
     outputs = report["stream"]["outputs"] if "stream" in report else report["outputs"]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.html: one file, no script that runs, nothing fetched; report.json inside, a summary in
-two or three sentences on top."""
+"""report.html: one file without active scripts or external resources; it contains report.json and a
+summary in two or three sentences."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def report_html(report: Report) -> str:
-    """The report as one page; every text from the user's program is escaped."""
+    """Return the report as one page; text from the user's program is escaped."""
     from markupsafe import Markup
 
     embedded = json.dumps(report, allow_nan=False, sort_keys=True).translate(JSON_ESCAPES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JUnit XML as GitLab, Jenkins and GitHub's actions read it: a suite of cases, without times."""
+"""JUnit XML for GitLab, Jenkins and GitHub Actions: a suite of cases, without times."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 class JunitCase:
     """A test case of a suite.
 
-    kind      "passed", or one of COUNTED's
-    message   one line, of a case that is not passed
-    text      more of it, or what a passed case found
+    kind      "passed", or a key of COUNTED
+    message   one line, for a case that did not pass
+    text      details, or the results of a passed case
     """
 
     group: str
@@ -30,7 +30,7 @@ class JunitCase:
 
 
 def junit_xml(suite: str, cases: Sequence[JunitCase]) -> bytes:
-    """One suite as a file; the same bytes for the same cases."""
+    """Write one suite as a file; equal cases give equal bytes."""
     counts = {
         "tests": str(len(cases)),
         **{key: str(sum(case.kind == kind for case in cases)) for key, kind in COUNTED.items()},
@@ -50,7 +50,7 @@ def junit_xml(suite: str, cases: Sequence[JunitCase]) -> bytes:
 
 
 def error_xml(suite: str, error: Notice) -> bytes:
-    """One suite with the error that ended it."""
+    """Write one suite with the error that ended it."""
     case = JunitCase(suite, error.code, "error", error.title, error.text("error"))
     return junit_xml(suite, [case])
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> `memory` of report.json: sizes, and every buffer of L1 and L2 with place and time.
+"""Plan -> `memory` of report.json: sizes, and every buffer of L1 and L2 with its place and time.
 
-Time is counted in steps and parts of them: the second of a layer's four tiles is at its number and
-a quarter.
+Time is counted in steps and fractions of them: the second of a layer's four tiles is at the layer's
+index plus 1/4.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 
 def memory(plan: Plan) -> Row:
-    """Sizes in bytes, the peak of L2, and the buffers of the L2 arena and of L1."""
+    """Return sizes in bytes, the peak of L2, and the buffers of the L2 arena and of L1."""
     arena = [_in_arena(plan, life) for life in plan.lives]
     buffers = [*arena, *(_l3_transfer(plan, l3_transfer) for l3_transfer in plan.from_l3_bin)]
     peak, chip = fullest(buffers), plan.chip
@@ -71,7 +71,7 @@ def memory(plan: Plan) -> Row:
 def with_firmware(report: Mapping[str, Any], program: Program) -> Row:
     """Add to the report the memory that the linked program takes in addition to the plan's data.
 
-    Code is all else that lies in L2: instructions, the tables they read, the runtime's variables.
+    Code includes everything else in L2: instructions, their tables, the runtime's variables.
     """
     symbols, planned = program.symbols, report["memory"]
     l2_bytes = symbols["me_l2_end"] - min(address for address, _ in program.segments)
@@ -84,7 +84,7 @@ def with_firmware(report: Mapping[str, Any], program: Program) -> Row:
 
 
 def alive(rows: Sequence[Row], at: float) -> list[Row]:
-    """The buffers that are in use at a time."""
+    """Return the buffers that are in use at a time."""
     return [row for row in rows if row["from"] <= at < row["to"]]
 
 
@@ -93,13 +93,14 @@ def alive_bytes(rows: Sequence[Row], at: float) -> int:
 
 
 def fullest(rows: Sequence[Row]) -> float:
-    """The first time at which the most bytes are in use."""
+    """Return the first time at which the most bytes are in use."""
     times = sorted({row["from"] for row in rows})
     return max(times, key=lambda at: alive_bytes(rows, at), default=0.0)
 
 
 def _in_arena(plan: Plan, life: LiveRange) -> Row:
-    """A buffer of the L2 arena: a layer's result or scratch, or the window onto a tensor in L3."""
+    """Return a row for a buffer of the L2 arena: a layer's result or scratch, or the window onto a
+    tensor in L3."""
     other = SCRATCH if life.name == scratch_name(life.first) else "window"
     node = plan.quant.graph.producer.get(life.name)
     return {
@@ -117,7 +118,7 @@ def _in_arena(plan: Plan, life: LiveRange) -> Row:
 
 
 def _map(plan: Plan, name: str) -> Row:
-    """A tensor (result or input) that resides in L3, after the weights."""
+    """Return a row for a result or input that lies in L3, after the weights."""
     node = plan.quant.graph.producer.get(name)
     label = node.label if node else name
     reader = next(access.step for access in plan.accesses if access.tensor == name)
@@ -132,7 +133,8 @@ def _map(plan: Plan, name: str) -> Row:
 
 
 def _l3_transfer(plan: Plan, transfer: L3Transfer) -> Row:
-    """A buffer for weights from L3, alive from its transfer's start to the last read."""
+    """Return a row for a buffer of weights from L3, alive from its transfer's start to the last
+    read."""
     chunk, clock = transfer.chunk, plan.timeline_steps
     node = plan.steps[chunk.step].node
     return {
@@ -172,7 +174,7 @@ def _l1_buffers(plan: Plan) -> Iterator[Row]:
 
 
 def _shape(tiling: Tiling, operand: str) -> list[int] | None:
-    """Shape of the first tile, or of the whole L1-resident result; None for scratch."""
+    """Return the shape of the first tile, or of the whole L1-resident result; None for scratch."""
     if operand == SCRATCH:
         return None
     if operand in tiling.resident:
@@ -181,7 +183,7 @@ def _shape(tiling: Tiling, operand: str) -> list[int] | None:
 
 
 def _kind(tiling: Tiling, operand: str) -> str:
-    """Kind of an L1 buffer: "weights", "result", "input" or "scratch"."""
+    """Return the kind of an L1 buffer: "weights", "result", "input" or "scratch"."""
     operand_of = {o.name: o for o in tiling.kernel.operands}.get(operand)
     if operand_of is None:
         return SCRATCH
@@ -189,7 +191,7 @@ def _kind(tiling: Tiling, operand: str) -> str:
 
 
 def _in_steps(starts: Sequence[int], at: int) -> float:
-    """A tile or timeline index in units of steps; `starts` are the steps' first indices."""
+    """Convert a tile or timeline index to steps; `starts` are the first indices of the steps."""
     step = min(max(bisect_right(starts, at) - 1, 0), len(starts) - 2)
     fraction = (at - starts[step]) / (starts[step + 1] - starts[step])
     return round(step + min(max(fraction, 0.0), 1.0), 4)
@@ -199,8 +201,8 @@ def _in_steps(starts: Sequence[int], at: int) -> float:
 
 
 def layer_bytes(plan: Plan, index: int) -> Row:
-    """Location of a layer's weights, and the bytes that the layer reads and writes; constants that
-    earlier layers have too are excluded from L2 and L3."""
+    """Return the location of a layer's weights, and the bytes that it reads and writes; constants
+    shared with earlier layers are not counted in L2 and L3."""
     step = plan.steps[index]
     sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
     weights = sum(sizes.values())
@@ -221,7 +223,7 @@ def layer_bytes(plan: Plan, index: int) -> Row:
 
 
 def _chunk_bytes(plan: Plan, index: int) -> int:
-    """Bytes of l3.bin that a layer is the first to read."""
+    """Return the bytes of l3.bin that a layer is the first to read."""
     first_steps: dict[int, int] = {}  # by offset in l3.bin
     for transfer in plan.from_l3_bin:
         first_steps.setdefault(transfer.l3, transfer.chunk.step)
@@ -230,7 +232,7 @@ def _chunk_bytes(plan: Plan, index: int) -> int:
 
 
 def _read_bytes(plan: Plan, step: QuantizedNode) -> int:
-    """Bytes of the operands that the loop nest reads, without padding and weights."""
+    """Return the bytes of the operands that the loop nest reads, without padding and weights."""
     q, node = plan.quant, step.node
     op = OPS[node.op]
     shapes = [q.graph.shape(name) for name in node.inputs]

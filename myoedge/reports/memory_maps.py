@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory maps of report.html: every buffer of L1 and L2, time across, offsets upwards."""
+"""Memory maps of report.html: every buffer of L1 and L2, with time to the right and offsets
+upwards."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Box:
 
 
 def l2(report: Report) -> dict[str, Any] | None:
-    """Map of the L2 arena; None if every layer reads an input and writes an output."""
+    """Return the map of the L2 arena; None if every layer reads an input and writes an output."""
     memory = report["memory"]
     if not memory["buffers"]:
         return None
@@ -49,7 +50,7 @@ def l2(report: Report) -> dict[str, Any] | None:
 
 
 def l1(report: Report) -> dict[str, Any] | None:
-    """Map of the L1 tile buffers; None if no layer runs in tiles."""
+    """Return the map of the L1 tile buffers; None if no layer runs in tiles."""
     buffers = report["memory"].get("l1_buffers")
     if not buffers:
         return None
@@ -132,7 +133,8 @@ def _location(buffer: Row) -> str:
 
 
 def budget(report: Report) -> list[dict[str, Any]]:
-    """Segments of L2 with their shares of its size (of the bytes in use, if L2 has no limit)."""
+    """Return the segments of L2 with their fractions of its size (of the bytes in use, if L2 has no
+    limit)."""
     memory = report["memory"]
     limit = report["target"]["l2_bytes"]
     activations = "activations, what comes from L3" if memory["l3_bytes"] else "activations"

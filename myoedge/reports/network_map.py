@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Picture of the network in report.html: layers as boxes, as wide as their cycles, and what reads
-results of layers that are not just before it."""
+"""Picture of the network in report.html: layers as boxes, as wide as their cycles, with arcs for
+results that are read later than by the next layer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BELOW = 34.0  # axis and its text
 
 @dataclass(frozen=True, slots=True)
 class LayerBox:
-    """A layer: its place, its text as far as there is room, its engine as CSS class."""
+    """Box of a layer: position, text as far as it fits, engine as CSS class."""
 
     x: float
     width: float
@@ -33,7 +33,7 @@ class LayerBox:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A result that is read beyond the layer after it, as an SVG path."""
+    """Arc of a result that is read later than by the next layer, as an SVG path."""
 
     path: str
     title: str
@@ -60,9 +60,9 @@ LOOKS = {"cores": "layers on the cores", "ne16": "on NE16", "moves": "without mu
 
 
 def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
-    """The picture; None without cycles.
+    """Return the picture; None without cycles.
 
-    scale_cycles   that are as wide as the picture, if another network's is more than this one's
+    scale_cycles   cycles of the picture's full width, if more than this network's
     """
     rows = report["layers"]
     cycles = [speed.layer_cycles(row) or 0 for row in rows]
@@ -112,7 +112,7 @@ def _engine(name: str | None) -> str:
 
 
 def _skipped(report: Report) -> Iterator[tuple[int, int]]:
-    """(writer, reader) of results that are read by another than the layer after the writer."""
+    """Yield (writer, reader) for results that are read later than by the next layer."""
     at = {row["name"]: index for index, row in enumerate(report["layers"])}
     for reader, row in enumerate(report["layers"]):
         for name in dict.fromkeys(row.get("reads") or ()):
@@ -134,7 +134,7 @@ def _path(start: float, end: float, top: float, height: float) -> str:
 
 
 def _ticks(report: Report, starts: list[float], widths: list[float]) -> tuple[Tick, ...]:
-    """Times at the starts of layers, some of them, and at the end."""
+    """Return time labels at the starts of some layers, and at the end."""
     clock_hz, elapsed = report["target"]["clock_hz"], 0
     ends = []
     for row, start, width in zip(report["layers"], starts, widths, strict=True):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/ops.md: the supported operators, generated from the code's own tables."""
+"""docs/ops.md: the supported operators, generated from the operator tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def markdown(operators: Sequence[Operator]) -> str:
-    """The page as Markdown; the same text for the same tables."""
+    """Return the page as Markdown; equal tables give equal text."""
     values = {
         "operators": operators,
         "formats": [*format_rows()],
@@ -45,7 +45,7 @@ def markdown(operators: Sequence[Operator]) -> str:
 
 
 def _parameters(function: Callable[..., Any]) -> str:
-    """Parameters of a pointwise function next to its number; NumPy's own functions have none."""
+    """Return the parameters of a pointwise function besides x; NumPy's own functions have none."""
     if not inspect.isfunction(function):
         return ""
     return ", ".join([*inspect.signature(function).parameters][1:])

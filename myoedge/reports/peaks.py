@@ -34,12 +34,13 @@ ARENA = {
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Bytes that are in use at the peak.
+    """A buffer in use at the peak.
 
     what     "result", "weights", "weights from L3", "window on L3", "input", "output", "scratch",
-             "constant", those of PROGRAM; GAPS lie unused between buffers; operands of L1 by name
-    layer    whose they are, as people read it; "" if they are no layer's
-    source   its line in the user's program, if it is known
+             "constant", or a part of PROGRAM; GAPS are unused bytes between buffers; L1 operands
+             have their names
+    layer    display name of its layer; "" for none
+    source   line of the layer in the user's program, if known
     """
 
     what: str
@@ -52,10 +53,10 @@ class Held:
 class Peak:
     """A memory at its peak.
 
-    step, layer    if in the network that is; None and "" for what does not change
-    held           largest first; they add up to `used_bytes`
-    shrink         the largest of them that a network can do something about
-    without_bytes  the peak if that were not there: some other time may be nearly as full
+    step, layer    step of the peak; None and "" for a memory whose use is constant
+    held           buffers in use, largest first; they add up to `used_bytes`
+    shrink         the largest buffer that a change of the network can reduce
+    without_bytes  the peak without that buffer, as another time may be nearly as full
     """
 
     memory: str
@@ -94,7 +95,7 @@ Parts = Sequence[tuple[Held, Row | None]]  # with its buffer, if it does not sta
 
 
 def peaks(report: Report) -> tuple[Peak, ...]:
-    """Peaks of the memories that the build uses: L1, L2, L3."""
+    """Return the peaks of the memories that the build uses: L1, L2, L3."""
     return tuple(peak for peak in (_l1(report), _l2(report), _l3(report)) if peak.used_bytes)
 
 
@@ -138,7 +139,7 @@ def _l2(report: Report) -> Peak:
 
 
 def owner(report: Report, buffer: Row) -> Row:
-    """The layer that writes an arena buffer, or that its L3 transfer belongs to."""
+    """Return the layer that writes an arena buffer, or for which an L3 transfer loads it."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
     return next(dict(row) for row in report["layers"] if row["name"] == buffer["name"])
@@ -193,7 +194,7 @@ MAX_HELD_ROWS = 12  # rows of a memory's table
 
 
 def print_peaks(peaks_of_memories: Sequence[Peak], console: Console) -> None:
-    """Prints a table for each memory, and the buffer to shrink."""
+    """Print a table for each memory, and the buffer to shrink."""
     from rich.text import Text
 
     for peak in peaks_of_memories:
@@ -228,7 +229,7 @@ def _table(peak: Peak) -> Table:
 
 
 def _advice(peak: Peak) -> str:
-    """The buffer to shrink, and the peak without it."""
+    """Return the buffer to shrink, and the peak without it, as text."""
     if peak.shrink is None:
         return ""
     joint = " " if peak.shrink.what in PORTS else " of "

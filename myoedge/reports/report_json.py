@@ -45,16 +45,17 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Results of a build next to its plan; None if not measured.
+    """Results of a build in addition to its plan; None if not measured.
 
-    evaluation                      of labelled samples: classes, or errors of targets
-    exact                           by rung: same integers as the reference, different, or not run
-    params                          of the model as loaded; None counts them after folding
-    judged_on                       which samples SQNR is of: "calibration" or "held-out" ones
-    holdout                         of a build, None if no samples were held out
-    observers_db                    worst output of the samples that chose, by observer
-    choices                         remedies that were tried if 8 bits lose too much
-    accurate                        whether 30 dB were asked for, whatever cycles they take
+    evaluation                      on labelled samples: classes, or errors of targets
+    exact                           backend -> whether its integers equal the reference; None if not
+                                    run
+    params                          parameters of the model as loaded; None: counted after folding
+    judged_on                       samples used for SQNR: "calibration" or "held-out"
+    holdout                         the held-out samples; None if there are none
+    observers_db                    observer -> dB of the worst output on calibration samples
+    choices                         moves tried to reach the SQNR goal
+    accurate                        whether the goal was 30 dB regardless of cycles
     """
 
     model_name: str
@@ -71,7 +72,7 @@ class Outcome:
 
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
-    """The report of a build as JSON values: finite, without paths or times."""
+    """Return the report of a build as JSON values: finite numbers, without paths or times."""
     layers = [_layer(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
     graph = plan.quant.graph
     counted = sum(int(values.size) for values in graph.arrays.values())
@@ -118,7 +119,7 @@ def _target(plan: Plan) -> dict[str, Any]:
 
 
 def _cycles(plan: Plan) -> dict[str, Any] | None:
-    """Cycles as the cost model estimates them; None for a target without a clock."""
+    """Return the cycles estimated by the cost model; None for a target without a clock."""
     if not plan.chip.point.clock_hz:
         return None
     total, macs = round(modelled_cycles(plan)), sum(step_macs(plan.quant, s) for s in plan.steps)
@@ -138,7 +139,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 
 
 def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
-    """Keys for an output's closeness to the float network's; None if not measured."""
+    """Return the keys for an output's SQNR; None if not measured."""
     of = None if fidelity is None else fidelity.outputs.get(tensor)  # a stream keeps states
     worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
     return {
@@ -153,7 +154,7 @@ def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
 
 
 def sqnr(fidelity: Fidelity | None) -> dict[str, Any]:
-    """Keys of a network's SQNR; None: not measured."""
+    """Return the keys of a network's SQNR; None if not measured."""
     return {
         "sqnr_db": None if fidelity is None else decibels(fidelity.worst_db),
         "sqnr_interval_db": None if fidelity is None else interval_db(fidelity.interval_db),
@@ -186,17 +187,18 @@ def _quantization(
 
 
 def _class_names(evaluation: Evaluation | None) -> list[str]:
-    """Names that a build's own samples gave the classes; of other samples `classes` has names."""
+    """Return the class names from a build's own samples; `classes` has the names of other
+    samples."""
     return [] if evaluation is None or not evaluation.has_classes else [*evaluation.names]
 
 
 def _other_sources(fidelity: Fidelity) -> dict[str, str]:
-    """Layers whose noise comes from the rounding of another tensor, with this tensor."""
+    """Return the layers whose noise comes from the rounding of another tensor, with this tensor."""
     return {name: source for name, source in fidelity.sources.items() if source != name}
 
 
 def choice_row(choice: TriedMove) -> dict[str, Any]:
-    """A remedy that was tried as JSON values."""
+    """Return a move that was tried as JSON values."""
     return {
         "remedy": choice.remedy,
         "worst_db": decibels(choice.worst_db),
@@ -207,14 +209,14 @@ def choice_row(choice: TriedMove) -> dict[str, Any]:
 
 
 def decibels(value: float | None) -> float | None:
-    """dB to three decimals, which is the same with every BLAS; EXACT_DB without error."""
+    """Round dB to three decimals, equal for every BLAS; EXACT_DB without error."""
     if value is None or math.isnan(value):
         return None
     return EXACT_DB if value > EXACT_DB else round(value, 3)
 
 
 def interval_db(ends: Sequence[float] | None) -> list[float | None] | None:
-    """Lower and upper end in dB, as `decibels`."""
+    """Return lower and upper end in dB, as `decibels`."""
     return None if ends is None else [*map(decibels, ends)]
 
 
@@ -297,7 +299,7 @@ def notice_row(notice: Notice) -> dict[str, Any]:
 
 
 def dims(shape: Iterable[int]) -> str:
-    """Shape as text: "1x8x40"; "scalar" without dimensions."""
+    """Format a shape: "1x8x40"; "scalar" without dimensions."""
     return "x".join(map(str, shape)) or "scalar"
 
 
@@ -313,7 +315,8 @@ FORMATS: dict[str, Callable[[Any], str]] = {
 
 
 def layers_csv(report: Report) -> str:
-    """One line a layer under a header; shapes as 1x8x40, unknown numbers empty."""
+    """Return layers.csv: a header, and one line per layer; shapes as 1x8x40, unknown numbers
+    empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     rows = [dict(_columns(row)) for row in report["layers"]]
@@ -326,7 +329,7 @@ def layers_csv(report: Report) -> str:
 
 
 def _columns(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The entries of a layer in the report, with a column for every cause of stalls."""
+    """Yield the columns of a layer's row, with one for every stall cause."""
     for key, value in row.items():
         if key == "stalls":
             stalls = value or {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of layers that fit a column of a table, and stay distinct."""
+"""Shortened layer names that fit a table column and stay distinct."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def _if_distinct(names: Sequence[str], shorter: Sequence[str]) -> Sequence[str]:
 
 
 def _without_fused(names: Sequence[str]) -> list[str]:
-    """The first of the layers that became one; places of several keep their number."""
+    """Return the names of the first of the fused layers, with the number that distinguishes layers
+    at one place."""
     return [re.sub(r" \+ .*?( \(\d+\))?$", r"\1", name) for name in names]
 
 
@@ -73,7 +74,7 @@ def in_lines(name: str, max_chars: int) -> str:
 
 
 def _lines(name: str, max_chars: int) -> Iterator[str]:
-    """A name in lines that end after a module if they can."""
+    """Break a name into lines, after a module if possible."""
     while len(name) > max_chars:
         ends = [n + 1 for n, char in enumerate(name[:max_chars]) if char in SEPARATORS and n]
         cut = max(ends, default=max_chars)

@@ -40,25 +40,26 @@ CAUSE_MEANINGS = {
 
 
 def cycles(report: Report) -> dict[str, Any] | None:
-    """Cycles of the report: of a run, before a run the cost model's; None without a clock."""
+    """Return the cycles of the report: of a run, otherwise the cost model's; None without a
+    clock."""
     counts: dict[str, Any] | None = report.get("cycles")
     return counts
 
 
 def is_modelled(report: Report) -> bool:
-    """Whether the cycles are the cost model's, before any run."""
+    """Return whether the cycles are estimates of the cost model."""
     counts = cycles(report)
     return counts is not None and counts["source"] == "modelled"
 
 
 def layer_cycles(row: Mapping[str, Any]) -> int | None:
-    """Cycles of a layer: counted, otherwise modelled."""
+    """Return the cycles of a layer: counted, otherwise modelled."""
     counted: int | None = row["cycles"]
     return row.get("cycles_modelled") if counted is None else counted
 
 
 def outside_layers(report: Report) -> tuple[str, int] | None:
-    """(name, cycles) of the cycles outside all layers; None if there are none."""
+    """Return (name, cycles) for the cycles outside all layers; None if there are none."""
     counts = cycles(report)
     cycles_outside = (counts or {}).get("outside_layers") or 0
     if cycles_outside <= 0:
@@ -69,7 +70,7 @@ def outside_layers(report: Report) -> tuple[str, int] | None:
 
 
 def measured_on(report: Report) -> str:
-    """Source of the cycles: "simulated GAP9", "GVSoC"."""
+    """Return the source of the cycles: "simulated GAP9", "GVSoC"."""
     chip = report["target"]["chip"].upper()
     if is_modelled(report):
         return f"cost model of {chip}"
@@ -77,20 +78,21 @@ def measured_on(report: Report) -> str:
 
 
 def the_place(report: Report) -> str:
-    """Source of the cycles inside a sentence: "the simulated GAP9", "GVSoC"."""
+    """Return the source of the cycles inside a sentence: "the simulated GAP9", "GVSoC"."""
     name = measured_on(report)
     return name if name.startswith(BACKENDS["gvsoc"].chip) else f"the {name}"
 
 
 def outputs_compared(report: Report, backend: str) -> bool:
-    """Whether outputs were compared, and layers not yet: build ends with E401 if outputs differ
-    on the simulator, and `validate` compares every layer."""
+    """Return whether only outputs were compared yet: a build stops with E401 if outputs differ on
+    the simulator; `validate` compares every layer."""
     simulated = (report["cycles"] or {}).get("source") == "simulated"
     return simulated and backend == "simulator" and report["exact"].get(backend) is None
 
 
 def exactness(report: Report) -> str:
-    """Result of the bit-exact comparison on the backend that counted the cycles; "" if not run."""
+    """Return the result of the bit-exact comparison on the backend that counted the cycles; "" if
+    not run."""
     backend = BY_SOURCE.get(report["cycles"]["source"], "")
     is_exact = outputs_compared(report, backend) or report["exact"].get(backend)
     if is_exact is None:
@@ -99,12 +101,12 @@ def exactness(report: Report) -> str:
 
 
 def rate(macs: int, cycles: int | None) -> str:
-    """MAC/cycle to two decimals; "" without MACs or cycles."""
+    """Format MAC/cycle to two decimals; "" without MACs or cycles."""
     return f"{macs / cycles:,.2f}" if macs and cycles else ""
 
 
 def peak(report: Report, row: Mapping[str, Any]) -> int | None:
-    """MAC/cycle in int8 that the engine of a layer makes at the very best."""
+    """Return the maximum int8 MAC/cycle of a layer's engine."""
     engines: Sequence[Mapping[str, Any]] = report["target"].get("engines") or ()
     rates = {engine["name"]: int(engine["macs_per_cycle"]) for engine in engines}
     return rates.get(row["engine"]) if row["macs"] else None
@@ -123,7 +125,7 @@ def peaks(report: Report) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Time to about three digits: "45.6 µs", "3.34 ms", "1.2 s"."""
+    """Format a time to about three digits: "45.6 µs", "3.34 ms", "1.2 s"."""
     for scale, unit in ((1e6, "µs"), (1e3, "ms")):
         if seconds * scale < 999.5:
             return f"{wording.three_digits(seconds * scale)} {unit}"
@@ -131,7 +133,7 @@ def duration(seconds: float) -> str:
 
 
 def latencies(report: Report) -> list[tuple[str, str]]:
-    """(latency, operating point) of an inference, the chosen point first."""
+    """Return (latency, operating point) of an inference, the chosen point first."""
     target = report["target"]
     points = target.get("operating_points") or []
     chosen = [point for point in points if point["name"] == target["operating_point"]]
@@ -144,12 +146,13 @@ def latencies(report: Report) -> list[tuple[str, str]]:
 
 
 def latency(report: Report) -> str:
-    """Latency by operating point: "3.34 ms at 0.80 V, 370 MHz; 5.15 ms at 0.65 V, 240 MHz"."""
+    """Format the latency by operating point: "3.34 ms at 0.80 V, 370 MHz; 5.15 ms at 0.65 V, 240
+    MHz"."""
     return "; ".join(f"{time} at {point}" for time, point in latencies(report))
 
 
 def one_line(report: Report) -> str:
-    """One line: "10,125 cycles, 0.14 MAC/cycle; 27.4 µs at 0.80 V, 42.2 µs at 0.65 V"."""
+    """Return a summary: "10,125 cycles, 0.14 MAC/cycle; 27.4 µs at 0.80 V, 42.2 µs at 0.65 V"."""
     total = report["cycles"]["total"]
     cycles = f"{total:,}" if total < 10**7 else wording.count(total)
     parts = [f"{cycles} cycles", f"{rate(report['model']['macs'], total) or 0} MAC/cycle"]
@@ -158,7 +161,7 @@ def one_line(report: Report) -> str:
 
 
 def startup(report: Report) -> str:
-    """Cycles before the first layer, as text; "" if unknown."""
+    """Format the cycles before the first layer; "" if unknown."""
     startup_cycles = report["cycles"].get("startup")
     if startup_cycles is None:
         return ""
@@ -166,7 +169,7 @@ def startup(report: Report) -> str:
 
 
 def ne16(report: Report) -> str:
-    """Busy and idle cycles of NE16 in an inference, "" if it has not run."""
+    """Format the busy and idle cycles of NE16 in an inference; "" if it did not run."""
     cycles = report["cycles"].get("ne16")
     if not cycles:
         return ""
@@ -175,9 +178,9 @@ def ne16(report: Report) -> str:
 
 
 def repeats(report: Report) -> str:
-    """Range over inferences, "100 inferences of 1,234 to 1,240 cycles"; of a stream "the last of 4
-    passes; the first, with cold instruction caches, took 1,300 cycles"; "" for a single inference.
-    """
+    """Format the range over inferences, "100 inferences of 1,234 to 1,240 cycles"; for a stream
+    "the last of 4 passes; the first, with cold instruction caches, took 1,300 cycles"; "" for a
+    single inference."""
     counted = report["cycles"].get("inferences") or []
     if len(counted) < 2:
         return ""
@@ -193,7 +196,8 @@ NO_STALLS = ("busy", "engine")
 
 
 def slowest_layer(report: Report) -> str:
-    """Return the slowest layer with its share of the time, NE16's, and the largest stall cause."""
+    """Return the slowest layer with its fraction of the time, NE16's fraction, and the largest
+    stall cause."""
     total = report["cycles"]["total"]
     row = max(report["layers"], key=lambda r: layer_cycles(r) or 0, default=None)
     longest = layer_cycles(row) if row else None
@@ -213,13 +217,13 @@ def slowest_layer(report: Report) -> str:
 
 
 def int16_layers(report: Report) -> list[dict[str, Any]]:
-    """The layers with int16 results."""
+    """Return the layers with int16 results."""
     return [row for row in report["layers"] if row.get("dtype") == INT16]
 
 
 def int16_costs(report: Report) -> str:
-    """Cost of int16 as text: "3 tensors, 12 KiB more than in int8; 2 layers with int16 weights, 90
-    KiB; layers that read or write them take 34 % of the cycles"; "" if every result is int8."""
+    """Format the cost of int16: "3 tensors, 12 KiB more than in int8; 2 layers with int16 weights,
+    90 KiB; layers that read or write them take 34 % of the cycles"; "" if every result is int8."""
     rows, layers = int16_layers(report), report["layers"]
     if not rows:
         return ""

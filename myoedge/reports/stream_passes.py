@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latency and power of a stream by the frames of a pass: few are fast, many let the chip sleep."""
+"""Latency and power of a stream by the frames per pass: short passes are fast, long ones let the
+chip sleep."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ TITLES = ("frames", "every", "computing", "latency", "average power")
 
 
 def with_passes(report: Report, by: Coefficients) -> Report:
-    """The report with latency and power of longer and shorter passes at its operating point;
-    unchanged without a frame rate.
+    """Add latency and power of longer and shorter passes at the report's operating point; unchanged
+    without a frame rate.
 
-    The pass of the build has its own cycles, all others estimated ones.
+    The build's own pass length has its cycles, other lengths estimates.
     """
     stream = report.get("stream") or {}
     if not stream.get("frame_hz") or not stream.get("passes"):
@@ -61,7 +62,7 @@ def _typical(report: Report, row: Mapping[str, Any]) -> Activity:
 
 
 def pass_rows(report: Report) -> list[tuple[str, ...]]:
-    """Rows of a table with TITLES; none without a frame rate, or with one length only."""
+    """Return the rows of a table with TITLES; none without a frame rate, or for one length only."""
     stream = report.get("stream") or {}
     rows = [row for row in stream.get("passes", ()) if "latency_s" in row]
     return [_cells(row, stream["pass_frames"]) for row in rows] if len(rows) > 1 else []

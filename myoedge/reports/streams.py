@@ -19,11 +19,11 @@ def stream_report(
     least: Mapping[str, int | None],
     passes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The report's `stream`: frames of a pass, first output, state bytes.
+    """Return the report's `stream`: frames per pass, first output, state bytes.
 
-    window_s   what a frame is made of
-    least      by operating point the fewest frames that keep up
-    passes     estimates by frames of a pass: frames, cycles, l3_bytes
+    window_s   length of the signal that a frame covers
+    least      operating point -> fewest frames per pass that keep up
+    passes     estimates per pass length: frames, cycles, l3_bytes
     """
     # whole passes before the first output, less the frames in front
     first = (stream.warmup // stream.outputs[0].frames + 1) * stream.frames - stream.early
@@ -48,8 +48,7 @@ def stream_report(
 
 
 def with_real_time(report: Report) -> Report:
-    """The report with duty cycle and latency of its stream by operating point; unchanged without a
-    frame rate."""
+    """Add duty cycle and latency of a stream by operating point; unchanged without a frame rate."""
     stream = report.get("stream")
     if not stream or not stream["frame_hz"] or not report["cycles"]:
         return report
@@ -58,11 +57,11 @@ def with_real_time(report: Report) -> Report:
 
 
 def _point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures of a stream at one operating point. duty_cycle: share of the time spent in passes;
-    load_hz: cycles a second.
+    """Return the figures of a stream at one operating point. duty_cycle: fraction of the time spent
+    in passes; load_hz: cycles per second.
 
     latency_s      from the end of a hop's first sample to the outputs of its pass
-    first_pass_s   of the first pass, its code in no cache; None before a run
+    first_pass_s   duration of the first pass, with cold instruction caches; None before a run
     """
     stream, cycles = report["stream"], report["cycles"]["total"]
     counted = report["cycles"]["inferences"]
@@ -84,13 +83,14 @@ def _point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def frame_ports(report: Report, ports: str) -> list[dict[str, Any]]:
-    """Inputs or outputs; for a stream, only those that carry frames, not states."""
+    """Return inputs or outputs; for a stream, only those that carry frames, not states."""
     rows: list[dict[str, Any]] = report[ports]
     return rows[: len(report["stream"][ports])] if "stream" in report else rows
 
 
 def one_line(report: Report) -> str:
-    """One line: "passes of 16 frames, 95,232 B of states; first output after 128 frames"."""
+    """Return a summary: "passes of 16 frames, 95,232 B of states; first output after 128
+    frames"."""
     stream = report["stream"]
     first = stream["first_output_frames"]
     return (
@@ -101,8 +101,8 @@ def one_line(report: Report) -> str:
 
 
 def by_point(report: Report) -> list[str]:
-    """A line for every point: "high: 4.68 times real time, 21.4 % busy, 155 ms from sample to
-    output"."""
+    """Return a line for every operating point: "high: 4.68 times real time, 21.4 % busy, 155 ms
+    from sample to output"."""
     stream, lines = report["stream"], list[str]()
     if not stream["points"] and report.get("cycles"):
         return ["rate unknown: [stream] rate and hop in myoedge.toml tell load, latency and power"]

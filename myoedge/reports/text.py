@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Summary of a build on a terminal: one screen, also without colour and on 80 columns."""
+"""Summary of a build on a terminal: one screen, also without colour and in 80 columns."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GAP_CHARS = 2  # between columns
 
 
 def print_report(report: Report, console: Console, *, html: str = "") -> None:
-    """Prints model, fidelity, memory, equivalence, layers and warnings."""
+    """Print model, fidelity, memory, equivalence, layers and warnings."""
     from rich.padding import Padding
 
     console.print(_title(report))
@@ -125,7 +125,7 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
 
 
 def _time(report: Report) -> Iterable[tuple[str, Text]]:
-    """Cycles, modelled or measured, and energy."""
+    """Yield rows for cycles, modelled or measured, and energy."""
     if speed.is_modelled(report):
         yield "modelled", styled(speed.one_line(report))
     elif speed.cycles(report):
@@ -163,7 +163,7 @@ def _equivalence(report: Report) -> Text:
 
 
 def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All layers, or the slowest and the weakest, in network order."""
+    """Return all layers, or the slowest and the weakest, in network order."""
     if len(layers) <= MAX_LAYERS:
         return layers
 
@@ -178,7 +178,7 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _layers(report: Report, width: int) -> Iterator[Table | Text]:
-    """The table of layers with the columns that fit, and the names of the omitted columns."""
+    """Yield the table of layers with the columns that fit, and the names of omitted columns."""
     names = wording.layer_names(report)
     rows = [_cells(row, report, names[row["name"]]) for row in shown_layers(report["layers"])]
     if outside := speed.outside_layers(report):
@@ -207,7 +207,7 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
 
 
 def _titles(report: Report) -> dict[str, str]:
-    """Titles of the columns that there are numbers for."""
+    """Return the titles of columns that are not empty."""
     ran, modelled = speed.cycles(report) is not None, speed.is_modelled(report)
     known = {
         "engine": bool(wording.engines(report)),
@@ -229,14 +229,15 @@ def _with_room(chars: Mapping[str, int], width: int) -> list[str]:
 
 
 def _outside(report: Report, name: str, cycles: int) -> dict[str, Text]:
-    """The row of the cycles that belong to no layer."""
+    """Return the row for cycles outside layers."""
     percent = wording.rough_percent(cycles, report["cycles"]["total"])
     cells = {"layer": name, "cycles": f"{cycles:,}", "share": percent}
     return {column: styled(cells.get(column, ""), "dim") for column in COLUMNS}
 
 
 def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
-    """(layer, its engine, why not the other) of shown MAC layers, if there are two."""
+    """Yield (layer, its engine, reason against the other engine) for MAC layers, if there are two
+    engines."""
     names = wording.layer_names(report)
     for row in shown_layers(report["layers"]):
         if row["macs"] and row.get("other_engine"):
@@ -274,7 +275,7 @@ def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
 
 
 def _weights(row: dict[str, Any]) -> str:
-    """Size of a layer's weights, with their bits if these are fewer than 8."""
+    """Format the size of a layer's weights, with their bits if fewer than 8."""
     if not row["weights_bytes"]:
         return ""
     bits = row.get("weight_bits") or 8
@@ -282,7 +283,7 @@ def _weights(row: dict[str, Any]) -> str:
 
 
 def _suggested(report: Report) -> Iterable[Text]:
-    """Suggestions of advise, measured for this build."""
+    """Yield suggestions of advise, measured for this build."""
     rows = (report.get("advice") or {}).get("suggestions", ())
     for title, row in zip(chain(["what to do next"], repeat("")), rows, strict=False):
         text = styled("\n").append(title, "bold") if title else styled("")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""trace.json: a run in the Trace Event Format, as ui.perfetto.dev and chrome://tracing read it."""
+"""trace.json: a run in the Trace Event Format, for ui.perfetto.dev and chrome://tracing."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def perfetto(
     clock_hz: int,
     operands: L1Operands | None = None,
 ) -> bytes:
-    """Tracks for the network, every core, DMA and L3, and counters; times in microseconds.
+    """Return tracks for the network, every core, DMA and L3, and counters; times in microseconds.
 
     layers     rows of the report
-    operands   name what the DMA moves
-    At most MAX_BYTES: in the finest of DETAILS that is small enough. What overlaps lies on lanes
-    of its own, and what encloses something encloses all of it: the format knows nothing else.
+    operands   names of the operands that the DMA moves
+    The finest of DETAILS that stays within MAX_BYTES is used. Overlapping slices are on separate
+    lanes, because the format only supports slices that are nested or disjoint.
     """
     sources: tuple[Callable[[], Iterator[Slice]], ...] = (  # enclosing before enclosed slices
         lambda: _inferences(run),
@@ -122,7 +122,7 @@ def _inferences(run: Simulation) -> Iterator[Slice]:
 def _steps(
     run: Simulation, layers: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[Any, Mark, Mark]]:
-    """Rows of the layers, each with the marks before and after it."""
+    """Yield the rows of the layers, each with the marks before and after it."""
     names = naming.unique_names(layers)
     for index, start, end in steps(run, layers):
         yield {**layers[index], "shown": names[index]}, start, end
@@ -157,9 +157,9 @@ def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[S
 
 
 def _transfers(run: Simulation, operands: Mapping[int, str]) -> Iterator[Slice]:
-    """DMA and L3 transfers, each on the first lane that is free by then.
+    """Yield DMA and L3 transfers, each on the first free lane.
 
-    operands   by the number of a span
+    operands   index of a span -> operand
     """
     free: dict[int, list[int]] = {_DMA: [], _L3: []}
     spans = ((number, span) for number, span in enumerate(run.spans) if span.what in _LANES)
@@ -175,7 +175,7 @@ def _transfers(run: Simulation, operands: Mapping[int, str]) -> Iterator[Slice]:
 
 
 def _jobs(run: Simulation) -> Iterator[Slice]:
-    """Jobs of NE16, each with the cycles that the engine was idle before it."""
+    """Yield the jobs of NE16, each with the cycles that the engine was idle before it."""
     end = 0
     for span in run.spans:
         if span.what != "ne16":
@@ -186,7 +186,8 @@ def _jobs(run: Simulation) -> Iterator[Slice]:
 
 
 def _sleeps(run: Simulation) -> Iterator[Slice]:
-    """Sleeping cores, split at the ends of layers: a core may sleep across them."""
+    """Yield the sleeps of cores, split at the ends of layers, because a core may sleep across
+    them."""
     layer_ends = [mark.cycle for mark in run.marks]
     next_ends: dict[int, int] = {}
     spans = (span for span in run.spans if span.what == "asleep")
@@ -206,7 +207,7 @@ def _sleeps(run: Simulation) -> Iterator[Slice]:
 
 
 def _tracks(slices: Iterable[Slice]) -> Iterator[Event]:
-    """Names of the tracks in use, in display order."""
+    """Yield the names of the tracks in use, in display order."""
     yield _metadata("process_name", 0, {"name": "myoedge simulate"})
     used = {item.track for item in slices}
     names = {_NETWORK: "network", CONTROLLER: "fabric controller", _DMA: "DMA", _L3: "L3"}
@@ -247,5 +248,5 @@ def _counter(sample: Sample, clock_hz: int) -> Event:
 
 
 def _nanoseconds(cycle: int, clock_hz: int) -> int:
-    """Whole nanoseconds, so that rounding leaves an enclosed slice inside its enclosing slice."""
+    """Round a time to nanoseconds, so that a nested slice stays inside the outer one."""
     return (cycle * 10**9 + clock_hz // 2) // clock_hz

@@ -30,7 +30,7 @@ class Sample:
 
 
 def steps(run: Simulation, layers: Rows) -> Iterator[tuple[int, Mark, Mark]]:
-    """(index of a layer, marks before and after it) in the order in which they ran."""
+    """Yield (index of a layer, marks before and after it) in execution order."""
     for start, end in pairwise(run.marks):
         if 0 <= end.value < len(layers):
             yield end.value, start, end
@@ -40,7 +40,7 @@ def counters(run: Simulation, layers: Rows, clock_hz: int) -> Iterator[Sample]:
     """Return the trace counters: each layer's L1 for tiles, mean power and MAC/cycle; 0 between
     inferences.
 
-    Power is a layer's energy over its time: energy is not known at a finer grain.
+    Power is a layer's energy over its time, because energy is only known per layer.
     """
     last = 0
     for index, start, end in steps(run, layers):
@@ -65,16 +65,16 @@ class L1Operands:
     """Operands by their places in L1.
 
     base      address of the network's L1
-    buffers   memory.l1_buffers of the report, whose times are in layers
+    buffers   memory.l1_buffers of the report, with times in layers
     """
 
     base: int
     buffers: Rows
 
     def name(self, span: Span, at: float, layers: Sequence[str]) -> str:
-        """Operand that a transfer moves at a time, as "weights of conv2"; "" if none fits.
+        """Return the operand that a transfer moves at a time, "weights of conv2"; "" if none fits.
 
-        layers   their names
+        layers   names of the layers
         """
         begin = span.address - self.base
         rows = [
@@ -93,12 +93,12 @@ class L1Operands:
 
 
 def _distance(row: Mapping[str, Any], at: float) -> float:
-    """Layers between a time and the life of a buffer."""
+    """Return the number of layers between a time and the life of a buffer."""
     return float(max(row["from"] - at, at - row["to"], 0.0))
 
 
 def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) -> Mapping[int, str]:
-    """Operands by the number of the DMA's span among those of the run."""
+    """Return the operands of DMA transfers, by the index of their span in the run."""
     if operands is None:
         return {}
     known, layer_names = list(steps(run, layers)), naming.unique_names(layers)
@@ -113,6 +113,6 @@ def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) ->
 
 
 def _time(span: Span, index: int, start: Mark, end: Mark) -> float:
-    """Time of a span in layers."""
+    """Return the time of a span, counted in layers."""
     length = max(end.cycle - start.cycle, 1)
     return index + min((span.start - start.cycle) / length, 1.0)

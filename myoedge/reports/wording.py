@@ -18,7 +18,7 @@ FINE_DB = 1.0  # from an SQNR to the ends of its interval: up to it decimals say
 
 
 def size(count: int | None) -> str:
-    """Bytes as B, KiB or MiB with about three digits: "29 B", "3 KiB", "1.5 MiB"."""
+    """Format bytes as B, KiB or MiB with about three digits: "29 B", "3 KiB", "1.5 MiB"."""
     if count is None:
         return UNKNOWN
     if count < KIB:
@@ -28,7 +28,7 @@ def size(count: int | None) -> str:
 
 
 def count(number: int) -> str:
-    """A number as text: 1,234; from a hundred thousand on 346 k and 14.4 M."""
+    """Format a count: 1,234; from a hundred thousand on 346 k and 14.4 M."""
     for limit, unit in ((10**9, "G"), (10**6, "M"), (10**5, "k")):
         if number >= limit:
             return f"{three_digits(number / (10**3 if unit == 'k' else limit))} {unit}"
@@ -36,7 +36,7 @@ def count(number: int) -> str:
 
 
 def several(number: int, noun: str) -> str:
-    """A number with its noun: "1 sample", "1,024 samples"."""
+    """Format a number with its noun: "1 sample", "1,024 samples"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -47,7 +47,7 @@ def three_digits(value: float) -> str:
 
 
 def in_full(value: float) -> str:
-    """A number to nine decimals, without an exponent: "0.000001", "100"."""
+    """Format a number to nine decimals, without an exponent: "0.000001", "100"."""
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
@@ -58,8 +58,8 @@ def decibels(value: float | None, unit: str = " dB") -> str:
 
 
 def decibels_within(value: float | None, ends: Sequence[float] | None) -> str:
-    """dB with their interval: "44.8 dB (44.5 to 45.1)"; without decimals if an end is more than
-    FINE_DB away: "27 dB (8 to 41)"; the number only if there is no interval."""
+    """Format dB with their interval, "44.8 dB (44.5 to 45.1)"; without decimals if an end is more
+    than FINE_DB away, "27 dB (8 to 41)"; without an interval only the number."""
     if value is None or ends is None or value >= EXACT_DB:
         return decibels(value)
     is_fine = max(abs(end - value) for end in ends) <= FINE_DB
@@ -77,7 +77,7 @@ UNITS = re.compile(r"(?<=\d) (?=(?:%|[mµn]?[JWVs]|[kMG]?Hz)(?!\w))")
 
 
 def no_break(text: str) -> str:
-    """The text with no-break spaces between numbers and their units."""
+    """Replace blanks between numbers and their units by no-break spaces."""
     return UNITS.sub("\u00a0", text)
 
 
@@ -89,13 +89,14 @@ COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 
 def l2_bytes(report: Report) -> int:
-    """Bytes of L2 that the build occupies: its data, and its code if that was linked."""
+    """Return the bytes of L2 that the build occupies: its data, and its code if linked."""
     memory = report["memory"]
     return int(memory["l2_peak_bytes"] + (memory["code_bytes"] or 0))
 
 
 def l2_parts(report: Report) -> str:
-    """ "weights 7.53 KiB, activations 0 B, in and out 326 B, code 32.3 KiB"."""
+    """Format the parts of L2: "weights 7.53 KiB, activations 0 B, in and out 326 B, code 32.3
+    KiB"."""
     memory = report["memory"]
     sizes = {
         "weights": memory["weights_bytes"],
@@ -107,7 +108,8 @@ def l2_parts(report: Report) -> str:
 
 
 def l1_parts(report: Report) -> str:
-    """ "tiles 6.54 KiB, stacks 11.2 KiB, runtime 768 B"; "" if the chip has no L1."""
+    """Format the parts of L1, "tiles 6.54 KiB, stacks 11.2 KiB, runtime 768 B"; "" if the chip has
+    no L1."""
     memory = report["memory"]
     planned, reserved = memory["l1_planned_bytes"], memory["l1_reserved_bytes"]
     if planned is None:
@@ -118,14 +120,14 @@ def l1_parts(report: Report) -> str:
 
 
 def of_limit(used: int, limit: int | None) -> str:
-    """A size with its share of a memory: "40.2 KiB of 1.5 MiB (2.6 %)"."""
+    """Format a size with its fraction of a memory: "40.2 KiB of 1.5 MiB (2.6 %)"."""
     share = f" of {size(limit)} ({percent(fraction(used, limit))})" if limit else ""
     return f"{size(used)}{share}"
 
 
 def arena_bound(report: Report) -> str:
-    """Arena size against its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are alive at
-    once"; "" if it is the lower bound."""
+    """Format the arena size against its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are
+    alive at once"; "" if it equals the bound."""
     memory = report["memory"]
     arena, lower_bound = memory["arena_bytes"], memory["lower_bound_bytes"]
     if memory["l3_bytes"]:
@@ -137,8 +139,8 @@ def arena_bound(report: Report) -> str:
 
 
 def reused(reused_layers: Mapping[str, Any]) -> str:
-    """Layers taken from an older build: "7 of 9 layers as in the older build; requantised: head.0,
-    head.2"."""
+    """Format the layers reused from an older build: "7 of 9 layers as in the older build;
+    requantised: head.0, head.2"."""
     unchanged, others = reused_layers["kept"], reused_layers["requantised"]
     layers = several(len(unchanged) + len(others), "layer")
     text = f"{len(unchanged)} of {layers} as in the older build"
@@ -161,7 +163,7 @@ def engines(report: Report) -> str:
 
 
 def engine(row: Mapping[str, Any]) -> str:
-    """Engine of a layer, eight or nine cores as "cores"; "" without one."""
+    """Return the engine of a layer, eight or nine cores as "cores"; "" without one."""
     return CORES if row["engine"] in (CLUSTER, NINE_CORES) else row["engine"] or ""
 
 
@@ -174,7 +176,7 @@ def quantise(port: dict[str, Any]) -> str:
 
 
 def dequantise(port: dict[str, Any]) -> str:
-    """Formula from an output's integers to floats: "y = 0.0123 * (q + 128)"."""
+    """Format the dequantisation of an output: "y = 0.0123 * (q + 128)"."""
     if port["scale"] is None:
         return "indices"
     zero = _signed(-port["zero_point"])
@@ -182,8 +184,8 @@ def dequantise(port: dict[str, Any]) -> str:
 
 
 def normalization(port: dict[str, Any]) -> str:
-    """Formula that the host applies to an input first, "x' = x * scale + offset along axis 1"; ""
-    for none."""
+    """Format the normalisation that the host applies to an input, "x' = x * scale + offset along
+    axis 1"; "" for none."""
     border = port["border"]
     if border is None:
         return ""
@@ -201,7 +203,7 @@ def _signed(number: int) -> str:
 
 
 def rough_percent(part: float, total: float) -> str:
-    """Whole percent: "27 %", "<1 %"; "" for zero."""
+    """Format a whole percentage: "27 %", "<1 %"; "" for zero."""
     if not part:
         return ""
     rounded = round(100 * fraction(part, total))
@@ -209,7 +211,7 @@ def rough_percent(part: float, total: float) -> str:
 
 
 def operator(row: dict[str, Any]) -> str:
-    """An operator with its fused function, "conv + relu"; of a table its functions."""
+    """Return an operator with its fused function, "conv + relu"; for a table its functions."""
     joint = " " if row["op"] == "table" else " + "
     return joint.join(filter(None, (row["op"], row["activation"])))
 
@@ -219,7 +221,7 @@ def shapes(ports: list[dict[str, Any]]) -> str:
 
 
 def layer_names(report: Report) -> dict[str, str]:
-    """Display names of the layers by their names in report.json."""
+    """Return the display names of the layers, by their names in report.json."""
     layers = report["layers"]
     names = (row["name"] for row in layers)
     return dict(zip(names, unique_names(layers), strict=True))
@@ -229,7 +231,7 @@ MAX_FACTORS = 32
 
 
 def factors(port: dict[str, Any]) -> list[tuple[float, float]]:
-    """The first per-channel scales and offsets of an input."""
+    """Return the first per-channel scales and offsets of an input."""
     return list(zip(port["border"]["scale"], port["border"]["offset"], strict=True))[:MAX_FACTORS]
 
 
@@ -239,7 +241,8 @@ def step_name(report: Report, step: int) -> str:
 
 
 def peak(report: Report) -> str:
-    """Buffers alive at the arena's peak: "features.0 + 1 (1.5 KiB), features.2 + 3 (1.5 KiB)"."""
+    """Format the buffers alive at the arena's peak: "features.0 + 1 (1.5 KiB), features.2 + 3 (1.5
+    KiB)"."""
     names = layer_names(report)
     memory = report["memory"]
     alive = [b for b in memory["buffers"] if b["name"] in memory["peak_buffers"]]
@@ -250,7 +253,7 @@ def peak(report: Report) -> str:
 
 
 def from_l3(report: Report) -> str:
-    """Bytes that every run transfers from and to L3; "" for none."""
+    """Format the bytes that every run transfers from and to L3; "" for none."""
     memory = report["memory"]
     maps = sum(row["size_bytes"] for row in memory.get("l3_maps", ()))
     parts = {"weights": memory.get("l3_weights_bytes", memory["l3_bytes"]), "feature maps": maps}
@@ -261,5 +264,5 @@ METER_DB = 60.0  # a full bar: int8 can hardly be better
 
 
 def meter(value: float | None) -> str:
-    """Percent of a bar that shows an SQNR."""
+    """Return the length in percent of a bar that shows an SQNR."""
     return f"{100 * min(max(value or 0.0, 0.0) / METER_DB, 1.0):.1f}"

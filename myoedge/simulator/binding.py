@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ctypes binding of the C core, compiled once by the package's own compiler, then cached."""
+"""ctypes binding of the simulator's C core, compiled once and cached."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ U32, U64 = ctypes.c_uint32, ctypes.c_uint64
 
 
 class Counts(ctypes.Structure):
-    """Counts in core.h."""
+    """Mirrors the C struct Counts of core.h."""
 
     NUMBERS = (
         "instructions",
@@ -38,7 +38,7 @@ class Counts(ctypes.Structure):
 
 
 class FaultReport(ctypes.Structure):
-    """FaultReport in core.h."""
+    """Mirrors the C struct FaultReport of core.h."""
 
     _fields_ = (
         ("kind", ctypes.c_int),
@@ -55,7 +55,7 @@ class FaultReport(ctypes.Structure):
 
 
 class DeviceCounts(ctypes.Structure):
-    """DeviceCounts in devices.h."""
+    """Mirrors the C struct DeviceCounts of devices.h."""
 
     NUMBERS = (
         "dma_in_bytes",
@@ -73,7 +73,7 @@ class DeviceCounts(ctypes.Structure):
 
 
 class MarkRecord(ctypes.Structure):
-    """Mark in observe.h."""
+    """Mirrors the C struct Mark of observe.h."""
 
     _fields_ = (
         ("cycle", U64),
@@ -89,19 +89,19 @@ class MarkRecord(ctypes.Structure):
 
 
 class Snapshot(ctypes.Structure):
-    """Snapshot in observe.h."""
+    """Mirrors the C struct Snapshot of observe.h."""
 
     _fields_ = (("value", ctypes.c_int32), ("address", U32), ("size", U32))
 
 
 class StepRecord(ctypes.Structure):
-    """Step in observe.h."""
+    """Mirrors the C struct Step of observe.h."""
 
     _fields_ = (("cycle", U64), ("pc", U32), ("core", U32), ("reg", U32), ("value", U32))
 
 
 class SpanRecord(ctypes.Structure):
-    """Span in observe.h."""
+    """Mirrors the C struct Span of observe.h."""
 
     _fields_ = (
         ("start", U64),
@@ -114,7 +114,7 @@ class SpanRecord(ctypes.Structure):
 
 
 class Recorded(ctypes.Structure):
-    """Recorded in machine.h."""
+    """Mirrors the C struct Recorded of machine.h."""
 
     _fields_ = (
         ("marks", ctypes.POINTER(MarkRecord)),
@@ -168,7 +168,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
 
 @functools.cache
 def core(cc: str = "zig", sanitize: Sequence[str] = ()) -> ctypes.CDLL:
-    """The loaded C core. Errors: E501 without the compiler, E281 without room to compile."""
+    """Load the C core. Errors: E501 no compiler, E281 no disk space to compile."""
     folder = Path(__file__).parent / "core"
     warnings = ("-Wall", "-Wextra", "-Werror")
     handle = load_library(folder, cc, CompileOptions(sanitize, (), "-O3", warnings)).handle

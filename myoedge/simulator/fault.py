@@ -42,16 +42,16 @@ _NAMES = (
 
 
 class Faulted(MyoedgeError):
-    """A program faulted: cause, source line, cycle, registers.
+    """A fault of the simulated program: cause, source line, cycle, registers.
 
-    run   what was recorded until then
+    run   records up to the fault
     """
 
     run: Simulation
 
 
 def fault_error(report: FaultReport, program: Program, run: Simulation) -> Faulted:
-    """The error of a fault report."""
+    """Return the error of a fault report."""
     code, needs = KINDS[report.kind]
     title = report.text.decode("utf-8", "replace")
     facts: dict[str, object] = {"cycle": report.cycle}
@@ -77,10 +77,10 @@ def fault_error(report: FaultReport, program: Program, run: Simulation) -> Fault
 
 
 def with_other_first_core(fault: Faulted, program: Program, fc_hart: int) -> Faulted:
-    """The fault, with the other platform's number of the first core as the first thing to try.
+    """Return the fault with the other platform's number of the first core as its first remedy.
 
-    A program that asks for its core's number and finds neither takes the fabric controller for a
-    core of the cluster: that waits, or has no stack, before any of the cluster's cores has run.
+    A program that checks its core's number and finds neither takes the fabric controller for a
+    cluster core, which waits or has no stack before any cluster core has run.
     """
     started = any(c.instructions for c in fault.run.counts[:FC])
     if started or fault.code not in AS_ANOTHER_CORE or not _reads_core_number(program):
@@ -95,7 +95,7 @@ def with_other_first_core(fault: Faulted, program: Program, fc_hart: int) -> Fau
 
 
 def _reads_core_number(program: Program) -> bool:
-    """Whether `csrr rd, mhartid` is among the program's words, at any even address."""
+    """Return whether `csrr rd, mhartid` occurs in the program, at any even address."""
     return any(
         int.from_bytes(code[at : at + 4], "little") & BESIDE_RD == READS_MHARTID
         for _, code in program.segments
@@ -108,6 +108,6 @@ def _name(core: int) -> str:
 
 
 def _place(program: Program, pc: int) -> str:
-    """An address with function and source line, if they are known."""
+    """Format an address with function and source line, if known."""
     parts = filter(None, (program.function_at(pc), program.line_at(pc)))
     return f"0x{pc:08x}  {', '.join(parts)}".rstrip()

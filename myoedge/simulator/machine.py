@@ -38,13 +38,13 @@ Range = tuple[int, int]  # address, size in bytes
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Records of a run next to its counters.
+    """Records of a run in addition to its counters.
 
-    dump        bytes at its end
-    snapshots   bytes when the program calls me_mark(value), by value
-    profile     cycles by instruction
-    window      executed instructions from one cycle to another
-    spans       transfers, jobs of NE16, sleeping cores
+    dump        (address, size) of memory to return at the end
+    snapshots   value of me_mark(value) -> memory to record at that call
+    profile     whether to record cycles by instruction
+    window      (from, to): record executed instructions between these cycles
+    spans       whether to record transfers, NE16 jobs and sleeping cores
     """
 
     dump: Sequence[Range] = ()
@@ -68,10 +68,10 @@ def simulate(
     sanitize: Sequence[str] = (),
     cc: str = "zig",
 ) -> Simulation:
-    """Runs a bare-metal program until it exits.
+    """Run a bare-metal program until it exits.
 
-    cycles     the chip: sizes and costs by name (simulator/core/chip.h)
-    folder     of the files that the program may open, by plain name; None: no files
+    cycles     sizes and costs of the chip, by name (simulator/core/chip.h)
+    folder     folder with files that the program may open by plain name; None: no files
     progress   called about once a second with the cycle and the text printed since the last call
     Errors: E241 no program; E242 a segment is outside the chip's memory; E701..E709 a fault, a
     deadlock or too many cycles, with core, pc, function, source line, cycle and registers; E243 a
@@ -118,7 +118,7 @@ def _machine(
 
 
 def parameters(core: ctypes.CDLL) -> list[str]:
-    """Names of the C core's parameters."""
+    """Return the names of the C core's parameters."""
     names: list[str] = []
     while (name := core.machine_parameter(len(names))) is not None:
         names.append(name.decode())

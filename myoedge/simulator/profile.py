@@ -13,12 +13,12 @@ MAX_ROWS = 20
 
 
 def hot_functions(run: Simulation, program: Program) -> str:
-    """Cycles of all cores by function, descending; "" without a profile."""
+    """Return cycles of all cores by function, descending; "" without a profile."""
     return _table(run, "function", lambda pc: program.function_at(pc) or f"0x{pc:08x}")
 
 
 def hot_lines(run: Simulation, program: Program) -> str:
-    """Cycles of all cores by source line, descending; "" without a profile."""
+    """Return cycles of all cores by source line, descending; "" without a profile."""
     return _table(run, "line", lambda pc: program.line_at(pc) or "?")
 
 
@@ -34,7 +34,8 @@ def _table(run: Simulation, title: str, name: Callable[[int], str]) -> str:
 
 
 def steps_text(run: Simulation, program: Program) -> str:
-    """A line for each executed instruction: cycle, core, pc, register written, source line."""
+    """Return a line for each executed instruction: cycle, core, pc, register written, source
+    line."""
     rows = []
     for s in run.steps:
         written = "" if s.register is None else f"x{s.register}={s.value:08x}"

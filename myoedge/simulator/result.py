@@ -38,11 +38,11 @@ class CoreCounts:
 
     @property
     def active_cycles(self) -> int:
-        """Cycles in which the core was not asleep."""
+        """Number of cycles in which the core was not asleep."""
         return self.instructions + sum(n for cause, n in self.stalls.items() if cause != "sleep")
 
     def since(self, earlier: CoreCounts) -> CoreCounts:
-        """Difference to an earlier count."""
+        """Return the difference to an earlier count."""
         numbers = {
             name: getattr(self, name) - getattr(earlier, name)
             for name in self.__dataclass_fields__
@@ -56,7 +56,7 @@ class CoreCounts:
 class Mark:
     """A call of the program's mark function: value, cycle, and the counters at that cycle.
 
-    snapshots   memory contents, as RunOptions.snapshots has for this value
+    snapshots   memory contents, as requested by RunOptions.snapshots for this value
     """
 
     value: int
@@ -85,7 +85,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ExecutedInstruction:
-    """One executed instruction, the register that it wrote (None: none) and the value."""
+    """One executed instruction, with the register that it wrote (None: none) and its value."""
 
     cycle: int
     core: int
@@ -99,11 +99,11 @@ class Simulation(Tabular):
     """A run that ended by the program's own exit.
 
     cycles    of the cluster clock, from the first instruction of the fabric controller on
-    counts    of cores 0..8 and, last, the fabric controller
-    dumps     memory contents at the end, as RunOptions.dump has
-    l1_bytes, l2_bytes   of each memory changed since reset, in blocks of 64
-    devices   counters of DMA and off-chip memory by name
-    profile   cycles by address of the instruction
+    counts    counters of cores 0..8 and, last, the fabric controller
+    dumps     memory contents at the end, as requested by RunOptions.dump
+    l1_bytes, l2_bytes   bytes of each memory changed since reset, in blocks of 64
+    devices   counters of DMA and off-chip memory, by name
+    profile   cycles by instruction address
     """
 
     exit_code: int
@@ -122,7 +122,8 @@ class Simulation(Tabular):
     profile: Mapping[int, int] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, object]]:
-        """A row a core that ran, 9 the fabric controller: what it did, stall cycles by cause."""
+        """One row per core that ran (9 is the fabric controller): instructions, and stall cycles by
+        cause."""
         counters = ("instructions", "macs", "loads", "stores", "active_cycles")
         return [
             {"core": core, **{name: getattr(c, name) for name in counters}, **c.stalls}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Streams: QuantGraph -> Stream, the same integers over consecutive frames.
 
-Streams of weights from L3 are something else: plan/l3/transfers.py.
+Weight streaming from L3 is a different thing: plan/l3/transfers.py.
 """

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QuantGraph -> Stream: a causal network, one on overlapping windows, one with explicit states.
+"""QuantGraph -> Stream: a causal network, a network on overlapping windows, or a network with
+explicit states.
 
-A causal network computes the frames of a pass in every step and keeps states. A window is the
-network's own length: frames that are known already, those that are new and whose outputs are
-wanted, and some of the future, so that the outputs come that much later. A network of one time step
-with states as inputs and outputs runs a pass a step; what a recurrent layer leaves goes from pass
-to pass in its own bits, not in those of the tensors that the model packs it into.
+A causal network computes the new frames of each pass in every step and keeps states. A window is as
+long as the network's input: known frames, the new frames whose outputs are needed, and future
+frames, which delay the outputs. A network of one time step with states as inputs and outputs runs
+one step per pass; its recurrent states keep their own precision between passes, not the precision
+of the model's state tensors.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ States = Mapping[str, str]  # output of the model that an input will be in the n
 
 
 def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
-    """The network in passes of `frames` frames, with the integers of the network over all
+    """Return the network in passes of `frames` frames, with the same integers as the network on all
     frames.
 
-    axes     of time, by input
-    frames   of the inputs; a multiple of what the strides along time multiply to
+    axes     input -> time axis
+    frames   input frames per pass; a multiple of the product of the strides along time
     Errors: E131 the network is not causal.
     """
     paths = follow_time(q.graph, axes)
@@ -95,11 +96,12 @@ def window_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
 
 
 def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream:
-    """Windows that overlap by `past` and `future` frames; outputs are of the frames between.
+    """Return a stream of windows that overlap by `past` and `future` frames, with outputs for the
+    frames between.
 
-    axes   of inputs and outputs
-    Before the first frame lie zero points.
-    Errors: E131 factors of an input that change from frame to frame.
+    axes   input or output -> time axis
+    The frames before the first one are zero points. Errors: E131 an input normalization that varies
+    along time.
     """
     for name in q.graph.inputs:
         if has_factors_along(q.graph, name, axes[name]):
@@ -132,7 +134,7 @@ def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream
 
 
 def without_states(graph: Graph, states: States) -> Graph:
-    """The graph without its state outputs. Errors: E239 a state that is not the initial and final
+    """Remove the state outputs of a graph. Errors: E239 a state that is not the initial and final
     state of recurrent layers, element by element."""
     outputs = dict(zip(graph.output_names or graph.outputs, graph.outputs, strict=True))
     for name, output in states.items():
@@ -158,8 +160,8 @@ Places = dict[str, Array]  # of a tensor's numbers: which of the states' they ar
 
 
 def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
-    """Permutations of the states: if the recurrent layers' initial states and their final states
-    are moved to. Errors: E239 another reader of a state."""
+    """Return where the initial states of recurrent layers come from, and where their final states
+    go, as permutations. Errors: E239 another reader of a state."""
     starts, ends = _numbered(graph, states), Places()
     last_operators = _last_operators(graph)
     for node in graph.nodes:
@@ -178,7 +180,8 @@ def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
 
 
 def _last_operators(graph: Graph) -> dict[tuple[str, tuple[str, ...]], int]:
-    """Operators that output a state after its last step, with the index of the initial state."""
+    """Return the operators that output a state after its last step, with the index of the initial
+    state."""
     rows = [(node, state) for node in graph.nodes for state in _carries(graph, node)]
     return {(state.last, node.inputs): state.operand for node, state in rows if state.last}
 
@@ -189,7 +192,7 @@ def _refuse_half_constant(node: Node, carries: Sequence[StreamState], starts: Pl
 
 
 def _numbered(graph: Graph, states: States) -> Places:
-    """The states' numbers, in their order."""
+    """Number the elements of all states, in order."""
     starts, first = Places(), 0
     for name in states:
         size = graph.tensors[name].size
@@ -213,9 +216,9 @@ def _rule(graph: Graph, node: Node) -> StreamingRule | None:
 
 
 def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
-    """The network as a stream, a pass a step, with states of 0 at first.
+    """Return the network as a stream with one step per pass, with initial states of 0.
 
-    q   of `without_states`
+    q   network from a graph of `without_states`
     """
     graph, (places, _) = q.graph, _state_places(q.graph, states)
     inputs = tuple(name for name in graph.inputs if name not in states)

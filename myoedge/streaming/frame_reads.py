@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames of every pass: the first frame of each tensor, and the history kept as states.
 
-A pass makes `frames / stride` frames of every tensor. The first one of pass 0 has a number, its
-`start`: 0 is the first frame of the network as it was exported, and what comes before it, with
-numbers below 0, is made of frames that there never were and is given to nobody.
+A pass computes `frames / stride` frames of every tensor. The first one in pass 0 has the index
+`start`: 0 is the first frame of the exported network; frames with negative indices are computed
+from nonexistent frames and are never output.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from myoedge.streaming.time_axis import TimeAxisMap
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Frames that a step reads of an operand in a pass.
+    """Frames of an operand that a step reads in a pass.
 
-    delay    frames by which the operand comes later, to meet another one
-    history  frames of the passes before, before the new ones
-    taken    frames of all of them, from the first on
-    begins   pass before which the history is filled, so that frame 0 sees what is before it;
-             None if no result is made of frames before 0
+    delay    frames by which the operand is delayed, to align it with another
+    history  frames of earlier passes, before the new ones
+    taken    number of these frames that are read, from the first on
+    begins   pass before which the history is refilled, so that frame 0 has its correct past; None
+             if no result reads frames before 0
     """
 
     delay: int = 0
@@ -37,8 +37,8 @@ class Read:
 class PassReads:
     """Frames read in the passes of a graph.
 
-    start    of every tensor: the number of its first frame in pass 0
-    reads    of every node, by operand; of "" those of the outputs
+    start    tensor -> index of its first frame in pass 0
+    reads    node, operand -> frames read; "" stands for the outputs
     """
 
     frames: int
@@ -46,11 +46,11 @@ class PassReads:
     reads: Mapping[str, Mapping[str, Read]]
 
     def warmup(self, graph: Graph) -> int:
-        """Frames of the outputs before frame 0."""
+        """Return the number of output frames before frame 0."""
         return -self.start[graph.outputs[0]]
 
     def early(self, graph: Graph) -> int:
-        """Frames of the inputs before frame 0."""
+        """Return the number of input frames before frame 0."""
         return -self.start[graph.inputs[0]]
 
 
@@ -62,10 +62,10 @@ def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
 
 
 def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0) -> PassReads:
-    """Frames that every node reads in a pass.
+    """Return the frames that every node reads in a pass.
 
-    frames   of the inputs, a multiple of paths.pass_multiple()
-    early    frames that pass 0 has before frame 0, so that passes begin if it suits
+    frames   input frames per pass, a multiple of paths.pass_multiple()
+    early    frames of pass 0 before frame 0, to shift the start of passes
     """
     start = dict.fromkeys(graph.inputs, -early)
     reads_of: dict[str, Mapping[str, Read]] = {}
@@ -85,7 +85,8 @@ def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0)
 
 
 def _first(rule: StreamingRule, now: int) -> int:
-    """First output frame from input frames at `now` and the shortest possible history."""
+    """Return the first output frame for input frames from `now` on, with the shortest possible
+    history."""
     history = max(rule.taps - rule.stride, rule.before, 0)
     return (now + rule.before - history) // rule.stride
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builder of the network of one pass; recurrent steps take the state of the pass before."""
+"""Builder of the network of one pass; recurrent steps use the state of the previous pass."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from myoedge.streaming.time_axis import Axes, not_causal
 class PassBuilder:
     """Steps, tensors and states of the network of one pass, in order.
 
-    axis   of time, of tensors of `q`     read   tensors of the frames that steps read
-    like   the tensor of `q` whose integers a new one has     params   of those that are like none
+    axis   tensor of `q` -> time axis    read   tensors of the frames that steps read
+    like   new tensor -> tensor of `q` with the same integers     params   parameters of other new
+           tensors
     """
 
     q: QuantGraph
@@ -42,13 +43,13 @@ class PassBuilder:
         return self.q.graph.shape(name) if tensor is None else tensor.shape
 
     def element_type(self, name: str) -> ElementType:
-        """Element type of a tensor of the pass."""
+        """Return the element type of a tensor of the pass."""
         if name in self.params:
             return self.params[name].element_type
         return self.q.element_type(self.like.get(name, name))
 
     def with_frames(self, name: str, frames: int) -> Shape:
-        """The shape of a tensor of `q` with another number of frames."""
+        """Return the shape of a tensor of `q` with another number of frames."""
         shape, axis = self.q.graph.shape(name), self.axis[name]
         return (*shape[:axis], frames, *shape[axis + 1 :])
 
@@ -66,7 +67,7 @@ class PassBuilder:
         self.params[name] = params
 
     def add_step(self, step: QuantizedNode, inputs: Sequence[str], attrs: Attrs) -> QuantizedNode:
-        """Adds a step of `q` on other tensors, in the order of its node's inputs."""
+        """Add a step of `q` on other tensors, in the order of its node's inputs."""
         node = step.node.but(inputs=tuple(inputs), attrs=attrs)
         operands = operand_names(node)
         shapes = tuple(map(self.shape, operands))
@@ -91,7 +92,7 @@ class PassBuilder:
         return joined
 
     def frames_of(self, name: str, read: Read, fill: int) -> str:
-        """The tensor of the frames that a step reads of another tensor."""
+        """Return the tensor of the frames that a step reads of another tensor."""
         key = (name, read, fill)
         if key not in self.read:
             count = self.shape(name)[self.axis[name]]
@@ -102,7 +103,7 @@ class PassBuilder:
         return self.read[key]
 
     def part(self, like: str, x: str, first: int, count: int) -> str:
-        """Frames first .. first + count of x; x itself if these are all."""
+        """Return frames first .. first + count of x; x itself if these are all."""
         if count == self.shape(x)[self.axis[like]]:
             return x
         return self._slice(like, x, first, count, f"{like}_part")
@@ -113,7 +114,7 @@ class PassBuilder:
         return self._move(like, "slice", (x,), {"cuts": tuple(cuts)}, name)
 
     def _move(self, like: str, op: str, operands: Sequence[str], attrs: Attrs, stem: str) -> str:
-        """Adds a data-movement step with the parameters of `like`, under a free name."""
+        """Add a data-movement step with the parameters of `like`, under an unused name."""
         name, producer = self._free(stem), self.q.graph.producer.get(like)
         node = Node(
             op, tuple(operands), (name,), attrs, () if producer is None else producer.origin
@@ -138,7 +139,7 @@ class PassBuilder:
         return name
 
     def last(self, like: str, name: str) -> str:
-        """The last frame, without the axis of time."""
+        """Return the last frame, without the time axis."""
         shape, axis = self.shape(like), self.axis[like]
         frame = self._slice(like, like, shape[axis] - 1, 1, f"{name}_frame")
         return self._move(
@@ -146,7 +147,7 @@ class PassBuilder:
         )
 
     def fill(self, name: str) -> int:
-        """The integer of 0.0."""
+        """Return the integer of 0.0."""
         params = self.q.params.get(name)
         return 0 if params is None else params.zero_point
 
@@ -156,7 +157,7 @@ class PassBuilder:
 
 
 def built_network(builder: PassBuilder, outputs: Sequence[str]) -> QuantGraph:
-    """The network of the pass; states are its last inputs and outputs."""
+    """Build the network of the pass; states are its last inputs and outputs."""
     q, states = builder.q, builder.states
     next_states = tuple(state.output for state in states)
     graph = replace(
@@ -182,10 +183,10 @@ def add_recurrent(
     rule: StreamingRule,
     begins: int,
 ) -> None:
-    """Adds a recurrent step on the frames of a pass, with the states of the pass before.
+    """Add a recurrent step on the frames of a pass, with the states of the previous pass.
 
-    inputs   in the order of the node's, before they are states
-    Errors: E131 a first state that is not one number for all of it.
+    inputs   in the order of the node's, without states
+    Errors: E131 an initial state with different values.
     """
     carries = [state.of(step) for state in rule.carries]
     fills = [_fill(builder, step, state) for state in carries]
@@ -207,7 +208,7 @@ def add_recurrent(
 
 
 def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> int:
-    """The single value of an initial state."""
+    """Return the single value of an initial state."""
     if state.operand >= len(step.node.inputs):
         return state.fill(step)
     constant = builder.q.constants.get(step.node.inputs[state.operand])
@@ -219,7 +220,7 @@ def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> int:
 
 
 def _next_state(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> str:
-    """The state after the last frame, without the step's activation."""
+    """Return the state after the last frame, without the step's activation."""
     name = f"{step.node.name}_{state.name}_kept"
     if not state.last or state.params is None:
         return builder.last(step.node.name, name)

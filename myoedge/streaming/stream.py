@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stream: a network run in passes; its reference by pushed frames, and stream.json."""
+"""A network run in passes, its reference, and stream.json."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ NUMBERS = ("early", "warmup", "stride", "future")  # of a Stream
 class Port:
     """An input or output that carries frames.
 
-    axis     of time     frames   in a pass
-    fill     integer instead of frames before the first one
+    axis     time axis     frames   frames per pass
+    fill     integer used for frames before the first one
     """
 
     name: str
@@ -33,11 +33,11 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A tensor that one pass passes on to the next.
+    """A tensor that one pass hands to the next.
 
-    input, output   tensors of the network: what it was, what it is
-    fill            integer that all of it has at first
-    begins          pass before which it is filled; before pass 0 it is too
+    input, output   tensors of the network: the old and the new state
+    fill            initial integer of all elements
+    begins          pass before which it is reset again, in addition to pass 0
     """
 
     input: str
@@ -50,12 +50,12 @@ class State:
 class Stream:
     """A network that runs in passes, with its states.
 
-    network   over the frames of a pass; its inputs are `inputs`, then the states, its outputs
-              `outputs`, then what the states become
-    early     frames of the inputs that pass 0 has before the first one that is pushed
-    warmup    frames of the outputs that come first and are given to nobody
-    stride    frames of the inputs from frame to frame of the outputs
-    future    frames of the inputs after a frame of the outputs that it is made of
+    network   network of one pass; its inputs are `inputs`, then the states, its outputs `outputs`,
+              then the new states
+    early     input frames of pass 0 before the first pushed frame
+    warmup    output frames at the start that are dropped
+    stride    input frames per output frame
+    future    input frames after an output frame that it depends on
     """
 
     network: QuantGraph
@@ -69,7 +69,7 @@ class Stream:
 
     @property
     def frames(self) -> int:
-        """Input frames of a pass."""
+        """Input frames per pass."""
         return self.inputs[0].frames
 
     @property
@@ -84,8 +84,8 @@ class Stream:
 class Pass:
     """The tensors of one pass of a stream.
 
-    number   number since the reset   sample   inputs, states included
-    values   of all tensors         ready    frames of the outputs that are ready
+    number   index since the reset     sample   inputs, with states
+    values   all tensors               ready    frames of the outputs that are ready
     """
 
     number: int
@@ -95,9 +95,9 @@ class Pass:
 
 
 def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
-    """The passes that these frames fill, from a reset on.
+    """Run the passes that these frames fill, starting from a reset.
 
-    frames   integers by input name, any number of them along the axis of time
+    frames   input name -> integers, any number of frames along the time axis
     """
     q, states = stream.network, {s.input: _initial_state(stream, s) for s in stream.states}
     inputs = []
@@ -125,13 +125,13 @@ def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
 
 
 def frame_shapes(stream: Stream) -> dict[str, Shape]:
-    """Shapes of a frame of every input, with a time axis of 1."""
+    """Return the shape of one frame of every input, with a time axis of 1."""
     rows = [(p.name, p.axis, stream.network.graph.shape(p.name)) for p in stream.inputs]
     return {name: (*shape[:axis], 1, *shape[axis + 1 :]) for name, axis, shape in rows}
 
 
 def ready_specs(stream: Stream) -> list[tuple[tuple[int, ...], str]]:
-    """Shape and integer type of the frames of each output that a pass makes, time first."""
+    """Return shape and integer type of the frames of each output in a pass, time first."""
     graph = stream.network.graph
     rows = [(port, graph.shape(port.name)) for port in stream.outputs]
     return [
@@ -141,7 +141,7 @@ def ready_specs(stream: Stream) -> list[tuple[tuple[int, ...], str]]:
 
 
 def padded_outputs(stream: Stream, ready: Sequence[Array]) -> list[Array]:
-    """Ready frames as me_push writes them: time first, padded with zeros."""
+    """Return ready frames as me_push writes them: time first, padded with zeros."""
     arrays = []
     for port, x, (shape, dtype) in zip(stream.outputs, ready, ready_specs(stream), strict=True):
         arrays.append(zero_padded(np.moveaxis(x, port.axis, 0).astype(dtype), shape))
@@ -149,40 +149,40 @@ def padded_outputs(stream: Stream, ready: Sequence[Array]) -> list[Array]:
 
 
 def zero_padded(frames: Array, shape: Shape) -> Array:
-    """The frames, padded with zeros to a shape."""
+    """Pad frames with zeros to a shape."""
     padded = np.zeros(shape, frames.dtype)
     padded[tuple(map(slice, frames.shape))] = frames
     return padded
 
 
 def frames_of_pass(stream: Stream, run: Pass) -> list[Array]:
-    """Frames pushed for a pass: at every time, a frame of each input."""
+    """Return the frames pushed for a pass: for every time, a frame of each input."""
     first = stream.early if run.number == 0 else 0
     times = range(first, stream.frames)
     return [np.take(run.sample[p.name], time, p.axis) for time in times for p in stream.inputs]
 
 
 def firmware_head(numbers: Sequence[int]) -> Array:
-    """Header of input.bin for streams: number of streams, and passes of each.
+    """Return the header of input.bin for streams: number of streams, and passes of each.
 
-    numbers   of all passes, each since its reset
+    numbers   index since its reset of every pass
     """
     firsts = [at for at, number in enumerate(numbers) if number == 0]
     return np.array([len(firsts), *np.diff([*firsts, len(numbers)])], np.uint32)
 
 
 def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> dict[str, Array]:
-    """Frames for `passes` passes, repeated from the first one on if there are too few; without
-    states, which begin with 0."""
+    """Return frames for `passes` passes, repeated from the first one on if there are too few;
+    without states, which start at 0."""
     times = range(passes * stream.frames - stream.early)
     axes = {port.name: port.axis for port in stream.inputs}
     return {n: np.take(frames[n], times, axis, mode="wrap") for n, axis in axes.items()}
 
 
 def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
-    """A graph with the frame inputs only, as long as these samples.
+    """Return a graph with only the frame inputs, as long as these samples.
 
-    inputs   [samples, ...] by name, or the only one under any
+    inputs   name -> [samples, ...]; a single one may have any name
     """
     graph, tensors = stream.network.graph, dict[str, Tensor]()
     for port, x in zip(stream.inputs, inputs.values(), strict=False):
@@ -203,7 +203,7 @@ def _frames(x: Array, axis: int, first: int, count: int) -> Array:
 
 
 def to_json(stream: Stream) -> dict[str, Any]:
-    """stream.json: all fields but the network."""
+    """Return stream.json: all fields except the network."""
     return {
         "schema": "myoedge.stream/1",
         **{name: [_fields(p) for p in getattr(stream, name)] for name in ("inputs", "outputs")},
@@ -217,7 +217,7 @@ def _fields(row: Port | State) -> dict[str, Any]:
 
 
 def from_json(document: Mapping[str, Any], network: QuantGraph) -> Stream:
-    """A stream from stream.json and its network."""
+    """Load a stream from stream.json and its network."""
     ports = {name: tuple(Port(**row) for row in document[name]) for name in ("inputs", "outputs")}
     states = tuple(State(**row) for row in document["states"])
     numbers = {name: int(document[name]) for name in NUMBERS}

@@ -21,8 +21,8 @@ FACTORS = "factors of input {} change from frame to frame"  # a title of E131
 class TimeAxisMap:
     """Time axes, strides and rules of a graph that runs on frames.
 
-    axis     of every tensor     stride   frames of the input from frame to frame of a tensor
-    moves    of every node, by operand: what it does along the axis
+    axis     tensor -> time axis    stride   tensor -> input frames per frame of it
+    rules    node, operand -> streaming rule along the axis
     """
 
     axis: Axes
@@ -30,14 +30,14 @@ class TimeAxisMap:
     rules: Mapping[str, Mapping[str, StreamingRule]]
 
     def pass_multiple(self) -> int:
-        """Number of frames that a pass must be a multiple of."""
+        """Return the number of which the frames per pass must be a multiple."""
         return max(self.stride.values())
 
 
 def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
     """Propagate time axes from the inputs to all outputs.
 
-    Errors: E131 if an operator needs frames to come, or all of them at once.
+    Errors: E131 if an operator needs future frames, or all frames at once.
     """
     axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
     rules = dict(_follow(graph, axis, stride))
@@ -49,7 +49,7 @@ def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
 def _follow(
     graph: Graph, axis: dict[str, int], stride: dict[str, int]
 ) -> Iterator[tuple[str, Mapping[str, StreamingRule]]]:
-    """Yields every node's rules; extends `axis` and `stride` node by node."""
+    """Yield every node's rules; adds to `axis` and `stride` node by node."""
     for name in graph.inputs:
         shape, along = graph.shape(name), axis.get(name, 0)
         if not 0 <= along < len(shape) or shape[along] < 2:
@@ -67,19 +67,19 @@ def _follow(
 
 
 def changing_factors(name: str) -> MyoedgeError:
-    """E131 of factors that change along an input's axis of time, in windows that overlap."""
+    """Return E131 for an input normalization that varies along time, with overlapping windows."""
     tries = ["without --stream a window has these factors"]
     return MyoedgeError("E131", FACTORS.format(name), {"needs": "the same ones"}, tries)
 
 
 def has_factors_along(graph: Graph, name: str, axis: int) -> bool:
-    """Whether an input has factors that change along its axis of time."""
+    """Return whether an input normalization varies along the time axis."""
     border = graph.input_normalization.get(name)
     return border is not None and border.axis == axis and len(border.scale) > 1
 
 
 def rule_along(graph: Graph, node: Node, operand: int, axis: int) -> StreamingRule | None:
-    """Streaming rule of a node along an axis of an operand."""
+    """Return the streaming rule of a node along an axis of an operand."""
     shapes = [graph.shape(x) for x in node.inputs]
     return OPS[node.op].streaming_rule(OperandAxis(node.attrs, shapes, operand, axis))
 
@@ -104,7 +104,7 @@ def _only(candidates: Iterable[int], graph: Graph, node: Node) -> int:
 
 
 def _check_constants(graph: Graph, node: Node, axis: int) -> None:
-    """Refuses constant operands with a value for every frame of the exported network."""
+    """Refuse constant operands with a value for every frame of the exported network."""
     for index, name in enumerate(node.inputs):
         if name not in graph.constants or index in OPS[node.op].weights:
             continue
@@ -115,14 +115,14 @@ def _check_constants(graph: Graph, node: Node, axis: int) -> None:
 
 
 def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeError:
-    """E131 of a node."""
+    """Return E131 for a node."""
     title = f"{node.where} cannot run on a stream: it {reason}"
     needs = "what is known of a frame when it comes, and of those before it"
     return stream_error(graph, title, needs, *tries)
 
 
 def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
-    """E131 of attention exported over a fixed number of frames."""
+    """Return E131 for attention exported over a fixed number of frames."""
     past, future = node.attrs["window"] or (window, window)
     reason = "keeps no keys and values of frames before"
     if future > 0:
@@ -146,7 +146,7 @@ def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
 
 
 def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
-    """E131 of an input without this axis, or with a single frame along it."""
+    """Return E131 for an input without this axis, or with a single frame along it."""
     facts = {"needs": "two frames at least along the axis of time", "has": list(shape)}
     tries = ["[stream] axis counts from 0, the batch axis included"] * any(n > 1 for n in shape)
     tries += ["export the network with some frames of input: how many does not matter"]
@@ -160,8 +160,8 @@ PAD = "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without paddi
 
 
 def stream_error(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeError:
-    """E131 with remedies: `tries`, then overlapping windows or whole windows, as the outputs
-    allow."""
+    """Return E131 with remedies: `tries`, then overlapping windows or whole windows, as the
+    outputs allow."""
     window = _window(graph)
     frames = f"past = {window * 3 // 4}, future = {window // 8}"
     overlapping = f"[stream] {frames} runs the whole network on windows that overlap so"
@@ -177,8 +177,8 @@ def _by_window(graph: Graph) -> list[str]:
 
 
 def _window(graph: Graph) -> int:
-    """Frames of the window for running the whole network; 0 if the outputs have no frame for
-    each."""
+    """Return the window length for running the whole network; 0 if the outputs do not have a frame
+    per input frame."""
     shape = graph.shape(graph.inputs[0])
     return max(
         (n for axis, n in enumerate(shape) if common_axes(graph, axis) is not None), default=0
@@ -186,7 +186,7 @@ def _window(graph: Graph) -> int:
 
 
 def is_batched(graph: Graph) -> bool:
-    """Whether every operator handles the entries of the first axis independently."""
+    """Return whether every operator handles the entries of the first axis independently."""
     axes = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
         rules = [
@@ -202,12 +202,13 @@ def is_batched(graph: Graph) -> bool:
 
 
 def _is_pointwise(rule: StreamingRule) -> bool:
-    """Whether a result frame reads its own operand frame only."""
+    """Return whether a result frame reads only the same operand frame."""
     return rule.taps == rule.stride == 1 and not rule.anchored
 
 
 def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:
-    """Axes of all ports, if all inputs have `axis` and every output one of equal length."""
+    """Return the axes of all ports, if all inputs have `axis` and every output one of equal length;
+    otherwise None."""
     frames = graph.shape(graph.inputs[0])[axis]
     axes = dict.fromkeys(graph.inputs, axis)
     for name in graph.outputs:
@@ -241,7 +242,7 @@ def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
 
 
 def _reachable_count(graph: Graph, axes: Axes) -> int:
-    """Number of nodes that frames along these axes pass."""
+    """Return the number of nodes that frames along these axes reach."""
     axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
     count = 0
     try:

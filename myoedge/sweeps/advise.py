@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""advise: a small sweep around a build; what it gains stands in the build's report."""
+"""advise: a small sweep around a build, whose gains are added to the build's report."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Tried:
-    """A variation, and its report; or the code of the error that it ended with.
+    """A variation with its report, or with the code of the error that it ended with.
 
-    digests   of the files of its build, but of the reports
+    digests   digests of its build's files, without reports
     """
 
     variation: Variation
@@ -47,9 +47,9 @@ class Tried:
 class Advice(Tabular):
     """Suggestions, the best first.
 
-    tried     builds that were measured
+    tried     number of measured builds
     refused   variations that cannot be built, with the code of the error: "16 bits at conv2 (E244)"
-    folder    in which the commands are to be typed
+    folder    folder in which to type the commands
     unwritten W210 if the reports of the build could not be replaced
     """
 
@@ -60,7 +60,7 @@ class Advice(Tabular):
     unwritten: Notice | None = None
 
     def plain(self) -> dict[str, Any]:
-        """The values for report.json and --json, equal on every computer."""
+        """Return the values for report.json and --json, equal on every computer."""
         suggested = [asdict(suggestion) for suggestion in self.suggestions]
         return {"suggestions": suggested, "tried": self.tried, "refused": list(self.refused)}
 
@@ -84,7 +84,7 @@ def _pairs(suggestion: Suggestion) -> dict[str, Any]:
 
 
 def advise(build: Build, jobs: int, say: Say) -> Advice:
-    """api.advise; the arguments are explained there."""
+    """Implement api.advise, which documents the arguments."""
     build.firmware()
     arguments = recalled(build)
     report, digests = build.report, _digests(build)  # its path may start in the current folder
@@ -106,14 +106,14 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
 
 
 def _with_command(variation: Variation, arguments: Arguments, build: Build) -> Variation:
-    """With the command that builds a variation by other arguments."""
+    """Add the command that builds a variation given by other arguments."""
     if not variation.options:
         return variation
     return replace(variation, how=build_command(arguments, variation.options, build.folder))
 
 
 def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried:
-    """Build and simulate a variation. Errors: those of build that do not concern the network."""
+    """Build and simulate a variation. Errors: errors of build that do not concern the network."""
     given = {**arguments.given, **variation.options}
     given["config"] = found._replace(settings=variation.settings(found.settings))
     try:
@@ -127,7 +127,7 @@ def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried
 
 
 def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
-    """Raise E263 if the arguments would give other files than the folder has."""
+    """Raise E263 if the same arguments would give other files than the folder has."""
     new = base.digests
     others = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if others:
@@ -138,7 +138,7 @@ def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
 
 
 def _digests(build: Build) -> dict[str, str]:
-    """Digests of the files of a build, but of its reports."""
+    """Return the digests of a build's files, without reports."""
     return {n: digest for n, digest in build.digests.items() if not n.startswith(REPLACED)}
 
 
@@ -155,7 +155,7 @@ def _results(
 
 
 def _points(base: Tried) -> Iterator[Tried]:
-    """Results of the run at the other operating points of the chip: clocks and voltage."""
+    """Yield results of the run at the chip's other operating points."""
     report = base.report
     assert report is not None
     chip, target = find_chip(report["target"]["chip"]), report["target"]
@@ -170,7 +170,7 @@ def _points(base: Tried) -> Iterator[Tried]:
 
 
 def _chosen(base: Tried, rest: Sequence[Tried]) -> Advice:
-    """The suggestions."""
+    """Choose the suggestions."""
     assert base.report is not None
     measured = [(one.variation, figures(one.report)) for one in rest if one.report is not None]
     refused = tuple(f"{one.variation.title} ({one.code})" for one in rest if one.report is None)

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop of the precision search: while an output misses its goal, take the move with the most dB
-per cycle."""
+per cycle.
+
+A move is accepted if samples that did not choose it gain too: each half of the samples gains with
+the design that the other half gives.
+"""
 
 from __future__ import annotations
 
