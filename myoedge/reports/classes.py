@@ -13,6 +13,7 @@ import numpy as np
 from myoedge.errors import printable
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.evaluation import Evaluation
+from myoedge.reports.tables import TextTable
 
 MOST_CONFUSED = 32  # classes whose confusions are kept
 MOST_CLASSES = 1000  # that have rows
@@ -108,6 +109,26 @@ def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
     most = max(counts)
     name = class_names(classes, len(counts))[counts.index(most)]
     return f"{name} ({'once' if most == 1 else f'{most} times'})" if most else ""
+
+
+def class_table(classes: Mapping[str, Any], most: int) -> TextTable:
+    """Shares of both networks by class, of the first `most` classes, and of all."""
+    confused = ("int8 takes it for",) if classes["confusion"] else ()
+    rows = [(str(row["name"] or row["class"]), row) for row in classes["rows"][:most]]
+    cells = [
+        (name, *_shares(row), *(most_confused(classes, row["class"], "int8") for _ in confused))
+        for name, row in rows
+    ]
+    cells.append(("all", *_shares(classes), *("" for _ in confused)))
+    titles = ("class", "labels", "float", "int8", "95 % of int8", *confused)
+    return TextTable(titles, tuple(cells), words=("class", *confused))
+
+
+def _shares(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the number of labels, the share of each network, and the interval of int8's."""
+    yield f"{row['samples']:,}"
+    yield from (share(row, network) for network in NETWORKS)
+    yield interval(row, "int8")
 
 
 def matrix(classes: Mapping[str, Any], network: str) -> Iterator[list[dict[str, Any]]]:

@@ -9,8 +9,10 @@ from typing import Any
 from myoedge.quantization.holdout import TEST
 from myoedge.reports import classes, wording
 from myoedge.reports.classes import NETWORKS
+from myoedge.reports.tables import TextTable
 
 TITLES = {"rmse": "RMSE", "mae": "MAE", "r2": "R2"}
+LABELS = "label \\ int8"  # down and across
 SHOWN = 10  # classes or numbers in a table on the terminal
 
 
@@ -88,36 +90,37 @@ def is_of_test_set(q: Mapping[str, Any]) -> bool:
     return bool((q.get("evaluated_on") or {}).get("data") == TEST)
 
 
-def tables(q: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
-    """Yield (titles, rows) of a test set for the terminal: int8 confusions of a few classes, or
-    errors of the target numbers."""
+def tables(q: Mapping[str, Any]) -> Iterator[TextTable]:
+    """Yield the table of a test set for the terminal: int8's confusions of few classes, or errors
+    of the numbers."""
     found, targets = q.get("classes"), q.get("targets")
     if not is_of_test_set(q):
         return
     if found and found["confusion"] and len(found["confusion"]["int8"]) <= SHOWN:
         yield _confusions(found)
     elif targets and 1 < len(targets["rows"]) <= SHOWN:
-        yield _errors(targets)
+        yield error_table(targets["rows"])
 
 
-def _confusions(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+def _confusions(found: Mapping[str, Any]) -> TextTable:
     counts: Sequence[Sequence[int]] = found["confusion"]["int8"]
     names = classes.class_names(found, len(counts))
     rows = {row["class"]: row for row in found["rows"]}
     networks = [name for name in NETWORKS if found[f"right_{name}"] is not None]
-    return ("label \\ int8", *names, *networks), [
-        [
+    made = (
+        (
             names[label],
             *(str(n) if n else "" for n in counts[label]),
             *(classes.share(rows[label], name) for name in networks),
-        ]
+        )
         for label in sorted(rows)
-    ]
+    )
+    return TextTable((LABELS, *names, *networks), tuple(made), words=(LABELS,))
 
 
-def _errors(targets: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+def error_table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
+    """Errors of both networks by output."""
     columns = [(error, name) for error in TITLES for name in NETWORKS]
     titles = (f"{TITLES[error]} {name}" for error, name in columns)
-    return ("output", *titles), [
-        [row["name"], *(error_text(row, *column) for column in columns)] for row in targets["rows"]
-    ]
+    made = ((row["name"], *(error_text(row, *column) for column in columns)) for row in rows)
+    return TextTable(("output", *titles), tuple(made), words=("output",))

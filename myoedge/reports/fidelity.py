@@ -10,6 +10,7 @@ from typing import Any
 from myoedge.errors import named_input
 from myoedge.quantization.search.moves.observer import METHOD_NAMES
 from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report
+from myoedge.reports.tables import TextTable
 from myoedge.reports.wording import (
     decibels,
     decibels_within,
@@ -176,6 +177,23 @@ def sqnr_place(functions: Sequence[str]) -> str:
     output itself."""
     names = [f"the {ENDINGS.get(name, name)}" for name in functions]
     return f", before {' and '.join(names)}" if names else ""
+
+
+def remedy_table(q: Mapping[str, Any]) -> TextTable:
+    """Observers and moves of the precision search, with the worst output after each."""
+    chosen = q["calibration"]["observer"]
+    rows = [
+        (f"ranges by {METHOD_NAMES.get(name, name)}", decibels(db), "", name == chosen)
+        for name, db in q["observers_db"].items()
+    ]
+    for choice in q["choices"]:
+        count = choice["int16_tensors"]
+        of = f" for {several(count, 'tensor')}" if count else ""
+        numbers = decibels(choice["worst_db"]), percent(choice["more_cycles"])
+        rows.append((choice["remedy"] + of, *numbers, choice["kept"]))
+    cells = tuple((*cells, "yes" if is_kept else "no") for *cells, is_kept in rows)
+    titles = ("remedy", "SQNR", "more cycles, estimated", "kept")
+    return TextTable(titles, cells, words=("remedy", "kept"))
 
 
 def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], count: int) -> str:

@@ -16,6 +16,7 @@ from myoedge.reports.budget_check import over_goals
 from myoedge.reports.budget_costs import budget_lines
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.short_names import in_lines, shortened
+from myoedge.reports.tables import TextTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,18 +43,17 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
 
     console.print(_title(report))
     show(Padding(facts(_fact_rows(report)), (1, 0)), console)
-    if passes := stream_passes.pass_rows(report):
-        show(Padding(_table(stream_passes.TITLES, passes), (0, 0, 1, 0)), console)
-    for titles, rows in evaluation_lines.tables(report["quantization"]):
-        if len(report["layers"]) + len(rows) <= MAX_LAYERS:
-            table = _table(titles, rows, left=titles[:1])
-            show(Padding(table, (0, 0, 1, 0)), console)
+    if passes := stream_passes.pass_table(report):
+        show(Padding(_table(passes), (0, 0, 1, 0)), console)
+    for table in evaluation_lines.tables(report["quantization"]):
+        if len(report["layers"]) + len(table.rows) <= MAX_LAYERS:
+            show(Padding(_table(table), (0, 0, 1, 0)), console)
     if report["layers"]:
         for block in _layers(report, console.width):
             show(block, console)
-        engines = [*_engine_rows(report)]
-        if engines and len(report["layers"]) + len(engines) <= MAX_LAYERS:
-            show(Padding(_table(ENGINE_TITLES, engines), (1, 0, 0, 0)), console)
+        engines = TextTable(ENGINE_TITLES, tuple(_engine_rows(report)), words=ENGINE_TITLES)
+        if engines and len(report["layers"]) + len(engines.rows) <= MAX_LAYERS:
+            show(Padding(_table(engines), (1, 0, 0, 0)), console)
     for text in (*_notices(report), *_suggested(report)):
         for line in text.split("\n", allow_blank=True):
             # Commands are copied: each stays on one line.
@@ -244,11 +244,9 @@ def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
             yield names[row["name"]], wording.engine(row), row["other_engine"]
 
 
-def _table(
-    titles: tuple[str, ...], rows: Iterable[Iterable[str]], left: tuple[str, ...] | None = None
-) -> Table:
-    table = columns(titles, left=titles if left is None else left)
-    for row in rows:
+def _table(made: TextTable) -> Table:
+    table = columns(made.titles, left=made.words)
+    for row in made.rows:
         table.add_row(*map(styled, row))
     return table
 

@@ -450,7 +450,7 @@ def test_a_stream_without_a_rate_says_what_a_rate_would_tell(ran: Report) -> Non
     (told,) = streams.by_point({**ran, "stream": STREAM})
     assert told.startswith("rate unknown: [stream] rate")
     assert streams.by_point({"cycles": None, "stream": STREAM}) == []
-    assert stream_passes.pass_rows({**ran, "stream": STREAM}) == []
+    assert not stream_passes.pass_table({**ran, "stream": STREAM})
 
 
 def test_passes_of_a_stream_have_their_latency_and_power(ran: Report) -> None:
@@ -466,12 +466,12 @@ def test_passes_of_a_stream_have_their_latency_and_power(ran: Report) -> None:
         assert low < high
     assert own["sleeps"]
     assert longest["keeps_up"]
-    first, _, last = stream_passes.pass_rows(found)
+    first, _, last = stream_passes.pass_table(found).rows
     assert first[0] == "4 (this build)"
     assert re.fullmatch(r"[\d.]+ to [\d.]+ mW", last[-1])
     slow = [{**row, "cycles": 10**9} for row in costs]
     found = stream_passes.with_passes({**ran, "stream": {**stream, "passes": slow}}, PUBLISHED)
-    last_cells = [row[-1] for row in stream_passes.pass_rows(found)]
+    last_cells = [row[-1] for row in stream_passes.pass_table(found).rows]
     assert [cell == "does not keep up" for cell in last_cells] == [False, True, False]
     assert report_html(found).count("does not keep up") >= 2
 
