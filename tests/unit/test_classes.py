@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from myoedge.quantization.evaluation import Evaluation
-from myoedge.reports import classes
+from myoedge.reports import classes, fidelity
 from myoedge.reports.classes import by_class, wilson
 
 LABELS = np.array([0, 0, 0, 0, 2, 2, 1])
@@ -77,3 +77,25 @@ def test_a_share_at_either_end_is_as_far_as_its_own_deviation_allows(
 
 def test_nothing_is_known_of_no_samples() -> None:
     assert wilson(0, 0) == [0.0, 1.0]
+
+
+def test_the_table_has_every_class_and_all() -> None:
+    table = classes.class_table(by_class(Evaluation(LABELS, FLOAT, INT8)), most=2)
+    assert table.titles[:3] == ("class", "labels", "float")
+    assert [row[0] for row in table.rows] == ["0", "1", "all"]
+    assert table.rows[0][-1] == "2 (2 times)"
+    assert all(len(row) == len(table.titles) for row in table.rows)
+
+
+def test_remedies_are_observers_and_moves() -> None:
+    choices = [{"remedy": "16 bits", "worst_db": 31.04, "more_cycles": 0.12, "kept": True}]
+    q = {
+        "calibration": {"observer": "minmax"},
+        "observers_db": {"minmax": 24.0, "mse": 22.5},
+        "choices": [{**choices[0], "int16_tensors": 2}],
+    }
+    assert fidelity.remedy_table(q).rows == (
+        ("ranges by min-max", "24.0 dB", "", "yes"),
+        ("ranges by least squares", "22.5 dB", "", "no"),
+        ("16 bits for 2 tensors", "31.0 dB", "12.0 %", "yes"),
+    )
