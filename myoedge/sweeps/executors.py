@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task of a sweep and its result; executors: processes of this computer, or a Dask cluster."""
+"""A task of a sweep and its result; executors: local processes, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ Result = dict[str, Any]
 def work(task: Task) -> Result:
     """Run one build, simulated if the sweep requests it.
 
-    A model or a budget that is refused is a result too. Errors: everything else (a missing tool, a
-    bug), with the name of the task in front.
+    A refused model or budget is a result too. Errors: all others (a missing tool, a bug), prefixed
+    with the task's name.
     """
     blank = {"key": task.key, **task.labels, **dict.fromkeys((*OUTCOME, *FIGURES))}
     try:
@@ -93,7 +93,8 @@ def _built(task: Task, folder: Path) -> Result:
 
 
 def _file(source: Source | None, place: Path) -> str | None:
-    """Path of a file; bytes that came along are written first, under the file's own name."""
+    """Return the path of a file; if its bytes came with the task, they are written there first,
+    under the file's name."""
     if source is None:
         return None
     if source.content is None:
@@ -105,7 +106,7 @@ def _file(source: Source | None, place: Path) -> str | None:
 
 
 def _value(report: Mapping[str, Any], path: str) -> Any:
-    """A figure of report.json; null if it is not known."""
+    """Return a figure of report.json; null if unknown."""
     value: Any = report
     for key in path.split("."):
         if isinstance(value, list):
@@ -123,7 +124,7 @@ Done = TypeVar("Done")
 
 
 def on_processes(tasks: Sequence[Given], jobs: int, do: Callable[[Given], Done]) -> Iterator[Done]:
-    """Yield results as they finish. Errors: E503 a process died; those of `do`."""
+    """Yield results as they finish. Errors: E503 a process died; as `do`."""
     context = multiprocessing.get_context("spawn")
     # Children take the environment as it is when they start.
     os.environ.update({name: os.environ.get(name, "1") for name in ONE_THREAD})
@@ -144,9 +145,8 @@ def on_processes(tasks: Sequence[Given], jobs: int, do: Callable[[Given], Done])
 
 @contextmanager
 def _apart_from_the_caller() -> Iterator[None]:
-    """A script that calls is no part of the work: a process that imported it would run it again,
-    if it has no `if __name__ == "__main__":`.
-    """
+    """Context manager: keep worker processes from importing the calling script, which would run
+    again without `if __name__ == "__main__":`."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -156,7 +156,7 @@ def _apart_from_the_caller() -> Iterator[None]:
 
 
 def _started() -> None:
-    """A process whose parent was killed would wait for work for ever; Ctrl-C is the parent's."""
+    """Prepare a worker: it ends if its parent is killed, and leaves Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end_with_parent() -> None:
@@ -169,10 +169,10 @@ def _started() -> None:
 
 
 def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator[Result]:
-    """Runs tasks on the workers of a Dask scheduler, which need no files of this computer.
+    """Run tasks on the workers of a Dask scheduler, which need no files of this computer.
 
-    Tasks of a worker that dies go to another. Results are fetched as soon as there are any, and
-    forgotten by the cluster then, so that a worker that dies later takes none of them along.
+    Tasks of a worker that dies are rescheduled. Results are fetched as soon as they are available
+    and then dropped by the cluster, so a worker that dies later loses none.
     Errors: E501 without distributed, E503 no scheduler there, or a task that kills its workers.
     """
     try:

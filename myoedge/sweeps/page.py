@@ -37,7 +37,7 @@ COLOURS = 8  # of models, in sweep.html.j2
 class Axis:
     """A figure with its format, and its better direction (-1: less is better).
 
-    unit   ticks are round numbers of it
+    unit   ticks are round multiples of it
     """
 
     figure: str
@@ -56,7 +56,7 @@ PLOTS = ((LATENCY, ENERGY), (LATENCY, MEMORY), (LATENCY, SQNR), (ENERGY, SQNR), 
 
 @dataclass(frozen=True, slots=True)
 class DotName:
-    """Name next to a dot: its place, and the end of the text that is there."""
+    """A name next to a dot: its position and text alignment."""
 
     text: str
     x: float
@@ -65,7 +65,7 @@ class DotName:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom), by the usual width of letters."""
+        """Return (left, top, right, bottom), with the usual width of letters."""
         width = LETTER * len(self.text)
         left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
         return left, self.y - ABOVE, left + width, self.y + BELOW
@@ -75,10 +75,10 @@ class DotName:
 class Dot:
     """A result in a plot.
 
-    on_front    no other is better in one figure without being worse in the other
-    best        within its budget
-    model       number of its colour
-    name        None if there is no room next to the dot
+    on_front    whether it is Pareto-optimal
+    best        whether it is the best within its budget
+    model       index of its model's colour
+    name        its label; None if there is no room next to the dot
     """
 
     x: float
@@ -92,7 +92,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Dots, the line through the best of them, ticks as (position, text)."""
+    """Dots, the line through the Pareto-optimal ones, and ticks as (position, text)."""
 
     x: Axis
     y: Axis
@@ -106,19 +106,19 @@ class Plot:
 
     @property
     def front(self) -> str:
-        """Points of an SVG polyline."""
+        """Return the points of an SVG polyline."""
         best = sorted((d.x, d.y) for d in self.dots if d.on_front)
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in best)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Pareto-optimal points: no other is at least as good in both figures and better in one; less
-    is better."""
+    """Return whether each point is Pareto-optimal: no other is at least as good in both figures and
+    better in one; less is better."""
     return [not any(x <= a and y <= b and (x, y) != (a, b) for x, y in points) for a, b in points]
 
 
 def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
-    """Plot of the results that have both figures; None for none."""
+    """Plot the results that have both figures; None if there are none."""
     chosen = best_in_budgets(rows)
     known = [i for i, row in enumerate(rows) if row["status"] == OK and _has(row, x, y)]
     if not known:
@@ -145,7 +145,7 @@ def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
 
 
 def models(rows: Sequence[Result]) -> list[str]:
-    """Names of the models, in the order of their colours."""
+    """Return the names of the models, in the order of their colours."""
     return list(dict.fromkeys(str(row["model"]) for row in rows))
 
 
@@ -190,7 +190,7 @@ def _title(row: Result, x: Axis, y: Axis) -> str:
 
 
 def _shown(row: Result, axis: Axis) -> str:
-    """A figure with its interval, if there is one."""
+    """Format a figure with its interval, if there is one."""
     return of_result(row) if axis is ENERGY else axis.show(row[axis.figure])
 
 
@@ -200,7 +200,7 @@ def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """(least, width) of an axis; a single value is in its middle."""
+    """Return (minimum, width) of an axis; a single value is centred."""
     low, high = min(values), max(values)
     if low == high:
         span = abs(high) or 1.0
@@ -219,13 +219,13 @@ def _ticks(
 
 
 def round_step(least: float) -> float:
-    """1, 2 or 5 times a power of ten, at least so much."""
+    """Return 1, 2 or 5 times a power of ten, at least this large."""
     power = 10.0 ** math.floor(math.log10(least))
     return power * next((factor for factor in (1, 2, 5) if factor * power >= least), 10)
 
 
 def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
-    """One file that fetches nothing and runs no script."""
+    """Return the sweep's page as one HTML file without external resources or scripts."""
     plots = [found for axes in PLOTS if (found := plot(rows, *axes)) is not None]
     template = environment().get_template("report/sweep.html.j2")
     colours = [(name, i % COLOURS) for i, name in enumerate(models(rows))]
@@ -243,7 +243,7 @@ def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
 
 
 def _cells(row: Result, is_best: bool) -> dict[str, Any]:
-    """A line of the table as people read it."""
+    """Return the texts of a table row."""
     ended = row["status"] if row["status"] == OK else f"{row['status']} {row['code'] or ''}"
     return {
         "name": name_of(row),

@@ -28,7 +28,7 @@ COLUMNS = (*LABELS, *OUTCOME, *FIGURES)
 
 
 def kept(folder: Path, task: Task) -> Result | None:
-    """A finished result; None if there is none that can be read."""
+    """Return a finished result of a task; None if there is no readable one."""
     try:
         found = json.loads(read_text(_file(folder, task.key)))
     except (OSError, ValueError, RecursionError):
@@ -38,7 +38,7 @@ def kept(folder: Path, task: Task) -> Result | None:
 
 
 def keep(folder: Path, result: Result) -> None:
-    """Write the results. Errors: E220, E281."""
+    """Store a result. Errors: E220, E281."""
     file = _file(folder, result["key"])
     with explained(folder):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def table_json(rows: Sequence[Result]) -> str:
 
 
 def table_csv(rows: Sequence[Result]) -> str:
-    """A line a result, unknown numbers empty."""
+    """Return one line per result; unknown numbers are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -67,7 +67,7 @@ def table_csv(rows: Sequence[Result]) -> str:
 
 
 def read_table(path: Path) -> list[Result]:
-    """Read sweep.json, or the one in a folder. Errors: E261 it is none."""
+    """Read sweep.json, or the one in a folder. Errors: E261 not results of a sweep."""
     file = path / TABLE if os.path.isdir(path) else path
     try:
         found = json.loads(read_text(file))
@@ -91,13 +91,14 @@ WORSE_CODE = "E305"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A figure that is held to a bound.
+    """A figure that is compared with a bound.
 
-    figure     column of the table     title, show   its name and its value with the unit, as text
+    figure     column of the table     title, show   name of the figure, and its value -> text with
+               unit
     bound      key of [bounds]
     sign       1: less is worse, -1: more is worse
-    relative   the bound is a part of the earlier value
-    only_with  figures that have to be the same, or the two cannot be compared
+    relative   whether the bound is a fraction of the earlier value
+    only_with  figures that must be equal in both sweeps for a comparison
     """
 
     figure: str
@@ -139,7 +140,8 @@ _BY_FIGURE = {judged.figure: judged for judged in JUDGED}
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A figure of a result that is worse than its bound allows; `what` "result": it is gone."""
+    """A figure of a result that is worse than its bound allows; `what` is "result" if it is
+    gone."""
 
     name: str
     what: str
@@ -152,7 +154,7 @@ class Regression:
 
     @property
     def change(self) -> str:
-        """The old and the new value with units: "latency 1 ms -> 1.5 ms (+50.0 %)"."""
+        """Return the old and the new value with units: "latency 1 ms -> 1.5 ms (+50.0 %)"."""
         judged = _BY_FIGURE.get(self.what)
         if judged is None:
             return f"{self.what} {self.old} -> {self.new}"
@@ -163,7 +165,7 @@ class Regression:
 
     @property
     def allowed(self) -> str:
-        """The bound with its unit: "2 % more", "0.5 dB less"; "" without one."""
+        """Return the bound with its unit: "2 % more", "0.5 dB less"; "" without one."""
         judged = _BY_FIGURE.get(self.what)
         if judged is None or self.bound is None:
             return ""
@@ -172,15 +174,16 @@ class Regression:
 
 
 def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) -> list[Regression]:
-    """Regressions of results that were valid before; matched by name, as digests may change."""
+    """Return regressions of results that were valid before; results are matched by name, as digests
+    may change."""
     now = {name_of(row): row for row in new}
     good = [row for row in old if row["status"] == OK]
     return [found for row in good for found in _of(row, now.get(name_of(row)), bounds)]
 
 
 def junit_cases(rows: Sequence[Result], worse: Sequence[Regression]) -> list[JunitCase]:
-    """A case for each result: worse is a failure, another integer an error, and a refusal that is
-    no news is skipped, unless nothing could be built. Results that are gone have a case too."""
+    """Return one case per result: a regression is a failure, unequal integers an error, and an
+    earlier refusal is skipped, unless nothing could be built. Missing results have a case too."""
     by_name: dict[str, list[Regression]] = {}
     for one in worse:
         by_name.setdefault(one.name, []).append(one)

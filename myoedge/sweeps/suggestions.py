@@ -39,8 +39,8 @@ class Suggestion:
     """A measured difference.
 
     text        title and gains: "frames = 16: 3.2 instead of 18.5 mW, 8 ms later"
-    how         what to write into myoedge.toml, or the command that builds it
-    old, new    figures of the build that there is, and with the difference
+    how         lines for myoedge.toml, or the command that builds it
+    old, new    figures of the existing build, and of the variation
     """
 
     title: str
@@ -51,8 +51,8 @@ class Suggestion:
 
 
 def figures(report: Report) -> dict[str, float | None]:
-    """Figures of a report that suggestions are judged by: PATHS, average_mw if a period is
-    known, and delay_s, from a stream's first sample of a pass to its outputs."""
+    """Return the figures of a report that rank suggestions: PATHS, average_mw if a period is known,
+    and delay_s, from a stream's first sample of a pass to its outputs."""
     values: dict[str, float | None] = {name: _at(report, path) for name, path in PATHS.items()}
     duty = report.get("duty") or {}
     values["average_mw"] = duty["average_mw"][0] if duty.get("keeps_up") else None
@@ -72,7 +72,7 @@ def _at(report: Mapping[str, Any], path: str) -> Any:
 def suggestions(
     base: Figures, tried: Sequence[tuple[Variation, Figures]]
 ) -> tuple[Suggestion, ...]:
-    """At most MOST of what was tried, the best first, and few of a kind."""
+    """Return at most MOST suggestions, the best first, and few of each kind."""
     better = [
         (variation, new)
         for variation, new in tried
@@ -94,7 +94,7 @@ def _title(variation: Variation, base: Figures, new: Figures) -> str:
 
 
 def gains(base: Figures, new: Figures) -> bool:
-    """Whether a figure is better by more than what hardly counts."""
+    """Return whether a figure improves by more than a negligible amount."""
     if keeps_up_now(base, new):
         return True
     costs = ("energy_uj", "cycles") if base["average_mw"] is None else ("average_mw",)
@@ -115,7 +115,7 @@ def keeps_up_now(base: Figures, new: Figures) -> bool:
 
 
 def _loses(base: Figures, new: Figures) -> bool:
-    """Whether too little is left of the network."""
+    """Return whether a variation loses too much SQNR or accuracy."""
     old_db, db = base["sqnr_db"], new["sqnr_db"]
     is_weak = old_db is not None and db is not None and db < min(WEAK_DB, old_db - LEAST_GAIN_DB)
     known = base["accuracy"] is not None and new["accuracy"] is not None
@@ -124,7 +124,7 @@ def _loses(base: Figures, new: Figures) -> bool:
 
 
 def worth(base: Figures, new: Figures) -> float:
-    """The sort key of a suggestion: logarithm of the cost saved, less delay, dB up to GOOD_DB."""
+    """Sort key of a suggestion: logarithm of the cost saved, minus delay, plus dB up to GOOD_DB."""
     if keeps_up_now(base, new):
         return math.inf
     power = "energy_uj" if base["average_mw"] is None else "average_mw"
@@ -139,7 +139,7 @@ def _decibels_won(base: Figures, new: Figures) -> float:
 
 
 def less(name: str, base: Figures, new: Figures) -> float:
-    """Share by which a figure is smaller; 0 if it is not known."""
+    """Return the fraction by which a figure decreases; 0 if unknown."""
     return 1.0 - math.exp(-_saved(name, base, new))
 
 
@@ -149,7 +149,7 @@ def _saved(name: str, base: Figures, new: Figures) -> float:
 
 
 def said(base: Figures, new: Figures) -> Iterator[str]:
-    """Gains and costs: "3.2 instead of 18.5 mW", "-12 % energy", "+6.0 dB", "8 ms later"."""
+    """Yield gains and costs: "3.2 instead of 18.5 mW", "-12 % energy", "+6.0 dB", "8 ms later"."""
     old_mw, mw = base["average_mw"], new["average_mw"]
     if mw and keeps_up_now(base, new):
         yield f"keeps up with the stream, at {wording.three_digits(mw)} mW"
@@ -188,7 +188,7 @@ def _memory(base: Figures, new: Figures) -> Iterator[str]:
 
 
 def _later(base: Figures, new: Figures) -> Iterator[str]:
-    """Outputs at another time: a stream's passes have another length, or the clock is another."""
+    """Yield the change of a stream's delay, if passes have another length or the clock changes."""
     if base["delay_s"] and new["delay_s"]:
         later_s = new["delay_s"] - base["delay_s"]
         if abs(later_s) >= LEAST_GAIN * base["delay_s"]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sweep from its file to its tables; what is finished already is not done again."""
+"""A sweep from its file to its tables; finished results are not recomputed."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Swept(Tabular):
-    """Every result, in the file's order.
+    """Result of a sweep: every result, in the file's order.
 
-    computed      how many were not there already
-    regressions   what is worse than in the earlier sweep; empty without one
+    computed      number of results that were computed now
+    regressions   regressions against an earlier sweep; empty without one
     """
 
     folder: Path
@@ -48,11 +48,11 @@ class Swept(Tabular):
     regressions: tuple[Regression, ...]
 
     def junit(self) -> bytes:
-        """JUnit XML: a case for each result, which fails if it is worse than before."""
+        """JUnit XML: one case per result, which fails if it is worse than before."""
         return junit_xml("myoedge sweep", junit_cases(self.results, self.regressions))
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a result, as in sweep.json."""
+        """One row per result, as in sweep.json."""
         return [dict(row) for row in self.results]
 
     def _repr_html_(self) -> str:
@@ -63,7 +63,7 @@ def sweep(
     file: Path, output: Path | None, jobs: int | None, against: Path | None, scheduler: str | None,
     say: Say,
 ) -> Swept:  # fmt: skip
-    """api.sweep; the arguments are explained there."""
+    """Implement api.sweep, which documents the arguments."""
     settings = read_sweep(file)
     old = None if against is None else read_table(against)
     folder = output or Path("build") / f"{file.stem}-sweep"
@@ -106,5 +106,5 @@ def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) ->
 
 
 def _ended(row: Result) -> str:
-    """ "m / free / default / high", and how it ended if there is no result."""
+    """Return "m / free / default / high", with the error if there is no result."""
     return " ".join(filter(None, (name_of(row), row["code"] if row["status"] != OK else "")))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of a sweep as people read it: names by what differs, the best within each budget."""
+"""The table of a sweep: results named by their differences, with the best within each budget."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ KNOWN = "*"  # after accuracies of samples that may be training data
 
 
 def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
-    """Whether a result takes the least energy of those of its budget that are good enough; without
-    energies the least latency. Where several do, the first; a single result is compared with none.
-    """
+    """Return whether each result is the best within its budget: the least energy of results with
+    sufficient accuracy; without energies, the least latency. Ties go to the first; a single result
+    is not marked."""
     chosen = set()
     for budget in {row["budget"] for row in rows}:
         able = [i for i, row in enumerate(rows) if row["budget"] == budget and _is_good(row)]
@@ -53,7 +53,8 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
 
 
 def _least_accuracy(rows: Sequence[Result]) -> float:
-    """Accuracy that a result needs to be chosen; 0 if accuracies are not of the same samples."""
+    """Return the accuracy that a result needs to be the best; 0 if accuracies are of different
+    samples."""
     labelled = [row for row in rows if row.get("accuracy_int8") is not None]
     is_one_kind = len({row.get("evaluated_on") for row in labelled}) == 1
     known = [row["accuracy_int8"] for row in labelled if is_one_kind]
@@ -80,12 +81,12 @@ def differing(rows: Sequence[Result]) -> tuple[str, ...]:
 
 
 def short_name(row: Result, labels: Sequence[str]) -> str:
-    """A result's name by some of its labels: "m low"."""
+    """Return a result's name from some of its labels: "m low"."""
     return " ".join(str(row[label]) for label in labels)
 
 
 def figures(row: Result) -> dict[str, str]:
-    """Figures of a result by their titles; "" if unknown."""
+    """Return the figures of a result by title; "" if unknown."""
     return {
         "cycles": f"{row['cycles']:,}" if row["cycles"] else "",
         "latency": duration(row["latency_s"]) if row["latency_s"] else "",
@@ -98,7 +99,8 @@ def figures(row: Result) -> dict[str, str]:
 
 
 def _evaluation(row: Mapping[str, Any]) -> dict[str, str]:
-    """Accuracies and errors, of integers and floats; marked if they are of no test set."""
+    """Return accuracies and errors of integers and floats, marked if they are not from a test
+    set."""
     columns: dict[str, tuple[str, Callable[[float], str]]] = {
         "accuracy": ("accuracy_int8", wording.percent),
         "float accuracy": ("accuracy_float", wording.percent),
@@ -119,7 +121,7 @@ def _size(row: Mapping[str, Any], *keys: str) -> str:
 
 
 def outcome(row: Result, *, is_best: bool) -> str:
-    """ "best", "", or the code of why there is no result: "E302"."""
+    """Return "best", "", or the error code if there is no result: "E302"."""
     if row["status"] == OK:
         return BEST if is_best else ""
     return str(row["code"] or row["status"])
@@ -146,7 +148,7 @@ def hidden(rows: Sequence[Result], width: int) -> list[str]:
 
 
 def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], list[str]]:
-    """Columns that fit, by title, and the titles of the remaining columns."""
+    """Return the columns that fit, by title, and the titles of the others."""
     columns = {SHORT.get(n, n): [printable(str(row[n])) for row in rows] for n in differing(rows)}
     shown = [figures(row) for row in rows]
     columns |= {title: [row[title] for row in shown] for title in FIGURES}
@@ -161,7 +163,7 @@ def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], 
 
 
 def said(rows: Sequence[Result]) -> Iterator[str]:
-    """Lines below the table: what marks and codes in it mean."""
+    """Yield lines below the table that explain its marks and codes."""
     if any(best_in_budgets(rows)):
         yield f"{BEST}: {MEANING}"
     if any(row.get("evaluated_on") not in (None, TEST) for row in rows):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SWEEP.toml: what is built with what; tasks, each with a key of all that its result depends on."""
+"""SWEEP.toml: models, budgets, options and points; tasks, each with a key of everything that
+determines its result."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
 
 @dataclass(frozen=True, slots=True)
 class SweepModel:
-    """[[model]]: paths as seen from the file; `name` is the file's without it.
+    """[[model]]: paths are relative to SWEEP.toml; `name` defaults to the file's name.
 
     test   labelled samples used only for evaluation
     window, hop, label, array, columns, scale, classes   as in [calib] of myoedge.toml
@@ -65,13 +66,13 @@ class SweepModel:
 
 @dataclass(frozen=True, slots=True)
 class SweepBudget(BudgetTable):
-    """[[budget]]: as [budget] of myoedge.toml; without a name its limits are it."""
+    """[[budget]]: as [budget] of myoedge.toml; `name` defaults to the limits."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
     name: str | None = None
 
     def __str__(self) -> str:
-        """ "l2 20KiB, sqnr 12.5"; "free" without limits."""
+        """Return the limits as text: "l2 20KiB, sqnr 12.5"; "free" without limits."""
         limits = {f.name: getattr(self, f.name) for f in fields(BudgetTable)}
         texts = (f"{name} {value}" for name, value in limits.items() if value is not None)
         return self.name or ", ".join(texts) or "free"
@@ -79,7 +80,7 @@ class SweepBudget(BudgetTable):
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """[[options]]: how ranges are taken; `quant` and `engine` as in myoedge.toml."""
+    """[[options]]: how ranges are chosen; `quant` and `engine` as in myoedge.toml."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
     name: str = "default"
@@ -92,9 +93,9 @@ class SweepOptions:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """[bounds]: how much worse is still as good; of the earlier value, of SQNR in dB.
+    """[bounds]: tolerated losses, relative to the earlier value; for SQNR in dB.
 
-    accuracy   in shares: 0.01 is a point
+    accuracy   as a fraction: 0.01 is one percentage point
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -108,9 +109,9 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The absolute file.
+    """A parsed SWEEP.toml.
 
-    simulate   run every firmware; without it cycles are modelled
+    simulate   whether to run every firmware; otherwise cycles are modelled
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -124,7 +125,7 @@ class Sweep:
 
     @property
     def points(self) -> Sequence[str | None]:
-        """Operating points: the chip's first without any named; None if it has none itself.
+        """Operating points; by default the chip's first, or None for a chip without any.
 
         Errors: E201 no such target.
         """
@@ -135,7 +136,8 @@ class Sweep:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read sweep.toml. Errors: E260 missing, not TOML, unknown key, wrong value, name twice."""
+    """Read sweep.toml. Errors: E260 missing, not TOML, unknown key, wrong value, duplicate
+    name."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -159,7 +161,7 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def _problems(sweep: Sweep) -> Iterator[dict[str, str]]:
-    """Values that types cannot refuse."""
+    """Yield invalid values that types cannot exclude."""
     for rows in (sweep.model, sweep.points, sweep.budget, sweep.options):
         if not rows:
             yield {"cause": "an empty list: nothing would be built"}
@@ -192,7 +194,7 @@ def _wrong(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, and its bytes if it has to travel."""
+    """A file, with its bytes if it has to be sent."""
 
     path: str
     sha256: str
@@ -204,7 +206,7 @@ class Task:
     """One build and one run.
 
     labels   model, budget, options, operating point: the name of the result
-    chosen   arguments of build     toml   what stands in its myoedge.toml
+    chosen   arguments of build     toml   content of its myoedge.toml
     """
 
     key: str
@@ -222,11 +224,11 @@ class Task:
 
 
 def tasks(sweep: Sweep, base: Path, depends: str = "") -> tuple[Task, ...]:
-    """Every combination, in the file's order.
+    """Return every combination, in the file's order.
 
-    base      the folder that paths start in
-    depends   what results depend on besides the file
-    Errors: E101, E102 a model, E210 samples that are not there; E260 what cannot be read.
+    base      folder for relative paths
+    depends   further text that determines results
+    Errors: E101, E102 a model, E210 samples that do not exist; E260 an unreadable file.
     """
     digests: dict[str, Source] = {}
     axes = itertools.product(sweep.model, sweep.budget, sweep.options, sweep.points)
@@ -276,7 +278,7 @@ def _task(
 def _source(
     base: Path, path: str, known: dict[str, Source], check: Callable[[Path], None]
 ) -> Source:
-    """A file, digested once. Errors: those of `check` if it is not there."""
+    """Return a file with its digest, computed once. Errors: as `check`."""
     absolute = str((base / path).absolute())
     if absolute not in known:
         check(Path(absolute))
@@ -309,7 +311,7 @@ def with_files(task: Task) -> Task:
 
 
 def toml_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Lines of TOML: JSON's strings and numbers are valid TOML."""
+    """Yield TOML lines: JSON strings and numbers are valid TOML."""
     for name, table in tables.items():
         yield f"[{name}]"
         for key, value in table.items():

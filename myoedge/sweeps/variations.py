@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds that advise tries next to the one there is: each differs by one thing."""
+"""Variations that advise tries: builds that differ from the existing one in one setting."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Arguments = Mapping[str, Any]  # of api.build
 
 @dataclass(frozen=True)
 class Variation:
-    """A build that differs from another by one thing.
+    """A build that differs from another in one setting.
 
-    kind      of the difference: of each kind few are suggested
-    title     as people say it: "16 bits at conv2"
-    how       what to write into myoedge.toml; "" if `options` say it
-    quant     rules of [quant] besides those that there are
-    frames    of a pass of a stream
+    kind      kind of the difference; few suggestions of each kind are made
+    title     description: "16 bits at conv2"
+    how       lines for myoedge.toml; "" if `options` say it
+    quant     additional [quant] rules
+    frames    frames per pass of a stream
     options   arguments of build
     """
 
@@ -44,7 +44,7 @@ class Variation:
     options: Arguments = field(default_factory=dict)
 
     def settings(self, settings: Config) -> Config:
-        """Settings with this difference."""
+        """Return the settings with this difference."""
         stream = replace(settings.stream, frames=self.frames or settings.stream.frames)
         return replace(settings, quant={**settings.quant, **self.quant}, stream=stream)
 
@@ -53,10 +53,10 @@ BASE = Variation("base", "as it is")
 
 
 def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[Variation, ...]:
-    """Variations of a build that may improve it.
+    """Return variations that may improve a build.
 
-    report      of the build that there is
-    settings    it was built with, and arguments of api.build
+    report      report of the existing build
+    settings, arguments   its settings, and arguments of api.build
     """
     return (
         *_frames(report, settings),
@@ -69,7 +69,7 @@ def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[
 
 
 def _frames(report: Report, settings: Config) -> Iterator[Variation]:
-    """Longer passes of a stream whose rate is known, if passes may have any length."""
+    """Yield longer passes of a stream with a known rate, if the pass length is free."""
     stream, table = report.get("stream"), settings.stream
     if not stream or not stream["frame_hz"] or table.states or in_windows(table):
         return
@@ -80,7 +80,7 @@ def _frames(report: Report, settings: Config) -> Iterator[Variation]:
 
 
 def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """int16 for the noisiest layers, and where needed if the network is below GOOD_DB."""
+    """Yield int16 for the noisiest layers, and --accurate if the network is below GOOD_DB."""
     q = report["quantization"]
     if q["sqnr_db"] is None or q["sqnr_db"] >= GOOD_DB:
         return
@@ -97,7 +97,8 @@ def _takes_16_bits(row: Mapping[str, Any]) -> bool:
 
 
 def _is_of_file(report: Report) -> bool:
-    """Whether the network's file states all scales: its integers stay, whatever [quant] says."""
+    """Return whether the model file fixes all scales, so that [quant] cannot change its
+    integers."""
     return bool(report["quantization"]["calibration"]["observer"] == "file")
 
 
@@ -120,7 +121,7 @@ def _with_16_bits(row: Mapping[str, Any], name: str) -> Variation:
 
 
 def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Ranges by the best observer, if one was named."""
+    """Yield ranges by the best observer, if one was named."""
     named = arguments.get("method") or settings.calib.method
     if named != AUTO and not _is_of_file(report):
         options = {"method": AUTO, "percentile": None}
@@ -128,7 +129,7 @@ def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[
 
 
 def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Fewer bits of all weights, and of the largest layer's only."""
+    """Yield fewer bits for all weights, and for the largest layer's only."""
     asked = arguments.get("weights") or settings.calib.weights
     is_ruled = any(isinstance(rule.weights, int) for rule in settings.quant.values())
     rows = [row for row in report["layers"] if row["weight_bits"] == 8 and row["macs"]]
@@ -149,7 +150,7 @@ def _with_few_bits(pattern: str, name: str) -> Variation:
 
 
 def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """The other engine for all layers, if the estimate chose for each."""
+    """Yield the other engine for all layers, if the engine was chosen by estimate."""
     engines = {row["engine"] for row in report["layers"] if row["macs"]}
     if arguments.get("engine", AUTO) != AUTO or settings.engine or "ne16" not in engines:
         return
@@ -157,6 +158,6 @@ def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[
 
 
 def _tiles(report: Report, arguments: Arguments) -> Iterator[Variation]:
-    """Tiles by simulated cycles, if that takes seconds."""
+    """Yield tiles by simulated cycles, if that takes only seconds."""
     if report["cycles"]["total"] <= TUNED_CYCLES and not arguments.get("tune"):
         yield Variation("tiles", "tiles by simulated cycles", options={"tune": True})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cache of compiled files: complete or absent; only the newest are kept, in bounded size."""
+"""Cache of compiled files: files are complete or absent; the newest are kept, in bounded size."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ _DISK_FULL = (
 
 
 def is_cached(path: Path) -> bool:
-    """Whether the cache has this file, intact and owned by the user; marks it as recently used."""
+    """Return whether the cache has this file, intact and owned by the user; mark it as recently
+    used."""
     return content(path) is not None
 
 
 def content(path: Path) -> bytes | None:
-    """Content of a file of the cache that is intact and this user's only; None without one. Marks
-    it as recently used."""
+    """Return the content of a cached file that is intact and only the user's; None without one.
+    Marks it as recently used."""
     with suppress(FileNotFoundError, PermissionError):
         data = path.read_bytes()
         found, seal = data[:-SEAL_BYTES], data[-SEAL_BYTES:]
@@ -48,8 +49,8 @@ def content(path: Path) -> bytes | None:
 
 
 def store(fresh: Path, path: Path) -> None:
-    """Moves a new file into the cache atomically, with its sha256 after it, which linkers and
-    loaders ignore, to detect truncation. Errors: E281 disk full."""
+    """Move a new file into the cache atomically, with its sha256 appended to detect truncation;
+    linkers and loaders ignore it. Errors: E281 disk full."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with fresh.open("r+b") as opened:
@@ -61,9 +62,9 @@ def store(fresh: Path, path: Path) -> None:
 
 
 def despite_removal(make: Callable[[], Made]) -> Made:
-    """Result of `make`, which is called again if the cache was removed next to it.
+    """Return the result of `make`, repeated if the cache is removed meanwhile.
 
-    Errors: E220 if that happens every time, and those of `make`.
+    Errors: E220 if that happens every time; as `make`.
     """
     for _ in range(MOST_REMOVALS):
         with ExitStack() as opened:
@@ -82,7 +83,7 @@ def despite_removal(make: Callable[[], Made]) -> Made:
 
 
 def keep(data: bytes, path: Path) -> None:
-    """Store bytes as a file of the cache. Errors: E281 disk full."""
+    """Store bytes as a file in the cache. Errors: E281 disk full."""
     with tools.scratch() as folder:
         fresh = folder / path.name
         fresh.write_bytes(data)
@@ -106,7 +107,7 @@ def digest_of_contents(contents: Iterable[tuple[str, bytes]], build: Iterable[st
 
 
 def disk_full_error(message: str) -> MyoedgeError | None:
-    """E281 if the compiler's message or a trial write shows a full disk; None otherwise."""
+    """Return E281 if the compiler's message or a trial write shows a full disk; None otherwise."""
     if not any(text in message for text in _DISK_FULL):
         # on a full disk zig prints only "aborted": a file of a library's size is written
         with suppress(OSError), tools.scratch() as folder:
@@ -118,8 +119,8 @@ def disk_full_error(message: str) -> MyoedgeError | None:
 
 
 def prune(folder: Path) -> None:
-    """Removes the oldest files of a folder beyond MAX_FILES and MAX_BYTES, and scratch folders of
-    processes that were killed."""
+    """Remove the oldest files of a folder beyond MAX_FILES and MAX_BYTES, and scratch folders of
+    killed processes."""
     folder.mkdir(parents=True, exist_ok=True)
     total_bytes = 0
     for number, (_, size_bytes, path) in enumerate(sorted(_dated(folder), reverse=True)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Python's collector of cycles, which looks through all objects again whenever there are more."""
+"""Python's cyclic garbage collector, which scans all objects as their number grows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """The collector rests if many objects are made that stay: 30 % of loading a long graph."""
+    """Context manager: pause the garbage collector while many long-lived objects are created; it
+    takes 30 % of loading a long graph."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -41,7 +41,7 @@ class Program:
     """A bare-metal program.
 
     segments   (address, bytes) to load
-    symbols    address by name
+    symbols    name -> address
     functions  (start, end, name), sorted by address
     code       (address, bytes) of every executable section
     """
@@ -54,7 +54,7 @@ class Program:
     code: tuple[tuple[int, bytes], ...]
 
     def function_at(self, pc: int) -> str:
-        """Name of the function at an address; "" for none."""
+        """Return the name of the function at an address; "" for none."""
         at = bisect.bisect_right(self.functions, (pc, 1 << 40, "")) - 1
         if at < 0:
             return ""
@@ -62,7 +62,7 @@ class Program:
         return name if first <= pc < max(end, first + 1) else ""
 
     def line_at(self, pc: int) -> str:
-        """ "file:line" of an address; "" without debug information."""
+        """Return "file:line" of an address; "" without debug information."""
         starts, lines = self._lines
         at = bisect.bisect_right(starts, pc) - 1
         return lines[at] if at >= 0 else ""
@@ -75,7 +75,8 @@ class Program:
 
 
 def read_program(path: Path) -> Program:
-    """A program from a regular file. Errors: E241 not readable, too large, else as read_elf."""
+    """Read a program from a regular file. Errors: E241 not readable, too large, else as
+    read_elf."""
     try:
         with open_regular(path) as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -89,7 +90,7 @@ def read_program(path: Path) -> Program:
 
 
 def read_elf(data: bytes, name: str = "the program") -> Program:
-    """A program from the bytes of an ELF file. Errors: E241 no 32-bit RISC-V program."""
+    """Parse a program from the bytes of an ELF file. Errors: E241 no 32-bit RISC-V program."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
@@ -137,9 +138,9 @@ def _check_sizes(elf: Any, code_sections: Sequence[Any], name: str, size: int) -
 
 
 def _content(section: Any) -> bytes:
-    """Bytes of a section as they are in the file.
+    """Return the bytes of a section in the file.
 
-    Errors: ValueError for one that is compressed, or has none: both may claim any size.
+    Errors: ValueError for a compressed section, or one without bytes: both may claim any size.
     """
     if section["sh_flags"] & _COMPRESSED or section["sh_type"] == "SHT_NOBITS":
         raise ValueError(f"section {section.name} is compressed or has no bytes")
@@ -165,7 +166,7 @@ def _symbols(elf: Any) -> tuple[dict[str, int], tuple[tuple[int, int, str], ...]
 
 
 def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
-    """(address, "file:line") of every row of the line tables; empty if they are damaged."""
+    """Yield (address, "file:line") of every row of the line tables; nothing if they are damaged."""
     from elftools.elf.elffile import ELFFile
 
     try:
@@ -191,7 +192,8 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _is_sound(header: io.BytesIO) -> bool:
-    """Whether a line table's lists of folders and files (DWARF 5) have bytes for each entry.
+    """Return whether a line table's lists of folders and files (DWARF 5) have bytes for each
+    entry.
 
     pyelftools would allocate as many entries as a damaged file claims.
     """

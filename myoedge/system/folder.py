@@ -38,12 +38,12 @@ _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
 
 
 def to_json(value: Any) -> str:
-    """Indented, strict JSON with a final newline."""
+    """Return indented, strict JSON with a final newline."""
     return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
 def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    """Writes all files below `target`; an earlier build there is replaced as a whole.
+    """Write all files below `target`, replacing an earlier build there as a whole.
 
     Errors: E220 not writable, E221 in the way, E281 disk full. After any of them, or an
     interruption, the old folder is unchanged.
@@ -71,12 +71,12 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _fresh(target: Path) -> Path:
-    """Temporary name of a folder while it is written."""
+    """Return the temporary name of a folder while it is written."""
     return target.parent / f".{target.name}.myoedge-{os.getpid()}"
 
 
 def check_output(target: Path) -> None:
-    """Checks early whether `write_folder` would refuse. Errors: E220, E221, E281."""
+    """Check early whether `write_folder` would refuse. Errors: E220, E221, E281."""
     with explained(target):
         place = Path(os.path.realpath(target))
         _check_replaceable(place)
@@ -88,7 +88,7 @@ def check_output(target: Path) -> None:
 
 
 def _check_replaceable(target: Path) -> None:
-    """Refuses all but an earlier build, unchanged, or an empty folder."""
+    """Refuse targets other than an unchanged earlier build or an empty folder."""
     if not os.path.lexists(target):
         return
     if not target.is_dir():
@@ -103,7 +103,7 @@ def _check_replaceable(target: Path) -> None:
 def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
     """Raise the error of `_blocked` for files that `build` did not write and for edited files.
 
-    files   digests by name
+    files   name -> digest
     """
     names = (p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir())
     foreign = sorted(n for n in names if n not in files and not _OTHER_FILES.fullmatch(n))
@@ -127,12 +127,12 @@ def _blocked(target: Path, reason: str) -> MyoedgeError:
 
 
 def is_build(folder: Path) -> bool:
-    """Whether a folder is a build."""
+    """Return whether a folder is a build."""
     return _manifest(folder).get("schema") == SCHEMA
 
 
 def manifest_files(folder: Path) -> dict[str, str]:
-    """sha256 of every file by name, from the manifest; empty without a manifest."""
+    """Return the sha256 of every file by name, from the manifest; empty without a manifest."""
     files = _manifest(folder).get("files")
     return files if isinstance(files, dict) else {}
 
@@ -147,7 +147,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unreplaced(folder: Path) -> Iterator[None]:
-    """Context manager in which no other process replaces a folder, nor its reports."""
+    """Context manager: no other process replaces a folder or its reports meanwhile."""
     opened = _locked(folder)
     while opened is not None and not _is_at(folder, opened):  # replaced while this waited
         os.close(opened)
@@ -160,7 +160,7 @@ def unreplaced(folder: Path) -> Iterator[None]:
 
 
 def _locked(folder: Path) -> int | None:
-    """Descriptor of a folder that this process has locked; None if there is none."""
+    """Return a descriptor of the folder, locked by this process; None if there is no folder."""
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -171,7 +171,7 @@ def _locked(folder: Path) -> int | None:
 
 
 def _is_at(folder: Path, opened: int) -> bool:
-    """Whether a path still leads to what was opened, or to nothing."""
+    """Return whether a path still leads to the opened folder, or to nothing."""
     try:
         return os.path.samestat(os.stat(folder), os.fstat(opened))
     except OSError:
@@ -179,10 +179,10 @@ def _is_at(folder: Path, opened: int) -> bool:
 
 
 def _swapped(fresh: Path, target: Path) -> bool:
-    """Moves `fresh` to `target`; the old folder then has the other name, or is removed.
+    """Move `fresh` to `target`; the old folder then has the other name, or is removed.
 
-    False if there was none, and another process has put one there meanwhile, which this one has
-    not locked.
+    Returns False if there was no old folder, but another process has created one meanwhile, which
+    is not locked.
     """
     if not target.exists():
         try:
@@ -200,7 +200,7 @@ def _swapped(fresh: Path, target: Path) -> bool:
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Exchanges two names atomically if the system can (Linux); otherwise returns False."""
+    """Exchange two names atomically if the system can (Linux); otherwise return False."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -212,7 +212,7 @@ def _exchange(a: Path, b: Path) -> bool:
 
 
 def _remove_abandoned(folder: Path, ours: str) -> None:
-    """Removes files of killed processes; the first group of `ours` matches a process id."""
+    """Remove files of killed processes; the first group of `ours` matches a process id."""
     for path in folder.iterdir():
         match = re.fullmatch(ours, path.name)
         if match and not _is_running(int(match[1])):
@@ -236,7 +236,7 @@ def _is_running(pid: int) -> bool:
 def explained(target: Path, *tries: str) -> Iterator[None]:
     """Context manager that converts file system errors to E220 and E281.
 
-    tries   remedies of E220, if the target is none of -o
+    tries   remedies of E220; default: another -o
     """
     try:
         yield
@@ -250,9 +250,9 @@ def explained(target: Path, *tries: str) -> Iterator[None]:
 
 
 def write_file(file: Path, data: bytes, tries: Iterable[str] = (ELSEWHERE,)) -> None:
-    """Replaces a file in one step, of a link what it stands for; writes into a device or a pipe.
+    """Replace a file in one step, or a link's target; write into a device or a pipe.
 
-    tries   as explained has them
+    tries   as for `explained`
     Errors: E220, E281.
     """
     if os.path.isfile(file) or not os.path.exists(file):
@@ -264,7 +264,7 @@ def write_file(file: Path, data: bytes, tries: Iterable[str] = (ELSEWHERE,)) -> 
 
 
 def check_file(file: Path) -> None:
-    """Checks early whether `write_file` would refuse. Errors: E220, E281."""
+    """Check early whether `write_file` would refuse. Errors: E220, E281."""
     with explained(file, ELSEWHERE):
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -274,10 +274,10 @@ def check_file(file: Path) -> None:
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str] = ()) -> None:
-    """Replaces files of a build together: after all are written, an interruption replaces all;
-    after a kill, `finish_replacing` does.
+    """Replace files of a build together: once all are written, an interruption still replaces all,
+    and after a kill `finish_replacing` does.
 
-    tries   as explained has them
+    tries   as for `explained`
     """
     with explained(folder, *tries):
         if is_build(folder):
@@ -301,7 +301,7 @@ def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str]
 
 
 def finish_replacing(folder: Path) -> None:
-    """Completes replacements of killed processes that had written all their files."""
+    """Complete replacements of killed processes that had written all their files."""
     for written in [*folder.glob(f"{_COMPLETE_MARKER}*")]:
         pid = written.name.removeprefix(_COMPLETE_MARKER)
         if not re.fullmatch(r"[0-9]{1,10}", pid) or _is_running(int(pid)):

@@ -31,8 +31,8 @@ _LOCKS: dict[int, threading.RLock] = {}
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A loaded library; `lock` serialises its calls, as the C works in one static arena. A thread
-    that needs several calls in a row, of a stream say, holds it around them."""
+    """A loaded library. `lock` serialises its calls, because the C uses one static arena; a thread
+    that needs consecutive calls, such as a stream's, holds it around them."""
 
     path: Path
     handle: ctypes.CDLL = field(repr=False)
@@ -42,12 +42,10 @@ class Library:
 def build_library(
     src_dir: Path, cc: str = "zig", options: CompileOptions = toolchain.DEFAULT_OPTIONS
 ) -> Path:
-    """Compiles the C below a folder, without its programs (main.c, selftest.c), to a shared
-    library.
+    """Compile the C below a folder, without its programs (main.c, selftest.c), to a shared library.
 
-    Compiled once for the same sources, compiler and flags, then taken from the cache. Raises E280
-    if there is no C, E281 if the disk is full, E501 without a compiler, E910 if the
-    compiler rejects the C.
+    Cached by sources, compiler and flags. Errors: E280 no C, E281 disk full, E501 no compiler, E910
+    the compiler rejects the C.
     """
     compiler = toolchain.compiler(cc)
     below = (f for f in src_dir.rglob("*") if f.suffix in KINDS and f.name not in PROGRAMS)
@@ -74,7 +72,8 @@ def build_library(
 def _compile_library(
     src_dir: Path, files: Sequence[Path], output: Path, cc: Compiler, options: CompileOptions
 ) -> None:
-    """Kernels are compiled without `defines` to objects, which builds share. Errors: E281, E910."""
+    """Compile a shared library; kernels are compiled without `defines` to objects that builds
+    share. Errors: E281, E910."""
     include = sorted({file.parent.resolve() for file in files if file.suffix == ".h"})
     sources = [file for file in files if file.suffix == ".c"]
     folder_of_kernels = (src_dir / KERNELS).resolve()
@@ -94,9 +93,9 @@ def _compile_library(
 
 
 def open_library(path: Path) -> Library:
-    """Loads a shared library with local symbols.
+    """Load a shared library with local symbols.
 
-    A path is loaded once a process; a file that replaces it later is not noticed.
+    A path is loaded once per process; a later replacement of the file is not noticed.
     """
     handle = ctypes.CDLL(str(path.absolute()), mode=os.RTLD_LOCAL | os.RTLD_NOW)
     return Library(path, handle, _LOCKS.setdefault(handle._handle, threading.RLock()))
@@ -105,7 +104,7 @@ def open_library(path: Path) -> Library:
 def load_library(
     src_dir: Path, cc: str = "zig", options: CompileOptions = toolchain.DEFAULT_OPTIONS
 ) -> Library:
-    """build_library and open_library; a cached file that does not load is rebuilt once."""
+    """Call build_library and open_library; rebuild a cached file once if it does not load."""
     path = build_library(src_dir, cc, options)
     try:
         return open_library(path)
@@ -115,7 +114,7 @@ def load_library(
 
 
 def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
-    """The library, checked for symbols. Raises AttributeError if one is missing."""
+    """Check a library for symbols and return it. Raises AttributeError if one is missing."""
     for symbol in symbols:
         getattr(library.handle, symbol)
     return library
@@ -128,7 +127,7 @@ def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
 class ObjectOptions:
     """Options of a compilation to objects.
 
-    root     folder that source names in the object are relative to
+    root     folder to which source names in the object are relative
     flags    all flags that affect the machine code
     include  folders of headers
     """
@@ -142,7 +141,7 @@ class ObjectOptions:
 def compile_objects(
     sources: Sequence[Path], options: ObjectOptions
 ) -> tuple[list[Path], tools.CompletedProcess]:
-    """(objects, result of the first failed compilation, or of none)."""
+    """Return (objects, result of the first failed compilation, or of none)."""
     build = (sys.platform, platform.machine(), options.cc.version, *options.flags)
     folder, objects = tools.cache_folder("objects"), []
     included = functools.cache(lambda file: _included(file, options))
@@ -159,7 +158,7 @@ def compile_objects(
 
 
 def _with_headers(source: Path, included: Callable[[Path], list[Path]]) -> list[Path]:
-    """A source and all our own headers that it includes, directly or through headers."""
+    """Return a source and all our own headers that it includes, directly or through headers."""
     files, pending = [], [source]
     while pending:
         file = pending.pop()
@@ -170,7 +169,7 @@ def _with_headers(source: Path, included: Callable[[Path], list[Path]]) -> list[
 
 
 def _included(file: Path, options: ObjectOptions) -> list[Path]:
-    """Our own headers that a file includes."""
+    """Return our own headers that a file includes."""
     found = []
     for name in INCLUDED.findall(file.read_text(encoding="utf-8")):
         places = (os.path.normpath(folder / name) for folder in (file.parent, *options.include))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of verbs in notebooks and prints: HTML that changes nothing around it, text, and rows for
+"""Results of verbs in notebooks and prints: HTML that does not affect the page, text, and rows for
 pandas.
 
-A card has its look in `style` attributes alone and takes fonts and colours from the page; a whole
-page of our own is shown in a frame without scripts.
+A card is styled only by `style` attributes and inherits fonts and colours; a whole page is shown in
+a frame without scripts.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ TEXT = "margin:0;padding:0;border:0;background:none;color:inherit;white-space:pr
 class Card:
     """Content of a result's HTML.
 
-    facts   (name, value), a line each; those without a value are left out
-    rows    of a table, whose columns are the keys of the first
+    facts   (name, value), one line each; empty values are left out
+    rows    rows of a table, whose columns are the keys of the first row
     """
 
     title: str
@@ -62,27 +62,27 @@ class Shown:
 
 
 class Tabular(Shown):
-    """A result with rows."""
+    """A result that has rows."""
 
     __slots__ = ()
 
     def rows(self) -> Sequence[Row]:
-        """Rows with values unchanged, for programs; sizes in bytes, times in seconds."""
+        """Return rows with unformatted values, for programs; sizes in bytes, times in seconds."""
         raise NotImplementedError
 
     def to_pandas(self) -> DataFrame:
-        """The rows as a pandas DataFrame. Errors: E501 without pandas."""
+        """Return the rows as a pandas DataFrame. Errors: E501 without pandas."""
         return data_frame(self.rows())
 
 
 class Rows(tuple[T, ...], Tabular):
-    """A tuple of dataclasses, each of them a row."""
+    """A tuple of dataclasses, each of which is a row."""
 
     __slots__ = ()
     noun: ClassVar[str] = "row"
 
     def rows(self) -> Sequence[Row]:
-        """A row an element, a column a field."""
+        """One row per element, one column per field."""
         return [{f.name: getattr(x, f.name) for f in fields(x)} for x in self]  # type: ignore[arg-type]
 
     def _card(self) -> Card:
@@ -99,7 +99,7 @@ class PlainText(str, Shown):
 
 
 def data_frame(rows: Sequence[Row]) -> DataFrame:
-    """Rows as a table of pandas, which is loaded only now. Errors: E501 without pandas."""
+    """Return rows as a pandas DataFrame; pandas is imported here. Errors: E501 without pandas."""
     try:
         from pandas import DataFrame
     except ImportError as error:
@@ -118,7 +118,7 @@ def framed(page: str, title: str) -> str:
 
 
 def card_html(card: Card) -> str:
-    """HTML of a card; every text is escaped."""
+    """Return the HTML of a card; all text is escaped."""
     facts = [(name, text) for name, value in card.facts if (text := cell(value))]
     cells = "".join(f"<span>{escape(n)}</span><span>{escape(text)}</span>" for n, text in facts)
     listed = f'<div style="{FACTS}">{cells}</div>' if facts else ""
@@ -126,7 +126,7 @@ def card_html(card: Card) -> str:
 
 
 def card_text(card: Card) -> str:
-    """Lines of a card: title, facts, and a table whose columns are aligned."""
+    """Return the lines of a card: title, facts, and a table with aligned columns."""
     facts = [(name, text) for name, value in card.facts if (text := cell(value))]
     shown, rest = card.rows[:MOST_ROWS], len(card.rows) - MOST_ROWS
     titles = [*card.rows[0]] if card.rows else []
@@ -171,7 +171,7 @@ def _is_number(value: object) -> bool:
 
 
 def cell(value: object) -> str:
-    """A value as people read it: 1,234; 0.5; 1x8x40; "" for None."""
+    """Format a value: 1,234; 0.5; 1x8x40; "" for None."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts of long work, told to whoever watches; no result follows from them."""
+"""Progress counts of long work, passed to a watcher; no result depends on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
-    """Tells the counts of this thread's work to a watcher."""
+    """Context manager: pass the counts of this thread's work to a watcher."""
     token = _watcher.set(watcher)
     try:
         yield
@@ -39,7 +39,7 @@ def tell_cycles(done: int, estimated: float) -> None:
 
 
 def counted(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
-    """The items, counted as each is done with."""
+    """Yield the items, and count each when it is done."""
     for done, item in enumerate(items, 1):
         yield item
         tell(unit, done, total)

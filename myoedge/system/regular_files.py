@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Regular files of a user: never a pipe that is waited for, a device without end, a zip bomb."""
+"""Reading of users' regular files, without blocking on a pipe, endless devices, or zip bombs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_TEXT_BYTES = 1 << 26  # of a configuration or report
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """The file, opened for reading. Errors: OSError, also for a pipe, a device or a folder."""
+    """Open a regular file for reading. Errors: OSError, also for a pipe, a device or a folder."""
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:  # a name with a zero byte
@@ -29,8 +29,8 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def read_regular(path: str | Path, limit_bytes: int = MAX_BYTES) -> bytes:
-    """Content of a regular file. Errors: OSError, also beyond the limit: the size that /proc states
-    is 0."""
+    """Read a regular file. Errors: OSError, also beyond the limit, even if the file claims size 0
+    as in /proc."""
     with open_regular(path) as file:
         content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:
@@ -39,14 +39,15 @@ def read_regular(path: str | Path, limit_bytes: int = MAX_BYTES) -> bytes:
 
 
 def read_text(path: str | Path) -> str:
-    """UTF-8 text of at most MAX_TEXT_BYTES, with \\n at line ends. Errors: OSError, ValueError."""
+    """Read UTF-8 text of at most MAX_TEXT_BYTES, with \\n at line ends. Errors: OSError,
+    ValueError."""
     text = read_regular(path, MAX_TEXT_BYTES).decode("utf-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def in_steps(entry: zipfile.ZipInfo) -> bool:
-    """Whether a member is unpacked in steps, up to the size that it states: zipfile unpacks all of
-    4 KiB of bzip2 or LZMA at once, into gigabytes."""
+    """Return whether a member is unpacked in steps, up to its stated size; zipfile unpacks 4 KiB of
+    bzip2 or LZMA at once, possibly into gigabytes."""
     return entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 

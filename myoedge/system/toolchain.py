@@ -48,7 +48,8 @@ class Compiler:
 
 
 def compiler(name: str = "zig") -> Compiler:
-    """A C compiler by name: "zig" (comes with the package), "cc" ($CC, otherwise cc), or a path.
+    """Return a C compiler by name: "zig" (comes with the package), "cc" ($CC, otherwise cc), or a
+    path.
 
     Raises E501 if it is missing or does not run.
     """
@@ -81,7 +82,7 @@ def _missing(subject: str, *tries: str) -> MyoedgeError:
 
 @functools.cache
 def _first_line(command: tuple[str, ...]) -> str:
-    """First line of a program's output; run once a process."""
+    """Return the first line of a program's output, run once per process."""
     finished = run(command, cwd=Path.cwd(), env={"LC_ALL": "C"}, timeout_s=60)
     if finished.returncode != 0 or not finished.stdout.strip():
         facts = {"exit code": finished.returncode, "output": finished.stderr.strip()[:400]}
@@ -94,7 +95,7 @@ class CompileOptions:
     """Options of a compilation for the host.
 
     sanitize   any of SANITIZERS; the first finding ends the process with a message
-    defines    names of macros that are set
+    defines    names of macros to define
     """
 
     sanitize: Names = ()
@@ -128,10 +129,11 @@ def compile_library(
     include: Files = (),
     objects: Files = (),
 ) -> CompletedProcess:
-    """Compiles C files, or all C files below a folder, to a shared library with these objects.
+    """Compile C files, or all C files below a folder, to a shared library that also links these
+    objects.
 
-    Same sources, same bytes, in any folder (except with sanitizers, whose run-time library holds
-    its path). The compiler's messages are in the result.
+    Equal sources give equal bytes in any folder (except with sanitizers, whose run-time library
+    contains its path). The compiler's messages are in the result.
     """
     flags = ("-shared", "-fPIC", *options.flags(cc))
     return compile_sources(sources, output, cc, flags, include, objects)
@@ -148,7 +150,7 @@ def compile_sources(
 ) -> CompletedProcess:
     """Compile C files, or all C files below a folder.
 
-    root   folder that names of sources in the output are relative to; their common one by default
+    root   folder to which source names in the output are relative; default: their common folder
     """
     common_root, files = _located(sources)
     root = root or common_root
@@ -174,7 +176,7 @@ def compile_sources(
 
 
 def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
-    """The common folder of the sources, so that their names are relative paths, and the files."""
+    """Return the common folder of the sources, to which their names are relative, and the files."""
     if isinstance(sources, Path):
         root = sources.resolve()
         return root, sorted(root.rglob("*.c"))
@@ -183,10 +185,10 @@ def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
 
 
 def firmware_flags(cc: Compiler, defines: Names = ()) -> tuple[str, ...]:
-    """All flags that affect the machine code of a bare-metal RISC-V program.
+    """Return all flags that affect the machine code of a bare-metal RISC-V program.
 
-    RV32IMC with registers for integers only; every function in a section of its own, so that the
-    linker removes unused ones.
+    RV32IMC without floating-point registers; every function has its own section, so that the linker
+    removes unused ones.
     """
     target: tuple[str, ...] = ("-march=rv32imc_zicsr", "-mabi=ilp32")
     if cc.is_zig:
@@ -208,7 +210,7 @@ def compile_firmware(
     include: Files = (),
     objects: Files = (),
 ) -> CompletedProcess:
-    """Compiles C and assembly and links them by a linker script to an ELF; otherwise as
+    """Compile C and assembly and link them by a linker script to an ELF; otherwise as
     compile_library."""
     root = _located([script, *sources])[0]
     link = ["-Wl,--gc-sections", f"-Wl,-T,{os.path.relpath(script.resolve(), root)}"]

@@ -27,7 +27,7 @@ _LOCKED = "locked-"  # begins the names of scratch folders
 
 @dataclass(frozen=True, slots=True)
 class CompletedProcess:
-    """Result of a program; returncode is minus the signal that ended it."""
+    """Result of a program; returncode is minus the number of a signal that ended it."""
 
     returncode: int
     stdout: str
@@ -41,7 +41,7 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
 ) -> CompletedProcess:
-    """Runs a program to completion, `env` added to the environment, without standard input.
+    """Run a program to completion, `env` added to the environment, without standard input.
 
     Raises E501 if it cannot be started, E502 if it takes longer than `timeout_s`.
     """
@@ -61,7 +61,7 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """A program in the background; its output goes to a file."""
+    """A program running in the background, whose output goes to a file."""
 
     process: subprocess.Popen[str]
     log: Path
@@ -77,7 +77,7 @@ class Background:
 
 @contextmanager
 def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Background]:
-    """Context manager of a program in the background, killed on exit. Raises E501 if it cannot
+    """Context manager: a program in the background, killed on exit. Errors: E501 it cannot
     start."""
     with scratch() as folder, (folder / "log").open("w", encoding="utf-8") as log:
         arguments = [str(part) for part in command]
@@ -90,7 +90,8 @@ def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Backgrou
 
 
 def _environment() -> dict[str, str]:
-    """Variables of a program; a TMPDIR that is no folder, if compilers fail, is replaced."""
+    """Return the environment of a program; TMPDIR is replaced if it is no folder, because compilers
+    would fail."""
     given = os.environ.get("TMPDIR")
     if given is None or os.path.isdir(given):
         return {**os.environ}
@@ -121,7 +122,7 @@ def _started(
 
 @contextmanager
 def _guarded(process_group: int) -> Iterator[None]:
-    """Context manager: a shell that kills a process group if this process is killed before.
+    """Context manager: a shell kills a process group if this process is killed before it ends.
 
     The shell waits for the end of a pipe whose other end only this process holds.
     """
@@ -147,10 +148,8 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """A folder of the cache: under $MYOEDGE_CACHE, otherwise the user's cache.
-
-    Where that is not writable, a temporary folder, removed when the process ends.
-    """
+    """Return a folder of the cache: under $MYOEDGE_CACHE, otherwise in the user's cache; if that is
+    not writable, a temporary folder that is removed when the process ends."""
     folder = _writable_root(os.environ.get("MYOEDGE_CACHE", "")) / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -158,9 +157,9 @@ def cache_folder(name: str) -> Path:
 
 @contextmanager
 def opened_folders(*names: str) -> Iterator[list[int]]:
-    """Context manager of descriptors of folders of the cache: one that is removed has no links.
+    """Context manager: descriptors of folders of the cache; a removed folder has no links.
 
-    Raises FileNotFoundError if one is removed before it is open.
+    Raises FileNotFoundError if one is removed before it is opened.
     """
     with ExitStack() as opened:
         folders = []
@@ -201,7 +200,8 @@ def is_own(path: Path) -> bool:
 
 
 def _own_folder(shared: Path) -> Path:
-    """The user's private folder in a shared cache. Errors: PermissionError if it is another's."""
+    """Return the user's private folder in a shared cache. Errors: PermissionError if it belongs to
+    another user."""
     folder = shared / f"user-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if not is_own(folder):
@@ -211,9 +211,9 @@ def _own_folder(shared: Path) -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Context manager of an empty folder next to the cache (programs in it may be executed).
+    """Context manager: an empty folder next to the cache, in which programs may be executed.
 
-    It is locked as long as its process lives: `remove_abandoned` removes others.
+    It is locked as long as its process lives, so that `remove_abandoned` keeps it.
     """
     folder = tempfile.mkdtemp(prefix=_LOCKED, dir=cache_folder("scratch"))
     lock = os.open(folder, os.O_RDONLY)
@@ -227,7 +227,7 @@ def scratch() -> Iterator[Path]:
 
 
 def remove_abandoned() -> None:
-    """Removes scratch folders whose process has ended without removing them."""
+    """Remove scratch folders whose process ended without removing them."""
     for folder in cache_folder("scratch").glob(f"{_LOCKED}*"):
         with suppress(OSError):  # removed or in use; a folder of this minute may not be locked yet
             if time.time() - folder.stat().st_mtime > NEW_S:

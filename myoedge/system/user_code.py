@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of a user, named as pkg.mod:fn: imported, called, their errors told by their lines."""
+"""User functions named as pkg.mod:fn: import, call, and errors with the user's source line."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ OWN = Path(__file__).parents[1].parts
 class UserFunction:
     """A function that an option names.
 
-    name     "pkg.mod:fn"             option   as in messages: "--factory"
-    code     of its errors            tries    remedies for all of them
-    places   of its package, if that is installed
+    name     "pkg.mod:fn"             option   option in messages: "--factory"
+    code     code of its errors       tries    remedies for all of them
+    places   paths of its package, if that is installed
     """
 
     name: str
@@ -51,7 +51,7 @@ class UserFunction:
             raise self.error("could not be imported", cause)
 
     def imported(self) -> Callable[..., Any]:
-        """The function, looked up from the working folder too. Errors: its code."""
+        """Import the function, also from the working folder. Errors: its code."""
         self.check()
         module, _, attribute = self.name.partition(":")
         with _working_folder(), self.guarded("could not be imported"):
@@ -67,7 +67,7 @@ class UserFunction:
 
     @contextlib.contextmanager
     def guarded(self, what: str) -> Iterator[None]:
-        """Turns whatever the user's own code raises into an error with its last line."""
+        """Context manager: convert exceptions of the user's code to an error with its last line."""
         with converted(lambda error: self.error(what, cause_of(error, self.places))):
             yield
 
@@ -78,8 +78,8 @@ class UserFunction:
 
 
 def sources(name: str | None) -> tuple[str, ...]:
-    """Digest of the Python files of the package in which a function pkg.mod:fn is; nothing of an
-    installed one, which imports nothing."""
+    """Return digests of the Python files of the package that contains the function pkg.mod:fn,
+    without importing it; () for an installed package."""
     package = (name or "").partition(":")[0].partition(".")[0]
     with _working_folder(), contextlib.suppress(ImportError, ValueError):
         if package and (spec := importlib.util.find_spec(package)) is not None:
@@ -99,8 +99,7 @@ def _digest_of(places: list[Path]) -> str:
 
 @contextlib.contextmanager
 def _working_folder() -> Iterator[None]:
-    """Context manager in which modules are looked for in the working folder first, if it is there
-    still."""
+    """Context manager: modules are first looked up in the working folder, if it still exists."""
     folder = ""
     with contextlib.suppress(OSError):
         folder = os.getcwd()
@@ -129,7 +128,7 @@ def cause_of(error: BaseException, places: Sequence[Path] = ()) -> str:
     """Describe an exception: "ValueError: no such size (net.py:12)", with the last line of the
     user's code.
 
-    places   files and folders that count as such, though they are installed
+    places   installed files and folders that also count as the user's code
     """
     users = [
         frame

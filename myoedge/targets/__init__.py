@@ -27,7 +27,7 @@ __all__ = ["CHIPS", "Chip", "Engine", "OperatingPoint", "find_chip"]
 
 
 def find_chip(name: str) -> Chip:
-    """The description of a chip. Errors: E201 unknown name."""
+    """Return the description of a chip. Errors: E201 unknown name."""
     if name not in CHIPS:
         raise MyoedgeError(
             "E201",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards: boards/<id>/board.toml -> Board, the memories, probe and console around a chip."""
+"""Boards: boards/<id>/board.toml -> Board: memories, probe and console around a chip."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLASHES = ("mram", "octospi")
 
 @dataclass(frozen=True, slots=True)
 class Ram:
-    """External memory that holds L3."""
+    """External memory used as L3."""
 
     part: str
     bytes: int
@@ -36,8 +36,8 @@ class Ram:
 class Flash:
     """A flash memory for programs.
 
-    sector_bytes   a power of two, and the memory a whole number of them
-    flasher        the program of gap_bins/ that writes it, "" if there is none
+    sector_bytes   a power of two that divides the size
+    flasher        program in gap_bins/ that writes it; "" for none
     """
 
     part: str
@@ -51,11 +51,12 @@ class Flash:
 class Probe:
     """Debug probe, and OpenOCD's parameters for it.
 
-    usb_ids          "vendor:product", hexadecimal, of the probes that it can be
+    usb_ids          "vendor:product" of possible probes, hexadecimal
     target           OpenOCD's name of the core that loads and starts programs
-    idcode           of its JTAG TAP
-    scripts          of the SDK's openocd_tools, in their order
-    flasher_entry    if a flasher starts; flasher_struct: if it keeps its struct's address
+    idcode           IDCODE of the chip's JTAG TAP
+    scripts          scripts of the SDK's openocd_tools, in order
+    flasher_entry    address at which a flasher starts; flasher_struct: where it stores its struct's
+                     address
     """
 
     kind: Literal["ftdi", "jlink", "cmsis-dap"]
@@ -70,7 +71,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Serial line to the application; `port` is its device path if that is fixed."""
+    """Serial line to the application; `port` is its device path if fixed."""
 
     kind: Literal["uart"]
     uart: int
@@ -88,7 +89,7 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class BoardEnergy:
-    """Mean powers in milliwatts that `energy --board` counts; None if unknown.
+    """Mean powers in milliwatts for `energy --board`; None if unknown.
 
     others_mw   front end, radio and all else that is always on
     sleep_mw    the chip asleep, its L3 included
@@ -109,7 +110,7 @@ class Oscillator:
 class Board:
     """A board; unknown parts are None.
 
-    tried   whether myoedge has been run on one
+    tried   whether myoedge has been tried on such a board
     """
 
     id: str
@@ -130,27 +131,27 @@ ADDED: dict[str, Path] = {}  # by id: board.toml files of plug-ins
 
 
 def boards_dir() -> Path:
-    """Folder of the boards: in an installed package, otherwise in the checkout."""
+    """Return the folder of the boards: in an installed package, otherwise in the checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "boards"
     return installed if installed.is_dir() else package.parent / "boards"
 
 
 def own_ids() -> list[str]:
-    """Ids of the boards of the package, sorted."""
+    """Return the sorted ids of the package's boards."""
     return sorted(path.parent.name for path in boards_dir().glob(f"*/{FILE}"))
 
 
 def all_boards() -> tuple[Board, ...]:
-    """Every board of the package, by id, and those of plug-ins."""
+    """Return the boards of the package, by id, and of plug-ins."""
     own = [boards_dir() / name / FILE for name in own_ids()]
     return tuple(map(read_board, (*own, *ADDED.values())))
 
 
 def find_board(name: str | None = None) -> Board:
-    """A board by id, or by the path of a board.toml; default DEFAULT_BOARD.
+    """Return a board by id, or by the path of a board.toml; default DEFAULT_BOARD.
 
-    Errors: E252 wrong, E253 no such board.
+    Errors: E252 an invalid description, E253 no such board.
     """
     name = name or DEFAULT_BOARD
     path = Path(name)
@@ -166,7 +167,7 @@ def find_board(name: str | None = None) -> Board:
 
 
 def read_board(path: Path) -> Board:
-    """A checked board description. Errors: E252, all wrong keys and values at once."""
+    """Read and check a board description. Errors: E252 with all wrong keys and values."""
     try:
         tables = tomllib.loads(read_text(path))
     except OSError as error:
@@ -192,7 +193,7 @@ def read_board(path: Path) -> Board:
 
 
 def _tries() -> tuple[str, str]:
-    """A board of the package by its id, or its description to begin with."""
+    """Return remedies: a board of the package by its id, or its description as a starting point."""
     example = boards_dir() / DEFAULT_BOARD / FILE
     begin = f"{shlex.join(['cp', str(example), 'my-board.toml'])}, and edit that"
     return f"--board {DEFAULT_BOARD}, or another id that myoedge boards lists", begin
@@ -236,7 +237,7 @@ def _flash_problems(name: str, flash: Flash) -> Iterator[tuple[str, str]]:
 
 
 def _problems(board: Board) -> dict[str, str]:
-    """Problems by key that types cannot express."""
+    """Return problems by key that types cannot express."""
     problems = {}
     if not ID.fullmatch(board.id):
         problems["id"] = "is at most 64 of a-z, 0-9, _ and -"
@@ -261,7 +262,7 @@ def _probe_problems(probe: Probe) -> Iterator[tuple[str, str]]:
 
 
 def _out_of_range(board: Board) -> Iterator[tuple[str, str]]:
-    """Keys of numbers outside LIMITS, and their problems."""
+    """Yield keys of numbers outside LIMITS, and their problems."""
     flashes = {f"flash.{name}": flash for name, flash in board.flash.items()}
     for key, (low, high) in LIMITS.items():
         kind, _, field_name = key.partition(".")

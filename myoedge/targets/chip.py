@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chips: memories, operating points, engines; cycles of kernels and transfers, as a chip's table
-states them: estimates, not measurements."""
+"""Chips: memories, operating points, engines; estimated cycles of kernels and transfers."""
 
 from __future__ import annotations
 
@@ -16,15 +15,15 @@ COLD_TILES = 3  # tiles of a layer until its code lies in the cores' own instruc
 
 @dataclass(frozen=True, slots=True)
 class KernelCost:
-    """Cycles of a kernel on an engine.
+    """Estimated cycles of a kernel on an engine.
 
-    unit_cycles    of one core for a unit of work; the kernel's tiling defines the unit
-    tile_cycles    of every tile besides: the call, what is around its loops, misses of the core's
+    unit_cycles    cycles of one core per unit of work; the kernel's tiling defines the unit
+    tile_cycles    additional cycles per tile: the call, code around its loops, misses of the core's
                    own instruction cache
-    layer_cycles   of a layer's first tile besides, if the layer before runs another kernel: code
-                   that comes from L2
-    warm_cycles    less of every tile after a layer's first COLD_TILES: its code lies in the cores'
-                   own instruction caches
+    layer_cycles   additional cycles of a layer's first tile after another kernel, to load code from
+                   L2
+    warm_cycles    cycles saved per tile after a layer's first COLD_TILES, when its code is in the
+                   cores' own instruction caches
     """
 
     unit_cycles: float
@@ -33,7 +32,8 @@ class KernelCost:
     warm_cycles: float = 0.0
 
     def cycles(self, work: float) -> float:
-        """Cycles of a tile by the units of work on its busiest core; also for arrays."""
+        """Return the cycles of a tile from the units of work on its busiest core; also for
+        arrays."""
         return self.unit_cycles * work + self.tile_cycles
 
 
@@ -41,18 +41,19 @@ class KernelCost:
 class TransferCost:
     """Cycles around kernels: transfers, barriers, the core that controls the tiles.
 
-    bytes_per_cycle        of the DMA between L1 and L2, each direction
-    line_cycles            of the DMA, of each line of a transfer into L1
+    bytes_per_cycle        of the DMA between L1 and L2, in each direction
+    line_cycles            of the DMA, per row of a transfer into L1
     command_cycles         of the control core, to start a transfer
-    contention             part of a cycle of computation that the DMA loses: banks of L1 are shared
+    contention             fraction of a compute cycle that the DMA loses, because L1 banks are
+                           shared
     barrier_cycles         before each tile
-    tile_setup_cycles      of the control core, of each tile: its arguments
-    layer_setup_cycles     of the control core, of each layer
-    network_cycles         of the first layer: empty instruction caches
-    ninth_core_cycles      of each tile that the control core computes too
+    tile_setup_cycles      of the control core, for each tile's arguments
+    layer_setup_cycles     of the control core, per layer
+    network_cycles         of the first layer, with empty instruction caches
+    ninth_core_cycles      per tile that the control core also computes
     l3_command_cycles      of the control core, to start a transfer between L3 and L2
     l3_start_cycles        of L3, before the first byte of a transfer
-    l2_operand_factor      times the cycles of a unit of work, if a kernel's operands stay in L2
+    l2_operand_factor      factor on the cycles of a unit of work with operands in L2
     """
 
     bytes_per_cycle: float = 8.0
@@ -69,11 +70,11 @@ class TransferCost:
     l2_operand_factor: float = 4.2
 
     def load_cycles(self, size_bytes: float, lines: float) -> float:
-        """DMA cycles of a transfer into L1; also for arrays of sizes."""
+        """Return the DMA cycles of a transfer into L1; also for arrays of sizes."""
         return size_bytes / self.bytes_per_cycle + lines * self.line_cycles
 
     def store_cycles(self, size_bytes: float) -> float:
-        """DMA cycles of a transfer out of L1, without a cost per line."""
+        """Return the DMA cycles of a transfer out of L1, without a cost per row."""
         return size_bytes / self.bytes_per_cycle
 
 
@@ -88,10 +89,10 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Something that computes operators: cores, or an accelerator next to them.
+    """An engine that computes operators: cores, or an accelerator next to them.
 
-    macs_per_cycle   int8 multiply-accumulates at the very best
-    kernels          cycles of each kernel that it runs, by C function; {}: they are not known
+    macs_per_cycle   maximum int8 multiply-accumulates per cycle
+    kernels          C function -> cost of each kernel; {}: unknown
     control_core     whether the core that moves data is one of its cores
     accelerator      whether it is hardware next to the cores, which prepare and finish its layers
     """
@@ -108,14 +109,15 @@ class Engine:
 class Chip:
     """Memories, engines and clocks; the first operating point is the default.
 
-    l1_bytes         0: kernels run on operands where they lie in L2
-    l3_bytes_per_s   rate of the off-chip memory at the default operating point, 0 without one
-    alignment_bytes  of every buffer
-    l1_reserved_bytes  of L1: stacks, and what the runtime keeps there
-    l2_reserved_bytes  of L2: code, if L3 makes room for it; below 0 if a budget of data
-                       leaves code more than that
-    layer_code_bytes   of L2: code of each layer beyond those that l2_reserved_bytes is for
-    transfers        cycles of transfers between the memories and of what is around kernels
+    l1_bytes         size of L1; 0: kernels run on operands in L2
+    l3_bytes_per_s   rate of the off-chip memory at the default operating point; 0 without L3
+    alignment_bytes  alignment of every buffer
+    l1_reserved_bytes  bytes of L1 for stacks and the runtime
+    l2_reserved_bytes  bytes of L2 for code, if L3 makes room for it; negative if a limit on data
+                       leaves more than that for code
+    layer_code_bytes   bytes of L2 for the code of each layer beyond those covered by
+                       l2_reserved_bytes
+    transfers        cycles of transfers between memories and around kernels
     voltages         supply voltages and the highest clock in Hz of each, ascending
     """
 
@@ -140,10 +142,11 @@ class Chip:
         return self.points[0]
 
     def at(self, name: str) -> Chip:
-        """With this operating point as the default; L3 is clocked in step with the rest.
+        """Return the chip with this operating point as the default; L3's clock scales with it.
 
-        name   of a point, or a clock between them ("300 MHz") at the lowest voltage that allows it
-        Errors: E204 neither.
+        name   name of a point, or a clock between them ("300 MHz") at the lowest voltage that
+               allows it
+        Errors: E204 unknown point or clock.
         """
         if not self.point.clock_hz:
             raise MyoedgeError("E204", f"target {self.name} has no operating points")
@@ -166,31 +169,31 @@ class Chip:
         return next(known, None) or self._at_clock(clock_hz)
 
     def _at_clock(self, clock_hz: int) -> OperatingPoint:
-        """The point of a clock in whole kHz, by which its name finds it again."""
+        """Return the point of a clock in whole kHz, whose name `at` parses."""
         volts = min(volts for volts, highest_hz in self.voltages if clock_hz <= highest_hz)
         return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
 
     def at_every_voltage(self) -> Chip:
-        """With the highest clock of every voltage among its operating points."""
+        """Return the chip with the highest clock of every voltage among its operating points."""
         known = {point.clock_hz for point in self.points}
         clocks_hz = (clock_hz for _, clock_hz in self.voltages if clock_hz not in known)
         return replace(self, points=(*self.points, *map(self._at_clock, clocks_hz)))
 
     def cores_alone(self) -> Chip:
-        """The chip without its accelerators."""
+        """Return the chip without its accelerators."""
         return replace(self, engines=tuple(e for e in self.engines if not e.accelerator))
 
     @property
     def l1_room_bytes(self) -> int:
-        """L1 capacity for the operands of layers."""
+        """Bytes of L1 for the operands of layers."""
         return max(self.l1_bytes - self.l1_reserved_bytes, 0)
 
     @property
     def l2_room_bytes(self) -> int:
-        """L2 capacity for data."""
+        """Bytes of L2 for data."""
         return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)
 
     def l2_room_beside_code(self, layers: int) -> int:
-        """The L2 capacity for data if constants may move to L3; many layers' code reduces it."""
+        """Bytes of L2 for data if constants may move to L3, minus the code of many layers."""
         code = max(layers - LAYERS, 0) * self.layer_code_bytes
         return min(max(self.l2_bytes - self.l2_reserved_bytes - code, 0), self.l2_room_bytes)

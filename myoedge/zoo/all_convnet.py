@@ -23,9 +23,10 @@ _LAYERS = (
 
 
 class AllConvNet(nn.Module):
-    """[n, in_channels, height, width] to logits [n, classes]; any height and width from 1 on.
+    """Network from images [n, in_channels, height, width] to logits [n, classes]; any height and
+    width from 1 on.
 
-    The softmax stays with the loss. Logits are means of ReLU outputs, so never negative.
+    The softmax is part of the loss. Logits are means of ReLU outputs, so never negative.
     """
 
     def __init__(self, classes: int = 8, in_channels: int = 1) -> None:
@@ -45,11 +46,11 @@ class AllConvNet(nn.Module):
 
 
 def _start_alive(features: nn.Sequential) -> None:
-    """He initialisation, with positive biases of the class maps.
+    """Initialise as He et al., with positive biases of the class maps.
 
-    The last ReLU stands after the class maps: one that falls below zero everywhere has no
-    gradient any more and its gesture is never learnt. With torch's own initialisation one seed in
-    five ended so on the demo's windows.
+    The last ReLU follows the class maps: a map that is negative everywhere has no gradient, and its
+    gesture is never learnt. With torch's own initialisation that happened to one seed in five on
+    the demo's windows.
     """
     parameters = list(features.parameters())
     for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
@@ -59,10 +60,12 @@ def _start_alive(features: nn.Sequential) -> None:
 
 
 def hd() -> AllConvNet:
-    """For [n, 1, 16, 8] high-density images, 8 gestures: 461,064 parameters, 14.37 M MACs."""
+    """Return the network for high-density images [n, 1, 16, 8], 8 gestures: 461,064 parameters,
+    14.37 M MACs."""
     return AllConvNet(classes=8)
 
 
 def myo() -> AllConvNet:
-    """For [n, 1, 8, length] windows of an eight-electrode armband, 5 gestures."""
+    """Return the network for windows [n, 1, 8, length] of an eight-electrode armband, 5
+    gestures."""
     return AllConvNet(classes=5)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Beam search over CTC scores with a character language model, on the host, by flashlight-text.
 
-Sivakumar et al. (2024) decode with 50 beams, 10 classes a frame and 6-grams of characters, weight
-and bonus 2, and a key that takes back the character before it, for the model too.
+Sivakumar et al. (2024) decode with 50 beams, 10 classes per frame, character 6-grams, weight and
+bonus 2, and a backspace key that also removes the character from the language model's context.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Ngrams:
 
 
 def trained(text: str, order: int = ORDER) -> Ngrams:
-    """The model of a non-empty text."""
+    """Train a model on a non-empty text."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for end, character in enumerate(text):
         for size in range(min(order, end + 1)):
@@ -58,9 +58,9 @@ def trained(text: str, order: int = ORDER) -> Ngrams:
 class SearchOptions:
     """Widths and weights of the beam search.
 
-    beams, classes   kept after a frame; tried in a frame
-    weight, bonus    of the model's logarithms; for every character
-    back             class of the key that takes back a character; None: there is none
+    beams, classes   beams kept after a frame; classes tried per frame
+    weight, bonus    weight of the model's log-probabilities; bonus per character
+    back             class of the backspace key; None: there is none
     """
 
     beams: int = 50
@@ -76,11 +76,12 @@ def decode(
     model: Ngrams | None = None,
     search: SearchOptions | None = None,
 ) -> list[int]:
-    """The best classes of log-probabilities [T, C], without blanks and repetitions.
+    """Return the best classes for log-probabilities [T, C], without blanks and repetitions.
 
-    characters   of the classes 0 .. C - 2; the last class is the blank
-    model        None: nothing but the scores counts
-    ImportError without flashlight-text.
+    characters   characters of the classes 0 .. C - 2; the last class is the blank
+    model        language model; None: use only the scores
+
+    Raises ImportError without flashlight-text.
     """
     from flashlight.lib.text import decoder
 
@@ -109,7 +110,7 @@ def decode(
 def _language_model(
     decoder: Any, model: Ngrams, characters: Sequence[str], search: SearchOptions
 ) -> Any:
-    """The n-gram model as flashlight's LM; a state is the text typed so far."""
+    """Return the n-gram model as flashlight's LM; a state is the text typed so far."""
     typed: dict[Any, str] = {}
 
     class Judge(decoder.LM):  # type: ignore[misc]  # flashlight calls methods of its own class

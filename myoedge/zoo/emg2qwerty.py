@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """emg2qwerty: from spectrograms of two wristbands to keys, with the parameter names of upstream.
 
-Sivakumar et al. (2024), facebookresearch/emg2qwerty: a norm per electrode, an MLP per band that
-does not mind how the band is turned, an encoder over time, a linear layer, log-softmax. Upstream's
-encoder is of time-depth-separable convolutions (`tds`); the other, a residual bidirectional LSTM
-(`lstm`), follows the description of Jain and Sanchez, whose code is not public, in the names of the
+Sivakumar et al. (2024), facebookresearch/emg2qwerty: a norm per electrode, a rotation-invariant MLP
+per band, an encoder over time, a linear layer, log-softmax. Upstream's encoder has
+time-depth-separable convolutions (`tds`); the other, a residual bidirectional LSTM (`lstm`),
+follows the description of Jain and Sanchez, whose code is not public, in the names of the
 TDSLSTMEncoder of the course it was made in.
 """
 
@@ -27,8 +27,8 @@ FLOOR = 1e-6  # of a power
 
 
 class LogSpectrogram(nn.Module):
-    """Samples [T, *E] -> log10 power [(T - 64) // 16 + 1, *E, 33], as torchaudio's
-    Spectrogram(64, hop_length=16, normalized=True, center=False) has it."""
+    """Samples [T, *E] -> log10 power [(T - 64) // 16 + 1, *E, 33], as torchaudio's Spectrogram(64,
+    hop_length=16, normalized=True, center=False)."""
 
     window: Tensor
 
@@ -45,7 +45,8 @@ class LogSpectrogram(nn.Module):
 
 
 class Armband(nn.Module):
-    """Spectra [T, N, 8, 33] of an armband -> [T, N, 2, 16, 33]: its electrodes, twice a band."""
+    """Use an armband's electrodes for both bands, twice each: spectra [T, N, 8, 33] -> [T, N, 2,
+    16, 33]."""
 
     def forward(self, x: Tensor) -> Tensor:
         band = torch.cat([x, x], 2)
@@ -53,7 +54,7 @@ class Armband(nn.Module):
 
 
 class SpectrogramNorm(nn.Module):
-    """[T, N, 2, 16, 33] -> the same, every electrode normalised with its own mean and variance."""
+    """Normalise every electrode by its own mean and variance: [T, N, 2, 16, 33], same shape out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class SpectrogramNorm(nn.Module):
 
 
 class RotationInvariantMLP(nn.Module):
-    """[T, N, 16, 33] -> [T, N, 384]: the mean over rotations of a band's electrodes."""
+    """MLP averaged over rotations of a band's electrodes: [T, N, 16, 33] -> [T, N, 384]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +81,7 @@ class RotationInvariantMLP(nn.Module):
 
 
 class MultiBandRotationInvariantMLP(nn.Module):
-    """[T, N, 2, 16, 33] -> [T, N, 2, 384]."""
+    """One RotationInvariantMLP per band: [T, N, 2, 16, 33] -> [T, N, 2, 384]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +92,7 @@ class MultiBandRotationInvariantMLP(nn.Module):
 
 
 class TDSConv2dBlock(nn.Module):
-    """[T, N, 768] -> [T - 31, N, 768]: a convolution over time, 24 channels of 32 features."""
+    """Convolution over time, 24 channels of 32 features: [T, N, 768] -> [T - 31, N, 768]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +109,7 @@ class TDSConv2dBlock(nn.Module):
 
 
 class TDSFullyConnectedBlock(nn.Module):
-    """[T, N, F] -> the same: two layers around a ReLU, residual, normed."""
+    """Two linear layers around a ReLU, residual, normalised: [T, N, F], same shape out."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -122,7 +123,7 @@ class TDSFullyConnectedBlock(nn.Module):
 
 
 class TDSConvEncoder(nn.Module):
-    """[T, N, 768] -> [T - 124, N, 768]."""
+    """Encoder of time-depth-separable convolutions: [T, N, 768] -> [T - 124, N, 768]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,9 +136,10 @@ class TDSConvEncoder(nn.Module):
 
 
 class ResidualLSTMEncoder(nn.Module):
-    """[T, N, 768] -> the same: two bidirectional layers, normed, a block, added to the input.
+    """Two bidirectional LSTM layers, a norm and a block, added to the input: [T, N, 768], same
+    shape out.
 
-    plain   the block is a linear layer and a ReLU; else it is that of the convolutional encoder
+    plain   whether the block is a linear layer and a ReLU; else the convolutional encoder's block
     """
 
     def __init__(self, plain: bool = False) -> None:
@@ -157,7 +159,7 @@ class ResidualLSTMEncoder(nn.Module):
 
 
 class Emg2Qwerty(nn.Module):
-    """log10 spectrograms [T, N, 2, 16, 33] to log-probabilities [T', N, classes].
+    """Network from log10 spectrograms [T, N, 2, 16, 33] to log-probabilities [T', N, classes].
 
     With the convolutional encoder T' = T - 124. `model` numbers its parts as upstream does.
     """
@@ -179,25 +181,26 @@ class Emg2Qwerty(nn.Module):
 
 
 def tds() -> Emg2Qwerty:
-    """Upstream's baseline: 5,293,315 parameters, 8.37 M multiplications a frame."""
+    """Return upstream's baseline: 5,293,315 parameters, 8.37 M MACs per frame."""
     return Emg2Qwerty(TDSConvEncoder())
 
 
 def lstm(plain: bool = False) -> Emg2Qwerty:
-    """The residual LSTM: 1,593,379 parameters, or 1,555,939."""
+    """Return the residual LSTM: 1,593,379 parameters, or 1,555,939 if `plain`."""
     return Emg2Qwerty(ResidualLSTMEncoder(plain))
 
 
 def with_front_end(network: Emg2Qwerty) -> nn.Sequential:
-    """The network from samples on: [T, N, 2, 16], band-passed, of 2 kHz."""
+    """Prepend the spectrogram: the network takes band-passed samples [T, N, 2, 16] at 2 kHz."""
     return nn.Sequential(LogSpectrogram(), network)
 
 
 def kao_with_front_end() -> nn.Sequential:
-    """From the samples of an armband on: [T, N, 8] of 200 Hz."""
+    """Return `kao` with its spectrogram: it takes samples [T, N, 8] of an armband at 200 Hz."""
     return nn.Sequential(LogSpectrogram(), Armband(), kao())
 
 
 def kao() -> Emg2Qwerty:
-    """The residual LSTM for six keys of an armband with 8 electrodes, given twice a band."""
+    """Return the residual LSTM for six keys and an armband with 8 electrodes, used for both
+    bands."""
     return Emg2Qwerty(ResidualLSTMEncoder(), KAO_CLASSES)

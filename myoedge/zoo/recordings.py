@@ -30,7 +30,7 @@ class Recording:
 
 
 def load(path: str | Path) -> Recording:
-    """A recording from an npz file with the arrays emg, fs (Hz), labels and reps."""
+    """Load a recording from an npz file with the arrays emg, fs (Hz), labels and reps."""
     with np.load(path, allow_pickle=False) as file:
         return Recording(
             file["emg"].astype(np.float32),
@@ -50,10 +50,11 @@ def windows(
     smooth: int = 1,
     part: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[Floats, Ints]:
-    """Windows x [n, 1, channels, length] of the given repetitions, and the gesture y [n] of each.
+    """Cut windows x [n, 1, channels, length] from the given repetitions; return them with their
+    gestures y [n].
 
-    length, hop, smooth   in samples; smooth is a moving average over that many
-    part                  which part of each gesture's samples: (0.0, 0.5) is the first half
+    length, hop, smooth   in samples; smooth is the length of a moving average
+    part                  part of each gesture's samples to use: (0.0, 0.5) is the first half
 
     No sample of a window, smoothing included, lies in another gesture, repetition or part.
     """

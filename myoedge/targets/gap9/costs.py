@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycles of the cluster of GAP9 by kernel, and of what is around kernels.
+"""Cycles of GAP9's cluster by kernel, and around kernels.
 
-Kernels: a unit and a tile by least squares over tiles of 22 networks of tests/regression, against
-a finer model that was fitted to simulated layers; tiles of little work and a layer's first tile by
-what layers of 62 networks take on the simulated chip. tests/e2e/test_regression.py holds estimates
-to simulated cycles.
-Transfers: two ports of 4 bytes; the others from traces of the auto-encoder.
+Kernels: cycles per unit and per tile by least squares over tiles of 22 networks of
+tests/regression, against a finer model fitted to simulated layers; small tiles and first tiles by
+simulated layers of 62 networks. tests/e2e/test_regression.py compares estimates with simulated
+cycles. Transfers: two ports of 4 bytes; the others from traces of the auto-encoder.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy costs of GAP9 in joules: weights, coefficients fitted to published figures,
-uncertainties.
+"""Energy costs of GAP9: weights, coefficients fitted to published figures, uncertainties.
 
 The four free coefficients (VALUES without that of L3) are fitted: `python -m tests.energy_page fit`
 finds them from PUBLISHED and recorded counters and writes them below; docs/energy.md shows how well

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions that firmware for GAP9 must not hold: chip and simulators are known to differ.
-
-But for functions that find out which it is before they rely on it."""
+"""Instructions that firmware for GAP9 must not contain, because chip and simulators differ on them;
+functions that test for the behaviour may contain them."""
 
 from __future__ import annotations
 
@@ -16,8 +15,8 @@ ROUNDING = "silicon needs an instruction before the new rounding mode counts; GV
 class Erratum:
     """A kind of instruction.
 
-    pattern   its 16 or 32 bits, highest first: 0, 1, or - for any; blanks do not count
-    asked_by  functions that may hold it: they find out what it does before they use it
+    pattern   16 or 32 bits, highest first: 0, 1, or - for any; blanks are ignored
+    asked_by  functions that may contain it, as they test its behaviour
     """
 
     name: str

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Costs of GAP9 in cycles of the cluster clock: the simulator's chip description.
 
-Names are those of simulator/core/chip.h, which says what each number means. Sources:
-  platform  GVSoC's GAP9 platform of the public gap_sdk 4.12: recorded programs, whose figures
-            are in docs/simulator-accuracy.md
-  public    GVSoC 209c147, a GAP9-like system of its public blocks, the same programs
-  manual    CV32E40P user manual (the published successor of the RI5CY core), pipeline.rst
-Where platform and public agree, their number stands; if they do not, the manual's, else the
-platform's.
+simulator/core/chip.h documents each name. Sources: platform  GVSoC's GAP9 platform of the public
+gap_sdk 4.12: recorded programs, whose figures are in docs/simulator-accuracy.md public    GVSoC
+209c147, a GAP9-like system of its public blocks, the same programs manual    CV32E40P user manual
+(the published successor of the RI5CY core), pipeline.rst If platform and public agree, their number
+is used; otherwise the manual's, or the platform's.
 """
 
 from __future__ import annotations

@@ -18,21 +18,22 @@ BASE = 10_000.0  # of the wavelengths of the rotary embedding
 
 
 def angles(positions: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """(cosines, sines) [positions, width / 2] of the rotary embedding at these positions."""
+    """Return (cosines, sines) [positions, width / 2] of the rotary embedding at these positions."""
     theta = BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
     angle = torch.outer(positions.to(torch.float32), theta)
     return angle.cos(), angle.sin()
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x [..., width] with its pairs of neighbours turned; cos, sin broadcast to [..., width/2]."""
+    """Rotate neighbouring pairs of x [..., width]; cos, sin broadcast to [..., width/2]."""
     pairs = x.reshape(*x.shape[:-1], -1, 2)
     even, odd = pairs[..., 0], pairs[..., 1]
     return torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1).flatten(-2)
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, explicit: bool) -> Tensor:
-    """softmax(q k^T / sqrt(width) + mask) v over [..., tokens, width]; one call or explicit."""
+    """Compute softmax(q k^T / sqrt(width) + mask) v over [..., tokens, width], in one call or
+    explicitly."""
     if not explicit:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
@@ -42,8 +43,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, explicit: 
 class Attention(nn.Module):
     """Self-attention over [n, tokens, DIM].
 
-    cos, sin   of the rotary embedding, broadcast to [heads, tokens, width / 2]; None without one
-    explicit   products and softmax written out instead of one call
+    cos, sin   rotary embedding, broadcast to [heads, tokens, width / 2]; None without one
+    explicit   whether products and softmax are separate calls
     """
 
     cos: Tensor | None
@@ -89,7 +90,7 @@ class Mlp(nn.Module):
 
 
 class PreNormBlock(nn.Module):
-    """x + attention(norm(x)), then the same with the MLP."""
+    """Block x + attention(norm(x)), then the same with the MLP."""
 
     def __init__(self, attn: Attention) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TinyMyo itself: patches of every channel as tokens, transformer blocks, a head for the task."""
+"""TinyMyo: patches of every channel as tokens, transformer blocks, and a head for the task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ MOST_CHANNELS = 16  # that the channel embedding of version 2 knows
 
 
 class _PatchEmbedding(nn.Module):
-    """[n, channels, samples] -> tokens [n, channels * patches, DIM], channel by channel."""
+    """Embed patches as tokens: [n, channels, samples] -> [n, channels * patches, DIM], channel by
+    channel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +29,7 @@ class _PatchEmbedding(nn.Module):
 
 
 class _Patching(nn.Module):
-    """An additional level of parameter names, as in the original network."""
+    """A module that only adds a level to parameter names, as in the original network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class _Patching(nn.Module):
 
 
 class Reconstruction(nn.Module):
-    """Tokens -> the samples of their patches: pretraining."""
+    """Head for pre-training: tokens -> the samples of their patches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,13 +53,14 @@ class Reconstruction(nn.Module):
 
 
 def _join_channels(x: Tensor, channels: int) -> Tensor:
-    """Tokens [n, channels * patches, DIM] -> [n, patches, channels * DIM]."""
+    """Join channels: tokens [n, channels * patches, DIM] -> [n, patches, channels * DIM]."""
     n, tokens, _ = x.shape
     return x.reshape(n, channels, tokens // channels, DIM).transpose(1, 2).flatten(2)
 
 
 class Classification(nn.Module):
-    """Tokens -> logits: channels side by side (joined) or averaged, mean over time, linear."""
+    """Head for classification: channels concatenated (joined) or averaged, mean over time, linear
+    layer -> logits."""
 
     def __init__(self, channels: int, classes: int, *, joined: bool = True) -> None:
         super().__init__()
@@ -72,7 +74,8 @@ class Classification(nn.Module):
 
 
 class RegressionHead(nn.Module):
-    """Tokens -> [n, length, targets], upsampled linearly from patches to samples."""
+    """Head for regression: tokens -> [n, length, targets], upsampled linearly from patches to
+    samples."""
 
     def __init__(self, channels: int, targets: int, length: int, hidden: int = 256) -> None:
         super().__init__()
@@ -98,14 +101,14 @@ Head = Callable[[], nn.Module]
 
 
 class TinyMyo(nn.Module):
-    """[n, channels, samples] -> the head's result for the tokens.
+    """Transformer encoder with a head: [n, channels, samples] -> the head's result.
 
     version   1: the rotary embedding's angle follows the head instead of the token (released
               weights are of this kind), so that it cancels; 2: it follows the patch, and every
               channel has a learned embedding
     layers    8, or 4 for the small variant
-    explicit  attention written out as products and softmax
-    echo      returns the input next to the result, as upstream's version 1 does
+    explicit  whether attention consists of separate products and softmax
+    echo      whether to return the input next to the result, as upstream's version 1 does
     """
 
     channel_embed: nn.Parameter | None

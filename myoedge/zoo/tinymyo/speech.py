@@ -15,7 +15,7 @@ REACH = 100  # tokens from which on nothing is attended to
 
 
 class ResBlock(nn.Module):
-    """[n, ins, samples] -> [n, outs, samples / 2]."""
+    """Residual convolution block: [n, ins, samples] -> [n, outs, samples / 2]."""
 
     def __init__(self, ins: int, outs: int) -> None:
         super().__init__()
@@ -35,7 +35,8 @@ class ResBlock(nn.Module):
 
 
 class _Relative(nn.Module):
-    """A learned vector per head and distance; distances of REACH and more are masked."""
+    """Relative position embedding: a learned vector per head and distance; distances of REACH and
+    more are masked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +44,8 @@ class _Relative(nn.Module):
         self.embeddings = nn.Parameter(width**-0.5 * torch.randn(HEADS, 2 * REACH - 1, width, 1))
 
     def forward(self, q: Tensor) -> Tensor:
-        """q [n, heads, tokens, width] -> [n, heads, tokens, tokens], what positions add."""
+        """Return the scores that relative positions add: q [n, heads, tokens, width] -> [n, heads,
+        tokens, tokens]."""
         n, heads, tokens, _ = q.shape
         known = self.embeddings[..., 0]
         missing, spare = max(tokens - REACH, 0), max(REACH - tokens, 0)
@@ -53,7 +55,7 @@ class _Relative(nn.Module):
 
 
 def _skewed(x: Tensor, n: int, heads: int, tokens: int) -> Tensor:
-    """[n, heads, tokens, distances] -> [n, heads, tokens, tokens]: row i is shifted by i."""
+    """Shift row i by i: [n, heads, tokens, distances] -> [n, heads, tokens, tokens]."""
     flat = F.pad(x, (0, 1)).reshape(n, heads, 2 * tokens * tokens)
     rows = F.pad(flat, (0, tokens - 1)).reshape(n, heads, tokens + 1, 2 * tokens - 1)
     return rows[:, :, :tokens, tokens - 1 :]
@@ -96,9 +98,10 @@ class _PostNormBlock(nn.Module):
 
 
 class SpeechMyo(nn.Module):
-    """[n, samples, 8] -> [n, samples / 8, outs], and [.., auxiliary] if there are such outputs.
+    """Network for silent speech: [n, samples, 8] -> [n, samples / 8, outs], and [.., auxiliary] if
+    there are auxiliary outputs.
 
-    log   log-softmax at the end, for CTC
+    log   whether to end in a log-softmax, for CTC
     """
 
     def __init__(

@@ -12,16 +12,17 @@ KERNEL, STRIDE = 21, 10
 
 
 class _Reinhard(nn.Module):
-    """64 x / (32 + |x|)"""
+    """Range compression 64 x / (32 + |x|)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return 64.0 * x / (32.0 + torch.abs(x))
 
 
 class NeuromotorMyo(nn.Module):
-    """[n, channels, samples] -> [n, gestures, tokens], a token every 10 samples.
+    """Network for a wristband: [n, channels, samples] -> [n, gestures, tokens], one token per 10
+    samples.
 
-    explicit   attention written out as products and softmax
+    explicit   whether attention consists of separate products and softmax
     """
 
     def __init__(
