@@ -188,4 +188,24 @@ me_function me_transpose_blocks
     ret
 me_end me_transpose_blocks
 
+/* a0 from, a1 to, a2 blocks, a3 from_step, a4 to_step */
+me_function me_turn_columns
+    add a5, a1, a4
+    add a6, a5, a4
+    add a7, a6, a4
+    li t6, 0x03010200
+    lp_setup 0, a2, .Lturned_last
+    p_lw_r t0, a3, a0
+    p_lw_r t1, a3, a0
+    p_lw_r t2, a3, a0
+    p_lw_r t3, a3, a0
+    me_transpose_4x4 t0, t1, t2, t3, t4, t5, t6
+    p_sw t0, 4, a1
+    p_sw t5, 4, a5
+    p_sw t2, 4, a6
+.Lturned_last:
+    p_sw t3, 4, a7
+    ret
+me_end me_turn_columns
+
 #endif

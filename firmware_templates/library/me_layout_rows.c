@@ -47,4 +47,11 @@ void me_transpose_blocks(const int8_t *from, int8_t *to, int32_t blocks, int32_t
             to[i * to_step + j] = from[j * from_step + i];
 }
 
+void me_turn_columns(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step, int32_t to_step)
+{
+    for (int32_t i = 0; i < 4; i++)
+        for (int32_t j = 0; j < 4 * blocks; j++)
+            to[i * to_step + j] = from[j * from_step + i];
+}
+
 #endif

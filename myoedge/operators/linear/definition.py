@@ -53,8 +53,9 @@ from myoedge.operators.kernel import (
     on_nine_cores,
 )
 from myoedge.operators.linear import wide_matmul
+from myoedge.operators.linear.ne16_matmul import is_packed, matmul_on_ne16
 from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.ne16 import on_ne16, rows_on_ne16
+from myoedge.operators.products.ne16 import on_ne16, rows_on_ne16, sums_on_ne16
 from myoedge.operators.products.packing import (
     CHANNELS,
     INT8_PRODUCTS,
@@ -211,8 +212,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Tile a batched matrix product: batch axes one by one, m rows of a, k columns of b in
     fours."""
     (*_, m, c), n = step.shapes[0], step.out[-1]
-    steps = [broadcast_steps(s[:-2], step.out[:-2], s[-2] * s[-1]) for s in step.shapes]
-    loops = collapse_loops(step.out[:-2], steps)
+    loops = _batch_loops(step)
     batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}
     a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
     turned = _turned(step.attrs)
@@ -242,6 +242,16 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         nine_cores=engine.control_core,
     )
     return wide_matmul.in_tiles(step, engine, tiled) if step.has_int16 else tiled
+
+
+def _batch_loops(step: QuantizedNode) -> tuple[Loop, ...]:
+    """The loops over products, and how far each moves the operands."""
+    steps = [broadcast_steps(s[:-2], step.out[:-2], s[-2] * s[-1]) for s in step.shapes]
+    return collapse_loops(step.out[:-2], steps)
+
+
+def _matmul_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    return matmul_on_ne16(matmul_in_tiles(step, engine), step, _batch_loops(step))
 
 
 def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
@@ -327,6 +337,7 @@ MATMUL = register(
         acc_bound=stored_bound,
         kernels=(
             *on_nine_cores(matmul_in_tiles, _is_large_matmul, *int16_where(LIMITED)),
+            sums_on_ne16(_matmul_on_ne16, INT8_ALONE, is_packed),
             low_scratch_fallback(_matmul_in_place, INT8_ALONE),
         ),
         epilogue=True,

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The micro-kernel behind me_ne16_matmul_s8.c. Two bodies: me_product_sums.S for GAP9's cores, me_product_sums.c in C.
+ */
+#ifndef ME_PRODUCT_SUMS_H
+#define ME_PRODUCT_SUMS_H
+
+#include <stdint.h>
+
+/* How sums become results: y = clip((((sum >> pre) * mult) + offset) >> shift). me_product_sums.S knows these offsets. */
+typedef struct {
+    int32_t pre, mult, offset, shift, low, high;
+} me_product_scale;
+
+/* Four columns of rows >= 1, sum_step and y_step bytes from one to the next. */
+void me_product_sums(const int32_t *sums, int32_t rows, int32_t sum_step, int8_t *y, int32_t y_step,
+                     const me_product_scale *by);
+
+#endif

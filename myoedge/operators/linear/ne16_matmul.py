@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products of two activations on NE16: the cores pack columns of b and requantise sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import ceil_div, round_up
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.elementwise.tiling import Loop
+from myoedge.operators.kernel import ConstraintViolation, Fields, Region, Sizes, TiledKernel
+from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
+from myoedge.operators.products.ne16_cycles import SUMS, image_cycles, run_tiles
+
+TOGETHER, CORES = 4, 8  # columns that a core gathers, cores
+SUM_BYTES = 4
+UNSIGNED, PACKED, GATHERED, SUM = 0.1, 0.6, 0.3, 0.8  # cycles of eight cores: bytes, a sum
+ALONE, TABLE = 9.0, 0.9  # of one core, a sum of the last columns; of eight, a result's entry
+BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
+JOB = 1050.0  # cycles around a job
+
+
+def is_packed(step: QuantizedNode) -> ConstraintViolation | None:
+    """Check what the cores can pack: whole words of products, a right operand without offset."""
+    c, zero = step.shapes[0][-1], step.integers.b_zero
+    if c % 4:
+        return ConstraintViolation("a multiple of 4 products for a result", str(c), "other sizes")
+    if zero:
+        change = "an operand whose range is symmetric"
+        return ConstraintViolation("a right operand with zero point 0", str(zero), change)
+    return None
+
+
+def matmul_on_ne16(tiled: TiledKernel, step: QuantizedNode, loops: Sequence[Loop]) -> TiledKernel:
+    """Return the kernel that has its products on NE16, from the cores' kernel.
+
+    loops   over batches; a tile has several of the innermost one
+    """
+    batches = [axis for axis in tiled.axes if axis.startswith("b")]
+    moves = loops[-1].steps if batches else (0, 0)
+    op = {name: x for name, x in tiled.op.items() if name != "b_zero"}
+    return replace(
+        tiled,
+        function="me_ne16_matmul_s8",
+        kernel_waits=False,
+        split=(*batches[-1:], "k", "m"),
+        unit_axes=tuple(batches[:-1]),
+        innermost_axes=(),
+        multiples={"k": OUTPUTS // 4},
+        op=op,
+        tile=lambda regions: _tile(regions, moves, has_batches=bool(batches)),
+        scratch=lambda sizes: _scratch(step, sizes, batches, moves),
+        work=lambda sizes: _cycles(step, sizes, batches, bool(op["b_transposed"])),
+        nine_cores=None,
+        l1_only=True,
+    )
+
+
+def _tile(regions: Mapping[str, Region], moves: Sequence[int], *, has_batches: bool) -> Fields:
+    (m, c), (rows, stride) = regions["a"].extent[-2:], regions["b"].extent[-2:]
+    return {
+        **{name: f"@{name}" for name in ("a", "b", "y", "scratch")},
+        "batches": regions["y"].extent[-3] if has_batches else 1,
+        "m": m,
+        "n": regions["y"].extent[-1],
+        "a_step": m * c if moves[0] else 0,
+        "b_step": rows * stride if moves[1] else 0,
+        "b_stride": stride,
+    }
+
+
+def _batches(sizes: Sizes, batches: Sequence[str]) -> Any:
+    return sizes[batches[-1]] if batches else 1
+
+
+def _scratch(
+    step: QuantizedNode, sizes: Sizes, batches: Sequence[str], moves: Sequence[int]
+) -> Any:
+    """Scratch bytes, laid out in me_ne16_matmul_s8.h."""
+    c, m = step.shapes[0][-1], sizes["m"]
+    rows = (_batches(sizes, batches) if moves[0] else 1) * m
+    column = round_up(c, INPUTS) + SUM_BYTES * (m + 1)
+    return rows * c + 2 * OUTPUTS * column + OUTPUTS + CORES * TOGETHER * c
+
+
+def _cycles(step: QuantizedNode, sizes: Sizes, batches: Sequence[str], turned: bool) -> Any:
+    """Cycles of a tile: jobs of 32 columns, while the cores pack the next ones and requantise those
+    before; the first and the last of these alone."""
+    c, m, columns = step.shapes[0][-1], sizes["m"], 4 * sizes["k"]
+    count = _batches(sizes, batches)
+    jobs = count * ceil_div(columns, OUTPUTS)
+    packed = c * (PACKED + (0 if turned else GATHERED))
+    products = BESIDE_CORES * count * image_cycles(run_tiles(m), c, columns, SUMS)
+    beside = count * columns * (packed + SUM * m)
+    ends = np.minimum(columns, OUTPUTS) * (packed + SUM * m)
+    apart = count * m * (columns % TOGETHER * ALONE + (step.table is not None) * columns * TABLE)
+    return np.maximum(products, beside) + ends + apart + JOB * jobs + UNSIGNED * count * m * c
