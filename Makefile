@@ -3,6 +3,7 @@
 # make check   format, lint, types, imports, unused names, dead files, size
 # make format  formats Python and C
 # make bench   timings          make test-all   the long tests too          make wheel, docs, clean
+# make figures simulated cycles of the tables in docs/, recorded anew
 # make site    the documentation as a site, in site/
 # make fuzz    drawn networks, hostile files, edited builds, kills; goes on behind build/fuzz.jsonl
 # make zoo     networks of braindecode, tsai, timm, torchvision, transformers, built and recorded
@@ -24,7 +25,7 @@ test test-all: export OPENBLAS_NUM_THREADS = 1
 # (packages hold files for other versions of Python, which are no errors).
 demo test test-all: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-all check format bench fuzz zoo docs site wheel clean
+.PHONY: demo test test-all check format bench figures fuzz zoo docs site wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -51,6 +52,9 @@ format: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python tests/bench.py
+
+figures: $(DEV_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.figures
 
 # FUZZ="--networks 100 --files 0 --edits 0 --kills 0 --minutes 30", say
 fuzz: $(DEV_STAMP)

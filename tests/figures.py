@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make figures`: simulated cycles of all tables in docs/, recorded anew; half an hour.
+
+python -m tests.figures            every table, in the order of their dependencies
+python -m tests.figures NAME ...   modules with this in their name
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+MODULES = (
+    "tests.kernels.speed",
+    "tests.kernels.ne16_speed",
+    "tests.network_cycles",
+    "tests.tinymyo_cost",
+    "tests.engine_cycles",  # reads what the two before it have recorded
+    "tests.drawn_layers",
+    "tests.mlperf_tiny",
+    "tests.transcripts",
+)
+
+
+def main() -> None:
+    wanted = sys.argv[1:]
+    for module in MODULES:
+        if not wanted or any(word in module for word in wanted):
+            print(module, flush=True)
+            options = ["--record"] * (module != "tests.transcripts")
+            subprocess.run([sys.executable, "-W", "ignore", "-m", module, *options], check=True)
+
+
+if __name__ == "__main__":
+    main()
