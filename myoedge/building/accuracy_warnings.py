@@ -48,9 +48,13 @@ def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -
     class give no warning."""
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
-    if not judged.has_classes:
+    if judged.has_classes:
+        yield from _no_better_than_chance(judged, accurate)
+    else:
         yield from _worse_than_the_mean(judged, accurate)
-        return
+
+
+def _no_better_than_chance(judged: Evaluation, accurate: bool) -> Iterator[Notice]:
     shares_of = judged.accuracies
     chances = {name: chance(judged.labels, chosen) for name, chosen in judged.results.items()}
     guesses = [

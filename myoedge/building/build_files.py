@@ -180,7 +180,7 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
     golden = {key: x[0] for key, x in quantized.data.inputs.items()}
     integers = quantized_inputs(network, golden)
     values = run_int(network.steps, network.constants, integers)
-    last = (integers, values) if stream is None else _last_pass(stream, integers)
+    last = _last_pass(stream, integers) if stream is not None else (integers, values)
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     sources = make_sources(plan, name, (inputs, outputs), stream)

@@ -287,14 +287,19 @@ def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[
     for name, table in tables.items():
         if name not in kinds:
             yield (name,), list(kinds)
-        elif isinstance(table, Mapping) and name != "engine":  # whose keys are patterns
-            is_quant = name == "quant"  # a table by pattern
-            rows: dict[tuple[str, ...], Any] = {(name,): table}
-            rows = {(name, p): row for p, row in table.items()} if is_quant else rows
-            known = [f.name for f in fields(LayerTable if is_quant else kinds[name])]
-            for path, row in rows.items():
-                keys = row if isinstance(row, Mapping) else ()
-                yield from (((*path, key), known) for key in keys if key not in known)
+        elif name == "quant" and isinstance(table, Mapping):  # a table by pattern
+            for pattern, row in table.items():
+                yield from _unknown_in(row, (name, pattern), LayerTable)
+        elif name != "engine":  # whose keys are patterns
+            yield from _unknown_in(table, (name,), kinds[name])
+
+
+def _unknown_in(
+    table: Any, path: tuple[str, ...], kind: type[Any]
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    if isinstance(table, Mapping):
+        known = [field.name for field in fields(kind)]
+        yield from (((*path, key), known) for key in table if key not in known)
 
 
 Checks = Iterator[tuple[str, bool]]  # a rule, and whether it holds
@@ -320,8 +325,7 @@ def _calib_checks(config: Config) -> Checks:
     for key, rows in (("window", calib.window), ("hop", calib.hop)):
         yield f"calib.{key} must be 1 to {LARGEST:,.0f} rows", rows is None or 1 <= rows <= LARGEST
     yield "calib.columns must name a column", calib.columns != []
-    scales = [factor for _, factor in calib.reading.scales]
-    yield f"calib.scale must be {WITHIN}", all(_size(x) > 0 for x in scales)
+    yield f"calib.scale must be {WITHIN}", all(_size(x) > 0 for _, x in calib.reading.scales)
     yield "calib.holdout must be 0 to 0.9", 0.0 <= calib.holdout <= 0.9
 
 

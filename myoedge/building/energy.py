@@ -142,17 +142,23 @@ def consumption(
         point_name = _in_time(report, chip, coefficients_now, latency_s)
     chip = chip.at(point_name or report["target"]["operating_point"])
     if given:
-        before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
-        report = {**report, "every": {**before, **given}}
-        if period_s(report) is None and given.get("battery_mah") is not None:
-            tries = [
-                '--every "50 ms"  (and --volts, 3.7 without it)',
-                "[stream] rate, for a build with --stream",
-            ]
-            raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
+        report = _with_given(report, given)
     report_at_point = at_operating_point(report, chip, False, coefficients_now)
     _check_period(report_at_point)
     return report_at_point, build.updated(report_files(report_at_point))
+
+
+def _with_given(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
+    """The report with a use that is given. Errors: E232 a battery, and no period."""
+    before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
+    report = {**report, "every": {**before, **given}}
+    if period_s(report) is None and given.get("battery_mah") is not None:
+        tries = [
+            '--every "50 ms"  (and --volts, 3.7 without it)',
+            "[stream] rate, for a build with --stream",
+        ]
+        raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
+    return report
 
 
 def _check_period(report: Mapping[str, Any]) -> None:
@@ -208,8 +214,8 @@ def coefficients() -> Coefficients:
 def _checked(stored: Coefficients) -> Coefficients:
     """Check that all five coefficients are numbers; add the published one to calibrations older
     than NE16. Errors: ValueError."""
-    values = tuple(float(x) for x in stored.values)
-    rows = tuple(tuple(float(x) for x in row) for row in stored.covariance)
+    values = tuple(map(float, stored.values))
+    rows = tuple(tuple(map(float, row)) for row in stored.covariance)
     if len(values) == len(rows) == 4:
         values, added = (*values, PUBLISHED.values[4]), PUBLISHED.covariance[4][4]
         rows = (*((*row, 0.0) for row in rows), (0.0, 0.0, 0.0, 0.0, added))
@@ -270,20 +276,20 @@ def _measured(file: Path) -> Iterator[Measured]:
 
 
 def _row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
-    unknown = [key for key in row if key not in COLUMNS]
-    if unknown or not row.get("build"):
+    if not row.keys() <= {*COLUMNS} or not row.get("build"):
         raise _wrong(file, f"{where}: columns are {', '.join(COLUMNS)}")
     point = find_chip("gap9").at(row.get("operating_point") or "high").point
     name, done = row["build"], _activity(row["build"], file)
-    joules, power = (_number(row, key, file, where) for key in ("energy_uj", "power_mw"))
-    if (joules is None) == (power is None):
+    keys = ("energy_uj", "power_mw", "sigma_percent")
+    energy_uj, power_mw, sigma_percent = (_number(row, key, file, where) for key in keys)
+    if (energy_uj is None) == (power_mw is None):
         raise _wrong(file, f"{where}: either energy_uj or power_mw")
-    if name == IDLE and power is None:
+    if name == IDLE and power_mw is None:
         raise _wrong(file, f"{where}: what idles has a power: power_mw")
     seconds = done.cycles / point.clock_hz
-    energy_j = joules * 1e-6 if joules is not None else (power or 0.0) * 1e-3 * seconds
-    sigma = _number(row, "sigma_percent", file, where)
-    return Measured(name, done, point, energy_j, METER if sigma is None else sigma / 100)
+    energy_j = (energy_uj or 0.0) * 1e-6 + (power_mw or 0.0) * 1e-3 * seconds
+    sigma = METER if sigma_percent is None else sigma_percent / 100
+    return Measured(name, done, point, energy_j, sigma)
 
 
 def _number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from myoedge.building.config import Config, LayerTable
 from myoedge.errors import MyoedgeError
@@ -23,13 +24,17 @@ def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
     """Resolve [quant] to settings per layer. Errors: E233 a pattern that matches no layer or
     input."""
     rules = tuple(_rule(pattern, table) for pattern, table in settings.quant.items())
-    wide = [rule for rule in rules if rule.activations == INT16.bits]
-    of_inputs = {r.pattern for r in wide if any(r.matches_input(graph, x) for x in graph.inputs)}
-    _check_patterns(graph, "quant", [p for p in settings.quant if p not in of_inputs])
+    of_layers = [rule.pattern for rule in rules if not _is_of_input(rule, graph)]
+    _check_patterns(graph, "quant", of_layers)
     for rule in rules:
         if rule.weight_bits is not None and rule.weight_bits < INT8.bits:
             _check_weights(graph, rule.pattern)
     return rules
+
+
+def _is_of_input(rule: LayerRule, graph: Graph) -> bool:
+    is_wide = rule.activations == INT16.bits
+    return is_wide and any(rule.matches_input(graph, name) for name in graph.inputs)
 
 
 def _rule(pattern: str, table: LayerTable) -> LayerRule:
@@ -46,8 +51,8 @@ def _check_weights(graph: Graph, pattern: str) -> None:
         return
     found = sorted({node.op for node in graph.nodes if matches(pattern, node)})
     facts = {"needs": "conv, linear, or a recurrent layer", "has": ", ".join(found)}
-    paths = [o.path for node in has_weights for o in node.origin if o.path]
-    tries = [f'[quant] "{path}" = {{ weights = 4 }}' for path in paths[:1]]
+    paths = filter(None, (o.path for node in has_weights for o in node.origin))
+    tries = [f'[quant] "{path}" = {{ weights = 4 }}' for path in islice(paths, 1)]
     raise MyoedgeError(
         "E233",
         f'[quant] "{pattern}" matches no layer whose weights may have few bits',

@@ -158,7 +158,7 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     is_whole = options.factory is None and options.model is not None and kind in WHOLE
     factory = None if is_whole else options.factory or settings.model.factory
     check_kind(kind, path, factory)
-    calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
+    calib = _given_or_stated(options.calib, base, settings.calib.data)
     stages = PrePostProcessing(
         settings.conditioning, options.ctc, settings.model.vote, options.stream
     )
@@ -166,7 +166,7 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     of_file = options.calib is None or settings.calib.reading != Reading()
     typed = "--calib" if isinstance(options.calib, str | Path) else ""
     place = f"[calib] of {found.file}" if of_file else typed
-    test = options.test if options.test is not None else _relative(base, settings.test.data)
+    test = _given_or_stated(options.test, base, settings.test.data)
     test_in = test_set_in(found, is_typed=options.test is not None)
     factory_in = f"[model] of {found.file}" if options.factory is None and factory else ""
     names = (place, test_in, factory_in, settings.test.reading(reading))
@@ -190,6 +190,11 @@ def _model_path(options: Options, found: Found) -> Path:
         title = f"a model is named by its file, not by a {type(chosen).__name__}"
         raise MyoedgeError("E202", title, tries=[EXPORT_LINES])
     return Path(chosen)
+
+
+def _given_or_stated(given: Given | None, base: Path, stated: str | None) -> Given | None:
+    """What is given, else what myoedge.toml states, seen from its folder."""
+    return given if given is not None else _relative(base, stated)
 
 
 def _relative(base: Path, path: str | None) -> str | None:

@@ -9,10 +9,11 @@ against the integers, with all uses as layers of one network.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import chain
+from types import ModuleType
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.drawn_case import DrawnCase
 from myoedge.quantization.drawn_meaning import allowed
+from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Shown
@@ -90,24 +92,26 @@ def check_package(package: str) -> PluginCheck:
     Errors: E256 the package is not installed, or has no entry points of myoedge.
     """
     found = _distribution(package)
-    points = [p for p in found.entry_points if p.group in [GROUP + kind for kind in KINDS]]
+    groups = [GROUP + kind for kind in KINDS]
+    points = [point for point in found.entry_points if point.group in groups]
     if not points:
-        groups = ", ".join(GROUP + kind for kind in KINDS)
-        facts = {"needs": f"entry points of {groups}", "has": "none of them"}
+        facts = {"needs": f"entry points of {', '.join(groups)}", "has": "none of them"}
         raise MyoedgeError("E256", f"{package} is no plug-in of myoedge", facts)
     before, added = {*OPS}, [*families.ADDED]
     rows = tuple(_loaded(point.group.removeprefix(GROUP), point.name) for point in points)
-    names = [name for name in OPS if name not in before]
-    if not names:  # they were loaded before in this process
-        names = [n for n in OPS for p in added if OPS[n].real.__module__.startswith(p.__name__)]
-    uses = drawn_uses()
-    operators = tuple(
-        CheckedOperator(name, 0, NOT_CHECKED, f"no {name} in CASES of a module cases.py")
-        if name not in uses
-        else checked_operator(name, drawn(name))
-        for name in names
-    )
-    return PluginCheck(found.name, found.version, rows, operators)
+    # none are new if they were loaded before in this process
+    names = [name for name in OPS if name not in before] or _defined_in(added)
+    return PluginCheck(found.name, found.version, rows, tuple(map(_checked_by_name, names)))
+
+
+def _defined_in(packages: Iterable[ModuleType]) -> list[str]:
+    return [n for n in OPS for p in packages if OPS[n].real.__module__.startswith(p.__name__)]
+
+
+def _checked_by_name(name: str) -> CheckedOperator:
+    if name in drawn_uses():
+        return checked_operator(name, drawn(name))
+    return CheckedOperator(name, 0, NOT_CHECKED, f"no {name} in CASES of a module cases.py")
 
 
 def _distribution(package: str) -> metadata.Distribution:
@@ -194,12 +198,12 @@ def joined(cases: Sequence[DrawnCase]) -> QuantGraph:
         dict(chain.from_iterable(part.constants.items() for part in parts)),
         outputs,
     )
-    numbered = [(f"u{i}", case) for i, case in enumerate(cases)]
-    ranges = [(u, case.calibration.ranges.items()) for u, case in numbered]
-    spans = {f"{u}_{name}": span for u, rows in ranges for name, span in rows}
-    rules = [LayerRule(u, "per_tensor") for u, case in numbered if case.per_tensor]
-    wider = frozenset(f"{u}_{name}" for u, case in numbered for name in case.wider)
-    return quantize_graph(graph, Calibration(spans, 1, "drawn", ""), rules, wider)
+    spans, rules, wider = dict[str, Range](), list[LayerRule](), set[str]()
+    for i, case in enumerate(cases):
+        spans |= {f"u{i}_{name}": span for name, span in case.calibration.ranges.items()}
+        wider |= {f"u{i}_{name}" for name in case.wider}
+        rules += [LayerRule(f"u{i}", "per_tensor")] * case.per_tensor
+    return quantize_graph(graph, Calibration(spans, 1, "drawn", ""), rules, frozenset(wider))
 
 
 def _renamed(graph: Graph, number: int) -> Graph:

@@ -35,10 +35,7 @@ def write_project_template(
     Errors: as load for a model; E210 samples that do not exist, E220 not writable, E223 a file
     exists.
     """
-    if calib is not None and not (is_function(calib) or is_random(calib)):
-        files_of(Path(calib))
-    data = existing_samples(folder) if calib is None else _seen_from(folder, calib)
-    given = calib if calib is not None or data is None else str(folder / data)
+    data, given = _samples_of(folder, calib)
     of_model = {} if model is None else _inputs(Path(model), factory, given)
     values = {
         "path": _toml_path("model.pt2" if model is None else _seen_from(folder, model)),
@@ -50,6 +47,16 @@ def write_project_template(
     files = {name: render(f"init/{name}.j2", values) for name in _file_names(folder, data)}
     _write_new(folder, files)
     return tuple(folder / name for name in files)
+
+
+def _samples_of(folder: Path, calib: str | Path | None) -> tuple[str | None, str | Path | None]:
+    """Samples as [calib] data names them, and as seen from here; None without any."""
+    if calib is None:
+        data = existing_samples(folder)
+        return data, None if data is None else str(folder / data)
+    if not (is_function(calib) or is_random(calib)):
+        files_of(Path(calib))
+    return _seen_from(folder, calib), calib
 
 
 def _file_names(folder: Path, data: str | None) -> tuple[str, ...]:
@@ -75,12 +82,10 @@ def _described(inputs: Mapping[str, InputArray]) -> dict[str, object]:
 def existing_samples(folder: Path) -> str | None:
     """Find samples in a project's folder, as a value for [calib] data: a file calib.*, the folder
     recordings, or all files of the only format; None without samples."""
-    if not os.path.isdir(folder):
-        return None
     known = [name for name in _sample_files(folder) if Path(name).stem != TEST]
     if own := [name for name in known if Path(name).stem == "calib"]:
         return own[0]
-    if (folder / RECORDINGS).is_dir():
+    if os.path.isdir(folder / RECORDINGS):
         return RECORDINGS
     known = [name for name in known if Path(name).suffix.lower() not in TEXTS]
     return known[0] if len(known) == 1 else _pattern(known, _sample_files(folder))

@@ -81,9 +81,12 @@ class _RecordWriter:
             return [self.json(item) for item in value]
         if id(value) in self.seen:
             return {"again": self.seen[id(value)][0]}
-        if not isinstance(value, np.ndarray) and not is_dataclass(value):
+        if isinstance(value, np.ndarray):
+            written = self._array(value)
+        elif is_dataclass(value):
+            written = self._fields(value)
+        else:
             return self._container(value)
-        written = self._array(value) if isinstance(value, np.ndarray) else self._fields(value)
         if self.shares:
             self.seen[id(value)] = len(self.seen), value
         return written

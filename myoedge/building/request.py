@@ -254,24 +254,30 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
     if notice.code == budget.NO_TILE:
         return Broken("l1", dict(notice.facts), notice.tries, notice.code, notice.title)
     names = _limited(request)
-    cures = names[:1]
-    if len(names) > 1:
-        cures = [name for name in names if fits(network, _freed(request, [name]))]
-    more = [f"a larger --{name} or [budget] {name}" for name in cures or names]
+    cures = _cures(network, request, names)
+    short = cures or names
+    more = [f"a larger --{name} or [budget] {name}" for name in short]
     facts, tries = dict(notice.facts), more if cures else [", and ".join(more)]
     if cures == ["l2"] and (enough := _enough_l2(network, request, free)):
         l2_kib, plan = enough
         code = _code_bytes(network, request)
-        beside = f", code {code:,} B included" if code else ""
+        beside = f", code {code:,} B included" * (code > 0)
         facts["needs"] = f"{plan.l2_bytes + code:,} B, as the smallest plan that was tried{beside}"
         facts["has"] = f"{request.limits.l2_bytes:,} B"
         tries = [f"--l2 {_advised_l2_kib(l2_kib, code, request, free)}KiB"]
     if (l3_bytes := request.limits.l3_bytes) is not None:
         facts["l3"] = f"{l3_bytes:,} B at most for what L2 has no room for"
     name = " or ".join(cures) or " and ".join(names)
-    is_short_of_l2 = notice.code == NO_L2 and "l2" not in (cures or names)
+    is_short_of_l2 = notice.code == NO_L2 and "l2" not in short
     title = f"over budget: {name}, with which the network does not fit L2" * is_short_of_l2
     return Broken(name, facts, [*tries, *notice.tries[:1]], title=title)
+
+
+def _cures(network: QuantGraph, request: BuildRequest, names: list[str]) -> list[str]:
+    """The memories each of which would suffice if larger."""
+    if len(names) == 1:
+        return names
+    return [name for name in names if fits(network, _freed(request, [name]))]
 
 
 def _advised_l2_kib(enough_kib: int, code: int, request: BuildRequest, free: Plan) -> int:

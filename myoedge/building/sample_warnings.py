@@ -116,13 +116,13 @@ def _times_training(model: Model, given: Data) -> tuple[float, str]:
     norm = _first_norm(model.imported)
     if norm is not None and model.imported.inputs == model.graph.inputs:
         deviation = _deviation_behind(model.imported, norm, given)
-        factor = deviation if deviation > TOO_LARGE or deviation < TOO_SMALL else 1.0
+        factor = 1.0 if TOO_SMALL <= deviation <= TOO_LARGE else deviation
         evidence = f"the deviation behind {norm.name} is {deviation:.2g}, after training about 1"
     else:
         factor = _times_examples(model, given)
         factor = factor if max(factor, 1 / max(factor, 1e-30)) > OTHER_SCALE else 1.0
         evidence = f"the deviation is {factor:.2g} times that of the export's example input"
-    return (1.0 if factor == 0.0 or not math.isfinite(factor) else factor), evidence
+    return (factor if 0.0 < factor < math.inf else 1.0), evidence
 
 
 def _of_scale(
@@ -287,7 +287,7 @@ def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
     (name, *others) = graph.inputs
     x = given.inputs[name]
     sizes = [size for size in graph.shape(name) if size > 1]
-    if others or x.dtype.kind != "f" or len(sizes) != 2 or sizes[0] == sizes[1]:
+    if others or x.dtype.kind != "f" or not len(sizes) == len({*sizes}) == 2:
         return
     if given.count < 2 or x.size < LEAST_VALUES:
         return
@@ -297,7 +297,7 @@ def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
     if _spread(turned, min(sizes)) > BETTER * _spread(x, max(sizes)):
         return  # a window of fewer rows than channels
     reshaped = _inequality(turned, sizes[::-1])
-    if reshaped > UNEQUAL and reshaped > CLEARLY * as_given:
+    if reshaped > max(UNEQUAL, CLEARLY * as_given):
         given_order, other = _listed(sizes), _listed(sizes[::-1])
         made = f"windows.reshape(-1, {other}).transpose(0, 2, 1)"
         yield notice(

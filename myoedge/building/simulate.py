@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
     from myoedge.errors import Notice
     from myoedge.quantization.samples import Data, Given
+    from myoedge.targets.chip import Chip
 
 TRACE = "trace.json"
 
@@ -109,6 +110,14 @@ class Simulated(Tabular):
         return Card(f"{report['model']['name']}: {total:,} cycles", facts, rows)
 
 
+def _chip_at(build: Build, point_name: str | None) -> Chip:
+    """The chip at a point, at that of the build without one."""
+    chip = find_chip(str(build.manifest.get("target")))
+    built_for = build.report["target"].get("operating_point")
+    point = built_for if point_name in (None, AUTO) else point_name
+    return chip.at(point) if chip.point.clock_hz and point else chip
+
+
 def simulate_build(
     build: Build,
     on: str,
@@ -125,10 +134,7 @@ def simulate_build(
     """
     if records.spans:  # a file that is asked for, before the long part
         build.check_writable()
-    chip = find_chip(str(build.manifest.get("target")))
-    built_for = build.report["target"].get("operating_point")
-    point = built_for if point_name in (None, AUTO) else point_name
-    chip = chip.at(point) if chip.point.clock_hz and point else chip
+    chip = _chip_at(build, point_name)
     short = [golden_sample(build, short=True)]
     data = None if given is None else samples_for(build, given)
     samples = short if data is None else given_samples(build, data)

@@ -64,10 +64,10 @@ def tuned_plan(
     keys = [key for key in dict.fromkeys(layers) if key is not None]
     base = TilingTrial({}, build_plan, tuple(cycles))
     each = [measured(dict.fromkeys(keys, rank)) for rank in range(1, TILES_TRIED + 1)]
-    trials = [trial for trial in each if trial is not None]
+    trials = [*filter(None, each)]
     promising = changes(layers, base, trials)
     together = measured(dict(reversed(promising))) if promising else None
-    fastest = min([base, *trials, *([together] if together else [])], key=lambda t: t.total)
+    fastest = min(filter(None, [base, *trials, together]), key=lambda t: t.total)
     for layer, rank in promising:
         trial = measured({**fastest.ranks, layer: rank})
         if trial is not None and trial.total < fastest.total:
