@@ -193,7 +193,7 @@ def _model_path(options: Options, found: Found) -> Path:
 
 
 def _given_or_stated(given: Given | None, base: Path, stated: str | None) -> Given | None:
-    """What is given, else what myoedge.toml states, seen from its folder."""
+    """Samples as they are given, else as myoedge.toml states them, seen from its folder."""
     return given if given is not None else _relative(base, stated)
 
 

@@ -7,7 +7,7 @@ import math
 import sys
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,8 @@ def _started_apart(plan: Plan) -> Iterator[str]:
         others = _beside(tiling, buffers) if early else []
         for now, (at, size_bytes) in early:
             alive = (b for b in others if b.first <= now <= b.last)
-            if any(at < b.offset + b.size_bytes and b.offset < at + size_bytes for b in alive):
+            ends = ((b.offset, b.offset + b.size_bytes) for b in alive)
+            if any(max(at, start) < min(at + size_bytes, end) for start, end in ends):
                 yield step.node.name
 
 
@@ -142,13 +143,15 @@ def _started_early(tiling: Tiling) -> Iterator[tuple[int, Span]]:
 def _fetched_ahead(plan: Plan) -> Iterator[str]:
     """Check that prefetched constants have buffers from the start of their transfer on, and that
     not too many are in flight."""
-    rows = [(step, t, prefetched(t)) for step, t in _tiled(plan) if t.prefetch_tile is not None]
-    firsts = [tiling.first for _, tiling, _ in rows]
-    for step, tiling, moved in rows:
-        prefetch_tile = tiling.prefetch_tile or 0
-        behind = bisect_right(firsts, prefetch_tile)
+    rows = [
+        (step, t, t.prefetch_tile, prefetched(t))
+        for step, t in _tiled(plan)
+        if t.prefetch_tile is not None
+    ]
+    for step, tiling, prefetch_tile, moved in rows:
+        behind = bisect_right(rows, prefetch_tile, key=lambda row: row[1].first)
         later = rows[behind : behind + 2 * MOST_AHEAD]  # each of one tile at least
-        at_once = [len(m) for _, t, m in later if (t.prefetch_tile or 0) <= prefetch_tile]
+        at_once = [len(m) for _, _, begin, m in later if begin <= prefetch_tile]
         near = max(tiling.first - MOST_AHEAD, 0) <= prefetch_tile < tiling.first
         held = all(_in_buffer(tiling, x, prefetch_tile) for x in moved)
         if not (near and held and sum(at_once) <= MOST_AHEAD):
@@ -183,7 +186,7 @@ def _resident(plan: Plan) -> Iterator[str]:
     """Check that resident tensors are read where they were written, while their buffer is alive."""
     for index, (step, tiling) in enumerate(_tiled(plan)):
         near = plan.tilings[max(index - LONGEST, 0) : index + 1]
-        buffers = [b for other in near for b in other.buffers]
+        buffers = [*chain.from_iterable(other.buffers for other in near)]
         names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
         places = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
         operands = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}
@@ -220,9 +223,13 @@ def _movable(plan: Plan) -> Iterator[str]:
         shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.kernel.operands}
         for tile in tiling.tiles:
             for x in (*tile.loads, *tile.stores):
-                divisible = x.bytes % x.line == 0 and 0 < x.bytes <= longest
-                inside = x.at >= 0 and x.end <= shapes[x.operand] and _in_buffer(tiling, x)
-                if not (divisible and inside):
+                rules = (
+                    x.bytes % x.line == 0,
+                    0 < x.bytes <= longest,
+                    0 <= x.at < x.end <= shapes[x.operand],
+                    _in_buffer(tiling, x),
+                )
+                if not all(rules):
                     yield step.node.name
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from myoedge.operators.checks import Spec
+from myoedge.plan.l1.tiling import Transfer
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan
@@ -52,7 +53,7 @@ def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
         window = windows.get((chunk.step, chunk.array)) if chunk.tensor else None
         own = LiveRange(name, chunk.room_bytes, x.owned_from, chunk.last)
         others = (row for row in rows if row[2].name != window and own.meets(row[2]))
-        if any(start < stop and first < end for first, stop, _ in others):
+        if any(max(start, first) < min(end, stop) for first, stop, _ in others):
             yield name
         rows.append((start, end, own))
 
@@ -69,13 +70,21 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
             l3_transfers[0], 0, size_bytes, enter, last
         ):
             yield name
-        for t, tile in enumerate(tiling.tiles):
-            for x in (x for x in tile.loads if x.operand == operand):
-                first, last = enter + tiling.loads_in(t), enter + t
-                if t == 0 and tiling.prefetch_tile is not None and tiling.early(x):
-                    first = plan.timeline_steps.beside(tiling.prefetch_tile)
-                if not any(_covers(h, x.at, x.end, first, last) for h in l3_transfers):
-                    yield name
+        for first, last, x in _reads(plan, index, operand):
+            if not any(_covers(h, x.at, x.end, first, last) for h in l3_transfers):
+                yield name
+
+
+def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Transfer]]:
+    """(first timeline step, last, transfer) of every fetch of a layer's operand into L1."""
+    tiling, enter = plan.tilings[index], plan.timeline_steps.enters[index]
+    for t, tile in enumerate(tiling.tiles):
+        for x in tile.moved(operand):
+            ahead = tiling.begun_ahead(t, x)
+            first = (
+                enter + tiling.loads_in(t) if ahead is None else plan.timeline_steps.beside(ahead)
+            )
+            yield first, enter + t, x
 
 
 def _maps_in_windows(plan: Plan) -> Iterator[str]:
@@ -87,16 +96,20 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
     for found in plan.accesses:
         tiling, enter = plan.tilings[found.step], plan.timeline_steps.enters[found.step]
         for t, tile in enumerate(tiling.tiles):
-            stored = min(t + 2, len(tiling.tiles))
-            timeline_step = enter + (stored if found.written else t)
+            timeline_step = enter + min(t + 2 * found.written, len(tiling.tiles))
             now, windows = (timeline_step, timeline_step), (found.step, found.operand)
             possible = l3_transfers.get(windows, ())
             there = [h for h in possible if _covers(h, h.chunk.start, h.chunk.start, *now)]
             for x in tile.moved(found.operand):
-                lines = [x.at + k * x.stride for k in range(x.bytes // x.line)]
-                if not all(any(_covers(h, at, at + x.line, *now) for h in there) for at in lines):
+                if not all(any(_covers(h, *line, *now) for h in there) for line in _lines(x)):
                     yield plan.steps[found.step].node.name
     yield from _maps_back_too_early(plan)
+
+
+def _lines(x: Transfer) -> Iterator[tuple[int, int]]:
+    """First byte of every line of a transfer, and the byte after its last."""
+    starts = (x.at + k * x.stride for k in range(x.bytes // x.line))
+    return ((start, start + x.line) for start in starts)
 
 
 def _maps_back_too_early(plan: Plan) -> Iterator[str]:

@@ -18,22 +18,24 @@ def other_engine(plan: Plan, index: int) -> str | None:
     """Explain why the other engine does not run a layer; None on chips without an accelerator."""
     engine = next((e.name for e in plan.chip.engines if e.accelerator), None)
     choice, kernel = plan.steps[index].engine, plan.tilings[index].kernel
-    if engine is None or choice.name == CORES:
-        return None if engine is None else choice.source
+    if engine is None:
+        return None
+    if choice.name == CORES:
+        return choice.source
     is_accelerated = kernel.engine == engine
     if not _kernels(plan.steps[index], engine):
         return f"{engine} has no kernel for {plan.steps[index].node.op}"
     rule = None if is_accelerated else broken_rule(plan, index, engine)
     if rule is not None:
         return f"{engine} needs {rule.needs}, not {rule.has}"
-    estimates = _estimates(plan, index)
-    others = [cycles for name, cycles in estimates.items() if name != engine]
-    more = min(others, default=math.inf) - estimates[engine]
-    if math.isinf(more):
+    cycles = {**_estimates(plan, index)}
+    on_engine, on_cores = cycles.pop(engine), min(cycles.values(), default=math.inf)
+    if math.isinf(on_cores - on_engine):
         return "cores: no tile in L1"
-    name, more = (CORES, more) if is_accelerated else (engine, -more)
-    asked = f", but {choice.source}" if more < 0 else ""
-    return f"{name}: {abs(more):,.0f} estimated cycles {'fewer' if asked else 'more'}{asked}"
+    name, more = (CORES, on_cores - on_engine) if is_accelerated else (engine, on_engine - on_cores)
+    if more < 0:
+        return f"{name}: {-more:,.0f} estimated cycles fewer, but {choice.source}"
+    return f"{name}: {more:,.0f} estimated cycles more"
 
 
 def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
@@ -103,15 +105,12 @@ def _not_there(plan: Plan) -> Iterator[int]:
     }
     has_kernel = {index: bool(_kernels(plan.steps[index], forced[index].name)) for index in forced}
     patterns = {forced[index].source for index in forced if has_kernel[index]}
-    there = {
-        (choice.name, path)
-        for index, choice in forced.items()
-        if plan.tilings[index].kernel.engine == choice.name
-        for path in _paths(plan.steps[index])
-    }
+    wanted = {i: {(x.name, path) for path in _paths(plan.steps[i])} for i, x in forced.items()}
+    runs = (wanted[i] for i, x in forced.items() if plan.tilings[i].kernel.engine == x.name)
+    there = set().union(*runs)
     for index, choice in forced.items():
         asked = has_kernel[index] or choice.source not in patterns
-        if asked and not any((choice.name, path) in there for path in _paths(plan.steps[index])):
+        if asked and there.isdisjoint(wanted[index]):
             yield index
 
 

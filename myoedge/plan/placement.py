@@ -6,7 +6,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from bisect import bisect_right, insort
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
@@ -127,21 +127,26 @@ class GrowingPlacement:
     def with_one_more(self, added: LiveRange) -> dict[str, int]:
         """Return the offsets after adding a buffer, including buffers that it moves."""
         moved: dict[str, int] = {}
+        now = ChainMap(moved, self.offsets)
         pending, seen = [(_turn(added), added)], {added.name}
         while pending:
             turn, life = heapq.heappop(pending)
-            beside = [p for p in self.placed.meeting(life) if p.name != life.name]
-            beside += [added] if life is not added and life.meets(added) else []
-            before = ((p.name, p.size_bytes) for p in beside if _turn(p) < turn)
-            taken = sorted((moved.get(n, self.offsets.get(n, 0)), size) for n, size in before)
+            beside = self._beside(life, added)
+            before = [p for p in beside if _turn(p) < turn]
+            taken = sorted((now.get(p.name, 0), p.size_bytes) for p in before)
             at = first_gap(taken, life.size_bytes, self.alignment)
             if at != self.offsets.get(life.name):
                 moved[life.name] = at
-                after = [p for p in beside if _turn(p) > turn and p.name not in seen]
-                seen.update(p.name for p in after)
-                for p in after:
-                    heapq.heappush(pending, (_turn(p), p))
+                for p in beside:
+                    if _turn(p) > turn and p.name not in seen:
+                        seen.add(p.name)
+                        heapq.heappush(pending, (_turn(p), p))
         return moved
+
+    def _beside(self, life: LiveRange, added: LiveRange) -> list[LiveRange]:
+        """Other buffers that are alive with one, when one is added."""
+        beside = [other for other in self.placed.meeting(life) if other.name != life.name]
+        return [*beside, added] if life is not added and life.meets(added) else beside
 
     def add(self, added: LiveRange, moved: dict[str, int]) -> None:
         """Add a buffer.

@@ -126,8 +126,8 @@ def reads_of(
             span = (min(x.at for x in moved), max(x.end for x in moved))
             for timeline_step in sorted({enter + tiling.loads_in(t), enter + t}):
                 yield (timeline_step, *span)
-            if t == 0 and tiling.prefetch_tile is not None and tiling.early(moved[0]):
-                yield (timeline_steps.beside(tiling.prefetch_tile), *span)
+            if (ahead := tiling.begun_ahead(t, moved[0])) is not None:
+                yield (timeline_steps.beside(ahead), *span)
 
 
 def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from myoedge.errors import Notice, notice
@@ -45,18 +46,18 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
 
     short   memory that is too small; the other budgets are then checked with the whole memory
     """
-    tries = [*dict.fromkeys(line for one in found for line in one.tries)]
+    tries = [*dict.fromkeys(chain.from_iterable(one.tries for one in found))]
     if loose := [one.name for one in found if "build" in one.facts]:
-        values = "value" if len(loose) == 1 else "values"
+        values = f"value{'s' * (len(loose) > 1)}"
         tries.append(f"[budget] {', '.join(loose)} = ..., if the build's {values} will do")
+    names = [one.name for one in found]
+    title = f"over budget: {', '.join(names)}"
     if len(found) == 1:
-        (only,) = found
-        return notice(only.code, only.title or f"over budget: {only.name}", only.facts, tries)
+        return notice(found[0].code, found[0].title or title, found[0].facts, tries)
     facts = {f"{one.name}, {key}": text for one in found for key, text in one.facts.items()}
     if short is not None:
-        facts["judged"] = f"{', '.join(one.name for one in found[1:])}: with all memory"
-    names = ", ".join(one.name for one in found)
-    return notice("E302", f"over budget: {names}", facts, tries)
+        facts["judged"] = f"{', '.join(names[1:])}: with all memory"
+    return notice("E302", title, facts, tries)
 
 
 def over_goals(report: Report) -> Notice | None:
@@ -71,8 +72,7 @@ def broken_latency(report: Report) -> Broken | None:
     limit_s, latency_s = _limit(report, "latency_s"), report["latency_s"]
     if latency_s is None or latency_s <= limit_s:
         return None
-    cycles = (speed.layer_cycles(row) or 0 for row in report["layers"])
-    layers = slowest(cycles, located_rows(report["layers"]))
+    layers = slowest(speed.cycles_by_layer(report), located_rows(report["layers"]))
     outside = speed.outside_layers(report) if speed.is_modelled(report) else None
     if outside is not None:
         name, waiting = outside

@@ -66,8 +66,8 @@ def _sqnr(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     if asked is None:
         return
     q = report["quantization"]
-    kept = [choice for choice in q.get("choices", ()) if choice["kept"]]
-    more = kept[-1]["more_cycles"] if kept else 0.0
+    kept = (c["more_cycles"] for c in reversed(q.get("choices", ())) if c["kept"])
+    more = next(kept, 0.0)
     cost = wording.rough_percent(more, 1.0) if more else ""
     cost = f"{cost} more cycles than 8 bits, estimated" if cost else "no cycles"
     if isinstance(asked, int | float):

@@ -79,12 +79,16 @@ def frame_of(report: Report, plot_height: int, steps: int = 0) -> Frame:
 # --- noise ----------------------------------------------------------------------------------------
 
 
+def is_on_scale(db: float | None) -> bool:
+    """Whether a layer has noise: exact ones have no place on a scale."""
+    return db is not None and db < EXACT_DB
+
+
 def noise(report: Report) -> dict[str, Any] | None:
     """SQNR of every layer, its own and accumulated, on one scale in dB."""
     layers, keys = report["layers"], ("sqnr_local_db", "sqnr_db")
-    values = (row[key] for row in layers for key in keys)
-    levels = [value for value in values if value is not None and value < EXACT_DB]
-    if not levels:  # exact layers have no place on the scale
+    levels = [row[key] for row in layers for key in keys if is_on_scale(row[key])]
+    if not levels:
         return None
     low, high = 10 * math.floor((min(levels) - 2) / 10), 10 * math.ceil((max(levels) + 2) / 10)
     frame = frame_of(report, 200)
@@ -147,11 +151,11 @@ def time(report: Report) -> dict[str, Any] | None:
     cycles = speed.cycles(report)
     if cycles is None:
         return None
-    layers = [(row, speed.layer_cycles(row) or 0) for row in report["layers"]]
-    slowest = sorted(layers, key=lambda pair: -pair[1])[:MAX_BARS]
+    layers = [*zip(report["layers"], speed.cycles_by_layer(report), strict=True)]
+    ranked = sorted(layers, key=lambda pair: -pair[1])
+    slowest, omitted = ranked[:MAX_BARS], [n for _, n in ranked[MAX_BARS:]]
     longest = max((layer_cycles for _, layer_cycles in slowest), default=0)
     slowest_names = {row["name"] for row, _ in slowest}
-    omitted = [n for row, n in layers if row["name"] not in slowest_names]
     names, bars = wording.layer_names(report), []
     for row, layer_cycles in layers:
         if row["name"] in slowest_names:

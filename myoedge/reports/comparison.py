@@ -94,7 +94,7 @@ def _is_comparable(old: Report, new: Report) -> bool:
 
 
 def _layer_cycles(report: Report) -> int:
-    return sum(speed.layer_cycles(row) or 0 for row in report["layers"])
+    return sum(speed.cycles_by_layer(report))
 
 
 def _figures(old: Report, new: Report, changes: Sequence[Change]) -> list[Figure]:
@@ -140,6 +140,19 @@ def _cycles(row: Mapping[str, Any] | None) -> int | None:
     return None if row is None else speed.layer_cycles(row)
 
 
+def _change(
+    pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None], *, comparable: bool
+) -> tuple[str, str]:
+    """Change of a layer or its cycles, and whether that is good or bad; empty without any."""
+    if pair[0] is None or pair[1] is None:
+        return "added" if pair[0] is None else "removed", ""
+    before, after = map(_cycles, pair)
+    if not comparable or not before or not after or before == after:
+        return "", ""
+    percent = 100 * (after - before) / before
+    return f"{percent:+z.1f} %", "good" if after < before else "bad"
+
+
 def _paired(
     name: str,
     pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None],
@@ -149,12 +162,7 @@ def _paired(
 ) -> PairedLayer:
     before, after = map(_cycles, pair)
     lengths = tuple(round(100 * wording.fraction(n or 0, longest), 2) for n in (before, after))
-    change, look = "", ""
-    if pair[0] is None or pair[1] is None:
-        change = "added" if pair[0] is None else "removed"
-    elif comparable and before and after and before != after:
-        percent = 100 * (after - before) / before
-        change, look = f"{percent:+z.1f} %", "good" if after < before else "bad"
+    change, look = _change(pair, comparable=comparable)
     known = pair[1] or pair[0]
     assert known is not None
     db = [wording.decibels(row["sqnr_local_db"], "") if row else "" for row in pair]

@@ -135,19 +135,23 @@ def cycles_table(report: Report) -> Lines:
         if not causes and _fitting(report, sys.maxsize):
             yield Text("no room for the causes of stalls: report.html has them", "dim")
         yield Text("")
-        others = " but NE16's" if "NE16" in fixed else ""
-        percent_note = f"; percentages{others} are parts of the {WORKERS} cores' time"
-        lines = {
-            "latency": speed.latency(report),
-            "energy": joules.one_line(report),
-            "start-up": speed.startup(report),
-            "repeated": speed.repeats(report),
-            "NE16": speed.ne16(report),
-            "measured": speed.measured_on(report) + (percent_note if causes else ""),
-        }
-        yield facts((name, line) for name, line in lines.items() if line)
+        yield facts(_lines_below(report, has_causes=bool(causes)))
 
     return Lines(blocks)
+
+
+def _lines_below(report: Report, *, has_causes: bool) -> Iterator[tuple[str, str]]:
+    others = " but NE16's" * ("ne16" in report["cycles"])
+    percent_note = f"; percentages{others} are parts of the {WORKERS} cores' time"
+    lines = {
+        "latency": speed.latency(report),
+        "energy": joules.one_line(report),
+        "start-up": speed.startup(report),
+        "repeated": speed.repeats(report),
+        "NE16": speed.ne16(report),
+        "measured": speed.measured_on(report) + percent_note * has_causes,
+    }
+    return ((name, line) for name, line in lines.items() if line)
 
 
 def _table(
@@ -155,7 +159,7 @@ def _table(
 ) -> Table:
     from rich.text import Text
 
-    name = free - sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
+    name = free - _chars(causes)
     table = columns(("layer", *fixed, *causes.values()), no_wrap=True)
     short = shortened([printable(row["layer"]) for row in rows[:-1]], max(name, MIN_NAME_CHARS))
     for layer, row in zip((*short, rows[-1]["layer"]), rows, strict=True):
@@ -197,15 +201,20 @@ def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[s
 def _fitting(report: Report, free: int) -> dict[str, str]:
     """Return titles of the largest stall causes that fit; "" stands for the remaining causes."""
     total = report["cycles"].get("stalls") or {}
-    stalls_of = [row["stalls"] or {} for row in report["layers"]]
+    stalls_of = [row["stalls"] for row in report["layers"] if row["stalls"]]
     relevant = [c for c in CAUSES if any(part.get(c, 0) >= MIN_PERCENT for part in stalls_of)]
     relevant.sort(key=lambda cause: (cause not in speed.NO_STALLS, -total.get(cause, 0)))
     for count in range(len(relevant), 0, -1):
         titles = {cause: speed.CAUSE_NAMES[cause] for cause in relevant[:count]}
         titles |= {"": "other"} if count < len(relevant) else {}
-        if sum(max(len(title), PERCENT_CHARS) + 2 for title in titles.values()) <= free:
+        if _chars(titles) <= free:
             return titles
     return {}
+
+
+def _chars(causes: Mapping[str, str]) -> int:
+    """Width of the columns of causes of stalls."""
+    return sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
 
 
 def _percents(stalls: Mapping[str, float], causes: Mapping[str, str]) -> Iterator[str]:

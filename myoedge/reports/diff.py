@@ -18,6 +18,7 @@ from myoedge.system.notebook import Card, Rows
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Value = float | int | str | bool | list[float] | None
 
@@ -210,15 +211,21 @@ def compare(old: Report, new: Report) -> list[Change]:
         network = [replace(m, better=0) if m.path.startswith(LABELLED) else m for m in network]
     changes = list(_changes("", network, old, new))
     measures = [measure for measure in LAYER if measure.path not in incomparable]
+    return [*changes, *_layer_changes(measures, before, after)]
+
+
+def _layer_changes(
+    measures: Sequence[Measure], before: Mapping[str, Report], after: Mapping[str, Report]
+) -> Iterator[Change]:
+    """Changes of the layers of two reports, by unique names."""
     for name, row in before.items():
         if name not in after:
-            changes.append(Change(name, ROW, wording.operator(row), None, "removed"))
+            yield Change(name, ROW, wording.operator(row), None, "removed")
     for name, row in after.items():
         if name not in before:
-            changes.append(Change(name, ROW, None, wording.operator(row), "added"))
+            yield Change(name, ROW, None, wording.operator(row), "added")
         else:
-            changes.extend(_changes(name, measures, before[name], row))
-    return changes
+            yield from _changes(name, measures, before[name], row)
 
 
 def _incomparable(old: Report, new: Report) -> set[str]:
@@ -288,19 +295,28 @@ def print_diff(changes: Sequence[Change], console: Console) -> None:
 
     show(Text(f"{verdict_of(changes)}\n" if changes else "nothing changed"), console)
     network = [change for change in changes if not change.where]
-    for title, rows in (("", network), ("layer", [c for c in changes if c.where])):
-        if not rows:
-            continue
-        if title and network:
-            console.print()
-        titles = (*([title] if title else []), "what", "old", "new", "change")
-        table = columns(titles, left=("layer", "what"), overflow="fold")
-        for change in rows:
-            style = {True: "green", False: "red", None: ""}[change.is_better]
-            texts = [change.where] if change.where else []
-            *told, size = cells(change)
-            table.add_row(*(Text(printable(text)) for text in (*texts, *told)), Text(size, style))
-        show(table, console)
+    layers = [change for change in changes if change.where]
+    if network:
+        show(_table((), network), console)
+    if network and layers:
+        console.print()
+    if layers:
+        show(_table(("layer",), layers), console)
+
+
+def _table(first: Sequence[str], changes: Sequence[Change]) -> Table:
+    """A row a change; its layer is in the first column, if that is asked for."""
+    from rich.text import Text
+
+    table = columns(
+        (*first, "what", "old", "new", "change"), left=("layer", "what"), overflow="fold"
+    )
+    for change in changes:
+        style = {True: "green", False: "red", None: ""}[change.is_better]
+        *told, size = cells(change)
+        texts = [change.where, *told] if first else told
+        table.add_row(*(Text(printable(text)) for text in texts), Text(size, style))
+    return table
 
 
 def cells(change: Change) -> tuple[str, str, str, str]:

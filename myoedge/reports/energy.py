@@ -52,10 +52,10 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
     points = report["target"].get("operating_points") or []
     if not report.get("cycles") or not points:
         return dict(report)
-    chosen = next(p for p in points if p["name"] == report["target"]["operating_point"])
+    chosen_name = report["target"]["operating_point"]
+    chosen, *others = sorted(points, key=lambda point: point["name"] != chosen_name)
     coefficients = coefficients_for(report, by)
     inference, at = activity(report), as_point(chosen)
-    ordered = [chosen, *(point for point in points if point is not chosen)]
     names = ("energy_uj", "energy_low_uj", "energy_high_uj")
     ends = (_interval(energy(layer_activity(row), at, coefficients)) for row in report["layers"])
     layers = [
@@ -72,7 +72,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
             "coefficients": by.source,
             "parts": {name: _uj(joules) for name, joules in consumed.parts.items()},
             "outside_layers": _outside_layers(report, at, coefficients),
-            "points": [_at_point(inference, as_point(p), coefficients) for p in ordered],
+            "points": [_at_point(inference, as_point(p), coefficients) for p in (chosen, *others)],
         },
         "layers": layers,
     }

@@ -55,11 +55,11 @@ def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict
 
 def _with_float(new: Any, old: Any, key: str = "") -> Any:
     """Fill in the float network's results from an older document if the new one has none."""
-    if isinstance(new, dict) and isinstance(old, dict):
+    if type(new) is type(old) is dict:
         lost = {k: value for k, value in old.items() if k not in new and "float" in k}
         return {**lost, **{k: _with_float(value, old.get(k), k) for k, value in new.items()}}
-    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
-        return [_with_float(value, before) for value, before in zip(new, old, strict=True)]
+    if type(new) is type(old) is list and len(new) == len(old):
+        return [*map(_with_float, new, old)]
     return old if new is None and "float" in key else new
 
 

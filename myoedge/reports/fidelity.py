@@ -131,11 +131,15 @@ def advice(report: Report) -> str:
         return f"{sentence}, {'which' if local_db >= GOOD_DB else 'and the output'} is good"
     if local_db >= WEAK_DB or q.get("accurate"):  # 16 bits were tried
         return sentence
+    return f"{sentence}; try {_remedy(report)}, or more calibration samples"
+
+
+def _remedy(report: Report) -> str:
+    q = report["quantization"]
     row = next(row for row in report["layers"] if row["name"] == q["weakest"]["name"])
-    remedy = "--accurate" if q.get("observers_db") else "--method auto"
     if (row.get("weight_bits") or 8) < 8:  # 16 bits are not for noise of the weights
-        remedy = "weights of more bits"
-    return f"{sentence}; try {remedy}, or more calibration samples"
+        return "weights of more bits"
+    return "--accurate" if q.get("observers_db") else "--method auto"
 
 
 def _noise(report: Report) -> str:

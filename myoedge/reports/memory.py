@@ -204,19 +204,19 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     """Return the location of a layer's weights, and the bytes that it reads and writes; constants
     shared with earlier layers are not counted in L2 and L3."""
     step = plan.steps[index]
-    sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
-    weights = sum(sizes.values())
-    streamed = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
+    sizes = {(index, name): array.nbytes for name, array in plan.stored(index).items()}
     tables = sum(array.nbytes for (at, _), (_, array) in plan.l3_tables.items() if at == index)
-    weights, streamed = weights + tables, streamed + tables
+    weights = tables + sum(sizes.values())
+    streamed = tables + sum(map(sizes.__getitem__, sizes.keys() & plan.streamed))
     out_bytes = size_bytes(plan.quant, step.node.name)
-    moved = (transfer.chunk for transfer in plan.l3_transfers if transfer.chunk.step == index)
+    chunks = (transfer.chunk for transfer in plan.l3_transfers)
+    moved = sum(chunk.size_bytes for chunk in chunks if chunk.step == index)
     return {
         "weights_in": ("L3" if 2 * streamed > weights else "L2") if weights else None,
         "weights_bytes": weights,
-        "weights_l2_bytes": sum(n for name, n in sizes.items() if plan.stays((index, name))),
+        "weights_l2_bytes": sum(map(sizes.__getitem__, filter(plan.stays, sizes))),
         "weights_l3_bytes": tables + _chunk_bytes(plan, index),
-        "l3_moved_bytes": (out_bytes if tables else 0) + sum(chunk.size_bytes for chunk in moved),
+        "l3_moved_bytes": (out_bytes if tables else 0) + moved,
         "read_bytes": _read_bytes(plan, step) + weights,
         "out_bytes": out_bytes,
     }

@@ -4,8 +4,9 @@ results that are read later than by the next layer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from myoedge.operators.kernel import CLUSTER, NINE_CORES
@@ -65,7 +66,7 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
     scale_cycles   cycles of the picture's full width, if more than this network's
     """
     rows = report["layers"]
-    cycles = [speed.layer_cycles(row) or 0 for row in rows]
+    cycles = speed.cycles_by_layer(report)
     if speed.cycles(report) is None or not sum(cycles):
         return None
     spare = WIDTH - NARROWEST * len(rows)
@@ -75,22 +76,21 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
     starts = [LEFT + sum(widths[:i]) for i in range(len(rows))]
     middles = [start + width / 2 for start, width in zip(starts, widths, strict=True)]
     names = wording.layer_names(report)
-    boxes = tuple(
-        _box(row, names[row["name"]], x, width, report)
-        for row, x, width in zip(rows, starts, widths, strict=True)
-    )
+    labels = [names[row["name"]] for row in rows]
+    boxes = tuple(map(_box, rows, labels, starts, widths, repeat(report)))
     pairs = [*_skipped(report)]
-    highest = max((_arc(j - i) for i, j in pairs), default=0.0)
-    top = 8.0 + highest
+    top = 8.0 + max((_arc(j - i) for i, j in pairs), default=0.0)
     skips = tuple(
-        Skip(
-            _path(middles[i], middles[j], top, _arc(j - i)),
-            f"{names[rows[j]['name']]} reads {names[rows[i]['name']]}",
-        )
+        Skip(_path(middles[i], middles[j], top, _arc(j - i)), f"{labels[j]} reads {labels[i]}")
         for i, j in pairs
     )
-    looks = tuple((k, text) for k, text in LOOKS.items() if any(b.look == k for b in boxes))
-    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, looks)
+    return NetworkMap(boxes, skips, _ticks(report, starts, widths), top, _looks(boxes))
+
+
+def _looks(boxes: Iterable[LayerBox]) -> tuple[tuple[str, str], ...]:
+    """The looks of the boxes, and what they stand for."""
+    used = {box.look for box in boxes}
+    return tuple((look, text) for look, text in LOOKS.items() if look in used)
 
 
 def _box(row: dict[str, Any], name: str, x: float, width: float, report: Report) -> LayerBox:

@@ -169,15 +169,18 @@ def _peak(
     ordered = tuple(sorted(entries, key=lambda entry: -entry.size_bytes))
     step = int(at) if any(row for _, row in parts) else None
     layer = "" if step is None else wording.step_name(report, step)
-    shrinkable = [
-        (entry, row) for entry, row in parts if entry.size_bytes and entry.what not in PROGRAM
-    ]
-    shrink, row = max(shrinkable, key=lambda pair: pair[0].size_bytes, default=(None, None))
-    saved = 0 if shrink is None else shrink.size_bytes  # by which the peak falls without it
-    if row is not None:
-        others = [other for other in buffers if other is not row]
-        saved = alive_bytes(buffers, at) - alive_bytes(others, fullest(others))
+    shrink, saved = _largest(parts, buffers, at)
     return Peak(memory, used, limit, step, layer, ordered, shrink, used - saved)
+
+
+def _largest(parts: Parts, buffers: Sequence[Row], at: float) -> tuple[Held | None, int]:
+    """The largest part that may be smaller, and by how much the peak falls without it."""
+    parts = [pair for pair in parts if pair[0].size_bytes and pair[0].what not in PROGRAM]
+    largest, row = max(parts, key=lambda pair: pair[0].size_bytes, default=(None, None))
+    if row is None:
+        return largest, 0 if largest is None else largest.size_bytes
+    others = [other for other in buffers if other is not row]
+    return largest, alive_bytes(buffers, at) - alive_bytes(others, fullest(others))
 
 
 def _of_layers(

@@ -98,7 +98,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
             for name, shown in outputs
         ],
         "layers": layers,
-        "warnings": [notice_row(notice) for notice in outcome.warnings],
+        "warnings": [*map(notice_row, outcome.warnings)],
     }
 
 
@@ -161,13 +161,17 @@ def sqnr(fidelity: Fidelity | None) -> dict[str, Any]:
     }
 
 
+def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The layer that adds the most noise; None if that is not known."""
+    measured = [row for row in layers if row["sqnr_local_db"] is not None]
+    row = min(measured, key=lambda r: float(r["sqnr_local_db"]), default=None)
+    return None if row is None else {key: row[key] for key in (*LAYER_KEYS, "sqnr_local_db")}
+
+
 def _quantization(
     plan: Plan, outcome: Outcome, layers: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    fidelity, weakest = outcome.fidelity, None
-    if measured := [row for row in layers if row["sqnr_local_db"] is not None]:
-        row = min(measured, key=lambda r: float(r["sqnr_local_db"]))  # adds the most noise
-        weakest = {key: row[key] for key in (*LAYER_KEYS, "sqnr_local_db")}
+    fidelity = outcome.fidelity
     return {
         **sqnr(fidelity),
         "sqnr_before": [] if fidelity is None else list(fidelity.final_functions),
@@ -181,7 +185,7 @@ def _quantization(
         "observers_db": {name: decibels(db) for name, db in outcome.observers_db.items()},
         "accurate": outcome.accurate,
         "choices": [choice_row(choice) for choice in outcome.choices],
-        "weakest": weakest,
+        "weakest": _weakest(layers),
         "noise_from": {} if fidelity is None else _other_sources(fidelity),
     }
 
@@ -253,13 +257,10 @@ def _port(plan: Plan, name: str, display_name: str) -> dict[str, Any]:
 
 def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, Any]:
     step = plan.steps[index]
-    tiling = plan.tilings[index] if plan.chip.l1_bytes else None
     node, fidelity = step.node, outcome.fidelity
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
     weight = step.integers.arrays.get("weight")
-    # a layer without tiles runs on the chip's first engine
-    first_engine = plan.chip.engines[0].name if plan.chip.l1_bytes else None
     return {
         "name": node.name,
         "label": node.label,
@@ -276,15 +277,27 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "weight_bits": None if weight is None else step.weight_bits,
         "macs": step_macs(plan.quant, step),
         **dict.fromkeys(MEASURED),
-        "l1_bytes": None if tiling is None else tiling.l1_bytes,
-        "tile": None if tiling is None else dims(tiling.shape),
-        "tiles": None if tiling is None else len(tiling.tiles),
-        "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
-        "engine": first_engine if tiling is None else tiling.kernel.engine,
-        "other_engine": None if tiling is None else other_engine(plan, index),
+        **_in_tiles(plan, index, cycles if plan.chip.point.clock_hz else None),
         **layer_bytes(plan, index),
         "sqnr_db": decibels(cumulative.get(node.name)),
         "sqnr_local_db": decibels(local.get(node.name)),
+    }
+
+
+def _in_tiles(plan: Plan, index: int, cycles: int | None) -> dict[str, Any]:
+    """Tiles and engine of a layer; one without tiles runs on the chip's first engine."""
+    tiling = plan.tilings[index] if plan.chip.l1_bytes else None
+    if tiling is None:
+        nothing = dict.fromkeys(("l1_bytes", "tile", "tiles"))
+        engine = plan.chip.engines[0].name if plan.chip.l1_bytes else None
+        return {**nothing, "cycles_modelled": cycles, "engine": engine, "other_engine": None}
+    return {
+        "l1_bytes": tiling.l1_bytes,
+        "tile": dims(tiling.shape),
+        "tiles": len(tiling.tiles),
+        "cycles_modelled": cycles,
+        "engine": tiling.kernel.engine,
+        "other_engine": other_engine(plan, index),
     }
 
 

@@ -58,6 +58,11 @@ def layer_cycles(row: Mapping[str, Any]) -> int | None:
     return row.get("cycles_modelled") if counted is None else counted
 
 
+def cycles_by_layer(report: Report) -> list[int]:
+    """Cycles of every layer; 0 where they are not known."""
+    return [layer_cycles(row) or 0 for row in report["layers"]]
+
+
 def outside_layers(report: Report) -> tuple[str, int] | None:
     """Return (name, cycles) for the cycles outside all layers; None if there are none."""
     counts = cycles(report)
@@ -233,8 +238,8 @@ def int16_costs(report: Report) -> str:
         size = wording.size(sum(row["weights_bytes"] for row in weighted))
         texts.append(f"{wording.several(len(weighted), 'layer')} with int16 weights, {size}")
     if cycles(report) is not None:
-        users = (row for row in layers if INT16 in (row["dtype"], *row["in_dtypes"]))
-        counted = sum(layer_cycles(row) or 0 for row in users)
+        pairs = zip(layers, cycles_by_layer(report), strict=True)
+        counted = sum(n for row, n in pairs if INT16 in (row["dtype"], *row["in_dtypes"]))
         percent = wording.rough_percent(counted, report["cycles"]["total"])
         texts.append(f"layers that read or write them take {percent} of the cycles")
     return "; ".join(texts)

@@ -55,14 +55,18 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
         if engines and len(report["layers"]) + len(engines.rows) <= MAX_LAYERS:
             show(Padding(_table(engines), (1, 0, 0, 0)), console)
     for text in (*_notices(report), *_suggested(report)):
-        for line in text.split("\n", allow_blank=True):
-            # Commands are copied: each stays on one line.
-            if " myoedge " in line.plain:
-                console.print(line, soft_wrap=True)
-            else:
-                show(line, console)
+        _print_lines(text, console)
     if html:
         console.print(styled("\n").append(f"report: {printable(html)}"), soft_wrap=True)
+
+
+def _print_lines(text: Text, console: Console) -> None:
+    """Commands are copied: each stays on one line."""
+    for line in text.split("\n", allow_blank=True):
+        if " myoedge " in line.plain:
+            console.print(line, soft_wrap=True)
+        else:
+            show(line, console)
 
 
 def _title(report: Report) -> Text:
@@ -84,25 +88,25 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     if report.get("reused"):
         yield "reused", styled(wording.reused(report["reused"]))
     yield from _time(report)
-    if engines := wording.engines(report):
-        yield "engines", styled(engines)
+    yield from _filled("engines", wording.engines(report))
     if "stream" in report:
         yield "stream", styled("\n".join([streams.one_line(report), *streams.by_point(report)]))
     yield "L2 memory", _l2(report)
-    if bound := wording.arena_bound(report):
-        yield "activations", styled(bound)
-    if int16_text := speed.int16_costs(report):
-        yield "int16", styled(int16_text)
-    if lines := _refinement(report):
-        yield "refined", styled("\n".join(lines))
-    if lines := budget_lines(report):
-        yield "budget", styled("\n".join(lines))
+    yield from _filled("activations", wording.arena_bound(report))
+    yield from _filled("int16", speed.int16_costs(report))
+    yield from _filled("refined", "\n".join(_refinement(report)))
+    yield from _filled("budget", "\n".join(budget_lines(report)))
     style = "yellow" if fidelity.on_examples(report) else ""
     yield "scales", styled(fidelity.scales(report), style)
     yield "exact", _equivalence(report)
     if parts := wording.l1_parts(report):
         used, limit = memory["l1_planned_bytes"], report["target"]["l1_bytes"]
         yield "L1 memory", styled(f"{wording.size(used)} of {wording.size(limit)}: {parts}")
+
+
+def _filled(title: str, text: str) -> Iterable[tuple[str, Text]]:
+    if text:
+        yield title, styled(text)
 
 
 def _refinement(report: Report) -> list[str]:
@@ -184,11 +188,7 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
     if outside := speed.outside_layers(report):
         rows.append(_outside(report, *outside))
     titles = _titles(report)
-    chars = {
-        name: max(len(title), *(len(row[name]) for row in rows)) + GAP_CHARS
-        for name, title in titles.items()
-    }
-    chars["operator"] = min(chars["operator"], MAX_OPERATOR_CHARS + GAP_CHARS)
+    chars = _chars(titles, rows)
     shown = _with_room(chars, width)
     name_chars = width - sum(chars[name] for name in shown[1:]) - GAP_CHARS
     short = shortened([row["layer"].plain for row in rows], max(name_chars, MIN_NAME_CHARS))
@@ -199,11 +199,25 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
     for row in rows:
         table.add_row(*(row[name] for name in shown))
     yield table
-    left_out = [title for name, title in titles.items() if name not in shown]
-    if omitted := len(report["layers"]) - len(shown_layers(report["layers"])):
-        left_out.append(wording.several(omitted, "smaller layer"))
-    if left_out:
+    if left_out := [*_left_out(report, titles, shown)]:
         yield styled(f"not shown: {', '.join(left_out)}: in layers.csv", "dim")
+
+
+def _chars(titles: Mapping[str, str], rows: list[dict[str, Text]]) -> dict[str, int]:
+    """Widths of the columns, with the gap behind them."""
+    chars = {
+        name: max(len(title), *(len(row[name]) for row in rows)) + GAP_CHARS
+        for name, title in titles.items()
+    }
+    chars["operator"] = min(chars["operator"], MAX_OPERATOR_CHARS + GAP_CHARS)
+    return chars
+
+
+def _left_out(report: Report, titles: Mapping[str, str], shown: list[str]) -> Iterator[str]:
+    """Columns and layers that are not in the table."""
+    yield from (title for name, title in titles.items() if name not in shown)
+    if omitted := len(report["layers"]) - len(shown_layers(report["layers"])):
+        yield wording.several(omitted, "smaller layer")
 
 
 def _titles(report: Report) -> dict[str, str]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -81,22 +81,26 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
     their scratch leaves no L1 for operands, or if operands fit neither L1 nor L2.
     Errors: E257 a kernel without a cost.
     """
-    chosen = step.engine.name
-    allowed = chip.cores_alone() if chosen == CORES else chip
-    engines = {engine.name: engine for engine in allowed.engines}
     usual: list[TiledKernel] = []
     fallbacks: list[TiledKernel] = []
     accelerated: list[TiledKernel] = []
-    for kernel in sorted(kernels_of(step), key=lambda kernel: kernel.fallback):
-        engine = engines.get(kernel.engine)
-        fits = kernel.fallback and any(_fits_l1(known, chip) for known in usual)
-        if engine and kernel.runs(step) and not fits:
+    for kernel, engine in _able(step, chip):
+        if not kernel.fallback or not any(_fits_l1(known, chip) for known in usual):
             kind = fallbacks if kernel.fallback else usual
             kind = accelerated if engine.accelerator else kind
             kind.append(_tiled(kernel, step, engine, tables_in_l3))
     if fallbacks:
         usual = [known for known in usual if _fits_l2(known, chip)]
     return [*usual, *fallbacks, *accelerated]
+
+
+def _able(step: QuantizedNode, chip: Chip) -> Iterator[tuple[Kernel, Engine]]:
+    """Kernels that run a layer with their engines, fallbacks last."""
+    allowed = chip.cores_alone() if step.engine.name == CORES else chip
+    engines = {engine.name: engine for engine in allowed.engines}
+    for kernel in sorted(kernels_of(step), key=lambda kernel: kernel.fallback):
+        if kernel.engine in engines and kernel.runs(step):
+            yield kernel, engines[kernel.engine]
 
 
 def _cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
@@ -151,17 +155,15 @@ def fastest_kernel(
     estimates: dict[str, float] = {}
     for (kernel, _), estimate in zip(kernels, cycles, strict=True):
         estimates[kernel.engine] = min(estimate, estimates.get(kernel.engine, estimate))
-    fitting = [i for i, estimate in enumerate(cycles) if math.isfinite(estimate)]
-    preferred = [i for i in fitting if kernels[i][0].preferred]
+    preferred = [i for i, n in enumerate(cycles) if kernels[i][0].preferred and math.isfinite(n)]
     best = min(preferred or range(len(kernels)), key=cycles.__getitem__)
     return replace(kernels[best][0], estimates=estimates), kernels[best][1]
 
 
-def _cycles_alone(
+def _choices(
     kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
-) -> list[float]:
-    """Estimated cycles of each kernel for a single layer, with loading its code; infinite without a
-    tile."""
+) -> list[TileChoice | None]:
+    """Tiles of each kernel for a single layer; None if it has none."""
     found = [choose(kernel, room, cost, limits=limits) for kernel in kernels]
     if not any(found) and not limits.in_l3:  # constants in L2 as a whole
         found = [choose(kernel, room, cost) for kernel in kernels]
@@ -170,6 +172,15 @@ def _cycles_alone(
             choice or with_operands_in_l2(slowed(kernel, cost), room, cost)
             for choice, kernel in zip(found, kernels, strict=True)
         ]
+    return found
+
+
+def _cycles_alone(
+    kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
+) -> list[float]:
+    """Estimated cycles of each kernel for a single layer, with loading its code; infinite without a
+    tile."""
+    found = _choices(kernels, room, cost, limits)
     functions = Counter(kernel.function for kernel in kernels)
     return [
         _modelled(kernel, choice, cost)

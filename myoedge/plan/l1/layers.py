@@ -62,13 +62,13 @@ def plan_l1(
         distinct, cost, limits, network.ranks, network.chosen, network.alone, network.grids
     )
     apart = {index for index, kernel in enumerate(kernels) if kernel.in_l2}
-    near = [t for t in tensors if apart.isdisjoint((t.producer, *(at for at, *_ in t.readers)))]
+    near = [tensor for tensor in tensors if apart.isdisjoint(tensor.ends)]
     resident = choose_resident(kernels, near, room, search.pick)
     problem = PlacementProblem(kernels, room, cost, limits)
-    placed = _placed_layers(problem, resident, search.pick)
+    placed = _placed_layers(problem, resident, search.pick, {})
     while isinstance(placed, int):
         resident = _with_fewer_tensors(resident, placed, room)
-        placed = _placed_layers(problem, resident, search.pick)
+        placed = _placed_layers(problem, resident, search.pick, {})
     prefetched = _prefetched(problem, placed, resident)
     return tuple(_tilings(prefetched or placed, resident))
 
@@ -108,7 +108,7 @@ def _prefetched(
     for index, layer in enumerate(placed):
         if layer is not None and layer.first > 0:
             fetches[index] = (layer.first, layer.fetch_cycles)
-        spare += [0.0] if layer is None else _spare_cycles(layer, problem.cost)
+        spare += _spare_cycles(layer, problem.cost)
     earliest = dict(zip(fetches, latest_starts(list(fetches.values()), spare), strict=True))
 
     def as_before(index: int, *_: object) -> TileChoice | None:
@@ -119,7 +119,9 @@ def _prefetched(
     return None if isinstance(again, int) else again
 
 
-def _spare_cycles(layer: PlacedLayer, cost: TransferCost) -> list[float]:
+def _spare_cycles(layer: PlacedLayer | None, cost: TransferCost) -> list[float]:
+    if layer is None:
+        return [0.0]
     return spare_cycles(layer.kernel, layer.choice, frozenset(layer.resident), cost)
 
 
@@ -127,11 +129,11 @@ def _placed_layers(
     problem: PlacementProblem,
     resident: Sequence[ResidentTensor],
     pick: Pick,
-    earliest: Mapping[int, int] | None = None,
+    earliest: Mapping[int, int],
 ) -> list[PlacedLayer | None] | int:
     """Place all layers; return the failing step's index if resident tensors leave it no space.
 
-    earliest   step -> tile from which its constants are fetched; None: not known yet
+    earliest   tiles from which on constants are fetched, by step
     """
     placed: list[PlacedLayer | None] = []
     spare: list[float] = []
@@ -149,14 +151,13 @@ def _placed_layers(
         if choice is not None:
             at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
             held = _held(index, resident, offsets, enters)
-            begin = None if earliest is None else earliest.get(index)
-            recent = [x for x in placed[-MOST_AHEAD:] if x is not None]
-            state = L1State(spare, recent, at, held, begin)
+            recent = [*filter(None, placed[-MOST_AHEAD:])]
+            state = L1State(spare, recent, at, held, earliest.get(index))
             layer = _placed_in_time(problem, index, choice, state, chosen, hidden)
         if layer is None and (choice is not None or operands):
             return index
         placed.append(layer)
-        spare += [0.0] if layer is None else _spare_cycles(layer, problem.cost)
+        spare += _spare_cycles(layer, problem.cost)
         enters.append(len(spare))
     return placed
 

@@ -41,6 +41,11 @@ class ResidentTensor:
         return self.readers[-1][0]
 
     @property
+    def ends(self) -> set[int]:
+        """Steps that write or read it."""
+        return {self.producer, *(step for step, _, _ in self.readers)}
+
+    @property
     def steps(self) -> range:
         return range(self.producer, self.last + 1)
 
@@ -113,9 +118,8 @@ def choose_resident(
     placed = GrowingPlacement(ALIGNMENT)
     sizes_bytes = {tensor.life.name: tensor.size_bytes for tensor in tensors}
     for tensor in sorted(tensors, key=lambda t: t.producer):
-        ends = {tensor.producer, *(s for s, _, _ in tensor.readers)}
         fits = tensor.size_bytes * LARGEST <= room and tensor.last - tensor.producer <= LONGEST
-        if not (fits and all(kernels[i] is not None for i in ends)):
+        if not fits or None in [kernels[index] for index in tensor.ends]:
             continue
         moved = placed.with_one_more(tensor.life)
         if any(at + sizes_bytes[name] > room for name, at in moved.items()):

@@ -161,7 +161,7 @@ def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice
 def _multi_buffered(problem: TilingProblem, few: Iterable[TileChoice]) -> Iterator[TileChoice]:
     """Yield choices with three buffers, if cores may wait for the DMA and L2 holds all operands."""
     kernel, resident, cost = problem.kernel, problem.resident, problem.grid.cost
-    room = problem.l1_bytes if problem.limits == NO_LIMITS else 0
+    room = problem.l1_bytes * (problem.limits == NO_LIMITS)
     for choice in few:
         if tile_count(kernel, choice) <= 2 or choice.l1_bytes > room:
             continue

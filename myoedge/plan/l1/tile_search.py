@@ -264,14 +264,19 @@ def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
     out = move[kernel.out.name] if kernel.out.name in times else np.zeros(1)
     plain = np.maximum(compute, np.maximum(often, out))
     loaded = np.maximum(compute, np.maximum(often + extra, out))
+    # The last step has nothing to load; the first one is counted in _fill_cycles.
+    steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
+    return np.asarray(_fill_cycles(grid, reads, hidden) + steps + out)
+
+
+def _fill_cycles(grid: Grid, reads: Sequence[Operand], hidden: Hidden) -> Array:
+    """Cycles of the first tile's transfers, as far as they are not hidden."""
+    tiles, move = grid.tiles, grid.transfer_cycles
     first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)
     constants = [o.name for o in reads if o.constant]
     constant = sum((move[name] for name in constants), 0.0 * tiles)
     size_bytes = sum((grid.operand_bytes[name] for name in constants), 0 * tiles)
-    fill = first + hidden.waiting(constant, size_bytes)
-    # The last step has nothing to load; the first one is counted in fill.
-    steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
-    return np.asarray(fill + steps + out)
+    return np.asarray(first + hidden.waiting(constant, size_bytes))
 
 
 def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:

@@ -129,6 +129,10 @@ class Tiling:
         constant = (o.constant for o in self.kernel.operands if o.name == transfer.operand)
         return self.prefetch_tile is not None and next(constant)
 
+    def begun_ahead(self, t: int, transfer: Transfer) -> int | None:
+        """Tile of the network in which a transfer of tile t begins, if before the layer."""
+        return self.prefetch_tile if t == 0 and self.early(transfer) else None
+
 
 def lives(
     index: int,
@@ -146,10 +150,10 @@ def lives(
         if use.operand.name in resident or use.operand.name in choice.in_l2:
             continue
         for slot, (_, last, loaded) in enumerate(use.turns()):
-            start = loaded - (0 if use.operand.written else choice.depth - 1)
-            stop = min(last + (1 if use.operand.written else 0), count - 1)
-            early = prefetch_tile is not None and use.operand.constant and loaded == 0
-            start = prefetch_tile - first if early and prefetch_tile is not None else max(start, 0)
+            start = max(loaded - (choice.depth - 1) * (not use.operand.written), 0)
+            stop = min(last + use.operand.written, count - 1)
+            if prefetch_tile is not None and use.operand.constant and loaded == 0:
+                start = prefetch_tile - first
             name = f"{index} {use.operand.name} {slot}"
             life = LiveRange(name, max(use.size_bytes, 1), first + start, first + stop)
             found.append((use.operand.name, slot, life))
@@ -211,26 +215,22 @@ def _tile(
     resident: Mapping[str, int],
 ) -> Tile:
     regions = {use.operand.name: use.regions[t] for use in known}
-    at = {}
-    for use in known:
-        name = use.operand.name
-        if name in resident:
-            at[name] = resident[name] + start_bytes(use.operand, use.regions[t])
-        else:
-            at[name] = offsets[name, use.slot[t]]
-    if SCRATCH in resident or (SCRATCH, 0) in offsets:
-        at[SCRATCH] = resident[SCRATCH] if SCRATCH in resident else offsets[SCRATCH, 0]
+    at: dict[str, int] = {}
     loads: list[Transfer] = []
     stores: list[Transfer] = []
     for use in known:
         name = use.operand.name
         if name in resident:
+            at[name] = resident[name] + start_bytes(use.operand, use.regions[t])
             continue
+        at[name] = offsets[name, use.slot[t]]
         moved = transfers(use.operand, regions[name], at[name])
         if use.operand.written:
             stores += moved if use.complete(t) else ()
         elif use.loaded[t] == t:
             loads += moved
+    if SCRATCH in resident or (SCRATCH, 0) in offsets:
+        at[SCRATCH] = resident[SCRATCH] if SCRATCH in resident else offsets[SCRATCH, 0]
     return Tile(regions, at, tuple(loads), tuple(stores))
 
 

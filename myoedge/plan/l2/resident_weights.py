@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -68,7 +69,7 @@ def _choices(
     rate: L3TransferCost,
 ) -> Iterator[WeightResidency]:
     sizes, rows = sizes_bytes(known), _rows(known, rate)
-    spare = room - most_read([p for chunks in known.values() for p in chunks])
+    spare = room - most_read([*itertools.chain.from_iterable(known.values())])
     streamed = {*known} - {*_small(sizes, spare)}
     while True:
         stays = _stays(sizes, streamed)
@@ -76,13 +77,13 @@ def _choices(
         late, cycles = _late(chosen, computed, room - stays)
         if cycles is not None:
             yield WeightResidency(frozenset(streamed), stays, cycles)
-        helps = {key for (key, _, _), is_late in zip(chosen, late, strict=False) if is_late}
+        helps = dict.fromkeys(key for key, _, _ in itertools.compress(chosen, late))
         fits = [key for key in helps if stays + sizes[key] <= room]
         if not fits:
             return
         best = _best(known, sizes, fits, rate)
-        totals = [*itertools.accumulate((sizes[key] for key in best), initial=stays)][1:]
-        streamed -= {key for key, total in zip(best, totals, strict=True) if total <= room}
+        totals = [*itertools.accumulate(map(sizes.__getitem__, best), initial=stays)]
+        streamed.difference_update(best[: bisect_right(totals, room) - 1])
 
 
 def _late(

@@ -115,6 +115,12 @@ def _within(x: Transfer, strip_bytes: int) -> bool:
     return x.at % strip_bytes + (x.line if across else x.end - x.at) <= strip_bytes
 
 
+def _within_strip(x: Transfer, strip_bytes: int) -> tuple[int, int]:
+    """First byte of a transfer in its first strip, and the byte after its last there."""
+    start = x.at % strip_bytes
+    return start, start + (x.line if x.stride % strip_bytes == 0 else x.end - x.at)
+
+
 def _groups(
     tiling: Tiling, operand: Operand, strip_bytes: int, strips: int, most: int
 ) -> Iterator[tuple[int, int, int, int]]:
@@ -125,22 +131,16 @@ def _groups(
         moved = tile.moved(operand.name)
         if not moved:
             continue
-        starts = [x.at % strip_bytes for x in moved]
-        ends = [
-            at + (x.line if x.stride % strip_bytes == 0 else x.end - x.at)
-            for at, x in zip(starts, moved, strict=True)
-        ]
+        starts, ends = zip(*(_within_strip(x, strip_bytes) for x in moved), strict=True)
         low, high = min(starts), max(ends)
         if group is not None:
-            is_complete = not operand.written or (
-                held == strips * (group[1] - group[0]) and group[1] % WORD == 0 and group[0] <= low
-            )
+            is_whole = held == strips * (group[1] - group[0]) and group[1] % WORD == 0
+            is_complete = not operand.written or (is_whole and group[0] <= low)
             grown = max(high, group[1]) - min(low, group[0])
             if is_complete and grown > most:
                 yield *group[:2], group[2], t - 1
                 group, held = None, 0
-        if group is None:
-            group = (low, high, t)
+        group = group or (low, high, t)
         group = (min(low, group[0]), max(high, group[1]), group[2])
         held += sum(x.bytes for x in moved)
         last = t

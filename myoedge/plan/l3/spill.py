@@ -104,13 +104,13 @@ def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
             return chosen
         there = {life.name for life in lives if life.first <= step <= life.last}
         there.update(plan.graph_inputs, plan.graph_outputs)
-        name = next((name for name in left if name in there and name not in chosen), None)
+        name = next(filter(there.difference(chosen).__contains__, left), None)
         if name is None:
             break
         chosen.append(name)
         in_arena = len(lives)
         lives = tuple(life for life in lives if life.name != name)
-        border -= size_bytes(plan.quant, name) if len(lives) == in_arena else 0
+        border -= size_bytes(plan.quant, name) * (len(lives) == in_arena)
     return chosen or [*left[:1]]
 
 
@@ -159,7 +159,7 @@ def _with_maps(
         operands[index] = operands.get(index, frozenset()) | {operand}
     limits = {index: Limits(in_l3=names, part_bytes=part) for index, names in operands.items()}
     planned = plan_l1(kernels, l1_room_bytes(plan.chip, len(plan.steps)), limits)
-    tilings = tuple(tiling for tiling in planned if tiling is not None)
+    tilings = tuple(filter(None, planned))
     if len(tilings) < len(planned):
         return None
     accesses: list[Access] = []
