@@ -55,15 +55,20 @@ def find_serial_line(
     ids = {usb_id.lower() for usb_id in (board.probe.usb_ids if board.probe else ())}
     devices = [device for device, usb_id in ports if usb_id.lower() in ids]
     if len(devices) != 1:
-        title = "no board is connected" if not devices else "several serial ports match"
-        facts = {
-            "looked for": f"USB {', '.join(sorted(ids)) or '?'}",
-            "found": ", ".join(devices) or "none",
-        }
-        tries = [f"--port {device}" for device in devices]
-        tries = tries or ["connect the board and switch it on", "--port /dev/ttyUSB1"]
-        raise MyoedgeError("E601", title, facts, tries)
+        raise _not_one(devices, ids)
     return SerialLine(devices[0], board.console.baud_rate)
+
+
+def _not_one(devices: Sequence[str], ids: Iterable[str]) -> MyoedgeError:
+    facts = {
+        "looked for": f"USB {', '.join(sorted(ids)) or '?'}",
+        "found": ", ".join(devices) or "none",
+    }
+    if devices:
+        tries = [f"--port {device}" for device in devices]
+        return MyoedgeError("E601", "several serial ports match", facts, tries)
+    tries = ["connect the board and switch it on", "--port /dev/ttyUSB1"]
+    return MyoedgeError("E601", "no board is connected", facts, tries)
 
 
 def plugged_in() -> list[tuple[str, str]]:

@@ -207,18 +207,17 @@ def _read(path: Path, project: Path) -> Program:
     raise MyoedgeError("E613", "the application is missing", {"looked for": path}, tries)
 
 
+def _is_inside(held: range, start: int, size: int) -> bool:
+    return start <= held.start and held.stop <= start + size
+
+
 def check_program(program: Program, path: Path, board: Board, build: Build) -> tuple[Notice, ...]:
     """Checks that a program is this build's application for this board. Errors: E613."""
-    outside_memory = [
-        hex(at)
-        for at, data in program.segments
-        if not any(start <= at and at + len(data) <= start + size for start, size in MEMORIES)
-    ]
+    held = [range(at, at + len(data)) for at, data in program.segments]
+    outside_memory = [hex(x.start) for x in held if not any(_is_inside(x, *m) for m in MEMORIES)]
     if outside_memory:
         raise _not_for(path, board, build, {"outside memory": ", ".join(outside_memory)})
-    if program.entry % 2 or not any(
-        at <= program.entry < at + len(data) for at, data in program.segments
-    ):
+    if program.entry % 2 or not any(program.entry in x for x in held):
         needs = "an even address of the program"
         raise _not_for(path, board, build, {"entry": f"{program.entry:#x}", "needs": needs})
     if _is_simulators(program):
@@ -227,12 +226,10 @@ def check_program(program: Program, path: Path, board: Board, build: Build) -> t
     marker = MARKER.search(b"\0".join(data for _, data in program.segments))
     if marker is None:
         raise _not_for(path, board, build, {"has": "no build marker"})
-    if marker.group(1).decode() != board.chip:
-        raise _not_for(path, board, build, {"needs": board.chip, "has": marker.group(1).decode()})
-    if marker.group().decode() != build.application:
-        raise _not_for(
-            path, board, build, {"needs": build.application, "has": marker.group().decode()}
-        )
+    application, chip = marker.group().decode(), marker.group(1).decode()
+    for needs, has in (board.chip, chip), (build.application, application):
+        if needs != has:
+            raise _not_for(path, board, build, {"needs": needs, "has": has})
     return ()
 
 

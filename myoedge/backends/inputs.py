@@ -75,6 +75,17 @@ def _is_batch(x: Array, shape: Shape) -> bool:
     return bool(x.ndim) and x.shape != shape and x.shape[1:] in (shape, window(shape))
 
 
+def _check_numbers(q: QuantGraph, name: str, x: Array) -> None:
+    if q.graph.tensors[name].dtype != "float32":
+        check_integers(q.graph, name, x, named_input(name))
+    elif x.dtype.kind not in "fiu":
+        facts = {"needs": "real numbers", "has": str(x.dtype)}
+        raise MyoedgeError("E214", f"{named_input(name)} is no array of real numbers", facts)
+    if not np.isfinite(x).all():
+        title = f"{named_input(name)} holds NaN or infinite values"
+        raise MyoedgeError("E216", title, tries=FINITE)
+
+
 def integers(
     q: QuantGraph,
     arrays: Mapping[str, Array],
@@ -90,15 +101,7 @@ def integers(
     Errors: E213 shapes, E214 types, E216 NaN or infinite, E229 integers out of range.
     """
     for name, x in arrays.items():
-        if q.graph.tensors[name].dtype != "float32":
-            check_integers(q.graph, name, x, named_input(name))
-        elif x.dtype.kind not in "fiu":
-            facts = {"needs": "real numbers", "has": str(x.dtype)}
-            raise MyoedgeError("E214", f"{named_input(name)} is no array of real numbers", facts)
-        if not np.isfinite(x).all():
-            raise MyoedgeError(
-                "E216", f"{named_input(name)} holds NaN or infinite values", tries=FINITE
-            )
+        _check_numbers(q, name, x)
     shaped = {name: _shaped(name, x, shapes[name], is_frame) for name, x in arrays.items()}
     quantized = {n: x if raw else q.input_integers(n, x) for n, x in shaped.items()}
     for name, x in quantized.items():

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
+from operator import attrgetter
 
 from myoedge.backends.measurement import (
     Activity,
@@ -70,13 +71,13 @@ def _measurement(
     starts = [i for i, mark in enumerate(run.marks) if mark.value == STARTED]
     groups = [run.marks[a:b] for a, b in pairwise([*starts, len(run.marks)])]
     rows = []
-    for index, (outputs, cycles, total) in enumerate(counted):
-        marks = groups[index] if index < len(groups) else ()
+    for (outputs, cycles, total), marks in zip(counted, chain(groups, repeat(())), strict=False):
         # A mark more than layers: the outputs that had to be copied are there.
         pairs = list(pairwise(marks))[: len(cycles)]
         costs = [_cost(a, b, _unwrapped(a, b, n)) for (a, b), n in zip(pairs, cycles, strict=True)]
         total = _unwrapped(marks[0], marks[-1], total) if marks else total
-        written = {m.value: m.snapshots[0] for m in marks if m.value in regions and m.snapshots}
+        recorded = filter(attrgetter("snapshots"), marks)
+        written = {mark.value: mark.snapshots[0] for mark in recorded if mark.value in regions}
         rows.append(Inference(outputs, total, tuple(costs), written))
     startup = run.marks[0].cycle if run.marks else None
     return Measurement("simulated", tuple(rows), startup, run.l1_bytes, run.output)

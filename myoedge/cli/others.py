@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +15,9 @@ from myoedge.cli import next_steps
 from myoedge.cli.junit_file import JUNIT, junit_file
 from myoedge.cli.shell import Terminal, common
 from myoedge.errors import command
+
+if TYPE_CHECKING:
+    from myoedge.backends.doctor import ToolRow
 
 MISSING = 5
 
@@ -121,6 +126,17 @@ def _say_checked(terminal: Terminal, kind: str, name: str, state: str, cause: st
     terminal.text(f"  {state:<12} {kind:<12} {name}{f': {cause}' if cause else ''}", soft_wrap=True)
 
 
+def _tool_lines(row: ToolRow) -> Iterator[str]:
+    """A line on a tool, and one on how to install it if it is missing."""
+    is_there = row.state == "ok"
+    state = row.state + " (optional)" * (not row.needed and not is_there)
+    yield f"{state:<20} {row.name:<13} {row.version}  {row.where}".rstrip()
+    if not is_there:
+        blocks = f"; without it: no {', '.join(row.blocks)}" if row.blocks else ""
+        works = f" ({row.works})" if row.works else ""
+        yield f"{'':<20} install: {row.fix}{blocks}{works}"
+
+
 @click.command("doctor")
 @common
 def doctor(terminal: Terminal) -> None:
@@ -129,14 +145,8 @@ def doctor(terminal: Terminal) -> None:
 
     rows = api.doctor()
     if not terminal.json_printed("doctor/1", {"tools": [asdict(row) for row in rows]}):
-        for row in rows:
-            optional = "" if row.needed or row.state == "ok" else " (optional)"
-            tool = f"{row.state + optional:<20} {row.name:<13} {row.version}  {row.where}"
-            terminal.text(tool.rstrip(), soft_wrap=True)
-            if row.state != "ok":
-                blocks = f"; without it: no {', '.join(row.blocks)}" if row.blocks else ""
-                works = f" ({row.works})" if row.works else ""
-                terminal.text(f"{'':<20} install: {row.fix}{blocks}{works}", soft_wrap=True)
+        for line in chain.from_iterable(map(_tool_lines, rows)):
+            terminal.text(line, soft_wrap=True)
     if any(row.state != "ok" and row.needed for row in rows):
         sys.exit(MISSING)
     terminal.next(next_steps.at_a_model())

@@ -27,6 +27,7 @@ from myoedge.errors import MyoedgeError, command, printable
 
 if TYPE_CHECKING:
     from myoedge.api import Build, Validation
+    from myoedge.reports.diff import Changes
 
 
 REPORT, COMPARISON = "report.html", "comparison.html"
@@ -137,6 +138,14 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
     )
 
 
+def _print_changes(terminal: Terminal, rows: Changes) -> None:
+    from myoedge.reports.diff import print_diff
+
+    result = {"verdict": asdict(rows.verdict), "changes": [row.plain() for row in rows]}
+    if not terminal.json_printed("changes/1", result):
+        print_diff(rows, terminal.out)
+
+
 @click.command("report")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option(
@@ -159,7 +168,6 @@ def report(
     FOLDER is a build; default: the newest below build/.
     """
     from myoedge import api
-    from myoedge.reports.diff import print_diff
     from myoedge.reports.text import print_report
 
     chosen = api.load_build(folder or newest())
@@ -167,10 +175,7 @@ def report(
         html = REPORT if against is None else COMPARISON
     page = html or str(chosen.folder / "report.html")
     if against is not None:
-        rows = api.report(chosen, against=against, html=html)
-        result = {"verdict": asdict(rows.verdict), "changes": [row.plain() for row in rows]}
-        if not terminal.json_printed("changes/1", result):
-            print_diff(rows, terminal.out)
+        _print_changes(terminal, api.report(chosen, against=against, html=html))
         if html:
             terminal.progress(f"page: {page}")
     elif not terminal.json_printed("report/1", api.report(chosen, html=html)):

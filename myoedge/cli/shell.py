@@ -182,10 +182,7 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     except BaseException as error:
         if isinstance(error, SystemExit):  # of a verb that is done
             raise
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            _discard(sys.stdout)
-            _exit_with_notice(Notice("E281", "no space left to write the output"), as_json=False)
-        _exit_with_notice(_bug(error, given_arguments), as_json)
+        _exit_with_unexpected(error, given_arguments, as_json)
 
 
 def _interrupt_on_end() -> None:
@@ -223,6 +220,13 @@ def _exit_with_usage(error: click.ClickException, as_json: bool) -> NoReturn:
         click.echo(json.dumps({"schema": ERROR, "error": usage}))
     error.show()
     sys.exit(2)
+
+
+def _exit_with_unexpected(error: BaseException, arguments: list[str], as_json: bool) -> NoReturn:
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        _discard(sys.stdout)
+        _exit_with_notice(Notice("E281", "no space left to write the output"), as_json=False)
+    _exit_with_notice(_bug(error, arguments), as_json)
 
 
 def _exit_with_notice(notice: Notice, as_json: bool) -> NoReturn:

@@ -100,12 +100,7 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
     warn(simulated.unwritten)
     if options["trace"] and simulated.unwritten is None:
         terminal.progress(f"trace: {build / TRACE}, for ui.perfetto.dev")
-    if simulated.over is not None:
-        click.echo(str(simulated.over), err=True)
-    if not simulated.exact:
-        sys.exit(DIFFERENT)
-    if simulated.over is not None:
-        sys.exit(simulated.over.exit_code)
+    _exit_unless_fine(simulated)
     is_traced = options["trace"] or simulated.unwritten
     traced = () if is_traced else (command("simulate", build, "--trace"),)
     terminal.next(command("energy", build), *traced)
@@ -120,6 +115,16 @@ def _refuse_ignored_options(has_elf: bool) -> None:
         if context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
             option = parameter.get_error_hint(context)
             raise click.UsageError(f"{option} goes {'without' if has_elf else 'with'} --elf.")
+
+
+def _exit_unless_fine(simulated: Simulated) -> None:
+    """Ends with the exit code of other outputs, or of a budget that is not kept."""
+    if simulated.over is not None:
+        click.echo(str(simulated.over), err=True)
+    if not simulated.exact:
+        sys.exit(DIFFERENT)
+    if simulated.over is not None:
+        sys.exit(simulated.over.exit_code)
 
 
 def as_json(simulated: Simulated) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) 
         changed = _swept(indexed, pending, fitting)
         if whole and not changed:
             return indexed.graph() if is_changed else graph
-        is_changed, whole = is_changed or bool(changed), not changed
+        is_changed, whole = is_changed | bool(changed), not changed
         pending = indexed.nodes() if whole else indexed.near(changed)
     names = [rule.rewrite.__name__ for rule in rules]
     raise RuntimeError(f"rules still match after {most_sweeps} sweeps: {names}")

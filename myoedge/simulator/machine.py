@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
@@ -142,7 +142,7 @@ def _observe(core: ctypes.CDLL, machine: int, program: Program, options: RunOpti
         for v, ranges in sorted(options.snapshots.items())
         for address_range in ranges
     ]
-    snapshots = (binding.Snapshot * max(1, len(rows)))(*(binding.Snapshot(*row) for row in rows))
+    snapshots = (binding.Snapshot * max(1, len(rows)))(*starmap(binding.Snapshot, rows))
     if MARK in program.symbols:
         core.machine_watch_mark(machine, program.symbols[MARK], snapshots, len(rows))
     if options.profile:

@@ -64,10 +64,11 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
             count = frames // paths.stride[step.node.name]
             builder.add_step(step, inputs, rule.resized(count) if rule.resized else step.attrs)
     outputs_of = {name: builder.frames_of(name, read, 0) for name, read in timing.reads[""].items()}
+    outputs = [outputs_of[name] for name in q.graph.outputs]
     return Stream(
-        built_network(builder, [outputs_of[name] for name in q.graph.outputs]),
-        tuple(builder.port(name, name) for name in q.graph.inputs),
-        tuple(builder.port(name, outputs_of[name]) for name in q.graph.outputs),
+        built_network(builder, outputs),
+        tuple(map(builder.port, q.graph.inputs, q.graph.inputs)),
+        tuple(map(builder.port, q.graph.outputs, outputs)),
         tuple(builder.states),
         timing.early(q.graph),
         timing.warmup(q.graph),
@@ -148,12 +149,11 @@ def without_states(graph: Graph, states: States) -> Graph:
     for name in graph.inputs:  # a frame is an input without its first axis
         if name not in states and graph.shape(name)[:1] != (1,):
             raise _refused(f"{name} is not a batch of one", "1 as the first extent of all inputs")
-    remaining = [name for name in outputs if name not in states.values()]
-    if not remaining:
+    for output in states.values():
+        outputs.pop(output, None)
+    if not outputs:
         raise _refused("all outputs are states", "another one")
-    return prune(
-        replace(graph, outputs=tuple(outputs[n] for n in remaining), output_names=tuple(remaining))
-    )
+    return prune(replace(graph, outputs=tuple(outputs.values()), output_names=tuple(outputs)))
 
 
 Places = dict[str, Array]  # of a tensor's numbers: which of the states' they are
@@ -172,7 +172,7 @@ def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
         if operand is not None and node.inputs[operand] in starts:
             ends[node.name] = starts[node.inputs[operand]].reshape(graph.shape(node.name))
         elif moved is not None:
-            values = [moved[name] for name in node.inputs]
+            values = map(moved.__getitem__, node.inputs)
             moved[node.name] = np.asarray(OPS[node.op].real(node.attrs, *values))
         elif operand is None and not starts.keys().isdisjoint(inputs):
             raise _refused(f"{node.where} reads a state", "recurrent layers of one step alone")
@@ -236,7 +236,7 @@ def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
         elif node.name not in places:
             builder.add_step(step, node.inputs, node.attrs)
     pass_network = replace(built_network(builder, graph.outputs), constants=q.constants)
-    ports = [tuple(builder.port(x, x) for x in names) for names in (inputs, graph.outputs)]
+    ports = [tuple(map(builder.port, names, names)) for names in (inputs, graph.outputs)]
     return Stream(
         pass_network, ports[0], ports[1], tuple(builder.states), early=0, warmup=0, stride=1
     )

@@ -103,7 +103,7 @@ def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
     inputs = []
     for port in stream.inputs:
         x = frames[port.name]
-        pads = [(stream.early if d == port.axis else 0, 0) for d in range(x.ndim)]
+        pads = [(stream.early * (d == port.axis), 0) for d in range(x.ndim)]
         inputs.append(np.pad(x, pads, constant_values=port.fill))
     warmup = stream.warmup
     for number in range(inputs[0].shape[stream.inputs[0].axis] // stream.frames):

@@ -230,23 +230,23 @@ def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
         axes = {name: axis % max(len(graph.shape(name)), 1) for name in graph.inputs}
         follow_time(graph, axes)
         return axes
-    candidates = [dict.fromkeys(graph.inputs, d) for d in range(len(graph.shape(graph.inputs[0])))]
-    fit = [axes for axes in candidates if _reachable_count(graph, axes) == len(graph.nodes)]
+    shape = graph.shape(graph.inputs[0])
+    counts = [_reachable_count(graph, d) for d in range(len(shape))]
+    fit = [d for d, count in enumerate(counts) if count == len(graph.nodes)]
     if len(fit) > 1:
-        raise ambiguous_axes([axes[graph.inputs[0]] for axes in fit])
-    if not fit:  # the axis that gets farthest, of those the longest, is the one that a person means
-        shape, name = graph.shape(graph.inputs[0]), graph.inputs[0]
-        fit = [max(candidates, key=lambda axes: (_reachable_count(graph, axes), shape[axes[name]]))]
-    follow_time(graph, fit[0])
-    return fit[0]
+        raise ambiguous_axes(fit)
+    # without any, the axis that gets farthest, of those the longest, is what a person means
+    axis = fit[0] if fit else max(range(len(shape)), key=lambda d: (counts[d], shape[d]))
+    axes = dict.fromkeys(graph.inputs, axis)
+    follow_time(graph, axes)
+    return axes
 
 
-def _reachable_count(graph: Graph, axes: Axes) -> int:
-    """Return the number of nodes that frames along these axes reach."""
-    axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
+def _reachable_count(graph: Graph, axis: int) -> int:
+    """Return the number of nodes that frames along this axis reach."""
     count = 0
     try:
-        for _ in _follow(graph, axis, stride):
+        for _ in _follow(graph, dict.fromkeys(graph.inputs, axis), dict.fromkeys(graph.inputs, 1)):
             count += 1
     except MyoedgeError:
         return count - (count == 0)

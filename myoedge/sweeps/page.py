@@ -173,7 +173,7 @@ def _name_with_room(dot: Dot, taken: Sequence[tuple[float, float, float, float]]
         left, top, right, bottom = name.box
         is_inside = left >= LEFT and right <= WIDTH and top >= 0 and bottom <= HEIGHT - BOTTOM
         if is_inside and not any(
-            a < right and left < c and b < bottom and top < d for a, b, c, d in taken
+            max(a, left) < min(c, right) and max(b, top) < min(d, bottom) for a, b, c, d in taken
         ):
             return name
     return None

@@ -109,6 +109,11 @@ class Judged:
     relative: bool = True
     only_with: tuple[str, ...] = ()
 
+    def is_worse(self, before: float, after: float | None, bound: float) -> bool:
+        """Whether a figure is gone, or worse by more than the bound."""
+        allowed = (bound * abs(before) if self.relative else bound) + 1e-12 * abs(before)
+        return after is None or self.sign * (before - after) > allowed
+
 
 JUDGED = (
     Judged("latency_s", "latency", duration, "latency", only_with=("cycles_source",)),
@@ -245,6 +250,5 @@ def _of(old: Result, new: Result | None, bounds: Bounds) -> Iterator[Regression]
         before, after = old.get(judged.figure), new.get(judged.figure)
         if before is None or any(old.get(key) != new.get(key) for key in judged.only_with):
             continue
-        allowed = (bound * abs(before) if judged.relative else bound) + 1e-12 * abs(before)
-        if after is None or judged.sign * (before - after) > allowed:
+        if judged.is_worse(before, after, bound):
             yield Regression(name, judged.figure, before, after, bound)

@@ -78,7 +78,7 @@ def sweep(
         keep(folder, result)
         found[result["key"]] = result
         left_s = (time.monotonic() - began_s) / number * (len(missing) - number)
-        left = f"; about {round(left_s)} s more" if left_s >= 2.0 else ""
+        left = f"; about {round(left_s)} s more" * (left_s >= 2.0)
         say(f"{len(found)}/{len(everything)}  {_ended(result)}{left}")
     rows = [found[task.key] for task in everything]
     worse = [] if old is None else regressions(old, rows, settings.bounds)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import printable
@@ -41,15 +42,19 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
     """Return whether each result is the best within its budget: the least energy of results with
     sufficient accuracy; without energies, the least latency. Ties go to the first; a single result
     is not marked."""
-    chosen = set()
-    for budget in {row["budget"] for row in rows}:
-        able = [i for i, row in enumerate(rows) if row["budget"] == budget and _is_good(row)]
-        least = _least_accuracy([rows[i] for i in able])
-        judged = [i for i in able if rows[i].get("accuracy_int8") is not None]
-        accurate = [i for i in judged if rows[i]["accuracy_int8"] >= least] or able
-        if len(accurate) > 1 or len(able) > len(accurate):
-            chosen.add(min(accurate, key=lambda i: _cost(rows[i])))
-    return [i in chosen for i in range(len(rows))]
+    by_budget: dict[str, list[Result]] = {row["budget"]: [] for row in rows}
+    for row in filter(_is_good, rows):
+        by_budget[row["budget"]].append(row)
+    chosen = [*map(_best, by_budget.values())]
+    return [any(row is best for best in chosen) for row in rows]
+
+
+def _best(able: Sequence[Result]) -> Result | None:
+    """The cheapest of the results that are accurate enough; None of a single one."""
+    least = _least_accuracy(able)
+    judged = [row for row in able if row.get("accuracy_int8") is not None]
+    accurate = [row for row in judged if row["accuracy_int8"] >= least] or able
+    return min(accurate, key=_cost) if len(able) > 1 else None
 
 
 def _least_accuracy(rows: Sequence[Result]) -> float:
@@ -150,14 +155,14 @@ def hidden(rows: Sequence[Result], width: int) -> list[str]:
 def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], list[str]]:
     """Return the columns that fit, by title, and the titles of the others."""
     columns = {SHORT.get(n, n): [printable(str(row[n])) for row in rows] for n in differing(rows)}
-    shown = [figures(row) for row in rows]
-    columns |= {title: [row[title] for row in shown] for title in FIGURES}
+    shown = [*map(figures, rows)]
+    columns |= {title: [*map(itemgetter(title), shown)] for title in FIGURES}
     pairs = zip(rows, best_in_budgets(rows), strict=True)
     columns[""] = [printable(outcome(row, is_best=is_best)) for row, is_best in pairs]
     columns = {title: texts for title, texts in columns.items() if any(texts)}
     titles = []
     for title in LEFT_OUT_FIRST:
-        if sum(2 + max(len(title), *map(len, texts)) for title, texts in columns.items()) > width:
+        if sum(2 + max(map(len, column)) for column in columns.items()) > width:
             titles += [title] if columns.pop(title, None) else []
     return columns, titles
 

@@ -166,16 +166,16 @@ def _problems(sweep: Sweep) -> Iterator[dict[str, str]]:
         if not rows:
             yield {"cause": "an empty list: nothing would be built"}
     named = {
-        "models": [name_of(model) for model in sweep.model],
+        "models": [*map(name_of, sweep.model)],
         "budgets": [*map(str, sweep.budget)],
         "options": [options.name for options in sweep.options],
-        "operating points": [name for name in sweep.points if name],
+        "operating points": [*filter(None, sweep.points)],
     }
     for what, names in named.items():
         if twice := [name for name in names if names.count(name) > 1]:
             yield {"cause": f"two {what} are named {twice[0]}"}
     for key, bound in asdict(sweep.bounds).items():
-        if not (math.isfinite(bound) and bound >= 0):
+        if not 0 <= bound < math.inf:
             yield {f"bounds.{key}": "must be a number, 0 or more"}
 
 
@@ -261,18 +261,21 @@ def _task(
     quant = {pattern: asdict(rule) for pattern, rule in options.quant.items()}
     reading = {key: getattr(model, key) for key in READING}
     toml = {"budget": limits, "quant": quant, "engine": options.engine, "calib": reading}
-    is_random = model.calib == RANDOM
-    given = None if is_random else model.calib
-    calib = None if given is None else _source(base, given, known, check_there)
-    chosen |= {"calib": RANDOM} if is_random else {}
+    calib = _samples(base, model.calib, known)
+    chosen |= {"calib": RANDOM} if model.calib == RANDOM else {}
     found = _source(base, model.path, known, check_file)
-    test = None if model.test is None else _source(base, model.test, known, check_there)
+    test = _samples(base, model.test, known)
     samples = [source and source.sha256 for source in (calib, test)]
     about = [found.sha256, *samples, chosen, toml, sweep.simulate, labels, depends]
     about += [*_beside(Path(found.path)), *sources(model.factory)]
     text = json.dumps([SCHEMA, __version__, about], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     return Task(key, labels, found, calib, test, chosen, toml, sweep.simulate)
+
+
+def _samples(base: Path, path: str | None, known: dict[str, Source]) -> Source | None:
+    """A file of samples; None without one."""
+    return None if path in (None, RANDOM) else _source(base, str(path), known, check_there)
 
 
 def _source(

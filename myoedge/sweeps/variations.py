@@ -130,11 +130,15 @@ def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[
 
 def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
     """Yield fewer bits for all weights, and for the largest layer's only."""
-    asked = arguments.get("weights") or settings.calib.weights
-    is_ruled = any(isinstance(rule.weights, int) for rule in settings.quant.values())
     rows = [row for row in report["layers"] if row["weight_bits"] == 8 and row["macs"]]
     total_bytes = sum(row["weights_bytes"] for row in rows)
-    if asked or is_ruled or _is_of_file(report) or total_bytes < FEWEST_WEIGHTS_BYTES:
+    is_chosen = (
+        arguments.get("weights"),
+        settings.calib.weights,
+        any(isinstance(rule.weights, int) for rule in settings.quant.values()),
+        _is_of_file(report),
+    )
+    if any(is_chosen) or total_bytes < FEWEST_WEIGHTS_BYTES:
         return
     yield _with_few_bits("*", "all weights")
     largest = max(rows, key=lambda row: int(row["weights_bytes"]))

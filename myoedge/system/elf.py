@@ -16,6 +16,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.system.regular_files import open_regular
 
 if TYPE_CHECKING:
+    from elftools.dwarf.dwarfinfo import DWARFInfo
+    from elftools.dwarf.lineprogram import LineProgram
     from elftools.elf.elffile import ELFFile
 
 _RISCV = "EM_RISCV"
@@ -110,8 +112,8 @@ def _program(elf: ELFFile, data: bytes, name: str) -> Program:
     executable = (s for s in elf.iter_sections() if s["sh_flags"] & _EXECUTABLE)
     code = [section for section in executable if section["sh_type"] != "SHT_NOBITS"]
     _check_sizes(elf, code, name, len(data))
-    loaded = (s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"])
-    segments = tuple((segment["p_paddr"], segment.data()) for segment in loaded)
+    loaded = (s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD")
+    segments = tuple((s["p_paddr"], s.data()) for s in loaded if s["p_filesz"])
     if not segments:
         raise _not_usable(name, "nothing to load")
     symbols, functions = _symbols(elf)
@@ -175,13 +177,7 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
         if lines is None or any(s["sh_flags"] & _COMPRESSED for s in elf.iter_sections()):
             return
         table, dwarf, remaining_bytes = _content(lines), elf.get_dwarf_info(), _MAX_LINE_BYTES
-        for unit in dwarf.iter_CUs():
-            at = unit.get_top_DIE().attributes.get("DW_AT_stmt_list")
-            if at is None or not _is_sound(io.BytesIO(table[at.value :])):
-                continue
-            program = dwarf.line_program_for_CU(unit)
-            if program is None:
-                continue
+        for program in _line_programs(dwarf, table):
             remaining_bytes -= program.program_end_offset - program.program_start_offset
             if remaining_bytes < 0:
                 return
@@ -189,6 +185,14 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
                 yield state.address, "" if state.end_sequence else _place(program, state)
     except Exception:
         return
+
+
+def _line_programs(dwarf: DWARFInfo, table: bytes) -> Iterator[LineProgram]:
+    """Sound programs of the line tables, one a source file at most."""
+    for unit in dwarf.iter_CUs():
+        at = unit.get_top_DIE().attributes.get("DW_AT_stmt_list")
+        if at is not None and _is_sound(io.BytesIO(table[at.value :])):
+            yield from filter(None, [dwarf.line_program_for_CU(unit)])
 
 
 def _is_sound(header: io.BytesIO) -> bool:

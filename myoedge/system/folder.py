@@ -108,15 +108,11 @@ def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
     names = (p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir())
     foreign = sorted(n for n in names if n not in files and not _OTHER_FILES.fullmatch(n))
     if foreign:
-        listed = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
+        listed = ", ".join(foreign[:5]) + ", ..." * (len(foreign) > 5)
         raise _blocked(target, f"holds files that build did not write: {listed}")
-    edited = sorted(
-        name
-        for name, digest in files.items()
-        if name.startswith(EDITABLE) and (path := target / name).is_file()
-        if sha256(path.read_bytes()) != digest
-    )
-    if edited:
+    sources = {name: target / name for name in files if name.startswith(EDITABLE)}
+    there = {name: sha256(path.read_bytes()) for name, path in sources.items() if path.is_file()}
+    if edited := sorted(name for name, _ in there.items() - files.items()):
         raise _blocked(target, f"holds edited files: {', '.join(edited[:5])}")
 
 

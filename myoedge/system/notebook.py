@@ -182,5 +182,5 @@ def cell(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, tuple | list):
         joint = "x" if value and all(type(x) is int for x in value) else ", "
-        return joint.join(str(x) for x in value)
+        return joint.join(map(str, value))
     return str(value)

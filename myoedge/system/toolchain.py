@@ -47,6 +47,16 @@ class Compiler:
         return self.is_zig or "clang" in self.version
 
 
+def _zig() -> Compiler:
+    spec = importlib.util.find_spec("ziglang")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    binary = next((str(p) for f in folders if (p := Path(f, "zig")).is_file()), None)
+    if binary is None:
+        tries = f"pip install {ZIG}", "or, for the C on the host: validate --cc cc"
+        raise _missing("the C compiler zig", *tries)
+    return Compiler("zig", (binary, "cc"), f"zig {_first_line((binary, 'version'))}")
+
+
 def compiler(name: str = "zig") -> Compiler:
     """Return a C compiler by name: "zig" (comes with the package), "cc" ($CC, otherwise cc), or a
     path.
@@ -54,13 +64,7 @@ def compiler(name: str = "zig") -> Compiler:
     Raises E501 if it is missing or does not run.
     """
     if name == "zig":
-        spec = importlib.util.find_spec("ziglang")
-        folders = (spec.submodule_search_locations if spec else None) or ()
-        binary = next((str(p) for f in folders if (p := Path(f, "zig")).is_file()), None)
-        if binary is None:
-            tries = f"pip install {ZIG}", "or, for the C on the host: validate --cc cc"
-            raise _missing("the C compiler zig", *tries)
-        return Compiler(name, (binary, "cc"), f"zig {_first_line((binary, 'version'))}")
+        return _zig()
     command: tuple[str, ...] = (name,)
     if name == "cc":
         variable = os.environ.get("CC", "")
