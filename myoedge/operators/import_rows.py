@@ -209,13 +209,18 @@ def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
     if signature.vararg is not None:
         arguments[signature.vararg.arg] = [c.tensor(x) for x in c.inputs[len(signature.args) :]]
     for argument, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True):
-        name = _annotation(argument, argument.arg)
-        usual = None if default is None else ast.literal_eval(default)
-        if default is None and name not in c.attrs:
-            raise Unsupported(f"no attribute {name}", f"give {c.op} the attribute {name}")
-        value = c.attrs.get(name, usual)
-        arguments[argument.arg] = value if usual is None else type(usual)(value)
+        arguments[argument.arg] = _attribute(argument, default, c)
     return arguments
+
+
+def _attribute(argument: ast.arg, default: ast.expr | None, c: OnnxCall) -> Any:
+    """An attribute of a node, of the type of its default."""
+    name = _annotation(argument, argument.arg)
+    if default is None and name not in c.attrs:
+        raise Unsupported(f"no attribute {name}", f"give {c.op} the attribute {name}")
+    usual = None if default is None else ast.literal_eval(default)
+    value = c.attrs.get(name, usual)
+    return value if usual is None else type(usual)(value)
 
 
 def _annotation(argument: ast.arg, default: str) -> str:

@@ -162,7 +162,7 @@ def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], 
     columns = {title: texts for title, texts in columns.items() if any(texts)}
     titles = []
     for title in LEFT_OUT_FIRST:
-        if sum(2 + max(map(len, column)) for column in columns.items()) > width:
+        if sum(2 + max(map(len, (title, *texts))) for title, texts in columns.items()) > width:
             titles += [title] if columns.pop(title, None) else []
     return columns, titles
 

@@ -31,15 +31,16 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     q, k, v = a["query"], a["key"], a["value"]
     if a.get("enable_gqa"):
         k, v = (_shared(d, x, d.shape(q)[-3]) for x in (k, v))
-    if not fits(*(d.shape(x) for x in (q, k, v))):
-        raise Unsupported(f"attention of {[list(d.shape(x)) for x in (q, k, v)]}")
+    shapes = [*map(d.shape, (q, k, v))]
+    if not fits(*shapes):
+        raise Unsupported(f"attention of {[*map(list, shapes)]}")
     scale = 1.0 / math.sqrt(d.shape(q)[-1]) if a.get("scale") is None else float(a["scale"])
     shape = (*d.shape(q)[:-1], d.shape(k)[-2])
     mask = "" if a.get("attn_mask") is None else str(a["attn_mask"])
     left, right = a.get("left", -1), 0 if a["is_causal"] else a.get("right", -1)
     if a.get("softcap"):
         return _capped(d, (q, k, v), scale / a["softcap"], a["softcap"], mask, (left, right))
-    bias = mask if mask not in d.constants or d.array(mask).any() else ""
+    bias = mask * (mask not in d.constants or bool(d.array(mask).any()))
     found = decide(d, _bias(d, mask, shape, left, right), shape, -1, bare=True)
     bias, hidden, attrs = found or (bias, "", {})
     return attend(d, q, k, v, scale=scale, bias=bias, mask=hidden, **attrs)
@@ -181,7 +182,7 @@ def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def packed_attention_shape(x: Shape, w: Shape, attrs: Mapping[str, Any]) -> Shape:
     """Return the result shape of `packed_attention`, which onnx cannot infer."""
     sizes = attrs.get("qkv_hidden_sizes") or (w[1] // 3,) * 3
-    if len(x) != 3 or len(w) != 2 or w[0] != x[2] or sum(sizes) != w[1] or len(sizes) != 3:
+    if [len(x), len(w), len(sizes)] != [3, 2, 3] or [*w] != [x[2], sum(sizes)]:
         raise ValueError(f"attention of {list(x)} by {list(w)}")
     heads = int(attrs["num_heads"])
     if heads < 1 or any(n < 1 or n % heads for n in sizes) or sizes[0] != sizes[1]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -55,8 +56,8 @@ def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     if arrow:
         result = _spelt(result, max(hidden))
     else:
-        every = "".join(inputs)
-        once = sorted(axis for axis in {*every} - {*SPARE} if every.count(axis) == 1)
+        counts = Counter("".join(inputs))
+        once = sorted(axis for axis in counts.keys() - {*SPARE} if counts[axis] == 1)
         result = "".join((*SPARE[len(SPARE) - max(hidden) :], *once))
     if len({*result}) < len(result):
         raise ValueError(f"{equation!r} gives an axis twice")

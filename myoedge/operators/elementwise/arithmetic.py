@@ -35,7 +35,7 @@ def combined(d: GraphBuilder, op: str, left: Any, right: Any, alpha: float, out:
     A number may have more axes than the tensor.
     """
     a, b = number_of(d, left), number_of(d, right)
-    if any(c is not None and math.isinf(c) for c in (a, b)):
+    if any(map(math.isinf, filter(None, (a, b)))):
         raise Unsupported(f"{op} with an infinity")
     sign = float(alpha) if op == "add" else -float(alpha)
     if b is not None and not isinstance(left, int | float):

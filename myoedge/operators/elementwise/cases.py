@@ -109,7 +109,7 @@ def line_slack(case: Any) -> Any:
     values = [np.nan_to_num(function(z * x.scale)) / y.scale for z in far]
     limited = [np.clip(value, 2 * y.low - y.high, 2 * y.high - y.low) for value in values]
     bent = np.max([np.abs(a - 2 * b + c) / 2 for a, b, c in limited], axis=0)
-    return bent + np.where((v == 0) & np.isinf(function(v)), np.inf, 1.0 if case.wide else 0.0)
+    return bent + np.where((v == 0) & np.isinf(function(v)), np.inf, float(bool(case.wide)))
 
 
 def magnitude(d: Draw) -> DrawnUse:

@@ -77,7 +77,7 @@ def _with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape)
         return calculated(d, "integer_compare", name, x, d.constant(value), out)
     ids = reshape(d, x, out[:lead])
     numbers = np.arange(low, high + 1).reshape(-1, *(1,) * len(own))
-    table = COMPARED[name](numbers, value.reshape(own) if own else value.reshape(()))
+    table = COMPARED[name](numbers, value.reshape(tuple(own)))
     return reshape(d, rows_by(d, ids, table, first_id=low, bounded=False), out)
 
 
@@ -129,11 +129,11 @@ def converted(d: GraphBuilder, x: str, to: str) -> str:
     whole = d.dtype(x) != "float32"
     if to == "bool":
         return truth(d, x)
-    span = span_of(d, x) if to == "float" and whole else None
-    if span is not None and span[1] - span[0] < MOST_ROWS:
-        return rows_by(d, x, np.arange(span[0], span[1] + 1.0), first_id=span[0])
     if to == "float" and whole:
-        raise Unsupported("indices that are read as numbers", AS_FLOATS)
+        low, high = span_of(d, x) or (INT32.low, INT32.high)
+        if high - low >= MOST_ROWS:
+            raise Unsupported("indices that are read as numbers", AS_FLOATS)
+        return rows_by(d, x, np.arange(low, high + 1.0), first_id=low)
     if to == "int" and not (whole or is_truth(d, x)):
         raise Unsupported("floats cut to integers inside the network", STAY_FLOATS)
     return x

@@ -92,13 +92,13 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     axes, dims = axes_of(loops)
     table = table_operand(step)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
-    inputs = tuple(_read(name, i, loops, dims) for i, name in enumerate("ab"))
+    inputs = _read("a", 0, loops, dims), _read("b", 1, loops, dims)
     op: dict[str, int | str] = step.integers.named(numbers)
     # 8-bit multipliers have a faster way.
     small = "a_mult" in op and all(
         -128 <= getattr(step.integers, name) <= 127 for name in ("a_mult", "b_mult")
     )
-    word = (0.73 if small else 1.0) + (0.4 if table else 0.0)
+    word = (0.73 if small else 1.0) + 0.4 * bool(table)
     around = 4.0 if kernel == "me_mul_s8" else 1.7
     return TiledKernel(
         function=kernel,

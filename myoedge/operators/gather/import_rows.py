@@ -29,20 +29,18 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import x[:, [0, 2, 5]]: elements picked by a constant list along one axis, or by lists of
     equal length along neighbouring axes."""
     lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
-    picks = [(axis, name) for axis, name in lists if name is not None]
-    constant = all(name in d.constants for _, name in picks)
-    if len(picks) > 1 and constant and (y := _outer(d, a["self"], dict(picks), out)):
+    picks = {axis: name for axis, name in lists if name is not None}
+    x, shape, names, axis = a["self"], d.shape(a["self"]), [*picks.values()], next(iter(picks))
+    constant = d.constants.keys() >= {*names}
+    if len(picks) > 1 and constant and (y := _outer(d, x, picks, out)):
         return y
-    axis, name = picks[0]
-    if len(picks) == 1 and name not in d.constants:
-        return parts_at(d, a["self"], axis, name, out)
-    x, shape = a["self"], d.shape(a["self"])
-    extents = [shape[axis] for axis, _ in picks]
-    if [axis for axis, _ in picks] != [*range(axis, axis + len(picks))]:
+    if [*picks] != [*range(axis, axis + len(picks))]:
         raise Unsupported("indexing by lists on axes that lie apart", SIDE_BY_SIDE)
-    names = [name for _, name in picks]
+    if not constant and len(picks) == 1:
+        return parts_at(d, x, axis, names[0], out)
     if not constant:
         return parts_of_axes(d, x, axis, names, out)
+    extents = shape[axis : axis + len(picks)]
     flat = _flat_indices(d, names, extents)
     joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])
     return reshape(d, picked(d, reshape(d, x, joined), axis, flat.reshape(-1)), out)

@@ -145,10 +145,10 @@ def index_put(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if len(picks) != 1 or arrays[0].ndim != 1:
         raise Unsupported("writing by lists on several axes", BY_MASK)
     axis, x, n = picks[0][0], str(a["self"]), out[picks[0][0]]
-    rows = tuple(len(arrays[0]) if i == axis else m for i, m in enumerate(out))
+    rows = (*out[:axis], len(arrays[0]), *out[axis + 1 :])
     values = _broadcast(d, a["values"], rows)
-    for i, at in enumerate(int(at) % n for at in arrays[0]):
-        x = replaced(d, x, slice_axis(d, values, axis, i, i + 1), axis, at)
+    for i, at in enumerate(arrays[0]):
+        x = replaced(d, x, slice_axis(d, values, axis, i, i + 1), axis, int(at) % n)
     return x
 
 
@@ -234,10 +234,10 @@ def take_along(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import a gather along an axis; constant indices that are equal along all other axes become
     slices."""
     given, x = a.get("index", a.get("indices")), str(a["self"])
-    if a["dim"] is None and given in d.constants:
-        return reshape(d, picked(d, _flat(d, x), 0, d.array(given).reshape(-1)), out)
     if a["dim"] is None:
-        raise Unsupported("indices into all elements")
+        if given not in d.constants:
+            raise Unsupported("indices into all elements")
+        return reshape(d, picked(d, _flat(d, x), 0, d.array(given).reshape(-1)), out)
     if given not in d.constants:
         return elements(d, x, a["dim"], given, out)
     picks = d.array(given)

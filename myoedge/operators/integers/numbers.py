@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,11 +48,14 @@ def kind(d: GraphBuilder, x: str) -> str:
     return "truth" if x not in d.constants and is_truth(d, x) else ""
 
 
+OF_KINDS: Mapping[str, Span] = {"truth": (0, 1), "uint8": (0, 255)}
+
+
 def span_of(d: GraphBuilder, x: str) -> Span | None:
     """Range of integers for any inputs; None if only their type limits them."""
     node, found = producer(d, x), kind(d, x)
-    if found in ("truth", "uint8"):
-        return (0, 1) if found == "truth" else (0, 255)
+    if found in OF_KINDS:
+        return OF_KINDS[found]
     if node is None:
         return None
     if node.op in ("reshape", "transpose", "slice", "expand"):
@@ -61,12 +65,9 @@ def span_of(d: GraphBuilder, x: str) -> Span | None:
     spans = [_constant_span(d, name) or span_of(d, name) for name in node.inputs]
     if node.op.startswith("integer_math"):
         return _computed(node, [span or (INT32.low, INT32.high) for span in spans])
-    known = [span for span in spans if span is not None]
-    if len(known) < len(spans):
-        return None
-    if node.op == "integer_cumsum":
-        n = d.shape(node.inputs[0])[node.attrs["axis"]]
-        return min(known[0][0], n * known[0][0]), max(known[0][1], n * known[0][1])
+    if node.op == "integer_cumsum" and spans[0] is not None:
+        (low, high), n = spans[0], d.shape(node.inputs[0])[node.attrs["axis"]]
+        return min(low, n * low), max(high, n * high)
     return None
 
 

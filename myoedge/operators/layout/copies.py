@@ -14,7 +14,7 @@ def copied(d: GraphBuilder, x: str, counts: Sequence[int], *, whole: bool) -> st
     whole   repeat the axis (abab) instead of each element (aabb)
     """
     shape = d.shape(x)
-    if all(count == 1 for count in counts):
+    if {*counts} <= {1}:
         return x
     pairs = [(c, n) if whole else (n, c) for n, c in zip(shape, counts, strict=True)]
     thin = [n for extent in shape for n in ((1, extent) if whole else (extent, 1))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -133,18 +134,19 @@ def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> St
     A single window is assumed to span the whole axis.
     """
     attrs, axis = at.attrs, at.axis
-    if axis == 0 or axis == len(at.shapes[0]) - 1:
+    if axis in (0, len(at.shapes[0]) - 1):
         return StreamingRule(axis)
     windows = attrs["windows"][axis - 1]
-    size, last = max(high - low for low, high, _ in windows), windows[0][1]
+    lows, highs, divisors = zip(*windows, strict=True)
+    size, last = max(map(operator.sub, highs, lows)), highs[0]
     stride = windows[1][1] - last if len(windows) > 1 else 0
     ends = range(last, last + len(windows) * stride, stride or 1)
     regular = [(max(end - size, 0), end) for end in ends]
-    if stride < 1 or regular != [w[:2] for w in windows] or len({w[2] for w in windows}) > 1:
+    if stride < 1 or regular != [*zip(lows, highs, strict=True)] or len({*divisors}) > 1:
         return None
 
     def resized(made: int) -> Attrs:
-        whole = tuple((i * stride, i * stride + size, windows[0][2]) for i in range(made))
+        whole = tuple((i * stride, i * stride + size, divisors[0]) for i in range(made))
         return with_entry(attrs, "windows", axis - 1, whole)
 
     return StreamingRule(axis, resized, taps=size, stride=stride, before=size - last, fill=fill)

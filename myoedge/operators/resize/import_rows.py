@@ -48,14 +48,20 @@ def picked(d: GraphBuilder, x: str, indices: Sequence[Array]) -> str:
         x = transpose(d, x, channels_last(rank))
         return channels_first(d, copied(d, x, [counts[0], *counts[2:], counts[1]], whole=False))
     for axis, (index, count, repeat) in enumerate(zip(indices, counts, repeats, strict=True)):
-        steps = {int(n) for n in np.diff(index)} or {1}
         if repeat:
-            x = copied(d, x, [count if i == axis else 1 for i in range(rank)], whole=False)
-        elif len(steps) == 1 and min(steps) > 0:
-            x = slice_axis(d, x, axis, int(index[0]), int(index[-1]) + 1, steps.pop())
+            along = [1] * axis + [count] + [1] * (rank - axis - 1)
+            x = copied(d, x, along, whole=False)
         else:
-            x = d.add("take", x, axis=axis, index=tuple(index.tolist()))
+            x = _along(d, x, axis, index)
     return x
+
+
+def _along(d: GraphBuilder, x: str, axis: int, index: Array) -> str:
+    """Elements of one axis: cut out at equal steps, or taken."""
+    steps = {*np.diff(index).tolist()} or {1}
+    if len(steps) == 1 and min(steps) > 0:
+        return slice_axis(d, x, axis, int(index[0]), int(index[-1]) + 1, steps.pop())
+    return d.add("take", x, axis=axis, index=tuple(index.tolist()))
 
 
 def interpolated(
@@ -129,7 +135,7 @@ def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if a["antialias"] or mode not in ("nearest", "linear", "cubic"):
         raise Unsupported("antialias" if a["antialias"] else f"mode {mode}")
     axes = _onnx_axes(a, d.shape(x), out)
-    spans = [_span(axis) for axis in axes]
+    spans = [*map(_span, axes)]
     if mode == "nearest":
         rounded = (nearest(axis, a["nearest_mode"]) for axis in axes)
         x = picked(d, x, [i[slice(*span)] for i, span in zip(rounded, spans, strict=True)])

@@ -77,12 +77,12 @@ def decide(
     masks, scores = _split(d, total.terms, len(shape), axis)
     if not (scores or bare):  # scores that are an input's own
         masks, scores = [], masks
-    if not (scores or bare):
-        return None
+        if not scores:
+            return None
     with np.errstate(invalid="ignore"):
         most = sum((np.maximum(factor, 0.0) for _, factor in masks), total.known)
     most = np.reshape(most, ranked(np.shape(most), len(shape)))
-    if np.isnan(most).any() or np.isposinf(most).any():
+    if not (most < np.inf).all():  # NaN is none either
         return None
     best = most.max(axis=axis, keepdims=True)
     if np.ndim(total.known) and (best <= -LOST).any():
@@ -192,11 +192,14 @@ def _product(d: GraphBuilder, term: Term, hidden: Array) -> str:
 def addends(d: GraphBuilder, name: str) -> Sum:
     """Return a tensor in normal form, however the network writes it: terms plus one constant."""
     needed = {name}
+    nodes: list[Node] = []
     for node in reversed(d.nodes):
-        follows = node.op in POINTWISE or OPS[node.op].is_data_movement
-        needed.update(node.inputs if follows and node.name in needed else ())
+        if node.name in needed:
+            nodes.append(node)
+            follows = node.op in POINTWISE or OPS[node.op].is_data_movement
+            needed.update(node.inputs if follows else ())
     sums = {x: Sum((), c.astype(np.float64)) for x, c in d.arrays.items() if x in needed}
-    for node in [node for node in d.nodes if node.name in needed]:
+    for node in reversed(nodes):
         with np.errstate(all="ignore"):
             total = _sum_of(d, node, sums)
         if total is not None and len(total.terms) <= TERMS_MAX:
@@ -215,12 +218,18 @@ def _sum_of(d: GraphBuilder, node: Node, sums: Mapping[str, Sum]) -> Sum | None:
         by = d.find_array(factor)
         return None if by is None else sums.get(x, Sum(((x, ONE),))).times(by.astype(float))
     if node.op == "table" and len(node.attrs["chain"]) == 1:
-        name, *numbers = node.attrs["chain"][0]
-        if name == "affine":
-            return parts[0].times(np.float64(numbers[0]) * ONE) + Sum((), numbers[1] * ONE)
-        if name == "clamp" and numbers[0] <= -MASK_GAP and numbers[1] == np.inf:
-            return Sum(parts[0].terms, np.maximum(parts[0].known, numbers[0]))
+        return _of_function(node.attrs["chain"][0], parts[0])
     return _moved(d, node, parts) if OPS[node.op].is_data_movement else None
+
+
+def _of_function(step: tuple[Any, ...], x: Sum) -> Sum | None:
+    """A sum scaled and shifted, or limited from below like a mask; None of another function."""
+    name, *numbers = step
+    if name == "affine":
+        return x.times(np.float64(numbers[0]) * ONE) + Sum((), numbers[1] * ONE)
+    if name == "clamp" and numbers[0] <= -MASK_GAP and numbers[1] == np.inf:
+        return Sum(x.terms, np.maximum(x.known, numbers[0]))
+    return None
 
 
 def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:

@@ -204,51 +204,49 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
     """Return the function layer -> estimated cycles on the cores minus cycles on an accelerator:
     infinite if only the accelerator has a tile in L1, minus infinity if it has none."""
     names = {engine.name for engine in chip.engines if engine.accelerator}
-    known: dict[Hashable, tuple[float, float]] = {}
-    gains: dict[Hashable, float] = {}
 
     def cycles(kernels: Sequence[TiledKernel], *, accelerated: bool) -> float:
         there = [kernel for kernel in kernels if (kernel.engine in names) == accelerated]
         found = (choose(kernel, chip.l1_room_bytes, chip.transfers) for kernel in there)
         return min(map(cycles_with_code, there, found), default=math.inf)
 
-    def gain(step: QuantizedNode) -> float:
-        content = content_key(step)
-        if content not in gains:
-            gains[content] = found(candidates(step, chip))
-        return gains[content]
+    def gain(kernels: Sequence[TiledKernel]) -> float:
+        there = cycles(kernels, accelerated=True)
+        return -math.inf if math.isinf(there) else cycles(kernels, accelerated=False) - there
 
-    def found(kernels: Sequence[TiledKernel]) -> float:
-        key = tuple(map(layer_signature, kernels))
-        if key not in known:
-            known[key] = cycles(kernels, accelerated=False), cycles(kernels, accelerated=True)
-        on_cores, there = known[key]
-        return -math.inf if math.isinf(there) else on_cores - there
-
-    return gain
+    return _once(chip, gain)
 
 
 def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
     """Return the function layer -> estimated cycles on its fastest engine: 0 for a view, infinite
     if it fits neither L1 nor L2."""
-    known: dict[Hashable, list[float]] = {}
-    estimates: dict[Hashable, float] = {}
-
-    def cycles(step: QuantizedNode) -> float:
-        if OPS[step.node.op].view:
-            return 0.0
-        content = content_key(step)
-        if content not in estimates:
-            estimates[content] = fewest(candidates(step, chip))
-        return estimates[content]
 
     def fewest(kernels: Sequence[TiledKernel]) -> float:
-        key = tuple(map(layer_signature, kernels))
-        if key not in known:
-            known[key] = _cycles_alone(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
-        return min(known[key], default=math.inf)
+        cycles = _cycles_alone(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
+        return min(cycles, default=math.inf)
 
-    return cycles
+    cycles = _once(chip, fewest)
+    return lambda step: 0.0 if OPS[step.node.op].view else cycles(step)
+
+
+def _once(
+    chip: Chip, figure: Callable[[Sequence[TiledKernel]], float]
+) -> Callable[[QuantizedNode], float]:
+    """A figure of a layer's kernels, computed once for layers of equal contents or kernels."""
+    by_content: dict[Hashable, float] = {}
+    by_kernels: dict[Hashable, float] = {}
+
+    def of_layer(step: QuantizedNode) -> float:
+        content = content_key(step)
+        if content not in by_content:
+            kernels = candidates(step, chip)
+            key = tuple(map(layer_signature, kernels))
+            if key not in by_kernels:
+                by_kernels[key] = figure(kernels)
+            by_content[content] = by_kernels[key]
+        return by_content[content]
+
+    return of_layer
 
 
 def content_key(step: QuantizedNode) -> Hashable:
