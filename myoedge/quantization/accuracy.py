@@ -28,7 +28,7 @@ def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None
         return int(node.attrs["axis"] % len(shape))
     long = [d for d, n in enumerate(shape) if n > 1]
     if len(long) < 2:
-        return long[0] if long else len(shape) - 1
+        return next(iter(long), len(shape) - 1)
     size = math.prod(shape)
     fitting = [d for d in long if size // shape[d] == frames]
     return fitting[0] if len(fitting) == 1 else None
@@ -59,7 +59,7 @@ def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Arr
     """
     if not can_measure_accuracy(graph):
         return None
-    frames = labels.shape[1] if labels.ndim > 1 else None
+    frames = next(iter(labels.shape[1:]), None)
     axis = class_axis(graph, graph.outputs[0], frames)
     if graph.tensors[graph.outputs[0]].dtype == "float32" and axis is None:
         return None

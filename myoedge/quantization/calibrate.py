@@ -190,8 +190,8 @@ def _read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
             continue
         behind = [found[name] for x in readers for name in (x.name + PRE, x.name) if name in found]
         if behind and node.name in found:
-            low, high = found[node.name]
-            found[node.name] = max(low, min(behind)[0]), min(high, max(x for _, x in behind))
+            (low, high), (lows, highs) = found[node.name], zip(*behind, strict=True)
+            found[node.name] = max(low, min(lows)), min(high, max(highs))
     return found
 
 

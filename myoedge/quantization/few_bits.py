@@ -5,6 +5,7 @@ samples."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
     if not rounded:
         return {}
     other, rows = graph.with_arrays(rounded), rows_of(graph)
-    names = [name for output in graph.outputs for name in judged_tensors(network, output)]
+    names = [*chain.from_iterable(judged_tensors(network, output) for output in graph.outputs)]
     signal, noise = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
         real, changed = float_values(graph, sample), float_values(other, sample)

@@ -77,20 +77,24 @@ def to_safetensors(q: QuantGraph) -> bytes:
     return bytes(save(packed, metadata={"format": "myoedge.weights/1"}))
 
 
+def _tensors(document: Mapping[str, Any]) -> dict[str, Tensor]:
+    borders = {
+        name: InputNormalization(tuple(b["scale"]), tuple(b["offset"]), b["axis"])
+        for name, b in document["borders"].items()
+    }
+    return {
+        name: Tensor(name, tuple(t["shape"]), t["dtype"], input_normalization=borders.get(name))
+        for name, t in document["tensors"].items()
+    }
+
+
 def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     """Load the network of a build, without float weights, so that it runs only in integers."""
     from safetensors.numpy import load
 
     stored = load(weights)
     constants = {n.split("/", 1)[1]: a for n, a in stored.items() if n.startswith("constant/")}
-    borders = {
-        name: InputNormalization(tuple(b["scale"]), tuple(b["offset"]), b["axis"])
-        for name, b in document["borders"].items()
-    }
-    tensors = {
-        name: Tensor(name, tuple(t["shape"]), t["dtype"], input_normalization=borders.get(name))
-        for name, t in document["tensors"].items()
-    }
+    tensors = _tensors(document)
     nodes = {fields["outputs"][0]: _node(fields) for fields in document["nodes"]}
     inputs, outputs, names = (tuple(document[k]) for k in ("inputs", "outputs", "output_names"))
     graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, as_constants(constants), names)

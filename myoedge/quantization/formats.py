@@ -22,12 +22,14 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
     apart = [node for node in graph.nodes if has_table(node) and node.name in names]
     if not apart:
         return graph
-    owners = [graph.tensors[node.name] for node in apart]
-    tensors = {t.name + PRE: replace(t, name=t.name + PRE, q=t.pre_q, pre_q=None) for t in owners}
-    tensors |= {t.name: replace(t, pre_q=None) for t in owners}
+    tensors = {**graph.tensors}
+    for owner in (graph.tensors[node.name] for node in apart):
+        before = owner.name + PRE
+        tensors[before] = replace(owner, name=before, q=owner.pre_q, pre_q=None)
+        tensors[owner.name] = replace(owner, pre_q=None)
     split = {node.name: _apart(node) for node in apart}
     nodes = tuple(part for node in graph.nodes for part in split.get(node.name, (node,)))
-    return replace(graph, nodes=nodes, tensors={**graph.tensors, **tensors})
+    return replace(graph, nodes=nodes, tensors=tensors)
 
 
 def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
@@ -76,19 +78,19 @@ def residual_streams(graph: Graph) -> frozenset[str]:
     stores dominate anyway; norms take half as much again, and both need twice the L2: 1.2 % of
     TinyMyo's cycles.
     """
-    streams = set()
-    for node in graph.nodes:
-        readers = graph.users.get(node.name, ())
-        if (
-            node.op == "add"
-            and _may_be_int16(graph, node.name)
-            and node.name not in graph.outputs
-            and any(OPS[reader.op].normalizes for reader in readers)
-            and all(x.op == "add" or OPS[x.op].normalizes for x in readers)
-            and all(_without_broadcast(graph, x) for x in (node, *readers))
-        ):
-            streams.add(node.name)
-    return frozenset(streams)
+    return frozenset(node.name for node in graph.nodes if _is_residual_stream(graph, node))
+
+
+def _is_residual_stream(graph: Graph, node: Node) -> bool:
+    readers = graph.users.get(node.name, ())
+    return (
+        node.op == "add"
+        and _may_be_int16(graph, node.name)
+        and node.name not in graph.outputs
+        and any(OPS[reader.op].normalizes for reader in readers)
+        and all(x.op == "add" or OPS[x.op].normalizes for x in readers)
+        and all(_without_broadcast(graph, x) for x in (node, *readers))
+    )
 
 
 def _may_be_int16(graph: Graph, name: str) -> bool:
@@ -166,12 +168,11 @@ def all_stated(graph: Graph) -> bool:
     """Return whether every float tensor has parameters from the model file or its operator."""
     if not graph.has_fake_quantized:
         return False
-    tensors = {name for name, tensor in graph.tensors.items() if tensor.dtype == "float32"}
+    tensors = graph.tensors.keys() - integer_tensors(graph)
     before = {node.name + PRE for node in graph.nodes if has_table(node)}
-    fills = {f"{node.name}.fill" for node in graph.nodes if node.op == "pad"}
     fixed = {node.name for node in graph.nodes if OPS[node.op].fixed_params is not None}
     stated = fixed | graph.all_given.keys()
-    groups = shared_scale_groups(graph, sorted(tensors | before | fills))
+    groups = shared_scale_groups(graph, sorted(tensors | before | fills(graph).keys()))
     return all(not stated.isdisjoint(group) for group in groups)
 
 
@@ -200,8 +201,8 @@ def shared_scale_groups(
     for node in graph.nodes:
         if not OPS[node.op].same_scale or node.name not in parent or node.name in apart:
             continue
-        extra = [node.name + ".fill"] if node.op == "pad" else []
-        for name in (*(x for x in operand_names(node) if x in parent), *extra):
+        extra = [node.name + ".fill"] * (node.op == "pad")
+        for name in (*filter(parent.__contains__, operand_names(node)), *extra):
             parent[root(name)] = root(node.name)
     groups: dict[str, list[str]] = {}
     for name in parent:

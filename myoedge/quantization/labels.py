@@ -120,7 +120,7 @@ def _of_one_hot(labels: Array, graph: Graph) -> Array | None:
     if labels[:1].size != math.prod(shape) or not np.isin(labels, (0, 1)).all():
         return None
     axis = class_axis(graph, graph.outputs[0])
-    axes = [d for d, n in enumerate(shape) if n > 1] if axis is None else [axis]
+    axes = range(len(shape)) if axis is None else [axis]
     rows = labels.reshape(len(labels), *shape)
     fitting = [d for d in axes if shape[d] > 1 and (rows.sum(d + 1) == 1).all()]
     if len(fitting) != 1:

@@ -29,12 +29,7 @@ def seen_elements(values: Array, mask: Array, axis: int) -> Array:
     return np.asarray(seen | ~seen.any(axis=axis, keepdims=True))
 
 
-def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
-    """Return ranges of masks, and of the visible scores that only a masked softmax reads.
-
-    Errors: E227, E228 if a sample shows that an operand is no mask.
-    """
-    nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
+def _mask_ranges(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
     masks = [node.inputs[-1] for node in nodes if "masked" in node.attrs]
     while masks:  # and what they are computed from is ones and zeros too
@@ -44,6 +39,16 @@ def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[
             ranges[name] = BOOLEAN
         if node is not None and _keeps_truth(node):
             masks += node.inputs
+    return ranges
+
+
+def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
+    """Ranges of masks, and of seen scores that only a masked softmax reads.
+
+    Errors: E227, E228 if a sample shows that a mask is none.
+    """
+    nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
+    ranges = _mask_ranges(graph, nodes)
     for sample in samples if nodes else ():
         real = float_values(graph, sample)
         for node in nodes:

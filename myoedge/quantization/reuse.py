@@ -126,9 +126,8 @@ def reused_layers(
     others: list[str] = []
     for layer in layers:
         if parts := [*_parts(layer, steps)]:
-            olds = [before.get(step.node.name) for step in parts]
-            pairs = zip(parts, olds, strict=True)
-            is_kept = all(older is not None and equal(step, older) for step, older in pairs)
+            named = ((step, before.get(step.node.name)) for step in parts)
+            is_kept = all(older is not None and equal(step, older) for step, older in named)
             (kept if is_kept else others).append(layer.node.label)
     return Reuse(old.digest, tuple(kept), tuple(others))
 

@@ -117,7 +117,7 @@ def fit(data: Data, graph: Graph) -> Data:
         labels, names = fitted_labels(labels, graph, names, f"{LABEL} of {data.source}")
     check_samples(graph, inputs, count)
     renamed = next(iter({*data.inputs} - {*graph.inputs, ONLY}), "")
-    source = f"{count} sample{'s' if count > 1 else ''} of {data.source}"
+    source = f"{count} sample{'s' * (count > 1)} of {data.source}"
     return Data(inputs, labels, source, renamed, class_names=names, scales=data.scales)
 
 
@@ -247,17 +247,21 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
     return values
 
 
+def _long(shape: Shape) -> list[int]:
+    return [extent for extent in shape if extent != 1]
+
+
 def _shape_remedies(x: Array, shape: Shape) -> Iterator[str]:
     """Yield remedies for samples of another shape: a batch in the export, transposed axes, axes of
     1."""
     short, given = window(shape), x.shape[1:]
-    if shape and shape[0] > 1 and given in (shape[1:], (1, *shape[1:])):
+    if shape[:1] > (1,) and given in (shape[1:], (1, *shape[1:])):
         yield from one_window()
     orders = permutations(range(1, x.ndim)) if 1 < x.ndim <= MOST_AXES else ()
     order = next((o for o in orders if tuple(x.shape[i] for i in o) == short), None)
     if order is not None:
         yield f"windows.transpose{(0, *order)}"
-    elif x.ndim and [n for n in given if n != 1] == [n for n in short if n != 1]:
+    elif x.ndim and _long(given) == _long(short):
         yield f"windows.reshape({', '.join(map(str, (len(x), *short)))})"
     yield "the first axis counts samples; the others are the input's own"
 

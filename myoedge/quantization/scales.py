@@ -10,6 +10,7 @@ import fnmatch
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def quantize_graph(
     digest = graph.digest
     wide = {name for name, q in params.items() if q.element_type == INT16}
     graph = with_tables_apart(graph, tables_beside_int16(graph, wide))
-    operands = dict.fromkeys(name for node in graph.nodes for name in operand_names(node))
+    operands = dict.fromkeys(chain.from_iterable(map(operand_names, graph.nodes)))
     constants = {
         name: quantize(graph.array(name), params[name]) for name in operands if graph.is_const(name)
     }
@@ -207,16 +208,16 @@ def quantize_node(
     out = graph.shape(node.name)
     target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
-    node_shapes = tuple(graph.shape(name) for name in node.inputs)
+    node_shapes = tuple(map(graph.shape, node.inputs))
     free = () if _has_weights_of_file(graph, node) else rules
     bits = wide_weights(node, node_shapes, out, free, target.element_type)
     inputs = QuantizeInputs(
         attrs=node.attrs,
         shapes=node_shapes,
         out=out,
-        input_params=tuple(params.get(name) for name in node.inputs),
+        input_params=tuple(map(params.get, node.inputs)),
         target=target,
-        constants=tuple(graph.find_array(name) for name in node.inputs),
+        constants=tuple(map(graph.find_array, node.inputs)),
         weight_format=WeightFormat(bits, per_channel=not per_tensor),
         unsigned_sums=unsigned_sums,
         formats={i: f for i, x in enumerate(node.inputs) if (f := graph.format(x)) is not None},

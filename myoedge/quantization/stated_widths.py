@@ -57,12 +57,21 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
         return frozenset()
     wanted = {*asked, *(name + PRE for name, (_, node) in asked.items() if has_table(node))}
     found = _joined_groups(graph, {*names, *wanted}, wanted | inputs)
+    left = wanted - found - residual_streams(graph) - graph.all_given.keys()
+    _check_able(asked, found, sorted(left))
+    return found
+
+
+def _check_able(
+    asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str], left: Iterable[str]
+) -> None:
+    """Errors: E244 for the first of these that its rule names, or of whose pattern no layer is
+    able."""
     able = {rule.pattern for name, (rule, _) in asked.items() if name in found}
-    for name in sorted(wanted - found - residual_streams(graph) - graph.all_given.keys()):
+    for name in left:
         rule, node = asked[name.removesuffix(PRE)]
         if not is_pattern(rule) or rule.pattern not in able:
             raise _no_kernel(rule, node, "results", _able(asked, found))
-    return found
 
 
 def _joined_groups(graph: Graph, names: set[str], wanted: set[str]) -> frozenset[str]:
@@ -121,12 +130,12 @@ def kept_of_file(
 
 def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice]:
     """Return results and int8 inputs that a rule names individually and sets to int16."""
+    layers = [node for node in graph.nodes if _is_narrow(graph, node.name)]
+    inputs = [name for name in graph.inputs if _is_narrow(graph, name)]
     for rule in (r for r in rules if r.activations == WIDE_BITS and not is_pattern(r)):
-        layers = (node for node in graph.nodes if rule.matches(node))
-        narrow = [_layer(node) for node in layers if _is_narrow(graph, node.name)]
+        narrow = map(_layer, filter(rule.matches, layers))
         yield from _stays(rule, f"results of {rule.activations} bits", narrow)
-        inputs = (name for name in graph.inputs if rule.matches_input(graph, name))
-        told = [named_input(name) for name in inputs if _is_narrow(graph, name)]
+        told = [named_input(name) for name in inputs if rule.matches_input(graph, name)]
         yield from _stays(rule, f"inputs of {rule.activations} bits", told)
 
 
@@ -163,7 +172,7 @@ def _scales_of_file(
             scaled = [step.node for step in of_file if rule.matches(step.node)]
             yield from _stays(rule, "one scale for weights", map(_layer, scaled))
         if rule.observer is not None and not is_pattern(rule):
-            named = (node for node in graph.nodes if rule.matches(node))
+            named = filter(rule.matches, graph.nodes)
             stated = (node for node in named if graph.given(node.name) is not None)
             yield from _stays(rule, "ranges of results by a method", map(_layer, stated))
 
@@ -202,7 +211,7 @@ def _layers_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
 ) -> list[str]:
     """Return the int8 layers that compute; if there are none, those that move data."""
-    asked = [n for n in graph.nodes if rule.matches(n) and _may_have_less(graph, n)]
+    asked = [n for n in filter(rule.matches, graph.nodes) if _may_have_less(graph, n)]
     free = [node for node in asked if graph.given(node.name) is None]
     left = [node for node in free if params[node.name].element_type == INT8]
     computed = [node for node in left if not OPS[node.op].is_data_movement] or left

@@ -57,8 +57,8 @@ def choose_params(
             is_int16 = wide or not always.isdisjoint(names)
             chosen = (_int16_params if is_int16 else _int8_params)(graph, names, spans)
         params.update(dict.fromkeys(names, chosen))
-    integers = {name: fixed.get(name) for name in integer_tensors(graph)}
-    return params | {name: q for name, q in integers.items() if q is not None}
+    integers = filter(fixed.__contains__, integer_tensors(graph))
+    return params | {name: fixed[name] for name in integers}
 
 
 def _always_int16(graph: Graph) -> frozenset[str]:

@@ -36,14 +36,15 @@ def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
     none."""
     seen, reached, count = q.calibration.seen, dict[str, Range](), 0
     computed = (name for node in q.graph.nodes for name in (node.name + PRE, node.name))
-    names = [x for x in (*q.graph.inputs, *computed) if x in seen and x in q.params]
+    known = seen.keys() & q.params.keys()
+    names = [name for name in (*q.graph.inputs, *computed) if name in known]
     for sample in each_sample(samples):
         real = float_values(q.graph, sample)
         spans = {x: (float(real[x].min()), float(real[x].max())) for x in names}
         far = {x: span for x, span in spans.items() if _is_far(span, seen[x], q.params[x])}
         reached = {x: _union(far.get(x), reached.get(x)) for x in far.keys() | reached.keys()}
         count += bool(far)
-    first = next((x for x in names if x in reached), None)
+    first = next(filter(reached.__contains__, names), None)
     return None if first is None else Unseen(first, seen[first], reached[first], count)
 
 

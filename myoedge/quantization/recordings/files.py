@@ -99,7 +99,7 @@ def _check_folder(folder: Path, files: Sequence[Path]) -> None:
     """Raise E246 if a folder has no sample files, or files of several formats."""
     counts = Counter(file.suffix.lower() for file in files)
     found = ", ".join(f"{n} {kind or 'without an ending'}" for kind, n in sorted(counts.items()))
-    known = [kind for kind in (*KINDS, *ADDED) if kind in counts]
+    known = [*filter(counts.__contains__, (*KINDS, *ADDED))]
     if len(counts) == 1 and known:
         return
     facts = {"needs": f"files of one format: {', '.join(KINDS)}", "has": found or "no files"}
@@ -108,6 +108,6 @@ def _check_folder(folder: Path, files: Sequence[Path]) -> None:
         tries = [f"--calib '{folder}/*{kind}'" for kind in known]
     else:
         title = f"the folder {folder} holds no samples"
-        inner = sorted(f for name in _names(folder) if (f := folder / name).is_dir())
-        tries = [f"--calib {quote(str(inner[0]))}"] if inner else [MAKE_CALIBRATION]
+        inner = min((f for name in _names(folder) if (f := folder / name).is_dir()), default=None)
+        tries = [MAKE_CALIBRATION if inner is None else f"--calib {quote(str(inner))}"]
     raise MyoedgeError("E246", title, facts, tries)

@@ -168,6 +168,6 @@ def _other_columns(data: Data, x: Array, sizes: list[int]) -> Iterator[str]:
         wanted = range(1, channels) if is_time else range(max(fewer))
         names = [data.columns[i] if data.columns else i for i in wanted]
         listed = str(names).replace("'", '"')
-        note = "  # the first column is the time" if is_time else ""
+        note = "  # the first column is the time" * is_time
         yield f"[calib] columns = {listed}{note}"
     yield "myoedge inspect MODEL  shows the shape of the input"

@@ -121,6 +121,15 @@ def _of_files(path: Path, reading: Reading) -> Data:
     return read_files[0] if path.is_file() else _joined(read_files, path, reading)
 
 
+def _check_alike(first: Data, part: Data, path: Path, reading: Reading) -> None:
+    if (has := _kinds(part)) != (needs := _kinds(first)):
+        tries = [f"--calib {quote(str(path / part.source))}"] if path.is_dir() else []
+        raise _apart(path, {first.source: needs, part.source: has}, tries)
+    if reading.columns is None and part.columns != first.columns:
+        names = {p.source: ", ".join(p.columns) for p in (first, part)}
+        raise _apart(path, names, [*_column_remedies(first, part)])
+
+
 def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
     """Concatenate the data of several files.
 
@@ -128,12 +137,7 @@ def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
     """
     first = parts[0]
     for part in parts:
-        if (has := _kinds(part)) != (needs := _kinds(first)):
-            tries = [f"--calib {quote(str(path / part.source))}"] if path.is_dir() else []
-            raise _apart(path, {first.source: needs, part.source: has}, tries)
-        if reading.columns is None and part.columns != first.columns:
-            names = {p.source: ", ".join(p.columns) for p in (first, part)}
-            raise _apart(path, names, [*_column_remedies(first, part)])
+        _check_alike(first, part, path, reading)
         _check_labels(part)
     inputs = {
         name: np.concatenate([np.atleast_1d(p.inputs[name]) for p in parts])
