@@ -263,12 +263,7 @@ def energy(
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients, E302
     no point meets the latency.
     """
-    from myoedge.building.energy import (
-        consumption,
-        duty_cycle,
-        given_latency_s,
-        module_powers,
-    )
+    from myoedge.building.energy import consumption, duty_cycle, given_latency_s, module_powers
     from myoedge.reports.documents import EnergyReport
 
     chosen, latency_s = as_build(build), given_latency_s(latency, operating_point)

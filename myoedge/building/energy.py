@@ -16,13 +16,7 @@ from typing import Any
 from myoedge.backends.build import Build, load_build
 from myoedge.backends.measurement import Activity
 from myoedge.building.build_files import AUTO, at_operating_point, cheapest_point, report_files
-from myoedge.building.quantities import (
-    milliampere_hours,
-    milliwatts,
-    positive,
-    seconds,
-    volts,
-)
+from myoedge.building.quantities import milliampere_hours, milliwatts, positive, seconds, volts
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients

@@ -21,15 +21,7 @@ import myoedge.operators as families
 from myoedge.backends.measurement import Activity, Inference, LayerCost, Measurement
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.graph.ir import (
-    Constant,
-    Graph,
-    InputNormalization,
-    Node,
-    Origin,
-    Tensor,
-    TensorQuant,
-)
+from myoedge.graph.ir import Constant, Graph, InputNormalization, Node, Origin, Tensor, TensorQuant
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams

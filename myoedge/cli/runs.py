@@ -14,15 +14,7 @@ import click
 from myoedge.cli import next_steps
 from myoedge.cli.junit_file import JUNIT, junit_file
 from myoedge.cli.progress import stage_progress
-from myoedge.cli.shell import (
-    DIFFERENT,
-    Terminal,
-    board_options,
-    chosen_build,
-    common,
-    newest,
-    warn,
-)
+from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, newest, warn
 from myoedge.errors import MyoedgeError, command, printable
 
 if TYPE_CHECKING:

@@ -17,12 +17,7 @@ from myoedge.numerics.pointwise import bounds
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import clamp, pointwise
 from myoedge.operators.interpreter import PRE, has_table
-from myoedge.operators.qdq import (
-    TYPES,
-    OnnxNode,
-    Writer,
-    operator_writers,
-)
+from myoedge.operators.qdq import TYPES, OnnxNode, Writer, operator_writers
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity

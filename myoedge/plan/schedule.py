@@ -31,13 +31,7 @@ from myoedge.plan.l3.weight_streaming import (
     with_l3_transfers,
 )
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
-from myoedge.plan.plan import (
-    Location,
-    Plan,
-    l1_room_bytes,
-    scratch_name,
-    size_bytes,
-)
+from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
 from myoedge.system.collector import paused_collector

@@ -10,13 +10,7 @@ from dataclasses import dataclass, field, replace
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import AUTO, CORES, FASTEST, EngineChoice
-from myoedge.quantization.scales import (
-    LayerRule,
-    QuantGraph,
-    equal,
-    matches,
-    quantize_node,
-)
+from myoedge.quantization.scales import LayerRule, QuantGraph, equal, matches, quantize_node
 
 # Layer -> estimated cycles on the cores less those on the accelerator that accepts it.
 Gain = Callable[[QuantizedNode], float]

@@ -11,14 +11,7 @@ from typing import Any
 
 from myoedge.operators import layer_names as naming
 from myoedge.reports.report_json import dims
-from myoedge.reports.trace_facts import (
-    COUNTERS,
-    L1Operands,
-    Sample,
-    counters,
-    operand_names,
-    steps,
-)
+from myoedge.reports.trace_facts import COUNTERS, L1Operands, Sample, counters, operand_names, steps
 from myoedge.simulator import Mark, Simulation
 
 MAX_BYTES = 50 << 20

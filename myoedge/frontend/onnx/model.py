@@ -14,19 +14,8 @@ from myoedge.frontend.infinities import refuse_not_finite, replace_clamped_infin
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
-from myoedge.frontend.onnx.fold import (
-    FLOATS,
-    TensorType,
-    constant,
-    evaluated,
-    needs_own_graph,
-)
-from myoedge.frontend.onnx.inference import (
-    contributed,
-    inferred,
-    keep_empty,
-    refusing_nonsense,
-)
+from myoedge.frontend.onnx.fold import FLOATS, TensorType, constant, evaluated, needs_own_graph
+from myoedge.frontend.onnx.inference import contributed, inferred, keep_empty, refusing_nonsense
 from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
 from myoedge.frontend.onnx.lookups import is_lookup
 from myoedge.frontend.onnx.names import origin_of, shown
@@ -46,11 +35,7 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
-from myoedge.frontend.operator_table import (
-    CONTRIBUTED,
-    ONNX_IMPORT,
-    ONNX_OF_INTEGERS,
-)
+from myoedge.frontend.operator_table import CONTRIBUTED, ONNX_IMPORT, ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import Refusal, constant_output, refusal_of, unsupported
 from myoedge.graph.ir import Graph

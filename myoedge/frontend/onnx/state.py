@@ -9,14 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.frontend.integers import (
-    COMPARED,
-    INTEGERS,
-    NUMBERS,
-    ROWS,
-    SMALL,
-    integer_input,
-)
+from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.fold import (
     FLOATS,

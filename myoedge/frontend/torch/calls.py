@@ -34,10 +34,7 @@ from myoedge.frontend.torch.traced import (
 from myoedge.graph.ir import Origin
 from myoedge.operators.complex_numbers.pairs import is_complex, paired
 from myoedge.operators.elementwise.conditions import AS_FLOATS, added_mask, converted
-from myoedge.operators.graph_builder import (
-    GraphBuilder,
-    Unsupported,
-)
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Row, aten_names
 from myoedge.operators.integers.numbers import kind
 from myoedge.operators.norm.import_rows import normalized

@@ -18,22 +18,9 @@ from myoedge.frontend.infinities import (
     refuse_not_finite,
     replace_clamped_infinities,
 )
-from myoedge.frontend.integers import (
-    COMPARED,
-    INTEGERS,
-    NUMBERS,
-    ROWS,
-    SMALL,
-    integer_input,
-)
+from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
 from myoedge.frontend.operator_table import OF_INTEGERS, READS_INTEGERS
-from myoedge.frontend.refusals import (
-    constant_output,
-    not_numbers,
-    short,
-    unsupported,
-    wrong_size,
-)
+from myoedge.frontend.refusals import constant_output, not_numbers, short, unsupported, wrong_size
 from myoedge.frontend.torch.buffers import (
     Buffers,
     refuse_replaced_weights,

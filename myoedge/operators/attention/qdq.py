@@ -11,14 +11,7 @@ from myoedge.operators.attention.geometry import added, in_window
 from myoedge.operators.attention.rotary import split
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import scaled
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    reshaped,
-    sliced,
-    transposed,
-    whole,
-)
+from myoedge.operators.qdq import Write, Writer, reshaped, sliced, transposed, whole
 from myoedge.operators.softmax.qdq import masked
 
 

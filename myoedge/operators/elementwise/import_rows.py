@@ -23,13 +23,7 @@ from myoedge.operators.elementwise.arithmetic import (
     total,
 )
 from myoedge.operators.elementwise.conditions import choice, value_of
-from myoedge.operators.graph_builder import (
-    GraphBuilder,
-    Unsupported,
-    expand,
-    slice_axis,
-    weights,
-)
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, slice_axis, weights
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.integers.numbers import producer
 

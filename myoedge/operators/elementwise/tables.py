@@ -14,13 +14,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, result_range
 from myoedge.numerics.quant_params import QuantParams, quantize
-from myoedge.operators.base import (
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     broadcast_streaming_rule,
     elementwise,

@@ -10,15 +10,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.filters.definition import biquads_real, past_real
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    number,
-    reshaped,
-    sliced,
-    transposed,
-    whole,
-)
+from myoedge.operators.qdq import Write, Writer, number, reshaped, sliced, transposed, whole
 
 TIME = {"axis": 0}
 

@@ -30,13 +30,7 @@ from myoedge.operators.common_rules import (
     stream_except_last_axis,
 )
 from myoedge.operators.format import EITHER_WIDTH
-from myoedge.operators.kernel import (
-    OUT,
-    Operand,
-    TiledKernel,
-    is_large,
-    on_nine_cores,
-)
+from myoedge.operators.kernel import OUT, Operand, TiledKernel, is_large, on_nine_cores
 from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits

@@ -14,18 +14,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizeInputs,
-    register,
-)
-from myoedge.operators.common_rules import (
-    elementwise,
-    same_shape,
-    stored_bound,
-)
+from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.common_rules import elementwise, same_shape, stored_bound
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, SIXTEEN, Condition, Format
 from myoedge.operators.kernel import (
     OUT,

@@ -9,13 +9,7 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.norm.group_norm import layout
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    number,
-    reshaped,
-    whole,
-)
+from myoedge.operators.qdq import Write, Writer, number, reshaped, whole
 
 
 def _layer_norm(w: Writer, step: QuantizedNode, x: str) -> str:

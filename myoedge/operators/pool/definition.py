@@ -14,13 +14,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import choose_requant
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     CentredParams,
     as_in_floats,

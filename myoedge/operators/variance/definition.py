@@ -12,17 +12,8 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
-from myoedge.operators.base import (
-    OpDef,
-    QuantizedNode,
-    QuantizeInputs,
-    register,
-)
-from myoedge.operators.common_rules import (
-    CentredParams,
-    stored_bound,
-    with_requant,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.common_rules import CentredParams, stored_bound, with_requant
 from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
