@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from myoedge.api.models import as_build, silent
 from myoedge.api.plugin_errors import with_plugin_errors
@@ -62,9 +62,8 @@ def validate(
     from myoedge.backends.equivalence import check_backends, real_inputs
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
     from myoedge.building.accuracy_warnings import warn_chance_accuracy, with_scale_first
-    from myoedge.building.build_files import report_files
     from myoedge.building.labelled import samples_for
-    from myoedge.reports.evaluations import evaluation_rows, with_evaluation
+    from myoedge.reports.evaluations import evaluation_rows
 
     backends = on.split(",") if isinstance(on, str) else on
     check_backends(backends)
@@ -78,17 +77,27 @@ def validate(
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, given)) if onnx else None
     found = _evaluated(chosen, given, tested)
     evaluation = None if found is None else evaluation_rows(found)
-    report = chosen.report  # as it is now: a simulate may have written there meanwhile
-    exact = {**report["exact"], **same}
-    if evaluation is not None and tested is not None:
-        report = with_evaluation(report, evaluation)
-    unwritten = chosen.updated(report_files({**report, "exact": exact}))
-    in_passes = chosen.stream is not None
+    exact, unwritten = _recorded(chosen, same, None if tested is None else evaluation)
     known = (*_compared(chosen, given, tested),)
     warnings = (*known, *with_scale_first(warn_chance_accuracy(found), known))
+    in_passes = chosen.stream is not None
     return Validation(
         exact, counts, difference, onnx_db, in_passes, unwritten, evaluation, warnings
     )
+
+
+def _recorded(
+    build: Build, same: Mapping[str, bool | None], evaluation: Mapping[str, Any] | None
+) -> tuple[dict[str, bool | None], Notice | None]:
+    """What is equal by backend, as the replaced reports have it, and W210 if they could not be."""
+    from myoedge.building.build_files import report_files
+    from myoedge.reports.evaluations import with_evaluation
+
+    report = build.report  # as it is now: a simulate may have written there meanwhile
+    exact = {**report["exact"], **same}
+    if evaluation is not None:
+        report = with_evaluation(report, evaluation)
+    return exact, build.updated(report_files({**report, "exact": exact}))
 
 
 def _compared(build: Build, given: Data | None, tested: Data | None) -> Iterator[Notice]:

@@ -223,6 +223,12 @@ def check_program(program: Program, path: Path, board: Board, build: Build) -> t
     if _is_simulators(program):
         title = f"{path.name} is the simulators' program: it is started, without files and console"
         return (notice("W601", title, {"board": board.name}, [ON_JTAG]),)
+    _check_marker(program, path, board, build)
+    return ()
+
+
+def _check_marker(program: Program, path: Path, board: Board, build: Build) -> None:
+    """Errors: E613 a program of another chip or another build."""
     marker = MARKER.search(b"\0".join(data for _, data in program.segments))
     if marker is None:
         raise _not_for(path, board, build, {"has": "no build marker"})
@@ -230,7 +236,6 @@ def check_program(program: Program, path: Path, board: Board, build: Build) -> t
     for needs, has in (board.chip, chip), (build.application, application):
         if needs != has:
             raise _not_for(path, board, build, {"needs": needs, "has": has})
-    return ()
 
 
 def _is_simulators(program: Program) -> bool:

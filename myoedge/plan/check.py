@@ -109,7 +109,7 @@ def _l1_apart(plan: Plan) -> Iterator[str]:
 def _started_apart(plan: Plan) -> Iterator[str]:
     """Check that an accelerator started early on the next tile writes only where nothing is
     alive."""
-    buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
+    buffers = [*chain.from_iterable(tiling.buffers for _, tiling in _tiled(plan))]
     for step, tiling in _tiled(plan):
         early = list(_started_early(tiling))
         others = _beside(tiling, buffers) if early else []

@@ -132,7 +132,9 @@ def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice
     """Return results and int8 inputs that a rule names individually and sets to int16."""
     layers = [node for node in graph.nodes if _is_narrow(graph, node.name)]
     inputs = [name for name in graph.inputs if _is_narrow(graph, name)]
-    for rule in (r for r in rules if r.activations == WIDE_BITS and not is_pattern(r)):
+    for rule in rules:
+        if rule.activations != WIDE_BITS or is_pattern(rule):
+            continue
         narrow = map(_layer, filter(rule.matches, layers))
         yield from _stays(rule, f"results of {rule.activations} bits", narrow)
         told = [named_input(name) for name in inputs if rule.matches_input(graph, name)]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
     """Return the values beyond the calibrated range that the integers saturate; None if there are
     none."""
     seen, reached, count = q.calibration.seen, dict[str, Range](), 0
-    computed = (name for node in q.graph.nodes for name in (node.name + PRE, node.name))
+    computed = chain.from_iterable((node.name + PRE, node.name) for node in q.graph.nodes)
     known = seen.keys() & q.params.keys()
     names = [name for name in (*q.graph.inputs, *computed) if name in known]
     for sample in each_sample(samples):

@@ -163,7 +163,7 @@ def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], 
     titles = []
     for title in LEFT_OUT_FIRST:
         if sum(2 + max(map(len, (title, *texts))) for title, texts in columns.items()) > width:
-            titles += [title] if columns.pop(title, None) else []
+            titles += [title] * bool(columns.pop(title, None))
     return columns, titles
 
 

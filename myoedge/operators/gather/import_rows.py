@@ -30,10 +30,11 @@ def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         return y
     if [*picks] != [*range(axis, axis + len(picks))]:
         raise Unsupported("indexing by lists on axes that lie apart", SIDE_BY_SIDE)
-    if not constant and len(picks) == 1:
-        return parts_at(d, x, axis, names[0], out)
     if not constant:
-        return parts_of_axes(d, x, axis, names, out)
+        is_one = len(picks) == 1
+        return (
+            parts_at(d, x, axis, names[0], out) if is_one else parts_of_axes(d, x, axis, names, out)
+        )
     extents = shape[axis : axis + len(picks)]
     flat = _flat_indices(d, names, extents)
     joined = (*shape[:axis], math.prod(extents), *shape[axis + len(picks) :])

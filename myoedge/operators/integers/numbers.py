@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def span_of(d: GraphBuilder, x: str) -> Span | None:
         return 0, d.shape(node.inputs[0])[node.attrs["axis"]] - 1
     spans = [_constant_span(d, name) or span_of(d, name) for name in node.inputs]
     if node.op.startswith("integer_math"):
-        return _computed(node, [span or (INT32.low, INT32.high) for span in spans])
+        return _computed(node, spans)
     if node.op == "integer_cumsum" and spans[0] is not None:
         (low, high), n = spans[0], d.shape(node.inputs[0])[node.attrs["axis"]]
         return min(low, n * low), max(high, n * high)
@@ -76,9 +76,10 @@ def _constant_span(d: GraphBuilder, name: str) -> Span | None:
     return None if value is None else (int(value.min()), int(value.max()))
 
 
-def _computed(node: Node, spans: list[Span]) -> Span | None:
+def _computed(node: Node, known: Sequence[Span | None]) -> Span | None:
     """Range of a function of two integers, whose extremes are at the ends of their ranges."""
     function = FUNCTIONS[node.attrs["function"]]
+    spans = [span or (INT32.low, INT32.high) for span in known]
     if node.attrs["function"] == "mod":
         return 0, spans[1][1] - 1
     ends = [int(function(np.int64(a), np.int64(b))) for a in spans[0] for b in spans[1]]

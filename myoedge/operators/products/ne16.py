@@ -29,7 +29,6 @@ from myoedge.operators.kernel import (
 )
 from myoedge.operators.products.ne16_constants import (
     OUTPUTS,
-    WEIGHT_BITS,
     WEIGHT_OFFSET,
     bit_planes,
     parameters,
@@ -183,12 +182,10 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         step,
         "me_ne16_linear_s8",
         op,
-        bits=step.weight_bits,
         constants=(Operand.whole("parameters", parameters(step)), *table),
         position_stride="" if table else "y_stride",
         tile=tile,
         scratch=scratch,
-        launches_next_tile=lambda here, behind: bool(behind["has_scratch"]),
         work=work,
     )
 
@@ -214,11 +211,10 @@ def wide_rows_on_ne16(
         restored = RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k if in_place else 0
         return _requantised_cycles(sizes["row"], c, sizes["k"]) + restored
 
-    return _rows(
+    kernel = _rows(
         step,
         "me_ne16_linear_s8_s16",
         {"c": c, "pre": step.integers.pre, "weight_bits": step.weight_bits},
-        bits=step.weight_bits,
         constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),
         tile=lambda regions: {
             "channels": "@channels",
@@ -226,12 +222,15 @@ def wide_rows_on_ne16(
             "in_place": int(in_place),
             "restores": int(in_place and sum(_along_k(regions)) == k),
         },
+        scratch=scratch,
+        work=work,
+    )
+    return replace(
+        kernel,
         # sums take two places in turns
         launches_next_tile=lambda here, behind: (
             bool(behind["has_scratch"]) and _job_count(here) % 2 == 0
         ),
-        scratch=scratch,
-        work=work,
     )
 
 
@@ -240,20 +239,16 @@ def _rows(
     function: str,
     op: Fields,
     *,
-    bits: int = WEIGHT_BITS,
     constants: tuple[Operand, ...],
     position_stride: str = "",
     tile: Callable[[Mapping[str, Region]], Fields],
-    launches_next_tile: Callable[[Fields, Fields], bool],
     scratch: Callable[[Sizes], Any],
     work: Callable[[Sizes], Any],
 ) -> TiledKernel:
     """Tile over rows and outputs k; rows become pixels of an image with three rows."""
     rows, c, k = row_sizes(step)
-    planes, size_bytes = (
-        bit_planes(step.integers.weight.reshape(k, c), bits),
-        step.element_type.size_bytes,
-    )
+    planes = bit_planes(step.integers.weight.reshape(k, c), step.weight_bits)
+    size_bytes = step.element_type.size_bytes
     y = Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes)
     return TiledKernel(
         function=function,
@@ -269,7 +264,7 @@ def _rows(
         ),
         op=op,
         tile=lambda regions: {**_tile(regions), **tile(regions)},
-        launches_next_tile=launches_next_tile,
+        launches_next_tile=lambda here, behind: bool(behind["has_scratch"]),
         scratch=scratch,
         work=work,
         l1_only=True,

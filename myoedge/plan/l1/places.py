@@ -143,9 +143,9 @@ def _starts(
 ) -> Iterator[int]:
     """Yield tiles in which the fetch may start: after the fetches of layers that run earlier, and
     without too many transfers in flight."""
-    early = [x for x in recent if x.prefetch_tile is not None]
-    order = max((x.prefetch_tile for x in early if x.prefetch_tile), default=0)
+    early = [(x.prefetch_tile, x) for x in recent if x.prefetch_tile is not None]
+    order = max((begin for begin, _ in early), default=0)
     for prefetch_tile in possible if fetched else ():
-        under_way = sum(x.constants for x in early if x.first > prefetch_tile)
+        under_way = sum(x.constants for _, x in early if x.first > prefetch_tile)
         if prefetch_tile >= order and len(fetched) + under_way <= MOST_TRANSFERS:
             yield prefetch_tile
