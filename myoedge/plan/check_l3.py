@@ -90,9 +90,8 @@ def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Tra
 def _maps_in_windows(plan: Plan) -> Iterator[str]:
     """Check that tiles move bytes of an L3 feature map only while a transfer keeps them in L2."""
     l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
-    for h in plan.l3_transfers:
-        if h.chunk.tensor:
-            l3_transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)
+    for h in filter(lambda h: h.chunk.tensor, plan.l3_transfers):
+        l3_transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)
     for found in plan.accesses:
         tiling, enter = plan.tilings[found.step], plan.timeline_steps.enters[found.step]
         for t, tile in enumerate(tiling.tiles):

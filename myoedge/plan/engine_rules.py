@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import AUTO, CORES, ConstraintViolation, Kernel
+from myoedge.operators.kernel import AUTO, CORES, ConstraintViolation, EngineChoice, Kernel
 from myoedge.plan.fused_layers import unfused_cycles
 from myoedge.plan.l1.layer_kernels import cycles_with_code, least_bytes
 from myoedge.plan.plan import Plan
@@ -98,20 +98,20 @@ def _not_there(plan: Plan) -> Iterator[int]:
 
     Layers without a kernel there count only if their pattern matches no others.
     """
-    forced = {
-        index: step.engine
-        for index, step in enumerate(plan.steps)
-        if step.engine.forced and step.engine.name not in (AUTO, CORES)
-    }
+    forced = {i: step.engine for i, step in enumerate(plan.steps) if _is_forced(step.engine)}
     has_kernel = {index: bool(_kernels(plan.steps[index], forced[index].name)) for index in forced}
     patterns = {forced[index].source for index in forced if has_kernel[index]}
-    wanted = {i: {(x.name, path) for path in _paths(plan.steps[i])} for i, x in forced.items()}
-    runs = (wanted[i] for i, x in forced.items() if plan.tilings[i].kernel.engine == x.name)
-    there = set().union(*runs)
+    runs = [i for i, choice in forced.items() if plan.tilings[i].kernel.engine == choice.name]
+    there = set[tuple[str, str]]().union(*(_places(plan.steps[i]) for i in runs))
     for index, choice in forced.items():
         asked = has_kernel[index] or choice.source not in patterns
-        if asked and there.isdisjoint(wanted[index]):
+        if asked and there.isdisjoint(_places(plan.steps[index])):
             yield index
+
+
+def _is_forced(choice: EngineChoice) -> bool:
+    """Whether a pattern forces layers onto an accelerator."""
+    return choice.forced and choice.name not in (AUTO, CORES)
 
 
 def _kernels(step: QuantizedNode, engine: str) -> list[Kernel]:
@@ -119,5 +119,6 @@ def _kernels(step: QuantizedNode, engine: str) -> list[Kernel]:
     return [kernel for kernel in OPS[step.node.op].kernels if kernel.engine == engine]
 
 
-def _paths(step: QuantizedNode) -> set[str]:
-    return {origin.path for origin in step.node.origin}
+def _places(step: QuantizedNode) -> set[tuple[str, str]]:
+    """Engine that is asked for, with each module path of a layer."""
+    return {(step.engine.name, origin.path) for origin in step.node.origin}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.softmax.masks import MASK_GAP
@@ -61,14 +61,19 @@ def rows_of(graph: Graph) -> dict[str, Row]:
     reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
     rows = {name: Row(reach=reach) for name, reach in reaches if reach < np.inf}
     for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
-        name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
-        readers = [OPS[reader.op] for reader in graph.users[name]]
-        only = name not in graph.outputs and all(op.compares_rows for op in readers)
-        chosen = only and all(op.out_dtype != "float32" for op in readers)
-        rows[name] = Row(node.attrs.get("axis", -1), mask, only, chosen)
+        row = rows[node.inputs[0]] = _compared(graph, node)
         if node.op == "log_softmax":
-            rows[node.name] = replace(rows[name], is_compared_only=False)
+            rows[node.name] = replace(row, is_compared_only=False)
     return rows
+
+
+def _compared(graph: Graph, node: Node) -> Row:
+    """Row that a node compares."""
+    name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
+    readers = [OPS[reader.op] for reader in graph.users[name]]
+    only = name not in graph.outputs and all(op.compares_rows for op in readers)
+    chosen = only and all(op.out_dtype != "float32" for op in readers)
+    return Row(node.attrs.get("axis", -1), mask, only, chosen)
 
 
 def judged(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> JudgedTensor:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from elftools.dwarf.dwarfinfo import DWARFInfo
     from elftools.dwarf.lineprogram import LineProgram
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.segments import Segment
 
 _RISCV = "EM_RISCV"
 _EXECUTABLE, _COMPRESSED = 4, 0x800  # SHF_EXECINSTR, SHF_COMPRESSED
@@ -107,13 +108,16 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         raise _not_usable(name, f"{type(error).__name__}: {error}"[:200]) from None
 
 
+def _loaded(elf: ELFFile) -> list[Segment]:
+    return [s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"]]
+
+
 def _program(elf: ELFFile, data: bytes, name: str) -> Program:
     """Parse an ELF's sections, segments and symbols. Errors: E241 nothing to load, or too large."""
     executable = (s for s in elf.iter_sections() if s["sh_flags"] & _EXECUTABLE)
     code = [section for section in executable if section["sh_type"] != "SHT_NOBITS"]
     _check_sizes(elf, code, name, len(data))
-    loaded = (s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD")
-    segments = tuple((s["p_paddr"], s.data()) for s in loaded if s["p_filesz"])
+    segments = tuple((s["p_paddr"], s.data()) for s in _loaded(elf))
     if not segments:
         raise _not_usable(name, "nothing to load")
     symbols, functions = _symbols(elf)

@@ -100,6 +100,14 @@ def _check_replaceable(target: Path) -> None:
     _refuse_foreign_files(target, manifest_files(target))
 
 
+def _edited(target: Path, files: Mapping[str, str]) -> Iterator[str]:
+    """Names of sources that are not as they were written."""
+    for name, digest in files.items():
+        is_there = name.startswith(EDITABLE) and (target / name).is_file()
+        if is_there and sha256((target / name).read_bytes()) != digest:
+            yield name
+
+
 def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
     """Raise the error of `_blocked` for files that `build` did not write and for edited files.
 
@@ -110,9 +118,7 @@ def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
     if foreign:
         listed = ", ".join(foreign[:5]) + ", ..." * (len(foreign) > 5)
         raise _blocked(target, f"holds files that build did not write: {listed}")
-    sources = {name: target / name for name in files if name.startswith(EDITABLE)}
-    there = {name: sha256(path.read_bytes()) for name, path in sources.items() if path.is_file()}
-    if edited := sorted(name for name, _ in there.items() - files.items()):
+    if edited := sorted(_edited(target, files)):
         raise _blocked(target, f"holds edited files: {', '.join(edited[:5])}")
 
 
