@@ -43,9 +43,9 @@ def _mask_ranges(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
 
 
 def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
-    """Ranges of masks, and of seen scores that only a masked softmax reads.
+    """Return ranges of masks, and of the visible scores that only a masked softmax reads.
 
-    Errors: E227, E228 if a sample shows that a mask is none.
+    Errors: E227, E228 if a sample shows that an operand is no mask.
     """
     nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
     ranges = _mask_ranges(graph, nodes)

@@ -133,7 +133,7 @@ def _placed_layers(
 ) -> list[PlacedLayer | None] | int:
     """Place all layers; return the failing step's index if resident tensors leave it no space.
 
-    earliest   tiles from which on constants are fetched, by step
+    earliest   step -> tile from which its constants are fetched
     """
     placed: list[PlacedLayer | None] = []
     spare: list[float] = []
