@@ -4,25 +4,13 @@
 
 #include <string.h>
 
+#include "line.h"
 #include "port.h"
 
 #define HEAD_BYTES 8u
 
 static const uint8_t magic[4] = { 0xA5, 0x5A, 'M', 'E' };
-static struct pi_device line;
 static PI_L2 uint8_t bytes[HEAD_BYTES + ME_FRAME_BYTES + 4]; /* a frame; the uDMA needs L2 */
-
-bool me_console_open(uint32_t baud_rate)
-{
-    struct pi_uart_conf conf;
-    pi_uart_conf_init(&conf);
-    conf.uart_id = ME_UART;
-    conf.baudrate_bps = baud_rate;
-    conf.enable_rx = 1;
-    conf.enable_tx = 1;
-    pi_open_from_conf(&line, &conf);
-    return pi_uart_open(&line) == 0;
-}
 
 /* CRC-32 as zlib and Ethernet have it. */
 static uint32_t crc32(const uint8_t *data, uint32_t count)
@@ -45,7 +33,7 @@ static uint32_t crc_of_frame(uint32_t size)
 static void find_magic(void)
 {
     for (uint32_t found = 0; found < sizeof magic;) {
-        pi_uart_read(&line, bytes, 1);
+        me_line_read(bytes, 1);
         found = bytes[0] == magic[found] ? found + 1 : bytes[0] == magic[0];
     }
 }
@@ -54,13 +42,13 @@ bool me_console_receive(me_frame *frame)
 {
     uint32_t crc;
     find_magic();
-    pi_uart_read(&line, bytes + sizeof magic, HEAD_BYTES - sizeof magic);
+    me_line_read(bytes + sizeof magic, HEAD_BYTES - sizeof magic);
     frame->kind = bytes[4];
     frame->number = bytes[5];
     frame->size = (uint16_t)(bytes[6] | bytes[7] << 8);
     if (frame->size > ME_FRAME_BYTES)
         return false;
-    pi_uart_read(&line, bytes + HEAD_BYTES, frame->size + sizeof crc);
+    me_line_read(bytes + HEAD_BYTES, frame->size + sizeof crc);
     memcpy(frame->payload, bytes + HEAD_BYTES, frame->size);
     memcpy(&crc, bytes + HEAD_BYTES + frame->size, sizeof crc);
     return crc == crc_of_frame(frame->size);
@@ -74,6 +62,6 @@ void me_console_send(const me_frame *frame)
     memcpy(bytes + HEAD_BYTES, frame->payload, frame->size);
     const uint32_t crc = crc_of_frame(frame->size);
     memcpy(bytes + HEAD_BYTES + frame->size, &crc, sizeof crc);
-    pi_uart_write(&line, bytes, HEAD_BYTES + frame->size + sizeof crc);
+    me_line_send(bytes, HEAD_BYTES + frame->size + sizeof crc);
 }
 #endif

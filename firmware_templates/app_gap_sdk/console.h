@@ -16,9 +16,6 @@ typedef struct {
     uint8_t payload[ME_FRAME_BYTES];
 } me_frame;
 
-/* Whether the line could be opened. */
-bool me_console_open(uint32_t baud_rate);
-
 /* Waits for a frame; what belongs to none is skipped. -> whether it came through whole */
 bool me_console_receive(me_frame *frame);
 

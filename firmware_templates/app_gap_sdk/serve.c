@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "console.h"
+#include "line.h"
 #include "pmsis_runtime.h"
 #include "port.h"
 #include "ports.h"
@@ -182,7 +183,7 @@ static void respond(void)
 
 bool me_serve(void)
 {
-    if (!me_console_open(ME_BAUD_RATE))
+    if (!me_line_open(ME_BAUD_RATE))
         return false;
     introduce();
     do {

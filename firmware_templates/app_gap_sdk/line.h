@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The serial line. Bytes lie in L2, where the uDMA reaches them; each call returns when all are
+ * through.
+ */
+#ifndef ME_LINE_H
+#define ME_LINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Whether the line could be opened. */
+bool me_line_open(uint32_t baud_rate);
+
+void me_line_read(uint8_t *to, uint32_t bytes);
+void me_line_send(uint8_t *from, uint32_t bytes);
+
+#endif
