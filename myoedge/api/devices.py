@@ -76,7 +76,8 @@ def flash(
               a partition table by which the application finds it to `table`
     table     "mram", as SDK 5.x looks it up (default), or "octospi", as 4.x does; none was tried
     elf       the application compiled by the SDK; default gap_sdk/build/myoedge_app of the build
-    console   ask the started program which build it is, over `port` or the probe's
+    console   ask the started program which build it is, over `port` or the probe's; a program
+              that answers MLPerf Tiny's protocol is not asked
     warn      called with each warning before anything is written: W602 what is overwritten
     Errors: E204, E240, E252, E253, E501 OpenOCD or its scripts, E601 .. E613.
     """
@@ -86,7 +87,8 @@ def flash(
     chosen = as_build(build)
     if elf is None:
         chosen.check_application()
-    asked = partial(line_of, board, port) if console and to == "ram" else None
+    has_console = console and chosen.has_console
+    asked = partial(line_of, board, port) if has_console and to == "ram" else None
     request = FlashRequest(described_board(board), to, table)
     return flash_build(chosen, request, None if elf is None else Path(elf), asked, say, warn)
 
@@ -117,7 +119,7 @@ def bench(
     if described.power is None:
         raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")
     supply_v = described.power.supply_v
-    chosen.check_application()
+    chosen.check_console()
     if chosen.stream is not None:
         raise MyoedgeError("E237", "a stream is not measured like this", {"needs": "no --stream"})
     runs = cases(chosen.network, None, [golden_sample(chosen)])

@@ -193,7 +193,8 @@ def build(
     max_bytes  maximum unpacked size of a compressed checkpoint or npz, such as "2GiB"; None: 1 GiB
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
     l1 .. l3 limit for each memory, such as "64KiB"; None: [budget], else the chip's size
-    app      "gap-sdk": also generate a GAP SDK application in gap_sdk/, with L1 left for the SDK
+    app      "gap-sdk": also generate a GAP SDK application in gap_sdk/, with L1 left for the SDK;
+             "mlperf": one that answers MLPerf Tiny's protocol by [mlperf], and mlperf.elf
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
     engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;

@@ -362,9 +362,10 @@ def prepared(build: Build, backends: Sequence[str], board: str | None, port: str
     """
     from myoedge.building.plugins import described_board
 
-    if not {"gvsoc-sdk", "board"}.isdisjoint(backends):
+    if "gvsoc-sdk" in backends:
         build.check_application()
     if "board" in backends:
+        build.check_console()
         build = replace(build, line=line_of(board, port))
     return replace(build, board=described_board(board)) if "jtag" in backends else build
 

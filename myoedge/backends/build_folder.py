@@ -38,6 +38,7 @@ from myoedge.system.regular_files import read_regular, read_text
 if TYPE_CHECKING:
     from myoedge.simulator import Program
 
+CONSOLE = "gap_sdk/console.c"  # of an application with frames
 APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
 CALIBRATION = "golden/calibration.npz"  # of each calibration sample 64 bits of its digest
 SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # if results lie that are no outputs
@@ -219,6 +220,19 @@ class BuildFolder(Tabular):
             facts = {"needs": "an application of the GAP SDK"}
             tries = ["myoedge build ... --app gap-sdk"]
             raise MyoedgeError("E240", f"{self.folder.name} has no application", facts, tries)
+
+    @property
+    def has_console(self) -> bool:
+        """Whether the application answers myoedge's requests."""
+        return CONSOLE in self.digests
+
+    def check_console(self) -> None:
+        """Raise E240 if the build has no application that answers myoedge's requests."""
+        self.check_application()
+        if not self.has_console:
+            facts = {"needs": "an application with myoedge's console"}
+            title = f"{self.folder.name} answers MLPerf Tiny's protocol"
+            raise MyoedgeError("E240", title, facts, ["myoedge build ... --app gap-sdk"])
 
     @cached_property
     def application(self) -> str:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from myoedge.reports.report_json import Report
 
 MEMORIES = ("l1", "l2", "l3")
+MLPERF = "mlperf"  # application that answers MLPerf Tiny's protocol
+SDK_APPS = ("gap-sdk", MLPERF)
 NO_TILE = "E304"
 KIB = 1024
 # The least code, until it is linked: of the runtime (18.3 KiB with one nn.Linear) and of a layer.
@@ -83,8 +85,8 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
     application."""
     if app in (None, "baremetal"):
         return budget
-    if app != "gap-sdk" or chip.name != "gap9":
-        facts = {"has": "baremetal, gap-sdk (for gap9)"}
+    if app not in SDK_APPS or chip.name != "gap9":
+        facts = {"has": f"baremetal, {', '.join(SDK_APPS)} (for gap9)"}
         raise MyoedgeError("E204", f"there is no application {app} for {chip.name}", facts)
     most = chip.l1_bytes - SDK_L1_BYTES
     return replace(budget, l1_bytes=min(most, budget.l1_bytes or most))

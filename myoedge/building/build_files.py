@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.build_folder import CALIBRATION, report_digest
+from myoedge.building.budget import SDK_APPS
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.building.sample_warnings import described
 from myoedge.numerics.arrays import Array
@@ -170,9 +171,11 @@ class BuildArtifacts:
     firmware: Firmware | None = None
 
 
-def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> BuildArtifacts:
-    """Generate C, firmware, golden samples, and the network and its plan as data."""
-    from myoedge.codegen.firmware import make_firmware
+def make_contents(
+    build_plan: BuildPlan, quantized: Quantized, request: BuildRequest
+) -> BuildArtifacts:
+    """Generate C, firmware, applications, golden samples, and the network and its plan as data."""
+    from myoedge.codegen.firmware import make_firmware, make_mlperf
     from myoedge.codegen.project import make_sources, sdk_application
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
@@ -183,14 +186,17 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
     last = _last_pass(stream, integers) if stream is not None else (integers, values)
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
-    sources = make_sources(plan, name, (inputs, outputs), stream)
-    application = sdk_application(plan, name, sources, stream) if app == "gap-sdk" else {}
+    sources = make_sources(plan, name, (inputs, outputs), stream, request.dataset)
+    mlperf, application = request.dataset is not None, dict[str, str]()
+    if request.app in SDK_APPS:
+        application = sdk_application(plan, name, sources, stream, mlperf=mlperf)
     firmware = make_firmware(sources) if sources.on_chip else None
     files = {
         **_described(build_plan, quantized),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
         **{key: text.encode() for key, text in application.items()},
         **({"firmware.elf": firmware.elf} if firmware is not None else {}),
+        **({"mlperf.elf": make_mlperf(sources).elf} if mlperf else {}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),
     }

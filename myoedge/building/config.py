@@ -21,6 +21,7 @@ from myoedge.building.quantities import (
     seconds,
     size_bytes,
 )
+from myoedge.codegen.dataset import FLOATS, Dataset
 from myoedge.errors import MyoedgeError
 from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
@@ -186,6 +187,7 @@ class Config:
     budget: BudgetTable = field(default_factory=BudgetTable)
     stream: StreamTable = field(default_factory=StreamTable)
     conditioning: Conditioning = field(default_factory=Conditioning)
+    mlperf: Dataset = field(default_factory=Dataset)
     plugins: PluginsTable = field(default_factory=PluginsTable)
 
 
@@ -307,7 +309,7 @@ Checks = Iterator[tuple[str, bool]]  # a rule, and whether it holds
 
 def _check_numbers(config: Config, name: str) -> None:
     """Raise E232 for the first number out of its range."""
-    for checks in (_calib_checks, _stream_checks, _conditioning_checks):
+    for checks in (_calib_checks, _stream_checks, _conditioning_checks, _mlperf_checks):
         for rule, holds in checks(config):
             if not holds:
                 raise MyoedgeError("E232", f"{name}: {rule}")
@@ -350,6 +352,16 @@ def _conditioning_checks(config: Config) -> Checks:
     yield from _positive({f"conditioning.{key}": getattr(filters, key) for key in _POSITIVE})
     yield from _positive({"conditioning.band_hz": min(edges, key=_size)} if edges else {})
     yield f"conditioning.order must be 1 to {MOST_ORDER}", 1 <= filters.order <= MOST_ORDER
+
+
+def _mlperf_checks(config: Config) -> Checks:
+    """Range checks of [mlperf]."""
+    table = config.mlperf
+    yield from _positive({"mlperf.scale": table.scale})
+    low, high = (-128, 127) if table.input == "int8" else (0, 255)
+    yield f"mlperf.zero_point must be {low} to {high}", low <= table.zero_point <= high
+    is_plain = (table.scale, table.zero_point) == (1.0, 0)
+    yield "mlperf.scale and zero_point are for bytes", is_plain or table.input != FLOATS
 
 
 def _positive(sizes: Mapping[str, Any]) -> Checks:

@@ -174,12 +174,12 @@ def _finish(inputs: BuildInputs) -> Finished:
     return _with_costs(finished, inputs)
 
 
-def _contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) -> BuildArtifacts:
+def _contents(build_plan: BuildPlan, quantized: Quantized, request: BuildRequest) -> BuildArtifacts:
     """Make the files of a build. Errors: ProgramTooLarge, with the bytes that the plan left
     free."""
     plan = build_plan.plan
     try:
-        return make_contents(build_plan, quantized, app)
+        return make_contents(build_plan, quantized, request)
     except ProgramTooLarge as error:
         l2, l1 = plan.l2_room_bytes - plan.l2_bytes, plan.l1_room_bytes - plan.l1_bytes
         free_bytes = max(l2 if error.region == "L2" else l1, 0)
@@ -223,7 +223,7 @@ def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     quantized, request = inputs.quantized, inputs.request
     report = estimated_report(build_plan, quantized, request, inputs.energy)
     with inputs.stage("emit"):
-        contents = _contents(build_plan, quantized, request.app)
+        contents = _contents(build_plan, quantized, request)
     if contents.firmware is not None:
         report = with_firmware(report, contents.firmware.program)
         check_linked(request.limits, plan, report["memory"]["code_bytes"])

@@ -106,7 +106,10 @@ class BuildOptions(QuantizeOptions):
     l2: str | int | None = _option("Limit for L2, code included.", metavar="SIZE")
     l3: str | int | None = _option("Limit for L3.", metavar="SIZE")
     operating_point: str | None = _option("high (default), low, auto, or 300MHz.", metavar="NAME")
-    app: str | None = _option("gap-sdk: also generate a GAP SDK application.", metavar="KIND")
+    app: str | None = _option(
+        "Also generate a GAP SDK application: gap-sdk, or mlperf, which answers MLPerf Tiny.",
+        metavar="KIND",
+    )
     engine: str = _option(
         "auto (default): the faster one per layer; cores; ne16: every layer that it can run.",
         default="auto",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ FOLDER = "firmware"  # of src/: what is for the chip only
 SCRIPT = f"{FOLDER}/link.ld"
 MAIN = "main.c"  # of FOLDER: what is made for one network
 SOURCES = (".c", ".S")
+MLPERF = f"{FOLDER}/mlperf/"  # another main program, and what it needs
 FABRIC_CONTROLLER = ("host", "l3", "l3_drivers", "memory", "platform")  # of FOLDER: runs there
 DEFINES = ("ME_GAP9",)
 MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as link.ld has them
@@ -68,8 +69,18 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
     Equal sources and compilers give equal bytes. Errors: E303 larger than the chip's memory, E501
     no compiler, E912 the compiler rejects the C, E930 a forbidden instruction.
     """
-    files = {name: text for name, text in sources.files.items() if name != "selftest.c"}
-    firmware = link(files, cc=cc)
+    return _checked(sources, lambda name: not name.startswith(MLPERF), cc)
+
+
+def make_mlperf(sources: Sources, *, cc: str = "zig") -> Firmware:
+    """Compile, link and check the program that answers MLPerf Tiny's protocol. Errors: as
+    make_firmware."""
+    return _checked(sources, lambda name: name != f"{FOLDER}/{MAIN}", cc)
+
+
+def _checked(sources: Sources, belongs: Callable[[str], bool], cc: str) -> Firmware:
+    names = (name for name in sources.files if belongs(name) and name != "selftest.c")
+    firmware = link({name: sources.files[name] for name in names}, cc=cc)
     check_instructions(firmware)
     return firmware
 
@@ -123,7 +134,8 @@ def _place(name: str) -> tuple[int, str]:
     path = Path(name)
     if path.parts[0] != FOLDER or path.name == MAIN:
         return 0, name
-    return 2 if path.stem in FABRIC_CONTROLLER else 1, name
+    is_controllers = path.stem in FABRIC_CONTROLLER or name.startswith(MLPERF)
+    return 2 if is_controllers else 1, name
 
 
 def _shared(path: Path) -> bool:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from myoedge.codegen.constants import array_aliases, array_values, comment, constants
+from myoedge.codegen.dataset import Dataset
 from myoedge.codegen.library import brought, called, include_files, library_files
+from myoedge.codegen.mlperf import mlperf_files, sdk_serve
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.numerics.arrays import Array
@@ -46,14 +48,21 @@ class Sources:
 
 
 def make_sources(
-    plan: Plan, model_name: str, golden: Golden | None = None, stream: Stream | None = None
+    plan: Plan,
+    model_name: str,
+    golden: Golden | None = None,
+    stream: Stream | None = None,
+    dataset: Dataset | None = None,
 ) -> Sources:
     """Generate all of src/: C, headers, Makefile, licence; with a sample also selftest.c and
     golden.h.
 
     firmware/ holds the program for a chip. stream.c has me_push, for a stream.
+
+    dataset   also generate the program that answers MLPerf Tiny's protocol, firmware/mlperf/
+    Errors: as mlperf_files.
     """
-    common = _common_values(plan, model_name, stream)
+    common = {**_common_values(plan, model_name, stream), "mlperf": dataset is not None}
     sized = {
         **common,
         "layers": len(plan.steps),
@@ -77,6 +86,8 @@ def make_sources(
         main = "stream" if stream is not None else "main"
         files |= runtime()
         files["firmware/main.c"] = render(f"app_baremetal/{main}.c.j2", values)
+        if dataset is not None:
+            files |= mlperf_files(plan, dataset, values, plan.quant.digest)
     files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
     return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
 
@@ -254,9 +265,17 @@ def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
 
 
 def sdk_application(
-    plan: Plan, model_name: str, sources: Sources, stream: Stream | None = None
+    plan: Plan,
+    model_name: str,
+    sources: Sources,
+    stream: Stream | None = None,
+    *,
+    mlperf: bool = False,
 ) -> dict[str, str]:
-    """Return the files of gap_sdk/: CMake project, program, PMSIS runtime; they refer to ../src."""
+    """Return the files of gap_sdk/: CMake project, program, PMSIS runtime; they refer to ../src.
+
+    mlperf   answer MLPerf Tiny's protocol, which `sources` have, instead of frames
+    """
     digest = build_digest(sources, plan.l3_image())
     ports: dict[str, Any] = {}
     if stream is not None:  # frames that are pushed and that a pass makes ready, without states
@@ -273,6 +292,7 @@ def sdk_application(
     values = {
         **app_values(plan, model_name),
         "stream": stream is not None,
+        "mlperf": mlperf,
         **ports,
         "marker": marker(plan.chip.name, digest),
         "l3_all_bytes": plan.l3_bytes + plan.map_bytes,
@@ -285,4 +305,7 @@ def sdk_application(
         made = path.suffix == ".j2"
         text = render(f"app_gap_sdk/{path.name}", values) if made else path.read_text()
         files[f"{SDK_FOLDER}/{path.name.removesuffix('.j2')}"] = text
+    if mlperf:
+        files = {name: text for name, text in files.items() if "console." not in name}
+        files[f"{SDK_FOLDER}/serve.c"] = sdk_serve()
     return files

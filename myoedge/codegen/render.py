@@ -55,6 +55,7 @@ def environment() -> Environment:
     env = new_environment(escape=False)
     env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
     env.filters["floats"] = floats
+    env.filters["initializer"] = initializer
     env.filters["reads_tile"] = lambda lines: bool(re.search(r"\bt\b", "\n".join(lines)))
     return env
 

@@ -64,7 +64,9 @@ def _network(build: Build) -> dict[str, str]:
     """src/ without what is for other programs."""
     src = build.folder / "src"
     made = {**_texts(src, "*.[chS]"), **_texts(src, "*.inc")}
-    return {n: t for n, t in made.items() if n != "selftest.c" and not n.startswith("firmware/")}
+    ours = {n: t for n, t in made.items() if n != "selftest.c" and not n.startswith("firmware/")}
+    answering = {n: t for n, t in made.items() if n.startswith("firmware/mlperf/mlperf")}
+    return ours | {Path(name).name: text for name, text in answering.items()}
 
 
 def _application(build: Build) -> dict[str, str]:

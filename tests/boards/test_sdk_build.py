@@ -12,13 +12,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+import myoedge
 from myoedge.backends.build import Build, load_build
+from myoedge.building.config import Config, Found
 from myoedge.cli.next_steps import to_board
+from myoedge.codegen.dataset import Dataset
 from myoedge.codegen.project import SDK_FOLDER
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 from myoedge.system.folder import check_output
+from tests.conftest import save_exported
 
 # setupos as utils/cmake/macros.cmake of gap_sdk 3c2f102b: GAPY_RUNNER_ARGS becomes $runner_args as
 # of building, whatever it was.
@@ -137,6 +143,27 @@ def test_l3_bin_is_in_the_image_of_macros_that_replace_the_list(
     without, image = gapy_calls(weights_in_l3, gap_sdk, path, generator, "image", "image_with_l3")
     assert l3_files(without) == [], "the macros replace it, so image_with_l3 is needed"
     assert l3_files(image) == [weights_in_l3.l3_image]
+
+
+@pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
+def test_the_application_of_mlperf_tiny_has_its_protocol(
+    gap_sdk: Path, path: str, tmp_path: Path
+) -> None:
+    model = save_exported(nn.Linear(4, 2).eval(), (torch.zeros(1, 4),), tmp_path / "m.pt2")
+    config = Found(Config(mlperf=Dataset("ic01", "uint8")), Path())
+    build = myoedge.build(
+        model, calib="random", app="mlperf", config=config, output=tmp_path / "out"
+    )
+    folder = tmp_path / "cmake"
+    options = ("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-S", str(build.folder / SDK_FOLDER))
+    env = {"GAP_SDK_HOME": str(gap_sdk), "PATH": path}
+    done = tools.run(["cmake", *options, "-B", str(folder)], cwd=gap_sdk, env=env, timeout_s=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((folder / "compile_commands.json").read_text())
+    compiled = {Path(row["file"]).name for row in rows}
+    assert compiled >= {"app.c", "serve.c", "line.c", "mlperf.c", "mlperf_values.c", "network.c"}
+    assert compiled.isdisjoint({"main.c", "console.c"})
+    assert all("/src/firmware/mlperf" in row["command"] for row in rows)
 
 
 CONFIGURATION = """

@@ -83,6 +83,7 @@ SHARED = {
         "building.quantities",
         "building.request",
         "building.stream_rate",
+        "codegen.dataset",
         "frontend.torch.quantizer",
         "quantization.recordings.sources",
     },  # a quantity that is none, missing, too large
@@ -91,6 +92,7 @@ SHARED = {
         "building.precision",
         "frontend.torch.quantizer",
     },  # a pattern without a layer
+    "E258": {"building.request", "codegen.mlperf"},  # a stream, and what the plan shows
     "E240": {
         "backends.build_folder",
         "building.energy",

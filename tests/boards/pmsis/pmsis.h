@@ -102,6 +102,9 @@ void pi_cl_dma_cmd_2d(uint32_t ext, uint32_t loc, uint32_t size, uint32_t stride
 void pi_cl_dma_cmd_wait(pi_cl_dma_cmd_t *cmd);
 #endif
 
+/* microseconds since a start */
+uint32_t pi_time_get_us(void);
+
 /* serial line */
 struct pi_uart_conf {
     uint32_t baudrate_bps;

@@ -123,7 +123,9 @@ uint32_t shim_ram_start(uint32_t offset, uint32_t l2, uint32_t bytes, bool to_l3
 
 void shim_ram_wait(uint32_t ticket) { bm_l3_wait(ticket); }
 
-/* ---- files, serial line, screen */
+/* ---- time, files, serial line, screen */
+
+uint32_t pi_time_get_us(void) { return bm_cycles() / 370u; }
 
 int32_t shim_open(const char *name) { return bm_open(name, ME_READ); }
 uint32_t shim_read(int32_t file, void *to, uint32_t bytes) { return bm_read(file, to, bytes); }

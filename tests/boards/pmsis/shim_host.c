@@ -130,6 +130,13 @@ uint32_t shim_cycles(void)
     return (uint32_t)(now.tv_sec * 1000000000 + now.tv_nsec);
 }
 
+uint32_t pi_time_get_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)(now.tv_sec * 1000000 + now.tv_nsec / 1000);
+}
+
 /* ---- DMA */
 
 static struct {

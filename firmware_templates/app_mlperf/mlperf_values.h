@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bytes of a data set's file into the integers of the network's input, and its output into the
+ * numbers that the host reads. Integers alone; mlperf_network.h has the constants.
+ */
+#ifndef ME_MLPERF_VALUES_H
+#define ME_MLPERF_VALUES_H
+
+#include <stdint.h>
+
+/* value / by, rounded down. */
+uint64_t me_divided(uint64_t value, uint32_t by);
+
+/* ME_FILE_BYTES of a file into the network's input: for each value the integer that the reference
+ * quantises it to. */
+void me_take_values(const uint8_t *file);
+
+/* Result i < ME_RESULTS in thousandths, halves rounded up: scale * (q - zero_point) of element i of
+ * the output; for a reconstruction the mean of its squared differences from the file's values. */
+int64_t me_result(uint32_t i, const uint8_t *file);
+
+#endif

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program that answers MLPerf Tiny's serial protocol: what of it is made for one network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from myoedge.codegen.dataset import (
+    FLOATS,
+    Dataset,
+    file_axes,
+    integers_of_bytes,
+    limits_of_floats,
+)
+from myoedge.codegen.render import render, template_dir
+from myoedge.errors import MyoedgeError
+from myoedge.plan.plan import IN_L3
+from myoedge.version import __version__
+
+if TYPE_CHECKING:
+    from myoedge.numerics.quant_params import QuantParams
+    from myoedge.plan.plan import Plan
+
+FOLDER = "firmware/mlperf"  # of src/
+MULTIPLIER_BITS = 30
+SUM_BITS = 63  # of the sum of squared differences
+BEYOND_RANGE_BITS = 2  # of a file's values against the largest reconstruction
+
+
+def fixed_scale(scale: float, zero_point: int, units: float) -> str:
+    """Return scale * units to 30 bits, as the initialiser of a me_scale.
+
+    units   in one of the result: 1000 for thousandths
+    Errors: E258 the product is 2**29 or more.
+    """
+    exponent = math.frexp(scale * units)[1]
+    if exponent >= MULTIPLIER_BITS:
+        raise MyoedgeError(
+            "E258", f"a scale of {scale:.3g} is too large", {"needs": "less than 1e5"}
+        )
+    shift = min(MULTIPLIER_BITS - exponent, 62)
+    return f"{{ {zero_point}, {round(math.ldexp(scale * units, shift))}, {shift} }}"
+
+
+def mlperf_files(
+    plan: Plan, dataset: Dataset, values: Mapping[str, Any], digest: str
+) -> dict[str, str]:
+    """Return the files of src/firmware/mlperf: protocol, numbers, constants, and a main program.
+
+    values   that all templates share     digest   of the network, which the program reports
+    Errors: E258 a network that the protocol does not fit; E232 axes.
+    """
+    _check(plan, is_float=dataset.input == FLOATS)
+    ports = {"input": values["inputs"][0], "output": values["outputs"][0]}
+    told = {**values, **ports, **_network_values(plan, dataset), **_names(plan, digest)}
+    files = {}
+    for path in sorted((template_dir() / "app_mlperf").iterdir()):
+        if path.name != SDK_SERVE:
+            is_made = path.suffix == ".j2"
+            text = render(f"app_mlperf/{path.name}", told) if is_made else path.read_text()
+            files[f"{FOLDER}/{path.name.removesuffix('.j2')}"] = text
+    return files
+
+
+SDK_SERVE = "serve.c"  # of gap_sdk/
+
+
+def sdk_serve() -> str:
+    """Return the file of gap_sdk/ by which the application answers the protocol."""
+    return (template_dir() / "app_mlperf" / SDK_SERVE).read_text()
+
+
+def _names(plan: Plan, digest: str) -> dict[str, Any]:
+    clock_hz = max(point.clock_hz for point in plan.chip.points)
+    return {
+        "device": f"myoedge {plan.chip.name}",
+        "program": f"myoedge {__version__}, model {digest[:16]}",
+        "clock_khz": clock_hz // 1000,
+    }
+
+
+def _check(plan: Plan, *, is_float: bool) -> None:
+    q, ports = plan.quant, (*plan.graph_inputs, *plan.graph_outputs)
+    is_narrow = all(q.element_type(name).bits == 8 for name in plan.graph_inputs)
+    borders = q.graph.input_normalization.values()
+    needs = {
+        "one input and one output": len(plan.graph_inputs) == len(plan.graph_outputs) == 1,
+        "floats at input and output": all(name in q.params for name in ports),
+        "input and output in L2": all(plan.where[name].kind != IN_L3 for name in ports),
+        "8 bits at the input, for float32 values": is_narrow or not is_float,
+        "factors above 0 before the network": all(min(b.scale) > 0 for b in borders),
+    }
+    for need, holds in needs.items():
+        if not holds:
+            title = "the network does not fit MLPerf Tiny's protocol"
+            raise MyoedgeError("E258", title, {"needs": need}, ["--app gap-sdk"])
+
+
+def _network_values(plan: Plan, dataset: Dataset) -> dict[str, Any]:
+    q, ((name,), (output,)) = plan.quant, (plan.graph_inputs, plan.graph_outputs)
+    shape, axes = q.graph.shape(name), file_axes(dataset, q.graph.shape(name))
+    is_float = dataset.input == FLOATS
+    table = limits_of_floats(q, name) if is_float else integers_of_bytes(dataset, q, name)
+    border = q.graph.input_normalization.get(name)
+    order = dataset.axes or [*range(len(shape))]
+    at = 0 if border is None else order.index(border.axis)
+    made = {
+        "dataset": dataset,
+        "count": math.prod(shape),
+        "value_bytes": dataset.value_bytes,
+        "axes": axes,
+        "table": table,
+        "lowest": q.params[name].low,
+        "channel_step": math.prod(axis.length for axis in axes[at + 1 :]),
+    }
+    params, is_same = q.params[output], q.graph.shape(output) == shape
+    return made | (_reconstruction(params, dataset, shape) if is_same else _scores(plan, output))
+
+
+def _scores(plan: Plan, output: str) -> dict[str, Any]:
+    params = plan.quant.params[output]
+    thousandths = fixed_scale(params.scale, params.zero_point, 1000)
+    results = math.prod(plan.quant.graph.shape(output))
+    return {
+        "reconstructs": False,
+        "results": results,
+        "scales": {"me_thousandths": thousandths},
+    }
+
+
+def _reconstruction(
+    params: QuantParams, dataset: Dataset, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """Fixed point for the sum of squared differences: as many bits behind the point as have room in
+    64 bits, for file values up to 2**range and the largest reconstruction."""
+    largest = max(math.frexp(params.scale * params.reach)[1] + BEYOND_RANGE_BITS, 0)
+    count_bits = math.prod(shape).bit_length()
+    fraction = min((SUM_BITS - count_bits) // 2 - (largest + 1), 24)
+    units = 2.0**fraction
+    scales = {"me_output_real": fixed_scale(params.scale, params.zero_point, units)}
+    if dataset.input != FLOATS:
+        scales["me_file_real"] = fixed_scale(dataset.scale, dataset.zero_point, units)
+    return {
+        "reconstructs": True,
+        "results": 1,
+        "fraction": fraction,
+        "range": largest,
+        "scales": scales,
+    }
