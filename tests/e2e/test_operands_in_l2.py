@@ -96,7 +96,7 @@ class Product(nn.Module):
 def test_kernels_of_little_scratch(
     tmp_path: Path, network: nn.Module, shape: tuple[int, ...], function: str
 ) -> None:
-    build = built(tmp_path, network, shape)
+    build = built(tmp_path, network, shape, engine="cores")
     plan = json.loads((build.folder / "plan.json").read_text())
     assert function in {step["tiles"]["kernel"] for step in plan["steps"]}
     assert exact(build)
@@ -187,6 +187,6 @@ def test_scratch_larger_than_l1_lies_in_l2(
 def test_products(
     tmp_path: Path, network: nn.Module, shape: tuple[int, ...], operands: list[str]
 ) -> None:
-    build = built(tmp_path, network, shape)
+    build = built(tmp_path, network, shape, engine="cores")
     assert in_l2(build) == [operands]
     assert exact(build)

@@ -9,20 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import depthwise_in_tiles, packed_depthwise
+from myoedge.operators.conv.depthwise_lines import Lines
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.interpreter import integer_step
 from myoedge.targets import find_chip
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
-KERNELS = ("me_depthwise_conv_s8", "me_group_conv_s8")
+KERNELS = ("me_depthwise_conv_s8", "me_depthwise_lines_s8", "me_group_conv_s8")
+LINES = -1  # in the place of groups
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution over [h, w, c]; groups 0: depthwise; k output channels of grouped ones."""
+    """A convolution over [h, w, c]; groups 0: depthwise; k output channels if not c; along: axis of
+    lines, if it runs on these."""
 
     h: int
     w: int
@@ -33,10 +37,11 @@ class Conv:
     dilation: tuple[int, int] = (1, 1)
     groups: int = 0
     k: int = 0
+    along: int | None = None
 
     @property
     def name(self) -> str:
-        what = f"groups {self.groups} -> {self.k} " if self.groups else ""
+        what = f"groups {self.groups} -> {self.k} along {self.along} "
         return (
             f"{what}{self.h}x{self.w}x{self.c} k{self.kernel} s{self.stride} p{self.pads}"
             f" d{self.dilation}"
@@ -59,11 +64,7 @@ def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, simple: boo
     step = conv_step(rng, conv)
     step = plain(step) if simple else step
     x = draw_bytes(rng, step.shapes[0])
-    weights = step.integers.weight  # as me_depthwise.h wants them
-    if not conv.groups:
-        weights = packed_depthwise(weights[..., 0])
-    elif weights.shape[-1] < 4:
-        weights = np.ascontiguousarray(weights.transpose(0, 3, 1, 2))
+    kind, weights, more = stored(step, conv)
     each = np.stack(
         [getattr(step.integers, n) for n in ("bias", "mult", "offset", "shift")], axis=1
     )
@@ -75,12 +76,29 @@ def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, simple: boo
     _, oh, ow, k = step.out
     c = conv.c // conv.groups if conv.groups else conv.c
     numbers = (
-        conv.groups, c, *conv.kernel, *conv.stride, *conv.dilation, step.integers.x_zero,
+        kind, c, *conv.kernel, *conv.stride, *conv.dilation, step.integers.x_zero,
         step.integers.pre, step.low, step.high, starts[1] if step.table is not None else -1,
         starts[0], conv.h, conv.w, conv.pads[0][0], conv.pads[1][0], conv.w * conv.c,
-        data.starts[0], data.starts[1], oh, ow, k, k,
+        data.starts[0], data.starts[1], oh, ow, k, k, *more,
     )  # fmt: skip
     return Case(f"{conv.name}+{shift}", numbers, raw, integer_step(step, [x]))
+
+
+def stored(step: QuantizedNode, conv: Conv) -> tuple[int, Array, tuple[int, ...]]:
+    """Groups, or the kernel of depthwise convolutions; weights as the kernel wants them, numbers of
+    its own."""
+    weights, none = step.integers.weight, (0,) * 5
+    if conv.groups:
+        few = weights.shape[-1] < 4
+        turned = np.ascontiguousarray(weights.transpose(0, 3, 1, 2)) if few else weights
+        return conv.groups, turned, none
+    if conv.along is None:
+        return 0, packed_depthwise(weights[..., 0]), none
+    way = Lines(Conv2dGeometry.of(step), conv.along)
+    _, rows, columns, k = step.out
+    lines, along = way.blocks({"t0": rows, "t1": columns, "c": conv.c})
+    numbers = (k // conv.c, 1 - way.along, way.phases, int(lines), int(along))
+    return LINES, way.packed(weights), numbers
 
 
 NONE = ((0, 0), (0, 0))
@@ -111,6 +129,11 @@ SHAPES = (
     Conv(10, 4, 7, (4, 2), pads=((1, 2), (0, 1))),
     Conv(9, 9, 8, dilation=(2, 2), pads=((2, 2), (2, 2))),
     Conv(6, 6, 2, (2, 2), pads=NONE),
+    Conv(1, 700, 5, (1, 16), pads=((0, 0), (7, 8)), along=1),
+    Conv(22, 70, 8, (22, 1), pads=NONE, k=16, along=0),
+    Conv(9, 30, 6, (3, 5), (1, 2), ((1, 1), (4, 4)), (2, 3), k=18, along=1),
+    Conv(13, 40, 8, (5, 5), pads=((2, 2), (2, 2)), along=0),
+    Conv(12, 13, 7, (3, 3), along=1),
     Conv(6, 6, 12, groups=3, k=6),
     Conv(5, 4, 6, groups=6, k=12),
     Conv(4, 5, 16, (1, 1), pads=NONE, groups=2, k=10),
@@ -124,7 +147,7 @@ SHAPES = (
 def every_case() -> list[Case]:
     rng = np.random.default_rng(11)
     drawn = [case_of(rng, conv, shift) for conv in SHAPES for shift in (0, 1, 0)]
-    return drawn + [case_of(rng, random_conv(rng), int(rng.integers(4))) for _ in range(40)]
+    return drawn + [case_of(rng, random_conv(rng), int(rng.integers(4))) for _ in range(80)]
 
 
 def random_conv(rng: np.random.Generator) -> Conv:
@@ -137,7 +160,9 @@ def random_conv(rng: np.random.Generator) -> Conv:
             r, s, wide, step, sides = 3, 3, (1, 1), (step[0],) * 2, ((1, 1), (1, 1))
         reach = [(k - 1) * d + 1 for k, d in zip((r, s), wide, strict=True)]
         if all(n + sum(p) >= k for n, p, k in zip((h, w), sides, reach, strict=True)):
-            return Conv(h, w, c, (r, s), step, sides, wide)  # type: ignore[arg-type]
+            along = (None, 0, 1)[int(rng.integers(3))]
+            k = c * int(rng.integers(1, 3)) if along is not None else c
+            return Conv(h, w, c, (r, s), step, sides, wide, k=k, along=along)  # type: ignore[arg-type]
 
 
 def measured() -> list[Case]:

@@ -20,6 +20,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import with_entry
+from myoedge.operators.conv.depthwise_lines import is_depthwise, lines_in_tiles
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16 import conv_by_channels_on_ne16, conv_on_ne16
 from myoedge.operators.conv.ne16_mean import conv_with_mean_on_ne16, is_over_rows
@@ -39,7 +40,7 @@ from myoedge.operators.conv.tiling import (
     is_large_pointwise,
 )
 from myoedge.operators.format import SIXTEEN, STORED_BITS, Condition, Format
-from myoedge.operators.kernel import low_scratch_fallback, on_nine_cores
+from myoedge.operators.kernel import CLUSTER, Kernel, low_scratch_fallback, on_nine_cores
 from myoedge.operators.products.ne16 import on_ne16
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,
@@ -176,6 +177,7 @@ CONV = register(
         acc_bound=acc_bound,
         kernels=(
             *on_nine_cores(in_tiles, is_large_pointwise, *FORMATS),
+            Kernel(CLUSTER, lines_in_tiles, is_depthwise, (INT8_PRODUCTS,)),
             low_scratch_fallback(gathered_once, INT8_PRODUCTS, accepts=has_wide_windows),
             low_scratch_fallback(grouped_in_place, INT8_PRODUCTS, accepts=is_grouped),
             on_ne16(conv_on_ne16, one_group_or_depthwise),

@@ -51,6 +51,7 @@ KERNELS = {
     "me_group_conv_s8": KernelCost(4.0, 300, 600),
     # four channels of two results of 3 x 3 taps
     "me_depthwise_conv_s8": KernelCost(69.7, 900, 1300),
+    "me_depthwise_lines_s8": KernelCost(1.05, 1000, 4000),  # cycles by its own formula
     "me_depthwise_conv_s16": KernelCost(1.2, 500, 1000),  # a cycle of two results of two channels
     # a word of four results
     "me_add_s8": KernelCost(30.2, 300, 700),

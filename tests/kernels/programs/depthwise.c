@@ -1,11 +1,14 @@
 /* Depthwise and grouped convolution; see test_depthwise.py for the numbers. */
 #include "me_depthwise.h"
+#include "me_depthwise_lines_s8.h"
 
 #include "drawn.h"
 
 static me_conv_s8_params conv ME_L1;
 static me_conv_s8_tile tile ME_L1;
 static me_group_conv_s8_params grouped ME_L1;
+static me_depthwise_lines_s8_params lines ME_L1;
+static me_depthwise_lines_s8_tile lines_tile ME_L1;
 
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
@@ -42,12 +45,16 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
                               .k = n[23],
                               .y_stride = n[24],
                               .scratch = scratch };
+    lines = (me_depthwise_lines_s8_params){ conv, n[25], n[26], n[27] };
+    lines_tile = (me_depthwise_lines_s8_tile){ tile, n[28], n[29] };
 }
 
 static void run_case(void)
 {
     if (grouped.groups == 0)
         me_depthwise_conv_s8(&conv, &tile);
+    else if (grouped.groups < 0)
+        me_depthwise_lines_s8(&lines, &lines_tile);
     else
         me_group_conv_s8(&grouped, &tile);
 }

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels of their own for every channel, of any size, stride and dilation, with any number of
+outputs for an input, in tiles: packing, scratch and cost of me_depthwise_lines_s8.h."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array, ceil_div, round_up
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
+from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.products.packing import (
+    BLOCK,
+    CHANNELS,
+    channel_axes,
+    packed_channels,
+    table_operand,
+)
+from myoedge.targets.chip import Engine
+
+MOST_LINES, LEAST_ALONG = 8, 32  # results of a block: across lines, along them where these are cut
+FEW_RESULTS = 32  # of a block, of more lines than MOST_LINES
+BLOCKS = 16  # wanted, of a tile: twice as many as cores
+EIGHT = 8  # results of a line that are computed together; four of few results of a line
+# cycles of a core: a block, a phase of a line that is turned, a byte of it, of all four channels
+BLOCK_CYCLES, PHASE, TURNED = 400.0, 50.0, 8.0
+# an output of a block, a line of it, a call for few results of a line; eight or four results, a row
+# of their taps, a word of them
+OUTPUT, LINE, CALL = 110.0, 20.0, 110.0
+RESULTS = {8: 75.0, 4: 60.0}
+TAP_ROW = {8: 6.0, 4: 6.0}
+TAP_WORD = {8: 15.5, 4: 12.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Direction of the lines of a layer: along axis 1, rows, or 0, columns."""
+
+    conv: Conv2dGeometry
+    along: int
+
+    @staticmethod
+    def of(conv: Conv2dGeometry, cores: int) -> Lines:
+        """Lines with the fewest cycles."""
+        rows, columns = conv.y[1:3]
+        sizes = {"t0": rows, "t1": columns, "c": conv.x[-1]}
+        ways = [Lines(conv, along) for along in (1, 0)]
+        return min(ways, key=lambda way: float(way.cycles(sizes, cores)))
+
+    @property
+    def phases(self) -> int:
+        """Positions of a line lie by their rest modulo so many: taps and results are neighbours."""
+        return math.lcm(self.conv.stride[self.along], self.conv.dilation[self.along])
+
+    @property
+    def taps_apart(self) -> int:
+        """Taps from one to the next that lies beside it."""
+        return self.phases // self.conv.dilation[self.along]
+
+    @property
+    def words(self) -> int:
+        """Words of taps that lie side by side, moved by up to three bytes."""
+        return ceil_div(ceil_div(self.conv.kernel[self.along], self.taps_apart) + BLOCK - 1, BLOCK)
+
+    @property
+    def rows(self) -> int:
+        return self.conv.kernel[1 - self.along] * self.taps_apart
+
+    @property
+    def multiplier(self) -> int:
+        return self.conv.y[-1] // self.conv.x[-1]
+
+    def packed(self, weight: Array) -> Array:
+        """int8 [K, k_h, k_w, 1] -> [K, bytes] as me_depthwise_lines_s8.h has them."""
+        taps = weight.reshape(len(weight), *self.conv.kernel)
+        taps = taps if self.along else taps.swapaxes(1, 2)
+        filled = np.pad(taps, ((0, 0), (0, 0), (0, -taps.shape[2] % self.taps_apart)))
+        apart = filled.reshape(len(weight), taps.shape[1], -1, self.taps_apart).swapaxes(2, 3)
+        rows = apart.reshape(len(weight), self.rows, -1)
+        moved = np.zeros((*rows.shape[:2], BLOCK, BLOCK * self.words), np.int8)
+        for by in range(BLOCK):
+            moved[:, :, by, by : by + rows.shape[2]] = rows
+        words = moved.reshape(*moved.shape[:3], self.words, BLOCK).swapaxes(2, 3)
+        return np.ascontiguousarray(words.reshape(len(weight), -1))
+
+    def blocks(self, sizes: Sizes) -> tuple[Any, Any]:
+        """Results of a block across lines and along them."""
+        results = (sizes["t0"], sizes["t1"])
+        across, along = results[1 - self.along], results[self.along]
+        lines = np.minimum(across, np.maximum(MOST_LINES, FEW_RESULTS // along))
+        others = ceil_div(sizes["c"], BLOCK) * ceil_div(across, lines)
+        parts = np.clip(ceil_div(BLOCKS, others), 1, ceil_div(along, LEAST_ALONG))
+        return lines, round_up(ceil_div(along, parts), BLOCK)
+
+    def _line_bytes(self, along: Any) -> Any:
+        last = (along - 1) * self.conv.stride[self.along] // self.phases
+        return self.phases * ((last + 8 + BLOCK * self.words) // BLOCK * BLOCK)
+
+    def _lines(self, across: Any) -> Any:
+        """Lines that a block's windows reach over."""
+        axis = 1 - self.along
+        reach = (self.conv.kernel[axis] - 1) * self.conv.dilation[axis] + 1
+        return (across - 1) * self.conv.stride[axis] + reach
+
+    def scratch(self, sizes: Sizes, cores: int) -> Any:
+        """me_depthwise_lines_scratch_bytes: an odd number of words a core."""
+        lines, along = self.blocks(sizes)
+        words = self._lines(lines) * self._line_bytes(along) + self.rows
+        return cores * BLOCK * (words // 2 * 2 + 1)
+
+    def cycles(self, sizes: Sizes, cores: int) -> Any:
+        """Cycles of the core with most."""
+        across, along = sizes[f"t{1 - self.along}"], sizes[f"t{self.along}"]
+        lines, block = self.blocks(sizes)
+        groups = ceil_div(sizes["c"], BLOCK)
+        count = groups * ceil_div(across, lines) * ceil_div(along, block)
+        results = np.minimum(block, along)
+        turned = PHASE * self.phases + TURNED * self._line_bytes(results)
+        outputs = BLOCK * self.multiplier * self._output_cycles(lines, results)
+        each = BLOCK_CYCLES + self._lines(lines) * turned + outputs
+        return ceil_div(count, cores) * each
+
+    def _output_cycles(self, lines: Any, results: Any) -> Any:
+        """Cycles of an output of a block: eight results of a line at a time, or four along lines or
+        across them, of fewer one by one."""
+        runs = np.minimum(self.phases // self.conv.stride[self.along], results)
+        n = ceil_div(results, runs)
+        longer, shorter = np.maximum(n, lines), np.minimum(n, lines)
+        fours = np.where(longer < BLOCK, longer, ceil_div(longer, BLOCK))
+        calls = np.where(longer < BLOCK, longer, 1 + (longer % BLOCK > 0))
+        few = shorter * (calls * CALL + fours * self._results_cycles(BLOCK))
+        eights = lines * (ceil_div(n, EIGHT) * self._results_cycles(EIGHT) + LINE)
+        return runs * (OUTPUT + np.where(n < EIGHT, few, eights))
+
+    def _results_cycles(self, at_a_time: int) -> float:
+        words = TAP_WORD[at_a_time] * self.words
+        return RESULTS[at_a_time] + self.rows * (TAP_ROW[at_a_time] + words)
+
+
+def is_depthwise(step: QuantizedNode) -> bool:
+    """Accept layers whose outputs read one channel of several each."""
+    return bool(1 < step.attrs["groups"] == step.shapes[0][-1])
+
+
+def lines_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Input channels are cut in fours if they are a multiple of it."""
+    conv = Conv2dGeometry.of(step)
+    way, c, cores = Lines.of(conv, engine.cores), conv.x[-1], engine.cores
+    m, cut = way.multiplier, c % BLOCK == 0
+    channels: AffineExpr = CHANNELS if cut else ()
+    outputs: AffineExpr = (("k", BLOCK * m), ("km", 1)) if cut else ()
+    weights = way.packed(step.integers.weight)
+    each = packed_channels(step)
+
+    def of_tile(sizes: Sizes) -> Sizes:
+        return {"t0": sizes["t0"], "t1": sizes["t1"], "c": BLOCK * sizes["k"] if cut else c}
+
+    return TiledKernel(
+        function="me_depthwise_lines_s8",
+        axes={**conv.axes(), **({**channel_axes(c), "km": BLOCK * m} if cut else {})},
+        split=("k", "t0", "t1") if cut else ("t0", "t1"),
+        unit_axes=("n",),
+        operands=(
+            conv.read(channels),
+            Operand("weights", "weights", weights.shape, (outputs, ()), array=weights),
+            Operand("channels", "channels", (len(each), each[0].nbytes), (outputs, ()), array=each),
+            *table_operand(step),
+            conv.write(outputs),
+        ),
+        op={
+            **{f"conv.{name}": value for name, value in conv.fields(1, step).items()},
+            "multiplier": m,
+            "turned": 1 - way.along,
+            "phases": way.phases,
+        },
+        tile=lambda regions: _fields(way, regions),
+        scratch=lambda sizes: way.scratch(of_tile(sizes), cores),
+        work=lambda sizes: way.cycles(of_tile(sizes), cores),
+    )
+
+
+def _fields(way: Lines, regions: Mapping[str, Region]) -> Fields:
+    y, known = regions["y"], tile_fields(regions)
+    sizes = {"t0": y.extent[1], "t1": y.extent[2], "c": y.extent[4] // way.multiplier}
+    lines, along = way.blocks(sizes)
+    return {
+        **{f"conv.{name}": known[name] for name in known},
+        "conv.padded": "@none",
+        "block_lines": int(lines),
+        "block_along": int(along),
+    }
