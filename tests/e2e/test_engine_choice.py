@@ -24,6 +24,7 @@ from tests.conftest import save_exported
 from tests.unit.test_gvsoc import stand_in
 
 SHAPE = (1, 16, 12, 12)
+WIDE = '[quant]\n"grouped" = { activations = 16 }\n'  # which NE16 has not
 
 
 class Layers(nn.Module):
@@ -51,7 +52,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(model: Path, folder: Path, table: str = "", **options: Any) -> myoedge.Build:
     calib = np.random.default_rng(0).standard_normal((4, *SHAPE)).astype(np.float32)
     config = folder / "my.toml"
-    config.write_text(table)
+    config.write_text(f"{table}{WIDE}")
     options = {"simulate": False, "target": "gap9", **options}
     return myoedge.build(model, calib=calib, output=folder / "out", config=config, **options)
 
@@ -71,7 +72,10 @@ def test_auto_takes_the_faster_engine_and_says_why_not_the_other(
     build = built(model, tmp_path, engine="auto")
     assert on_ne16(build) == {"dense"}
     reason = {label: row["other_engine"] for label, row in rows(build).items()}
-    assert reason["grouped"] == "ne16 needs one group, or one for each input, not 32 groups"
+    assert (
+        reason["grouped"]
+        == "ne16 needs inputs, weights and results of 8 bits, not results of 16 bits"
+    )
     assert reason["scores"] == "ne16 has no kernel for softmax"
     for label, other in (("dense", "cores"), ("head", "ne16")):
         name, _, rest = reason[label].partition(": ")
@@ -194,7 +198,13 @@ def test_reused_layers_on_the_cores_keep_integers_for_ne16_and_ne16_requantises(
 @pytest.mark.parametrize(
     ("table", "options", "layer", "needs", "has"),
     [
-        ('"grouped" = "ne16"', {}, "grouped", "one group, or one for each input", "32 groups"),
+        (
+            '"grouped" = "ne16"',
+            {},
+            "grouped",
+            "inputs, weights and results of 8 bits",
+            "results of 16 bits",
+        ),
         (
             '"scores" = "ne16"',
             {"engine": "cores"},
@@ -295,7 +305,8 @@ def test_reasons_on_80_columns_and_on_the_page(model: Path, tmp_path: Path) -> N
     console = Console(file=io.StringIO(), width=80, no_color=True)
     print_report(build.report, console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "ne16 needs one group, or one for each input, not 32 groups" in text
+    reason = "ne16 needs inputs, weights and results of 8 bits, not results of 16 bits"
+    assert reason in " ".join(text.split())
     assert re.search("engines +NE16: 1 of 3 MAC layers; cores: 2", text)
     assert max(map(len, text.splitlines())) <= 80
     _, _, table = text.partition("why not the other")
@@ -303,6 +314,8 @@ def test_reasons_on_80_columns_and_on_the_page(model: Path, tmp_path: Path) -> N
     assert on_ne16 == {"dense"}
     page, _, _ = (build.folder / "report.html").read_text().partition("<script")
     shown = re.sub(r"<[^>]*>", " ", page)  # neither titles nor the report in JSON
-    assert "cores (ne16 needs one group, or one for each input, not 32 groups)" in shown
+    assert (
+        "cores (ne16 needs inputs, weights and results of 8 bits, not results of 16 bits)" in shown
+    )
     stored = json.loads((build.folder / "report.json").read_text())
     assert stored["layers"] == build.report["layers"]

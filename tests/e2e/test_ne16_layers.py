@@ -33,6 +33,13 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         (1, 45, 250),
     ),
     "depthwise filters of two taps": (nn.Conv1d(64, 64, 2, groups=64), (1, 64, 51)),
+    "groups one after another": (
+        nn.Sequential(nn.Conv1d(96, 96, 3, padding=1, groups=3), nn.GELU()),
+        (1, 96, 200),
+    ),
+    "groups that are merged": (nn.Conv1d(48, 80, 5, padding=1, groups=16), (1, 48, 80)),
+    "two results of each input": (nn.Conv2d(48, 96, 3, padding=1, groups=48), (1, 48, 9, 13)),
+    "columns of each input": (nn.Conv2d(12, 24, (11, 1), groups=12), (1, 12, 11, 70)),
     "windows of three channels": (nn.Conv2d(3, 24, 3, padding=1), (1, 3, 31, 20)),
     "two results of a row at a time": (nn.Conv2d(3, 8, 3, stride=2, padding=1), (1, 3, 26, 44)),
     "four results of a row at a time, with a table": (

@@ -180,7 +180,7 @@ CONV = register(
             Kernel(CLUSTER, lines_in_tiles, is_depthwise, (INT8_PRODUCTS,)),
             low_scratch_fallback(gathered_once, INT8_PRODUCTS, accepts=has_wide_windows),
             low_scratch_fallback(grouped_in_place, INT8_PRODUCTS, accepts=is_grouped),
-            on_ne16(conv_on_ne16, one_group_or_depthwise),
+            on_ne16(conv_on_ne16),
             on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
             *sum_kernels(Conv2dGeometry.of, in_one_group),
         ),

@@ -176,6 +176,16 @@ def joined_weight(weight: Array, n: int, stride: int) -> Array:
     return wide.reshape(n * k, *wide.shape[2:])
 
 
+def merged_weight(weight: Array, groups: int, merged: int) -> Array:
+    """Weights [K, *kernel, C / groups] as those of `merged` groups, a divisor: [K, *kernel, C /
+    merged]."""
+    k, c, together = len(weight), weight.shape[-1], groups // merged
+    wide = np.zeros((*weight.shape[:-1], together, c), weight.dtype)
+    number = np.arange(k) // (k // groups) % together  # of an output's group among those merged
+    wide[np.arange(k), ..., number, :] = weight
+    return wide.reshape(*weight.shape[:-1], together * c)
+
+
 def tile_fields(regions: Mapping[str, Region]) -> Fields:
     x, y = regions["x"], regions["y"]
     return {

@@ -4,7 +4,7 @@ pixels, or by copied windows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,13 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.geometry import Conv2dGeometry, joined_weight, tile_fields
-from myoedge.operators.conv.ne16_rules import is_filter
+from myoedge.operators.conv.geometry import (
+    Conv2dGeometry,
+    joined_weight,
+    merged_weight,
+    tile_fields,
+)
+from myoedge.operators.conv.ne16_rules import is_filter, one_group_or_depthwise
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16 import rows_on_ne16
 from myoedge.operators.products.ne16_constants import (
@@ -50,6 +55,7 @@ EDGE_ROW = 14.0  # each row of a window that reaches over an edge
 SLOWED = 0.45  # cycles more of the engine, for each in which cores write operands
 
 DEPTHWISE_CONFLICTS = 1.06  # of the engine's stores with its own loads
+GROUP = 1000.0  # cycles around the tile of a group
 JOINED = (2, 4)  # results of a row that are computed as one
 
 
@@ -69,21 +75,25 @@ class JobSchedule:
     bits: int = WEIGHT_BITS
 
     @staticmethod
-    def of(
-        conv: Conv2dGeometry, scale: int, groups: int, bits: int, *, keeps_scratch: bool
+    def depthwise(
+        conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool
     ) -> JobSchedule:
-        """Return the schedule with the fewest cycles; one with little scratch if scratch cannot be
-        kept."""
-        if groups > 1 or (is_filter(conv) and not keeps_scratch):
-            one_channel = DEPTHWISE if is_filter(conv) else DEPTHWISE_ROW
-            number = one_channel if groups > 1 else FILTER
-            return JobSchedule(conv, number, scale, keeps_scratch=keeps_scratch, bits=bits)
+        """Return the schedule of a layer that satisfies `one_group_or_depthwise`."""
+        number = DEPTHWISE if is_filter(conv) else DEPTHWISE_ROW
+        return JobSchedule(conv, number, scale, keeps_scratch=keeps_scratch, bits=bits)
+
+    @staticmethod
+    def dense(conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool) -> JobSchedule:
+        """Return the schedule of each group with the fewest cycles; one with little scratch if
+        scratch cannot be kept."""
+        if is_filter(conv) and not keeps_scratch:
+            return JobSchedule(conv, FILTER, scale, keeps_scratch=False, bits=bits)
         one_row = conv.kernel[0] == conv.dilation[1] == 1
         possible = {FILTER: is_filter(conv), PIXELS: one_row, WINDOWS: True}
         ways = [
             JobSchedule(conv, number, scale, bits=bits) for number in possible if possible[number]
         ]
-        for n in JOINED:
+        for n in JOINED if conv.groups == 1 else ():
             if conv.dilation[1] == 1 and conv.y[2] % n == 0:
                 number = PIXELS if one_row else WINDOWS
                 ways.append(JobSchedule(conv.joined(n), number, scale, n, bits=bits))
@@ -101,6 +111,10 @@ class JobSchedule:
         """Cycles of the layer as one tile."""
         _, rows, columns, k = self.conv.y
         return float(self.cycles({"t0": rows, "t1": columns, "k": k}))
+
+    @property
+    def is_depthwise(self) -> bool:
+        return self.number in (DEPTHWISE, DEPTHWISE_ROW)
 
     @property
     def in_rows(self) -> bool:
@@ -197,7 +211,7 @@ class JobSchedule:
         return {
             **conv,
             "conv.padded": "@scratch",
-            "first_k": y.start[4],
+            "first_k": y.start[3] * self.conv.y[3] + y.start[4],
             "first_units": first,
             "units_at_a_time": others,
             "ninth": int(self._ninth(sizes)),
@@ -245,35 +259,47 @@ def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel
 
 
 def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
-    conv, groups = Conv2dGeometry.of(step), step.attrs["groups"]
-    if conv.pointwise and groups == 1:
+    if Conv2dGeometry.of(step).pointwise and step.attrs["groups"] == 1:
         return rows_on_ne16(step, engine)
+    ways = _schedules(step, keeps_scratch=keeps_scratch)
     return jobs_in_tiles(
-        step,
-        JobSchedule.of(
-            conv, scale_bytes(step), groups, step.weight_bits, keeps_scratch=keeps_scratch
-        ),
+        step, min(ways, key=lambda way: way.conv.groups * (way.layer_cycles() + GROUP))
     )
+
+
+def _schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:
+    """Depthwise jobs, if NE16 has them; else groups one after another, several as one with weights
+    of 0 between their channels, or all as one."""
+    groups, numbers = step.attrs["groups"], (scale_bytes(step), step.weight_bits)
+    if groups > 1 and one_group_or_depthwise(step) is None:
+        yield JobSchedule.depthwise(Conv2dGeometry.of(step), *numbers, keeps_scratch=keeps_scratch)
+    for count in range(1, groups + 1):
+        if groups % count == 0 and (count < groups or groups == 1):
+            conv = Conv2dGeometry.of(step, count)
+            yield JobSchedule.dense(conv, *numbers, keeps_scratch=keeps_scratch)
 
 
 def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
     """Tile jobs by a schedule."""
-    table, scale, groups = table_operand(step), way.scale, step.attrs["groups"]
+    table, scale, conv = table_operand(step), way.scale, way.conv
     stride = Conv2dGeometry.of(step).stride[1]
-    planes = _planes(joined_weight(step.integers.weight, way.joined, stride), way.number, way.bits)
-    conv, k, in_row = way.conv, way.conv.y[-1], way.number == DEPTHWISE_ROW
-    cut: AffineExpr = (("k", 1),) if groups == 1 else ()
+    k, in_row, weight = conv.y[-1], way.number == DEPTHWISE_ROW, step.integers.weight
+    if not way.is_depthwise:
+        weight = merged_weight(weight, step.attrs["groups"], conv.groups)
+    planes = _planes(joined_weight(weight, way.joined, stride), way.number, way.bits)
+    cut: AffineExpr = () if way.is_depthwise else (("k", 1),)
+    of_group: AffineExpr = (("g", k),) if conv.groups > 1 else ()
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
     return TiledKernel(
         function="me_ne16_depthwise_row_s8" if in_row else "me_ne16_conv_s8",
         axes={**conv.axes(), **({"k": k} if cut else {})},
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
-        unit_axes=("n",),
+        unit_axes=("n", "g"),
         innermost_axes=("k",) if cut and way.keeps_scratch else (),
         multiples={"k": OUTPUTS} if cut else {},
         operands=(
             conv.read(()),
-            Operand("weights", "weights", planes.shape, (cut, ()), array=planes),
+            Operand("weights", "weights", planes.shape, ((*of_group, *cut), ()), array=planes),
             Operand.whole("parameters", parameters(step, way.joined)),
             *table,
             replace(conv.write(cut), position_stride="" if table else "conv.y_stride"),
@@ -282,7 +308,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
             **op,
             "way": PIXELS if in_row else way.number,
             "copies_padding": int(way.copies_padding),
-            "k": k,
+            "k": k * conv.groups,
             "scale_bytes": scale,
             "weight_bits": way.bits,
             "parameters": "@parameters",
