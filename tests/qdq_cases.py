@@ -319,7 +319,8 @@ def draw_concat(rng: np.random.Generator) -> Case:
 
 
 # Their states are kept in steps of 2**-7 and 2**-11 and to +-16, which floats are not.
-RECURRENT = ("lstm", "lstm_cell", "gru", "gru_state", "lstm_start", "gru_start")
+NEXT = ("lstm_next", "lstm_next_cell")
+RECURRENT = ("lstm", "lstm_cell", "gru", "gru_state", "lstm_start", "gru_start", *NEXT)
 
 
 def draw_plain(rng: np.random.Generator) -> Case:
@@ -478,6 +479,9 @@ def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array
     before = Node(
         "sums" if node.op.startswith("rnn") else "gates", ("x0", "eye"), ("sums",), {}, node.origin
     )
+    if node.op in NEXT:
+        added = before.but(inputs=("x1", "eye"), outputs=("added",))
+        return [before, added, node.but(inputs=("sums", "added", *node.inputs[2:]))]
     return [before, node.but(inputs=("sums", *node.inputs[1:]))]
 
 

@@ -243,11 +243,13 @@ def is_random(calib: Given | None) -> bool:
     return isinstance(calib, str) and calib == samples.RANDOM
 
 
-def on_chip(graph: Graph, chip: Chip | None) -> Graph:
-    """Rewrite the graph for the chip's accelerators, if it has any."""
-    from myoedge.passes import prepare_for_accelerator
+def on_chip(graph: Graph, chip: Chip | None, *, stream: bool) -> Graph:
+    """Rewrite the graph for the chip's accelerators, if it has any, and unless frames are pushed,
+    for layers whose only step is the graph's."""
+    from myoedge.passes import prepare_for_accelerator, prepare_whole
 
-    return prepare_for_accelerator(graph) if has_accelerator(chip) else graph
+    whole = graph if stream else prepare_whole(graph)
+    return prepare_for_accelerator(whole) if has_accelerator(chip) else whole
 
 
 def has_accelerator(chip: Chip | None) -> bool:

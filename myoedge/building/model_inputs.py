@@ -124,7 +124,8 @@ class ModelInputs:
         Errors: as load_model, check_work, options.examine and _samples.
         """
         check_work(self.model)
-        graph = on_chip(options.examine(self.model.graph), options.chip)
+        graph = options.examine(self.model.graph)
+        graph = on_chip(graph, options.chip, stream=options.stream)
         model = replace(self.model, graph=graph)
         return model, self._samples(model)
 

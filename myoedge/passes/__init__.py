@@ -11,8 +11,8 @@ from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.rewrite import RewritePattern, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
-from myoedge.passes.first_steps import FIRST_STEPS
-from myoedge.passes.fold import FOLD, absorb_input_normalization
+from myoedge.passes.first_steps import ONE_STEP, READ_STEPS
+from myoedge.passes.fold import FOLD, absorb_input_normalization, fold_constants
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
 from myoedge.passes.long_sums import LONG_SUMS
@@ -38,7 +38,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
     ("parts", (magnitude_of_parts,)),
     ("spectra", (lower_spectrogram,)),
     ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
-    ("scans", (*FOLD, *FIRST_STEPS, *SELECTIVE, *SINK)),
+    ("scans", (*FOLD, *READ_STEPS, *SELECTIVE, *SINK)),
     ("lower", (*FOLD, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
@@ -65,7 +65,17 @@ def prepare(graph: Graph) -> Graph:
 
 def prepare_for_accelerator(graph: Graph) -> Graph:
     """Transform a prepared graph for calibration on a chip with an accelerator."""
-    changed = apply((rotations_as_windows,), graph)
+    return _prepared_further(graph, rotations_as_windows)
+
+
+def prepare_whole(graph: Graph) -> Graph:
+    """Transform a prepared graph that runs at once, not on frames of a stream: recurrent layers of
+    one step have no others."""
+    return _prepared_further(graph, fold_constants, *ONE_STEP, *FUSE)
+
+
+def _prepared_further(graph: Graph, *rules: RewritePattern) -> Graph:
+    changed = apply(rules, graph)
     if changed is graph:
         return graph
     changed = _rename_tensors(changed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that leave out steps that nothing reads, and products with states of zero."""
+"""Rules that leave out steps that nothing reads, products with zeros, and products done twice."""
 
 from __future__ import annotations
 
@@ -102,6 +102,27 @@ def first_plain_step(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("table", sums, chain=(("clamp", 0.0, math.inf),))
 
 
+@rewrite_pattern("lstm", "lstm_cell")
+def one_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
+    """One step of many sequences, or one whose c is read too: products with h become a layer.
+
+    Running the layer again for c would multiply, and load the weights, a second time.
+    """
+    gates, h, c, r = node.inputs
+    count, *_ = graph.shape(gates)
+    sequences, _ = graph.shape(h)
+    is_one = sequences == 1 and all(user.op == "lstm" for user in graph.users[gates])
+    known = graph.find_array(h)  # of others than zeros, what they add would have steps of its own
+    if count > 1 or is_one or (known is not None and known.any()):
+        return None
+    patch = GraphBuilder(graph, node)
+    added = next((x.name for x in graph.users[h] if x.op == "gates" and x.inputs[1] == r), "")
+    if not added:
+        added = patch.add("gates", h, r, patch.constant(np.zeros(len(graph.array(r)))))
+    next_op = {"lstm": "lstm_next", "lstm_cell": "lstm_next_cell"}[node.op]
+    return patch.last(next_op, gates, added, c)
+
+
 def _only_step(graph: Graph, node: Node, *, states: int) -> Node | None:
     """The node that writes the gates of a layer with one step from zeros; otherwise None."""
     found = [graph.find_array(name) for name in node.inputs[1 : 1 + states]]
@@ -110,10 +131,10 @@ def _only_step(graph: Graph, node: Node, *, states: int) -> Node | None:
     return made_by(graph, node.inputs[0], *INPUTS, reader=node)
 
 
-FIRST_STEPS: tuple[RewritePattern, ...] = (
-    slice_both_directions,
-    steps_that_are_read,
+READ_STEPS: tuple[RewritePattern, ...] = (slice_both_directions, steps_that_are_read)
+ONE_STEP: tuple[RewritePattern, ...] = (  # of networks whose layers have no steps but these
     first_lstm_step,
     first_gru_step,
     first_plain_step,
+    one_lstm_step,
 )

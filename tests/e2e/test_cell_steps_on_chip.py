@@ -14,6 +14,7 @@ from torch import nn
 import myoedge
 from tests.conftest import save_exported
 from tests.e2e.test_streamed_weights import States
+from tests.unit.test_first_steps import Decoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
 
@@ -44,6 +45,23 @@ def test_lstms_with_steps_of_their_own_are_exact(
     build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False, **given)
     source = (build.folder / "src" / "network.c").read_text()
     assert {name for name in kernels if f"{name}(" not in source} == set()
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_steps_one_by_one_are_exact(bits: int, tmp_path: Path) -> None:
+    """Products with h of all sequences, then h and c of them; a first step from zeros too."""
+    torch.manual_seed(0)
+    model = save_exported(Decoder(3, 0.0).eval(), (torch.zeros(9, 5),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, 9, 5)).astype(np.float32)
+    (tmp_path / "myoedge.toml").write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')
+    given = {"config": tmp_path / "myoedge.toml", "simulate": False}
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", **given)
+    source = (build.folder / "src" / "network.c").read_text()
+    assert f"me_lstm_next_s{bits}(" in source
+    assert f"me_lstm_next_cell_s{bits}(" in source
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference

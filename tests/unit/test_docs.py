@@ -324,6 +324,7 @@ def test_the_page_of_operators_is_up_to_date() -> None:
 FOUND_BY_PASSES = {
     "magnitude", "rotary", "ctc_greedy", "biquads", "biquads_past", "gru_state", "running_norm",
     "running_power", "majority", "ctc_new", "selective_scan", "lstm_start", "gru_start",
+    "lstm_next", "lstm_next_cell",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from myoedge.graph.ir import Graph
-from myoedge.passes import prepare
+from myoedge.passes import prepare, prepare_whole
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
@@ -38,7 +38,7 @@ class Part(nn.Module):
 
 
 def prepared(network: nn.Module, x: Tensor) -> Graph:
-    graph = prepare(imported(network, x))
+    graph = prepare_whole(prepare(imported(network, x)))
     (mine,), theirs = values(graph, x), network(x)
     np.testing.assert_allclose(mine, theirs.detach().numpy(), atol=2e-6)
     return graph
@@ -104,3 +104,41 @@ def test_what_integers_keep(kind: Any, least: tuple[float, float]) -> None:
         for names in (frozenset[str](), frozenset(calibration.ranges))
     ]
     assert np.greater(found, least).all()
+
+
+class Decoder(nn.Module):
+    """Steps of an LSTM one by one: each reads what the one before gave."""
+
+    def __init__(self, steps: int, first: float) -> None:
+        super().__init__()
+        self.layer, self.steps, self.first = nn.LSTM(5, 6), steps, first
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, found = x, []
+        state = (torch.full((1, *x.shape[:1], 6), self.first),) * 2
+        for _ in range(self.steps):
+            h, state = self.layer(y[None], state)
+            y = y + h[0, :, :5]
+            found.append(y)
+        return torch.stack(found)
+
+
+@pytest.mark.parametrize("sequences", [1, 4])
+@pytest.mark.parametrize("first", [0.0, 0.5])
+def test_weights_of_h_are_read_once_a_step(first: float, sequences: int) -> None:
+    """c is read by all steps but the last one, of which nothing reads it."""
+    torch.manual_seed(0)
+    graph = prepared(Decoder(3, first), torch.randn(sequences, 5))
+    ops = Counter(node.op for node in graph.nodes)
+    whole = 0 if first == 0.0 else 1  # a first h that is a constant, but not zero
+    assert ops["lstm"] == whole + (sequences == 1)
+    assert (ops["lstm_next"], ops["lstm_next_cell"]) == (3 - ops["lstm"], 2 - whole)
+    products = sum(
+        graph.shape(node.inputs[1]) == (24, 6) for node in graph.nodes if node.op == "gates"
+    )
+    assert products == 2 - (sequences == 1)
+
+
+def test_what_streams_run_keeps_its_steps() -> None:
+    graph = prepare(imported(Decoder(3, 0.0), torch.randn(1, 5)))
+    assert not [node for node in graph.nodes if node.op.startswith("lstm_next")]

@@ -48,6 +48,10 @@ LSTM_START = """\
 i, g, o = x0.unflatten(-1, (-1, 3)).unbind(-1)
 torch.sigmoid(o) * torch.tanh(torch.sigmoid(i) * torch.tanh(g))
 """
+LSTM_NEXT = """\
+i, f, g, o = (x0[0] + x1).unflatten(-1, (-1, 4)).unbind(-1)
+c = torch.sigmoid(f) * x2 + torch.sigmoid(i) * torch.tanh(g)
+"""
 GRU_START = """\
 r, z, n = x0.unflatten(-1, (-1, 3)).unbind(-1)
 (1 - torch.sigmoid(z)) * torch.tanh(n + torch.sigmoid(r) * w0)
@@ -188,6 +192,28 @@ def start(op: str, d: Draw) -> DrawnUse:
     return DrawnUse(op, {}, (shape,), text, weights=bias, slack=start_slack, **common)
 
 
+def one_step(op: str, d: Draw) -> DrawnUse:
+    """One step of any number of sequences."""
+    rows, units = d.integer(1, 20), d.pick([1, 2, 3, 8, 17])
+    gates = (rows, 4 * units)
+    shapes = ((1, *gates), gates, (rows, units))
+    common = d.common(3, act=False) | {"kinds": ("int16", "int16", "float32")}
+    common |= {"factors": d.pick(ROOMY), "int16": d.pick([(), (2,)])}
+    text = LSTM_NEXT + (
+        "c" if op == "lstm_next_cell" else "(torch.sigmoid(o) * torch.tanh(c))[None]"
+    )
+    return DrawnUse(op, {}, shapes, text, slack=next_slack, **common)
+
+
+def next_slack(case: Any) -> Array:
+    """Functions of four gates, off by 2**-13 each, and c: rounded twice, saturated at 2**10."""
+    c = case.params("x2")
+    reach = c.reach * c.scale
+    rounded = 2.0 ** -(case.step.integers.cell_bits + 0.0)
+    beyond = max(reach + 1.0 - 2.0**10, 0.0)
+    return np.asarray((2.0**-10 + 2.0**-12 * reach + rounded + beyond) / case.target.scale)
+
+
 def start_slack(case: Any) -> Array:
     """Functions of three gates and of c, each off by 2**-13, half a step of 1/1024 of the bias."""
     return np.asarray(2.0**-10 / case.target.scale)
@@ -228,6 +254,7 @@ def _ends(q: QuantParams) -> tuple[float, float]:
 CASES = {
     **{op: partial(plain, op) for op in ("rnn_tanh", "rnn_relu")},
     **{op: partial(start, op) for op in ("lstm_start", "gru_start")},
+    **{op: partial(one_step, op) for op in ("lstm_next", "lstm_next_cell")},
     **{op: partial(sums, op) for op in ("gates", "sums")},
     **{op: partial(recurrent, op) for op in ("lstm", "lstm_cell", "gru", "gru_state")},
 }

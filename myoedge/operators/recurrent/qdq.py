@@ -122,6 +122,22 @@ def _lstm_start(w: Writer, step: QuantizedNode, gates: str) -> str:
     return w.node("Mul", w.node("Sigmoid", o), w.node("Tanh", cell))
 
 
+def next_step(*, cell: bool) -> Write:
+    """One step of an LSTM without its products; c saturates where its bits end."""
+
+    def node(w: Writer, step: QuantizedNode, gates: str, added: str, c: str) -> str:
+        shape = step.shapes[2]
+        total = reshaped(w, w.node("Add", gates, added), *shape, len(ORDER["LSTM"]))
+        i, f, g, o = (reshaped(w, sliced(w, total, n, n + 1, len(shape)), *shape) for n in range(4))
+        kept = w.node("Mul", w.node("Sigmoid", f), c)
+        more = w.node("Mul", w.node("Sigmoid", i), w.node("Tanh", g))
+        state = _clipped(w, w.node("Add", kept, more), 2.0 ** (15 - step.integers.cell_bits))
+        h = state if cell else w.node("Mul", w.node("Sigmoid", o), w.node("Tanh", state))
+        return reshaped(w, h, *step.out)
+
+    return node
+
+
 def _gru_start(w: Writer, step: QuantizedNode, gates: str) -> str:
     r, z, n = _gates(w, step, gates)
     own = dequantized(w, "own", step.integers.own, np.full(step.out[-1], GATE_PARAMS.scale))
@@ -137,6 +153,8 @@ def _gates(w: Writer, step: QuantizedNode, gates: str) -> list[str]:
 
 WRITE: Mapping[str, Write] = {
     "gru_start": _gru_start,
+    "lstm_next": next_step(cell=False),
+    "lstm_next_cell": next_step(cell=True),
     "lstm_start": _lstm_start,
     "gru": write("GRU", result=0),
     "gru_state": write("GRU", result=1),

@@ -111,10 +111,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
     if wide and not lstm:
         scalars |= _new_gate(bits["h"])
     if last:
-        y, unit = inputs.target, 2.0 ** -bits["c" if lstm else "h"]
-        scalars |= _factor(
-            "y", choose_sum_requant([unit / y.scale], [-INT16_LIMITS[0]], [0], y.zero_point)
-        )
+        scalars |= to_params(inputs.target, "y", bits["c" if lstm else "h"])
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
     return kind.of(weights, **scalars, **tables)
 
@@ -219,6 +216,12 @@ def _plain_quantize(
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
     """Return factor and offset that convert a state to a number of fraction bits."""
     return _factor(name, choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0))
+
+
+def to_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
+    """Return factor and offset that convert a number of fraction bits to an output."""
+    unit = 2.0**-bits / q.scale
+    return _factor(name, choose_sum_requant([unit], [-INT16_LIMITS[0]], [0], q.zero_point))
 
 
 def _factor(name: str, to: SumRequant) -> dict[str, int]:

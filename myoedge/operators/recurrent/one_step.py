@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of an LSTM of any number of sequences, whose products with h are a layer of their own.
+
+Columns of both operands that are added go unit by unit: (input, forget, cell, output).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array, ceil_div
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.requant import SumRequant
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
+from myoedge.operators.common_rules import stored_bound
+from myoedge.operators.format import EITHER, SIXTEEN, Format
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
+from myoedge.operators.recurrent.cells import (
+    HIDDEN_PARAMS,
+    INT16_LIMITS,
+    LSTM_GATES,
+    SIGMOID_STEP,
+    TANH_ENTRIES,
+    TANH_STEP,
+    first_state,
+    interpolated,
+    sigmoid,
+    table,
+)
+from myoedge.operators.recurrent.quantized import (
+    LSTM_RESULTS,
+    fraction_bits,
+    from_params,
+    to_params,
+)
+from myoedge.targets.chip import Engine
+
+CELL_BITS = (5, 14)  # fewest and most fraction bits of c
+FACTORS = tuple(f"{name}_{part}" for name in "cy" for part in ("mult", "offset", "shift"))
+FIELDS = ("cell_bits", "result_shift", *FACTORS)
+
+
+def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    rows, units = math.prod(out[:-1]), out[-1]
+    row, unit = (("n", 1),), (("j", 1),)
+    gates = (row, (("j", LSTM_GATES), ("g", 1)))
+    operands = {"x": gates, "a": gates, "c": (row, unit), "y": (row, unit)}
+    return LoopNest({"n": rows, "j": units, "g": LSTM_GATES}, operands, frozenset({"g"}))
+
+
+def _gates(gates: Array, added: Array, c: Array) -> Array:
+    """[4, *c.shape] of the sums of both operands."""
+    total = gates.reshape(-1) + added.reshape(-1)
+    return np.moveaxis(total.reshape(*c.shape, LSTM_GATES), -1, 0)
+
+
+def _cell(attrs: Attrs, gates: Array, added: Array, c: Array) -> Array:
+    i, f, g, _ = _gates(gates, added, c)
+    return np.asarray(sigmoid(f) * c + sigmoid(i) * np.tanh(g))
+
+
+def _hidden(attrs: Attrs, gates: Array, added: Array, c: Array) -> Array:
+    h = sigmoid(_gates(gates, added, c)[3]) * np.tanh(_cell(attrs, gates, added, c))
+    return np.asarray(h[None])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepParams(QuantizedParams):
+    """Fraction bits of c; c_* from the last c to them, y_* from them to the next one, or
+    result_shift from Q30 to h; tables of the functions."""
+
+    cell_bits: int
+    acc_bound: int
+    c_mult: int
+    c_offset: int
+    c_shift: int
+    result_shift: int | None = None
+    y_mult: int | None = None
+    y_offset: int | None = None
+    y_shift: int | None = None
+    sigmoid: Array
+    tanh: Array
+
+
+def _common(inputs: QuantizeInputs) -> dict[str, Any]:
+    c = inputs.params(2)
+    bits = 15 - math.ceil(math.log2(c.reach * c.scale + 1.0))  # one step adds 1 at most
+    bits = min(max(bits, CELL_BITS[0]), CELL_BITS[1])
+    bound = (2**15 - 1) * (2**15 + (1 << bits)) + 2**14
+    numbers = {"cell_bits": bits, "acc_bound": bound, **from_params(c, "c", bits)}
+    return {**numbers, **{name: table(name) for name in ("sigmoid", "tanh")}}
+
+
+def _quantize(inputs: QuantizeInputs) -> StepParams:
+    return StepParams(**_common(inputs), result_shift=30 - fraction_bits(inputs.target))
+
+
+def _quantize_cell(inputs: QuantizeInputs) -> StepParams:
+    numbers = _common(inputs)
+    return StepParams(**numbers | to_params(inputs.target, "y", numbers["cell_bits"]))
+
+
+def _moved(step: QuantizedNode, gates: Array, added: Array, c: Array) -> tuple[Array, Array]:
+    """Return (c in 16 bits, h in Q30)."""
+    numbers, kept = step.integers, step.integers.cell_bits
+    i, f, g, o = _gates(gates.astype(np.int64), added.astype(np.int64), c)
+    i, f, o = (interpolated(numbers.sigmoid, v, SIGMOID_STEP) for v in (i, f, o))
+    more = i * interpolated(numbers.tanh, g, TANH_STEP) >> (15 - kept)
+    cell = first_state(step, "c", c, INT16_LIMITS)
+    cell = np.clip((f * cell + more + (1 << 14)) >> 15, *INT16_LIMITS)
+    return np.asarray(cell), o * interpolated(numbers.tanh, cell, kept - TANH_ENTRIES)
+
+
+def _integer(step: QuantizedNode, gates: Array, added: Array, c: Array) -> Array:
+    """gates, added int16 [.., 4H], c int8 or int16 [N, H] -> h int8 or int16 [1, N, H]."""
+    shift = step.integers.result_shift
+    h = (_moved(step, gates, added, c)[1] + (1 << shift >> 1)) >> shift
+    return np.asarray(np.clip(h, step.low, step.high)[None], step.element_type.dtype)
+
+
+def _cell_integer(step: QuantizedNode, gates: Array, added: Array, c: Array) -> Array:
+    """gates, added int16 [.., 4H], c int8 or int16 [N, H] -> the next c, int8 or int16."""
+    numbers, (cell, _) = step.integers, _moved(step, gates, added, c)
+    to = SumRequant((numbers.y_mult,), numbers.y_offset, numbers.y_shift)
+    return to.apply((cell,), step.low, step.high, step.element_type)
+
+
+def _in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Tile by rows; a row has all units."""
+    rows, units = math.prod(step.out[:-1]), step.out[-1]
+    along, bits = ((("n", 1),), ()), step.element_type.bits
+    arrays, given = step.integers.arrays, step.integers.scalars
+    sizes = {"gates": 2, "added": 2, "c": step.read_type(2).size_bytes}
+    return TiledKernel(
+        function=f"me_{step.node.op}_s{bits}",
+        axes={"n": rows},
+        split=("n",),
+        operands=(
+            *(
+                Operand(x, i, (rows, units * (LSTM_GATES if x != "c" else 1)), along, itemsize=size)
+                for i, (x, size) in enumerate(sizes.items())
+            ),
+            *(Operand.whole(name, array) for name, array in arrays.items()),
+            Operand("y", OUT, (rows, units), along, itemsize=step.element_type.size_bytes),
+        ),
+        op={
+            "units": units,
+            "c_wide": int(step.read_type(2) == INT16),
+            **{name: given[name] for name in FIELDS if name in given},
+            **{name: f"@{name}" for name in arrays},
+        },
+        tile=_tile,
+        work=lambda sizes: ceil_div(sizes["n"] * units, engine.cores),
+    )
+
+
+def _tile(regions: Mapping[str, Region]) -> Fields:
+    places = {name: f"@{name}" for name in ("gates", "added", "c", "y")}
+    return {**places, "rows": regions["y"].extent[0]}
+
+
+LSTM_NEXT = register(
+    OpDef(
+        name="lstm_next",
+        doc="h of one step of an LSTM, of any number of sequences: lstm without its products",
+        shape=lambda attrs, gates, added, c: (1, *c),
+        nest=_nest,
+        real=_hidden,
+        integer=_integer,
+        quantize=_quantize,
+        params=(StepParams,),
+        acc_bound=stored_bound,
+        kernels=on_cluster(_in_tiles, Format((SIXTEEN, SIXTEEN, EITHER), EITHER)),
+        fixed_params=HIDDEN_PARAMS,
+        result_params=LSTM_RESULTS,
+    )
+)
+
+LSTM_NEXT_CELL = register(
+    replace(
+        LSTM_NEXT,
+        name="lstm_next_cell",
+        doc="c of one step of an LSTM, next to lstm_next",
+        shape=lambda attrs, gates, added, c: c,
+        real=_cell,
+        integer=_cell_integer,
+        quantize=_quantize_cell,
+        fixed_params=None,
+        result_params={},
+    )
+)
