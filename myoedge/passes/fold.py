@@ -18,6 +18,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
+from myoedge.passes.fold_embeddings import FOLD_EMBEDDINGS
 from myoedge.passes.zeros import strip_views, times_zeros
 
 POOLS = ("max_pool", "avg_pool")
@@ -180,41 +181,6 @@ def drop_common_offset(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last(node.op, scores, *node.inputs[1:], **node.attrs)
 
 
-@rewrite_pattern("affine", "table")
-def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
-    """Fold a function of an embedding's rows into its table."""
-    producer = made_by(graph, node.inputs[0], "embedding", reader=node)
-    if producer is None:
-        return None
-    ids, rank = len(graph.shape(producer.inputs[0])), len(graph.shape(node.name))
-    axis = node.attrs.get("axis", -1) % rank
-    if axis < ids and node.op == "affine":
-        return None
-    attrs = {**node.attrs, "axis": axis - ids + 1}
-    names = (producer.inputs[1], *node.inputs[1:])
-    _, rows = real_node(node.but(attrs=attrs), [graph.array(name) for name in names])
-    if not np.isfinite(rows).all():
-        return None
-    patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
-    table = patch.constant(rows)
-    return patch.last("embedding", producer.inputs[0], table, **producer.attrs, origin=origin)
-
-
-@rewrite_pattern("embedding")
-def fold_offset_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
-    """Fold a constant added to embedding indices into the table's first index."""
-    producer = graph.producer.get(node.inputs[0])
-    if producer is None or producer.op != "integer_math_constant":
-        return None
-    function, (least, most) = producer.attrs["function"], producer.attrs["span"]
-    dtype = producer.attrs["kinds"][0]
-    if function not in ("add", "sub") or least != most or dtype == "truth":
-        return None
-    first = node.attrs["first"] - (least if function == "add" else -least)
-    attrs = {**node.attrs, "first": first, "dtype": dtype}
-    return GraphBuilder(graph, node).last("embedding", producer.inputs[0], node.inputs[1], **attrs)
-
-
 def _foldable(graph: Graph, node: Node) -> Node | None:
     """Return the conv or linear that feeds only this node, if its weights may be changed."""
     producer = made_by(graph, node.inputs[0], *WEIGHTED, reader=node)
@@ -250,8 +216,7 @@ FOLD: tuple[RewritePattern, ...] = (
     affine_into_weights,
     scalar_into_weights,
     drop_common_offset,
-    fold_function_into_embedding,
-    fold_offset_into_embedding,
+    *FOLD_EMBEDDINGS,
 )
 
 

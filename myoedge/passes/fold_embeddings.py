@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patterns that fold what follows an embedding, or comes before it, into its table."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import (
+    Rewrite,
+    RewritePattern,
+    joined_origins,
+    made_by,
+    rewrite_pattern,
+)
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import GraphBuilder, reshape
+from myoedge.operators.interpreter import real_node
+
+
+@rewrite_pattern("affine", "table")
+def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
+    """Fold a function of an embedding's rows into its table."""
+    producer = made_by(graph, node.inputs[0], "embedding", reader=node)
+    if producer is None:
+        return None
+    ids, rank = len(graph.shape(producer.inputs[0])), len(graph.shape(node.name))
+    axis = node.attrs.get("axis", -1) % rank
+    if axis < ids and node.op == "affine":
+        return None
+    attrs = {**node.attrs, "axis": axis - ids + 1}
+    names = (producer.inputs[1], *node.inputs[1:])
+    _, rows = real_node(node.but(attrs=attrs), [graph.array(name) for name in names])
+    if not np.isfinite(rows).all():
+        return None
+    patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
+    table = patch.constant(rows)
+    return patch.last("embedding", producer.inputs[0], table, **producer.attrs, origin=origin)
+
+
+@rewrite_pattern("linear")
+def fold_product_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
+    """Fold a linear layer of an embedding's rows into its table, if the new one is not larger: a
+    one-hot vector times a matrix is a row of it."""
+    producer = made_by(graph, node.inputs[0], "embedding", reader=node)
+    if producer is None or any(graph.format(name) is not None for name in node.inputs[1:]):
+        return None
+    table, *parameters = (graph.array(name) for name in (producer.inputs[1], *node.inputs[1:]))
+    if table.ndim != 2 or len(table) * len(parameters[0]) > table.size + parameters[0].size:
+        return None
+    _, rows = real_node(node, [table, *parameters])
+    patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
+    inputs = producer.inputs[0], patch.constant(rows)
+    return patch.last("embedding", *inputs, **producer.attrs, origin=origin)
+
+
+@rewrite_pattern("matmul")
+def gather_of_one_hot(graph: Graph, node: Node) -> Rewrite | None:
+    """Read rows of a computed matrix by ids instead of multiplying it by their one-hot vectors."""
+    producer = made_by(graph, node.inputs[0], "embedding")
+    *lead, n, k = graph.shape(node.inputs[1])
+    if producer is None or math.prod(lead) != 1 or node.attrs.keys() & {"act", "b_turned"}:
+        return None
+    dtype, stated = graph.tensors[producer.inputs[0]].dtype, graph.tensors[node.name].q
+    if producer.attrs["first"] or dtype == "float32" or stated is not None:
+        return None
+    if not _is_one_hot(graph.array(producer.inputs[1]), n):
+        return None
+    patch, count = GraphBuilder(graph, node), math.prod(graph.shape(producer.inputs[0]))
+    ids = reshape(patch, producer.inputs[0], (1, count, 1))
+    rows = reshape(patch, node.inputs[1], (1, n, k))
+    rows = patch.add("gather", rows, ids, dtype=dtype)
+    return patch.same_as(reshape(patch, rows, graph.shape(node.name)))
+
+
+def _is_one_hot(table: Array, n: int) -> bool:
+    return table.shape == (n, n) and bool((table == np.eye(n)).all())
+
+
+@rewrite_pattern("embedding")
+def fold_offset_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
+    """Fold a constant added to embedding indices into the table's first index."""
+    producer = graph.producer.get(node.inputs[0])
+    if producer is None or producer.op != "integer_math_constant":
+        return None
+    function, (least, most) = producer.attrs["function"], producer.attrs["span"]
+    dtype = producer.attrs["kinds"][0]
+    if function not in ("add", "sub") or least != most or dtype == "truth":
+        return None
+    first = node.attrs["first"] - (least if function == "add" else -least)
+    attrs = {**node.attrs, "first": first, "dtype": dtype}
+    return GraphBuilder(graph, node).last("embedding", producer.inputs[0], node.inputs[1], **attrs)
+
+
+FOLD_EMBEDDINGS: tuple[RewritePattern, ...] = (
+    fold_function_into_embedding,
+    fold_product_into_embedding,
+    gather_of_one_hot,
+    fold_offset_into_embedding,
+)
