@@ -14,14 +14,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from myoedge.building.config import (
-    BudgetTable,
-    EngineName,
-    LayerTable,
-    Method,
-    check_limits,
-    toml_text,
-)
+from myoedge.building.config import BudgetTable, EngineName, LayerTable, Method, toml_text
+from myoedge.building.config_rules import check_limits
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.onnx.file import external_files

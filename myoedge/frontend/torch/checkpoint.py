@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, describe, sniff
 from myoedge.frontend.refusals import damaged, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
-from myoedge.frontend.torch.buffers import LEAVE_WEIGHTS
+from myoedge.frontend.torch.factory import example_of, exported, make_network, size_text
 from myoedge.frontend.torch.preflight import import_torch, unsafe_classes
 from myoedge.frontend.torch.unread_objects import is_unread, load_without_objects
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES, check_unpacked, open_regular
-from myoedge.system.user_code import UserFunction, cause_of
+from myoedge.system.user_code import cause_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,22 +31,6 @@ NESTS = ("state_dict", "model_state_dict", "model", "network")
 # DataParallel, torch.compile, and the attribute a LightningModule keeps its network in
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 SHOWN = 4
-AGAIN = "second "
-# Words of a cause of torch's -> what to do about it.
-HINTS = {
-    "fake tensor": LEAVE_WEIGHTS,
-    "Cache'>": "let the factory set model.config.use_cache = False: a whole window needs none",
-    "not a known type": (
-        "torch.export.register_dataclass(Result), Result being the class that forward() returns"
-    ),
-    "data-dependent": (
-        "torch.where(condition, first, second) in place of an if that reads values, and a loop "
-        "over a number of steps in place of a while; encoder(x, mask=mask, is_causal=True) of a "
-        "nn.TransformerEncoder"
-    ),
-}
-
-
 PICKLE = "it has operations that pickles of protocol 2, as torch.save writes them, do not have"
 EXTRA_STATE = "_extra_state"  # torch.nn.Module.get_extra_state
 
@@ -73,7 +57,7 @@ def load_checkpoint(
     kind = sniff(path)
     if kind not in READABLE:
         refuse(kind, path)
-    module, own_example = _make(factory)
+    module, own_example = make_network(factory)
     if path.stat().st_size > MAX_BYTES:
         raise damaged(path, "it is larger than 4 GiB")
     with open_regular(path) as file:
@@ -85,31 +69,8 @@ def load_checkpoint(
     tensors, extras = _without_extra_state(tensors, expected, path)
     _fill(module, tensors, path, factory)
     first = example_inputs if example_inputs is not None else own_example
-    examples = [_example(module, arrays) for arrays in (first, otherwise or first)]
-    return _export(module.eval(), examples, factory), (*unread, *nests, *prefixes, *extras)
-
-
-def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
-    """Call the factory; return its module, and its example inputs or None."""
-    named = _of_factory(factory)
-    named.check()
-    torch = import_torch()
-    function = named.imported()
-    with named.guarded("raised an error"):
-        made = function()
-    module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    if not isinstance(module, torch.nn.Module):
-        kind = f"{type(module).__module__}.{type(module).__qualname__}".removeprefix("builtins.")
-        raise named.error("did not return a torch.nn.Module", f"it returned {kind}")
-    return module, example if example is None or isinstance(example, tuple) else (example,)
-
-
-def _of_factory(factory: str) -> UserFunction:
-    tries = (
-        "--factory net:make_model, of a file net.py in this folder, with your network:\n"
-        "def make_model():\n    return Net()  # without arguments, as before load_state_dict",
-    )
-    return UserFunction(factory, "--factory", "E206", tries)
+    examples = [example_of(module, arrays) for arrays in (first, otherwise or first)]
+    return exported(module.eval(), examples, factory), (*unread, *nests, *prefixes, *extras)
 
 
 def _loaded(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
@@ -274,7 +235,7 @@ def _differences(expected: Mapping[str, Any], state: Mapping[str, Tensor]) -> di
         "missing": _without(expected, state),
         "unexpected": _without(state, expected),
         "other shape": [
-            f"{name} is {_size(state[name])}, the network has {_size(expected[name])}"
+            f"{name} is {size_text(state[name])}, the network has {size_text(expected[name])}"
             for name in both
             if _shape(expected[name]) != _shape(state[name]) and not name.endswith(EXTRA_STATE)
         ],
@@ -296,52 +257,6 @@ def _is_complex(value: Any) -> bool:
     return bool(getattr(getattr(value, "dtype", None), "is_complex", False))
 
 
-def _size(tensor: Any) -> str:
-    return " x ".join(map(str, tensor.shape)) or "a scalar"
-
-
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def _example(module: nn.Module, arrays: tuple[Any, ...] | None) -> tuple[Any, ...]:
-    """Convert the example inputs to tensors, floats in the precision of the weights."""
-    torch = import_torch()
-    if not arrays:
-        needs = {"needs": "the shape of the inputs, from calibration samples"}
-        tries = ("--calib calib.npz", "let the factory return (model, example_inputs)")
-        raise MyoedgeError("E205", "the network's input shape is not known", needs, tries)
-    floats = (p.dtype for p in module.parameters() if p.is_floating_point())
-    dtype = next(floats, torch.float32)
-    tensors = (torch.as_tensor(array) for array in arrays)
-    return tuple(t.to(dtype) if t.is_floating_point() else t for t in tensors)
-
-
-def _export(
-    module: nn.Module, examples: Sequence[tuple[Any, ...]], factory: str
-) -> ExportedProgram:
-    """Export a module with the first example inputs that it accepts."""
-    torch = import_torch()
-    causes: dict[str, str] = {}
-    for example in examples:
-        shown = "; ".join(map(_size, example))
-        if shown in causes:
-            continue
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                program: ExportedProgram = torch.export.export(module, example)
-            return program
-        # the network's own forward runs in here
-        except Exception as error:
-            causes[shown] = cause_of(error)
-    if any(t.shape[:1] != (1,) for t in examples[-1]):
-        causes = dict([*causes.items()][:1])  # only samples with a batch axis may go in unchanged
-    facts: dict[str, str] = {}
-    for number, (shown, cause) in enumerate(causes.items()):
-        facts |= {f"{AGAIN * number}cause": cause, f"{AGAIN * number}example inputs": shown}
-    said = " ".join(causes.values())
-    hints = [hint for words, hint in HINTS.items() if words in said]
-    tries = [*hints, "see that model(*example) runs in Python"]
-    title = f"torch.export.export failed on the network of {factory}"
-    raise MyoedgeError("E118", title, facts, tries)

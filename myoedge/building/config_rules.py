@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ranges of the numbers in myoedge.toml and in sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from myoedge.building.quantities import (
+    EXAMPLES,
+    LARGEST,
+    decibels,
+    joules,
+    positive,
+    seconds,
+    size_bytes,
+)
+from myoedge.codegen.dataset import FLOATS
+from myoedge.errors import MyoedgeError
+
+if TYPE_CHECKING:
+    from myoedge.building.config import BudgetTable, Config
+
+MOST_ORDER = 64  # of a filter: beyond, its sections lose what doubles hold
+WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
+MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
+_POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # of [conditioning]
+Checks = Iterator[tuple[str, bool]]  # a rule, and whether it holds
+
+
+def check_numbers(config: Config, name: str) -> None:
+    """Raise E232 for the first number out of its range."""
+    for checks in (_calib_checks, _stream_checks, _conditioning_checks, _mlperf_checks):
+        for rule, holds in checks(config):
+            if not holds:
+                raise MyoedgeError("E232", f"{name}: {rule}")
+    check_limits(config.budget)
+
+
+def _calib_checks(config: Config) -> Checks:
+    """Range checks of [calib] and [quant]."""
+    calib, rules = config.calib, config.quant.values()
+    bits = [rule.weights for rule in rules if isinstance(rule.weights, int)]
+    percentiles = [calib.percentile, *(rule.percentile for rule in rules)]
+    yield "bits of weights must be 2 to 8, or 16", all(2 <= n <= 8 or n == 16 for n in bits)
+    yield "percentile must lie between 50 and 100", all(50.0 < p <= 100.0 for p in percentiles)
+    yield "calib.samples must be at least 1", calib.samples >= 1
+    for key, rows in (("window", calib.window), ("hop", calib.hop)):
+        yield f"calib.{key} must be 1 to {LARGEST:,.0f} rows", rows is None or 1 <= rows <= LARGEST
+    yield "calib.columns must name a column", calib.columns != []
+    yield f"calib.scale must be {WITHIN}", all(_size(x) > 0 for _, x in calib.reading.scales)
+    yield "calib.holdout must be 0 to 0.9", 0.0 <= calib.holdout <= 0.9
+
+
+def _stream_checks(config: Config) -> Checks:
+    """Range checks of [stream] and [model] vote."""
+    stream, vote, limit = config.stream, config.model.vote, f"{MOST_FRAMES:,}"
+    yield f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES
+    sizes = {f"stream.{key}": getattr(stream, key) for key in ("frames", "rate", "hop", "window")}
+    yield from _positive(sizes)
+    at_most = stream.frames is None or stream.frames <= MOST_FRAMES
+    yield f"stream.frames must be at most {limit}", at_most
+    for key in ("past", "future"):
+        count = getattr(stream, key)
+        if isinstance(count, str):
+            seconds(count)
+        yield f"stream.{key} must not be less than 0", not isinstance(count, int) or count >= 0
+
+
+def _conditioning_checks(config: Config) -> Checks:
+    filters = config.conditioning
+    edges = filters.band_hz or ()
+    yield from _positive({f"conditioning.{key}": getattr(filters, key) for key in _POSITIVE})
+    yield from _positive({"conditioning.band_hz": min(edges, key=_size)} if edges else {})
+    yield f"conditioning.order must be 1 to {MOST_ORDER}", 1 <= filters.order <= MOST_ORDER
+
+
+def _mlperf_checks(config: Config) -> Checks:
+    """Range checks of [mlperf]."""
+    table = config.mlperf
+    yield from _positive({"mlperf.scale": table.scale})
+    low, high = (-128, 127) if table.input == "int8" else (0, 255)
+    yield f"mlperf.zero_point must be {low} to {high}", low <= table.zero_point <= high
+    is_plain = (table.scale, table.zero_point) == (1.0, 0)
+    yield "mlperf.scale and zero_point are for bytes", is_plain or table.input != FLOATS
+
+
+def _positive(sizes: Mapping[str, Any]) -> Checks:
+    for key, x in sizes.items():
+        yield f"{key} must be {WITHIN}", x is None or _size(x) > 0
+
+
+def _size(value: float) -> float:
+    """Return a number unchanged, but 0 for NaN and values beyond 1e9, which no setting needs."""
+    return value if -LARGEST <= value <= LARGEST else 0.0
+
+
+def check_limits(table: BudgetTable) -> None:
+    """Raise E232 for a limit that is not a size, latency, energy or number of dB, or is impossible
+    to meet."""
+    for key in ("l1", "l2", "l3"):
+        if (size := getattr(table, key)) is not None:
+            size_bytes(size)
+    sqnr = table.sqnr if isinstance(table.sqnr, dict) else {"": table.sqnr}
+    for name, db in sqnr.items():
+        if db is not None:
+            positive(decibels(db), f"budget.sqnr{'.' * bool(name)}{name}", [EXAMPLES["sqnr"]])
+    readers = {"latency": seconds, "energy": joules}
+    for key, reader in readers.items():
+        if (value := getattr(table, key)) is not None:
+            positive(reader(value), f"budget.{key}", [EXAMPLES[key]])
