@@ -103,7 +103,7 @@ def quantize(
     """Quantise a network and measure its SQNR layer by layer, without writing anything. The
     integers equal those of a build with engine="cores".
 
-    The arguments are those of `build`; `reuse` is a build or its folder.
+    The arguments are the arguments of `build`; `reuse` is a build or its folder.
     Errors: as load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
     arguments = dict(locals())

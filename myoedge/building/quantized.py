@@ -85,7 +85,7 @@ class Quantized(Tabular):
         ]
 
     def sqnr(self) -> dict[str, Any]:
-        """SQNR of the network with the keys of report.json."""
+        """Return the SQNR of the network, with the keys that report.json uses."""
         return sqnr(self.fidelity)
 
     def outputs(self) -> list[dict[str, Any]]:

@@ -159,8 +159,8 @@ def simulate_build(
 
 
 def _evaluated(build: Build, data: Data | None, measured: Measurement) -> dict[str, Any] | None:
-    """Accuracy or errors on labelled samples, by the outputs of the run; for a stream, whose passes
-    split samples, by the reference."""
+    """Return the accuracy or errors on labelled samples, from the run's outputs; for a stream, from
+    the NumPy reference, because passes split samples."""
     if data is None:
         return None
     outputs = None if build.stream else [run.outputs for run in measured.inferences]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that leave out steps that nothing reads, products with zeros, and products done twice."""
+"""Rules that remove unread steps of recurrent layers, products with zeros, and repeated products."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT_GATES = (0, 2, 3)  # of an LSTM; a forget gate multiplies c, which is 0
 
 @rewrite_pattern("slice")
 def slice_both_directions(graph: Graph, node: Node) -> Rewrite | None:
-    """slice(concat(a, b)) = concat(slice(a), slice(b)) of steps of both directions of a layer."""
+    """slice(concat(a, b)) = concat(slice(a), slice(b)), for steps of both directions of a layer."""
     both = made_by(graph, node.inputs[0], "concat", reader=node)
     if both is None or not all(made_by(graph, x, *EVERY_STEP, reader=both) for x in both.inputs):
         return None
@@ -37,7 +37,8 @@ def slice_both_directions(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("slice")
 def steps_that_are_read(graph: Graph, node: Node) -> Rewrite | None:
-    """A layer runs up to the last step that is read: backwards, the last h is that of one step."""
+    """Run a recurrent layer only up to the last step that is read; a backward layer whose last h is
+    read runs one step."""
     steps = made_by(graph, node.inputs[0], *EVERY_STEP, reader=node)
     if steps is None:
         return None
@@ -58,7 +59,7 @@ def steps_that_are_read(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("lstm")
 def first_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
-    """An LSTM of one step from zeros is a function of its gates, without the forget gates."""
+    """A single LSTM step from zero states becomes a function of its gates, without forget gates."""
     source = _only_step(graph, node, states=2)
     if source is None:
         return None
@@ -69,7 +70,7 @@ def first_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _kept(graph: Graph, name: str) -> Array:
-    """Rows of weights or biases without those of forget gates."""
+    """Return the rows of weights or biases without the forget gates' rows."""
     rows = graph.array(name)
     by_unit = rows.reshape(-1, LSTM_GATES, *rows.shape[1:])[:, KEPT_GATES]
     return np.ascontiguousarray(by_unit.reshape(-1, *rows.shape[1:]))
@@ -77,7 +78,8 @@ def _kept(graph: Graph, name: str) -> Array:
 
 @rewrite_pattern("gru")
 def first_gru_step(graph: Graph, node: Node) -> Rewrite | None:
-    """A GRU of one step from zeros is a function of its gates and of its new gates' own biases."""
+    """A single GRU step from zero states becomes a function of its gates and the new gates' own
+    biases."""
     source = _only_step(graph, node, states=1)
     if source is None:
         return None
@@ -93,7 +95,7 @@ def first_gru_step(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("rnn_relu")
 def first_plain_step(graph: Graph, node: Node) -> Rewrite | None:
-    """A plain layer with relu of one step from zeros is a linear layer."""
+    """A single step of a plain layer with ReLU from a zero state becomes a linear layer."""
     source = _only_step(graph, node, states=1)
     if source is None:
         return None
@@ -104,9 +106,9 @@ def first_plain_step(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("lstm", "lstm_cell")
 def one_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
-    """One step of many sequences, or one whose c is read too: products with h become a layer.
+    """A single step of many sequences, or one whose c is read too: h's products become a layer.
 
-    Running the layer again for c would multiply, and load the weights, a second time.
+    Otherwise a second run of the layer for c would load the weights and multiply again.
     """
     gates, h, c, r = node.inputs
     count, *_ = graph.shape(gates)
@@ -124,7 +126,7 @@ def one_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _only_step(graph: Graph, node: Node, *, states: int) -> Node | None:
-    """The node that writes the gates of a layer with one step from zeros; otherwise None."""
+    """Return the node that writes the gates of a single step from zero states; otherwise None."""
     found = [graph.find_array(name) for name in node.inputs[1 : 1 + states]]
     if graph.shape(node.name)[0] > 1 or any(x is None or x.any() for x in found):
         return None

@@ -199,8 +199,8 @@ def slice_into_padding(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("conv")
 def drop_unpooled_results(graph: Graph, node: Node) -> Rewrite | None:
-    """Reduce a convolution's padding behind its input to the results that a pool reads: of 401
-    results a pool of 8 reads 400."""
+    """Reduce a convolution's end padding to the results that the pool after it reads: with 401
+    results, a pool of size 8 reads 400."""
     pool = graph.only_user(node.name)
     if pool is None or pool.op not in POOLS:
         return None

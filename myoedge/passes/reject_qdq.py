@@ -64,7 +64,7 @@ def _of_constants(
 
 
 def _reads_gates(node: Node) -> bool:
-    """Return whether a node is a recurrent layer, which adds products to the gates."""
+    """Return whether a node is a recurrent layer, which adds h's products to its gates."""
     return OPS[node.op].multiplies_result and bool(OPS[node.op].weights)
 
 

@@ -81,7 +81,7 @@ def _rotation(graph: Graph, name: str) -> tuple[str, int]:
 
 
 def _shown(graph: Graph, name: str) -> str:
-    """Return the tensor that reshapes view as `name`, if its rows are unchanged."""
+    """Follow reshapes back from `name` to the tensor they read, while its rows stay unchanged."""
     while (view := made_by(graph, name, "reshape")) is not None:
         if graph.shape(view.inputs[0])[-2:] != graph.shape(name)[-2:]:
             break

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of a file that exceed 8 bits, where no kernel has 16-bit weights: sums of two 8-bit
-layers."""
+"""File weights that exceed 8 bits, for operators without 16-bit weights: the layer becomes the sum
+of two 8-bit layers."""
 
 from __future__ import annotations
 

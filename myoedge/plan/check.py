@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a plan, as (check, message) pairs; a violation is a bug. check_l3 has those of L3."""
+"""Checks of a plan, as (check, message) pairs; a violation is a bug. check_l3 has the checks of
+L3."""
 
 from __future__ import annotations
 
@@ -121,7 +122,7 @@ def _started_apart(plan: Plan) -> Iterator[str]:
 
 
 def _beside(tiling: Tiling, buffers: Iterable[Buffer]) -> list[Buffer]:
-    """Return the buffers that are alive during a layer, without those of its result."""
+    """Return the buffers that are alive during a layer, without the buffers of its result."""
     last, name = tiling.first + len(tiling.tiles) - 1, tiling.kernel.out.name
     alive = (b for b in buffers if b.first <= last and tiling.first <= b.last)
     return [b for b in alive if b not in tiling.buffers or b.operand != name]

@@ -15,8 +15,8 @@ from myoedge.plan.timeline import WORD
 
 
 def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
-    """Check that transfers are whole words of the arena and of L3, and that constants lie there
-    unchanged."""
+    """Check that L3 transfers consist of whole words inside the arena and inside L3, and that L3
+    contains the constants unchanged."""
     image, arena_bytes, map_bytes = plan.l3_image(), plan.arena_bytes, plan.map_bytes
     for x in plan.l3_transfers:
         size, chunk = x.chunk.room_bytes, x.chunk

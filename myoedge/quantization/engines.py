@@ -135,7 +135,8 @@ def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]
 
 
 def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
-    """Return layers with an accelerator's integers that may have those of `cores` instead."""
+    """Return the layers with an accelerator's integers that may use the integers of the `cores`
+    instead."""
     pairs = zip(network.steps, cores.steps, strict=True)
     return [new for new, old in pairs if new.engine.name == AUTO and not equal(new, old)]
 

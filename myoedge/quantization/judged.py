@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers of a tensor that its SQNR counts: signal and error against the float network."""
+"""Elements of a tensor that its SQNR covers: signal and error against the float network."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How a tensor's elements are compared.
+    """How the SQNR of a tensor treats its rows.
 
-    axis        along which an operator compares them; None: all elements count alike
-    mask        name of what hides elements, or ""
-    reach       magnitude beyond which elements are alike
+    axis        axis along which an operator compares elements; None: all elements count
+    mask        name of the mask that hides elements, or ""
+    reach       magnitude beyond which elements are considered equal
     is_compared_only   whether only the differences of the elements are read
-    is_chosen_from     whether the index of the largest element is all that is read
+    is_chosen_from     whether only the index of the largest element is read
     """
 
     axis: int | None = None
@@ -37,10 +37,10 @@ class Row:
 
 @dataclass(frozen=True)
 class JudgedTensor:
-    """A tensor of one sample of the float network, by what counts of it.
+    """A tensor of the float network for one sample, reduced to the numbers that its SQNR covers.
 
-    exact     float64 [n], the numbers that count
-    counted   values of the tensor -> float64 [n]
+    exact     float64 [n]: these numbers
+    counted   function from all values of the tensor to these numbers
     """
 
     exact: Array = field(repr=False)
@@ -48,16 +48,16 @@ class JudgedTensor:
 
     @property
     def signal(self) -> float:
-        """Sum of squares."""
+        """Sum of the squared numbers."""
         return float(np.sum(self.exact**2))
 
     def error(self, values: Array) -> float:
-        """Sum of the squared differences of other values, in floats, of the tensor."""
+        """Sum of squared differences between dequantised values and the float tensor."""
         return float(np.sum((self.exact - self.counted(values)) ** 2))
 
 
 def rows_of(graph: Graph) -> dict[str, Row]:
-    """Rows of gates, and of tensors that softmax and its like compare."""
+    """Return the rows of gates, and of tensors that softmax and similar operators compare."""
     reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
     rows = {name: Row(reach=reach) for name, reach in reaches if reach < np.inf}
     for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
@@ -77,10 +77,12 @@ def _compared(graph: Graph, node: Node) -> Row:
 
 
 def judged(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> JudgedTensor:
-    """What counts of a tensor: all elements, within their reach; in a row that is compared the
-    elements that have a share in it, as differences from their mean if nothing else reads them.
+    """Return the numbers of a tensor that its SQNR covers.
 
-    real   every value of the float network, by which elements are left out
+    For a tensor with a reach, all elements, clipped to it. For a row that is compared, the elements
+    with a share in it; if nothing else reads them, their differences from the row's mean.
+
+    real   values of all tensors of the float network, which decide what is left out
     """
     row = rows.get(name, Row())
     counted = _counted(row, real[name], real)
@@ -103,7 +105,7 @@ def _counted(row: Row, exact: Array, real: Mapping[str, Array]) -> Callable[[Arr
 
 
 def _counts(row: Row, axis: int, scores: Array, real: Mapping[str, Array]) -> Array:
-    """bool: elements that have a share in their row."""
+    """Return a bool array of the elements that have a share in their row."""
     if row.mask:
         return seen_elements(scores, real[row.mask], axis)
     least = -CHOSEN_GAP if row.is_chosen_from else -MASK_GAP

@@ -43,7 +43,10 @@ class Noise:
         self.error += float(np.sum((exact - quantized) ** 2))
 
     def add_judged(self, tensor: JudgedTensor, values: Array) -> None:
-        """Add what counts of a tensor, and of other values of it."""
+        """Add the signal and the error of a tensor's judged numbers.
+
+        values   dequantised values of the tensor
+        """
         self.add(tensor.exact, tensor.counted(values))
 
     def __add__(self, other: Noise) -> Noise:

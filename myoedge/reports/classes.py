@@ -112,7 +112,7 @@ def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
 
 
 def class_table(classes: Mapping[str, Any], most: int) -> TextTable:
-    """Shares of both networks by class, of the first `most` classes, and of all."""
+    """Return accuracies of both networks for the first `most` classes, and for all."""
     confused = ("int8 takes it for",) if classes["confusion"] else ()
     rows = [(str(row["name"] or row["class"]), row) for row in classes["rows"][:most]]
     cells = [

@@ -91,8 +91,8 @@ def is_of_test_set(q: Mapping[str, Any]) -> bool:
 
 
 def tables(q: Mapping[str, Any]) -> Iterator[TextTable]:
-    """Yield the table of a test set for the terminal: int8's confusions of few classes, or errors
-    of the numbers."""
+    """Yield a test set's table for the terminal: int8 confusions if there are few classes, or the
+    errors of regression outputs."""
     found, targets = q.get("classes"), q.get("targets")
     if not is_of_test_set(q):
         return
@@ -119,7 +119,7 @@ def _confusions(found: Mapping[str, Any]) -> TextTable:
 
 
 def error_table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
-    """Errors of both networks by output."""
+    """Return the errors of both networks, by output."""
     columns = [(error, name) for error in TITLES for name in NETWORKS]
     titles = (f"{TITLES[error]} {name}" for error, name in columns)
     made = ((row["name"], *(error_text(row, *column) for column in columns)) for row in rows)

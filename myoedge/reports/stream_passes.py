@@ -63,7 +63,7 @@ def _typical(report: Report, row: Mapping[str, Any]) -> Activity:
 
 
 def pass_table(report: Report) -> TextTable:
-    """Passes by their frames; no rows without a frame rate, or with one length only."""
+    """Return the table of pass lengths; no rows without a frame rate or with only one length."""
     stream = report.get("stream") or {}
     rows = [row for row in stream.get("passes", ()) if "latency_s" in row]
     cells = (_cells(row, stream["pass_frames"]) for row in rows if len(rows) > 1)

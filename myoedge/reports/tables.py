@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of text, which the terminal and the pages draw alike."""
+"""Text tables, drawn alike by the terminal and the pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Cells = tuple[str, ...]
 class TextTable:
     """Titles and rows of cells.
 
-    words   titles of the columns of words; numbers, of all others, stand at the right
+    words   titles of left-aligned text columns; other columns contain numbers and are right-aligned
     """
 
     titles: Cells

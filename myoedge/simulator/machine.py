@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An ELF file and a chip description -> Simulation."""
+"""Run an ELF file on a described chip; return a Simulation."""
 
 from __future__ import annotations
 

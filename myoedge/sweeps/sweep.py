@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sweep from its file to its tables; finished results are not recomputed."""
+"""Run a sweep, from its file to its tables; finished results are reused."""
 
 from __future__ import annotations
 

@@ -29,8 +29,10 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def read_regular(path: str | Path, limit_bytes: int = MAX_BYTES) -> bytes:
-    """Read a regular file. Errors: OSError, also beyond the limit, even if the file claims size 0
-    as in /proc."""
+    """Read a regular file.
+
+    Errors: OSError, also if the file exceeds the limit, even if its stated size is 0 as in /proc.
+    """
     with open_regular(path) as file:
         content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:

@@ -200,7 +200,7 @@ def type_name(kind: int) -> str:
 
 
 def attributes_of(node: NodeProto) -> dict[str, Any]:
-    """The attributes of a node by name, as plain_attribute gives them."""
+    """Return the attributes of a node by name, as `plain_attribute` converts them."""
     return {attribute.name: plain_attribute(attribute) for attribute in node.attribute}
 
 

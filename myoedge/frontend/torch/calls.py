@@ -99,7 +99,7 @@ class _Call:
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """Arguments by the names of the schema, with nodes replaced by their values."""
+        """Return the arguments by the names of the schema, with nodes replaced by their values."""
         given = arguments_of(self.node)
         return {name: _resolved(value, self.values) for name, value in given.items()}
 
@@ -109,7 +109,7 @@ class _Call:
 
     @property
     def tensors(self) -> list[str]:
-        """Names of the tensors that the call reads."""
+        """Return the names of the tensors that the call reads."""
         return [name for name in self.read if isinstance(name, str)]
 
     @property

@@ -50,7 +50,7 @@ def _sizes(numbers: tuple[int, int]) -> str:
 
 
 def in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
-    """Rule of products whose sums the cores requantise."""
+    """Check that a convolution whose sums the cores requantise has one group."""
     groups = step.attrs["groups"]
     if groups == 1:
         return None

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of any number of terms on NE16: the engine adds up sums of 32 bits part by part, the
-cores requantise them. Convolutions, and linear layers as rows of pixels."""
+"""Convolutions and linear layers with many products per result on NE16.
+
+The engine accumulates 32-bit sums, one part of the products per job; the cores requantise them. A
+linear layer runs as a convolution over rows of pixels.
+"""
 
 from __future__ import annotations
 
@@ -57,10 +60,11 @@ MANY = 1024  # products: of fewer, all weights of 32 outputs are a small part of
 
 @dataclass(frozen=True, slots=True)
 class WindowParts:
-    """The parts in which a window's inputs come; axis "part" counts those of all runs.
+    """Parts of a window's inputs; axis "part" counts the parts of all runs.
 
-    run    inputs that lie one after the other: a row of taps, or a tap if taps lie apart
-    runs   of a window     groups   of 16 inputs, of a part
+    run      contiguous inputs: a row of taps, or one tap if taps are dilated
+    runs     number of runs per window
+    groups   groups of 16 inputs per part
     """
 
     run: int
@@ -82,8 +86,8 @@ class WindowParts:
         return self.runs * self.of_run
 
     def planes(self, weight: Array, bits: int) -> Array:
-        """int8 [K, *taps, C] -> uint8 [K, parts, bytes] in the layout of 1x1 jobs; parts are filled
-        with inputs that no job reads."""
+        """Return weights int8 [K, *taps, C] as bit planes uint8 [K, parts, bytes], as 1x1 jobs read
+        them; inputs that no job reads fill up the parts."""
         rows = weight.reshape(len(weight), self.runs, self.run)
         more = INPUTS * self.groups * self.of_run - self.run
         filled = np.pad(rows, ((0, 0), (0, 0), (0, more)))
@@ -91,21 +95,23 @@ class WindowParts:
 
 
 def _columns(results: Any) -> Any:
-    """Columns of one row of results as an image of three rows."""
+    """Return the number of columns if one row of results is arranged as an image of three rows."""
     third = ceil_div(results, SIDE)
     return third + (results - third) % 2
 
 
 def _units(rows: Any, columns: Any) -> Any:
-    """Return the units that jobs are cut into: rows, or the columns of one row as three."""
+    """Return the number of units that are divided among jobs: rows, or the columns of a single row
+    that is arranged as three."""
     return np.where(rows > 1, rows, _columns(columns))
 
 
 def sums_in_tiles(step: QuantizedNode, conv: Conv2dGeometry, *, keeps_scratch: bool) -> TiledKernel:
-    """Axes t0 and t1 of the results, k in blocks of 32 channels, innermost the parts of a window.
+    """Tile axes t0 and t1 of the results and blocks of 32 channels k; the innermost loop runs over
+    parts of a window.
 
-    keeps_scratch   tiles of the same results and other channels are consecutive, so that the input
-                    is prepared once; else weights that are streamed from L3 come once
+    keeps_scratch   run tiles with the same results and other channels consecutively, so that the
+                    input is prepared once; otherwise weights from L3 are loaded once
     """
     parts, k = WindowParts.of(conv), conv.y[-1]
     planes = parts.planes(step.integers.weight, step.weight_bits)
@@ -169,7 +175,8 @@ def _fields(
 
 
 def _launches_next_tile(here: Fields, behind: Fields) -> bool:
-    """Whether a tile's first job leaves the sums alone that the cores may still requantise."""
+    """Return whether the next tile's first job may start before the cores have requantised all
+    sums."""
     adds = int(behind["first_part"]) > 0
     rows, columns = int(here["conv.oh"]), int(here["conv.ow"])
     several = int(here["units_at_a_time"]) < int(_units(rows, columns))
@@ -179,8 +186,8 @@ def _launches_next_tile(here: Fields, behind: Fields) -> bool:
 def _work(
     conv: Conv2dGeometry, parts: WindowParts, bits: int, keeps_scratch: bool, sizes: Sizes
 ) -> Any:
-    """Cycles of a tile: the engine's, and a share of those of the cores before the first part and
-    behind the last one as far as no job runs meanwhile."""
+    """Estimate the cycles of a tile: the engine's jobs, and the cores' work before the first and
+    after the last part while the engine is idle."""
     rows, columns, k, count = (sizes[axis] for axis in ("t0", "t1", "k", "part"))
     tiles = np.where(
         rows > 1, ceil_div(rows, SIDE) * ceil_div(columns, SIDE), run_tiles(rows * columns)
@@ -196,8 +203,11 @@ def _work(
 
 
 def _needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolation | None:
-    """Rule of sums that the cores requantise: so many products that their weights come in parts,
-    but not those of 3x3 filters, whose jobs are faster; or a requantisation that NE16 has not."""
+    """Check that a layer needs sums that the cores requantise.
+
+    It does if its weights come in parts because of many products, except 3x3 filters, whose own
+    jobs are faster; or if NE16 cannot requantise its results.
+    """
     if (conv.taps >= MANY and not is_filter(conv)) or requantised_by_engine(step) is not None:
         return None
     return ConstraintViolation(f"{MANY:,} products per result", f"{conv.taps:,}", "more inputs")
@@ -206,9 +216,10 @@ def _needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolatio
 def sum_kernels(
     geometry_of: Callable[[QuantizedNode], Conv2dGeometry], *rules: Rule
 ) -> tuple[Kernel, ...]:
-    """Kernels of products whose sums the cores requantise.
+    """Return the NE16 kernels whose sums the cores requantise.
 
-    geometry_of   layer -> its products as those of a convolution     rules   that layers keep to
+    geometry_of   layer -> geometry of its products as a convolution
+    rules         further rules that a layer must satisfy
     """
 
     def in_tiles(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:

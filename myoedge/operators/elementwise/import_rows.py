@@ -156,7 +156,7 @@ def glu(d: GraphBuilder, a: Arguments, out: Any) -> str:
 def prelu(*, broadcast: bool) -> Row:
     """Import PReLU: a pointwise function for a single slope, an operator for a slope per channel.
 
-    Slopes of torch are along axis 1, those of ONNX are broadcast.
+    torch's slopes are along axis 1; ONNX's slopes are broadcast.
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:

@@ -310,14 +310,14 @@ def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) 
 
 
 def _in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Cut along all axes: each channel has its table."""
+    """Tile along all axes, with one 256-entry table per channel."""
     outer, channels, inner = shape = outer_inner(step.out, step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     dims: tuple[AffineExpr, ...] = ((("o", 1),), (("c", 1),), inside)
     per_row = 0 if inner == 1 else WORDS_AROUND_ROW
 
     def work(sizes: Sizes) -> Any:
-        """Words of four numbers of one core, and where a channel or a row of it begins."""
+        """Return the words of four elements per core, plus the start of each channel or row."""
         rows = sizes["c"] * (1 if inner == 1 else sizes["o"])
         each = sizes["o"] if inner == 1 else np.minimum(inner, 1 + reach(inside, sizes))
         return rows * (each / 4 + per_row) / engine.cores + WORDS_AROUND_ROW
@@ -342,7 +342,7 @@ def _in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _tables(step: QuantizedNode) -> Array:
-    """The results of every int8 number in every channel, [C, 256]."""
+    """Return the results for every int8 value in every channel, [C, 256]."""
     every = np.arange(-128, 128)
     columns = [*zip(*step.integers.named(("mult", "offset", "shift")).values(), strict=True)]
     rows = np.array([(every * m + o) >> s for m, o, s in np.array(columns, np.int64)])

@@ -247,7 +247,7 @@ def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) ->
 
 
 def _rows_work(extents: Sequence[Any], cores: int) -> Any:
-    """Rows of the core that has most, of which each takes time for its start, words and bytes."""
+    """Return the work of the core with the most rows: per row a start, its words and its bytes."""
     *around, width = extents
     rows, runs = math.prod(around), math.prod(around[:-1])
     whole = np.ceil(runs / cores) * around[-1]

@@ -245,7 +245,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _batch_loops(step: QuantizedNode) -> tuple[Loop, ...]:
-    """The loops over products, and how far each moves the operands."""
+    """Return the loops over products, and the operands' offsets per iteration."""
     steps = [broadcast_steps(s[:-2], step.out[:-2], s[-2] * s[-1]) for s in step.shapes]
     return collapse_loops(step.out[:-2], steps)
 

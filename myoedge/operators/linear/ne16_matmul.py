@@ -25,7 +25,8 @@ JOB = 1050.0  # cycles around a job
 
 
 def is_packed(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check what the cores can pack: whole words of products, a right operand without offset."""
+    """Check that the cores can pack the product: whole words, and a right operand with zero point
+    0."""
     c, zero = step.shapes[0][-1], step.integers.b_zero
     if c % 4:
         return ConstraintViolation("a multiple of 4 products for a result", str(c), "other sizes")
@@ -36,9 +37,9 @@ def is_packed(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def matmul_on_ne16(tiled: TiledKernel, step: QuantizedNode, loops: Sequence[Loop]) -> TiledKernel:
-    """Return the kernel that has its products on NE16, from the cores' kernel.
+    """Return the kernel whose products run on NE16, derived from the cores' kernel.
 
-    loops   over batches; a tile has several of the innermost one
+    loops   loops over batches; a tile covers several iterations of the innermost one
     """
     batches = [axis for axis in tiled.axes if axis.startswith("b")]
     moves = loops[-1].steps if batches else (0, 0)
@@ -80,7 +81,7 @@ def _batches(sizes: Sizes, batches: Sequence[str]) -> Any:
 def _scratch(
     step: QuantizedNode, sizes: Sizes, batches: Sequence[str], moves: Sequence[int]
 ) -> Any:
-    """Scratch bytes, laid out in me_ne16_matmul_s8.h."""
+    """Return the scratch bytes; me_ne16_matmul_s8.h defines the layout."""
     c, m = step.shapes[0][-1], sizes["m"]
     rows = (_batches(sizes, batches) if moves[0] else 1) * m
     column = round_up(c, INPUTS) + SUM_BYTES * (m + 1)
@@ -88,8 +89,11 @@ def _scratch(
 
 
 def _cycles(step: QuantizedNode, sizes: Sizes, batches: Sequence[str], turned: bool) -> Any:
-    """Cycles of a tile: jobs of 32 columns, while the cores pack the next ones and requantise those
-    before; the first and the last of these alone."""
+    """Estimate the cycles of a tile with jobs of 32 columns.
+
+    During a job, the cores pack the next job's columns and requantise the sums of the job before;
+    only the first packing and the last requantisation do not overlap.
+    """
     c, m, columns = step.shapes[0][-1], sizes["m"], 4 * sizes["k"]
     count = _batches(sizes, batches)
     jobs = count * ceil_div(columns, OUTPUTS)

@@ -63,7 +63,8 @@ def rms_norm_real(attrs: Attrs, x: Array, gain: Array) -> Array:
 
 
 def fraction_bits(length: int) -> int:
-    """Fraction bits of a normalised value, at most sqrt(length), in 15 bits."""
+    """Return the fraction bits of a normalised value that is at most sqrt(length) and stored in 15
+    bits."""
     return 15 - math.ceil(math.log2(length) / 2)
 
 

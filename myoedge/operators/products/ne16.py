@@ -102,7 +102,7 @@ def _eight_bits(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def requantised_by_engine(step: QuantizedNode) -> ConstraintViolation | None:
-    """NE16's rules for results that are not sums."""
+    """Check that NE16 can requantise the results."""
     return _no_clamp(step) or _multipliers(step)
 
 

@@ -70,9 +70,10 @@ def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
 
 
 def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
-    """Return the cycles of 1x1 jobs over tiles of 3x3 pixels whose results are sums.
+    """Return the cycles of 1x1 jobs whose results are sums, over tiles of 3x3 pixels.
 
-    groups   of 16 inputs, of all jobs     added   of the jobs those that begin with earlier sums
+    groups   groups of 16 inputs, over all jobs
+    added    number of jobs that start from the sums of an earlier job
     """
 
     def cycles(n: Any) -> Any:

@@ -183,7 +183,7 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
 
 
 def start(op: str, d: Draw) -> DrawnUse:
-    """First steps of any number of sequences."""
+    """Draw single steps from zero states, with any number of sequences."""
     units = d.pick([1, 2, 3, 8, 17])
     bias = (d.rng.normal(size=units),) if op == "gru_start" else ()
     common = d.common(1, act=False) | {"kinds": ("int16",), "factors": d.pick(ROOMY)}

@@ -146,7 +146,7 @@ def _gru_start(w: Writer, step: QuantizedNode, gates: str) -> str:
 
 
 def _gates(w: Writer, step: QuantizedNode, gates: str) -> list[str]:
-    """First steps' gates, each with the shape of the result."""
+    """Write the gates of single steps, each with the shape of the result."""
     by_unit, last = reshaped(w, gates, *step.out, GATES), len(step.out)
     return [reshaped(w, sliced(w, by_unit, g, g + 1, last), *step.out) for g in range(GATES)]
 

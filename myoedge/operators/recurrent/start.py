@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""First steps of LSTMs and GRUs from states of zero: nothing is multiplied by h.
+"""Single steps of LSTMs and GRUs from zero states: no product with h is needed.
 
-Columns of the gates go unit by unit: (input, cell, output) of an LSTM, whose forget gate would
-multiply a c of 0, and (reset, update, new) of a GRU. Sequences and steps are alike.
+The gates' columns are grouped by unit: (input, cell, output) of an LSTM, whose forget gate would
+multiply a c of 0, and (reset, update, new) of a GRU. Sequences and steps are treated alike.
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ def _gru(attrs: Attrs, gates: Array, own: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartParams(QuantizedParams):
-    """result_shift from Q30 to h; tables of functions; own int16: biases of a GRU's new gates."""
+    """Integers of a single step.
+
+    result_shift   shift from Q30 to h
+    own            int16 biases of a GRU's new gates
+    """
 
     result_shift: int
     acc_bound: int
@@ -93,7 +97,7 @@ def _quantize(inputs: QuantizeInputs) -> StartParams:
 
 
 def _hidden(step: QuantizedNode, product: Array) -> Array:
-    """h of a product in Q30."""
+    """Requantise a product in Q30 to h."""
     shift = step.integers.result_shift
     h = np.clip((product + (1 << shift >> 1)) >> shift, step.low, step.high)
     return np.asarray(h, step.element_type.dtype)
@@ -149,7 +153,7 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
 
 
 def _streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Sequence by sequence; another frame is another step, which h would be needed for."""
+    """Run sequence by sequence; a further frame would need h."""
     return stream_except_last_axis(at) if at.axis else None
 
 

@@ -129,9 +129,9 @@ class Neighbours:
 
 
 def neighbours(axis: ResizedAxis, place: Array, weights: Array, *, outside: bool) -> Neighbours:
-    """Return the neighbours for weights [taps, results] of the elements from floor(place) - taps /
-    2 + 1 on.
+    """Return the neighbours of each result: the first is at floor(place) - taps / 2 + 1.
 
+    weights     [taps, results]
     With `outside`, positions outside the axis repeat its first or last element; otherwise they are
     excluded and the other weights rescaled.
     """

@@ -51,9 +51,10 @@ HALF = 1 << DECAY_BITS >> 1
 
 
 def table_of(halvings: float, *, more: bool) -> Array:
-    """Table of 2^-f in Q15, int16, for f in the middle of each of 2^13 steps of [0, halvings).
+    """Return the table of 2^-f in Q15, int16, for f in the middle of each of 2^13 steps of [0,
+    halvings).
 
-    more   whether the last entry stands for all that is beyond it, of which nothing is left
+    more   whether the last entry, 0, also stands for all larger f
     """
     f = (np.arange(ENTRIES) + 0.5) * (halvings / ENTRIES)
     table = np.rint(np.exp2(15.0 - f)).clip(0, INT16_MAX).astype(np.int16)
@@ -123,8 +124,10 @@ def state_steps(site: QuantizeInputs) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectiveScanParams(RequantParams):
-    """Integers for 8-bit operands; term, delta_up, decay and skip per channel; limited: whether
-    products of delta and decay reach beyond the powers [8192]."""
+    """Integers for int8 operands; term, delta_up, decay and skip are per channel.
+
+    limited   whether products of delta and decay may exceed the table `powers` [8192]
+    """
 
     delta_zero: int
     x_zero: int
@@ -168,7 +171,8 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
 
 
 def _powers(a: Array, delta: QuantParams) -> dict[str, Any]:
-    """Table of powers of 1/2, and decays uint16 [D, N]: places in it per step of delta."""
+    """Return the table of powers of 1/2, and decays uint16 [D, N]: table positions per step of
+    delta."""
     most, rate = wide.highest(delta), np.abs(a.astype(np.float64)) * (delta.scale / math.log(2.0))
     halvings = max(float(rate.max()) * most * ENTRIES / (ENTRIES - 1), 2.0**-20)
     limited = halvings > MOST_HALVINGS and bool((rate.max() > EVEN_RATES * rate).any())

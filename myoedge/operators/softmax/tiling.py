@@ -24,7 +24,10 @@ def rows_in_tiles(
     arrays: Mapping[str, Array],
     per_row: int = 6,
 ) -> TiledKernel:
-    """Tile around and within the softmax axis; a row takes as long as `per_row` numbers besides."""
+    """Tile around and within the softmax axis.
+
+    per_row   overhead of a row, in elements
+    """
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: AffineExpr = (("o", 1),)

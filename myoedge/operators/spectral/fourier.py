@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fourier transforms of windowed int16 samples in int32, as docs/integer-semantics.md has them.
+"""Fourier transforms of windowed int16 samples in int32; docs/integer-semantics.md has the
+formulas.
 
-Of even lengths, in a stage for each factor of half of them.
+Lengths are even; half of the length is factorised, with one stage per factor.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def halved(length: int) -> int:
 
 
 def products_of(length: int) -> int:
-    """Products of the window, of roots and of all stages, and of the real spectrum."""
+    """Return the number of products: window, roots, all stages, and the spectrum of real
+    samples."""
     half, count = length // 2, 0
     for radix in radixes_of(length):
         own = (radix - 1) ** 2 if radix % 2 else 0
@@ -56,11 +58,11 @@ def products_of(length: int) -> int:
 
 
 def tables_of(length: int) -> dict[str, Array]:
-    """Constants of a transform.
+    """Return the constants of a transform.
 
-    order    int16 [n / 2]: pairs of samples as a transform is begun, with digits in reverse
-    roots    int32 [n, 2]: exp(-2 pi i k / n) in Q31
-    radixes  int16: the factor of each stage
+    order     int16 [n / 2]: pairs of samples in the order of the first stage, digits reversed
+    roots     int32 [n, 2]: exp(-2 pi i k / n) in Q31
+    radixes   int16: the factor of each stage
     """
     radixes = radixes_of(length)
     roots = np.exp(-2j * np.pi * np.arange(length) / length)
@@ -92,9 +94,10 @@ def _times(z: Complex, cos: Array, sin: Array) -> Complex:
 
 
 def _turned(z: Complex, radix: int, w: Array) -> list[Complex]:
-    """Parts of groups of `radix`, times their roots, halved; numbers 0 of all have none.
+    """Multiply the `radix` parts of each group by their roots, and halve them; element 0 of each
+    part is only halved.
 
-    z   [.., radix, part]     w   int32 [n, 2], n a whole turn
+    z   [.., radix, part]     w   int32 [n, 2]: n roots, a whole turn
     """
     halvings, part = _halvings(radix), z[0].shape[-1]
     at, found = np.arange(part), list[Complex]()
@@ -109,7 +112,7 @@ def _turned(z: Complex, radix: int, w: Array) -> list[Complex]:
 
 
 def _stage(z: Complex, radix: int, part: int, w: Array) -> Complex:
-    """Groups of `radix` transforms of `part` numbers become one."""
+    """Combine groups of `radix` transforms of `part` numbers into one transform each."""
     shape = (*z[0].shape[:-1], -1, radix, part)
     parts = _turned((z[0].reshape(shape), z[1].reshape(shape)), radix, w)
     made = _of_two_or_four(parts) if radix in (2, 4) else _of_odd(parts, w)
@@ -131,7 +134,8 @@ def _of_two_or_four(parts: list[Complex]) -> list[Complex]:
 
 
 def _of_odd(parts: list[Complex], w: Array) -> list[Complex]:
-    """Sums of opposite parts times cosines, differences times sines, of an odd number of parts."""
+    """Combine an odd number of parts: sums of opposite parts times cosines, differences times
+    sines."""
     radix, (first, *others) = len(parts), parts
     opposite = [*zip(others[: radix // 2], others[::-1], strict=False)]
     sums = [(a[0] + b[0], a[1] + b[1]) for a, b in opposite]

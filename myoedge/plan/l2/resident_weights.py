@@ -54,10 +54,10 @@ def residences(
 ) -> list[WeightResidency]:
     """Return choices of resident constants for `room` bytes of L2, fastest first.
 
-    known   array -> its chunks and those of equal arrays, which one resident copy serves
+    known   array -> the chunks of the array and of equal arrays, which one resident copy serves
 
-    Arrays become resident one by one: among those that a run waits for, the one that saves the most
-    cycles per byte.
+    Arrays become resident one by one: of the arrays that a run waits for, next the one that saves
+    the most cycles per byte.
     """
     return sorted(_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.resident_bytes))
 

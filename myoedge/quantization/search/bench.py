@@ -137,8 +137,8 @@ class Bench:
         return values
 
     def _known(self, rows: Sequence[tuple[str, str]]) -> list[dict[str, JudgedTensor]]:
-        """The judged tensors by sample. Outputs that no operator computes have none, unless there
-        are no others."""
+        """Return the judged tensors of each sample, without outputs that no operator computes,
+        unless there are no others."""
         if not self._exact:
             passed = {output for output, _ in rows if is_passed_through(self.graph, output)}
             names = [name for output, name in rows if output not in passed]

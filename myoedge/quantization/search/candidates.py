@@ -56,12 +56,13 @@ def int16_candidates(
     cycles: Cycles,
     rules: Sequence[LayerRule] = (),
 ) -> list[Candidate]:
-    """Groups of tensors that could become int16, with the noise of each on a few samples.
+    """Return the groups of tensors that could become int16, with the noise of each on a few
+    samples.
 
     Tensors around fused tables count as if the tables were separate nodes.
 
-    limits   [judged tensors] of noise: a group that adds less than LEAST_NOISE_SHARE does not
-             matter
+    limits   judged tensor -> noise limit; groups that add less than LEAST_NOISE_SHARE of it are
+             ignored
     """
     ranges = network.calibration.ranges
     graph = with_tables_apart(network.graph, fused_tables(network.graph))

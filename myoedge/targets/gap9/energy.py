@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Energy costs of GAP9: weights, coefficients fitted to published figures, uncertainties.
 
-The four free coefficients (VALUES without that of L3) are fitted: `python -m tests.energy_page fit`
-finds them from PUBLISHED and recorded counters and writes them below; docs/energy.md shows how well
-they predict each workload when it is left out of the fit. No board of ours has been measured.
+The four free coefficients (VALUES without L3's coefficient) are fitted: `python -m
+tests.energy_page fit` derives them from PUBLISHED and recorded counters and writes them below;
+docs/energy.md shows how well they predict each workload when it is left out of the fit. We have not
+measured a board.
 """
 
 from __future__ import annotations
