@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A backend in reports and texts.
+    """A backend, as reports and messages name it.
 
-    text           "C on the host"
-    chip           text for its cycles, with {} for the chip's name; "": it counts none
+    text           name, such as "C on the host"
+    chip           name of its cycle counts, with {} for the chip's name; "": it counts no cycles
     source         source of the cycles in report.json
     shows_layers   whether `validate` compares every layer, not only the outputs
     is_listed      whether report.json lists it before it has run

@@ -129,7 +129,8 @@ class BuildPlan:
 class Planned:
     """Candidate plans, fastest estimate first.
 
-    short   memory whose limit is too small; there is then one plan, with the whole memory
+    short   memory whose limit is too small for any plan; the only candidate then uses the whole
+            memory
     """
 
     candidates: Iterator[BuildPlan]

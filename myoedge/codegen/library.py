@@ -53,7 +53,8 @@ def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, 
 
 
 def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> list[str]:
-    """Paths of the headers that declare kernels: the first #include of each kernel's file."""
+    """Return the paths of the headers that declare kernels: the first #include of each kernel's
+    file."""
     texts = (_text(f"{kernel}.c", brought) or "" for kernel in kernels)
     return sorted({f"library/{_INCLUDE.findall(text)[0]}" for text in texts})
 

@@ -81,7 +81,7 @@ def damaged(path: Path, cause: str) -> MyoedgeError:
 
 
 def needs_no_factory(kind: ModelFormat, path: Path) -> MyoedgeError:
-    """Return E206 for a file that contains its network."""
+    """Return E206 for --factory with a file that already contains its network."""
     facts = {"needs": "weights without a network", "has": f"{path} is {kind}"}
     tries = [f"{command('build', path)}  without --factory or [model] factory"]
     return MyoedgeError("E206", "the factory would not be used", facts, tries)

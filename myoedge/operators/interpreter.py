@@ -61,7 +61,7 @@ def _activated(node: Node, before: Array) -> Array:
 
 
 def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
-    """Run `real_node` with the file's rounding, if the result is quantised there."""
+    """Run `real_node`, and round its result if the model file quantises it."""
     before, after = real_node(node, inputs)
     if graph.is_fake_quantized(node.name + PRE):
         before = as_stated(graph, node.name + PRE, before)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that remove unread steps of recurrent layers, products with zeros, and repeated products."""
+"""Rules that remove unread steps of recurrent layers, and useless or repeated products."""
 
 from __future__ import annotations
 

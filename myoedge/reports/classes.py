@@ -132,7 +132,8 @@ def _shares(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def matrix(classes: Mapping[str, Any], network: str) -> Iterator[list[dict[str, Any]]]:
-    """Rows of cells of a confusion matrix: count, share of the label's frames, look, title."""
+    """Yield the rows of a confusion matrix; a cell has a count, the percentage of its row, a style
+    and a tooltip."""
     confusion = classes["confusion"][network]
     names = class_names(classes, len(confusion))
     for label, counts in enumerate(confusion):

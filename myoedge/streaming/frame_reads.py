@@ -46,7 +46,8 @@ class PassReads:
     reads: Mapping[str, Mapping[str, Read]]
 
     def warmup(self, graph: Graph) -> int:
-        """Return the number of output frames before frame 0."""
+        """Return the number of output frames that depend on samples before the stream's first
+        frame."""
         return -self.start[graph.outputs[0]]
 
     def early(self, graph: Graph) -> int:

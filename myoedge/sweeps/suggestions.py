@@ -124,7 +124,8 @@ def _loses(base: Figures, new: Figures) -> bool:
 
 
 def worth(base: Figures, new: Figures) -> float:
-    """Sort key of a suggestion: logarithm of the cost saved, minus delay, plus dB up to GOOD_DB."""
+    """Return the sort key of a suggestion: logarithm of the cost saved, minus added delay, plus dB
+    gained up to GOOD_DB."""
     if keeps_up_now(base, new):
         return math.inf
     power = "energy_uj" if base["average_mw"] is None else "average_mw"

@@ -222,7 +222,7 @@ def _input(builder: GraphBuilder, node: Any, value: Any) -> str:
 
 
 def _uses(node: Any) -> Iterable[str]:
-    """The calls that use an input's integers, directly or after data movement."""
+    """Return the calls that use an input's integers, directly or after data movement."""
     for user in node.users:
         target = str(user.target)
         if user.op != "call_function" or target in HARMLESS:

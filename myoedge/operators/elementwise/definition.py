@@ -234,8 +234,10 @@ def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[
 
 
 def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [*outer, C, *inner] -> int8 or int16; for a PReLU, the last numbers apply
-    from x_zero on."""
+    """x int8 or int16 [*outer, C, *inner] -> int8 or int16.
+
+    For a PReLU, the last (mult, offset, shift) applies to x from x_zero on.
+    """
     numbers = step.integers.named(REQUANT).values()
     if not isinstance(step.integers, PreluParams):
         mult, offset, shift = (_along(step.attrs, values, x.ndim) for values in numbers)

@@ -41,7 +41,7 @@ def first_constants(kernel: TiledKernel, choice: TileChoice) -> list[Transfer]:
 def spare_cycles(
     kernel: TiledKernel, choice: TileChoice, resident: frozenset[str], cost: TransferCost
 ) -> list[float]:
-    """Return the cycles of an idle DMA during each tile of a layer."""
+    """Return, for each tile of a layer, the cycles during which the DMA is idle."""
     computed = float(kernel.cycles({**kernel.axes, **choice.sizes})) * (1 - cost.contention)
     stores, until = _dma_cycles(cut(kernel, choice), resident | choice.in_l2, cost)
     depth = choice.depth

@@ -35,7 +35,7 @@ class L3Transfer:
 
     @property
     def needed(self) -> int:
-        """Timeline step that waits for the transfer."""
+        """Return the timeline step before which the transfer must be finished."""
         return self.chunk.last + 1 if self.out else self.chunk.first
 
     @property

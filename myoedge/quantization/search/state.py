@@ -48,10 +48,10 @@ class Design:
 
 @dataclass(frozen=True)
 class Network:
-    """The networks of a design.
+    """A design's integer networks, and their estimated cost.
 
-    cores     with the cores' integers in all layers
-    engined   as it is built, with accelerators' integers
+    cores     the network with the cores' integers in all layers
+    engined   the network that is built, with accelerators' integers
     cycles    sum of the layers' estimated cycles
     """
 
