@@ -69,7 +69,7 @@ def flash(
     say: Progress = silent,
     warn: Callable[[Notice], None] = silent,
 ) -> FlashResult:
-    """Brings a build's application to a board through OpenOCD.
+    """Write a build's application to a board through OpenOCD.
 
     board     id or board.toml, "gap9_evk" without it
     to        "ram" (and start it there), "mram", "octospi"; l3.bin goes to the octal flash, and

@@ -89,7 +89,7 @@ def validate(
 def _recorded(
     build: Build, same: Mapping[str, bool | None], evaluation: Mapping[str, Any] | None
 ) -> tuple[dict[str, bool | None], Notice | None]:
-    """Results by backend of the replaced reports, and W210 if they could not be replaced."""
+    """Return the results by backend of the replaced reports, and W210 if replacing them failed."""
     from myoedge.building.build_files import report_files
     from myoedge.reports.evaluations import with_evaluation
 

@@ -223,7 +223,7 @@ class BuildFolder(Tabular):
 
     @property
     def has_console(self) -> bool:
-        """Whether the application answers myoedge's requests."""
+        """Return whether the application answers myoedge's requests."""
         return CONSOLE in self.digests
 
     def check_console(self) -> None:

@@ -38,7 +38,7 @@ def check_numbers(config: Config, name: str) -> None:
 
 
 def _calib_checks(config: Config) -> Checks:
-    """Range checks of [calib] and [quant]."""
+    """Return the range checks of [calib] and [quant]."""
     calib, rules = config.calib, config.quant.values()
     bits = [rule.weights for rule in rules if isinstance(rule.weights, int)]
     percentiles = [calib.percentile, *(rule.percentile for rule in rules)]
@@ -53,7 +53,7 @@ def _calib_checks(config: Config) -> Checks:
 
 
 def _stream_checks(config: Config) -> Checks:
-    """Range checks of [stream] and [model] vote."""
+    """Return the range checks of [stream] and [model] vote."""
     stream, vote, limit = config.stream, config.model.vote, f"{MOST_FRAMES:,}"
     yield f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES
     sizes = {f"stream.{key}": getattr(stream, key) for key in ("frames", "rate", "hop", "window")}
@@ -76,7 +76,7 @@ def _conditioning_checks(config: Config) -> Checks:
 
 
 def _mlperf_checks(config: Config) -> Checks:
-    """Range checks of [mlperf]."""
+    """Return the range checks of [mlperf]."""
     table = config.mlperf
     yield from _positive({"mlperf.scale": table.scale})
     low, high = (-128, 127) if table.input == "int8" else (0, 255)

@@ -143,7 +143,8 @@ def consumption(
 
 
 def _with_given(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
-    """The report with a use that is given. Errors: E232 a battery, and no period."""
+    """Return the report with the given period, battery and other power. Errors: E232 a battery
+    without a period."""
     before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
     report = {**report, "every": {**before, **given}}
     if period_s(report) is None and given.get("battery_mah") is not None:

@@ -194,7 +194,7 @@ def _model_path(options: Options, found: Found) -> Path:
 
 
 def _given_or_stated(given: Given | None, base: Path, stated: str | None) -> Given | None:
-    """Samples as they are given, else as myoedge.toml states them, seen from its folder."""
+    """Return the given samples, otherwise the ones in myoedge.toml, relative to its folder."""
     return given if given is not None else _relative(base, stated)
 
 

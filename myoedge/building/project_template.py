@@ -50,7 +50,8 @@ def write_project_template(
 
 
 def _samples_of(folder: Path, calib: str | Path | None) -> tuple[str | None, str | Path | None]:
-    """Samples as [calib] data names them, and as seen from here; None without any."""
+    """Return the path in [calib] data, as written and relative to the current folder; None without
+    one."""
     if calib is None:
         data = existing_samples(folder)
         return data, None if data is None else str(folder / data)

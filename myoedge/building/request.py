@@ -294,7 +294,7 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
 
 
 def _cures(network: QuantGraph, request: BuildRequest, names: list[str]) -> list[str]:
-    """The memories each of which would suffice if larger."""
+    """Return the memories that, if enlarged alone, would suffice."""
     if len(names) == 1:
         return names
     return [name for name in names if fits(network, _freed(request, [name]))]

@@ -111,7 +111,7 @@ class Simulated(Tabular):
 
 
 def _chip_at(build: Build, point_name: str | None) -> Chip:
-    """The chip at a point, at that of the build without one."""
+    """Return the chip at an operating point; without one, at the build's."""
     chip = find_chip(str(build.manifest.get("target")))
     built_for = build.report["target"].get("operating_point")
     point = built_for if point_name in (None, AUTO) else point_name

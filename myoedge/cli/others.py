@@ -127,7 +127,7 @@ def _say_checked(terminal: Terminal, kind: str, name: str, state: str, cause: st
 
 
 def _tool_lines(row: ToolRow) -> Iterator[str]:
-    """A line on a tool, and one on how to install it if it is missing."""
+    """Yield a line about a tool and, if it is missing, a line on how to install it."""
     is_there = row.state == "ok"
     state = row.state + " (optional)" * (not row.needed and not is_there)
     yield f"{state:<20} {row.name:<13} {row.version}  {row.where}".rstrip()

@@ -118,7 +118,7 @@ def _refuse_ignored_options(has_elf: bool) -> None:
 
 
 def _exit_unless_fine(simulated: Simulated) -> None:
-    """Ends with the exit code of other outputs, or of a budget that is not kept."""
+    """Exit with an error code if outputs differ or a budget is exceeded."""
     if simulated.over is not None:
         click.echo(str(simulated.over), err=True)
     if not simulated.exact:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[mlperf]: how the bytes of a data set's file become the integers of a network's input."""
+"""[mlperf]: how the bytes of a data-set file become the integers of a network's input."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SIGN = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """[mlperf]: the task, and the values of a file of its data set.
+    """[mlperf]: the task, and the format of its data-set files.
 
     model   task by which the benchmark's runner chooses its test
-    input   type of a value; float32 values are real numbers, of others scale * (value - zero_point)
-    axes    axes of the network's input in the order of the file; None: as they are
+    input   type of the values; float32 values are real numbers, others scale * (value - zero_point)
+    axes    the input's axes in the file's order; None: unchanged
     """
 
     model: ModelName | None = None
@@ -40,25 +40,25 @@ class Dataset:
 
     @property
     def value_bytes(self) -> int:
-        """Bytes of a value in the file."""
+        """Bytes per value in the file."""
         return np.dtype(self.input or FLOATS).itemsize
 
     def real(self, values: Array) -> Array:
-        """The real numbers of values in the file, float32."""
+        """Convert values of the file to real numbers, float32."""
         reals = self.scale * (values.astype(np.float64) - self.zero_point)
         return np.asarray(reals, np.float32)
 
 
 @dataclass(frozen=True)
 class FileAxis:
-    """An axis of a file: its length, and the distance of its elements in the input."""
+    """An axis of a data-set file: its length, and the stride of its elements in the input."""
 
     length: int
     stride: int
 
 
 def file_axes(dataset: Dataset, shape: Sequence[int]) -> list[FileAxis]:
-    """Return the axes of a file, the slowest first. Errors: E232 axes of another number."""
+    """Return the axes of a file, slowest first. Errors: E232 a wrong number of axes."""
     order = [*range(len(shape))] if dataset.axes is None else dataset.axes
     if sorted(order) != [*range(len(shape))]:
         facts = {"needs": f"0 to {len(shape) - 1}, each once", "has": order}
@@ -68,17 +68,17 @@ def file_axes(dataset: Dataset, shape: Sequence[int]) -> list[FileAxis]:
 
 
 def integers_of_bytes(dataset: Dataset, q: QuantGraph, name: str) -> Array:
-    """Return the input's integer for each byte of a file, as the reference quantises it: integers
-    [channels, 256], where channels are those that the host normalises by themselves, or 1."""
+    """Return the input's integer for each possible byte of a file, as the reference quantises it:
+    integers [channels, 256]; channels is 1 unless the host normalises them separately."""
     values = np.arange(256, dtype=np.uint8).view(dataset.input or FLOATS)
     return np.stack([_integers(q, name, real) for real in dataset.real(values)], -1)
 
 
 def limits_of_floats(q: QuantGraph, name: str) -> Array:
-    """Return the least floats that the reference quantises to each integer above the lowest, as
-    keys, uint32 [channels, 255].
+    """Return, for each integer above the lowest, the smallest float that the reference quantises to
+    it, as a key: uint32 [channels, 255].
 
-    The key of a float is its bits as an integer, in an order of the floats (`keys_of`).
+    A key is the bits of the float as an integer, in the floats' order (`keys_of`).
     """
     low, high = keys_of(np.array([-np.inf, np.inf], np.float32)).astype(np.int64)
     lowest = q.params[name].low
@@ -95,20 +95,20 @@ def limits_of_floats(q: QuantGraph, name: str) -> Array:
 
 
 def keys_of(x: Array) -> Array:
-    """Return the keys of float32 numbers, uint32: larger for larger numbers."""
+    """Return uint32 keys of float32 numbers: a larger number has a larger key."""
     bits = np.asarray(x, np.float32).view(np.uint32)
     return np.where(bits & np.uint32(SIGN), ~bits, bits | np.uint32(SIGN))
 
 
 def _integers_at(q: QuantGraph, name: str, keys: Array) -> Array:
-    """The input's integers at floats of these keys, int64 [limits, channels]."""
+    """Return the input's integers at the floats of these keys, int64 [limits, channels]."""
     bits = np.where(keys >= SIGN, keys - SIGN, 2 * SIGN - 1 - keys).astype(np.uint32)
     rows = [_integers(q, name, row) for row in bits.view(np.float32)]
     return np.stack(rows).astype(np.int64)
 
 
 def _integers(q: QuantGraph, name: str, real: Array) -> Array:
-    """The input's integers [channels] at a real number, or at one for each channel."""
+    """Return the input's integers [channels] at a real number, or at one number per channel."""
     border, shape = q.graph.input_normalization.get(name), [1] * len(q.graph.shape(name))
     if border is not None:
         shape[border.axis] = len(border.scale)

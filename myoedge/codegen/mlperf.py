@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program that answers MLPerf Tiny's serial protocol: what of it is made for one network."""
+"""Network-specific parts of the program that answers MLPerf Tiny's serial protocol."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ BEYOND_RANGE_BITS = 2  # of a file's values against the largest reconstruction
 
 
 def fixed_scale(scale: float, zero_point: int, units: float) -> str:
-    """Return scale * units to 30 bits, as the initialiser of a me_scale.
+    """Return scale * units with 30 bits, as the initialiser of a me_scale.
 
-    units   in one of the result: 1000 for thousandths
+    units   units per unit of the result: 1000 for thousandths
     Errors: E258 the product is 2**29 or more.
     """
     exponent = math.frexp(scale * units)[1]
@@ -68,7 +68,7 @@ SDK_SERVE = "serve.c"  # of gap_sdk/
 
 
 def sdk_serve() -> str:
-    """Return the file of gap_sdk/ by which the application answers the protocol."""
+    """Return the file of gap_sdk/ with which the application answers the protocol."""
     return (template_dir() / "app_mlperf" / SDK_SERVE).read_text()
 
 
@@ -133,8 +133,8 @@ def _scores(plan: Plan, output: str) -> dict[str, Any]:
 def _reconstruction(
     params: QuantParams, dataset: Dataset, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Fixed point for the sum of squared differences: as many bits behind the point as have room in
-    64 bits, for file values up to 2**range and the largest reconstruction."""
+    """Return the fixed-point format of the sum of squared differences: as many fraction bits as fit
+    in 64 bits, for file values up to 2**range and the largest reconstruction."""
     largest = max(math.frexp(params.scale * params.reach)[1] + BEYOND_RANGE_BITS, 0)
     count_bits = math.prod(shape).bit_length()
     fraction = min((SUM_BITS - count_bits) // 2 - (largest + 1), 24)

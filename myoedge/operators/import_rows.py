@@ -214,7 +214,7 @@ def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
 
 
 def _attribute(argument: ast.arg, default: ast.expr | None, c: OnnxCall) -> Any:
-    """An attribute of a node, of the type of its default."""
+    """Return an attribute of a node, with the type of its default."""
     name = _annotation(argument, argument.arg)
     if default is None and name not in c.attrs:
         raise Unsupported(f"no attribute {name}", f"give {c.op} the attribute {name}")

@@ -76,7 +76,7 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
 
 
 def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Transfer]]:
-    """(first timeline step, last, transfer) of every fetch of a layer's operand into L1."""
+    """Return (first timeline step, last, transfer) for every fetch of a layer's operand into L1."""
     tiling, enter = plan.tilings[index], plan.timeline_steps.enters[index]
     for t, tile in enumerate(tiling.tiles):
         for x in tile.moved(operand):
@@ -106,7 +106,7 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
 
 
 def _lines(x: Transfer) -> Iterator[tuple[int, int]]:
-    """First byte of every line of a transfer, and the byte after its last."""
+    """Return the start and the end of each line of a transfer."""
     starts = (x.at + k * x.stride for k in range(x.bytes // x.line))
     return ((start, start + x.line) for start in starts)
 

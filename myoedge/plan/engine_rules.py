@@ -110,7 +110,7 @@ def _not_there(plan: Plan) -> Iterator[int]:
 
 
 def _is_forced(choice: EngineChoice) -> bool:
-    """Whether a pattern forces layers onto an accelerator."""
+    """Return whether a pattern forces a layer onto an accelerator."""
     return choice.forced and choice.name not in (AUTO, CORES)
 
 
@@ -120,5 +120,5 @@ def _kernels(step: QuantizedNode, engine: str) -> list[Kernel]:
 
 
 def _places(step: QuantizedNode) -> set[tuple[str, str]]:
-    """Engine that is asked for, with each module path of a layer."""
+    """Return (requested engine, module path) for each module path of a layer."""
     return {(step.engine.name, origin.path) for origin in step.node.origin}

@@ -144,7 +144,7 @@ class GrowingPlacement:
         return moved
 
     def _beside(self, life: LiveRange, added: LiveRange) -> list[LiveRange]:
-        """Other buffers that are alive with one, when one is added."""
+        """Return the buffers that are alive together with `life`, including the one being added."""
         beside = [other for other in self.placed.meeting(life) if other.name != life.name]
         return [*beside, added] if life is not added and life.meets(added) else beside
 

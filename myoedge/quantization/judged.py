@@ -68,7 +68,7 @@ def rows_of(graph: Graph) -> dict[str, Row]:
 
 
 def _compared(graph: Graph, node: Node) -> Row:
-    """Row that a node compares."""
+    """Return the row that a node compares."""
     name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
     readers = [OPS[reader.op] for reader in graph.users[name]]
     only = name not in graph.outputs and all(op.compares_rows for op in readers)

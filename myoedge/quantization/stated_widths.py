@@ -65,8 +65,8 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
 def _check_able(
     asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str], left: Iterable[str]
 ) -> None:
-    """Errors: E244 for the first of these that its rule names, or of whose pattern no layer is
-    able."""
+    """Check that each named layer, and at least one layer of each pattern, supports the format.
+    Errors: E244."""
     able = {rule.pattern for name, (rule, _) in asked.items() if name in found}
     for name in left:
         rule, node = asked[name.removesuffix(PRE)]

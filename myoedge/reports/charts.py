@@ -80,7 +80,7 @@ def frame_of(report: Report, plot_height: int, steps: int = 0) -> Frame:
 
 
 def is_on_scale(db: float | None) -> bool:
-    """Whether a layer has noise: exact ones have no place on a scale."""
+    """Return whether a layer has noise; exact layers have none to draw."""
     return db is not None and db < EXACT_DB
 
 

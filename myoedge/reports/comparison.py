@@ -143,7 +143,8 @@ def _cycles(row: Mapping[str, Any] | None) -> int | None:
 def _change(
     pair: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None], *, comparable: bool
 ) -> tuple[str, str]:
-    """Change of a layer or its cycles, and whether that is good or bad; empty without any."""
+    """Return the change of a layer or its cycles, and whether it is good or bad; empty without a
+    change."""
     if pair[0] is None or pair[1] is None:
         return "added" if pair[0] is None else "removed", ""
     before, after = map(_cycles, pair)

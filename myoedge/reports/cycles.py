@@ -213,7 +213,7 @@ def _fitting(report: Report, free: int) -> dict[str, str]:
 
 
 def _chars(causes: Mapping[str, str]) -> int:
-    """Width of the columns of causes of stalls."""
+    """Return the widths of the columns of stall causes."""
     return sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
 
 

@@ -217,7 +217,7 @@ def compare(old: Report, new: Report) -> list[Change]:
 def _layer_changes(
     measures: Sequence[Measure], before: Mapping[str, Report], after: Mapping[str, Report]
 ) -> Iterator[Change]:
-    """Changes of the layers of two reports, by unique names."""
+    """Yield the changes of the layers of two reports, matched by unique names."""
     for name, row in before.items():
         if name not in after:
             yield Change(name, ROW, wording.operator(row), None, "removed")
@@ -305,7 +305,10 @@ def print_diff(changes: Sequence[Change], console: Console) -> None:
 
 
 def _table(first: Sequence[str], changes: Sequence[Change]) -> Table:
-    """A row a change; its layer is in the first column, if that is asked for."""
+    """Return a table with one row per change.
+
+    first   ("layer",) for a first column with the layer, otherwise ()
+    """
     from rich.text import Text
 
     table = columns(

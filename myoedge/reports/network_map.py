@@ -89,7 +89,7 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
 
 
 def _looks(boxes: Iterable[LayerBox]) -> tuple[tuple[str, str], ...]:
-    """The looks of the boxes, and what they stand for."""
+    """Return the styles of the boxes, with their meanings."""
     used = {box.look for box in boxes}
     return tuple((look, text) for look, text in LOOKS.items() if look in used)
 

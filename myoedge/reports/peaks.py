@@ -174,7 +174,7 @@ def _peak(
 
 
 def _largest(parts: Parts, buffers: Sequence[Row], at: float) -> tuple[Held | None, int]:
-    """The largest part that may be smaller, and by how much the peak falls without it."""
+    """Return the largest part that can shrink, and how much the peak falls without it."""
     parts = [pair for pair in parts if pair[0].size_bytes and pair[0].what not in PROGRAM]
     largest, row = max(parts, key=lambda pair: pair[0].size_bytes, default=(None, None))
     if row is None:

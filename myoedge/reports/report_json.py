@@ -162,7 +162,7 @@ def sqnr(fidelity: Fidelity | None) -> dict[str, Any]:
 
 
 def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The layer that adds the most noise; None if that is not known."""
+    """Return the layer that adds the most noise; None if unknown."""
     measured = [row for row in layers if row["sqnr_local_db"] is not None]
     row = min(measured, key=lambda r: float(r["sqnr_local_db"]), default=None)
     return None if row is None else {key: row[key] for key in (*LAYER_KEYS, "sqnr_local_db")}
@@ -285,7 +285,8 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
 
 
 def _in_tiles(plan: Plan, index: int, cycles: int | None) -> dict[str, Any]:
-    """Tiles and engine of a layer; one without tiles runs on the chip's first engine."""
+    """Return the tiles and engine of a layer; a layer without tiles runs on the chip's first
+    engine."""
     tiling = plan.tilings[index] if plan.chip.l1_bytes else None
     if tiling is None:
         nothing = dict.fromkeys(("l1_bytes", "tile", "tiles"))

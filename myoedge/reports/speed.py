@@ -59,7 +59,7 @@ def layer_cycles(row: Mapping[str, Any]) -> int | None:
 
 
 def cycles_by_layer(report: Report) -> list[int]:
-    """Cycles of every layer; 0 where they are not known."""
+    """Return the cycles of every layer; 0 if unknown."""
     return [layer_cycles(row) or 0 for row in report["layers"]]
 
 

@@ -61,7 +61,7 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
 
 
 def _print_lines(text: Text, console: Console) -> None:
-    """Commands are copied: each stays on one line."""
+    """Print lines; commands stay on one line, because users copy them."""
     for line in text.split("\n", allow_blank=True):
         if " myoedge " in line.plain:
             console.print(line, soft_wrap=True)
@@ -204,7 +204,7 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
 
 
 def _chars(titles: Mapping[str, str], rows: list[dict[str, Text]]) -> dict[str, int]:
-    """Widths of the columns, with the gap behind them."""
+    """Return the widths of the columns, including the gap after them."""
     chars = {
         name: max(len(title), *(len(row[name]) for row in rows)) + GAP_CHARS
         for name, title in titles.items()
@@ -214,7 +214,7 @@ def _chars(titles: Mapping[str, str], rows: list[dict[str, Text]]) -> dict[str, 
 
 
 def _left_out(report: Report, titles: Mapping[str, str], shown: list[str]) -> Iterator[str]:
-    """Columns and layers that are not in the table."""
+    """Yield the columns and layers that the table omits."""
     yield from (title for name, title in titles.items() if name not in shown)
     if omitted := len(report["layers"]) - len(shown_layers(report["layers"])):
         yield wording.several(omitted, "smaller layer")

@@ -110,7 +110,7 @@ class Judged:
     only_with: tuple[str, ...] = ()
 
     def is_worse(self, before: float, after: float | None, bound: float) -> bool:
-        """Whether a figure is gone, or worse by more than the bound."""
+        """Return whether a figure is missing, or worse by more than its bound."""
         allowed = (bound * abs(before) if self.relative else bound) + 1e-12 * abs(before)
         return after is None or self.sign * (before - after) > allowed
 

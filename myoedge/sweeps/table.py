@@ -50,7 +50,8 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
 
 
 def _best(able: Sequence[Result]) -> Result | None:
-    """The cheapest of the results that are accurate enough; None of a single one."""
+    """Return the cheapest of the results that are accurate enough; None if there is only one
+    result."""
     least = _least_accuracy(able)
     judged = [row for row in able if row.get("accuracy_int8") is not None]
     accurate = [row for row in judged if row["accuracy_int8"] >= least] or able

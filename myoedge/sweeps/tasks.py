@@ -268,7 +268,7 @@ def _task(
 
 
 def _samples(base: Path, path: str | None, known: dict[str, Source]) -> Source | None:
-    """A file of samples; None without one."""
+    """Return a file of samples; None without one."""
     return None if path in (None, RANDOM) else _source(base, str(path), known, check_there)
 
 

@@ -192,7 +192,7 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _line_programs(dwarf: DWARFInfo, table: bytes) -> Iterator[LineProgram]:
-    """Sound programs of the line tables, one a source file at most."""
+    """Yield the valid programs of the line tables, at most one per source file."""
     for unit in dwarf.iter_CUs():
         at = unit.get_top_DIE().attributes.get("DW_AT_stmt_list")
         if at is not None and _is_sound(io.BytesIO(table[at.value :])):

@@ -101,7 +101,7 @@ def _check_replaceable(target: Path) -> None:
 
 
 def _edited(target: Path, files: Mapping[str, str]) -> Iterator[str]:
-    """Names of sources that are not as they were written."""
+    """Return the names of sources that were changed after they were written."""
     for name, digest in files.items():
         is_there = name.startswith(EDITABLE) and (target / name).is_file()
         if is_there and sha256((target / name).read_bytes()) != digest:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Network of `--factory`: made by the user's function, and exported with example inputs."""
+"""The network of `--factory`: the user's function builds it, example inputs export it."""
 
 from __future__ import annotations
 
@@ -98,5 +98,5 @@ def exported(
 
 
 def size_text(tensor: Any) -> str:
-    """Shape of a tensor for messages, "1 x 8 x 40"."""
+    """Format a tensor's shape for messages: "1 x 8 x 40"."""
     return " x ".join(map(str, tensor.shape)) or "a scalar"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels of their own for every channel, of any size, stride and dilation, with any number of
-outputs for an input, in tiles: packing, scratch and cost of me_depthwise_lines_s8.h."""
+"""Depthwise convolutions of any kernel size, stride, dilation and channel multiplier, in tiles:
+packing, scratch and cost of me_depthwise_lines_s8.h."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ TAP_WORD = {8: 15.5, 4: 12.0}
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Direction of the lines of a layer: along axis 1, rows, or 0, columns."""
+    """A layer's results as lines: rows (along axis 1) or columns (along axis 0)."""
 
     conv: Conv2dGeometry
     along: int
 
     @staticmethod
     def of(conv: Conv2dGeometry, cores: int) -> Lines:
-        """Lines with the fewest cycles."""
+        """Return the direction of lines that takes fewer cycles."""
         rows, columns = conv.y[1:3]
         sizes = {"t0": rows, "t1": columns, "c": conv.x[-1]}
         ways = [Lines(conv, along) for along in (1, 0)]
@@ -55,17 +55,18 @@ class Lines:
 
     @property
     def phases(self) -> int:
-        """Positions of a line lie by their rest modulo so many: taps and results are neighbours."""
+        """Number of phases: the kernel groups a line's positions by remainder, so that the taps of
+        adjacent results are adjacent."""
         return math.lcm(self.conv.stride[self.along], self.conv.dilation[self.along])
 
     @property
     def taps_apart(self) -> int:
-        """Taps from one to the next that lies beside it."""
+        """Distance, in taps, of two taps that are adjacent within a phase."""
         return self.phases // self.conv.dilation[self.along]
 
     @property
     def words(self) -> int:
-        """Words of taps that lie side by side, moved by up to three bytes."""
+        """Number of words for adjacent taps that are shifted by up to three bytes."""
         return ceil_div(ceil_div(self.conv.kernel[self.along], self.taps_apart) + BLOCK - 1, BLOCK)
 
     @property
@@ -77,7 +78,8 @@ class Lines:
         return self.conv.y[-1] // self.conv.x[-1]
 
     def packed(self, weight: Array) -> Array:
-        """int8 [K, k_h, k_w, 1] -> [K, bytes] as me_depthwise_lines_s8.h has them."""
+        """Pack weights int8 [K, k_h, k_w, 1] -> [K, bytes], in the layout of
+        me_depthwise_lines_s8.h."""
         taps = weight.reshape(len(weight), *self.conv.kernel)
         taps = taps if self.along else taps.swapaxes(1, 2)
         filled = np.pad(taps, ((0, 0), (0, 0), (0, -taps.shape[2] % self.taps_apart)))
@@ -90,7 +92,7 @@ class Lines:
         return np.ascontiguousarray(words.reshape(len(weight), -1))
 
     def blocks(self, sizes: Sizes) -> tuple[Any, Any]:
-        """Results of a block across lines and along them."""
+        """Return the size of a block of results: lines, and results per line."""
         results = (sizes["t0"], sizes["t1"])
         across, along = results[1 - self.along], results[self.along]
         lines = np.minimum(across, np.maximum(MOST_LINES, FEW_RESULTS // along))
@@ -103,19 +105,20 @@ class Lines:
         return self.phases * ((last + 8 + BLOCK * self.words) // BLOCK * BLOCK)
 
     def _lines(self, across: Any) -> Any:
-        """Lines that a block's windows reach over."""
+        """Return the number of input lines that the windows of a block cover."""
         axis = 1 - self.along
         reach = (self.conv.kernel[axis] - 1) * self.conv.dilation[axis] + 1
         return (across - 1) * self.conv.stride[axis] + reach
 
     def scratch(self, sizes: Sizes, cores: int) -> Any:
-        """me_depthwise_lines_scratch_bytes: an odd number of words a core."""
+        """Return the scratch bytes, as me_depthwise_lines_scratch_bytes: an odd number of words per
+        core."""
         lines, along = self.blocks(sizes)
         words = self._lines(lines) * self._line_bytes(along) + self.rows
         return cores * BLOCK * (words // 2 * 2 + 1)
 
     def cycles(self, sizes: Sizes, cores: int) -> Any:
-        """Cycles of the core with most."""
+        """Return the cycles of the core with the most blocks."""
         across, along = sizes[f"t{1 - self.along}"], sizes[f"t{self.along}"]
         lines, block = self.blocks(sizes)
         groups = ceil_div(sizes["c"], BLOCK)
@@ -127,8 +130,11 @@ class Lines:
         return ceil_div(count, cores) * each
 
     def _output_cycles(self, lines: Any, results: Any) -> Any:
-        """Cycles of an output of a block: eight results of a line at a time, or four along lines or
-        across them, of fewer one by one."""
+        """Return the cycles of one output channel of a block.
+
+        The kernel computes eight results of a line at a time; blocks with fewer results four at a
+        time, along or across lines, and the remaining ones singly.
+        """
         runs = np.minimum(self.phases // self.conv.stride[self.along], results)
         n = ceil_div(results, runs)
         longer, shorter = np.maximum(n, lines), np.minimum(n, lines)
@@ -144,12 +150,12 @@ class Lines:
 
 
 def is_depthwise(step: QuantizedNode) -> bool:
-    """Accept layers whose outputs read one channel of several each."""
+    """Return whether every output reads only one input channel."""
     return bool(1 < step.attrs["groups"] == step.shapes[0][-1])
 
 
 def lines_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Input channels are cut in fours if they are a multiple of it."""
+    """Tile a depthwise layer; input channels in multiples of four if their number is one."""
     conv = Conv2dGeometry.of(step)
     way, c, cores = Lines.of(conv, engine.cores), conv.x[-1], engine.cores
     m, cut = way.multiplier, c % BLOCK == 0

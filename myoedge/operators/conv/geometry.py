@@ -177,8 +177,11 @@ def joined_weight(weight: Array, n: int, stride: int) -> Array:
 
 
 def merged_weight(weight: Array, groups: int, merged: int) -> Array:
-    """Weights [K, *kernel, C / groups] as those of `merged` groups, a divisor: [K, *kernel, C /
-    merged]."""
+    """Return weights [K, *kernel, C / groups] as weights of `merged` groups, filled with zeros: [K,
+    *kernel, C / merged].
+
+    merged   a divisor of groups
+    """
     k, c, together = len(weight), weight.shape[-1], groups // merged
     wide = np.zeros((*weight.shape[:-1], together, c), weight.dtype)
     number = np.arange(k) // (k // groups) % together  # of an output's group among those merged

@@ -268,8 +268,8 @@ def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> Til
 
 
 def _schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:
-    """Depthwise jobs, if NE16 has them; else groups one after another, several as one with weights
-    of 0 between their channels, or all as one."""
+    """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise groups one after
+    another, several groups merged with zero weights between them, or all groups as one."""
     groups, numbers = step.attrs["groups"], (scale_bytes(step), step.weight_bits)
     if groups > 1 and one_group_or_depthwise(step) is None:
         yield JobSchedule.depthwise(Conv2dGeometry.of(step), *numbers, keeps_scratch=keeps_scratch)

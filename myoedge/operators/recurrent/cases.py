@@ -193,7 +193,7 @@ def start(op: str, d: Draw) -> DrawnUse:
 
 
 def one_step(op: str, d: Draw) -> DrawnUse:
-    """One step of any number of sequences."""
+    """Draw one LSTM step of any number of sequences."""
     rows, units = d.integer(1, 20), d.pick([1, 2, 3, 8, 17])
     gates = (rows, 4 * units)
     shapes = ((1, *gates), gates, (rows, units))

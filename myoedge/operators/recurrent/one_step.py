@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step of an LSTM of any number of sequences, whose products with h are a layer of their own.
+"""One LSTM step of any number of sequences, whose products with h are a layer of their own.
 
-Columns of both operands that are added go unit by unit: (input, forget, cell, output).
+The gates of x and the products with h are added; their columns are grouped by unit: (input, forget,
+cell, output).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def _gates(gates: Array, added: Array, c: Array) -> Array:
-    """[4, *c.shape] of the sums of both operands."""
+    """Return the sums of both operands by gate, [4, *c.shape]."""
     total = gates.reshape(-1) + added.reshape(-1)
     return np.moveaxis(total.reshape(*c.shape, LSTM_GATES), -1, 0)
 
@@ -79,8 +80,12 @@ def _hidden(attrs: Attrs, gates: Array, added: Array, c: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepParams(QuantizedParams):
-    """Fraction bits of c; c_* from the last c to them, y_* from them to the next one, or
-    result_shift from Q30 to h; tables of the functions."""
+    """Integers of one LSTM step: fraction bits of c, scale factors, and tables of the functions.
+
+    c_*            from the operand c to these bits
+    y_*            from these bits to the next c
+    result_shift   shift from Q30 to h
+    """
 
     cell_bits: int
     acc_bound: int
@@ -114,7 +119,7 @@ def _quantize_cell(inputs: QuantizeInputs) -> StepParams:
 
 
 def _moved(step: QuantizedNode, gates: Array, added: Array, c: Array) -> tuple[Array, Array]:
-    """Return (c in 16 bits, h in Q30)."""
+    """Return the next c in 16 bits, and h in Q30."""
     numbers, kept = step.integers, step.integers.cell_bits
     i, f, g, o = _gates(gates.astype(np.int64), added.astype(np.int64), c)
     i, f, o = (interpolated(numbers.sigmoid, v, SIGMOID_STEP) for v in (i, f, o))
@@ -125,14 +130,14 @@ def _moved(step: QuantizedNode, gates: Array, added: Array, c: Array) -> tuple[A
 
 
 def _integer(step: QuantizedNode, gates: Array, added: Array, c: Array) -> Array:
-    """gates, added int16 [.., 4H], c int8 or int16 [N, H] -> h int8 or int16 [1, N, H]."""
+    """Compute h: gates, added int16 [.., 4H], c int8 or int16 [N, H] -> int8 or int16 [1, N, H]."""
     shift = step.integers.result_shift
     h = (_moved(step, gates, added, c)[1] + (1 << shift >> 1)) >> shift
     return np.asarray(np.clip(h, step.low, step.high)[None], step.element_type.dtype)
 
 
 def _cell_integer(step: QuantizedNode, gates: Array, added: Array, c: Array) -> Array:
-    """gates, added int16 [.., 4H], c int8 or int16 [N, H] -> the next c, int8 or int16."""
+    """Compute the next c: gates, added int16 [.., 4H], c int8 or int16 [N, H] -> int8 or int16."""
     numbers, (cell, _) = step.integers, _moved(step, gates, added, c)
     to = SumRequant((numbers.y_mult,), numbers.y_offset, numbers.y_shift)
     return to.apply((cell,), step.low, step.high, step.element_type)

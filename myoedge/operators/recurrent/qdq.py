@@ -123,7 +123,7 @@ def _lstm_start(w: Writer, step: QuantizedNode, gates: str) -> str:
 
 
 def next_step(*, cell: bool) -> Write:
-    """One step of an LSTM without its products; c saturates where its bits end."""
+    """Write one LSTM step without its products; c saturates at the limits of its bits."""
 
     def node(w: Writer, step: QuantizedNode, gates: str, added: str, c: str) -> str:
         shape = step.shapes[2]

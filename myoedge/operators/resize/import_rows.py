@@ -57,7 +57,7 @@ def picked(d: GraphBuilder, x: str, indices: Sequence[Array]) -> str:
 
 
 def _along(d: GraphBuilder, x: str, axis: int, index: Array) -> str:
-    """Elements of one axis: cut out at equal steps, or taken."""
+    """Select elements along one axis: a slice if they are equally spaced, otherwise take."""
     steps = {*np.diff(index).tolist()} or {1}
     if len(steps) == 1 and min(steps) > 0:
         return slice_axis(d, x, axis, int(index[0]), int(index[-1]) + 1, steps.pop())

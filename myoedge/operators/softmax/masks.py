@@ -223,7 +223,8 @@ def _sum_of(d: GraphBuilder, node: Node, sums: Mapping[str, Sum]) -> Sum | None:
 
 
 def _of_function(step: tuple[Any, ...], x: Sum) -> Sum | None:
-    """A sum scaled and shifted, or limited from below like a mask; None of another function."""
+    """Return a sum after a function that scales, shifts or limits it from below like a mask; None
+    for other functions."""
     name, *numbers = step
     if name == "affine":
         return x.times(np.float64(numbers[0]) * ONE) + Sum((), numbers[1] * ONE)

@@ -95,7 +95,7 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
 
 
 def _able(step: QuantizedNode, chip: Chip) -> Iterator[tuple[Kernel, Engine]]:
-    """Kernels that run a layer with their engines, fallbacks last."""
+    """Yield the kernels that can run a layer, with their engines, fallbacks last."""
     allowed = chip.cores_alone() if step.engine.name == CORES else chip
     engines = {engine.name: engine for engine in allowed.engines}
     for kernel in sorted(kernels_of(step), key=lambda kernel: kernel.fallback):
@@ -163,7 +163,8 @@ def fastest_kernel(
 def _choices(
     kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
 ) -> list[TileChoice | None]:
-    """Tiles of each kernel for a single layer; None if it has none."""
+    """Return the tiles of each kernel for a single layer; None for a kernel without a tile that
+    fits."""
     found = [choose(kernel, room, cost, limits=limits) for kernel in kernels]
     if not any(found) and not limits.in_l3:  # constants in L2 as a whole
         found = [choose(kernel, room, cost) for kernel in kernels]
@@ -178,8 +179,8 @@ def _choices(
 def _cycles_alone(
     kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
 ) -> list[float]:
-    """Estimated cycles of each kernel for a single layer, with loading its code; infinite without a
-    tile."""
+    """Return the estimated cycles of each kernel for a single layer, including loading its code;
+    infinite without a tile."""
     found = _choices(kernels, room, cost, limits)
     functions = Counter(kernel.function for kernel in kernels)
     return [
@@ -232,7 +233,7 @@ def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
 def _once(
     chip: Chip, figure: Callable[[Sequence[TiledKernel]], float]
 ) -> Callable[[QuantizedNode], float]:
-    """A figure of a layer's kernels, computed once for layers of equal contents or kernels."""
+    """Return a figure of a layer's kernels, computed only once for equal layers or kernels."""
     by_content: dict[Hashable, float] = {}
     by_kernels: dict[Hashable, float] = {}
 

@@ -42,7 +42,7 @@ class ResidentTensor:
 
     @property
     def ends(self) -> set[int]:
-        """Steps that write or read it."""
+        """Return the steps that write or read the buffer."""
         return {self.producer, *(step for step, _, _ in self.readers)}
 
     @property

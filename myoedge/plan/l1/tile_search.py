@@ -270,7 +270,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
 
 
 def _fill_cycles(grid: Grid, reads: Sequence[Operand], hidden: Hidden) -> Array:
-    """Cycles of the first tile's transfers, as far as they are not hidden."""
+    """Return the cycles of the first tile's transfers that computation does not hide."""
     tiles, move = grid.tiles, grid.transfer_cycles
     first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)
     constants = [o.name for o in reads if o.constant]

@@ -130,7 +130,8 @@ class Tiling:
         return self.prefetch_tile is not None and next(constant)
 
     def begun_ahead(self, t: int, transfer: Transfer) -> int | None:
-        """Tile of the network in which a transfer of tile t begins, if before the layer."""
+        """Return the tile of an earlier layer in which a transfer of tile t begins; None within the
+        layer."""
         return self.prefetch_tile if t == 0 and self.early(transfer) else None
 
 

@@ -116,7 +116,7 @@ def _within(x: Transfer, strip_bytes: int) -> bool:
 
 
 def _within_strip(x: Transfer, strip_bytes: int) -> tuple[int, int]:
-    """First byte of a transfer in its first strip, and the byte after its last there."""
+    """Return the first byte and the end of a transfer within its first strip."""
     start = x.at % strip_bytes
     return start, start + (x.line if x.stride % strip_bytes == 0 else x.end - x.at)
 
