@@ -24,6 +24,7 @@ class States(nn.Module):
 
     def __init__(self, kind: type[nn.RNNBase], *units: int, **options: Any) -> None:
         super().__init__()
+        torch.manual_seed(0)  # also where a network is made before its test begins
         self.layers = kind(*units, **options)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
