@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "groups that are merged": (nn.Conv1d(48, 80, 5, padding=1, groups=16), (1, 48, 80)),
     "two results of each input": (nn.Conv2d(48, 96, 3, padding=1, groups=48), (1, 48, 9, 13)),
     "columns of each input": (nn.Conv2d(12, 24, (11, 1), groups=12), (1, 12, 11, 70)),
+    "filters down a column": (nn.Conv2d(24, 24, (5, 1), groups=24), (1, 24, 50, 1)),
     "windows of three channels": (nn.Conv2d(3, 24, 3, padding=1), (1, 3, 31, 20)),
     "two results of a row at a time": (nn.Conv2d(3, 8, 3, stride=2, padding=1), (1, 3, 26, 44)),
     "four results of a row at a time, with a table": (

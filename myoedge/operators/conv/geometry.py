@@ -45,7 +45,17 @@ class Conv2dGeometry:
         )
         x, y = ((s[0], *ones, *s[1:-1], s[-1] // groups) for s in (step.shapes[0], step.out))
         pads = (*((0, 0) for _ in ones), *attrs["pads"])
-        return Conv2dGeometry(x, y, kernel, stride, dilation, pads, groups)
+        conv = Conv2dGeometry(x, y, kernel, stride, dilation, pads, groups)
+        one_column = x[2] == y[2] == kernel[1] == 1 and not any(pads[1])
+        return conv.turned() if one_column else conv
+
+    def turned(self) -> Conv2dGeometry:
+        """Rows as columns."""
+        x, y = ((n, w, h, c) for n, h, w, c in (self.x, self.y))
+        kernel, stride, dilation = (
+            (columns, rows) for rows, columns in (self.kernel, self.stride, self.dilation)
+        )
+        return Conv2dGeometry(x, y, kernel, stride, dilation, self.pads[::-1], self.groups)
 
     @staticmethod
     def of_pixels(count: int, c: int, k: int) -> Conv2dGeometry:
@@ -166,10 +176,11 @@ class Conv2dGeometry:
         return {"c": c, **sizes, "x_zero": step.integers.x_zero, **scale_fields(step)}
 
 
-def joined_weight(weight: Array, n: int, stride: int) -> Array:
+def joined_weight(weight: Array, conv: Conv2dGeometry, n: int) -> Array:
     """Weights [K, *kernel, C] for n joined results: [n * K, *wider kernel, C]."""
-    weight = weight if weight.ndim == 4 else weight[:, None]
-    k, rows, columns, c = weight.shape
+    k, stride, (rows, columns) = len(weight), conv.stride[1], conv.kernel
+    weight = weight.reshape(k, rows, columns, -1)
+    c = weight.shape[-1]
     wide = np.zeros((n, k, rows, columns + (n - 1) * stride, c), weight.dtype)
     for i in range(n):
         wide[i, :, :, i * stride : i * stride + columns] = weight

@@ -282,11 +282,11 @@ def _schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSched
 def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
     """Tile jobs by a schedule."""
     table, scale, conv = table_operand(step), way.scale, way.conv
-    stride = Conv2dGeometry.of(step).stride[1]
     k, in_row, weight = conv.y[-1], way.number == DEPTHWISE_ROW, step.integers.weight
     if not way.is_depthwise:
         weight = merged_weight(weight, step.attrs["groups"], conv.groups)
-    planes = _planes(joined_weight(weight, way.joined, stride), way.number, way.bits)
+    joined = joined_weight(weight, Conv2dGeometry.of(step), way.joined)
+    planes = _planes(joined, way.number, way.bits)
     cut: AffineExpr = () if way.is_depthwise else (("k", 1),)
     of_group: AffineExpr = (("g", k),) if conv.groups > 1 else ()
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}

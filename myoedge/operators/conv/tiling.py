@@ -211,7 +211,7 @@ def _dense_in_tiles(
     step: QuantizedNode, engine: Engine, conv: Conv2dGeometry, *, once: bool = False
 ) -> TiledKernel:
     n = 1 if once else _results_together(step, conv, engine.cores)
-    weight, channels = joined_weight(step.integers.weight, n, conv.stride[1]), packed_channels(step)
+    weight, channels = joined_weight(step.integers.weight, conv, n), packed_channels(step)
     conv = conv.joined(n)
     c, k = conv.x[-1], conv.y[-1]
     table, how = table_operand(step), _Dense.of(step, conv, engine.cores, once=once)
