@@ -103,7 +103,7 @@ class Finished:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """Warnings of the plan, and W302."""
+        """Return the plan's warnings, and W302 if the stream does not run in real time."""
         slow = slow_stream(self.report)
         return (*self.build_plan.plan.warnings, *([] if slow is None else [slow]))
 
@@ -114,7 +114,7 @@ class Finished:
         return [*layers, self.report["cycles"]["total"] - sum(layers)]
 
     def reported(self, warnings: Sequence[Notice]) -> Report:
-        """The report with these warnings and the notices."""
+        """Return the report with these warnings and the notices."""
         return {**self.report, "warnings": [notice_row(n) for n in (*warnings, *self.notices)]}
 
 

@@ -95,7 +95,7 @@ class Model(Tabular):
 
 
 def layer_work(graph: Graph) -> list[dict[str, Any]]:
-    """Layers with location, operator, output shape and MACs, as in reports."""
+    """Return the layers with location, operator, output shape and MACs, as reports list them."""
     nodes = [node for node in graph.nodes if not OPS[node.op].view]
     return [
         {

@@ -94,8 +94,8 @@ def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: A
     """Write a build's application to a board, verify, start and identify it.
 
     FOLDER is the output of build --app gap-sdk, with the application compiled by the SDK in
-    gap_sdk/build; default: the newest below build/. For weights in L3 a file system with l3.bin
-    overwrites the start of the octal flash and of MRAM, with --to ram too (W602).
+    gap_sdk/build; default: the newest below build/. If weights are in L3, a file system with
+    l3.bin overwrites the start of the octal flash and of MRAM, even with --to ram (W602).
     """
     from myoedge import api
 

@@ -58,13 +58,13 @@ def energy() -> None:
     "--sleep", metavar="POWER", help='Power of the sleeping chip: "0.05 mW" (not published).'
 )
 @click.option("--board", metavar="ID|TOML", help="Board whose [energy] sets --others and --sleep.")
-@click.option("--reset", is_flag=True, help="Forgets --every to --sleep of earlier runs.")
+@click.option("--reset", is_flag=True, help="Forget --every to --sleep of earlier runs.")
 @common
 def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
-    """Energy of an inference at every operating point, by part and by layer.
+    """Show the energy of an inference at every operating point, by part and by layer.
 
     FOLDER is a build; default: the newest below build/. Counters are from the last `simulate`,
-    cycles from the last run; before any, modelled cycles and typical activity.
+    cycles from the last run; without any run, cycles are modelled and activity is typical.
     """
     from myoedge import api
 

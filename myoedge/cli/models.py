@@ -33,7 +33,7 @@ def build(terminal: Terminal, **options: Any) -> None:
     MODEL is a torch.export archive, an ONNX model, or a checkpoint with --factory; without it,
     the model of myoedge.toml is built. DIR appears complete or not at all: plain C with a Makefile
     in src/, the report, the quantised ONNX, and a golden sample. For gap9 the firmware is simulated
-    on that sample; cycles, energy and budgets come from that run.
+    on that sample; this run gives cycles and energy, and checks the budgets.
     """
     from myoedge import api
     from myoedge.reports.text import print_report

@@ -28,13 +28,13 @@ MISSING = 5
 @click.option(
     "--factory", metavar="PKG.MOD:FN", help="Function that builds a checkpoint's network."
 )
-@click.option("--calib", metavar="FILE", help="Samples (default: those in FOLDER).")
+@click.option("--calib", metavar="FILE", help="Samples (default: the samples in FOLDER).")
 @common
 def init(terminal: Terminal, folder: str, **options: str | None) -> None:
     """Write myoedge.toml, and a script that makes calibration data if there is none.
 
     Samples in FOLDER are used: calib.npz, recordings/, or all files of one format. Nothing is ever
-    overwritten, by the script neither.
+    overwritten, not even by the script.
     """
     from myoedge import api
 
@@ -65,10 +65,10 @@ def init(terminal: Terminal, folder: str, **options: str | None) -> None:
 @JUNIT
 @common
 def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> None:
-    """Build and simulate models with budgets, options and operating points, all of each.
+    """Build and simulate all combinations of models, budgets, options and points.
 
-    Results that are in DIR already are not computed again, however the last run ended. DIR gets
-    sweep.json, sweep.csv and sweep.html, and runs/ with a file for each result.
+    Results that DIR already contains are not computed again, even if the last run was interrupted.
+    DIR gets sweep.json, sweep.csv and sweep.html, and runs/ with one file per result.
     """
     from myoedge import api
     from myoedge.reports.blocks import show
@@ -156,7 +156,7 @@ def doctor(terminal: Terminal) -> None:
 @click.argument("code", required=False)
 @common
 def explain(terminal: Terminal, code: str | None) -> None:
-    """Explain an error or warning code and its remedy; list all codes without one."""
+    """Explain an error or warning code and its remedy; without a code, list all."""
     from myoedge import api
 
     text = api.explain(code)

@@ -60,7 +60,7 @@ def validate(
     """Compare every layer of the generated C with the NumPy reference, bit for bit.
 
     FOLDER is a build; default: the newest below build/. The exit code is 4 if integers differ, or
-    if onnxruntime's outputs are below 20 dB to the reference.
+    if onnxruntime's outputs have an SQNR below 20 dB against the reference.
     """
     from myoedge import api
 

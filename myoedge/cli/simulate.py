@@ -64,13 +64,13 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
     "--bank-conflicts",
     type=click.Choice(["on", "off"]),
     default="on",
-    help="With --elf: off models no conflicts of L1 banks.",
+    help="With --elf: off ignores conflicts of L1 banks.",
 )
 @click.option("--profile", is_flag=True, help="Report cycles by function and source line.")
 @click.option("--window", metavar="FROM:TO", help="Print every instruction between two cycles.")
 @common
 def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options: Any) -> None:
-    """Run the firmware of a build on the simulated chip and say what it costs.
+    """Run the firmware of a build on the simulated chip; show cycles, layer by layer.
 
     FOLDER is a build; default: the newest below build/. With --elf: any program for
     this chip's register map; its output is passed through, its exit code kept, and it may open

@@ -33,8 +33,10 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """Refuse arrays with NaN or infinities of both signs; `replace_clamped_infinities` checks the
-    rest."""
+    """Raise E112 for arrays that cannot be masks: with NaN, or with infinities of both signs.
+
+    `replace_clamped_infinities` checks the other arrays.
+    """
     for value in arrays:
         if value is not None and not _infinity(value):
             refuse_not_finite(name, [value])

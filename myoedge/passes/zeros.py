@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products with zeros: the initial states of loops."""
+"""Analysis of products with zeros, such as the initial states of loops."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ UNREAD = "_myoedge_unread"  # attribute of mappings that stand for an object
 
 
 class UnreadObject:
-    """Result of a call that is not executed; ignores its state."""
+    """Placeholder for the result of a call in a pickle that is not executed."""
 
     def __setstate__(self, state: Any) -> None:
         """Ignore the state."""

@@ -124,7 +124,7 @@ class _Dense:
 
     @property
     def ways(self) -> dict[str, bool]:
-        """Fields of me_conv_s8_params."""
+        """Flags of me_conv_s8_params that select how the kernel reads windows."""
         return {"narrow": self.conv.narrow, "in_place": self.in_place, "together": self.together}
 
     @property

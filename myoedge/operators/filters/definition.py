@@ -51,7 +51,7 @@ LONGEST = 1 << 17  # samples that it may take until then
 
 
 def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """`nest` of operators that return the state after the last sample."""
+    """Loop nest of operators that return the state after the last sample."""
     return elementwise(attrs, [], out)
 
 

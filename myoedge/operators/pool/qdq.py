@@ -45,7 +45,8 @@ def regular(axis: Axis, n: int) -> PoolWindow | None:
 
 
 def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
-    """Yield candidate attributes; an unclipped window determines the start of the first."""
+    """Yield candidate ONNX attributes; a window that the edges do not clip gives the size and the
+    padding before the first window."""
     size = max(high - low for low, high, _ in axis)
     whole = next(i for i, (low, high, _) in enumerate(axis) if high - low == size)
     pairs = list(itertools.pairwise(axis))

@@ -248,9 +248,11 @@ def _steps(
     noise: Array,
     levels: Sequence[int],
 ) -> Iterator[FewerBits]:
-    """Yield the steps of a layer; its noise is proportional to the error of its own sums.
+    """Yield the steps that reduce a layer's weight bits; noise at the outputs is proportional to
+    the error of the layer's own sums.
 
-    errors   bits -> error on these samples, on others     noise   noise added by PROBED_BITS
+    errors   bits -> errors on these samples and on other samples
+    noise    noise added with PROBED_BITS
     """
     before, bits_before, unit = np.zeros(2), INT8.bits, errors[PROBED_BITS][0]
     for bits in levels:
