@@ -41,6 +41,14 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "two results of each input": (nn.Conv2d(48, 96, 3, padding=1, groups=48), (1, 48, 9, 13)),
     "columns of each input": (nn.Conv2d(12, 24, (11, 1), groups=12), (1, 12, 11, 70)),
     "filters down a column": (nn.Conv2d(24, 24, (5, 1), groups=24), (1, 24, 50, 1)),
+    "kernels down columns": (
+        nn.Sequential(nn.Conv2d(12, 40, (21, 1), padding=(4, 0)), nn.GELU()),
+        (1, 12, 61, 12),
+    ),
+    "every second column, with a table": (
+        nn.Sequential(nn.Conv2d(14, 33, (19, 1), (2, 2), padding=(2, 0)), nn.GELU()),
+        (1, 14, 71, 13),
+    ),
     "windows of three channels": (nn.Conv2d(3, 24, 3, padding=1), (1, 3, 31, 20)),
     "two results of a row at a time": (nn.Conv2d(3, 8, 3, stride=2, padding=1), (1, 3, 26, 44)),
     "four results of a row at a time, with a table": (
@@ -103,6 +111,15 @@ def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     build = built(*LAYERS[name], tmp_path, engine="ne16")
     assert engines(build) == {"ne16"}
     assert_exact(build)
+
+
+@pytest.mark.parametrize("l1", ["24KiB", "40KiB"])
+@pytest.mark.parametrize(
+    "name", ["kernels down columns", "every second column, with a table", "groups that are merged"]
+)
+def test_small_tiles_of_columns_and_groups_are_exact(name: str, l1: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    assert_exact(built(*LAYERS[name], tmp_path, l1, engine="ne16"))
 
 
 MANY_PRODUCTS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {

@@ -42,6 +42,7 @@ static uint8_t *prepare_image(const me_conv_s8_params *op, const me_conv_s8_tile
         span(rows_of(end, tile->ow), k_h, stride, dilation),
         0,
         columns,
+        0,
     };
     me_ne16_write_area(op, tile, &area, columns * op->c, image);
     ME_SYNC();
@@ -74,7 +75,8 @@ static void prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t columns = columns_of(op, tile), k_h = op->conv.k_h, stride = op->conv.stride_h;
-    const me_ne16_area area = { span(first, k_h, stride, 1), span(end, k_h, stride, 1), 0, columns };
+    const me_ne16_area area = { span(first, k_h, stride, 1), span(end, k_h, stride, 1), 0, columns,
+                                tile->x_column };
     me_ne16_write_area(&op->conv, &tile->conv, &area, columns * op->conv.c, scratch_of(tile));
 }
 
@@ -83,7 +85,8 @@ static void prepare_columns(const me_ne16_layer *layer, int32_t first, int32_t e
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t k_w = op->conv.k_w, stride = op->conv.stride_w;
-    const me_ne16_area area = { 0, 1, span(first, k_w, stride, 1), span(end, k_w, stride, 1) };
+    const me_ne16_area area = { 0, 1, span(first, k_w, stride, 1), span(end, k_w, stride, 1),
+                                tile->x_column };
     me_ne16_write_area(&op->conv, &tile->conv, &area, 0, scratch_of(tile));
 }
 
@@ -118,7 +121,7 @@ static int32_t program_rows(const me_ne16_layer *layer, int32_t first, int32_t e
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t row = columns_of(op, tile) * op->conv.c * op->conv.stride_h;
-    const int32_t y_row = tile->conv.ow * tile->conv.y_stride;
+    const int32_t y_row = tile->y_row ? tile->y_row : tile->conv.ow * tile->conv.y_stride;
     const filter_mode registers = mode_of(op->way);
     me_ne16_job job = me_ne16_job_of(&layer->outputs, registers.config);
     job.x = scratch_of(tile) + first * row;
@@ -136,6 +139,24 @@ static me_ne16_units *prepare_of(const me_ne16_conv_s8_params *op, int in_run)
     return op->way == ME_NE16_WINDOWS ? prepare_windows : in_run ? prepare_columns : prepare_rows;
 }
 
+/* Results of columns of the image, a run of its rows in each. */
+static void look_up_columns(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_conv_s8_tile *tile = layer->tile;
+    const int32_t in_run = tile->conv.oh == 1, from = in_run ? first : 0, to = in_run ? end : tile->conv.ow;
+    const int32_t bytes = in_run ? tile->conv.k : (end - first) * tile->y_row;
+    int8_t *y = tile->conv.y + (in_run ? 0 : first * tile->y_row);
+    for (int32_t i = from + ME_FIRST(to - from); i < from + ME_LAST(to - from); i++)
+        me_table_row(layer->table, y + i * tile->conv.y_stride, y + i * tile->conv.y_stride, bytes);
+}
+
+static me_ne16_units *finish_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
+{
+    if (tile->ninth)
+        return me_ne16_finish_nine;
+    return !op->conv.scale.table ? 0 : tile->y_row ? look_up_columns : me_ne16_look_up;
+}
+
 __attribute__((noinline)) me_ne16_layer me_ne16_conv_layer(const void *params, const void *arguments)
 {
     const me_ne16_conv_s8_params *op = params;
@@ -149,7 +170,7 @@ __attribute__((noinline)) me_ne16_layer me_ne16_conv_layer(const void *params, c
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .in_run = in_run, .y = conv->y,
         .nine = tile->ninth ? (int8_t *)behind_windows(&op->conv, conv) + 9 * tile->first_k : 0, .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
         .program = in_run ? program_windows : program_rows,
-        .finish = tile->ninth ? me_ne16_finish_nine : op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
+        .finish = finish_of(op, tile), .op = op, .tile = tile,
         .of = me_ne16_conv_layer, .next = &tile->next,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,

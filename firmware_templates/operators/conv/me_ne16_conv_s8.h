@@ -30,10 +30,12 @@ typedef struct {
  * first_units, units_at_a_time: rows of results in the first job, in each of the others; pixels where they are of
  *                  one row or windows are copied
  * ninth: eight windows are computed as nine, in scratch
+ * x_column, y_row: 0, or for ME_NE16_PIXELS of an input whose columns are rows of the image: bytes from row to row
+ *                  of x, and of y between what are rows of the image; conv.row_stride and y_stride are the others
  * scratch: conv.padded; has_scratch: the tile before wrote it */
 typedef struct {
     me_conv_s8_tile conv;
-    int32_t first_k, first_units, units_at_a_time, ninth, has_scratch;
+    int32_t first_k, first_units, units_at_a_time, ninth, x_column, y_row, has_scratch;
     me_next_tile next;
 } me_ne16_conv_s8_tile;
 

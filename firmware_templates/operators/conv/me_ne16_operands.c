@@ -19,18 +19,21 @@ static uint8_t *fill(uint8_t *to, int32_t bytes, int32_t x_zero)
     return to + bytes;
 }
 
-/* Columns `first` to before `end` of a row; of x, or of the padding around it. */
-static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t row,
-                          int32_t first, int32_t end, uint8_t *to)
+/* Columns `first` to before `end` of a row; of x, whose columns are column_bytes apart, or of the padding around it. */
+static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t column_bytes,
+                          int32_t row, int32_t first, int32_t end, uint8_t *to)
 {
     const int32_t c = op->c, from = first < 0 ? 0 : first, inside = at_most(end, tile->w) - from;
     if (row < 0 || row >= tile->h || inside <= 0) {
         fill(to, (end - first) * c, op->x_zero);
         return;
     }
-    const int8_t *x = tile->x + (ptrdiff_t)row * tile->row_stride + from * c;
+    const int8_t *x = tile->x + (ptrdiff_t)row * tile->row_stride + from * column_bytes;
     to = fill(to, (from - first) * c, op->x_zero);
-    me_xor_pieces(x, to, 1, inside * c, 0, 0, ME_TO_UNSIGNED);
+    if (column_bytes == c)
+        me_xor_pieces(x, to, 1, inside * c, 0, 0, ME_TO_UNSIGNED);
+    else
+        me_xor_pieces(x, to, inside, c, column_bytes, c, ME_TO_UNSIGNED);
     fill(to + inside * c, (end - from - inside) * c, op->x_zero);
 }
 
@@ -39,12 +42,13 @@ void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile
 {
     const int32_t columns = area->end_column - area->first_column;
     const int32_t n = (area->end_row - area->first_row) * columns, last = ME_LAST_OF_7(n);
+    const int32_t column_bytes = area->column_bytes ? area->column_bytes : op->c;
     int32_t i = ME_FIRST_OF_7(n), row = i / columns, column = i - row * columns;
     for (int32_t count; i < last; i += count, row++, column = 0) {
         const int32_t at_row = area->first_row + row, at = area->first_column + column;
         count = at_most(columns - column, last - i);
-        write_columns(op, tile, at_row - tile->pad_top, at - tile->pad_left, at - tile->pad_left + count,
-                      image + (ptrdiff_t)at_row * row_bytes + at * op->c);
+        write_columns(op, tile, column_bytes, at_row - tile->pad_top, at - tile->pad_left,
+                      at - tile->pad_left + count, image + (ptrdiff_t)at_row * row_bytes + at * op->c);
     }
 }
 
@@ -64,7 +68,7 @@ static void write_runs(const me_conv_s8_params *op, const me_conv_s8_tile *tile,
                       to + before * window, inside, columns * c, step * c, window, ME_TO_UNSIGNED);
     for (int32_t i = 0; i < n; i++)
         if (i < before || i >= before + inside)
-            write_columns(op, tile, row, column + i * step, column + i * step + columns, to + i * window);
+            write_columns(op, tile, c, row, column + i * step, column + i * step + columns, to + i * window);
 }
 
 /* Row r of the taps of n windows of a row of results. */

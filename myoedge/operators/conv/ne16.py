@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -45,10 +45,13 @@ from myoedge.operators.products.ne16_cycles import (
 from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
+T = TypeVar("T")
+
 FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
 DEPTHWISE_ROW = 4  # me_ne16_depthwise_row_s8.h: the input as of PIXELS
 # cycles of seven cores
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # a byte of the padded input, a row of it
+TURNED_PIECE = 1.5  # a pixel of it that lies alone
 WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # each row of a window, a byte of it
 WINDOWS_ROW = 8.0  # each row of the windows of a row of results
 EDGE_ROW = 14.0  # each row of a window that reaches over an edge
@@ -73,6 +76,7 @@ class JobSchedule:
     keeps_scratch: bool = True
     jobs: int = 0
     bits: int = WEIGHT_BITS
+    turned: bool = False
 
     @staticmethod
     def depthwise(
@@ -97,6 +101,8 @@ class JobSchedule:
             if conv.dilation[1] == 1 and conv.y[2] % n == 0:
                 number = PIXELS if one_row else WINDOWS
                 ways.append(JobSchedule(conv.joined(n), number, scale, n, bits=bits))
+        if conv.kernel[1] == conv.dilation[0] == 1 < conv.kernel[0]:
+            ways.append(JobSchedule(conv.turned(), PIXELS, scale, bits=bits, turned=True))
         return replace(min(ways, key=JobSchedule.layer_cycles), keeps_scratch=keeps_scratch)
 
     @staticmethod
@@ -193,6 +199,8 @@ class JobSchedule:
         return round_up(pixels * self.conv.taps, 4) + np.maximum(image, nine)
 
     def fields(self, regions: Mapping[str, Region]) -> Fields:
+        if self.turned:
+            regions = {**regions, **{name: _turned_region(regions[name]) for name in "xy"}}
         y = regions["y"]
         _, rows, columns, _, _ = y.extent
         units, least = rows * columns, JOB_PIXELS
@@ -211,6 +219,7 @@ class JobSchedule:
         return {
             **conv,
             "conv.padded": "@scratch",
+            **(_turned_strides(regions) if self.turned else {}),
             "first_k": y.start[3] * self.conv.y[3] + y.start[4],
             "first_units": first,
             "units_at_a_time": others,
@@ -222,6 +231,35 @@ class JobSchedule:
         """Return whether a tile's first job may start before the cores have finished the previous
         tile."""
         return bool(behind["has_scratch"])
+
+
+def _swapped(parts: tuple[T, ...]) -> tuple[T, ...]:
+    """Return what an operand has along each dimension with rows and columns swapped."""
+    return (*parts[:1], *parts[2:3], *parts[1:2], *parts[3:])
+
+
+def _turned_region(region: Region) -> Region:
+    """Return a region of rows and columns as one of columns and rows."""
+    parts = (region.start, region.extent, region.before, region.after)
+    return Region(*map(_swapped, parts))
+
+
+def _turned_operand(operand: Operand) -> Operand:
+    """Return an operand of columns and rows as it lies in memory: rows and columns."""
+    shape, first = _swapped(operand.shape), _swapped(operand.first)
+    return replace(operand, shape=shape, dims=_swapped(operand.dims), first=first)
+
+
+def _turned_strides(regions: Mapping[str, Region]) -> Fields:
+    """Bytes between rows and columns of regions that were turned."""
+    x, y = (regions[name].extent for name in "xy")
+    c, k = x[3] * x[4], y[3] * y[4]
+    return {
+        "conv.row_stride": c,
+        "x_column": x[1] * c,
+        "conv.y_stride": y[1] * k,
+        "y_row": k,
+    }
 
 
 def _before_threes(first: int, units: int) -> int:
@@ -289,6 +327,8 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
     planes = _planes(joined, way.number, way.bits)
     cut: AffineExpr = () if way.is_depthwise else (("k", 1),)
     of_group: AffineExpr = (("g", k),) if conv.groups > 1 else ()
+    strided = "" if table or way.turned else "conv.y_stride"
+    x, y = conv.read(()), replace(conv.write(cut), position_stride=strided)
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
     return TiledKernel(
         function="me_ne16_depthwise_row_s8" if in_row else "me_ne16_conv_s8",
@@ -298,11 +338,11 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
         innermost_axes=("k",) if cut and way.keeps_scratch else (),
         multiples={"k": OUTPUTS} if cut else {},
         operands=(
-            conv.read(()),
+            _turned_operand(x) if way.turned else x,
             Operand("weights", "weights", planes.shape, ((*of_group, *cut), ()), array=planes),
             Operand.whole("parameters", parameters(step, way.joined)),
             *table,
-            replace(conv.write(cut), position_stride="" if table else "conv.y_stride"),
+            _turned_operand(y) if way.turned else y,
         ),
         op={
             **op,
