@@ -19,7 +19,7 @@ CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How the SQNR of a tensor treats its rows.
+    """Treatment of a tensor by its SQNR.
 
     axis        axis along which an operator compares elements; None: all elements count
     mask        name of the mask that hides elements, or ""

@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.errors import printable
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.evaluation import Evaluation
-from myoedge.reports.tables import TextTable
+from myoedge.reports.tables import ReportTable
 
 MOST_CONFUSED = 32  # classes whose confusions are kept
 MOST_CLASSES = 1000  # that have rows
@@ -111,7 +111,7 @@ def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
     return f"{name} ({'once' if most == 1 else f'{most} times'})" if most else ""
 
 
-def class_table(classes: Mapping[str, Any], most: int) -> TextTable:
+def class_table(classes: Mapping[str, Any], most: int) -> ReportTable:
     """Return accuracies of both networks for the first `most` classes, and for all."""
     confused = ("int8 takes it for",) if classes["confusion"] else ()
     rows = [(str(row["name"] or row["class"]), row) for row in classes["rows"][:most]]
@@ -121,7 +121,7 @@ def class_table(classes: Mapping[str, Any], most: int) -> TextTable:
     ]
     cells.append(("all", *_shares(classes), *("" for _ in confused)))
     titles = ("class", "labels", "float", "int8", "95 % of int8", *confused)
-    return TextTable(titles, tuple(cells), words=("class", *confused))
+    return ReportTable(titles, tuple(cells), words=("class", *confused))
 
 
 def _shares(row: Mapping[str, Any]) -> Iterator[str]:

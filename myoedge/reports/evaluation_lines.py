@@ -9,7 +9,7 @@ from typing import Any
 from myoedge.quantization.holdout import TEST
 from myoedge.reports import classes, wording
 from myoedge.reports.classes import NETWORKS
-from myoedge.reports.tables import TextTable
+from myoedge.reports.tables import ReportTable
 
 TITLES = {"rmse": "RMSE", "mae": "MAE", "r2": "R2"}
 LABELS = "label \\ int8"  # down and across
@@ -90,7 +90,7 @@ def is_of_test_set(q: Mapping[str, Any]) -> bool:
     return bool((q.get("evaluated_on") or {}).get("data") == TEST)
 
 
-def tables(q: Mapping[str, Any]) -> Iterator[TextTable]:
+def tables(q: Mapping[str, Any]) -> Iterator[ReportTable]:
     """Yield a test set's table for the terminal: int8 confusions if there are few classes, or the
     errors of regression outputs."""
     found, targets = q.get("classes"), q.get("targets")
@@ -102,7 +102,7 @@ def tables(q: Mapping[str, Any]) -> Iterator[TextTable]:
         yield error_table(targets["rows"])
 
 
-def _confusions(found: Mapping[str, Any]) -> TextTable:
+def _confusions(found: Mapping[str, Any]) -> ReportTable:
     counts: Sequence[Sequence[int]] = found["confusion"]["int8"]
     names = classes.class_names(found, len(counts))
     rows = {row["class"]: row for row in found["rows"]}
@@ -115,12 +115,12 @@ def _confusions(found: Mapping[str, Any]) -> TextTable:
         )
         for label in sorted(rows)
     )
-    return TextTable((LABELS, *names, *networks), tuple(made), words=(LABELS,))
+    return ReportTable((LABELS, *names, *networks), tuple(made), words=(LABELS,))
 
 
-def error_table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
+def error_table(rows: Sequence[Mapping[str, Any]]) -> ReportTable:
     """Return the errors of both networks, by output."""
     columns = [(error, name) for error in TITLES for name in NETWORKS]
     titles = (f"{TITLES[error]} {name}" for error, name in columns)
     made = ((row["name"], *(error_text(row, *column) for column in columns)) for row in rows)
-    return TextTable(("output", *titles), tuple(made), words=("output",))
+    return ReportTable(("output", *titles), tuple(made), words=("output",))

@@ -10,7 +10,7 @@ from typing import Any
 from myoedge.errors import named_input
 from myoedge.quantization.search.moves.observer import METHOD_NAMES
 from myoedge.reports.report_json import EXACT_DB, GOOD_DB, WEAK_DB, Report
-from myoedge.reports.tables import TextTable
+from myoedge.reports.tables import ReportTable
 from myoedge.reports.wording import (
     decibels,
     decibels_within,
@@ -183,7 +183,7 @@ def sqnr_place(functions: Sequence[str]) -> str:
     return f", before {' and '.join(names)}" if names else ""
 
 
-def remedy_table(q: Mapping[str, Any]) -> TextTable:
+def remedy_table(q: Mapping[str, Any]) -> ReportTable:
     """Observers and moves of the precision search, with the worst output after each."""
     chosen = q["calibration"]["observer"]
     rows = [
@@ -197,7 +197,7 @@ def remedy_table(q: Mapping[str, Any]) -> TextTable:
         rows.append((choice["remedy"] + of, *numbers, choice["kept"]))
     cells = tuple((*cells, "yes" if is_kept else "no") for *cells, is_kept in rows)
     titles = ("remedy", "SQNR", "more cycles, estimated", "kept")
-    return TextTable(titles, cells, words=("remedy", "kept"))
+    return ReportTable(titles, cells, words=("remedy", "kept"))
 
 
 def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], count: int) -> str:

@@ -13,7 +13,7 @@ from myoedge.reports import energy as joules
 from myoedge.reports import wording
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
-from myoedge.reports.tables import TextTable
+from myoedge.reports.tables import ReportTable
 from myoedge.targets import OperatingPoint
 
 TITLES = ("frames", "every", "computing", "latency", "average power")
@@ -62,12 +62,12 @@ def _typical(report: Report, row: Mapping[str, Any]) -> Activity:
     return typical(row["cycles"], row["l3_bytes"], layers=len(report["layers"]))
 
 
-def pass_table(report: Report) -> TextTable:
+def pass_table(report: Report) -> ReportTable:
     """Return the table of pass lengths; no rows without a frame rate or with only one length."""
     stream = report.get("stream") or {}
     rows = [row for row in stream.get("passes", ()) if "latency_s" in row]
     cells = (_cells(row, stream["pass_frames"]) for row in rows if len(rows) > 1)
-    return TextTable(TITLES, tuple(cells), words=TITLES)
+    return ReportTable(TITLES, tuple(cells), words=TITLES)
 
 
 def _cells(row: Mapping[str, Any], built_frames: int) -> tuple[str, ...]:

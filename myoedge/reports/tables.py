@@ -9,7 +9,7 @@ Cells = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class TextTable:
+class ReportTable:
     """Titles and rows of cells.
 
     words   titles of left-aligned text columns; other columns contain numbers and are right-aligned

@@ -16,7 +16,7 @@ from myoedge.reports.budget_check import over_goals
 from myoedge.reports.budget_costs import budget_lines
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.short_names import in_lines, shortened
-from myoedge.reports.tables import TextTable
+from myoedge.reports.tables import ReportTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +51,7 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
     if report["layers"]:
         for block in _layers(report, console.width):
             show(block, console)
-        engines = TextTable(ENGINE_TITLES, tuple(_engine_rows(report)), words=ENGINE_TITLES)
+        engines = ReportTable(ENGINE_TITLES, tuple(_engine_rows(report)), words=ENGINE_TITLES)
         if engines and len(report["layers"]) + len(engines.rows) <= MAX_LAYERS:
             show(Padding(_table(engines), (1, 0, 0, 0)), console)
     for text in (*_notices(report), *_suggested(report)):
@@ -258,7 +258,7 @@ def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
             yield names[row["name"]], wording.engine(row), row["other_engine"]
 
 
-def _table(made: TextTable) -> Table:
+def _table(made: ReportTable) -> Table:
     table = columns(made.titles, left=made.words)
     for row in made.rows:
         table.add_row(*map(styled, row))

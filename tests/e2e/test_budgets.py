@@ -84,9 +84,9 @@ def test_a_layer_without_a_tile_for_the_budget(model: Path, tmp_path: Path) -> N
 def test_a_layer_without_a_tile_for_the_chip(tmp_path: Path) -> None:
     """All of L1 is no limit: the layer is computed in L2, which is told."""
     torch.manual_seed(0)
-    model = torch.nn.Conv2d(3, 5, (56, 120)).eval()  # sums of above 20,480 terms are cut
-    wide = save_exported(model, (torch.zeros(1, 3, 56, 124),), tmp_path / "wide.pt2")
-    calib = np.random.default_rng(0).standard_normal((2, 1, 3, 56, 124), np.float32)
+    model = torch.nn.Conv1d(2, 2, 3001, dilation=25).eval()  # a window of 150 KB
+    wide = save_exported(model, (torch.zeros(1, 2, 75_200),), tmp_path / "wide.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, 1, 2, 75_200), np.float32)
     for l1 in (None, "128KiB"):
         build = myoedge.build(wide, calib=calib, output=tmp_path / "out", l1=l1)
         assert of_networks(build.warnings) == ["W301"], l1

@@ -39,18 +39,18 @@ TAP_WORD = {8: 15.5, 4: 12.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class ChannelLines:
     """A layer's results as lines: rows (along axis 1) or columns (along axis 0)."""
 
     conv: Conv2dGeometry
     along: int
 
     @staticmethod
-    def of(conv: Conv2dGeometry, cores: int) -> Lines:
+    def of(conv: Conv2dGeometry, cores: int) -> ChannelLines:
         """Return the direction of lines that takes fewer cycles."""
         rows, columns = conv.y[1:3]
         sizes = {"t0": rows, "t1": columns, "c": conv.x[-1]}
-        ways = [Lines(conv, along) for along in (1, 0)]
+        ways = [ChannelLines(conv, along) for along in (1, 0)]
         return min(ways, key=lambda way: float(way.cycles(sizes, cores)))
 
     @property
@@ -157,7 +157,7 @@ def is_depthwise(step: QuantizedNode) -> bool:
 def lines_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Tile a depthwise layer; input channels in multiples of four if their number is one."""
     conv = Conv2dGeometry.of(step)
-    way, c, cores = Lines.of(conv, engine.cores), conv.x[-1], engine.cores
+    way, c, cores = ChannelLines.of(conv, engine.cores), conv.x[-1], engine.cores
     m, cut = way.multiplier, c % BLOCK == 0
     channels: AffineExpr = CHANNELS if cut else ()
     outputs: AffineExpr = (("k", BLOCK * m), ("km", 1)) if cut else ()
@@ -191,7 +191,7 @@ def lines_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _fields(way: Lines, regions: Mapping[str, Region]) -> Fields:
+def _fields(way: ChannelLines, regions: Mapping[str, Region]) -> Fields:
     y, known = regions["y"], tile_fields(regions)
     sizes = {"t0": y.extent[1], "t1": y.extent[2], "c": y.extent[4] // way.multiplier}
     lines, along = way.blocks(sizes)

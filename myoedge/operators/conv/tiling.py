@@ -78,7 +78,7 @@ def is_large_pointwise(step: QuantizedNode) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Dense:
-    """How me_conv_s8 reads windows, and the costs.
+    """Ways in which me_conv_s8 reads windows, with their costs.
 
     in_place  windows are read across words
     gather    each core copies its windows; `room` bytes of scratch for all

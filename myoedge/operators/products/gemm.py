@@ -37,7 +37,7 @@ def stride(taps: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How a kernel reads the rows of a product.
+    """Ways in which a kernel reads the rows of a product.
 
     words    words of taps per row
     copied   whether rows are gathered first, from `runs` runs of bytes, of which `rest` bytes lie
