@@ -12,7 +12,7 @@ import pytest
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import depthwise_in_tiles, packed_depthwise
-from myoedge.operators.conv.depthwise_lines import Lines
+from myoedge.operators.conv.depthwise_lines import ChannelLines
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.interpreter import integer_step
 from myoedge.targets import find_chip
@@ -94,7 +94,7 @@ def stored(step: QuantizedNode, conv: Conv) -> tuple[int, Array, tuple[int, ...]
         return conv.groups, turned, none
     if conv.along is None:
         return 0, packed_depthwise(weights[..., 0]), none
-    way = Lines(Conv2dGeometry.of(step), conv.along)
+    way = ChannelLines(Conv2dGeometry.of(step), conv.along)
     _, rows, columns, k = step.out
     lines, along = way.blocks({"t0": rows, "t1": columns, "c": conv.c})
     numbers = (k // conv.c, 1 - way.along, way.phases, int(lines), int(along))

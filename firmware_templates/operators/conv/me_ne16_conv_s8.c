@@ -42,7 +42,7 @@ static uint8_t *prepare_image(const me_conv_s8_params *op, const me_conv_s8_tile
         span(rows_of(end, tile->ow), k_h, stride, dilation),
         0,
         columns,
-        0,
+        op->c,
     };
     me_ne16_write_area(op, tile, &area, columns * op->c, image);
     ME_SYNC();
@@ -69,15 +69,21 @@ static void prepare_windows(const me_ne16_layer *layer, int32_t first, int32_t e
     me_ne16_write_windows(&op->conv, &image, conv->ow, first, end, scratch_of(tile));
 }
 
-/* Those of a job that the jobs before have not. */
-static void prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
+void me_ne16_prepare_image(const me_ne16_layer *layer, int32_t first, int32_t end, int32_t column_bytes)
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t columns = columns_of(op, tile), k_h = op->conv.k_h, stride = op->conv.stride_h;
-    const me_ne16_area area = { span(first, k_h, stride, 1), span(end, k_h, stride, 1), 0, columns,
-                                tile->x_column };
+    const me_ne16_area area = {
+        span(first, k_h, stride, 1), span(end, k_h, stride, 1), 0, columns, column_bytes,
+    };
     me_ne16_write_area(&op->conv, &tile->conv, &area, columns * op->conv.c, scratch_of(tile));
+}
+
+static void prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_conv_s8_params *op = layer->op;
+    me_ne16_prepare_image(layer, first, end, op->conv.c);
 }
 
 static void prepare_columns(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -85,8 +91,7 @@ static void prepare_columns(const me_ne16_layer *layer, int32_t first, int32_t e
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t k_w = op->conv.k_w, stride = op->conv.stride_w;
-    const me_ne16_area area = { 0, 1, span(first, k_w, stride, 1), span(end, k_w, stride, 1),
-                                tile->x_column };
+    const me_ne16_area area = { 0, 1, span(first, k_w, stride, 1), span(end, k_w, stride, 1), op->conv.c };
     me_ne16_write_area(&op->conv, &tile->conv, &area, 0, scratch_of(tile));
 }
 
@@ -116,20 +121,19 @@ static filter_mode mode_of(int32_t way)
     return (filter_mode){ ME_NE16_1X1, 2, 0 };
 }
 
-static int32_t program_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
+int32_t me_ne16_program_image(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t row = columns_of(op, tile) * op->conv.c * op->conv.stride_h;
-    const int32_t y_row = tile->y_row ? tile->y_row : tile->conv.ow * tile->conv.y_stride;
     const filter_mode registers = mode_of(op->way);
     me_ne16_job job = me_ne16_job_of(&layer->outputs, registers.config);
     job.x = scratch_of(tile) + first * row;
-    job.y = tile->conv.y + first * y_row;
+    job.y = tile->conv.y + first * layer->unit_bytes;
     job.x_pixel = (uint32_t)(op->conv.stride_w * op->conv.c);
     job.x_row = (uint32_t)row;
     job.y_pixel = (uint32_t)tile->conv.y_stride;
-    job.y_row = (uint32_t)y_row;
+    job.y_row = (uint32_t)layer->unit_bytes;
     me_ne16_set_image(&job, end - first, tile->conv.ow, registers.reach);
     return me_ne16_program(&job);
 }
@@ -137,24 +141,6 @@ static int32_t program_rows(const me_ne16_layer *layer, int32_t first, int32_t e
 static me_ne16_units *prepare_of(const me_ne16_conv_s8_params *op, int in_run)
 {
     return op->way == ME_NE16_WINDOWS ? prepare_windows : in_run ? prepare_columns : prepare_rows;
-}
-
-/* Results of columns of the image, a run of its rows in each. */
-static void look_up_columns(const me_ne16_layer *layer, int32_t first, int32_t end)
-{
-    const me_ne16_conv_s8_tile *tile = layer->tile;
-    const int32_t in_run = tile->conv.oh == 1, from = in_run ? first : 0, to = in_run ? end : tile->conv.ow;
-    const int32_t bytes = in_run ? tile->conv.k : (end - first) * tile->y_row;
-    int8_t *y = tile->conv.y + (in_run ? 0 : first * tile->y_row);
-    for (int32_t i = from + ME_FIRST(to - from); i < from + ME_LAST(to - from); i++)
-        me_table_row(layer->table, y + i * tile->conv.y_stride, y + i * tile->conv.y_stride, bytes);
-}
-
-static me_ne16_units *finish_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
-{
-    if (tile->ninth)
-        return me_ne16_finish_nine;
-    return !op->conv.scale.table ? 0 : tile->y_row ? look_up_columns : me_ne16_look_up;
 }
 
 __attribute__((noinline)) me_ne16_layer me_ne16_conv_layer(const void *params, const void *arguments)
@@ -169,8 +155,8 @@ __attribute__((noinline)) me_ne16_layer me_ne16_conv_layer(const void *params, c
         .at_a_time = tile->units_at_a_time,
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .in_run = in_run, .y = conv->y,
         .nine = tile->ninth ? (int8_t *)behind_windows(&op->conv, conv) + 9 * tile->first_k : 0, .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
-        .program = in_run ? program_windows : program_rows,
-        .finish = finish_of(op, tile), .op = op, .tile = tile,
+        .program = in_run ? program_windows : me_ne16_program_image,
+        .finish = tile->ninth ? me_ne16_finish_nine : op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
         .of = me_ne16_conv_layer, .next = &tile->next,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,

@@ -30,8 +30,7 @@ typedef struct {
  * first_units, units_at_a_time: rows of results in the first job, in each of the others; pixels where they are of
  *                  one row or windows are copied
  * ninth: eight windows are computed as nine, in scratch
- * x_column, y_row: 0, or for ME_NE16_PIXELS of an input whose columns are rows of the image: bytes from row to row
- *                  of x, and of y between what are rows of the image; conv.row_stride and y_stride are the others
+ * x_column, y_row: of me_ne16_columns_s8.h
  * scratch: conv.padded; has_scratch: the tile before wrote it */
 typedef struct {
     me_conv_s8_tile conv;
@@ -41,6 +40,11 @@ typedef struct {
 
 /* The tile as jobs; units are rows of results, or pixels of one row and of copied windows. */
 me_ne16_layer me_ne16_conv_layer(const void *params, const void *tile);
+
+/* For rows of results `first` to before `end` of ways with an image: its rows that the rows before have not, columns
+ * of x column_bytes apart; their job, rows of y unit_bytes apart. */
+void me_ne16_prepare_image(const me_ne16_layer *layer, int32_t first, int32_t end, int32_t column_bytes);
+int32_t me_ne16_program_image(const me_ne16_layer *layer, int32_t first, int32_t end);
 
 /* Convolution, int8 [h][w][c] -> [oh][ow][k]: y = clip8(((sum of (x + 128) * weights) * scale + bias) >> shift),
  * then the table. Weights of weight_bits, 2 to 8; scale 0 to 65,535 (0 to 255 of a byte), shift 0 to 30; products

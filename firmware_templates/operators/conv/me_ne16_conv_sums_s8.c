@@ -52,7 +52,7 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
         me_conv_span(rows, conv->k_h, conv->stride_h, conv->dilation_h),
         0,
         columns,
-        0,
+        conv->c,
     };
     me_ne16_write_area(conv, &tile->conv, &area, columns * conv->c, (uint8_t *)tile->conv.padded);
 }

@@ -30,10 +30,8 @@ static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *ti
     }
     const int8_t *x = tile->x + (ptrdiff_t)row * tile->row_stride + from * column_bytes;
     to = fill(to, (from - first) * c, op->x_zero);
-    if (column_bytes == c)
-        me_xor_pieces(x, to, 1, inside * c, 0, 0, ME_TO_UNSIGNED);
-    else
-        me_xor_pieces(x, to, inside, c, column_bytes, c, ME_TO_UNSIGNED);
+    const int32_t pieces = column_bytes == c ? 1 : inside;
+    me_xor_pieces(x, to, pieces, pieces == 1 ? inside * c : c, column_bytes, c, ME_TO_UNSIGNED);
     fill(to + inside * c, (end - from - inside) * c, op->x_zero);
 }
 
@@ -42,12 +40,11 @@ void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile
 {
     const int32_t columns = area->end_column - area->first_column;
     const int32_t n = (area->end_row - area->first_row) * columns, last = ME_LAST_OF_7(n);
-    const int32_t column_bytes = area->column_bytes ? area->column_bytes : op->c;
     int32_t i = ME_FIRST_OF_7(n), row = i / columns, column = i - row * columns;
     for (int32_t count; i < last; i += count, row++, column = 0) {
         const int32_t at_row = area->first_row + row, at = area->first_column + column;
         count = at_most(columns - column, last - i);
-        write_columns(op, tile, column_bytes, at_row - tile->pad_top, at - tile->pad_left,
+        write_columns(op, tile, area->column_bytes, at_row - tile->pad_top, at - tile->pad_left,
                       at - tile->pad_left + count, image + (ptrdiff_t)at_row * row_bytes + at * op->c);
     }
 }

@@ -8,7 +8,7 @@
 #include "me_gemm.h"
 
 /* Rows first_row to before end_row, and likewise columns, of the input with its padding.
- * column_bytes: from a column of the input to the next; 0: they lie side by side */
+ * column_bytes: from a column of the input to the next */
 typedef struct {
     int32_t first_row, end_row, first_column, end_column, column_bytes;
 } me_ne16_area;

@@ -119,13 +119,19 @@ class JobSchedule:
         return float(self.cycles({"t0": rows, "t1": columns, "k": k}))
 
     @property
+    def function(self) -> str:
+        if self.number == DEPTHWISE_ROW:
+            return "me_ne16_depthwise_row_s8"
+        return "me_ne16_columns_s8" if self.turned else "me_ne16_conv_s8"
+
+    @property
     def is_depthwise(self) -> bool:
         return self.number in (DEPTHWISE, DEPTHWISE_ROW)
 
     @property
     def in_rows(self) -> bool:
         """Whether a job computes rows of results instead of a run of results."""
-        rows = self.number == PIXELS and self.conv.y[1] > 1
+        rows = self.number == PIXELS and (self.conv.y[1] > 1 or self.turned)
         return rows or self.number in (FILTER, DEPTHWISE)
 
     @property
@@ -331,7 +337,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
     x, y = conv.read(()), replace(conv.write(cut), position_stride=strided)
     op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
     return TiledKernel(
-        function="me_ne16_depthwise_row_s8" if in_row else "me_ne16_conv_s8",
+        function=way.function,
         axes={**conv.axes(), **({"k": k} if cut else {})},
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
         unit_axes=("n", "g"),

@@ -32,6 +32,7 @@ KERNELS = {
     "me_ne16_lstm_scaled_s8": KernelCost(1.0, 700, 1500),
     "me_ne16_gru_s8": KernelCost(1.0, 700, 1500),
     "me_ne16_conv_s8": KernelCost(1.0, 800, 1800),
+    "me_ne16_columns_s8": KernelCost(1.0, 800, 2000),
     "me_ne16_conv_sums_s8": KernelCost(1.0, 600, 2000),
     "me_ne16_conv_mean_s8": KernelCost(1.0, 800, 1800),
     "me_ne16_depthwise_row_s8": KernelCost(1.0, 800, 2000),

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Convolution down columns on NE16: me_ne16_conv_s8 of the input whose columns are rows of the image.
+ */
+#ifndef ME_NE16_COLUMNS_S8_H
+#define ME_NE16_COLUMNS_S8_H
+
+#include "me_ne16_conv_s8.h"
+
+typedef me_ne16_conv_s8_params me_ne16_columns_s8_params;
+
+/* conv: h, w, oh, ow and pads are those of the image; row_stride: bytes from column to column of x, y_stride: from
+ * row to row of y   x_column: from row to row of x, y_row: from column to column of y */
+typedef me_ne16_conv_s8_tile me_ne16_columns_s8_tile;
+
+/* The way is ME_NE16_PIXELS. Formula and ranges are those of me_ne16_conv_s8; barriers are inside. */
+void me_ne16_columns_s8(const me_ne16_columns_s8_params *op, const me_ne16_columns_s8_tile *tile);
+
+#endif
