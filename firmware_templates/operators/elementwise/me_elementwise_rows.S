@@ -50,7 +50,7 @@
 .endm
 
 /* sums x0 .. x3 -> a word of results; x1 and x3 are lost */
-.macro finish word, x0, x1, x2, x3, offset, shift, low, high
+.macro finish word, x0, x1, x2, x3, offset, shift, low, high, limited
     p_addN_r \x0, \offset, \shift
     p_addN_r \x1, \offset, \shift
     p_addN_r \x2, \offset, \shift
@@ -61,12 +61,15 @@
     p_clip8 \x3, \x3
     pv_packlo_b \word, \x1, \x0
     pv_packhi_b \word, \x3, \x2
+    .if \limited
     pv_max_b \word, \word, \low
     pv_min_b \word, \word, \high
+    .endif
 .endm
 
-/* words t5 of a and t6 of b -> t6; a0, a4, s0 and s1 are lost */
-.macro add_word
+/* words t5 of a and t6 of b -> t6; a0, a4, s0 and s1 are lost; limited: not all of int8, or, of products, with a
+ * pre-shift */
+.macro add_word limited=1
     halves t5, s0
     halves t6, s1
     p_muls a0, t5, t0
@@ -77,9 +80,9 @@
     p_machhs t5, t6, t1
     p_macs a4, s1, t1
     p_machhs s0, s1, t1
-    finish t6, a0, a4, t5, s0, t2, a7, t3, t4
+    finish t6, a0, a4, t5, s0, t2, a7, t3, t4, \limited
 .endm
-.macro add_word_8
+.macro add_word_8 limited=1
     srli s0, t5, 16
     pv_pack_h t5, t6, t5        /* a0 a1 b0 b1 */
     p_insert_low t6, s0         /* a2 a3 b2 b3 */
@@ -87,9 +90,9 @@
     pv_dotsp_b a4, t5, t1
     pv_dotsp_b t5, t6, t0
     pv_dotsp_b s0, t6, t1
-    finish t6, a0, a4, t5, s0, t2, a7, t3, t4
+    finish t6, a0, a4, t5, s0, t2, a7, t3, t4, \limited
 .endm
-.macro mul_word
+.macro mul_word limited=1
     halves t5, s0
     halves t6, s1
     pv_sub_sc_h t5, t5, t0
@@ -100,15 +103,17 @@
     p_mulhhs t5, t5, t6
     p_muls a4, s0, s1
     p_mulhhs s0, s0, s1
+    .if \limited
     sra a0, a0, s3
     sra t5, t5, s3
     sra a4, a4, s3
     sra s0, s0, s3
+    .endif
     mul a0, a0, s2
     mul a4, a4, s2
     mul t5, t5, s2
     mul s0, s0, s2
-    finish t6, a0, a4, t5, s0, t2, a7, t3, t4
+    finish t6, a0, a4, t5, s0, t2, a7, t3, t4, \limited
 .endm
 
 /* t0, t1 multipliers, t2 offset, a7 shift, t3, t4 limits in all bytes */
@@ -164,58 +169,68 @@
     \load
 .endm
 
-/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step */
-me_function me_add_words
-    begin_add load_add
+/* to `label` if t3 and t4 leave not all of int8; s0 is lost */
+.macro if_limited label
+    li s0, 0x80808080
+    bne t3, s0, \label
+    not s0, s0
+    bne t4, s0, \label
+.endm
+.macro words_of word, limited
     me_cache_line
-    lp_setup 0, a4, .Ladd_last
-    p_lw_r t5, a5, a1           /* a: t5 bytes 0 and 2, s0 bytes 1 and 3 */
-    p_lw_r t6, a6, a2           /* b: t6, s1 */
-    add_word
-.Ladd_last:
+    lp_setup 0, a4, .Lwords_last\@
+    p_lw_r t5, a5, a1
+    p_lw_r t6, a6, a2
+    \word \limited
+.Lwords_last\@:
     p_sw t6, 4, a3
+.endm
+.macro end_add
     lw s0, 0(sp)
     lw s1, 4(sp)
     addi sp, sp, 16
     ret
+.endm
+.macro end_mul
+    lw s2, 8(sp)
+    lw s3, 12(sp)
+    end_add
+.endm
+
+/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step */
+me_function me_add_words
+    begin_add load_add
+    if_limited .Ladd_limited
+    words_of add_word, 0
+    end_add
+.Ladd_limited:
+    words_of add_word, 1
+    end_add
 me_end me_add_words
 
 me_function me_add_words_8
     begin_add load_add_8
-    me_cache_line
-    lp_setup 0, a4, .Ladd_8_last
-    p_lw_r t5, a5, a1
-    p_lw_r t6, a6, a2
-    add_word_8
-.Ladd_8_last:
-    p_sw t6, 4, a3
-    lw s0, 0(sp)
-    lw s1, 4(sp)
-    addi sp, sp, 16
-    ret
+    if_limited .Ladd_8_limited
+    words_of add_word_8, 0
+    end_add
+.Ladd_8_limited:
+    words_of add_word_8, 1
+    end_add
 me_end me_add_words_8
 
 /* the same arguments */
 me_function me_mul_words
-    addi sp, sp, -16
-    sw s0, 0(sp)
-    sw s1, 4(sp)
+    begin_add
     sw s2, 8(sp)
     sw s3, 12(sp)
     load_mul
-    me_cache_line
-    lp_setup 0, a4, .Lmul_last
-    p_lw_r t5, a5, a1
-    p_lw_r t6, a6, a2
-    mul_word
-.Lmul_last:
-    p_sw t6, 4, a3
-    lw s0, 0(sp)
-    lw s1, 4(sp)
-    lw s2, 8(sp)
-    lw s3, 12(sp)
-    addi sp, sp, 16
-    ret
+    bnez s3, .Lmul_limited
+    if_limited .Lmul_limited
+    words_of mul_word, 0
+    end_mul
+.Lmul_limited:
+    words_of mul_word, 1
+    end_mul
 me_end me_mul_words
 
 /* s4 words, s5 and s6 steps of a and b to the next, s7, s8 and s9 those behind a run, s10 turns, s11 runs */

@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import QuantizedNode, outer_inner, strides
 from myoedge.operators.kernel import (
     OUT,
@@ -35,6 +35,7 @@ SHORT_ROW, WORD_ROW, MANY_ROWS = 32, 128, 32  # of me_broadcast.c
 TURN, BLOCK = 0.1, 9.0  # words that pass around a row of words or four others, and around a block
 TABLE_NUMBERS = 64  # of a channel, from which on a table for each is worth its memory
 WORDS_AROUND_ROW = 3  # that pass around a column or a row
+LIMITED_WORDS = {"me_add_s8": 0.07, "me_mul_s8": 0.19}  # more of a word with limits or a pre-shift
 AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 
@@ -98,7 +99,9 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     small = "a_mult" in op and all(
         -128 <= getattr(step.integers, name) <= 127 for name in ("a_mult", "b_mult")
     )
-    word = (0.73 if small else 1.0) + 0.4 * bool(table)
+    fast = len(loops) == 1 and _is_unlimited(step)
+    limited = 0.0 if fast else LIMITED_WORDS.get(kernel, 0.0)
+    word = (0.71 if small else 1.0) + limited + 0.4 * bool(table)
     around = 4.0 if kernel == "me_mul_s8" else 1.7
     return TiledKernel(
         function=kernel,
@@ -110,6 +113,12 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
         tile=lambda regions: _pair_tile(regions, loops),
         work=lambda sizes: row_work(y, sizes, engine.cores, around, word),
     )
+
+
+def _is_unlimited(step: QuantizedNode) -> bool:
+    """Return whether results are all of int8, without a pre-shift."""
+    whole = (step.low, step.high) == (INT8.low, INT8.high)
+    return whole and not getattr(step.integers, "pre", 0)
 
 
 def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 1.0) -> Any:
