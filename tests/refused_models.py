@@ -224,7 +224,7 @@ MODELS: Mapping[str, RefusedModel] = {
         constants={"n": ints(6), "v": np.array([0, 1], np.float32)},
     ),
     "Unique": refused(
-        "use what it reads as an output, and do this on the host",
+        "use its input as a network output, and do this step on the host",
         "h = Tanh(x) y = Unique(h)",
         "y = Tanh(x)",
         same=False,
@@ -308,7 +308,7 @@ MODELS: Mapping[str, RefusedModel] = {
         constants={"seven": np.int64(7), "eight": np.int64(8), "table": drawn(8, 4)},
     ),
     "BitCast": refused(
-        "use what it gives as an input",
+        "use its result as a network input",
         "b = BitCast<to=6>(x) f = Cast<to=1>(b) y = Tanh(f)",
         "y = Tanh(x)",
         opset=26,
@@ -418,7 +418,7 @@ MODELS: Mapping[str, RefusedModel] = {
         same=False,
     ),
     "If": refused(
-        "use the branch that is taken alone",
+        "use only the branch that is taken",
         "s = ReduceSum<keepdims=0>(x) c = Greater(s, zero) y = If<then_branch=a () => "
         "(float[2,6] t) { t = Tanh(x) }, else_branch=b () => (float[2,6] e) { e = Sigmoid(x) }>(c)",
         "y = Tanh(x)",
@@ -454,7 +454,7 @@ MODELS: Mapping[str, RefusedModel] = {
         },
     ),
     "TopK": refused(
-        "use amax and argmax, its k=1",
+        "use amax and argmax if k=1",
         "y, i = TopK(x, two)",
         "y = ReduceMax(x, axes)",
         constants={"two": ints(2), "axes": ints(1)},

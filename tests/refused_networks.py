@@ -176,7 +176,7 @@ REFUSED: Mapping[str, Refused] = {
         IDS,
     ),
     "upsample": refused(
-        "use F.interpolate without antialias=True, or avg_pool in front of it",
+        "use F.interpolate without antialias=True, or avg_pool before it",
         lambda x: F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True),
         lambda x: F.interpolate(F.avg_pool2d(x, 2), size=(4, 4), mode="bilinear"),
         IMAGE,
@@ -221,7 +221,7 @@ REFUSED: Mapping[str, Refused] = {
         same=False,
     ),
     "linalg": refused(
-        "use an input for it, computed on the host in front of the network",
+        "use a network input for it, computed on the host",
         lambda x: torch.linalg.inv(x[..., :6]) @ x,
         lambda x, inverse: inverse @ x,
         given=(X, torch.linalg.inv(X[..., :6])),
@@ -270,7 +270,7 @@ REFUSED: Mapping[str, Refused] = {
         same=False,
     ),
     "fft": refused(
-        "use n of small factors, up to 32,768, by zeros behind",
+        "use n with small factors, up to 32,768, by appending zeros",
         lambda x: torch.fft.rfft(x).abs(),
         lambda x: torch.fft.rfft(x, 8192).abs(),
         seeded(1, 5003),
@@ -327,7 +327,7 @@ REFUSED: Mapping[str, Refused] = {
         seeded(2, 3, 4),
     ),
     "padding": refused(
-        'in front of a maximum, pad with its own ends: F.pad(x, (1, 1), mode="replicate")',
+        'before a maximum, pad with edge values: F.pad(x, (1, 1), mode="replicate")',
         lambda x: F.max_pool1d(F.pad(x - 20.0, (1, 1), value=-torch.inf), 3),
         lambda x: F.max_pool1d(F.pad(x - 20.0, (1, 1), mode="replicate"), 3),
     ),
@@ -362,7 +362,7 @@ REFUSED: Mapping[str, Refused] = {
         least_db=22.0,  # two of 384 choose among neighbours that are equal in 8 bits
     ),
     "topk": refused(
-        "use amax and argmax, its k=1, or move it to the host, behind the network",
+        "use amax and argmax if k=1, or move it to the host, after the network",
         lambda x: x.topk(2)[0],
         lambda x: x.amax(-1, keepdim=True),
         same=False,
@@ -385,14 +385,14 @@ REFUSED: Mapping[str, Refused] = {
         lambda x: torch.zeros_like(x) + x.tanh(),
     ),
     "ids as numbers": refused(
-        "an input of float32 beside the ids for what is computed with their values",
+        "a float32 input, in addition to the ids, for arithmetic on their values",
         lambda ids: F.embedding(ids, NUMBERED) * ids[..., None].float(),
         lambda ids, numbers: F.embedding(ids, NUMBERED) * numbers[..., None],
         IDS,
         given=(IDS, IDS.float()),
     ),
     "sums as numbers": refused(
-        "an input of float32 beside the ids for what is computed with their values",
+        "a float32 input, in addition to the ids, for arithmetic on their values",
         lambda ids: F.embedding(ids, NUMBERED).sum(1) * ids.sum(1, keepdim=True),
         lambda ids, numbers: F.embedding(ids, NUMBERED).sum(1) * numbers.sum(1, keepdim=True),
         IDS,

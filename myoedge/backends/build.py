@@ -196,7 +196,7 @@ class Build(BuildFolder):
         from myoedge.backends import gvsoc_sdk
 
         if self.stream is not None:
-            title = f"frames of {self.folder.name} come over the serial line alone"
+            title = f"frames of {self.folder.name} arrive only over the serial line"
             raise MyoedgeError("E204", title, tries=["--on gvsoc", "--on simulator"])
         return gvsoc_sdk.run_application(self.folder, self.application, self.files(inputs))
 

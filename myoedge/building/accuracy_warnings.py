@@ -24,7 +24,7 @@ MOST_CLASSES = 256  # whose numbering is looked for
 FRAMES_A_CLASS = 5  # of fewer, some numbering fits by chance
 NEARLY_ALL = 0.95
 
-UNTRAINED = "model.load_state_dict(...) of the trained weights, in front of the export"
+UNTRAINED = "model.load_state_dict(...) with the trained weights, before the export"
 OTHER_SCALE = "windows of another scale than in training"
 OF_SCALE = ("W111", "W207")  # warnings of values that are larger or smaller than in training
 OTHER_WINDOWS = "the unit, the filters and the scaling that the network was trained with"
@@ -123,7 +123,7 @@ def _likely(judged: Evaluation) -> tuple[str, tuple[str, ...]]:
     if np.mean(chosen == most) >= NEARLY_ALL:
         likely = f"{OTHER_SCALE}: class {most} is chosen nearly always"
         return likely, (OTHER_WINDOWS, UNTRAINED)
-    return "weights are not trained, or windows are not those of training", (
+    return "weights are not trained, or the windows differ from training", (
         UNTRAINED,
         OTHER_WINDOWS,
     )

@@ -182,7 +182,7 @@ def _in_time(
         more_ms = 1.005e3 * taken_s
         shown = f"{more_ms:.3g}" if more_ms < 100 else f"{more_ms:.0f}"
         tries = [f"--latency {shown}ms"]
-        raise MyoedgeError("E302", "no operating point keeps the latency", facts, tries)
+        raise MyoedgeError("E302", "no operating point meets the latency limit", facts, tries)
     return name
 
 

@@ -21,7 +21,7 @@ from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB, Fidelity
 from myoedge.quantization.unseen_values import unseen_values
 from myoedge.reports.wording import percent
 
-ACCURATE = "--accurate: 16 bits wherever they win, whatever cycles they take"
+ACCURATE = "--accurate: int16 wherever it gains SQNR, at any number of cycles"
 ENOUGH_AGREEMENT = 0.95  # of the decisions of a network that chooses classes itself
 SCORES_AGREEMENT = 0.8  # of the largest scores, which may be nearly equal
 LIKELY = 0.505  # probability: 0.5, and half a step in 8 bits
@@ -43,7 +43,7 @@ def weak_outputs(
         judged_db = db if end_db is None else min(db, end_db)
         if judged_db < WEAK_DB:
             at, worst_db = fidelity.outputs[name].worst_sample or (0, db)
-            behind = f", behind its final function; {db:z.1f} before it" * (judged_db != db)
+            behind = f", after its final function; {db:z.1f} before it" * (judged_db != db)
             yield notice(
                 "W104",
                 f"output {shown[name]} keeps only {judged_db:z.1f} dB in int8{behind}",
@@ -89,16 +89,18 @@ def less_accurate(
     if network.graph.has_fake_quantized:
         wanted_db, of = ROUNDED_DB, " of the file's own roundings"
     found = "16 bits were tried for every tensor that can have them"
-    tries = ["myoedge report: the layers whose SQNR so far falls have results of 8 bits alone"]
+    tries = ["myoedge report: the layers whose SQNR so far falls have only int8 kernels"]
     if not tried:
-        found = f"the samples that choose keep {wanted_db:g} dB as it is, those held out do not"
-        tries = ["more calibration samples, with what the others lack"]
+        found = (
+            f"the calibration samples reach {wanted_db:g} dB already, the held-out samples do not"
+        )
+        tries = ["more calibration samples, more varied ones"]
     if reused:
-        found, tries = "--reuse keeps what the older build chose", ["a build without --reuse"]
+        found, tries = "--reuse keeps the older build's choices", ["a build without --reuse"]
     if db is not None and db < wanted_db:
         yield notice(
             "W105",
-            f"--accurate asks for {wanted_db:g} dB{of}, and the worst output keeps {db:z.1f}",
+            f"--accurate targets {wanted_db:g} dB{of}, but the worst output reaches {db:z.1f}",
             {"found": found},
             tries,
         )
@@ -172,7 +174,9 @@ def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
         loss, step = min(weak, key=lambda row: row[0])
         source = fidelity.sources.get(step.node.name, step.node.name)
         name, dtype = names.get(source, named_input(source)), network.dtype(source)
-        others = f", and in {len(weak) - 1} more that read it or stand beside it" * (len(weak) > 1)
+        others = f", and in {len(weak) - 1} more layers that read it or are close to it" * (
+            len(weak) > 1
+        )
         share = f"{10 ** (-WEAK_DB / 10):.0%} of the signal's power"
         yield notice(
             "W102",

@@ -221,7 +221,7 @@ def check_work(model: Model) -> None:
         has = "outputs that are the inputs, in another shape at most"
         if model.graph.input_normalization:
             has = "outputs that are the inputs times and plus constants, as they are quantised"
-        tries = ["export the network with the layers behind it: here is nothing left to compute"]
+        tries = ["export the network with the layers after it: nothing is left to compute here"]
         raise MyoedgeError("E122", f"{model.name} computes nothing", {"has": has}, tries)
 
 

@@ -117,7 +117,9 @@ def _times_training(model: Model, given: Data) -> tuple[float, str]:
     if norm is not None and model.imported.inputs == model.graph.inputs:
         deviation = _deviation_behind(model.imported, norm, given)
         factor = 1.0 if TOO_SMALL <= deviation <= TOO_LARGE else deviation
-        evidence = f"the deviation behind {norm.name} is {deviation:.2g}, after training about 1"
+        evidence = (
+            f"the standard deviation after {norm.name} is {deviation:.2g}, after training about 1"
+        )
     else:
         factor = _times_examples(model, given)
         factor = factor if max(factor, 1 / max(factor, 1e-30)) > OTHER_SCALE else 1.0
@@ -141,7 +143,7 @@ def _of_scale(
     lines = [] if file is None else [_scale_line(scales, power, file)]
     yield notice(
         "W207",
-        f"{samples} seem to be {_times(power)} those of the training set",
+        f"{samples} seem to be {_times(power)} the size of the training set's",
         {"found": evidence},
         [f"input=windows {change}, in the unit and the scaling of training", *lines],
     )

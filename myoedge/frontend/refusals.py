@@ -94,7 +94,7 @@ def _hint(kind: ModelFormat, path: Path) -> str:
     if kind is ModelFormat.TORCHSCRIPT:
         return "TorchScript has lost the network's Python; in the program that made it:"
     if kind is ModelFormat.ONNX:
-        return "an ONNX model needs no --factory; where an archive is asked for:"
+        return "an ONNX model needs no --factory; if an archive is required:"
     if kind in (ModelFormat.NPZ, ModelFormat.NUMPY):
         return "arrays go to --calib; the model file comes first"
     if kind is ModelFormat.TFLITE:
@@ -141,15 +141,15 @@ def short(target: str) -> str:
 
 
 NO_NOISE = "an input for what is random, or leave it out"
-IN_FRONT = "an input for it, computed on the host in front of the network"
+IN_FRONT = "a network input for it, computed on the host"
 BEHIND = "its input as a network output, and do this step on the host"
 NO_INFINITY = "the tensor's own extreme, torch.where(mask, x.amax(), x), where no softmax reads it"
 # By parts of names, the first that fits: for calls that have no better advice from their own rows.
 INSTEAD = {
     "embedding_bag": "nn.Embedding, and the sum, mean or amax over the ids of a bag",
-    "upsample": "F.interpolate without antialias=True, or avg_pool in front of it",
+    "upsample": "F.interpolate without antialias=True, or avg_pool before it",
     "stft": "n_fft of at most 2,048 samples, and a window that is a buffer of the module",
-    "fft_": "n of small factors, up to 32,768, by zeros behind: torch.fft.rfft(x, 8192)",
+    "fft_": "n with small factors, up to 32,768, by appending zeros: torch.fft.rfft(x, 8192)",
     "cdist": "(x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()",
     "grid_sampler": (
         "F.interpolate, or for a constant grid a product with the matrix of its weights, "
@@ -179,11 +179,11 @@ COMPLEX = "complex numbers"
 AS_REAL = "compute with x.real, x.imag, x.abs(), x.angle() or torch.view_as_real(x) instead"
 KEEP_A_KEY = (
     "leave every query a key, its own frame say: hidden & ~torch.eye(frames, dtype=torch.bool), "
-    "where hidden joins all masks; multiply the rows by 0 behind it where they must be zeros"
+    "where hidden joins all masks; multiply rows that must be zeros by 0 after it"
 )
 TWO_MASKS = "give two masks, each 1 where a key is seen: (1 - first) * -1e4 + (1 - second) * -1e4"
 PARAMETRIZED = re.compile(r"(?:^|\.)parametrizations\.")
-REMOVE_PARAMETRIZATIONS = """turn parametrizations into plain weights, behind model.eval():
+REMOVE_PARAMETRIZATIONS = """turn parametrizations into plain weights, after model.eval():
 from torch.nn.utils import parametrize
 for layer in filter(parametrize.is_parametrized, [*model.modules()]):
     for name in [*layer.parametrizations]:
@@ -291,7 +291,7 @@ def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeErro
 
 KEEP_SHAPE = (
     "keep the shape: x * mask, or torch.where(mask, x, 0.0), in place of x[mask]; what values pick "
-    "goes to the host, behind the network"
+    "goes to the host, after the network"
 )
 
 

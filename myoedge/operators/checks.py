@@ -84,7 +84,7 @@ def _finite(graph: Graph) -> Iterator[str]:
                 "has": f"{count} of {value.size} not finite",
             }
             title = f"{node.where} computes with values beyond float32"
-            raise MyoedgeError("E112", title, facts, ["smaller factors in front of and behind it"])
+            raise MyoedgeError("E112", title, facts, ["smaller factors before and after it"])
 
 
 def _short_rows(graph: Graph, node: Node) -> bool:

@@ -103,7 +103,7 @@ class GraphBuilder(ConstantValues):
         name = name or self._free(f"{self.stem}.{op}" if self.graph.nodes else self.stem)
         names = tuple(map(self._as_float, inputs))
         if OPS[op].is_data_movement and len({*map(self.dtype, names)}) > 1:
-            raise Unsupported("integers of an input beside constants or floats")
+            raise Unsupported("integers of an input together with constants or floats")
         node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
         shapes = [self.shape(x) for x in names]
         made = output_of(node, shapes, self.dtype(names[0]))

@@ -75,7 +75,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
     rows = stated.by_rows
     if rows is None:
         yield _Refusal(
-            "has weights with scales along another axis than that of its output channels",
+            "has weight scales along another axis than the output channels",
             "one scale for the weights, or one for each output channel",
             f"{len(stated.scale)} scales along axis {stated.axis} of "
             f"{'x'.join(map(str, value.shape))}, output channels first",
@@ -111,6 +111,6 @@ def _of_constant(kind: ConstantFormat, is_row: bool) -> _Refusal:
         has,
         [
             "quantise the constant with one scale: per_channel=False of quantize_static",
-            *(["round the rows behind it: QuantizeLinear, DequantizeLinear"] if is_row else []),
+            *(["round the rows after it: QuantizeLinear, DequantizeLinear"] if is_row else []),
         ],
     )

@@ -36,7 +36,7 @@ def fuse_layers(
 
 def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
     """Estimated cycles of two fused layers run separately."""
-    assert step.behind is not None, "a layer without another one behind it"
+    assert step.behind is not None, "a layer that no other layer follows"
     return _cycles(replace(step, behind=None), chip) + _cycles(step.behind, chip)
 
 

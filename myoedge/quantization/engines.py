@@ -145,7 +145,7 @@ def with_cores_integers(
     cores: QuantGraph, network: QuantGraph, names: Container[str]
 ) -> QuantGraph:
     """Return the network with the cores' integers in these layers."""
-    reason = "an output missed its SQNR with those of the accelerator"
+    reason = "an output missed its SQNR with the accelerator's integers"
     pairs = zip(network.steps, cores.steps, strict=True)
     steps = (_on_cores(old, reason) if old.node.name in names else step for step, old in pairs)
     return replace(network, steps=tuple(steps))

@@ -109,9 +109,9 @@ def left_in_8_bits(
         has = f"{len(left)} of these {'has' if len(left) == 1 else 'have'} 8"
         yield notice(
             "W107",
-            f'[quant] "{rule.pattern}" asks for layers and inputs of 16 bits, and {has}',
-            {"needs": "kernels of 16 bits of them and of what reads them", "has": _some(left)},
-            ["patterns of other layers; docs/ops.md lists what has 16 bits"],
+            f'[quant] "{rule.pattern}" sets layers and inputs to 16 bits, but {has}',
+            {"needs": "16-bit kernels of these layers and of their readers", "has": _some(left)},
+            ["patterns for other layers; docs/ops.md lists the 16-bit operators"],
         )
 
 
@@ -260,8 +260,8 @@ def wide_weights(
     if op.multiplies_result and not wide_results:
         raise MyoedgeError(
             "E244",
-            f'[quant] "{rule.pattern}" asks for weights of 16 bits of {node.where}',
-            {"needs": "results of 16 bits, which are what the weights multiply", "has": "8 bits"},
+            f'[quant] "{rule.pattern}" sets 16-bit weights for {node.where}',
+            {"needs": "16-bit results, because the weights multiply them", "has": "8 bits"},
             [f'[quant] "{rule.pattern}" = {{ activations = 16, weights = 16 }}'],
         )
     return WIDE_BITS

@@ -41,7 +41,7 @@ def weak_layers(
             {"found": f"steps of {abs(fill) / 255:.3g}"},
             [
                 "fill with what is there already: torch.where(mask, x.amin(), x), or x.amax()",
-                "only what a softmax alone reads may be hidden so",
+                "such a fill is only for tensors that a softmax alone reads",
             ],
         )
 

@@ -83,9 +83,9 @@ def refinement(
         lines = dict.fromkeys(map(refined, choices))  # an aim may try again what another one tried
         return [*lines, *([CHOOSING] if lines else [])]
     if reused:
-        return ["--accurate changes nothing: --reuse keeps what the older build chose"]
-    who = "the samples that choose keep" if (worst_db or 0.0) < GOOD_DB else "every output keeps"
-    return [f"--accurate changes nothing: {who} {GOOD_DB:g} dB as it is"]
+        return ["--accurate changes nothing: --reuse keeps the older build's choices"]
+    who = "the calibration samples reach" if (worst_db or 0.0) < GOOD_DB else "every output reaches"
+    return [f"--accurate changes nothing: {who} {GOOD_DB:g} dB already"]
 
 
 def sqnr(found: Mapping[str, Any]) -> str:

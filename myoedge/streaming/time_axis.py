@@ -124,9 +124,9 @@ def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeErr
 def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
     """Return E131 for attention exported over a fixed number of frames."""
     past, future = node.attrs["window"] or (window, window)
-    reason = "keeps no keys and values of frames before"
+    reason = "stores no keys and values of earlier frames"
     if future > 0:
-        reason = "attends to frames to come"
+        reason = "attends to future frames"
     elif past >= window - 1:
         reason = "attends to all frames before, however many these become"
     facts = {
@@ -140,7 +140,7 @@ def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
     )
     tries = [
         *(overlapping if _window(graph) else _by_window(graph)),
-        "an LSTM, a GRU or causal convolutions in its place, which keep little",
+        "an LSTM, a GRU or causal convolutions instead, whose state is small",
     ]
     return MyoedgeError("E131", f"{node.where} cannot run on a stream: it {reason}", facts, tries)
 

@@ -271,7 +271,7 @@ def test_the_tool_fixes_a_dynamic_axis(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_layers_behind_are_exported_too(alone: nn.Module, has: str) -> None:
     alone.eval()
     exported(network=alone)
-    assert "with the layers behind it" in advised("E122", quantized, calib=WINDOWS)
+    assert "with the layers after it" in advised("E122", quantized, calib=WINDOWS)
     with pytest.raises(MyoedgeError, match=has):
         quantized(calib=WINDOWS)
     exported(network=nn.Sequential(alone, nn.Tanh()).eval())

@@ -111,7 +111,7 @@ def test_more_samples_are_no_more_looks_at_a_graph() -> None:
 
 def test_more_layers_than_l2_has_room_for_their_code_are_refused_at_once() -> None:
     small = replace(find_chip("gap9"), l2_bytes=1 << 18)  # of which 128 KiB are reserved
-    with pytest.raises(MyoedgeError, match=r"has +0 B beside the code of 400 layers") as refused:
+    with pytest.raises(MyoedgeError, match=r"0 B in addition to the code of 400 layers") as refused:
         planned(elementwise(400), small)
     assert refused.value.code == "E301"
 

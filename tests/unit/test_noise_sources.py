@@ -121,8 +121,8 @@ def test_accurate_says_that_it_changed_nothing(tmp_path: Path) -> None:
     quantized = run_quantize(Options(model, "random", accurate=True, say=lambda stage: None))
     assert quantized.accurate
     assert quantized.choices == ()
-    every = "--accurate changes nothing: every output keeps 30 dB as it is"
-    some = "--accurate changes nothing: the samples that choose keep 30 dB as it is"
+    every = "--accurate changes nothing: every output reaches 30 dB already"
+    some = "--accurate changes nothing: the calibration samples reach 30 dB already"
     assert fidelity.refinement((), 30.0, accurate=True) == [every]
     assert fidelity.refinement((), 29.0, accurate=True) == [some]
     assert fidelity.refinement((), 29.0, accurate=False) == []
@@ -136,4 +136,4 @@ def test_accurate_says_that_it_changed_nothing(tmp_path: Path) -> None:
     once = ["ranges by percentile: 19.1 dB, not kept", "dB of the calibration samples that choose"]
     assert fidelity.refinement(twice, 20.0, accurate=False) == once
     (told,) = (x for x in quantized.warnings if x.code == "W105")
-    assert "samples that choose keep 30 dB" in dict(told.facts)["found"]
+    assert "calibration samples reach 30 dB" in dict(told.facts)["found"]

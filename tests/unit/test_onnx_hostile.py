@@ -399,7 +399,7 @@ def test_control_flow_is_refused_by_name(tmp_path: Path) -> None:
     error = refused(made, tmp_path)
     assert error.code == "E111"
     assert "If" in error.notice.title
-    assert "where a condition is not constant" in str(error)
+    assert "if a condition is not constant" in str(error)
 
 
 def test_graphs_inside_graphs_inside_graphs(tmp_path: Path) -> None:

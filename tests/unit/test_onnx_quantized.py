@@ -473,8 +473,8 @@ def test_a_channel_without_a_scale_is_zero(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "zero", "says"),
     [
-        ({"output_dtype": TensorProto.INT16}, np.uint8(117), "output_dtype=int16 beside a zero"),
-        ({}, np.int8(17), "a zero point of type int8 beside integers of uint8"),
+        ({"output_dtype": TensorProto.INT16}, np.uint8(117), "output_dtype=int16 with a zero"),
+        ({}, np.int8(17), "a zero point of type int8 for integers of type uint8"),
     ],
 )
 def test_types_that_contradict_each_other(

@@ -140,8 +140,8 @@ def test_a_loud_sample_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("db", "end_db", "told"),
     [
-        (16.0, 6.2, "6.2 dB in int8, behind its final function; 16.0 before it"),
-        (25.0, 19.9, "19.9 dB in int8, behind its final function; 25.0 before it"),
+        (16.0, 6.2, "6.2 dB in int8, after its final function; 16.0 before it"),
+        (25.0, 19.9, "19.9 dB in int8, after its final function; 25.0 before it"),
         (16.0, 24.0, "16.0 dB in int8"),
         (16.0, None, "16.0 dB in int8"),
         (25.0, 20.0, ""),

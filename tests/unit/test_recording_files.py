@@ -87,7 +87,7 @@ def test_labels_of_a_text_file_may_be_names_of_classes(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("left,right,label\n1,2,fist\n3,4\n")
     refused(tmp_path / "r.csv", "E211", "line 3 has 2 columns")
     (tmp_path / "r.csv").write_text("left,right,label\n1,2,3\n1,2,fist\n")
-    refused(tmp_path / "r.csv", "E211", "column label is no number", "numbers alone")
+    refused(tmp_path / "r.csv", "E211", "column label is no number", "only numbers")
     with pytest.raises(MyoedgeError) as caught:
         read(tmp_path / "r.csv")
     assert not [x for x in caught.value.notice.tries if "columns" in x], "they would be read again"

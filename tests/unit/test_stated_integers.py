@@ -217,7 +217,7 @@ def test_rows_that_are_rounded_are_what_the_file_rounds_them_to(
 def test_rows_with_scales_of_their_own_that_nothing_rounds_are_refused(tmp_path: Path) -> None:
     error = refusal(rows(SCALES, rounded=False), tmp_path)
     assert dict(error.notice.facts)["has"] == "7 scales"
-    assert "round the rows behind it" in str(error)
+    assert "round the rows after it" in str(error)
     q, _ = integers(saved(rows(0.01, rounded=False), tmp_path))
     (step,) = (x for x in q.steps if x.node.op == "embedding")
     assert np.array_equal(step.integers.rows, np.maximum(ROWS, 0))

@@ -365,7 +365,7 @@ FUTURE: Mapping[str, tuple[nn.Module, str]] = {
     "the order of time turned": (Function(lambda x: x.flip(2)), "all frames at once"),
     "attention over time": (
         Function(attended),
-        "attends to frames to come",
+        "attends to future frames",
     ),
     "causal attention": (
         Function(lambda x: attended(x, is_causal=True)),
@@ -373,7 +373,7 @@ FUTURE: Mapping[str, tuple[nn.Module, str]] = {
     ),
     "causal attention to some frames": (
         Function(lambda x: attended(x, attn_mask=BANDED)),
-        "keeps no keys and values of frames before",
+        "stores no keys and values of earlier frames",
     ),
     "a constant for every frame": (
         Function(lambda x: x + torch.arange(FRAMES) / FRAMES),

@@ -30,7 +30,7 @@ def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
 
     for name, value in outs.items():
         if value.shape is None or 0 not in value.shape:
-            raise Unsupported("a tensor without elements beside another one")
+            raise Unsupported("a tensor without elements next to another one")
         if math.prod(filter(None, value.shape)) > MOST_BESIDE_NONE:
             raise Unsupported(f"a tensor without elements of shape {list(value.shape)}")
         keep(state, name, np.zeros(value.shape, helper.tensor_dtype_to_np_dtype(value.kind)))

@@ -74,7 +74,7 @@ def _scale_and_zero(
     if scale.dtype.kind != "f":
         raise ValueError(f"a scale of type {scale.dtype}")
     if zero is not None and zero.size not in (1, scale.size):
-        raise ValueError(f"{zero.size} zero points beside {scale.size} scales")
+        raise ValueError(f"{zero.size} zero points for {scale.size} scales")
     return scale, zero
 
 
@@ -88,7 +88,7 @@ def _dequantize(
 ) -> None:
     kind = _numpy_kind(state.values[x].kind)
     if zero is not None and zero.dtype != kind:
-        raise ValueError(f"a zero point of type {zero.dtype} beside integers of {kind}")
+        raise ValueError(f"a zero point of type {zero.dtype} for integers of type {kind}")
     if x in state.arrays:
         state.dequantized.add(x)
         q, scale = _without_zero_scales(state.arrays[x], scale, zero, axis)
@@ -118,7 +118,7 @@ def refuse_integers(state: Importing, node: NodeProto) -> None:
     held = [name for name in node.input[:1] if is_held(state, name)]
     if held and node.op_type not in BETWEEN:
         raise Unsupported(
-            "it computes with integers of a quantised tensor", "use DequantizeLinear in front of it"
+            "it computes with integers of a quantised tensor", "use DequantizeLinear before it"
         )
 
 
@@ -232,7 +232,9 @@ def _written(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[Any]:
     if zero is None:
         return _numpy_kind(named or UINT8)
     if named and _numpy_kind(named) != zero.dtype:
-        raise ValueError(f"output_dtype={_numpy_kind(named)} beside a zero point of {zero.dtype}")
+        raise ValueError(
+            f"output_dtype={_numpy_kind(named)} with a zero point of type {zero.dtype}"
+        )
     return zero.dtype
 
 

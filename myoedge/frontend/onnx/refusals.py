@@ -26,7 +26,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "Col2Im",
     ),
     "Resize, mode nearest, which fills the whole window": ("MaxUnpool",),
-    "the network without control flow, its steps one behind the other": ("Scan",),
+    "the network without control flow, its steps one after another": ("Scan",),
     "constant scales, as onnxruntime.quantization.quantize_static writes them, or the float "
     "network": ("DynamicQuantizeLinear",),
     "Slice and Pad by constant sizes": ("CenterCropPad",),
@@ -35,10 +35,10 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     "Mul, AveragePool and Sqrt, which it is for p=2 but for the size of the window": ("LpPool",),
     "ReduceL1 or ReduceL2 over the last axes": ("GlobalLpPool",),
     "ArgMax and OneHot": ("Hardmax",),
-    "what it reads as an output, and do this on the host, behind the network": (
+    "its input as a network output, and do this step on the host": (
         "NonMaxSuppression", "Unique", "NonZero",
     ),
-    "what it gives as an input, computed on the host in front of the network": (
+    "its result as a network input, computed on the host": (
         "BitCast", "ImageDecoder", "RegexFullMatch", "StringConcat", "StringNormalizer",
         "StringSplit", "TfIdfVectorizer",
     ),
@@ -73,7 +73,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
 ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() for name in names}
 # Uses of operators that are there, and operators of others.
 SPECIAL: Mapping[str, str] = {
-    "If": "the branch that is taken alone, where a condition is not constant",
+    "If": "only the branch that is taken, if a condition is not constant",
     "Loop": "a number of turns that is constant: an example of the size that the device sees",
     "Mod": "Mod of integers by a positive constant",
     "SplitToSequence": "Split by constant sizes",
@@ -98,7 +98,7 @@ def instead(target: str) -> str:
     if advice:
         return f"use {advice}"
     if "." in target:
-        return "export with ONNX's own operators: those of other domains have no meaning here"
+        return "export with ONNX's own operators: other domains are not supported"
     if target.endswith("()"):
         return INLINE
     return f"rewrite {target} with supported operators, or move it to the host"

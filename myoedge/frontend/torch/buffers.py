@@ -18,7 +18,7 @@ STATE_AS_INPUT = (
     "return the new state as an output and take the old one as an input: forward(x, state) -> "
     "(y, state); on streams [stream] states in myoedge.toml carries it over"
 )
-LEAVE_WEIGHTS = "let forward() leave the weights alone: max-norm goes behind optimizer.step()"
+LEAVE_WEIGHTS = "do not change weights in forward(): apply max-norm after optimizer.step()"
 REPLACES = "aten._has_compatible_shallow_copy_type.default"  # what is left of `w.data = ...`
 WITHOUT_CACHE = "export without the cache, over the whole window: use_cache=False in transformers"
 Buffers = Mapping[str, Array]  # by their names in the module
@@ -94,7 +94,7 @@ def _state(names: list[str]) -> MyoedgeError:
         "E114",
         f"the network changes its own state: {', '.join(names)}",
         {
-            "needs": "outputs that depend on the inputs alone",
+            "needs": "outputs that depend only on the inputs",
             "has": "state that is kept for the next call: a cache of keys and values, a buffer "
             "of the last samples, running statistics",
         },

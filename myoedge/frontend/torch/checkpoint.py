@@ -99,7 +99,7 @@ def _loaded(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
         if isinstance(content, Mapping) and not is_unread(content):
             return content, (f"objects that are not read: {_some([*unread])}",)
         what = f"{describe(kind, path)}; {classes or PICKLE}"
-        save = 'torch.save(model.state_dict(), "weights.pt") keeps the weights alone; or:'
+        save = 'torch.save(model.state_dict(), "weights.pt") stores only the weights; or:'
         raise wrong_format(path, what, save) from error
 
 

@@ -37,7 +37,7 @@ def _unroll(module: Any, node: Any) -> None:
             "E111",
             "a scan whose body holds another scan, a condition or a constant is not supported",
             {"found": ", ".join(str(call.target) for call in calls if call.op == "get_attr")},
-            ["scan over calls alone; constants as buffers of the module, loops written out"],
+            ["a scan whose body only calls operators; constants as buffers, loops unrolled"],
         )
     steps = sequences[0].meta["val"].shape[0]
     if steps * len(calls) > MOST_CALLS:

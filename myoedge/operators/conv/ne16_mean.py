@@ -62,7 +62,7 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 def _mean(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the cores' kernel of the mean after a convolution."""
-    assert step.behind is not None, "a layer without a mean behind it"
+    assert step.behind is not None, "a layer without a mean after it"
     return OPS[step.behind.node.op].kernels[0].tiling(step.behind, engine)
 
 
@@ -89,7 +89,7 @@ def _starts_next(here: Fields, behind: Fields) -> bool:
 
 def is_over_rows(step: QuantizedNode) -> ConstraintViolation | None:
     """Check that the mean after a convolution is over all results of each row."""
-    assert step.behind is not None, "a layer without a mean behind it"
+    assert step.behind is not None, "a layer without a mean after it"
     x, axes = step.behind.shapes[0], step.behind.attrs["axes"]
     before, behind = x[: min(axes)], x[max(axes) + 1 :]
     n, rows, columns, k = Conv2dGeometry.of(step).y

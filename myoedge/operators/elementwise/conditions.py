@@ -28,7 +28,7 @@ MASK_OFFSET = (
 )  # that is taken off hidden scores: in their rows none of them is left over
 MOST_ROWS = 2**16  # of the table of a comparison
 AS_FLOATS = (
-    "compute with floats: an input of float32 beside the ids for what is computed with their values"
+    "compute with floats: a float32 input, in addition to the ids, for arithmetic on their values"
 )
 BY_INTEGERS = (
     "use an input of integers for indices, an argmax, or sums, products, quotients and remainders "
@@ -90,7 +90,7 @@ def rows_by(
     """
     dtype = d.dtype(ids)
     if dtype not in ("int32", "uint8"):
-        reason = "indices that are neither an input of integers nor those of argmax"
+        reason = "indices that are neither an integer input nor the result of argmax"
         raise Unsupported(reason, BY_INTEGERS)
     name = table if isinstance(table, str) else d.constant(np.asarray(table, np.float32))
     rows = d.shape(name)[0] if bounded else 0

@@ -60,7 +60,7 @@ def _rounding_of_all(b: GraphBuilder, node: Node) -> Node | None:
     found = [rounding_of(b, name) for name in node.inputs]
     if len({(r.attrs["scale"], r.attrs["zero_point"]) if r else None for r in found}) > 1:
         raise Unsupported(
-            "integers of several scales that are joined", "use DequantizeLinear in front of it"
+            "integers of several scales that are joined", "use DequantizeLinear before it"
         )
     return found[0]
 

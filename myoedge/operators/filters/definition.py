@@ -329,7 +329,7 @@ KEPT = Format((SIXTEEN, ANY), (INT32, INT64))  # states
 BIQUADS = register(
     OpDef(
         name="biquads",
-        doc="causal filters over time, second-order sections one behind the other: [conditioning]",
+        doc="causal filters over time, second-order sections in series: [conditioning]",
         shape=same_shape,
         nest=like_first,
         real=biquads_real,
@@ -351,7 +351,7 @@ BIQUADS_PAST = register(
         BIQUADS,
         name="biquads_past",
         kernels=on_cluster(in_tiles, KEPT),
-        doc="what biquads keep between samples, behind the last one, by running them once more",
+        doc="state of biquads after the last sample, by running them once more",
         shape=past_shape,
         nest=kept_nest,
         real=past_real,

@@ -167,7 +167,7 @@ RUNNING_POWER = register(
         RUNNING_NORM,
         name="running_power",
         kernels=on_cluster(in_tiles, KEPT),
-        doc="the power that running_norm goes on with, behind the last sample: on streams",
+        doc="power of running_norm after the last sample: on streams",
         shape=without_time,
         nest=kept_nest,
         real=lambda attrs, x, *before: _floats(attrs, x, before)[1][-1].astype(np.float32),

@@ -37,7 +37,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 GATHER = register(
     OpDef(
         name="gather",
-        doc="elements of an axis by computed indices: those of an input, or an argmax",
+        doc="elements of an axis by computed indices: an input, or an argmax",
         shape=shape,
         nest=by_output,
         real=gathered,

@@ -43,7 +43,7 @@ def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
         raise Unsupported("a tensor that is broadcast to its indices")
     sides = (shape[:axis], out[:axis]), (shape[axis + 1 :], out[axis + 1 :])
     if any(side not in (whole, (1,) * len(whole)) for side, whole in sides):
-        raise Unsupported("indices that are broadcast along some axes alone")
+        raise Unsupported("indices that are broadcast along some axes only")
     thin = outer_inner(shape, axis)
     return _gather(d, x, outer_inner(d.shape(x), axis), ids, thin, out)
 

@@ -96,9 +96,9 @@ def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Sha
     if not isinstance(b, str):
         b = d.constant(np.array([b]))
     if a in d.constants:
-        raise Unsupported("a constant in front of integers")
+        raise Unsupported("a constant as the first operand of integers")
     if kind(d, a) == "" or (b not in d.constants and kind(d, b) == ""):
-        raise Unsupported("integers of an input beside floats")
+        raise Unsupported("integers of an input together with floats")
     x = expand(d, reshape_to(d, a, out), out)
     if b not in d.constants:
         y = expand(d, reshape_to(d, b, out), out)
@@ -140,7 +140,7 @@ def reshape_to(d: GraphBuilder, x: str, out: Shape) -> str:
 def whole_numbers(value: Array) -> Array:
     """Convert float constants to integers. Errors: Unsupported for fractions."""
     if not (np.isfinite(value).all() and (value == np.rint(value)).all()):
-        raise Unsupported("a constant that is no whole number beside integers")
+        raise Unsupported("a fractional constant together with integers")
     if value.size and np.abs(value.astype(np.float64)).max() > EXACT:
         raise Unsupported(f"a constant beyond {EXACT:,} beside integers")
     return value.astype(np.int64)

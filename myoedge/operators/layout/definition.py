@@ -217,7 +217,7 @@ def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:
 PAD = register(
     data_movement(
         name="pad",
-        doc="a constant around a tensor, in front and behind on every axis",
+        doc="a constant around a tensor, before and after it on every axis",
         shape=lambda attrs, x: tuple(n + sum(p) for n, p in zip(x, attrs["pads"], strict=True)),
         real=lambda attrs, x: np.pad(x, attrs["pads"], constant_values=attrs["value"]),
         integer=lambda step, x: np.pad(x, step.attrs["pads"], constant_values=step.integers.fill),
@@ -263,7 +263,7 @@ def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 CONCAT = register(
     data_movement(
         name="concat",
-        doc="tensors behind each other along one axis: cat, stack",
+        doc="tensors joined along one axis: cat, stack",
         shape=concat_shape,
         nest=concat_nest,
         real=concat_real,

@@ -31,7 +31,7 @@ FLOATS = frozenset((1, 10, 11, 16))  # TensorProto: float, float16, double, bflo
 INTEGERS = frozenset((6, 7))  # int32, int64
 PAD_MODES = {"edge": "replicate", "wrap": "circular"}  # ONNX's names of torch's
 
-FINITE_PADDING = 'in front of a maximum, pad with its own ends: F.pad(x, (1, 1), mode="replicate")'
+FINITE_PADDING = 'before a maximum, pad with edge values: F.pad(x, (1, 1), mode="replicate")'
 
 
 def dropout(d: GraphBuilder, a: Arguments, out: Any) -> str:

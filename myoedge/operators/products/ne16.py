@@ -129,7 +129,7 @@ def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
         )
     if step.integers.pre == 0 and int(largest.max()) <= INT32_MAX and bits >= MULTIPLIER_BITS:
         return None
-    needs = f"multipliers of {MULTIPLIER_BITS} bits or more beside the largest sums in 32 bits"
+    needs = f"multipliers of {MULTIPLIER_BITS} bits or more that leave the largest sums in 32 bits"
     has = f"{bits} bits" if bits < MULTIPLIER_BITS else "sums of more than 32 bits"
     return ConstraintViolation(
         needs, has, "fewer products per output: smaller kernels, fewer channels"

@@ -84,5 +84,5 @@ def resets_products(step: QuantizedNode) -> ConstraintViolation | None:
     """Check a GRU for NE16: the reset gate applies after the products with h."""
     if not step.attrs["reset_first"]:
         return None
-    needs, has = "a reset gate behind the products", "a reset gate in front of them"
+    needs, has = "a reset gate after the products", "a reset gate before them"
     return ConstraintViolation(needs, has, "linear_before_reset = 1, as torch's GRU has it")

@@ -14,7 +14,7 @@ from myoedge.operators.pool.import_rows import least, reduction
 from myoedge.operators.softmax.definition import ROW_MAX
 from myoedge.operators.softmax.masks import masked_softmax
 
-LARGEST_ON_HOST = "use amax and argmax, its k=1, or move it to the host, behind the network"
+LARGEST_ON_HOST = "use amax and argmax if k=1, or move it to the host, after the network"
 
 
 def along(op: str) -> Row:

@@ -189,7 +189,7 @@ def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
 def _beside_code(plan: Plan) -> str:
     """Return the text of an error about the code of many layers, if it takes much of L2."""
     code = plan.chip.l2_room_bytes - plan.l2_room_bytes
-    return f" beside the code of {len(plan.steps):,} layers" if code else ""
+    return f" in addition to the code of {len(plan.steps):,} layers" if code else ""
 
 
 def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:

@@ -28,7 +28,7 @@ from myoedge.quantization.recordings.reading import (
 SEPARATORS = (";", "\t", ",", " ")  # ";" first: next to it a comma is that of decimals
 SHORTER = ("head -n 100000 long.csv > short.csv",)
 MOST_NAMES = 40  # of columns, in a remedy
-NUMBERS = "let the file hold numbers alone, below a line of names at most"
+NUMBERS = "let the file contain only numbers, after at most one line of names"
 
 
 @dataclass(frozen=True)
