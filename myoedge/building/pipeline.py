@@ -346,7 +346,8 @@ def _priced(options: Options) -> Chip:
 
 
 def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> Keeps | None:
-    """Return Options.keeps for the network with its layers assigned to engines."""
+    """Return the check Options.keeps, applied to a network after its layers are assigned to
+    engines."""
     keeps = options.keeps
     return None if keeps is None else lambda network: keeps(on_engines(network))
 

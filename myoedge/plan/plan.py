@@ -127,7 +127,7 @@ class Plan:
 
     @property
     def l3_bytes(self) -> int:
-        """Return the size of l3.bin: planned transfers, then tables."""
+        """Return the size of l3.bin: the constants of planned transfers, followed by tables."""
         tables = (at + array.nbytes for at, array in self.l3_tables.values())
         return max([self.l3_transfer_bytes, *tables])
 

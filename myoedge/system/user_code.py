@@ -51,7 +51,7 @@ class UserFunction:
             raise self.error("could not be imported", cause)
 
     def imported(self) -> Callable[..., Any]:
-        """Import the function, also from the working folder. Errors: its code."""
+        """Import the user's function; the working folder is on the path. Errors: the given code."""
         self.check()
         module, _, attribute = self.name.partition(":")
         with _working_folder(), self.guarded("could not be imported"):

@@ -71,14 +71,15 @@ SHARED = {
     "W207": {"building.accuracy_warnings", "building.sample_warnings", "cli.next_steps"},
     "W111": {"building.accuracy_warnings", "building.fidelity_warnings"},  # the scale is the cause
     "W209": {"building.accuracy_warnings", "cli.next_steps"},  # what comes next is its remedy
-    "E205": {"frontend.torch.checkpoint", "building.project_template"},  # no example inputs
+    "E205": {"frontend.torch.factory", "building.project_template"},  # no example inputs
     "E206": {
-        "frontend.torch.checkpoint",
+        "frontend.torch.factory",
         "frontend.refusals",
         "building.model_inputs",
     },  # a factory that cannot be used
     "E232": {
         "building.config",
+        "building.config_rules",
         "building.energy",
         "building.quantities",
         "building.request",

@@ -237,7 +237,7 @@ def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
 
 
 def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loops over the output; operands are read along it, each within its own part."""
+    """Return loops over the output; each operand is read only within its own part of the axis."""
     nest = by_output(attrs, shapes, out)
     index: tuple[AffineExpr, ...] = nest.operands["y"]
     return LoopNest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})

@@ -199,8 +199,8 @@ def _of_columns(labels: Array) -> Array | None:
 
 
 def _shares(graph: Graph, links: Sequence[_Link], samples: Samples) -> list[Array]:
-    """Return [1 + channels], for every link, each channel's maximum relative to its tensor, or to
-    the intermediate tensor where that ratio is larger."""
+    """Return [1 + channels] for every link: each channel's maximum divided by its tensor's maximum,
+    or by the intermediate tensor's maximum if that gives a larger ratio."""
     found = [
         {name: np.zeros(1 + int(x.max()), np.float32) for name, x in link.labels.items()}
         for link in links
