@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Schedules of NE16 jobs for convolutions, and their estimated cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from myoedge.numerics.arrays import ceil_div, round_up
+from myoedge.operators.conv.geometry import (
+    Conv2dGeometry,
+    tile_fields,
+)
+from myoedge.operators.conv.ne16_rules import is_filter
+from myoedge.operators.kernel import Fields, Operand, Region, Sizes
+from myoedge.operators.products.ne16_constants import (
+    SIDE,
+    WEIGHT_BITS,
+)
+from myoedge.operators.products.ne16_cycles import (
+    JOB,
+    JOB_PIXELS,
+    JOBS_A_TILE,
+    depthwise_cycles,
+    filter_cycles,
+    image_cycles,
+    pads_to_nine_pixels,
+    pointwise_cycles,
+    units_of_jobs,
+)
+
+T = TypeVar("T")
+
+FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
+DEPTHWISE_ROW = 4  # me_ne16_depthwise_row_s8.h: the input as of PIXELS
+# cycles of seven cores
+PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # a byte of the padded input, a row of it
+TURNED_PIECE = 1.5  # a pixel of it that lies alone
+WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # each row of a window, a byte of it
+WINDOWS_ROW = 8.0  # each row of the windows of a row of results
+EDGE_ROW = 14.0  # each row of a window that reaches over an edge
+SLOWED = 0.45  # cycles more of the engine, for each in which cores write operands
+
+DEPTHWISE_CONFLICTS = 1.06  # of the engine's stores with its own loads
+GROUP = 1000.0  # cycles around the tile of a group
+JOINED = (2, 4)  # results of a row that are computed as one
+
+
+@dataclass(frozen=True, slots=True)
+class JobSchedule:
+    """A schedule of NE16 jobs for a convolution, with its cycle estimate.
+
+    jobs   jobs per tile; 0: the estimated best number     bits   bits of a weight
+    """
+
+    conv: Conv2dGeometry
+    number: int
+    scale: int
+    joined: int = 1
+    keeps_scratch: bool = True
+    jobs: int = 0
+    bits: int = WEIGHT_BITS
+    turned: bool = False
+
+    @staticmethod
+    def depthwise(
+        conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool
+    ) -> JobSchedule:
+        """Return the schedule of a layer that satisfies `one_group_or_depthwise`."""
+        number = DEPTHWISE if is_filter(conv) else DEPTHWISE_ROW
+        return JobSchedule(conv, number, scale, keeps_scratch=keeps_scratch, bits=bits)
+
+    @staticmethod
+    def dense(conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool) -> JobSchedule:
+        """Return the schedule of each group with the fewest cycles; one with little scratch if
+        scratch cannot be kept."""
+        if is_filter(conv) and not keeps_scratch:
+            return JobSchedule(conv, FILTER, scale, keeps_scratch=False, bits=bits)
+        one_row = conv.kernel[0] == conv.dilation[1] == 1
+        possible = {FILTER: is_filter(conv), PIXELS: one_row, WINDOWS: True}
+        ways = [
+            JobSchedule(conv, number, scale, bits=bits) for number in possible if possible[number]
+        ]
+        for n in JOINED if conv.groups == 1 else ():
+            if conv.dilation[1] == 1 and conv.y[2] % n == 0:
+                number = PIXELS if one_row else WINDOWS
+                ways.append(JobSchedule(conv.joined(n), number, scale, n, bits=bits))
+        if conv.kernel[1] == conv.dilation[0] == 1 < conv.kernel[0]:
+            ways.append(JobSchedule(conv.turned(), PIXELS, scale, bits=bits, turned=True))
+        return replace(min(ways, key=JobSchedule.layer_cycles), keeps_scratch=keeps_scratch)
+
+    @staticmethod
+    def by_rows(conv: Conv2dGeometry, scale: int, groups: int, bits: int) -> JobSchedule:
+        """Return the schedule with the most jobs of rows, for a layer that satisfies `has_rows`."""
+        number = FILTER if is_filter(conv) else PIXELS
+        return JobSchedule(
+            conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE, bits=bits
+        )
+
+    def layer_cycles(self) -> float:
+        """Cycles of the layer as one tile."""
+        _, rows, columns, k = self.conv.y
+        return float(self.cycles({"t0": rows, "t1": columns, "k": k}))
+
+    @property
+    def function(self) -> str:
+        if self.number == DEPTHWISE_ROW:
+            return "me_ne16_depthwise_row_s8"
+        return "me_ne16_columns_s8" if self.turned else "me_ne16_conv_s8"
+
+    def in_memory(self, operand: Operand) -> Operand:
+        """Return an operand of the geometry as it lies in memory."""
+        return _turned_operand(operand) if self.turned else operand
+
+    @property
+    def is_depthwise(self) -> bool:
+        return self.number in (DEPTHWISE, DEPTHWISE_ROW)
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether a job computes rows of results instead of a run of results."""
+        rows = self.number == PIXELS and (self.conv.y[1] > 1 or self.turned)
+        return rows or self.number in (FILTER, DEPTHWISE)
+
+    @property
+    def copies_padding(self) -> bool:
+        """Whether windows are copied from a padded copy of the input, if that is faster than
+        padding each window at an edge."""
+        _, rows, columns, _ = self.conv.y
+        sizes = {"t0": rows, "t1": columns}
+        return self.number == WINDOWS and self._image(sizes) < self._edges(sizes)
+
+    def _image(self, sizes: Sizes) -> Any:
+        """Cycles for copying a tile's input with padding."""
+        return PADDED_BYTE * self.conv.padded_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
+
+    def _edges(self, sizes: Sizes) -> Any:
+        """Return the extra cycles of windows that cross an edge."""
+        windows = self.conv.edge_share * sizes["t0"] * sizes["t1"]
+        return EDGE_ROW * self.conv.kernel[0] * windows
+
+    def _ninth(self, sizes: Sizes) -> Any:
+        """Whether a tile, the whole layer, has eight windows, computed as nine; or fewer depthwise
+        row results than the three that the engine stores."""
+        pixels, (_, rows, columns, _) = sizes["t0"] * sizes["t1"], self.conv.y
+        if self.number == DEPTHWISE_ROW:
+            return pixels < SIDE
+        return self.number == WINDOWS and pads_to_nine_pixels(pixels, rows * columns)
+
+    def cycles(self, sizes: Sizes) -> Any:
+        """Cycles of a tile: the cores prepare the first job, then each next job while the engine
+        computes."""
+        found = _cycles_by_jobs(self._prepared(sizes), self._jobs(sizes))
+        return found[self.jobs - 1] if self.jobs else np.minimum.reduce(found)
+
+    def _jobs(self, sizes: Sizes) -> Any:
+        rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
+        if self.number == FILTER:
+            return filter_cycles(rows, columns, self.conv.x[-1], k, self.scale, self.bits)
+        if self.number == DEPTHWISE:
+            alone = depthwise_cycles(rows, columns, self.conv.x[-1], self.scale, self.bits)
+            return DEPTHWISE_CONFLICTS * alone
+        if self.number == DEPTHWISE_ROW:
+            threes, one_more = ceil_div(rows * columns, SIDE), rows * columns % SIDE > 0
+            alone = depthwise_cycles(threes, SIDE, self.conv.x[-1], self.scale, self.bits)
+            return DEPTHWISE_CONFLICTS * alone + JOB * one_more
+        if self.in_rows:
+            tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
+            return image_cycles(tiles, self.conv.taps, k, self.scale)
+        pixels = rows * columns + self._ninth(sizes)
+        return pointwise_cycles(pixels, self.conv.taps, k, self.scale)
+
+    def _prepared(self, sizes: Sizes) -> Any:
+        if self.number != WINDOWS:
+            return self._image(sizes)
+        padding = self._image(sizes) if self.copies_padding else self._edges(sizes)
+        window = WINDOW_ROW * self.conv.kernel[0] + WINDOW_BYTE * self.conv.taps
+        rows = WINDOWS_ROW * self.conv.kernel[0] * sizes["t0"]
+        return padding + sizes["t0"] * sizes["t1"] * window + rows
+
+    def scratch(self, sizes: Sizes) -> Any:
+        """Scratch bytes: windows, then the padded input; nine results overwrite it if there are
+        eight."""
+        image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
+        if self.number == DEPTHWISE_ROW:
+            c, taps = self.conv.x[-1], self.conv.kernel[1]
+            beyond = image + (SIDE * SIDE - taps) * c  # read for weights that are 0
+            return np.where(self._ninth(sizes), pixels * taps * c + 4 + JOB_PIXELS * c, beyond)
+        if self.number != WINDOWS:
+            return image
+        nine = np.where(self._ninth(sizes), JOB_PIXELS * self.conv.y[3], 0)
+        image = image if self.copies_padding else 0
+        return round_up(pixels * self.conv.taps, 4) + np.maximum(image, nine)
+
+    def fields(self, regions: Mapping[str, Region]) -> Fields:
+        if self.turned:
+            regions = {**regions, **{name: _turned_region(regions[name]) for name in "xy"}}
+        y = regions["y"]
+        _, rows, columns, _, _ = y.extent
+        units, least = rows * columns, JOB_PIXELS
+        if self.in_rows:
+            units, least = rows, SIDE
+        sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
+        prepared, computed = self._prepared(sizes), self._jobs(sizes)
+        count = self.jobs or 1 + int(np.argmin(_cycles_by_jobs(prepared, computed)))
+        first, others = units_of_jobs(units, least, count, prepared, computed)
+        if self.number == DEPTHWISE_ROW and units > SIDE:
+            first = _before_threes(first, units)
+        known = tile_fields(regions)
+        conv = {
+            f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
+        }
+        return {
+            **conv,
+            "conv.padded": "@scratch",
+            **(_turned_strides(regions) if self.turned else {}),
+            "first_k": y.start[3] * self.conv.y[3] + y.start[4],
+            "first_units": first,
+            "units_at_a_time": others,
+            "ninth": int(self._ninth(sizes)),
+            "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
+        }
+
+    def launches_next_tile(self, here: Fields, behind: Fields) -> bool:
+        """Return whether a tile's first job may start before the cores have finished the previous
+        tile."""
+        return bool(behind["has_scratch"])
+
+
+def _swapped(parts: tuple[T, ...]) -> tuple[T, ...]:
+    """Return what an operand has along each dimension with rows and columns swapped."""
+    return (*parts[:1], *parts[2:3], *parts[1:2], *parts[3:])
+
+
+def _turned_region(region: Region) -> Region:
+    """Return a region of rows and columns as one of columns and rows."""
+    parts = (region.start, region.extent, region.before, region.after)
+    return Region(*map(_swapped, parts))
+
+
+def _turned_operand(operand: Operand) -> Operand:
+    """Return an operand of columns and rows as it lies in memory: rows and columns."""
+    shape, first = _swapped(operand.shape), _swapped(operand.first)
+    return replace(operand, shape=shape, dims=_swapped(operand.dims), first=first)
+
+
+def _turned_strides(regions: Mapping[str, Region]) -> Fields:
+    """Bytes between rows and columns of regions that were turned."""
+    x, y = (regions[name].extent for name in "xy")
+    c, k = x[3] * x[4], y[3] * y[4]
+    return {
+        "conv.row_stride": c,
+        "x_column": x[1] * c,
+        "conv.y_stride": y[1] * k,
+        "y_row": k,
+    }
+
+
+def _before_threes(first: int, units: int) -> int:
+    """Return a size of the first job near `first` that leaves a multiple of three units."""
+    rest = (units - first) // SIDE * SIDE
+    return units - (SIDE if rest == 0 and units % SIDE else rest)
+
+
+def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
+    """Cycles of a tile split into 1, 2, ... jobs: the engine starts after the first job's operands
+    are prepared, and may wait for later ones.
+
+    prepared, computed   cycles of the cores and of the engine for the tile
+    """
+    found = []
+    for n in range(1, JOBS_A_TILE + 1):
+        first, others = prepared / n, (n - 1) * (prepared / n + JOB)
+        beside = np.maximum(computed + SLOWED * others, others + computed / n)
+        found.append(first + beside)
+    return found
