@@ -94,7 +94,7 @@ def test_advice_on_steps_follows_the_half_of_the_rule_that_is_broken(
     assert (rule and rule.change) == change
 
 
-@pytest.mark.parametrize(("reset_first", "needs"), [(True, "behind"), (False, None)])
+@pytest.mark.parametrize(("reset_first", "needs"), [(True, "after"), (False, None)])
 def test_a_gru_that_resets_h_before_its_products_stays_on_the_cores(
     reset_first: bool, needs: str | None
 ) -> None:
