@@ -18,6 +18,7 @@ TEMPLATES = ROOT / "firmware_templates"
 # Started or loaded by name: `python -m myoedge`, examples, JSON Schemas, and modules of operators.
 LOADED = re.compile(r"myoedge(\.__main__|\.zoo(\..*)?|\.catalogue\.schemas|\.operators\.\w+\.\w+)?")
 NAMED = re.compile(r"[\w.-]+")
+INSTANCES = "_instances.def"  # tables that myoedge/codegen/library.py finds by their ending
 
 
 def find_unread_modules() -> Iterator[str]:
@@ -39,6 +40,8 @@ def find_unread_sources() -> Iterator[str]:
         for word in NAMED.findall(path.read_text(encoding="utf-8")):
             words.setdefault(Path(word).stem, set()).add(path)
     for path in sorted(x for x in TEMPLATES.rglob("*") if x.is_file()):
+        if path.name.endswith(INSTANCES):
+            continue
         if not words.get(Path(path.stem).stem, set()) - {path}:
             yield str(path.relative_to(ROOT))
 
