@@ -45,8 +45,8 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _stack(graph: Graph, node: Node) -> Node | None:
-    """Match the node that concatenates tensors [.., 1, E, F], read by a linear layer as rows of E *
-    F whose results are averaged."""
+    """Return the concat of rotated tensors [.., 1, E, F] before a linear layer and a mean over the
+    rotations; `node` is the linear layer. None if the pattern is another."""
     mean, flat = graph.only_user(node.name), made_by(graph, node.inputs[0], "reshape", reader=node)
     stack = made_by(graph, flat.inputs[0], "concat", reader=flat) if flat else None
     if mean is None or mean.op != "mean" or stack is None:

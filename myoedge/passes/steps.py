@@ -22,8 +22,8 @@ PAIRS = ("add", "sub", "mul")
 
 @rewrite_pattern("concat")
 def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite | None:
-    """Roll an unrolled loop whose step results are concatenated into operators on all steps at
-    once; its states become a scan."""
+    """Replace a concat of the results of an unrolled loop's steps: operators on all steps at once,
+    and a scan for its states."""
     axis, shape = node.attrs["axis"], graph.shape(node.inputs[0])
     if len(node.inputs) < FEWEST or any(graph.shape(x)[axis] != 1 for x in node.inputs):
         return None
@@ -70,7 +70,7 @@ def _chain(graph: Graph, node: Node) -> list[Node]:
 
 
 def _state_before(graph: Graph, node: Node) -> Node | None:
-    """Match a sum with a product, which is only read as a factor of the next state."""
+    """Return the state h of the step before: in h' = a * h + b, `node` is h'; None if it is not."""
     for decayed in node.inputs:
         product = made_by(graph, decayed, "mul", reader=node)
         for name in () if product is None else product.inputs:

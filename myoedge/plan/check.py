@@ -198,7 +198,7 @@ def _resident(plan: Plan) -> Iterator[str]:
 
 
 def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:
-    """Return whether every tile uses its part of a tensor at this offset in L1."""
+    """Return whether an L1-resident tensor stays in place: all tiles use it at this offset."""
     last = tiling.first + len(tiling.tiles) - 1
     end = offset + math.prod(operand.shape) * operand.itemsize
     strides = {0, operand.itemsize * operand.shape[-1] if operand.position_stride else 0}

@@ -57,7 +57,7 @@ class JudgedTensor:
 
 
 def rows_of(graph: Graph) -> dict[str, Row]:
-    """Return the rows of gates, and of tensors that softmax and similar operators compare."""
+    """Return the judging rules of tensors by name: gates, and scores before a softmax or argmax."""
     reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
     rows = {name: Row(reach=reach) for name, reach in reaches if reach < np.inf}
     for node in (n for n in graph.nodes if OPS[n.op].compares_rows):

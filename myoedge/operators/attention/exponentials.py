@@ -43,7 +43,7 @@ class ExpTable:
         return self.one > 255
 
     def units(self, unit: float) -> int:
-        """Score units between two entries."""
+        """Return the number of score steps, each of `unit`, between two entries of the table."""
         return max(math.ceil(self.end / self.entries / unit), 1)
 
     def first_zero(self, step: float) -> int:

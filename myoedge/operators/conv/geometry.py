@@ -108,9 +108,9 @@ class Conv2dGeometry:
         return round_up(rows * columns * self.x[-1], 4) + 4
 
     def windows(self, *, once: bool = False) -> dense.Windows:
-        """Return the windows as me_conv reads them; narrow rows take one unaligned word each.
+        """Return how me_conv reads a window's taps: in place, or from a copy in scratch.
 
-        once   all windows are copied
+        once   all cores share one copy of all windows, even if reading in place is faster
         """
         c = self.x[-1]
         if self.narrow:

@@ -94,7 +94,7 @@ def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams:
 
 
 def _integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 -> int8 or int16."""
+    """Apply a table to integers: int8 by lookup, int16 by interpolation."""
     if isinstance(step.integers, SegmentParams):
         return segments.integer(step, x)
     if x.dtype == np.int8:

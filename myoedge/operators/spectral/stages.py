@@ -23,7 +23,8 @@ PRODUCTS, BYTES, OF_GROUP = 18, 6, 1000
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The two factors of n, and the number of rows of `first` frequencies that are computed."""
+    """Factors of a transform's length n = first * second, and the computed rows of its frequencies
+    as a matrix [second, first]."""
 
     first: int
     second: int
