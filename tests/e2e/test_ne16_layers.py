@@ -145,6 +145,16 @@ def test_sums_of_many_products_are_added_up_part_by_part(
     assert_exact(build)
 
 
+def test_the_ninth_window_of_eight_lies_in_scratch(tmp_path: Path) -> None:
+    """The engine reads it, and may not read beyond the end of L1."""
+    build = built(nn.Conv2d(64, 3, 3, stride=2, padding=1), (1, 64, 8, 4), tmp_path, engine="ne16")
+    plan = json.loads((build.folder / "plan.json").read_text())
+    (tiles,) = (step["tiles"] for step in plan["steps"] if step["op"] == "conv")
+    assert tiles["kernel"] == "me_ne16_conv_s8"
+    (scratch,) = (buffer for buffer in tiles["buffers"] if buffer["operand"] == "scratch")
+    assert scratch["size_bytes"] >= 9 * 3 * 3 * 64
+
+
 def test_results_in_tiles_of_channels_stay_in_l1(tmp_path: Path) -> None:
     """Tiles write their channels between those of others; weights of each layer's first tile come
     while the layer before computes."""

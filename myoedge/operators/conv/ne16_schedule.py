@@ -182,8 +182,8 @@ class JobSchedule:
         return padding + sizes["t0"] * sizes["t1"] * window + rows
 
     def scratch(self, sizes: Sizes) -> Any:
-        """Scratch bytes: windows, then the padded input; nine results overwrite it if there are
-        eight."""
+        """Scratch bytes: windows, then the padded input; if there are eight windows, the engine
+        reads a ninth one there and writes nine results over it."""
         image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
         if self.number == DEPTHWISE_ROW:
             c, taps = self.conv.x[-1], self.conv.kernel[1]
@@ -191,7 +191,7 @@ class JobSchedule:
             return np.where(self._ninth(sizes), pixels * taps * c + 4 + JOB_PIXELS * c, beyond)
         if self.number != WINDOWS:
             return image
-        nine = np.where(self._ninth(sizes), JOB_PIXELS * self.conv.y[3], 0)
+        nine = np.where(self._ninth(sizes), max(JOB_PIXELS * self.conv.y[3], self.conv.taps), 0)
         image = image if self.copies_padding else 0
         return round_up(pixels * self.conv.taps, 4) + np.maximum(image, nine)
 
