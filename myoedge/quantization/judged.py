@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class JudgedTensor:
     exact: Array = field(repr=False)
     counted: Callable[[Array], Array] = field(repr=False)
 
-    @property
+    @cached_property
     def signal(self) -> float:
         """Sum of the squared numbers."""
         return float(np.sum(self.exact**2))

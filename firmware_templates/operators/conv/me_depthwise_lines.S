@@ -30,22 +30,6 @@
     .set OF_OFFSET, 8
     .set OF_SHIFT, 12
 
-.macro save
-    .option push
-    .option rvc
-    addi sp, sp, -FRAME
-    me_saved sw
-    .option pop
-.endm
-
-.macro restore
-    .option push
-    .option rvc
-    me_saved lw
-    addi sp, sp, FRAME
-    .option pop
-.endm
-
 /* a0 x, a1 x_step, a2 fours, a3 to, a4 line_bytes */
 me_function me_depthwise_turn
     add a5, a3, a4
@@ -68,7 +52,7 @@ me_end me_depthwise_turn
 
 /* a1 x, a2 .. a4 one to three steps, a5 .. a7, s0 sums */
 me_function me_depthwise_fours
-    save
+    me_save_all FRAME
     lw s10, OF_CHANNEL(a0)
     lw a1, OF_X(a0)
     lw a2, OF_X_STEP(a0)
@@ -131,7 +115,7 @@ me_function me_depthwise_fours
     add a1, a1, a3
     add a1, a1, a3
     bnez s6, .Lfours_next
-    restore
+    me_restore_all FRAME
     ret
 me_end me_depthwise_fours
 
@@ -153,7 +137,7 @@ me_end me_depthwise_fours
 /* a1 x, a2 and a3 two words of a line one after the other, a4 .. a7 and s0 .. s3 sums, t3 .. t6 weights */
 .macro eights name, any
 me_function \name
-    save
+    me_save_all FRAME
     lw a1, OF_X(a0)
     lw s6, OF_ROWS(a0)
     lw s7, OF_WORDS(a0)
@@ -240,7 +224,7 @@ me_function \name
     sw a1, OF_X(a0)
     sw s9, OF_Y(a0)
     bnez t0, .L\name\()_line
-    restore
+    me_restore_all FRAME
     ret
 me_end \name
 .endm

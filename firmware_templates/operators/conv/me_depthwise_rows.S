@@ -11,22 +11,6 @@
     .set OF_OFFSET, 8
     .set OF_SHIFT, 12
 
-.macro save
-    .option push
-    .option rvc
-    addi sp, sp, -FRAME
-    me_saved sw
-    .option pop
-.endm
-
-.macro restore
-    .option push
-    .option rvc
-    me_saved lw
-    addi sp, sp, FRAME
-    .option pop
-.endm
-
 /* a0 a, a1 b, a2 a_step, a3 b_step, a4 to, a5 channel_bytes, a6 n */
 me_function me_depthwise_pairs
     add a7, a4, a5
@@ -103,7 +87,7 @@ me_end me_depthwise_pairs
  * the offset: (acc + bias) * mult + offset = acc * mult + (bias * mult + offset) modulo 2^32. */
 .macro strip name, pre, limits, table
 me_function \name
-    save
+    me_save_all FRAME
     .option rvc
     lw a3, OF_Y_STEP(a0)
     lw a4, OF_VECTORS(a0)
@@ -200,7 +184,7 @@ me_function \name
     li t0, 4
     add a4, a4, a1
     bne s11, t0, .Lchannel\@
-    restore
+    me_restore_all FRAME
     ret
     .option norvc
 me_end \name
@@ -320,7 +304,7 @@ strip me_depthwise_strip_table, 1, 1, 1
 .endm
 
 me_function me_depthwise_row_2
-    save
+    me_save_all FRAME
     lw a4, OF_STEPS(a0)
     lw a5, OF_STEPS + 4(a0)
     lw a6, OF_STEPS + 8(a0)
@@ -332,11 +316,11 @@ me_function me_depthwise_row_2
     li s11, 0
     bnez t6, .Lrow_table
     halving_rows 0
-    restore
+    me_restore_all FRAME
     ret
 .Lrow_table:
     halving_rows 1
-    restore
+    me_restore_all FRAME
     ret
 me_end me_depthwise_row_2
 
@@ -368,7 +352,7 @@ me_end me_depthwise_row_2
 .endm
 
 me_function me_depthwise_pixel
-    save
+    me_save_all FRAME
     lw a2, OF_ANY_FIRST(a0)
     lw a3, OF_ANY_WEIGHTS(a0)
     lw s8, OF_BLOCKS(a0)
@@ -431,7 +415,7 @@ me_function me_depthwise_pixel
     addi a2, a2, 4
     addi s9, s9, -1
     bnez s9, .Lany_group
-    restore
+    me_restore_all FRAME
     ret
 me_end me_depthwise_pixel
 
