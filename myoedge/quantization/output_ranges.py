@@ -75,14 +75,15 @@ def _reaching(chain: Chain, bounds: Range, operand: Range, result: Range) -> Ran
 def probability_ranges(
     graph: Graph, seen: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[tuple[Node, Range, Range]]:
-    """Yield (node, range over the samples, range of its integers) of outputs from 0 to 1.
+    """Yield (node, range over the samples, range of its integers) of outputs that are
+    probabilities: bounded by 0 and 1, or by limits between them on both sides of 0.5.
 
     The range over the samples is (0, 1) for a softmax, whose values are all small if there are many
     classes.
     """
     for node, bounds in bounded_results(graph):
         after = params.get(node.name)
-        if bounds == PROBABILITY and after is not None:
+        if 0.0 <= bounds[0] < 0.5 < bounds[1] <= 1.0 and after is not None:
             chain, operand = _function(node)
             found, before, sampled = np.array((after.low, after.high)), params.get(operand), bounds
             if chain and before is not None:

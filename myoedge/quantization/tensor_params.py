@@ -134,7 +134,7 @@ def _bounds(made: Sequence[Node]) -> Range:
 def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
     """Return int8 parameters for the ranges of these tensors; the zero point is 0 if an operator
     requires it, or is faster with it at little loss."""
-    low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
+    low, high = _span(graph, names, spans)
     affine, symmetric = range_params(low, high), symmetric_params(low, high)
     close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale
     for node in (reader for name in names for reader in graph.users.get(name, ())):

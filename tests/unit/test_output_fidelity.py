@@ -416,6 +416,16 @@ def test_the_opposite_probability_is_warned_of_too(tmp_path: Path, width: int) -
     assert not [w for w in detector(tmp_path, both, Absent())[0].warnings if w.code == "W112"]
 
 
+class Limited(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x).clamp(0.01, 0.99)
+
+
+def test_a_limited_probability_is_warned_of_too(tmp_path: Path) -> None:
+    found, _ = detector(tmp_path, windows(SMALL, *QUIET), Limited())
+    assert [warning.code for warning in found.warnings].count("W112") == 1
+
+
 def test_probabilities_of_both_classes_are_not_warned_of(tmp_path: Path) -> None:
     samples = windows(64, *QUIET, *np.linspace(0.3, 1.0, 64))
     found, network = detector(tmp_path, samples)

@@ -187,6 +187,22 @@ def test_a_first_state_beyond_1_is_told_and_held_in_16_bits(kind: type[nn.LSTM |
     assert worst[0] < 20.0 < 30.0 < worst[1]
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+def test_the_range_of_a_relu_layer_covers_its_first_state() -> None:
+    torch.manual_seed(0)
+    first, x = torch.full((1, 1, 8), 30.0), torch.randn(3, 1, 4)
+    model = Whole(nn.RNN(4, 8, nonlinearity="relu", bias=False))
+    with torch.no_grad():  # outputs stay near 1: the state is the largest value
+        model.layer.weight_hh_l0.fill_(1 / 256)
+    graph = prepare(imported(model, x, first))
+    given = zip(graph.inputs, (x, first), strict=True)
+    samples = {name: np.stack([value.numpy()] * 4) for name, value in given}
+    network = quantize_graph(graph, calibrate(graph, samples, Observer(), ""))
+    (q,) = (network.params[n.name] for n in network.graph.nodes if n.op == "rnn_relu")
+    assert (q.high - q.zero_point) * q.scale >= 30.0
+    assert "W106" not in {warning.code for warning in network.warnings}
+
+
 @pytest.mark.parametrize(
     ("name", "reach", "bits", "off"),
     [
