@@ -15,7 +15,8 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import Watch, run_float
 
-KEPT_BYTES = 2**27  # two samples of a transformer of 8 layers, 100 of most others
+KEPT_BYTES = 2**27  # 100 samples of most networks
+MAX_RUN_BYTES = KEPT_BYTES // 8  # of larger runs too few fit to save time
 
 Values = dict[str, Array]  # of inputs, results, and `name.pre` before fused tables; no constants
 
@@ -32,6 +33,8 @@ class _Runs:
     def keep(self, graph: Graph, key: tuple[int, bytes], values: Values) -> None:
         """Cache the values of a graph's first samples; of other graphs as far as memory allows."""
         size_bytes = _size_bytes(graph, values)
+        if size_bytes > MAX_RUN_BYTES:
+            return
         self._make_room(graph, size_bytes)
         if self.total_bytes + size_bytes <= KEPT_BYTES:
             self.graphs[id(graph)] = graph

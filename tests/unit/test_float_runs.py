@@ -89,6 +89,17 @@ def test_only_what_has_room_is_kept(
         assert len(runs) == 7
 
 
+def test_large_runs_are_not_kept(
+    graph: Graph, runs: list[Graph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As few would fit, they would take memory and save no time."""
+    monkeypatch.setattr(float_runs, "MAX_RUN_BYTES", 1)
+    with float_run_cache():
+        for sample in 2 * [*samples(graph, 2)]:
+            float_values(graph, sample)
+    assert len(runs) == 4
+
+
 def test_values_without_axes_are_kept() -> None:
     """NumPy gives a scalar for a function of an array without axes, which is no array."""
     graph = prepare(from_exported(torch.export.export(nn.Tanh(), (torch.tensor(0.5),))))
