@@ -31,6 +31,7 @@ from myoedge.passes import prepare
 from tests.conftest import ROOT, Ran
 from tests.networks import Small
 from tests.onnx_models import FLOAT, gemm, model, node, saved
+from tests.refused_models import parsed
 
 RNG = np.random.default_rng(0)
 
@@ -97,6 +98,23 @@ def chosen(
     """Where, whose condition is c."""
     nodes = [*more, node("Where", inputs, "y"), *behind]
     return model(nodes, shapes, ("s" if behind else "y",), {"c": CHOICE, **constants})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nodes_in_any_order(seed: int, tmp_path: Path) -> None:
+    """onnxruntime sorts them as well; a branch reads results of the graph around it."""
+    text = """
+        a = Relu(x) b = Tanh(a) one = Constant<value = bool {1}>()
+        c = If(one)<then_branch = then() => (float[2, 3] p) {q = Neg(a) p = Add(q, b)},
+                    else_branch = other() => (float[2, 3] p) {p = Sub(a, b)}>
+        y = Add(c, b)
+    """
+    made = parsed(text, {"x": RNG.standard_normal((2, 3), np.float32)}, 17, {})
+    order = np.random.default_rng(seed).permutation(len(made.graph.node))
+    nodes = [made.graph.node[i] for i in order]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    agrees(made, tmp_path)
 
 
 # Uses that ONNX's own cases do not have, or not with these numbers; onnxruntime judges.

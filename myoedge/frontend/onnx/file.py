@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from myoedge.frontend.refusals import damaged
 from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, StringStringEntryProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto
 
 MAX_BYTES = 1 << 30  # of the file and of all its external data; a chip has a thousandth of it
 OLDEST = 13  # with it axes became inputs and softmax lost its two-dimensional form; older ones
@@ -60,6 +61,7 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
     load_external(model, path, MAX_BYTES)
     _name_outputs_once(model.graph)
     _state_shapes(model.graph)
+    _sort_nodes(model.graph)
     _run_checker(model, path)
     if opset >= OLDEST:
         return model, ()
@@ -112,6 +114,33 @@ def _state_shapes(graph: GraphProto) -> None:
     for value in graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()
+
+
+def _sort_nodes(graph: GraphProto) -> None:
+    """Put every node behind the nodes that it reads. ONNX demands this order; onnxruntime sorts, as
+    this does. Nodes in a circle keep their order, and the checker refuses them."""
+    producer = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    reads = [{producer[name] for name in _reads(node) & producer.keys()} for node in graph.node]
+    if all(at < i for i, read in enumerate(reads) for at in read):
+        return
+    with suppress(CycleError):
+        order = [*TopologicalSorter(dict(enumerate(reads))).static_order()]
+        nodes = [graph.node[i] for i in order]
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+
+def _reads(node: NodeProto) -> set[str]:
+    """Return the names that a node reads, those inside its subgraphs included."""
+    inner = (x for graph in _subgraphs(node) for x in graph.node)
+    return {*node.input}.union(*map(_reads, inner))
+
+
+def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
 
 
 def _run_checker(model: ModelProto, path: Path) -> None:
