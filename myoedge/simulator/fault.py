@@ -26,9 +26,9 @@ KINDS = {
     6: ("E706", "larger stacks"),
     7: ("E707", "an event that wakes one of the cores"),
     8: ("E708", "--max-cycles N"),
-    9: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
-    10: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
-    11: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
+    9: ("E709", "no ebreak or ecall, no interrupt of a cluster core: nothing handles them"),
+    10: ("E709", "no ebreak or ecall, no interrupt of a cluster core: nothing handles them"),
+    11: ("E709", "no ebreak or ecall, no interrupt of a cluster core: nothing handles them"),
     12: ("E712", "less to record"),
     13: ("E713", "an NE16 job as docs/simulator.md has them"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions, binding, machine, simulate
 from myoedge.targets import find_chip
 from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
-from tests.isa.program import RESULTS, addi, load_constant, sw
+from tests.isa.program import RESULTS, addi, leave, load_constant, sw
 from tests.simulator.cores import (
     DMA,
     EBREAK,
     EVENTS,
     ITC_MASK,
+    ITC_STATUS_SET,
     L1,
     NOTES,
     T0,
@@ -33,6 +35,7 @@ from tests.simulator.cores import (
     note_cycle,
     put,
     repeat,
+    spin,
     store,
     until,
 )
@@ -175,6 +178,14 @@ def two_jobs() -> bytes:
     return make({0: [*ready(), *both, *ends]}, memory=[(L1, taken.before.tobytes())])
 
 
+def interrupted() -> bytes:
+    """Interrupt 0, whose handler ends the run."""
+    to_mtvec, interrupts_on, table = 0x30529073, 0x30046073, 0x1C120000
+    fc = [*load_constant(T0, table), to_mtvec, *put(ITC_MASK, 1), interrupts_on]
+    handler = struct.pack(f"<{len(leave())}I", *leave())
+    return make({}, [*fc, *put(ITC_STATUS_SET, 1), *spin(9), WFI], [(table, handler)])
+
+
 # name: another value, and a program that behaves otherwise with it
 SMALL: dict[str, tuple[int, bytes]] = {
     "l2_bytes": (0x100000, make({}, get(0x1C180000, 0))),
@@ -182,6 +193,7 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "fc_alias_bytes": (0x1000, make({}, get(0x2000, 0))),
     "cluster_alias_bytes": (0x100000, make({1: get(0x204000, 0)})),
     "event_unit_bytes": (0x400, make({1: get(SECOND, 0)})),
+    "interrupt_cycles": (5, interrupted()),
     "misaligned_store_waits": (0, make({c: misaligned_stores(c) for c in range(8)})),
     "register_strict": (0, make({}, get(0x1A102004, 0))),
     "barriers": (4, make({1: get(EVENTS + 0x2E0, 0)})),

@@ -170,7 +170,7 @@ ONE_WORD = {
     "floating point": (0x0000_0053, "E701"),
     "ebreak": (EBREAK, "E709"),
     "ecall": (ECALL, "E709"),
-    "mret": (0x3020_0073, "E701"),
+    "sret": (0x1020_0073, "E701"),
     "jump to L1": (JUMP_TO_T4, "E703"),
     "load from 0x1234abcd": (load(T1, 28, 4), "E702"),
     "csr": (csrr(T1, 0x7FF), "E704"),

@@ -54,6 +54,7 @@
     X(mutex_cycles)           /* p.elw on a free mutex, or a register that nobody waits at */   \
     X(core_start_cycles)      /* from FETCH_EN to a core's first instruction */                  \
     X(fc_wake_cycles)         /* from an event to the instruction behind the FC's wfi */         \
+    X(interrupt_cycles)       /* that taking an interrupt holds the FC */                        \
     /* DMA: mchan */                                                                             \
     X(dma_ids) X(dma_core_queue) X(dma_global_queue)                                             \
     X(dma_requests)           /* bursts under way from L2 */                                     \

@@ -20,7 +20,7 @@ typedef uint64_t Cycle;
 enum { CORES = 10, REGISTERS = 32, NOWHERE = 32, LOOPS = 2, WHEEL = 64 };
 
 // Who can be scheduled: cores 0..8 of the cluster, the fabric controller, and devices.
-enum { FC = 9, ACTOR_DMA = CORES, ACTOR_L3, ACTOR_EVENTS, ACTOR_NE16, ACTORS };
+enum { FC = 9, ACTOR_DMA = CORES, ACTOR_L3, ACTOR_EVENTS, ACTOR_NE16, ACTOR_PERIPHERALS, ACTORS };
 
 typedef struct Machine Machine;
 typedef struct Core Core;
@@ -278,7 +278,10 @@ bool event_wait(Core *c, const Insn *i, uint32_t address, uint32_t *value);
 // and their cycles in c->t: returns `next`, or hands over.
 const Insn *wait_for_interrupt(Core *c, const Insn *next);
 const Insn *semihosting(Core *c, const Insn *next);
-void check_interrupts(Core *c); // after mstatus.MIE was set: faults where one would be taken
+// itc.c: interrupts in front of `next`, once mstatus.MIE may have been set; mret's target.
+bool takes_interrupt(const Core *c);
+const Insn *take_interrupt(Core *c, const Insn *next); // hands over
+const Insn *return_from_interrupt(Core *c, const Insn *i);
 bool devices_new(Machine *m);   // false: no memory
 void devices_free(Machine *m);
 

@@ -33,7 +33,6 @@ enum {
 };
 enum { EVENTS = 17, COUNTERS = 31 }; // counters without an event stay as they are
 enum { IMC_AND_MORE = 1 << 30 | 1 << 23 | 1 << 12 | 1 << 8 | 1 << 2, MACHINE_MODE = 3 };
-enum { INTERRUPTS_ON = 8 }; // mstatus.MIE
 
 // ---- performance counters
 
@@ -222,7 +221,6 @@ void csr_write(Core *c, const Insn *i, uint32_t number, uint32_t value)
     else if (is_counter(number)) write_counter(c, number, value);
     else if (is_loop(number)) write_loop(c, number, value);
     else write_other(c, i, number, value);
-    if (number == MSTATUS && (value & INTERRUPTS_ON)) check_interrupts(c);
 }
 
 // ---- instructions
@@ -234,6 +232,14 @@ static void spend(Core *c, uint32_t number)
     c->counts.stall[STALL_ARITHMETIC] += c->m->chip.counter_csr_cycles - 1;
 }
 
+// An interrupt that has been let through is taken before anything else.
+static const Insn *interrupted(Core *c, const Insn *i)
+{
+    c->t += 1;
+    c->retired += i->retired;
+    return take_interrupt(c, i->next);
+}
+
 // Not read where nobody wants the value, not written where no bit is named.
 #define ACCESS(name, operand, reads, writes, value) \
     static const Insn *op_##name(Core *c, const Insn *i) \
@@ -243,6 +249,7 @@ static void spend(Core *c, uint32_t number)
         if (writes) csr_write(c, i, number, value); \
         c->r[i->rd] = old; \
         spend(c, number); \
+        if (number == MSTATUS && takes_interrupt(c)) return interrupted(c, i); \
         DONE(); \
     }
 

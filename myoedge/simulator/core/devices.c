@@ -108,6 +108,7 @@ void actor_due(Machine *m, int actor)
     else if (actor == ACTOR_L3) l3_due(m);
     else if (actor == ACTOR_EVENTS) timers_due(m);
     else if (actor == ACTOR_NE16) ne16_due(m);
+    else if (actor == ACTOR_PERIPHERALS) peripherals_due(m);
 }
 
 const DeviceCounts *device_counts(const Machine *m) { return &m->devices->counts; }
@@ -168,6 +169,7 @@ bool devices_new(Machine *m)
     d->output.bytes = malloc(m->chip.output_bytes + (size_t)1);
     d->files.folder = -1;
     dma_new(&d->dma);
+    peripherals_new(m);
     return d->watch.transfers && d->ne16 && d->output.bytes;
 }
 

@@ -196,7 +196,8 @@ enum { IRQ_TIMER = 10, IRQ_DMA = 8, IRQ_L3 = 30 };
 uint32_t itc_load(const Access *a);
 void itc_store(const Access *a, uint32_t value);
 void raise_interrupt(Machine *m, int line, Cycle at);
-_Noreturn void interrupt_taken(Machine *m, int core, uint32_t lines);
+void interrupt_due(Machine *m, int which);
+_Noreturn void interrupt_taken(Machine *m, int core, uint32_t lines); // on a core of the cluster
 
 // ---- timers.c
 enum { TIMER_CLUSTER, TIMER_FC, TIMER_FC_SECOND, TIMERS };
@@ -279,6 +280,8 @@ size_t machine_take_output(Machine *m, char *to, size_t size); // stdout so far,
 void put_output(Machine *m, const void *bytes, size_t size);
 void files_close(Machine *m);
 
+#include "peripherals.h"
+
 struct Devices {
     EventUnit events;
     Dma dma;
@@ -286,6 +289,7 @@ struct Devices {
     Itc itc;
     Timer timer[TIMERS];
     L3 l3;
+    Peripherals peripherals;
     Ne16 *ne16;
     Soc soc;
     Files files;

@@ -43,6 +43,16 @@ static const Insn *op_wfi(Core *c, const Insn *i)
     return wait_for_interrupt(c, i->next);
 }
 
+static const Insn *op_mret(Core *c, const Insn *i)
+{
+    const Insn *to = return_from_interrupt(c, i);
+    count(c, i);
+    c->t += c->m->chip.jump_stall;
+    c->counts.stall[STALL_JUMP] += c->m->chip.jump_stall;
+    if (takes_interrupt(c)) return take_interrupt(c, to);
+    GO_TO(to);
+}
+
 // What p.elw answers; false: the core has to sleep. Of memory it is a plain load.
 static bool wait_or_load(Core *c, const Insn *i, uint32_t address, uint32_t *value)
 {

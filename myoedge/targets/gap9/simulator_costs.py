@@ -89,6 +89,7 @@ _GAP9 = {
     "mutex_cycles": 3,
     "core_start_cycles": 1,
     "fc_wake_cycles": 1,
+    "interrupt_cycles": 4,  # manual, to the first instruction of the table; platform 0
     # DMA
     "dma_ids": 16,
     "dma_core_queue": 2,

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// One actor for everything slow outside the cluster, so that the cores' schedule stays short.
+#include "devices.h"
+
+typedef void (*Handler)(Machine *m, int which);
+
+static const Handler HANDLERS[DUES] = {
+    [DUE_INTERRUPT] = interrupt_due,
+};
+
+static void plan(Machine *m)
+{
+    const Cycle *due = m->devices->peripherals.due;
+    Cycle next = NEVER;
+    for (int which = 0; which < DUES; which++)
+        if (due[which] < next) next = due[which];
+    if (next == NEVER) unschedule(m, ACTOR_PERIPHERALS);
+    else schedule(m, ACTOR_PERIPHERALS, next);
+}
+
+void due_at(Machine *m, int which, Cycle when)
+{
+    m->devices->peripherals.due[which] = when;
+    plan(m);
+}
+
+void peripherals_due(Machine *m)
+{
+    Cycle *due = m->devices->peripherals.due;
+    for (int which = 0; which < DUES; which++) {
+        if (due[which] > m->now) continue;
+        due[which] = NEVER;
+        HANDLERS[which](m, which);
+    }
+    plan(m);
+}
+
+void peripherals_new(Machine *m)
+{
+    Peripherals *p = &m->devices->peripherals;
+    for (int which = 0; which < DUES; which++)
+        p->due[which] = NEVER;
+}
