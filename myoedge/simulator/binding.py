@@ -128,6 +128,8 @@ class Recorded(ctypes.Structure):
         ("spans", ctypes.POINTER(SpanRecord)),
         ("span_count", U64),
         ("spans_lost", U64),
+        ("line", ctypes.POINTER(U64)),  # pairs: a cycle, and a byte in the upper half
+        ("line_count", U64),
     )
 
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 import codecs
 import ctypes
 import os
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, starmap
 from pathlib import Path
+from typing import Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
@@ -208,7 +210,13 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
         steps=tuple(sorted(_steps(recorded), key=lambda step: step.cycle)),
         steps_lost=recorded.steps_lost,
         profile=profile,
+        **_line(recorded),
     )
+
+
+def _line(recorded: binding.Recorded) -> dict[str, Any]:
+    pairs = array("Q", ctypes.string_at(recorded.line, 16 * recorded.line_count))
+    return {"line": bytes(word >> 32 for word in pairs[1::2]), "line_cycles": pairs[::2]}
 
 
 def _counts(c: binding.Counts) -> CoreCounts:

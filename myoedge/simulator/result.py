@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from myoedge.system.notebook import Card, Tabular
@@ -104,6 +104,7 @@ class Simulation(Tabular):
     l1_bytes, l2_bytes   bytes of each memory changed since reset, in blocks of 64
     devices   counters of DMA and off-chip memory, by name
     profile   cycles by instruction address
+    line, line_cycles   bytes that the UARTs sent, and the cycle in which each one's stop bit ended
     """
 
     exit_code: int
@@ -120,6 +121,8 @@ class Simulation(Tabular):
     steps: tuple[ExecutedInstruction, ...] = ()
     steps_lost: int = 0
     profile: Mapping[int, int] = field(default_factory=dict)
+    line: bytes = b""
+    line_cycles: Sequence[int] = ()
 
     def rows(self) -> list[dict[str, object]]:
         """One row per core that ran (9 is the fabric controller): instructions, and stall cycles by

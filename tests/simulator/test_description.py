@@ -186,6 +186,14 @@ def interrupted() -> bytes:
     return make({}, [*fc, *put(ITC_STATUS_SET, 1), *spin(9), WFI], [(table, handler)])
 
 
+def sent_byte() -> bytes:
+    """A byte by UART 0, and the cycle of its end."""
+    uart, ready = 0x1A102280, [*put(0x1A102010, 1 << 4), *put(0x1A102004, 1 << 4)]
+    code = [*ready, *put(uart + 4, 0), *put(uart + 0x24, 0x106), *put(0x1A103000, 0x1C110000)]
+    code += [*put(0x1A103008, 1), *put(0x1A10301C, 2), *until(uart + 0x20, 0), *note_cycle(0)]
+    return make({}, code)
+
+
 # name: another value, and a program that behaves otherwise with it
 SMALL: dict[str, tuple[int, bytes]] = {
     "l2_bytes": (0x100000, make({}, get(0x1C180000, 0))),
@@ -194,6 +202,7 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "cluster_alias_bytes": (0x100000, make({1: get(0x204000, 0)})),
     "event_unit_bytes": (0x400, make({1: get(SECOND, 0)})),
     "interrupt_cycles": (5, interrupted()),
+    "periph_clock_x256": (20, sent_byte()),
     "misaligned_store_waits": (0, make({c: misaligned_stores(c) for c in range(8)})),
     "register_strict": (0, make({}, get(0x1A102004, 0))),
     "barriers": (4, make({1: get(EVENTS + 0x2E0, 0)})),

@@ -24,10 +24,13 @@ static const Region REGIONS[] = {
     {0x10201400, 0x400, DEVICE_CLUSTER_CACHE, NULL, cluster_cache_store, false},
     {0x1a100000, 0x1000, DEVICE_FLL, fll_load, fll_store, false},
     {0x1a102000, 0x80, DEVICE_UDMA, udma_load, udma_store, false},
+    {0x1a102280, 0x200, DEVICE_UART, uart_load, uart_store, false},
     {0x1a102480, 0x280, DEVICE_HYPER, hyper_load, hyper_store, false},
     {0x1a102700, 0x80, DEVICE_OCTOSPI, octospi_load, octospi_store, false},
     {0x1a102880, 0x80, DEVICE_HYPER_COMMON, hyper_common_load, hyper_common_store, false},
+    {0x1a103000, 0x800, DEVICE_UDMA_CHANNEL, udma_channel_load, udma_channel_store, false},
     {0x1a104000, 0x1000, DEVICE_CHIP_CONTROL, chip_control_load, chip_control_store, false},
+    {0x1a106000, 0x1000, DEVICE_SOC_EVENTS, soc_events_load, soc_events_store, false},
     {0x1a107000, 0x1000, DEVICE_POWER, power_load, power_store, false},
     {0x1a108800, 0x800, DEVICE_FC_CACHE, NULL, fc_cache_store, false},
     {0x1a109000, 0x40, DEVICE_ITC, itc_load, itc_store, false},
@@ -152,6 +155,7 @@ static void bound_parameters(Chip *chip)
     bound(&chip->l3_queue, 1, L3_DEPTH);
     bound(&chip->l3_slots, 0, L3_SLOTS);
     bound(&chip->fc_clock_x256, 1, UINT32_MAX);
+    bound(&chip->periph_clock_x256, 1, UINT32_MAX);
     bound(&chip->ne16_load_cycles, 0, MOST_PAUSE);
     bound(&chip->ne16_filter_cycles, 0, MOST_PAUSE);
     bound(&chip->ne16_pixel_cycles, 0, MOST_PAUSE);
@@ -178,6 +182,7 @@ void devices_free(Machine *m)
     Devices *d = m->devices;
     if (!d) return;
     files_close(m);
+    peripherals_free(m);
     free(d->watch.transfers);
     free(d->ne16);
     free(d->output.bytes);

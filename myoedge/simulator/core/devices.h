@@ -30,7 +30,10 @@ enum Device {
     DEVICE_UDMA,
     DEVICE_OCTOSPI,
     DEVICE_HYPER,
-    DEVICE_HYPER_COMMON
+    DEVICE_HYPER_COMMON,
+    DEVICE_SOC_EVENTS,
+    DEVICE_UDMA_CHANNEL,
+    DEVICE_UART
 };
 // Whether a register is there for a load or a store. Else a fault, or, for one that can only be
 // accessed the other way where register_strict is 0, false.
@@ -218,13 +221,11 @@ typedef struct {
     Cycle cycles, start;
 } L3Job;
 typedef struct {
-    uint32_t control[UDMA_WORDS], v4[UDMA_WORDS], slot[L3_SLOTS][UDMA_WORDS], common[UDMA_WORDS];
+    uint32_t v4[UDMA_WORDS], slot[L3_SLOTS][UDMA_WORDS], common[UDMA_WORDS];
     L3Job job[L3_DEPTH];
     uint32_t first, jobs;
 } L3;
 void watch_l2_job(const Access *a, const L3Job *job); // before it is queued
-uint32_t udma_load(const Access *a);
-void udma_store(const Access *a, uint32_t value);
 uint32_t octospi_load(const Access *a);
 void octospi_store(const Access *a, uint32_t value);
 uint32_t hyper_load(const Access *a);

@@ -10,7 +10,8 @@ enum {
     MASK_CLEAR = 0x08,
     STATUS = 0x0c,
     STATUS_SET = 0x10,
-    STATUS_CLEAR = 0x14
+    STATUS_CLEAR = 0x14,
+    FIFO = 0x24
 };
 enum { ENABLED = 1 << 3, ENABLED_BEFORE = 1 << 7 }; // mstatus.MIE, .MPIE
 enum { TABLE_BYTES = 256, VECTOR_BYTES = 4, RETRY_CYCLES = 16 };
@@ -110,6 +111,7 @@ uint32_t itc_load(const Access *a)
     switch (a->offset) {
     case MASK: return itc(a->c->m)->mask;
     case STATUS: return itc(a->c->m)->status;
+    case FIFO: return soc_event_taken(a->c->m, a->c->t);
     default: no_register(a);
     }
 }

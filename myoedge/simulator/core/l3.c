@@ -85,17 +85,7 @@ enum {
     V4_CLOCK = 0x64
 };
 enum { START_READ = 1, START_VALID = 2, LINEAR = 64, CLOCK_MASK = 0xff };
-// The uDMA's own registers: clocks and (low: in) resets by peripheral, some by setting bits.
-enum {
-    CLOCK = 0x00,
-    CLOCK_SET = 0x04,
-    CLOCK_CLEAR = 0x08,
-    RESET = 0x0c,
-    RESET_SET = 0x10,
-    RESET_CLEAR = 0x14,
-    PERIPHERAL_V3 = 1 << 8,
-    PERIPHERAL_V4 = 1 << 13
-};
+enum { PERIPHERAL_V3 = 8, PERIPHERAL_V4 = 13 }; // of the uDMA
 
 static uint32_t v4(const Access *a, uint32_t offset) { return l3(a->c->m)->v4[offset / 4]; }
 
@@ -110,26 +100,7 @@ void l3_due(Machine *m)
     if (job.slot < 0 && l->v4[V4_IRQ / 4] & 1) raise_interrupt(m, IRQ_L3, m->now);
 }
 
-uint32_t udma_load(const Access *a) { return l3(a->c->m)->control[a->offset / 4]; }
-
-void udma_store(const Access *a, uint32_t value)
-{
-    uint32_t *control = l3(a->c->m)->control;
-    switch (a->offset) {
-    case CLOCK_SET: control[CLOCK / 4] |= value; break;
-    case CLOCK_CLEAR: control[CLOCK / 4] &= ~value; break;
-    case RESET_SET: control[RESET / 4] |= value; break;
-    case RESET_CLEAR: control[RESET / 4] &= ~value; break;
-    default: control[a->offset / 4] = value; break;
-    }
-}
-
-static void check_running(const Access *a)
-{
-    const uint32_t *control = l3(a->c->m)->control;
-    if (!(control[CLOCK / 4] & control[RESET / 4] & PERIPHERAL_V4))
-        misused(a, FAULT_REGISTER, "a register of the L3 controller, which has no clock or is in reset");
-}
+static void check_running(const Access *a) { udma_check(a, PERIPHERAL_V4, "the L3 controller"); }
 
 uint32_t octospi_load(const Access *a)
 {
@@ -205,7 +176,7 @@ static Cycle access_cycles(const L3 *l)
 static void v3_start(const Access *a, const uint32_t *registers, bool read)
 {
     const L3 *l = l3(a->c->m);
-    if (!(l->control[CLOCK / 4] & PERIPHERAL_V3))
+    if (!udma_has_clock(a->c->m, PERIPHERAL_V3))
         misused(a, FAULT_DMA, "an L3 transfer while its controller has no clock");
     if (l->common[MEMORY_SELECT / 4])
         misused(a, FAULT_DMA, "an L3 transfer with a memory other than the RAM");

@@ -151,8 +151,10 @@ uint32_t machine_l2_bytes(const Machine *m) { return m->chip.l2_bytes; }
 void machine_recorded(const Machine *m, Recorded *recorded)
 {
     const Observer *o = m->observer;
-    *recorded = (Recorded){o->marks,      o->marks_used, o->kept,  o->kept_used,  o->profile,   o->steps,
-                           o->steps_used, o->steps_lost, o->spans, o->spans_used, o->spans_lost};
+    const Line *line = &m->devices->peripherals.line;
+    *recorded = (Recorded){o->marks,      o->marks_used, o->kept,       o->kept_used, o->profile,
+                           o->steps,      o->steps_used, o->steps_lost, o->spans,     o->spans_used,
+                           o->spans_lost, line->bytes,   line->used};
 }
 
 const Counts *machine_counts(Machine *m, uint32_t core)

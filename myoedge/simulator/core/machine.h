@@ -15,6 +15,8 @@ typedef struct {
     uint64_t step_count, steps_lost;
     const Span *spans;
     uint64_t span_count, spans_lost;
+    const LineByte *line; // what the UARTs sent
+    uint64_t line_count;
 } Recorded;
 
 Machine *machine_new(void);

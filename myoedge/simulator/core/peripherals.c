@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // One actor for everything slow outside the cluster, so that the cores' schedule stays short.
+#include <stdlib.h>
+#include <string.h>
+
 #include "devices.h"
 
 typedef void (*Handler)(Machine *m, int which);
 
 static const Handler HANDLERS[DUES] = {
-    [DUE_INTERRUPT] = interrupt_due,
+    [DUE_INTERRUPT] = interrupt_due, [DUE_UART] = uart_due,     [DUE_UART + 1] = uart_due,
+    [DUE_UART + 2] = uart_due,       [DUE_UART + 3] = uart_due,
 };
 
 static void plan(Machine *m)
@@ -40,4 +44,9 @@ void peripherals_new(Machine *m)
     Peripherals *p = &m->devices->peripherals;
     for (int which = 0; which < DUES; which++)
         p->due[which] = NEVER;
+    memset(p->events.mask, 0xff, sizeof p->events.mask);
+    for (uint32_t n = 0; n < UARTS; n++)
+        p->uart[n].rx = p->uart[n].tx = UDMA_OFF;
 }
+
+void peripherals_free(Machine *m) { free(m->devices->peripherals.line.bytes); }

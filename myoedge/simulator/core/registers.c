@@ -18,6 +18,7 @@ enum { R = 1, W = 2, RW = R | W };
     {DEVICE_##device, #name, offset, count, stride, access, source},
 static const Register ROWS[] = {
 #include "registers.def"
+#include "peripherals.def"
 };
 #undef X
 enum { ROW_COUNT = sizeof ROWS / sizeof ROWS[0] };

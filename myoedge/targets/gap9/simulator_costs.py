@@ -126,6 +126,7 @@ _GAP9 = {
     "file_opens": 100_000,
     "output_bytes": 1 << 20,
     "fc_clock_x256": 256,
+    "periph_clock_x256": 256,
 }
 
 GAP9_CYCLES: Mapping[str, int] = MappingProxyType(_GAP9)
@@ -152,7 +153,7 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
 
 # As backends/gvsoc.py runs it: drivers of pulp-open, which firmware chooses by the number, and
 # peripherals at half the clock of the others.
-PULP_OPEN = {"fc_hart": 0x3E0, "l3_hyper_bus_cycles": 2}
+PULP_OPEN = {"fc_hart": 0x3E0, "l3_hyper_bus_cycles": 2, "periph_clock_x256": 128}
 
 # Descriptions by the name that `--like` takes.
 COSTS = MappingProxyType(
