@@ -8,7 +8,7 @@
 
     model files    load, inspect, quantize, build, sweep, check_regressions
     builds         load_build, validate, simulate, report, peaks, energy, advise
-    boards         boards, flash, run, bench, calibrate_energy
+    boards         boards, flash, run, bench, calibrate_energy, monitor
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
 Each verb of the command line is a function with the same arguments. Notebooks show results as
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         inspect,
         load,
         load_build,
+        monitor,
         ops,
         peaks,
         quantize,
@@ -88,6 +89,7 @@ __all__ = [
     "inspect",
     "load",
     "load_build",
+    "monitor",
     "ops",
     "peaks",
     "quantize",

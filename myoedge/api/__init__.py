@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from myoedge.api.devices import bench, boards, flash, run
+from myoedge.api.devices import bench, boards, flash, monitor, run
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
 from myoedge.api.projects import (
     advise,
@@ -46,6 +46,7 @@ __all__ = [
     "inspect",
     "load",
     "load_build",
+    "monitor",
     "ops",
     "peaks",
     "quantize",

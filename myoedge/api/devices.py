@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs that use a board: run, watch, flash, bench, boards."""
+"""The verbs that use a board: run, watch, monitor, flash, bench, boards."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from myoedge.quantization.samples import Given
 if TYPE_CHECKING:
     from myoedge.backends.flashing import FlashResult
     from myoedge.backends.meter import MeasuredEnergy
+    from myoedge.backends.packets import Record
     from myoedge.building.simulate import Simulated
 
 
@@ -54,6 +55,21 @@ def watch(*, board: str | None = None, port: str | None = None) -> Iterator[str]
 
     with open_port(line_of(board, port)) as opened:
         yield from lines_heard(opened)
+
+
+def monitor(
+    source: StrPath, *, baud_rate: int = 1_000_000, warn: Callable[[Notice], None] = silent
+) -> Iterator[Record]:
+    """Packets of a sensor application, as they arrive: Decision, Status, Start, BrokenFrame.
+
+    source      serial port, read until the line breaks; or a file with the bytes of such a line
+    baud_rate   of the port: the one of [sensor]
+    warn        called if no packet arrives: W603
+    Errors: E501, E603, E607 the line breaks, E615, E616.
+    """
+    from myoedge.backends.packet_source import records_from
+
+    yield from records_from(str(source), baud_rate, warn)
 
 
 @with_plugin_errors

@@ -66,8 +66,13 @@ class Identity:
 
 
 class SerialPort(Protocol):
-    """A serial port; read returns the bytes that arrive within about 50 ms, at most `size`."""
+    """A serial port; read returns the bytes that arrive within about 50 ms, at most `size`.
 
+    in_waiting   number of received bytes that read returns at once
+    """
+
+    @property
+    def in_waiting(self) -> int: ...
     def read(self, size: int) -> bytes: ...
     def write(self, data: bytes) -> int | None: ...
 

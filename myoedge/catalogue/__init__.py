@@ -26,8 +26,9 @@ class Entry:
 # paragraph a code: the code and its meaning, then why it matters and what to do.
 _TEXTS = ("model.txt", "usage.txt", "running.txt")
 
-# W303 and W304 say why cycles are estimated; `flash` warns of W601 and W602 before it writes.
-_NEVER_ERROR = re.compile("W303|W304|W601|W602")
+# W303 and W304 say why cycles are estimated; `flash` warns of W601 and W602 before it writes,
+# `monitor` of W603 and W604 while it listens.
+_NEVER_ERROR = re.compile("W303|W304|W60[1-4]")
 
 _REMARKS = {
     4: """\

@@ -23,6 +23,7 @@ VERBS = {
     "flash": "write the application to a board, verify and start it",
     "run": "run the application on a board: outputs and cycles",
     "bench": "measure the energy per inference on a board with a power meter",
+    "monitor": "decode the packets of a sensor application: print, plot, save, forward",
     "report": "show a build's report; with --against, its differences from another build",
     "sweep": "build variants (models, budgets, options, points) and find regressions",
     "ops": "list the supported operators",
@@ -48,6 +49,7 @@ MODULES = {  # of this package, with their verbs
     "simulate": ("simulate",),
     "energy": ("energy",),
     "devices": ("flash", "run", "bench", "boards"),
+    "monitor": ("monitor",),
     "others": ("init", "sweep", "plugin", "doctor", "explain", "completion"),
 }
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records of the sensor application from a serial port, or from a file of the bytes of its line."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from myoedge.backends.console import SerialLine, SerialPort, open_port, unplug_errors
+from myoedge.backends.packets import BrokenFrame, Record, records
+from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.system.regular_files import open_regular
+
+SILENCE_S = 5.0  # without a packet: reported once; the application sends a status every second
+CHUNK_BYTES = 1 << 16
+_PORT = re.compile(r"/dev/.*|COM\d+", re.IGNORECASE)
+
+
+def records_from(source: str, baud_rate: int, warn: Callable[[Notice], None]) -> Iterator[Record]:
+    """Yield the records of a file, or those of a serial port until the line breaks.
+
+    Frames before the first packet of a port are not reported, as listening may begin within one.
+    Errors: E501, E603 the port does not open; E607 the line breaks; E615 no such file; E616 a file
+    without packets. Warnings: W603 no packet arrives.
+    """
+    path = Path(source)
+    if not _PORT.fullmatch(source) and (not path.exists() or path.is_file() or path.is_dir()):
+        yield from _records_of_file(path)
+        return
+    with open_port(SerialLine(source, baud_rate)) as port:
+        yield from _records_of_port(port, baud_rate, warn)
+
+
+def _records_of_file(path: Path) -> Iterator[Record]:
+    has_packets = False
+    for record in records(_chunks(path)):
+        has_packets = has_packets or not isinstance(record, BrokenFrame)
+        yield record
+    if not has_packets:
+        facts = {"file": path, "needs": "the bytes of the serial line, unchanged"}
+        raise MyoedgeError("E616", "the file holds no packet of the sensor application", facts)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with open_regular(path) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        facts = {"source": path, "cause": error.strerror or error}
+        tries = ["myoedge doctor  lists the serial ports"]
+        raise MyoedgeError("E615", "no file or serial port to monitor", facts, tries) from None
+
+
+def _records_of_port(
+    port: SerialPort, baud_rate: int, warn: Callable[[Notice], None]
+) -> Iterator[Record]:
+    has_packets, received = False, 0
+    report_s = time.monotonic() + SILENCE_S
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal received, report_s
+        while True:
+            with unplug_errors():
+                # no more than is there: a line that breaks would discard what read waits with
+                chunk = port.read(max(port.in_waiting, 1))
+            received += len(chunk)
+            if not has_packets and time.monotonic() > report_s:
+                report_s = float("inf")
+                warn(_silence(received, baud_rate))
+            yield chunk
+
+    for record in records(chunks()):
+        has_packets = has_packets or not isinstance(record, BrokenFrame)
+        if has_packets:
+            yield record
+
+
+def _silence(received: int, baud_rate: int) -> Notice:
+    facts = {"waited": f"{SILENCE_S:g} s", "received": f"{received:,} bytes"}
+    if received:
+        tries = [f"--baud-rate: the one of [sensor], not {baud_rate:,}"]
+    else:
+        tries = ["is this the port that is wired to the UART of [sensor]?", "reset the board"]
+    return notice("W603", "no packet arrives at the port; still listening", facts, tries)

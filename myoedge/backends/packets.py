@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packets of the sensor application, decoded from the bytes of its serial line.
+
+A packet is a COBS frame that ends with a zero byte; docs/guides/sensor.md has the layout. Damage
+costs only the frames that it touches, as decoding continues after the next zero byte.
+"""
+
+from __future__ import annotations
+
+import binascii
+import enum
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+VERSION = 1
+MAX_FRAME_BYTES = 4096  # without the zero byte
+NO_CLASS = 0xFFFF  # on the line: the outputs are not scores of classes
+
+_HEAD = struct.Struct("<BBHIIH")  # kind, version, sequence, time, frame, flags
+_CRC = struct.Struct("<H")
+_CLASS = struct.Struct("<Hh")
+_VALUES = struct.Struct("<BH")
+_STATUS = struct.Struct("<7IQ")
+_START = struct.Struct("<8sHIHB")
+_VALUE_TYPES = {1: "b", 2: "h", 4: "i"}
+_RESTARTS = ("reset", "watchdog", "deep sleep", "software")
+
+
+class Flags(enum.IntFlag):
+    """Events since the last decision, combined by |."""
+
+    SAMPLES_LOST = 1
+    ELECTRODE_OPEN = 2
+    SATURATED = 4
+    SPI_ERROR = 8
+    FRONT_END_RESET = 16
+    PASSES_SKIPPED = 32
+    WATCHDOG = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """Fields of every packet.
+
+    sequence   number of the packet, modulo 2^16; packets that were not sent have one too
+    time_us    time of the last sample since the start of the application, modulo 2^32
+    frame      number of that sample since the start, lost samples included, modulo 2^32
+    """
+
+    sequence: int
+    time_us: int
+    frame: int
+    flags: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Start(Packet):
+    """First packet after a start of the application.
+
+    digest     first 16 hexadecimal digits of the model's digest
+    classes    number of classes; 0 if the outputs are not scores of classes
+    restart    "reset", "watchdog", "deep sleep", "software"
+    """
+
+    digest: str
+    channels: int
+    rate_hz: float
+    classes: int
+    restart: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Packet):
+    """Result of one pass of the network.
+
+    class_index   class with the largest output; None if the outputs are not scores of classes
+    score         integer of that output
+    values        all integers of the first output, with [sensor] packets = "outputs"; else ()
+    """
+
+    class_index: int | None
+    score: int
+    values: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Packet):
+    """Counts since the start of the application; bit a of open_electrodes is channel a."""
+
+    frames_lost: int
+    saturated: int
+    spi_errors: int
+    resets: int
+    passes_skipped: int
+    overruns: int
+    watchdog_restarts: int
+    open_electrodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenFrame:
+    """A frame that is no packet."""
+
+    why: str
+
+
+Record = Start | Decision | Status | BrokenFrame
+
+
+def decoded(line: bytes) -> list[tuple[int, Record]]:
+    """Decode all frames that end in `line`: (offset of the frame's zero byte, record)."""
+    found: list[tuple[int, Record]] = []
+    start = 0
+    while (end := line.find(0, start)) >= 0:
+        if end > start:
+            found.append((end, record_of(line[start:end])))
+        start = end + 1
+    return found
+
+
+def records(chunks: Iterable[bytes]) -> Iterator[Record]:
+    """Yield a record for every frame of a line that arrives in chunks, wherever they are cut."""
+    rest = b""
+    for chunk in chunks:
+        *frames, rest = (rest + chunk).split(b"\0")
+        yield from map(record_of, filter(None, frames))
+        rest = rest[: MAX_FRAME_BYTES + 1]  # a longer frame is broken, whatever follows
+
+
+def record_of(frame: bytes) -> Record:
+    """Decode a COBS frame without its zero byte."""
+    body = unstuffed(frame) if len(frame) <= MAX_FRAME_BYTES else None
+    if body is None:
+        return BrokenFrame("no COBS frame" if len(frame) <= MAX_FRAME_BYTES else "no end")
+    if len(body) < _HEAD.size + _CRC.size:
+        return BrokenFrame(f"{len(body)} bytes are too few")
+    content, crc = body[: -_CRC.size], _CRC.unpack(body[-_CRC.size :])[0]
+    if binascii.crc_hqx(content, 0xFFFF) != crc:
+        return BrokenFrame("CRC")
+    kind, version, sequence, time_us, sample, flags = _HEAD.unpack_from(content)
+    if version != VERSION or kind not in _CONTENTS:
+        return BrokenFrame(f"packet of kind {kind}, version {version}")
+    head = Packet(sequence, time_us, sample, Flags(flags))
+    record = _CONTENTS[kind](head, content[_HEAD.size :])
+    return record or BrokenFrame(f"packet of kind {kind} with {len(content)} bytes")
+
+
+def unstuffed(frame: bytes) -> bytes | None:
+    """Undo COBS; None if the frame ends within a block or holds a zero byte."""
+    parts, at = [], 0
+    while at < len(frame):
+        size = frame[at]
+        block = frame[at + 1 : at + size]
+        if size == 0 or len(block) < size - 1 or 0 in block:
+            return None
+        at += size
+        has_zero = size < 0xFF and at < len(frame)
+        parts.append(block + b"\0" * has_zero)
+    return b"".join(parts)
+
+
+def _decision(head: Packet, content: bytes) -> Decision | None:
+    if len(content) != _CLASS.size:
+        return None
+    class_index, score = _CLASS.unpack(content)
+    return Decision(**_fields(head), class_index=_class(class_index), score=score)
+
+
+def _outputs(head: Packet, content: bytes) -> Decision | None:
+    start = _CLASS.size + _VALUES.size
+    if len(content) < start:
+        return None
+    class_index, score = _CLASS.unpack_from(content)
+    size_bytes, count = _VALUES.unpack_from(content, _CLASS.size)
+    code = _VALUE_TYPES.get(size_bytes)
+    if code is None or len(content) != start + size_bytes * count:
+        return None
+    values = struct.unpack_from(f"<{count}{code}", content, start)
+    return Decision(**_fields(head), class_index=_class(class_index), score=score, values=values)
+
+
+def _status(head: Packet, content: bytes) -> Status | None:
+    names = Status.__match_args__[len(Packet.__match_args__) :]
+    if len(content) != _STATUS.size:
+        return None
+    counts = zip(names, _STATUS.unpack(content), strict=True)
+    return Status(**_fields(head), **dict(counts))
+
+
+def _start(head: Packet, content: bytes) -> Start | None:
+    if len(content) != _START.size:
+        return None
+    digest, channels, rate_mhz, classes, cause = _START.unpack(content)
+    return Start(
+        **_fields(head),
+        digest=digest.hex(),
+        channels=channels,
+        rate_hz=rate_mhz / 1000,
+        classes=classes,
+        restart=_RESTARTS[cause] if cause < len(_RESTARTS) else f"cause {cause}",
+    )
+
+
+def _fields(head: Packet) -> dict[str, Any]:
+    return {name: getattr(head, name) for name in Packet.__match_args__}
+
+
+def _class(number: int) -> int | None:
+    return None if number == NO_CLASS else number
+
+
+_CONTENTS: dict[int, Callable[[Packet, bytes], Record | None]] = {
+    1: _decision,
+    2: _status,
+    3: _start,
+    4: _outputs,
+}

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packets of the sensor application as tables: npz with all of them, CSV with the decisions."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from myoedge.backends.packets import BrokenFrame, Decision, Packet, Record, Start, Status
+from myoedge.numerics.arrays import Array
+
+NO_CLASS = -1  # in tables: the outputs are not scores of classes
+_SEQUENCES, _TIMES_US = 1 << 16, 1 << 32
+
+
+@dataclass
+class PacketLog:
+    """Received packets, each with its start and its time in seconds.
+
+    packets   (number of the start before it, seconds since that start, packet)
+    lost      packets missing in the sequence     broken   frames that were no packets
+    time_us   time of the last packet since its start, without the wrap of 32 bits
+    """
+
+    packets: list[tuple[int, float, Packet]] = field(default_factory=list)
+    lost: int = 0
+    broken: int = 0
+    starts: int = 0
+    time_us: int = 0
+
+    def add(self, record: Record) -> float | None:
+        """Add a record; return its time in seconds, without the wrap of 32 bits every 71.6 minutes;
+        None for a broken frame."""
+        if isinstance(record, BrokenFrame):
+            self.broken += 1
+            return None
+        is_start = isinstance(record, Start)
+        self.starts += is_start
+        if is_start or not self.packets:
+            self.time_us = record.time_us
+        else:
+            *_, before = self.packets[-1]
+            skipped = (record.sequence - before.sequence - 1) % _SEQUENCES
+            self.lost += skipped if skipped < _SEQUENCES // 2 else 0  # else: an unseen start
+            self.time_us += _signed(record.time_us - before.time_us)
+        time_s = self.time_us / 1e6
+        self.packets.append((self.starts, time_s, record))
+        return time_s
+
+    def of(self, kind: type[Packet]) -> list[Any]:
+        """Return the packets of one kind."""
+        return [packet for _, _, packet in self.packets if isinstance(packet, kind)]
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts as JSON values: packets by kind, decisions by class, lost and broken ones,
+        the last status and start."""
+        decisions, statuses, starts = map(self.of, (Decision, Status, Start))
+        classes = collections.Counter(d.class_index for d in decisions if d.class_index is not None)
+        return {
+            "decisions": len(decisions),
+            "statuses": len(statuses),
+            "starts": len(starts),
+            "lost_packets": self.lost,
+            "broken_frames": self.broken,
+            "flagged_decisions": sum(d.flags != 0 for d in decisions),
+            "classes": {str(index): classes[index] for index in sorted(classes)},
+            "last_status": _own_fields(statuses[-1]) if statuses else None,
+            "last_start": _own_fields(starts[-1]) if starts else None,
+        }
+
+
+def _signed(difference_us: int) -> int:
+    """Return a difference of wrapping times that is less than half a wrap."""
+    half = _TIMES_US // 2
+    return (difference_us + half) % _TIMES_US - half
+
+
+def _own_fields(packet: Packet) -> dict[str, Any]:
+    names = type(packet).__match_args__[len(Packet.__match_args__) :]
+    return {name: getattr(packet, name) for name in names}
+
+
+def npz_bytes(log: PacketLog) -> bytes:
+    """Return an npz file: arrays of the decisions by name, of the others as status_NAME and
+    start_NAME."""
+    buffer = io.BytesIO()
+    arrays = {**_arrays(log, Decision, "")}
+    arrays |= {**_arrays(log, Status, "status_"), **_arrays(log, Start, "start_")}
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def csv_bytes(log: PacketLog) -> bytes:
+    """Return the decisions as CSV, a row each."""
+    columns = _arrays(log, Decision, "")
+    values = columns.pop("values", np.zeros((len(columns["time_s"]), 0), np.int32))
+    columns |= {f"value_{i}": column for i, column in enumerate(values.T)}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+    return text.getvalue().encode()
+
+
+WRITERS: Mapping[str, Callable[[PacketLog], bytes]] = {".npz": npz_bytes, ".csv": csv_bytes}
+
+
+def _arrays(log: PacketLog, kind: type[Packet], prefix: str) -> dict[str, Array]:
+    rows = [row for row in log.packets if isinstance(row[2], kind)]
+    columns: dict[str, Array] = {
+        "run": np.array([start for start, _, _ in rows], np.int32),
+        "time_s": np.array([time_s for _, time_s, _ in rows], np.float64),
+    }
+    for name in ("sequence", "frame", "flags"):
+        columns[name] = np.array([getattr(packet, name) for *_, packet in rows], np.int64)
+    columns |= dict(_own_columns([packet for *_, packet in rows], kind))
+    return {f"{prefix}{name}": column for name, column in columns.items()}
+
+
+def _own_columns(packets: list[Any], kind: type[Packet]) -> Iterator[tuple[str, Array]]:
+    if kind is Decision:
+        yield from _decision_columns(packets)
+        return
+    for name in kind.__match_args__[len(Packet.__match_args__) :]:
+        column = np.array([getattr(packet, name) for packet in packets])
+        yield name, column if len(packets) else np.zeros(0)
+
+
+def _decision_columns(decisions: list[Decision]) -> Iterator[tuple[str, Array]]:
+    classes = [NO_CLASS if d.class_index is None else d.class_index for d in decisions]
+    yield "class", np.array(classes, np.int32)
+    yield "score", np.array([d.score for d in decisions], np.int32)
+    if count := max((len(d.values) for d in decisions), default=0):
+        rows = [d.values + (0,) * (count - len(d.values)) for d in decisions]
+        yield "values", np.array(rows, np.int32)
