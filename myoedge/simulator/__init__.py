@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from myoedge.simulator.fault import Faulted, with_other_first_core
 from myoedge.simulator.machine import PROGRAM_CYCLES, RunOptions, simulate
+from myoedge.simulator.playback import Fault, Playback
 from myoedge.simulator.result import CoreCounts, ExecutedInstruction, Mark, Simulation, Span
 from myoedge.system.elf import Program, read_elf
 
@@ -12,8 +13,10 @@ __all__ = [
     "PROGRAM_CYCLES",
     "CoreCounts",
     "ExecutedInstruction",
+    "Fault",
     "Faulted",
     "Mark",
+    "Playback",
     "Program",
     "RunOptions",
     "Simulation",

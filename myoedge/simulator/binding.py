@@ -130,7 +130,28 @@ class Recorded(ctypes.Structure):
         ("spans_lost", U64),
         ("line", ctypes.POINTER(U64)),  # pairs: a cycle, and a byte in the upper half
         ("line_count", U64),
+        ("ready", ctypes.POINTER(U64)),  # pairs: a cycle and a frame
+        ("ready_count", U64),
     )
+
+
+class PlannedFault(ctypes.Structure):
+    """Mirrors the C struct PlannedFault of peripherals.h."""
+
+    _fields_ = (("frame", U32), ("kind", U32), ("value", ctypes.c_int64))
+
+
+class Playback(ctypes.Structure):
+    """Mirrors the C struct Playback of peripherals.h."""
+
+    _fields_ = (
+        *((name, U32) for name in ("kind", "chips", "channels", "frames", "frame_bytes")),
+        *((name, U32) for name in ("spi", "chip_select", "uart", "ready_pin", "start_pin")),
+        *((name, U32) for name in ("reset_pin", "fault_count")),
+        *((name, U64) for name in ("clock_hz", "rate_num", "rate_den", "start", "tail")),
+        *((name, ctypes.c_void_p) for name in ("counts", "bytes", "faults")),
+    )
+    kept: object  # what the pointers lead to
 
 
 MACHINE = ctypes.c_void_p
@@ -146,6 +167,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
     "machine_write": (ctypes.c_int, (MACHINE, U32, _BYTES, U32)),
     "machine_read": (ctypes.c_int, (MACHINE, U32, ctypes.c_void_p, U32)),
     "machine_start": (ctypes.c_int, (MACHINE, U32)),
+    "machine_play": (None, (MACHINE, ctypes.POINTER(Playback))),
     "machine_run": (ctypes.c_int, (MACHINE, U64)),
     "machine_now": (U64, (MACHINE,)),
     "machine_limit": (None, (MACHINE, U64)),

@@ -17,6 +17,7 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
 from myoedge.simulator.fault import fault_error
+from myoedge.simulator.playback import Playback, to_c
 from myoedge.simulator.result import STALLS, CoreCounts, ExecutedInstruction, Mark, Simulation, Span
 from myoedge.system.elf import Program, read_elf
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
@@ -67,6 +68,7 @@ def simulate(
     max_cycles: int = 1 << 40,
     options: RunOptions = COUNTERS_ONLY,
     progress: Callable[[int, str], None] | None = None,
+    playback: Playback | None = None,
     sanitize: Sequence[str] = (),
     cc: str = "zig",
 ) -> Simulation:
@@ -74,6 +76,7 @@ def simulate(
 
     cycles     sizes and costs of the chip, by name (simulator/core/chip.h)
     folder     folder with files that the program may open by plain name; None: no files
+    playback   recording that a front end delivers; the run ends some time after its last frame
     progress   called about once a second with the cycle and the text printed since the last call
     Errors: E241 no program; E242 a segment is outside the chip's memory; E701..E709 a fault, a
     deadlock or too many cycles, with core, pc, function, source line, cycle and registers; E243 a
@@ -85,6 +88,9 @@ def simulate(
         for address, size in chain(options.dump, *options.snapshots.values()):
             _check_in_memory(cycles, address, size)
         _observe(core, machine, program, options)
+        world = playback and to_c(playback)
+        if world:
+            core.machine_play(machine, ctypes.byref(world))
         core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
         ended, output = _run(core, machine, progress)
         run = _result(core, machine, options, output)
@@ -210,13 +216,19 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
         steps=tuple(sorted(_steps(recorded), key=lambda step: step.cycle)),
         steps_lost=recorded.steps_lost,
         profile=profile,
-        **_line(recorded),
+        **_of_the_world(recorded),
     )
 
 
-def _line(recorded: binding.Recorded) -> dict[str, Any]:
-    pairs = array("Q", ctypes.string_at(recorded.line, 16 * recorded.line_count))
-    return {"line": bytes(word >> 32 for word in pairs[1::2]), "line_cycles": pairs[::2]}
+def _of_the_world(recorded: binding.Recorded) -> dict[str, Any]:
+    line = array("Q", ctypes.string_at(recorded.line, 16 * recorded.line_count))
+    ready = array("Q", ctypes.string_at(recorded.ready, 16 * recorded.ready_count))
+    return {
+        "line": bytes(word >> 32 for word in line[1::2]),
+        "line_cycles": line[::2],
+        "ready_cycles": ready[::2],
+        "ready_frames": ready[1::2],
+    }
 
 
 def _counts(c: binding.Counts) -> CoreCounts:

@@ -105,6 +105,7 @@ class Simulation(Tabular):
     devices   counters of DMA and off-chip memory, by name
     profile   cycles by instruction address
     line, line_cycles   bytes that the UARTs sent, and the cycle in which each one's stop bit ended
+    ready_cycles, ready_frames   every data-ready of a playback: when, and of which frame
     """
 
     exit_code: int
@@ -123,6 +124,8 @@ class Simulation(Tabular):
     profile: Mapping[int, int] = field(default_factory=dict)
     line: bytes = b""
     line_cycles: Sequence[int] = ()
+    ready_cycles: Sequence[int] = ()
+    ready_frames: Sequence[int] = ()
 
     def rows(self) -> list[dict[str, object]]:
         """One row per core that ran (9 is the fabric controller): instructions, and stall cycles by

@@ -194,6 +194,15 @@ def sent_byte() -> bytes:
     return make({}, code)
 
 
+def waiting_spi() -> bytes:
+    """SPI 0 waits for 100 of its own clocks, and the cycle in which it takes another command."""
+    ready, commands = [*put(0x1A102010, 1), *put(0x1A102004, 1)], 0x1C110000
+    for n, word in enumerate((8, 5 << 28 | 1 << 8 | 100, 9 << 28)):
+        ready += put(commands + 4 * n, word)
+    code = [*ready, *put(0x1A102088, 0), *put(0x1A103000, commands), *put(0x1A103008, 12)]
+    return make({}, [*code, *put(0x1A10301C, 2), *until(0x1A103018, 0), *note_cycle(0)])
+
+
 # name: another value, and a program that behaves otherwise with it
 SMALL: dict[str, tuple[int, bytes]] = {
     "l2_bytes": (0x100000, make({}, get(0x1C180000, 0))),
@@ -203,6 +212,7 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "event_unit_bytes": (0x400, make({1: get(SECOND, 0)})),
     "interrupt_cycles": (5, interrupted()),
     "periph_clock_x256": (20, sent_byte()),
+    "spi_divider_periods": (2, waiting_spi()),
     "misaligned_store_waits": (0, make({c: misaligned_stores(c) for c in range(8)})),
     "register_strict": (0, make({}, get(0x1A102004, 0))),
     "barriers": (4, make({1: get(EVENTS + 0x2E0, 0)})),

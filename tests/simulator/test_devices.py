@@ -114,6 +114,14 @@ def test_clock_and_power_registers_take_what_is_written_and_are_ready() -> None:
     assert list(notes[1 : 1 + len(values)]) == values
 
 
+@pytest.mark.parametrize("bank", [0x1A101000, 0x1A101048, 0x1A101090])
+def test_outputs_are_set_and_cleared_by_bits_and_read_where_their_clock_is_on(bank: int) -> None:
+    fc = [*put(bank, 0b1110), *put(bank + 4, 0b0111), *put(bank + 0xC, 0b1001)]
+    fc += [*put(bank + 0x10, 0b0110), *put(bank + 0x14, 0b0010)]
+    notes = run(make({}, [*fc, *get(bank + 0xC, 0), *get(bank + 8, 1)])).notes
+    assert notes[:2] == (0b1101, 0b0100)
+
+
 # ---- memory and its aliases
 
 

@@ -82,7 +82,8 @@
     X(ne16_filter_cycles) X(ne16_pixel_cycles) X(ne16_depthwise_cycles) /* ahead of its weights */\
     X(ne16_drain_cycles)      /* behind them */                                                   \
     /* clock ratios against the cluster, x256 */                                                 \
-    X(fc_clock_x256) X(periph_clock_x256)
+    X(fc_clock_x256) X(periph_clock_x256)                                                        \
+    X(spi_divider_periods)    /* of the peripherals' clock, a unit of an SPI's divider */
 /* clang-format on */
 
 typedef struct {

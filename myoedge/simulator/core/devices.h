@@ -33,7 +33,9 @@ enum Device {
     DEVICE_HYPER_COMMON,
     DEVICE_SOC_EVENTS,
     DEVICE_UDMA_CHANNEL,
-    DEVICE_UART
+    DEVICE_UART,
+    DEVICE_SPI,
+    DEVICE_GPIO
 };
 // Whether a register is there for a load or a store. Else a fault, or, for one that can only be
 // accessed the other way where register_strict is 0, false.
@@ -243,9 +245,9 @@ void ne16_due(Machine *m);
 uint64_t ne16_busy_until(const Machine *m, Cycle t); // cycles of all jobs, the running one included
 
 // ---- soc.c
-enum { FLL_WORDS = 1024 };
+enum { FLL_WORDS = 1024, CHIP_WORDS = 1024 };
 typedef struct {
-    uint32_t fll[FLL_WORDS], oscillator, boot, core_status, power[2];
+    uint32_t fll[FLL_WORDS], control[CHIP_WORDS], core_status, power[2];
     uint32_t boot_address[CLUSTER], fetch_enable, clock_gate, cluster_clocks;
 } Soc;
 uint32_t fll_load(const Access *a);

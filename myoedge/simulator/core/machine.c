@@ -138,6 +138,7 @@ int machine_start(Machine *m, uint32_t entry)
     return 1;
 }
 
+void machine_play(Machine *m, const Playback *playback) { playback_start(m, playback); }
 int machine_run(Machine *m, Cycle limit) { return run_until(m, limit); }
 Cycle machine_now(const Machine *m) { return m->now; }
 void machine_limit(Machine *m, Cycle max_cycles) { m->max_cycles = max_cycles; }
@@ -152,9 +153,10 @@ void machine_recorded(const Machine *m, Recorded *recorded)
 {
     const Observer *o = m->observer;
     const Line *line = &m->devices->peripherals.line;
-    *recorded = (Recorded){o->marks,      o->marks_used, o->kept,       o->kept_used, o->profile,
-                           o->steps,      o->steps_used, o->steps_lost, o->spans,     o->spans_used,
-                           o->spans_lost, line->bytes,   line->used};
+    const Ready *ready = &m->devices->peripherals.front_end.ready;
+    *recorded = (Recorded){o->marks,      o->marks_used, o->kept,       o->kept_used,  o->profile,
+                           o->steps,      o->steps_used, o->steps_lost, o->spans,      o->spans_used,
+                           o->spans_lost, line->bytes,   line->used,    ready->frames, ready->used};
 }
 
 const Counts *machine_counts(Machine *m, uint32_t core)

@@ -17,6 +17,8 @@ typedef struct {
     uint64_t span_count, spans_lost;
     const LineByte *line; // what the UARTs sent
     uint64_t line_count;
+    const ReadyFrame *ready; // of the front end
+    uint64_t ready_count;
 } Recorded;
 
 Machine *machine_new(void);
@@ -27,6 +29,7 @@ int machine_boot(Machine *m);                                      // 0: no memo
 int machine_write(Machine *m, uint32_t address, const uint8_t *bytes, uint32_t size); // 0: outside
 int machine_read(Machine *m, uint32_t address, uint8_t *bytes, uint32_t size);
 int machine_start(Machine *m, uint32_t entry);
+void machine_play(Machine *m, const Playback *playback); // stays the caller's until the end
 int machine_run(Machine *m, Cycle limit); // enum Run
 Cycle machine_now(const Machine *m);
 void machine_limit(Machine *m, Cycle max_cycles);

@@ -8,8 +8,8 @@
 typedef void (*Handler)(Machine *m, int which);
 
 static const Handler HANDLERS[DUES] = {
-    [DUE_INTERRUPT] = interrupt_due, [DUE_UART] = uart_due,     [DUE_UART + 1] = uart_due,
-    [DUE_UART + 2] = uart_due,       [DUE_UART + 3] = uart_due,
+    interrupt_due, uart_due, uart_due,  uart_due, uart_due, spi_due, spi_due,
+    spi_due,       spi_due,  ready_due, edge_due, byte_due, end_due,
 };
 
 static void plan(Machine *m)
@@ -47,6 +47,14 @@ void peripherals_new(Machine *m)
     memset(p->events.mask, 0xff, sizeof p->events.mask);
     for (uint32_t n = 0; n < UARTS; n++)
         p->uart[n].rx = p->uart[n].tx = UDMA_OFF;
+    for (uint32_t n = 0; n < SPIS; n++) {
+        p->spi[n].rx = p->spi[n].tx = p->spi[n].commands = UDMA_OFF;
+        p->spi[n].selected = -1;
+    }
 }
 
-void peripherals_free(Machine *m) { free(m->devices->peripherals.line.bytes); }
+void peripherals_free(Machine *m)
+{
+    free(m->devices->peripherals.line.bytes);
+    free(m->devices->peripherals.front_end.ready.frames);
+}

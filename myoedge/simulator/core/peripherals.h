@@ -2,10 +2,19 @@
 // State of what lies outside the cluster and is slow: it shares one actor. Part of devices.h.
 #pragma once
 
-enum { UARTS = 4 }; // the fifth is where pulp-open has its hyper
+enum { UARTS = 4, SPIS = 4 }; // the fifth UART is where pulp-open has its hyper
 
 // ---- peripherals.c: what is to happen when
-enum Due { DUE_INTERRUPT, DUE_UART, DUES = DUE_UART + UARTS };
+enum Due {
+    DUE_INTERRUPT,
+    DUE_UART,
+    DUE_SPI = DUE_UART + UARTS,
+    DUE_READY = DUE_SPI + SPIS,
+    DUE_EDGE,
+    DUE_BYTE,
+    DUE_END,
+    DUES
+};
 void due_at(Machine *m, int which, Cycle when); // replaces an earlier plan; NEVER: none
 void peripherals_due(Machine *m);
 void peripherals_new(Machine *m);
@@ -47,6 +56,7 @@ uint32_t udma_load(const Access *a);
 void udma_store(const Access *a, uint32_t value);
 uint32_t udma_channel_load(const Access *a);
 void udma_channel_store(const Access *a, uint32_t value);
+void udma_changed(Machine *m, Cycle at); // a channel, or a register of a peripheral
 
 // ---- uart.c
 enum { UART_FIFO = 8 };
@@ -71,13 +81,102 @@ void uart_store(const Access *a, uint32_t value);
 void uart_due(Machine *m, int which);
 void uart_receive(Machine *m, uint32_t uart, uint8_t byte, Cycle at);
 Cycle uart_byte_cycles(Machine *m, uint32_t uart);
-void uarts_go_on(Machine *m, Cycle at);                      // a channel or a register has changed
-Cycle periph_cycles(const Machine *m, uint64_t periods);     // of so many periods of the peripherals' clock
+void uart_go_on(Machine *m, uint32_t uart, Cycle at);
+Cycle periph_cycles(const Machine *m, uint64_t periods); // of so many periods of the peripherals' clock
+
+// ---- gpio.c
+enum { GPIO_BANKS = 3, IRQ_GPIO = 15 };
+typedef struct {
+    uint32_t direction, clock, in, out, enable, type[2], status;
+} GpioBank;
+uint32_t gpio_load(const Access *a);
+void gpio_store(const Access *a, uint32_t value);
+void gpio_input(Machine *m, uint32_t pin, bool level, Cycle at); // what the outside does
+int gpio_level(Machine *m, uint32_t pin);                        // of an output, -1: it is none
+uint32_t pad_function(Machine *m, uint32_t pad);                 // soc.c
+
+// ---- spim.c
+enum { SPI_PART = 256 }; // bytes of a transfer at a time
+typedef struct {
+    uint32_t rx, tx, commands, status, config; // as written
+    uint32_t command, kind, word_bytes, left;  // the one under way; bytes left of its transfer
+    uint32_t divider, part_bytes;
+    int selected;                              // -1: none
+    bool busy;
+    uint8_t part[SPI_PART];
+} Spi;
+uint32_t spi_load(const Access *a);
+void spi_store(const Access *a, uint32_t value);
+void spi_due(Machine *m, int which);
+void spi_go_on(Machine *m, uint32_t spi, Cycle at);
+
+// ---- front_end.c, playback.c
+enum FrontEndKind { ADS1298, ADS1299, PLAIN_SPI, PLAIN_UART };
+enum { FRONT_END_REGISTERS = 26, FRONT_END_BYTES = 512 };
+#define NO_PIN 0xffffffffu
+
+typedef struct {
+    uint32_t frame, kind; // kind: WRONG_ of playback.c
+    int64_t value;
+} PlannedFault;
+// What Python gives; the arrays stay its own.
+typedef struct {
+    uint32_t kind, chips, channels, frames, frame_bytes;
+    uint32_t spi, chip_select, uart, ready_pin, start_pin, reset_pin, fault_count;
+    uint64_t clock_hz, rate_num, rate_den, start, tail; // start and tail in cycles
+    const int32_t *counts;                              // [frames, channels], of chips
+    const uint8_t *bytes;                               // [frames, frame_bytes], of others
+    const PlannedFault *faults;                         // by frame
+} Playback;
+
+typedef struct {
+    Cycle cycle;
+    uint64_t frame;
+} ReadyFrame;
+typedef struct {
+    ReadyFrame *frames;
+    size_t used, room;
+} Ready;
+
+typedef struct {
+    const Playback *playback; // NULL: nothing is on the bus
+    enum FrontEndKind kind;
+    uint8_t registers[FRONT_END_REGISTERS];
+    bool started, start_pin, standby, held, continuous, selected;
+    uint8_t command;          // of several bytes, under way
+    uint32_t wanted, written; // values of registers
+    uint8_t out[FRONT_END_BYTES];
+    uint32_t out_bytes, out_at;
+    bool is_data;
+    // conversions
+    bool converting, has_frame, fresh; // fresh: not read yet
+    Cycle origin, base;                // of frame 0 (NEVER: not yet); of the first conversion
+    uint64_t conversions;
+    uint32_t frame, next_fault;
+    int64_t bit;                       // of the next data read, turned over; -1: none
+    uint64_t sending, sending_end;     // bytes by UART
+    Ready ready;
+} FrontEnd;
+uint8_t front_end_exchange(Machine *m, uint32_t spi, int chip_select, uint8_t byte, Cycle at);
+void front_end_select(Machine *m, uint32_t spi, int chip_select, Cycle at);
+void front_end_reset(FrontEnd *f);
+uint32_t front_end_rate(const FrontEnd *f); // samples a second, 0: none
+void front_end_pins(Machine *m, Cycle at);  // outputs may have changed
+void conversions_changed(Machine *m, Cycle at, bool anew);
+void data_read(Machine *m, uint8_t *bytes, uint32_t count, Cycle at); // its first byte is asked for
+void playback_start(Machine *m, const Playback *playback);
+void ready_due(Machine *m, int which);
+void edge_due(Machine *m, int which);
+void byte_due(Machine *m, int which);
+void end_due(Machine *m, int which);
 
 typedef struct {
     Cycle due[DUES];
     SocEvents events;
     Udma udma;
     Uart uart[UARTS];
+    Spi spi[SPIS];
+    GpioBank gpio[GPIO_BANKS];
+    FrontEnd front_end;
     Line line;
 } Peripherals;

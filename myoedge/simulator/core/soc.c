@@ -16,32 +16,30 @@ uint32_t fll_load(const Access *a)
 void fll_store(const Access *a, uint32_t value) { soc(a)->fll[a->offset / 4 % FLL_WORDS] = value; }
 
 // The exit code is in the low bits of either platform's status register once the top bit is set.
-enum { BOOT = 0x04, EXIT_PULP = 0xa0, EXIT_GAP9 = 0xc0, OSCILLATOR = 0x110 };
+enum { PAD_FUNCTIONS = 0x10, EXIT_PULP = 0xa0, EXIT_GAP9 = 0xc0, PADS_A_WORD = 16 };
 #define EXITED 0x80000000u
+
+uint32_t pad_function(Machine *m, uint32_t pad)
+{
+    const uint32_t word = m->devices->soc.control[PAD_FUNCTIONS / 4 + pad / PADS_A_WORD];
+    return word >> 2 * (pad % PADS_A_WORD) & 3;
+}
 
 uint32_t chip_control_load(const Access *a)
 {
-    switch (a->offset) {
-    case BOOT: return soc(a)->boot;
-    case EXIT_PULP:
-    case EXIT_GAP9: return soc(a)->core_status;
-    case OSCILLATOR: return soc(a)->oscillator;
-    default: no_register(a);
-    }
+    if (a->offset == EXIT_PULP || a->offset == EXIT_GAP9) return soc(a)->core_status;
+    return soc(a)->control[a->offset / 4 % CHIP_WORDS];
 }
 
 void chip_control_store(const Access *a, uint32_t value)
 {
-    switch (a->offset) {
-    case BOOT: soc(a)->boot = value; break;
-    case EXIT_PULP:
-    case EXIT_GAP9:
+    if (a->offset == EXIT_PULP || a->offset == EXIT_GAP9) {
         soc(a)->core_status = value;
         if (value & EXITED) leave(a->c->m, value & ~EXITED);
-        break;
-    case OSCILLATOR: soc(a)->oscillator = value; break;
-    default: no_register(a);
+        return;
     }
+    soc(a)->control[a->offset / 4 % CHIP_WORDS] = value;
+    front_end_pins(a->c->m, a->c->t); // pads may be GPIOs now
 }
 
 enum { POWER_LAST = 0x8 };

@@ -111,12 +111,10 @@ void uart_receive(Machine *m, uint32_t n, uint8_t byte, Cycle at)
 
 Cycle uart_byte_cycles(Machine *m, uint32_t n) { return byte_cycles(m, uart(m, n)); }
 
-void uarts_go_on(Machine *m, Cycle at)
+void uart_go_on(Machine *m, uint32_t n, Cycle at)
 {
-    for (uint32_t n = 0; n < UARTS; n++) {
-        deliver(m, uart(m, n), at);
-        send(m, n, at);
-    }
+    deliver(m, uart(m, n), at);
+    send(m, n, at);
 }
 
 // ---- registers
@@ -158,5 +156,5 @@ void uart_store(const Access *a, uint32_t value)
         break;
     default: no_register(a);
     }
-    uarts_go_on(a->c->m, a->c->t);
+    udma_changed(a->c->m, a->c->t);
 }

@@ -104,6 +104,14 @@ uint32_t udma_put(Machine *m, uint32_t id, const uint8_t *from, uint32_t bytes, 
     return bytes;
 }
 
+void udma_changed(Machine *m, Cycle at)
+{
+    for (uint32_t n = 0; n < UARTS; n++)
+        uart_go_on(m, n, at);
+    for (uint32_t n = 0; n < SPIS; n++)
+        spi_go_on(m, n, at);
+}
+
 static void check_buffer(const Access *a, uint32_t address, uint32_t bytes)
 {
     const Chip *chip = &a->c->m->chip;
@@ -126,7 +134,7 @@ static void start(const Access *a, UdmaChannel *c, uint32_t value)
     }
     c->second = false;
     begin(c, c->buffer[0], c->size);
-    uarts_go_on(a->c->m, a->c->t);
+    udma_changed(a->c->m, a->c->t);
 }
 
 static void control(const Access *a, UdmaChannel *c, uint32_t value)

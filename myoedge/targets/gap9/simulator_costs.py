@@ -127,6 +127,7 @@ _GAP9 = {
     "output_bytes": 1 << 20,
     "fc_clock_x256": 256,
     "periph_clock_x256": 256,
+    "spi_divider_periods": 1,  # the SDK's driver; its model takes 2
 }
 
 GAP9_CYCLES: Mapping[str, int] = MappingProxyType(_GAP9)

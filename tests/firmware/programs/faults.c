@@ -38,7 +38,7 @@ static void basic(int32_t which)
     if (which == 1)
         ME_REG(0x20000000u) = 1; /* 1 */
     if (which == 2)
-        seen = ME_REG(0x1A104010u); /* 2 */
+        seen = ME_REG(0x1A1040B4u); /* 2 */
     if (which == 3)
         *(volatile uint8_t *)0x10200008u = 1; /* 3 */
     if (which == 4)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recording as the world around a simulated program: a front end that delivers it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from myoedge.errors import MyoedgeError
+from myoedge.simulator import binding
+
+FRONT_ENDS = ("ads1298", "ads1299", "spi", "uart")  # enum FrontEndKind of peripherals.h
+# enum of playback.c
+FAULTS = ("jitter", "missed", "doubled", "bit", "reset", "stall", "hold")
+CHANNELS_A_CHIP, MOST_FRAME_BYTES, MOST_RATE = 8, 512, 1 << 20
+NO_PIN = 0xFFFFFFFF
+REFERENCE_HZ = 32768
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong with a frame.
+
+    jitter    its data-ready comes `value` cycles late
+    missed    it has no data-ready
+    doubled   its data-ready comes again `value` cycles later
+    bit       bit `value` of its data is turned over as it is read (0: the first on the line)
+    reset     the front end resets instead: registers as after power-up
+    stall     the receiver of the UART holds CTS high for `value` cycles
+    hold      the cluster's cores stand still for `value` cycles
+    """
+
+    frame: int
+    kind: str
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """A recording that a front end delivers to the program, frame k at cycle start + k * period.
+
+    counts       int [frames, channels] of the converter (24 bits), for ads1298 and ads1299;
+                 uint8 [frames, bytes] on the line otherwise
+    rate_hz      of the frames; a chip delivers what its registers say, and that is the recording
+                 frame by frame only at this rate
+    clock_hz     of the cluster: cycles a second
+    data_ready, start, reset   GPIO numbers of the pins (data-ready is low while a frame waits);
+                 None: not wired
+    start_s      the earliest time of frame 0: a chip's first conversion after its START
+    tail_s       the run ends so long after the last frame
+    """
+
+    counts: npt.NDArray[np.generic]
+    rate_hz: Fraction | float
+    clock_hz: int = 370_000_000
+    front_end: str = "ads1298"
+    chips: int = 1
+    spi: int = 1
+    chip_select: int = 0
+    uart: int = 1
+    data_ready: int | None = 42
+    start: int | None = 43
+    reset: int | None = 44
+    start_s: float = 0.0
+    tail_s: float = 0.1
+    faults: Sequence[Fault] = ()
+
+
+def to_c(playback: Playback) -> binding.Playback:
+    """Return the C struct; it keeps the arrays. Errors: E266 what no front end can deliver."""
+    p, rate = playback, Fraction(playback.rate_hz).limit_denominator(1000)
+    is_chip = p.front_end.startswith("ads")
+    data = np.ascontiguousarray(p.counts, np.int32 if is_chip else np.uint8)
+    _check(p, rate, data)
+    planned = sorted(p.faults, key=lambda fault: fault.frame)
+    rows = [binding.PlannedFault(f.frame, FAULTS.index(f.kind), f.value) for f in planned]
+    faults = (binding.PlannedFault * max(1, len(rows)))(*rows)
+    pins = (NO_PIN if pin is None else pin for pin in (p.data_ready, p.start, p.reset))
+    made = binding.Playback(
+        *(FRONT_ENDS.index(p.front_end), p.chips, data.shape[1], *data.shape),
+        *(p.spi, p.chip_select, p.uart, *pins, len(planned)),
+        *(p.clock_hz, rate.numerator, rate.denominator),
+        *(round(p.start_s * p.clock_hz), round(p.tail_s * p.clock_hz)),
+    )
+    address = data.ctypes.data
+    made.counts = made.bytes = address
+    made.faults = ctypes.cast(faults, ctypes.c_void_p)
+    made.kept = (data, faults)
+    return made
+
+
+def _check(p: Playback, rate: Fraction, data: npt.NDArray[np.generic]) -> None:
+    facts = {"front end": p.front_end, "recording": data.shape, "chips": p.chips, "rate": rate}
+    most = CHANNELS_A_CHIP * p.chips if p.front_end.startswith("ads") else MOST_FRAME_BYTES
+    possible = p.chips * (3 * CHANNELS_A_CHIP + 3) <= MOST_FRAME_BYTES and 0 < rate <= MOST_RATE
+    if data.ndim != 2 or not data.size or data.shape[1] > most or not possible:
+        raise MyoedgeError("E266", "no front end can deliver this recording", facts)
