@@ -46,7 +46,7 @@ MAX_CYCLES = 100_000
 COMPILED = {
     0: ("E701", "0xffffffff is no instruction"),
     1: ("E702", "store of 4 bytes at 0x20000000"),
-    2: ("E704", "no register is known at 0x1a104010"),
+    2: ("E704", "no register is known at 0x1a1040b4"),
     3: ("E704", "0x10200008 takes aligned words, not 1 bytes"),
     4: ("E702", "load of 4 bytes at 0x1001fffe"),
     5: ("E703", "jump to 0x10000000"),
