@@ -123,6 +123,13 @@ class Operand:
             for n, dim in zip(self.shape, self.dims, strict=True)
         ]
 
+    def span_bytes(self, sizes: Sizes) -> Any:
+        """Maximum bytes from the first to the last byte that a tile of these sizes accesses; bytes
+        between its lines count."""
+        apart = (math.prod(self.shape[d + 1 :]) for d in range(len(self.shape)))
+        reaches = ((n - 1) * bytes_ for n, bytes_ in zip(self.extents(sizes), apart, strict=True))
+        return self.itemsize * sum(reaches, start=1)
+
     def lines(self, sizes: Sizes) -> Any:
         """Number of contiguous runs of bytes in a tile of these sizes."""
         extents = self.extents(sizes)

@@ -15,7 +15,14 @@ from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
 from myoedge.plan.l1.tile_grid import distinct
 from myoedge.plan.l1.tile_iteration import cut, spans
-from myoedge.plan.l1.tile_search import NOTHING_HIDDEN, TileChoice, choose, loaded, tile_count
+from myoedge.plan.l1.tile_search import (
+    NOTHING_HIDDEN,
+    Limits,
+    TileChoice,
+    choose,
+    loaded,
+    tile_count,
+)
 from myoedge.plan.l1.tiling import transfers
 from myoedge.targets.chip import KernelCost, TransferCost
 
@@ -63,6 +70,34 @@ def test_of_equally_fast_orders_of_loops_the_one_with_fewest_loads(
     assert found is not None
     assert found.order[0] == outer
     assert loaded(kernel, found) == images * groups + min(images, groups)
+
+
+SIDES = st.tuples(st.integers(1, 6), st.integers(1, 6))
+
+
+@given(SIDES, SIDES, SIDES, st.sampled_from([1, 2, 4]))
+def test_the_span_of_a_tile_is_from_its_first_to_its_last_byte(
+    a: tuple[int, int], b: tuple[int, int], c: tuple[int, int], itemsize: int
+) -> None:
+    shape, tile = (tuple(f(*side) for side in (a, b, c)) for f in (max, min))
+    weights = Operand("w", "w", shape, tuple(((name, 1),) for name in "abc"), itemsize=itemsize)
+    at = np.arange(np.prod(shape)).reshape(shape)[tuple(slice(n) for n in tile)]
+    span_bytes = itemsize * (at.max() - at.min() + 1)
+    assert weights.span_bytes(dict(zip("abc", tile, strict=True))) == span_bytes
+
+
+@pytest.mark.parametrize("held", [600, 3000])
+def test_weights_that_come_in_columns_need_all_rows_between_them(held: int) -> None:
+    """A tile of all 16 rows and one column leaves no row that could come later."""
+    axes = {"k": 16, "part": 8}
+    array = np.zeros((16, 8, 32), np.int8)
+    weights = Operand("w", "w", array.shape, ((("k", 1),), (("part", 1),), ()), array=array)
+    y = Operand("y", OUT, (16, 4), ((("k", 1),), ()))
+    kernel = TiledKernel("k", axes, (), (weights, y), {}, lambda r: {}, lambda s: s["k"] * 8.0)
+    kernel = replace(kernel, split=("k", "part"))
+    found = choose(kernel, 1024, TransferCost(), limits=Limits(held))
+    assert found is not None
+    assert found.sizes["part"] * 32 + (found.sizes["k"] - 1) * 8 * 32 <= held
 
 
 @given(st.integers(1, 400))

@@ -187,7 +187,7 @@ def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
     own = np.ones(len(times), np.int64)
     for axis in operand.axes & {*grid.counts}:
         own = own * grid.counts[axis]
-    return np.asarray((operand.footprint(grid.all_sizes) <= held) & (times <= own))
+    return np.asarray((operand.span_bytes(grid.all_sizes) <= held) & (times <= own))
 
 
 def _in_rows(
