@@ -14,7 +14,13 @@ from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.first_steps import ONE_STEP, READ_STEPS
 from myoedge.passes.fold import FOLD, absorb_input_normalization, fold_constants
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
-from myoedge.passes.layout import SINK, VIEWS, merge_reshapes, merge_transposes
+from myoedge.passes.layout import (
+    SINK,
+    VIEWS,
+    merge_reshapes,
+    merge_transposes,
+    windows_as_channels,
+)
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
@@ -70,8 +76,9 @@ def prepare_for_accelerator(graph: Graph) -> Graph:
 
 def prepare_whole(graph: Graph) -> Graph:
     """Transform a prepared graph that runs at once, not on frames of a stream: recurrent layers of
-    one step have no others."""
-    return _prepared_further(graph, fold_constants, *ONE_STEP, *FUSE)
+    one step have no others, and all windows of an axis are there."""
+    rules = (fold_constants, *ONE_STEP, windows_as_channels, merge_reshapes, *FUSE)
+    return _prepared_further(graph, *rules)
 
 
 def _prepared_further(graph: Graph, *rules: RewritePattern) -> Graph:

@@ -14,9 +14,11 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node, ranked
 from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, made_by, rewrite_pattern
 from myoedge.operators.base import OPS
-from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 
 Perm = tuple[int, ...]
+
+ONES = ("stride", "dilation")  # of kernels with one tap
 
 
 def inverse(perm: Sequence[int]) -> Perm:
@@ -259,6 +261,34 @@ def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
         "transpose", transpose.inputs[0], perm=(*lead, last, first), origin=transpose.origin
     )
     return patch.last("matmul", node.inputs[0], rows, **{**node.attrs, "b_turned": True})
+
+
+@rewrite_pattern("conv")
+def windows_as_channels(graph: Graph, node: Node) -> Rewrite | None:
+    """Turn taps into channels where windows lie side by side, or there is only one: [N, 8, 20, 1]
+    with 1x5 kernels of stride 5 becomes [N, 8, 4, 5] with 1x1 kernels, whose bytes are the same.
+
+    This is done along the innermost axis with more than one position; a kernel as large as its
+    input becomes 1x1 axis by axis.
+    """
+    x, weight, *bias = node.inputs
+    (n, *sides, c), (k, *taps, _) = graph.shape(x), graph.shape(weight)
+    at = max((d for d, side in enumerate(sides) if side > 1), default=0)
+    if not graph.is_const(weight) or node.attrs["groups"] > 1 or not taps:
+        return None
+    windows, size = graph.shape(node.name)[1 + at], taps[at]
+    steps, dilations, pads = (node.attrs[name] for name in ("stride", "dilation", "pads"))
+    side_by_side = dilations[at] == 1 and (windows == 1 or steps[at] == size)
+    if size == 1 or any(map(any, pads[at:])) or not side_by_side:
+        return None
+    ones = {name: (*node.attrs[name][:at], 1, *node.attrs[name][at + 1 :]) for name in ONES}
+    patch = GraphBuilder(graph, node)
+    if sides[at] > windows * size:
+        x = slice_axis(patch, x, 1 + at, 0, windows * size)
+    sides[at], taps[at] = windows, 1
+    rows = patch.add("reshape", x, shape=(n, *sides, c * size))
+    w = patch.constant(graph.array(weight).reshape(k, *taps, c * size))
+    return patch.last("conv", rows, w, *bias, **{**node.attrs, **ones})
 
 
 VIEWS: tuple[RewritePattern, ...] = (

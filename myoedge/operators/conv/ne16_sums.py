@@ -54,6 +54,7 @@ from myoedge.targets.chip import Engine
 
 PART_GROUPS = 16  # of 16 inputs, at most: 8 KiB of weights for 32 outputs
 PADDED_BYTE = 0.14  # cycles of seven cores: a byte of the padded input
+PROGRAM = 2700  # cycles in which the control core programs the job of a run; the engine waits
 SUM_BYTES = 4
 MANY = 1024  # products: of fewer, all weights of 32 outputs are a small part of L1
 
@@ -194,7 +195,8 @@ def _work(
     )
     share, runs = count / parts.count, 1 + (count - 1) / parts.of_run
     groups = count * math.ceil(parts.run / INPUTS) / parts.of_run
-    engine = sums_cycles(tiles, groups, k, runs, runs - share)
+    programmed = PROGRAM * runs * ceil_div(k, OUTPUTS)
+    engine = np.maximum(sums_cycles(tiles, groups, k, runs, runs - share), programmed)
     jobs = np.minimum(JOBS_A_TILE, ceil_div(_units(rows, columns), SIDE))
     requantised = k * (CHANNEL * jobs + SUM * rows * columns)
     alone = np.maximum(requantised / jobs, requantised - engine * (jobs - 1) / jobs)
