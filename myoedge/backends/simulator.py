@@ -16,7 +16,7 @@ from myoedge.backends.measurement import (
     LayerCost,
     Measurement,
 )
-from myoedge.simulator import Mark, Program, RunOptions, Simulation, simulate
+from myoedge.simulator import CoreCounts, Mark, Program, RunOptions, Simulation, simulate
 from myoedge.system import tools
 from myoedge.targets.gap9.chip import WORKERS
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
@@ -90,8 +90,7 @@ def _unwrapped(start: Mark, end: Mark, counted: int) -> int:
 
 def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
     counts = [b.since(a) for a, b in zip(start.counts, end.counts, strict=True)]
-    cores, cluster = counts[:WORKERS], counts[:CLUSTER]
-    l1_accesses = (c.loads + c.stores - c.outside_loads - c.outside_stores for c in cluster)
+    cores = counts[:WORKERS]
     causes = cores[0].stalls
     dma_bytes = end.dma_bytes - start.dma_bytes
     l3_bytes = end.l3_bytes - start.l3_bytes
@@ -104,13 +103,32 @@ def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
         dma_busy_cycles=end.dma_busy_cycles - start.dma_busy_cycles,
         ne16_busy_cycles=ne16_cycles,
         l3_bytes=l3_bytes,
-        activity=Activity(
-            cycles,
-            instructions=sum(c.instructions for c in cluster),
-            fc_instructions=sum(c.instructions for c in counts[CLUSTER:]),
-            accesses=sum(l1_accesses),
+        activity=replace(
+            _activity_of_cores(counts, cycles),
             dma_bytes=dma_bytes,
             l3_bytes=l3_bytes,
             ne16_cycles=ne16_cycles,
         ),
+    )
+
+
+def activity_of(run: Simulation) -> Activity:
+    """Return the counters of a complete run."""
+    devices = run.devices
+    return replace(
+        _activity_of_cores(run.counts, run.cycles),
+        dma_bytes=devices["dma_in_bytes"] + devices["dma_out_bytes"],
+        l3_bytes=devices["l3_read_bytes"] + devices["l3_written_bytes"],
+        ne16_cycles=devices["ne16_busy_cycles"],
+    )
+
+
+def _activity_of_cores(counts: Sequence[CoreCounts], cycles: int) -> Activity:
+    cluster = counts[:CLUSTER]
+    l1_accesses = (c.loads + c.stores - c.outside_loads - c.outside_stores for c in cluster)
+    return Activity(
+        cycles,
+        instructions=sum(c.instructions for c in cluster),
+        fc_instructions=sum(c.instructions for c in counts[CLUSTER:]),
+        accesses=sum(l1_accesses),
     )

@@ -200,6 +200,17 @@ class Duty:
         return self.share <= 1.0
 
 
+def sleep_power_mw(has_l3: bool, by: Coefficients, module: ModulePowers) -> Interval:
+    """Power of the sleeping chip with memories retained: the one of `module`, else two assumed
+    bounds (targets/gap9/energy.py), of which the lower one is the value."""
+    if module.sleep_mw is not None:
+        return module.sleep_mw, module.sleep_mw, module.sleep_mw
+    # at most the leakage with everything powered, at the lower voltage
+    l3_mw = L3_ASLEEP_MW if has_l3 else 0.0
+    least_mw = SLEEP_MW + l3_mw
+    return least_mw, least_mw, max(by.values[0], SLEEP_MW) + l3_mw
+
+
 def duty(
     inference: Activity,
     point: OperatingPoint,
@@ -212,21 +223,14 @@ def duty(
     idles while it wakes.
 
     period_s   hop / rate
-    Without a sleep power in `module`, two bounds are assumed (targets/gap9/energy.py): the average
-    uses the lower one, its interval both.
+    The average uses the value of `sleep_power_mw`, its interval both bounds.
     """
     active_s = inference.cycles / point.clock_hz
     pause_s = max(period_s - active_s, 0.0)
     asleep_s = pause_s - WAKE_S if pause_s > WAKE_S else 0.0
     awake = energy(inference, point, by)
     idle = energy(Activity((pause_s - asleep_s) * point.clock_hz), point, by)
-    # at most the leakage with everything powered, at the lower voltage
-    l3_mw = L3_ASLEEP_MW if inference.l3_bytes else 0.0
-    least_mw, most_mw = SLEEP_MW + l3_mw, max(by.values[0], SLEEP_MW) + l3_mw
-    given_mw = module.sleep_mw
-    sleep_mw: Interval = (
-        (least_mw, least_mw, most_mw) if given_mw is None else (given_mw, given_mw, given_mw)
-    )
+    sleep_mw = sleep_power_mw(inference.l3_bytes > 0, by, module)
     joules = ((part.joules, part.low_j, part.high_j) for part in (awake, idle))
     terms = zip(*joules, sleep_mw, strict=True)
     span_s = max(period_s, active_s)

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 from tests.schemas import FILES, check, check_folder, validators
 
-WRITTEN = {*FILES, "sweep", "error"}  # not printed by json_printed
+WRITTEN = {*FILES, "sweep", "error", "playback"}  # not printed by json_printed
 
 
 def references(schema: Any) -> Iterator[str]:

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Report of a sensor application that played a recording: latency, power states, power."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import Notice
+from myoedge.numerics.arrays import Array
+from myoedge.power.model import Interval
+from myoedge.power.playback import STATES, PlaybackPower
+from myoedge.reports import energy as joules
+from myoedge.reports.budget_check import Broken, over_budget
+from myoedge.reports.speed import duration
+from myoedge.reports.wording import rough_percent, three_digits
+
+MOST_BINS = 20  # of the histogram
+BAR_COLUMNS = 30
+STATE_NAMES = {
+    "run": "cluster computes",
+    "control": "controller computes",
+    "idle": "idle",
+    "cluster_off": "cluster off",
+    "retention": "deep sleep",
+}
+
+
+def latency_s(ready_cycles: Array, packet_end_cycles: Array, clock_hz: float) -> Array:
+    """Return the latency of every decision in seconds.
+
+    ready_cycles        int [decisions]: data-ready of the last sample of each decision
+    packet_end_cycles   int [decisions]: end of the last bit of its packet
+    """
+    ready, ended = (np.asarray(x, np.int64) for x in (ready_cycles, packet_end_cycles))
+    return np.asarray((ended - ready) / clock_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Distribution of latencies in seconds.
+
+    p99      smallest latency that at least 99 % of the decisions do not exceed
+    median   mean of the two middle ones for an even number
+    edges_s  [bins + 1], ascending, equally spaced     counts   [bins]
+    """
+
+    max_s: float
+    p99_s: float
+    median_s: float
+    edges_s: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+def latency_of(latencies_s: Array) -> Latency | None:
+    """Return the distribution of latencies; None without a decision."""
+    if len(latencies_s) == 0:
+        return None
+    low_s, high_s = float(latencies_s.min()), float(latencies_s.max())
+    step_s = _step(high_s - low_s)
+    first, last = math.floor(low_s / step_s), math.floor(high_s / step_s)
+    bins = np.clip(np.floor(latencies_s / step_s).astype(np.int64) - first, 0, last - first)
+    counts = np.bincount(bins, minlength=last - first + 1)
+    return Latency(
+        high_s,
+        float(np.quantile(latencies_s, 0.99, method="inverted_cdf")),
+        float(np.median(latencies_s)),
+        tuple(n * step_s for n in range(first, last + 2)),
+        tuple(map(int, counts)),
+    )
+
+
+def _step(span_s: float) -> float:
+    """Return the smallest step of 1, 2 or 5 times a power of ten, at least a microsecond, that
+    splits a span into less than MOST_BINS bins."""
+    exponent = max(math.floor(math.log10(max(span_s, 1e-6) / MOST_BINS)), -6)
+    steps = (digit * 10.0**power for power in range(exponent, exponent + 3) for digit in (1, 2, 5))
+    return next(step for step in steps if span_s / step < MOST_BINS - 1)
+
+
+def over_latency(latency: Latency | None, limit_s: float | None) -> Notice | None:
+    """Return E302 if a decision came later than [budget] latency; None without a limit."""
+    if latency is None or limit_s is None or latency.max_s <= limit_s:
+        return None
+    late = f"{duration(latency.max_s)} at most, from data-ready to the packet's last bit"
+    facts = {"budget": duration(limit_s), "build": late}
+    tries = ["a higher baud_rate in [sensor]", "--operating-point high", "a smaller network"]
+    return over_budget([Broken("latency", facts, tries)])
+
+
+def playback_json(
+    latency: Latency | None,
+    power: PlaybackPower,
+    *,
+    exact: bool,
+    frames: int,
+    samples_lost: int,
+    decisions: int,
+    flagged: int = 0,
+) -> dict[str, Any]:
+    """Return the result of `simulate --play` as JSON values, of schema playback/1.
+
+    exact     whether every decision equals the reference
+    frames    data-ready events of the recording     flagged   decisions with a flag
+    """
+    return {
+        "exact": exact,
+        "frames": frames,
+        "samples_lost": samples_lost,
+        "decisions": decisions,
+        "flagged_decisions": flagged,
+        "latency_s": None if latency is None else _latency_json(latency),
+        "power_w": _interval(power.power_w),
+        "others_w": power.others_w,
+        "network_w": _interval(power.network_w),
+        "energy_j": _interval(power.chip_j),
+        "energy_per_decision_j": _per_decision(power, decisions),
+        "battery_h": None if power.hours is None else _interval(power.hours),
+        "states": dict(power.states_s),
+        "states_j": dict(power.states_j),
+    }
+
+
+def _latency_json(latency: Latency) -> dict[str, Any]:
+    return {
+        "max": latency.max_s,
+        "p99": latency.p99_s,
+        "median": latency.median_s,
+        "histogram": {"edges": [*latency.edges_s], "counts": [*latency.counts]},
+    }
+
+
+def _per_decision(power: PlaybackPower, decisions: int) -> dict[str, float] | None:
+    if not decisions:
+        return None
+    value, low, high = (x / decisions for x in power.chip_j)
+    return _interval((value, low, high))
+
+
+def _interval(values: Interval) -> dict[str, float]:
+    return dict(zip(("value", "low", "high"), values, strict=True))
+
+
+def playback_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return the result of `simulate --play` as lines of text."""
+    verdict = "equal to the reference" if document["exact"] else "NOT equal to the reference"
+    lost = document["samples_lost"]
+    flagged = f"{document['flagged_decisions']:,} flagged"
+    return [
+        f"decisions {document['decisions']:,}, {verdict}; {flagged}",
+        f"samples   {document['frames']:,}, {f'{lost:,}' if lost else 'none'} lost",
+        *_latency_lines(document["latency_s"]),
+        *_power_lines(document),
+        *_state_lines(document["states"], document["states_j"]),
+    ]
+
+
+def _latency_lines(latency: Mapping[str, Any] | None) -> list[str]:
+    if latency is None:
+        return []
+    named = ", ".join(f"{duration(latency[name])} {name}" for name in ("max", "p99", "median"))
+    edges, counts = latency["histogram"]["edges"], latency["histogram"]["counts"]
+    rows = (
+        f"  {duration(start):>8}  {count:>9,}  {'#' * _columns(count, counts)}"
+        for start, count in zip(edges, counts, strict=False)
+    )
+    return [f"latency   {named}", *rows]
+
+
+def _columns(count: int, counts: Sequence[int]) -> int:
+    return -(-BAR_COLUMNS * count // max(counts))
+
+
+def _power_lines(document: Mapping[str, Any]) -> list[str]:
+    others_w = document["others_w"]
+    scope = "the chip" if others_w is None else f"with {_milliwatts(others_w)} of others"
+    network_w = document["network_w"]["value"]
+    lines = [
+        f"power     {_of_interval(document['power_w'])}, {scope}",
+        f"          {_milliwatts(network_w)} of it for the network",
+    ]
+    if per_decision := document["energy_per_decision_j"]:
+        lines.append(f"energy    {joules.amount(per_decision['value'])} of the chip per decision")
+    if hours := document["battery_h"]:
+        value, low, high = (three_digits(hours[name]) for name in ("value", "low", "high"))
+        lines.append(f"battery   {value} h ({low} to {high})")
+    return lines
+
+
+def _of_interval(watts: Mapping[str, float]) -> str:
+    low, high = three_digits(1e3 * watts["low"]), three_digits(1e3 * watts["high"])
+    return f"{_milliwatts(watts['value'])} ({low} to {high})"
+
+
+def _milliwatts(watts: float) -> str:
+    return f"{three_digits(1e3 * watts)} mW"
+
+
+def _state_lines(seconds: Mapping[str, float], energy_j: Mapping[str, float]) -> list[str]:
+    total = sum(seconds.values())
+    return [
+        f"  {STATE_NAMES[state]:<20}{duration(seconds[state]):>9}  "
+        f"{rough_percent(seconds[state], total):>7}  {joules.amount(energy_j[state]):>9}"
+        for state in STATES
+        if seconds[state]
+    ]

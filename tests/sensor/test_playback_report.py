@@ -1,0 +1,176 @@
+"""Latency, power and text of a playback, against figures by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myoedge.backends.measurement import Activity
+from myoedge.backends.simulator import activity_of
+from myoedge.power.model import PUBLISHED, Battery, Coefficients, ModulePowers, energy
+from myoedge.power.playback import STATES, playback_power
+from myoedge.reports.playback import (
+    latency_of,
+    latency_s,
+    over_latency,
+    playback_json,
+    playback_lines,
+)
+from myoedge.simulator import CoreCounts, Simulation
+from myoedge.targets import find_chip
+from tests.schemas import check
+
+HIGH, LOW = find_chip("gap9").points
+NONE = ((0.0,) * 5,) * 5
+PLAIN = Coefficients((4.0, 30.0, 2.0, 500.0, 130.0), NONE, 0.1, 0.0, "made up")
+PASS = Activity(74_000, 4e5, 1e3, 1e5, 4e4)
+TOTAL = Activity(0, 4e7, 1e6, 1e7, 4e6)  # 100 passes, and the controller's work
+SECOND = {"run": 7_400_000, "control": 3_700_000, "idle": 37_000_000, "cluster_off": 74_000_000}
+CYCLES = {**SECOND, "retention": 370_000_000 - sum(SECOND.values())}
+
+
+# ---- latency
+
+
+def test_latencies_by_hand() -> None:
+    found = latency_s(np.array([0, 1000, 5000]), np.array([370, 1740, 5370]), 370e6)
+    assert found.tolist() == pytest.approx([1e-6, 2e-6, 1e-6])
+
+
+@given(st.lists(st.floats(1e-6, 2.0), min_size=1, max_size=300))
+def test_a_distribution_holds_every_latency(latencies: list[float]) -> None:
+    found = latency_of(np.array(latencies))
+    assert found is not None
+    ordered = sorted(latencies)
+    assert found.max_s == ordered[-1]
+    assert found.p99_s == ordered[-(-99 * len(ordered) // 100) - 1]
+    middle = (ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2])
+    assert found.median_s == pytest.approx(sum(middle) / 2)
+    assert sum(found.counts) == len(latencies)
+    assert len(found.edges_s) == len(found.counts) + 1 <= 21
+    slack = 1e-9
+    assert found.edges_s[0] - slack <= ordered[0] <= ordered[-1] <= found.edges_s[-1] + slack
+    for start, end, count in zip(found.edges_s, found.edges_s[1:], found.counts, strict=False):
+        at_least = sum(start + slack < x < end - slack for x in latencies)
+        assert at_least <= count <= sum(start - slack <= x <= end + slack for x in latencies)
+
+
+def test_the_histogram_has_round_steps() -> None:
+    found = latency_of(np.array([0.00101, 0.00102, 0.0013, 0.0019]))
+    assert found is not None
+    steps = np.diff(found.edges_s)
+    assert steps == pytest.approx([5e-5] * len(steps))
+    assert found.edges_s[0] == pytest.approx(1e-3)
+    assert found.counts[0] == 2
+    same = latency_of(np.array([0.001] * 7))
+    assert same is not None
+    assert same.counts == (7,)
+    assert latency_of(np.array([])) is None
+
+
+def test_a_budget_is_for_the_latest_decision() -> None:
+    latency = latency_of(np.array([1e-3] * 999 + [2.5e-3]))
+    assert over_latency(latency, 2.5e-3) is None
+    assert over_latency(latency, None) is None
+    assert over_latency(None, 1e-3) is None
+    notice = over_latency(latency, 2e-3)
+    assert notice is not None
+    assert (notice.code, notice.exit_code) == ("E302", 3)
+    assert dict(notice.facts)["build"].startswith("2.5 ms at most")
+
+
+# ---- power
+
+
+def test_states_by_hand() -> None:
+    found = playback_power(TOTAL, PASS, 100, CYCLES, HIGH, PLAIN)
+    leakage_w, clock_j = 4e-3, 30e-12
+    assert found.seconds == pytest.approx(1.0)
+    work_j = 2e-12 * (4.98 * 4e7 + 2.124 * 1e7 + 2.124 / 4 * 4e6)
+    wanted = {
+        "run": leakage_w * 0.02 + clock_j * 7_400_000 + work_j,
+        "control": leakage_w * 0.01 + clock_j * 3_700_000 + 2e-12 * 4.98 * 1e6,
+        "idle": leakage_w * 0.1 + clock_j * 37_000_000,
+        "cluster_off": leakage_w * 0.2 + clock_j * 74_000_000,
+        "retention": 1.7e-6 * 0.67,
+    }
+    assert found.states_j == pytest.approx(wanted)
+    assert found.chip_j[0] == pytest.approx(sum(wanted.values()))
+    assert found.power_w[0] == pytest.approx(found.chip_j[0])
+    assert found.network_j[0] == pytest.approx(100 * energy(PASS, HIGH, PLAIN).joules)
+
+
+def test_bounds_are_those_of_the_states() -> None:
+    """Waiting costs at least what sleep does, and at most what it costs with all clocks; sleep at
+    most all leakage."""
+    alone = {
+        state: playback_power(Activity(0), PASS, 0, {state: 370_000_000}, HIGH, PLAIN).power_w
+        for state in STATES
+    }
+    awake = energy(Activity(370e6), HIGH, PLAIN)
+    for state in ("run", "control"):
+        assert alone[state] == pytest.approx((awake.joules, awake.low_j, awake.high_j))
+    for state in ("idle", "cluster_off"):
+        assert alone[state] == pytest.approx((awake.joules, 1.7e-6, awake.high_j))
+    assert alone["retention"] == pytest.approx((1.7e-6, 1.7e-6, 4e-3))
+
+
+@given(
+    st.tuples(*[st.integers(0, 10**9)] * 5).filter(any),
+    st.sampled_from([HIGH, LOW]),
+    st.booleans(),
+)
+def test_intervals_enclose_their_value(
+    cycles: tuple[int, ...], point: object, has_l3: bool
+) -> None:
+    activity = replace(TOTAL, l3_bytes=1e5 * has_l3)
+    counted = dict(zip(STATES, cycles, strict=True))
+    found = playback_power(activity, PASS, 3, counted, point, PUBLISHED)  # type: ignore[arg-type]
+    for value, low, high in (found.chip_j, found.network_j, found.power_w):
+        assert 0 <= low <= value <= high
+    assert sum(found.states_j.values()) == pytest.approx(found.chip_j[0])
+
+
+def test_a_measured_sleep_power_and_others_leave_no_doubt_of_their_own() -> None:
+    module = ModulePowers(others_mw=8.0, sleep_mw=0.05)
+    asleep = {"retention": 370_000_000}
+    found = playback_power(Activity(0), PASS, 0, asleep, HIGH, PLAIN, Battery(100.0, 3.7), module)
+    assert found.power_w == pytest.approx((8.05e-3,) * 3)
+    assert found.hours == pytest.approx((0.37 / 8.05e-3,) * 3)
+    unknown = playback_power(Activity(0), PASS, 0, asleep, HIGH, PLAIN, Battery(100.0, 3.7))
+    assert unknown.hours is not None
+    value, low, high = unknown.hours
+    assert low < value == high
+
+
+def test_counters_of_a_complete_run() -> None:
+    core = CoreCounts(instructions=10, loads=5, stores=4, outside_loads=3, outside_stores=1)
+    devices = {"dma_in_bytes": 8, "dma_out_bytes": 4, "l3_read_bytes": 2, "l3_written_bytes": 1}
+    run = Simulation(0, 99, "", (core,) * 10, {**devices, "ne16_busy_cycles": 7}, 0, 0)
+    assert activity_of(run) == Activity(99, 90, 10, 45, 12, 3, 7)
+
+
+# ---- results
+
+
+def test_json_meets_the_contract_and_its_schema() -> None:
+    power = playback_power(TOTAL, PASS, 100, CYCLES, HIGH, PLAIN, Battery(150.0))
+    latency = latency_of(np.array([1e-3] * 99 + [2e-3]))
+    figures = {"exact": True, "frames": 1000, "samples_lost": 0, "decisions": 100}
+    document = playback_json(latency, power, **figures)  # type: ignore[arg-type]
+    assert check({"schema": "myoedge.playback/1", **document})
+    assert {"max", "p99", "median"} <= document["latency_s"].keys()
+    assert (document["latency_s"]["p99"], document["latency_s"]["max"]) == (1e-3, 2e-3)
+    assert document["power_w"].keys() == {"value", "low", "high"}
+    assert document["states"]["run"] == pytest.approx(0.02)
+    assert document["network_w"]["value"] < document["power_w"]["value"]
+    text = "\n".join(playback_lines(document))
+    for part in ("100, equal to the reference", "none lost", "2 ms max", "deep sleep", "battery"):
+        assert part in text
+    bare = playback_json(None, power, **{**figures, "decisions": 0, "exact": False})  # type: ignore[arg-type]
+    assert check({"schema": "myoedge.playback/1", **bare})
+    assert "NOT equal" in playback_lines(bare)[0]
