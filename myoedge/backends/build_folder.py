@@ -19,6 +19,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import Array
+from myoedge.operators.loop.turns import STATE
 from myoedge.plan.plan import parse_location
 from myoedge.quantization.files import from_files
 from myoedge.quantization.scales import QuantGraph
@@ -282,8 +283,8 @@ class BuildFolder(Tabular):
         with self._meaningful("plan.json"):
             for index, step in enumerate(json.loads(self.written("plan.json"))["steps"]):
                 kind, number, offset = parse_location(step["writes"])
-                if kind == "far" or (kind == "output" and number >= count):
-                    continue  # states of a stream lie in one of two places
+                if kind == "far" or (kind == "output" and number >= count) or step["op"] == STATE:
+                    continue  # states of a stream lie in one of two places, a loop replaces its own
                 symbol, name = SYMBOLS.get(kind, f"me_output{number}"), step["name"]
                 size = math.prod(q.graph.shape(name)) * q.element_type(name).size_bytes
                 regions[index] = (symbol, offset, size)

@@ -15,6 +15,7 @@ from myoedge.backends.measurement import (
     Inference,
     LayerCost,
     Measurement,
+    sum_of,
 )
 from myoedge.simulator import CoreCounts, Mark, Program, RunOptions, Simulation, simulate
 from myoedge.system import tools
@@ -73,14 +74,29 @@ def _measurement(
     rows = []
     for (outputs, cycles, total), marks in zip(counted, chain(groups, repeat(())), strict=False):
         # A mark more than layers: the outputs that had to be copied are there.
-        pairs = list(pairwise(marks))[: len(cycles)]
-        costs = [_cost(a, b, _unwrapped(a, b, n)) for (a, b), n in zip(pairs, cycles, strict=True)]
+        turns = _turns(marks)
+        costs = [_layer_cost(turns[layer], n) for layer, n in enumerate(cycles) if layer in turns]
         total = _unwrapped(marks[0], marks[-1], total) if marks else total
         recorded = filter(attrgetter("snapshots"), marks)
         written = {mark.value: mark.snapshots[0] for mark in recorded if mark.value in regions}
         rows.append(Inference(outputs, total, tuple(costs), written))
     startup = run.marks[0].cycle if run.marks else None
     return Measurement("simulated", tuple(rows), startup, run.l1_bytes, run.output)
+
+
+def _turns(marks: Sequence[Mark]) -> dict[int, list[tuple[Mark, Mark]]]:
+    """Return layer -> marks before and after it, each time that it ran."""
+    turns: dict[int, list[tuple[Mark, Mark]]] = {}
+    for before, after in pairwise(marks):
+        turns.setdefault(after.value, []).append((before, after))
+    return turns
+
+
+def _layer_cost(turns: Sequence[tuple[Mark, Mark]], cycles: int) -> LayerCost:
+    """Return the cost of a layer, in all steps of its loop together."""
+    if len(turns) == 1:
+        return _cost(*turns[0], _unwrapped(*turns[0], cycles))
+    return sum_of([_cost(a, b, b.cycle - a.cycle) for a, b in turns])
 
 
 def _unwrapped(start: Mark, end: Mark, counted: int) -> int:

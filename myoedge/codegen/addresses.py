@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from myoedge.codegen.constants import function_name
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.loops import own_row
 from myoedge.plan.plan import Location, Plan, size_bytes
 
 L1, L2 = "me_l1", "me_arena"  # C arrays
@@ -113,6 +114,8 @@ class NetworkAddresses:
         for before in reversed(range(index)):
             name = self.plan.steps[before].node.name
             start = self.plan.where[name]
+            if own_row(self.plan.quant, self.plan.steps[before]) or start.row_bytes:
+                continue
             ends = start.offset + max(size_bytes(self.plan.quant, name), 1)
             if start.kind == location.kind and start.offset <= location.offset < ends:
                 return added(self.written(before), location.offset - start.offset)

@@ -18,9 +18,11 @@ from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.render import wrapped
 from myoedge.codegen.tiled_layer import TiledLayer, tiled_layer
 from myoedge.operators.kernel import Operand
+from myoedge.operators.loop.turns import READ, STATE, WRITE
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
+from myoedge.plan.loops import own_row
 from myoedge.plan.plan import IN_L3, Location, Plan, scratch_name, size_bytes
 
 FUNCTIONS = ("arguments", "load", "compute", "store")  # of a me_layer, besides its prefetch
@@ -40,6 +42,7 @@ def network_values(plan: Plan) -> dict[str, Any]:
         "traced": [row for index in range(len(layers)) for row in _traced(plan, index)],
         "copies": copies,
         "layer_table": _layer_table(plan, layers, prefetches),
+        "loops": plan.loops,
         **_l3_values(plan),
     }
 
@@ -139,32 +142,41 @@ def _outside(plan: Plan, index: int, operand: Operand) -> Outside:
         arrived = min(transfer.l2 for transfer in plan.streamed[index, source])
     if arrived is not None:
         return Outside(f"me_arena + {arrived}", arrived, in_arena=True)
+    own = own_row(plan.quant, step)
     if operand.written:
-        return _tensor(plan, step.node.name, index)
+        return _tensor(plan, step.node.name, index, own if step.node.op == WRITE else 0)
     if isinstance(source, int):
-        return _tensor(plan, step.operands[source], index)
+        return _tensor(plan, step.operands[source], index, own if step.node.op == READ else 0)
     text = f"{function_name(index, step)}_{source}"
     is_bytes = plan.stored(index)[source].dtype == np.int8
     return Outside(text if is_bytes else f"(const int8_t *){text}")
 
 
-def _tensor(plan: Plan, name: str, index: int) -> Outside:
-    """Return the C pointer to a tensor's address when layer `index` reads it."""
+def _tensor(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Outside:
+    """Return the C pointer to a tensor's address when layer `index` reads it.
+
+    row_bytes   bytes by which the layer moves on in a sequence in each step of its loop
+    """
     location = plan.where[name]
+    row_bytes = row_bytes or location.row_bytes
+    moved = f" + ME_TURN * {row_bytes}" if row_bytes else ""
     if location.kind == "arena":
-        return Outside(NetworkAddresses(plan).address(location, index), in_arena=True)
+        return Outside(NetworkAddresses(plan).address(location, index) + moved, in_arena=True)
     text = pointer(plan, name)
     if location.kind in ("input", "output") and not location.offset:
         const = "const " if location.kind == "input" else ""
         text = f"({const}int8_t *){text}"
-    return Outside(text)
+    return Outside(text + moved)
 
 
 def _traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
-    """Yield the values that trace a layer's result under ME_TRACE, unless it is in L3."""
-    name = plan.steps[index].node.name
-    if plan.where[name].kind != IN_L3:
-        data = NetworkAddresses(plan).written(index) or pointer(plan, name)
+    """Yield the values that trace a layer's result under ME_TRACE, unless it is in L3, or a state
+    that the loop replaces."""
+    name, op = plan.steps[index].node.name, plan.steps[index].node.op
+    if plan.where[name].kind != IN_L3 and op != STATE:
+        data = NetworkAddresses(plan).written(index) or _tensor(plan, name, index).text
+        if op == WRITE:  # all rows
+            data = _tensor(plan, name, index).text
         yield {"number": index, "data": data, "bytes": size_bytes(plan.quant, name)}
 
 

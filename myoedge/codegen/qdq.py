@@ -17,6 +17,8 @@ from myoedge.numerics.pointwise import bounds
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import clamp, pointwise
 from myoedge.operators.interpreter import PRE, has_table
+from myoedge.operators.loop.qdq import write_in_step
+from myoedge.operators.loop.turns import IN_LOOPS, has_loops, turns
 from myoedge.operators.qdq import TYPES, OnnxNode, Writer, operator_writers
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
@@ -48,8 +50,14 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
         w.label, w.notes = name, {"constant": name}
         w.integers[name] = w.constant(values, f"{name}.q")
         w.dequantize(name, q.params[name])
-    for step in q.steps:
-        _step(w, plan, step, fidelity)
+    w.shares = has_loops(q.graph)
+    rows: dict[str, list[str]] = {}
+    for step, node, turn in turns([step.node for step in q.steps], q.steps):
+        if node.op in IN_LOOPS:
+            w.label, w.notes = node.label, _notes(plan, step, fidelity)
+            write_in_step(w, node, turn, rows)
+        else:
+            _step(w, plan, step, fidelity)
     for name, output in zip(q.graph.outputs, outputs, strict=True):
         w.label, w.notes = output, {"output": output}
         if w.integers[name] == w.reals.get(name):

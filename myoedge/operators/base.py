@@ -275,6 +275,9 @@ class OpDef:
     decodes    whether results are symbols of a decoder, which labels cannot be compared with
     normalizes whether results are rows divided by their own magnitude
     reads_indices  whether it reads integers: an integer input, or classes from argmax
+    reads      number of inputs that it reads, the others only have to be computed before it; None:
+               all
+    in_loops   whether the result differs from step to step of a loop
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
     formats    formats of its kernels
     """
@@ -311,6 +314,8 @@ class OpDef:
     multiplies_result: bool = False
     multiplicands: Callable[..., Array] | None = None
     reads_indices: bool = False
+    reads: int | None = None
+    in_loops: bool = False
     compares_rows: bool = False
     decodes: bool = False
     normalizes: bool = False

@@ -5,7 +5,7 @@ of the C templates."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import bounds, evaluate, result_range
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.loop.turns import is_complete, moved, turns
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -82,13 +83,21 @@ def run_float(
     for name in graph.inputs:
         values[name] = as_stated(graph, name, as_read(graph, name, inputs[name]))
         show(name, values[name])
-    for node in graph.nodes:
-        before, after = stated_node(graph, node, [values[name] for name in node.inputs])
+    for _, node, step in turns(graph.nodes, graph.nodes):
+        before, values[node.name] = in_step(graph, node, step, values)
         if has_table(node):
             show(node.name + PRE, before)
-        values[node.name] = after
-        show(node.name, after)
+        if is_complete(node, step):
+            show(node.name, values[node.name])
     return values
+
+
+def in_step(
+    graph: Graph, node: Node, step: int, values: MutableMapping[str, Array]
+) -> tuple[Array, Array]:
+    """Run `stated_node` in a step of its loop, whose states are in `values`."""
+    y = moved(node, step, values)
+    return stated_node(graph, node, [values[x] for x in node.inputs]) if y is None else (y, y)
 
 
 def as_stated(graph: Graph, name: str, value: Array) -> Array:
@@ -136,13 +145,15 @@ def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:
 
 
 def run_int(
-    steps: Iterable[QuantizedNode], constants: Mapping[str, Array], inputs: Mapping[str, Array]
+    steps: Sequence[QuantizedNode], constants: Mapping[str, Array], inputs: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Run quantised steps on one sample of quantised inputs; return the integers of every
     tensor."""
     values: dict[str, Array] = {**constants, **inputs}
-    for step in steps:
-        y = integer_step(step, [values[name] for name in step.operands])
+    for step, node, turn in turns([step.node for step in steps], steps):
+        y = moved(node, turn, values)
+        if y is None:
+            y = integer_step(step, [values[name] for name in step.operands])
         # In this order: ascontiguousarray makes a vector of a scalar.
         values[step.node.name] = np.ascontiguousarray(y).reshape(step.out)
     return values

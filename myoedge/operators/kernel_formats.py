@@ -37,7 +37,8 @@ def may_weigh(node: Node, bits: int, shapes: Sequence[Shape], out: Shape) -> boo
 
 def operand_places(node: Node) -> list[int]:
     """Indices of the inputs that are read as integers, without weights."""
-    return [i for i in range(len(node.inputs)) if i not in OPS[node.op].weights]
+    op = OPS[node.op]
+    return [i for i in range(len(node.inputs))[: op.reads] if i not in op.weights]
 
 
 def layer_shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:

@@ -50,6 +50,7 @@ class Writer:
     integers, reals  tensor of the network -> ONNX name of its integers, of its dequantised floats
     label            beginning of new names
     notes            metadata of the nodes added next
+    shares           whether constants of one wanted name and value are stored once
     """
 
     params: Mapping[str, QuantParams]
@@ -61,6 +62,8 @@ class Writer:
     reals: dict[str, str] = field(default_factory=dict)
     label: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+    shares: bool = False
+    shared: dict[tuple[str, str, bytes], str] = field(default_factory=dict)
 
     def free(self, wanted: str) -> str:
         """Return the wanted name, numbered if it is taken."""
@@ -71,8 +74,12 @@ class Writer:
 
     def constant(self, value: Array, name: str = "") -> str:
         """Add an initialiser."""
-        free_name = self.free(name or f"{self.label}/constant")
-        self.initializers[free_name] = np.asarray(value, order="C")
+        wanted, array = name or f"{self.label}/constant", np.asarray(value, order="C")
+        key = wanted, f"{array.dtype}{array.shape}", array.tobytes() if self.shares else b""
+        if self.shares and key in self.shared:
+            return self.shared[key]
+        free_name = self.shared[key] = self.free(wanted)
+        self.initializers[free_name] = array
         return free_name
 
     def node(self, op: str, *inputs: str, output: str = "", result: int = 0, **attrs: Any) -> str:

@@ -29,7 +29,7 @@ WEIGHTED = ("conv", "linear")
 @rewrite_pattern()
 def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
     """Compute a node that reads only constants."""
-    if not all(map(graph.is_const, node.inputs)):
+    if OPS[node.op].in_loops or not all(map(graph.is_const, node.inputs)):
         return None
     patch = GraphBuilder(graph, node)
     _, value = real_node(node, [graph.array(name) for name in node.inputs])

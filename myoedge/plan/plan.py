@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,7 @@ from myoedge.plan.l1.tiling import describe as describe_tiling
 from myoedge.plan.l2.resident_weights import Key, owners
 from myoedge.plan.l3.feature_maps import Access
 from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.loops import LoopLayers
 from myoedge.plan.placement import LiveRange, Placement
 from myoedge.plan.timeline import Chunk, TimelineSteps, whole_words
 from myoedge.quantization.scales import QuantGraph
@@ -41,11 +42,14 @@ class Location:
             L1
     index   number of the input or output, name of the constant or L3-resident feature map; "" else
     offset  bytes from the start of that memory
+    row_bytes   for a row of a sequence, in the loop that reads or writes it: bytes from one step's
+                row to the next; `offset` is the first step's
     """
 
     kind: str
     index: int | str
     offset: int = 0
+    row_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Plan:
     l3_transfers     transfers between L3 and L2, in order
     maps      feature map in L3 -> offset after l3.bin
     accesses  accesses of layers to these maps
+    loops     layers that run once for every step of a loop
     """
 
     quant: QuantGraph
@@ -76,6 +81,7 @@ class Plan:
     l3_transfers: tuple[L3Transfer, ...] = ()
     maps: Mapping[str, int] = field(default_factory=dict)
     accesses: tuple[Access, ...] = ()
+    loops: tuple[LoopLayers, ...] = ()
 
     @property
     def arena_bytes(self) -> int:
@@ -194,9 +200,14 @@ class Plan:
 
     @cached_property
     def cycles(self) -> tuple[float, ...]:
-        """Estimated cycles of each step."""
+        """Estimated cycles of each step, of all steps of its loop together."""
         begins = [x.begins for x in self.l3_transfers]
-        return tuple(modelled(self.tilings, self.chip.transfers, begins))
+        cycles = modelled(self.tilings, self.chip.transfers, begins)
+        return tuple(n * self.turns(index) for index, n in enumerate(cycles))
+
+    def turns(self, index: int) -> int:
+        """Return the number of times that a step runs."""
+        return next((loop.steps for loop in self.loops if index in loop), 1)
 
     @property
     def l1_bytes(self) -> int:
@@ -235,6 +246,15 @@ class Plan:
         """Display names of steps, by the names of their results."""
         names = (step.node.name for step in self.steps)
         return dict(zip(names, located(self.steps), strict=True))
+
+    @cached_property
+    def writers(self) -> Mapping[str, str]:
+        """Map sequences that need no layer of their own to the result of the layer that writes
+        their rows."""
+        made = {step.node.name: self.where[step.node.name] for step in self.steps}
+        rows = {replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes}
+        idle = (node.name for node in self.quant.graph.nodes if rows and node.name not in made)
+        return {n: rows[at] for n in idle if (at := self.where.get(n)) is not None and at in rows}
 
     @property
     def border_bytes(self) -> int:
@@ -278,10 +298,11 @@ def size_bytes(q: QuantGraph, name: str) -> int:
     return math.prod(q.graph.shape(name)) * q.element_type(name).size_bytes
 
 
-def step_macs(q: QuantGraph, step: QuantizedNode) -> int:
-    """Return the model's MACs that a step computes."""
-    shapes = [q.graph.shape(name) for name in step.node.inputs]
-    return macs(step.node, shapes, step.out)
+def step_macs(plan: Plan, index: int) -> int:
+    """Return the model's MACs that a step computes, each time that it runs."""
+    step = plan.steps[index]
+    shapes = [plan.quant.graph.shape(name) for name in step.node.inputs]
+    return macs(step.node, shapes, step.out) * plan.turns(index)
 
 
 def describe(plan: Plan) -> dict[str, Any]:
@@ -307,6 +328,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "maps_in_l3": dict(plan.maps),
         "hauls": [_l3_transfer_json(plan, x) for x in plan.l3_transfers],
         "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
+        **({"loops": [asdict(loop) for loop in plan.loops]} if plan.loops else {}),
         "copies": [{"output": index, "from": name} for index, name in plan.copies],
     }
 
@@ -318,7 +340,7 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
         "name": name,
         "op": step.node.op,
         "reads": {x: _text(plan.where[x]) for x in step.operands},
-        "writes": _text(plan.where[name]),
+        "writes": _text(_of_last_step(plan, index)),
         "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
         "tiles": describe_tiling(tiling),
     }
@@ -340,6 +362,13 @@ def _l3_transfer_json(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
         "first_moment": chunk.first,
         "last_moment": chunk.last,
     }
+
+
+def _of_last_step(plan: Plan, index: int) -> Location:
+    """Return where a step's result lies when its loop has ended."""
+    location = plan.where[plan.steps[index].node.name]
+    moved = location.row_bytes * (plan.turns(index) - 1)
+    return replace(location, offset=location.offset + moved)
 
 
 def _text(location: Location) -> str:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import OPS, QuantizedNode, strides
 from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
+from myoedge.operators.loop.turns import WRITE
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
 from myoedge.plan.fused_layers import fuse_layers
@@ -30,6 +31,7 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
+from myoedge.plan.loops import LoopLayers, LoopPlaces, borders, loop_layers
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.timeline import TimelineSteps
@@ -53,6 +55,8 @@ class LoweredNetwork:
     roots   tensor -> (tensor whose bytes it shares, offset in it)
     owned   tensors written directly to an output     copies   outputs copied at the end
     used    the chip with the engines that run layers
+    loops   layers that run for every step of a loop
+    rows    tensor -> bytes by which its place moves on in every step
     """
 
     quant: QuantGraph
@@ -64,6 +68,8 @@ class LoweredNetwork:
     placing: Allocator
     kernels: NetworkKernels
     used: Chip
+    loops: tuple[LoopLayers, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @paused_collector()
@@ -109,15 +115,25 @@ def _network(
     q: QuantGraph, chip: Chip, used: Chip, placing: Allocator, ranks: TileRanks
 ) -> LoweredNetwork:
     """Decide about layers on the engines of `used`."""
-    alias = _aliases(q, chip.alignment_bytes)
-    steps = tuple(step for step in q.steps if step.node.name not in alias)
-    roots = {name: _root(name, alias) for name in (*q.graph.tensors, *q.constants)}
+    views = _aliases(q, chip.alignment_bytes)
+    places = LoopPlaces.of(q, views, chip.alignment_bytes)
+    steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
+    roots = {name: _root(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
     steps = fuse_layers(steps, q.graph.outputs, roots, used)
-    stored = {*q.graph.inputs, *q.constants, *(step.node.name for step in steps)}
+    stored = {*q.graph.inputs, *q.constants, *(roots[step.node.name][0] for step in steps)}
     roots = {name: root for name, root in roots.items() if root[0] in stored}
+    rows = {name: _row(name, places) for name in roots}
     owned, copies = _outputs(q, roots)
     kernels = NetworkKernels.of(steps, used, ranks)
-    return LoweredNetwork(q, chip, steps, roots, owned, copies, placing, kernels, used)
+    loops = loop_layers(q, steps)
+    return LoweredNetwork(q, chip, steps, roots, owned, copies, placing, kernels, used, loops, rows)
+
+
+def _row(name: str, places: LoopPlaces) -> int:
+    """Return the bytes by which a tensor's place moves on in every step of its loop."""
+    while name not in places.rows and name in places.aliases:
+        name = places.aliases[name][0]
+    return places.rows.get(name, 0)
 
 
 def _fitting(network: LoweredNetwork) -> Plan:
@@ -125,7 +141,7 @@ def _fitting(network: LoweredNetwork) -> Plan:
     plan = _tiled(network, None, _resident_candidates(network))
     if fits(plan):
         return plan
-    if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
+    if not plan.chip.l3_bytes or not plan.chip.l1_bytes or network.loops:
         raise too_large(plan)
     if any(tiling.kernel.from_l3 for tiling in plan.tilings):
         kernels = NetworkKernels.of(
@@ -153,7 +169,7 @@ def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor
     """
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    made = plan_l1(n.kernels, room, limits, tensors)
+    made = plan_l1(n.kernels, room, limits, tensors, borders(n.loops))
     tilings = tuple(tiling for tiling in made if tiling is not None)
     if len(tilings) < len(made):
         at = made.index(None)
@@ -169,10 +185,22 @@ def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor
         ),
     )
     placement = n.placing(lives, n.chip.alignment_bytes)
-    where = {name: _locate(n, root, resident, placement) for name, root in n.roots.items()}
+    where = {
+        name: replace(_locate(n, root, resident, placement), row_bytes=n.rows.get(name, 0))
+        for name, root in n.roots.items()
+    }
     timeline_steps = TimelineSteps.of(tilings, bool(n.copies))
     return Plan(
-        n.quant, n.chip, n.steps, where, n.copies, lives, placement, tilings, timeline_steps
+        n.quant,
+        n.chip,
+        n.steps,
+        where,
+        n.copies,
+        lives,
+        placement,
+        tilings,
+        timeline_steps,
+        loops=n.loops,
     )
 
 
@@ -262,8 +290,16 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
     return [
         ResidentTensor(at, size_bytes(n.quant, name), tuple(readers[name]))
         for at, step in enumerate(n.steps)
-        if (name := step.node.name) in readers and name not in leaving
+        if (name := step.node.name) in readers
+        and name not in leaving
+        and _is_in_one_piece(n, name, at, [step for step, _, _ in readers[name]])
     ]
+
+
+def _is_in_one_piece(n: LoweredNetwork, name: str, made: int, readers: Sequence[int]) -> bool:
+    """Return whether a tensor is not carried into, out of or around a loop."""
+    sides = {tuple(at in loop for loop in n.loops) for at in (made, *readers)}
+    return len(sides) == 1 and n.roots[name][0] == name
 
 
 def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict[str, int]:
@@ -280,14 +316,27 @@ def _lives(n: LoweredNetwork) -> list[LiveRange]:
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for at, step in enumerate(n.steps):
-        first[step.node.name] = last[step.node.name] = at
+        made = n.roots[step.node.name][0]
+        first.setdefault(made, at)
+        last[made] = at
         last.update((n.roots[name][0], at) for name in step.operands)
     last.update((n.roots[name][0], len(n.steps)) for _, name in n.copies)
+    for loop in n.loops:
+        first.update((name, loop.first) for name in _written_by_rows(n, loop))
+        carried = (name for name in first if first[name] < loop.first <= last[name])
+        kept = (*carried, *_written_by_rows(n, loop))
+        last.update((name, max(last[name], loop.last)) for name in kept)
     return [
         LiveRange(name, size_bytes(n.quant, name), first[name], last[name])
         for name in first
         if name not in n.owned
     ]
+
+
+def _written_by_rows(n: LoweredNetwork, loop: LoopLayers) -> list[str]:
+    """Return the sequences that a loop writes, a row in every step."""
+    made = (step.node for step in n.steps[loop.first : loop.last + 1])
+    return [n.roots[node.name][0] for node in made if n.rows.get(node.name) or node.op == WRITE]
 
 
 def _locate(

@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import Watch, run_float
+from myoedge.operators.loop.turns import has_loops
 
 KEPT_BYTES = 2**27  # 100 samples of most networks
 MAX_RUN_BYTES = KEPT_BYTES // 8  # of larger runs too few fit to save time
@@ -74,7 +75,7 @@ def float_values(
     runs = _RUNS.get()
     key = id(graph), _digest(sample)
     known = None if runs is None else runs.values.get(key)
-    if known is None:
+    if known is None or (watch is not None and has_loops(graph)):  # every step is to be seen
         known = _watched(graph, sample, watch)
         if runs is not None:
             runs.keep(graph, key, {name: _read_only(x) for name, x in known.items()})

@@ -160,8 +160,7 @@ def fills(graph: Graph) -> dict[str, float]:
 
 def operand_names(node: Node) -> tuple[str, ...]:
     """Return the inputs that are read as integers, without weights."""
-    weights = OPS[node.op].weights
-    return tuple(name for i, name in enumerate(node.inputs) if i not in weights)
+    return tuple(node.inputs[i] for i in operand_places(node))
 
 
 def all_stated(graph: Graph) -> bool:

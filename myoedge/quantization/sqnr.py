@@ -19,6 +19,7 @@ from myoedge.operators.interpreter import PRE, integer_step, run_int
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.float_runs import float_values
+from myoedge.quantization.formats import operand_names
 from myoedge.quantization.intervals import Interval, interval_db
 from myoedge.quantization.judged import JudgedTensor, Row, judged, rows_of
 from myoedge.quantization.scales import QuantGraph
@@ -334,7 +335,7 @@ def _classes(scores: Array, axis: int | None) -> Array:
 def moves_integers(q: QuantGraph, node: Node) -> bool:
     """Return whether a result is its operands' integers, unchanged, and so adds no noise."""
     moves = OPS[node.op].is_data_movement or OPS[node.op].view
-    return moves and all(q.params.get(x) == q.params.get(node.name) for x in node.inputs)
+    return moves and all(q.params.get(x) == q.params.get(node.name) for x in operand_names(node))
 
 
 def alone(

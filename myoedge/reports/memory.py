@@ -102,9 +102,10 @@ def _in_arena(plan: Plan, life: LiveRange) -> Row:
     """Return a row for a buffer of the L2 arena: a layer's result or scratch, or the window onto a
     tensor in L3."""
     other = SCRATCH if life.name == scratch_name(life.first) else "window"
-    node = plan.quant.graph.producer.get(life.name)
+    name = plan.writers.get(life.name, life.name)
+    node = plan.quant.graph.producer.get(name)
     return {
-        "name": life.name,
+        "name": name,
         "kind": "result" if node else other,
         **({} if node else {"step": life.first}),
         "label": (node or plan.steps[life.first].node).label,

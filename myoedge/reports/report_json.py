@@ -83,7 +83,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
             "name": outcome.model_name,
             "digest": plan.quant.digest,
             "params": counted if outcome.params is None else outcome.params,
-            "macs": sum(step_macs(plan.quant, step) for step in plan.steps),
+            "macs": sum(step_macs(plan, index) for index in range(len(plan.steps))),
         },
         "target": _target(plan),
         "quantization": _quantization(plan, outcome, layers),
@@ -122,7 +122,8 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
     """Return the cycles estimated by the cost model; None for a target without a clock."""
     if not plan.chip.point.clock_hz:
         return None
-    total, macs = round(modelled_cycles(plan)), sum(step_macs(plan.quant, s) for s in plan.steps)
+    macs = sum(step_macs(plan, index) for index in range(len(plan.steps)))
+    total = round(modelled_cycles(plan))
     return {
         "total": total,
         "outside_layers": total - sum(layer_cycles(plan)),
@@ -275,7 +276,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
         "weight_dtype": None if weight is None else str(weight.dtype),
         "weight_bits": None if weight is None else step.weight_bits,
-        "macs": step_macs(plan.quant, step),
+        "macs": step_macs(plan, index),
         **dict.fromkeys(MEASURED),
         **_in_tiles(plan, index, cycles if plan.chip.point.clock_hz else None),
         **layer_bytes(plan, index),

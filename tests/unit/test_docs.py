@@ -324,7 +324,8 @@ def test_the_page_of_operators_is_up_to_date() -> None:
 FOUND_BY_PASSES = {
     "magnitude", "rotary", "ctc_greedy", "biquads", "biquads_past", "gru_state", "running_norm",
     "running_power", "majority", "ctc_new", "selective_scan", "lstm_start", "gru_start",
-    "lstm_next", "lstm_next_cell",
+    "lstm_next", "lstm_next_cell", "loop_state", "loop_read", "loop_next", "loop_write",
+    "loop_last",
 }  # fmt: skip
 
 

@@ -43,12 +43,14 @@ def plan_l1(
     room: int,
     limits: Mapping[int, Limits] | None = None,
     tensors: Sequence[ResidentTensor] = (),
+    borders: frozenset[int] = frozenset(),
 ) -> tuple[Tiling | None, ...]:
     """Tile all nodes; None if the limits cannot be met. A chip without L1 uses all operands in L2.
 
     room     bytes of L1 for operands
     limits   step -> L2 limits of its tiles
     tensors  tensors that may stay in L1 between layers
+    borders  layers before which nothing may be fetched for them and later ones
     """
     if not network.has_l1:
         return tuple(_without_l1(network))
@@ -64,13 +66,13 @@ def plan_l1(
     apart = {index for index, kernel in enumerate(kernels) if kernel.in_l2}
     near = [tensor for tensor in tensors if apart.isdisjoint(tensor.ends)]
     resident = choose_resident(kernels, near, room, search.pick)
-    problem = PlacementProblem(kernels, room, cost, limits)
+    problem = PlacementProblem(kernels, room, cost, limits, borders)
     placed = _placed_layers(problem, resident, search.pick, {})
     while isinstance(placed, int):
         resident = _with_fewer_tensors(resident, placed, room)
         placed = _placed_layers(problem, resident, search.pick, {})
     prefetched = _prefetched(problem, placed, resident)
-    return tuple(_tilings(prefetched or placed, resident))
+    return tuple(_tilings(prefetched or placed, resident, borders))
 
 
 def _with_fewer_tensors(
@@ -152,7 +154,8 @@ def _placed_layers(
             at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
             held = _held(index, resident, offsets, enters)
             recent = [*filter(None, placed[-MOST_AHEAD:])]
-            state = L1State(spare, recent, at, held, earliest.get(index))
+            begins = enters[max((at for at in problem.borders if at <= index), default=0)]
+            state = L1State(spare, recent, at, held, earliest.get(index), begins)
             layer = _placed_in_time(problem, index, choice, state, chosen, hidden)
         if layer is None and (choice is not None or operands):
             return index
@@ -227,7 +230,9 @@ def _held(
 
 
 def _tilings(
-    placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]
+    placed: Sequence[PlacedLayer | None],
+    resident: Sequence[ResidentTensor],
+    borders: frozenset[int],
 ) -> Iterator[Tiling | None]:
     """Yield tilings with the buffers of resident tensors, in the layers that compute them."""
     offsets, by_producer = resident_offsets(resident), {x.producer: x for x in resident}
@@ -251,7 +256,7 @@ def _tilings(
             name, size, at = layer.kernel.out.name, tensor.size_bytes, offsets[index]
             buffers += (Buffer(name, 0, size, at, enters[index], last),)
         early = 0 if layer.prefetch_tile is None else layer.constants
-        nothing = early == len(tiling.tiles[0].loads)
+        nothing = early == len(tiling.tiles[0].loads) and index not in borders
         yield replace(tiling, buffers=buffers, back_to_back=nothing and index - 1 in by_producer)
 
 

@@ -57,6 +57,7 @@ class L1State:
     recent     the most recent of these layers
     resident, held   offsets of resident tensors; bytes that all resident tensors take
     earliest   tile from which the layer's constants are fetched; None: not known yet
+    begins     tile before which nothing may be fetched for the layer
     """
 
     spare: list[float]
@@ -64,6 +65,7 @@ class L1State:
     resident: Mapping[str, int]
     held: Sequence[tuple[int, LiveRange]]
     earliest: int | None
+    begins: int = 0
 
     @property
     def taken(self) -> list[tuple[int, LiveRange]]:
@@ -87,12 +89,14 @@ class PlacementProblem:
     kernels    kernels of all layers, in execution order
     l1_bytes   bytes of L1 for operands
     limits     step -> L2 limits of its tiles
+    borders    layers before which nothing may be fetched for them and later ones
     """
 
     kernels: Sequence[TiledKernel]
     l1_bytes: int
     cost: TransferCost
     limits: Mapping[int, Limits]
+    borders: frozenset[int] = frozenset()
 
 
 def placed_layer(
@@ -110,7 +114,8 @@ def placed_layer(
     cycles = moved_cycles(fetched, problem.cost)
     early, taken = state.earliest, state.taken
     possible = possible_starts(spare, cycles) if early is None else range(early, first)
-    for prefetch_tile in (*_starts(possible, fetched, recent), None):
+    allowed = (tile for tile in possible if tile >= state.begins)
+    for prefetch_tile in (*_starts(allowed, fetched, recent), None):
         found = lives(index, kernel, choice, first, prefetch_tile, resident)
         buffers = buffer_offsets(found, first, taken)
         if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= problem.l1_bytes:

@@ -5,6 +5,7 @@ cost."""
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +17,9 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize, symmetric_params
 from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, has_table, stated_node
+from myoedge.operators.interpreter import PRE, has_table, in_step
 from myoedge.operators.kernel_formats import read_together, weight_bits
+from myoedge.operators.loop.turns import turns
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
@@ -234,11 +236,11 @@ def _with_rounded(
     given = (name for name in group if graph.is_const(name) or name in graph.inputs)
     changed = {name: _rounded(real[name], params[name]) for name in given}
     changed |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
-    for node in graph.nodes:
+    values = ChainMap(changed, dict(real))
+    for _, node, step in turns(graph.nodes, graph.nodes):
         name = node.name
-        if any(x in changed for x in node.inputs):
-            inputs = [changed.get(x, real[x]) for x in node.inputs]
-            before, after = stated_node(graph, node, inputs)
+        if OPS[node.op].in_loops or any(x in changed for x in node.inputs):
+            before, after = in_step(graph, node, step, values)
             changed[name] = _saturated(after, params.get(name))
             if has_table(node):
                 changed[name + PRE] = before

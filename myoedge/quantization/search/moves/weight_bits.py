@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +15,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE, has_table, stated_node
+from myoedge.operators.interpreter import PRE, has_table, in_step
+from myoedge.operators.loop.turns import turns
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.few_bits import (
     ROUNDING_SAMPLES,
@@ -295,10 +297,10 @@ def _changed(
     """Return the values that change with these weights."""
     assert chosen.integers is not None
     changed = {weight: chosen.real(chosen.integers)}
-    for node in graph.nodes:
-        if any(name in changed for name in node.inputs):
-            inputs = [changed.get(name, real[name]) for name in node.inputs]
-            before, changed[node.name] = stated_node(graph, node, inputs)
+    values = ChainMap(changed, dict(real))
+    for _, node, step in turns(graph.nodes, graph.nodes):
+        if OPS[node.op].in_loops or any(name in changed for name in node.inputs):
+            before, changed[node.name] = in_step(graph, node, step, values)
             if has_table(node):
                 changed[node.name + PRE] = before
     return changed

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators by which a part of the graph runs for every step of a loop.
+
+Each has the attributes `loop`, which names the loop, and `steps`, how often it runs. They only move
+bytes: to the states before the first step, from a row of a sequence, and behind a step to its row
+and to the next step's states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.operators.base import OpDef, QuantizedNode, register
+from myoedge.operators.common_rules import as_in_floats, by_output, same_shape
+from myoedge.operators.format import MOVES
+from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.layout import tiling as moves
+from myoedge.operators.layout.tiling import Along
+from myoedge.operators.loop.turns import LAST, NEXT, READ, STATE, WRITE
+from myoedge.targets.chip import Engine
+
+
+def row_shape(attrs: Attrs, x: Shape) -> Shape:
+    """Return the shape of a step's row. Errors: ValueError for another number of rows."""
+    if not x or x[0] != attrs["steps"]:
+        raise ValueError(f"{attrs['steps']} steps of {list(x)}")
+    return x[1:]
+
+
+def _copied(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Copy a row; the plan moves the address on from step to step."""
+    row = step.out[1:] if step.node.op == WRITE else step.out
+    loops = [Along(n, n, axis) for axis, n in enumerate(row)]
+    copied = replace(step, out=row, shapes=(row,))
+    return moves.pieces(copied, engine, [moves.in_bytes(copied, loops)])
+
+
+moves_rows = partial(
+    OpDef,
+    nest=by_output,
+    same_scale=True,
+    is_data_movement=True,
+    in_loops=True,
+    kernels=on_cluster(_copied, MOVES),
+)
+
+
+def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
+    return xs[0]
+
+
+LOOP_STATE = register(
+    moves_rows(
+        name=STATE,
+        doc="a state of a loop, which begins as the operand",
+        shape=same_shape,
+        real=_first,
+        integer=as_in_floats(_first),
+    )
+)
+
+LOOP_READ = register(
+    moves_rows(
+        name=READ,
+        doc="the row of a sequence that a step of a loop reads",
+        shape=row_shape,
+        real=lambda attrs, x: x[0],
+        integer=lambda step, x: x[0],
+    )
+)
+
+LOOP_NEXT = register(
+    moves_rows(
+        name=NEXT,
+        doc="the first operand becomes the next step's state, the second operand",
+        shape=same_shape,
+        real=_first,
+        integer=as_in_floats(_first),
+    )
+)
+
+LOOP_WRITE = register(
+    moves_rows(
+        name=WRITE,
+        doc="the rows that the steps of a loop give, along a new first axis",
+        shape=lambda attrs, x, *_: (attrs["steps"], *x),
+        real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
+        integer=lambda step, x, *_: np.repeat(x[None], step.attrs["steps"], 0),
+        reads=1,
+    )
+)
+
+LOOP_LAST = register(
+    OpDef(
+        name=LAST,
+        doc="the state behind the last step of a loop; costs nothing",
+        shape=same_shape,
+        nest=by_output,
+        same_scale=True,
+        is_data_movement=True,
+        real=_first,
+        integer=as_in_floats(_first),
+        view=True,
+        reads=1,
+    )
+)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops as ONNX nodes, step by step; weights are stored once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from myoedge.graph.ir import Node
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.loop import turns
+from myoedge.operators.qdq import Write, Writer, named, whole
+
+
+def write_in_step(w: Writer, node: Node, step: int, rows: dict[str, list[str]]) -> None:
+    """Write a loop's own operator in a step.
+
+    rows   sequence that a loop gives -> its rows so far
+    """
+    name, x = node.name, node.inputs[0]
+    if node.op == turns.READ:
+        w.store(name, _row(w, w.reals[x], step), w.params[x])
+    elif node.op != turns.WRITE:
+        for y in (name, *node.inputs[1:2]):
+            w.integers[y], w.reals[y] = w.integers[x], w.reals[x]
+    else:
+        rows.setdefault(name, []).append(w.node("Unsqueeze", w.reals[x], whole(w, 0)))
+        if step == node.attrs["steps"] - 1:
+            w.store(name, w.node("Concat", *rows[name], axis=0), w.params[x])
+
+
+def _row(w: Writer, x: str, step: int) -> str:
+    return w.node("Gather", x, w.constant(np.array(step, np.int64)), axis=0)
+
+
+def _rows(w: Writer, step: QuantizedNode, x: str) -> str:
+    return w.node("Expand", w.node("Unsqueeze", x, whole(w, 0)), whole(w, *step.out))
+
+
+WRITE: Mapping[str, Write] = {
+    turns.STATE: named("Identity"),
+    turns.READ: lambda w, step, x: _row(w, x, 0),
+    turns.NEXT: lambda w, step, x, state: w.node("Identity", x),
+    turns.WRITE: _rows,
+    turns.LAST: named("Identity"),
+}

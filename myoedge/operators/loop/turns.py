@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies of the loops of a graph, and the order in which their steps run.
+
+The nodes of a loop stand once in the graph: first its `loop_state`s, which run once; then its body,
+which runs for every step and has the `loop_read`s, `loop_write`s and `loop_next`s of the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.arrays import Array
+
+STATE, READ, NEXT, WRITE, LAST = "loop_state", "loop_read", "loop_next", "loop_write", "loop_last"
+BEGINS, ENDS = (STATE, READ), (NEXT, WRITE)  # operators before and at the end of a step
+IN_LOOPS = frozenset((*BEGINS, *ENDS))  # what depends on the step, besides what reads it
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSpan:
+    """Consecutive nodes that run once for every step: first <= index < end."""
+
+    first: int
+    end: int
+    steps: int
+
+
+def loop_spans(nodes: Sequence[Node]) -> list[LoopSpan]:
+    """Return the bodies of the loops, in order; a loop without an end has none."""
+    firsts: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    steps: dict[str, int] = {}
+    for index, node in enumerate(nodes):
+        if node.op in IN_LOOPS:
+            loop = node.attrs["loop"]
+            steps[loop] = node.attrs["steps"]
+            if node.op == STATE:
+                firsts[loop] = index + 1
+            elif node.op in ENDS:
+                ends[loop] = index + 1
+            firsts.setdefault(loop, index)
+    spans = (LoopSpan(firsts[loop], end, steps[loop]) for loop, end in ends.items())
+    return sorted(spans, key=lambda span: span.first)
+
+
+def has_loops(graph: Graph) -> bool:
+    return any(node.op in IN_LOOPS for node in graph.nodes)
+
+
+def turns(nodes: Sequence[Node], items: Sequence[Item]) -> Iterator[tuple[Item, Node, int]]:
+    """Yield (item, node, step) in the order in which they run; step 0 outside of loops.
+
+    items   what belongs to the nodes, one each
+    """
+    at = 0
+    rows = [*zip(items, nodes, strict=True)]
+    for span in (*loop_spans(nodes), LoopSpan(len(nodes), len(nodes), 0)):
+        yield from ((item, node, 0) for item, node in rows[at : span.first])
+        for step in range(span.steps):
+            yield from ((item, node, step) for item, node in rows[span.first : span.end])
+        at = span.end
+
+
+def moved(node: Node, step: int, values: MutableMapping[str, Array]) -> Array | None:
+    """Return the result of a loop's own operator in a step; None for other operators.
+
+    values   tensors by name; a state is replaced by that of the next step, if there is one, and
+             rows of the result of earlier steps are kept
+    """
+    if node.op not in IN_LOOPS:
+        return None
+    x = values[node.inputs[0]]
+    if node.op == READ:
+        return np.asarray(x[step])
+    if node.op == NEXT and step < node.attrs["steps"] - 1:
+        values[node.inputs[1]] = x
+    if node.op != WRITE:
+        return x
+    written = np.repeat(x[None], node.attrs["steps"], 0) if step == 0 else values[node.name]
+    written[step] = x
+    return written
+
+
+def is_complete(node: Node, step: int) -> bool:
+    """Return whether a result has its final form: a sequence has it after the last step."""
+    return node.op != WRITE or step == node.attrs["steps"] - 1
+
+
+def in_order(nodes: Iterable[Node], tensors: Iterable[str]) -> tuple[Node, ...]:
+    """Return the nodes in an order in which the body of each loop is in one piece, behind its
+    states; each operator ends steps after all others that read its state.
+
+    nodes     nodes, operands first
+    tensors   inputs and constants
+    """
+    listed = [*nodes]
+    groups = {loop: _body(listed, loop) for loop in _loops(listed)}
+    group_of = {node.name: loop for loop, group in groups.items() for node in group}
+    made: list[Node] = []
+    known = {*tensors}
+    waiting = listed
+    while waiting:
+        left: list[Node] = []
+        for node in waiting:
+            group = groups.get(group_of.get(node.name, ""), [node])
+            if node.name in known:
+                continue
+            inside = {x.name for x in group}
+            if all(x in known or x in inside for member in group for x in member.inputs):
+                made += group
+                known |= inside
+            else:
+                left.append(node)
+        if len(left) == len(waiting):
+            raise ValueError("loops that need each other's results")
+        waiting = left
+    return tuple(made)
+
+
+def _loops(nodes: Iterable[Node]) -> dict[str, None]:
+    return dict.fromkeys(node.attrs["loop"] for node in nodes if node.op in IN_LOOPS)
+
+
+def _body(nodes: Iterable[Node], loop: str) -> list[Node]:
+    """Return the nodes of a loop: states, what is computed from them in a step, and its end."""
+    inside: set[str] = set()
+    states, body, writes, ends = (list[Node]() for _ in range(4))
+    for node in nodes:
+        is_own = node.op in IN_LOOPS and node.attrs["loop"] == loop
+        reads = not inside.isdisjoint(node.inputs)
+        if not (is_own or reads) or node.op == LAST:
+            continue
+        {STATE: states, WRITE: writes, NEXT: ends}.get(node.op, body).append(node)
+        if node.op not in ENDS:
+            inside.add(node.name)
+    return [*states, *body, *_ends(ends), *writes]
+
+
+def _ends(nodes: Sequence[Node]) -> list[Node]:
+    """Order the ends of a step so that a state is replaced after all others that become it.
+
+    Errors: ValueError for states that change places.
+    """
+    left, ordered = [*nodes], list[Node]()
+    while left:
+        read = {x.inputs[0] for x in left}
+        first = next((x for x in left if x.inputs[1] not in read - {x.inputs[0]}), None)
+        if first is None:
+            raise ValueError("states that change places")
+        left.remove(first)
+        ordered.append(first)
+    return ordered

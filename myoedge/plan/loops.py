@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops in a plan: layers that run once for every step, and where their states and rows lie.
+
+A state lies in one place for all steps. A layer that computes the next step's state writes it there
+if the state of this step is read no more; otherwise a copy does at the end of the step. Rows of
+sequences are read and written in place, at an address that moves on from step to step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from myoedge.graph.ir import Node
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.loop.turns import IN_LOOPS, NEXT, READ, STATE, WRITE, LoopSpan, loop_spans
+from myoedge.quantization.scales import QuantGraph
+
+Aliases = dict[str, tuple[str, int]]  # tensor -> tensor whose bytes it shares, offset in it
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLayers:
+    """Layers first .. last run `steps` times, one after another."""
+
+    first: int
+    last: int
+    steps: int
+
+    def __contains__(self, layer: int) -> bool:
+        return self.first <= layer <= self.last
+
+
+@dataclass
+class LoopPlaces:
+    """Places of the states and rows of a network's loops.
+
+    aliases  tensor -> tensor whose bytes it shares, offset in it
+    idle     nodes that need no layer
+    rows     tensor that is a row of a sequence -> bytes from one step's row to the next
+    """
+
+    aliases: Aliases = field(default_factory=dict)
+    idle: set[str] = field(default_factory=set)
+    rows: dict[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(q: QuantGraph, aliases: Mapping[str, tuple[str, int]], alignment: int) -> LoopPlaces:
+        """Decide about loops, after views and slices have their places."""
+        places = LoopPlaces({**aliases})
+        for span in loop_spans(q.graph.nodes):
+            places._add(q, span, alignment)
+        return places
+
+    def _add(self, q: QuantGraph, span: LoopSpan, alignment: int) -> None:
+        body = q.graph.nodes[span.first : span.end]
+        for node in body:
+            if node.op == READ and (row := row_bytes(q, node)) % alignment == 0:
+                self._shares(node, node.inputs[0])
+                self.rows[node.name] = row
+        states = {node.name for node in q.graph.nodes if node.op == STATE}
+        for node in body:
+            if node.op == NEXT and node.inputs[1] in states:
+                value, state = node.inputs
+                self.aliases[node.name] = state, 0
+                if self._is_last_reader(q, body, value, state):
+                    self.aliases[self._root(value)] = state, 0
+                    self.idle.add(node.name)
+        for node in body:
+            row = row_bytes(q, node) if node.op == WRITE else 0
+            root = self._root(node.inputs[0])
+            if row and row % alignment == 0 and self._is_computed(q, body, node.inputs[0]):
+                self._shares(node, "")
+                self.aliases[root] = node.name, 0
+                self.rows[root] = row
+
+    def _shares(self, node: Node, name: str) -> None:
+        self.idle.add(node.name)
+        if name:
+            self.aliases[node.name] = name, 0
+
+    def _root(self, name: str) -> str:
+        while name in self.aliases:
+            name = self.aliases[name][0]
+        return name
+
+    def _is_computed(self, q: QuantGraph, body: Sequence[Node], name: str) -> bool:
+        """Return whether a layer of the body computes exactly these bytes, in a place of their
+        own."""
+        root = self._root(name)
+        node = next((node for node in body if node.name == root), None)
+        size = q.graph.tensors[name].size
+        return node is not None and node.op not in IN_LOOPS and q.graph.tensors[root].size == size
+
+    def _is_last_reader(self, q: QuantGraph, body: Sequence[Node], value: str, state: str) -> bool:
+        """Return whether a state's place is free when its next value is computed."""
+        if not self._is_computed(q, body, value):
+            return False
+        root = self._root(value)
+        readers = (
+            at
+            for at, node in enumerate(body)
+            if node.op != NEXT or node.inputs[0] != value
+            for name in node.inputs[: OPS[node.op].reads]
+            if self._root(name) == state and (node.op != NEXT or name != node.inputs[1])
+        )
+        made = next(at for at, node in enumerate(body) if node.name == root)
+        return max(readers, default=-1) < made
+
+
+def row_bytes(q: QuantGraph, node: Node) -> int:
+    """Bytes of the row that a loop's operator reads or writes in a step."""
+    row = node.name if node.op == READ else node.inputs[0]
+    return q.graph.tensors[row].size * q.element_type(row).size_bytes
+
+
+def loop_layers(q: QuantGraph, steps: Sequence[QuantizedNode]) -> tuple[LoopLayers, ...]:
+    """Return the layers of every loop."""
+    index = {step.node.name: at for at, step in enumerate(steps)}
+    found = []
+    for span in loop_spans(q.graph.nodes):
+        body = q.graph.nodes[span.first : span.end]
+        layers = [index[node.name] for node in body if node.name in index]
+        if layers:
+            found.append(LoopLayers(min(layers), max(layers), span.steps))
+    return tuple(found)
+
+
+def borders(loops: Iterable[LoopLayers]) -> frozenset[int]:
+    """Return the layers that begin a loop or follow one: nothing is fetched for them before."""
+    return frozenset(at for loop in loops for at in (loop.first, loop.last + 1))
+
+
+def own_row(q: QuantGraph, step: QuantizedNode) -> int:
+    """Bytes that a layer moves on in the sequence that it copies from or to; 0 for other layers."""
+    return row_bytes(q, step.node) if step.node.op in (READ, WRITE) else 0
