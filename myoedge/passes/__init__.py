@@ -22,6 +22,7 @@ from myoedge.passes.layout import (
     windows_as_channels,
 )
 from myoedge.passes.long_sums import LONG_SUMS
+from myoedge.passes.loops import in_loop_order, roll_recurrences
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
 from myoedge.passes.propagate_qdq import propagate_qdq as fold_qdq
@@ -59,9 +60,11 @@ def prepare(graph: Graph) -> Graph:
         before, graph = graph, apply(rules, graph)
         if name == "fold":
             graph = absorb_input_normalization(graph)
+        if name == "scans":
+            graph = roll_recurrences(graph)
         if graph is not before:
             check(graph, "imported")
-    graph = apply((merge_transposes, merge_reshapes), fold_qdq(graph))
+    graph = in_loop_order(apply((merge_transposes, merge_reshapes), fold_qdq(graph)))
     graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
     reject_unsupported_qdq(graph)

@@ -28,7 +28,7 @@ def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite | None:
     if len(node.inputs) < FEWEST or any(graph.shape(x)[axis] != 1 for x in node.inputs):
         return None
     patch = GraphBuilder(graph, node)
-    steps = _stacked(patch, node.inputs)
+    steps = stacked(patch, node.inputs)
     if steps is None or all(made.op != "scan" for made in patch.nodes):
         return None
     rank = len(shape) + 1
@@ -94,7 +94,7 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
     yield []
 
 
-def _stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
+def stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
     """[steps, *shape] of the tensors of every step, built from a common operator instead of step by
     step; None if steps differ."""
     graph, shape = patch.graph, patch.graph.shape(names[0])
@@ -119,11 +119,11 @@ def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str | No
     if first.op in PAIRS:
         pair = [_operand(patch, column, len(shape)) for column in columns]
         return None if None in pair else patch.add(first.op, *filter(None, pair), **attrs)
-    stacked = [_stacked(patch, column) for column in columns[: 1 + (first.op == "matmul")]]
-    rest = columns[len(stacked) :]
-    if None in stacked or any(len({*column}) > 1 for column in rest):
+    read = [stacked(patch, column) for column in columns[: 1 + (first.op == "matmul")]]
+    rest = columns[len(read) :]
+    if None in read or any(len({*column}) > 1 for column in rest):
         return None
-    return patch.add(first.op, *filter(None, stacked), *first.inputs[len(stacked) :], **attrs)
+    return patch.add(first.op, *filter(None, read), *first.inputs[len(read) :], **attrs)
 
 
 def _with_steps(node: Node, shape: Shape) -> Attrs | None:
@@ -143,8 +143,8 @@ def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str | None
     """Return an operand of all steps as [steps, ...], or as [1, ...] if all steps share it."""
     shape = ranked(patch.shape(names[0]), rank)
     if len({*names}) > 1:
-        stacked = _stacked(patch, names)
-        return None if stacked is None else reshape(patch, stacked, (len(names), *shape))
+        rows = stacked(patch, names)
+        return None if rows is None else reshape(patch, rows, (len(names), *shape))
     value = patch.graph.find_array(names[0])
     if value is not None:
         return patch.constant(value.reshape(1, *shape))

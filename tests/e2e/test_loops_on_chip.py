@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops in C: equal integers on the host and on the simulated chip, constants stored once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from tests.conftest import save_exported
+from tests.unit.test_loops import INPUTS, Delayed, Gated, Loop, Plain, Swapped
+
+
+def built(network: nn.Module, steps: int, folder: Path, **options: Any) -> myoedge.Build:
+    shape = (1, steps, INPUTS)
+    model = save_exported(network.eval(), (torch.zeros(shape),), folder / f"{steps}.pt2")
+    calib = np.random.default_rng(0).standard_normal((6, *shape), np.float32)
+    given = {"simulate": False, **options}
+    return myoedge.build(model, calib=calib, output=folder / f"out{steps}", **given)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("kind", "states", "last"),
+    [(Plain, 1, True), (Gated, 2, False), (Delayed, 2, False), (Swapped, 2, True)],
+)
+def test_loops_are_exact(
+    kind: Callable[[], nn.Module], states: int, last: bool, bits: int, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    (tmp_path / "myoedge.toml").write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')
+    network = Loop(kind(), 18, states=states, last=last)
+    build = built(network, 18, tmp_path, config=tmp_path / "myoedge.toml")
+    assert "me_loops[] = {" in (build.folder / "src" / "network.c").read_text()
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+def test_size_does_not_grow_with_the_steps(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    cell = Gated()
+    few, many = (built(Loop(cell, n, states=2, last=False), n, tmp_path) for n in (10, 40))
+    reports = few.report, many.report
+    layers, weights = zip(
+        *((len(r["layers"]), r["memory"]["weights_bytes"]) for r in reports), strict=True
+    )
+    assert layers[0] == layers[1]
+    assert weights[0] == weights[1]
+    assert reports[1]["model"]["macs"] >= 4 * reports[0]["model"]["macs"]
+
+
+def test_cycles_are_of_all_steps(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    build = built(Loop(Plain(), 20, last=True), 20, tmp_path, simulate=True)
+    cycles = build.report["cycles"]
+    layers = [row["cycles"] for row in build.report["layers"]]
+    assert cycles["total"] == sum(layers) + cycles["outside_layers"]
+    assert 0 <= cycles["outside_layers"] < 0.02 * cycles["total"]

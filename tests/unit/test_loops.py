@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recurrences that export unrolls become loops, which compute what torch does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph, Node
+from myoedge.operators.interpreter import run_float
+from myoedge.operators.loop.turns import in_order, loop_spans, turns
+from myoedge.passes import prepare
+
+WIDTH, INPUTS = 6, 3
+
+
+class Loop(nn.Module):
+    """A cell's first state in every step, or behind the last one.
+
+    backward   from the last row to the first     states   how many there are
+    """
+
+    def __init__(
+        self, cell: nn.Module, steps: int, *, states: int = 1, last: bool, backward: bool = False
+    ) -> None:
+        super().__init__()
+        self.cell, self.steps, self.states = cell, steps, states
+        self.last, self.backward = last, backward
+
+    def forward(self, x: Tensor) -> Tensor:
+        state: tuple[Tensor, ...] = (torch.zeros(1, WIDTH),) * self.states
+        found = []
+        for t in range(self.steps):
+            at = self.steps - 1 - t if self.backward else t
+            state = self.cell(x[:, at], state, t)
+            found.append(state[0])
+        found = found[::-1] if self.backward else found
+        return state[0] if self.last else torch.stack(found, 1)
+
+
+class Plain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(INPUTS + WIDTH, WIDTH)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...], step: int) -> tuple[Tensor, ...]:
+        return (torch.tanh(self.layer(torch.cat([x, state[0]], 1))),)
+
+
+class Gated(nn.Module):
+    """A cell of two states, products of which depend on the rows alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x, self.h = nn.Linear(INPUTS, 3 * WIDTH), nn.Linear(WIDTH, 3 * WIDTH)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...], step: int) -> tuple[Tensor, ...]:
+        forget, enter, leave = (self.x(x) + self.h(state[0])).chunk(3, 1)
+        c = torch.sigmoid(forget) * state[1] + torch.tanh(enter)
+        return torch.sigmoid(leave) * torch.tanh(c), c
+
+
+class Delayed(nn.Module):
+    """A cell that reads the states of two steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.input = nn.Linear(2 * WIDTH, WIDTH), nn.Linear(INPUTS, WIDTH)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...], step: int) -> tuple[Tensor, ...]:
+        h = torch.tanh(self.layer(torch.cat(state, 1)) + self.input(x))
+        return h, state[0]
+
+
+class Weighted(Delayed):
+    """A cell with weights that change from step to step, of rows alone."""
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...], step: int) -> tuple[Tensor, ...]:
+        h = torch.tanh(self.layer(torch.cat(state, 1)) + self.input(x) * (1.0 + 0.1 * step))
+        return h, state[0]
+
+
+class Swapped(nn.Module):
+    """A cell whose states are computed from each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x, self.h = nn.Linear(INPUTS, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...], step: int) -> tuple[Tensor, ...]:
+        a, b = state
+        return torch.tanh(b) * 0.5 + self.x(x), torch.sigmoid(self.h(a))
+
+
+def prepared(network: nn.Module, *shape: int) -> Graph:
+    """The network's graph, which computes what torch does."""
+    x = torch.randn(shape)
+    graph = prepare(from_exported(torch.export.export(network.eval(), (x,))))
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    with torch.no_grad():
+        np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-5, atol=1e-5)
+    return graph
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("backward", [True, False])
+@pytest.mark.parametrize(("kind", "states"), [(Plain, 1), (Gated, 2), (Delayed, 2), (Swapped, 2)])
+def test_the_body_of_a_loop_stands_once(
+    kind: Callable[[], nn.Module], states: int, backward: bool, last: bool
+) -> None:
+    torch.manual_seed(0)
+    cell, options = kind(), {"states": states, "last": last, "backward": backward}
+    sizes = set()
+    for steps in (24, 40):
+        graph = prepared(Loop(cell, steps, **options), 1, steps, INPUTS)
+        (span,) = loop_spans(graph.nodes)
+        assert span.steps >= steps // 2 - 3
+        sizes.add(len(graph.nodes))
+    assert len(sizes) == 1
+
+
+def test_weights_may_change_from_step_to_step_outside_of_the_loop() -> None:
+    torch.manual_seed(0)
+    graph = prepared(Loop(Weighted(), 12, states=2, last=False), 1, 12, INPUTS)
+    assert len(loop_spans(graph.nodes)) == 1
+
+
+class Deep(nn.Module):
+    """Equal layers with weights of their own, and a long sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(9))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = x + torch.tanh(layer(torch.tanh(x)) * 0.5)
+        return x
+
+
+def test_layers_with_weights_of_their_own_are_no_loop() -> None:
+    torch.manual_seed(0)
+    assert loop_spans(prepared(Deep(), 1, WIDTH).nodes) == []
+
+
+def test_steps_run_one_after_another() -> None:
+    loop = {"loop": "l", "steps": 2}
+    nodes = [
+        Node("loop_state", ("zero",), ("h",), loop),
+        Node("loop_read", ("x",), ("row",), loop),
+        Node("add", ("row", "h"), ("sum",)),
+        Node("loop_next", ("sum", "h"), ("after",), loop),
+        Node("loop_last", ("after",), ("y",), loop),
+    ]
+    found = [(name, step) for name, _, step in turns(nodes, [node.name for node in nodes])]
+    body = [[(name, step) for name in ("row", "sum", "after")] for step in (0, 1)]
+    assert found == [("h", 0), *body[0], *body[1], ("y", 0)]
+
+
+def test_a_loop_is_put_in_one_piece() -> None:
+    loop = {"loop": "l", "steps": 2}
+    nodes = [
+        Node("loop_state", ("zero",), ("h",), loop),
+        Node("loop_state", ("zero",), ("before",), loop),
+        Node("table", ("x",), ("factor",)),
+        Node("mul", ("factor", "h"), ("next",)),
+        Node("table", ("factor",), ("other",)),
+        Node("loop_next", ("next", "h"), ("h_after",), loop),
+        Node("loop_next", ("h", "before"), ("before_after",), loop),
+    ]
+    names = [node.name for node in in_order(nodes, ("x", "zero"))]
+    body = ["h", "before", "next", "before_after", "h_after"]
+    assert "".join(body) in "".join(names)
+    assert names.index("factor") < names.index("h")
+    changed = [
+        node.but(inputs=("before", "h")) if node.name == "h_after" else node for node in nodes
+    ]
+    with pytest.raises(ValueError, match="change places"):
+        in_order(changed, ("x", "zero"))
