@@ -145,6 +145,13 @@ def test_sums_of_many_products_are_added_up_part_by_part(
     assert_exact(build)
 
 
+def test_sums_of_a_last_block_with_fewer_channels_wait_for_those_before(tmp_path: Path) -> None:
+    """They lie in other places: the first job may not start before all sums are requantised."""
+    torch.manual_seed(80)
+    network = nn.Sequential(nn.Conv1d(63, 51, 19, 2, padding=6), nn.GELU())
+    assert_exact(built(network, (1, 63, 40), tmp_path, "24KiB", "ne16"))
+
+
 def test_the_ninth_window_of_eight_lies_in_scratch(tmp_path: Path) -> None:
     """The engine reads it, and may not read beyond the end of L1."""
     build = built(nn.Conv2d(64, 3, 3, stride=2, padding=1), (1, 64, 8, 4), tmp_path, engine="ne16")

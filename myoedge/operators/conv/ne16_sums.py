@@ -181,6 +181,7 @@ def _launches_next_tile(here: Fields, behind: Fields) -> bool:
     adds = int(behind["first_part"]) > 0
     rows, columns = int(here["conv.oh"]), int(here["conv.ow"])
     several = int(here["units_at_a_time"]) < int(_units(rows, columns))
+    several &= here["conv.k"] == behind["conv.k"]  # sums of the first jobs lie in the same places
     return bool(behind["has_scratch"]) and (adds or several)
 
 
