@@ -71,6 +71,26 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "multipliers of six bits": (nn.Conv2d(480, 9, 3, padding=1), (1, 480, 4, 4)),
     "overlapping pixels": (nn.Conv1d(20, 33, 9, padding=4), (1, 20, 61)),
     "overlapping pixels of an image": (nn.Conv2d(20, 40, (1, 5), padding=(0, 2)), (1, 20, 11, 17)),
+    "taps of three jobs that lie between each other": (
+        nn.Sequential(nn.Conv1d(40, 37, 25, padding=12), nn.GELU()),
+        (1, 40, 50),
+    ),
+    "one result of each of two jobs": (nn.Conv1d(24, 17, 18), (1, 24, 19)),
+    "every second position of a row": (nn.Conv1d(32, 33, 18, stride=2), (1, 32, 93)),
+    "dilated taps of a row": (nn.Conv1d(64, 16, 7, padding=6, dilation=2), (1, 64, 201)),
+    "dilated taps of two channels, with 0 between them": (
+        nn.Conv1d(4, 8, 5, padding=16, dilation=8),
+        (1, 4, 500),
+    ),
+    "dilated filters": (
+        nn.Sequential(nn.Conv2d(32, 64, 3, padding=2, dilation=(2, 3)), nn.GELU()),
+        (1, 32, 17, 19),
+    ),
+    "dilated filters of each channel": (
+        nn.Sequential(nn.Conv2d(40, 40, 3, padding=2, dilation=2, groups=40), nn.GELU()),
+        (1, 40, 21, 24),
+    ),
+    "dilated taps of each channel": (nn.Conv1d(45, 45, 5, dilation=4, groups=45), (1, 45, 83)),
     "a row that two jobs compute": (nn.Sequential(nn.Linear(64, 96), nn.GELU()), (80, 64)),
     "eight rows": (nn.Linear(509, 133), (8, 509)),
     "eight rows with a table behind them": (
@@ -113,6 +133,26 @@ def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     assert_exact(build)
 
 
+IN_PHASES = (
+    "depthwise filters of a row",
+    "taps of three jobs that lie between each other",
+    "one result of each of two jobs",
+    "every second position of a row",
+    "dilated taps of a row",
+    "dilated filters",
+    "dilated filters of each channel",
+    "dilated taps of each channel",
+)
+
+
+@pytest.mark.parametrize("name", IN_PHASES)
+def test_jobs_step_over_positions(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    build = built(*LAYERS[name], tmp_path, "24KiB", engine="ne16")
+    assert "me_ne16_phases_s8" in (build.folder / "src" / "network.c").read_text()
+    assert_exact(build)
+
+
 @pytest.mark.parametrize("l1", ["24KiB", "40KiB"])
 @pytest.mark.parametrize(
     "name", ["kernels down columns", "every second column, with a table", "groups that are merged"]
@@ -127,7 +167,7 @@ MANY_PRODUCTS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         nn.Sequential(nn.Conv2d(96, 40, 5, padding=2), nn.GELU()),
         (1, 96, 7, 8),
     ),
-    "taps that lie apart": (nn.Conv2d(400, 33, 3, padding=2, dilation=2), (1, 400, 5, 9)),
+    "taps that lie apart": (nn.Conv2d(400, 33, 3, 2, padding=2, dilation=2), (1, 400, 9, 17)),
     "a row, of which every second position": (nn.Conv1d(40, 37, 64, stride=2), (1, 40, 127)),
     "rows of a linear layer": (nn.Sequential(nn.Linear(5001, 50), nn.GELU()), (10, 5001)),
 }

@@ -121,7 +121,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "depthwise 1d, 252 steps of 96, k = 9": Row(
         conv((1, 252, 96), 96, 9, groups=96),
-        *((Job("depthwise", 84, 3, 96, 96),), "me_ne16_depthwise_row_s8", 0.8),
+        *((Job("depthwise", 84, 3, 96, 96),), "me_ne16_phases_s8", 0.8),
     ),
     "conv 1d, 252 steps, 32 -> 96, k = 9": Row(conv((1, 252, 32), 96, 9), (run_of(252, 288, 96),)),
     "conv 3x3 stride 2, 18 x 18, 32 -> 96": Row(

@@ -48,7 +48,7 @@ def conv(groups: int, outputs: int, kernel: int, stride: int, dilation: int) -> 
         ((16, 32, 3, 1, 1), "as many outputs as inputs, or one group", "32 of 16"),
         ((16, 16, 5, 1, 1), "a kernel of 3x3, or one group", "5x5"),
         ((16, 16, 3, 2, 1), "stride 1, or one group", "2x2"),
-        ((16, 16, 3, 1, 2), "dilation 1, or one group", "2x2"),
+        ((16, 16, 5, 1, 2), "a kernel of 3x3, or one group", "5x5"),
     ],
 )
 def test_a_convolution_in_groups_is_told_the_property_that_breaks_the_rule(
@@ -73,7 +73,7 @@ def test_depthwise_filters_of_a_row_have_up_to_nine_taps(taps: int, has: str | N
     assert (rule and (rule.needs, rule.has)) == (has and ("a kernel of up to 9, or one group", has))
 
 
-@pytest.mark.parametrize("layer", [(16, 16, 3, 1, 1), (1, 32, 5, 2, 2)])
+@pytest.mark.parametrize("layer", [(16, 16, 3, 1, 1), (16, 16, 3, 1, 2), (1, 32, 5, 2, 2)])
 def test_depthwise_filters_and_convolutions_in_one_group_keep_the_rule(
     layer: tuple[int, int, int, int, int],
 ) -> None:

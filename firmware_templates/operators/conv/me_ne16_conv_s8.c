@@ -11,7 +11,7 @@ static uint8_t *scratch_of(const me_ne16_conv_s8_tile *tile) { return (uint8_t *
 
 static int32_t taps_of(const me_conv_s8_params *conv) { return conv->k_h * conv->k_w * conv->c; }
 
-static int32_t columns_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
+int32_t me_ne16_columns_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
 {
     return me_conv_span(tile->conv.ow, op->conv.k_w, op->conv.stride_w, op->conv.dilation_w);
 }
@@ -54,7 +54,7 @@ static void prepare_windows(const me_ne16_layer *layer, int32_t first, int32_t e
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const me_conv_s8_tile *conv = &tile->conv;
-    const int32_t columns = columns_of(op, tile);
+    const int32_t columns = me_ne16_columns_of(op, tile);
     const int32_t rows = span(conv->oh, op->conv.k_h, op->conv.stride_h, op->conv.dilation_h);
     const int padded = conv->pad_top > 0 || conv->pad_left > 0 || rows > conv->h || columns > conv->w;
     me_ne16_image image = { conv->x, conv->row_stride, ME_TO_UNSIGNED };
@@ -73,9 +73,10 @@ void me_ne16_prepare_image(const me_ne16_layer *layer, int32_t first, int32_t en
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
-    const int32_t columns = columns_of(op, tile), k_h = op->conv.k_h, stride = op->conv.stride_h;
+    const int32_t columns = me_ne16_columns_of(op, tile), k_h = op->conv.k_h, stride = op->conv.stride_h;
+    const int32_t dilation = op->conv.dilation_h;
     const me_ne16_area area = {
-        span(first, k_h, stride, 1), span(end, k_h, stride, 1), 0, columns, column_bytes,
+        span(first, k_h, stride, dilation), span(end, k_h, stride, dilation), 0, columns, column_bytes,
     };
     me_ne16_write_area(&op->conv, &tile->conv, &area, columns * op->conv.c, scratch_of(tile));
 }
@@ -90,8 +91,10 @@ static void prepare_columns(const me_ne16_layer *layer, int32_t first, int32_t e
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
-    const int32_t k_w = op->conv.k_w, stride = op->conv.stride_w;
-    const me_ne16_area area = { 0, 1, span(first, k_w, stride, 1), span(end, k_w, stride, 1), op->conv.c };
+    const int32_t k_w = op->conv.k_w, stride = op->conv.stride_w, dilation = op->conv.dilation_w;
+    const me_ne16_area area = {
+        0, 1, span(first, k_w, stride, dilation), span(end, k_w, stride, dilation), op->conv.c,
+    };
     me_ne16_write_area(&op->conv, &tile->conv, &area, 0, scratch_of(tile));
 }
 
@@ -125,7 +128,7 @@ int32_t me_ne16_program_image(const me_ne16_layer *layer, int32_t first, int32_t
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
-    const int32_t row = columns_of(op, tile) * op->conv.c * op->conv.stride_h;
+    const int32_t row = me_ne16_columns_of(op, tile) * op->conv.c * op->conv.stride_h;
     const filter_mode registers = mode_of(op->way);
     me_ne16_job job = me_ne16_job_of(&layer->outputs, registers.config);
     job.x = scratch_of(tile) + first * row;

@@ -41,6 +41,9 @@ typedef struct {
 /* The tile as jobs; units are rows of results, or pixels of one row and of copied windows. */
 me_ne16_layer me_ne16_conv_layer(const void *params, const void *tile);
 
+/* Columns of the padded input of a tile. */
+int32_t me_ne16_columns_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile);
+
 /* For rows of results `first` to before `end` of ways with an image: its rows that the rows before have not, columns
  * of x column_bytes apart; their job, rows of y unit_bytes apart. */
 void me_ne16_prepare_image(const me_ne16_layer *layer, int32_t first, int32_t end, int32_t column_bytes);

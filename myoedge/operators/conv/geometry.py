@@ -147,6 +147,11 @@ class Conv2dGeometry:
         y = (*outer, columns // n, n * k)
         return replace(self, y=y, kernel=kernel, stride=(self.stride[0], n * stride))
 
+    def spread(self) -> Conv2dGeometry:
+        """Return the geometry of the same windows with a tap at every column."""
+        columns = (self.kernel[1] - 1) * self.dilation[1] + 1
+        return replace(self, kernel=(self.kernel[0], columns), dilation=(self.dilation[0], 1))
+
     def axes(self) -> dict[str, int]:
         n, t0, t1, _ = self.y
         taps = {"r0": self.kernel[0], "r1": self.kernel[1], "s1": 1 + self.unread}
@@ -185,6 +190,15 @@ def joined_weight(weight: Array, conv: Conv2dGeometry, n: int) -> Array:
     for i in range(n):
         wide[i, :, :, i * stride : i * stride + columns] = weight
     return wide.reshape(n * k, *wide.shape[2:])
+
+
+def spread_weight(weight: Array, conv: Conv2dGeometry) -> Array:
+    """Weights [K, *kernel, C] with 0 between taps that are dilated along columns: [K, *kernel of
+    conv.spread(), C]."""
+    weight = weight.reshape(len(weight), *conv.kernel, -1)
+    wide = np.zeros((len(weight), *conv.spread().kernel, weight.shape[-1]), weight.dtype)
+    wide[:, :, :: conv.dilation[1]] = weight
+    return wide
 
 
 def merged_weight(weight: Array, groups: int, merged: int) -> Array:

@@ -8,29 +8,26 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import (
     Conv2dGeometry,
     joined_weight,
     merged_weight,
+    spread_weight,
 )
 from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
 from myoedge.operators.conv.ne16_schedule import (
     DEPTHWISE,
-    DEPTHWISE_ROW,
     FILTER,
     GROUP,
     PIXELS,
     JobSchedule,
 )
-from myoedge.operators.kernel import AffineExpr, Operand, TiledKernel
+from myoedge.operators.kernel import AffineExpr, Fields, Operand, TiledKernel
 from myoedge.operators.products.ne16 import rows_on_ne16
 from myoedge.operators.products.ne16_constants import (
     OUTPUTS,
-    SIDE,
     bit_planes,
     depthwise_planes,
     filter_planes,
@@ -85,7 +82,16 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
     of_group: AffineExpr = (("g", k),) if conv.groups > 1 else ()
     strided = "" if table or way.turned else "conv.y_stride"
     x, y = conv.read(()), replace(conv.write(cut), position_stride=strided)
-    op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
+    in_row = way.phases is not None and way.phases.in_row
+    op = {
+        **{f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()},
+        "way": PIXELS if in_row else way.number,
+        "copies_padding": int(way.copies_padding),
+        "k": k * conv.groups,
+        "scale_bytes": scale,
+        "weight_bits": way.bits,
+        "parameters": "@parameters",
+    }
     return TiledKernel(
         function=way.function,
         **{"axes": conv.axes(), "split": ("t0", "t1"), **by_channels},
@@ -97,21 +103,28 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
             *table,
             way.in_memory(y),
         ),
-        op={
-            **op,
-            "way": PIXELS if way.number == DEPTHWISE_ROW else way.number,
-            "copies_padding": int(way.copies_padding),
-            "k": k * conv.groups,
-            "scale_bytes": scale,
-            "weight_bits": way.bits,
-            "parameters": "@parameters",
-        },
+        op=_with_phases(way, op),
         tile=way.fields,
         launches_next_tile=way.launches_next_tile,
         scratch=way.scratch,
         work=way.cycles,
         l1_only=True,
     )
+
+
+def _with_phases(way: JobSchedule, op: Fields) -> Fields:
+    """Return the fields of me_ne16_conv_s8_params as those of me_ne16_phases_s8_params, if the jobs
+    have phases."""
+    phases = way.phases
+    if phases is None:
+        return op
+    return {
+        **{f"conv.{name}": value for name, value in op.items()},
+        "phases_h": phases.down,
+        "phases_w": phases.across,
+        "inputs": phases.pixel * way.conv.x[-1],
+        "depthwise": int(way.is_depthwise),
+    }
 
 
 def _by_channels(k: int, way: JobSchedule) -> dict[str, Any]:
@@ -129,13 +142,13 @@ def _planes(step: QuantizedNode, way: JobSchedule) -> Array:
     weight, bits = step.integers.weight, way.bits
     if not way.is_depthwise:
         weight = merged_weight(weight, step.attrs["groups"], way.conv.groups)
-    weight = joined_weight(weight, Conv2dGeometry.of(step), way.joined)
-    if way.number == FILTER:
-        return filter_planes(weight, bits)
-    if way.number == DEPTHWISE:
-        return depthwise_planes(weight[..., 0], bits)
-    if way.number == DEPTHWISE_ROW:
-        taps = np.zeros((len(weight), SIDE * SIDE), np.int8)
-        taps[:, : weight.shape[2]] = weight[:, 0, :, 0]
-        return depthwise_planes(taps.reshape(-1, SIDE, SIDE), bits)
+    conv = Conv2dGeometry.of(step)
+    if way.is_spread:
+        weight, conv = spread_weight(weight, conv), conv.spread()
+    weight = joined_weight(weight, conv, way.joined)
+    if way.number in (FILTER, DEPTHWISE):
+        taps = way.phases.weights(weight) if way.phases else weight
+        if way.is_depthwise:
+            return depthwise_planes(taps[..., 0], bits)
+        return filter_planes(taps, bits)
     return bit_planes(weight.reshape(len(weight), -1), bits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry
+from myoedge.operators.conv.ne16_phases import Phases
 from myoedge.operators.kernel import ConstraintViolation
 from myoedge.operators.products.ne16_constants import SIDE
 
@@ -13,19 +14,13 @@ def is_filter(conv: Conv2dGeometry) -> bool:
     return conv.kernel == (3, 3) and conv.stride == conv.dilation == (1, 1)
 
 
-def is_filter_of_a_row(conv: Conv2dGeometry) -> bool:
-    """Return whether the result is one row, with up to nine taps per window."""
-    taps = conv.kernel[1]
-    ones = conv.stride == conv.dilation == (1, 1)
-    return ones and conv.kernel[0] == conv.y[1] == 1 and taps <= SIDE * SIDE
-
-
 def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
     """Check groups for NE16: one group, or depthwise with a 3x3 filter or a row of up to nine
-    taps."""
+    taps, of stride 1."""
     groups, inputs, outputs = step.attrs["groups"], step.shapes[0][-1], step.out[-1]
     conv = Conv2dGeometry.of(step)
-    has_jobs = is_filter(conv) or is_filter_of_a_row(conv)
+    phases = Phases.of(conv)
+    has_jobs = phases is not None and phases.pixel == 1
     if groups == 1 or (groups == inputs == outputs and has_jobs):
         return None
     fits, kernel = conv.kernel == (SIDE, SIDE), "3x3"
@@ -36,10 +31,9 @@ def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
         (outputs == inputs, "as many outputs as inputs, or one group", f"{outputs} of {inputs}"),
         (fits, f"a kernel of {kernel}, or one group", _sizes(conv.kernel)),
         (conv.stride == (1, 1), "stride 1, or one group", _sizes(conv.stride)),
-        (conv.dilation == (1, 1), "dilation 1, or one group", _sizes(conv.dilation)),
     )
     needs, has = next((needs, has) for is_kept, needs, has in rules if not is_kept)
-    rest = "stride 1, dilation 1 and as many outputs as inputs"
+    rest = "stride 1 and as many outputs as inputs"
     change = f"a convolution with groups=1, or a depthwise one of {kernel} with {rest}"
     return ConstraintViolation(needs, has, change)
 

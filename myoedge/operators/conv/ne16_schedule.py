@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from myoedge.operators.conv.geometry import (
     Conv2dGeometry,
     tile_fields,
 )
+from myoedge.operators.conv.ne16_phases import Phases
 from myoedge.operators.conv.ne16_rules import is_filter
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes
 from myoedge.operators.products.ne16_constants import (
@@ -35,7 +36,6 @@ from myoedge.operators.products.ne16_cycles import (
 T = TypeVar("T")
 
 FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
-DEPTHWISE_ROW = 4  # me_ne16_depthwise_row_s8.h: the input as of PIXELS
 # cycles of seven cores
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # a byte of the padded input, a row of it
 TURNED_PIECE = 1.5  # a pixel of it that lies alone
@@ -46,6 +46,7 @@ SLOWED = 0.45  # cycles more of the engine, for each in which cores write operan
 
 DEPTHWISE_CONFLICTS = 1.06  # of the engine's stores with its own loads
 GROUP = 1000.0  # cycles around the tile of a group
+PHASE = 150.0  # cycles in which a job is programmed: shorter ones wait
 JOINED = (2, 4)  # results of a row that are computed as one
 
 
@@ -53,7 +54,9 @@ JOINED = (2, 4)  # results of a row that are computed as one
 class JobSchedule:
     """A schedule of NE16 jobs for a convolution, with its cycle estimate.
 
-    jobs   jobs per tile; 0: the estimated best number     bits   bits of a weight
+    jobs     jobs per tile; 0: the estimated best number     bits   bits of a weight
+    is_spread  whether weights of 0 are put between the layer's taps, which are dilated
+    phases   of FILTER and DEPTHWISE: each job computes results that are no neighbours; None: all
     """
 
     conv: Conv2dGeometry
@@ -64,14 +67,18 @@ class JobSchedule:
     jobs: int = 0
     bits: int = WEIGHT_BITS
     turned: bool = False
+    is_spread: bool = False
+    phases: Phases | None = None
 
     @staticmethod
     def depthwise(
         conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool
     ) -> JobSchedule:
         """Return the schedule of a layer that satisfies `one_group_or_depthwise`."""
-        number = DEPTHWISE if is_filter(conv) else DEPTHWISE_ROW
-        return JobSchedule(conv, number, scale, keeps_scratch=keeps_scratch, bits=bits)
+        phases = None if is_filter(conv) else Phases.of(conv)
+        return JobSchedule(
+            conv, DEPTHWISE, scale, keeps_scratch=keeps_scratch, bits=bits, phases=phases
+        )
 
     @staticmethod
     def dense(conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool) -> JobSchedule:
@@ -79,15 +86,11 @@ class JobSchedule:
         scratch cannot be kept."""
         if is_filter(conv) and not keeps_scratch:
             return JobSchedule(conv, FILTER, scale, keeps_scratch=False, bits=bits)
-        one_row = conv.kernel[0] == conv.dilation[1] == 1
-        possible = {FILTER: is_filter(conv), PIXELS: one_row, WINDOWS: True}
-        ways = [
-            JobSchedule(conv, number, scale, bits=bits) for number in possible if possible[number]
-        ]
-        for n in JOINED if conv.groups == 1 else ():
-            if conv.dilation[1] == 1 and conv.y[2] % n == 0:
-                number = PIXELS if one_row else WINDOWS
-                ways.append(JobSchedule(conv.joined(n), number, scale, n, bits=bits))
+        ways = list(_dense_ways(JobSchedule(conv, WINDOWS, scale, bits=bits)))
+        if conv.dilation[1] > 1:
+            ways += _dense_ways(
+                JobSchedule(conv.spread(), WINDOWS, scale, bits=bits, is_spread=True)
+            )
         if conv.kernel[1] == conv.dilation[0] == 1 < conv.kernel[0]:
             ways.append(JobSchedule(conv.turned(), PIXELS, scale, bits=bits, turned=True))
         return replace(min(ways, key=JobSchedule.layer_cycles), keeps_scratch=keeps_scratch)
@@ -107,8 +110,8 @@ class JobSchedule:
 
     @property
     def function(self) -> str:
-        if self.number == DEPTHWISE_ROW:
-            return "me_ne16_depthwise_row_s8"
+        if self.phases:
+            return "me_ne16_phases_s8"
         return "me_ne16_columns_s8" if self.turned else "me_ne16_conv_s8"
 
     def in_memory(self, operand: Operand) -> Operand:
@@ -117,11 +120,13 @@ class JobSchedule:
 
     @property
     def is_depthwise(self) -> bool:
-        return self.number in (DEPTHWISE, DEPTHWISE_ROW)
+        return self.number == DEPTHWISE
 
     @property
     def in_rows(self) -> bool:
         """Whether a job computes rows of results instead of a run of results."""
+        if self.phases:
+            return not self.phases.in_row
         rows = self.number == PIXELS and (self.conv.y[1] > 1 or self.turned)
         return rows or self.number in (FILTER, DEPTHWISE)
 
@@ -143,11 +148,8 @@ class JobSchedule:
         return EDGE_ROW * self.conv.kernel[0] * windows
 
     def _ninth(self, sizes: Sizes) -> Any:
-        """Whether a tile, the whole layer, has eight windows, computed as nine; or fewer depthwise
-        row results than the three that the engine stores."""
+        """Whether a tile, the whole layer, has eight windows, computed as nine."""
         pixels, (_, rows, columns, _) = sizes["t0"] * sizes["t1"], self.conv.y
-        if self.number == DEPTHWISE_ROW:
-            return pixels < SIDE
         return self.number == WINDOWS and pads_to_nine_pixels(pixels, rows * columns)
 
     def cycles(self, sizes: Sizes) -> Any:
@@ -158,20 +160,25 @@ class JobSchedule:
 
     def _jobs(self, sizes: Sizes) -> Any:
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
-        if self.number == FILTER:
-            return filter_cycles(rows, columns, self.conv.x[-1], k, self.scale, self.bits)
-        if self.number == DEPTHWISE:
-            alone = depthwise_cycles(rows, columns, self.conv.x[-1], self.scale, self.bits)
-            return DEPTHWISE_CONFLICTS * alone
-        if self.number == DEPTHWISE_ROW:
-            threes, one_more = ceil_div(rows * columns, SIDE), rows * columns % SIDE > 0
-            alone = depthwise_cycles(threes, SIDE, self.conv.x[-1], self.scale, self.bits)
-            return DEPTHWISE_CONFLICTS * alone + JOB * one_more
+        if self.number in (FILTER, DEPTHWISE):
+            return self._filters(rows, columns, k)
         if self.in_rows:
             tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
             return image_cycles(tiles, self.conv.taps, k, self.scale)
         pixels = rows * columns + self._ninth(sizes)
         return pointwise_cycles(pixels, self.conv.taps, k, self.scale)
+
+    def _filters(self, rows: Any, columns: Any, k: Any) -> Any:
+        """Cycles of the engine for 3x3 jobs."""
+        phases, c = self.phases or Phases(1, 1, 1, in_row=False), self.conv.x[-1]
+        sizes = phases.of_phase(rows, columns)
+        if self.number == DEPTHWISE:
+            alone = DEPTHWISE_CONFLICTS * depthwise_cycles(*sizes, c, self.scale, self.bits)
+        else:
+            alone = filter_cycles(*sizes, c * phases.pixel, k, self.scale, self.bits)
+        alone = phases.count * np.maximum(alone, PHASE)
+        cut = phases.is_cut(rows * columns)
+        return alone + cut * np.where(rows * columns < SIDE * phases.least, alone, JOB)
 
     def _prepared(self, sizes: Sizes) -> Any:
         if self.number != WINDOWS:
@@ -185,10 +192,8 @@ class JobSchedule:
         """Scratch bytes: windows, then the padded input; if there are eight windows, the engine
         reads a ninth one there and writes nine results over it."""
         image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
-        if self.number == DEPTHWISE_ROW:
-            c, taps = self.conv.x[-1], self.conv.kernel[1]
-            beyond = image + (SIDE * SIDE - taps) * c  # read for weights that are 0
-            return np.where(self._ninth(sizes), pixels * taps * c + 4 + JOB_PIXELS * c, beyond)
+        if self.phases:
+            return image + self.phases.bytes_beyond(self.conv)
         if self.number != WINDOWS:
             return image
         nine = np.where(self._ninth(sizes), max(JOB_PIXELS * self.conv.y[3], self.conv.taps), 0)
@@ -203,12 +208,14 @@ class JobSchedule:
         units, least = rows * columns, JOB_PIXELS
         if self.in_rows:
             units, least = rows, SIDE
+        if self.phases:
+            least = SIDE * self.phases.least
         sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
         prepared, computed = self._prepared(sizes), self._jobs(sizes)
         count = self.jobs or 1 + int(np.argmin(_cycles_by_jobs(prepared, computed)))
         first, others = units_of_jobs(units, least, count, prepared, computed)
-        if self.number == DEPTHWISE_ROW and units > SIDE:
-            first = _before_threes(first, units)
+        if self.phases:
+            first = self.phases.first_units(first, units)
         known = tile_fields(regions)
         conv = {
             f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
@@ -228,6 +235,25 @@ class JobSchedule:
         """Return whether a tile's first job may start before the cores have finished the previous
         tile."""
         return bool(behind["has_scratch"])
+
+
+def _dense_ways(windows: JobSchedule) -> Iterator[JobSchedule]:
+    """Yield the schedules of a convolution of each group, of single and of joined results.
+
+    windows   the schedule that copies its windows
+    """
+    conv = windows.conv
+    if is_filter(conv):
+        yield replace(windows, number=FILTER)
+    may_join = conv.groups == conv.dilation[1] == 1
+    for n in (1, *(n for n in JOINED if may_join and conv.y[2] % n == 0)):
+        of = replace(windows, conv=conv.joined(n), joined=n)
+        yield of
+        if conv.kernel[0] == conv.dilation[1] == 1:
+            yield replace(of, number=PIXELS)
+        phases = None if is_filter(conv) else Phases.of(of.conv)
+        if phases:
+            yield replace(of, number=FILTER, phases=phases)
 
 
 def _swapped(parts: tuple[T, ...]) -> tuple[T, ...]:
@@ -257,12 +283,6 @@ def _turned_strides(regions: Mapping[str, Region]) -> Fields:
         "conv.y_stride": y[1] * k,
         "y_row": k,
     }
-
-
-def _before_threes(first: int, units: int) -> int:
-    """Return a size of the first job near `first` that leaves a multiple of three units."""
-    rest = (units - first) // SIDE * SIDE
-    return units - (SIDE if rest == 0 and units % SIDE else rest)
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:

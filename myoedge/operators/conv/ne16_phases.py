@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""3x3 jobs of NE16 whose pixels step over positions: dilated filters, and rows of many taps.
+
+The engine moves from output to output and from tap to tap by the same number of bytes. With d
+positions between its pixels, a job applies a filter of dilation d to every d-th result, and d jobs
+compute all results: one for each phase. If a pixel has all inputs of these d positions, the taps
+between are computed, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array, ceil_div, round_up
+from myoedge.operators.conv.geometry import Conv2dGeometry
+from myoedge.operators.products.ne16_constants import SIDE
+
+TAPS = SIDE * SIDE
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """The jobs of a convolution, each of which computes every `down`-th row and every `across`-th
+    column of the results.
+
+    pixel    positions of the input whose channels are a pixel
+    in_row   whether the results are one row, which a job computes as rows of three: its nine taps
+             follow each other
+    """
+
+    down: int
+    across: int
+    pixel: int
+    in_row: bool
+
+    @staticmethod
+    def of(conv: Conv2dGeometry) -> Phases | None:
+        """Return the phases of a convolution; None if its taps do not lie so."""
+        if conv.kernel[0] == conv.y[1] == 1:
+            return _of_row(conv.kernel[1], conv.stride[1], conv.dilation[1])
+        if conv.kernel == (SIDE, SIDE) and conv.stride == (1, 1):
+            return Phases(*conv.dilation, pixel=1, in_row=False)
+        return None
+
+    @property
+    def count(self) -> int:
+        return self.down * self.across
+
+    @property
+    def least(self) -> int:
+        """Results of a row, or rows, of which all phases have whole rows of three, or one."""
+        return self.across * SIDE if self.in_row else self.down
+
+    def of_phase(self, rows: Any, columns: Any) -> tuple[Any, Any]:
+        """Return the rows and columns of outputs of the largest phase."""
+        if self.in_row:
+            return ceil_div(rows * columns, self.least), np.minimum(columns, SIDE)
+        return ceil_div(rows, self.down), ceil_div(columns, self.across)
+
+    def bytes_beyond(self, conv: Conv2dGeometry) -> int:
+        """Bytes behind the last window that taps of weight 0 read."""
+        taps = TAPS * self.pixel if self.in_row else SIDE
+        return (taps - conv.kernel[1]) * conv.dilation[1] * conv.x[-1]
+
+    def weights(self, weight: Array) -> Array:
+        """Return weights [K, *kernel, C] as the engine's taps: [K, 9, inputs of a pixel]."""
+        k, c = len(weight), weight.shape[-1]
+        taps = weight.reshape(k, -1, c)
+        more = TAPS * self.pixel - taps.shape[1]
+        return np.pad(taps, ((0, 0), (0, more), (0, 0))).reshape(k, TAPS, -1)
+
+    def first_units(self, first: int, units: int) -> int:
+        """Return a size of the first job near `first` that leaves whole tiles of 3x3 outputs, or at
+        least whole rows of three: then no job but the first stores results beyond its last one,
+        which the next job replaces."""
+        if not self.in_row or units <= self.least:
+            return first
+        tile = SIDE * self.least
+        rest = (units - first) // tile * tile
+        if rest == 0 and units % self.least:
+            rest = min(tile, units // self.least * self.least)
+        return units - rest
+
+    def is_cut(self, pixels: Any) -> Any:
+        """Return whether a row of so many results takes a job more than its tiles need."""
+        return self.in_row & (pixels % self.least > 0) & (pixels > self.least)
+
+
+def _of_row(taps: int, stride: int, dilation: int) -> Phases | None:
+    if dilation == 1:
+        pixel = int(round_up(ceil_div(taps, TAPS), stride))
+        return Phases(1, pixel // stride, pixel, in_row=True)
+    if taps <= TAPS and dilation % stride == 0:
+        return Phases(1, dilation // stride, 1, in_row=True)
+    return None
