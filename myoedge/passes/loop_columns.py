@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Columns of a recurrence that the exporter unrolled: the tensors of all steps in one place of its
+body, one a step.
+
+Columns are followed from the results of all steps, or from a last state, to the operands: equal
+operators are the body's, a column that is another one a step earlier is a state, slices that
+advance are rows of a sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.passes.steps import FEWEST
+
+Column = tuple[str, ...]
+MOST_PEELED = 3  # steps that run before the loop, as a first step may lack operations
+MOST_DELAYED = 3  # steps that a state may be older than the last one
+FARTHEST = 600  # nodes of a step that are searched for the state of the step before
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """A graph with the kinds of its nodes: equal for nodes that may be one node in two steps."""
+
+    graph: Graph
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        return {node.name: self._kind(node) for node in self.graph.nodes}
+
+    def _kind(self, node: Node) -> str:
+        tensor = self.graph.tensors[node.name]
+        shapes = [self.graph.shape(x) for x in node.inputs]
+        kind = (sorted(node.attrs.items()), shapes, tensor.shape, tensor.dtype, tensor.q)
+        return f"{node.op} {kind} {tensor.pre_q}"
+
+    def is_regular(self, column: Column) -> bool:
+        """Return whether the same operator computes a column in every step."""
+        kinds = {self.kinds.get(name, "") for name in column}
+        return len(kinds) == 1 and "" not in kinds and len({*column}) == len(column)
+
+    def inputs(self, column: Column) -> list[Column]:
+        read = (self.graph.producer[name].inputs for name in column)
+        return [*zip(*read, strict=True)]
+
+
+def loop_results(unrolled: Unrolled) -> Iterator[list[Column]]:
+    """Yield sets of columns that a loop may give: joined results of steps, or one last state."""
+    joins = [*_joined(unrolled)]
+    by_steps: dict[int, list[Column]] = {}
+    for column in joins:
+        by_steps.setdefault(len(column), []).append(column)
+    for alike in by_steps.values():
+        yield from ([alike] if len(alike) > 1 else [])
+        yield from ([column] for column in alike)
+        yield from ([column[::-1]] for column in alike)
+    yield from ([column] for column in _last_states(unrolled))
+
+
+def _joined(unrolled: Unrolled) -> Iterator[Column]:
+    """Yield the inputs of concats that the same operator computes, but for the first ones."""
+    for node in unrolled.graph.nodes:
+        if node.op == "concat" and len(node.inputs) >= FEWEST:
+            for first in range(min(MOST_PEELED, len(node.inputs) - FEWEST) + 1):
+                if unrolled.is_regular(node.inputs[first:]):
+                    yield node.inputs[first:]
+                    break
+
+
+def _last_states(unrolled: Unrolled) -> Iterator[Column]:
+    """Yield chains of nodes that are each computed from the one before along the same path, the
+    longest for each last node."""
+    counts: dict[str, int] = {}
+    for kind in unrolled.kinds.values():
+        counts[kind] = counts.get(kind, 0) + 1
+    seen: set[str] = set()
+    for node in reversed(unrolled.graph.nodes):
+        kind = unrolled.kinds[node.name]
+        if counts[kind] >= FEWEST and kind not in seen:
+            seen.add(kind)
+            chains = [_chain(unrolled, node.name, path) for path in _paths(unrolled, node)]
+            longest = max(chains, key=len, default=())
+            if len(longest) >= FEWEST:
+                yield longest
+
+
+def _paths(unrolled: Unrolled, node: Node) -> Iterator[tuple[int, ...]]:
+    """Yield the input numbers that lead from a node to nearest ancestors of its kind."""
+    kind, producer = unrolled.kinds[node.name], unrolled.graph.producer
+    pending: list[tuple[Node, tuple[int, ...]]] = [(node, ())]
+    seen = {node.name}
+    for current, path in pending:
+        for number, name in enumerate(current.inputs):
+            before = producer.get(name)
+            if before is None or name in seen or len(seen) > FARTHEST:
+                continue
+            seen.add(name)
+            if unrolled.kinds[name] == kind:
+                yield (*path, number)
+            else:
+                pending.append((before, (*path, number)))
+
+
+def _chain(unrolled: Unrolled, name: str, path: Sequence[int]) -> Column:
+    """Return the nodes of one kind that a path leads to, from node to node, first step first."""
+    kind, found = unrolled.kinds[name], [name]
+    while True:
+        for number in path:
+            node = unrolled.graph.producer.get(name)
+            if node is None or number >= len(node.inputs):
+                return tuple(found[::-1])
+            name = node.inputs[number]
+        if unrolled.kinds.get(name) != kind:
+            return tuple(found[::-1])
+        found.append(name)
+
+
+@dataclass
+class UnrolledBody:
+    """The columns of a loop's body.
+
+    columns  computed in every step, in the order in which they were found
+    states   column of operands -> column that it is a step later, and the first step's operand
+    given    columns that are computed outside: constants, rows of sequences
+    """
+
+    unrolled: Unrolled
+    starts: Sequence[Column]
+    columns: dict[Column, None] = field(default_factory=dict)
+    states: dict[Column, tuple[Column, str]] = field(default_factory=dict)
+    given: dict[Column, None] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        return self.unrolled.graph
+
+    @cached_property
+    def stateful(self) -> dict[Column, None]:
+        """Columns that depend on a state, operands first."""
+        order = {node.name: at for at, node in enumerate(self.graph.nodes)}
+        found: dict[Column, None] = {}
+        for column in sorted(self.columns, key=lambda column: order[column[-1]]):
+            inputs = self.unrolled.inputs(column)
+            if any(x in self.states or x in found for x in inputs):
+                found[column] = None
+        return found
+
+
+class StepsDiffer(Exception):
+    """Steps differ."""
+
+
+def unrolled_body(unrolled: Unrolled, starts: Sequence[Column]) -> UnrolledBody | None:
+    """Return the body whose results these columns are; None if the steps differ."""
+    later: dict[str, Column] = {}  # by its first tensor, a column that may be a step later
+    while True:
+        body, known = UnrolledBody(unrolled, starts), {**later}
+        try:
+            found = _follow(body, later)
+        except StepsDiffer:
+            return None
+        if found:
+            return body
+        if len(later) == len(known):
+            return None
+
+
+def _follow(body: UnrolledBody, later: dict[str, Column]) -> bool:
+    """Follow the columns of a body to its operands; return whether no column was followed before
+    it was known to be a state."""
+    pending, second = [*body.starts], dict[str, Column]()
+    while pending:
+        column = pending.pop()
+        if column in body.columns or column in body.given or column in body.states:
+            continue
+        if _is_operand(body, column, later):
+            pending += [body.states[column][0]] if column in body.states else []
+        else:
+            body.columns[column] = None
+            later[column[0]], second[column[1]] = column, column
+            before = second.get(column[0])
+            if before is not None and before[1:] == column[:-1]:
+                return False
+            pending += reversed(body.unrolled.inputs(column))
+    return True
+
+
+def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) -> bool:
+    """Note a column that is a state or is given; return False for one that the body computes.
+
+    Errors: StepsDiffer if the first step differs from the others.
+    """
+    unrolled, graph = body.unrolled, body.graph
+    if len({*column}) == 1 or all(map(graph.is_const, column)):
+        body.given[column] = None
+        return True
+    behind = _a_step_later(later, column)
+    if behind:
+        if graph.shape(column[0]) != graph.shape(column[1]):
+            raise StepsDiffer
+        body.states[column] = behind, column[0]
+        return True
+    if unrolled.is_regular(column):
+        return False
+    if any(graph.shape(x) != graph.shape(column[0]) for x in column):
+        raise StepsDiffer
+    if unrolled.is_regular(column[1:]):
+        raise StepsDiffer
+    body.given[column] = None
+    return True
+
+
+def _a_step_later(later: dict[str, Column], column: Column) -> Column:
+    """Return the column that a state becomes, which may be another state; () if it is none."""
+    for steps in range(1, MOST_DELAYED + 1):
+        behind = later.get(column[steps], ())
+        if behind[:-steps] == column[steps:]:
+            return (*column[1:], behind[-steps])
+    return ()
