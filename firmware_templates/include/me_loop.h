@@ -7,9 +7,11 @@
 
 #include <stdint.h>
 
-/* Layers first .. last run `steps` times; nothing is fetched for them before the first one starts. */
+/* Layers first .. last run `steps` times; nothing is fetched for them before the first one starts.
+ * load   starts the transfers of constants that stay in L1 for all steps; 0: there are none */
 typedef struct {
     int32_t first, last, steps;
+    void (*load)(void);
 } me_loop;
 
 #ifdef ME_GAP9
@@ -59,6 +61,14 @@ static inline void me_first_arguments_of_step(const me_layer *layer)
         me_barrier_workers();
 }
 
+static inline void me_load_of_loop(const me_loop *loop)
+{
+    if (me_core() != ME_CONTROL_CORE)
+        return;
+    loop->load();
+    me_wait_for(&me_of_next);
+}
+
 #else
 
 static int32_t me_turns[1];
@@ -75,7 +85,18 @@ static inline void me_first_arguments_of_step(const me_layer *layer)
     me_call(layer->arguments, layer->tiles, 0);
 }
 
+static inline void me_load_of_loop(const me_loop *loop) { loop->load(); }
+
 #endif
+
+/* Before a layer: in the first step of a loop the control core loads the constants that stay. */
+static inline void me_loop_begins(int32_t layer, const me_loop *loops, int32_t count)
+{
+    for (const me_loop *loop = loops; loop < loops + count; loop++) {
+        if (loop->first == layer && loop->load && ME_TURN == 0)
+            me_load_of_loop(loop);
+    }
+}
 
 /* -> the layer before the one that runs next: this one, or at the end of a step the one before its loop */
 static inline int32_t me_loop_ends(int32_t layer, const me_layer *layers, const me_loop *loops, int32_t count)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -42,9 +43,24 @@ def network_values(plan: Plan) -> dict[str, Any]:
         "traced": [row for index in range(len(layers)) for row in _traced(plan, index)],
         "copies": copies,
         "layer_table": _layer_table(plan, layers, prefetches),
-        "loops": plan.loops,
+        "loops": [_loop(plan, number) for number in range(len(plan.loops))],
         **_l3_values(plan),
     }
+
+
+def _loop(plan: Plan, number: int) -> dict[str, Any]:
+    """Return a loop's layers and the statements that load what stays in L1 for all its steps."""
+    loads, loop = [], plan.loops[number]
+    for index in range(loop.first, loop.last + 1):
+        tiling = plan.tilings[index]
+        for operand in tiling.kernel.operands:
+            if operand.constant and operand.name in tiling.resident:
+                to = macro(function_name(index, plan.steps[index]), operand.name)
+                size = math.prod(operand.shape) * operand.itemsize
+                loads.append(
+                    f"me_fetch({to}, {_outside(plan, index, operand).text}, {size}, {size}, 0);"
+                )
+    return {**asdict(loop), "number": number, "loads": loads}
 
 
 def _l3_values(plan: Plan) -> dict[str, Any]:

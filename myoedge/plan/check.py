@@ -191,6 +191,8 @@ def _resident(plan: Plan) -> Iterator[str]:
         names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
         places = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
         operands = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}
+        constant = (o for o in operands.values() if o.constant and plan.turns(index) > 1)
+        places |= {o.source: tiling.resident[o.name] for o in constant}
         if operands.keys() != places.keys() or not all(
             _stays(tiling, operands[at], places[at], buffers) for at in places
         ):

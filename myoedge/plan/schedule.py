@@ -31,7 +31,7 @@ from myoedge.plan.l3.weight_streaming import (
     window_bytes,
     with_l3_transfers,
 )
-from myoedge.plan.loops import LoopLayers, LoopPlaces, borders, loop_layers
+from myoedge.plan.loops import LoopLayers, LoopPlaces, loop_layers
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.timeline import TimelineSteps
@@ -169,7 +169,7 @@ def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor
     """
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    made = plan_l1(n.kernels, room, limits, tensors, borders(n.loops))
+    made = plan_l1(n.kernels, room, limits, tensors, n.loops)
     tilings = tuple(tiling for tiling in made if tiling is not None)
     if len(tilings) < len(made):
         at = made.index(None)

@@ -9,8 +9,11 @@ from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 
+from myoedge.numerics.arrays import round_up
 from myoedge.plan.l1.l2_operands import in_place, slowed, with_operands_in_l2
 from myoedge.plan.l1.layer_kernels import NetworkKernels, fastest_kernel
+from myoedge.plan.l1.loop_constants import end_bytes as end_bytes_of_constants
+from myoedge.plan.l1.loop_constants import loop_constants, size_bytes
 from myoedge.plan.l1.places import (
     L1State,
     PlacedLayer,
@@ -30,8 +33,10 @@ from myoedge.plan.l1.resident import (
     since,
 )
 from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
+from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.l1.tile_search import NO_LIMITS, Hidden, Limits, TileChoice, choose, tile_count
 from myoedge.plan.l1.tiling import Buffer, Tiling, lives, make_tiling
+from myoedge.plan.loops import LoopLayers, borders
 from myoedge.plan.placement import LiveRange
 from myoedge.targets.chip import TransferCost
 
@@ -43,14 +48,14 @@ def plan_l1(
     room: int,
     limits: Mapping[int, Limits] | None = None,
     tensors: Sequence[ResidentTensor] = (),
-    borders: frozenset[int] = frozenset(),
+    loops: Sequence[LoopLayers] = (),
 ) -> tuple[Tiling | None, ...]:
     """Tile all nodes; None if the limits cannot be met. A chip without L1 uses all operands in L2.
 
     room     bytes of L1 for operands
     limits   step -> L2 limits of its tiles
     tensors  tensors that may stay in L1 between layers
-    borders  layers before which nothing may be fetched for them and later ones
+    loops    layers that run for every step of a loop
     """
     if not network.has_l1:
         return tuple(_without_l1(network))
@@ -65,14 +70,16 @@ def plan_l1(
     )
     apart = {index for index, kernel in enumerate(kernels) if kernel.in_l2}
     near = [tensor for tensor in tensors if apart.isdisjoint(tensor.ends)]
-    resident = choose_resident(kernels, near, room, search.pick)
-    problem = PlacementProblem(kernels, room, cost, limits, borders)
+    staying = loop_constants(kernels, loops, room)
+    left = room - end_bytes_of_constants(kernels, staying)
+    resident = choose_resident(kernels, near, left, search.pick)
+    problem = PlacementProblem(kernels, left, cost, limits, borders(loops), staying)
     placed = _placed_layers(problem, resident, search.pick, {})
     while isinstance(placed, int):
-        resident = _with_fewer_tensors(resident, placed, room)
+        resident = _with_fewer_tensors(resident, placed, left)
         placed = _placed_layers(problem, resident, search.pick, {})
     prefetched = _prefetched(problem, placed, resident)
-    return tuple(_tilings(prefetched or placed, resident, borders))
+    return tuple(_tilings(problem, prefetched or placed, resident, loops))
 
 
 def _with_fewer_tensors(
@@ -143,15 +150,17 @@ def _placed_layers(
     offsets = resident_offsets(resident)
     for index, kernel in enumerate(problem.kernels):
         operands = resident_operands(index, kernel, resident)
+        staying = problem.staying.get(index, {})
         left = room_left(index, resident, problem.l1_bytes)
         hidden = Hidden(hidden_cycles(spare))
-        chosen = partial(pick, index, kernel, left, frozenset(operands))
+        chosen = partial(pick, index, kernel, left, frozenset((*operands, *staying)))
         choice = in_place(kernel) if kernel.in_l2 else chosen(hidden)
         if choice is None and not operands:
             choice = _with_more_in_l2(problem, index, left)
         layer = None
         if choice is not None:
             at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
+            at |= {name: more for name, more in staying.items() if name not in choice.in_l2}
             held = _held(index, resident, offsets, enters)
             recent = [*filter(None, placed[-MOST_AHEAD:])]
             begins = enters[max((at for at in problem.borders if at <= index), default=0)]
@@ -230,11 +239,14 @@ def _held(
 
 
 def _tilings(
+    problem: PlacementProblem,
     placed: Sequence[PlacedLayer | None],
     resident: Sequence[ResidentTensor],
-    borders: frozenset[int],
+    loops: Sequence[LoopLayers],
 ) -> Iterator[Tiling | None]:
-    """Yield tilings with the buffers of resident tensors, in the layers that compute them."""
+    """Yield tilings with the buffers of resident tensors, in the layers that compute them, and of
+    constants that stay for a loop, behind all others."""
+    end = _end_bytes(placed, resident)
     offsets, by_producer = resident_offsets(resident), {x.producer: x for x in resident}
     counts = [1 if x is None else tile_count(x.kernel, x.choice) for x in placed]
     enters = [0, *accumulate(counts)]
@@ -242,22 +254,33 @@ def _tilings(
         if layer is None:
             yield None
             continue
+        staying = problem.staying.get(index, {}).keys() & layer.resident.keys()
+        places = {name: x + end * (name in staying) for name, x in layer.resident.items()}
         tiling = make_tiling(
-            layer.kernel,
-            layer.choice,
-            layer.first,
-            layer.prefetch_tile,
-            layer.buffers,
-            layer.resident,
+            layer.kernel, layer.choice, layer.first, layer.prefetch_tile, layer.buffers, places
         )
         buffers, tensor = tiling.buffers, by_producer.get(index)
         if tensor is not None:
             last = enters[tensor.last + 1] - 1
             name, size, at = layer.kernel.out.name, tensor.size_bytes, offsets[index]
             buffers += (Buffer(name, 0, size, at, enters[index], last),)
+        for loop in loops:
+            if index in loop:
+                first, last = enters[loop.first], enters[loop.last + 1] - 1
+                sizes = {x: size_bytes(layer.kernel.operand(x)) for x in sorted(staying)}
+                buffers += tuple(
+                    Buffer(x, 0, size, places[x], first, last) for x, size in sizes.items()
+                )
         early = 0 if layer.prefetch_tile is None else layer.constants
-        nothing = early == len(tiling.tiles[0].loads) and index not in borders
+        nothing = early == len(tiling.tiles[0].loads) and index not in problem.borders
         yield replace(tiling, buffers=buffers, back_to_back=nothing and index - 1 in by_producer)
+
+
+def _end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]) -> int:
+    """Bytes from the start of L1 to the end of all buffers."""
+    layers = filter(None, placed)
+    ends = (at + life.size_bytes for layer in layers for _, _, life, at in layer.buffers)
+    return int(round_up(max((end_bytes(resident), *ends)), ALIGNMENT))
 
 
 def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:

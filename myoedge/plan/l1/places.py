@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import (
@@ -90,6 +90,7 @@ class PlacementProblem:
     l1_bytes   bytes of L1 for operands
     limits     step -> L2 limits of its tiles
     borders    layers before which nothing may be fetched for them and later ones
+    staying    layer -> constants that stay in L1 for all steps of its loop, and their offsets
     """
 
     kernels: Sequence[TiledKernel]
@@ -97,6 +98,7 @@ class PlacementProblem:
     cost: TransferCost
     limits: Mapping[int, Limits]
     borders: frozenset[int] = frozenset()
+    staying: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 
 
 def placed_layer(
@@ -110,7 +112,7 @@ def placed_layer(
     which there is space."""
     spare, recent, resident = state.spare, state.recent, state.resident
     first = len(spare)
-    fetched = first_constants(kernel, choice)
+    fetched = first_constants(kernel, choice, resident)
     cycles = moved_cycles(fetched, problem.cost)
     early, taken = state.earliest, state.taken
     possible = possible_starts(spare, cycles) if early is None else range(early, first)

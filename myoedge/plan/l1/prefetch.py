@@ -8,7 +8,7 @@ possible, but early enough to be hidden in the spare DMA cycles of the tiles bef
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import lru_cache
 
 from myoedge.operators.kernel import TiledKernel
@@ -31,9 +31,15 @@ def prefetched(tiling: Tiling) -> list[Transfer]:
     return [x for x in tiling.tiles[0].loads if tiling.early(x)]
 
 
-def first_constants(kernel: TiledKernel, choice: TileChoice) -> list[Transfer]:
-    """Return the transfers of the first tile's constants, whose L1 addresses are not known yet."""
-    uses = (use for use in cut(kernel, choice).uses if use.operand.name not in choice.in_l2)
+def first_constants(
+    kernel: TiledKernel, choice: TileChoice, resident: Container[str] = ()
+) -> list[Transfer]:
+    """Return the transfers of the first tile's constants, whose L1 addresses are not known yet.
+
+    resident   operands that are there already
+    """
+    apart = {o.name for o in kernel.operands if o.name in choice.in_l2 or o.name in resident}
+    uses = (use for use in cut(kernel, choice).uses if use.operand.name not in apart)
     constant = (use for use in uses if use.operand.constant)
     return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
 

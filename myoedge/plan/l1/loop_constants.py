@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Constants of a loop's layers that stay in L1 from its first step to its last one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from myoedge.numerics.arrays import round_up
+from myoedge.operators.kernel import Operand, TiledKernel
+from myoedge.plan.l1.tile_grid import ALIGNMENT
+from myoedge.plan.loops import LoopLayers
+
+SHARE = 2  # of L1's room, the part of it that they may take
+
+Offsets = Mapping[str, int]  # operand -> bytes from the first of these constants
+
+
+def loop_constants(
+    kernels: Sequence[TiledKernel], loops: Sequence[LoopLayers], room: int
+) -> dict[int, Offsets]:
+    """Return layer -> its constants that stay, small ones first as long as there is room.
+
+    Loops run one after another, so that their constants share the room.
+    """
+    found: dict[int, dict[str, int]] = {}
+    for loop in loops:
+        constants = [
+            (size_bytes(operand), index, operand.name)
+            for index in range(loop.first, loop.last + 1)
+            for operand in kernels[index].operands
+            if operand.constant and not kernels[index].in_l2
+        ]
+        at = 0
+        for size, index, name in sorted(constants):
+            if at + size <= room // SHARE:
+                found.setdefault(index, {})[name] = at
+                at += size
+    return dict(found)
+
+
+def end_bytes(kernels: Sequence[TiledKernel], staying: Mapping[int, Offsets]) -> int:
+    """Bytes of L1 for these constants."""
+    rows = ((kernels[i].operand(name), at) for i, x in staying.items() for name, at in x.items())
+    return max((at + size_bytes(operand) for operand, at in rows), default=0)
+
+
+def size_bytes(operand: Operand) -> int:
+    """Bytes of a whole constant in L1."""
+    return int(round_up(math.prod(operand.shape) * operand.itemsize, ALIGNMENT))
