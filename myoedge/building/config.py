@@ -19,6 +19,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
 from myoedge.system.regular_files import read_text
+from myoedge.targets.sensor import SensorTable
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
@@ -177,6 +178,7 @@ class Config:
     stream: StreamTable = field(default_factory=StreamTable)
     conditioning: Conditioning = field(default_factory=Conditioning)
     mlperf: Dataset = field(default_factory=Dataset)
+    sensor: SensorTable = field(default_factory=SensorTable)
     plugins: PluginsTable = field(default_factory=PluginsTable)
 
 

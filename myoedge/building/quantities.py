@@ -22,6 +22,7 @@ _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9}
 _CAPACITIES = {"mAh": 1.0, "Ah": 1e3}
 _VOLTAGES = {"V": 1.0, "mV": 1e-3}
 _POWERS = {"W": 1e3, "mW": 1.0, "uW": 1e-3, "µW": 1e-3}
+_FREQUENCIES = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 LARGEST = 1e9  # of rates, frequencies, frames
 EXAMPLES = {  # as [budget] has them
@@ -67,7 +68,12 @@ def volts(value: str | float) -> float:
     """Parse a voltage: a number in V, or "3.7 V". Errors: E232."""
     if isinstance(value, int | float):
         return value
-    return _quantity(value, _VOLTAGES, "a voltage for --volts", "3.7 V", "V")
+    return _quantity(value, _VOLTAGES, "a voltage", "3.7 V", "V")
+
+
+def hertz(text: str | float) -> float:
+    """Parse a clock, whose unit is required: "8 MHz" -> 8e6. Errors: E232."""
+    return _quantity(text, _FREQUENCIES, "a clock", "8 MHz")
 
 
 def milliwatts(text: str | float, name: str) -> float:

@@ -16,6 +16,7 @@ from typing import Literal
 from myoedge.errors import MyoedgeError
 from myoedge.system.regular_files import read_text
 from myoedge.targets import CHIPS
+from myoedge.targets.sensor import SensorTable
 
 FILE = "board.toml"
 DEFAULT_BOARD = "gap9_evk"  # the board that is meant if none is named
@@ -125,6 +126,7 @@ class Board:
     console: Console | None = None
     power: Power | None = None
     energy: BoardEnergy | None = None
+    sensor: SensorTable | None = None
 
 
 ADDED: dict[str, Path] = {}  # by id: board.toml files of plug-ins
@@ -178,7 +180,7 @@ def read_board(path: Path) -> Board:
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     strict = with_config(ConfigDict(extra="forbid"))
-    for kind in (Board, Ram, Flash, Probe, Console, Power, BoardEnergy, Oscillator):
+    for kind in (Board, Ram, Flash, Probe, Console, Power, BoardEnergy, Oscillator, SensorTable):
         strict(kind)
     try:
         board = TypeAdapter(Board).validate_json(json.dumps(tables), strict=True)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[sensor] of myoedge.toml and of a board -> Sensor: defaults, ranges, what fits together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from fractions import Fraction
+from typing import Any
+
+from myoedge.building.quantities import hertz, volts
+from myoedge.errors import MyoedgeError
+from myoedge.targets.boards import find_board
+from myoedge.targets.sensor import FRONT_ENDS, FrontEnd, Pins, Sensor, SensorTable
+
+CODE = "E264"
+DEFAULTS: dict[str, Any] = {
+    "front_end": "ads1298", "gain": 6, "spi": 1, "spi_clock": "8 MHz", "chip_select": 0,
+    "uart": 1, "baud_rate": 1_000_000, "unit": "uV", "packets": "class", "bits": 24,
+    "header_bytes": 0,
+}  # fmt: skip
+PIN_NAMES = tuple(field.name for field in fields(Pins))
+GENERIC_KEYS = ("bits", "header_bytes", "input_range")  # of front_end = "spi"
+CHIP_KEYS = ("gain", "reference")  # of the others
+MOST_CHANNELS, MOST_PIN, MOST_HOP = 128, 95, 1 << 16
+MOST_RATE_HZ, MOST_SPI_HZ = 32_000, 50_000_000
+MOST_BAUD_RATE, LEAST_BAUD_RATE = 12_000_000, 9_600
+TRANSFER_SHARE = Fraction(4, 5)  # of a period: the rest is for jitter and the interrupts
+Problems = Iterator[tuple[str, str]]
+
+
+def with_board(table: SensorTable) -> SensorTable:
+    """Add the keys of the [sensor] of its board. Errors: E252, E253."""
+    board = None if table.board is None else find_board(table.board).sensor
+    if board is None:
+        return table
+    names = [field.name for field in fields(SensorTable)]
+    known = {name: getattr(table, name) for name in names}
+    return replace(board, **{name: x for name, x in known.items() if x is not None})
+
+
+def sensor_of(table: SensorTable, channels: int | None = None, hop: int | None = None) -> Sensor:
+    """Complete and check [sensor].
+
+    channels   of the network, the default     hop   of [stream], instead of [sensor] hop
+    Errors: E264 with all missing and wrong keys, E232 no voltage or clock, E252, E253 the board.
+    """
+    table = with_board(table)
+    channels = table.channels if table.channels is not None else channels
+    table = replace(table, channels=channels, hop=hop or table.hop)
+    missing = dict(_missing(table))
+    if missing:
+        raise _wrong(missing)
+    chosen = {name: getattr(table, name) for name in DEFAULTS}
+    values = {name: DEFAULTS[name] if x is None else x for name, x in chosen.items()}
+    kind = FRONT_ENDS.get(values["front_end"])
+    sensor = _sensor(table, values, kind)
+    problems = {**dict(_foreign(table, kind)), **dict(_ranges(sensor))}
+    problems |= dict(_chip_problems(sensor, kind)) if kind else {}
+    if not problems:
+        problems = dict(_transfer_problems(sensor))
+    if problems:
+        raise _wrong(problems)
+    return sensor
+
+
+def _wrong(problems: dict[str, str]) -> MyoedgeError:
+    tries = ["docs/guides/sensor.md has a complete [sensor]"]
+    return MyoedgeError(CODE, "[sensor] is wrong or incomplete", problems, tries)
+
+
+def _missing(table: SensorTable) -> Problems:
+    needed = {"rate": "1000", "channels": "8", "hop": "16"}
+    if table.front_end == "spi":
+        needed["input_range"] = '"2.4 V"'
+    for name, example in needed.items():
+        if getattr(table, name) is None:
+            yield f"sensor.{name}", f"is missing; {example}, for example"
+    if not math.isfinite(table.rate or 0):
+        yield "sensor.rate", "is no number"
+    pins = table.pins or {}
+    if "data_ready" not in pins:
+        yield "sensor.pins", "has no data_ready; { data_ready = 42 }, for example"
+    for name in pins.keys() - set(PIN_NAMES):
+        yield f"sensor.pins.{name}", f"is none of {', '.join(PIN_NAMES)}"
+
+
+def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -> Sensor:
+    if kind is None:
+        volts_of = {"gain": 1, "reference": table.input_range}
+        of_kind = {"bits": values["bits"], "header_bytes": values["header_bytes"]}
+    else:
+        default = float(kind.references_v[0])
+        given = default if table.reference is None else table.reference
+        volts_of, of_kind = {"gain": values["gain"], "reference": given}, {}
+    named = ("front_end", "spi", "chip_select", "uart", "baud_rate", "unit", "packets")
+    return Sensor(
+        **{name: values[name] for name in named},
+        channels=table.channels or 0,
+        rate_hz=Fraction(str(table.rate)),
+        gain=Fraction(str(volts_of["gain"])),
+        reference_v=Fraction(str(volts(volts_of["reference"] or 0))),
+        spi_hz=round(hertz(values["spi_clock"])),
+        pins=Pins(**(table.pins or {})),
+        hop=table.hop or 0,
+        **of_kind,
+    )
+
+
+def _foreign(table: SensorTable, kind: FrontEnd | None) -> Problems:
+    for name in CHIP_KEYS if kind is None else GENERIC_KEYS:
+        if getattr(table, name) is not None:
+            yield f"sensor.{name}", f"is not for front_end = {table.front_end or 'ads1298'!r}"
+
+
+def _ranges(sensor: Sensor) -> Problems:
+    limits: dict[str, tuple[int | Fraction, int | Fraction, int]] = {
+        "channels": (sensor.channels, 1, MOST_CHANNELS),
+        "rate": (sensor.rate_hz, 1, MOST_RATE_HZ),
+        "spi": (sensor.spi, 0, 3),
+        "chip_select": (sensor.chip_select, 0, 3),
+        "spi_clock": (sensor.spi_hz, 100_000, MOST_SPI_HZ),
+        "uart": (sensor.uart, 0, 4),
+        "baud_rate": (sensor.baud_rate, LEAST_BAUD_RATE, MOST_BAUD_RATE),
+        "hop": (sensor.hop, 1, MOST_HOP),
+        "bits": (sensor.bits, 8, 32),
+        "header_bytes": (sensor.header_bytes, 0, 64),
+        "input_range": (sensor.reference_v, Fraction(1, 1000), 100),
+    }
+    for name in PIN_NAMES:
+        least = 0 if name == "data_ready" else -1
+        limits[f"pins.{name}"] = (getattr(sensor.pins, name), least, MOST_PIN)
+    for name, (value, low, high) in limits.items():
+        if not low <= value <= high:
+            yield f"sensor.{name}", f"{float(value):,.10g} is not {float(low):,g} to {high:,}"
+    wired = [pin for pin in map(sensor.pins.__getattribute__, PIN_NAMES) if pin >= 0]
+    if len({*wired}) < len(wired):
+        yield "sensor.pins", "two have the same number"
+
+
+def _chip_problems(sensor: Sensor, kind: FrontEnd) -> Problems:
+    known: dict[str, tuple[Fraction, tuple[Fraction, ...]]] = {
+        "rate": (sensor.rate_hz, tuple(map(Fraction, sorted(kind.rates)))),
+        "gain": (sensor.gain, tuple(map(Fraction, sorted(kind.gains)))),
+        "reference": (sensor.reference_v, kind.references_v),
+    }
+    for name, (value, possible) in known.items():
+        if value not in possible:
+            has = ", ".join(f"{float(x):g}" for x in possible)
+            yield f"sensor.{name}", f"{float(value):g} is none of the {sensor.front_end}'s: {has}"
+    if sensor.spi_hz > kind.most_spi_hz:
+        yield "sensor.spi_clock", f"the {sensor.front_end} takes {kind.most_spi_hz:,} Hz at most"
+
+
+def _transfer_problems(sensor: Sensor) -> Problems:
+    """A sample must be read well before the next one."""
+    read_s = Fraction(8 * sensor.sample_bytes, sensor.spi_hz)
+    if read_s > TRANSFER_SHARE / sensor.rate_hz:
+        needed = 8 * sensor.sample_bytes * sensor.rate_hz / TRANSFER_SHARE
+        text = f"{sensor.sample_bytes} bytes per sample need {float(needed) / 1e6:.3g} MHz or more"
+        yield "sensor.spi_clock", text

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts of an analogue front end -> integers of a network's input, in fixed point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+
+MULTIPLIER_BITS = 31  # magnitude
+SUM_BITS = 62  # magnitude of the offset; the product has as many, so that int64 holds their sum
+COUNT_BITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CountConversion:
+    """q = clamp((count * multiplier + offset) >> shift), low, high), in int64; one multiplier and
+    offset per channel, or one for all channels.
+
+    The offset contains the zero point and the half that rounds to nearest, ties up. The result is
+    the exact product rounded, except within 2**-15 steps of a tie, where it may be one step away.
+    """
+
+    multipliers: tuple[int, ...]
+    offsets: tuple[int, ...]
+    shift: int
+    low: int
+    high: int
+
+    def integers(self, counts: Array) -> Array:
+        """Convert counts: integers [..., channels] of at most 32 bits -> int64 [..., channels]."""
+        multipliers, offsets = (np.array(x, np.int64) for x in (self.multipliers, self.offsets))
+        sums = counts.astype(np.int64) * multipliers + offsets
+        return np.asarray(np.clip(sums >> self.shift, self.low, self.high))
+
+
+def count_conversion(
+    factors: Sequence[Fraction], offsets: Sequence[Fraction], low: int, high: int
+) -> CountConversion | None:
+    """Return the fixed-point form of q = factor * count + offset, per channel; None if a factor or
+    an offset is too large for it.
+
+    factors   steps of q per count     offsets   q at count 0, zero point included
+    """
+    largest = max(map(abs, factors))
+    shift = SUM_BITS if largest == 0 else MULTIPLIER_BITS - 1 - _exponent(largest)
+    reach = max(map(abs, offsets)) + 1
+    shift = min(shift, SUM_BITS - 1 - _exponent(reach))
+    if shift < 1:
+        return None
+    half = 1 << (shift - 1)
+    rows = {
+        (round(factor * 2**shift), round(offset * 2**shift) + half)
+        for factor, offset in zip(factors, offsets, strict=True)
+    }
+    if len(rows) > 1:
+        multipliers = tuple(round(factor * 2**shift) for factor in factors)
+        added = tuple(round(offset * 2**shift) + half for offset in offsets)
+    else:
+        ((multiplier, offset),) = rows
+        multipliers, added = (multiplier,), (offset,)
+    return CountConversion(multipliers, added, shift, low, high)
+
+
+def _exponent(x: Fraction) -> int:
+    """Return e with x < 2**e, at most 1 too large."""
+    return math.frexp(float(x))[1] + 1
