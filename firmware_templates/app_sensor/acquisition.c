@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "acquisition.h"
+
+#include "front_end.h"
+#include "packet.h"
+#include "samples.h"
+#include "sensor.h"
+#include "sensor_network.h"
+#include "sensor_port.h"
+
+#define SILENCE_US (ME_PERIOD_US * 8 > 20000u ? ME_PERIOD_US * 8 : 20000u)
+#define RETRY_US 100000u /* between two attempts to start the front end */
+#define LONGEST_GAP_US (1u << 27)
+#define MOST_DEVIATION (ME_PERIOD_16TH_US / 8u) /* of a regular data-ready */
+
+/* DOUBTED: something was irregular; samples are dropped until the main loop has looked. */
+static volatile enum { STOPPED, RUNNING, DOUBTED } state;
+static volatile bool transferring, is_first; /* is_first: of the samples after a start */
+static volatile uint32_t number;             /* of the last data-ready */
+static volatile uint32_t ready_us, heard_us; /* when it was, and when a sample or start ended */
+static volatile uint32_t flags;
+static me_acquired counts;
+static uint8_t raw[ME_SAMPLE_BYTES] ME_SENSOR_DMA;
+
+/* Periods in a time, to the nearest, and how far it is from them in 1/16 us. A period is
+ * ME_PERIOD_16TH_US / 16 us. */
+static uint32_t periods_in(uint32_t us, uint32_t *deviation)
+{
+    const uint32_t gap = (us < LONGEST_GAP_US ? us : LONGEST_GAP_US) * 16u;
+    const uint32_t periods = (gap + ME_PERIOD_16TH_US / 2u) / ME_PERIOD_16TH_US;
+    const uint32_t regular = periods * ME_PERIOD_16TH_US;
+    *deviation = gap > regular ? gap - regular : regular - gap;
+    return periods;
+}
+
+static void doubt(void)
+{
+    if (state == RUNNING)
+        state = DOUBTED;
+}
+
+static void lose(uint32_t samples) { counts.lost += samples; }
+
+/* A gap of 0 periods: the same sample again. Of more than 1, or of no whole number: samples are lost,
+ * or this edge is none of data-ready; that is expected only before the first sample after a start. */
+void me_sensor_ready(void)
+{
+    const uint32_t now = me_port_us();
+    uint32_t deviation = 0, periods = 1;
+    if (state == STOPPED)
+        return;
+    if (number != ME_NO_SAMPLE)
+        periods = periods_in(now - ready_us, &deviation);
+    if (periods == 0 || transferring) {
+        counts.overruns++;
+        return;
+    }
+    number += periods;
+    ready_us = now;
+    lose(periods - 1);
+    if (!is_first && (periods > 1 || deviation > MOST_DEVIATION))
+        doubt();
+    is_first = false;
+    if (state == DOUBTED) {
+        lose(1);
+        return;
+    }
+    transferring = true;
+    me_port_spi_start(raw, ME_SAMPLE_BYTES);
+}
+
+static bool is_saturated(const int32_t *sample)
+{
+    for (uint32_t channel = 0; channel < ME_CHANNELS; channel++)
+        if (sample[channel] <= ME_COUNT_LOW || sample[channel] >= ME_COUNT_HIGH)
+            return true;
+    return false;
+}
+
+void me_sensor_sample(void)
+{
+    int32_t sample[ME_CHANNELS];
+    uint64_t open;
+    if (!transferring)
+        return;
+    transferring = false;
+    heard_us = me_port_us();
+    if (state != RUNNING || !me_front_end_decode(raw, sample, &open)) {
+        lose(1);
+        counts.spi_errors += state == RUNNING;
+        flags |= state == RUNNING ? ME_FLAG_SPI : 0;
+        doubt();
+        return;
+    }
+    me_sample_facts facts = { number, ready_us, open ? ME_SAMPLE_OPEN : 0 };
+    counts.open = open;
+    if (is_saturated(sample)) {
+        counts.saturated++;
+        facts.flags |= ME_SAMPLE_SATURATED;
+    }
+    me_samples_put(&facts, sample);
+}
+
+static void stop(void)
+{
+    me_port_interrupts(false);
+    state = STOPPED;
+    if (transferring) {
+        me_port_spi_stop();
+        transferring = false;
+        lose(1);
+    }
+    me_port_interrupts(true);
+}
+
+static void resume(bool started)
+{
+    me_port_interrupts(false);
+    heard_us = me_port_us();
+    is_first = started;
+    state = RUNNING;
+    me_port_interrupts(true);
+}
+
+/* A front end that does not answer is tried again later; data-ready is ignored until then. */
+static void start(void)
+{
+    stop();
+    if (me_front_end_start())
+        resume(true);
+    else
+        heard_us = me_port_us() + RETRY_US - SILENCE_US;
+}
+
+void me_acquisition_start(void)
+{
+    number = ME_NO_SAMPLE;
+    me_samples_clear();
+    start();
+}
+
+static bool is_silent(void) { return (int32_t)(me_port_us() - heard_us) >= (int32_t)SILENCE_US; }
+
+bool me_acquisition_is_in_doubt(void) { return state == DOUBTED || is_silent(); }
+
+void me_acquisition_look(void)
+{
+    if (state == DOUBTED && me_front_end_is_intact()) {
+        resume(false);
+    } else if (me_acquisition_is_in_doubt()) {
+        counts.resets++;
+        flags |= ME_FLAG_RESET;
+        start();
+    }
+}
+
+uint32_t me_acquisition_flags(void)
+{
+    me_port_interrupts(false);
+    const uint32_t found = flags;
+    flags = 0;
+    me_port_interrupts(true);
+    return found;
+}
+
+me_acquired me_acquisition_counts(void)
+{
+    me_port_interrupts(false);
+    const me_acquired found = counts;
+    me_port_interrupts(true);
+    return found;
+}
+
+uint32_t me_acquisition_until_ready_us(void)
+{
+    const uint32_t since_us = me_port_us() - ready_us;
+    return since_us < ME_PERIOD_US ? ME_PERIOD_US - since_us : 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The network as the application calls it; decision.c is made for one network.
+ */
+#ifndef ME_DECISION_H
+#define ME_DECISION_H
+
+#include "packet.h"
+#include "sensor_network.h"
+
+/* A window, or a frame of a stream. */
+extern me_sample me_sensor_input[];
+
+/* The decisions of a pass, ME_RESULTS values each. */
+extern me_result me_sensor_results[];
+
+/* Forgets all frames of a stream. */
+void me_sensor_reset(void);
+
+/* Runs the network on the window, or takes the frame. -> decisions that are ready, or less than 0 */
+int me_sensor_infer(void);
+
+/* What a packet says of a decision. */
+void me_sensor_values(me_packet *packet, const me_result *values);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Packets of the line: little-endian fields, a CRC over all before it, COBS, an ending 0.
+ *   head      u8 kind, u8 version, u16 sequence, u32 time in us, u32 frame, u16 flags
+ *   decision  u16 class (0xFFFF: the output has none), i16 score
+ *   outputs   the same, then u8 bytes per value, u16 count, values
+ *   status    u32 lost frames, saturated frames, SPI errors, resets, skipped passes, overruns,
+ *             watchdog restarts; u64 open electrodes
+ *   start     first 8 bytes of the model's digest, u16 channels, u32 rate in mHz, u16 classes, u8
+ *             cause: 1 after the watchdog
+ */
+#ifndef ME_PACKET_H
+#define ME_PACKET_H
+
+#include <stdint.h>
+
+#include "sensor_network.h"
+
+typedef enum { ME_DECISION = 1, ME_STATUS = 2, ME_START = 3, ME_OUTPUTS = 4 } me_packet_kind;
+
+#define ME_NO_CLASS 0xFFFFu
+
+enum {
+    ME_FLAG_LOST = 1,      /* samples were lost since the last decision */
+    ME_FLAG_OPEN = 2,      /* an electrode was not connected */
+    ME_FLAG_SATURATED = 4, /* a channel was at its limit */
+    ME_FLAG_SPI = 8,       /* a transfer was no sample */
+    ME_FLAG_RESET = 16,    /* the front end was started again */
+    ME_FLAG_SKIPPED = 32,  /* passes were skipped, as the network was late */
+    ME_FLAG_WATCHDOG = 64  /* first decision after a restart by the watchdog */
+};
+
+#define ME_PACKET_HEAD_BYTES 14u
+#define ME_PACKET_REST_BYTES 40u /* of a status: longer than a start, or a class */
+#define ME_PACKET_BYTES (ME_PACKET_HEAD_BYTES + ME_PACKET_REST_BYTES + ME_PACKET_VALUE_BYTES)
+#define ME_LINE_BYTES (ME_PACKET_BYTES + ME_PACKET_BYTES / 254u + 2u) /* of a packet on the line */
+
+typedef struct {
+    uint8_t bytes[ME_PACKET_BYTES];
+    uint32_t count, flags;
+} me_packet;
+
+/* A packet starts with its head. */
+void me_packet_begin(me_packet *packet, me_packet_kind kind, uint32_t frame, uint32_t time_us);
+
+void me_packet_u8(me_packet *packet, uint8_t value);
+void me_packet_u16(me_packet *packet, uint32_t value);
+void me_packet_u32(me_packet *packet, uint32_t value);
+
+void me_packet_sequence(me_packet *packet, uint32_t sequence);
+
+/* Sets the flags of the head, adds the CRC. -> bytes written to `line` */
+uint32_t me_packet_end(me_packet *packet, uint8_t *line);
+
+/* CRC-16/CCITT-FALSE: polynomial 0x1021, start 0xFFFF, neither reflected nor inverted. */
+uint32_t me_crc16(const uint8_t *bytes, uint32_t count);
+
+/* Consistent overhead byte stuffing: no 0 within, one at the end. -> bytes written */
+uint32_t me_cobs(const uint8_t *bytes, uint32_t count, uint8_t *to);
+
+#endif

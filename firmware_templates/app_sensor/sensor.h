@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The sensor application: samples of a front end in, decisions of the network out.
+ *   data-ready interrupt -> SPI by DMA -> its interrupt checks, counts and quantises the sample into
+ *   a ring of samples (acquisition.c, samples.c) -> the main loop copies windows or frames, runs the
+ *   network on the cluster, and sends packets (sensor.c, transmit.c)
+ * A window never contains a sample that was not measured: after a lost one, the next window (the
+ * next frame of a stream, which is reset) starts with the first sample after it.
+ */
+#ifndef ME_SENSOR_H
+#define ME_SENSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Starts port and front end, then works until power goes. Returns where the port cannot start. */
+void me_sensor_run(void);
+
+/* The two parts of me_sensor_run: -> whether the port has started; one turn of the main loop. */
+bool me_sensor_open(void);
+void me_sensor_turn(void);
+
+/* Waits; interrupts are served meanwhile. */
+void me_sensor_wait(uint32_t us);
+
+/* ---- called by the port's interrupts, never one within another */
+
+/* A sample is ready: edge of the data-ready pin. */
+void me_sensor_ready(void);
+
+/* The transfer that me_port_spi_start started has ended. */
+void me_sensor_sample(void);
+
+/* The line has sent the bytes of me_port_uart_start. */
+void me_sensor_sent(void);
+
+#endif

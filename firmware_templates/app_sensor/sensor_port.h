@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the sensor application needs of a chip and its drivers. Two implementations: port_gap9.c for
+ * the bare chip and its simulators, port_sdk.c for the GAP SDK.
+ */
+#ifndef ME_SENSOR_PORT_H
+#define ME_SENSOR_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Starts clock, pins, SPI, UART, timer and watchdog; interrupts stay off. -> false where a device is
+ * not there */
+bool me_port_open(void);
+
+/* ---- time and sleep */
+
+/* Microseconds since the start, modulo 2**32. */
+uint32_t me_port_us(void);
+
+/* While interrupts are off, none of the functions in sensor.h that interrupts call is called. */
+void me_port_interrupts(bool on);
+
+/* With interrupts off: sleeps until one is pending, at most `us`. The port chooses how deeply by the
+ * time until the next data-ready and until the next pass of the network. */
+void me_port_sleep(uint32_t us, uint32_t until_ready_us, uint32_t until_pass_us);
+
+/* ---- watchdog: restarts the chip one second after the last call */
+
+void me_port_watchdog_feed(void);
+
+/* Restarts by the watchdog since power came. */
+uint32_t me_port_watchdog_restarts(void);
+
+/* ---- front end */
+
+typedef enum { ME_PIN_START, ME_PIN_RESET } me_pin;
+
+/* Whether the pin is wired, and its level. */
+bool me_port_has_pin(me_pin pin);
+void me_port_pin(me_pin pin, bool high);
+
+/* Transfers so many bytes, at most 32, with chip select low, at a clock of at most 2 MHz, and
+ * returns after the last one. tx or rx may be 0. */
+void me_port_spi_exchange(const uint8_t *tx, uint8_t *rx, uint32_t bytes);
+
+/* Starts to read one sample by DMA at full clock; the end calls me_sensor_sample. */
+void me_port_spi_start(uint8_t *rx, uint32_t bytes);
+
+/* Ends a transfer that hangs; me_sensor_sample is not called for it. */
+void me_port_spi_stop(void);
+
+/* ---- line */
+
+/* Starts to send bytes by DMA; the end calls me_sensor_sent. The bytes stay unchanged until then. */
+void me_port_uart_start(const uint8_t *bytes, uint32_t count);
+
+/* ---- network */
+
+/* Runs me_run on the cluster; interrupts are served meanwhile. -> 0, or less where it failed */
+int me_port_run(const void *const in[], void *const out[]);
+
+#endif

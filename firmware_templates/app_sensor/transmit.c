@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transmit.h"
+
+#include <stdbool.h>
+
+#include "sensor.h"
+#include "sensor_network.h"
+#include "sensor_port.h"
+
+static uint8_t line[ME_LINE_BYTES] ME_SENSOR_DMA;
+static me_packet queue[ME_QUEUE_PACKETS];
+static volatile uint32_t first, waiting;
+static volatile bool sending;
+
+static me_packet *place(uint32_t number) { return &queue[(first + number) % ME_QUEUE_PACKETS]; }
+
+static void send_next(void)
+{
+    sending = waiting > 0;
+    if (!sending)
+        return;
+    me_port_uart_start(line, me_packet_end(place(0), line));
+    first = (first + 1) % ME_QUEUE_PACKETS;
+    waiting--;
+}
+
+void me_sensor_sent(void) { send_next(); }
+
+/* What is before the packet moves up by one place. If all have flags, the second one gets those of
+ * the first. */
+static void drop_oldest(void)
+{
+    uint32_t dropped = 0;
+    while (dropped < waiting && place(dropped)->flags)
+        dropped++;
+    if (dropped == waiting) {
+        dropped = 0;
+        place(1)->flags |= place(0)->flags;
+    }
+    for (; dropped > 0; dropped--)
+        *place(dropped) = *place(dropped - 1);
+    first = (first + 1) % ME_QUEUE_PACKETS;
+    waiting--;
+}
+
+void me_transmit(me_packet *packet)
+{
+    static uint32_t sequence;
+    me_packet_sequence(packet, sequence);
+    sequence = (sequence + 1) & 0xFFFFu;
+    me_port_interrupts(false);
+    if (waiting == ME_QUEUE_PACKETS)
+        drop_oldest();
+    *place(waiting) = *packet;
+    waiting++;
+    if (!sending)
+        send_next();
+    me_port_interrupts(true);
+}

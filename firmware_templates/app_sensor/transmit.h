@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Packets wait in a queue until the line is free. If the queue is full, the oldest packet without
+ * flags is dropped; its number in the sequence is missing on the line.
+ */
+#ifndef ME_TRANSMIT_H
+#define ME_TRANSMIT_H
+
+#include "packet.h"
+
+void me_transmit(me_packet *packet);
+
+#endif

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C of the sensor application: from front end to packets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from myoedge.codegen.render import C_TYPES, render, template_dir
+from myoedge.codegen.sensor_program import SensorProgram
+from myoedge.targets.sensor import CHIP_CHANNELS, Sensor
+
+FOLDER = "firmware/sensor"  # of src/
+TEMPLATES = "app_sensor"
+BARE_METAL = ("main.c.j2", "port_gap9.c", "vectors.S")  # for the chip without an SDK
+SDK_PORT = "port_sdk.c"  # of gap_sdk/
+DRIVERS = {"ads1298": "ads129x.c", "ads1299": "ads129x.c", "spi": "spi_device.c"}
+INT32_MIN = -(2**31)
+
+# Registers of the ADS129x that hold the same for every channel and rate; SBAS459, SBAS499.
+CONFIG2 = {"ads1298": 0x40, "ads1299": 0xC0}  # no test signal
+CONFIG3 = {"ads1298": 0xCC, "ads1299": 0xEC}  # internal reference, bias amplifier at mid-supply
+REFERENCE_4V = 0x20  # of the ADS1298's CONFIG3
+LEAD_OFF = {"ads1298": 0x03, "ads1299": 0x00}  # direct current, 6 nA, threshold 95 %
+CLOCK_OUT = 0x20  # of CONFIG1: the first chip's oscillator for the others of a chain
+UNUSED_CHANNEL = 0x81  # powered down, inputs shorted
+
+
+def registers(sensor: Sensor) -> list[int]:
+    """Return the values of registers CONFIG1 (0x01) to LOFF_FLIP (0x11)."""
+    kind = sensor.kind
+    assert kind is not None
+    name, used = sensor.front_end, min(sensor.channels, CHIP_CHANNELS)
+    config1 = kind.rates[int(sensor.rate_hz)] | CLOCK_OUT * (sensor.chips > 1)
+    config3 = CONFIG3[name] | REFERENCE_4V * (name == "ads1298" and sensor.reference_v == 4)
+    channel = kind.gains[int(sensor.gain)] << 4
+    channels = [channel] * used + [UNUSED_CHANNEL] * (CHIP_CHANNELS - used)
+    electrodes = (1 << used) - 1
+    lead_off = [0, 0, electrodes, electrodes, 0]  # bias electrodes, lead-off electrodes, flip
+    return [config1, CONFIG2[name], config3, LEAD_OFF[name], *channels, *lead_off]
+
+
+def header(program: SensorProgram, banner: str, digest: str) -> str:
+    """Return sensor_network.h.
+
+    digest   of the model, hexadecimal
+    """
+    sensor, kind = program.sensor, program.sensor.kind
+    value_bytes = int(program.result_type.removeprefix("u").removeprefix("int")) // 8
+    low = sensor.count_limits[0]
+    values = {
+        "banner": banner,
+        "sensor": sensor,
+        "registers": [] if kind is None else registers(sensor),
+        **_times(sensor.rate_hz),
+        "sample_type": C_TYPES[program.sample_type],
+        "result_type": C_TYPES[program.result_type],
+        "conversion": program.conversion,
+        "low_literal": "INT32_MIN" if low == INT32_MIN else low,
+        "layout": program.layout,
+        "value_bytes": 3 + program.results * value_bytes if program.all_values else 0,
+        "digest": ", ".join(f"0x{digest[i : i + 2]}" for i in range(0, 16, 2)),
+    }
+    names = (
+        *("hop", "frames", "stride", "ring_samples", "results", "ready", "all_values"),
+        "queue_packets",
+    )
+    values |= {name: getattr(program, name) for name in names}
+    return render(f"{TEMPLATES}/sensor_network.h.j2", values)
+
+
+def _times(rate_hz: Fraction) -> dict[str, int]:
+    return {
+        "rate_mhz": round(rate_hz * 1000),
+        "second_samples": max(round(rate_hz), 1),
+        "period_us": max(round(10**6 / rate_hz), 1),
+        "period_16th_us": round(16 * 10**6 / rate_hz),
+    }
+
+
+def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str) -> dict[str, str]:
+    """Return the files of src/firmware/sensor: the application, its constants, a main program.
+
+    values   that all templates share     digest   of the network
+    """
+    told = {
+        **values,
+        "classes": program.classes,
+        "all_values": program.all_values,
+        "other_outputs": program.other_outputs_bytes,
+        "is_stream": program.is_stream,
+    }
+    left_out = {SDK_PORT, "sensor_network.h.j2", *DRIVERS.values()}
+    left_out -= {DRIVERS[program.sensor.front_end]}
+    files = {"sensor_network.h": header(program, values["banner"], digest)}
+    for path in sorted((template_dir() / TEMPLATES).iterdir()):
+        if path.name not in left_out:
+            is_made = path.suffix == ".j2"
+            text = render(f"{TEMPLATES}/{path.name}", told) if is_made else path.read_text()
+            files[path.name.removesuffix(".j2")] = text
+    return {f"{FOLDER}/{name}": text for name, text in files.items()}

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the sensor application is made of: front end, windows, decisions; sensor.json."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.counts import CountConversion, count_conversion
+from myoedge.operators.base import outer_inner
+from myoedge.plan.plan import IN_L3, Plan, size_bytes
+from myoedge.targets.sensor import Pins, Sensor
+
+if TYPE_CHECKING:
+    from myoedge.graph.ir import InputNormalization
+    from myoedge.numerics.quant_params import QuantParams
+    from myoedge.quantization.scales import QuantGraph
+    from myoedge.streaming.stream import Stream
+
+CODE = "E265"
+JSON = "sensor.json"
+SCHEMA = "myoedge.sensor/1"
+SPARE_SAMPLES = 16  # of the ring, for jitter
+SPARE_PACKETS, MOST_PACKETS = 4, 64
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLayout:
+    """Place of samples in the network's input: [outer, samples, inner]; channel c has the indices
+    c // inner and c % inner."""
+
+    outer: int
+    samples: int
+    inner: int
+
+    def arranged(self, samples: Array) -> Array:
+        """Arrange [samples, channels] -> the elements of the input, flat."""
+        grouped = samples.reshape(self.samples, self.outer, self.inner)
+        return grouped.transpose(1, 0, 2).ravel()
+
+
+class _Border(NamedTuple):
+    """An input's shape, the axis of its normalisation, a stream's time axis, and the layout."""
+
+    shape: Sequence[int]
+    axis: int
+    time_axis: int | None
+    layout: WindowLayout
+
+
+@dataclass(frozen=True)
+class SensorProgram:
+    """The sensor application of one build.
+
+    hop          samples between two windows or frames
+    frames       of a pass; 1 without a stream      stride   frames per output frame
+    results      integers of one decision           ready    decisions of a pass, at most
+    classes      "largest": the class is that of the largest integer; "index": it is the integer;
+                 "none": packets have all integers only
+    sample_type, result_type   element types of input and output
+    other_outputs_bytes        sizes of the outputs after the first
+    """
+
+    sensor: Sensor
+    layout: WindowLayout
+    conversion: CountConversion
+    hop: int
+    frames: int
+    stride: int
+    results: int
+    ready: int
+    classes: str
+    sample_type: str
+    result_type: str
+    other_outputs_bytes: tuple[int, ...]
+    is_stream: bool
+
+    @property
+    def all_values(self) -> bool:
+        """Whether packets contain all integers of the output."""
+        return self.sensor.packets == "outputs"
+
+    @property
+    def ring_samples(self) -> int:
+        """Samples that the firmware keeps: a window, two passes and a few more; a power of two."""
+        needed = self.layout.samples + 2 * self.hop * self.frames + SPARE_SAMPLES
+        return 1 << (needed - 1).bit_length()
+
+    @property
+    def queue_packets(self) -> int:
+        """Packets that wait for the line: those of a full ring, and a few more."""
+        return min(self.ring_samples // self.hop + self.ready + SPARE_PACKETS, MOST_PACKETS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return sensor.json; fractions are texts."""
+        sensor = asdict(self.sensor)
+        rates = {name: str(x) for name, x in sensor.items() if isinstance(x, Fraction)}
+        plain = {**asdict(self), "sensor": {**sensor, **rates}}
+        return {"schema": SCHEMA, **plain, "ring_samples": self.ring_samples}
+
+
+def from_json(document: Mapping[str, Any]) -> SensorProgram:
+    """Load the program from sensor.json."""
+    values: dict[str, Any] = {
+        n: x for n, x in document.items() if n not in ("schema", "ring_samples")
+    }
+    sensor = dict(values["sensor"])
+    for name in ("rate_hz", "gain", "reference_v"):
+        sensor[name] = Fraction(sensor[name])
+    conversion: dict[str, Any] = {
+        n: tuple(x) if isinstance(x, list) else x for n, x in values["conversion"].items()
+    }
+    values["sensor"] = Sensor(**{**sensor, "pins": Pins(**sensor["pins"])})
+    values["layout"] = WindowLayout(**values["layout"])
+    values["conversion"] = CountConversion(**conversion)
+    values["other_outputs_bytes"] = tuple(values["other_outputs_bytes"])
+    return SensorProgram(**values)
+
+
+def sensor_program(
+    plan: Plan, sensor: Sensor, stream: Stream | None, axis: int | None, scale: float
+) -> SensorProgram:
+    """Combine a planned network with its front end.
+
+    axis    time axis of whole windows, [stream] axis      scale   [calib] scale
+    Errors: E265 the network does not fit.
+    """
+    _check_border(plan, stream)
+    q, name = plan.quant, plan.graph_inputs[0]
+    shape = q.graph.shape(name)
+    time_axis = None if stream is None else stream.inputs[0].axis
+    frame = [length for at, length in enumerate(shape) if at != time_axis]
+    layout = window_layout(frame, sensor.channels, axis if stream is None else None)
+    output = plan.graph_outputs[0] if stream is None else stream.outputs[0].name
+    normalization = q.graph.input_normalization.get(name)
+    border = _Border(shape, 0 if normalization is None else normalization.axis, time_axis, layout)
+    return SensorProgram(
+        sensor,
+        layout,
+        _conversion(q.params[name], sensor, normalization, border, Fraction(scale)),
+        sensor.hop,
+        **_counts(plan, stream),
+        classes=_classes(q, output, _result_shape(q, stream, output), sensor),
+        sample_type=q.dtype(name),
+        result_type=q.dtype(output),
+        is_stream=stream is not None,
+    )
+
+
+def _refused(needs: str, *tries: str, **facts: object) -> MyoedgeError:
+    title = "the network does not fit the sensor application"
+    return MyoedgeError(CODE, title, {"needs": needs, **facts}, tries)
+
+
+def _check_border(plan: Plan, stream: Stream | None) -> None:
+    inputs = plan.graph_inputs if stream is None else [port.name for port in stream.inputs]
+    outputs = plan.graph_outputs if stream is None else [port.name for port in stream.outputs]
+    needs = {
+        "one input": len(inputs) == 1,
+        "an input of real numbers": all(name in plan.quant.params for name in inputs),
+        "input and outputs in L2": all(
+            plan.where[name].kind != IN_L3 for name in (*inputs, *outputs)
+        ),
+    }
+    for need, holds in needs.items():
+        if not holds:
+            raise _refused(need)
+
+
+def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> WindowLayout:
+    """Find the axis of samples in an input or frame: the only one whose length times the channels
+    are all elements. Errors: E265 none, or several without `axis`."""
+    elements = math.prod(shape)
+    samples = elements // channels
+    if elements != samples * channels:
+        raise _refused(f"a multiple of {channels} elements", has=str(list(shape)))
+    if samples == 1:
+        return WindowLayout(1, 1, channels)
+    axes = [at for at, length in enumerate(shape) if length == samples]
+    if axis is not None:
+        axes = [at for at in axes if at == axis % len(shape)]
+    if len(axes) != 1:
+        need = f"one axis of {samples} samples of {channels} channels"
+        raise _refused(need, "[stream] axis = 2, for example", has=str(list(shape)))
+    outer, _, inner = outer_inner(tuple(shape), axes[0])
+    return WindowLayout(outer, samples, inner)
+
+
+def _conversion(
+    params: QuantParams,
+    sensor: Sensor,
+    normalization: InputNormalization | None,
+    border: _Border,
+    scale: Fraction,
+) -> CountConversion:
+    """Return counts -> integers, with the unit, [calib] scale and the host's normalisation."""
+    factors, offsets = [Fraction(1)] * sensor.channels, [Fraction(0)] * sensor.channels
+    if normalization is not None:
+        factors = _by_channel(normalization.scale, border)
+        offsets = _by_channel(normalization.offset, border)
+    step, per_count = Fraction(params.scale), sensor.count_units * scale
+    made = count_conversion(
+        [factor * per_count / step for factor in factors],
+        [offset / step + params.zero_point for offset in offsets],
+        params.low,
+        params.high,
+    )
+    if made is None:
+        raise _refused("counts and offsets within 2^30 steps of the input's scale")
+    return made
+
+
+def _by_channel(values: Sequence[float], border: _Border) -> list[Fraction]:
+    """Return a factor or offset per channel. Errors: E265 if it changes from sample to sample."""
+    along = [-1 if at == border.axis else 1 for at in range(len(border.shape))]
+    full = np.broadcast_to(np.reshape(np.array(values, np.float64), along), border.shape)
+    if border.time_axis is not None:
+        full = np.take(full, 0, border.time_axis)
+    layout = border.layout
+    grouped = full.reshape(layout.outer, layout.samples, layout.inner).swapaxes(0, 1)
+    rows = grouped.reshape(layout.samples, -1)
+    if np.any(rows != rows[0]):
+        raise _refused("the same normalisation for every sample")
+    return [Fraction(float(x)) for x in rows[0]]
+
+
+def _result_shape(q: QuantGraph, stream: Stream | None, name: str) -> list[int]:
+    shape = [*q.graph.shape(name)]
+    if stream is not None:
+        del shape[stream.outputs[0].axis]
+    return shape
+
+
+def _counts(plan: Plan, stream: Stream | None) -> dict[str, Any]:
+    """Return frames and results of a pass, and bytes of the outputs that packets leave out."""
+    q = plan.quant
+    names = plan.graph_outputs if stream is None else [port.name for port in stream.outputs]
+    return {
+        "frames": 1 if stream is None else stream.frames,
+        "stride": 1 if stream is None else stream.stride,
+        "ready": 1 if stream is None else stream.outputs[0].frames,
+        "results": math.prod(_result_shape(q, stream, names[0])),
+        "other_outputs_bytes": tuple(size_bytes(q, name) for name in names[1:]),
+    }
+
+
+def _classes(q: QuantGraph, output: str, shape: Sequence[int], sensor: Sensor) -> str:
+    if output not in q.params and math.prod(shape) == 1:
+        return "index"
+    if output in q.params and len([n for n in shape if n > 1]) == 1:
+        return "largest"
+    if sensor.packets != "outputs":
+        raise _refused("an output of classes", '[sensor] packets = "outputs"', has=str([*shape]))
+    return "none"

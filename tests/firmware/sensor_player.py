@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sensor application on this machine: compiled with a port that plays a front end."""
+
+from __future__ import annotations
+
+import binascii
+import struct
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from myoedge.building.sensor import sensor_of
+from myoedge.codegen.sensor import BARE_METAL, sensor_files
+from myoedge.codegen.sensor_program import SensorProgram, WindowLayout
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.counts import CountConversion
+from myoedge.targets.sensor import SensorTable
+
+HOST = Path(__file__).parent / "sensor_host"
+FLAGS = (
+    *("-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion"),
+    *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_DEFAULT_SOURCE=1"),
+)
+DIGEST = "0123456789abcdef" * 4
+CONVERSION = CountConversion((1 << 20,), ((1 << 27) * 5 + (1 << 27),), 28, -128, 127)
+LOST, OPEN, SATURATED, SPI, RESET, SKIPPED, WATCHDOG = (1 << n for n in range(7))
+DECISION, STATUS, START, OUTPUTS = 1, 2, 3, 4
+COUNTERS = ("lost", "saturated", "spi_errors", "resets", "skipped", "overruns", "restarts")
+Fault = tuple[int, str, int]
+
+
+def program(
+    layout: WindowLayout, hop: int, frames: int = 1, results: int = 5, **table: object
+) -> SensorProgram:
+    """An application with the network of sensor_host: one result frame per frame."""
+    pins = {"data_ready": 42, "start": 43, "reset": 44}
+    keys = {"rate": 1000.0, "pins": pins, "channels": layout.outer * layout.inner, **table}
+    sensor = sensor_of(SensorTable(**keys), hop=hop)  # type: ignore[arg-type]
+    return SensorProgram(
+        sensor, layout, CONVERSION, hop, frames, 1, results, frames, "largest", "int8", "int8",
+        (), is_stream=frames > 1,
+    )  # fmt: skip
+
+
+def compiled(made: SensorProgram, folder: Path) -> Path:
+    """Compile the application, apart from what is for the chip only."""
+    files = sensor_files(made, {"banner": "test", "l3_bytes": 0, "copies": 0}, DIGEST)
+    left_out = {name.removesuffix(".j2") for name in BARE_METAL}
+    for path, text in files.items():
+        if (name := Path(path).name) not in left_out:
+            (folder / name).write_text(text)
+    sources = [*folder.glob("*.c"), HOST / "port_host.c"]
+    compiler = ["gcc", *FLAGS, f"-I{folder}", f"-I{HOST}", "-o", str(folder / "app")]
+    subprocess.run([*compiler, *map(str, sources)], check=True)
+    return folder / "app"
+
+
+@dataclass(frozen=True)
+class Packet:
+    """A packet with the time in ns of its last bit, and what its kind adds."""
+
+    end_ns: int
+    kind: int
+    sequence: int
+    time_us: int
+    frame: int
+    flags: int
+    rest: bytes
+
+    @property
+    def decision(self) -> tuple[int, int]:
+        """Class and score."""
+        return struct.unpack("<Hh", self.rest[:4])
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counters of a status, and open electrodes."""
+        values = struct.unpack("<7IQ", self.rest)
+        return dict(zip((*COUNTERS, "open"), values, strict=True))
+
+
+def unstuffed(frame: bytes) -> bytes:
+    """COBS, by its definition: a code byte, then code - 1 bytes, then a 0 unless code is 255."""
+    made = b""
+    while frame:
+        code, frame = frame[0], frame[1:]
+        made += frame[: code - 1]
+        frame = frame[code - 1 :]
+        made += b"\0" * (code < 255 and bool(frame))
+    return made
+
+
+def packets(line: bytes) -> Iterator[Packet]:
+    """Packets of the records that the host's port writes; each is checked."""
+    rows = list(struct.iter_unpack("<QB", line))
+    frame = b""
+    for end_ns, byte in rows:
+        if byte:
+            frame += bytes([byte])
+            continue
+        packet, frame = unstuffed(frame), b""
+        (crc,) = struct.unpack("<H", packet[-2:])
+        assert crc == binascii.crc_hqx(packet[:-2], 0xFFFF)
+        kind, version, sequence, time_us, number, flags = struct.unpack("<BBHIIH", packet[:14])
+        assert version == 1
+        yield Packet(end_ns, kind, sequence, time_us, number, flags, packet[14:-2])
+    assert not frame
+
+
+def played(
+    app: Path, counts: Array, faults: Sequence[Fault] = (), **environment: str
+) -> list[Packet]:
+    """The packets of a recording with faults."""
+    folder = app.parent
+    counts.astype("<i4").tofile(folder / "samples")
+    (folder / "faults").write_text("".join(f"{f} {kind} {value}\n" for f, kind, value in faults))
+    arguments = [str(folder / name) for name in ("app", "samples", "faults", "line")]
+    ran = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    return [*packets((folder / "line").read_bytes())]
+
+
+# ---- what decisions must be
+
+
+def integers(made: SensorProgram, counts: Array) -> Array:
+    """Counts to integers by the formula of sensor_network.h, in Python's integers."""
+    c = made.conversion
+    rows = [
+        [
+            min(max((int(n) * c.multipliers[0] + c.offsets[0]) >> c.shift, c.low), c.high)
+            for n in row
+        ]
+        for row in counts
+    ]
+    return np.array(rows, np.int64)
+
+
+def window(made: SensorProgram, q: Array, first: int) -> Array:
+    """Elements of the network's input, by their definition."""
+    layout = made.layout
+    made_of = np.zeros(layout.outer * layout.samples * layout.inner, np.int64)
+    for at in range(layout.samples):
+        for channel in range(layout.outer * layout.inner):
+            outer, inner = divmod(channel, layout.inner)
+            made_of[(outer * layout.samples + at) * layout.inner + inner] = q[first + at, channel]
+    return made_of
+
+
+def results(made: SensorProgram, values: Array, memory: int = 0) -> Array:
+    """The network of sensor_host on a window: int8 results."""
+    places = np.arange(len(values)) % 7
+    sums = [int((values * (places + r + 1)).sum()) + memory for r in range(made.results)]
+    return np.array(sums, np.int64).astype(np.uint8).view(np.int8)
+
+
+def decision(scores: Array) -> tuple[int, int]:
+    return int(np.argmax(scores)), int(scores.max())
+
+
+def stream_decisions(made: SensorProgram, q: Array, first: int) -> dict[int, tuple[int, int]]:
+    """Decisions by frame number of a stream that starts with sample `first`."""
+    memory, found = 0, {}
+    while first + made.layout.samples <= len(q):
+        values = window(made, q, first)
+        found[first + made.layout.samples - 1] = decision(results(made, values, memory))
+        places = np.arange(len(values)) % 7
+        memory = (3 * memory + int((values * (places + 1)).sum())) % 2**32
+        first += made.hop
+    return found
+
+
+def with_conversion(made: SensorProgram, conversion: CountConversion) -> SensorProgram:
+    return replace(made, conversion=conversion)
