@@ -11,6 +11,9 @@
  * that it makes ready, zeros behind them. -> false where cluster tasks start elsewhere */
 bool me_infer(void);
 
+/* me_run on the cluster. -> 0, or less where cluster tasks start elsewhere */
+int me_cluster_pass(const void *const in[], void *const out[]);
+
 /* Forgets the frames of a stream. */
 void me_restart(void);
 

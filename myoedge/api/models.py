@@ -194,7 +194,8 @@ def build(
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
     l1 .. l3 limit for each memory, such as "64KiB"; None: [budget], else the chip's size
     app      "gap-sdk": also generate a GAP SDK application in gap_sdk/, with L1 left for the SDK;
-             "mlperf": one that answers MLPerf Tiny's protocol by [mlperf], and mlperf.elf
+             "mlperf": one that answers MLPerf Tiny's protocol by [mlperf], and mlperf.elf;
+             "sensor": one from the front end of [sensor] to decisions on a line, and sensor.elf
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
     engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;

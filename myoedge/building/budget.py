@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 MEMORIES = ("l1", "l2", "l3")
 MLPERF = "mlperf"  # application that answers MLPerf Tiny's protocol
-SDK_APPS = ("gap-sdk", MLPERF)
+SENSOR = "sensor"  # application from a front end to packets
+SDK_APPS = ("gap-sdk", MLPERF, SENSOR)
 NO_TILE = "E304"
 KIB = 1024
 # The least code, until it is linked: of the runtime (18.3 KiB with one nn.Linear) and of a layer.

@@ -175,7 +175,7 @@ def make_contents(
     build_plan: BuildPlan, quantized: Quantized, request: BuildRequest
 ) -> BuildArtifacts:
     """Generate C, firmware, applications, golden samples, and the network and its plan as data."""
-    from myoedge.codegen.firmware import make_firmware, make_mlperf
+    from myoedge.codegen.firmware import make_application, make_firmware
     from myoedge.codegen.project import make_sources, sdk_application
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
@@ -186,17 +186,19 @@ def make_contents(
     last = _last_pass(stream, integers) if stream is not None else (integers, values)
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
-    sources = make_sources(plan, name, (inputs, outputs), stream, request.dataset)
-    mlperf, application = request.dataset is not None, dict[str, str]()
+    app = None if request.of_app is None else request.of_app.application(plan, stream)
+    sources = make_sources(plan, name, (inputs, outputs), stream, app)
+    of_sdk, described = dict[str, str](), {} if app is None else app.described()
     if request.app in SDK_APPS:
-        application = sdk_application(plan, name, sources, stream, mlperf=mlperf)
+        of_sdk = sdk_application(plan, name, sources, stream, app)
     firmware = make_firmware(sources) if sources.on_chip else None
     files = {
         **_described(build_plan, quantized),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
-        **{key: text.encode() for key, text in application.items()},
+        **{key: text.encode() for key, text in of_sdk.items()},
+        **{key: to_json(document).encode() for key, document in described.items()},
         **({"firmware.elf": firmware.elf} if firmware is not None else {}),
-        **({"mlperf.elf": make_mlperf(sources).elf} if mlperf else {}),
+        **({f"{app.name}.elf": make_application(sources, app.name).elf} if app else {}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),
     }

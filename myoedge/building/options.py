@@ -107,7 +107,7 @@ class BuildOptions(QuantizeOptions):
     l3: str | int | None = _option("Limit for L3.", metavar="SIZE")
     operating_point: str | None = _option("high (default), low, auto, or 300MHz.", metavar="NAME")
     app: str | None = _option(
-        "Also generate a GAP SDK application: gap-sdk, or mlperf, which answers MLPerf Tiny.",
+        "Also generate an application: gap-sdk; mlperf, for MLPerf Tiny; sensor, for a front end.",
         metavar="KIND",
     )
     engine: str = _option(

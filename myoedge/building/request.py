@@ -11,14 +11,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from myoedge.building import budget
-from myoedge.building.budget import MLPERF, Budget
+from myoedge.building.applications import ApplicationRequest, requested
+from myoedge.building.budget import Budget
 from myoedge.building.build_files import AUTO
 from myoedge.building.config import Config, StreamTable
 from myoedge.building.options import BuildOptions
 from myoedge.building.plugins import Plugin, load_plugins
 from myoedge.building.size_check import LEAST_BITS, check_code, check_weights
 from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
-from myoedge.codegen.dataset import Dataset
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
@@ -51,8 +51,8 @@ class BuildRequest:
     chip     chip, its first operating point selected
     limits   limits of memories, latency, energy and SQNR
     point    operating point, "auto", or None
-    app      "gap-sdk", "mlperf", or None
-    dataset  [mlperf], for the application of this name
+    app      "gap-sdk", "mlperf", "sensor", or None
+    of_app   [mlperf] or [sensor], for the application of this name
     frames   [stream]; None for a network on whole samples
     plugins  plug-ins that myoedge.toml names
     weight_bits   minimum bits of a weight
@@ -62,7 +62,7 @@ class BuildRequest:
     limits: Budget
     point: str | None = None
     app: str | None = None
-    dataset: Dataset | None = None
+    of_app: ApplicationRequest | None = None
     frames: StreamTable | None = None
     plugins: tuple[Plugin, ...] = ()
     weight_bits: int = INT8.bits
@@ -141,7 +141,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     """Combine options and myoedge.toml.
 
     Errors, before anything takes time: E201 target, E204 operating point, application or engine,
-    E232, E234, E302 limits, E256, E257 plug-ins.
+    E232, E234, E302 limits, E258, E264 tables of applications, E256, E257 plug-ins.
     """
     chip = find_chip(options.target or settings.target.chip or DEFAULT_CHIP)
     engines = {options.engine, *settings.engine.values()}
@@ -156,25 +156,10 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     few_bits = options.weights or settings.calib.weights or options.reuse is not None
     bits = LEAST_BITS if few_bits else min([INT8.bits, *asked])
     point = options.operating_point
-    dataset = dataset_of(options, settings)
-    request = BuildRequest(chip, limits, point, options.app, dataset, frames, plugins, bits)
+    of_app = requested(options, settings)
+    request = BuildRequest(chip, limits, point, options.app, of_app, frames, plugins, bits)
     budget.within(request.chip_at_point, limits)
     return request
-
-
-def dataset_of(options: BuildOptions, settings: Config) -> Dataset | None:
-    """Return [mlperf] for --app mlperf. Errors: E232 it lacks a key; E258 a stream."""
-    if options.app != MLPERF:
-        return None
-    if options.stream:
-        title = "MLPerf Tiny's protocol has whole inputs, and no frames"
-        raise MyoedgeError("E258", title, {}, ["--app gap-sdk", "without --stream"])
-    missing = [key for key in ("model", "input") if getattr(settings.mlperf, key) is None]
-    if missing:
-        tries = ['[mlperf] model = "ic01" and input = "uint8" in myoedge.toml, say']
-        title = f"--app mlperf needs [mlperf] {' and '.join(missing)}"
-        raise MyoedgeError("E232", title, {}, tries)
-    return settings.mlperf
 
 
 def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,6 @@ FOLDER = "firmware"  # of src/: what is for the chip only
 SCRIPT = f"{FOLDER}/link.ld"
 MAIN = "main.c"  # of FOLDER: what is made for one network
 SOURCES = (".c", ".S")
-MLPERF = f"{FOLDER}/mlperf/"  # another main program, and what it needs
 FABRIC_CONTROLLER = ("host", "l3", "l3_drivers", "memory", "platform")  # of FOLDER: runs there
 DEFINES = ("ME_GAP9",)
 MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as link.ld has them
@@ -69,18 +68,27 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
     Equal sources and compilers give equal bytes. Errors: E303 larger than the chip's memory, E501
     no compiler, E912 the compiler rejects the C, E930 a forbidden instruction.
     """
-    return _checked(sources, lambda name: not name.startswith(MLPERF), cc)
+    return _checked({name for name in sources.files if not _is_applications(name)}, sources, cc)
 
 
-def make_mlperf(sources: Sources, *, cc: str = "zig") -> Firmware:
-    """Compile, link and check the program that answers MLPerf Tiny's protocol. Errors: as
-    make_firmware."""
-    return _checked(sources, lambda name: name != f"{FOLDER}/{MAIN}", cc)
+def make_application(sources: Sources, name: str, *, cc: str = "zig") -> Firmware:
+    """Compile, link and check the program whose files are in firmware/<name>; they replace those of
+    firmware/ with the same name. Errors: as make_firmware."""
+    replaced = {
+        f"{FOLDER}/{Path(file).name}"
+        for file in sources.files
+        if file.startswith(f"{FOLDER}/{name}/")
+    }
+    return _checked(sources.files.keys() - replaced, sources, cc)
 
 
-def _checked(sources: Sources, belongs: Callable[[str], bool], cc: str) -> Firmware:
-    names = (name for name in sources.files if belongs(name) and name != "selftest.c")
-    firmware = link({name: sources.files[name] for name in names}, cc=cc)
+def _is_applications(name: str) -> bool:
+    """Return whether a file of src/ belongs to an application, in a folder of its own."""
+    return name.startswith(f"{FOLDER}/") and name.count("/") > 1
+
+
+def _checked(names: Set[str], sources: Sources, cc: str) -> Firmware:
+    firmware = link({name: sources.files[name] for name in names - {"selftest.c"}}, cc=cc)
     check_instructions(firmware)
     return firmware
 
@@ -134,7 +142,7 @@ def _place(name: str) -> tuple[int, str]:
     path = Path(name)
     if path.parts[0] != FOLDER or path.name == MAIN:
         return 0, name
-    is_controllers = path.stem in FABRIC_CONTROLLER or name.startswith(MLPERF)
+    is_controllers = path.stem in FABRIC_CONTROLLER or _is_applications(name)
     return 2 if is_controllers else 1, name
 
 

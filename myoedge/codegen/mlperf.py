@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
 
 FOLDER = "firmware/mlperf"  # of src/
+SDK_SERVE = "serve.c"  # of gap_sdk/
 MULTIPLIER_BITS = 30
 SUM_BITS = 63  # of the sum of squared differences
 BEYOND_RANGE_BITS = 2  # of a file's values against the largest reconstruction
@@ -62,14 +63,6 @@ def mlperf_files(
             text = render(f"app_mlperf/{path.name}", told) if is_made else path.read_text()
             files[f"{FOLDER}/{path.name.removesuffix('.j2')}"] = text
     return files
-
-
-SDK_SERVE = "serve.c"  # of gap_sdk/
-
-
-def sdk_serve() -> str:
-    """Return the file of gap_sdk/ with which the application answers the protocol."""
-    return (template_dir() / "app_mlperf" / SDK_SERVE).read_text()
 
 
 def _names(plan: Plan, digest: str) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.codegen.application import Application
 from myoedge.codegen.constants import array_aliases, array_values, comment, constants
-from myoedge.codegen.dataset import Dataset
 from myoedge.codegen.library import brought, called, include_files, library_files
-from myoedge.codegen.mlperf import mlperf_files, sdk_serve
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.numerics.arrays import Array
@@ -52,17 +51,18 @@ def make_sources(
     model_name: str,
     golden: Golden | None = None,
     stream: Stream | None = None,
-    dataset: Dataset | None = None,
+    application: Application | None = None,
 ) -> Sources:
     """Generate all of src/: C, headers, Makefile, licence; with a sample also selftest.c and
     golden.h.
 
     firmware/ holds the program for a chip. stream.c has me_push, for a stream.
 
-    dataset   also generate the program that answers MLPerf Tiny's protocol, firmware/mlperf/
-    Errors: as mlperf_files.
+    application   also generate another program for the chip, in firmware/<its name>/
+    Errors: as Application.files.
     """
-    common = {**_common_values(plan, model_name, stream), "mlperf": dataset is not None}
+    app = application.name if application is not None else ""
+    common = {**_common_values(plan, model_name, stream), "app": app}
     sized = {
         **common,
         "layers": len(plan.steps),
@@ -86,8 +86,8 @@ def make_sources(
         main = "stream" if stream is not None else "main"
         files |= runtime()
         files["firmware/main.c"] = render(f"app_baremetal/{main}.c.j2", values)
-        if dataset is not None:
-            files |= mlperf_files(plan, dataset, values, plan.quant.digest)
+        if application is not None:
+            files |= application.files(plan, values)
     files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
     return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
 
@@ -235,6 +235,7 @@ def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:
 # --- application of the GAP SDK -------------------------------------------------------------------
 
 SDK_FOLDER = "gap_sdk"
+CONSOLE = ("console.c", "console.h", "serve.c")  # files that an application replaces
 MARKER = "myoedge gap-sdk"  # what the program's digest starts with, so that it is found in an ELF
 
 
@@ -269,12 +270,11 @@ def sdk_application(
     model_name: str,
     sources: Sources,
     stream: Stream | None = None,
-    *,
-    mlperf: bool = False,
+    application: Application | None = None,
 ) -> dict[str, str]:
     """Return the files of gap_sdk/: CMake project, program, PMSIS runtime; they refer to ../src.
 
-    mlperf   answer MLPerf Tiny's protocol, which `sources` have, instead of frames
+    application   program of `sources` that runs instead of the console
     """
     digest = build_digest(sources, plan.l3_image())
     ports: dict[str, Any] = {}
@@ -292,7 +292,8 @@ def sdk_application(
     values = {
         **app_values(plan, model_name),
         "stream": stream is not None,
-        "mlperf": mlperf,
+        "app": application.name if application is not None else "",
+        "app_sources": application.sdk_sources(sources.files) if application is not None else [],
         **ports,
         "marker": marker(plan.chip.name, digest),
         "l3_all_bytes": plan.l3_bytes + plan.map_bytes,
@@ -305,7 +306,9 @@ def sdk_application(
         made = path.suffix == ".j2"
         text = render(f"app_gap_sdk/{path.name}", values) if made else path.read_text()
         files[f"{SDK_FOLDER}/{path.name.removesuffix('.j2')}"] = text
-    if mlperf:
-        files = {name: text for name, text in files.items() if "console." not in name}
-        files[f"{SDK_FOLDER}/serve.c"] = sdk_serve()
+    if application is not None:
+        consoles = (f"{SDK_FOLDER}/{name}" for name in CONSOLE)
+        files = {name: files[name] for name in files.keys() - {*consoles}}
+        added = application.sdk_files()
+        files |= {f"{SDK_FOLDER}/{name}": text for name, text in added.items()}
     return files

@@ -13,10 +13,16 @@ from myoedge.targets.sensor import CHIP_CHANNELS, Sensor
 
 FOLDER = "firmware/sensor"  # of src/
 TEMPLATES = "app_sensor"
-BARE_METAL = ("main.c.j2", "port_gap9.c", "vectors.S")  # for the chip without an SDK
+BARE_METAL = (
+    "main.c.j2",
+    "cluster.c",
+    "port_gap9.c",
+    "vectors.S",
+)  # for the chip without an SDK
 SDK_PORT = "port_sdk.c"  # of gap_sdk/
 DRIVERS = {"ads1298": "ads129x.c", "ads1299": "ads129x.c", "spi": "spi_device.c"}
 INT32_MIN = -(2**31)
+CLOCK_HZ = 370_500_000  # that the runtime sets (runtime/platform.c)
 
 # Registers of the ADS129x that hold the same for every channel and rate; SBAS459, SBAS499.
 CONFIG2 = {"ads1298": 0x40, "ads1299": 0xC0}  # no test signal
@@ -57,6 +63,7 @@ def header(program: SensorProgram, banner: str, digest: str) -> str:
         "sample_type": C_TYPES[program.sample_type],
         "result_type": C_TYPES[program.result_type],
         "conversion": program.conversion,
+        "clock_hz": CLOCK_HZ,
         "low_literal": "INT32_MIN" if low == INT32_MIN else low,
         "layout": program.layout,
         "value_bytes": 3 + program.results * value_bytes if program.all_values else 0,
@@ -77,6 +84,12 @@ def _times(rate_hz: Fraction) -> dict[str, int]:
         "period_us": max(round(10**6 / rate_hz), 1),
         "period_16th_us": round(16 * 10**6 / rate_hz),
     }
+
+
+def sdk_sources(files: Mapping[str, str]) -> set[str]:
+    """Return the files of src/ that are for every port."""
+    left_out = {f"{FOLDER}/{name.removesuffix('.j2')}" for name in BARE_METAL}
+    return {name for name in files if name.startswith(f"{FOLDER}/")} - left_out
 
 
 def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _REPLACED = r"report\.json|report\.html|layers\.csv|trace\.json"
 _COMPLETE_MARKER = ".reports."  # with a process id: all new files are complete
 _OTHER_FILES = re.compile(
-    r"manifest\.json|trace\.json|gap_sdk/(build|BUILD)/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|(firmware|mlperf)\.elf)"
+    r"manifest\.json|trace\.json|gap_sdk/(build|BUILD)/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|(firmware|mlperf|sensor)\.elf)"
     rf"|\.({_REPLACED}|reports)\.[0-9]+|(.*/)?\.DS_Store"
 )
 EDITABLE = ("src/", "gap_sdk/")  # by people; a build never overwrites an edit

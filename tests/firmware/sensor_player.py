@@ -7,12 +7,13 @@ import binascii
 import struct
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from myoedge.building.sensor import sensor_of
+from myoedge.codegen.render import template_dir
 from myoedge.codegen.sensor import BARE_METAL, sensor_files
 from myoedge.codegen.sensor_program import SensorProgram, WindowLayout
 from myoedge.numerics.arrays import Array
@@ -45,16 +46,35 @@ def program(
     )  # fmt: skip
 
 
-def compiled(made: SensorProgram, folder: Path) -> Path:
+RENAMED = (  # port_host.c's functions if port_sdk.c is the port, with the shim in between
+    *("open", "us", "interrupts", "sleep", "pin", "spi_exchange", "spi_start", "uart_start", "run"),
+    *("spi_stop", "has_pin", "watchdog_restarts"),
+)
+
+
+def with_sdk(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return sources and flags with which the application calls PMSIS."""
+    names = {f"me_port_{name}": f"host_{name}" for name in RENAMED}
+    names |= {"me_port_watchdog_feed": "host_feed"}
+    names |= {f"me_sensor_{name}": f"host_{name}" for name in ("ready", "sample", "sent")}
+    sensor_h = "".join(f"#define {old} {new}\n" for old, new in names.items())
+    (folder / "host.c").write_text(f'{sensor_h}#include "{HOST / "port_host.c"}"\n')
+    port = template_dir() / "app_sensor" / "port_sdk.c"
+    flags = ["-DME_UART=1", "-DME_SDK_4", f"-I{HOST / 'sdk'}"]
+    return [folder / "host.c", HOST / "sdk" / "shim.c", port], flags
+
+
+def compiled(made: SensorProgram, folder: Path, *, sdk: bool = False) -> Path:
     """Compile the application, apart from what is for the chip only."""
     files = sensor_files(made, {"banner": "test", "l3_bytes": 0, "copies": 0}, DIGEST)
     left_out = {name.removesuffix(".j2") for name in BARE_METAL}
     for path, text in files.items():
         if (name := Path(path).name) not in left_out:
             (folder / name).write_text(text)
-    sources = [*folder.glob("*.c"), HOST / "port_host.c"]
-    compiler = ["gcc", *FLAGS, f"-I{folder}", f"-I{HOST}", "-o", str(folder / "app")]
-    subprocess.run([*compiler, *map(str, sources)], check=True)
+    sources, flags = [*folder.glob("*.c")], list[str]()
+    ports, flags = with_sdk(folder) if sdk else ([HOST / "port_host.c"], [])
+    compiler = ["gcc", *FLAGS, *flags, f"-I{folder}", f"-I{HOST}", "-o", str(folder / "app")]
+    subprocess.run([*compiler, *map(str, (*sources, *ports))], check=True)
     return folder / "app"
 
 
@@ -171,7 +191,3 @@ def stream_decisions(made: SensorProgram, q: Array, first: int) -> dict[int, tup
         memory = (3 * memory + int((values * (places + 1)).sum())) % 2**32
         first += made.hop
     return found
-
-
-def with_conversion(made: SensorProgram, conversion: CountConversion) -> SensorProgram:
-    return replace(made, conversion=conversion)

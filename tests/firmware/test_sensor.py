@@ -255,6 +255,33 @@ def test_drawn_faults(
         assert decided_frames[-1] > 3900
 
 
+# ---- through PMSIS
+
+
+@pytest.fixture(scope="module")
+def pmsis(tmp_path_factory: pytest.TempPathFactory) -> tuple[SensorProgram, Path]:
+    made = player.program(WindowLayout(8, 20, 1), hop=6)
+    return made, player.compiled(made, tmp_path_factory.mktemp("sdk"), sdk=True)
+
+
+def test_windows_with_the_sdk(pmsis: tuple[SensorProgram, Path]) -> None:
+    made, app = pmsis
+    counts = signal(1500)
+    found = player.played(app, counts)
+    assert check_windows(made, counts, found) == [*range(19, 1500, 6)]
+    assert not any(packet.flags for packet in found)
+
+
+@pytest.mark.parametrize("kind", ["missed", "reset", "dead", "stall"])
+def test_faults_with_the_sdk(pmsis: tuple[SensorProgram, Path], kind: str) -> None:
+    made, app = pmsis
+    counts = signal(2000)
+    found = player.played(app, counts, [(700, kind, 100_000)])
+    frames = check_windows(made, counts, found)
+    assert min(frame for frame in frames if frame > 700) < 1200
+    assert frames[-1] > 1990
+
+
 # ---- other front ends and formats
 
 

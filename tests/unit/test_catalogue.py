@@ -78,6 +78,7 @@ SHARED = {
         "building.model_inputs",
     },  # a factory that cannot be used
     "E232": {
+        "building.applications",
         "building.config",
         "building.config_rules",
         "building.energy",
@@ -93,7 +94,8 @@ SHARED = {
         "building.precision",
         "frontend.torch.quantizer",
     },  # a pattern without a layer
-    "E258": {"building.request", "codegen.mlperf"},  # a stream, and what the plan shows
+    "E258": {"building.applications", "codegen.mlperf"},  # a stream, and what the plan shows
+    "E264": {"building.applications", "building.sensor"},  # [calib] scale, and its own keys
     "E240": {
         "backends.build_folder",
         "building.energy",

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""--app: the application that a build's network is part of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from myoedge.building.budget import MLPERF, SENSOR
+from myoedge.building.sensor import sensor_of
+from myoedge.codegen.dataset import Dataset
+from myoedge.errors import MyoedgeError
+from myoedge.targets.sensor import SensorTable
+
+if TYPE_CHECKING:
+    from myoedge.building.config import Config
+    from myoedge.building.options import BuildOptions
+    from myoedge.codegen.application import Application
+    from myoedge.plan.plan import Plan
+    from myoedge.streaming.stream import Stream
+
+PROBED_CHANNELS = 8  # for checks of [sensor] before the network is known
+
+
+@dataclass(frozen=True)
+class SensorRequest:
+    """[sensor], and what other tables say of the signal.
+
+    axis    time axis of windows, [stream] axis     scale   [calib] scale
+    hop     of [stream], and samples of a frame; None without --stream
+    """
+
+    table: SensorTable
+    axis: int | None
+    scale: float
+    hop: int | None = None
+    window: int = 1
+
+    def application(self, plan: Plan, stream: Stream | None) -> Application:
+        """Return the application of a planned network. Errors: E264, E265."""
+        from myoedge.codegen.application import SensorApplication
+        from myoedge.codegen.sensor_program import sensor_program
+
+        sensor = sensor_of(self.table, self._channels(plan, stream), self.hop)
+        return SensorApplication(sensor_program(plan, sensor, stream, self.axis, self.scale))
+
+    def _channels(self, plan: Plan, stream: Stream | None) -> int | None:
+        """Return the channels of the network's input, if its time axis is known."""
+        shape = plan.quant.graph.shape(plan.graph_inputs[0])
+        axis = self.axis if stream is None else stream.inputs[0].axis
+        return None if axis is None else math.prod(shape) // shape[axis] // self.window
+
+
+@dataclass(frozen=True)
+class MlperfRequest:
+    """[mlperf], with the keys that the protocol needs."""
+
+    dataset: Dataset
+
+    def application(self, plan: Plan, stream: Stream | None) -> Application:
+        """Return the application."""
+        from myoedge.codegen.application import MlperfApplication
+
+        return MlperfApplication(self.dataset)
+
+
+ApplicationRequest = SensorRequest | MlperfRequest
+
+
+def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | None:
+    """Return the table of the application that --app names; None if it needs none.
+
+    Errors: E232 [mlperf] lacks a key; E258 MLPerf Tiny on a stream; E264 [sensor] is wrong.
+    """
+    if options.app == MLPERF:
+        return MlperfRequest(_dataset(options, settings))
+    return _sensor(options, settings) if options.app == SENSOR else None
+
+
+def _sensor(options: BuildOptions, settings: Config) -> SensorRequest:
+    stream, scale = settings.stream, settings.calib.scale
+    if isinstance(scale, dict):
+        facts = {"sensor": "[calib] scale has factors by file, and the sensor has one"}
+        raise MyoedgeError("E264", "[sensor] needs one [calib] scale", facts)
+    found = SensorRequest(settings.sensor, stream.axis, scale)
+    if options.stream:
+        found = SensorRequest(settings.sensor, None, scale, stream.hop, stream.window or 1)
+    channels = None if settings.sensor.channels else PROBED_CHANNELS
+    sensor_of(settings.sensor, channels, found.hop)
+    return found
+
+
+def _dataset(options: BuildOptions, settings: Config) -> Dataset:
+    if options.stream:
+        title = "MLPerf Tiny's protocol has whole inputs, and no frames"
+        raise MyoedgeError("E258", title, {}, ["--app gap-sdk", "without --stream"])
+    missing = [key for key in ("model", "input") if getattr(settings.mlperf, key) is None]
+    if missing:
+        tries = ['[mlperf] model = "ic01" and input = "uint8" in myoedge.toml, say']
+        title = f"--app mlperf needs [mlperf] {' and '.join(missing)}"
+        raise MyoedgeError("E232", title, {}, tries)
+    return settings.mlperf

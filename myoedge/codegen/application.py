@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Applications around a network: another main program for the chip, and for the GAP SDK."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from myoedge.codegen.dataset import Dataset
+from myoedge.codegen.mlperf import SDK_SERVE, mlperf_files
+from myoedge.codegen.render import template_dir
+from myoedge.codegen.sensor import SDK_PORT, TEMPLATES, sdk_sources, sensor_files
+from myoedge.codegen.sensor_program import JSON, SensorProgram
+
+if TYPE_CHECKING:
+    from myoedge.plan.plan import Plan
+
+SENSOR = "sensor"
+
+
+class Application(ABC):
+    """A program with files in src/firmware/<name>, which replace files of src/firmware with its
+    names; it is linked to <name>.elf."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return the files of src/firmware/<name>.
+
+        values   that all templates share
+        """
+
+    @abstractmethod
+    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
+        """Return the C files of src/, among `files`, that the GAP SDK application compiles too."""
+
+    @abstractmethod
+    def sdk_files(self) -> dict[str, str]:
+        """Return the files of gap_sdk/ that take the place of the console."""
+
+    def described(self) -> dict[str, Any]:
+        """Return JSON documents of the build folder by file name."""
+        return {}
+
+
+@dataclass(frozen=True)
+class MlperfApplication(Application):
+    """Answers MLPerf Tiny's protocol with samples of a data set."""
+
+    dataset: Dataset
+    name = "mlperf"
+
+    def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return the files. Errors: E258, E232 as mlperf_files."""
+        return mlperf_files(plan, self.dataset, values, plan.quant.digest)
+
+    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
+        return [name for name in files if name.startswith("firmware/mlperf/mlperf") and _is_c(name)]
+
+    def sdk_files(self) -> dict[str, str]:
+        return {SDK_SERVE: (template_dir() / "app_mlperf" / SDK_SERVE).read_text()}
+
+
+@dataclass(frozen=True)
+class SensorApplication(Application):
+    """Runs the network on the samples of a front end, and sends its decisions."""
+
+    program: SensorProgram
+    name = SENSOR
+
+    def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
+        return sensor_files(self.program, values, plan.quant.digest)
+
+    def sdk_sources(self, files: Mapping[str, str]) -> list[str]:
+        return sorted(filter(_is_c, sdk_sources(files)))
+
+    def sdk_files(self) -> dict[str, str]:
+        return {SDK_PORT: (template_dir() / TEMPLATES / SDK_PORT).read_text()}
+
+    def described(self) -> dict[str, Any]:
+        return {JSON: self.program.to_json()}
+
+
+def _is_c(name: str) -> bool:
+    return name.endswith(".c")
