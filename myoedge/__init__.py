@@ -7,7 +7,7 @@
     built.run(window)                              # the generated C, floats in and out
 
     model files    load, inspect, quantize, build, sweep, check_regressions
-    builds         load_build, validate, simulate, report, peaks, energy, advise
+    builds         load_build, validate, simulate, play, report, peaks, energy, advise
     boards         boards, flash, run, bench, calibrate_energy, monitor
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         monitor,
         ops,
         peaks,
+        play,
         quantize,
         report,
         run,
@@ -92,6 +93,7 @@ __all__ = [
     "monitor",
     "ops",
     "peaks",
+    "play",
     "quantize",
     "report",
     "run",

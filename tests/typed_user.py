@@ -70,6 +70,8 @@ def others(stream: myoedge.Build) -> None:
     myoedge.check_regressions(swept)
     advice: myoedge.Advice = myoedge.advise(stream, jobs=1)
     assert_type([suggestion.text for suggestion in advice.suggestions], list[str])
+    played = myoedge.play("build", np.zeros((1000, 8)), seconds=0.5)
+    assert_type((played.exact, played.samples_lost), tuple[bool, int])
     run = myoedge.simulate_elf("program.elf", dump=[(0x1C17_0000, 64)])
     assert_type((run.cycles, run.dumps), tuple[int, tuple[bytes, ...]])
     assert_type([tool.fix for tool in myoedge.doctor()], list[str])

@@ -213,6 +213,7 @@ static void open_data_ready(void)
 
 static void start_channel(uint32_t channel, const void *bytes, uint32_t count)
 {
+    __asm__ volatile("" ::: "memory"); /* the bytes are in memory */
     ME_REG(CHANNEL(channel) + ADDRESS) = (uint32_t)(uintptr_t)bytes;
     ME_REG(CHANNEL(channel) + BYTES) = count;
     ME_REG(CHANNEL(channel) + CONTROL) = GO;

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from myoedge.backends.console import SerialLine
     from myoedge.backends.equivalence import Difference
     from myoedge.building.energy import EnergyCalibration
+    from myoedge.building.playback import Played
     from myoedge.building.simulate import Simulated
+    from myoedge.numerics.arrays import Array
     from myoedge.quantization.evaluation import Evaluation
     from myoedge.reports.diff import Changes
     from myoedge.reports.documents import EnergyReport, ReportDocument
     from myoedge.reports.peaks import Peaks
-    from myoedge.simulator import Simulation
+    from myoedge.simulator import Fault, Simulation
 
 RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
 RANDOM_CHECKS_ON_CHIP = 2  # on a simulated chip, on GVSoC, on a board
@@ -190,6 +192,32 @@ def simulate(
     chosen = prepared(as_build(build), [on], board, port)
     cycles = costs(like, fc_hart, on)
     return simulate_build(chosen, on, input, operating_point, cycles, records, progress)
+
+
+@with_plugin_errors
+def play(
+    build: Build | StrPath,
+    recording: StrPath | Array,
+    *,
+    seconds: float | None = None,
+    faults: Sequence[Fault] = (),
+    progress: Callable[[int, str], None] | None = None,
+) -> Played:
+    """Play a recording through the sensor application of a build on the simulated chip.
+
+    recording   file or array [samples, channels] in the unit of [sensor], at its rate; of a file
+                with several arrays, the one with these channels
+    seconds     play only so much of it
+    faults      of front end, SPI and line, by sample (myoedge.simulator.Fault)
+    progress    called about once a second with the cycle and the new text printed
+    Every decision is compared with the reference on the same counts. `over` of the result has E302
+    if a decision came later than [budget] latency.
+    Errors: E210, E211, E222, E266 a build without the application, or a recording that does not fit
+    it; E501, E701 .. E709 the program faulted.
+    """
+    from myoedge.building.playback import play_build
+
+    return play_build(as_build(build), recording, seconds, faults, progress)
 
 
 def simulate_elf(

@@ -16,10 +16,11 @@ from myoedge.targets.sensor import FRONT_ENDS, FrontEnd, Pins, Sensor, SensorTab
 
 CODE = "E264"
 DEFAULTS: dict[str, Any] = {
-    "front_end": "ads1298", "gain": 6, "spi": 1, "spi_clock": "8 MHz", "chip_select": 0,
+    "front_end": "ads1298", "gain": 6, "spi": 1, "chip_select": 0,
     "uart": 1, "baud_rate": 1_000_000, "unit": "uV", "packets": "class", "bits": 24,
     "header_bytes": 0,
 }  # fmt: skip
+DEFAULT_SPI_CLOCK = "8 MHz"
 PIN_NAMES = tuple(field.name for field in fields(Pins))
 GENERIC_KEYS = ("bits", "header_bytes", "input_range")  # of front_end = "spi"
 CHIP_KEYS = ("gain", "reference")  # of the others
@@ -101,7 +102,7 @@ def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -
         rate_hz=Fraction(str(table.rate)),
         gain=Fraction(str(volts_of["gain"])),
         reference_v=Fraction(str(volts(volts_of["reference"] or 0))),
-        spi_hz=round(hertz(values["spi_clock"])),
+        spi_hz=round(hertz(table.spi_clock or DEFAULT_SPI_CLOCK)),
         pins=Pins(**(table.pins or {})),
         hop=table.hop or 0,
         **of_kind,

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "": 1}
 MAX_EXIT_CODE = 255  # what a shell can see of an exit code
-OF_A_BUILD = ("folder", "on", "input", "operating_point", "trace")
+OF_A_BUILD = ("folder", "on", "input", "operating_point", "trace", "play", "seconds")
+OF_A_PLAYBACK = ("folder", "play", "seconds")
 OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
 
 
@@ -42,6 +43,17 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts")
     help="Number of the first core, which selects drivers: 9 (GAP9), 0x3e0 (pulp-open).",
 )
 @click.option("--trace", is_flag=True, help="Also write trace.json, for ui.perfetto.dev.")
+@click.option(
+    "--play",
+    type=click.Path(),
+    metavar="FILE",
+    help="Play a recording through the sensor application (--app sensor).",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --play: only so much of it.",
+)
 @click.option(
     "--elf",
     type=click.Path(),
@@ -76,9 +88,12 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
     this chip's register map; its output is passed through, its exit code kept, and it may open
     files by plain name in the current folder.
     """
-    _refuse_ignored_options(elf is not None)
+    _refuse_ignored_options(elf is not None, options["play"] is not None)
     if elf is not None:
         _run_elf(terminal, elf, **options)
+        return
+    if options["play"] is not None:
+        _play(terminal, chosen_build(terminal, folder), options["play"], options["seconds"])
         return
     from myoedge import api
     from myoedge.building.simulate import TRACE
@@ -106,15 +121,39 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
     terminal.next(command("energy", build), *traced)
 
 
-def _refuse_ignored_options(has_elf: bool) -> None:
-    """Refuse options of the other kind of run, which would be ignored silently."""
+def _play(terminal: Terminal, build: Path, recording: str, seconds: float | None) -> None:
+    """Play a recording; exit with an error code if decisions differ or samples are lost."""
+    from myoedge import api
+
+    with stage_progress(terminal, "play"):
+        played = api.play(build, recording, seconds=seconds)
+    if not terminal.json_printed("playback/1", played.to_json()):
+        for line in played.lines():
+            terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if played.over is not None:
+        click.echo(str(played.over), err=True)
+    if not played.exact or played.samples_lost:
+        sys.exit(DIFFERENT)
+    if played.over is not None:
+        sys.exit(played.over.exit_code)
+
+
+def _refuse_ignored_options(has_elf: bool, has_recording: bool) -> None:
+    """Refuse options of another kind of run, which would be ignored silently."""
     context = click.get_current_context()
     for parameter in context.command.params:
-        if parameter.name not in (OF_A_BUILD if has_elf else OF_A_PROGRAM):
+        name = str(parameter.name)
+        if context.get_parameter_source(name) is ParameterSource.DEFAULT:
             continue
-        if context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
-            option = parameter.get_error_hint(context)
+        option = parameter.get_error_hint(context)
+        if name in (OF_A_BUILD if has_elf else OF_A_PROGRAM):
             raise click.UsageError(f"{option} goes {'without' if has_elf else 'with'} --elf.")
+        if has_recording and name in {*OF_A_BUILD, "like", "fc_hart", "profile", "window"} - {
+            *OF_A_PLAYBACK
+        }:
+            raise click.UsageError(f"{option} goes without --play.")
+        if name == "seconds" and not has_recording:
+            raise click.UsageError(f"{option} goes with --play.")
 
 
 def _exit_unless_fine(simulated: Simulated) -> None:

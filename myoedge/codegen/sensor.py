@@ -69,10 +69,8 @@ def header(program: SensorProgram, banner: str, digest: str) -> str:
         "value_bytes": 3 + program.results * value_bytes if program.all_values else 0,
         "digest": ", ".join(f"0x{digest[i : i + 2]}" for i in range(0, 16, 2)),
     }
-    names = (
-        *("hop", "frames", "stride", "ring_samples", "results", "ready", "all_values"),
-        "queue_packets",
-    )
+    values["queue_packets"] = program.queue_packets
+    names = ("hop", "frames", "stride", "ring_samples", "results", "ready", "all_values")
     values |= {name: getattr(program, name) for name in names}
     return render(f"{TEMPLATES}/sensor_network.h.j2", values)
 

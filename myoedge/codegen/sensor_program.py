@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the sensor application is made of: front end, windows, decisions; sensor.json."""
+"""Parts of the sensor application: front end, windows, decisions; sensor.json."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ JSON = "sensor.json"
 SCHEMA = "myoedge.sensor/1"
 SPARE_SAMPLES = 16  # of the ring, for jitter
 SPARE_PACKETS, MOST_PACKETS = 4, 64
+MOST_VALUE_BYTES = 4000  # of a packet with all integers of the output
 
 
 @dataclass(frozen=True, slots=True)
-class WindowLayout:
+class SampleLayout:
     """Place of samples in the network's input: [outer, samples, inner]; channel c has the indices
     c // inner and c % inner."""
 
@@ -52,7 +53,7 @@ class _Border(NamedTuple):
     shape: Sequence[int]
     axis: int
     time_axis: int | None
-    layout: WindowLayout
+    layout: SampleLayout
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class SensorProgram:
     """
 
     sensor: Sensor
-    layout: WindowLayout
+    layout: SampleLayout
     conversion: CountConversion
     hop: int
     frames: int
@@ -118,7 +119,7 @@ def from_json(document: Mapping[str, Any]) -> SensorProgram:
         n: tuple(x) if isinstance(x, list) else x for n, x in values["conversion"].items()
     }
     values["sensor"] = Sensor(**{**sensor, "pins": Pins(**sensor["pins"])})
-    values["layout"] = WindowLayout(**values["layout"])
+    values["layout"] = SampleLayout(**values["layout"])
     values["conversion"] = CountConversion(**conversion)
     values["other_outputs_bytes"] = tuple(values["other_outputs_bytes"])
     return SensorProgram(**values)
@@ -174,7 +175,7 @@ def _check_border(plan: Plan, stream: Stream | None) -> None:
             raise _refused(need)
 
 
-def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> WindowLayout:
+def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> SampleLayout:
     """Find the axis of samples in an input or frame: the only one whose length times the channels
     are all elements. Errors: E265 none, or several without `axis`."""
     elements = math.prod(shape)
@@ -182,7 +183,7 @@ def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> Wind
     if elements != samples * channels:
         raise _refused(f"a multiple of {channels} elements", has=str(list(shape)))
     if samples == 1:
-        return WindowLayout(1, 1, channels)
+        return SampleLayout(1, 1, channels)
     axes = [at for at, length in enumerate(shape) if length == samples]
     if axis is not None:
         axes = [at for at in axes if at == axis % len(shape)]
@@ -190,7 +191,7 @@ def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> Wind
         need = f"one axis of {samples} samples of {channels} channels"
         raise _refused(need, "[stream] axis = 2, for example", has=str(list(shape)))
     outer, _, inner = outer_inner(tuple(shape), axes[0])
-    return WindowLayout(outer, samples, inner)
+    return SampleLayout(outer, samples, inner)
 
 
 def _conversion(
@@ -252,6 +253,10 @@ def _counts(plan: Plan, stream: Stream | None) -> dict[str, Any]:
 
 
 def _classes(q: QuantGraph, output: str, shape: Sequence[int], sensor: Sensor) -> str:
+    if sensor.packets == "outputs" and _values_bytes(q, output, shape) > MOST_VALUE_BYTES:
+        raise _refused(
+            f"at most {MOST_VALUE_BYTES:,} bytes of results per packet", has=str([*shape])
+        )
     if output not in q.params and math.prod(shape) == 1:
         return "index"
     if output in q.params and len([n for n in shape if n > 1]) == 1:
@@ -259,3 +264,7 @@ def _classes(q: QuantGraph, output: str, shape: Sequence[int], sensor: Sensor) -
     if sensor.packets != "outputs":
         raise _refused("an output of classes", '[sensor] packets = "outputs"', has=str([*shape]))
     return "none"
+
+
+def _values_bytes(q: QuantGraph, output: str, shape: Sequence[int]) -> int:
+    return math.prod(shape) * q.element_type(output).size_bytes

@@ -376,7 +376,7 @@ def test_an_application_that_there_is_not(tmp_path: Path) -> None:
         ran = command(
             *("build", model, "--calib", "random", "--app", app, "--target", target), cwd=tmp_path
         )
-        assert (ran.code, "E204" in ran.err, "gap-sdk, mlperf (for gap9)" in ran.err) == (
+        assert (ran.code, "E204" in ran.err, "gap-sdk, mlperf, sensor (for gap9)" in ran.err) == (
             2,
             True,
             True,

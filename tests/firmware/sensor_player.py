@@ -15,7 +15,7 @@ import numpy as np
 from myoedge.building.sensor import sensor_of
 from myoedge.codegen.render import template_dir
 from myoedge.codegen.sensor import BARE_METAL, sensor_files
-from myoedge.codegen.sensor_program import SensorProgram, WindowLayout
+from myoedge.codegen.sensor_program import SampleLayout, SensorProgram
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.targets.sensor import SensorTable
@@ -34,7 +34,7 @@ Fault = tuple[int, str, int]
 
 
 def program(
-    layout: WindowLayout, hop: int, frames: int = 1, results: int = 5, **table: object
+    layout: SampleLayout, hop: int, frames: int = 1, results: int = 5, **table: object
 ) -> SensorProgram:
     """An application with the network of sensor_host: one result frame per frame."""
     pins = {"data_ready": 42, "start": 43, "reset": 44}

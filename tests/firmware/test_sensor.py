@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.codegen.sensor_program import SensorProgram, WindowLayout
+from myoedge.codegen.sensor_program import SampleLayout, SensorProgram
 from myoedge.numerics.arrays import Array
 from tests.firmware import sensor_player as player
 
@@ -23,13 +23,13 @@ def signal(frames: int, channels: int = CHANNELS, bits: int = 24) -> Array:
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory) -> tuple[SensorProgram, Path]:
-    made = player.program(WindowLayout(8, 20, 1), hop=6)
+    made = player.program(SampleLayout(8, 20, 1), hop=6)
     return made, player.compiled(made, tmp_path_factory.mktemp("windows"))
 
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> tuple[SensorProgram, Path]:
-    made = player.program(WindowLayout(1, 3, 8), hop=2, frames=4)
+    made = player.program(SampleLayout(1, 3, 8), hop=2, frames=4)
     return made, player.compiled(made, tmp_path_factory.mktemp("stream"))
 
 
@@ -260,7 +260,7 @@ def test_drawn_faults(
 
 @pytest.fixture(scope="module")
 def pmsis(tmp_path_factory: pytest.TempPathFactory) -> tuple[SensorProgram, Path]:
-    made = player.program(WindowLayout(8, 20, 1), hop=6)
+    made = player.program(SampleLayout(8, 20, 1), hop=6)
     return made, player.compiled(made, tmp_path_factory.mktemp("sdk"), sdk=True)
 
 
@@ -288,11 +288,11 @@ def test_faults_with_the_sdk(pmsis: tuple[SensorProgram, Path], kind: str) -> No
 @pytest.mark.parametrize(
     ("layout", "table"),
     [
-        (WindowLayout(1, 10, 64), {"rate": 2000.0, "spi_clock": "20 MHz", "baud_rate": 3_000_000}),
-        (WindowLayout(4, 10, 2), {"front_end": "ads1299", "gain": 24, "rate": 250.0}),
-        (WindowLayout(1, 5, 3), {"front_end": "ads1298", "pins": {"data_ready": 3}}),
+        (SampleLayout(1, 10, 64), {"rate": 2000.0, "spi_clock": "20 MHz", "baud_rate": 3_000_000}),
+        (SampleLayout(4, 10, 2), {"front_end": "ads1299", "gain": 24, "rate": 250.0}),
+        (SampleLayout(1, 5, 3), {"front_end": "ads1298", "pins": {"data_ready": 3}}),
         (
-            WindowLayout(8, 40, 1),
+            SampleLayout(8, 40, 1),
             {
                 "front_end": "spi",
                 "bits": 16,
@@ -301,10 +301,10 @@ def test_faults_with_the_sdk(pmsis: tuple[SensorProgram, Path], kind: str) -> No
                 "rate": 200.0,
             },
         ),
-        (WindowLayout(2, 8, 2), {"front_end": "spi", "bits": 20, "input_range": "1 V"}),
+        (SampleLayout(2, 8, 2), {"front_end": "spi", "bits": 20, "input_range": "1 V"}),
     ],
 )
-def test_front_ends(layout: WindowLayout, table: dict[str, object], tmp_path: Path) -> None:
+def test_front_ends(layout: SampleLayout, table: dict[str, object], tmp_path: Path) -> None:
     made = player.program(layout, 4, **table)
     app = player.compiled(made, tmp_path)
     channels = layout.outer * layout.inner
@@ -318,7 +318,7 @@ def test_front_ends(layout: WindowLayout, table: dict[str, object], tmp_path: Pa
 
 @pytest.mark.parametrize(("results", "content"), [(300, "outputs"), (5, "outputs")])
 def test_packets_with_all_values(results: int, content: str, tmp_path: Path) -> None:
-    made = player.program(WindowLayout(8, 20, 1), 6, results=results, packets=content)
+    made = player.program(SampleLayout(8, 20, 1), 6, results=results, packets=content)
     counts = signal(200)
     found = player.played(player.compiled(made, tmp_path), counts)
     q = player.integers(made, counts)

@@ -16,7 +16,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.building.config import Found, from_tables
 from myoedge.codegen.sensor import registers
-from myoedge.codegen.sensor_program import JSON, WindowLayout, from_json, window_layout
+from myoedge.codegen.sensor_program import JSON, SampleLayout, from_json, window_layout
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 
@@ -51,7 +51,7 @@ def test_a_channels_integers_follow_its_own_factor(tmp_path: Path) -> None:
     import json
 
     program = from_json(json.loads(build.written(JSON)))
-    assert program.layout == WindowLayout(8, 20, 1)
+    assert program.layout == SampleLayout(8, 20, 1)
     assert (program.results, program.classes, program.hop) == (5, "largest", 5)
     params = build.network.params[build.network.graph.inputs[0]]
     counts = np.random.default_rng(1).integers(-(2**21), 2**21, (500, 8))

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decisions of the NumPy reference on a recording, for a comparison with an application's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myoedge.backends.packets import Decision, Flags
+from myoedge.codegen.sensor_program import SensorProgram
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_int
+from myoedge.streaming.stream import Stream, passes
+
+if TYPE_CHECKING:
+    from myoedge.quantization.scales import QuantGraph
+
+RESTARTS = Flags.SAMPLES_LOST | Flags.PASSES_SKIPPED  # a stream starts again before such a decision
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The decision on the samples up to a frame.
+
+    frame    number of its last sample       values   integers of the first output
+    class_index, score   as in packets; the class is None if the output has none
+    """
+
+    frame: int
+    class_index: int | None
+    score: int
+    values: tuple[int, ...]
+
+    def matches(self, found: Decision) -> bool:
+        """Whether a packet says the same."""
+        same = (found.frame, found.class_index, found.score)
+        is_same = same == (self.frame, self.class_index, self.score)
+        return is_same and found.values in ((), self.values)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference of one recording.
+
+    integers   [frames, channels] of the network's input
+    """
+
+    program: SensorProgram
+    network: QuantGraph
+    stream: Stream | None
+    integers: Array
+
+    def decisions(self, first: int = 0) -> Iterator[Expected]:
+        """Yield the decisions of a signal that begins with sample `first`, in their order."""
+        if self.stream is not None:
+            yield from self._of_stream(self.stream, first)
+            return
+        window, hop = self.program.layout.samples, self.program.hop
+        for start in range(first, len(self.integers) - window + 1, hop):
+            yield self.of_window(start + window - 1)
+
+    def of_window(self, frame: int) -> Expected:
+        """Return the decision on the window whose last sample is `frame`."""
+        q, (name,) = self.network, self.network.graph.inputs
+        rows = self.integers[frame + 1 - self.program.layout.samples : frame + 1]
+        x = self.program.layout.arranged(rows).astype(q.dtype(name))
+        values = run_int(q.steps, q.constants, {name: x.reshape(q.graph.shape(name))})
+        return self._expected(frame, values[q.graph.outputs[0]])
+
+    def _of_stream(self, stream: Stream, first: int) -> Iterator[Expected]:
+        port, window, hop = stream.inputs[0], self.program.layout.samples, self.program.hop
+        starts = range(first, len(self.integers) - window + 1, hop)
+        if not starts:
+            return
+        shape = [*stream.network.graph.shape(port.name)]
+        del shape[port.axis]
+        arranged = [self.program.layout.arranged(self.integers[s : s + window]) for s in starts]
+        frames = np.stack([x.reshape(shape) for x in arranged], port.axis)
+        dtype = stream.network.dtype(port.name)
+        for one in passes(stream, {port.name: frames.astype(dtype)}):
+            ready = np.moveaxis(one.ready[0], stream.outputs[0].axis, 0)
+            last = (one.number + 1) * stream.frames - stream.early - 1
+            for at, values in enumerate(ready):
+                frame = last - (len(ready) - 1 - at) * stream.stride
+                yield self._expected(first + frame * hop + window - 1, values)
+
+    def _expected(self, frame: int, output: Array) -> Expected:
+        values = tuple(map(int, output.ravel()))
+        if self.program.classes == "index":
+            return Expected(frame, values[0], 0, values)
+        if self.program.classes == "none":
+            return Expected(frame, None, 0, values)
+        best = int(np.argmax(values))
+        return Expected(frame, best, values[best], values)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Decisions of an application next to the reference.
+
+    wrong     decisions that differ from the reference, with what it says; None: no such decision
+    missing   decisions of an undisturbed signal that did not come
+    """
+
+    wrong: tuple[tuple[Decision, Expected | None], ...]
+    missing: int
+
+
+def compared(reference: Reference, found: Sequence[Decision]) -> Compared:
+    """Compare all decisions whose samples are in the recording."""
+    frames = len(reference.integers)
+    rows = [decision for decision in found if decision.frame < frames]
+    whole = {expected.frame: expected for expected in reference.decisions()}
+    wrong = []
+    known: Mapping[int, Expected] = whole
+    for decision in rows:
+        if reference.stream is not None and decision.flags & RESTARTS:
+            first = decision.frame - min(whole, default=0)
+            known = {row.frame: row for row in reference.decisions(first)}
+        expected = known.get(decision.frame)
+        if expected is None and reference.stream is None:
+            expected = reference.of_window(decision.frame)
+        if expected is None or not expected.matches(decision):
+            wrong.append((decision, expected))
+    return Compared(tuple(wrong), len(whole.keys() - {row.frame for row in rows}))
