@@ -14,7 +14,7 @@ from referencing import Registry, Resource
 
 from myoedge.catalogue import schemas
 
-FILES = ("report", "manifest", "graph", "plan", "stream")  # of a build folder
+FILES = ("report", "manifest", "graph", "plan", "stream", "sensor")  # of a build folder
 
 
 def closed(schema: Any) -> Any:

@@ -17,7 +17,7 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build, load_build
-from myoedge.building.config import Config, Found
+from myoedge.building.config import Config, Found, from_tables
 from myoedge.cli.next_steps import to_board
 from myoedge.codegen.dataset import Dataset
 from myoedge.codegen.project import SDK_FOLDER
@@ -164,6 +164,25 @@ def test_the_application_of_mlperf_tiny_has_its_protocol(
     assert compiled >= {"app.c", "serve.c", "line.c", "mlperf.c", "mlperf_values.c", "network.c"}
     assert compiled.isdisjoint({"main.c", "console.c"})
     assert all("/src/firmware/mlperf" in row["command"] for row in rows)
+
+
+@pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
+def test_the_sensor_application_has_its_own_port(gap_sdk: Path, path: str, tmp_path: Path) -> None:
+    model = save_exported(nn.Linear(8, 2).eval(), (torch.zeros(1, 8),), tmp_path / "m.pt2")
+    sensor = {"rate": 1000, "hop": 1, "channels": 8, "pins": {"data_ready": 42}}
+    config = Found(from_tables({"sensor": sensor}, "myoedge.toml"), Path())
+    build = myoedge.build(
+        model, calib="random", app="sensor", config=config, output=tmp_path / "out", simulate=False
+    )
+    folder = tmp_path / "cmake"
+    options = ("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-S", str(build.folder / SDK_FOLDER))
+    env = {"GAP_SDK_HOME": str(gap_sdk), "PATH": path}
+    done = tools.run(["cmake", *options, "-B", str(folder)], cwd=gap_sdk, env=env, timeout_s=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((folder / "compile_commands.json").read_text())
+    compiled = {Path(row["file"]).name for row in rows}
+    assert compiled >= {"app.c", "port_sdk.c", "sensor.c", "ads129x.c", "decision.c", "network.c"}
+    assert compiled.isdisjoint({"main.c", "console.c", "serve.c", "port_gap9.c", "cluster.c"})
 
 
 CONFIGURATION = """

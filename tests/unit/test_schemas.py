@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 from tests.schemas import FILES, check, check_folder, validators
 
-WRITTEN = {*FILES, "sweep", "error", "playback"}  # not printed by json_printed
+WRITTEN = {*FILES, "sweep", "error"}  # not printed by json_printed
 
 
 def references(schema: Any) -> Iterator[str]:
@@ -90,7 +90,7 @@ def build(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_files_of_a_build(build: Path) -> None:
     names = {f"myoedge.{name}/1" for name in FILES}
-    assert check_folder(build) == names - {"myoedge.stream/1"}
+    assert check_folder(build) == names - {"myoedge.stream/1", "myoedge.sensor/1"}
 
 
 def test_what_verbs_on_a_build_print(build: Path) -> None:

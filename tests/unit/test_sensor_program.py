@@ -19,6 +19,7 @@ from myoedge.codegen.sensor import registers
 from myoedge.codegen.sensor_program import JSON, SampleLayout, from_json, window_layout
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
+from tests.schemas import check_folder
 
 SENSOR: dict[str, Any] = {"rate": 1000, "hop": 5, "channels": 8, "pins": {"data_ready": 42}}
 
@@ -122,6 +123,7 @@ def test_a_build_has_the_program_and_its_description(tmp_path: Path) -> None:
     sensor = {**SENSOR, "packets": "outputs"}
     build = built(tmp_path, TwoInputs(), (1, 8, 20), sensor=sensor)
     assert build.written("sensor.elf")[:4] == b"\x7fELF"
+    assert "myoedge.sensor/1" in check_folder(build.folder)
     assert b"me_sensor_ready" not in build.written("firmware.elf")
     header = build.written("src/firmware/sensor/sensor_network.h").decode()
     assert "#define ME_RESULTS 160u" in header
