@@ -160,14 +160,6 @@ MODELS: Mapping[str, RefusedModel] = {
         constants={"s": np.array([1, 1, 2, 2], np.float32)},
         same=False,
     ),
-    "Scan": refused(
-        "use the network without control flow",
-        "last, y = Scan<num_scan_inputs=1, body=b (float[6] state, float[6] row) =>"
-        " (float[6] next, float[6] out) { next = Add(state, row) out = Tanh(next) }>(zero, x)",
-        "a, b = Split<axis=0, num_outputs=2>(x) c = Add(a, b) d = Tanh(a) e = Tanh(c)"
-        "y = Concat<axis=0>(d, e)",
-        constants={"zero": np.zeros(6, np.float32)},
-    ),
     "DynamicQuantizeLinear": refused(
         "use constant scales, as onnxruntime.quantization.quantize_static writes them",
         "q, s, z = DynamicQuantizeLinear(x) f = DequantizeLinear(q, s, z) h = MatMul(f, w)"

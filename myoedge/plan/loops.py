@@ -58,21 +58,29 @@ class LoopPlaces:
             if node.op == READ and (row := row_bytes(q, node)) % alignment == 0:
                 self._shares(node, node.inputs[0])
                 self.rows[node.name] = row
-        states = {node.name for node in q.graph.nodes if node.op == STATE}
         for node in body:
-            if node.op == NEXT and node.inputs[1] in states:
-                value, state = node.inputs
-                self.aliases[node.name] = state, 0
-                if self._is_last_reader(q, body, value, state):
-                    self.aliases[self._root(value)] = state, 0
-                    self.idle.add(node.name)
+            if node.op == NEXT:
+                self._add_state(q, body, node)
         for node in body:
-            row = row_bytes(q, node) if node.op == WRITE else 0
-            root = self._root(node.inputs[0])
-            if row and row % alignment == 0 and self._is_computed(q, body, node.inputs[0]):
-                self._shares(node, "")
-                self.aliases[root] = node.name, 0
-                self.rows[root] = row
+            if node.op == WRITE and row_bytes(q, node) % alignment == 0:
+                self._add_rows(q, body, node)
+
+    def _add_state(self, q: QuantGraph, body: Sequence[Node], node: Node) -> None:
+        value, state = node.inputs
+        producer = q.graph.producer.get(state)
+        if producer is None or producer.op != STATE:
+            return
+        self.aliases[node.name] = state, 0
+        if self._is_last_reader(q, body, value, state):
+            self.aliases[self._root(value)] = state, 0
+            self.idle.add(node.name)
+
+    def _add_rows(self, q: QuantGraph, body: Sequence[Node], node: Node) -> None:
+        root = self._root(node.inputs[0])
+        if self._is_computed(q, body, node.inputs[0]):
+            self._shares(node, "")
+            self.aliases[root] = node.name, 0
+            self.rows[root] = row_bytes(q, node)
 
     def _shares(self, node: Node, name: str) -> None:
         self.idle.add(node.name)
@@ -97,15 +105,15 @@ class LoopPlaces:
         if not self._is_computed(q, body, value):
             return False
         root = self._root(value)
-        readers = (
-            at
-            for at, node in enumerate(body)
-            if node.op != NEXT or node.inputs[0] != value
-            for name in node.inputs[: OPS[node.op].reads]
-            if self._root(name) == state and (node.op != NEXT or name != node.inputs[1])
-        )
+        others = (x for x in enumerate(body) if x[1].op != NEXT or x[1].inputs != (value, state))
+        readers = (at for at, node in others if state in self._read(node))
         made = next(at for at, node in enumerate(body) if node.name == root)
         return max(readers, default=-1) < made
+
+    def _read(self, node: Node) -> set[str]:
+        """Return the tensors whose bytes a node reads; the end of a step reads no state."""
+        count = 1 if node.op == NEXT else OPS[node.op].reads
+        return {self._root(name) for name in node.inputs[:count]}
 
 
 def row_bytes(q: QuantGraph, node: Node) -> int:

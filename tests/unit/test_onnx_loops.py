@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.operators.interpreter import run_float
+from myoedge.operators.loop.turns import loop_spans
+from myoedge.passes import prepare
 from tests.onnx_models import model, node, saved
 
 X = np.random.default_rng(0).normal(size=(1, 7, 4)).astype(np.float32)
@@ -249,3 +251,64 @@ def test_names_inside_a_loop_may_hold_no_attribute_of_a_function(tmp_path: Path)
     with pytest.raises(MyoedgeError) as caught:
         load_onnx(tmp_path / "m.onnx")
     assert caught.value.code in ("E111", "E119")
+
+
+STEP = """
+    xw = MatMul(row, w)
+    hr = MatMul(h, r)
+    z = Add(xw, hr)
+    a, b = Split <axis = 1, num_outputs = 2> (z)
+    i = Sigmoid(a)
+    j = Tanh(b)
+    ic = Mul(i, c)
+    c_next = Add(ic, j)
+    h_next = Tanh(c_next)
+    y = Identity(h_next)
+"""
+SCAN = """
+    last, c_last, out = Scan <num_scan_inputs = 1, scan_input_axes = [1], scan_output_axes = [1],
+        scan_input_directions = [{way}], scan_output_directions = [{way}],
+        body = step (float[2, 4] h, float[2, 4] c, float[2, 3] row)
+            => (float[2, 4] h_next, float[2, 4] c_next, float[2, 4] y) {{ {step} }}> (zero, zero, x)
+"""
+LOOP = """
+    last, c_last, ys = Loop <body = step (int64 turn, bool holds, float[2, 4] h, float[2, 4] c)
+        => (bool ahead, float[2, 4] h_next, float[2, 4] c_next, float[2, 4] y) {{
+            ahead = Identity(holds)
+            row = Gather <axis = 1> (x, turn)
+            {step} }}> (count, holds, zero, zero)
+    out = Transpose <perm = [1, 0, 2]> (ys)
+"""
+
+
+def gated(text: str, steps: int, **options: int) -> onnx.ModelProto:
+    """A recurrence of h and c over [2, steps, 3], with h of every step."""
+    body = text.format(step=STEP, **options)
+    made = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 18]>
+        network (float[2, {steps}, 3] x) => (float[2, {steps}, 4] out) {{ {body} }}"""
+    )
+    rng = np.random.default_rng(1)
+    arrays = {"w": rng.normal(size=(3, 8)), "r": rng.normal(size=(4, 8)), "zero": np.zeros((2, 4))}
+    arrays = {name: x.astype(np.float32) for name, x in arrays.items()}
+    arrays |= {"count": np.array(steps), "holds": np.array(True)}
+    made.graph.initializer.extend(onnx.numpy_helper.from_array(x, n) for n, x in arrays.items())
+    return made
+
+
+@pytest.mark.parametrize(("text", "options"), [(SCAN, {"way": 0}), (SCAN, {"way": 1}), (LOOP, {})])
+def test_the_body_of_a_recurrence_stands_once(
+    text: str, options: dict[str, int], tmp_path: Path
+) -> None:
+    sizes = set()
+    for steps in (10, 20):
+        path = tmp_path / f"{steps}.onnx"
+        onnx.save(gated(text, steps, **options), path)
+        graph = prepare(load_onnx(path).graph)
+        x = np.random.default_rng(2).normal(size=(2, steps, 3)).astype(np.float32)
+        (wanted,) = ort.InferenceSession(path).run(None, {"x": x})
+        found = run_float(graph, {graph.inputs[0]: x})[graph.outputs[0]]
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+        assert len(loop_spans(graph.nodes)) == 1
+        sizes.add(len(graph.nodes))
+    assert len(sizes) == 1

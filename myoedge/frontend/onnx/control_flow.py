@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from myoedge.frontend.onnx.fold import array_of
+from myoedge.frontend.onnx.fold import array_of, attributes_of
 from myoedge.frontend.onnx.state import Importing, keep
 from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, NodeProto
 
-CONTROL = ("If", "Loop")
+CONTROL = ("If", "Loop", "Scan")
+OPSET_OF_SCAN = 9  # before, it has lengths of sequences and a batch
 MOST_NODES = 20_000  # of all loops and branches of a file, turns counted
 
 
@@ -57,8 +58,50 @@ def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
         names = _names_inside(chosen, node.output[0], {})
         yield from _turn(state, chosen, names)
         yield from _aliases(_results(chosen, names), node.output)
-    else:
+    elif node.op_type == "Loop":
         yield from _loop(state, node, graphs["body"])
+    else:
+        yield from _scan(state, node, graphs["body"])
+
+
+def _scan(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
+    if state.opset < OPSET_OF_SCAN:
+        raise Unsupported(f"a Scan of opset {state.opset}, with lengths of sequences")
+    attributes = attributes_of(node)
+    count = attributes["num_scan_inputs"]
+    carried, sequences = [*node.input[:-count]], [*node.input[-count:]]
+    outputs = node.output[len(carried) :]
+    axes = attributes.get("scan_input_axes", [0] * count)
+    ways = attributes.get("scan_input_directions", [0] * count)
+    shape = state.values[sequences[0]].shape
+    if shape is None:
+        raise Unsupported("a Scan over a sequence of unknown length")
+    steps, scanned = shape[axes[0]], list[list[str]]()
+    for step in range(steps):
+        place = f"{node.output[0]}.{step}"
+        rows = [f"{place}.row{i}" for i in range(count)]
+        for x, axis, way, row in zip(sequences, axes, ways, rows, strict=True):
+            yield _row(state, x, axis, steps - 1 - step if way else step, row)
+        known = dict(zip((x.name for x in body.input), [*carried, *rows], strict=True))
+        inside = _names_inside(body, place, known)
+        yield from _turn(state, body, inside)
+        made = _results(body, inside)
+        carried = made[: len(carried)]
+        scanned.append(made[len(carried) :])
+    yield from _aliases(carried, node.output)
+    axes = attributes.get("scan_output_axes", [0] * len(outputs))
+    ways = attributes.get("scan_output_directions", [0] * len(outputs))
+    for *names, y, axis, way in zip(*scanned, outputs, axes, ways, strict=True):
+        if y:
+            yield from stacked(state, names[::-1] if way else names, y, axis)
+
+
+def _row(state: Importing, x: str, axis: int, at: int, row: str) -> NodeProto:
+    """Return the node that takes one element along an axis, without that axis."""
+    from onnx import helper
+
+    keep(state, f"{row}.at", np.array(at, np.int64))
+    return helper.make_node("Gather", [x, f"{row}.at"], [row], axis=axis)
 
 
 def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:

@@ -26,7 +26,6 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "Col2Im",
     ),
     "Resize, mode nearest, which fills the whole window": ("MaxUnpool",),
-    "the network without control flow, its steps one after another": ("Scan",),
     "constant scales, as onnxruntime.quantization.quantize_static writes them, or the float "
     "network": ("DynamicQuantizeLinear",),
     "Slice and Pad by constant sizes": ("CenterCropPad",),

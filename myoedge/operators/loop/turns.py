@@ -101,31 +101,30 @@ def in_order(nodes: Iterable[Node], tensors: Iterable[str]) -> tuple[Node, ...]:
     tensors   inputs and constants
     """
     listed = [*nodes]
-    groups = {loop: _body(listed, loop) for loop in _loops(listed)}
-    group_of = {node.name: loop for loop, group in groups.items() for node in group}
+    group_of = {node.name: group for group in _groups(listed) for node in group}
     made: list[Node] = []
     known = {*tensors}
-    waiting = listed
-    while waiting:
+    while listed:
         left: list[Node] = []
-        for node in waiting:
-            group = groups.get(group_of.get(node.name, ""), [node])
+        for node in listed:
+            group = group_of.get(node.name, [node])
+            inside = {x.name for x in group}
             if node.name in known:
                 continue
-            inside = {x.name for x in group}
             if all(x in known or x in inside for member in group for x in member.inputs):
                 made += group
                 known |= inside
             else:
                 left.append(node)
-        if len(left) == len(waiting):
+        if len(left) == len(listed):
             raise ValueError("loops that need each other's results")
-        waiting = left
+        listed = left
     return tuple(made)
 
 
-def _loops(nodes: Iterable[Node]) -> dict[str, None]:
-    return dict.fromkeys(node.attrs["loop"] for node in nodes if node.op in IN_LOOPS)
+def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
+    loops = dict.fromkeys(node.attrs["loop"] for node in nodes if node.op in IN_LOOPS)
+    return [_body(nodes, loop) for loop in loops]
 
 
 def _body(nodes: Iterable[Node], loop: str) -> list[Node]:

@@ -264,16 +264,23 @@ def _tilings(
             last = enters[tensor.last + 1] - 1
             name, size, at = layer.kernel.out.name, tensor.size_bytes, offsets[index]
             buffers += (Buffer(name, 0, size, at, enters[index], last),)
-        for loop in loops:
-            if index in loop:
-                first, last = enters[loop.first], enters[loop.last + 1] - 1
-                sizes = {x: size_bytes(layer.kernel.operand(x)) for x in sorted(staying)}
-                buffers += tuple(
-                    Buffer(x, 0, size, places[x], first, last) for x, size in sizes.items()
-                )
+        for loop in (loop for loop in loops if index in loop):
+            span = enters[loop.first], enters[loop.last + 1] - 1
+            buffers += _staying(layer, {name: places[name] for name in sorted(staying)}, span)
         early = 0 if layer.prefetch_tile is None else layer.constants
         nothing = early == len(tiling.tiles[0].loads) and index not in problem.borders
         yield replace(tiling, buffers=buffers, back_to_back=nothing and index - 1 in by_producer)
+
+
+def _staying(
+    layer: PlacedLayer, places: Mapping[str, int], span: tuple[int, int]
+) -> tuple[Buffer, ...]:
+    """Return the buffers of constants that stay for a loop.
+
+    span   first and last tile of the loop
+    """
+    sizes = {name: size_bytes(layer.kernel.operand(name)) for name in places}
+    return tuple(Buffer(x, 0, sizes[x], at, span[0], span[1]) for x, at in places.items())
 
 
 def _end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]) -> int:
