@@ -200,7 +200,9 @@ def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) ->
         return True
     behind = _a_step_later(later, column)
     if behind:
-        if graph.shape(column[0]) != graph.shape(column[1]):
+        tensors = [graph.tensors.get(x) for x in column]
+        has_integers = any(x is not None and x.dtype != "float32" for x in tensors)
+        if has_integers or graph.shape(column[0]) != graph.shape(column[1]):
             raise StepsDiffer
         body.states[column] = behind, column[0]
         return True

@@ -11,7 +11,13 @@ import numpy as np
 
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.operators.base import OPS
-from myoedge.operators.graph_builder import GraphBuilder, reshape, slice_axis, transpose
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    reshape,
+    slice_axis,
+    transpose,
+)
 from myoedge.operators.loop.turns import LAST, NEXT, READ, STATE, WRITE, has_loops, in_order
 from myoedge.passes.loop_columns import (
     MOST_PEELED,
@@ -148,7 +154,7 @@ def _with_loop(body: UnrolledBody) -> Graph | None:
         for column in body.stateful:
             made.operand(column)
         return _joined_graph(made, live)
-    except (StepsDiffer, ValueError):
+    except (StepsDiffer, Unsupported, ValueError):
         return None
 
 

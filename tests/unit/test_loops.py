@@ -130,6 +130,27 @@ def test_weights_may_change_from_step_to_step_outside_of_the_loop() -> None:
     assert len(loop_spans(graph.nodes)) == 1
 
 
+class Cells(nn.Module):
+    """Steps of an LSTM cell, an operator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(INPUTS, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = c = torch.zeros(1, WIDTH)
+        found = []
+        for row in x.unbind(1):
+            h, c = self.cell(row, (h, c))
+            found.append(h)
+        return torch.stack(found, 1)
+
+
+def test_cells_of_an_lstm_are_what_torch_computes() -> None:
+    torch.manual_seed(0)
+    prepared(Cells(), 1, 12, INPUTS)
+
+
 class Deep(nn.Module):
     """Equal layers with weights of their own, and a long sum."""
 
