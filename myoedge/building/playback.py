@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 CODE = "E266"
 ELF = "sensor.elf"
-TAIL_S = 0.2  # after the last sample: its pass, its packets, a last status
+TAIL_S = 0.05  # after the last sample: its pass, its packets, a last status
 RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # scalars of a file
 
 
