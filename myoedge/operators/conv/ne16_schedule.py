@@ -46,7 +46,7 @@ SLOWED = 0.45  # cycles more of the engine, for each in which cores write operan
 
 DEPTHWISE_CONFLICTS = 1.06  # of the engine's stores with its own loads
 GROUP = 1000.0  # cycles around the tile of a group
-PHASE = 150.0  # cycles in which a job is programmed: shorter ones wait
+PHASE = 150.0  # cycles in which a job is programmed: shorter ones, and the first of a tile, wait
 JOINED = (2, 4)  # results of a row that are computed as one
 
 
@@ -176,7 +176,7 @@ class JobSchedule:
             alone = DEPTHWISE_CONFLICTS * depthwise_cycles(*sizes, c, self.scale, self.bits)
         else:
             alone = filter_cycles(*sizes, c * phases.pixel, k, self.scale, self.bits)
-        alone = phases.count * np.maximum(alone, PHASE)
+        alone = phases.count * np.maximum(alone, PHASE) + (PHASE if self.phases else 0)
         cut = phases.is_cut(rows * columns)
         return alone + cut * np.where(rows * columns < SIDE * phases.least, alone, JOB)
 
