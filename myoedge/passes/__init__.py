@@ -11,6 +11,7 @@ from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.rewrite import RewritePattern, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
+from myoedge.passes.cells import roll_cells
 from myoedge.passes.first_steps import ONE_STEP, READ_STEPS
 from myoedge.passes.fold import FOLD, absorb_input_normalization, fold_constants
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
@@ -55,7 +56,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
 def prepare(graph: Graph) -> Graph:
     """Prepare a graph for calibration, quantisation and planning."""
     check(graph, "imported")
-    graph = prune(graph)
+    graph = roll_cells(prune(graph))
     for name, rules in STAGES:
         before, graph = graph, apply(rules, graph)
         if name == "fold":

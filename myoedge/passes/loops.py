@@ -189,10 +189,10 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
         tensors={**graph.tensors, **patch.tensors},
         constants={**graph.constants, **patch.constants},
     )
-    return prune(in_loop_order(prune(_sorted(whole))))
+    return prune(in_loop_order(prune(in_operand_order(whole))))
 
 
-def _sorted(graph: Graph) -> Graph:
+def in_operand_order(graph: Graph) -> Graph:
     """Return the graph with every node behind its operands. Errors: ValueError if there is none."""
     known, waiting, made = {*graph.inputs, *graph.constants}, [*graph.nodes], list[Node]()
     while waiting:

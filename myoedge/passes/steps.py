@@ -7,7 +7,7 @@ tensor; a chain of states h = a h + b becomes the operator `scan`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -24,12 +24,26 @@ PAIRS = ("add", "sub", "mul")
 def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite | None:
     """Replace a concat of the results of an unrolled loop's steps: operators on all steps at once,
     and a scan for its states."""
+    return _rolled(graph, node, lambda ops: "scan" in ops)
+
+
+@rewrite_pattern("concat")
+def join_steps(graph: Graph, node: Node) -> Rewrite | None:
+    """Replace a concat of the slices of a tensor's steps by that tensor."""
+    return _rolled(graph, node, {"slice", "reshape", "transpose"}.issuperset)
+
+
+def _rolled(graph: Graph, node: Node, accepts: Callable[[set[str]], bool]) -> Rewrite | None:
+    """Replace a concat by operators on all steps at once.
+
+    accepts   operators that this needs -> whether it is worth it
+    """
     axis, shape = node.attrs["axis"], graph.shape(node.inputs[0])
     if len(node.inputs) < FEWEST or any(graph.shape(x)[axis] != 1 for x in node.inputs):
         return None
     patch = GraphBuilder(graph, node)
     steps = stacked(patch, node.inputs)
-    if steps is None or all(made.op != "scan" for made in patch.nodes):
+    if steps is None or not accepts({made.op for made in patch.nodes}):
         return None
     rank = len(shape) + 1
     order = (*range(1, axis + 1), 0, *range(axis + 1, rank))

@@ -131,24 +131,57 @@ def test_weights_may_change_from_step_to_step_outside_of_the_loop() -> None:
 
 
 class Cells(nn.Module):
-    """Steps of an LSTM cell, an operator of its own."""
+    """Steps of a cell that is an operator of its own."""
+
+    def __init__(self, cell: type[nn.Module], *, back: bool, fed: bool) -> None:
+        super().__init__()
+        self.cell, self.back, self.fed = cell(INPUTS, WIDTH), back, fed
+
+    def forward(self, x: Tensor) -> Tensor:
+        zeros = torch.zeros(2, WIDTH)
+        state = (zeros, zeros) if isinstance(self.cell, nn.LSTMCell) else zeros
+        found, h = [], zeros
+        for row in reversed(x.unbind(1)) if self.back else x.unbind(1):
+            state = self.cell(row + h[:, :INPUTS] if self.fed else row, state)
+            h = state[0] if isinstance(state, tuple) else state
+            found.append(h)
+        last = state[1] if isinstance(state, tuple) else state
+        return torch.cat([*found, last], 1)
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("fed", [False, True])
+@pytest.mark.parametrize("cell", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+def test_cells_are_one_layer_unless_they_read_their_results(
+    cell: type[nn.Module], fed: bool, back: bool
+) -> None:
+    torch.manual_seed(0)
+    graph = prepared(Cells(cell, back=back, fed=fed), 2, 7, INPUTS)
+    layers = [node for node in graph.nodes if node.op in ("lstm", "gru", "rnn_tanh")]
+    assert len(layers) == (7 if fed else 1)
+
+
+class Stacked(nn.Module):
+    """Two cells, the second of which reads the results of the first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cell = nn.LSTMCell(INPUTS, WIDTH)
+        self.first, self.second = nn.LSTMCell(INPUTS, WIDTH), nn.GRUCell(WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = c = torch.zeros(1, WIDTH)
+        h = c = g = torch.zeros(2, WIDTH)
         found = []
         for row in x.unbind(1):
-            h, c = self.cell(row, (h, c))
-            found.append(h)
+            h, c = self.first(row, (h, c))
+            g = self.second(torch.relu(h), g)
+            found.append(g)
         return torch.stack(found, 1)
 
 
-def test_cells_of_an_lstm_are_what_torch_computes() -> None:
+def test_stacked_cells_are_a_layer_each() -> None:
     torch.manual_seed(0)
-    prepared(Cells(), 1, 12, INPUTS)
+    ops = [node.op for node in prepared(Stacked(), 2, 9, INPUTS).nodes]
+    assert (ops.count("lstm"), ops.count("gru"), ops.count("slice")) == (1, 1, 0)
 
 
 class Deep(nn.Module):
