@@ -58,6 +58,8 @@ def judged(folder: Path, earlier: Path) -> bool:
 def on_a_board(folder: Path) -> None:
     for board in myoedge.boards():
         assert_type(board.tried, bool)
+    for record in myoedge.monitor("/dev/ttyUSB0", baud_rate=1_000_000):
+        assert_type(isinstance(record, object), bool)
     flashed = myoedge.flash(folder, board="gap9_evk", to="ram")
     assert_type(flashed.says, str | None)
     assert_type(myoedge.run(folder, port="/dev/ttyUSB1").exact, bool)

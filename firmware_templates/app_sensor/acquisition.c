@@ -11,26 +11,39 @@
 #define SILENCE_US (ME_PERIOD_US * 8 > 20000u ? ME_PERIOD_US * 8 : 20000u)
 #define RETRY_US 100000u /* between two attempts to start the front end */
 #define LONGEST_GAP_US (1u << 27)
-#define MOST_DEVIATION (ME_PERIOD_16TH_US / 8u) /* of a regular data-ready */
+#define MOST_LATE ((int32_t)(ME_PERIOD_16TH_US / 8u)) /* 1/16 us; a regular data-ready */
+#define MOST_EARLY (8 * 16) /* only late interrupts and the clocks' difference make one early */
+#define FORGOTTEN 32        /* part of a delay, per period: clocks differ */
 
 /* DOUBTED: something was irregular; samples are dropped until the main loop has looked. */
 static volatile enum { STOPPED, RUNNING, DOUBTED } state;
-static volatile bool transferring, is_first; /* is_first: of the samples after a start */
+static volatile bool transferring, is_torn;    /* is_torn: data-ready came meanwhile */
+static volatile bool is_first, was_first;    /* of the samples after a start; the last one was */
+static volatile int32_t late;                /* of the last data-ready, in 1/16 us */
 static volatile uint32_t number;             /* of the last data-ready */
 static volatile uint32_t ready_us, heard_us; /* when it was, and when a sample or start ended */
 static volatile uint32_t flags;
 static me_acquired counts;
 static uint8_t raw[ME_SAMPLE_BYTES] ME_SENSOR_DMA;
 
-/* Periods in a time, to the nearest, and how far it is from them in 1/16 us. A period is
+/* Periods in a time, to the nearest, and how much longer it is in 1/16 us. A period is
  * ME_PERIOD_16TH_US / 16 us. */
-static uint32_t periods_in(uint32_t us, uint32_t *deviation)
+static uint32_t periods_in(uint32_t us, int32_t *longer)
 {
     const uint32_t gap = (us < LONGEST_GAP_US ? us : LONGEST_GAP_US) * 16u;
     const uint32_t periods = (gap + ME_PERIOD_16TH_US / 2u) / ME_PERIOD_16TH_US;
-    const uint32_t regular = periods * ME_PERIOD_16TH_US;
-    *deviation = gap > regular ? gap - regular : regular - gap;
+    *longer = (int32_t)(gap - periods * ME_PERIOD_16TH_US);
     return periods;
+}
+
+/* Whether a data-ready is within the limits, so much later than a whole number of periods after the
+ * last one. An edge that is early may be none: the front end would send its last sample again. */
+static bool is_in_time(int32_t longer)
+{
+    const int32_t now_late = late + longer;
+    const bool in_time = now_late >= -MOST_EARLY && now_late <= MOST_LATE;
+    late = in_time && now_late > 0 ? now_late - now_late / FORGOTTEN : 0;
+    return in_time;
 }
 
 static void doubt(void)
@@ -41,31 +54,46 @@ static void doubt(void)
 
 static void lose(uint32_t samples) { counts.lost += samples; }
 
-/* A gap of 0 periods: the same sample again. Of more than 1, or of no whole number: samples are lost,
- * or this edge is none of data-ready; that is expected only before the first sample after a start. */
+/* A gap of 0 periods: the same sample again, if the last edge was one of data-ready, which is unknown
+ * of the first after a start. A second edge during a transfer may be the true one. */
+static void see_another_edge(void)
+{
+    counts.overruns++;
+    is_torn = true;
+    if (was_first && !transferring && me_samples_withdraw(number))
+        lose(1);
+}
+
+/* A gap of more than 1 period, or of no whole number: samples are lost, or this edge is none of
+ * data-ready; that is expected only before the first sample after a start. */
 void me_sensor_ready(void)
 {
     const uint32_t now = me_port_us();
-    uint32_t deviation = 0, periods = 1;
+    int32_t longer = 0;
+    uint32_t periods = 1;
     if (state == STOPPED)
         return;
     if (number != ME_NO_SAMPLE)
-        periods = periods_in(now - ready_us, &deviation);
+        periods = periods_in(now - ready_us, &longer);
     if (periods == 0 || transferring) {
-        counts.overruns++;
+        see_another_edge();
         return;
     }
     number += periods;
     ready_us = now;
     lose(periods - 1);
-    if (!is_first && (periods > 1 || deviation > MOST_DEVIATION))
+    if (is_first)
+        late = 0;
+    else if (!is_in_time(longer) || periods > 1)
         doubt();
+    was_first = is_first;
     is_first = false;
     if (state == DOUBTED) {
         lose(1);
         return;
     }
     transferring = true;
+    is_torn = false;
     me_port_spi_start(raw, ME_SAMPLE_BYTES);
 }
 
@@ -85,6 +113,8 @@ void me_sensor_sample(void)
         return;
     transferring = false;
     heard_us = me_port_us();
+    if (is_torn)
+        doubt();
     if (state != RUNNING || !me_front_end_decode(raw, sample, &open)) {
         lose(1);
         counts.spi_errors += state == RUNNING;

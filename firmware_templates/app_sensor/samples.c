@@ -39,6 +39,15 @@ void me_samples_put(const me_sample_facts *facts, const int32_t *counts)
     end = facts->number + 1;
 }
 
+bool me_samples_withdraw(uint32_t number)
+{
+    if (kept[SLOT(number)].number != number)
+        return false;
+    kept[SLOT(number)].number = number + 1;
+    gap_end = number + 1;
+    return true;
+}
+
 uint32_t me_samples_end(void) { return end; }
 
 uint32_t me_samples_gap_end(void) { return gap_end; }

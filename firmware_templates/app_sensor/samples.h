@@ -5,6 +5,7 @@
 #ifndef ME_SAMPLES_H
 #define ME_SAMPLES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "sensor_network.h"
@@ -20,6 +21,9 @@ void me_samples_clear(void);
 
 /* Quantises and stores a sample: counts of all channels. */
 void me_samples_put(const me_sample_facts *facts, const int32_t *counts);
+
+/* Makes a stored sample a lost one. -> whether it was there */
+bool me_samples_withdraw(uint32_t number);
 
 /* The number after the newest sample, and that of the first one after the last lost one. */
 uint32_t me_samples_end(void);

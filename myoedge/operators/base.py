@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operator definitions (OpDef), their table OPS, and the nodes of a quantised network."""
+"""Definitions of operators (OpDef) and their table OPS; nodes of a quantised network."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class LoopNest:
     """A perfect loop nest with the index maps of its operands.
 
     axes      loop -> extent, outermost first
-    operands  operand name -> one affine expression per dimension: "t*2 + r" is (("t", 2), ("r", 1))
-    reduce    names of the reduction loops
+    reduce    reduction loops
+    operands  per operand, one affine expression per dimension: "t*2 + r" is (("t", 2), ("r", 1))
     """
 
     axes: Mapping[str, int]
@@ -44,10 +44,7 @@ class LoopNest:
         return math.prod(self.axes.values())
 
     def footprint(self, operand: str, tile: Mapping[str, int] | None = None) -> Shape:
-        """Return the shape of the part of an operand that one tile reads, halo included.
-
-        tile   loop -> tile extent; missing loops have their full extent
-        """
+        """Return the extents of an operand that a tile of these sizes reads, halo included."""
         sizes = {**self.axes, **(tile or {})}
         return tuple(
             1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
@@ -59,13 +56,13 @@ class LoopNest:
 class QuantizeInputs:
     """Arguments of an operator's `quantize`.
 
-    attrs         attributes     shapes, out     input shapes, output shape
-    input_params  parameters per input; None for weights that the operator quantises itself
-    target        parameters of the requantised values (before a fused table, if there is one)
-    constants     float values of constant inputs; None for computed ones
-    weight_format requested weight format
-    unsigned_sums whether the engine sums products of (input + 128) and cannot pre-shift
-    formats       input index -> integer format in the model file, which must be kept
+    shapes     input shapes        out      output shape
+    input_params   parameters of the inputs; None for weights that the operator quantises itself
+    target     parameters of requantised values (before a fused table, if there is one)
+    constants  float value of constant inputs, otherwise None
+    weight_format   weight format of the layer's rule
+    unsigned_sums   whether the engine sums products of inputs plus 128, without a pre-shift
+    formats    per input, format of integers in the model file, which must be kept
     """
 
     attrs: Attrs
@@ -79,7 +76,7 @@ class QuantizeInputs:
     formats: Mapping[int, ConstantFormat] = field(default_factory=dict)
 
     def has_int16(self, operands: int = 1) -> bool:
-        """Return whether the result or one of the first `operands` inputs is int16."""
+        """Return whether one of the first operands or the result is int16."""
         known = (*map(self.params, range(operands)), self.target)
         return any(q.element_type == INT16 for q in known)
 
@@ -96,12 +93,12 @@ class QuantizeInputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedParams:
-    """The integer constants that a kernel reads at run time.
+    """The integers that a kernel reads at run time.
 
-    Each family has its own subclass: scalars are fields of its C struct, arrays are its constants.
-    None marks a constant that these operand types do not need.
+    Each family has its own subclass: scalars are fields of its C struct, arrays its constants; None
+    marks a value that these operands do not need.
 
-    table   int8 [256] lookup table of a fused activation
+    table   int8 [256] of a fused activation
     """
 
     table: Array | None = None
@@ -115,7 +112,7 @@ class QuantizedParams:
         return {name: x for name, x in self._in_c() if isinstance(x, np.ndarray)}
 
     def named(self, names: Iterable[str]) -> dict[str, Any]:
-        """Return the fields with these names as a dict."""
+        """Return some fields, by name."""
         return {name: getattr(self, name) for name in names}
 
     def _in_c(self) -> Iterator[tuple[str, Any]]:
@@ -124,16 +121,14 @@ class QuantizedParams:
 
     @classmethod
     def holds(cls, names: Iterable[str]) -> bool:
-        """Return whether `names` are fields of this class and include all fields without a
-        default."""
+        """Return whether these names are valid fields that include all required ones."""
         has = {f.name: f.default is not MISSING or bool(f.metadata) for f in fields(cls)}
         return has.keys() >= {*names} >= {name for name, optional in has.items() if not optional}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequantParams(QuantizedParams):
-    """Constants of an operator that requantises accumulators once; fields as in numerics'
-    Requant."""
+    """Parameters with one requantisation of accumulators: Requant's fields."""
 
     pre: int
     mult: int | Array
@@ -155,13 +150,15 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedNode(Generic[P]):
-    """A node of the quantised network: the float node, its integer constants and operand shapes.
+    """One quantised operator: node, integers, and the shapes of the operands it still reads.
 
-    operands   names of the tensors read as integers (weights are in `integers`)
-    low, high  saturation limits of requantised values
-    element_type, operand_types   element types of result and operands; () if all are int8
+    operands   names of the inputs that are read as integers (weights are in `integers`)
+    low, high  limits at which requantised values saturate
+    element_type   element type of the result
     engine     requested engine
-    behind     following node if one kernel computes both; its result has the node's name
+    operand_types   element types of the operands; () if all are int8
+    behind     the only reader of the results, if one kernel computes both layers; its result's name
+               is the node's name
     """
 
     node: Node
@@ -185,7 +182,7 @@ class QuantizedNode(Generic[P]):
         return self.integers.table
 
     def read_type(self, operand: int) -> ElementType:
-        """Return the element type of an operand, by its position."""
+        """Element type of an operand."""
         return self.operand_types[operand] if self.operand_types else INT8
 
     @property
@@ -194,20 +191,19 @@ class QuantizedNode(Generic[P]):
         return INT16 in (*self.operand_types, self.element_type)
 
     def wide_flags(self, *names: str) -> dict[str, int]:
-        """Return C struct fields that are 1 for int16: `names` are the first operands', then the
-        result's."""
+        """Return flags for C structs, 1 for int16: of the first operands, then of the result."""
         kinds = (*map(self.read_type, range(len(names) - 1)), self.element_type)
         return {f"{name}_wide": int(t == INT16) for name, t in zip(names, kinds, strict=True)}
 
     @property
     def weight_type(self) -> ElementType:
-        """Element type in which the weights are stored."""
+        """Element type of stored weights."""
         return ElementType.of(self._weight.dtype)
 
     @property
     def weight_bits(self) -> int:
-        """Return the bits of two's complement that the weights need: 2 to 8, or 16. Weights that
-        need 8 or fewer may still be stored as int16, for an int16 operand."""
+        """Return the bits of two's complement that the weights need: 2 to 8, or 16. Weights of up
+        to 8 bits may still be stored as int16, for a 16-bit operand."""
         weight = self._weight
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
         needed = max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
@@ -227,10 +223,10 @@ class QuantizedNode(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class ResultParams:
-    """Rule for the quantisation parameters of results of one element type.
+    """Parameters of results of one element type, by their range.
 
     of      largest magnitude -> parameters
-    may_be  parameters (from a model file, say) -> whether the kernel supports them
+    may_be  whether results may have given parameters, such as a file's
     """
 
     of: Callable[[float], QuantParams]
@@ -239,20 +235,20 @@ class ResultParams:
 
 @dataclass(frozen=True, slots=True)
 class OpDef:
-    """Definition of an operator; everything else in myoedge is derived from it.
+    """An operator, defined once.
 
     shape      (attrs, *input shapes) -> output shape
-    nest       (attrs, input shapes, output shape) -> loop nest
+    nest       (attrs, input shapes, output shape) -> loops and operands
     real       (attrs, *float arrays) -> float array: calibration and SQNR
     quantize   QuantizeInputs -> QuantizedParams
-    integer    (QuantizedNode, *integer arrays) -> integer array, bit-identical to the C code
-    params     classes that `quantize` may return
-    acc_bound  QuantizedNode -> largest |int32 intermediate| for any input, with the given weights
+    integer    (QuantizedNode, *integer arrays) -> integer array: same bits as the C
+    params     classes of the results of `quantize`
+    acc_bound  QuantizedNode -> largest |intermediate int32| for any input, with its weights
     kernels    kernels that can run it; () if no code is emitted
     kernels_before   following operator -> kernels that run both as one layer
     weights    positions of the inputs that `quantize` turns into QuantizedParams
-    same_scale inputs and output share scale and zero point
-    is_data_movement   the output contains only input elements and constants
+    same_scale inputs and output share one pair of parameters
+    is_data_movement   results are elements of the operands unchanged, or a constant around them
     epilogue   ends in a requantisation, so that an activation can be fused
     permute_rule   (attrs, permutation) -> attrs with which f(transpose(x)) = transpose(f(x)), or
                    None if there are none; None: never
@@ -262,27 +258,28 @@ class OpDef:
     out_dtype  element type of the output in the float graph: "float32", or an integer type
     fixed_params   parameters of the output if they do not depend on data
     params_of      attributes -> fixed parameters, if they depend on attributes
-    result_params  element type -> the operator's own rule from the results' range to their
-                   parameters; int8 parameters may be finer than `fixed_params`
+    result_params  element type -> rule from the results' range to their parameters, if the operator
+                   has its own; int8 parameters may be finer than `fixed_params`
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, if `multiplies` is
                false
-    symmetric  positions of inputs whose zero point must be 0
-    prefers_symmetric  positions of inputs that get zero point 0 if it hardly widens their range
+    symmetric  inputs whose zero point must be 0
+    prefers_symmetric  inputs that get zero point 0 if that hardly widens their range
     broadcast_inputs   input -> number of leading axes that may be broadcast; None: all axes
-    first_states   positions of inputs with the initial state; results get their range, too
-    multiplies_result   whether weights multiply earlier results (recurrent weights), which have the
-                        result's type
+    first_states   inputs that hold the initial state; results get their range, too
+    multiplies_result   whether weights multiply earlier results, of the result's type, instead of
+                        operands
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: the vectors that multiply
                    rows of the first of `weights`, for operators with 2- to 7-bit weights
     compares_rows  whether results depend only on differences between elements of a row
-    decodes    whether results are decoded symbols, to which class labels cannot be compared
-    normalizes whether each result row is divided by its own magnitude
+    decodes    whether results are symbols of a decoder, which labels cannot be compared with
+    normalizes whether results are rows divided by their own magnitude
     reads_indices  whether it reads integers: an integer input, or classes from argmax
-    reads      number of inputs whose values are read; later inputs only order execution; None: all
-    in_loops   whether the result differs between iterations of a loop
+    reads      number of inputs that it reads, the others only have to be computed before it; None:
+               all
+    in_loops   whether the result differs from step to step of a loop
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
-    formats    element types and weight bits that its kernels support
+    formats    formats of its kernels
     """
 
     name: str
@@ -335,9 +332,9 @@ _TABLES = [OPS]  # `register` fills the last
 
 
 def register(op: OpDef) -> OpDef:
-    """Add an operator to OPS when its module is imported.
+    """Add an operator to the table, once, when its module is imported.
 
-    Errors: ValueError if an operator of this name exists.
+    Errors: ValueError if its name is taken.
     """
     if any(op.name in table for table in _TABLES):
         raise ValueError(f"there is an operator {op.name} already: this one needs another name")
@@ -348,10 +345,8 @@ def register(op: OpDef) -> OpDef:
 
 @contextmanager
 def registered_together() -> Iterator[dict[str, OpDef]]:
-    """Collect the operators that are registered inside this context.
-
-    At the end, OPS gets all of them, or none if an exception was raised.
-    """
+    """Context manager: collect the operators registered inside, which may be replaced; at its end
+    OPS gets all of them, or none if an error occurred."""
     found: dict[str, OpDef] = {}
     _TABLES.append(found)
     try:
@@ -362,17 +357,13 @@ def registered_together() -> Iterator[dict[str, OpDef]]:
 
 
 def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
-    """Return the kernels that can run a layer, including its fused following layer if it has
-    one."""
+    """Return the kernels of a layer, together with the fused layer after it if there is one."""
     op = OPS[step.node.op]
     return op.kernels if step.behind is None else op.kernels_before.get(step.behind.node.op, ())
 
 
 def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
-    """Build an operator's QuantizedParams from field values by name.
-
-    Errors: ValueError if no class of the operator has exactly these fields.
-    """
+    """Build an operator's parameters from values by name. Errors: ValueError for unknown names."""
     kind = next((kind for kind in OPS[op].params if kind.holds(numbers)), None)
     if kind is None:
         raise ValueError(f"parameters that {op} does not have: {', '.join(sorted(numbers))}")
@@ -380,8 +371,7 @@ def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
 
 
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
-    """Return a node's multiply-accumulates; those on padding count, those that fill SIMD words do
-    not."""
+    """Multiply-accumulates of the model: padding taps count, SIMD padding does not."""
     op = OPS[node.op]
     if op.products is not None:
         return op.products(node.attrs, shapes, out)
@@ -389,38 +379,32 @@ def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
 
 
 def strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the element strides of a C-contiguous array."""
+    """Elements between neighbours along each dimension of a C-contiguous array."""
     return tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
 
 
 def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
-    """Return (product of the extents before the axis, its extent, product of the extents after
-    it)."""
+    """Return (product of extents before, extent, product after) an axis."""
     axis %= len(shape)
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
 
 def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Tensor:
-    """Return a node's output tensor: shape from the input shapes, element type as the first
-    input's.
-
-    dtype   element type of the first input
-    """
+    """Description of a node's output tensor from its inputs' shapes, and the first one's dtype."""
     op = OPS[node.op]
     kept = dtype if op.is_data_movement else op.out_dtype
     return Tensor(node.name, op.shape(node.attrs, *shapes), kept)
 
 
 def own_params(node: Node) -> QuantParams | None:
-    """Return the parameters that an operator fixes for its result (softmax: scale 1/256, say); None
-    if they depend on data."""
+    """Parameters that an operator fixes for its result, whatever the data; None if it fixes
+    none."""
     op = OPS[node.op]
     return op.fixed_params if op.params_of is None else op.params_of(node.attrs)
 
 
 def fixed_params(graph: Graph, name: str) -> QuantParams | None:
-    """Return the parameters that a tensor's producer fixes, also through operators that keep the
-    scale; None if they depend on data."""
+    """Fixed quantisation parameters of a tensor's producer, through operators that keep them."""
     node = graph.producer.get(name)
     while node is not None and OPS[node.op].same_scale:
         node = graph.producer.get(node.inputs[0])

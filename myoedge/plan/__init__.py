@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory plan of a quantised network: buffers, live ranges, offsets, tiles and transfers."""
+"""QuantGraph + Chip -> Plan: buffers, live ranges, offsets."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consistency checks of a plan's transfers between L2 and L3, which `check` includes."""
+"""Checks of a plan's transfers between L2 and L3, included in `check`."""
 
 from __future__ import annotations
 

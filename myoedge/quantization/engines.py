@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines of a quantised network's layers: user's choices, and the integers that accelerators
-need."""
+"""Engines of a quantised network's layers: choices, and integers that accelerators compute."""
 
 from __future__ import annotations
 
@@ -21,10 +20,10 @@ Gain = Callable[[QuantizedNode], float]
 class EngineRules:
     """Rules that choose an engine for every layer.
 
-    accelerators   names of the chip's accelerators
+    accelerators   accelerators of the chip, by name
     usual          choice for layers that no pattern matches
-    patterns       (module-path pattern, engine); the last match wins
-    gain           layer -> estimated cycles saved on an accelerator that supports it
+    patterns       module-path pattern -> engine; the last match wins
+    gain           layer -> estimated cycles saved on an accelerator, for accepted layers
     """
 
     accelerators: frozenset[str] = frozenset()
@@ -44,11 +43,10 @@ class EngineRules:
 
 @dataclass(frozen=True)
 class EngineIntegers:
-    """Function network -> network, with integers for accelerators in the layers that they run.
+    """Map a network to the same network without a pre-shift in layers that an accelerator then
+    runs in fewer estimated cycles.
 
-    An accelerator cannot pre-shift sums. A layer is requantised without a pre-shift if it then
-    takes
-    fewer estimated cycles there; the cores compute the same results from these integers.
+    Cores compute the same integers, so that the planner may still choose them.
     older   network of an earlier build; layers keep its integers, unless they are forced onto an
             accelerator that needs other integers
     """
@@ -124,7 +122,7 @@ def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
 
 
 def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]:
-    """Return the names of the layers that accelerators run, in a network made by EngineIntegers."""
+    """Names of layers that accelerators run in a network from EngineIntegers."""
     return frozenset(
         step.node.name
         for step in network.steps
@@ -137,10 +135,8 @@ def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]
 
 
 def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
-    """Return the layers with an accelerator's integers that could also use those of `cores`.
-
-    cores, network   the network before and after EngineIntegers
-    """
+    """Return the layers with an accelerator's integers that may use the integers of the `cores`
+    instead."""
     pairs = zip(network.steps, cores.steps, strict=True)
     return [new for new, old in pairs if new.engine.name == AUTO and not equal(new, old)]
 
@@ -148,7 +144,7 @@ def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
 def with_cores_integers(
     cores: QuantGraph, network: QuantGraph, names: Container[str]
 ) -> QuantGraph:
-    """Return the network with the integers for the cores in the layers `names`."""
+    """Return the network with the cores' integers in these layers."""
     reason = "an output missed its SQNR with the accelerator's integers"
     pairs = zip(network.steps, cores.steps, strict=True)
     steps = (_on_cores(old, reason) if old.node.name in names else step for step, old in pairs)

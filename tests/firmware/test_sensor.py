@@ -155,7 +155,7 @@ def test_small_jitter_and_doubled_edges_change_nothing(
     made, app = windows
     counts = signal(700)
     faults = [(100 + 7 * n, "jitter", 12 * n) for n in range(10)]
-    found = player.played(app, counts, [*faults, (400, "doubled", 200), (500, "doubled", 5)])
+    found = player.played(app, counts, [*faults, (400, "doubled", 200), (500, "doubled", 50)])
     assert check_windows(made, counts, found) == [*range(19, 700, 6)]
     assert not any(x.flags for x in decided(found, 700))
     assert last_status(found)["overruns"] == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Campaign over drawn networks, hostile files, edited builds and kills: make fuzz.
+"""Campaign over drawn networks and faults, hostile files, edited builds, kills: make fuzz.
 
 Each case follows from its kind and seed alone; a few share a process. A line of JSON a case is
 added to the journal; the next run goes on behind it.
@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz import edits, files, kills, networks
+from tests.fuzz import edits, files, kills, networks, sensors
 
 Case = Callable[[int, Path], dict[str, Any]]
 
@@ -44,6 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "files": Kind(files.run, files.corpus, 2000),
     "edits": Kind(edits.run, edits.builds, 1000),
     "kills": Kind(kills.run, kills.sound, 300),
+    "sensors": Kind(sensors.run, sensors.prepare, 1000),
 }
 LONGEST_S = 600.0  # of a case, on a machine that does other things too
 BATCH = 10  # cases of a fork, which costs half a second beside torch

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fuzz import campaign, edits, files, kills, networks
+from myoedge.backends.packets import BrokenFrame, Flags
+from tests.fuzz import campaign, edits, files, kills, networks, sensors
 
 EDITS, BATCH = 1000, 20  # and so many in a test
 
@@ -68,6 +70,25 @@ def test_the_same_seed_is_the_same_network() -> None:
         assert values == [p.sum().item() for p in second.model.parameters()]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2, 30, 55, 141])  # the last three once went wrong
+def test_drawn_faults_of_a_sensor(seed: int, tmp_path: Path) -> None:
+    """No hang, no wrong decision, no loss without a flag, decisions again within a second."""
+    found = sensors.run(seed, tmp_path)
+    assert found["outcome"] == "exact", found
+
+
+def test_checks_of_drawn_faults_find_what_is_wrong(tmp_path: Path) -> None:
+    case = sensors.played(0, tmp_path)
+    first, *rest = case.decisions
+    wrong = replace(first, score=first.score + 1)
+    assert [*sensors.wrong_decisions(replace(case, found=[wrong, *rest]))]
+    assert [*sensors.slow_recoveries(replace(case, found=case.decisions[:4]))]
+    silent = [replace(x, flags=Flags(0), sequence=n) for n, x in enumerate(rest) if n != 40]
+    shifted = [replace(x, sequence=n) for n, x in enumerate(silent)]
+    assert [*sensors.silent_gaps(replace(case, found=shifted))]
+    assert [*sensors.wrong_packets(replace(case, found=[BrokenFrame("CRC")]))]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", range(EDITS // BATCH))
 def test_an_edited_build_is_refused_or_as_good(batch: int, tmp_path: Path) -> None:
@@ -84,8 +105,9 @@ def test_an_edited_build_is_refused_or_as_good(batch: int, tmp_path: Path) -> No
         (files.run, files.corpus, range(200)),
         (networks.run, networks.warm, range(20)),
         (kills.run, kills.sound, range(5)),
+        (sensors.run, sensors.prepare, range(200)),
     ],
-    ids=["files", "networks", "kills"],
+    ids=["files", "networks", "kills", "sensors"],
 )
 def test_a_part_of_the_campaign(case: campaign.Case, prepare: Any, seeds: range) -> None:
     prepare()

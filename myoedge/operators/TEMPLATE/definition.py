@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Multiplication of a tensor by a constant number."""
+"""A tensor times a number."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def real(attrs: Attrs, x: Array) -> Array:
 
 
 def quantize(site: QuantizeInputs) -> CentredParams:
-    """Return the constants of y = requantize(x - x_zero); |x - x_zero| <= 255."""
+    """acc = x - x_zero, at most 255, requantised."""
     x = site.params(0)
     factor = x.scale * site.attrs["factor"] / site.target.scale
     return with_requant(CentredParams, site, factor, 255, {"x_zero": x.zero_point})
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute y = requantize(x - x_zero): x int8 [...] -> y int8 of the same shape."""
+    """x int8 -> int8."""
     return step.requantize(x.astype(np.int64) - step.integers.x_zero)
 
 

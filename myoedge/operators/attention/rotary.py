@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotary position embedding: pairs of elements are rotated by angles that depend on the position.
+"""Rotary embedding: pairs of elements rotated by angles that depend on the position.
 
-A pair is two adjacent elements. With attrs["halves"] it is element i of the first half of a row and
-element i of the second half.
+Pairs are neighbours; with attrs["halves"], element i of a row's first half and element i of its
+second half.
 """
 
 from __future__ import annotations
@@ -46,20 +46,15 @@ from myoedge.targets.chip import Engine
 
 
 def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
-    """Return the sizes (outer, positions, inner, pairs) that x is reshaped to.
-
-    period   rows of the angle table; index i along the axis uses table row i % period
-    """
+    """Return (outer, positions, inner, pairs): position i along the axis uses table row i %
+    positions."""
     outer, extent, inner = outer_inner(x[:-1], attrs["axis"])
     return outer * extent // period, period, inner, x[-1] // 2
 
 
 def paired(attrs: Attrs, x: Array, period: int) -> tuple[Array, Array]:
-    """Return the first and the second elements of all pairs of x [..., 2 * pairs], each [outer,
-    positions, inner, pairs].
-
-    period   rows of the angle table
-    """
+    """First and second elements of the pairs of x [..., 2 * pairs]: [outer, positions, inner,
+    pairs]."""
     outer, _, inner, pairs = split(attrs, x.shape, period)
     apart = (2, pairs) if attrs.get("halves") else (pairs, 2)
     first, second = np.moveaxis(x.reshape(outer, period, inner, *apart), _side(attrs), 0)
@@ -67,7 +62,7 @@ def paired(attrs: Attrs, x: Array, period: int) -> tuple[Array, Array]:
 
 
 def together(attrs: Attrs, first: Array, second: Array, shape: Shape) -> Array:
-    """Invert `paired`: interleave the elements of pairs and reshape them to `shape`."""
+    """Join the elements of the pairs to rows."""
     return np.stack([first, second], axis=_side(attrs)).reshape(shape)
 
 
@@ -76,10 +71,7 @@ def _side(attrs: Attrs) -> int:
 
 
 def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
-    """Rotate the pairs of x [..., 2 * pairs] by the angles with these cosines and sines.
-
-    cos, sin   [positions, pairs], repeated along attrs["axis"]
-    """
+    """Rotate x [..., 2 * pairs] by cos and sin [positions, pairs], repeated along attrs["axis"]."""
     a, b = paired(attrs, x, len(cos))
     c, s = cos[:, None], sin[:, None]
     return together(attrs, a * c - b * s, b * c + a * s, x.shape)
@@ -87,10 +79,9 @@ def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotaryParams(QuantizedParams):
-    """Integer constants of a rotary embedding.
+    """Integers of a rotary embedding.
 
-    turns   int16 [positions, pairs, 4]: cos, -sin, sin, cos per angle,
-            times x.scale / y.scale * 2**shift
+    turns   int16 [positions, pairs, 4]
     """
 
     x_zero: int
@@ -101,11 +92,8 @@ class RotaryParams(QuantizedParams):
 
 
 def quantize(inputs: QuantizeInputs) -> RotaryParams:
-    """Return the constants of y = ((a * C - b * S) + offset) >> shift, for a and b minus zero
-    point.
-
-    The factors C and S have as many bits as fit in int16 with int32 sums.
-    """
+    """Quantise y = ((a * C - b * S) + offset) >> shift, a and b without zero point; C and S are as
+    large as 15 bits and int32 sums allow."""
     x, y = inputs.params(0), inputs.target
     cos, sin = (inputs.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
     largest = max(float(np.abs(cos).max()), float(np.abs(sin).max()), 2.0**-30)
@@ -129,7 +117,7 @@ def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) 
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Rotate the pairs of x, int8 or int16 [..., 2 * pairs] -> the same shape, int8 or int16."""
+    """x int8 or int16 [..., 2 * pairs] -> int8 or int16."""
     turns = step.integers.turns.astype(np.int64)[:, None]
     a, b = paired(step.attrs, x.astype(np.int64) - step.integers.x_zero, len(turns))
     acc = [a * turns[..., i] + b * turns[..., i + 1] + step.integers.offset for i in (0, 2)]
@@ -138,7 +126,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile along the position axis and the axes before it."""
+    """Tile around and along the axis of positions."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step.integers.turns))
     index: tuple[AffineExpr, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape, halves = (outer, period, inner, 2 * pairs), bool(step.attrs.get("halves"))

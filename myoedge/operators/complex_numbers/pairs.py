@@ -21,7 +21,7 @@ Part = str | float  # a tensor's name, or one number; "" is zero everywhere
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """The discrete Fourier transform of a real tensor, times a constant per frequency.
+    """A spectrum: the discrete Fourier transform of a real tensor, times a constant per frequency.
 
     x         real tensor [.., n, ..], transformed along `axis`
     factors   complex [n], or [n / 2 + 1] without the conjugate half
@@ -34,9 +34,9 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class Complex:
-    """A complex tensor as real and imaginary part, which have equal shapes if both are tensors.
+    """A complex tensor: its real and imaginary part, of equal shape if both are tensors.
 
-    filtered   the same tensor as a spectrum of a real tensor, if it is one; otherwise None
+    filtered   its origin as a spectrum of a real tensor, if known
     """
 
     real: Part = ""
@@ -60,8 +60,7 @@ def is_complex(b: GraphBuilder, value: Any) -> bool:
 
 
 def pair_of(b: GraphBuilder, value: Any) -> Complex:
-    """Convert an argument of a call to a complex pair; real tensors and numbers get imaginary part
-    0."""
+    """Convert an argument to a (real, imaginary) pair; real tensors too."""
     if isinstance(value, Complex):
         return value
     if isinstance(value, int | float | complex):
@@ -73,7 +72,7 @@ def pair_of(b: GraphBuilder, value: Any) -> Complex:
 
 
 def tensor(b: GraphBuilder, part: Part, shape: Shape) -> str:
-    """Return a real or imaginary part as a tensor of this shape; numbers are broadcast."""
+    """Return a part as a tensor of this shape."""
     if isinstance(part, str) and part:
         return expand(b, part, shape)
     return b.constant(np.full(shape, part or 0.0, np.float32))
@@ -136,7 +135,7 @@ def power_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
 
 
 def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """Return the magnitude |x|; repeated calls return the same node."""
+    """Return the magnitude |x|, computed once for several uses."""
     if "" in x.parts:
         part = tensor(b, x.real if x.imaginary == "" else x.imaginary, out)
         return b.add("table", part, chain=(("abs",),))
@@ -146,7 +145,7 @@ def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
 
 
 def on_parts(row: Row) -> Row:
-    """Make an import row for complex tensors that applies a linear row to both parts."""
+    """Apply a linear row for real tensors to both parts of a complex tensor."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         made = [
@@ -225,6 +224,5 @@ def constant_of(b: GraphBuilder, part: Part) -> Array | None:
 def of_both(
     function: Callable[[GraphBuilder, Complex, Complex, Arguments, Shape], Any],
 ) -> Row:
-    """Make an import row from function(builder, self, other, arguments, output shape), with `self`
-    and `other` as complex pairs."""
+    """Create an import row of `self` and `other`, at least one of which is complex."""
     return lambda b, a, out: function(b, pair_of(b, a["self"]), pair_of(b, a["other"]), a, out)

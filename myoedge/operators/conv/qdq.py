@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export of convolutions as ONNX nodes."""
+"""Convolutions as ONNX nodes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of transposed convolutions as convolutions with stride 1.
+"""Transposed convolutions as convolutions: the results between two strides are channels, which are
+interleaved afterwards.
 
-The `stride` results of each position are computed as channels and interleaved afterwards. The
-slices have origin "inside", like views, so that factors and activations fuse through them.
+Slices are marked "inside" a layer, like views, so that factors and activations fuse through them.
 """
 
 from __future__ import annotations
@@ -38,11 +38,10 @@ MOST_TAPS = 2**26  # weights, with zeros between those of a dilated kernel
 
 @dataclass(frozen=True, slots=True)
 class TransposedAxis:
-    """A spatial axis of a transposed convolution: input i and tap r add to result stride * i +
-    dilation * r - front.
+    """One spatial axis of a transposed convolution: result q = stride * i + dilation * r - front.
 
-    n, out   extents of the input and of the result
-    taps     kernel size     front   padding
+    n, out      elements of the input and of the result
+    taps        taps of the kernel, indexed by r
     """
 
     n: int
@@ -54,42 +53,41 @@ class TransposedAxis:
 
     @property
     def reach(self) -> int:
-        """Kernel size with the zeros between dilated taps; without them if the stride is 1, when
-        the convolution is dilated instead."""
+        """Extent of the taps with the zeros between them, if several results are computed at
+        once."""
         return (self.taps - 1) * self.dilation + 1 if self.stride > 1 else self.taps
 
     @property
     def windows(self) -> int:
-        """Kernel size of the equivalent convolution, which computes `stride` results per
-        position."""
+        """Taps of the convolution that computes `stride` results at each position."""
         return -(-self.reach // self.stride)
 
     @property
     def positions(self) -> range:
-        """Positions of the equivalent convolution, relative to the first input element."""
+        """Positions of the convolution, counted from the first input element."""
         return range(self.front // self.stride, -(-(self.front + self.out) // self.stride))
 
     @property
     def step(self) -> int:
-        """Dilation of the equivalent convolution."""
+        """Dilation of the convolution."""
         return self.dilation if self.stride == 1 else 1
 
     @property
     def pads(self) -> tuple[int, int]:
-        """Padding (before, after) of the equivalent convolution; negative to drop unused inputs."""
+        """Padding of the convolution; negative if input elements affect no result."""
         before = (self.windows - 1) * self.step - self.positions.start
         return before, self.positions.stop - self.n
 
     @property
     def crop(self) -> tuple[int, int, int]:
-        """Slice (start, stop, step) of the interleaved results that is returned."""
+        """Slice of the results to keep."""
         first = self.front - self.positions.start * self.stride
         return first, first + self.out, 1
 
 
 def conv_transpose(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a transposed convolution of [N, C, *S], or [C, *S], as a convolution with prod(stride)
-    times the channels."""
+    """Import a transposed convolution of [N, C, *S] (or without N) as a convolution with
+    prod(stride) times the channels."""
     w = weights(d, a["weight"], "a transposed convolution's weight")
     rank, groups = w.ndim - 2, int(a["groups"])
     if rank not in (1, 2):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random test cases for cumulative sums."""
+"""Random uses of cumulative sums."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of cumulative sums; cumulative products use it too."""
+"""Import rows of cumulative sums, and a form that cumulative products share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def cumulative(results: Callable[[GraphBuilder, str, int], str], neutral: float 
     leaves out the element itself.
 
     results   (builder, tensor, axis) -> cumulative sums or products
-    neutral   0 for sums, 1 for products
+    neutral   result of no elements
     """
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:

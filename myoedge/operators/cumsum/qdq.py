@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export of cumulative sums as ONNX nodes."""
+"""Cumulative sums as ONNX nodes."""
 
 from __future__ import annotations
 

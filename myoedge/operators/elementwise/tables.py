@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pointwise functions as tables: 256 entries for int8; for int16, points with linear
+"""Functions of one number as tables: 256 entries for int8; for int16, points with linear
 interpolation."""
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ HEADROOM_BITS = 1  # bits of points above a result's, for the last line before i
 
 
 def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
-    """Return int8 [256]: the function of every int8 input; NaN becomes the zero point, infinities
-    saturate."""
+    """int8 [256]: the chain at every int8 input; NaN is the zero point, infinities saturate."""
     values = evaluate(chain, (np.arange(-128, 128) - x.zero_point) * x.scale)
     return quantize(np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)), y)
 
@@ -47,7 +46,7 @@ def _near_0(chain: Chain, scale: float) -> float:
 
 
 def points() -> Array:
-    """Return the nonnegative inputs at which an int16 table has points, int64 [HALF]."""
+    """Magnitudes of the points of one sign, int64 [HALF]."""
     at = np.arange(HALF)
     shift = np.maximum(at // POINTS_PER_OCTAVE - 1, 0)
     return np.asarray((at - POINTS_PER_OCTAVE * shift) << shift)
@@ -55,9 +54,9 @@ def points() -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableParams(QuantizedParams):
-    """Integer constants of a pointwise function.
+    """The table of a pointwise function.
 
-    lut   table int8 [256], or int16 points for int16 operands
+    lut   int8 [256], or int16 of 16-bit operands
     """
 
     lut: Array
@@ -66,9 +65,9 @@ class TableParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentParams(QuantizedParams):
-    """Integer constants of a discontinuous function of int16 values.
+    """A discontinuous function of int16 values, as line segments.
 
-    segments  int32 [S, 2] as segments_of returns     levels   steps of the binary search, log2(S)
+    segments  int32     levels   steps of the binary search
     """
 
     segments: Array

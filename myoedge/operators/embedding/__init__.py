@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lookup of table rows by integers: embeddings, one-hot vectors, functions of an integer."""
+"""Rows of a constant table by integers: embeddings, one-hot vectors, functions of an integer."""

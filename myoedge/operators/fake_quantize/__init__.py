@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fake quantisation: a tensor is quantised and dequantised with parameters from the model file."""
+"""Rounding of a tensor to parameters of the model file: quantised and dequantised again."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export of gathers by computed indices as ONNX nodes."""
+"""Gathers by computed indices as ONNX nodes."""
 
 from __future__ import annotations
 

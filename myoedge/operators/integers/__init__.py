@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer arithmetic on computed indices and positions, and comparisons of integers."""
+"""Integer arithmetic: computed ids and positions, and comparisons."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that move data: views, transposes, slices, padding, concatenation."""
+"""Views, transposes, slices, padding, concatenation."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export of operators that move data as ONNX nodes."""
+"""Operators that move elements as ONNX nodes."""
 
 from __future__ import annotations
 

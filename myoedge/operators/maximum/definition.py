@@ -24,8 +24,7 @@ NUMBERS = tuple(f"{name}_{part}" for name in "ab" for part in ("mult", "offset",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaximumParams(QuantizedParams):
-    """Integer constants of a maximum; each operand is (x * mult + offset) >> shift in output
-    steps."""
+    """Integers of a maximum: (x * mult + offset) >> shift for each operand."""
 
     a_mult: int
     a_offset: int
@@ -37,8 +36,7 @@ class MaximumParams(QuantizedParams):
 
 
 def quantize(site: QuantizeInputs) -> MaximumParams:
-    """Return the constants that convert each operand to output steps: (x * mult + offset) >>
-    shift."""
+    """Quantise both operands to steps of the result: (x * mult + offset) >> shift each."""
     scalars, bounds, y = dict[str, Any](), list[int](), site.target
     operands = site.params(0), site.params(1)
     for name, x in zip("ab", operands, strict=True):
@@ -56,7 +54,7 @@ def quantize(site: QuantizeInputs) -> MaximumParams:
 
 
 def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Compute the maximum of a and b in output steps, with broadcasting; int8 or int16."""
+    """a, b int8 or int16, broadcast -> int8 or int16."""
     terms = [
         SumRequant(
             (getattr(step.integers, f"{name}_mult"),),

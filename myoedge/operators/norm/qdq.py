@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export of norms as ONNX nodes."""
+"""Norms as ONNX nodes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export of pooling as ONNX nodes: ONNX's pools for regular windows, otherwise one node per
-window."""
+"""Pooling as ONNX nodes: ONNX's pools for regular windows, else one window at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ Axis = Sequence[Window]
 
 @dataclass(frozen=True, slots=True)
 class PoolWindow:
-    """Kernel size, stride and padding (before, after) along one axis, as ONNX's attributes."""
+    """Windows along one axis, as ONNX's attributes describe them."""
 
     size: int
     stride: int
@@ -40,8 +39,8 @@ class PoolWindow:
 
 
 def regular(axis: Axis, n: int) -> PoolWindow | None:
-    """Return the ONNX attributes that give exactly these windows over n elements; None if no
-    attributes do."""
+    """Return ONNX attributes that give exactly these windows over n elements; None if there are
+    none."""
     return next((g for g in _grids(axis, n) if _gives(g, axis, n)), None)
 
 

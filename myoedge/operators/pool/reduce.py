@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums and means over adjacent axes, and argmax."""
+"""Sums and means over adjacent axes."""
 
 from __future__ import annotations
 
@@ -24,21 +24,19 @@ from myoedge.targets.chip import Engine
 
 
 def axes_over(attrs: Attrs) -> tuple[int, ...]:
-    """Return the reduced axes: one or more for a sum, one for an argmax."""
+    """Return the reduced axes: several for a sum, one for an argmax."""
     return attrs["axes"] if "axes" in attrs else (attrs["axis"],)
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
-    """Return [*outer, *inner] for x [*outer, *reduced, *inner]; with keepdim, reduced axes have
-    size 1."""
+    """x [*outer, *reduced, *inner] -> [*outer, *inner], the reduced axes kept as 1 with keepdim."""
     axes = axes_over(attrs)
     kept = [1 if d in axes else n for d, n in enumerate(x) if attrs["keepdim"] or d not in axes]
     return tuple(kept)
 
 
 def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
-    """Return (outer, reduced, inner), the products of the extents before, in and after the reduced
-    axes, which are adjacent (passes/lower.py)."""
+    """Return (outer, reduced, inner) extents; the reduced axes are adjacent (passes/lower.py)."""
     first, last = min(axes_over(attrs)), max(axes_over(attrs))
     return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
 
@@ -59,15 +57,14 @@ def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute a requantised sum or mean over the reduced axes of x [*outer, *reduced, *inner]; int8
-    or int16."""
+    """x int8 or int16 [*outer, *reduced, *inner] -> int8 or int16."""
     centred = x.astype(np.int64) - step.integers.x_zero
     acc = centred.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
     return step.requantize(acc)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile along the axes before and after the reduced ones."""
+    """Tile around and within the reduced axes."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
     each = np.array(
         [0, *(getattr(step.integers, name) for name in ("mult", "offset", "shift"))], np.int32
@@ -108,8 +105,7 @@ def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming frame by frame along an axis that is not reduced; None
-    otherwise."""
+    """Stream frame by frame along the axes that are not reduced."""
     axes = axes_over(at.attrs)
     gone = 0 if at.attrs["keepdim"] else sum(other < at.axis for other in axes)
     return None if at.axis in axes else StreamingRule(at.axis - gone)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers in floats: h and the stored state of every time step."""
+"""Recurrent layers in floats: h, and the stored state, of every step."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ FloatSteps = Callable[..., Iterator[tuple[Array, Array]]]
 def lstm_floats(
     attrs: Attrs, gates: Array, h: Array, c: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run an LSTM in floats; yield (h, c) after every time step.
-
-    gates   [T, N, 4H]     h, c   initial states [N, H]     r   recurrent weights [4H, H]
-    """
+    """Run an LSTM: gates [T, N, 4H], h and c [N, H], r [4H, H] -> (h, c) of every step."""
     for now in time_order(attrs, gates):
         i, f, g, o = np.moveaxis((now + h @ r.T).reshape(*h.shape, -1), -1, 0)
         c = np.asarray(sigmoid(f) * c + sigmoid(i) * np.tanh(g))
@@ -32,10 +29,9 @@ def lstm_floats(
 def gru_floats(
     attrs: Attrs, gates: Array, h: Array, r: Array, b: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run a GRU in floats; yield (h, h) after every time step.
+    """Run a GRU: gates [T, N, 3H], h [N, H], r [3H, H], b [3H] -> h of every step, two copies.
 
-    gates   [T, N, 3H]     h   [N, H]     r   recurrent weights [3H, H]     b   bias [3H]
-    attrs["reset_first"]   whether h is reset before, not after, its product for the new gate
+    attrs["reset_first"]: h is reset before it is multiplied for the new gate, otherwise after that.
     """
 
     def added(h: Array) -> Array:
@@ -54,10 +50,7 @@ def gru_floats(
 def plain_floats(
     function: Callable[[Array], Array], attrs: Attrs, sums: Array, h: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run a plain RNN in floats; yield (h, h) after every time step.
-
-    function   activation     sums   [T, N, H]     h   [N, H]     r   recurrent weights [H, H]
-    """
+    """Run an RNN: sums [T, N, H], h [N, H], r [H, H] -> h of every step, two copies."""
     for now in time_order(attrs, sums):
         h = np.asarray(function(now + h @ r.T))
         yield h, h
@@ -68,10 +61,10 @@ TANH_FLOATS = partial(plain_floats, np.tanh)
 
 
 def every_step(steps: FloatSteps) -> Callable[..., Array]:
-    """Make a `real` function (OpDef) that returns h of all time steps, [T, N, H]."""
+    """Create `real` of operators that return h of every step [T, N, H]."""
     return lambda attrs, *xs: in_order(attrs, [h for h, _ in steps(attrs, *xs)])
 
 
 def state_behind(steps: FloatSteps) -> Callable[..., Array]:
-    """Make a `real` function (OpDef) that returns the state after the last time step, [N, H]."""
+    """Create `real` of operators that return the state after the last step [N, H]."""
     return lambda attrs, *xs: [state for _, state in steps(attrs, *xs)][-1]

@@ -50,10 +50,10 @@ LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
 
 
 def softmax_real(attrs: Attrs, x: Array, *mask: Array) -> Array:
-    """Compute softmax over attrs["axis"] in floats, with an optional mask.
+    """Float softmax with an optional mask.
 
-    mask            1 for a visible element, 0 for a hidden one; broadcast along leading axes
-    attrs["flat"]   a row without visible elements gets equal probabilities; else the softmax of x
+    mask            1 if a row sees an element, 0 if not; broadcast along leading axes
+    attrs["flat"]   a row without visible elements has equal shares, else softmax of x
     """
     x = masked_scores(attrs, x, mask[0]) if mask else x
     shifted = np.exp(x - x.max(axis=attrs["axis"], keepdims=True))
@@ -67,7 +67,8 @@ def log_softmax_real(attrs: Attrs, x: Array) -> Array:
 
 
 def exp_table(scale: float) -> Array:
-    """Return exp(-scale * d) in Q15, int32 [256], for d = 0 .. 255 below the row's maximum."""
+    """Table of exp(-scale * d) in Q15, int32 [256], for distances d = 0 .. 255 from the row's
+    maximum."""
     return np.asarray(np.rint(EXP_ONE * np.exp(-scale * np.arange(256.0))), np.int32)
 
 
@@ -77,16 +78,16 @@ def _rows(step: QuantizedNode, x: Array) -> Array:
 
 
 def far_tables(x: QuantParams) -> dict[str, Any]:
-    """Return two tables of exponentials by name, by the lower and by the upper eight bits of the
-    distance from the maximum; kernels multiply them."""
+    """Tables of exponentials by the lower and by the upper eight bits of a distance, to be
+    multiplied."""
     return {"exp": exp_table(x.scale), "exp_far": exp_table(256 * x.scale)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftmaxParams(QuantizedParams):
-    """Integer constants of a softmax.
+    """Integers of a softmax.
 
-    exp   int32 [256], exponentials by distance from the row's maximum
+    exp   int32 exponentials by distance
     """
 
     acc_bound: int
@@ -95,11 +96,8 @@ class SoftmaxParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideSoftmaxParams(SoftmaxParams):
-    """Integer constants of a softmax with int16 input or result.
-
-    exp_far       exponentials by the upper eight bits of a distance
-    mult, shift   conversion of probabilities to output steps
-    """
+    """Integers of a softmax with int16 x or y: also exponentials by the upper eight bits of a
+    distance, and factors of shares."""
 
     exp_far: Array
     mult: int
@@ -109,9 +107,8 @@ class WideSoftmaxParams(SoftmaxParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSoftmaxParams(QuantizedParams):
-    """Integer constants of a log-softmax.
+    """Integers of a log-softmax.
 
-    exp   exponentials by distance from the row's maximum
     log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12
     """
 
@@ -127,7 +124,7 @@ class LogSoftmaxParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideLogSoftmaxParams(LogSoftmaxParams):
-    """Integer constants of a log-softmax with int16 input or result.
+    """Integers of a log-softmax with int16 x or y.
 
     exp_far   as in WideSoftmaxParams
     """
@@ -154,8 +151,8 @@ def _exponentials(
 
 
 def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
-    """Return the constants of a softmax: probabilities in steps of 1/256, or with int16 steps of
-    2**-16 times mult / 2**shift."""
+    """Quantise a softmax: shares in steps of 1/256, or share * mult / 2**shift in steps of 2**-16
+    if x or y is int16."""
     x, y = inputs.params(0), inputs.target
     bound = EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]
     if not inputs.has_int16():
@@ -167,21 +164,15 @@ def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
 
 
 def int16_params(most: float) -> QuantParams:
-    """Return the parameters of int16 probabilities up to 1, or of a smaller range if the largest is
-    below 1/4.
-
-    most   largest probability on the samples
-    """
+    """Parameters for shares up to 1; if the largest share is below 1/4, for two to four times the
+    largest."""
     halvings = 0 if most <= 0.0 else min(max(-math.frexp(most)[1] - 1, 0), 14)
     return QuantParams(2.0 ** -(15 + halvings), 0, INT16)
 
 
 def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
-    """Compute softmax of x, int8 or int16, with unsigned 32-bit arithmetic; int8 results have scale
-    1/256 and zero point -128.
-
-    mask   int8, negative for a hidden element
-    """
+    """x int8 or int16, mask int8: below 0 if hidden -> int8 in steps of 1/256 from -128 on, or the
+    parameters of softmax_quantize with int16; unsigned 32-bit arithmetic."""
     rows, seen = _rows(step, x), np.ones((), bool)
     if mask:
         seen = _rows(step, np.broadcast_to(mask[0], x.shape)) >= 0
@@ -223,7 +214,7 @@ SOFTMAX = register(
 
 
 def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
-    """Return the constants of y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
+    """Quantise y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
     x, y = inputs.params(0), inputs.target
     most = 2**x.element_type.bits - 1
     is_wide = inputs.has_int16()
@@ -255,7 +246,7 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
 
 
 def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute log-softmax of x along attrs["axis"]; int8 or int16."""
+    """x int8 or int16 -> int8 or int16."""
     distance, _, mantissa, halvings = _exponentials(step, _rows(step, x), np.ones((), bool))
     log_sum = step.integers.log[(mantissa >> 7) - 256] + halvings * step.integers.ln2
     c = SumRequant(
@@ -286,7 +277,7 @@ LOG_SOFTMAX = register(
 
 
 def argmax_real(attrs: Attrs, x: Array) -> Array:
-    """Return the index of the first maximum along attrs["axis"], as int32."""
+    """Return the int32 index of the first maximum."""
     y = np.argmax(x, axis=attrs["axis"], keepdims=attrs["keepdim"])
     return np.asarray(y, np.int32)
 

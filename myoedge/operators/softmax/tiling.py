@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of softmax and log-softmax, masked or not, along the axes before and after the softmax
-axis."""
+"""Tiling of softmax and log-softmax: rows around and within the axis, masked or not."""
 
 from __future__ import annotations
 
@@ -25,10 +24,9 @@ def rows_in_tiles(
     arrays: Mapping[str, Array],
     per_row: int = 6,
 ) -> TiledKernel:
-    """Tile along the axes before and after the softmax axis.
+    """Tile around and within the softmax axis.
 
-    kernel, op, arrays   C function, fields of its op struct, and its tables
-    per_row              overhead of a row, in elements
+    per_row   overhead of a row, in elements
     """
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
@@ -90,7 +88,7 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
 
 
 def wide_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a softmax with int16 input or result, with the loops of the masked one."""
+    """Tile a softmax with int16 x or y, with the loops of masked ones."""
     tables = {name: getattr(step.integers, name).astype(np.uint16) for name in ("exp", "exp_far")}
     masked = _masked_in_tiles(step, engine, tables["exp"])
     x, *_, y = masked.operands

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goals of the precision search: SQNR of the outputs, limits on cycles and memory."""
+"""Goals of the precision search: dB by output, cycle budgets, memory limits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ EVERY_MOVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CycleBudget:
-    """Maximum extra cycles, as a fraction of the int8 network's, while an output is below
-    `below_db`."""
+    """Allowed extra cycles while an output is below `below_db`, as a fraction of int8's cycles."""
 
     share: float
     below_db: float = math.inf
@@ -40,15 +39,15 @@ NEARLY_FREE, ROUNDED = (CycleBudget(0.015),), (CycleBudget(0.34),)  # for a file
 
 @dataclass(frozen=True)
 class Goal:
-    """Goal of a search: SQNR of the outputs, before and after a final softmax or sigmoid, and its
-    cost.
+    """Goal of a search: SQNR of outputs, before and after a final function, and its allowed cost.
 
-    db           SQNR in dB for outputs that outputs_db does not name
-    budgets      cycle budgets, ascending; a larger one applies if an output stays below its
-                 `below_db` within the smaller one
+    db           SQNR of outputs that outputs_db does not name
+    budgets      cycle budgets, ascending; a larger one applies to outputs that the smaller leaves
+                 below
     margin_db    dB required on the calibration samples in addition to `db`
-    floor        measured tensor -> noise of low-bit weights, which moves cannot reduce
-    planned_cycles   network -> cycles of its plan, infinity if it does not fit; None: sum of layers
+    floor        measured tensor -> noise of low-bit weights; moves only reduce the rest
+    planned_cycles   network -> estimated cycles of its plan; infinite if it does not fit; None: the
+                     estimates of the layers are added
     moves        kinds of moves allowed
     """
 
@@ -61,7 +60,7 @@ class Goal:
     moves: frozenset[str] = EVERY_MOVE
 
     def limits(self, network: QuantGraph) -> Array:
-        """Return the allowed noise power relative to the signal, [measured tensors]."""
+        """Return [measured tensors], the allowed noise power relative to the signal."""
         rows = judged_rows(network)
         every_db = (self.outputs_db.get(output, self.db) + self.margin_db for output, _ in rows)
         allowed = np.array([10 ** (-db / 10) for db in every_db])
@@ -70,9 +69,9 @@ class Goal:
 
     @property
     def of_file(self) -> tuple[Goal, ...]:
-        """Return the goals for a network quantised by its model file: to stay close to the file's
-        own rounding, which depends on no samples. Tensors that the file leaves in float become
-        int16 if that costs hardly any cycles."""
+        """Return the goals of a network quantised by its file: close to the file's own roundings,
+        which do not depend on the samples. Tensors left in float become int16 if this is nearly
+        free."""
         near = replace(self, db=max(self.db, ROUNDED_DB), margin_db=0.0)
         budgets = (self.budgets,) * 2 if self.budgets == UNLIMITED else (NEARLY_FREE, ROUNDED)
         kinds = (frozenset({"int16"}), frozenset({"exponentials"}))
@@ -81,6 +80,6 @@ class Goal:
 
 
 def judged_rows(network: QuantGraph) -> list[tuple[str, str]]:
-    """Return (output, tensor on which its SQNR is measured) in a fixed order."""
+    """Return (output, tensor that it is measured by) in a fixed order."""
     outputs = dict.fromkeys(network.graph.outputs)
     return [(output, name) for output in outputs for name in judged_tensors(network, output)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States of a precision search: a design, the quantised network made from it, and its noise."""
+"""States of a precision search: a design, its integer network, and its noise."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from myoedge.quantization.search.goal import Goal
 
 
 class Calibrated(Protocol):
-    """Protocol of the function (graph, observers, samples) -> one calibration per observer; samples
-    None: all."""
+    """Function (graph, observers, samples) -> a calibration per observer; samples None: all."""
 
     def __call__(
         self, graph: Graph, observers: Sequence[Observer], given: Samples | None = None
@@ -30,7 +29,7 @@ class Calibrated(Protocol):
 
 @dataclass(frozen=True)
 class Design:
-    """The decisions that define a quantised network.
+    """Choices that define an integer network.
 
     int16      groups of int16 tensors, in the order in which they were chosen
     on_cores   layers with the cores' integers, although an accelerator could run them
@@ -49,10 +48,10 @@ class Design:
 
 @dataclass(frozen=True)
 class Network:
-    """The quantised networks of a design, and their estimated cost.
+    """A design's integer networks, and their estimated cost.
 
-    cores     with integers for the cores in all layers
-    engined   with integers for accelerators in the layers that they run; this one is built
+    cores     the network with the cores' integers in all layers
+    engined   the network that is built, with accelerators' integers
     cycles    sum of the layers' estimated cycles
     """
 
@@ -64,7 +63,7 @@ class Network:
 
 @dataclass(frozen=True)
 class SearchState:
-    """A network with its measured noise."""
+    """A design with its measured network."""
 
     network: Network
     measured: MeasuredNoise
@@ -80,10 +79,10 @@ class SearchState:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A design proposed by a move.
+    """A proposal of another design.
 
-    remedy description for reports
-    fit    half of the samples -> the design fitted to it; None if the design depends on no samples
+    fit    half of the samples -> the design that it gives; None if the design does not depend on
+           samples
     """
 
     remedy: str
@@ -99,7 +98,7 @@ Proposals = Generator[Proposal, SearchState, None]
 class Workshop:
     """Functions and samples for making and measuring networks.
 
-    bench        samples for measuring     samples   calibration samples, which include the former
+    samples      calibration samples; the bench has some of them
     calibrated   (graph, observers) -> a calibration per observer, from all or given samples
     observers    observers to choose from, the default first
     on_engines   network -> the network with integers for accelerators
@@ -142,10 +141,9 @@ class Workshop:
 
 @dataclass(frozen=True)
 class Search:
-    """The state shared by all moves of one search.
+    """A search for a goal.
 
-    start    the int8 network, to whose cycles the budgets are relative
-    limits   [measured tensors] allowed noise
+    start    the int8 network, whose cycles the budgets are fractions of
     narrow, candidates   calibration id -> measured int8 network, and candidates for int16
     planned  network id -> cycles by goal.planned_cycles
     """
@@ -162,17 +160,17 @@ class Search:
         return state.measured.missing_db(self.limits)
 
     def more_cycles(self, network: Network) -> float:
-        """Return a network's extra cycles by the sum of its layers, as a fraction of those at the
+        """Return the extra cycles of a network by its layers, as a fraction of the cycles at the
         start."""
         return network.cycles / max(self.start.cycles, 1.0) - 1.0
 
     def shares(self, state: SearchState) -> list[float]:
-        """Return the budgets of extra cycles that apply to a state, as fractions, ascending."""
+        """Return the fractions of cycles that may be added, ascending."""
         worst_db = state.measured.worst_db
         return [x.share for x in self.goal.budgets if worst_db < x.below_db]
 
     def planned_cycles(self, network: QuantGraph) -> float:
-        """Return a network's planned cycles; infinity if it does not fit."""
+        """Planned cycles, infinite if the network does not fit; each network is planned once."""
         plan = self.goal.planned_cycles
         assert plan is not None
         if id(network) not in self.planned:

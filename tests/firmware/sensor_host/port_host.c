@@ -44,7 +44,7 @@ static uint64_t now, started, fed; /* ns */
 static uint64_t edge = NEVER, second_edge = NEVER, transfer_end = NEVER, line_end = NEVER, stalled_until;
 static uint32_t tick, shown;              /* next data-ready, and the one whose sample is read */
 static bool interrupts, pending_edge, pending_sample, pending_sent;
-static uint8_t *transfer_to, flips[ME_SAMPLE_BYTES];
+static uint8_t *transfer_to;
 static uint32_t next_pass_us = PASS_US;
 
 static const fault *fault_at(uint32_t frame, const char *kind)
@@ -167,9 +167,9 @@ static void put_sample(uint32_t frame, uint8_t *raw)
         for (int byte = bytes - 1; byte >= 0; byte--)
             *at++ = (uint8_t)((uint32_t)counts[channel] >> 8 * byte);
     }
-    for (uint32_t i = 0; i < ME_SAMPLE_BYTES; i++)
-        raw[i] ^= flips[i];
-    memset(flips, 0, sizeof flips);
+    const fault *flipped = fault_at(frame, "spi");
+    if (flipped)
+        raw[flipped->value / 8] ^= (uint8_t)(1 << flipped->value % 8);
     (void)opened; /* of a device without a status */
 }
 
@@ -184,8 +184,6 @@ static void ready(void)
     }
     if (fault_at(frame, "dead"))
         is_dead = true;
-    if ((found = fault_at(frame, "spi")))
-        flips[found->value / 8] ^= (uint8_t)(1 << found->value % 8);
     if ((found = fault_at(frame, "stall")))
         stalled_until = now + (uint64_t)found->value * US;
     if ((found = fault_at(frame, "slow")))
@@ -258,8 +256,9 @@ void me_port_interrupts(bool on)
     serve();
 }
 
-void me_port_sleep(uint32_t us, uint32_t until_pass_us)
+void me_port_sleep(uint32_t us, uint32_t until_ready_us, uint32_t until_pass_us)
 {
+    (void)until_ready_us;
     (void)until_pass_us;
     if (interrupts || pending_edge || pending_sample || pending_sent)
         return;
