@@ -73,14 +73,17 @@ enum { RX_CHANNEL = 0x00, TX_CHANNEL = 0x04, COMMAND_CHANNEL = 0x08, UART_SETUP 
 #define SURVIVES_WRITE 0x1A104104u
 
 /* power of the cluster */
+#define PICL_STATUS 0x1A107000u
+#define PICL_BUSY 1u
 #define PICL_ACCESS 0x10000800u
 enum { CLUSTER_ON = 0, CLUSTER_OFF = 6 };
+#define RISE_US 150u /* from off to on, and a margin: assumed, no document says it */
 #define WORTH_OFF_US 5000u /* to start the cluster anew, with cold caches, takes a part of that */
 
 extern void me_vectors(void);
 
 static me_platform here; /* me_here is in L1, which is lost with the cluster's power */
-static bool is_cluster_on = true;
+static enum { ON, RISING, OFF } cluster;
 static uint32_t restarts;
 static volatile bool is_exchanging;
 
@@ -136,19 +139,38 @@ uint32_t me_port_us(void)
     return found;
 }
 
-static void set_cluster_power(uint32_t state)
+static void wait_for_power(void)
 {
-    ME_REG(ME_PMU_ISOLATE) = state;
-    ME_REG(ME_PMU_CLUSTER) = PICL_ACCESS;
-    is_cluster_on = state == CLUSTER_ON;
+    while (ME_REG(PICL_STATUS) & PICL_BUSY)
+        ;
 }
 
-void me_port_sleep(uint32_t us, uint32_t until_ready_us, uint32_t until_pass_us)
+/* Returns while the power rises or falls. */
+static void set_cluster_power(uint32_t mode)
 {
-    (void)until_ready_us; /* retention takes longer to leave than a sample does to come */
-    if (is_cluster_on && until_pass_us >= WORTH_OFF_US)
+    wait_for_power();
+    ME_REG(ME_PMU_ISOLATE) = mode;
+    ME_REG(ME_PMU_CLUSTER) = PICL_ACCESS;
+    cluster = mode == CLUSTER_ON ? RISING : OFF;
+}
+
+/* The cluster is off where that is worth it, and its power rises before the last sample of a pass.
+ * -> how long to sleep at most */
+static uint32_t choose_power(uint32_t us, uint32_t until_pass_us)
+{
+    if (cluster != OFF && until_pass_us >= WORTH_OFF_US)
         set_cluster_power(CLUSTER_OFF);
-    ME_REG(WAKE_TIMER + COMPARE) = us * (ME_CLOCK_HZ / 1000000u);
+    if (cluster == OFF && until_pass_us <= RISE_US)
+        set_cluster_power(CLUSTER_ON);
+    if (cluster != OFF || until_pass_us - RISE_US >= us)
+        return us;
+    return until_pass_us - RISE_US;
+}
+
+void me_port_sleep(uint32_t us, uint32_t until_pass_us)
+{
+    const uint32_t most_us = choose_power(us, until_pass_us);
+    ME_REG(WAKE_TIMER + COMPARE) = most_us * (ME_CLOCK_HZ / 1000000u);
     ME_REG(WAKE_TIMER + CONFIG) = RUN | RESTART | INTERRUPT | ONCE;
     __asm__ volatile("wfi" ::: "memory");
     ME_REG(WAKE_TIMER + CONFIG) = 0;
@@ -309,11 +331,14 @@ static void infer(int32_t core, void *unused)
 
 int me_port_run(const void *const in[], void *const out[])
 {
-    if (!is_cluster_on) {
+    if (cluster == OFF)
         set_cluster_power(CLUSTER_ON);
+    if (cluster == RISING) {
+        wait_for_power();
         me_here = here;
         me_l3_open();
         me_cluster_start();
+        cluster = ON;
     }
     network_in = in;
     network_out = out;

@@ -78,9 +78,8 @@ static void on_alarm(void *unused)
 uint32_t me_port_us(void) { return (uint32_t)pi_time_get_us(); }
 
 /* An event between the look of the caller and the wait has pushed the task: the wait ends at once. */
-void me_port_sleep(uint32_t us, uint32_t until_ready_us, uint32_t until_pass_us)
+void me_port_sleep(uint32_t us, uint32_t until_pass_us)
 {
-    (void)until_ready_us;
     (void)until_pass_us;
     if (us < SHORTEST_US) {
         me_port_interrupts(true);

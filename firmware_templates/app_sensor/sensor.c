@@ -23,7 +23,7 @@ void me_sensor_wait(uint32_t us)
     const uint32_t start = me_port_us();
     for (uint32_t passed; (passed = me_port_us() - start) < us;) {
         me_port_interrupts(false);
-        me_port_sleep(us - passed, us - passed, us - passed);
+        me_port_sleep(us - passed, us - passed);
         me_port_interrupts(true);
     }
 }
@@ -169,7 +169,7 @@ static void take_frame(void)
 static uint32_t until_pass_us(void)
 {
     const uint32_t due = next + ME_WINDOW + (ME_FRAMES - 1 - pushed % ME_FRAMES) * ME_HOP;
-    return (due - me_samples_end()) * ME_PERIOD_US;
+    return (due - me_samples_end() - 1) * ME_PERIOD_US + me_acquisition_until_ready_us();
 }
 
 static void sleep(void)
@@ -177,7 +177,7 @@ static void sleep(void)
     me_port_interrupts(false);
     if (!is_frame_there() && !me_acquisition_is_in_doubt())
         me_port_sleep(LONGEST_SLEEP_US < ME_PERIOD_US * 8 ? LONGEST_SLEEP_US : ME_PERIOD_US * 8,
-                      me_acquisition_until_ready_us(), until_pass_us());
+                      until_pass_us());
     me_port_interrupts(true);
 }
 

@@ -21,8 +21,8 @@ uint32_t me_port_us(void);
 void me_port_interrupts(bool on);
 
 /* With interrupts off: sleeps until one is pending, at most `us`. The port chooses how deeply by the
- * time until the next data-ready and until the next pass of the network. */
-void me_port_sleep(uint32_t us, uint32_t until_ready_us, uint32_t until_pass_us);
+ * time until the last sample of the next pass of the network. */
+void me_port_sleep(uint32_t us, uint32_t until_pass_us);
 
 /* ---- watchdog: restarts the chip one second after the last call */
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.backends.packets import Decision, Record, Status, decoded
+from myoedge.backends.packets import Decision, Record, Start, Status, decoded
 from myoedge.backends.simulator import activity_of
 from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
@@ -130,8 +130,8 @@ def play_build(
     integers = program.conversion.integers(counts)
     with one_blas_thread():
         reference = Reference(program, network, build.stream, integers)
-        rows = tuple(record for _, record in found if isinstance(record, Decision))
-        same = compared(reference, rows)
+        same = compared(reference, _of_first_start([record for _, record in found]))
+    rows = tuple(record for _, record in found if isinstance(record, Decision))
     latency = latency_of(latency_s(*_times(run, found), CLOCK_HZ))
     return Played(
         frames=len(run.ready_cycles),
@@ -246,6 +246,13 @@ def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array,
     ]
     starts, ends = zip(*pairs, strict=True) if pairs else ((), ())
     return np.array(starts, np.int64), np.array(ends, np.int64)
+
+
+def _of_first_start(records: Sequence[Record]) -> list[Decision]:
+    """Return the decisions before the program started again, which counts samples from 0 again."""
+    starts = [at for at, record in enumerate(records) if isinstance(record, Start)]
+    ended = starts[1] if len(starts) > 1 else len(records)
+    return [record for record in records[:ended] if isinstance(record, Decision)]
 
 
 def _lost(records: Sequence[Record], frames: int) -> int:

@@ -13,7 +13,7 @@ SEPARATE = ("import_rows", "qdq", "cases", "torch_library")  # modules that do n
 
 
 def families() -> list[str]:
-    """Names of the operator families, sorted; without TEMPLATE."""
+    """Return the sorted names of the operator families (subfolders), except TEMPLATE."""
     packages = pkgutil.iter_modules([str(FOLDER)])
     return sorted(m.name for m in packages if m.ispkg and m.name != "TEMPLATE")
 
@@ -22,7 +22,7 @@ ADDED: list[ModuleType] = []  # packages of plug-ins, which are as the folders h
 
 
 def define(package: ModuleType) -> None:
-    """Import the modules of a family that define its operators."""
+    """Import the modules of a family package, which register its operators."""
     for module in _modules_of(package):
         if module not in SEPARATE:
             import_module(f"{package.__name__}.{module}")
@@ -33,7 +33,8 @@ def _modules_of(package: ModuleType) -> list[str]:
 
 
 def modules(name: str) -> list[ModuleType]:
-    """Return the modules of this name in all family folders, sorted by folder, then in plug-ins."""
+    """Return the modules with this name (such as "tiling") from all family folders, sorted by
+    folder, followed by those of plug-ins."""
     packages = [*map(_package, families()), *ADDED]
     return [import_module(f"{p.__name__}.{name}") for p in packages if name in _modules_of(p)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Definitions of operators (OpDef) and their table OPS; nodes of a quantised network."""
+"""Operator definitions (OpDef), their table OPS, and the nodes of a quantised network."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class LoopNest:
     """A perfect loop nest with the index maps of its operands.
 
     axes      loop -> extent, outermost first
-    reduce    reduction loops
-    operands  per operand, one affine expression per dimension: "t*2 + r" is (("t", 2), ("r", 1))
+    operands  operand name -> one affine expression per dimension: "t*2 + r" is (("t", 2), ("r", 1))
+    reduce    names of the reduction loops
     """
 
     axes: Mapping[str, int]
@@ -44,7 +44,10 @@ class LoopNest:
         return math.prod(self.axes.values())
 
     def footprint(self, operand: str, tile: Mapping[str, int] | None = None) -> Shape:
-        """Return the extents of an operand that a tile of these sizes reads, halo included."""
+        """Return the shape of the part of an operand that one tile reads, halo included.
+
+        tile   loop -> tile extent; missing loops have their full extent
+        """
         sizes = {**self.axes, **(tile or {})}
         return tuple(
             1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
@@ -56,13 +59,13 @@ class LoopNest:
 class QuantizeInputs:
     """Arguments of an operator's `quantize`.
 
-    shapes     input shapes        out      output shape
-    input_params   parameters of the inputs; None for weights that the operator quantises itself
-    target     parameters of requantised values (before a fused table, if there is one)
-    constants  float value of constant inputs, otherwise None
-    weight_format   weight format of the layer's rule
-    unsigned_sums   whether the engine sums products of inputs plus 128, without a pre-shift
-    formats    per input, format of integers in the model file, which must be kept
+    attrs         attributes     shapes, out     input shapes, output shape
+    input_params  parameters per input; None for weights that the operator quantises itself
+    target        parameters of the requantised values (before a fused table, if there is one)
+    constants     float values of constant inputs; None for computed ones
+    weight_format requested weight format
+    unsigned_sums whether the engine sums products of (input + 128) and cannot pre-shift
+    formats       input index -> integer format in the model file, which must be kept
     """
 
     attrs: Attrs
@@ -76,7 +79,7 @@ class QuantizeInputs:
     formats: Mapping[int, ConstantFormat] = field(default_factory=dict)
 
     def has_int16(self, operands: int = 1) -> bool:
-        """Return whether one of the first operands or the result is int16."""
+        """Return whether the result or one of the first `operands` inputs is int16."""
         known = (*map(self.params, range(operands)), self.target)
         return any(q.element_type == INT16 for q in known)
 
@@ -93,12 +96,12 @@ class QuantizeInputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedParams:
-    """The integers that a kernel reads at run time.
+    """The integer constants that a kernel reads at run time.
 
-    Each family has its own subclass: scalars are fields of its C struct, arrays its constants; None
-    marks a value that these operands do not need.
+    Each family has its own subclass: scalars are fields of its C struct, arrays are its constants.
+    None marks a constant that these operand types do not need.
 
-    table   int8 [256] of a fused activation
+    table   int8 [256] lookup table of a fused activation
     """
 
     table: Array | None = None
@@ -112,7 +115,7 @@ class QuantizedParams:
         return {name: x for name, x in self._in_c() if isinstance(x, np.ndarray)}
 
     def named(self, names: Iterable[str]) -> dict[str, Any]:
-        """Return some fields, by name."""
+        """Return the fields with these names as a dict."""
         return {name: getattr(self, name) for name in names}
 
     def _in_c(self) -> Iterator[tuple[str, Any]]:
@@ -121,14 +124,16 @@ class QuantizedParams:
 
     @classmethod
     def holds(cls, names: Iterable[str]) -> bool:
-        """Return whether these names are valid fields that include all required ones."""
+        """Return whether `names` are fields of this class and include all fields without a
+        default."""
         has = {f.name: f.default is not MISSING or bool(f.metadata) for f in fields(cls)}
         return has.keys() >= {*names} >= {name for name, optional in has.items() if not optional}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequantParams(QuantizedParams):
-    """Parameters with one requantisation of accumulators: Requant's fields."""
+    """Constants of an operator that requantises accumulators once; fields as in numerics'
+    Requant."""
 
     pre: int
     mult: int | Array
@@ -150,15 +155,13 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedNode(Generic[P]):
-    """One quantised operator: node, integers, and the shapes of the operands it still reads.
+    """A node of the quantised network: the float node, its integer constants and operand shapes.
 
-    operands   names of the inputs that are read as integers (weights are in `integers`)
-    low, high  limits at which requantised values saturate
-    element_type   element type of the result
+    operands   names of the tensors read as integers (weights are in `integers`)
+    low, high  saturation limits of requantised values
+    element_type, operand_types   element types of result and operands; () if all are int8
     engine     requested engine
-    operand_types   element types of the operands; () if all are int8
-    behind     the only reader of the results, if one kernel computes both layers; its result's name
-               is the node's name
+    behind     following node if one kernel computes both; its result has the node's name
     """
 
     node: Node
@@ -182,7 +185,7 @@ class QuantizedNode(Generic[P]):
         return self.integers.table
 
     def read_type(self, operand: int) -> ElementType:
-        """Element type of an operand."""
+        """Return the element type of an operand, by its position."""
         return self.operand_types[operand] if self.operand_types else INT8
 
     @property
@@ -191,19 +194,20 @@ class QuantizedNode(Generic[P]):
         return INT16 in (*self.operand_types, self.element_type)
 
     def wide_flags(self, *names: str) -> dict[str, int]:
-        """Return flags for C structs, 1 for int16: of the first operands, then of the result."""
+        """Return C struct fields that are 1 for int16: `names` are the first operands', then the
+        result's."""
         kinds = (*map(self.read_type, range(len(names) - 1)), self.element_type)
         return {f"{name}_wide": int(t == INT16) for name, t in zip(names, kinds, strict=True)}
 
     @property
     def weight_type(self) -> ElementType:
-        """Element type of stored weights."""
+        """Element type in which the weights are stored."""
         return ElementType.of(self._weight.dtype)
 
     @property
     def weight_bits(self) -> int:
-        """Return the bits of two's complement that the weights need: 2 to 8, or 16. Weights of up
-        to 8 bits may still be stored as int16, for a 16-bit operand."""
+        """Return the bits of two's complement that the weights need: 2 to 8, or 16. Weights that
+        need 8 or fewer may still be stored as int16, for an int16 operand."""
         weight = self._weight
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
         needed = max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
@@ -223,10 +227,10 @@ class QuantizedNode(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class ResultParams:
-    """Parameters of results of one element type, by their range.
+    """Rule for the quantisation parameters of results of one element type.
 
     of      largest magnitude -> parameters
-    may_be  whether results may have given parameters, such as a file's
+    may_be  parameters (from a model file, say) -> whether the kernel supports them
     """
 
     of: Callable[[float], QuantParams]
@@ -235,20 +239,20 @@ class ResultParams:
 
 @dataclass(frozen=True, slots=True)
 class OpDef:
-    """An operator, defined once.
+    """Definition of an operator; everything else in myoedge is derived from it.
 
     shape      (attrs, *input shapes) -> output shape
-    nest       (attrs, input shapes, output shape) -> loops and operands
+    nest       (attrs, input shapes, output shape) -> loop nest
     real       (attrs, *float arrays) -> float array: calibration and SQNR
     quantize   QuantizeInputs -> QuantizedParams
-    integer    (QuantizedNode, *integer arrays) -> integer array: same bits as the C
-    params     classes of the results of `quantize`
-    acc_bound  QuantizedNode -> largest |intermediate int32| for any input, with its weights
+    integer    (QuantizedNode, *integer arrays) -> integer array, bit-identical to the C code
+    params     classes that `quantize` may return
+    acc_bound  QuantizedNode -> largest |int32 intermediate| for any input, with the given weights
     kernels    kernels that can run it; () if no code is emitted
     kernels_before   following operator -> kernels that run both as one layer
     weights    positions of the inputs that `quantize` turns into QuantizedParams
-    same_scale inputs and output share one pair of parameters
-    is_data_movement   results are elements of the operands unchanged, or a constant around them
+    same_scale inputs and output share scale and zero point
+    is_data_movement   the output contains only input elements and constants
     epilogue   ends in a requantisation, so that an activation can be fused
     permute_rule   (attrs, permutation) -> attrs with which f(transpose(x)) = transpose(f(x)), or
                    None if there are none; None: never
@@ -258,28 +262,27 @@ class OpDef:
     out_dtype  element type of the output in the float graph: "float32", or an integer type
     fixed_params   parameters of the output if they do not depend on data
     params_of      attributes -> fixed parameters, if they depend on attributes
-    result_params  element type -> rule from the results' range to their parameters, if the operator
-                   has its own; int8 parameters may be finer than `fixed_params`
+    result_params  element type -> the operator's own rule from the results' range to their
+                   parameters; int8 parameters may be finer than `fixed_params`
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, if `multiplies` is
                false
-    symmetric  inputs whose zero point must be 0
-    prefers_symmetric  inputs that get zero point 0 if that hardly widens their range
+    symmetric  positions of inputs whose zero point must be 0
+    prefers_symmetric  positions of inputs that get zero point 0 if it hardly widens their range
     broadcast_inputs   input -> number of leading axes that may be broadcast; None: all axes
-    first_states   inputs that hold the initial state; results get their range, too
-    multiplies_result   whether weights multiply earlier results, of the result's type, instead of
-                        operands
+    first_states   positions of inputs with the initial state; results get their range, too
+    multiplies_result   whether weights multiply earlier results (recurrent weights), which have the
+                        result's type
     multiplicands  (attrs, *float operands) -> [groups, vectors, taps]: the vectors that multiply
                    rows of the first of `weights`, for operators with 2- to 7-bit weights
     compares_rows  whether results depend only on differences between elements of a row
-    decodes    whether results are symbols of a decoder, which labels cannot be compared with
-    normalizes whether results are rows divided by their own magnitude
+    decodes    whether results are decoded symbols, to which class labels cannot be compared
+    normalizes whether each result row is divided by its own magnitude
     reads_indices  whether it reads integers: an integer input, or classes from argmax
-    reads      number of inputs that it reads, the others only have to be computed before it; None:
-               all
-    in_loops   whether the result differs from step to step of a loop
+    reads      number of inputs whose values are read; later inputs only order execution; None: all
+    in_loops   whether the result differs between iterations of a loop
     streaming_rule   OperandAxis -> rule along it; None: the operator needs the whole axis at once
-    formats    formats of its kernels
+    formats    element types and weight bits that its kernels support
     """
 
     name: str
@@ -332,9 +335,9 @@ _TABLES = [OPS]  # `register` fills the last
 
 
 def register(op: OpDef) -> OpDef:
-    """Add an operator to the table, once, when its module is imported.
+    """Add an operator to OPS when its module is imported.
 
-    Errors: ValueError if its name is taken.
+    Errors: ValueError if an operator of this name exists.
     """
     if any(op.name in table for table in _TABLES):
         raise ValueError(f"there is an operator {op.name} already: this one needs another name")
@@ -345,8 +348,10 @@ def register(op: OpDef) -> OpDef:
 
 @contextmanager
 def registered_together() -> Iterator[dict[str, OpDef]]:
-    """Context manager: collect the operators registered inside, which may be replaced; at its end
-    OPS gets all of them, or none if an error occurred."""
+    """Collect the operators that are registered inside this context.
+
+    At the end, OPS gets all of them, or none if an exception was raised.
+    """
     found: dict[str, OpDef] = {}
     _TABLES.append(found)
     try:
@@ -357,13 +362,17 @@ def registered_together() -> Iterator[dict[str, OpDef]]:
 
 
 def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
-    """Return the kernels of a layer, together with the fused layer after it if there is one."""
+    """Return the kernels that can run a layer, including its fused following layer if it has
+    one."""
     op = OPS[step.node.op]
     return op.kernels if step.behind is None else op.kernels_before.get(step.behind.node.op, ())
 
 
 def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
-    """Build an operator's parameters from values by name. Errors: ValueError for unknown names."""
+    """Build an operator's QuantizedParams from field values by name.
+
+    Errors: ValueError if no class of the operator has exactly these fields.
+    """
     kind = next((kind for kind in OPS[op].params if kind.holds(numbers)), None)
     if kind is None:
         raise ValueError(f"parameters that {op} does not have: {', '.join(sorted(numbers))}")
@@ -371,7 +380,8 @@ def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
 
 
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
-    """Multiply-accumulates of the model: padding taps count, SIMD padding does not."""
+    """Return a node's multiply-accumulates; those on padding count, those that fill SIMD words do
+    not."""
     op = OPS[node.op]
     if op.products is not None:
         return op.products(node.attrs, shapes, out)
@@ -379,32 +389,38 @@ def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
 
 
 def strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Elements between neighbours along each dimension of a C-contiguous array."""
+    """Return the element strides of a C-contiguous array."""
     return tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
 
 
 def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
-    """Return (product of extents before, extent, product after) an axis."""
+    """Return (product of the extents before the axis, its extent, product of the extents after
+    it)."""
     axis %= len(shape)
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
 
 def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Tensor:
-    """Description of a node's output tensor from its inputs' shapes, and the first one's dtype."""
+    """Return a node's output tensor: shape from the input shapes, element type as the first
+    input's.
+
+    dtype   element type of the first input
+    """
     op = OPS[node.op]
     kept = dtype if op.is_data_movement else op.out_dtype
     return Tensor(node.name, op.shape(node.attrs, *shapes), kept)
 
 
 def own_params(node: Node) -> QuantParams | None:
-    """Parameters that an operator fixes for its result, whatever the data; None if it fixes
-    none."""
+    """Return the parameters that an operator fixes for its result (softmax: scale 1/256, say); None
+    if they depend on data."""
     op = OPS[node.op]
     return op.fixed_params if op.params_of is None else op.params_of(node.attrs)
 
 
 def fixed_params(graph: Graph, name: str) -> QuantParams | None:
-    """Fixed quantisation parameters of a tensor's producer, through operators that keep them."""
+    """Return the parameters that a tensor's producer fixes, also through operators that keep the
+    scale; None if they depend on data."""
     node = graph.producer.get(name)
     while node is not None and OPS[node.op].same_scale:
         node = graph.producer.get(node.inputs[0])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of operators for tests: shapes, attributes, ranges, weights, and a float oracle.
+"""Random test cases of operators: shapes, attributes, ranges, weights, and a float oracle.
 
-Each family defines them in its cases.py: CASES, operator -> function of Draw. The package's own are
-not in the wheel; `myoedge plugin check` uses those of plug-ins.
+The families' cases.py define CASES: operator name -> function of a Draw. They are not part of the
+wheel; `myoedge plugin check` uses those of plug-ins.
 """
 
 from __future__ import annotations
@@ -46,21 +46,22 @@ def of_parameters(case: Any) -> float:
 
 @dataclass(frozen=True)
 class DrawnUse:
-    """One use of an operator.
+    """A test case: one use of an operator, with its oracle.
 
-    shapes    shapes of the inputs that are read as integers     spans    range of each
-    torch     the float oracle before a fused activation: lines of Python, the last one its value,
-              using attributes by name, of x0, x1 .. and w0, w1 .. (inputs and weights, float64
-              tensors; all of them: xs, ws), of torch, F (torch.nn.functional), math, np, signal
-              (scipy.signal), and activated(chain, x), a fused chain by torch
+    shapes, spans   shape and value range of each input that is read as integers
+    torch     the oracle without the fused activation: lines of Python, whose last one is the value.
+              They may use attributes by name, inputs x0, x1 .. (list xs) and weights w0, w1 ..
+              (list ws), all float64 tensors, and torch, F (torch.nn.functional), math, np, signal
+              (scipy.signal), activated(x, chain) (a fused chain in torch)
     weights   float constants, which follow the inputs
+    act       fused activation
     factors   (scale, shift) from the data's range to the output's range
     kinds     types of the inputs if they are not all `dtype`, such as 16-bit gates
-    int16     inputs that are int16, with parameters of their range
-    positive  int16 inputs without negative values
+    int16     positions of inputs that are int16, with parameters from their range
+    positive  positions of int16 inputs without negative values
     slack     (quantised case) -> error bound in output steps from the operator's own roundings
     classes   number of classes of index data; 0: int32 data are arbitrary
-    least     smallest int32 index; negative ones count from the end, or lie outside
+    least     smallest int32 index; negative indices count from the end, or are out of range
     unit      (quantised case) -> the integer of 1.0, if parameters do not define it
     pattern   distribution of the data     seed   for data and weights
     """
@@ -88,7 +89,7 @@ class DrawnUse:
 
 @dataclass(frozen=True)
 class Draw:
-    """Random choices by a NumPy generator; ranges include both ends."""
+    """Random choices for test cases; all ranges include both ends."""
 
     rng: np.random.Generator
 
@@ -105,27 +106,29 @@ class Draw:
         return [values[int(i)] for i in self.rng.permutation(len(values))]
 
     def shape(self, low: int, high: int, largest: int = 5) -> Shape:
-        """Draw a shape of a rank in low..high; many extents are 1."""
+        """Draw a shape with `low` to `high` axes of at most `largest` elements; many axes have size
+        1."""
         rank, n = self.integer(low, high), self.integer
         return tuple(self.pick([1, n(1, largest), n(2, largest)]) for _ in range(rank))
 
     def broadcast(self, low: int, high: int) -> tuple[Shape, Shape]:
-        """Draw two shapes that broadcast: extents of 1 and missing leading axes on either side."""
+        """Draw two shapes of `low` to `high` axes that broadcast: axes of size 1, or missing
+        leading axes, on either side."""
         whole = self.shape(low, high, 4)
         part = tuple(n if self.flag() else 1 for n in whole)
         part = part[self.integer(0, len(part)) :] if self.flag() else part
         return self.pick([(whole, whole), (whole, whole), (whole, part), (part, whole)])
 
     def span(self) -> Range:
-        """Draw a range: zero point at -128, at 127 or between; tiny or huge."""
+        """Draw a value range, tiny or huge, whose zero point is -128, 127 or in between."""
         scale = self.pick([1.0, 1.0, 1.0, 0.3, 6.0, 1e-3, 1e3])
         low, high = -scale * self.rng.uniform(0.0625, 1.0), scale * self.rng.uniform(0.0625, 1.0)
         both = (float(low), float(high))
         return self.pick([(0.0, both[1]), (both[0], 0.0), both, both, both])
 
     def weights(self, shape: Shape) -> tuple[Array, ...]:
-        """Draw weights and perhaps a bias: multiples of a power of two per channel, or arbitrary;
-        some channels are 0."""
+        """Draw weights [K, ..] and perhaps a bias [K]: per channel arbitrary numbers, multiples of
+        a power of two, or zeros."""
         rng = self.rng
         flat = rng.integers(-127, 128, (shape[0], math.prod(shape[1:]))).astype(np.float64)
         flat[:, 0] = rng.choice([-127, 127], shape[0])
@@ -144,8 +147,10 @@ class Draw:
         return values if bias is None else (*values, rng.normal(size=shape[0]) * bias)
 
     def common(self, operands: int, *, act: bool) -> dict[str, Any]:
-        """Draw ranges of inputs and output, the data's pattern and seed, and a fused activation if
-        `act`."""
+        """Draw the fields that all cases have: input ranges, output factors, pattern, seed.
+
+        operands   number of inputs     act   whether to draw a fused activation too
+        """
         return {
             "spans": tuple(self.span() for _ in range(operands)),
             "factors": self.pick(FACTORS),
@@ -156,8 +161,8 @@ class Draw:
 
 
 def weight_slack(case: Any) -> Array:
-    """Return the error bound per channel: half a step per weight unless the weights are exact, plus
-    half a bias step."""
+    """Return the error bound per channel in output steps: half a step per inexact weight, plus half
+    a bias step."""
     w, x = case.weights[0].astype(np.float32).astype(np.float64), case.params("x0")
     rows = np.abs(w.reshape(w.shape[0], -1))
     bias = np.abs(case.weights[1]) if len(case.weights) > 1 else np.zeros(len(rows))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a graph at each stage, as (check, message) pairs; a violation is a bug in myoedge.
+"""Consistency checks of a graph at each stage; a violation is a bug in myoedge.
 
 quantization/scales.py and plan/check.py have the checks of quantised networks and plans.
 """
@@ -30,9 +30,9 @@ def check(graph: Graph, stage: str) -> None:
 
 
 def enforce(spec: Spec[T], subject: T, graph: Graph, stage: str) -> None:
-    """Raise E920 at the first check of a spec that fails.
+    """Raise E920 with the message of the first check in `spec` that fails for `subject`.
 
-    graph   used to name the place of the offending tensor in the user's program
+    graph   used to report where the user's program created the offending tensor
     """
     for find, message in spec:
         wrong = next(find(subject), None)
@@ -47,7 +47,7 @@ def enforce(spec: Spec[T], subject: T, graph: Graph, stage: str) -> None:
 
 
 def every(holds: NodeCheck) -> Check[Graph]:
-    """Make a graph check from a check of one node."""
+    """Make a check of all nodes of a graph from a check of one node."""
 
     def find(graph: Graph) -> Iterator[str]:
         return (node.name for node in graph.nodes if not holds(graph, node))

@@ -24,19 +24,21 @@ HIDDEN_BELOW = 2.0**29  # scores that a mask hides are so much less, in floats
 
 
 def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """One loop per output dimension; inputs are broadcast."""
+    """Return the loop nest of a pointwise operator: one loop per output dimension, inputs
+    broadcast."""
     axes = {f"i{d}": extent for d, extent in enumerate(out)}
     operands = {f"x{i}": broadcast_index(shape, out) for i, shape in enumerate(shapes)}
     return LoopNest(axes, {**operands, "y": broadcast_index(out, out)})
 
 
 def like_first(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """`nest` of operators whose result has the shape of the first input."""
+    """Return the loop nest of an operator whose result has the shape of its first input."""
     return elementwise(attrs, shapes[:1], out)
 
 
 def by_output(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """`nest` of copies: one read per output element, indexed by the output's loops."""
+    """Return the loop nest of a copy: one loop per output dimension, one element read per
+    iteration."""
     return elementwise(attrs, [out], out)
 
 
@@ -48,19 +50,21 @@ def broadcast_index(shape: Shape, out: Shape, axis: str = "i") -> tuple[AffineEx
 
 
 def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
-    """`shape` of operators whose output has the shape of their first input."""
+    """Return the shape of the first input, for operators whose output has the same shape."""
     return x
 
 
 def stored_bound(step: QuantizedNode) -> int:
-    """`acc_bound` of operators that compute it in `quantize`."""
+    """Return the accumulator bound that the operator's `quantize` stored in its constants."""
     return int(step.integers.acc_bound)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductParams(RequantParams):
-    """Parameters of products of two computed operands; sums lose `drop` low bits before
-    requantisation."""
+    """Integer constants of products of two computed operands, such as matmul.
+
+    drop   low bits dropped from a sum before requantisation; None: none
+    """
 
     a_zero: int
     b_zero: int
@@ -70,32 +74,35 @@ class ProductParams(RequantParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentredParams(RequantParams):
-    """Parameters of sums of one operand minus its zero point, with a shift for int16."""
+    """Integer constants of sums of x - x_zero."""
 
     x_zero: int
     acc_bound: int
 
 
 def product_requant(inputs: QuantizeInputs, bound: int) -> ProductParams:
-    """Quantise acc = sum (a - a_zero)(b - b_zero), |acc| <= bound, requantised once."""
+    """Return the constants for requantising acc = sum (a - a_zero)(b - b_zero).
+
+    bound   largest |acc|
+    """
     a, b = inputs.params(0), inputs.params(1)
     more = {"a_zero": a.zero_point, "b_zero": b.zero_point}
     return with_requant(ProductParams, inputs, a.scale * b.scale / inputs.target.scale, bound, more)
 
 
 def sum_bound(x: QuantParams, count: int) -> int:
-    """Return the largest |sum of x - x_zero| over a number of terms."""
+    """Return the largest possible |sum of (x - x_zero)| over `count` terms."""
     return count * (255 if x.element_type == INT8 else x.reach)
 
 
 def with_requant(
     kind: type[R], inputs: QuantizeInputs, factor: float, bound: int, more: Mapping[str, Any]
 ) -> R:
-    """Return parameters with the same requantisation factor for all outputs.
+    """Return parameters with one requantisation factor for all outputs.
 
-    kind     class of the parameters, which has a field acc_bound
-    factor   from accumulators to the result
-    bound    largest |acc|     more   other fields
+    kind     class of the parameters; has a field acc_bound
+    factor   real number that converts accumulators to output steps
+    bound    largest |accumulator|     more   the other fields
     """
     r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
     fields: dict[str, Any] = {name: int(getattr(r, name)) for name in NUMBERS}
@@ -104,7 +111,8 @@ def with_requant(
 
 
 def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
-    """Use a float implementation for integers, for operators that only move, compare or count."""
+    """Make an integer implementation from a float one, for operators that only move, compare or
+    count elements."""
 
     @functools.wraps(real)
     def integer(step: QuantizedNode, *xs: Array) -> Array:
@@ -114,58 +122,69 @@ def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
-    """Return the attributes after a permutation that keeps the last axis last; None otherwise."""
+    """Return attributes renumbered by a permutation that leaves the last axis last; None for other
+    permutations."""
     return attrs if perm[-1] == len(perm) - 1 else None
 
 
 def with_entry(attrs: Attrs, name: str, index: int, value: object) -> Attrs:
-    """Return the attributes with one entry of a tuple attribute replaced."""
+    """Return the attributes with entry `index` of the tuple attribute `name` replaced."""
     entries = attrs[name]
     return {**attrs, name: (*entries[:index], value, *entries[index + 1 :])}
 
 
 def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`permute_rule` of pointwise operators: their attributes name no axes."""
+    """Return the attributes unchanged: `permute_rule` of pointwise operators, which name no
+    axes."""
     return attrs
 
 
 def axis_permuted(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`permute_rule` of operators along attrs["axis"]: the axis is renumbered."""
+    """Return the attributes with attrs["axis"] renumbered: `permute_rule` of operators along an
+    axis."""
     return {**attrs, "axis": perm[attrs["axis"]]}
 
 
 def broadcast_streaming_rule(at: OperandAxis) -> StreamingRule:
-    """`streaming_rule` of pointwise operators with broadcasting: frame by frame along any axis."""
+    """Return the streaming rule of pointwise operators with broadcasting: frame by frame along any
+    axis."""
     return StreamingRule(at.axis + max(map(len, at.shapes)) - len(at.shapes[at.operand]))
 
 
 def all_beside_axis(at: OperandAxis) -> StreamingRule | None:
-    """`streaming_rule` of operators along attrs["axis"] of all operands: frame by frame along any
-    other axis."""
+    """Return the streaming rule of operators along attrs["axis"] of all operands: frame by frame
+    along any other axis; None along that axis."""
     same = at.axis == at.attrs["axis"] % len(at.shapes[0])
     return None if same else StreamingRule(at.axis)
 
 
 def stream_except_axis(at: OperandAxis) -> StreamingRule | None:
-    """`streaming_rule` of operators along attrs["axis"] of their first operand only: frame by frame
-    along any other axis."""
+    """Return the streaming rule of operators along attrs["axis"] of their first operand only: frame
+    by frame along any other axis; None along that axis."""
     return None if at.operand else all_beside_axis(at)
 
 
 def stream_except_last_axis(at: OperandAxis) -> StreamingRule | None:
-    """`streaming_rule` of operators along the last axis: frame by frame along any other axis."""
+    """Return the streaming rule of operators along the last axis: frame by frame along any other
+    axis; None along the last one."""
     last = at.axis == len(at.shapes[0]) - 1
     return None if last or at.operand else StreamingRule(at.axis)
 
 
 def final_state(op: OpDef, **fields: Any) -> OpDef:
-    """Return an operator that computes the state of another after its last step."""
+    """Return the operator that computes the final state of the recurrence `op`.
+
+    fields   fields of its OpDef that differ
+    """
     return replace(op, epilogue=False, streaming_rule=lambda at: None, **fields)
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:
-    """Lower hidden scores until exp is 0 if another key of the row is visible; -inf (outside a
-    window) stays."""
+    """Lower the scores of hidden keys so far that their exponentials are 0 if any key of the row is
+    visible; scores of -inf (outside a window) stay.
+
+    mask   1 for a visible key, 0 for a hidden one
+    """
     flat = np.where(np.isneginf(scores), scores, 0.0)
     base = flat if attrs.get("flat") else scores.astype(np.float64)
     return np.asarray(np.where(mask < 0.5, base - HIDDEN_BELOW, scores))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Formats of kernels: combinations of element types of operands, weights and results."""
+"""Formats of kernels: which element types of operands, weights and result a kernel supports
+together."""
 
 from __future__ import annotations
 
@@ -22,9 +23,10 @@ WIDE_BITS = (16,)
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Condition of a format on a layer's attributes and shapes, as text and as a test.
+    """A condition that a format puts on a layer's attributes and shapes.
 
-    holds   (attrs, input shapes, output shape) -> whether a layer satisfies it
+    text    description for docs/ops.md
+    holds   (attrs, input shapes, output shape) -> whether the layer meets it
     """
 
     text: str
@@ -46,13 +48,13 @@ NOT_ACTIVATED = Condition("no fused function", lambda attrs, shapes, out: "act" 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Element types that a kernel supports together.
+    """Element types of operands, weights and result that a kernel supports together.
 
-    reads     allowed types per operand; the last entry applies to all further operands; weight
-              operands have none
-    writes    allowed types of the result
-    weights   allowed bits of constant weights; () for an operator without weights
-    together  operands that cost as many cycles with one of them int16 as with all
+    reads     types per operand; the last entry applies to all further operands; weight operands
+              have none
+    writes    types of the result
+    weights   bits of constant weights; () for an operator without weights
+    together  operands for which one int16 operand costs as many cycles as all of them
     where     condition on the layer
     """
 
@@ -63,11 +65,14 @@ class Format:
     where: Condition = ALWAYS
 
     def of_operand(self, index: int) -> Types:
-        """Allowed types of an operand, by its index among the inputs."""
+        """Return the types that an operand may have, by its position."""
         return self.reads[min(index, len(self.reads) - 1)]
 
     def takes(self, operands: Types, result: ElementType, weight: ElementType | None) -> bool:
-        """Return whether a layer has these types; operand types are () if all are int8."""
+        """Return whether the format allows these element types.
+
+        operands   () if all are int8     weight   None for an operator without weights
+        """
         return (
             result in self.writes
             and all(kind in self.of_operand(i) for i, kind in enumerate(operands or EIGHT))

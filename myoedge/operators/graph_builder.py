@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builders of graphs and of replacements for single nodes, node by node."""
+"""GraphBuilder: builds a graph, or a replacement for a single node, node by node."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from myoedge.operators.base import OPS, output_of
 
 
 class Unsupported(Exception):
-    """Raised for a use of an operator without an integer implementation; the text gives the
-    reason.
+    """A use of an operator that has no integer implementation; the text gives the reason.
 
-    instead   replacement to suggest, if it depends only on the use
+    instead   suggested replacement, if any
     """
 
     def __init__(self, reason: str, instead: str = "") -> None:
@@ -31,7 +30,8 @@ class Unsupported(Exception):
 
 
 class ReadsRefused(Unsupported):
-    """Raised if a use cannot be checked because it reads the result of a refused call."""
+    """A use that cannot be checked because it reads the result of a call that was itself
+    refused."""
 
 
 EMPTY = Graph((), (), (), {}, {}, ())
@@ -40,12 +40,12 @@ FIRST = Node("", (), ("t",))  # no node: names begin with t
 
 @dataclass
 class GraphBuilder(ConstantValues):
-    """Nodes in the order in which they are added, with their tensors and constants.
+    """Builds a graph, or a replacement for one of its nodes, node by node.
 
-    graph, node  a node to replace, and its graph, whose tensors may be read; without them a new
-                 graph is built
-    counts       stem of names -> last number appended to it
-    origin       origin of new nodes     stem   beginning of new names
+    graph, node  graph and node to replace; without them a new graph is built
+    inputs, tensors, constants, nodes   what was added so far
+    counts       base of names -> last number appended to it
+    origin       origin of new nodes     stem   base of new names
     """
 
     graph: Graph = EMPTY
@@ -77,9 +77,9 @@ class GraphBuilder(ConstantValues):
         return name
 
     def constant(self, value: Array, format: ConstantFormat | None = None) -> str:
-        """Add an array as a constant and return its name; float arrays become float32.
+        """Add a constant array and return its name; floats become float32.
 
-        format   integers of the model file
+        format   integer format of the constant in the model file
         """
         name = self._free(f"{self.stem}.const")
         kind = np.float32 if value.dtype.kind == "f" else value.dtype
@@ -116,14 +116,15 @@ class GraphBuilder(ConstantValues):
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Context manager: add nodes under this part of the module; "" for the whole module."""
+        """Give nodes that are added in this context a submodule as origin; "" for the whole
+        module."""
         whole = self.origin
         self.origin = tuple(replace(origin, part=name) for origin in whole)
         yield
         self.origin = whole
 
     def last(self, op: str, *inputs: str, **attrs: Any) -> Rewrite:
-        """Append the node that writes the replaced node's output; return the replacement."""
+        """Add the node that produces the replaced node's output, and return the replacement."""
         self.add(op, *inputs, name=self.stem, **attrs)
         return self.done()
 
@@ -132,7 +133,7 @@ class GraphBuilder(ConstantValues):
         return self._rewrite({})
 
     def same_as(self, name: str) -> Rewrite:
-        """Return a replacement by which readers of the replaced node read `name`."""
+        """Return a replacement that makes the replaced node's readers read the tensor `name`."""
         return self._rewrite({self.stem: name})
 
     def drop_unread(self, outputs: Sequence[str]) -> None:
@@ -143,9 +144,10 @@ class GraphBuilder(ConstantValues):
         self.nodes[:] = [node for node in self.nodes if node.name in read]
 
     def keep_formats(self, before: int, names: Iterable[str]) -> None:
-        """Copy the formats of constants to constants derived from them, if they still apply.
+        """Copy integer formats from constants to constants derived from them, if they still apply.
 
         before   number of constants before the first derived one was added
+        names    the original constants
         """
         read = (self.constants.get(name) for name in dict.fromkeys(names))
         sources = [found.format for found in read if found is not None and found.format]
@@ -153,17 +155,17 @@ class GraphBuilder(ConstantValues):
         self.constants |= with_formats_of(made, sources)
 
     def stand_in(self, shape: Sequence[int]) -> str:
-        """Add a placeholder for the result of a refused call, so that its readers can be checked
-        too."""
+        """Add a placeholder for the result of a refused call, so that its readers can be checked as
+        well."""
         name = self._free(f"{self.stem}.refused")
         self.tensors[name] = Tensor(name, tuple(shape))
         return name
 
     def made_by(self, name: str) -> str:
-        """Describe the producer of a tensor for messages: "it is the input x", or the place and
-        inputs of a call.
+        """Describe for messages where a tensor comes from: "it is the input x", or a call with its
+        source line and inputs.
 
-        Errors: ReadsRefused for a tensor without producer.
+        Errors: ReadsRefused for the placeholder of a refused call.
         """
         if name in self.inputs:
             return f"it is the input {name}"
@@ -208,7 +210,7 @@ class GraphBuilder(ConstantValues):
 
 
 def as_tuple(value: Any, rank: int) -> tuple[int, ...]:
-    """Repeat a number for every axis; a sequence is returned as a tuple."""
+    """Return a sequence as a tuple; a number is repeated `rank` times."""
     values = (value,) if isinstance(value, int) else tuple(value)
     return values * rank if len(values) == 1 else values
 
@@ -224,8 +226,11 @@ def _sources(makers: Mapping[str, Node], name: str) -> set[str]:
 
 
 def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
-    """Return the array of a constant operand. Errors: Unsupported if it is computed from an
-    input."""
+    """Return the values of a constant operand.
+
+    what      name of the operand for messages     instead   suggested replacement
+    Errors: Unsupported if it is computed from an input.
+    """
     if name not in b.constants:
         reason = f"{what} must be a parameter or a constant, here {b.made_by(name)}"
         raise Unsupported(reason, instead)
@@ -233,7 +238,7 @@ def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
 
 
 def optional_bias(b: GraphBuilder, name: str | None) -> tuple[str, ...]:
-    """Return a constant bias as further inputs of an operator; () if there is none."""
+    """Return (bias,) as further inputs of an operator; () if there is no bias."""
     if name is None:
         return ()
     weights(b, name, "a bias")
@@ -245,7 +250,7 @@ def reshape(b: GraphBuilder, x: str, shape: Sequence[int]) -> str:
 
 
 def fusible_view(b: GraphBuilder, x: str, shape: Shape) -> str:
-    """Add a view "inside" a layer, through which factors and activations fuse."""
+    """Add a reshape marked as part of a layer, through which factors and activations are fused."""
     return x if b.shape(x) == shape else b.add("reshape", x, shape=shape, inside=True)
 
 
@@ -255,8 +260,10 @@ def transpose(b: GraphBuilder, x: str, perm: Sequence[int]) -> str:
 
 
 def slice_axis(b: GraphBuilder, x: str, axis: int, start: int, stop: int, step: int = 1) -> str:
-    """Add x[start:stop:step] along one axis; bounds are resolved (with a negative step stop may be
-    -1)."""
+    """Add x[start:stop:step] along one axis.
+
+    start, stop   resolved, nonnegative bounds; with a negative step, stop -1 includes element 0
+    """
     cuts = [(0, n, 1) for n in b.shape(x)]
     cuts[axis] = (start, stop, step)
     whole = [(0, n, 1) for n in b.shape(x)]
@@ -272,11 +279,12 @@ def concat(b: GraphBuilder, parts: Sequence[str], axis: int) -> str:
 
 
 def channels_last(rank: int) -> tuple[int, ...]:
-    """The permutation [N, C, *S] -> [N, *S, C]."""
+    """Return the permutation from [N, C, *S] to [N, *S, C]."""
     return (0, *range(2, rank), 1)
 
 
 def channels_first(b: GraphBuilder, y: str) -> str:
-    """Permute [N, *S, C] to [N, C, *S], marked as restoring the model's axis order."""
+    """Transpose [N, *S, C] to [N, C, *S]; the origin marks it as restoring the model's axis
+    order."""
     rank = len(b.shape(y))
     return b.add("transpose", y, perm=(0, rank - 1, *range(1, rank - 1)), back=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows: functions that build nodes for calls of ATen and operators of ONNX.
+"""Import rows: a table that maps calls of PyTorch (ATen) and operators of ONNX to graph nodes.
 
-Each family defines ROWS in its import_rows.py.
+Each family defines its part, ROWS, in its import_rows.py.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class ImportRow:
 
 @dataclass(frozen=True)
 class OnnxCall:
-    """A node of an ONNX model, as import rows see it.
+    """A node of an ONNX model, as seen by import rows.
 
-    inputs   ONNX's names, "" for omitted inputs
+    inputs   ONNX names; "" for omitted inputs
     outs     shapes of the outputs
-    arrays   constants by ONNX's names, in the model's own types
-    names    tensors and constants of the builder by ONNX's names
-    stored   (name, array) -> its name in the builder; E112 if it may not be read
+    arrays   ONNX name of a constant -> its value in the model's own type
+    names    ONNX name -> the builder's name, for tensors and constants
+    stored   (name, array) -> the builder's name of a new constant; E112 if it is not supported
     finite   (name, array) -> the array; E112 if it is not finite
     """
 
@@ -75,13 +75,16 @@ class OnnxCall:
     finite: Callable[[str, Array], Array]
 
     def tensor(self, name: str) -> str:
-        """Return the builder's name of an input; a constant is added when it is first read."""
+        """Return the builder's name of an input; a constant is added on first use."""
         if name not in self.names:
             self.names[name] = self.stored(name, self.arrays[name])
         return self.names[name]
 
     def constant(self, name: str, what: str) -> Array:
-        """Values of a constant input. Errors: Unsupported if it is computed."""
+        """Return the values of a constant input; `what` names it in messages.
+
+        Errors: Unsupported if it is computed.
+        """
         if name not in self.arrays:
             by = self.builder.made_by(self.names.get(name, ""))
             raise Unsupported(f"{what} must be a constant, here {by}")
@@ -91,12 +94,12 @@ class OnnxCall:
         return tuple(int(n) for n in self.constant(name, what).reshape(-1))
 
     def weights(self, name: str, what: str) -> str:
-        """Return the builder's name of a constant with finite float32 values."""
+        """Return the builder's name of a constant, whose values must be finite floats."""
         self.constant(name, what)
         return self.operand(name, what)
 
     def operand(self, name: str, what: str) -> str:
-        """Return the builder's name of a tensor; a constant must be finite."""
+        """Return the builder's name of a tensor or of a finite constant."""
         tensor = self.tensor(name)
         if name in self.arrays:
             self.finite(name, self.builder.array(tensor))
@@ -118,12 +121,12 @@ OLDER = ("axes", "axis")  # kinds that are attributes of these names in older op
 
 
 def first(a: Arguments) -> str:
-    """Return the tensor that a call works on, whatever its schema names it."""
+    """Return the call's first tensor argument, whatever its schema calls it."""
     return str(a["self"] if "self" in a else a["input"])
 
 
 def one_by_one(row: Row) -> Row:
-    """Extend an import row of two tensors to any number of tensors, pairwise."""
+    """Make an import row of any number of tensors from a row of two, applied from left to right."""
 
     def several(b: GraphBuilder, a: Arguments, out: Any) -> str:
         y, *others = a["tensors"]
@@ -142,17 +145,18 @@ def import_rows() -> Iterator[ImportRow]:
 
 
 def aten_names(text: str) -> list[str]:
-    """Return the full names of calls: ATen's unless qualified, the default overload if none."""
+    """Split names of ATen calls and complete them: "add.Tensor relu" -> "aten.add.Tensor",
+    "aten.relu.default"."""
     qualified = [name if "::" in name else f"aten::{name}" for name in text.split()]
     dotted = [name.replace("::", ".") for name in qualified]
     return [name if name.count(".") > 1 else f"{name}.default" for name in dotted]
 
 
 def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
-    """Return the rows by operator and ATen call; a call has one row, even if listed under several
-    operators.
+    """Return operator -> ATen call -> import row; a call listed under several operators has the
+    same row.
 
-    integers   return the rows for integers instead of floats
+    integers   return the rows for integer tensors instead of those for floats
     """
     calls: dict[str, dict[str, Row]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):
@@ -163,7 +167,10 @@ def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
 
 
 def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
-    """Return the import rows by operator and ONNX operator, of integers or of floats."""
+    """Return operator -> ONNX operator -> import row.
+
+    integers   return the rows for integer tensors instead of those for floats
+    """
     calls: dict[str, dict[str, OnnxRow]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):
         named = dict(_onnx_row(entry, text) for text in entry.onnx.split(";") if text.strip())

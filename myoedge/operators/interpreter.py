@@ -28,10 +28,10 @@ Watch = Callable[[str, Array], None]
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Context manager: run NumPy's matrix products on one thread, so that sums have the same bits
-    on any number of processors.
+    """Run NumPy's matrix products on one thread in this context, so that sums have the same bits on
+    any number of processors.
 
-    For products as small as these, more threads also cost time, especially on a busy machine.
+    For small products more threads also cost time, especially on a busy machine.
     """
     with _blas_libraries().limit(limits=1):
         yield
@@ -62,7 +62,10 @@ def _activated(node: Node, before: Array) -> Array:
 
 
 def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
-    """Run `real_node`, and round its result if the model file quantises it."""
+    """Run a node in floats; if the model file quantises the result, round it accordingly.
+
+    -> (value before the fused activation, value after it)
+    """
     before, after = real_node(node, inputs)
     if graph.is_fake_quantized(node.name + PRE):
         before = as_stated(graph, node.name + PRE, before)
@@ -73,10 +76,10 @@ def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Arra
 def run_float(
     graph: Graph, inputs: Mapping[str, Array], watch: Watch | None = None
 ) -> dict[str, Array]:
-    """Run a graph in floats on one sample; return every tensor.
+    """Run a graph in floats on one sample; return all tensors by name.
 
-    inputs   arrays of the inputs' shapes: floats before the host's normalisation, or integers
-    watch    callback with every tensor as it is computed, and `name.pre` before fused tables
+    inputs   arrays by name: floats before the host's normalisation, or integers
+    watch    called with every tensor as it is computed; `name.pre` is the input of a fused table
     """
     values: dict[str, Array] = graph.arrays
     show = watch or (lambda name, value: None)
@@ -95,13 +98,17 @@ def run_float(
 def in_step(
     graph: Graph, node: Node, step: int, values: MutableMapping[str, Array]
 ) -> tuple[Array, Array]:
-    """Run `stated_node` in a step of its loop, whose states are in `values`."""
+    """Run a node of a loop body in floats, in iteration `step`.
+
+    values   tensors by name, with the states of the loop; updated
+    -> (value before the fused activation, value after it)
+    """
     y = moved(node, step, values)
     return stated_node(graph, node, [values[x] for x in node.inputs]) if y is None else (y, y)
 
 
 def as_stated(graph: Graph, name: str, value: Array) -> Array:
-    """Round a float tensor if the model file quantises it."""
+    """Fake-quantise a tensor if the model file gives its quantisation parameters."""
     given = graph.given(name)
     if given is None or not given.fake_quantized:
         return value
@@ -116,7 +123,7 @@ def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def as_read(graph: Graph, name: str, x: Array) -> Array:
-    """Convert an input for the float network: float32, or its own integer type."""
+    """Convert an input array to the input's type: float32, or an integer type."""
     return normalize_input(graph, name, x).astype(graph.tensors[name].dtype)
 
 
@@ -127,7 +134,7 @@ def normalize_input(graph: Graph, name: str, x: Array) -> Array:
 
 
 def has_table(node: Node) -> bool:
-    """Return whether the fused activation needs a table; requantisation handles clamps."""
+    """Return whether the fused activation needs a table; clamps are part of the requantisation."""
     act = node.attrs.get("act", ())
     return bool(act) and bounds(act) is None
 
@@ -139,7 +146,7 @@ def result_bounds(node: Node) -> tuple[float, float] | None:
 
 
 def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:
-    """Run one quantised operator, bit for bit as the generated C does."""
+    """Compute one quantised operator in integers, bit-identical to the generated C."""
     y = OPS[step.node.op].integer(step, *inputs)
     return y if step.table is None else lookup(y, step.table)
 
@@ -147,8 +154,10 @@ def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:
 def run_int(
     steps: Sequence[QuantizedNode], constants: Mapping[str, Array], inputs: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """Run quantised steps on one sample of quantised inputs; return the integers of every
-    tensor."""
+    """Run the quantised network on one sample; return the integers of all tensors by name.
+
+    inputs   quantised inputs by name
+    """
     values: dict[str, Array] = {**constants, **inputs}
     for step, node, turn in turns([step.node for step in steps], steps):
         y = moved(node, turn, values)

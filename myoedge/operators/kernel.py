@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tilings of operators in L1: loops that may be tiled, operands, kernel and its cost."""
+"""Tiled kernels: the loops that may be tiled, the operands, the C function, and its cost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Region:
     """The part of an operand that a tile accesses, clipped to the operand.
 
     start, extent   first index and size, per dimension
-    before, after   elements per dimension that the loops reach before index 0 and past the end
+    before, after   padding per dimension: elements accessed before index 0 and past the end
     """
 
     start: Shape
@@ -82,7 +82,7 @@ class Operand:
 
     @classmethod
     def whole(cls, name: str, array: Array) -> Operand:
-        """Return a packed constant that every tile reads in full."""
+        """Return a packed constant that is not tiled: every tile reads all of it."""
         return cls(name, name, (array.nbytes,), ((),), array=array)
 
     @property
@@ -91,7 +91,7 @@ class Operand:
 
     @property
     def constant(self) -> bool:
-        """Whether the operand exists before the network starts."""
+        """Whether the operand is a packed constant or weight, rather than a computed tensor."""
         return isinstance(self.source, str) and self.source != OUT
 
     @property
@@ -99,7 +99,10 @@ class Operand:
         return self.source == OUT
 
     def region(self, tile: Mapping[str, Span]) -> Region:
-        """Region of a tile, given by the span of every axis; halo included, padding not."""
+        """Return the region that a tile accesses: halo included, padding excluded.
+
+        tile   axis -> span of indices
+        """
         spans = [self._along(d, tile) for d in range(len(self.shape))]
         return Region(*(tuple(part) for part in zip(*spans, strict=True)))
 
@@ -113,25 +116,28 @@ class Operand:
         return start, max(stop - start, 0), max(-low, 0), max(high + 1 - self.shape[d], 0)
 
     def footprint(self, sizes: Sizes) -> Any:
-        """Maximum bytes that a tile of these sizes accesses; sizes may be arrays."""
+        """Return the maximum bytes that a tile accesses.
+
+        sizes   axis -> tile extent, or an array of extents
+        """
         return math.prod(self.extents(sizes), start=self.itemsize)
 
     def extents(self, sizes: Sizes) -> list[Any]:
-        """Maximum extents that a tile of these sizes accesses."""
+        """Return the maximum number of elements per dimension that a tile accesses."""
         return [
             np.minimum(n, 1 + reach(dim, sizes)) if dim else n
             for n, dim in zip(self.shape, self.dims, strict=True)
         ]
 
     def span_bytes(self, sizes: Sizes) -> Any:
-        """Maximum bytes from the first to the last byte that a tile of these sizes accesses; bytes
-        between its lines count."""
+        """Return the maximum distance in bytes from the first to the last byte that a tile
+        accesses, gaps included."""
         apart = (math.prod(self.shape[d + 1 :]) for d in range(len(self.shape)))
         reaches = ((n - 1) * bytes_ for n, bytes_ in zip(self.extents(sizes), apart, strict=True))
         return self.itemsize * sum(reaches, start=1)
 
     def lines(self, sizes: Sizes) -> Any:
-        """Number of contiguous runs of bytes in a tile of these sizes."""
+        """Return the number of contiguous byte runs in a tile."""
         extents = self.extents(sizes)
         total: Any = 1
         for d, extent in enumerate(extents):
@@ -149,11 +155,10 @@ Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for if oper
 
 @dataclass(frozen=True, slots=True)
 class PackedConstant:
-    """A constant operand of 2- or 4-bit elements in all memories; the cores unpack a tile's part
+    """A constant operand stored with 2 or 4 bits per element; the cores unpack each tile's part
     into scratch.
 
-    operand  its name
-    bits     bits of an element: 4 or 2
+    operand  name of the operand     bits   bits of an element
     scratch  tile sizes -> bytes of the kernel's own scratch; the unpacked bytes follow
     stays    innermost axes along which consecutive tiles reuse the unpacked bytes
     cost     cycles per packed word on the busiest core, and per tile that unpacks
@@ -170,14 +175,15 @@ class PackedConstant:
         return f"me_unpack_s{self.bits}"
 
     def offset(self, sizes: Sizes) -> Any:
-        """Bytes from the start of scratch to the unpacked bytes."""
+        """Return the offset of the unpacked bytes in scratch."""
         return round_up(self.scratch(sizes), WORD_BYTES)
 
     def unpacked_bytes(self, packed: Operand, sizes: Sizes) -> Any:
         return packed.footprint(sizes) * 8 // self.bits
 
     def cycles(self, packed: Operand, axes: Mapping[str, int], sizes: Sizes) -> Any:
-        """Cycles of a tile for unpacking, shared by all tiles that read the same bytes."""
+        """Return the unpacking cycles per tile, averaged over the tiles that share the unpacked
+        bytes."""
         words = -(-packed.footprint(sizes) // (WORD_BYTES * UNPACKING_CORES))
         share = math.prod(sizes[axis] / axes[axis] for axis in self.stays)
         return self.cost.cycles(words) * share
@@ -248,7 +254,7 @@ class TiledKernel:
     estimates: Mapping[str, float] = field(default_factory=dict)
 
     def cycles(self, sizes: Sizes) -> Any:
-        """Estimated cycles of computing a tile."""
+        """Return the estimated cycles of a tile; tile extents may be arrays."""
         own = self.cost.cycles(self.work(sizes))
         if self.packing is None:
             return own
@@ -259,12 +265,12 @@ class TiledKernel:
 
     @property
     def functions(self) -> frozenset[str]:
-        """C functions that a tile calls."""
+        """Names of the C functions that a tile calls."""
         return frozenset({self.function, *([self.packing.function] if self.packing else [])})
 
     @cached_property
     def arrays(self) -> dict[str, Array]:
-        """Packed arrays by name."""
+        """Packed constants by name."""
         known = (*self.operands, *self.l2_tables)
         return {o.name: o.array for o in known if o.array is not None}
 
@@ -275,7 +281,7 @@ class TiledKernel:
 
 @dataclass(frozen=True, slots=True)
 class ConstraintViolation:
-    """A constraint of an accelerator that a layer violates.
+    """A constraint of an accelerator that a layer violates, as texts for messages.
 
     needs    requirement     has   the layer's value
     change   change of the network that would satisfy it
@@ -290,9 +296,9 @@ class ConstraintViolation:
 class EngineChoice:
     """The engine requested for a layer.
 
-    name     AUTO: fewest estimated cycles; CORES; or an accelerator
-    source   option or pattern that names it, for messages
-    forced   whether it is an error if the layer cannot run there
+    name     AUTO: the one with the fewest estimated cycles; CORES; or an accelerator
+    source   option or [quant] pattern that requests it, for messages
+    forced   whether an error is raised if the layer cannot run there
     broken_rule   constraint of the accelerator that the layer violates, if any
     """
 
@@ -333,14 +339,15 @@ class Kernel:
     broken_rule: Callable[[QuantizedNode], ConstraintViolation | None] = lambda node: None
 
     def runs(self, step: QuantizedNode) -> bool:
-        """Return whether the kernel runs a layer: it accepts it, and one of its formats matches."""
+        """Return whether the kernel can run a layer: one of its formats matches, and `accepts` is
+        true."""
         weight = step.weight_type if any(form.weights for form in self.formats) else None
         types = (step.operand_types, step.element_type, weight)
         return any(form.takes(*types) for form in self.formats) and self.accepts(step)
 
 
 def on_cluster(tiling: Tiling, *formats: Format) -> tuple[Kernel, ...]:
-    """Return the kernel for the eight compute cores, without int8-only formats."""
+    """Return a kernel for the eight worker cores, for int8 and these further formats."""
     return (Kernel(CLUSTER, tiling, formats=formats or (INT8_ALONE,)),)
 
 
@@ -349,18 +356,20 @@ def low_scratch_fallback(
     *formats: Format,
     accepts: Callable[[QuantizedNode], bool] = lambda node: True,
 ) -> Kernel:
-    """Return a kernel with little scratch, for layers whose other kernels need more scratch than
-    L1."""
+    """Return a slower kernel with little scratch, for layers whose other kernels need more scratch
+    than fits in L1."""
     return Kernel(CLUSTER, tiling, accepts, formats or (INT8_ALONE,), fallback=True)
 
 
 def has_int16(step: QuantizedNode) -> bool:
-    """Accept layers with int16, for kernels that have an int8-only counterpart."""
+    """Return whether an operand or the result is int16 (`accepts` of kernels next to an int8
+    one)."""
     return step.has_int16
 
 
 def by_width(tiling: Tiling, wide: Tiling, *formats: Format) -> tuple[Kernel, ...]:
-    """Return the kernels for eight cores: one for int8 only, one for these formats with int16."""
+    """Return two kernels for eight cores: `tiling` for int8 only, `wide` for these formats with
+    int16."""
     return (
         Kernel(CLUSTER, tiling, lambda node: not node.has_int16),
         Kernel(CLUSTER, wide, has_int16, formats),
@@ -368,7 +377,7 @@ def by_width(tiling: Tiling, wide: Tiling, *formats: Format) -> tuple[Kernel, ..
 
 
 def is_large(macs: int) -> bool:
-    """Return whether a layer with this number of MACs is faster on nine cores."""
+    """Return whether a layer with this number of multiply-accumulates is faster on nine cores."""
     return macs >= NINE_CORES_MACS
 
 
@@ -377,7 +386,8 @@ def on_nine_cores(
     large: Callable[[QuantizedNode], bool],
     *formats: Format,
 ) -> tuple[Kernel, ...]:
-    """Return a kernel for eight cores, and for large layers nine."""
+    """Return a kernel for eight cores, and one for nine cores, which runs the layers for which
+    `large` is true."""
     return (
         Kernel(CLUSTER, tiling, lambda node: not large(node), formats),
         Kernel(NINE_CORES, tiling, large, formats),

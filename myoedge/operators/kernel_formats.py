@@ -21,22 +21,25 @@ def _fitting(node: Node, shapes: Sequence[Shape], out: Shape) -> list[Format]:
 def may_read(
     node: Node, index: int, kind: ElementType, shapes: Sequence[Shape], out: Shape
 ) -> bool:
-    """Return whether a kernel reads input `index` in this type."""
+    """Return whether some kernel can read input `index` with element type `kind`.
+
+    shapes, out   shapes of the inputs and the result
+    """
     return any(kind in form.of_operand(index) for form in _fitting(node, shapes, out))
 
 
 def may_write(node: Node, kind: ElementType, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Return whether a kernel writes results in this type."""
+    """Return whether some kernel can write results of element type `kind`."""
     return any(kind in form.writes for form in _fitting(node, shapes, out))
 
 
 def may_weigh(node: Node, bits: int, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Return whether a kernel supports weights of this width."""
+    """Return whether some kernel supports weights of this many bits."""
     return any(bits in form.weights for form in _fitting(node, shapes, out))
 
 
 def operand_places(node: Node) -> list[int]:
-    """Indices of the inputs that are read as integers, without weights."""
+    """Return the positions of the inputs that are read as integers, without weights."""
     op = OPS[node.op]
     return [i for i in range(len(node.inputs))[: op.reads] if i not in op.weights]
 
@@ -47,29 +50,29 @@ def layer_shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:
 
 
 def always_reads(node: Node, kind: ElementType) -> list[int]:
-    """Return the inputs that every kernel reads in this type only."""
+    """Return the positions of the inputs that every kernel reads with element type `kind` only."""
     forms = OPS[node.op].formats
     return [i for i in operand_places(node) if all(form.of_operand(i) == (kind,) for form in forms)]
 
 
 def always_writes(op: str, kind: ElementType) -> bool:
-    """Return whether every kernel writes results in this type only."""
+    """Return whether every kernel of an operator writes results of element type `kind` only."""
     return all(form.writes == (kind,) for form in OPS[op].formats)
 
 
 def weight_bits(op: str) -> frozenset[int]:
-    """Bit widths that an operator's weights may have if a layer meets the formats' conditions."""
+    """Return the weight widths in bits that an operator supports under some condition."""
     return frozenset(bits for form in OPS[op].formats for bits in form.weights)
 
 
 def read_together(op: str) -> frozenset[int]:
-    """Return the inputs that cost the same cycles whether one or all of them are int16."""
+    """Return the positions of the inputs of which one int16 input costs as many cycles as all."""
     return frozenset(i for form in OPS[op].formats for i in form.together)
 
 
 def format_rows() -> Iterator[tuple[str, ...]]:
-    """Yield the table of formats as text: operators, engines, operands, weights, results,
-    condition; operators with equal formats and engines share a row."""
+    """Yield the rows of the table of formats in docs/ops.md: operators, engines, operands, weights,
+    results, condition. Operators with equal formats and engines share a row."""
     names: dict[tuple[str, ...], list[str]] = {}
     for op in OPS.values():
         for form in op.formats:

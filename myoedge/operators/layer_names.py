@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of layers in reports and messages, from `op`, `label` and `origin` of the rows of
-report.json; names of their functions: "relu", "clamp(-1, 1)", "gelu"."""
+"""Names of layers and of their fused functions, for reports and messages.
+
+A layer is given as a row of report.json, with the keys `op`, `label` and `origin`. Examples of
+function names: "relu", "clamp(-1, 1)", "gelu".
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from myoedge.operators.base import QuantizedNode
 
 
 def origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
-    """Return module paths and source lines as JSON values."""
+    """Return a node's origins, module paths and source lines, as JSON values."""
     return [{"path": o.layer, "source": o.source} for o in origin]
 
 
@@ -31,8 +34,8 @@ def node_rows(nodes: Iterable[Node]) -> list[dict[str, Any]]:
 
 
 def place(row: Mapping[str, Any]) -> str:
-    """Return a layer's module paths, siblings shortened ("block.0.conv + relu"), else its source
-    line."""
+    """Return where a layer comes from: its module paths, shortened ("block.0.conv + relu"); without
+    any, its source line."""
     paths = list(dict.fromkeys(o["path"] for o in row["origin"] if o["path"]))
     if not paths:
         return str(row["label"])
@@ -42,8 +45,7 @@ def place(row: Mapping[str, Any]) -> str:
 
 
 def named(row: Mapping[str, Any]) -> str:
-    """Return the name of a layer with a unique place: "head.fc", or "net.py:41 (add)" without a
-    path."""
+    """Return a layer's name: its module path "head.fc", or without one "net.py:41 (add)"."""
     has_path = any(o["path"] for o in row["origin"])
     return place(row) if has_path else f"{place(row)} ({row['op']})"
 
@@ -51,9 +53,12 @@ def named(row: Mapping[str, Any]) -> str:
 def unique_names(
     layers: Sequence[Mapping[str, Any]], older: Sequence[Mapping[str, Any]] = ()
 ) -> list[str]:
-    """Return unique names for all tables and texts: `named`, with the operator if several layers,
-    here or in an older build, have the same place, and with a number if that is not unique:
-    "net.py:41 (linear 2)"."""
+    """Return a unique name per layer, for all tables and texts.
+
+    older   layers of an earlier build, whose places count too
+    If several layers come from the same place, the operator is added, and if necessary a number:
+    "net.py:41 (linear 2)".
+    """
     known = Counter(place(row) for row in layers) | Counter(place(row) for row in older)
     return [
         f"{place(row)} ({_numbered(row['op'], number)})" if known[place(row)] > 1 else named(row)
@@ -76,19 +81,19 @@ def _numbered(op: str, number: int) -> str:
 
 
 def source(row: Mapping[str, Any]) -> str:
-    """Return the line of the user's program, unless `place` contains it."""
+    """Return the layer's source line in the user's program; "" if `place` already contains it."""
     found = next((o["source"] for o in row["origin"] if o["source"]), "")
     return "" if found == place(row) else found
 
 
 def located(steps: Iterable[QuantizedNode]) -> list[str]:
-    """Return names of layers with operator and source line: "head (linear, net.py:9)"; for several
-    layers of one operator at one place "head (linear 2, net.py:9)"."""
+    """Return names of layers with operator and source line: "head (linear, net.py:9)"; numbered if
+    one place has several layers of one operator: "head (linear 2, net.py:9)"."""
     return located_rows(node_rows(step.node for step in steps))
 
 
 def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return names as `located`, for rows of report.json."""
+    """Return the names as `located` does, from rows of report.json."""
     names = []
     for row, number in zip(rows, _numbers(rows), strict=True):
         known = ", ".join(filter(None, (_numbered(row["op"], number), source(row))))
@@ -105,13 +110,13 @@ WRITTEN_OUT = ("gelu", "gelu_tanh", "hardswish", "mish", "silu")  # as products,
 
 
 def activation(node: Node) -> str:
-    """Return the name of the function fused into an operator, or held in a table; "" for none."""
+    """Return the name of a node's fused or tabulated function; "" if it has none."""
     chain = node.attrs.get("act") or node.attrs.get("chain") or ()
     return chain_name(chain, " + ")
 
 
 def chain_name(chain: Sequence[Any], then: str) -> str:
-    """Return the name of a chain of functions, joined by `then`."""
+    """Return the names of a chain of functions, joined by the word `then`."""
     if chain and _is_product(*chain[0]) and (name := written_out(tuple(chain))):
         return name
     return then.join(_function_name(*step) for step in chain)
@@ -119,8 +124,8 @@ def chain_name(chain: Sequence[Any], then: str) -> str:
 
 @cache
 def written_out(chain: Chain) -> str | None:
-    """Return the activation that a chain of basic functions computes, as exporters decompose it;
-    None for others."""
+    """Return the name of the activation that exporters decompose into this chain of basic
+    functions; None for other chains."""
     values = evaluate(chain, POINTS)
     equal = (
         f for f in WRITTEN_OUT if np.allclose(values, FUNCTIONS[f](POINTS), 0.0, RELATIVE_TOLERANCE)

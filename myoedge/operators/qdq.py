@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writers of model.int8.onnx: functions that write an operator as ONNX's float operators.
+"""Export to model.int8.onnx: functions that write an operator as ONNX's float operators.
 
-Each family defines WRITE, by operator, in its qdq.py. An operator that ONNX lacks is written as
+Each family's qdq.py defines WRITE, operator -> function. An operator that ONNX lacks is written as
 several ONNX operators.
 """
 
@@ -31,7 +31,7 @@ TYPES = {
 
 @dataclass(frozen=True)
 class OnnxNode:
-    """An operator of ONNX; notes are metadata for viewers."""
+    """A node of the exported ONNX model; notes are metadata for viewers."""
 
     op: str
     inputs: tuple[str, ...]
@@ -43,14 +43,14 @@ class OnnxNode:
 
 @dataclass
 class Writer:
-    """An ONNX model while it is written: nodes, initialisers, and names of the network's tensors.
+    """An ONNX model under construction: nodes, initialisers, and names of the network's tensors.
 
     params           tensor of the network -> quantisation parameters
     floats           constants of the network before quantisation
-    integers, reals  tensor of the network -> ONNX name of its integers, of its dequantised floats
-    label            beginning of new names
+    integers, reals  tensor of the network -> ONNX name of its integers, of its dequantised values
+    taken            ONNX names in use     label   base of new names
     notes            metadata of the nodes added next
-    shares           whether constants of one wanted name and value are stored once
+    shares           whether equal constants with the same requested name are stored once
     """
 
     params: Mapping[str, QuantParams]
@@ -66,14 +66,14 @@ class Writer:
     shared: dict[tuple[str, str, bytes], str] = field(default_factory=dict)
 
     def free(self, wanted: str) -> str:
-        """Return the wanted name, numbered if it is taken."""
+        """Return the requested name, with a number if it is in use."""
         numbered = (f"{wanted}_{i}" for i in itertools.count(1))
         name = next(n for n in itertools.chain([wanted], numbered) if n not in self.taken)
         self.taken.add(name)
         return name
 
     def constant(self, value: Array, name: str = "") -> str:
-        """Add an initialiser."""
+        """Add an initialiser and return its ONNX name."""
         wanted, array = name or f"{self.label}/constant", np.asarray(value, order="C")
         key = wanted, f"{array.dtype}{array.shape}", array.tobytes() if self.shares else b""
         if self.shares and key in self.shared:
@@ -91,24 +91,24 @@ class Writer:
         return output
 
     def float_constant(self, name: str) -> str:
-        """Add a constant of the network, as before quantisation."""
+        """Add a constant of the network with its float values; return its ONNX name."""
         return self.constant(self.floats[name].astype(np.float32))
 
     def cast(self, x: str, dtype: str) -> str:
-        """Cast to a type, given by its NumPy name."""
+        """Cast x to a type given by its NumPy name."""
         return self.node("Cast", x, to=TYPES[dtype])
 
     def store(self, name: str, value: str, params: QuantParams) -> None:
-        """Quantise a float tensor and register it under `name`; types wider than int16 are not
-        rounded."""
+        """Quantise a float tensor and make it the network's tensor `name`; types wider than int16
+        are not rounded."""
         if params.element_type.bits > 16:
             self.integers[name] = self.reals[name] = value
             return
         self.integers[name], self.reals[name] = self.rounded(name, value, params)
 
     def rounded(self, name: str, value: str, params: QuantParams) -> tuple[str, str]:
-        """Round a float tensor; return (integers, dequantised floats), whose names begin with
-        `name`."""
+        """Add QuantizeLinear and DequantizeLinear; return the names (integers, dequantised
+        values)."""
         scale, zero = self._parameters(name, params)
         integers = self.node("QuantizeLinear", value, scale, zero, output=self.free(f"{name}.q"))
         return integers, self.node("DequantizeLinear", integers, scale, zero)
@@ -135,17 +135,17 @@ def number(w: Writer, value: float) -> str:
 
 
 def whole(w: Writer, *values: int) -> str:
-    """Add an int64 vector, for axes, shapes or starts."""
+    """Add a constant int64 vector, for axes, shapes or starts."""
     return w.constant(np.array(values, np.int64))
 
 
 def named(op: str, **attrs: Any) -> Write:
-    """Return the writer of the ONNX operator with the same inputs."""
+    """Return a function that writes the ONNX operator `op` with the same inputs."""
     return lambda w, step, *xs: w.node(op, *xs, **attrs)
 
 
 def along_axis(op: str) -> Write:
-    """Return the writer of the ONNX operator with the same inputs and axis."""
+    """Return a function that writes the ONNX operator `op` with the same inputs and axis."""
     return lambda w, step, *xs: w.node(op, *xs, axis=step.attrs["axis"])
 
 
@@ -170,7 +170,10 @@ def channels_last(w: Writer, x: str, rank: int) -> str:
 
 
 def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str, str]:
-    """Write dequantised (weights with their axes in the order `layout`, bias)."""
+    """Write weights and bias in dequantised form; return their names.
+
+    layout   permutation of the weights' axes
+    """
     x = w.params[step.operands[0]]
     # without the contribution of the input's zero point, which QDQ has elsewhere
     rows = step.integers.weight.reshape(len(step.integers.bias), -1).astype(np.int64).sum(axis=1)
@@ -183,7 +186,10 @@ def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str,
 
 
 def dequantized(w: Writer, part: str, values: Array, scale: Array, axis: int = 0) -> str:
-    """Write an integer constant with a scale per index along an axis, dequantised to floats."""
+    """Write an integer constant with DequantizeLinear; return the name of its float values.
+
+    part   base of the name     scale   one scale per index along `axis`
+    """
     return w.node(
         "DequantizeLinear",
         w.constant(values, f"{w.label}/{part}"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streaming rules of operators: states between frames, and the frames that a pass needs."""
+"""Streaming rules of operators: states between frames, and the input frames of each output
+frame."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 class StreamState:
     """A state that an operator passes from frame to frame; its initial value is an operand.
 
-    operand   index of that operand, which may be omitted
-    name      its name in reports and tensor names
-    params    exact parameters of the state between frames; None: the result's
+    operand   position of that operand, which may be omitted
+    name      name in reports and of tensors
+    params    exact parameters of the state between frames; None: those of the result
     first     (QuantizedNode, initial state) -> its integers in `params`
     fill      QuantizedNode -> integer of the initial state if the operand is omitted
-    scalars   fields of the operator if the operand has `params`
+    scalars   constants of the operator if the operand has `params`
     last      operator that returns the state after the last frame; "": the last frame itself
-    by_step   (this state, QuantizedNode) -> the state for an operator with these integers
+    by_step   (this state, QuantizedNode) -> the state for that node's integer constants
     """
 
     operand: int
@@ -40,13 +41,16 @@ class StreamState:
     by_step: Callable[[StreamState, QuantizedNode], StreamState] = lambda state, step: state
 
     def of(self, step: QuantizedNode) -> StreamState:
-        """Return the state for an operator with these integers."""
+        """Return the state with the parameters for a node's integer constants."""
         return self.by_step(self, step)
 
 
 @dataclass(frozen=True, slots=True)
 class OperandAxis:
-    """An axis of an operand: attributes and input shapes of the node, index of the operand."""
+    """One axis of one operand of a node: the question that an operator's streaming rule answers.
+
+    attrs, shapes   attributes and input shapes of the node     operand   position of the operand
+    """
 
     attrs: Attrs
     shapes: Sequence[Shape]
@@ -79,6 +83,6 @@ class StreamingRule:
 
     @property
     def anchored(self) -> bool:
-        """Whether a pass has to begin with frame 0, because padding or an initial state precedes
-        it."""
+        """Whether the results depend on the position in time, because padding or an initial state
+        precedes frame 0."""
         return self.before > 0 or bool(self.carries)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QuantGraph + Chip -> Plan: buffers, live ranges, offsets."""
+"""The memory plan of a quantised network: buffers, live ranges, offsets, tiles and transfers."""

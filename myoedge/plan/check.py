@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a plan, as (check, message) pairs; a violation is a bug. check_l3 has the checks of
-L3."""
+"""Consistency checks of a plan; a violation is a bug in myoedge. check_l3 has the checks of L3."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a plan's transfers between L2 and L3, included in `check`."""
+"""Consistency checks of a plan's transfers between L2 and L3, which `check` includes."""
 
 from __future__ import annotations
 

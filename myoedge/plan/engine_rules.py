@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Explanations why layers of a plan do not run on the other engine."""
+"""Explanations why a layer runs on the cores or on the accelerator, and not on the other engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from myoedge.plan.plan import Plan
 
 
 def other_engine(plan: Plan, index: int) -> str | None:
-    """Explain why the other engine does not run a layer; None on chips without an accelerator."""
+    """Return the reason why a layer does not run on the other engine; None on chips without an
+    accelerator."""
     engine = next((e.name for e in plan.chip.engines if e.accelerator), None)
     choice, kernel = plan.steps[index].engine, plan.tilings[index].kernel
     if engine is None:

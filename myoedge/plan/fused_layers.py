@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of layers that one kernel computes: a convolution on an accelerator and the mean of its
+"""Fusion of two layers into one kernel: a convolution on an accelerator and the mean of its
 results."""
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ Roots = Mapping[str, tuple[str, int]]
 def fuse_layers(
     steps: Sequence[QuantizedNode], outputs: Iterable[str], roots: Roots, chip: Chip
 ) -> tuple[QuantizedNode, ...]:
-    """Fuse pairs of layers for which a fused kernel needs fewer estimated cycles.
+    """Fuse pairs of layers if a fused kernel takes fewer estimated cycles; return the new steps.
 
-    outputs   output tensors     roots   tensor -> tensor whose bytes it shares
+    outputs   output tensors, which must not be fused away
+    roots     tensor -> (tensor whose buffer it shares, offset in bytes)
     """
     joined = {
         step.node.name: both
@@ -35,7 +36,7 @@ def fuse_layers(
 
 
 def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
-    """Estimated cycles of two fused layers run separately."""
+    """Return the estimated cycles of the two layers of a fused step, run separately."""
     assert step.behind is not None, "a layer that no other layer follows"
     return _cycles(replace(step, behind=None), chip) + _cycles(step.behind, chip)
 

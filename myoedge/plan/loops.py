@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops in a plan: layers that run once for every step, and where their states and rows lie.
+"""Loops in a plan: layers that run once per iteration, and the addresses of states and rows.
 
-A state lies in one place for all steps. A layer that computes the next step's state writes it there
-if the state of this step is read no more; otherwise a copy does at the end of the step. Rows of
-sequences are read and written in place, at an address that moves on from step to step.
+A state has one address in all iterations. The layer that computes the next iteration's state writes
+it there if this iteration's state is no longer needed; otherwise it is copied at the end. Rows of
+sequences are read and written in place, at an address that advances in every iteration.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Aliases = dict[str, tuple[str, int]]  # tensor -> tensor whose bytes it shares, 
 
 @dataclass(frozen=True, slots=True)
 class LoopLayers:
-    """Layers first .. last run `steps` times, one after another."""
+    """The layers of a loop's body: first .. last run in order, `steps` times."""
 
     first: int
     last: int
@@ -33,11 +33,11 @@ class LoopLayers:
 
 @dataclass
 class LoopPlaces:
-    """Places of the states and rows of a network's loops.
+    """Addresses of the states and rows of a network's loops.
 
-    aliases  tensor -> tensor whose bytes it shares, offset in it
+    aliases  tensor -> (tensor whose buffer it shares, offset in bytes)
     idle     nodes that need no layer
-    rows     tensor that is a row of a sequence -> bytes from one step's row to the next
+    rows     tensor that is a row of a sequence -> bytes from one iteration's row to the next
     """
 
     aliases: Aliases = field(default_factory=dict)
@@ -46,7 +46,10 @@ class LoopPlaces:
 
     @staticmethod
     def of(q: QuantGraph, aliases: Mapping[str, tuple[str, int]], alignment: int) -> LoopPlaces:
-        """Decide about loops, after views and slices have their places."""
+        """Find the states and rows that need no copies.
+
+        aliases   buffers shared by views and slices
+        """
         places = LoopPlaces({**aliases})
         for span in loop_spans(q.graph.nodes):
             places._add(q, span, alignment)
@@ -117,13 +120,13 @@ class LoopPlaces:
 
 
 def row_bytes(q: QuantGraph, node: Node) -> int:
-    """Bytes of the row that a loop's operator reads or writes in a step."""
+    """Return the bytes of the row that a loop operator reads or writes in one iteration."""
     row = node.name if node.op == READ else node.inputs[0]
     return q.graph.tensors[row].size * q.element_type(row).size_bytes
 
 
 def loop_layers(q: QuantGraph, steps: Sequence[QuantizedNode]) -> tuple[LoopLayers, ...]:
-    """Return the layers of every loop."""
+    """Return the layers of every loop's body."""
     index = {step.node.name: at for at, step in enumerate(steps)}
     found = []
     for span in loop_spans(q.graph.nodes):
@@ -135,10 +138,11 @@ def loop_layers(q: QuantGraph, steps: Sequence[QuantizedNode]) -> tuple[LoopLaye
 
 
 def borders(loops: Iterable[LoopLayers]) -> frozenset[int]:
-    """Return the layers that begin a loop or follow one: nothing is fetched for them before."""
+    """Return the layers that start a loop or follow one; data for them is not prefetched before."""
     return frozenset(at for loop in loops for at in (loop.first, loop.last + 1))
 
 
 def own_row(q: QuantGraph, step: QuantizedNode) -> int:
-    """Bytes that a layer moves on in the sequence that it copies from or to; 0 for other layers."""
+    """Return the bytes by which a copying layer advances in its sequence per iteration; 0 for other
+    layers."""
     return row_bytes(q, step.node) if step.node.op in (READ, WRITE) else 0

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Offsets of buffers in one arena: no overlap in space and time, with the lowest peak."""
+"""Offsets of buffers in one arena, so that buffers alive at the same time do not overlap and the
+arena is small."""
 
 from __future__ import annotations
 
@@ -39,7 +40,10 @@ class LiveRange:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Offsets by name, the arena's size, and a lower bound for any placement."""
+    """Offsets by buffer name, the size of the arena, and a lower bound of that size.
+
+    proven   whether no smaller arena exists
+    """
 
     offsets: dict[str, int]
     arena_bytes: int
@@ -51,7 +55,7 @@ Allocator = Callable[[Sequence[LiveRange], int], Placement]
 
 
 def lower_bound(lives: Sequence[LiveRange], alignment: int) -> int:
-    """Maximum bytes alive at one step, a lower bound for any placement."""
+    """Return the maximum bytes alive in one step, which no placement can fall below."""
     return peak(lives, alignment)[0]
 
 
@@ -68,7 +72,7 @@ def peak(lives: Sequence[LiveRange], alignment: int) -> tuple[int, int]:
 
 @dataclass(eq=False)
 class LiveRangeIndex:
-    """Buffers indexed by live range, to find overlapping ones without checking all.
+    """An index of buffers by live range, to find the buffers alive at the same time quickly.
 
     starts   buffers in the order of their first steps
     blocks   (level, number) -> buffers alive in all 2**level steps of a block, but not of the
@@ -118,14 +122,14 @@ def greedy(lives: Sequence[LiveRange], alignment: int) -> dict[str, int]:
 
 @dataclass(eq=False)
 class GrowingPlacement:
-    """The placement of `greedy`, updated as buffers are added one by one."""
+    """The result of `greedy`, updated as buffers are added one by one."""
 
     alignment: int
     offsets: dict[str, int] = field(default_factory=dict)
     placed: LiveRangeIndex = field(default_factory=LiveRangeIndex)
 
     def with_one_more(self, added: LiveRange) -> dict[str, int]:
-        """Return the offsets after adding a buffer, including buffers that it moves."""
+        """Return the offsets that change if a buffer is added, its own included."""
         moved: dict[str, int] = {}
         now = ChainMap(moved, self.offsets)
         pending, seen = [(_turn(added), added)], {added.name}
@@ -158,8 +162,10 @@ class GrowingPlacement:
 
 
 def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> int:
-    """Return the lowest free offset with enough bytes between (offset, size) pairs in ascending
-    order."""
+    """Return the lowest free offset for `size` bytes.
+
+    taken   occupied (offset, size) pairs, ascending
+    """
     offset = 0
     for start, length in taken:
         if offset + size <= start:
@@ -169,8 +175,8 @@ def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> in
 
 
 def place(lives: Sequence[LiveRange], alignment: int) -> Placement:
-    """Place buffers greedily, then with CP-SAT if the lower bound is not reached; only greedily
-    without ortools.
+    """Place buffers greedily; if that does not reach the lower bound, search with CP-SAT (ortools,
+    if installed).
 
     CP-SAT gets a smaller work limit for more than FEW buffers, and is not used for more than MANY.
     Equal buffers get equal offsets on every machine.
@@ -186,7 +192,7 @@ def place(lives: Sequence[LiveRange], alignment: int) -> Placement:
 
 
 def height(lives: Sequence[LiveRange], offsets: dict[str, int], alignment: int) -> int:
-    """Bytes of the arena that these offsets need."""
+    """Return the bytes of the arena that these offsets take."""
     return max((round_up(offsets[x.name] + x.size_bytes, alignment) for x in lives), default=0)
 
 

@@ -40,10 +40,10 @@ class Location:
 
     kind    "input" or "output": a caller's buffer; "arena"; "constant"; IN_L3; "l1": resident in
             L1
-    index   number of the input or output, name of the constant or L3-resident feature map; "" else
+    index   number of the input or output, or name of the constant or L3 feature map; otherwise ""
     offset  bytes from the start of that memory
-    row_bytes   for a row of a sequence, in the loop that reads or writes it: bytes from one step's
-                row to the next; `offset` is the first step's
+    row_bytes   for a row of a sequence in a loop: bytes from one iteration's row to the next;
+                `offset` is that of the first iteration
     """
 
     kind: str
@@ -54,19 +54,17 @@ class Location:
 
 @dataclass(frozen=True)
 class Plan:
-    """A network with every address decided.
+    """A network with all addresses.
 
-    steps     operators that run, without views
+    steps     layers that run; views are left out
     where     location of every tensor
-    copies    (output number, tensor) for outputs that no operator writes directly
-    lives     buffers of the arena
-    placement offsets of these buffers
-    tilings   tiling of each step
-    timeline_steps   timeline steps of a run
+    copies    (output number, tensor) for outputs that no layer writes directly
+    lives     buffers of the arena     placement   their offsets
+    tilings   tiling of each layer     timeline_steps   numbering of barrier intervals
     l3_transfers     transfers between L3 and L2, in order
     maps      feature map in L3 -> offset after l3.bin
     accesses  accesses of layers to these maps
-    loops     layers that run once for every step of a loop
+    loops     loop bodies
     """
 
     quant: QuantGraph
@@ -85,7 +83,7 @@ class Plan:
 
     @property
     def arena_bytes(self) -> int:
-        """Bytes of feature maps and of the destinations of L3 transfers."""
+        """Bytes of the arena: feature maps, and buffers for data from L3."""
         ends = (x.l2 + x.chunk.room_bytes for x in self.l3_transfers)
         return max([self.placement.arena_bytes, *ends])
 
@@ -96,26 +94,27 @@ class Plan:
         return sum(array.nbytes for array in near) + sum(self.constants.values())
 
     def stays(self, key: Key) -> bool:
-        """Return whether this array of a step is resident in L2 and stored under its own name."""
+        """Return whether a layer's constant is in L2 for the whole run, stored under its own
+        name."""
         return self.owners[key] == key and key not in self.streamed
 
     @cached_property
     def same(self) -> Mapping[str, str]:
-        """Map every constant operand to the equal operand that is stored. Unread constants are not
-        stored, such as initial states of a stream."""
+        """Map every constant operand to the equal operand that is stored; operands that no layer
+        reads, such as initial states of a stream, are left out."""
         read = {name for step in self.steps for name in step.operands}
         return owners((n, array) for n, array in self.quant.constants.items() if n in read)
 
     @cached_property
     def constants(self) -> Mapping[str, int]:
-        """Constant operands that are stored, and their sizes in bytes."""
+        """Stored constant operands, with their sizes in bytes."""
         return {
             name: self.quant.constants[name].nbytes for name in dict.fromkeys(self.same.values())
         }
 
     @cached_property
     def owners(self) -> Mapping[Key, Key]:
-        """Map every (step, array) to the first one with equal bytes, which is stored."""
+        """Map every (layer, constant) to the first one with equal bytes, which is stored."""
         return owners(
             ((index, name), array)
             for index in range(len(self.steps))
@@ -133,18 +132,19 @@ class Plan:
 
     @property
     def l3_bytes(self) -> int:
-        """Return the size of l3.bin: the constants of planned transfers, followed by tables."""
+        """Return the size of l3.bin in bytes: constants to be transferred, then tables."""
         tables = (at + array.nbytes for at, array in self.l3_tables.values())
         return max([self.l3_transfer_bytes, *tables])
 
     @property
     def l3_transfer_bytes(self) -> int:
-        """Bytes of l3.bin that transfers of the plan bring to L2."""
+        """Bytes of l3.bin that are transferred to L2."""
         return max((x.l3 + x.chunk.room_bytes for x in self.from_l3_bin), default=0)
 
     @cached_property
     def l3_tables(self) -> Mapping[Key, tuple[int, Array]]:
-        """Tables in L3 by (step, name): offset in l3.bin, values; equal tables are stored once."""
+        """Tables that stay in L3: (layer, name) -> (offset in l3.bin, values); equal tables share
+        one."""
         tables = {
             (index, o.name): o.array
             for index, tiling in enumerate(self.tilings)
@@ -189,7 +189,7 @@ class Plan:
         return bytes(image)
 
     def content(self, chunk: Chunk) -> bytes:
-        """Return the bytes of a constant, padded to words."""
+        """Return the bytes of a chunk of a constant, padded to words."""
         array = np.ascontiguousarray(self.stored(chunk.step)[chunk.array])
         own = array.reshape(-1).view(np.uint8)[chunk.start : chunk.start + chunk.size_bytes]
         return own.tobytes().ljust(chunk.room_bytes, b"\0")
@@ -200,13 +200,13 @@ class Plan:
 
     @cached_property
     def cycles(self) -> tuple[float, ...]:
-        """Estimated cycles of each step, of all steps of its loop together."""
+        """Estimated cycles of each layer, summed over the iterations of its loop."""
         begins = [x.begins for x in self.l3_transfers]
         cycles = modelled(self.tilings, self.chip.transfers, begins)
         return tuple(n * self.turns(index) for index, n in enumerate(cycles))
 
     def turns(self, index: int) -> int:
-        """Return the number of times that a step runs."""
+        """Return how often a layer runs per inference."""
         return next((loop.steps for loop in self.loops if index in loop), 1)
 
     @property
@@ -217,13 +217,12 @@ class Plan:
 
     @property
     def l1_room_bytes(self) -> int:
-        """Bytes of L1 for the operands of layers."""
+        """Bytes of L1 that are available for operands."""
         return l1_room_bytes(self.chip, len(self.steps))
 
     @property
     def without_tiles(self) -> Mapping[str, TiledKernel]:
-        """Kernels of layers of which no tile of any kernel fits L1, by layer name; their operands
-        stay in L2."""
+        """Layer name -> kernel, for layers with no tiling in L1; their operands stay in L2."""
         chip, room = self.chip, self.l1_room_bytes
         if not chip.l1_bytes:
             return {}
@@ -249,8 +248,7 @@ class Plan:
 
     @cached_property
     def writers(self) -> Mapping[str, str]:
-        """Map sequences that need no layer of their own to the result of the layer that writes
-        their rows."""
+        """Sequence that needs no layer of its own -> result of the layer that writes its rows."""
         made = {step.node.name: self.where[step.node.name] for step in self.steps}
         rows = {replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes}
         idle = (node.name for node in self.quant.graph.nodes if rows and node.name not in made)
@@ -258,11 +256,11 @@ class Plan:
 
     @property
     def border_bytes(self) -> int:
-        """Bytes of the caller's input and output buffers in L2 (not of those in L3)."""
+        """Bytes in L2 of the caller's input and output buffers."""
         return self.port_bytes(self.graph_inputs) + self.port_bytes(self.graph_outputs)
 
     def port_bytes(self, names: Sequence[str]) -> int:
-        """Return the bytes of these inputs or outputs in L2."""
+        """Return the bytes in L2 of the inputs or outputs with these names."""
         return sum(size_bytes(self.quant, n) for n in names if self.where[n].kind != IN_L3)
 
     @property
@@ -275,7 +273,7 @@ class Plan:
 
     @property
     def l2_room_bytes(self) -> int:
-        """Bytes of L2 for data if L3 is used."""
+        """Bytes of L2 that are available for data if L3 is used."""
         return self.chip.l2_room_beside_code(len(self.steps))
 
     @property
@@ -290,7 +288,11 @@ def scratch_name(index: int) -> str:
 
 
 def l1_room_bytes(chip: Chip, steps: int) -> int:
-    """Bytes of L1 for operands, without stacks, runtime data and the layers' cycle counts."""
+    """Return the bytes of L1 for operands: without stacks, runtime data and the layers' cycle
+    counters.
+
+    steps   number of layers
+    """
     return max(chip.l1_room_bytes - MARK_BYTES * (steps + 2), 0)
 
 
@@ -299,14 +301,15 @@ def size_bytes(q: QuantGraph, name: str) -> int:
 
 
 def step_macs(plan: Plan, index: int) -> int:
-    """Return the model's MACs that a step computes, each time that it runs."""
+    """Return the model's multiply-accumulates of layer `index`, summed over the iterations of its
+    loop."""
     step = plan.steps[index]
     shapes = [plan.quant.graph.shape(name) for name in step.node.inputs]
     return macs(step.node, shapes, step.out) * plan.turns(index)
 
 
 def describe(plan: Plan) -> dict[str, Any]:
-    """plan.json: buffers with live ranges and offsets, locations of all tensors."""
+    """Return plan.json: buffers with live ranges and offsets, locations of all tensors."""
     return {
         "schema": "myoedge.plan/1",
         "chip": plan.chip.name,
@@ -378,7 +381,7 @@ def _text(location: Location) -> str:
 
 
 def parse_location(text: str) -> tuple[str, int, int]:
-    """Parse a location as `describe` writes it: kind, number (0 without one), offset."""
+    """Parse a location written by `describe`: (kind, number or 0, offset)."""
     place, _, offset = text.partition(" + ")
     kind, _, number = place.partition(" ")
     return kind, int(number) if number.isdigit() else 0, int(offset or 0)

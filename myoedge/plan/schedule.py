@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QuantGraph + Chip -> Plan: aliases, live ranges, offsets, tiles."""
+"""Planning of a network: shared buffers, live ranges, offsets, tiles."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ BYTES_BY_DMA = 1024  # of a slice that is an output: from here on a step is fast
 
 @dataclass(frozen=True)
 class LoweredNetwork:
-    """Decisions before tiling: nodes that run, and tensors that share bytes.
+    """A network before tiling: the layers that run, and the tensors that share buffers.
 
-    roots   tensor -> (tensor whose bytes it shares, offset in it)
-    owned   tensors written directly to an output     copies   outputs copied at the end
-    used    the chip with the engines that run layers
-    loops   layers that run for every step of a loop
-    rows    tensor -> bytes by which its place moves on in every step
+    roots   tensor -> (tensor whose buffer it shares, offset in bytes)
+    owned   tensor -> number of the output to which it is directly written
+    copies  (output number, tensor) copied at the end     used   chip with only the engines in use
+    loops   loop bodies
+    rows    tensor -> bytes by which its address advances per iteration of a loop
     """
 
     quant: QuantGraph
@@ -76,9 +76,11 @@ class LoweredNetwork:
 def make_plan(
     q: QuantGraph, chip: Chip, *, placing: Allocator = place, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
-    """Plan a network: aliases, live ranges, offsets, tiles. Errors: E301 if it does not fit L2.
+    """Plan a network: shared buffers, live ranges, offsets, tiles.
 
-    tile_ranks   layers that use other tiles than the fastest by the estimate
+    placing      placement function for the arena
+    tile_ranks   layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
+    Errors: E301 if it does not fit L2.
     """
     network = _network(q, chip, chip, placing, tile_ranks)
     try:
@@ -245,7 +247,11 @@ def _slice_of_output(q: QuantGraph, name: str) -> str:
 
 
 def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int | None:
-    """Return the first element of a slice that is contiguous; None if it is not."""
+    """Return the index of a slice's first element if the slice is contiguous in memory; otherwise
+    None.
+
+    cuts   (start, stop, step) per axis
+    """
     resident = [len(range(*cut)) for cut in cuts]
     cut_axes = [d for d, n in enumerate(shape) if resident[d] != n]
     last = max(cut_axes, default=0)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timeline steps of a run, and the steps in which constants are read from L2."""
+"""Timeline steps of a run (intervals between barriers), and the steps in which constants are
+read."""
 
 from __future__ import annotations
 
@@ -15,15 +16,15 @@ WORD = 4  # bytes: what L3 and L2 address in transfers between them
 
 
 def whole_words(size_bytes: Count) -> Count:
-    """Round bytes up to words."""
+    """Round bytes up to a multiple of 4."""
     return round_up(size_bytes, WORD)
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineSteps:
-    """Steps that the control core counts: one before each layer, and one per tile.
+    """Numbering of timeline steps: one before each layer, and one per tile.
 
-    Everything started in a step, except transfers between L3 and L2, ends before the next step.
+    A transfer that starts in a step ends before the next one, except between L3 and L2.
     enters   timeline step before each layer, and after the last one
     """
 
@@ -46,22 +47,24 @@ class TimelineSteps:
         return bisect_right(self.enters, timeline_step) - 1
 
     def beside(self, tile: int) -> int:
-        """Return the timeline step of a tile of the network."""
+        """Return the timeline step in which a tile is computed; tiles are numbered over the
+        network."""
         begins = [enter - at for at, enter in enumerate(self.enters)]
         return tile + bisect_right(begins, tile)
 
     def alive(self, life: LiveRange) -> LiveRange:
-        """Convert a live range from steps to timeline steps."""
+        """Convert a live range from layers to timeline steps."""
         last = self.enters[life.last + 1] - 1
         return LiveRange(life.name, life.size_bytes, self.enters[life.first], last)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a constant array that is transferred into L2 at once, and the steps that read it.
+    """A part of a constant or feature map that one L3 transfer moves, and the steps that need it.
 
-    start    offset in the array
-    tensor   name of a feature map in L3; `array` is the operand then
+    step, array   layer and its constant, or its operand for a feature map
+    start    byte offset in the array     first, last   timeline steps that need it
+    tensor   name of the feature map; "" for constants
     """
 
     step: int
@@ -74,14 +77,14 @@ class Chunk:
 
     @property
     def room_bytes(self) -> int:
-        """Bytes in L2, rounded up to words."""
+        """Bytes in L2: the size rounded up to words."""
         return whole_words(self.size_bytes)
 
 
 def candidates(
     tilings: Sequence[Tiling],
 ) -> Iterator[tuple[int, str, int]]:
-    """Yield (step, array, bytes) of every constant that may be streamed from L3."""
+    """Yield (layer, constant, bytes) for every constant that may be streamed from L3."""
     for index, tiling in enumerate(tilings):
         for operand in tiling.kernel.operands:
             if operand.constant:
@@ -96,8 +99,8 @@ def chunks(
     timeline_steps: TimelineSteps,
     most: int,
 ) -> list[Chunk]:
-    """Split an array into chunks of at most `most` bytes, as far as its tiles allow: no tile's
-    fetch is split."""
+    """Split an array into chunks of at most `most` bytes where tiles allow it: the part that a tile
+    loads is never split."""
     enter = timeline_steps.enters[index]
     operand = next(o for o in tiling.kernel.operands if o.source == array)
     if operand.name in tiling.choice.in_l2:
@@ -114,11 +117,12 @@ def chunks(
 def reads_of(
     tiling: Tiling, operand: str, enter: int, timeline_steps: TimelineSteps
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield (timeline step, first byte, byte after the last) for every fetch of an operand into
-    L1.
+    """Yield (timeline step, first byte, end) for every load of an operand into L1.
 
-    Prefetched constants are read from the start of their transfer until the layer starts; operands
-    with more than two buffers until the step before their tile.
+    enter   timeline step before the layer
+
+    Prefetched constants are needed from the start of their transfer until the layer starts;
+    operands with more than two buffers until the step before their tile.
     """
     for t, tile in enumerate(tiling.tiles):
         moved = [x for x in tile.loads if x.operand == operand]

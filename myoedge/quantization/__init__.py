@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graph + samples -> QuantGraph: calibration, quantisation parameters, SQNR."""
+"""Quantisation of a graph with calibration samples: scales, integers, precision search, SQNR."""

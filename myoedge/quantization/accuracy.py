@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classes that a network's outputs choose, and the class axis."""
+"""Predicted classes of a network's outputs, and the axis that holds the classes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LIKELY = 0.5  # probability from which on the only output says class 1
 
 
 def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None:
-    """Return the class axis of an output, or None if it is ambiguous.
+    """Return the axis of an output that holds the classes; None if it is ambiguous.
 
     frames   labels per sample, if every frame has its own label
 
-    This is the axis of a final softmax; else the only axis longer than 1; else the only axis
-    without which `frames` elements are left.
+    It is the axis of a final softmax; otherwise the only axis longer than 1; otherwise the only
+    axis whose removal leaves `frames` elements.
     """
     shape, node = graph.shape(name), graph.producer.get(name)
     if node is not None and OPS[node.op].compares_rows and OPS[node.op].out_dtype == "float32":
@@ -35,13 +35,14 @@ def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None
 
 
 def can_measure_accuracy(graph: Graph) -> bool:
-    """Return whether accuracy can be measured on the first output: not on a list of symbols."""
+    """Return whether accuracy can be measured on the first output, which a list of decoded symbols
+    does not allow."""
     made = graph.producer.get(graph.outputs[0])
     return made is None or not OPS[made.op].decodes
 
 
 def is_binary(graph: Graph, name: str) -> bool:
-    """Return whether an output is one number after a sigmoid: the probability of class 1 of two."""
+    """Return whether an output is a single sigmoid: the probability of class 1 of two classes."""
     node = graph.producer.get(name)
     while node is not None and node.op == "reshape":
         node = graph.producer.get(node.inputs[0])
@@ -52,10 +53,11 @@ def is_binary(graph: Graph, name: str) -> bool:
 
 
 def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Array) -> Array | None:
-    """Return [samples, frames] classes of the first output; None if the class axis is unknown, or
-    the output is a list of symbols.
+    """Return the predicted classes of the first output [samples, frames]; None if the class axis is
+    ambiguous, or the output is a list of symbols.
 
-    labels   [samples], one for all frames of a sample, or [samples, frames]
+    outputs  per sample, the arrays of all outputs
+    labels   [samples], or one per frame [samples, frames]
     """
     if not can_measure_accuracy(graph):
         return None

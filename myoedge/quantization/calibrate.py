@@ -32,12 +32,12 @@ UNBINNED = ("minmax", "file")  # methods that no histogram is for
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Rule that derives a range from observed values.
+    """Rule that derives a tensor's range from its values on the calibration samples.
 
-    method      "minmax": all of them; "percentile": without the outermost (100 - percentile) %,
-                half on each side; "mse": the clipping with the smallest squared error at 8 bits;
+    method      "minmax": all values; "percentile": without the outermost (100 - percentile) %,
+                half on each side; "mse": the clipping with the smallest squared error in int8;
                 "file": as "minmax", if the model file gives all scales
-    percentile  percentage of values kept, 50 .. 100
+    percentile  percentage of values inside the range, 50 .. 100
     full_outputs   whether outputs get the full range of bounded operators, such as 0 to 1
     """
 
@@ -48,11 +48,12 @@ class Observer:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Ranges of all tensors for the calibration samples.
+    """Ranges of all tensors, from the calibration samples.
 
+    ranges   tensor -> (low, high), after the observer     count   number of samples
+    seen     tensor -> (lowest, highest) value; {} for a build loaded from its files
     source   description for reports: "512 samples of calib.npz", "1 example input of the archive"
     digest   sha256 of the samples
-    seen     lowest and highest value of every tensor; {} for a build loaded from its files
     """
 
     ranges: Mapping[str, Range]
@@ -74,7 +75,7 @@ def each_sample(samples: Samples) -> Iterator[dict[str, Array]]:
 
 
 def digest(samples: Samples) -> str:
-    """Return the sha256 of names, shapes and values."""
+    """Return the sha256 of the samples: names, shapes and values."""
     sha = hashlib.sha256()
     for name, values in sorted(samples.items()):
         sha.update(f"{name}{values.shape}{values.dtype}".encode())
@@ -84,10 +85,10 @@ def digest(samples: Samples) -> str:
 
 @dataclass(frozen=True)
 class TensorStatistics:
-    """Statistics of every tensor over the samples.
+    """Statistics of every tensor over the calibration samples.
 
-    seen         lowest and highest value
-    extremes     the same, for scores without values that a mask hides
+    seen         (lowest, highest) value
+    extremes     the same, but without masked scores
     histograms   BINS counts between the extremes, for tensors whose observer needs them
     """
 
@@ -106,7 +107,10 @@ class TensorStatistics:
 
 
 def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatistics:
-    """Run the float network over the samples; a second time for histograms."""
+    """Run the float network over the samples and collect statistics of all tensors.
+
+    histograms   whether to run it a second time for histograms
+    """
     seen = _extremes(graph, samples)
     extremes = seen | masked_ranges(graph, each_sample(samples))
     refuse_unknown_masks(graph, extremes)
@@ -150,7 +154,8 @@ def calibrations(
     source: str,
     overrides: Mapping[str, Observer] | None = None,
 ) -> list[Calibration]:
-    """Calibrate with several observers, from the same runs.
+    """Calibrate with several observers, sharing the float runs; return one Calibration per
+    observer.
 
     overrides   tensor -> its own observer
     Ranges are rounded up to 12 bits, so that different BLAS libraries give equal results.
@@ -202,7 +207,7 @@ def calibrate(
     source: str,
     overrides: Mapping[str, Observer] | None = None,
 ) -> Calibration:
-    """Calibrate all tensors with one observer, as `calibrations`."""
+    """Calibrate with one observer; see `calibrations`."""
     return calibrations(graph, samples, [observer], source, overrides)[0]
 
 
@@ -267,13 +272,13 @@ def subsample_evenly(samples: Samples, count: int) -> Samples:
 
 
 def constant_inputs(graph: Graph, samples: Samples) -> Sequence[str]:
-    """Names of inputs whose calibration values are all equal, and so give no range."""
+    """Return the names of inputs whose values are all equal, so that they have no range."""
     given = {name: samples[name] for name in graph.inputs}
     return [name for name, x in given.items() if x.size and np.all(x == x.flat[0])]
 
 
 def describe(calibration: Calibration) -> dict[str, Any]:
-    """The calibration as shown in report.json."""
+    """Return the calibration's entry in report.json."""
     return {
         "samples": calibration.count,
         "source": calibration.source,

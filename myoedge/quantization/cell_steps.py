@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps of an LSTM's inner values, chosen by their ranges over the calibration samples.
+"""Quantisation steps of an LSTM's internal values c and gate sums, selected from their ranges.
 
-c and the gates' sums are not tensors of the graph; if the default fraction bits clip them or are
-too few, the bits are attributes of the nodes that write and read them.
+These values are not tensors of the graph. If the default fraction bits clip them or are too few,
+other numbers become attributes of the nodes that write and read them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Layers = Mapping[str, Node]  # a node for every layer and direction, by the name
 
 
 def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = None) -> Graph:
-    """Set the steps of all LSTMs by their ranges over the samples.
+    """Return the graph with steps for all LSTMs by their ranges over the samples; the graph itself
+    if the default steps suffice.
 
-    older   an earlier network; layers of equal name get its steps
-    Returns the graph itself if the default steps suffice for all.
+    older   network of an earlier build; layers of equal name get its steps
     """
     layers = _layers(graph)
     if not layers:

@@ -13,14 +13,11 @@ from myoedge.quantization.scales import QuantGraph
 
 
 def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> None:
-    """Check the embedding indices that the network computes from integer inputs.
+    """Raise E229 if an embedding index that the network computes from integer inputs is out of
+    range.
 
-    samples   by input name, [samples, *input shape]
-    count     number of samples to check
-
-    Skipped if the graph lacks its constants, as in a finished build, which checks its steps
-    instead.
-    Errors: E229 an index outside its embedding table.
+    samples   input name -> [samples, *input shape]     count   number of samples to check
+    Graphs without constants (of a finished build) are not checked.
     """
     readers = _readers(graph)
     needed = _ancestors(graph, [node.inputs[0] for node in readers])
@@ -35,7 +32,11 @@ def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> Non
 
 
 def check_inputs(q: QuantGraph, inputs: Mapping[str, Array], title: str) -> None:
-    """Apply `check_samples` to one sample's quantised inputs. Errors: E229."""
+    """Raise E229 if quantised inputs lead to an embedding index out of range, as in
+    `check_samples`.
+
+    inputs   one sample     title   name of the sample for messages
+    """
     values, readers = {**q.constants, **inputs}, _readers(q.graph)
     needed = _ancestors(q.graph, [node.inputs[0] for node in readers])
     for step in q.steps if needed else ():

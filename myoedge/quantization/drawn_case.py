@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One random use of an operator with its data, quantised as a network of this one operator."""
+"""A random test case of one operator, quantised as a network with only this operator."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ INDICES = QuantParams(1.0, 0, INT32)
 
 @dataclass(frozen=True)
 class DrawnCase(DrawnUse):
-    """A random use of an operator, its data, and the quantised network of this one operator.
+    """A random test case of one operator with its data and its quantised network.
 
-    The float results come from the operator's own definition; tests compare with torch.
+    Float results come from the operator's own definition; tests compare them with torch.
     """
 
     @property
@@ -48,7 +48,7 @@ class DrawnCase(DrawnUse):
 
     @cached_property
     def data(self) -> tuple[Array, ...]:
-        """Integer inputs."""
+        """Integer values of the inputs."""
         rng = np.random.default_rng(self.seed)
         pairs = zip(self.shapes, self.types, strict=True)
         return tuple(
@@ -58,8 +58,8 @@ class DrawnCase(DrawnUse):
 
     @property
     def wide(self) -> tuple[int, ...]:
-        """Indices of the int16 inputs: those that an operator always reads so, or the first operand
-        of some products."""
+        """Positions of the int16 inputs: those that the operator always reads as int16, or the
+        first operand of some products."""
         op, (node,) = OPS[self.op], self.graph.nodes
         products = INT16.bits in weight_bits(self.op) and not op.multiplies_result
         layer = layer_shapes(self.graph, node)
@@ -70,7 +70,7 @@ class DrawnCase(DrawnUse):
 
     @property
     def types(self) -> tuple[str, ...]:
-        """Element type of every input; float32 ones become int8."""
+        """Element type of every input; float32 inputs become int8."""
         return self.kinds or (self.dtype,) * len(self.shapes)
 
     def _values(self, rng: np.random.Generator, shape: Shape, kind: str) -> Array:
@@ -119,7 +119,7 @@ class DrawnCase(DrawnUse):
 
     @cached_property
     def quant(self) -> QuantGraph:
-        """Quantise the network of one drawn operator as a build would."""
+        """The quantised network, made as in a build."""
         rules = [LayerRule("layer", "per_tensor")] if self.per_tensor else []
         return quantize_graph(self.graph, self.calibration, rules, self.wider)
 
@@ -141,7 +141,7 @@ class DrawnCase(DrawnUse):
 
     @property
     def is_wide(self) -> bool:
-        """Return whether results are int16."""
+        """Whether results are int16."""
         (node,) = self.graph.nodes
         if OPS[self.op].same_scale:  # what it moves has the same bits
             return 0 in self.wide
@@ -191,7 +191,7 @@ class DrawnCase(DrawnUse):
 
     @property
     def target(self) -> QuantParams:
-        """Parameters of the requantised value."""
+        """Parameters of the requantised value, before a fused table."""
         return self.params("y" + PRE if self.has_table else "y")
 
     def real(self, inputs: Sequence[Array]) -> Any:
@@ -201,12 +201,12 @@ class DrawnCase(DrawnUse):
         return OPS[self.op].real(self.attrs, *arrays, *(w.astype(np.float32) for w in self.weights))
 
     def activated(self, chain: Any, values: Array) -> Array:
-        """Apply a fused chain to values."""
+        """Apply a chain of fused functions to an array."""
         return evaluate(chain, np.asarray(values, np.float64)) if chain else values
 
     @cached_property
     def dequantized(self) -> list[Array]:
-        """Values of the integer inputs, in float64."""
+        """Real values of the integer inputs, in float64."""
         pairs = zip(self.names, self.data, strict=True)
         gates = gate_params(self.attrs)
         usual = (INDICES if self.is_index(x) else gates for x in self.data)
@@ -214,7 +214,7 @@ class DrawnCase(DrawnUse):
         return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
 
     def is_index(self, x: Array) -> bool:
-        """Return whether an input holds integers without a scale."""
+        """Return whether an array is an input of integers without a scale."""
         return bool(self.classes) and x.dtype in (np.int32, np.uint8)
 
     @property

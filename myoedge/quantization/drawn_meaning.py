@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bounds of a drawn use's integers by its float results: within 3/4 of a step plus the use's
+"""Error bounds of integer results relative to float results: 3/4 of a step plus the test case's
 slack."""
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ ROUNDING = 0.75  # output steps: half of one, and what the fixed-point factors l
 
 
 def is_exact(case: DrawnCase) -> bool:
-    """Return whether integer results must equal the float results exactly."""
+    """Return whether the integer results must be exact, because the operator only moves or
+    compares."""
     op = OPS[case.op]
     return op.out_dtype == "int32" or (op.same_scale and case.op != "pad")
 
 
 def allowed(case: DrawnCase) -> tuple[Array, Array]:
-    """Return the smallest and largest allowed integer of each result, possibly fractional."""
+    """Return the (smallest, largest) integer that each result may be; possibly fractional."""
     if is_exact(case):
         exact = np.asarray(case.real(case.data))
         return exact, exact
@@ -36,15 +37,15 @@ def allowed(case: DrawnCase) -> tuple[Array, Array]:
 
 
 def steps_from(expected: Array, q: QuantParams) -> Array:
-    """Return real numbers in integer steps, as fractions, saturated."""
+    """Convert real numbers to quantisation steps, fractional and saturated."""
     finite = np.clip(np.nan_to_num(expected, nan=0.0, posinf=1e30, neginf=-1e30), -1e30, 1e30)
     return np.asarray(np.clip(finite / q.scale + q.zero_point, q.low, q.high))
 
 
 def finer(case: DrawnCase) -> float:
-    """Return the factor by which the error of factors is reduced with 16 bits: the root of the
-    range in steps, because int32 is shared by the range and the multiplier
-    (docs/integer-semantics.md, "What it costs")."""
+    """Return the error in output steps that int16 results inherit from the multiplier's rounding; 0
+    for int8. int32 is shared by the accumulator and the multiplier (docs/integer-semantics.md,
+    "What it costs")."""
     numbers = {**case.step.integers.scalars, **case.step.integers.arrays}
     if case.params("y").element_type.bits == 8 or not {"mult", "pre"}.issubset(numbers):
         return 0.0

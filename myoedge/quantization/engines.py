@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines of a quantised network's layers: choices, and integers that accelerators compute."""
+"""Engines of a quantised network's layers: user's choices, and the integers that accelerators
+need."""
 
 from __future__ import annotations
 
@@ -20,10 +21,10 @@ Gain = Callable[[QuantizedNode], float]
 class EngineRules:
     """Rules that choose an engine for every layer.
 
-    accelerators   accelerators of the chip, by name
+    accelerators   names of the chip's accelerators
     usual          choice for layers that no pattern matches
-    patterns       module-path pattern -> engine; the last match wins
-    gain           layer -> estimated cycles saved on an accelerator, for accepted layers
+    patterns       (module-path pattern, engine); the last match wins
+    gain           layer -> estimated cycles saved on an accelerator that supports it
     """
 
     accelerators: frozenset[str] = frozenset()
@@ -43,10 +44,11 @@ class EngineRules:
 
 @dataclass(frozen=True)
 class EngineIntegers:
-    """Map a network to the same network without a pre-shift in layers that an accelerator then
-    runs in fewer estimated cycles.
+    """Function network -> network, with integers for accelerators in the layers that they run.
 
-    Cores compute the same integers, so that the planner may still choose them.
+    An accelerator cannot pre-shift sums. A layer is requantised without a pre-shift if it then
+    takes
+    fewer estimated cycles there; the cores compute the same results from these integers.
     older   network of an earlier build; layers keep its integers, unless they are forced onto an
             accelerator that needs other integers
     """
@@ -122,7 +124,7 @@ def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
 
 
 def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]:
-    """Names of layers that accelerators run in a network from EngineIntegers."""
+    """Return the names of the layers that accelerators run, in a network made by EngineIntegers."""
     return frozenset(
         step.node.name
         for step in network.steps
@@ -135,8 +137,10 @@ def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]
 
 
 def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
-    """Return the layers with an accelerator's integers that may use the integers of the `cores`
-    instead."""
+    """Return the layers with an accelerator's integers that could also use those of `cores`.
+
+    cores, network   the network before and after EngineIntegers
+    """
     pairs = zip(network.steps, cores.steps, strict=True)
     return [new for new, old in pairs if new.engine.name == AUTO and not equal(new, old)]
 
@@ -144,7 +148,7 @@ def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
 def with_cores_integers(
     cores: QuantGraph, network: QuantGraph, names: Container[str]
 ) -> QuantGraph:
-    """Return the network with the cores' integers in these layers."""
+    """Return the network with the integers for the cores in the layers `names`."""
     reason = "an output missed its SQNR with the accelerator's integers"
     pairs = zip(network.steps, cores.steps, strict=True)
     steps = (_on_cores(old, reason) if old.node.name in names else step for step, old in pairs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predictions next to labels: classes, or regression targets."""
+"""Predictions compared with labels: classes, or regression targets."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Outputs = Sequence[Sequence[Array]]  # of every sample
 class Evaluation:
     """Labels of samples, with the predictions of the float and the integer network.
 
-    labels          classes [frames], or float targets [samples, numbers]
-    real, integer   predictions of the float and the integer network, shaped alike; `real` None if
-                    only integers were run
+    labels          classes [frames], or float targets [samples, targets]
+    real, integer   predictions of the float and the integer network, shaped like the labels; `real`
+                    is None if only the integer network was run
     data            "test"; "held-out" or "calibration": parts of the calibration recording; "given"
-    source          "225 samples of test.npz"     samples   their number
-    names           names of the classes, or of the target numbers; () for unnamed classes
+    source, samples   description such as "225 samples of test.npz", and their number
+    names           names of the classes or targets; () for unnamed classes
     digest          digest of samples and labels
     """
 
@@ -49,13 +49,13 @@ class Evaluation:
 
     @property
     def results(self) -> dict[str, Array]:
-        """Predictions by the name of the network."""
+        """Predictions by network: "float" and "int8"."""
         of_float = {} if self.real is None else {"float": self.real}
         return {**of_float, "int8": self.integer}
 
     @property
     def accuracies(self) -> dict[str, float]:
-        """Return the accuracy of each network over all frames; none for regression targets."""
+        """Return the accuracy of each network over all frames; {} for regression targets."""
         if not self.has_classes:
             return {}
         return {name: float(np.mean(x == self.labels)) for name, x in self.results.items()}
@@ -64,9 +64,10 @@ class Evaluation:
 def evaluate(
     graph: Graph, data: Data, real: Outputs | None, integer: Outputs, role: str = GIVEN
 ) -> Evaluation | None:
-    """Evaluate dequantised outputs against the labels of the samples.
+    """Evaluate dequantised outputs against the labels; None if there are no labels, or the class
+    axis is ambiguous.
 
-    role   role of the samples, as Evaluation.data
+    real, integer   outputs of the float and the integer network     role   as Evaluation.data
     """
     labels = data.labels
     if labels is None:
@@ -113,7 +114,7 @@ def _number_names(graph: Graph, count: int) -> tuple[str, ...]:
 
 
 def evaluated(network: QuantGraph, data: Data, role: str) -> Evaluation | None:
-    """Evaluate the float network and the integer reference; None as `evaluate`."""
+    """Run and evaluate the float network and the integer reference; None as in `evaluate`."""
     if data.labels is None:
         return None
     fidelity = measure(network, data.inputs, layers=False)

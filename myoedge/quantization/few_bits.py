@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of 2 to 8 bits: integers next to the float constants, rounded to fit calibration
-samples."""
+"""Weights of 2 to 8 bits, rounded so that the layer's error on the calibration samples is small."""
 
 from __future__ import annotations
 
@@ -29,10 +28,9 @@ INT8_STEPS = 255.0  # in a range of activations
 
 
 def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) -> Graph:
-    """Add low-bit integers for weights that a rule sets below 8 bits.
+    """Return the graph with low-bit integers for the weights that a rule sets below 8 bits.
 
-    Integers of the model file are kept. The floats are kept too, because SQNR is measured against
-    them.
+    Integers of the model file are kept. The float weights are kept too, as the reference for SQNR.
     """
     bits = {node.name: weight_bits(rules, node) for node in graph.nodes}
     few = [node for node in graph.nodes if bits[node.name] < INT8.bits and _is_ours(graph, node)]
@@ -40,7 +38,10 @@ def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) ->
 
 
 def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]) -> Graph:
-    """Round the weights of these layers to the given bits, layer -> bits."""
+    """Return the graph with the weights of some layers rounded to fit the samples.
+
+    bits   layer -> bits
+    """
     nodes = [graph.producer[name] for name in bits]
     if not nodes:
         return graph
@@ -53,7 +54,7 @@ def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]
 
 
 def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
-    """Return the noise power of low-bit weights only, relative to the signal, by measured tensor;
+    """Return measured tensor -> noise power due to low-bit weights alone, relative to the signal;
     {} without such weights."""
     graph = network.graph
     few = ((name, f, f.integers) for name, f in graph.formats.items())
@@ -73,14 +74,16 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
 
 
 def layers_to_round(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
-    """Return layers whose weights come as floats and have no other reader."""
+    """Return the layers whose weights are floats (not integers of the model file) with no other
+    reader."""
     ours = [node for node in nodes if _is_ours(graph, node)]
     names = {node.name for node in ours}
     return [n for n in ours if all(x.name in names for x in graph.users[weight_of(n)])]
 
 
 def rounding_work(graph: Graph, nodes: Sequence[Node]) -> int:
-    """Return the MACs of rounding these layers' weights, without running the samples."""
+    """Return the multiply-accumulates of rounding these layers' weights, without those of running
+    samples."""
     return sum(
         graph.array(weight_of(node)).size * min(_taps(graph, node), BLOCK_TAPS) for node in nodes
     )
@@ -107,7 +110,8 @@ Sums = list[list[Moments]]
 
 
 def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
-    """Return, per weight, moments of the vectors that it multiplies, over the samples."""
+    """Return, per weight tensor, second moments of the vectors that it multiplies, over the
+    samples."""
     sums: dict[str, Sums] = {}
     read = {name for node in nodes for name in node.inputs}
     for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
@@ -141,7 +145,10 @@ def _added(sums: Sums, new: Sums) -> Sums:
 
 
 def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> ConstantFormat:
-    """Choose integers and scales of a layer's weights."""
+    """Return integers and scales for a layer's weights with small error on the samples.
+
+    groups   result of `weight_input_moments` for the weights
+    """
     names, used = (
         [node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs)],
         WeightFormat(bits),
@@ -166,10 +173,10 @@ def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> Constant
 def rounding_error(
     graph: Graph, node: Node, groups: Sums, chosen: ConstantFormat, *, of_others: bool = False
 ) -> float:
-    """Squared error of a layer's sums over the vectors of the moments, each block of taps by
-    itself.
+    """Return the squared error of a layer's sums for the vectors described by the moments `groups`.
 
-    of_others   whether to estimate the error on as many other vectors instead
+    of_others   whether to estimate the error on the same number of vectors that did not determine
+                the rounding
     """
     weight = graph.array(weight_of(node))
     assert chosen.integers is not None

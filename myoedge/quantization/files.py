@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QuantGraph <-> graph.json and weights.safetensors of a build."""
+"""Files of a quantised network in a build: graph.json and weights.safetensors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from myoedge.quantization.scales import QuantGraph, element_type
 
 
 def to_json(q: QuantGraph) -> dict[str, Any]:
-    """Return the integer network without its arrays: nodes, parameters, scalars."""
+    """Return the network without its arrays: nodes, quantisation parameters, scalar constants."""
     return {
         **describe(q.graph),
         "digest": q.digest,
@@ -89,7 +89,10 @@ def _tensors(document: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
-    """Load the network of a build, without float weights, so that it runs only in integers."""
+    """Load the quantised network of a build; it has no float weights and runs only in integers.
+
+    document   parsed graph.json     weights   content of weights.safetensors
+    """
     from safetensors.numpy import load
 
     stored = load(weights)

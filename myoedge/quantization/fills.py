@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fills: addends so large that all other values are less than one int8 step."""
+"""Fills: addends, such as -1e9, so large that one int8 step exceeds all other values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
 
 
 def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, str, float]]:
-    """Yield (node, operand, fill) for sums with an int8 step larger than all other values, whose
-    fill drives a softmax's share to 0."""
+    """Yield (node, operand, fill) for sums whose int8 step exceeds all values except a fill that
+    drives a softmax's probability to 0.
+
+    ranges   range of every tensor
+    """
     for node in graph.nodes:
         reached = max(map(abs, ranges.get(node.name + PRE, ranges.get(node.name, (0.0, 0.0)))))
         for name, rest in _addends(graph, node, ranges):
@@ -49,8 +52,7 @@ def _span(graph: Graph, name: str, ranges: Mapping[str, Range]) -> Range:
 
 
 def refuse_unknown_masks(graph: Graph, ranges: Mapping[str, Range]) -> None:
-    """Raise E226 if a fill that import did not recognise as a mask reaches a softmax or
-    attention."""
+    """Raise E226 if a softmax or attention reads a fill that import did not recognise as a mask."""
     for node, _, fill in fills_of(graph, ranges):
         readers = [node]
         for reader in readers:

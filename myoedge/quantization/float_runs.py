@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cache of float runs of a network on single samples."""
+"""Cache of float results per network and sample."""
 
 from __future__ import annotations
 
@@ -58,8 +58,7 @@ _RUNS: ContextVar[_Runs | None] = ContextVar("_RUNS", default=None)
 
 @contextmanager
 def float_run_cache() -> Iterator[None]:
-    """Context manager: `float_values` runs a network once per sample, with up to KEPT_BYTES of
-    cached results."""
+    """Cache the results of `float_values` in this context, up to KEPT_BYTES."""
     token = _RUNS.set(_Runs())
     try:
         yield
@@ -70,8 +69,11 @@ def float_run_cache() -> Iterator[None]:
 def float_values(
     graph: Graph, sample: Mapping[str, Array], watch: Watch | None = None
 ) -> dict[str, Array]:
-    """Return `every_value`, cached; `watch` as in `run_float`. The values are shared and must not
-    be modified."""
+    """Return the float values of all tensors for one sample, from the cache if possible.
+
+    watch   callback as in `run_float`
+    The arrays are shared and must not be modified.
+    """
     runs = _RUNS.get()
     key = id(graph), _digest(sample)
     known = None if runs is None else runs.values.get(key)

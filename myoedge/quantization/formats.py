@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Formats of tensors: 8 or 16 bits, and groups of tensors with one scale and zero point.
+"""Formats of tensors: int8 or int16, and groups of tensors that must share scale and zero point.
 
-Residual streams are always int16, other tensors if a network needs it.
+Residual streams are always int16, other tensors if the precision search chooses so.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from myoedge.operators.kernel_formats import layer_shapes, may_read, may_write, 
 
 
 def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
-    """Split fused tables of these nodes into separate nodes, because kernels with a table read and
-    write int8. `name.pre` becomes a tensor."""
+    """Split fused tables of these nodes into separate nodes, because kernels with a fused table
+    read and write int8 only. The value before the table becomes a tensor, `name.pre`."""
     apart = [node for node in graph.nodes if has_table(node) and node.name in names]
     if not apart:
         return graph
@@ -33,8 +33,8 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
 
 
 def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
-    """Return nodes whose fused table no kernel supports next to these int16 tensors: nodes that
-    write one, before or after the table, or that read one only without a table."""
+    """Return the nodes with a fused table that no kernel supports if the tensors `int16` are
+    int16."""
     return frozenset(
         node.name
         for node in graph.nodes
@@ -60,7 +60,7 @@ def _apart(node: Node) -> tuple[Node, Node]:
 
 
 def tables_apart(graph: Graph) -> frozenset[str]:
-    """Return nodes whose tables are separate nodes, as from `with_tables_apart`."""
+    """Return the nodes whose tables have been split off by `with_tables_apart`."""
     tables = (node for node in graph.nodes if node.op == "table")
     return frozenset(node.name for node in tables if node.inputs == (node.name + PRE,))
 
@@ -71,12 +71,11 @@ def fused_tables(graph: Graph) -> frozenset[str]:
 
 
 def residual_streams(graph: Graph) -> frozenset[str]:
-    """Return the sums read only by norms and other sums, at least one of them a norm; outputs are
-    excluded.
+    """Return the sums that are read only by norms (at least one) and other sums, except outputs.
 
-    Their noise would accumulate from block to block. 16-bit sums cost little, because loads and
-    stores dominate anyway; norms take half as much again, and both need twice the L2: 1.2 % of
-    TinyMyo's cycles.
+    Their rounding noise would accumulate from block to block. int16 costs little in sums, which are
+    dominated by loads and stores; norms take 50 % more cycles, and L2 doubles: 1.2 % of TinyMyo's
+    cycles.
     """
     return frozenset(node.name for node in graph.nodes if _is_residual_stream(graph, node))
 
@@ -119,11 +118,10 @@ def _without_broadcast(graph: Graph, node: Node) -> bool:
 
 
 def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return the int8 tensors that may become int16, in groups that share parameters.
+    """Return the int8 tensors that may become int16, in groups that share parameters; without
+    tensors whose parameters are in the model file.
 
-    Tensors with parameters from a file keep them.
-
-    names   names of all tensors with parameters
+    names   names of all quantised tensors
     """
     int16, carried = residual_streams(graph), graph.all_given.keys()
     groups = (
@@ -136,11 +134,12 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
-    """Return tensors that a file rounds to int8 for only one reader, with tensors that share their
-    parameters: the tensor becomes int16 if producers and readers support it, and the reader gets a
-    rounded copy. Outputs are excluded.
+    """Return the tensors that a model file rounds to int8 for only one of their readers, and
+    tensors that share their parameters, except outputs.
 
-    names   names of all tensors with parameters
+    Such a tensor becomes int16 if producers and readers support it; that reader gets a rounded
+    copy.
+    names   names of all quantised tensors
     """
     copied = {
         node.inputs[0]
@@ -154,17 +153,17 @@ def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
 
 
 def fills(graph: Graph) -> dict[str, float]:
-    """Return the fill values of pads, by the name of their parameters."""
+    """Return the values of constant padding, by the name of their parameters ("NAME.fill")."""
     return {f"{n.name}.fill": n.attrs["value"] for n in graph.nodes if n.op == "pad"}
 
 
 def operand_names(node: Node) -> tuple[str, ...]:
-    """Return the inputs that are read as integers, without weights."""
+    """Return the names of the inputs that are read as integers, without weights."""
     return tuple(node.inputs[i] for i in operand_places(node))
 
 
 def all_stated(graph: Graph) -> bool:
-    """Return whether every float tensor has parameters from the model file or its operator."""
+    """Return whether the model file or the operators fix the parameters of every float tensor."""
     if not graph.has_fake_quantized:
         return False
     tensors = graph.tensors.keys() - integer_tensors(graph)
@@ -176,16 +175,17 @@ def all_stated(graph: Graph) -> bool:
 
 
 def integer_tensors(graph: Graph) -> set[str]:
-    """Return tensors that are integers in the float graph: gates, argmax indices, views of them."""
+    """Return the tensors that are already integers in the float graph: argmax indices and views of
+    them, gate sums."""
     return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}
 
 
 def shared_scale_groups(
     graph: Graph, names: Iterable[str], apart: Container[str] = ()
 ) -> list[list[str]]:
-    """Return groups of tensors that share parameters, in a fixed order.
+    """Return the groups of tensors that must share scale and zero point, in a fixed order.
 
-    names   names of all tensors with parameters; `NAME.fill` is a pad's fill value
+    names   names of all quantised tensors; `NAME.fill` is a pad's fill value
     apart   nodes whose result does not share the parameters of its operands
     """
     integers = integer_tensors(graph)

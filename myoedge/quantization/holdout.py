@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Split of the samples: calibration, and evaluation of the result."""
+"""Split of the samples into a calibration set and a held-out set for evaluation."""
 
 from __future__ import annotations
 
@@ -34,27 +34,28 @@ class Split:
 
     @property
     def judged(self) -> Data:
-        """The samples for measuring SQNR, and accuracy if there is no test set."""
+        """Samples on which SQNR is measured, and accuracy if there is no test set."""
         return self.calibration if self.held_out is None else self.held_out
 
     @property
     def judged_on(self) -> str:
-        """The name of the evaluation samples in reports."""
+        """Name of these samples in reports."""
         return CALIBRATION if self.held_out is None else HELD_OUT
 
     @property
     def labelled(self) -> tuple[str, Data]:
-        """(role, samples) for the accuracy: the test set, otherwise the samples used for SQNR."""
+        """(role, samples) on which accuracy is measured: the test set, otherwise `judged`."""
         if self.test is not None:
             return TEST, self.test
         return self.judged_on, thin(self.judged, JUDGED_SAMPLES)
 
 
 def split(data: Data, share: float = SHARE, test: Data | None = None) -> Split:
-    """Hold out a fraction of the samples, drawn at random with a fixed seed, because neighbours in
-    a recording are similar.
+    """Hold out a fraction of the samples at random with a fixed seed, because neighbouring samples
+    of a recording are similar.
 
-    share   0 .. 1, rounded to whole samples; nothing is held out below LEAST_SAMPLES samples
+    share   0 .. 1; no samples are held out if there are fewer than LEAST_SAMPLES
+    test    samples of another file for the accuracy
     """
     count = round(share * data.count)
     if data.count < LEAST_SAMPLES or not count:
@@ -65,7 +66,7 @@ def split(data: Data, share: float = SHARE, test: Data | None = None) -> Split:
 
 
 def describe(parts: Split) -> dict[str, Any] | None:
-    """The held-out samples as listed in report.json; None if nothing is held out."""
+    """Return the held-out samples' entry in report.json; None if there are none."""
     if parts.held_out is None:
         return None
     return {"samples": parts.held_out.count, "share": parts.share, "seed": SEED}

@@ -14,11 +14,13 @@ Interval = tuple[float, float]
 
 
 def interval_db(signal: Array, error: Array) -> Interval | None:
-    """95 % interval of the SQNR in dB: percentiles of the bootstrap over samples (B. Efron,
-    Bootstrap methods: another look at the jackknife, 1979), with a fixed seed.
+    """Return the 95 % confidence interval of an SQNR in dB; None for fewer than two samples, or
+    without signal.
 
     signal, error   [samples] sums of squares
-    None for fewer than two samples, or without signal.
+    The bootstrap over samples is used, with a fixed seed (B. Efron, Bootstrap methods: another look
+    at
+    the jackknife, 1979).
     """
     count = len(signal)
     if count < 2 or not signal.any():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Separate scales for tensors of a concat whose ranges differ too much.
+"""Separate scales for tensors of a concat whose ranges differ much.
 
-All operands of a concat share one scale. If another operator also reads an operand of small range,
-the concat reads a copy that a table requantises, so that the operand itself keeps a fine scale.
+All operands of a concat share one scale. If an operand with a small range also has other readers,
+the concat reads a requantised copy of it, so that the operand itself keeps a fine scale.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FAR = 4.0  # between two scales, 2 bits: a copy is worth its cycles
 
 
 def unlike_parts(graph: Graph, ranges: Mapping[str, Range]) -> frozenset[Join]:
-    """Return operands of concats that have other readers and whose own scale would differ much from
-    the concat's.
+    """Return the operands of concats that need a requantised copy: they have other readers, and
+    their own scale would differ much from the concat's.
 
-    ranges   ranges of all computed tensors
+    ranges   range of every computed tensor
     """
     concats = {node.name: node for node in graph.nodes if node.op == "concat"}
     params = choose_params(graph, ranges, apart=concats)
@@ -55,10 +55,8 @@ def _needs_own(graph: Graph, names: Collection[str]) -> bool:
 
 
 def with_copies(graph: Graph, joins: frozenset[Join]) -> Graph:
-    """Return the graph whose concats read these parts through requantising tables.
-
-    Returns the graph itself if it has none of them.
-    """
+    """Return the graph whose concats read requantised copies of these operands; the graph itself if
+    it has none of them."""
     return apply((RewritePattern(partial(_reads_copies, joins=joins), ("concat",)),), graph)
 
 
@@ -72,7 +70,7 @@ def _reads_copies(graph: Graph, node: Node, joins: frozenset[Join]) -> Rewrite |
 
 
 def copied_parts(graph: Graph) -> frozenset[Join]:
-    """Return the operands that concats of a graph read through requantising tables."""
+    """Return the operands of which concats already read requantised copies."""
     tables = (node for node in graph.nodes if node.attrs.get("chain") == IDENTITY)
     return frozenset(
         (reader.name, node.inputs[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements of a tensor that its SQNR covers: signal and error against the float network."""
+"""The elements of a tensor that count for its SQNR, and their signal and error."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Treatment of a tensor by its SQNR.
+    """The way in which a tensor's elements count for its SQNR.
 
     axis        axis along which an operator compares elements; None: all elements count
-    mask        name of the mask that hides elements, or ""
-    reach       magnitude beyond which elements are considered equal
-    is_compared_only   whether only the differences of the elements are read
-    is_chosen_from     whether only the index of the largest element is read
+    mask        name of the mask that hides elements; "" for none
+    is_compared_only   whether its readers depend only on differences between elements (softmax)
+    is_chosen_from     whether only the index of the largest element is read (argmax)
+    reach       magnitude beyond which its readers saturate; larger elements count as equal
     """
 
     axis: int | None = None
@@ -38,10 +38,10 @@ class Row:
 
 @dataclass(frozen=True)
 class JudgedTensor:
-    """A tensor of the float network for one sample, reduced to the numbers that its SQNR covers.
+    """The elements of a float tensor that count for its SQNR, for one sample.
 
-    exact     float64 [n]: these numbers
-    counted   function from all values of the tensor to these numbers
+    exact     float64 [n], their values
+    counted   function from a whole tensor to these n elements
     """
 
     exact: Array = field(repr=False)
@@ -49,16 +49,18 @@ class JudgedTensor:
 
     @cached_property
     def signal(self) -> float:
-        """Sum of the squared numbers."""
+        """Sum of the squared float values."""
         return float(np.sum(self.exact**2))
 
     def error(self, values: Array) -> float:
-        """Sum of squared differences between dequantised values and the float tensor."""
+        """Return the sum of squared differences between a dequantised tensor and the float
+        values."""
         return float(np.sum((self.exact - self.counted(values)) ** 2))
 
 
 def rows_of(graph: Graph) -> dict[str, Row]:
-    """Return the judging rules of tensors by name: gates, and scores before a softmax or argmax."""
+    """Return the Row of each tensor that needs one: gate sums, and scores before a softmax or
+    argmax."""
     reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
     rows = {name: Row(reach=reach) for name, reach in reaches if reach < np.inf}
     for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
@@ -78,12 +80,12 @@ def _compared(graph: Graph, node: Node) -> Row:
 
 
 def judged(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> JudgedTensor:
-    """Return the numbers of a tensor that its SQNR covers.
+    """Return the elements of a tensor that count for its SQNR, for one sample.
 
-    For a tensor with a reach, all elements, clipped to it. For a row that is compared, the elements
-    with a share in it; if nothing else reads them, their differences from the row's mean.
+    rows, real   result of `rows_of`; float values of all tensors, which decide what is left out
 
-    real   values of all tensors of the float network, which decide what is left out
+    With a reach, elements are clipped to it. Of scores, only those with a visible softmax
+    probability count; if nothing else reads them, only their differences from the row's mean.
     """
     row = rows.get(name, Row())
     counted = _counted(row, real[name], real)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of samples: classes by number, by name or one-hot, or targets of a regression."""
+"""Labels of samples: class numbers, class names, one-hot rows, or regression targets."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ MOST_SHOWN = 8  # names, in an error
 def fitted_labels(
     labels: Array, graph: Graph, names: Sequence[str] = (), title: str = "label"
 ) -> tuple[Array, tuple[str, ...]]:
-    """Convert labels to the form of a network's first output; return them with the class names.
+    """Convert labels to the form of the network's first output -> (labels, class names).
 
-    labels   per sample: class numbers, one per sample or frame; names; one-hot rows; or targets, as
-             many as the first output or all outputs have numbers
+    labels   per sample: class numbers or names, per sample or frame; one-hot rows; or targets, as
+             many as the first output or all outputs have elements
     names    class names in order; (): the names among the labels, sorted
     title    name of the labels in errors: "label of test.npz"
-    -> int64 classes [samples] or [samples, frames]; float64 targets [samples, numbers]
-    Errors: E214 neither classes nor targets, E216 NaN, E225 classes that the network does not
-    have.
+    -> int64 classes [samples] or [samples, frames]; float64 targets [samples, targets]
+    Errors: E214 neither classes nor targets, E216 NaN, E225 unknown classes.
     """
     labels = _texts(labels)
     if labels.dtype.kind == "U":
@@ -65,7 +64,7 @@ def _check_finite(labels: Array, title: str) -> None:
 
 
 def is_whole(labels: Array) -> bool:
-    """Return whether numeric labels are whole numbers, as class numbers are."""
+    """Return whether all labels are integers, as class numbers are."""
     return labels.dtype.kind != "f" or bool((labels == np.rint(labels)).all())
 
 

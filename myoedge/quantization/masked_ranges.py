@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of masked scores, from visible scores only; samples are checked against the masks."""
+"""Ranges of masked scores from visible scores only; samples are checked against the masks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ Range = tuple[float, float]
 
 
 def seen_elements(values: Array, mask: Array, axis: int) -> Array:
-    """Return bool: elements that a mask leaves visible; all of a row that is masked completely."""
+    """Return bool: the elements that a mask leaves visible; all elements of a completely masked
+    row.
+
+    axis   softmax axis
+    """
     seen = np.broadcast_to(mask > 0.5, values.shape)
     return np.asarray(seen | ~seen.any(axis=axis, keepdims=True))
 
@@ -43,9 +47,11 @@ def _mask_ranges(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
 
 
 def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
-    """Return ranges of masks, and of the visible scores that only a masked softmax reads.
+    """Return the ranges of masks, and of the visible elements of scores read only by a masked
+    softmax.
 
-    Errors: E227, E228 if a sample shows that an operand is no mask.
+    samples   values of all tensors, per sample
+    Errors: E227, E228 if a sample shows that an operand is not a mask.
     """
     nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
     ranges = _mask_ranges(graph, nodes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Noise sources: tensors whose rounding causes the noise of weak layers."""
+"""Noise sources: for a layer with low SQNR, the tensor whose rounding causes most of the noise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST = 0.5  # of a layer's noise, that an operand has to make
 
 
 def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelity:
-    """Add the source of the noise to the weakest layer and to all layers below WEAK_DB."""
+    """Add the noise source of the layer with the lowest SQNR and of all layers below WEAK_DB."""
     known = {name: db for name, db in fidelity.local.items() if db is not None}
     weakest = min(known, key=known.__getitem__, default=None)
     names = [name for name, db in known.items() if db < WEAK_DB or name == weakest]
@@ -33,8 +33,8 @@ def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelit
 
 
 def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict[str, str]:
-    """Return, for each layer, the tensor that causes most of its noise: the layer's result, or an
-    operand whose rounding causes at least half."""
+    """Return layer -> tensor that causes most of its noise: an operand whose rounding causes at
+    least half, otherwise the layer's own result."""
     steps = {step.node.name: step for step in q.steps}
     asked = [steps[name] for name in names]
     total = {step.node.name: Noise() for step in asked}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Full ranges of outputs whose operators state bounds: probabilities from 0 to 1.
+"""Full ranges of outputs with bounded operators, such as probabilities from 0 to 1.
 
-Calibration samples of one class show only a part of such a range; the other classes lie outside.
+Calibration samples of one class show only a part of such a range; other classes would saturate.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ PROBABILITY = (0.0, 1.0)
 
 
 def full_ranges(graph: Graph, seen: Mapping[str, Range]) -> dict[str, Range]:
-    """Return full ranges for bounded outputs, and ranges of their inputs that reach both halves.
+    """Return the full ranges of bounded outputs, and ranges of the operators' inputs that reach
+    both halves of it.
 
     seen   range of every tensor over the samples
     """
@@ -37,7 +38,8 @@ def full_ranges(graph: Graph, seen: Mapping[str, Range]) -> dict[str, Range]:
 
 
 def bounded_results(graph: Graph) -> Iterator[tuple[Node, Range]]:
-    """Yield nodes whose results are outputs, moved at most, with their bounds."""
+    """Yield (node, bounds) of the bounded operators whose results are outputs, possibly through
+    data movement."""
     left, done = [*graph.outputs], set[str]()
     while left:
         node = graph.producer.get(name := left.pop())
@@ -75,10 +77,10 @@ def _reaching(chain: Chain, bounds: Range, operand: Range, result: Range) -> Ran
 def probability_ranges(
     graph: Graph, seen: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[tuple[Node, Range, Range]]:
-    """Yield (node, range over the samples, range of its integers) of outputs that are
+    """Yield (node, range over the samples, range of its integers) for outputs that are
     probabilities: bounded by 0 and 1, or by limits between them on both sides of 0.5.
 
-    The range over the samples is (0, 1) for a softmax, whose values are all small if there are many
+    The range over the samples is (0, 1) for a softmax, all of whose values are small with many
     classes.
     """
     for node, bounds in bounded_results(graph):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reuse of an older build's parameters for the unchanged layers of a fine-tuned network."""
+"""Reuse of an earlier build's parameters for the unchanged layers of a fine-tuned network."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from myoedge.quantization.search.moves.exponentials import fine_attentions, with
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """The layers with integers of an older build, and the requantised layers.
+    """Names of the layers with integers of the earlier build, and of the requantised layers.
 
-    digest              digest of the older build's network
-    kept, requantised   labels of layers of the plan
+    digest   digest of the earlier build's network
     """
 
     digest: str
@@ -39,13 +38,13 @@ def inherit_params(
     samples: Samples,
     time_axes: Mapping[str, int] = NO_AXES,
 ) -> Graph:
-    """Give operands and results of unchanged layers their old parameters, and repeat the older
-    build's graph changes: copies for concats, separate tables, exponential formats, equalization.
+    """Give unchanged layers their old parameters, and repeat the earlier build's graph changes:
+    copies for concats, separate tables, exponential formats, equalization.
 
-    samples     samples for equalization; the older build's samples give its factors
+    samples     samples for equalization; the earlier build's samples give the same factors
     time_axes   as for `equalized`
 
-    A layer is unchanged if its float weights give the old integers with the old parameters; without
+    A layer is unchanged if its weights give the old integers with the old parameters; without
     weights, if all layers before it are unchanged. Parameters that the graph already has are kept.
     """
     graph = _in_form_of(old.graph, graph, samples, time_axes)
@@ -112,12 +111,12 @@ def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) 
 def reused_layers(
     layers: Iterable[QuantizedNode], networks: Sequence[QuantGraph], old: QuantGraph
 ) -> Reuse:
-    """Return the layers with the old network's integers, and the remaining layers.
+    """Compare a plan's layers with an earlier build's network.
 
-    layers     layers of a plan; layers that the network lacks, such as those of states, are
+    layers     layers of the plan; those that the network lacks, such as copies of states, are
                skipped
-    networks   the network on whole inputs, and on a pass if the plan is a stream; the one with the
-               old network's inputs, states included, is compared
+    networks   the network, and for a stream also the network of one step; the one whose inputs
+               equal those of `old` is compared
     """
     inputs = set(old.graph.inputs)
     network = next((q for q in networks if set(q.graph.inputs) == inputs), networks[0])
@@ -144,7 +143,7 @@ def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator
 
 
 def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:
-    """Return whether a layer has its old weights, or no layer has weights."""
+    """Return whether at least one layer has its old weights, or no layer has weights."""
     steps = {step.node.name: step for step in old.steps}
     weighted = [step for step in network.steps if OPS[step.node.op].weights]
     pairs = [(step, steps.get(step.node.name)) for step in weighted]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of a network's inputs: checked, thinned, drawn at random, or an archive's examples."""
+"""Samples of a network's inputs: checked, thinned, drawn at random, or from a model archive."""
 
 from __future__ import annotations
 
@@ -44,13 +44,11 @@ MOST_AXES = 5  # of samples whose axes may have another order
 class Data:
     """Samples of every input.
 
-    inputs   name -> [samples, *input shape], float32 or integers; until `fit`, by the name in the
-             file
-    labels   as given until `fit`, then as converted by fitted_labels; None without
+    inputs   name -> [samples, *input shape], float32 or integers; names are the file's until `fit`
+    labels   as given until `fit`, then as converted by fitted_labels; None without labels
     class_names  class names in order; () for unnamed classes
     source   description for reports: "300 samples of calib.npz"
-    renamed  name of the array used for the only input, if it differs from the input's; otherwise
-             ""
+    renamed  name of the array used for the only input, if it differs from the input's; else ""
     numbers  index of each sample in the file; None: all samples in order
     lengths  rows of each file, in order, until `fit`; empty: one file
     scales   scale factors applied when reading, as in Reading
@@ -75,7 +73,7 @@ class Data:
 
 
 class Indexed(Protocol):
-    """Samples accessed by index, as in a torch Dataset."""
+    """Protocol of samples accessed by index, as in a torch Dataset."""
 
     def __getitem__(self, index: Any, /) -> Any: ...
 
@@ -86,12 +84,11 @@ Given = str | Path | Mapping[str, Any] | Array | Callable[[], Any] | Iterable[An
 
 
 def fit(data: Data, graph: Graph) -> Data:
-    """Convert data to the graph's input names, shapes [samples, *input shape], and float32 or
-    integers.
+    """Convert samples to the graph's input names, shapes [samples, *input shape] and element types.
 
-    The short form [samples, *input shape[1:]] is accepted if the input's first axis is 1.
-    Errors: E212 names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts,
-    E225 labels, E229 integers out of range.
+    If an input's first axis is 1, it may be missing: [samples, *input shape[1:]]. Errors: E212
+    names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts, E225 labels,
+    E229 integers out of range.
     """
     data = label_as_input(data, graph)
     matched = _matched(data, graph)
@@ -180,7 +177,7 @@ def _signal(data: Data, graph: Graph) -> str:
 
 
 def label_as_input(data: Data, graph: Graph) -> Data:
-    """Use the array `label` as the input of that name, if the network has one.
+    """Use the array `label` as an input if the network has an input of that name.
 
     Errors: E215 labels without samples.
     """
@@ -195,7 +192,11 @@ def label_as_input(data: Data, graph: Graph) -> Data:
 
 
 def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:
-    """Raise E214 if values are not integers, E229 if one is out of range for a reader."""
+    """Raise E214 if values are not integers, E229 if one is out of range for a reader of input
+    `name`.
+
+    title   name of the samples for messages
+    """
     limits = id_limits(graph, name)
     assert limits is not None, name
     low, high = limits
@@ -267,7 +268,8 @@ def _shape_remedies(x: Array, shape: Shape) -> Iterator[str]:
 
 
 def one_window() -> tuple[str, str]:
-    """Return code lines that export a network for one window instead of a batch."""
+    """Return the code lines, for messages, that export a model for one window instead of a
+    batch."""
     return (
         "torch.export.export(model, (example[:1],)): a batch of one",
         'torch.onnx.export(model, (example[:1],), "model.onnx")',
@@ -275,7 +277,7 @@ def one_window() -> tuple[str, str]:
 
 
 def window(shape: Shape) -> Shape:
-    """Return the shape of a sample without a batch axis of 1."""
+    """Return a sample's shape without a leading axis of size 1."""
     return shape[1:] if shape[:1] == (1,) and len(shape) > 1 else shape
 
 
@@ -287,10 +289,10 @@ def thin(data: Data, limit: int) -> Data:
 
 
 def taken(data: Data, picked: Array, relation: str) -> Data:
-    """Select samples by index; for a part of a part, the description is "256 of 500 samples", not
-    "256 of 400 of 500".
+    """Select samples by index, and describe the selection in `source`, always relative to the
+    whole: "256 of 500 samples".
 
-    relation   word between count and source in the description: "of"
+    relation   word between count and source: "of"
     """
     inputs = {name: x[picked] for name, x in data.inputs.items()}
     labels = None if data.labels is None else data.labels[picked]
@@ -300,15 +302,15 @@ def taken(data: Data, picked: Array, relation: str) -> Data:
 
 
 def from_examples(graph: Graph, examples: Sequence[Array]) -> Data:
-    """Use the archive's example inputs as one sample; reports name this source."""
+    """Return the model archive's example inputs as one sample."""
     inputs = {name: np.asarray(x)[None] for name, x in zip(graph.inputs, examples, strict=True)}
     fitted = fit(Data(inputs, None, ""), graph)
     return replace(fitted, source=f"{fitted.count} example input{'s' * (fitted.count > 1)}")
 
 
 def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
-    """Draw samples for trying a build: seeded normal noise, values in a range that the file gives,
-    and valid integers. Every report states that they are random."""
+    """Draw random samples for a first build: normal noise with a fixed seed, values in a range that
+    the file gives, and valid integers. Every report says that they are random."""
     rng = np.random.default_rng(0)
     inputs = {n: _random_values(rng, graph, n, count) for n in graph.inputs}
     return Data(inputs, None, f"{count} random samples", is_random=True)
@@ -336,8 +338,8 @@ def _in_range(shares: Array, graph: Graph, name: str) -> Array:
 
 
 def need_none(graph: Graph) -> bool:
-    """Return whether the file gives the parameters of all tensors, so that nothing is
-    calibrated."""
+    """Return whether the model file gives the parameters of all tensors, so that no samples are
+    needed."""
     return bool(graph.has_fake_quantized) and not _unstated(graph)
 
 
@@ -348,7 +350,7 @@ def _unstated(graph: Graph) -> list[str]:
 
 
 def none_given(graph: Graph) -> MyoedgeError:
-    """Return E219, with the lines that create a calibration file for this model."""
+    """Return E219, with code lines that create a calibration file for this model."""
     arrays = ", ".join(
         f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graph + Calibration -> QuantGraph: parameters of every tensor, integers of every operator.
+"""Quantisation of a calibrated graph: parameters of every tensor, integers of every operator.
 
-QUANTIZED lists the checks of a quantised network; a violation is a bug.
+QUANTIZED lists the consistency checks of the result; a violation is a bug in myoedge.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from myoedge.quantization.weak_layers import weak_layers
 
 @dataclass(frozen=True, slots=True)
 class LayerRule:
-    """`[quant] "head.*" = {...}`: settings of the layers whose module path matches.
+    """A line `"head.*" = {...}` of [quant]: settings of the layers whose module path matches.
 
     weights       one scale "per_channel", or "per_tensor"
-    weight_bits   2 to 8, or 16; None: by other rules, otherwise 8
-    activations   bits of results: 16, or 8 unless the search chooses 16
+    weight_bits   2 to 8, or 16; None: not set by this rule
+    activations   bits of results: 16, or 8, which the precision search may raise
     """
 
     pattern: str
@@ -63,18 +63,18 @@ class LayerRule:
 
 
 def matches(pattern: str, node: Node) -> bool:
-    """Return whether a pattern matches a layer's module path, with or without its part."""
+    """Return whether a pattern matches a layer's module path; the submodule may be left out."""
     names = {name for origin in node.origin for name in (origin.path, origin.layer)}
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 @dataclass(frozen=True)
 class QuantGraph:
-    """A network in integers.
+    """A quantised network.
 
     graph      the float network, with one node per step
-    params     parameters of every tensor, also `name.pre` before fused tables
-    steps      the quantised nodes in order
+    params     parameters of every tensor, also of `name.pre` before fused tables
+    steps      the quantised nodes in execution order
     constants  constant operands as integers
     digest     digest of the float network, even if its weights are left out
     """
@@ -89,7 +89,7 @@ class QuantGraph:
 
     @property
     def int16(self) -> frozenset[str]:
-        """Names of the 16-bit tensors."""
+        """Names of the int16 tensors."""
         return frozenset(name for name, q in self.params.items() if q.element_type == INT16)
 
     def element_type(self, name: str) -> ElementType:
@@ -97,7 +97,7 @@ class QuantGraph:
         return element_type(self.graph, self.params, name)
 
     def input_integers(self, name: str, x: Array) -> Array:
-        """Convert an input to the integer network's: quantised, or its own integers."""
+        """Convert an input array to the integers that the network reads."""
         if name not in self.params:
             return x.astype(self.dtype(name))
         return quantize(normalize_input(self.graph, name, x), self.params[name])
@@ -122,14 +122,11 @@ def quantize_graph(
     int16: frozenset[str] = frozenset(),
     before: QuantGraph | None = None,
 ) -> QuantGraph:
-    """Quantise a graph: choose parameters, shared if an operator requires it, and every operator's
-    integers.
+    """Quantise a graph: parameters of all tensors, and the integers of every operator.
 
-    int16   int16 tensors in addition to residual streams; a fused table becomes a separate node if
-            its operator reads or writes one
+    int16   int16 tensors in addition to residual streams; fused tables next to them are split off
     before  network with the same rules; steps with equal node, constants and parameters are reused
-    Errors: E117 an accumulator that could exceed int32 in any case; E244 a rule for 16 bits without
-    a 16-bit kernel.
+    Errors: E117 an accumulator that could exceed int32; E244 a rule for 16 bits without a kernel.
     """
     rules = tuple(rules)
     ranges = calibration.ranges
@@ -200,7 +197,7 @@ def quantize_node(
     *,
     unsigned_sums: bool = False,
 ) -> QuantizedNode:
-    """Quantise the weights, multipliers and tables of one node with these parameters.
+    """Quantise one node: weights, multipliers and tables, for the given parameters of its tensors.
 
     unsigned_sums   as in QuantizeInputs
     """

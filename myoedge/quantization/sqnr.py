@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signal to quantisation noise ratio of integers against floats, layer by layer."""
+"""Signal-to-quantisation-noise ratio (SQNR) of integers relative to floats, layer by layer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Noise:
         self.error += float(np.sum((exact - quantized) ** 2))
 
     def add_judged(self, tensor: JudgedTensor, values: Array) -> None:
-        """Add the signal and the error of a tensor's judged numbers.
+        """Add the elements of a tensor that count for its SQNR.
 
         values   dequantised values of the tensor
         """
@@ -55,7 +55,7 @@ class Noise:
 
     @property
     def db(self) -> float | None:
-        """10 log10(signal / error), at least -300; None without signal, infinite without error."""
+        """10 log10(signal / error), at least -300; None without signal, infinity without error."""
         if self.signal == 0.0:
             return None
         share = self.signal / self.error if self.error else math.inf
@@ -64,16 +64,15 @@ class Noise:
 
 @dataclass(frozen=True)
 class OutputFidelity:
-    """SQNR of an output before a final softmax or sigmoid, without components that do not affect
-    the softmax.
+    """SQNR of an output, before a final softmax or sigmoid; differences that do not affect the
+    softmax are ignored.
 
-    db           dB over all samples; None without signal
-    end_db       dB after the final softmax or sigmoid; None without one, or without signal
-    interval_db  confidence interval of `db`
-    samples_db   dB of each sample
+    db           SQNR in dB over all samples; None without signal
+    end_db       SQNR after the final softmax or sigmoid; None without one, or without signal
+    interval_db  confidence interval of `db`     samples_db   SQNR of each sample
     numbers      indices of the samples in the file; (): the first ones, in order
     agreement    fraction of frames with the float network's argmax; None without a class axis
-    is_passed_through   whether the output only has elements of inputs
+    is_passed_through   whether the output contains only elements of inputs
     """
 
     db: float | None
@@ -101,9 +100,9 @@ class Fidelity:
     local       dB per tensor, with only its operator quantised; without data movement
     cumulative  dB per tensor, with everything up to it quantised
     outputs     output tensor -> its SQNR
-    real        float outputs by sample       integer   dequantised integer outputs by sample
-    final_functions   final functions before which dB are measured: "softmax"
-    sources     weak layer -> tensor whose rounding causes most of its noise
+    real, integer   float and dequantised integer outputs, per sample
+    final_functions   final functions before which SQNR is measured: "softmax"
+    sources     layer with low SQNR -> tensor whose rounding causes most of its noise
     """
 
     local: Mapping[str, float | None]
@@ -116,13 +115,14 @@ class Fidelity:
 
     @property
     def computed_db(self) -> dict[str, float]:
-        """dB of computed outputs with a signal; of all outputs if none is computed."""
+        """SQNR by output, for computed outputs with a signal; for all outputs if none is
+        computed."""
         computed = {n: x for n, x in self.outputs.items() if not x.is_passed_through}
         rows = (computed or self.outputs).items()
         return {name: x.db for name, x in rows if x.db is not None}
 
     def of_samples(self, numbers: Array | None) -> Fidelity:
-        """Add the indices of the samples in their file."""
+        """Return a copy with the indices of the samples in their file."""
         if numbers is None:
             return self
         places = tuple(map(int, numbers))
@@ -130,7 +130,7 @@ class Fidelity:
         return replace(self, outputs=outputs)
 
     def without_classes(self, graph: Graph) -> Fidelity:
-        """Remove the agreement of float outputs, because a regression has no classes."""
+        """Return a copy without the agreement of outputs, because a regression has no classes."""
         outputs = {
             name: replace(x, agreement=None) if graph.tensors[name].dtype == "float32" else x
             for name, x in self.outputs.items()
@@ -139,21 +139,21 @@ class Fidelity:
 
     @property
     def worst_judged_db(self) -> float | None:
-        """SQNR of the worst output before or after its final function."""
+        """Lowest SQNR in dB of an output, before or after its final function."""
         ends = (self.outputs[name].end_db for name in self.computed_db)
         every_db = [*self.computed_db.values(), *(db for db in ends if db is not None)]
         return min(every_db, default=None)
 
     @property
     def interval_db(self) -> Interval | None:
-        """Interval of `worst_db`."""
+        """Confidence interval of `worst_db`."""
         computed = self.computed_db
         worst = min(computed, key=computed.__getitem__, default=None)
         return None if worst is None else self.outputs[worst].interval_db
 
     @property
     def worst_db(self) -> float | None:
-        """Return the SQNR of the network's worst output."""
+        """Lowest SQNR in dB of an output before its final function."""
         return min(self.computed_db.values(), default=None)
 
 
@@ -176,8 +176,8 @@ def before_final(q: QuantGraph, name: str) -> str:
 
 
 def measured_tensor(q: QuantGraph, output: str) -> str:
-    """Return the name of the tensor on which an output's SQNR is measured; `name.pre` before a
-    sigmoid fused as a table."""
+    """Return the name of the tensor on which an output's SQNR is measured; `name.pre` for the value
+    before a sigmoid fused as a table."""
     name = before_final(q, output)
     node = q.graph.producer.get(name)
     is_sigmoid = node is not None and _last_function(node) == (("sigmoid",),)
@@ -185,7 +185,7 @@ def measured_tensor(q: QuantGraph, output: str) -> str:
 
 
 def judged_tensors(q: QuantGraph, output: str) -> tuple[str, ...]:
-    """Return the tensors that an output is measured by: before its final function, and the output
+    """Return the tensors on which an output's SQNR is measured: before its final function, and
     itself."""
     before = measured_tensor(q, output)
     has_end = _final_function(q, output) is not None and output in q.params
@@ -248,14 +248,17 @@ class _Sums:
 
 
 def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
-    """Run every sample in floats and integers; compare all tensors, or only the outputs."""
+    """Run the samples in floats and integers and return the SQNR of all tensors.
+
+    layers   whether to measure all tensors, not only the outputs
+    """
     return measure_each([q], samples, layers=layers)[0]
 
 
 def measure_each(
     networks: Sequence[QuantGraph], samples: Samples, *, layers: bool = False
 ) -> list[Fidelity]:
-    """Measure several integer networks of one float network, which runs once."""
+    """Measure several quantised versions of one float network, which is run only once."""
     graph = networks[0].graph
     rows, reals = rows_of(graph), list[tuple[Array, ...]]()
     every = [_Sums(q, _measured_layers(q) if layers else (), rows) for q in networks]
@@ -306,7 +309,7 @@ def _outputs(
 
 
 def is_passed_through(graph: Graph, name: str) -> bool:
-    """Return whether a tensor only has elements of inputs, moved and not computed."""
+    """Return whether a tensor contains only elements of inputs, moved but not computed."""
     left, seen = [name], {name}
     while left:
         node = graph.producer.get(left.pop())
@@ -333,7 +336,7 @@ def _classes(scores: Array, axis: int | None) -> Array:
 
 
 def moves_integers(q: QuantGraph, node: Node) -> bool:
-    """Return whether a result is its operands' integers, unchanged, and so adds no noise."""
+    """Return whether an operator only moves its operands' integers and so adds no noise."""
     moves = OPS[node.op].is_data_movement or OPS[node.op].view
     return moves and all(q.params.get(x) == q.params.get(node.name) for x in operand_names(node))
 
@@ -341,8 +344,11 @@ def moves_integers(q: QuantGraph, node: Node) -> bool:
 def alone(
     q: QuantGraph, steps: Iterable[QuantizedNode], real: Mapping[str, Array]
 ) -> Iterator[tuple[str, Array]]:
-    """Yield each operator's name and its integers for exact operands, without the errors of earlier
-    operators."""
+    """Yield (operator name, its integers for exact operands): the effect of each operator's own
+    rounding.
+
+    real   float values of all tensors
+    """
     for step in steps:
         operands = [_exact(q, name, real) for name in step.operands]
         yield step.node.name, integer_step(step, operands).reshape(step.out)
@@ -356,9 +362,9 @@ def _exact(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
 
 
 def integers_of(q: QuantGraph, name: str, values: Mapping[str, Array]) -> Array:
-    """Return the integers of a tensor, or of `name.pre` before a fused table.
+    """Quantise the float values of a tensor, or of `name.pre` before a fused table.
 
-    values   all tensors, after tables
+    values   float values of all tensors
     """
     if name in values:
         return values[name]

@@ -26,7 +26,7 @@ MOST_NAMED = 5  # layers in a line
 
 
 class WidthRule(Protocol):
-    """The bit widths of a LayerRule."""
+    """Protocol of the bit widths in a LayerRule."""
 
     @property
     def pattern(self) -> str: ...
@@ -43,12 +43,13 @@ class WidthRule(Protocol):
 
 
 def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule]) -> frozenset[str]:
-    """Return inputs, and results of layers, whose rules set `activations = 16`, with tensors that
-    share their parameters.
+    """Return the tensors that rules set to int16 (`activations = 16`), and those that share their
+    parameters.
 
-    names   names of all tensors with parameters
-    Errors: E244 if an operator that writes or reads one has no 16-bit kernel; for a pattern, only
-    if no matching layer has one. Inputs then stay int8.
+    names   names of all quantised tensors
+    Errors: E244 if a producer or reader of one has no int16 kernel; for a pattern, only if no
+    matching
+    layer has one.
     """
     wide = [rule for rule in rules if rule.activations == WIDE_BITS]
     asked = _asked_layers(graph, wide)
@@ -99,7 +100,7 @@ def is_pattern(rule: WidthRule) -> bool:
 def left_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rules: Iterable[WidthRule]
 ) -> Iterator[Notice]:
-    """Warn with W107 of layers and inputs that stay int8 although a pattern sets int16."""
+    """Yield warnings W107 for layers and inputs that stay int8 although a pattern sets int16."""
     for rule in (r for r in rules if r.activations == WIDE_BITS):
         left = _inputs_in_8_bits(graph, params, rule)
         if is_pattern(rule):
@@ -118,9 +119,10 @@ def left_in_8_bits(
 def kept_of_file(
     graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """Warn with W108 of integers of the file for which a rule sets other bits or scales.
+    """Yield warnings W108 for integers of the model file for which a rule sets other bits or
+    scales.
 
-    graph   graph with the file's integers     steps   steps of the integer network
+    steps   steps of the quantised network
     """
     of_file = _with_weights_of_file(graph, steps)
     yield from _narrow_of_file(graph, rules)
@@ -243,10 +245,10 @@ def wide_weights(
     rules: Sequence[WidthRule],
     result: ElementType,
 ) -> int:
-    """Return the bits in which weights are stored, 8 or 16.
+    """Return the bits in which a layer's weights are stored: 8 or 16.
 
     result   element type of the layer's results
-    Errors: E244 if the rule names an operator without a kernel for 16-bit weights.
+    Errors: E244 if a rule sets 16 bits for a layer without such a kernel.
     """
     op, rule = OPS[node.op], weight_rule(rules, node)
     if not op.weights or rule is None or rule.weight_bits != WIDE_BITS:
@@ -268,13 +270,13 @@ def wide_weights(
 
 
 def weight_rule(rules: Iterable[WidthRule], node: Node) -> WidthRule | None:
-    """Return the rule for a layer's weight bits: the last match that sets them."""
+    """Return the last matching rule that sets a layer's weight bits; None if there is none."""
     named = [rule for rule in rules if rule.weight_bits is not None and rule.matches(node)]
     return named[-1] if named else None
 
 
 def weight_bits(rules: Iterable[WidthRule], node: Node) -> int:
-    """Bits of a layer's weights by its rule; 8 without one."""
+    """Return the bits that a rule sets for a layer's weights; 8 without a rule."""
     rule = weight_rule(rules, node)
     return INT8.bits if rule is None or rule.weight_bits is None else rule.weight_bits
 

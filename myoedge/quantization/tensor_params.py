@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of all tensors of a network, shared if an operator requires it."""
+"""Quantisation parameters of all tensors of a network; some operators require shared ones."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ def choose_params(
     int16: frozenset[str] = frozenset(),
     apart: Container[str] = (),
 ) -> dict[str, QuantParams]:
-    """Choose the parameters of every tensor and constant operand.
+    """Return the parameters of every tensor and constant operand.
 
-    Tensors that must agree share parameters that an operator fixes for int8, else parameters of the
-    file, otherwise parameters for the union of their ranges.
+    Tensors that must share parameters get those that an operator fixes for int8, otherwise those of
+    the
+    model file, otherwise parameters for the union of their ranges.
     int16   int16 tensors in addition to residual streams
     apart   nodes whose result does not share the parameters of its operands
     """

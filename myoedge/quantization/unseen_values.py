@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warning about held-out samples with values outside the calibrated range."""
+"""Warning about held-out samples with values far outside the calibrated range."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FAR_SHARE = 0.25  # of the calibrated range: a little beyond it is usual for new
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """The first tensor of a network with values far beyond the calibrated range.
+    """The first tensor of a network with values far outside the calibrated range.
 
-    calibrated, reached   its range over the calibration samples, and over the others
-    samples   number of other samples in which any tensor has such values
+    calibrated, reached   its range on the calibration samples, and on the held-out samples
+    samples   number of held-out samples in which any tensor has such values
     """
 
     name: str
@@ -33,7 +33,7 @@ class Unseen:
 
 
 def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
-    """Return the values beyond the calibrated range that the integers saturate; None if there are
+    """Find tensors that saturate on samples, far outside the calibrated range; None if there are
     none."""
     seen, reached, count = q.calibration.seen, dict[str, Range](), 0
     computed = chain.from_iterable((node.name + PRE, node.name) for node in q.graph.nodes)

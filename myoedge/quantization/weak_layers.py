@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings about layers with suspicious ranges."""
+"""Warnings about tensors with suspicious ranges."""
 
 from __future__ import annotations
 
@@ -16,12 +16,8 @@ from myoedge.quantization.masked_ranges import Range
 def weak_layers(
     graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[Notice]:
-    """Warn of layers with suspicious ranges. W101: the output never changed over the calibration
-    samples; W103: a fill far from all other values that no softmax hides; W106: an initial state
-    that int8 clips.
-
-    ranges, params   ranges and parameters of tensors
-    """
+    """Yield warnings: W101 an output that is constant on the calibration samples; W103 a fill far
+    from all other values that no softmax hides; W106 an initial state that int8 clips."""
     yield from _cut_states(graph, ranges, params)
     for node in graph.nodes:
         low, high = ranges.get(node.name, (0.0, 1.0))

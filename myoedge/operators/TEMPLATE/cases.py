@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of a tensor times a number."""
+"""Random test cases for the multiplication of a tensor by a number."""
 
 from __future__ import annotations
 

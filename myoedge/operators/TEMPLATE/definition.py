@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tensor times a number."""
+"""Multiplication of a tensor by a constant number."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def real(attrs: Attrs, x: Array) -> Array:
 
 
 def quantize(site: QuantizeInputs) -> CentredParams:
-    """acc = x - x_zero, at most 255, requantised."""
+    """Return the constants of y = requantize(x - x_zero); |x - x_zero| <= 255."""
     x = site.params(0)
     factor = x.scale * site.attrs["factor"] / site.target.scale
     return with_requant(CentredParams, site, factor, 255, {"x_zero": x.zero_point})
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 -> int8."""
+    """Compute y = requantize(x - x_zero): x int8 [...] -> y int8 of the same shape."""
     return step.requantize(x.astype(np.int64) - step.integers.x_zero)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of the multiplication by a number."""
+"""Import from torch and ONNX of the multiplication by a number."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The multiplication by a number as ONNX nodes."""
+"""Export of the multiplication by a number as ONNX nodes."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fused attention and the rotary embedding."""
+"""Fused attention, and the rotary position embedding."""

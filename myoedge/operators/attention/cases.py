@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of attention and of rotary position embeddings."""
+"""Random test cases for attention and rotary position embeddings."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ y = torch.view_as_real(torch.view_as_complex(x.contiguous()) * factor)
 
 
 def attention(d: Draw) -> DrawnUse:
-    """Draw attention with a window, a bias as large as the scores, or a mask, which heads and
-    batches may share."""
+    """Draw an attention layer with a sliding window, with a bias as large as the scores, or with a
+    mask that may be shared by heads and batches."""
     rows, heads, width = d.integer(1, 9), d.integer(1, 3), d.pick([4, 8, 12, 64])
     lead, columns = d.integer(1, 2), d.pick([4, 8, 12])
     window = d.pick([None, None, (2**20, 0), (1, 1), (3, 2**20)])
@@ -65,8 +65,8 @@ def attention(d: Draw) -> DrawnUse:
 
 
 def attention_slack(case: Any) -> float:
-    """Return the error bound in output steps. 8-bit exponentials are off by one table entry and
-    half a unit, 1.3 %, and by half of 1/255 of the largest; 12-bit ones by 0.3 % and half of
+    """Return the error bound in output steps. An 8-bit exponential is off by up to one table entry
+    plus half a unit (1.3 %) and by half of 1/255 of the maximum; a 12-bit one by 0.3 % and half of
     1/4095."""
     v, keys, of = case.params("x2"), case.shapes[1][1], exponentials_of(case.step.attrs)
     near = 0.005 if of.is_fine else 0.025
@@ -90,7 +90,7 @@ def _wide_share(case: Any) -> float:
 
 
 def rotary(d: Draw) -> DrawnUse:
-    """Draw a rotary embedding with repeating positions, and axes before and after the position
+    """Draw a rotary embedding with repeating positions and with axes before and after the position
     axis."""
     period, pairs, lead = d.integer(1, 6), d.pick([1, 2, 3, 8, 32]), d.shape(0, 2, 3)
     x = (*lead, period * d.integer(1, 3), *d.shape(0, 1, 3), 2 * pairs)
@@ -105,7 +105,7 @@ def rotary(d: Draw) -> DrawnUse:
 
 def rotary_slack(case: Any) -> float:
     """Return the error bound in output steps: two factors of 15 bits, or fewer if the output's
-    range is far smaller; any value if an input step exceeds 2**15 output steps."""
+    range is far smaller. Any value is allowed if one input step exceeds 2**15 output steps."""
     x, y = case.params("x0"), case.target
     if x.scale / y.scale > 2.0**15:
         return float(y.high - y.low)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention as one operator: scores stay in L1, exponentials have 8 or 12 bits, and the division
-comes last."""
+"""Attention as one operator: the scores stay in L1, exponentials have 8 or 12 bits, and the
+division by their sum comes last."""
 
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result bes
 
 
 def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
-    """q [B, N, H, D], k [B, M, H, D], v [B, H, E, M rounded up to whole words] -> [B, N, H, E].
+    """Return the result shape [B, N, H, E] of q [B, N, H, D], k [B, M, H, D], v [B, H, E, M padded
+    to a multiple of 4].
 
     more              a bias, a mask, or both: [B or 1, H or 1, N, M]
-    attrs["masked"]   the last operand is a mask: 1 if a row sees a key, 0 if not
-    attrs["flat"]     a row whose keys are all hidden gets equal shares; else softmax of its scores
+    attrs["masked"]   whether the last operand is a mask: 1 for a visible key, 0 for a hidden one
+    attrs["flat"]     a row whose keys are all hidden gets equal weights; else softmax of its scores
     attrs["exp_bits"] bits of exponentials if all operands are int8: 12, or 8
-    Errors: ValueError if rows of v are not whole words, or have fewer keys than k.
+    Errors: ValueError if rows of v are not padded to words, or have fewer keys than k.
     """
     if v[3] % 4 or v[3] < k[1]:
         raise ValueError(f"values in rows of {v[3]} beside {k[1]} keys")
@@ -60,7 +61,8 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest over results; each result reads every key and the whole width."""
+    """Return the loops over the result [B, N, H, E]; each result element reads all keys and
+    features."""
     q, v = shapes[0], shapes[2]
     axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
     b, n, h, e, m, d = (((axis, 1),) for axis in axes)
@@ -76,7 +78,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    """Multiply-accumulates of scores and values, including masked ones.
+    """Return the number of multiply-accumulates for scores and values; masked ones count too.
 
     attrs["widths"]   features per head of (q and k, v), without the padding to words
     """
@@ -85,7 +87,8 @@ def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
 
 
 def scores_of(attrs: Attrs, q: Array, k: Array) -> Array:
-    """Scores [B, H, N, M] before bias and mask; minus infinity outside the window."""
+    """Return the scores q k^T, float [B, H, N, M], before bias and mask; minus infinity outside the
+    window."""
     scores = np.matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
     scores *= np.float32(attrs["scale"])
     if attrs["window"] is None:
@@ -106,9 +109,11 @@ def real(attrs: Attrs, q: Array, k: Array, v: Array, *more: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionParams(QuantizedParams):
-    """Integers of attention with int8 operands: scores, exponentials and shares.
+    """Integer constants of attention with int8 operands: scaling of scores, exponentials and
+    results.
 
-    exp   uint8 or uint16 table     units   score units between entries, for 12-bit exponentials
+    exp     table of exponentials, uint8, or uint16 for 12-bit entries
+    units   score steps between table entries with 12-bit exponentials; None for 8-bit ones
     """
 
     half: int
@@ -126,7 +131,11 @@ class AttentionParams(QuantizedParams):
 
 
 def quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """Quantise attention: scores in units of the scales' product; k's zero point cancels."""
+    """Return the integer constants of attention.
+
+    One score step is the product of the scales of q and k. The zero point of k adds the same number
+    to all scores of a row, so that the softmax does not depend on it.
+    """
     of_16_bits = wide.quantize(inputs)
     if of_16_bits is not None:
         return of_16_bits
@@ -170,8 +179,11 @@ def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
 
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
-    """q, k, v, bias int8 or int16 as in `shape`, mask int8: below 0 if hidden -> int8 or
-    int16 [B, N, H, E]."""
+    """Compute attention with integers -> int8 or int16 [B, N, H, E].
+
+    q, k, v   int8 or int16, shapes as in `shape`
+    more      a bias, int8 or int16, or a mask, int8: negative for a hidden key, or both
+    """
     if wide.is_wide(step):
         return wide.integer(step, q, k, v, *more)
     keys = k.shape[1]

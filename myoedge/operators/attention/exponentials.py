@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of exponentials of a score's distance below the row's largest score: 8-bit entries, or
-12-bit entries in two bytes."""
+"""Lookup tables of exp(-d), with d the distance of a score from the row's maximum: entries of 8 or
+12 bits."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ BEYOND = 36  # zeros after the last entry: cores read different ones, as banks o
 
 @dataclass(frozen=True)
 class ExpTable:
-    """Format of integer exponentials.
+    """Number format of a table of exponentials.
 
-    one       exponential of a row's largest score
-    entries   maximum number of entries before the first 0
-    beyond    number of 0 entries after these that may be read
+    one       integer that represents exp(0) = 1, which a row's largest score has
+    entries   maximum number of nonzero entries
+    beyond    zero entries after them, which kernels may read
     """
 
     one: int
@@ -35,7 +35,7 @@ class ExpTable:
 
     @property
     def end(self) -> float:
-        """Distance from which an exponential rounds to 0."""
+        """Distance d at which one * exp(-d) falls to 1/2, so that the rounded entry is 0."""
         return math.log(2 * self.one)
 
     @property
@@ -43,22 +43,27 @@ class ExpTable:
         return self.one > 255
 
     def units(self, unit: float) -> int:
-        """Return the number of score steps, each of `unit`, between two entries of the table."""
+        """Return the number of score steps between two table entries.
+
+        unit   size of a score step, as a real number
+        """
         return max(math.ceil(self.end / self.entries / unit), 1)
 
     def first_zero(self, step: float) -> int:
-        """Index of the first zero entry of the table, with this step between entries."""
+        """Return the index of the first zero entry; `step` is the distance d between two
+        entries."""
         return math.ceil(self.end / step)
 
     def values(self, step: float) -> Array:
-        """Entries int64 [entries + beyond] at distances `step` apart."""
+        """Return round(one * exp(-i * step)) for i = 0 .. entries + beyond - 1, as int64."""
         at = np.arange(float(self.entries + self.beyond))
         found = np.asarray(np.rint(self.one * np.exp(-step * at)), np.int64)
         found[self.first_zero(step) :] = 0  # what is a hair above half a step too
         return found
 
     def table(self, step: float) -> Array:
-        """Return the table as uint8: the values, or all lower bytes followed by all upper bytes."""
+        """Return the table as uint8: the entries, or for 12-bit entries all lower bytes, then all
+        upper bytes. `step` is the distance between two entries."""
         values = self.values(step)
         parts = (values & 255, values >> 8) if self.is_fine else (values,)
         return np.concatenate(parts).astype(np.uint8)
@@ -69,12 +74,15 @@ FINE = ExpTable(2**FINE_BITS - 1, 4096 - BEYOND, BEYOND)
 
 
 def exponentials_of(attrs: Attrs) -> ExpTable:
-    """Return the format of exponentials for int8 operands, by a node's attributes."""
+    """Return the table format that attrs["exp_bits"] selects for int8 operands."""
     return FINE if attrs.get("exp_bits") == FINE_BITS else BYTES
 
 
 def looked_up(table: Array, entries: Array, *, is_fine: bool) -> Array:
-    """Look up exponentials as int32 [...] in a table."""
+    """Return the table's exponentials at the indices `entries`, as int32 of the same shape.
+
+    is_fine   whether entries have 12 bits, stored as lower bytes and then upper bytes
+    """
     if not is_fine:
         return np.asarray(table.astype(np.int32).take(entries))
     lower, upper = table.astype(np.int32).reshape(2, -1)
@@ -82,36 +90,43 @@ def looked_up(table: Array, entries: Array, *, is_fine: bool) -> Array:
 
 
 def units_apart(numbers: Mapping[str, int], units: int) -> int:
-    """Return the distance between entries for score differences above `most`; 0 if the product
-    could overflow int32."""
+    """Return the score steps between table entries if larger distances than `most` may be looked up
+    with int32 products; otherwise 0.
+
+    numbers   result of `distance_numbers`     units   score steps between table entries
+    """
     farthest = numbers["most"] + BEYOND * units
     return units if farthest * numbers["mult"] <= INT32_MAX else 0
 
 
 def is_fine(step: QuantizedNode) -> bool:
-    """Return whether exponentials have 12 bits and operands 8."""
+    """Return whether the layer has int8 operands and 12-bit exponentials."""
     return getattr(step.integers, "units", None) is not None
 
 
 def kernel_of(step: QuantizedNode, name: str) -> str:
-    """Return the C function of a kernel for the step's exponential format."""
+    """Return the name of the C function for the layer's exponential format: name_exp12_s8 or
+    name_s8."""
     return f"{name}_exp12_s8" if is_fine(step) else f"{name}_s8"
 
 
 def row_bytes(keys: int, out_width: int, *, is_fine: bool) -> int:
-    """Return the scratch bytes per row (me_attention_row_bytes): the upper bytes of 12-bit
-    exponentials, then scores, which exponentials and sums of values overwrite."""
+    """Return the scratch bytes per row, as C's me_attention_row_bytes: the upper bytes of 12-bit
+    exponentials, then int32 scores, later overwritten by exponentials and sums of values.
+
+    keys, out_width   number of keys, and of features per value
+    """
     filled = round_up(keys, 4)
     with_sums = filled + 4 * out_width * (1 + is_fine)
     return max(4 * filled, with_sums) + filled * is_fine
 
 
 def distance_numbers(units: int, end: int, reach: int) -> dict[str, int]:
-    """Return the numbers for entry = min(distance + half, most) * mult >> shift, for distances up
-    to `reach`.
+    """Return half, mult, shift and most for the integer form of entry = round(distance / units).
 
-    units   score units between two entries; entry = distance / units, rounded
-    end     the first entry that is 0
+    The table index is min(distance + half, most) * mult >> shift, for distances up to `reach`.
+    units   score steps between two entries
+    end     index of the first zero entry
     """
     shift = min(13 + units.bit_length(), 31)
     while True:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Construction of attention nodes in a graph, from queries, keys and values by head."""
+"""Construction of attention nodes in a graph from per-head queries, keys and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Window = tuple[int, int] | None
 
 
 def fits(q: Shape, k: Shape, v: Shape) -> bool:
-    """Return whether shapes are heads [.., H, N, D], [.., H, M, D], [.., H, M, E] for attention."""
+    """Return whether q [.., H, N, D], k [.., H, M, D] and v [.., H, M, E] are valid attention
+    operands."""
     same = q[:-2] == k[:-2] == v[:-2] and q[-1] == k[-1] and k[-2] == v[-2]
     return same and len(q) in (3, 4) and k[-2] <= KEYS_MAX
 
@@ -34,12 +35,12 @@ def attend(
     mask: str = "",
     **attrs: Any,
 ) -> str:
-    """Add softmax(q k^T * scale + bias) v for heads of the shapes that `fits` accepts -> [.., H, N,
-    E].
+    """Add softmax(q k^T * scale + bias) v to the graph; return the result [.., H, N, E].
 
-    mask    1 if a row sees a key; bias and mask broadcast to [.., H, N, M], "" for none; a constant
-            mask that is a window of keys becomes an attribute
-    attrs   further attributes if there is a mask: fill, flat
+    q, k, v   per-head operands whose shapes satisfy `fits`
+    mask      1 for a visible key, 0 for a hidden one; bias and mask broadcast to [.., H, N, M], ""
+              for none; a constant mask that is a sliding window becomes attrs["window"]
+    attrs     further node attributes if there is a mask: fill, flat
     """
     shape = d.shape(q)
     window, mask = _window(d, mask, shape[-2], d.shape(k)[-2])
@@ -69,7 +70,7 @@ def _window(d: GraphBuilder, mask: str, rows: int, keys: int) -> tuple[Window, s
 
 
 def filled(d: GraphBuilder, x: str, axis: int) -> str:
-    """Pad an axis to whole words with zeros."""
+    """Pad an axis of x with zeros to a multiple of 4."""
     shape = d.shape(x)
     missing = -shape[axis] % WORD
     pads = tuple((0, missing if at == axis else 0) for at in range(len(shape)))
@@ -77,7 +78,11 @@ def filled(d: GraphBuilder, x: str, axis: int) -> str:
 
 
 def window_of(visible: Array, rows: int, keys: int) -> Window:
-    """The window of visible keys if every row's keys are contiguous; visible: bool, broadcast."""
+    """Return the sliding window (before, after) that equals a visibility mask; None if there is
+    none.
+
+    visible   bool, broadcast to [.., rows, keys]
+    """
     whole = np.broadcast_to(visible, (*visible.shape[:-2], rows, keys)).reshape(-1, rows, keys)
     if not np.array_equal(whole, np.broadcast_to(whole[:1], whole.shape)):
         return None

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of attention: torch's scaled_dot_product_attention, ONNX's and onnxruntime's
-Attention."""
+"""Import of attention from torch (scaled_dot_product_attention), ONNX and onnxruntime."""
 
 from __future__ import annotations
 
@@ -27,7 +26,8 @@ from myoedge.operators.softmax.masks import Sum, addends, decide, masked_softmax
 
 
 def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import attention on heads [.., H, N, D]; the mask becomes a window of keys, or an operand."""
+    """Import attention on heads [.., H, N, D]; a mask becomes a sliding window or a mask
+    operand."""
     q, k, v = a["query"], a["key"], a["value"]
     if a.get("enable_gqa"):
         k, v = (_shared(d, x, d.shape(q)[-3]) for x in (k, v))
@@ -92,7 +92,7 @@ def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Su
 
 
 def onnx_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import ONNX's Attention, with heads [batch, H, N, D], or concatenated [batch, N, H * D]."""
+    """Import ONNX's Attention, with heads as [batch, H, N, D] or merged as [batch, N, H * D]."""
     if any(a[name] is not None for name in ("past_key", "past_value", "lengths")):
         raise Unsupported("past keys, values or lengths: export without a cache, use_cache=False")
     counts = (a["q_num_heads"], a["kv_num_heads"], a["kv_num_heads"])
@@ -112,7 +112,7 @@ def _heads(d: GraphBuilder, x: str, count: int | None) -> str:
 
 
 def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import ONNX's RotaryEmbedding, with heads [batch, H, N, D], or concatenated [batch, N, H *
+    """Import ONNX's RotaryEmbedding, with heads as [batch, H, N, D] or merged as [batch, N, H *
     D]."""
     heads_first = len(out) == 4
     tokens = out[2] if heads_first else out[1]
@@ -158,8 +158,8 @@ def _of_positions(table: Array, positions: Array | None) -> Array:
 
 
 def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import onnxruntime's Attention: one linear layer for queries, keys and values, then heads;
-    without masks."""
+    """Import onnxruntime's Attention without a mask: one linear layer for queries, keys and values,
+    then attention per head."""
     if any(a[name] is not None for name in ("mask", "past", "bias", "length")):
         raise Unsupported("masks, past states or biases of attention")
     w, heads = d.array(a["weight"]), a["num_heads"]
@@ -180,7 +180,8 @@ def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def packed_attention_shape(x: Shape, w: Shape, attrs: Mapping[str, Any]) -> Shape:
-    """Return the result shape of `packed_attention`, which onnx cannot infer."""
+    """Return the result shape of onnxruntime's Attention, which onnx's shape inference does not
+    know."""
     sizes = attrs.get("qkv_hidden_sizes") or (w[1] // 3,) * 3
     if [len(x), len(w), len(sizes)] != [3, 2, 3] or [*w] != [x[2], sum(sizes)]:
         raise ValueError(f"attention of {list(x)} by {list(w)}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention with both products on NE16: the cores pack keys and values into bit planes.
+"""Attention with both matrix products on NE16; the cores pack keys and values into bit planes.
 
-Keys are packed part by part, again for each tile of rows. ne16_resident.py packs them once, if L1
-holds all bit planes.
+Each tile of rows packs the keys again, block by block. ne16_resident.py packs them only once, if
+all bit planes fit in L1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def sees_all_keys(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
-    """Return the kernel with its products on NE16, from the cores' kernel."""
+    """Return the NE16 kernel, derived from the tiling of the cores' kernel."""
     numbers = engine_sizes(step)
     return replace(
         tiled,
@@ -56,7 +56,8 @@ def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
 
 
 def engine_sizes(step: QuantizedNode) -> dict[str, int]:
-    """Return the sizes of an attention; "fine" is 1 for 12-bit exponentials."""
+    """Return the layer's sizes by field name of the NE16 struct; "fine" is 1 for 12-bit
+    exponentials."""
     return {**sizes_of(step), "fine": int(is_fine(step))}
 
 

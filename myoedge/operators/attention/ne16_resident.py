@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention on NE16 with the bit planes of a head's keys and values in L1, packed once."""
+"""Attention on NE16 whose keys and values are packed once per head; their bit planes stay in L1."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ STORED, CONFLICTS = 1.5, 3.0  # of the engine: each sum of a pixel's eight; of a
 
 
 def resident_on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
-    """Return the kernel as a loop of steps, from the cores' kernel.
+    """Return the kernel as a software pipeline, derived from the tiling of the cores' kernel.
 
-    The first steps pack keys and values; each later step computes part of the rows and stores the
-    results of an earlier step.
+    Its first iterations pack keys and values. Each later iteration computes a block of rows and
+    stores the results of an earlier block.
     """
     numbers = engine_sizes(step)
     part_rows = _part_rows(numbers)

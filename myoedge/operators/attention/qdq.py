@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention and rotary embeddings as ONNX nodes."""
+"""Export of attention and rotary embeddings as ONNX nodes."""
 
 from __future__ import annotations
 

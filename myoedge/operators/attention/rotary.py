@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotary embedding: pairs of elements rotated by angles that depend on the position.
+"""Rotary position embedding: pairs of elements are rotated by angles that depend on the position.
 
-Pairs are neighbours; with attrs["halves"], element i of a row's first half and element i of its
-second half.
+A pair is two adjacent elements. With attrs["halves"] it is element i of the first half of a row and
+element i of the second half.
 """
 
 from __future__ import annotations
@@ -46,15 +46,20 @@ from myoedge.targets.chip import Engine
 
 
 def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
-    """Return (outer, positions, inner, pairs): position i along the axis uses table row i %
-    positions."""
+    """Return the sizes (outer, positions, inner, pairs) that x is reshaped to.
+
+    period   rows of the angle table; index i along the axis uses table row i % period
+    """
     outer, extent, inner = outer_inner(x[:-1], attrs["axis"])
     return outer * extent // period, period, inner, x[-1] // 2
 
 
 def paired(attrs: Attrs, x: Array, period: int) -> tuple[Array, Array]:
-    """First and second elements of the pairs of x [..., 2 * pairs]: [outer, positions, inner,
-    pairs]."""
+    """Return the first and the second elements of all pairs of x [..., 2 * pairs], each [outer,
+    positions, inner, pairs].
+
+    period   rows of the angle table
+    """
     outer, _, inner, pairs = split(attrs, x.shape, period)
     apart = (2, pairs) if attrs.get("halves") else (pairs, 2)
     first, second = np.moveaxis(x.reshape(outer, period, inner, *apart), _side(attrs), 0)
@@ -62,7 +67,7 @@ def paired(attrs: Attrs, x: Array, period: int) -> tuple[Array, Array]:
 
 
 def together(attrs: Attrs, first: Array, second: Array, shape: Shape) -> Array:
-    """Join the elements of the pairs to rows."""
+    """Invert `paired`: interleave the elements of pairs and reshape them to `shape`."""
     return np.stack([first, second], axis=_side(attrs)).reshape(shape)
 
 
@@ -71,7 +76,10 @@ def _side(attrs: Attrs) -> int:
 
 
 def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
-    """Rotate x [..., 2 * pairs] by cos and sin [positions, pairs], repeated along attrs["axis"]."""
+    """Rotate the pairs of x [..., 2 * pairs] by the angles with these cosines and sines.
+
+    cos, sin   [positions, pairs], repeated along attrs["axis"]
+    """
     a, b = paired(attrs, x, len(cos))
     c, s = cos[:, None], sin[:, None]
     return together(attrs, a * c - b * s, b * c + a * s, x.shape)
@@ -79,9 +87,10 @@ def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotaryParams(QuantizedParams):
-    """Integers of a rotary embedding.
+    """Integer constants of a rotary embedding.
 
-    turns   int16 [positions, pairs, 4]
+    turns   int16 [positions, pairs, 4]: cos, -sin, sin, cos per angle,
+            times x.scale / y.scale * 2**shift
     """
 
     x_zero: int
@@ -92,8 +101,11 @@ class RotaryParams(QuantizedParams):
 
 
 def quantize(inputs: QuantizeInputs) -> RotaryParams:
-    """Quantise y = ((a * C - b * S) + offset) >> shift, a and b without zero point; C and S are as
-    large as 15 bits and int32 sums allow."""
+    """Return the constants of y = ((a * C - b * S) + offset) >> shift, for a and b minus zero
+    point.
+
+    The factors C and S have as many bits as fit in int16 with int32 sums.
+    """
     x, y = inputs.params(0), inputs.target
     cos, sin = (inputs.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
     largest = max(float(np.abs(cos).max()), float(np.abs(sin).max()), 2.0**-30)
@@ -117,7 +129,7 @@ def _turned(cos: Array, sin: Array, x: QuantParams, y: QuantParams, shift: int) 
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [..., 2 * pairs] -> int8 or int16."""
+    """Rotate the pairs of x, int8 or int16 [..., 2 * pairs] -> the same shape, int8 or int16."""
     turns = step.integers.turns.astype(np.int64)[:, None]
     a, b = paired(step.attrs, x.astype(np.int64) - step.integers.x_zero, len(turns))
     acc = [a * turns[..., i] + b * turns[..., i + 1] + step.integers.offset for i in (0, 2)]
@@ -126,7 +138,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile around and along the axis of positions."""
+    """Tile along the position axis and the axes before it."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step.integers.turns))
     index: tuple[AffineExpr, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape, halves = (outer, period, inner, 2 * pairs), bool(step.attrs.get("halves"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of attention over heads, rows and keys, with cycle estimates."""
+"""Tiling of attention over heads, rows and keys, with estimated cycles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SCALARS = (
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the kernel for int8 operands, or for int16 operands."""
+    """Return the tiled kernel for int8 operands, or for int16 operands if there are any."""
     tiled = _of_all_widths(step, engine)
     if wide.is_wide(step):
         return wide.in_tiles(step, engine, tiled)

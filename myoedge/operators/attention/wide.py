@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention with 16-bit operands: products summed in 32 bits, exponentials of 15 bits, results
-scaled in 64 bits."""
+"""Attention with int16 operands: int32 sums of products, 15-bit exponentials, results scaled in
+int64."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ WORD, BLOCK, EXPONENTIAL, SCALED, ROW, COPY = 26.0, 3.0, 27.0, 14.0, 250.0, 4.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideAttentionParams(QuantizedParams):
-    """Formats of scores, exponentials and shares if an operand is int16."""
+    """Integer constants of attention if an operand or the result is int16.
+
+    *_drop             low bits dropped from the operand or distance
+    exp, exp_far       exponentials by the lower and by the upper eight bits of a distance
+    mult, most, share  scaling of scores, largest distance, and scaling of the results
+    """
 
     q_drop: int
     k_drop: int
@@ -61,8 +66,10 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
-    """Quantise attention with scores in units of the scales' product, without the dropped bits;
-    None if all operands are int8."""
+    """Return the integer constants; None if all operands are int8.
+
+    A score step is the product of the scales of q and k, times 2 for every dropped low bit.
+    """
     q, k, v = (inputs.params(i) for i in range(3))
     at, y = added(inputs.attrs, inputs.shapes), inputs.target
     bias = inputs.params(at["bias"]) if "bias" in at else QuantParams(0.0, 0)
@@ -97,7 +104,8 @@ def _drops(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[in
 
 
 def exp_tables() -> dict[str, Any]:
-    """Two tables uint16 [256]: exponentials by the lower and the upper eight bits of a distance."""
+    """Return two uint16 [256] tables by name: exponentials by the lower and the upper 8 bits of a
+    distance; their product is the exponential."""
     at = np.arange(256.0) * EXP_STEP
     return {
         "exp": np.asarray(np.rint(EXP_ONE * np.exp(-at)), np.uint16),
@@ -132,7 +140,10 @@ def _share(ratio: float) -> dict[str, int]:
 
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
-    """q, k, v, bias int8 or int16, mask int8: below 0 if hidden -> int8 or int16."""
+    """Compute attention with int16 operands -> int8 or int16 [B, N, H, E].
+
+    Operands have the shapes of `definition.shape`; a mask is int8, negative for a hidden key.
+    """
     q, k = _rounded(q, step.integers.q_drop), _rounded(k, step.integers.k_drop)
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
     if "bias" in added(step.attrs, step.shapes):
@@ -178,7 +189,8 @@ def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
 
 
 def element_types(step: QuantizedNode) -> dict[str, ElementType]:
-    """Return the element types, by name, of the result and of the operands that may be int16."""
+    """Return the element type of the result and of each operand that may be int16, by C field
+    name."""
     at = {"q": 0, "k": 1, "v": 2, **added(step.attrs, step.shapes)}
     kinds = {name: step.read_type(at[name]) if name in at else INT8 for name in NAMES}
     return {**kinds, "y": step.element_type}
@@ -190,9 +202,9 @@ def _of_type(operand: Operand, kinds: Mapping[str, ElementType]) -> Operand:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKernel:
-    """Return the kernel with 16-bit operands.
+    """Return the kernel for int16 operands.
 
-    tiled   loops and operands, common to all attention kernels
+    tiled   loops and operands, which all attention kernels share
     """
     kinds = element_types(step)
     tables = [Operand.whole(name, getattr(step.integers, name)) for name in ("exp", "exp_far")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of complex numbers: constructors, accessors and arithmetic."""
+"""Import of complex numbers: constructors, accessors and arithmetic."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def view_as_complex(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def unstacked(b: GraphBuilder, x: str) -> Complex:
-    """Split [.., 2] into real and imaginary parts along its last axis; [.., 1] is real."""
+    """Split x [.., 2] along its last axis into real and imaginary part; [.., 1] has only a real
+    part."""
     *out, count = b.shape(x)
     last = len(out)
     parts = [reshape(b, slice_axis(b, x, last, i, i + 1), out) for i in range(count)]
@@ -49,7 +50,10 @@ def view_as_real(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def stacked(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """Stack real and imaginary parts along a new last axis; `out` includes that axis."""
+    """Stack real and imaginary part along a new last axis.
+
+    out   shape of the result, with that axis
+    """
     thin = (*out[:-1], 1)
     parts = [reshape(b, tensor(b, part, out[:-1]), thin) for part in x.parts]
     return concat(b, parts, len(thin) - 1)
@@ -69,7 +73,7 @@ def angle(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def turned(b: GraphBuilder, length: str, angle: str, out: Shape) -> Complex:
-    """Return length * exp(i * angle); length 1 if none is given."""
+    """Return the complex tensor length * exp(i * angle); length "" is 1."""
     waves = (b.add("table", angle, chain=((name,),)) for name in ("cos", "sin"))
     return paired(multiplied(b, length, wave, out) if length else wave for wave in waves)
 
@@ -120,7 +124,8 @@ def product(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -
 
 
 def matrix_product(row: Row) -> Row:
-    """Make an import row for a matrix product with one or two complex operands."""
+    """Make an import row for a complex matrix product from the row of real ones; one or both
+    operands are complex."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
         left = pair_of(b, a["self"])
@@ -181,9 +186,9 @@ SHARED: Mapping[str, Row] = {
 
 
 def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
-    """Rows of calls on complex tensors, by ATen's full names.
+    """Return import rows of calls with complex tensors, by ATen's full names.
 
-    rows   rows of calls on real tensors
+    rows   import rows of the same calls for real tensors
     """
     shared = {name: row for text, row in SHARED.items() for name in aten_names(text)}
     products = {name: matrix_product(rows[name]) for name in aten_names("matmul mm bmm mv")}
@@ -200,7 +205,7 @@ def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
 
 
 def length(b: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Return the square root of the sum of squares of two real tensors."""
+    """Import sqrt(x^2 + y^2) of two real tensors (hypot)."""
     return magnitude_of(b, Complex(a["self"], a["other"]), out)
 
 

@@ -21,7 +21,7 @@ Part = str | float  # a tensor's name, or one number; "" is zero everywhere
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """A spectrum: the discrete Fourier transform of a real tensor, times a constant per frequency.
+    """The discrete Fourier transform of a real tensor, times a constant per frequency.
 
     x         real tensor [.., n, ..], transformed along `axis`
     factors   complex [n], or [n / 2 + 1] without the conjugate half
@@ -34,9 +34,9 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class Complex:
-    """A complex tensor: its real and imaginary part, of equal shape if both are tensors.
+    """A complex tensor as real and imaginary part, which have equal shapes if both are tensors.
 
-    filtered   its origin as a spectrum of a real tensor, if known
+    filtered   the same tensor as a spectrum of a real tensor, if it is one; otherwise None
     """
 
     real: Part = ""
@@ -60,7 +60,8 @@ def is_complex(b: GraphBuilder, value: Any) -> bool:
 
 
 def pair_of(b: GraphBuilder, value: Any) -> Complex:
-    """Convert an argument to a (real, imaginary) pair; real tensors too."""
+    """Convert an argument of a call to a complex pair; real tensors and numbers get imaginary part
+    0."""
     if isinstance(value, Complex):
         return value
     if isinstance(value, int | float | complex):
@@ -72,7 +73,7 @@ def pair_of(b: GraphBuilder, value: Any) -> Complex:
 
 
 def tensor(b: GraphBuilder, part: Part, shape: Shape) -> str:
-    """Return a part as a tensor of this shape."""
+    """Return a real or imaginary part as a tensor of this shape; numbers are broadcast."""
     if isinstance(part, str) and part:
         return expand(b, part, shape)
     return b.constant(np.full(shape, part or 0.0, np.float32))
@@ -135,7 +136,7 @@ def power_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
 
 
 def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """Return the magnitude |x|, computed once for several uses."""
+    """Return the magnitude |x|; repeated calls return the same node."""
     if "" in x.parts:
         part = tensor(b, x.real if x.imaginary == "" else x.imaginary, out)
         return b.add("table", part, chain=(("abs",),))
@@ -145,7 +146,7 @@ def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
 
 
 def on_parts(row: Row) -> Row:
-    """Apply a linear row for real tensors to both parts of a complex tensor."""
+    """Make an import row for complex tensors that applies a linear row to both parts."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         made = [
@@ -224,5 +225,6 @@ def constant_of(b: GraphBuilder, part: Part) -> Array | None:
 def of_both(
     function: Callable[[GraphBuilder, Complex, Complex, Arguments, Shape], Any],
 ) -> Row:
-    """Create an import row of `self` and `other`, at least one of which is complex."""
+    """Make an import row from function(builder, self, other, arguments, output shape), with `self`
+    and `other` as complex pairs."""
     return lambda b, a, out: function(b, pair_of(b, a["self"]), pair_of(b, a["other"]), a, out)

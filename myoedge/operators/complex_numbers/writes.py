@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of selections between complex tensors, and of writes to them: products with constant
+"""Import of selections between complex tensors and of writes into them, as products with constant
 masks."""
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from myoedge.operators.layout.import_rows import fill
 
 
 def filled(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
-    """Return a tensor filled with one number, for `fill` and the calls that make zeros."""
+    """Import calls that fill a complex tensor with one number (fill, zeros_like and similar)."""
     pair = pair_of(b, a.get("value", a.get("fill_value", 0.0)))
     real, imaginary = (fill(b, {"value": part or 0.0}, out) for part in pair.parts)
     return Complex(real, imaginary if pair.imaginary != "" else "")
 
 
 def chosen(b: GraphBuilder, condition: str, x: Any, y: Any, out: Shape) -> Complex:
-    """Select x if a condition holds, otherwise y: a sum of products with masks."""
+    """Import where(condition, x, y) of complex tensors, as condition * x + (1 - condition) * y."""
     holds = truth(b, condition)
     fails = (
         b.constant(1.0 - b.array(holds))
@@ -65,7 +65,10 @@ def _by_parts(row: Row, b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def index_put(row: Row) -> Row:
-    """Import a write to places given by constant masks or index lists."""
+    """Make an import row that writes into a complex tensor at constant indices or a constant mask.
+
+    row   import row of the same write for real tensors
+    """
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
         if a["accumulate"] or not _is_number(b, a["values"]):
@@ -99,7 +102,11 @@ def _is_number(b: GraphBuilder, value: Any) -> bool:
 
 
 def scattered(row: Row) -> Row:
-    """Import a write to a slice: a constant by a mask, a computed tensor part by part."""
+    """Make an import row that writes into a slice of a complex tensor: with a mask for constant
+    values, otherwise separately for both parts.
+
+    row   import row of the same write for real tensors
+    """
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
         if not _is_number(b, a["src"]):

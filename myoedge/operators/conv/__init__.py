@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions: dense, depthwise, and of int16."""
+"""Convolutions, dense and depthwise, with int8 and int16 data."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of convolutions."""
+"""Random test cases for convolutions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ run(x, w0.movedim(-1, 1), bias, stride, 0, dilation, groups).movedim(1, -1)
 
 
 def conv(d: Draw) -> DrawnUse:
-    """Draw a convolution over one or two axes, padded if the kernel is larger; also depthwise and
-    grouped."""
+    """Draw a convolution over one or two axes, also depthwise or grouped; the input is padded if
+    the kernel is larger."""
     rank, groups, per_group = d.pick([1, 2, 2]), d.pick([1, 1, 1, 2, 3, 5]), d.pick([1, 1, 2, 3, 4])
     taps = d.pick([1, 1, 1, 2, 3, 4, 5, 7] if groups > 1 else [1, 2, 3, 4, 5, 8, 13])
     axes = [_axis(d) for _ in range(rank)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolution over any number of spatial axes, channels last."""
+"""Convolution over one or two spatial axes, channels last."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 
 def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
-    """x [N, *S, C], w [K, *R, C/groups] -> [N, *T, K]."""
+    """Return the result shape [N, *T, K] for input x [N, *S, C] and weights w [K, *R, C/groups]."""
     spatial = zip(x[1:-1], w[1:-1], attrs["stride"], attrs["dilation"], attrs["pads"], strict=True)
     return (x[0], *(_extent(*axis) for axis in spatial), w[0])
 
@@ -64,7 +64,7 @@ def _extent(n: int, r: int, stride: int, dilation: int, pads: tuple[int, int]) -
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loops n, t0.., g, k over outputs and r0.., c that are summed."""
+    """Return the loops: n, t0.., g, k over output elements; r0.., c over the products of each."""
     w, groups = shapes[1], attrs["groups"]
     rank, per_group, taps = len(w) - 2, w[0] // groups, w[-1]
     t, r = ([f"{letter}{d}" for d in range(rank)] for letter in "tr")
@@ -82,7 +82,10 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def columns(attrs: Attrs, x: Array, kernel: Shape, pad_value: float) -> Array:
-    """Gather patches (im2col) of x [N, *S, C] as [G, N*T, R*C/G], as rows of weights need them."""
+    """Gather the windows of x [N, *S, C] (im2col) as [G, N*T, R*C/G], in the order of the weights.
+
+    kernel   taps per spatial axis     pad_value   value of padded elements
+    """
     rank, groups = len(kernel), attrs["groups"]
     padded = np.pad(x, ((0, 0), *attrs["pads"], (0, 0)), constant_values=pad_value)
     reach = tuple((r - 1) * d + 1 for r, d in zip(kernel, attrs["dilation"], strict=True))
@@ -96,7 +99,8 @@ def columns(attrs: Attrs, x: Array, kernel: Shape, pad_value: float) -> Array:
 
 
 def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
-    """Float convolution; the product runs in the array's own precision."""
+    """Compute the convolution in floats of x's precision: x [N, *S, C], w [K, *R, C/groups], bias
+    [K]."""
     groups, out = attrs["groups"], shape(attrs, x.shape, w.shape)
     patches = columns(attrs, x, w.shape[1:-1], 0.0)
     sums = np.matmul(patches, w.reshape(groups, w.shape[0] // groups, -1).transpose(0, 2, 1))
@@ -105,8 +109,11 @@ def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 
 def quantize_conv(inputs: QuantizeInputs) -> WeightedParams:
-    """Quantise a convolution; weights are 16-bit with an int16 input, or with an int16 result
-    unless its windows touch without overlap."""
+    """Return the integer constants of a convolution.
+
+    Weights are int16 if the input is int16. They are also int16 if only the result is, unless the
+    windows are contiguous and do not overlap.
+    """
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
     if not windows_are_contiguous(inputs.attrs, inputs.shapes, inputs.out):
         weights = weights.beside(inputs.target.element_type)
@@ -114,7 +121,8 @@ def quantize_conv(inputs: QuantizeInputs) -> WeightedParams:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, K]; padding is the zero point."""
+    """Convolve x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, K]; padding has the value
+    x_zero."""
     weight, groups = step.integers.weight, step.attrs["groups"]
     patches = columns(step.attrs, x, weight.shape[1:-1], step.integers.x_zero)
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
@@ -123,8 +131,8 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def windows_are_contiguous(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Return whether each window is its own contiguous part of the input: 1x1 kernels, patches of a
-    row."""
+    """Return whether the windows are consecutive, disjoint runs of memory: 1x1 kernels, or kernels
+    whose stride is their width along a row."""
     x, kernel = shapes[0], shapes[1][1:-1]
     rows = all(r == s == 1 for r, s in zip(kernel[:-1], attrs["stride"][:-1], strict=True))
     dense = kernel[-1:] == tuple(attrs["stride"][-1:]) and x[-2] == out[-2] * kernel[-1]
@@ -133,7 +141,8 @@ def windows_are_contiguous(attrs: Attrs, shapes: Sequence[Shape], out: Shape) ->
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for windows along a spatial axis; images are independent."""
+    """Return the rule for streaming along an axis: sliding windows along a spatial axis,
+    independent images along the batch axis; None along channels."""
     attrs, axis, d = at.attrs, at.axis, at.axis - 1
     x, w = at.shapes[:2]
     if at.operand or axis == len(x) - 1:

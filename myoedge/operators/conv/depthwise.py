@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depthwise convolution in tiles: packing, scratch and cost of me_depthwise.h."""
+"""Tiling of depthwise convolutions: weight layout, scratch and cycles of me_depthwise.h."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ POINTER_WORDS = 2  # of a host: on the chip they take half of it
 
 
 def packed_depthwise(weight: Array) -> Array:
-    """Pack int8 [C, k_h, k_w]: for every four channels and every four taps, one word per channel.
+    """Pack weights int8 [C, k_h, k_w]: for each block of four channels and four taps, one word per
+    channel.
 
-    The last four channels overlap the previous ones if C is not a multiple of 4. Taps run over rows
-    and columns; a 3 x 3 kernel takes one word per column.
+    The last block overlaps the one before if C is not a multiple of 4. Taps are in row order; a 3 x
+    3 kernel takes one word per column instead.
     """
     channels, k_h, k_w = weight.shape
     if is_3x3(k_h, k_w):
@@ -50,13 +51,16 @@ def is_3x3(k_h: int, k_w: int) -> bool:
 
 
 def tap_words(k_h: int, k_w: int) -> int:
-    """Number of weight words per channel."""
+    """Return the number of 32-bit weight words per channel."""
     return 3 if is_3x3(k_h, k_w) else -(-k_h * k_w // 4)
 
 
 def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
-    """Scratch bytes of me_depthwise_s8 (me_depthwise_scratch_bytes): the larger of a row's strips
-    and lists of pointers."""
+    """Return the scratch bytes of me_depthwise_s8, as C's me_depthwise_scratch_bytes: the maximum
+    of the copied strips of a row and of the lists of pointers.
+
+    ow   columns of the result
+    """
     strip = 1 + 4 * (ow + 2)
     lists = 8 * tap_words(k_h, k_w) * POINTER_WORDS + (channels + 3) // 4
     return cores * 4 * (np.maximum(strip, lists) + 1)
@@ -81,8 +85,8 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
 
 
 def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
-    """Tile a depthwise convolution; channels in multiples of four, as weights are packed, if C is a
-    multiple of four."""
+    """Tile a depthwise convolution of int8. If C is a multiple of 4, so are the channels of a tile,
+    as weights are packed in blocks of four."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step.integers.weight.reshape(c, k_h, k_w))
     table, cut = table_operand(step), c % 4 == 0
@@ -118,8 +122,8 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
 
 
 def wide_packed(weight: Array) -> Array:
-    """Pack int16 [C, k_h, k_w]: for every two channels and every tap, one word; zeros fill the last
-    pair."""
+    """Pack weights int16 [C, k_h, k_w]: one word for each pair of channels and tap; zeros fill the
+    last pair."""
     rows = weight.reshape(len(weight), -1)
     pairs = np.pad(rows, ((0, len(rows) % 2), (0, 0))).reshape(-1, 2, rows.shape[1])
     return np.ascontiguousarray(pairs.swapaxes(1, 2))
@@ -128,8 +132,8 @@ def wide_packed(weight: Array) -> Array:
 def wide_depthwise_in_tiles(
     step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
 ) -> TiledKernel:
-    """Tile a depthwise convolution with 16-bit products; channels in multiples of four if C is
-    one."""
+    """Tile a depthwise convolution of int16. If C is a multiple of 4, so are the channels of a
+    tile."""
     c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
     channels: AffineExpr = CHANNELS if cut else ()
     table = table_operand(step)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depthwise convolutions of any kernel size, stride, dilation and channel multiplier, in tiles:
-packing, scratch and cost of me_depthwise_lines_s8.h."""
+"""Tiling of depthwise convolutions with any kernel size, stride, dilation and channel multiplier:
+weight layout, scratch and cycles of me_depthwise_lines_s8.h."""
 
 from __future__ import annotations
 
@@ -40,14 +40,17 @@ TAP_WORD = {8: 15.5, 4: 12.0}
 
 @dataclass(frozen=True, slots=True)
 class ChannelLines:
-    """A layer's results as lines: rows (along axis 1) or columns (along axis 0)."""
+    """The lines along which a depthwise kernel computes adjacent results.
+
+    along   spatial axis of a line: 1 for rows, 0 for columns
+    """
 
     conv: Conv2dGeometry
     along: int
 
     @staticmethod
     def of(conv: Conv2dGeometry, cores: int) -> ChannelLines:
-        """Return the direction of lines that takes fewer cycles."""
+        """Return lines in the direction, rows or columns, that takes fewer estimated cycles."""
         rows, columns = conv.y[1:3]
         sizes = {"t0": rows, "t1": columns, "c": conv.x[-1]}
         ways = [ChannelLines(conv, along) for along in (1, 0)]
@@ -55,18 +58,18 @@ class ChannelLines:
 
     @property
     def phases(self) -> int:
-        """Number of phases: the kernel groups a line's positions by remainder, so that the taps of
-        adjacent results are adjacent."""
+        """Number of phases, positions with the same remainder into which the kernel sorts a line,
+        so that the taps of adjacent results are adjacent."""
         return math.lcm(self.conv.stride[self.along], self.conv.dilation[self.along])
 
     @property
     def taps_apart(self) -> int:
-        """Distance, in taps, of two taps that are adjacent within a phase."""
+        """Distance in kernel taps between two adjacent taps of one phase."""
         return self.phases // self.conv.dilation[self.along]
 
     @property
     def words(self) -> int:
-        """Number of words for adjacent taps that are shifted by up to three bytes."""
+        """Number of weight words per line, with room to shift the taps by up to three bytes."""
         return ceil_div(ceil_div(self.conv.kernel[self.along], self.taps_apart) + BLOCK - 1, BLOCK)
 
     @property
@@ -78,7 +81,7 @@ class ChannelLines:
         return self.conv.y[-1] // self.conv.x[-1]
 
     def packed(self, weight: Array) -> Array:
-        """Pack weights int8 [K, k_h, k_w, 1] -> [K, bytes], in the layout of
+        """Pack weights int8 [K, k_h, k_w, 1] as [K, bytes], in the layout of
         me_depthwise_lines_s8.h."""
         taps = weight.reshape(len(weight), *self.conv.kernel)
         taps = taps if self.along else taps.swapaxes(1, 2)
@@ -92,7 +95,10 @@ class ChannelLines:
         return np.ascontiguousarray(words.reshape(len(weight), -1))
 
     def blocks(self, sizes: Sizes) -> tuple[Any, Any]:
-        """Return the size of a block of results: lines, and results per line."""
+        """Return the block of results that a core computes at once: (lines, results per line).
+
+        sizes   loop -> tile extent
+        """
         results = (sizes["t0"], sizes["t1"])
         across, along = results[1 - self.along], results[self.along]
         lines = np.minimum(across, np.maximum(MOST_LINES, FEW_RESULTS // along))
@@ -111,14 +117,16 @@ class ChannelLines:
         return (across - 1) * self.conv.stride[axis] + reach
 
     def scratch(self, sizes: Sizes, cores: int) -> Any:
-        """Return the scratch bytes, as me_depthwise_lines_scratch_bytes: an odd number of words per
-        core."""
+        """Return the scratch bytes of a tile, as C's me_depthwise_lines_scratch_bytes.
+
+        The words per core are odd, so that the cores use different memory banks.
+        """
         lines, along = self.blocks(sizes)
         words = self._lines(lines) * self._line_bytes(along) + self.rows
         return cores * BLOCK * (words // 2 * 2 + 1)
 
     def cycles(self, sizes: Sizes, cores: int) -> Any:
-        """Return the cycles of the core with the most blocks."""
+        """Return the estimated cycles of a tile: those of the core with the most blocks."""
         across, along = sizes[f"t{1 - self.along}"], sizes[f"t{self.along}"]
         lines, block = self.blocks(sizes)
         groups = ceil_div(sizes["c"], BLOCK)
@@ -150,12 +158,13 @@ class ChannelLines:
 
 
 def is_depthwise(step: QuantizedNode) -> bool:
-    """Return whether every output reads only one input channel."""
+    """Return whether every output channel reads only one input channel."""
     return bool(1 < step.attrs["groups"] == step.shapes[0][-1])
 
 
 def lines_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a depthwise layer; input channels in multiples of four if their number is one."""
+    """Tile a depthwise layer by results and channels. If the number of input channels is a multiple
+    of four, so are the channels of a tile."""
     conv = Conv2dGeometry.of(step)
     way, c, cores = ChannelLines.of(conv, engine.cores), conv.x[-1], engine.cores
     m, cut = way.multiplier, c % BLOCK == 0

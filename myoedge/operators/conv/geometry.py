@@ -22,9 +22,10 @@ CROSSING_WORDS = 1024  # of weights: with more of them words are read across oth
 
 @dataclass(frozen=True, slots=True)
 class Conv2dGeometry:
-    """The geometry of a 2-D convolution for tiling.
+    """Sizes of a 2-D convolution, as used for tiling.
 
-    x, y    [N, H, W, C] of input and result, C of one group
+    x, y      [N, H, W, C] of the input and the result; C of one group
+    pads      per axis (before, after)
     """
 
     x: Shape
@@ -37,7 +38,10 @@ class Conv2dGeometry:
 
     @staticmethod
     def of(step: QuantizedNode, groups: int = 1) -> Conv2dGeometry:
-        """Geometry of a layer; a 1-D convolution has rows of height 1."""
+        """Return the geometry of a layer; a 1-D convolution has one row.
+
+        groups   number of groups that are computed one after another
+        """
         attrs, ones = step.attrs, (1,) * (4 - len(step.out))
         kernel, stride, dilation = (
             (*ones, *values)
@@ -50,7 +54,7 @@ class Conv2dGeometry:
         return conv.turned() if one_column else conv
 
     def turned(self) -> Conv2dGeometry:
-        """Rows as columns."""
+        """Return the geometry with rows and columns exchanged."""
         x, y = ((n, w, h, c) for n, h, w, c in (self.x, self.y))
         kernel, stride, dilation = (
             (columns, rows) for rows, columns in (self.kernel, self.stride, self.dilation)
@@ -59,7 +63,8 @@ class Conv2dGeometry:
 
     @staticmethod
     def of_pixels(count: int, c: int, k: int) -> Conv2dGeometry:
-        """Geometry of a product with pixels of c inputs and k outputs."""
+        """Return the geometry of a 1x1 convolution over one row of `count` pixels with c input and
+        k output channels."""
         ones, none = (1, 1), ((0, 0), (0, 0))
         return Conv2dGeometry((1, 1, count, c), (1, 1, count, k), ones, ones, ones, none, 1)
 
@@ -73,44 +78,48 @@ class Conv2dGeometry:
 
     @property
     def pointwise(self) -> bool:
-        """Whether every result reads only the same position: a 1x1 kernel without stride."""
+        """Whether the kernel is 1x1 with stride 1 and without padding."""
         none = ((0, 0), (0, 0))
         return self.kernel == self.stride == (1, 1) and self.pads == none
 
     @property
     def narrow(self) -> bool:
-        """Whether a kernel row fits one word of taps, one of which may be 0, and is read at
-        once."""
+        """Whether each row of a window fits one 32-bit word, so that the kernel reads it by one
+        load."""
         in_word = self.kernel[1] * self.x[-1] in (3, 4) and self.kernel[0] > 1
         return in_word and self.dilation[1] == 1
 
     @property
     def crossing(self) -> bool:
-        """Whether contiguous windows are read unaligned, across words, instead of being copied."""
+        """Whether windows are contiguous in memory and read by unaligned loads instead of being
+        copied."""
         in_one = self.kernel[0] == 1 and (self.kernel[1] == 1 or self.dilation[1] == 1)
         return in_one and self.unaligned and -(-self.taps // 4) * self.y[-1] <= CROSSING_WORDS
 
     @property
     def unaligned(self) -> bool:
-        """Whether some windows begin or end within a word."""
+        """Whether some windows begin or end at an address that is not a multiple of 4."""
         c = self.x[-1]
         return (self.taps | self.stride[1] * c | self.stride[0] * self.x[2] * c) % 4 > 0
 
     def reach(self, sizes: Sizes) -> tuple[Any, Any]:
-        """Rows and columns of the input, padding included, that a tile's windows cover."""
+        """Return the rows and columns of the input, padding included, that a tile's windows cover.
+
+        sizes   loop -> tile extent
+        """
         axes = zip(("t0", "t1"), self.kernel, self.stride, self.dilation, strict=True)
         rows, columns = ((sizes[t] - 1) * s + (k - 1) * d + 1 for t, k, s, d in axes)
         return rows, columns
 
     def padded_bytes(self, sizes: Sizes) -> Any:
-        """Bytes of a tile's padded input (me_conv_padded_bytes)."""
+        """Return the bytes of a copy of a tile's padded input, as C's me_conv_padded_bytes."""
         rows, columns = self.reach(sizes)
         return round_up(rows * columns * self.x[-1], 4) + 4
 
     def windows(self, *, once: bool = False) -> dense.Windows:
         """Return how me_conv reads a window's taps: in place, or from a copy in scratch.
 
-        once   all cores share one copy of all windows, even if reading in place is faster
+        once   whether the windows are copied once for all cores, even if reading in place is faster
         """
         c = self.x[-1]
         if self.narrow:
@@ -124,7 +133,7 @@ class Conv2dGeometry:
 
     @property
     def edge_share(self) -> float:
-        """Fraction of windows that cross an edge of the input."""
+        """Fraction of the windows that include padding."""
         inside = 1.0
         for d, count in enumerate(self.y[1:3]):
             stride, (pad, _) = self.stride[d], self.pads[d]
@@ -135,13 +144,14 @@ class Conv2dGeometry:
         return 1 - inside
 
     def flat(self) -> Conv2dGeometry:
-        """Return the geometry with all positions in one row, if they are alike."""
+        """Return the geometry of a pointwise convolution with all positions in one row."""
         x, y = ((1, 1, math.prod(s[:3]), s[3]) for s in (self.x, self.y))
         return replace(self, x=x, y=y)
 
     def joined(self, n: int) -> Conv2dGeometry:
-        """Return the geometry that computes n neighbouring results as n times the channels, by one
-        wider kernel."""
+        """Fold n adjacent output columns into the channel axis: an equivalent convolution with n
+        times the channels, 1/n of the columns, n times the horizontal stride, and a wider kernel.
+        """
         (*outer, columns, k), stride = self.y, self.stride[1]
         kernel = (self.kernel[0], self.kernel[1] + (n - 1) * stride)
         y = (*outer, columns // n, n * k)
@@ -159,7 +169,7 @@ class Conv2dGeometry:
 
     @property
     def unread(self) -> int:
-        """Columns after the last window; with them, rows are contiguous."""
+        """Number of input columns that no window reads, at the right end of every row."""
         read = (self.y[2] - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
         return max(self.x[2] + self.pads[1][0] - read, 0)
 
@@ -175,14 +185,18 @@ class Conv2dGeometry:
         return Operand("y", OUT, (*self.y[:3], self.groups, self.y[3]), index)
 
     def fields(self, c: int, step: QuantizedNode) -> dict[str, int | str]:
-        """Fields of me_conv_s8_params."""
+        """Return the fields of the C struct me_conv_s8_params.
+
+        c   input channels of a group
+        """
         both = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
         sizes = {f"{key}_{axis}": v[d] for key, v in both.items() for d, axis in enumerate("hw")}
         return {"c": c, **sizes, "x_zero": step.integers.x_zero, **scale_fields(step)}
 
 
 def joined_weight(weight: Array, conv: Conv2dGeometry, n: int) -> Array:
-    """Weights [K, *kernel, C] for n joined results: [n * K, *wider kernel, C]."""
+    """Return the weights for `Conv2dGeometry.joined`: [K, *kernel, C] -> [n * K, *wider kernel,
+    C]."""
     k, stride, (rows, columns) = len(weight), conv.stride[1], conv.kernel
     weight = weight.reshape(k, rows, columns, -1)
     c = weight.shape[-1]
@@ -202,10 +216,10 @@ def spread_weight(weight: Array, conv: Conv2dGeometry) -> Array:
 
 
 def merged_weight(weight: Array, groups: int, merged: int) -> Array:
-    """Return weights [K, *kernel, C / groups] as weights of `merged` groups, filled with zeros: [K,
-    *kernel, C / merged].
+    """Convert weights of a grouped convolution to fewer groups, filled with zeros: [K, *kernel, C /
+    groups] -> [K, *kernel, C / merged].
 
-    merged   a divisor of groups
+    merged   new number of groups, a divisor of `groups`
     """
     k, c, together = len(weight), weight.shape[-1], groups // merged
     wide = np.zeros((*weight.shape[:-1], together, c), weight.dtype)

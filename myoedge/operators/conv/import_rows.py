@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of convolutions."""
+"""Import of convolutions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BY_WINDOWS = 'use torch.einsum("nclk,ock->nol", x.unfold(2, 3, 1), weight), for 
 
 
 def conv(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a convolution of [N, C, *S] (or without N) as a channels-last convolution."""
+    """Import a convolution of [N, C, *S], or [C, *S], as a channels-last convolution."""
     if a.get("transposed"):
         return conv_transpose(d, a, out)
     w = weights(d, a["weight"], "a convolution's weight", BY_WINDOWS)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions on NE16: 3x3 filters, also depthwise and of one row; 1-row kernels as overlapping
-pixels, or by copied windows."""
+"""Convolutions on NE16: 3x3 filters (also depthwise and of one row), kernels of one row as
+overlapping pixels, and other kernels with copied windows."""
 
 from __future__ import annotations
 
@@ -39,16 +39,21 @@ from myoedge.targets.chip import Engine
 
 
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a convolution on NE16 by t0 and t1 of the results and by k in blocks of 32 channels
-    (depthwise: channels undivided). Tiles of the same results and other channels are consecutive,
-    so that the input is prepared once."""
+    """Tile a convolution on NE16 over rows t0, columns t1 and output channels k in blocks of 32
+    (depthwise: all channels).
+
+    Tiles of the same positions are consecutive, so that the input is prepared once for all
+    channels.
+    """
     return _on_ne16(step, engine, keeps_scratch=True)
 
 
 def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a convolution whose input is prepared for every tile, so that tiles may run in any order
-    and streamed weights come from L3 once; 3x3 filters need no scratch for windows, which leaves
-    more L1 for weights."""
+    """Tile a convolution on NE16 so that tiles may run in any order and streamed weights come from
+    L3 only once; the input is prepared again for every tile.
+
+    3x3 filters need no scratch for windows, which leaves more L1 for weights.
+    """
     return _on_ne16(step, engine, keeps_scratch=False)
 
 
@@ -74,7 +79,7 @@ def _schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSched
 
 
 def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
-    """Tile jobs by a schedule."""
+    """Return the kernel that runs a layer by a schedule of NE16 jobs."""
     table, scale, conv = table_operand(step), way.scale, way.conv
     k, planes = conv.y[-1], _planes(step, way)
     cut: AffineExpr = () if way.is_depthwise else (("k", 1),)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolution on NE16 followed by the mean over each row, as one layer: the cores compute means
-while the engine computes the next rows."""
+"""Convolution on NE16 fused with a mean over each row: the cores compute means while NE16 computes
+the next rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ MEAN = "mean_"  # before the names of its constants, next to those of the convol
 
 
 def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile by whole rows, whose results stay in scratch until their mean is computed."""
+    """Tile the fused layer by whole rows; the convolution's rows stay in scratch until their mean
+    is computed."""
     mean = _mean(step, engine)
     way = JobSchedule.by_rows(
         Conv2dGeometry.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits
@@ -89,7 +90,8 @@ def _starts_next(here: Fields, behind: Fields) -> bool:
 
 
 def is_over_rows(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check that the mean after a convolution is over all results of each row."""
+    """Return None if the mean after the convolution covers exactly each row of results; otherwise
+    the violated requirement."""
     assert step.behind is not None, "a layer without a mean after it"
     x, axes = step.behind.shapes[0], step.behind.attrs["axes"]
     before, behind = x[: min(axes)], x[max(axes) + 1 :]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constraints of convolutions on NE16, with the violated requirement."""
+"""Constraints of NE16 on convolutions; each function returns None, or the violated requirement."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def _sizes(numbers: tuple[int, int]) -> str:
 
 
 def in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check that a convolution whose sums the cores requantise has one group."""
+    """Require one group, for convolutions whose sums the cores requantise.
+
+    -> None, or the violated requirement
+    """
     groups = step.attrs["groups"]
     if groups == 1:
         return None
@@ -52,7 +55,10 @@ def in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_windows_in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check the condition of conv_by_channels_on_ne16; other layers use conv_on_ne16."""
+    """Require one group and a kernel larger than 1x1, as conv_by_channels_on_ne16 does.
+
+    -> None, or the violated requirement; conv_on_ne16 supports the other layers
+    """
     groups, conv = step.attrs["groups"], Conv2dGeometry.of(step)
     if groups == 1 and not conv.pointwise:
         return None
@@ -63,7 +69,10 @@ def has_windows_in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_rows(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check for jobs on rows of results: a 3x3 filter, or a kernel of one row."""
+    """Require a 3x3 kernel, or a kernel of one row with several rows of results.
+
+    -> None, or the violated requirement
+    """
     conv = Conv2dGeometry.of(step)
     if is_filter(conv) or (conv.kernel[0] == conv.dilation[1] == 1 < conv.y[1]):
         return None

@@ -46,7 +46,7 @@ SLOWED = 0.45  # cycles more of the engine, for each in which cores write operan
 
 DEPTHWISE_CONFLICTS = 1.06  # of the engine's stores with its own loads
 GROUP = 1000.0  # cycles around the tile of a group
-PHASE = 150.0  # cycles in which a job is programmed: shorter ones wait
+PHASE = 150.0  # cycles in which a job is programmed: shorter ones, and the first of a tile, wait
 JOINED = (2, 4)  # results of a row that are computed as one
 
 
@@ -82,8 +82,11 @@ class JobSchedule:
 
     @staticmethod
     def dense(conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool) -> JobSchedule:
-        """Return the schedule of each group with the fewest cycles; one with little scratch if
-        scratch cannot be kept."""
+        """Return the schedule with the fewest estimated cycles per group.
+
+        keeps_scratch   whether scratch lasts between tiles; if not, 3x3 kernels use FILTER jobs,
+                        which need little scratch
+        """
         if is_filter(conv) and not keeps_scratch:
             return JobSchedule(conv, FILTER, scale, keeps_scratch=False, bits=bits)
         ways = list(_dense_ways(JobSchedule(conv, WINDOWS, scale, bits=bits)))
@@ -97,14 +100,15 @@ class JobSchedule:
 
     @staticmethod
     def by_rows(conv: Conv2dGeometry, scale: int, groups: int, bits: int) -> JobSchedule:
-        """Return the schedule with the most jobs of rows, for a layer that satisfies `has_rows`."""
+        """Return a schedule in which each job computes a few rows, JOBS_A_TILE jobs per tile; the
+        layer satisfies `has_rows`."""
         number = FILTER if is_filter(conv) else PIXELS
         return JobSchedule(
             conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE, bits=bits
         )
 
     def layer_cycles(self) -> float:
-        """Cycles of the layer as one tile."""
+        """Return the estimated cycles of the layer if it is one tile."""
         _, rows, columns, k = self.conv.y
         return float(self.cycles({"t0": rows, "t1": columns, "k": k}))
 
@@ -115,7 +119,8 @@ class JobSchedule:
         return "me_ne16_columns_s8" if self.turned else "me_ne16_conv_s8"
 
     def in_memory(self, operand: Operand) -> Operand:
-        """Return an operand of the geometry as it lies in memory."""
+        """Return an operand with its axes in memory order, undoing an exchange of rows and
+        columns."""
         return _turned_operand(operand) if self.turned else operand
 
     @property
@@ -132,8 +137,8 @@ class JobSchedule:
 
     @property
     def copies_padding(self) -> bool:
-        """Whether windows are copied from a padded copy of the input, if that is faster than
-        padding each window at an edge."""
+        """Whether the cores first copy the input with its padding; otherwise they pad each window
+        at an edge. The estimated cycles decide."""
         _, rows, columns, _ = self.conv.y
         sizes = {"t0": rows, "t1": columns}
         return self.number == WINDOWS and self._image(sizes) < self._edges(sizes)
@@ -153,8 +158,11 @@ class JobSchedule:
         return self.number == WINDOWS and pads_to_nine_pixels(pixels, rows * columns)
 
     def cycles(self, sizes: Sizes) -> Any:
-        """Cycles of a tile: the cores prepare the first job, then each next job while the engine
-        computes."""
+        """Return the estimated cycles of a tile: the cores prepare the first job, then each next
+        job while NE16 computes.
+
+        sizes   loop -> tile extent
+        """
         found = _cycles_by_jobs(self._prepared(sizes), self._jobs(sizes))
         return found[self.jobs - 1] if self.jobs else np.minimum.reduce(found)
 
@@ -176,7 +184,7 @@ class JobSchedule:
             alone = DEPTHWISE_CONFLICTS * depthwise_cycles(*sizes, c, self.scale, self.bits)
         else:
             alone = filter_cycles(*sizes, c * phases.pixel, k, self.scale, self.bits)
-        alone = phases.count * np.maximum(alone, PHASE)
+        alone = phases.count * np.maximum(alone, PHASE) + (PHASE if self.phases else 0)
         cut = phases.is_cut(rows * columns)
         return alone + cut * np.where(rows * columns < SIDE * phases.least, alone, JOB)
 
@@ -189,8 +197,10 @@ class JobSchedule:
         return padding + sizes["t0"] * sizes["t1"] * window + rows
 
     def scratch(self, sizes: Sizes) -> Any:
-        """Scratch bytes: windows, then the padded input; if there are eight windows, the engine
-        reads a ninth one there and writes nine results over it."""
+        """Return the scratch bytes of a tile: copied windows, then the padded input.
+
+        With eight windows, NE16 also reads a ninth one there and writes nine results over it.
+        """
         image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
         if self.phases:
             return image + self.phases.bytes_beyond(self.conv)
@@ -232,8 +242,8 @@ class JobSchedule:
         }
 
     def launches_next_tile(self, here: Fields, behind: Fields) -> bool:
-        """Return whether a tile's first job may start before the cores have finished the previous
-        tile."""
+        """Return whether the first job of the tile `behind` may start before the cores have
+        finished the tile `here`."""
         return bool(behind["has_scratch"])
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Convolutions and linear layers with many products per result on NE16.
 
-The engine accumulates 32-bit sums, one part of the products per job; the cores requantise them. A
-linear layer runs as a convolution over rows of pixels.
+Each NE16 job adds part of the products to 32-bit sums, which the cores requantise at the end. A
+linear layer runs as a 1x1 convolution over rows of pixels.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ MANY = 1024  # products: of fewer, all weights of 32 outputs are a small part of
 
 @dataclass(frozen=True, slots=True)
 class WindowParts:
-    """Parts of a window's inputs; axis "part" counts the parts of all runs.
+    """Division of a window's inputs into parts, one NE16 job each; loop "part" counts all parts.
 
     run      contiguous inputs: a row of taps, or one tap if taps are dilated
     runs     number of runs per window
@@ -87,8 +87,8 @@ class WindowParts:
         return self.runs * self.of_run
 
     def planes(self, weight: Array, bits: int) -> Array:
-        """Return weights int8 [K, *taps, C] as bit planes uint8 [K, parts, bytes], as 1x1 jobs read
-        them; inputs that no job reads fill up the parts."""
+        """Return weights int8 [K, *taps, C] as bit planes uint8 [K, parts, bytes] for 1x1 jobs;
+        zero weights fill the last part of a run."""
         rows = weight.reshape(len(weight), self.runs, self.run)
         more = INPUTS * self.groups * self.of_run - self.run
         filled = np.pad(rows, ((0, 0), (0, 0), (0, more)))
@@ -108,11 +108,11 @@ def _units(rows: Any, columns: Any) -> Any:
 
 
 def sums_in_tiles(step: QuantizedNode, conv: Conv2dGeometry, *, keeps_scratch: bool) -> TiledKernel:
-    """Tile axes t0 and t1 of the results and blocks of 32 channels k; the innermost loop runs over
-    parts of a window.
+    """Tile a layer over rows t0, columns t1, blocks of 32 output channels, and innermost parts of a
+    window.
 
-    keeps_scratch   run tiles with the same results and other channels consecutively, so that the
-                    input is prepared once; otherwise weights from L3 are loaded once
+    keeps_scratch   whether tiles of the same positions are consecutive, so that the input is
+                    prepared once; if not, each weight is loaded from L3 once
     """
     parts, k = WindowParts.of(conv), conv.y[-1]
     planes = parts.planes(step.integers.weight, step.weight_bits)
@@ -219,10 +219,10 @@ def _needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolatio
 def sum_kernels(
     geometry_of: Callable[[QuantizedNode], Conv2dGeometry], *rules: Rule
 ) -> tuple[Kernel, ...]:
-    """Return the NE16 kernels whose sums the cores requantise.
+    """Return the NE16 kernels that accumulate 32-bit sums, which the cores requantise.
 
     geometry_of   layer -> geometry of its products as a convolution
-    rules         further rules that a layer must satisfy
+    rules         further requirements of the layer
     """
 
     def in_tiles(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions as ONNX nodes."""
+"""Export of convolutions as ONNX nodes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions over three spatial axes, written as convolutions over two.
+"""Import of 3-D convolutions as 2-D convolutions.
 
-Two neighbouring axes with kernel size 1 are joined. An axis with kernel size 1 becomes the batch.
-Otherwise the axis with the fewest windows is gathered, so that its taps become channels.
+Two adjacent axes with kernel size 1 are merged. One axis with kernel size 1 becomes part of the
+batch. Otherwise the axis with the fewest windows is gathered, so that its taps become channels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from myoedge.operators.graph_builder import (
 
 
 class ConvAxis(NamedTuple):
-    """The windows along one spatial axis."""
+    """Kernel size, stride, dilation and padding (before, after) along one spatial axis."""
 
     taps: int
     stride: int
@@ -33,7 +33,7 @@ class ConvAxis(NamedTuple):
 
     @property
     def is_single(self) -> bool:
-        """Whether the kernel has size 1 and no stride along this axis."""
+        """Whether the kernel has size 1 and stride 1 along this axis."""
         return self.taps == self.stride == 1 and not any(self.pads)
 
     def count(self, n: int) -> int:
@@ -43,7 +43,8 @@ class ConvAxis(NamedTuple):
 def over_axes(
     d: GraphBuilder, x: str, w: Array, bias: Sequence[str], axes: Sequence[ConvAxis], groups: int
 ) -> str:
-    """x [N, *S, C], w [K, *R, C/groups] -> [N, *T, K]."""
+    """Add a convolution over any number of axes: x [N, *S, C], w [K, *R, C/groups] -> [N, *T,
+    K]."""
     if len(axes) < 3:
         _, stride, dilation, pads = zip(*axes, strict=True)
         attrs: dict[str, Any] = {"stride": stride, "dilation": dilation, "pads": pads}

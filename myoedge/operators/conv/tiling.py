@@ -52,8 +52,8 @@ TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for 
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over axes t0 and t1 of the results and blocks of channels k; groups run one after
-    another."""
+    """Tile a convolution over rows t0, columns t1 and blocks of output channels k; groups are
+    computed one after another."""
     groups = step.attrs["groups"]
     depthwise = 1 < groups == step.shapes[0][-1] == step.out[-1]
     if step.weight_type == INT16:
@@ -71,7 +71,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def is_large_pointwise(step: QuantizedNode) -> bool:
-    """Return whether nine cores share the layer: a 1x1 convolution with enough work."""
+    """Return whether the layer is a 1x1 convolution large enough for nine cores."""
     plain = is_int8(step) and step.attrs["groups"] == 1 and Conv2dGeometry.of(step).pointwise
     return plain and is_large_product(*row_sizes(step))
 
@@ -163,8 +163,8 @@ class _Dense:
 
 
 def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the kernel whose cores share one copy of all windows, which needs less scratch than a
-    copy per core."""
+    """Return the kernel whose cores share one copy of all windows, which takes less scratch than
+    one copy per core."""
     conv = Conv2dGeometry.of(step, step.attrs["groups"])
     if conv.pointwise and conv.groups == 1:
         return rows_in_place(step, engine)
@@ -172,8 +172,8 @@ def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def grouped_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the kernel of all groups at once, without scratch, whose input may lie in L2:
-    me_group_conv_s8."""
+    """Return the kernel me_group_conv_s8, which computes all groups at once without scratch and can
+    read its input from L2."""
     conv = Conv2dGeometry.of(step)
     k, c, (k_h, k_w) = conv.y[-1], step.integers.weight.shape[-1], conv.kernel
     weights = step.integers.weight.reshape(k, k_h, k_w, c)
@@ -203,7 +203,7 @@ def is_grouped(step: QuantizedNode) -> bool:
 
 
 def has_wide_windows(step: QuantizedNode) -> bool:
-    """Return whether a kernel row does not fit one word."""
+    """Return whether a row of the kernel does not fit one 32-bit word."""
     return not Conv2dGeometry.of(step, step.attrs["groups"]).narrow
 
 
@@ -252,7 +252,7 @@ def _results_together(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> 
 
 
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
-    """Tile a convolution with 16-bit products, group by group."""
+    """Tile a convolution of int16, one group after another."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step.integers.weight.shape[1:])
     weights, channels = _wide_packed(step, conv.groups)
     x_size = step.read_type(0).size_bytes
@@ -290,7 +290,7 @@ def _wide_packed(step: QuantizedNode, groups: int) -> tuple[Array, Array]:
 
 
 def wide_weights(weight: Array) -> Array:
-    """Pack int16 weights [K, taps]: for every four channels and every two taps, one word each;
+    """Pack weights int16 [K, taps]: one word for each pair of taps, in blocks of four channels;
     zeros fill the last block."""
     rows = rows_in_blocks(weight)
     taps = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows) // 4, 4, -1, 2)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transposed convolutions as convolutions: the results between two strides are channels, which are
-interleaved afterwards.
+"""Import of transposed convolutions as convolutions with stride 1.
 
-Slices are marked "inside" a layer, like views, so that factors and activations fuse through them.
+The `stride` results of each position are computed as channels and interleaved afterwards. The
+slices have origin "inside", like views, so that factors and activations fuse through them.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ MOST_TAPS = 2**26  # weights, with zeros between those of a dilated kernel
 
 @dataclass(frozen=True, slots=True)
 class TransposedAxis:
-    """One spatial axis of a transposed convolution: result q = stride * i + dilation * r - front.
+    """A spatial axis of a transposed convolution: input i and tap r add to result stride * i +
+    dilation * r - front.
 
-    n, out      elements of the input and of the result
-    taps        taps of the kernel, indexed by r
+    n, out   extents of the input and of the result
+    taps     kernel size     front   padding
     """
 
     n: int
@@ -53,41 +54,42 @@ class TransposedAxis:
 
     @property
     def reach(self) -> int:
-        """Extent of the taps with the zeros between them, if several results are computed at
-        once."""
+        """Kernel size with the zeros between dilated taps; without them if the stride is 1, when
+        the convolution is dilated instead."""
         return (self.taps - 1) * self.dilation + 1 if self.stride > 1 else self.taps
 
     @property
     def windows(self) -> int:
-        """Taps of the convolution that computes `stride` results at each position."""
+        """Kernel size of the equivalent convolution, which computes `stride` results per
+        position."""
         return -(-self.reach // self.stride)
 
     @property
     def positions(self) -> range:
-        """Positions of the convolution, counted from the first input element."""
+        """Positions of the equivalent convolution, relative to the first input element."""
         return range(self.front // self.stride, -(-(self.front + self.out) // self.stride))
 
     @property
     def step(self) -> int:
-        """Dilation of the convolution."""
+        """Dilation of the equivalent convolution."""
         return self.dilation if self.stride == 1 else 1
 
     @property
     def pads(self) -> tuple[int, int]:
-        """Padding of the convolution; negative if input elements affect no result."""
+        """Padding (before, after) of the equivalent convolution; negative to drop unused inputs."""
         before = (self.windows - 1) * self.step - self.positions.start
         return before, self.positions.stop - self.n
 
     @property
     def crop(self) -> tuple[int, int, int]:
-        """Slice of the results to keep."""
+        """Slice (start, stop, step) of the interleaved results that is returned."""
         first = self.front - self.positions.start * self.stride
         return first, first + self.out, 1
 
 
 def conv_transpose(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a transposed convolution of [N, C, *S] (or without N) as a convolution with
-    prod(stride) times the channels."""
+    """Import a transposed convolution of [N, C, *S], or [C, *S], as a convolution with prod(stride)
+    times the channels."""
     w = weights(d, a["weight"], "a transposed convolution's weight")
     rank, groups = w.ndim - 2, int(a["groups"])
     if rank not in (1, 2):

@@ -19,7 +19,7 @@ def batched(d: GraphBuilder, x: str, rank: int) -> str:
 
 
 def per_axis(a: Arguments, name: str, rank: int) -> tuple[int, ...]:
-    """Return an argument for every axis; 1 if it is omitted."""
+    """Return an argument's value per spatial axis; 1 if the call does not have it."""
     values = as_tuple(a.get(name) or 1, rank)
     if len(values) != rank or min(values) < 1 or max(values) > MOST_PADDED:
         raise Unsupported(f"{name} {list(values)} for {rank} axes")
@@ -34,9 +34,9 @@ def check_kernel(a: Arguments, kernel: Shape) -> None:
 
 
 def auto_pad_of(a: Arguments) -> str:
-    """Return ONNX's auto_pad.
+    """Return ONNX's auto_pad: "NOTSET", "VALID", "SAME_UPPER" or "SAME_LOWER".
 
-    Errors: ValueError for an unknown name, and if pads are given too.
+    Errors: ValueError for another name, or if explicit pads are given too.
     """
     auto = str(a.get("auto_pad", AUTO_PAD.get(str(a.get("padding", 0)), "NOTSET")))
     if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
@@ -47,10 +47,11 @@ def auto_pad_of(a: Arguments) -> str:
 
 
 def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Pads:
-    """Return the padding (before, after) for every spatial axis.
+    """Return the padding (before, after) of every spatial axis.
 
-    `padding` applies to both ends of every axis, or is "same" or "valid"; `pads` lists all starts,
-    then all ends, and auto_pad tells the side of an odd element.
+    sizes   input extents
+    `padding` is one number per axis, "same" or "valid"; ONNX's `pads` lists all starts, then all
+    ends. With auto_pad, the name says on which side an odd element is added.
     """
     rank, padding, auto = len(sizes), a.get("padding", 0), auto_pad_of(a)
     if auto in ("SAME_UPPER", "SAME_LOWER"):

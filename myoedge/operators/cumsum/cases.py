@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of cumulative sums."""
+"""Random test cases for cumulative sums."""
 
 from __future__ import annotations
 

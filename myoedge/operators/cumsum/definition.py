@@ -32,7 +32,7 @@ def real(attrs: Attrs, x: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CumsumParams(CentredParams):
-    """Integers of a cumulative sum.
+    """Integer constants of a cumulative sum.
 
     drop   low bits dropped from a sum before requantisation
     """
@@ -41,7 +41,8 @@ class CumsumParams(CentredParams):
 
 
 def quantize(site: QuantizeInputs) -> CumsumParams:
-    """Quantise a cumulative sum of x - x_zero; int16 drops `drop` low bits to fit in int32."""
+    """Return the constants of a cumulative sum of x - x_zero; with int16, sums drop low bits so
+    that they fit in int32."""
     x, y, n = site.params(0), site.target, site.shapes[0][site.attrs["axis"]]
     bound, wide = sum_bound(x, n), site.has_int16()
     drop = max(bound.bit_length() - 31, 0) if wide else 0
@@ -51,7 +52,7 @@ def quantize(site: QuantizeInputs) -> CumsumParams:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 -> int8 or int16."""
+    """Compute the requantised cumulative sum of x - x_zero along attrs["axis"]; int8 or int16."""
     sums = np.cumsum(x.astype(np.int64) - step.integers.x_zero, axis=step.attrs["axis"])
     drop = step.integers.drop
     return step.requantize((sums + ((1 << drop) >> 1)) >> drop)

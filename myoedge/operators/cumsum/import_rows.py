@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of cumulative sums, and a form that cumulative products share."""
+"""Import of cumulative sums; cumulative products use it too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def cumulative(results: Callable[[GraphBuilder, str, int], str], neutral: float 
     leaves out the element itself.
 
     results   (builder, tensor, axis) -> cumulative sums or products
-    neutral   result of no elements
+    neutral   0 for sums, 1 for products
     """
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cumulative sums as ONNX nodes."""
+"""Export of cumulative sums as ONNX nodes."""
 
 from __future__ import annotations
 

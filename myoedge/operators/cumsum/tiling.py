@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of cumulative sums: whole signals, as many as fit."""
+"""Tiling of cumulative sums: whole signals per tile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from myoedge.targets.chip import Engine
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile x and y [outer, n, inner] over outer and inner, never along the axis."""
+    """Tile x and y [outer, n, inner] over outer and inner, but never along the summed axis n."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     wide, is_wide = step.wide_flags("x", "y"), step.has_int16

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""einsum: sums of products of tensors, with lettered axes."""
+"""Import of einsum: sums of products of tensors whose axes are named by letters."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of einsum: products of matrices, two operands at a time."""
+"""Import of einsum as matrix products of two operands at a time."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ SAME_EXTENTS = "expand the operands first, x.expand(2, -1, -1)"
 
 @dataclass(frozen=True)
 class LetteredOperand:
-    """An operand with a letter for each axis."""
+    """A tensor name, with one letter per axis."""
 
     x: str
     axes: str
 
 
 def einsum(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import einsum: multiply operands left to right; first sum axes that only one of them has."""
+    """Import einsum: sum over axes that only one operand has, then multiply operands from left to
+    right."""
     inputs, result = letters(a["equation"], [len(d.shape(x)) for x in a["tensors"]])
     terms = [_of_diagonals(d, *pair) for pair in zip(a["tensors"], inputs, strict=True)]
     _check_extents(d, terms)
@@ -43,8 +44,11 @@ def einsum(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """Parse an equation: the letters of each operand's axes and of the result's; without an arrow,
-    the result has the letters that occur once."""
+    """Parse an einsum equation -> (letters of each operand's axes, letters of the result's axes).
+
+    ranks   number of axes per operand, for "..."
+    Without an arrow, the result has the letters that occur once, sorted.
+    """
     left, arrow, result = equation.replace(" ", "").partition("->")
     given = left.split(",")
     if len(given) != len(ranks):
@@ -81,8 +85,8 @@ def _of_diagonals(d: GraphBuilder, x: str, axes: str) -> LetteredOperand:
 
 
 def bilinear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a bilinear layer: the sum of products of all pairs of elements of two inputs, with a
-    weight per pair."""
+    """Import torch's bilinear layer: y[k] = sum over i, j of x1[i] * w[k, i, j] * x2[j] +
+    bias[k]."""
     tensors = [a["input1"], a["weight"], a["input2"]]
     y = einsum(d, {"equation": "...i,kij,...j->...k", "tensors": tensors}, out)
     return y if a["bias"] is None else combined(d, "add", y, a["bias"], 1.0, out)

@@ -17,7 +17,7 @@ BY_LOGARITHM = "use (exponent * x.log()).exp(), x being positive"
 
 
 def number_of(d: GraphBuilder, value: Any) -> float | None:
-    """Return a number, or the single element of a constant; None for tensors."""
+    """Return a number, or the value of a one-element constant; None for other tensors."""
     if isinstance(value, int | float):
         return float(value)
     constant = d.find_array(value)
@@ -25,14 +25,15 @@ def number_of(d: GraphBuilder, value: Any) -> float | None:
 
 
 def binary(op: str) -> Row:
-    """Make an import row for add, sub or mul; without `alpha` it is 1."""
+    """Make an import row for add, sub or mul; the optional argument `alpha` multiplies the second
+    operand."""
     return lambda d, a, out: combined(d, op, a["self"], a["other"], a.get("alpha", 1.0), out)
 
 
 def combined(d: GraphBuilder, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
-    """Import left op alpha * right: a pointwise function if one operand is a number, else a node.
+    """Add left op alpha * right: a pointwise function if one operand is a number, otherwise a node.
 
-    A number may have more axes than the tensor.
+    out   shape of the result; a one-element operand may have more axes than the other one
     """
     a, b = number_of(d, left), number_of(d, right)
     if any(map(math.isinf, filter(None, (a, b)))):
@@ -76,14 +77,17 @@ def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def is_rounded_quotient(d: GraphBuilder, a: Arguments, mode: str) -> bool:
-    """Return whether a tensor is divided by a number and the quotient rounded."""
+    """Return whether a call divides a tensor by a number and rounds the quotient.
+
+    mode   rounding_mode: "floor" or "trunc"
+    """
     is_computed = isinstance(a["self"], str) and a["self"] not in d.constants
     return is_computed and mode in ROUNDINGS and bool(number_of(d, a["other"]))
 
 
 def quotient(d: GraphBuilder, divisor: Any) -> tuple[str, float]:
-    """Return a chain step that divides by a float32 number; a product with its reciprocal would
-    give 49 * (1 / 49) < 1, whose floor is 0."""
+    """Return the pointwise function x / divisor in float32. It is no product with the reciprocal,
+    because 49 * (1 / 49) < 1 would floor to 0."""
     number = float(np.float32(number_of(d, divisor)))
     if number == 0.0:
         raise Unsupported("division by zero")
@@ -91,8 +95,10 @@ def quotient(d: GraphBuilder, divisor: Any) -> tuple[str, float]:
 
 
 def rest(rounding: str) -> Row:
-    """Make an import row for a remainder: x minus the multiple of a number below it ("floor"), or
-    toward zero ("trunc")."""
+    """Make an import row for a remainder by a number: x - round(x / y) * y.
+
+    rounding   "floor", or "trunc" for rounding toward zero
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         if not is_rounded_quotient(d, a, rounding):

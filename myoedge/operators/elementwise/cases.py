@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of pointwise operators."""
+"""Random test cases for pointwise operators."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def binary(op: str, d: Draw) -> DrawnUse:
 
 
 def limited(act: Chain) -> bool:
-    """Return whether a fused activation has only clamps, as int16 requires."""
+    """Return whether a fused activation consists of clamps only, as int16 results require."""
     return all(name == "clamp" for name, *_ in act)
 
 
 def term_slack(case: Any) -> float:
-    """Return the error bound in output steps: both terms share a shift, so next to a large factor
-    the other has few bits, and its rounding error grows with its term."""
+    """Return the error bound of a sum in output steps. Both terms share one shift, so that next to
+    a large factor the other factor has few bits; its rounding error grows with its term."""
     if case.op == "mul":
         return 0.0
     terms = [case.params(name) for name in case.names]
@@ -54,7 +54,7 @@ def _channels(d: Draw) -> tuple[Shape, int]:
 
 
 def affine(d: Draw) -> DrawnUse:
-    """Draw a factor and an offset per channel; some offsets move all data to one side."""
+    """Draw a factor and an offset per channel; some offsets move all results to one side of 0."""
     (x, axis), common = _channels(d), d.common(1, act=True)
     scale = d.rng.normal(size=x[axis]) * d.pick([0.0, 1e-3, 1.0, 50.0])
     far = common["spans"][0][1] * np.abs(scale)
@@ -77,8 +77,8 @@ def prelu(d: Draw) -> DrawnUse:
 
 
 def channel_slack(case: Any) -> float:
-    """Return the error bound in output steps: a large offset or a large factor leaves fewer bits
-    for the factor."""
+    """Return the error bound in output steps: next to a large offset or factor, a channel's factor
+    has fewer bits."""
     x, step = case.params("x0"), case.target.scale
     factor = float(np.abs(case.weights[0]).max()) * x.scale / step
     offset = float(np.abs(case.weights[1]).max()) / step if case.op == "affine" else 0.0
@@ -86,7 +86,7 @@ def channel_slack(case: Any) -> float:
 
 
 def table(d: Draw) -> DrawnUse:
-    """Draw functions of int8 or int16."""
+    """Draw a pointwise function of int8 or int16 data."""
     x, chain = d.pick([d.shape(0, 5), (300,)]), d.pick((*CHAINS, *CHAINS, *JUMPS))
     int16, common = d.pick([(), (0,)]), d.common(1, act=False)
     text = "activated(chain, x0)"
@@ -94,9 +94,9 @@ def table(d: Draw) -> DrawnUse:
 
 
 def line_slack(case: Any) -> Any:
-    """Return the error bound in output steps: one step of the points, plus the function's deviation
-    from a line between points at most |v| / 64 apart (a fourth of the second difference; half of it
-    for functions with a kink). At a pole at 0 any value is allowed."""
+    """Return the error bound of an interpolated table in output steps: one step of the points, plus
+    the deviation of the function from lines between points at most |v| / 64 apart (a quarter of the
+    second difference; half of it at a kink). At a pole at 0 any value is allowed."""
     x, y, v = case.params("x0"), case.target, case.data[0].astype(np.float64)
     v -= x.zero_point
     if not case.wide and y.element_type.bits == 8:
@@ -113,7 +113,7 @@ def line_slack(case: Any) -> Any:
 
 
 def magnitude(d: Draw) -> DrawnUse:
-    """Draw operands with equal or different scales and zero points."""
+    """Draw two operands whose scales and zero points are equal or different."""
     x, common = d.shape(0, 4), d.common(2, act=True)
     common["spans"] = d.pick([common["spans"], common["spans"][:1] * 2])
     common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
@@ -122,9 +122,8 @@ def magnitude(d: Draw) -> DrawnUse:
 
 
 def magnitude_slack(case: Any) -> float:
-    """Return the error bound in output steps: the root of squares times integer factors is rounded
-    down; if one factor is far below 1, its error stays below half a 16-bit step times the other
-    range."""
+    """Return the error bound of sqrt(a^2 + b^2) in output steps: the root is rounded down, and a
+    factor far below 1 adds at most half a 16-bit step times the other operand's range."""
     a, b = (case.params(name) for name in case.names)
     most = math.hypot(*(max(q.high - q.zero_point, q.zero_point - q.low) * q.scale for q in (a, b)))
     if case.wide:  # both rounded to 2^15 steps, a root rounded down to a step or a quarter

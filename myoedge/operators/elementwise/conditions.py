@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of conditions: comparisons, logic, choices by a mask.
+"""Import of conditions: comparisons, logic, selection by a mask.
 
-Booleans are tensors of ones and zeros. Integers are compared by a table; floats are compared with a
-number at the resolution of their quantisation.
+Booleans are tensors of ones and zeros. Integers are compared by a table, floats with a number at
+the resolution of their quantisation.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ STAY_FLOATS = "use x.floor(), x.trunc() or x.round(), which stay floats"
 
 
 def compare(name: str) -> Row:
-    """Make an import row for a comparison such as a < b, with a number or a constant on one
-    side."""
+    """Make an import row for a comparison such as a < b; one side must be a number or a
+    constant."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         left, right = first(a), a["other"]
@@ -86,7 +86,8 @@ def rows_by(
 ) -> str:
     """Look up rows of a constant table by integers.
 
-    bounded   whether integers outside the table are an error of the user
+    first_id   integer of row 0
+    bounded    whether integers outside the table are the user's error; otherwise they are clamped
     """
     dtype = d.dtype(ids)
     if dtype not in ("int32", "uint8"):
@@ -98,7 +99,7 @@ def rows_by(
 
 
 def truth(d: GraphBuilder, x: str) -> str:
-    """Return ones where a tensor is not 0, and zeros elsewhere."""
+    """Return 1 where x is not 0, and 0 elsewhere."""
     if is_truth(d, x):
         return x
     if x in d.constants:
@@ -111,7 +112,7 @@ def logical_not(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def logical(op: str) -> Row:
-    """Make an import row for "and" and "or" of booleans: their product, their maximum."""
+    """Make an import row for "and" (product) or "or" (maximum) of booleans."""
     return lambda d, a, out: d.add(op, truth(d, first(a)), truth(d, a["other"]))
 
 
@@ -120,9 +121,9 @@ def exclusive_or(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def converted(d: GraphBuilder, x: str, to: str) -> str:
-    """Convert a tensor to "bool", "int" or "float". Booleans are floats already.
+    """Convert a tensor to "bool", "int" or "float"; booleans are already floats 0 and 1.
 
-    Errors: Unsupported for integers of an input as floats, and for floats truncated to integers.
+    Errors: Unsupported for input integers as floats, and for floats truncated to integers.
     """
     if x in d.constants:
         return x
@@ -143,10 +144,10 @@ def converted(d: GraphBuilder, x: str, to: str) -> str:
 
 
 def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a selection between two tensors or numbers by a computed condition.
+    """Import where(condition, x, y) with a computed condition, for tensors or numbers.
 
-    A fill that hides elements from a softmax is added to them, because masks are recognised in
-    sums.
+    A fill that hides elements from a softmax becomes an addend instead, because masks are
+    recognised in sums.
     """
     mask, x, y = truth(d, a["condition"]), a["self"], a["other"]
     if _hides(d, x):
@@ -159,7 +160,8 @@ def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def added_mask(d: GraphBuilder, mask: str) -> str:
-    """Return the addend of scores for a computed attention mask: 0 where it is true."""
+    """Return the addend of attention scores for a computed mask: 0 for true, a large negative
+    number for false."""
     chain = (("affine", MASK_OFFSET, -MASK_OFFSET),)
     return mask if mask in d.constants else d.add("table", mask, chain=chain)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pointwise operators: sums, differences and products of two tensors, one factor per channel."""
+"""Pointwise operators: sum, product and magnitude of two tensors, one factor per channel, PReLU."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SumParams(QuantizedParams):
-    """Integers of y = (a * a_mult + b * b_mult + offset) >> shift."""
+    """Integer constants of y = (a * a_mult + b * b_mult + offset) >> shift."""
 
     a_mult: int
     b_mult: int
@@ -64,7 +64,7 @@ class SumParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelParams(QuantizedParams):
-    """Integers of y = (x * mult + offset) >> shift, int32 [channels]."""
+    """Integer constants of y = (x * mult + offset) >> shift, int32 [channels]."""
 
     offset: Array
     shift: Array
@@ -74,9 +74,9 @@ class ChannelParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreluParams(ChannelParams):
-    """Integers of a PReLU.
+    """Integer constants of a PReLU: a slope per channel, then the slope for positive inputs.
 
-    x_zero   smallest x with the positive slope, whose numbers come last
+    x_zero   smallest x that gets the positive slope
     """
 
     x_zero: int
@@ -84,8 +84,8 @@ class PreluParams(ChannelParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MagnitudeParams(RequantParams):
-    """Integers of a magnitude: factors of both squares, or of both 16-bit operands, and of the
-    root."""
+    """Integer constants of sqrt(a^2 + b^2): factors a_mult and b_mult (of the squares, or of int16
+    operands), and the requantisation of the root."""
 
     a_zero: int
     b_zero: int
@@ -117,7 +117,8 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
 
 
 def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Add a and b, int8, broadcast -> int8; with equal shapes, any of the three may be int16."""
+    """Compute (a * a_mult + b * b_mult + offset) >> shift with broadcasting: int8 -> int8; with
+    equal shapes, operands and result may also be int16."""
     c = SumRequant(
         (step.integers.a_mult, step.integers.b_mult), step.integers.offset, step.integers.shift
     )
@@ -169,7 +170,7 @@ SUB = register(
 
 
 def mul_quantize(inputs: QuantizeInputs) -> ProductParams:
-    """Quantise the product of two operands minus their zero points, with one factor."""
+    """Return the constants of requantise((a - a_zero) * (b - b_zero))."""
     params = inputs.params(0), inputs.params(1)
     reach_a, reach_b = (255 if q.element_type == INT8 else q.reach for q in params)
     return product_requant(inputs, reach_a * reach_b)
@@ -180,7 +181,7 @@ def mul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Multiply a and b, int8 or int16, broadcast -> int8 or int16."""
+    """Compute requantise((a - a_zero) * (b - b_zero)) with broadcasting; int8 or int16."""
     acc = (a.astype(np.int64) - step.integers.a_zero) * (b.astype(np.int64) - step.integers.b_zero)
     return step.requantize(acc)
 
@@ -204,7 +205,8 @@ def _along(attrs: Attrs, values: Array, rank: int) -> Array:
 
 
 def affine_quantize(inputs: QuantizeInputs) -> ChannelParams:
-    """Quantise y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
+    """Return the constants of y = (x * mult[c] + offset[c]) >> shift[c], with signed
+    multipliers."""
     scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2))
     return ChannelParams(**_per_channel(inputs, scale, offset))
 
@@ -234,9 +236,9 @@ def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[
 
 
 def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [*outer, C, *inner] -> int8 or int16.
+    """Compute (x * mult[c] + offset[c]) >> shift[c] of x [*outer, C, *inner]; int8 or int16.
 
-    For a PReLU, the last (mult, offset, shift) applies to x from x_zero on.
+    For a PReLU, x >= x_zero uses the last mult, offset and shift instead.
     """
     numbers = step.integers.named(REQUANT).values()
     if not isinstance(step.integers, PreluParams):
@@ -273,7 +275,8 @@ AFFINE = register(
 
 
 def prelu_quantize(inputs: QuantizeInputs) -> PreluParams:
-    """Quantise PReLU: a multiplier per channel for negative inputs, the last for positive ones."""
+    """Return the constants of a PReLU: a multiplier per channel for negative inputs, then one for
+    positive inputs."""
     factors = np.append(inputs.constant(1).astype(np.float64), 1.0)
     numbers = _per_channel(inputs, factors, np.zeros_like(factors))
     return PreluParams(**numbers, x_zero=inputs.params(0).zero_point)
@@ -299,8 +302,11 @@ def magnitude_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
 
 
 def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
-    """Quantise sqrt(a^2 + b^2): a_mult and b_mult are as large as a uint32 sum of squares allows;
-    for 16-bit operands they convert both to one step."""
+    """Return the constants of sqrt(a^2 + b^2).
+
+    a_mult and b_mult are as large as a uint32 sum of squares allows; int16 operands are converted
+    to one common step instead.
+    """
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     if INT16 in (a.element_type, b.element_type):
         return _wide_magnitude(inputs, a, b)
@@ -340,8 +346,8 @@ def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Compute sqrt(a^2 + b^2) of int8 or int16 a and b of equal shape -> int8 or int16, with the
-    sum in uint32 and the root rounded down."""
+    """Compute sqrt(a^2 + b^2) of equal shapes, int8 or int16 -> int8 or int16; the sum of squares
+    is uint32 and the root is rounded down."""
     if INT16 in step.operand_types:
         return step.requantize(_wide_root(step, a, b))
     squares = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of pointwise operators: sums, products, quotients, powers, functions, selections."""
+"""Import of pointwise operators: sums, products, quotients, powers, functions, selections."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ def _is_trained(d: GraphBuilder, a: Arguments) -> bool:
 
 
 def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import batch norm in its inference form: x * weight / sqrt(var + eps) + (bias - mean * that
-    factor)."""
+    """Import batch norm in inference form: (x - mean) * weight / sqrt(var + eps) + bias."""
     if a["running_mean"] is None or (a.get("training_mode") and not _is_trained(d, a)):
         reason = "statistics of the batch (track_running_stats=False); the device has none"
         raise Unsupported(reason, OWN_STATISTICS)
@@ -65,8 +64,7 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a selection by a constant mask: each side with zeros where it is not selected, then a
-    sum."""
+    """Import a selection by a constant mask: mask * x + (1 - mask) * y."""
     test = producer(d, a["condition"])
     if test is not None and test.attrs.get("chain") == (("is_nan",),) and finite(d, test.inputs[0]):
         return expand(d, a["other"], out)
@@ -90,8 +88,8 @@ def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def finite(d: GraphBuilder, x: str) -> bool:
-    """Return whether all values of a tensor are finite: true for integers, not for functions such
-    as log."""
+    """Return whether all values of a tensor are finite for certain: true for integers, false after
+    functions such as log."""
     node = producer(d, x)
     return node is None or node.op != "table"
 
@@ -101,8 +99,10 @@ def masked_fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def function(*steps: tuple[Any, ...]) -> Row:
-    """Make an import row for functions of one number; a text parameter names an argument of the
-    call."""
+    """Make an import row for a chain of pointwise functions.
+
+    steps   (name, *parameters) each; a text parameter names an argument of the call
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
         filled = (
@@ -115,7 +115,8 @@ def function(*steps: tuple[Any, ...]) -> Row:
 
 
 def function_of(step: Callable[[Arguments], tuple[Any, ...]]) -> Row:
-    """Make an import row for a function that depends on the arguments of the call."""
+    """Make an import row for a pointwise function whose parameters depend on the call's
+    arguments."""
     return lambda d, a, out: d.add("table", first(a), chain=(step(a),))
 
 
@@ -154,9 +155,10 @@ def glu(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def prelu(*, broadcast: bool) -> Row:
-    """Import PReLU: a pointwise function for a single slope, an operator for a slope per channel.
+    """Make an import row for PReLU: a pointwise function if there is one slope, else a slope per
+    channel.
 
-    torch's slopes are along axis 1; ONNX's slopes are broadcast.
+    broadcast   whether slopes broadcast as in ONNX; torch's slopes are along axis 1
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
@@ -177,7 +179,7 @@ def prelu(*, broadcast: bool) -> Row:
 
 
 def finite_numbers(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import nan_to_num, which changes nothing if all values are finite."""
+    """Import nan_to_num as the identity, for a tensor whose values are all finite."""
     if finite(d, a["self"]):
         return str(a["self"])
     given = [None if a[name] is None else float(a[name]) for name in ("nan", "posinf", "neginf")]

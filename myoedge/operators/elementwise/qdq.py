@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pointwise operators as ONNX nodes."""
+"""Export of pointwise operators as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ NATIVE: Mapping[str, Write] = {
 
 
 def pointwise(w: Writer, name: str, functions: Chain) -> str:
-    """Write the chain applied to our tensor `name`."""
+    """Write a chain of functions applied to a tensor of the network."""
     if all(function in NATIVE for function, *_ in functions):
         y = w.reals[name]
         for function, *parameters in functions:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Discontinuous functions of 16-bit numbers, as line segments that end at jumps and kinks."""
+"""Discontinuous functions of int16 values as piecewise linear functions that break at jumps and
+kinks."""
 
 from __future__ import annotations
 
@@ -28,8 +29,11 @@ WINDOW = 64  # numbers that a segment is first tried for
 
 @lru_cache(64)
 def segments_of(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
-    """Fit int32 [S, 2], S a power of two, for binary search: slope; start and, above it, value. For
-    int8 results the values have 8 more bits."""
+    """Fit line segments to a chain of functions, for the kernel's binary search.
+
+    -> int32 [S, 2], S a power of two: slope; start (lower half) and value (upper half). Values for
+    int8 results have 8 fraction bits.
+    """
     real = (np.arange(INT16.low, INT16.high + 1) - x.zero_point) * x.scale
     values = evaluate(chain, real)
     steps = np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)) / y.scale + y.zero_point
@@ -42,12 +46,11 @@ def segments_of(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
 
 
 def fitted(wanted: Array, error: float) -> list[tuple[int, int, int]]:
-    """Fit lines (start, value, slope) to within `error` of the values; the error doubles until
-    SEGMENTS_MAX lines suffice.
+    """Fit lines (start, value, slope) that stay within `error` of the values.
 
-    Otherwise lines of equal length take the value at their middle.
-
-    wanted   [2^16] within int16
+    The error doubles until SEGMENTS_MAX lines are enough; beyond LAST_ERROR, constant segments of
+    equal length are returned.
+    wanted   values at the 2^16 inputs, within int16
     """
     while error <= LAST_ERROR:
         lines = [*islice(_lines(wanted, error), SEGMENTS_MAX + 1)]
@@ -86,7 +89,7 @@ def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int16 -> int8 or int16."""
+    """Evaluate the line segment of each element: x int16 -> int8 or int16 of the same shape."""
     slope, place = step.integers.segments.astype(np.int64).T
     start, value = (place & 0xFFFF ^ 0x8000) - 0x8000, place >> 16
     v = x.astype(np.int64)
@@ -98,7 +101,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile all elements as one row."""
+    """Tile the elements as one row, whatever their shape."""
     n = math.prod(step.out)
     axes, index = axes_of((Loop(n, (1,)),))
     dims = tuple(index)

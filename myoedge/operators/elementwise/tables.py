@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of one number as tables: 256 entries for int8; for int16, points with linear
+"""Pointwise functions as tables: 256 entries for int8; for int16, points with linear
 interpolation."""
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ HEADROOM_BITS = 1  # bits of points above a result's, for the last line before i
 
 
 def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
-    """int8 [256]: the chain at every int8 input; NaN is the zero point, infinities saturate."""
+    """Return int8 [256]: the function of every int8 input; NaN becomes the zero point, infinities
+    saturate."""
     values = evaluate(chain, (np.arange(-128, 128) - x.zero_point) * x.scale)
     return quantize(np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)), y)
 
@@ -46,7 +47,7 @@ def _near_0(chain: Chain, scale: float) -> float:
 
 
 def points() -> Array:
-    """Magnitudes of the points of one sign, int64 [HALF]."""
+    """Return the nonnegative inputs at which an int16 table has points, int64 [HALF]."""
     at = np.arange(HALF)
     shift = np.maximum(at // POINTS_PER_OCTAVE - 1, 0)
     return np.asarray((at - POINTS_PER_OCTAVE * shift) << shift)
@@ -54,9 +55,9 @@ def points() -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableParams(QuantizedParams):
-    """The table of a pointwise function.
+    """Integer constants of a pointwise function.
 
-    lut   int8 [256], or int16 of 16-bit operands
+    lut   table int8 [256], or int16 points for int16 operands
     """
 
     lut: Array
@@ -65,9 +66,9 @@ class TableParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentParams(QuantizedParams):
-    """A discontinuous function of int16 values, as line segments.
+    """Integer constants of a discontinuous function of int16 values.
 
-    segments  int32     levels   steps of the binary search
+    segments  int32 [S, 2] as segments_of returns     levels   steps of the binary search, log2(S)
     """
 
     segments: Array

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of pointwise operators: few loops over strided operands, tiles along the innermost one."""
+"""Tiling of pointwise operators: as few loops as possible over strided operands, tiled along the
+innermost one."""
 
 from __future__ import annotations
 
@@ -41,15 +42,19 @@ AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop of a kernel: its extent, and each operand's index step."""
+    """A loop of a kernel: number of iterations, and the index step of each operand per
+    iteration."""
 
     extent: int
     steps: tuple[int, ...]
 
 
 def collapse_loops(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop, ...]:
-    """Return loops over `out`; neighbours that step alike in all operands are joined, extents of 1
-    dropped."""
+    """Return as few loops over `out` as possible: axes of size 1 are dropped, and adjacent axes
+    merged if all operands are contiguous across them.
+
+    operands   per operand, its element step along each axis of `out`
+    """
     loops: list[Loop] = []
     for axis, extent in enumerate(out):
         steps = tuple(operand[axis] for operand in operands)
@@ -63,16 +68,20 @@ def collapse_loops(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop,
 
 
 def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
-    """Elements that an operand's index advances per iteration of each loop over `out`; 0 if
-    broadcast."""
+    """Return an operand's element step along each axis of `out`; 0 for an axis that is broadcast.
+
+    shape   the operand's shape     unit   factor of all steps, such as bytes per element
+    """
     lead = len(out) - len(shape)
     own = [0 if n == 1 else s * unit for n, s in zip(shape, strides(shape), strict=True)]
     return (0,) * lead + tuple(own)
 
 
 def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[AffineExpr]]:
-    """Return the axes of loops, and the index along each; a long innermost loop is tiled in
-    units."""
+    """Return (extent of every loop by name, index expression along each).
+
+    A long innermost loop is split in two, so that it is tiled in multiples of UNIT elements.
+    """
     axes: dict[str, int] = {}
     dims: list[AffineExpr] = []
     for number, loop in enumerate(loops):
@@ -87,7 +96,11 @@ def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[AffineExpr]]:
 
 
 def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]) -> TiledKernel:
-    """Tile two operands with broadcasting; `numbers` are the step's fields for the op struct."""
+    """Tile a kernel with two broadcast operands.
+
+    kernel    C function     numbers   fields of the step's constants that are passed in the op
+              struct
+    """
     loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     outer = max(len(loops) - LOOPS, 0)
     axes, dims = axes_of(loops)
@@ -122,7 +135,10 @@ def _is_unlimited(step: QuantizedNode) -> bool:
 
 
 def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 1.0) -> Any:
-    """Work of one core: words of four elements, rows, and elements after the last word."""
+    """Return the work of the busiest core, in words of four elements.
+
+    around    overhead of a row or single element, in words     word   work of a word
+    """
     each = y.extents(sizes)
     total = math.prod(each)
     share = np.minimum(-(-total // (4 * cores)) * 4, total)
@@ -176,7 +192,10 @@ def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
-    """Tile rows of two operands, each int8 or int16; their row steps are `a_row` and `b_row`."""
+    """Tile rows of two operands, each int8 or int16; `a_row` and `b_row` are their strides.
+
+    function   C function     op   fields of its op struct
+    """
     loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
@@ -205,7 +224,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
 
 
 def is_large_sum(step: QuantizedNode) -> bool:
-    """Return whether nine cores share an int16 sum."""
+    """Return whether an int16 sum is large enough for nine cores."""
     return step.has_int16 and is_large(AS_MACS * math.prod(step.out))
 
 
@@ -217,7 +236,8 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a function applied to all elements: a table of 256 entries, or int16 points."""
+    """Tile a table of a pointwise function over all elements: 256 entries for int8, points for
+    int16."""
     n, cores = math.prod(step.out), engine.cores
     axes, dims = axes_of((Loop(n, (1,)),))
     wide = step.has_int16
@@ -242,7 +262,7 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile square roots of sums of two squares over all elements."""
+    """Tile sqrt(a^2 + b^2) over all elements."""
     n = math.prod(step.out)
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
     flags, is_wide = step.wide_flags("a", "b", "y"), INT16 in step.operand_types
@@ -269,8 +289,8 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a PReLU: a slope per channel for x below x_zero, one factor for all channels from there
-    on; or a table per channel."""
+    """Tile a PReLU: a factor per channel below x_zero and a common factor above, or a table per
+    channel."""
     outer, _, inner = outer_inner(step.out, step.attrs["axis"])
     if not step.has_int16 and outer * inner >= TABLE_NUMBERS:
         return _in_tables(step, engine)
@@ -278,9 +298,10 @@ def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) -> TiledKernel:
-    """Tile a factor and an offset per channel, around and within the channels.
+    """Tile a factor and an offset per channel along the channel axis, the axes before and the axes
+    after it.
 
-    x_zero   smallest x for which the last factor applies to all channels; None: never
+    x_zero   smallest x that uses the last factor in all channels; None: no such factor
     """
     numbers = [*step.integers.named(("mult", "offset", "shift")).values()]
     is_wide = step.has_int16
@@ -361,6 +382,6 @@ def _tables(step: QuantizedNode) -> Array:
 
 
 def rows_tile(regions: Mapping[str, Region]) -> Fields:
-    """Return the tile fields of kernels along an axis that are tiled around and within it."""
+    """Return the tile struct's fields for a kernel along one axis of [outer, axis, inner]."""
     outer, _, inner = regions["x"].extent
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}

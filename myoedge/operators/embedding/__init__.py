@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a constant table by integers: embeddings, one-hot vectors, functions of an integer."""
+"""Lookup of table rows by integers: embeddings, one-hot vectors, functions of an integer."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of embeddings; some indices are outside the table."""
+"""Random test cases for embeddings; some indices are outside the table."""
 
 from __future__ import annotations
 

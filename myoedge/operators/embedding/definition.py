@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a constant table by integers; indices beyond its ends give the first or last row."""
+"""Lookup of rows of a constant table by integers; indices out of range are clamped."""
 
 from __future__ import annotations
 
@@ -39,26 +39,28 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def rows_of(attrs: Attrs, ids: Array, table: Array) -> Array:
-    """ids integer [...], table [rows, ...] -> [..., ...]; row 0 belongs to attrs["first"].
+    """Return table[ids - attrs["first"]], indices clamped: ids [...], table [rows, *row] -> [...,
+    *row].
 
-    attrs   rows: number of rows that input integers may select; 0: any integer is valid
+    attrs["rows"]   number of valid values of an input integer; 0: any integer is valid
     """
     return np.asarray(table[np.clip(ids.astype(np.int64) - attrs["first"], 0, len(table) - 1)])
 
 
 def table_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Return the table's range as the results' range, whichever rows the samples read."""
+    """Return the output range of every embedding: that of its whole table, whichever rows the
+    samples read."""
     nodes = [node for node in graph.nodes if node.op == "embedding"]
     tables = {node.name: graph.array(node.inputs[1]) for node in nodes}
     return {name: (float(x.min()), float(x.max())) for name, x in tables.items()}
 
 
 def id_limits(graph: Graph, name: str) -> tuple[int, int] | None:
-    """Return (smallest, largest) value of an integer input that is valid for all its readers; None
+    """Return the (smallest, largest) value of an integer input that all its readers support; None
     for a float input.
 
-    Comparisons accept any integer of the input's type. Limits of integers computed from several
-    inputs, or by more than a constant, are not known here (quantization/computed_ids.py).
+    Comparisons accept any integer of the input's type. quantization/computed_ids.py has the limits
+    of integers computed from several inputs.
     """
     if graph.tensors[name].dtype == "float32":
         return None
@@ -104,9 +106,9 @@ def embedding_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingParams(QuantizedParams):
-    """Integers of an embedding.
+    """Integer constants of an embedding.
 
-    rows   rows of the table, int8 or int16
+    rows   the quantised table, int8 or int16
     """
 
     rows: Array
@@ -117,7 +119,7 @@ def integer_rows(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def integer(step: QuantizedNode, ids: Array) -> Array:
-    """ids int32 or uint8 -> int8 or int16."""
+    """Return the table rows selected by ids, int32 or uint8 [...] -> int8 or int16 [..., *row]."""
     return rows_of(step.attrs, ids, step.integers.rows)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of embeddings and one-hot vectors, and of conditions on integers."""
+"""Import of embeddings and one-hot vectors, and of conditions on integers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ BY_PRODUCT = "use F.one_hot(ids, len(table)).float() @ table for a table that is
 
 
 def embedding(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import an embedding; padding_idx is an ordinary row, as it only affects gradients."""
+    """Import an embedding; the row padding_idx is read like any other, as it only affects
+    gradients."""
     weights(d, a["weight"], "the table of an embedding", BY_PRODUCT)
     return rows_by(d, a["indices"], a["weight"])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows by integers as ONNX nodes: Gather of int8 rows."""
+"""Export of rows by integers as ONNX nodes: Gather of int8 rows."""
 
 from __future__ import annotations
 

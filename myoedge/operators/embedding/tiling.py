@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of rows by integers: some integers, and part of their rows."""
+"""Tiling of row lookups over indices and parts of rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ BYTE_BYTES = 8  # the same if a row is a byte
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile ids [n] and results y [n, width] in bytes; the table is untiled, in L1 or L2."""
+    """Tile ids [n] and results y [n, bytes of a row]; the table is not tiled, and stays in L1 or
+    L2."""
     count, rows = math.prod(step.shapes[0]), _bytes_of_rows(step)
     width = rows.shape[1]
     table = Operand.whole("table", rows)

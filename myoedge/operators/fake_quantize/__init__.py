@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounding of a tensor to parameters of the model file: quantised and dequantised again."""
+"""Fake quantisation: a tensor is quantised and dequantised with parameters from the model file."""

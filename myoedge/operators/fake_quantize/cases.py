@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of rounding to given parameters."""
+"""Random test cases for rounding to given parameters."""
 
 from __future__ import annotations
 

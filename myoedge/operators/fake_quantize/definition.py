@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantise and dequantise: the float effect of parameters in a model file.
+"""Fake quantisation: the effect, in floats, of quantisation parameters in a model file.
 
-A pass folds these nodes into the parameters of tensors; none is left on the device.
+A pass folds these nodes into the parameters of tensors; no code is generated for them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from myoedge.operators.kernel import on_cluster
 
 
 def fake_quantized(attrs: Mapping[str, Any], x: Array) -> Array:
-    """Round x float [...] to float64 at the nearest scale * (q - zero_point), low <= q <= high."""
+    """Round x to the nearest scale * (q - zero_point) with low <= q <= high, as float64."""
     zero = attrs["zero_point"]
     q = np.rint(x.astype(np.float64) / attrs["scale"]) + zero
     return np.asarray((np.clip(q, attrs["low"], attrs["high"]) - zero) * attrs["scale"])
 
 
 def carried_params(attrs: Mapping[str, Any]) -> QuantParams:
-    """Parameters of the rounded values; uint8 and uint16 become int8 and int16."""
+    """Return the quantisation parameters of the results; uint8 becomes int8, and uint16 int16."""
     low, high, zero = attrs["low"], attrs["high"], attrs["zero_point"]
     kind = INT8 if high - low < 1 << INT8.bits else INT16
     fits = kind.low <= low and high <= kind.high
@@ -39,7 +39,7 @@ def carried_params(attrs: Mapping[str, Any]) -> QuantParams:
 
 
 def rounds_to_16_bits(node: Node) -> bool:
-    """Return whether a node rounds to int16 without a zero point."""
+    """Return whether a node fake-quantises to int16 with zero point 0."""
     if node.op != "fake_quantize":
         return False
     params = carried_params(node.attrs)
@@ -47,7 +47,8 @@ def rounds_to_16_bits(node: Node) -> bool:
 
 
 def clamped_to(attrs: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Limits of the values if they are narrower than the integers' type; otherwise None."""
+    """Return the (smallest, largest) real value if the node's limits are narrower than the integer
+    type; otherwise None."""
     params, zero = carried_params(attrs), attrs["zero_point"]
     if attrs["high"] - attrs["low"] == params.high - params.low:
         return None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of quantising computed tensors, and of rounding them to given parameters.
+"""Import of quantize and dequantize operators.
 
-A quantised tensor is represented by its float values, and its readers use its scale.
+A quantised tensor is represented by its float values; readers use its scale.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ PER_TENSOR = "one scale for the whole tensor: scales per channel are for weights
 
 
 def rounded(b: GraphBuilder, x: str, scale: Any, zero_point: Any, low: int, high: int) -> str:
-    """Round x to one scale and zero point. Errors: Unsupported for several scales."""
+    """Fake-quantise x with one scale and zero point and integers low .. high.
+
+    Errors: Unsupported for a scale per channel.
+    """
     scales, zeros = (np.unique(np.asarray(value)) for value in (scale, zero_point))
     if scales.size != 1 or zeros.size != 1:
         raise Unsupported("activations with a scale for every channel", f"use {PER_TENSOR}")
@@ -39,10 +42,10 @@ def fake_quantize(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def rounding_of(b: GraphBuilder, x: str) -> Node | None:
-    """Return the node that rounded a tensor, looking through data movement and padding; None if
-    there is none.
+    """Return the fake-quantise node that produced a tensor, looking through data movement and
+    padding; None if there is none.
 
-    Errors: Unsupported if tensors of several scales are joined, because readers need one scale.
+    Errors: Unsupported if tensors with different scales are joined, because readers need one scale.
     """
     node, fills = producer(b, x), []
     while node is not None and node.op not in ("fake_quantize", "concat"):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Causal filters and running normalisation of raw signals."""
+"""Causal filters and running normalisation of raw signals, in int16."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of recursive filters and of running powers."""
+"""Random test cases for recursive filters and of running powers."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def _peak(sections: Array) -> float:
 
 
 def biquads_slack(case: Any) -> Array:
-    """Return the error bound: rounding of coefficients, of sums (amplified by each section), and of
-    the factor."""
+    """Return the error bound in output steps, from rounding coefficients, sums (amplified by each
+    section) and the output factor."""
     sections = _over_a0(case.weights[0].astype(np.float32).astype(np.float64))
     rings = [np.abs(signal.sosfilt(sections[i:], IMPULSE)).sum() for i in range(len(sections))]
     poles = [np.abs(signal.lfilter([1.0], s[3:], IMPULSE)).sum() for s in sections]
@@ -90,7 +90,7 @@ def biquads_slack(case: Any) -> Array:
 
 
 def running(op: str, d: Draw) -> DrawnUse:
-    """Draw signals and initial states of any size."""
+    """Draw signals and initial states of any magnitude."""
     (x, axis), common = _signals(d), d.common(1, act=op == "running_norm")
     largest = max(abs(edge) for edge in common["spans"][0])
     start = max(largest, 1e-6) * d.pick([0.01, 0.1, 1.0])
@@ -107,15 +107,16 @@ def squared(case: Any) -> float:
 
 
 def power_slack(case: Any) -> Array:
-    """Return the error bound in steps of 2**-16 of a square: rounding of the share, and accumulated
-    half steps."""
+    """Return the error bound of a power in steps of 2**-16 of a squared sample: the rounded share,
+    and half a step per sample."""
     x0 = case.params("x0")
     largest = max((case.dequantized[0] ** 2).max(), case.attrs["start"] ** 2) / x0.scale**2
     return np.asarray((largest * 2.0**-13 * 4 + 8 / case.attrs["share"] * 2.0**-16) * 2.0**16)
 
 
 def norm_slack(case: Any) -> Array:
-    """Return the error bound: relative errors of the power and of the root."""
+    """Return the error bound in output steps, from the relative errors of the power and its
+    root."""
     wanted = np.abs(np.asarray(case.real(case.dequantized)))
     return np.asarray((wanted * 2.0**-10 + 2.0**-11) / case.target.scale)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Causal filters of 16-bit samples: cascades of second-order sections.
+"""Causal filters of int16 samples: cascades of second-order sections (biquads).
 
-The initial state is zero, or on a stream the state after the previous sample.
+The initial state is zero; a stream continues with the state after the previous sample.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ LONGEST = 1 << 17  # samples that it may take until then
 
 
 def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loop nest of operators that return the state after the last sample."""
+    """Return the loop nest of an operator that returns the state after the last sample."""
     return elementwise(attrs, [], out)
 
 
 def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
-    """`shape` of one number per signal: the time axis is removed."""
+    """Return the shape of x without the axis attrs["axis"] (time)."""
     return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
 
 
@@ -70,12 +70,13 @@ def filter_kernel(
     scratch_bytes: int = 0,
     sample_work: Callable[[Any], Any],
 ) -> TiledKernel:
-    """Return a kernel of me_filters.h, tiled over signals, never along time.
+    """Return the tiled kernel of a function in me_filters.h; tiles divide the signals, but never
+    time.
 
-    numbers      fields of the op besides sizes and scale
-    state        (numbers of state per signal, bytes of each)
+    numbers      op struct fields in addition to sizes and scale
+    state        (state values per signal, bytes of each)
     constants    names of the step's arrays that the op struct points to
-    sample_work  signals of the busiest core -> work units per sample
+    sample_work  number of signals of the busiest core -> work per sample
     """
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     scale = {} if _gives_state(step) else _scale(step)
@@ -129,9 +130,9 @@ def _scale(step: QuantizedNode) -> dict[str, int | str]:
 
 
 def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
-    """Return mult (at most 30 bits), offset and shift of a factor to the output.
+    """Return mult (at most 30 bits), offset and shift that convert values with scale `real` to y.
 
-    most   maximum shift; mult is reduced if needed
+    most   maximum shift; mult gets fewer bits if necessary
     """
     shift = min(30 - math.frexp(real)[1], most)
     offset = (1 << (shift - 1)) + (y.zero_point << shift)
@@ -139,8 +140,8 @@ def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
 
 
 def stored(step: QuantizedNode, samples: Array) -> Array:
-    """Requantise int64 [T, ..] with the numbers of `factor`, and move the time axis to its
-    place."""
+    """Requantise samples int64 [T, ..] with the result of `factor`, and move the time axis back to
+    attrs["axis"]."""
     scaled = (samples * step.integers.mult + step.integers.offset) >> step.integers.shift
     y = np.clip(scaled, step.low, step.high).astype(step.element_type.dtype)
     return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
@@ -150,21 +151,18 @@ def stored(step: QuantizedNode, samples: Array) -> Array:
 
 
 def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
-    """Filter x [.., T, ..] along attrs["axis"] by sections [S, 6] as b0, b1, b2, a0, a1, a2 ->
-    shape of x.
+    """Filter x [.., T, ..] along attrs["axis"] in floats; the result has the same shape.
 
-    before   result of past_real for the samples before x
+    sections   [S, 6]: b0, b1, b2, a0, a1, a2 per section
+    before     optional state from past_real, after the samples that precede x
     """
     samples, _ = _floats(attrs, x, sections, before)
     return np.moveaxis(samples, 0, attrs["axis"]).astype(np.float32)
 
 
 def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
-    """Return the state after the last sample: the last two inputs of each section, and the last two
-    outputs.
-
-    Arguments as biquads_real; shape [S + 1, 2, .., ..].
-    """
+    """Return the state after the last sample, [S + 1, 2, .., ..]: the last two inputs of each
+    section, and the last two outputs. Arguments as in biquads_real."""
     _, past = _floats(attrs, x, sections, before)
     return past.astype(np.float32)
 
@@ -204,11 +202,8 @@ def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
 
 
 def gain(coefficients: Array) -> float:
-    """Return the largest gain from the input to any section's output: the absolute sum of an
-    impulse response.
-
-    Infinite if the filter is unstable, or rings for more than 2**17 samples.
-    """
+    """Return the largest gain from the input to the output of any section: the sum of the absolute
+    impulse response; infinity if it has not decayed after 2**17 samples."""
     rows, now = coefficients.tolist(), 1.0
     past = [(0.0, 0.0)] * (len(rows) + 1)
     sums = [0.0] * len(past)
@@ -224,14 +219,15 @@ def gain(coefficients: Array) -> float:
 
 
 def stored_sections(sections: Array) -> tuple[Array, int]:
-    """Return (int32 coefficients with the most bits possible, number of fraction bits)."""
+    """Return (coefficients as int32, number of their fraction bits), with as many bits as fit."""
     floats = _normal(sections)
     fraction = 30 - max(int(np.frexp(np.abs(floats).max())[1]), 1)
     return np.rint(np.ldexp(floats, fraction)).astype(np.int32), fraction
 
 
 def is_stable(sections: Array) -> bool:
-    """Return whether an integer filter has a finite gain: it rings for at most 2**17 samples."""
+    """Return whether the filter with int32 coefficients is stable and decays within 2**17
+    samples."""
     integers, fraction = stored_sections(sections)
     return math.isfinite(gain(np.ldexp(integers.astype(np.float64), -fraction)))
 
@@ -247,9 +243,10 @@ def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BiquadParams(QuantizedParams):
-    """Integers of a biquad cascade.
+    """Integer constants of a biquad cascade.
 
-    sections   int32 [S, 5] with `fraction` fractional bits; samples have `guard` more bits
+    sections   int32 [S, 5] with `fraction` fraction bits
+    guard      fraction bits added to samples for the intermediate results
     """
 
     fraction: int
@@ -262,7 +259,8 @@ class BiquadParams(QuantizedParams):
 
 
 def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
-    """Choose fraction bits: coefficients fill int32, samples stay below 2**29."""
+    """Return the constants of a biquad cascade: coefficients use all of int32, and samples get
+    guard bits as long as they stay below 2**29."""
     integers, fraction = stored_sections(inputs.constant(1))
     largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
     assert math.isfinite(largest), "passes refuse others: is_stable"
@@ -288,20 +286,26 @@ def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[A
 
 
 def biquads_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: result of past_integer."""
+    """Filter x int16 [.., T, ..] -> int8 or int16 of the same shape.
+
+    before   optional state from past_integer
+    """
     samples, _ = _integers(step, x, before)
     return stored(step, samples)
 
 
 def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """Return the integer state, int32 [S + 1, 2, .., ..] as past_real; arguments as
-    biquads_integer."""
+    """Return the state after the last sample, int32, in the layout of past_real.
+
+    before   optional state before the first sample
+    """
     _, past = _integers(step, x, before)
     return past.astype(np.int32)
 
 
 def biquads_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream along time with the filters' states; along other axes frame by frame."""
+    """Return the rule for streaming: along time with the filters' states, along other axes frame by
+    frame."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     past = StreamState(2, "samples", past_shape(at.attrs, *at.shapes), SAMPLES, last="biquads_past")
@@ -309,7 +313,7 @@ def biquads_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over signals; each core's scratch holds two samples per section and for the output."""
+    """Tile over signals; each core keeps two samples per section, and two outputs, in scratch."""
     count = len(step.integers.sections)
     return filter_kernel(
         step,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters as ONNX nodes, linear in the samples and in the initial state."""
+"""Export of filters as ONNX nodes, which are linear in the samples and the initial state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ TIME = {"axis": 0}
 
 
 def write(*, kept: bool) -> Write:
-    """Return the writer of filter results, or of the final state with `kept`."""
+    """Return the function that exports a filter.
+
+    kept   export the operator that returns the final state instead
+    """
 
     def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
@@ -70,7 +73,10 @@ def _scaled(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
 
 
 def running(*, kept: bool) -> Write:
-    """Return the writer of running z-scores, or with `kept` of the final power."""
+    """Return the function that exports running z-scores.
+
+    kept   export the operator that returns the final power instead
+    """
 
     def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])

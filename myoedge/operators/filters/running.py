@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running z-score: each sample divided by the signal's recent standard deviation.
+"""Running z-score: each sample divided by the recent standard deviation of its signal.
 
-The power decays exponentially: p = p + share * (x**2 - p), and y = x / sqrt(p), where p includes
-the new sample.
+The power is an exponential moving average, p += share * (x**2 - p), and y = x / sqrt(p), where p
+includes the current sample.
 """
 
 from __future__ import annotations
@@ -48,8 +48,10 @@ POWER = QuantParams(2.0**-POINT, 0, INT64)
 
 
 def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
-    """Normalise x [.., T, ..] along attrs["axis"]; attrs["start"] is the initial standard
-    deviation."""
+    """Normalise x [.., T, ..] along attrs["axis"] in floats.
+
+    attrs["start"]   initial standard deviation     before   optional power before the first sample
+    """
     signal, powers = _floats(attrs, x, before)
     y = signal / np.sqrt(np.maximum(powers, np.finfo(np.float64).tiny))
     return np.moveaxis(y, 0, attrs["axis"]).astype(np.float32)
@@ -68,8 +70,8 @@ def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningParams(QuantizedParams):
-    """Integers of a running z-score: share with `bits` fractional bits, first power, factor to the
-    output."""
+    """Integer constants of a running z-score: the share with `bits` fraction bits, the initial
+    power, and the output factor."""
 
     share: int
     bits: int
@@ -81,8 +83,8 @@ class RunningParams(QuantizedParams):
 
 
 def quantize(inputs: QuantizeInputs) -> RunningParams:
-    """Quantise the share to 15 bits, the first power to steps of x, and the factor from Q12 to the
-    output."""
+    """Return the constants: a share of 15 bits, the initial power in squared steps of x, and the
+    factor from Q12 to the output."""
     x, y, share = inputs.params(0), inputs.target, inputs.attrs["share"]
     bits = SHARE_BITS - math.frexp(share)[1]
     real = min(2.0**-Q / y.scale, 2.0**30 / (MOST << Q))
@@ -109,7 +111,10 @@ def _powers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Arr
 
 
 def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: result of power_integer."""
+    """Normalise x int16 [.., T, ..] -> int8 or int16 of the same shape.
+
+    before   optional power from power_integer
+    """
     signal, powers = _powers(step, x, before)
     inverse, half = inverse_root(np.maximum(powers, LEAST))
     drop = half + 30 - POINT // 2 - Q
@@ -118,12 +123,14 @@ def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
 
 def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """Return the int64 power after the last sample [.., ..]; arguments as norm_integer."""
+    """Return the power after the last sample, int64, x's shape without time. Arguments as in
+    norm_integer."""
     return np.asarray(_powers(step, x, before)[1][-1])
 
 
 def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream along time with the power as state; along other axes frame by frame."""
+    """Return the rule for streaming: along time with the power as state, along other axes frame by
+    frame."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     power = StreamState(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of gathers by computed indices; some indices are outside the axis."""
+"""Random test cases for gathers by computed indices; some indices are outside the axis."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements along an axis by computed indices; indices beyond its ends give the first or last
-element."""
+"""Gather of elements along an axis by computed indices; indices out of range are clamped."""
 
 from __future__ import annotations
 
@@ -21,15 +20,18 @@ def shape(attrs: Attrs, x: Shape, ids: Shape) -> Shape:
 
 
 def gathered(attrs: Attrs, x: Array, ids: Array) -> Array:
-    """Gather x [O, N, I] by integer ids [O or 1, K, I or 1] -> [O, K, I]; -N .. -1 count from the
-    end."""
+    """Gather elements along the middle axis: x [O, N, I], ids [O or 1, K, I or 1] -> [O, K, I].
+
+    Indices -N .. -1 count from the end.
+    """
     n, whole = x.shape[1], ids.astype(np.int64)
     rows = np.clip(np.where(whole < 0, whole + n, whole), 0, n - 1)
     return np.take_along_axis(x, np.broadcast_to(rows, (x.shape[0], ids.shape[1], x.shape[2])), 1)
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream frame by frame along axes that elements and indices share."""
+    """Return the rule for streaming frame by frame along an axis that elements and indices share;
+    None for other axes."""
     both = [shape[at.axis] for shape in at.shapes]
     return StreamingRule(at.axis) if at.axis != 1 and both[0] == both[1] else None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of indexing by lists: x[:, [0, 2, 5]], x[i, j], ONNX's Gather and GatherND."""
+"""Import of indexing by lists: x[:, [0, 2, 5]], x[i, j], ONNX's Gather and GatherND."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SIDE_BY_SIDE = "bring the axes side by side first: x.movedim(2, 1)[[0, 1], [2, 3
 
 
 def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import x[:, [0, 2, 5]]: elements picked by a constant list along one axis, or by lists of
-    equal length along neighbouring axes."""
+    """Import x[:, [0, 2, 5]]: a constant index list along one axis, or lists of equal length along
+    adjacent axes."""
     lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
     picks = {axis: name for axis, name in lists if name is not None}
     x, shape, names, axis = a["self"], d.shape(a["self"]), [*picks.values()], next(iter(picks))
@@ -65,7 +65,7 @@ def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str
 
 
 def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a gather along one axis by indices of any shape."""
+    """Import ONNX's Gather: slices along one axis, selected by indices of any shape."""
     if a["index"] not in d.constants:
         return parts_at(d, a["self"], a["dim"], a["index"], out)
     picks, n = weights(d, a["index"], "an index"), d.shape(a["self"])[a["dim"]]
@@ -75,7 +75,7 @@ def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Gather parts by constant or computed indices [.., axes] into the axes after the batch."""
+    """Import ONNX's GatherND: ids [.., n] index the first n axes after the batch axes."""
     x, given, batch = str(a["self"]), a["index"], a["batch_dims"]
     if given not in d.constants:
         columns = _columns(d, given)

@@ -25,7 +25,7 @@ MATH = "integer_math"
 
 
 def parts_at(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
-    """Gather slices of x along an axis, one per index: index_select, ONNX's Gather."""
+    """Gather slices of x along an axis by computed indices (index_select, ONNX's Gather)."""
     if x in d.constants:
         return _rows(d, x, axis, ids)
     outer, n, inner = outer_inner(d.shape(x), axis)
@@ -33,8 +33,8 @@ def parts_at(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
 
 
 def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
-    """Gather elements along an axis, with an index for each: torch.gather, ONNX's
-    GatherElements."""
+    """Gather single elements along an axis by computed indices (torch.gather, ONNX's
+    GatherElements)."""
     axis, shape = axis % len(out), d.shape(ids)
     for i, n in enumerate(out):
         if i != axis and n < d.shape(x)[i]:
@@ -49,8 +49,10 @@ def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
 
 
 def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out: Shape) -> str:
-    """Gather slices of x by computed indices of neighbouring axes, from `axis` on, which are used
-    together."""
+    """Gather slices of x by computed indices of several adjacent axes.
+
+    axis   the first of these axes     names   index tensors, one per axis
+    """
     batch, count = d.shape(x)[: axis + 1], len(names)
     first = known(d, names[0])
     by_batch = axis == 0 and count == 2 and first is not None and _counts(first, batch[0])
@@ -63,7 +65,10 @@ def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out:
 
 
 def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out: Shape) -> str:
-    """Import GatherND with batch_dims: each element of the batch axes has its own indices."""
+    """Import GatherND with batch_dims: each element of the first `batch` axes has its own indices.
+
+    names   index tensors, one per indexed axis
+    """
     count, shape = len(names), d.shape(names[0])
     ids = one_index(d, names, d.shape(x)[batch : batch + count], shape)
     rows = _joined(d.shape(x), batch, count)
@@ -71,7 +76,10 @@ def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out
 
 
 def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shape) -> str:
-    """Merge indices of several axes into one index of the flattened axes."""
+    """Combine the indices of several axes into one index of the flattened axes.
+
+    names, extents   index tensor and size of each axis     shape   shape of the result
+    """
     if len(names) == 1:
         return names[0]
     strides = [math.prod(extents[i + 1 :]) for i in range(len(extents))]
@@ -88,7 +96,7 @@ def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shap
 
 
 def known(d: GraphBuilder, name: str) -> Array | None:
-    """Return constant indices, also if they are an operand of computed ones; None otherwise."""
+    """Return the values of constant indices; None for computed ones."""
     return d.array(name) if name in d.constants else constant_behind(d, name)
 
 

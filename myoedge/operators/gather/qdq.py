@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gathers by computed indices as ONNX nodes."""
+"""Export of gathers by computed indices as ONNX nodes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of sliding windows (unfold, im2col), and of writes to constant places."""
+"""Import of sliding windows (unfold, im2col), and of writes to constant places."""
 
 from __future__ import annotations
 
@@ -32,11 +32,9 @@ BY_MASK = "write torch.where(mask, values, x), the mask a constant, the values a
 
 
 def windows(d: GraphBuilder, x: str, axis: int, size: int, step: int, dilation: int = 1) -> str:
-    """Add sliding windows along an axis, which becomes the window number; a new last axis has each
-    window's elements.
+    """Add sliding windows along an axis: [.., n, ..] -> [.., number of windows, .., size].
 
-    Elements are copied in groups that stay together: their size is the greatest common divisor of
-    size and step.
+    Elements are copied in groups of gcd(size, step), which always stay together.
     """
     shape, reach = d.shape(x), (size - 1) * dilation + 1
     count = (shape[axis] - reach) // step + 1
@@ -118,7 +116,7 @@ def _in_steps(d: GraphBuilder, x: str, part: str, axis: int, places: range) -> s
 
 
 def replaced(d: GraphBuilder, x: str, part: str, axis: int, at: int) -> str:
-    """Replace elements of x along an axis, from `at` on, by a part."""
+    """Return x with the elements from index `at` on along an axis replaced by `part`."""
     n, end = d.shape(x)[axis], at + d.shape(part)[axis]
     sides = [slice_axis(d, x, axis, *span) for span in ((0, at), (end, n)) if span[0] < span[1]]
     return concat(d, [*sides[: at > 0], part, *sides[at > 0 :]], axis)
@@ -135,7 +133,7 @@ def _shaped(d: GraphBuilder, x: str, shape: Shape) -> str:
 
 
 def index_put(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import index_put with a mask, or with a constant list along one axis."""
+    """Import index_put with a constant mask, or with a constant index list along one axis."""
     if a["accumulate"]:
         raise Unsupported("index_put that adds", ADD_BY_PRODUCT)
     picks = [(axis, name) for axis, name in enumerate(a["indices"]) if name is not None]

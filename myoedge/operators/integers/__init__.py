@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer arithmetic: computed ids and positions, and comparisons."""
+"""Integer arithmetic on computed indices and positions, and comparisons of integers."""

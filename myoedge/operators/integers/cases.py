@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of integer functions."""
+"""Random test cases for integer functions."""
 
 from __future__ import annotations
 

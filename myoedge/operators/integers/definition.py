@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of two integers, their comparisons, and their cumulative sums, modulo 2^32.
+"""Functions of two integers, comparisons and cumulative sums, modulo 2^32.
 
-Operands are int32, uint8, or booleans: floats, where any value but 0 is true. Attributes: the
-function, the kinds of the operands, and for a constant its range, `span`.
+Operands are int32, uint8, or booleans (floats; any value except 0 is true). attrs["function"] is
+the function; further attributes are the operands' kinds, and for a constant its range, `span`.
 """
 
 from __future__ import annotations
@@ -47,13 +47,15 @@ COMPARED: Mapping[str, Callable[..., Array]] = {
 
 
 def whole(x: Array, kind: str) -> Array:
-    """Convert an operand to integers in the float graph."""
+    """Convert an operand of the float graph to int64.
+
+    kind   "int32", "uint8" or "truth" (boolean)
+    """
     return (x != 0).astype(np.int64) if kind == "truth" else np.rint(x).astype(np.int64)
 
 
 def both(attrs: Attrs, a: Array, b: Array) -> tuple[Array, Array]:
-    """Return both operands of a function in the float graph, as integers; a single number has no
-    axes."""
+    """Convert both operands of the float graph to integers; b of one element becomes a scalar."""
     left, right = map(whole, (a, b), attrs["kinds"])
     return left, right.reshape(()) if right.size == 1 else right
 
@@ -75,7 +77,7 @@ def cumsum_real(attrs: Attrs, x: Array) -> Array:
 
 
 def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream along the time axis, with the sum of the frames before as state."""
+    """Return the rule for streaming along time, with the sum over the previous frames as state."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     shape = at.shapes[0]
@@ -85,8 +87,12 @@ def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntegerParams(QuantizedParams):
-    """Integers of an integer function: zero points of booleans (0 for other operands); a constant
-    int32 operand b; integers of False and True for comparisons."""
+    """Integer constants of an integer function.
+
+    a_zero, b_zero   zero points of boolean operands; 0 for integers
+    no, yes          integers of False and True in the result of a comparison
+    b                constant int32 operand
+    """
 
     a_zero: int
     b_zero: int | None = None
@@ -96,7 +102,7 @@ class IntegerParams(QuantizedParams):
 
 
 def zeros(inputs: QuantizeInputs) -> dict[str, Any]:
-    """Return the zero points of the operands: of booleans, which have a scale; else 0."""
+    """Return the operands' zero points by name: those of quantised booleans, 0 for integers."""
     given = zip("ab", inputs.input_params, inputs.attrs["kinds"], strict=False)
     return {
         f"{name}_zero": 0 if params is None or kind != "truth" else params.zero_point
@@ -119,7 +125,7 @@ def compare_quantize(inputs: QuantizeInputs) -> IntegerParams:
 
 
 def operands(step: QuantizedNode, xs: tuple[Array, ...]) -> list[Array]:
-    """Return the operands as int64, broadcast."""
+    """Return the operands as int64 minus their zero points, broadcast."""
     kinds = step.attrs["kinds"]
     shown = [
         (x != getattr(step.integers, f"{name}_zero")) if kind == "truth" else x
@@ -132,20 +138,20 @@ def operands(step: QuantizedNode, xs: tuple[Array, ...]) -> list[Array]:
 
 
 def math_integer(step: QuantizedNode, *xs: Array) -> Array:
-    """Compute int32 from integers or int8 booleans."""
+    """Compute the function of integers or int8 booleans -> int32, modulo 2^32."""
     return wrapped(FUNCTIONS[step.attrs["function"]](*operands(step, xs)))
 
 
 def compare_integer(step: QuantizedNode, *xs: Array) -> Array:
-    """Compare integers or int8 booleans -> int8 of 0.0 and 1.0."""
+    """Compare integers or int8 booleans -> int8, with the values 0.0 and 1.0."""
     holds = COMPARED[step.attrs["function"]](*operands(step, xs))
     return np.asarray(np.where(holds, step.integers.yes, step.integers.no), np.int8)
 
 
 def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
-    """Cumulative sum of integers or int8 booleans -> int32.
+    """Compute cumulative sums of integers or int8 booleans -> int32.
 
-    first   on streams: the sums before x, without the axis
+    first   for a stream, the sums over all frames before x
     """
     axis = step.attrs["axis"]
     sums = np.cumsum(operands(step, (x,))[0], axis=axis)
@@ -153,7 +159,7 @@ def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
 
 
 def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Return the range of comparison results, independent of the samples."""
+    """Return the output range of comparisons, (0, 1), for every sample set."""
     compared = (node.name for node in graph.nodes if node.op.startswith("integer_compare"))
     return dict.fromkeys(compared, (0.0, 1.0))
 

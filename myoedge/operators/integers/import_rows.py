@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of integer calls: ids plus an offset, positions."""
+"""Import of integer calls: ids plus an offset, positions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def function_of(name: str) -> Row:
 
 
 def combined(d: GraphBuilder, name: str, x: Any, y: Any, out: Shape, alpha: Any = 1) -> str:
-    """Import function(x, alpha * y); either operand may be a number, a constant or a tensor."""
+    """Import function(x, alpha * y) of integers; either operand may be a number, a constant or a
+    tensor."""
     if alpha != 1:
         shape = d.shape(y) if isinstance(y, str) else ()
         y = combined(d, "mul", y, alpha, shape) if isinstance(y, str) else y * alpha
@@ -37,7 +38,7 @@ def combined(d: GraphBuilder, name: str, x: Any, y: Any, out: Shape, alpha: Any 
 
 
 def divided(name: str) -> Row:
-    """Make an import row for floor division, or its remainder, by a positive constant."""
+    """Make an import row for floor division ("floor"), or the remainder, by a positive constant."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         if a.get("rounding_mode", "floor") != "floor" or a.get("fmod"):
@@ -68,13 +69,13 @@ def sums(d: GraphBuilder, x: str, axis: int) -> str:
 
 
 def added_up(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a cumulative sum; ONNX's `exclusive` subtracts the element itself."""
+    """Import a cumulative sum; for ONNX's `exclusive`, the element itself is subtracted again."""
     y = str(cumulative(sums)(d, {**a, "exclusive": False}, out))
     return combined(d, "sub", y, first(a), out) if a.get("exclusive") else y
 
 
 def chosen(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a selection as y + condition * (x - y), which is exact modulo 2^32."""
+    """Import where(condition, x, y) of integers as y + condition * (x - y), exact modulo 2^32."""
     x, y, condition = a["self"], a["other"], truth(d, a["condition"])
     if all(not isinstance(side, str) or side in d.constants for side in (x, y)):
         raise Unsupported("a choice between constant integers")
@@ -92,7 +93,8 @@ def total(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def joined(row: Row) -> Row:
-    """Create an import row for joining tensors, integers or constants; mixed types become int32."""
+    """Make an import row for concatenating integer tensors and constants; mixed types become
+    int32."""
 
     def whole(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         names = [x for x in a["tensors"] if 0 not in d.shape(x)]

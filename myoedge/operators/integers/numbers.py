@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers and booleans during import: their kinds, ranges and operations."""
+"""Integers and booleans at import: their kinds, value ranges and operations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def producer(d: GraphBuilder, x: str) -> Node | None:
 
 
 def is_truth(d: GraphBuilder, x: str) -> bool:
-    """Return whether a tensor can only contain 0 and 1."""
+    """Return whether a tensor's values can only be 0 and 1."""
     if x in d.constants:
         return bool(np.isin(d.array(x), (0, 1)).all())
     node = producer(d, x)
@@ -41,7 +41,7 @@ def is_truth(d: GraphBuilder, x: str) -> bool:
 
 
 def kind(d: GraphBuilder, x: str) -> str:
-    """Return "int32", "uint8" or "truth"; "" for floats."""
+    """Return the kind of a tensor: "int32", "uint8", "truth" for booleans, or "" for floats."""
     dtype = d.dtype(x)
     if dtype != "float32":
         return dtype
@@ -52,7 +52,8 @@ OF_KINDS: Mapping[str, Span] = {"truth": (0, 1), "uint8": (0, 255)}
 
 
 def span_of(d: GraphBuilder, x: str) -> Span | None:
-    """Range of integers for any inputs; None if only their type limits them."""
+    """Return the (smallest, largest) possible value of an integer tensor for any input; None if
+    only its type limits it."""
     node, found = producer(d, x), kind(d, x)
     if found in OF_KINDS:
         return OF_KINDS[found]
@@ -112,7 +113,7 @@ def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Sha
 
 
 def constant_like(d: GraphBuilder, x: str, value: Array) -> str:
-    """Add a constant as a computed integer tensor: the constant plus 0 times x."""
+    """Add a constant as if it were computed: 0 * x + value."""
     rank = len(d.shape(x))
     for axis in range(rank):
         x = slice_axis(d, x, axis, 0, 1)
@@ -122,7 +123,7 @@ def constant_like(d: GraphBuilder, x: str, value: Array) -> str:
 
 
 def constant_behind(d: GraphBuilder, x: str) -> Array | None:
-    """Return the constant that `constant_like` made a tensor of; None for other tensors."""
+    """Return the constant that `constant_like` turned into this tensor; None for other tensors."""
     node = producer(d, x)
     if node is None or node.op != "integer_math_constant" or node.attrs["function"] != "add":
         return None
@@ -132,13 +133,13 @@ def constant_behind(d: GraphBuilder, x: str) -> Array | None:
 
 
 def reshape_to(d: GraphBuilder, x: str, out: Shape) -> str:
-    """Reshape x to the rank of `out`."""
+    """Reshape x to as many axes as `out` has, with leading axes of size 1."""
     shape = d.shape(x)
     return reshape(d, x, (*(1,) * (len(out) - len(shape)), *shape))
 
 
 def whole_numbers(value: Array) -> Array:
-    """Convert float constants to integers. Errors: Unsupported for fractions."""
+    """Convert a float constant to integers. Errors: Unsupported for fractions."""
     if not (np.isfinite(value).all() and (value == np.rint(value)).all()):
         raise Unsupported("a fractional constant together with integers")
     if value.size and np.abs(value.astype(np.float64)).max() > EXACT:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer functions as ONNX nodes, in int32."""
+"""Export of integer functions as ONNX nodes, in int32."""
 
 from __future__ import annotations
 

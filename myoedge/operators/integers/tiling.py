@@ -74,7 +74,7 @@ def _pairs(
 
 
 def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile x and y [outer, n, inner] over outer and inner, never along the axis."""
+    """Tile x and y [outer, n, inner] over outer and inner, but never along the summed axis n."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     (kind,) = step.attrs["kinds"]

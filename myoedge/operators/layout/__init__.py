@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views, transposes, slices, padding, concatenation."""
+"""Operators that move data: views, transposes, slices, padding, concatenation."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of operators that move elements."""
+"""Random test cases for operators that move data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _moved(d: Draw, op: str, attrs: Attrs, shapes: tuple[Shape, ...], text: str)
 
 
 def reshape(d: Draw) -> DrawnUse:
-    """Draw a reshape: extents reordered, ones inserted, two extents perhaps merged."""
+    """Draw a reshape: extents are reordered, axes of size 1 inserted, two axes perhaps merged."""
     x = d.shape(0, 5)
     parts = d.permuted([*x, *[1] * d.integer(0, 2)])
     if len(parts) > 1 and d.flag():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of repeated elements and axes."""
+"""Import of repeats along axes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from myoedge.operators.graph_builder import GraphBuilder, reshape
 
 
 def copied(d: GraphBuilder, x: str, counts: Sequence[int], *, whole: bool) -> str:
-    """Repeat along each axis `count` times, by one expand.
+    """Repeat x counts[i] times along each axis i.
 
-    whole   repeat the axis (abab) instead of each element (aabb)
+    whole   repeat the whole axis (abab) instead of each element (aabb)
     """
     shape = d.shape(x)
     if {*counts} <= {1}:

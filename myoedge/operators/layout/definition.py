@@ -48,7 +48,8 @@ def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def reshaped(attrs: Attrs, x: Shape) -> Shape:
-    """Return a reshaped tensor. Errors: ValueError if the number of elements differs."""
+    """Return the new shape, attrs["shape"]. Errors: ValueError if the number of elements
+    differs."""
     out = tuple(attrs["shape"])
     if math.prod(out) != math.prod(x):
         raise ValueError(f"{list(x)} as {list(out)}")
@@ -80,8 +81,8 @@ def transpose_real(attrs: Attrs, x: Array) -> Array:
 
 
 def slice_real(attrs: Attrs, x: Array) -> Array:
-    """Slice x by attrs["cuts"]: (start, stop, step) per axis; a negative step reverses (stop
-    -1)."""
+    """Slice x by attrs["cuts"], (start, stop, step) per axis. A negative step reverses; stop -1
+    then includes element 0."""
     for axis, cut in enumerate(attrs["cuts"]):
         x = np.take(x, np.arange(*cut), axis=axis)
     return np.ascontiguousarray(x)
@@ -92,7 +93,8 @@ def expand_real(attrs: Attrs, x: Array) -> Array:
 
 
 def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`permute_rule` of operators whose attribute has an entry per axis."""
+    """Return the attributes with attrs["cuts"], or its counterpart with one entry per axis,
+    permuted."""
     order = [perm.index(axis) for axis in range(len(perm))]
     per_axis = {
         name: tuple(attrs[name][i] for i in order) for name in ("cuts", "pads") if name in attrs
@@ -107,7 +109,7 @@ def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a slice; a plain copy if no axis has a step."""
+    """Tile a slice; if no axis has a step, it is a plain copy."""
     rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
     loops = [
         Along(out, n, axis, cut[0], cut[2] if out > 1 else 1)
@@ -184,7 +186,7 @@ EXPAND = register(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PadParams(QuantizedParams):
-    """Integers of a pad.
+    """Integer constants of padding.
 
     fill   integer value of the padding
     """
@@ -197,7 +199,7 @@ def pad_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a pad: copy each tile's part of the input into the filled output."""
+    """Tile padding: fill each tile of the output, then copy its part of the input."""
     rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
     loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
     return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step.integers.fill)
@@ -237,7 +239,8 @@ def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
 
 
 def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return loops over the output; each operand is read only within its own part of the axis."""
+    """Return the loops over the output; an operand is read only in its own section of the joined
+    axis."""
     nest = by_output(attrs, shapes, out)
     index: tuple[AffineExpr, ...] = nest.operands["y"]
     return LoopNest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
@@ -248,7 +251,7 @@ def concat_real(attrs: Attrs, *xs: Array) -> Array:
 
 
 def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a concat; each input is a section of the loop over the joined axis."""
+    """Tile a concatenation; each input is a section of the loop over the joined axis."""
     axis = step.attrs["axis"]
     runs = [math.prod(shape[axis:]) * step.element_type.size_bytes for shape in step.shapes]
     outer, total = math.prod(step.out[:axis]), sum(runs)

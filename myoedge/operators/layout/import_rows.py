@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of operators that move elements: views, slices, concatenations, repeats, padding."""
+"""Import of operators that move data: views, slices, concatenation, repeats, padding."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ def cast(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def filled(value: float) -> Row:
-    """Make an import row for a constant of the result's shape; the call may override the value."""
+    """Make an import row for a constant tensor (zeros, full, ..) of the result's shape.
+
+    value   its value, unless the call has an argument for it
+    """
     return lambda d, a, out: d.constant(np.full(out, a.get("fill_value", value), np.float32))
 
 
@@ -77,7 +80,7 @@ def view(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def permute(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import a permutation of axes; without an order, all axes are reversed."""
+    """Import a permutation of axes; without the argument, the axes are reversed."""
     axes = range(len(d.shape(a["self"])))
     order = [axis % len(axes) for axis in a.get("dims") or axes[::-1]]
     if sorted(order) != [*axes]:
@@ -106,8 +109,8 @@ def movedim(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def blocks(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import pixel shuffle and similar: blocks of channels become blocks of positions, or the
-    reverse."""
+    """Import pixel shuffle and similar operators: blocks of channels become blocks of positions, or
+    the reverse."""
     size, columns_first = int(a["blocksize"]), a["mode"] == "DCR"
     n, channels, h, w = d.shape(a["self"])
     if out[1] > channels:
@@ -145,7 +148,8 @@ def narrow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def parts(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, ...]:
-    """Import split, chunk, tensor_split and unbind; the output shapes determine the cuts."""
+    """Import split, chunk, tensor_split and unbind; the shapes of the outputs give the
+    positions."""
     x, rank = a["self"], len(d.shape(a["self"]))
     axis = a["dim"] % rank
     sizes = [shape[axis] if len(shape) == rank else 1 for shape in out]
@@ -162,7 +166,8 @@ def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
-    """Pick elements of an axis in the order of a list; runs of neighbours are sliced together."""
+    """Return the elements of axis `dim` in the order of the indices `picks`; runs of adjacent
+    indices become one slice."""
     if picks.dtype.kind not in "iu" or picks.ndim != 1:
         raise Unsupported("indexing by anything but a list of whole numbers")
     axis = dim % len(d.shape(x))
@@ -244,7 +249,11 @@ def pad_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def padded(
     d: GraphBuilder, x: str, pads: Sequence[tuple[int, int]], mode: str, value: float | None
 ) -> str:
-    """Pad with a value, or with the tensor's own elements; negative pads crop."""
+    """Pad every axis of x by (before, after); negative numbers crop.
+
+    mode    "constant", or how elements of x are repeated: "reflect", "replicate" or "circular"
+    value   padding value; None: 0
+    """
     for axis, (before, after) in enumerate(pads):
         x = slice_axis(d, x, axis, max(-before, 0), d.shape(x)[axis] + min(after, 0))
         if mode != "constant":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that move elements as ONNX nodes."""
+"""Export of operators that move data as ONNX nodes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of operators that only move bytes: loops over the results, with indices into each
+"""Tiling of operators that move data: loops over the results, each with an index into the
 source."""
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are 
 
 @dataclass(frozen=True, slots=True)
 class Along:
-    """A loop over results with its index into the source: first + iteration * step.
+    """A loop over results; iteration i reads the source at index first + i * step.
 
     extent  number of iterations
-    size    size of the indexed dimension; indices outside 0 .. size - 1 read nothing
+    size    size of the source's dimension; indices outside 0 .. size - 1 read nothing
     place   position of that dimension in memory order; None: the loop repeats the source
     """
 
@@ -51,7 +51,7 @@ class Along:
 
 
 def joined(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Merge loops into as few as possible; places are renumbered from 0."""
+    """Merge adjacent loops wherever possible, and renumber their places from 0."""
     left = [loop for loop in loops if not loop.idle]
     order = sorted(loop.place for loop in left if loop.place is not None)
     made: list[Along] = []
@@ -80,7 +80,7 @@ def _one_of(outer: Along, inner: Along) -> Along:
 
 
 def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Add a loop over the bytes of an element."""
+    """Append a loop over the bytes of an element."""
     return joined(
         [
             *loops,
@@ -90,7 +90,8 @@ def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
 
 
 def in_groups(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Order loops as in memory; split strided loops into one over groups and one within a group."""
+    """Sort loops into the source's memory order; a strided loop becomes one over groups and one
+    within a group."""
     for at, loop in enumerate(loops):
         if loop.place is None or loop.step < 2 or loop.size % loop.step:
             continue
@@ -103,7 +104,7 @@ def in_groups(loops: Sequence[Along]) -> tuple[Along, ...]:
 
 
 def in_steps(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Reduce loops over short rows to single-element steps over the other loops."""
+    """Replace loops over short rows by single elements, which the other loops step over."""
     if len(loops) < 2 or loops[-1].extent > 1 or loops[-1].size > IN_STEPS:
         return tuple(loops)
     *others, outer, inner = loops
@@ -176,9 +177,10 @@ def _order(loops: Sequence[Along]) -> list[int]:
 def pieces(
     step: QuantizedNode, engine: Engine, sources: Sequence[Sequence[Along]], fill: int | None = None
 ) -> TiledKernel:
-    """Return the kernel that assembles results from sources, each read in order with step 1.
+    """Return the kernel that copies each source, read in memory order with step 1, to its place in
+    the result.
 
-    fill   value of elements that no source covers; None if all are covered
+    sources   loops of each source     fill   value of other elements; None if there are none
     """
     loops, size = sources[0], step.element_type.size_bytes
     axes, dims = _axes(sources, size if fill else 1)  # a tile begins with a whole element
@@ -281,8 +283,8 @@ def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
 
 
 def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> TiledKernel:
-    """Return the transposing kernel: results in order, sources with any strides; int16 elements are
-    moved as such."""
+    """Return the transposing kernel: results in memory order, sources with arbitrary strides; int16
+    elements move as 2-byte units."""
     halves = step.element_type.size_bytes == 2 and _is_half(loops)
     loops = loops[:-1] if halves else loops
     outer, size = max(len(loops) - LOOPS, 0), 1 + halves

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of products with a weight, and of two tensors."""
+"""Random test cases for products with a weight, and of two tensors."""
 
 from __future__ import annotations
 

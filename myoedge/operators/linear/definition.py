@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matrix products over the last axis: with weights (linear), and of two activations (matmul)."""
+"""Matrix products over the last axis: linear (with weights) and matmul (of two activations)."""
 
 from __future__ import annotations
 
@@ -102,13 +102,13 @@ def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 
 def linear_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
+    """Compute a linear layer: x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
     return step.requantize(exact_sums(x, step.integers.weight.T, step.integers.bias))
 
 
 def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
-    """Quantise a linear layer; weights are 16-bit with an int16 input, or with a clamped int16
-    result."""
+    """Return the integer constants of a linear layer; weights are int16 if the input is int16, or
+    if the result is int16 and clamped."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
     if "act" in inputs.attrs:
         weights = weights.beside(inputs.target.element_type)
@@ -123,15 +123,15 @@ FORMATS = (  # a clamp of 16 bits asks for products of 16 bits
 
 
 def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a linear layer with 16-bit products, or int8 products and int16 results, over rows and
-    blocks of channels k."""
+    """Tile a linear layer with int16 products, or with int8 products and int16 results, over rows
+    and blocks of output channels."""
     if step.weight_type == INT16:
         return wide_in_tiles(step, engine, Conv2dGeometry.of_pixels(*row_sizes(step)))
     return wide_rows(step, engine)
 
 
 def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a linear layer over rows and blocks of channels k."""
+    """Tile a linear layer over rows and blocks of output channels k."""
     return rows_in_tiles(step, engine) if is_int8(step) else rows_of_16_bits(step, engine)
 
 
@@ -200,8 +200,8 @@ def matmul_quantize(inputs: QuantizeInputs) -> ProductParams:
 
 
 def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Multiply a [..., M, C] by b [..., C, K], or by rows of b -> [..., M, K], each int8 or
-    int16."""
+    """Multiply a [..., M, C] by b [..., C, K], or by its transpose [..., K, C] -> [..., M, K]; int8
+    or int16."""
     centred = a.astype(np.int64) - step.integers.a_zero
     columns = _columns(step.attrs, b).astype(np.int64)
     acc = exact_matmul(centred, columns - step.integers.b_zero)
@@ -209,7 +209,7 @@ def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a batched matrix product: batch axes one by one, m rows of a, k columns of b in
+    """Tile a batched matrix product: batch axes one by one, rows m of a, columns k of b in
     fours."""
     (*_, m, c), n = step.shapes[0], step.out[-1]
     loops = _batch_loops(step)

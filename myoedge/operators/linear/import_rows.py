@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of linear layers and matrix products."""
+"""Import of linear layers and matrix products."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from myoedge.operators.import_rows import Arguments, ImportRow
 
 
 def linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a linear layer; with computed weights or bias, as a product and a sum."""
+    """Import a linear layer; computed weights or a computed bias become a matmul and a sum."""
     x, weight, bias = a["input"], a["weight"], a["bias"]
     if weight in d.constants and (bias is None or bias in d.constants):
         return _by_weights(d, x, weight, optional_bias(d, bias), out)
@@ -46,9 +46,9 @@ def matmul(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import alpha A B + beta C, for matrices or batches of matrices.
+    """Import beta * C + alpha * (A @ B), for matrices or batches of matrices.
 
-    With constant B, and constant C of one value per column, it becomes a linear layer.
+    If B is constant and C has a constant per column, it becomes a linear layer.
     """
     left, right = (next(a[n] for n in (f"mat{i}", f"batch{i}") if n in a) for i in (1, 2))
     left, right = (

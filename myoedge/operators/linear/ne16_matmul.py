@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of two activations on NE16: the cores pack columns of b and requantise sums."""
+"""Products of two activations on NE16: the cores pack the columns of b and requantise the sums."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ JOB = 1050.0  # cycles around a job
 
 
 def is_packed(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check that the cores can pack the product: whole words, and a right operand with zero point
-    0."""
+    """Require rows of whole words and a right operand with zero point 0.
+
+    -> None, or the violated requirement
+    """
     c, zero = step.shapes[0][-1], step.integers.b_zero
     if c % 4:
         return ConstraintViolation("a multiple of 4 products for a result", str(c), "other sizes")
@@ -37,7 +39,7 @@ def is_packed(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def matmul_on_ne16(tiled: TiledKernel, step: QuantizedNode, loops: Sequence[Loop]) -> TiledKernel:
-    """Return the kernel whose products run on NE16, derived from the cores' kernel.
+    """Return the NE16 kernel, derived from the cores' kernel `tiled`.
 
     loops   loops over batches; a tile covers several iterations of the innermost one
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear layers and matrix products as ONNX nodes."""
+"""Export of linear layers and matrix products as ONNX nodes."""
 
 from __future__ import annotations
 

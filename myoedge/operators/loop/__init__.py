@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops: operators by which a part of the graph runs step by step."""
+"""Loops: operators that run a part of the graph repeatedly, iteration by iteration."""

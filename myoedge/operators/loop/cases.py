@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of a loop's own operators, in loops of one step."""
+"""Random test cases for a loop's own operators, in loops of one step."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators by which a part of the graph runs for every step of a loop.
+"""Operators that run a part of the graph (the body) once per iteration of a loop.
 
-Each has the attributes `loop`, which names the loop, and `steps`, how often it runs. They only move
-bytes: to the states before the first step, from a row of a sequence, and behind a step to its row
-and to the next step's states.
+Attributes: `loop`, its name; `steps`, its number of iterations. The operators only move bytes:
+loop_state to the initial states, loop_read from a row of a sequence, and at the end of an iteration
+loop_write to a row of the result and loop_next to the next iteration's states.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from myoedge.targets.chip import Engine
 
 
 def row_shape(attrs: Attrs, x: Shape) -> Shape:
-    """Return the shape of a step's row. Errors: ValueError for another number of rows."""
+    """Return the shape of one row of a sequence. Errors: ValueError if it does not have `steps`
+    rows."""
     if not x or x[0] != attrs["steps"]:
         raise ValueError(f"{attrs['steps']} steps of {list(x)}")
     return x[1:]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops as ONNX nodes, step by step; weights are stored once."""
+"""Export of loops as ONNX nodes, unrolled; weights are stored once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from myoedge.operators.qdq import Write, Writer, named, whole
 
 
 def write_in_step(w: Writer, node: Node, step: int, rows: dict[str, list[str]]) -> None:
-    """Write a loop's own operator in a step.
+    """Write one of the loop operators in iteration `step`.
 
-    rows   sequence that a loop gives -> its rows so far
+    rows   sequence that the loop returns -> names of its rows so far
     """
     name, x = node.name, node.inputs[0]
     if node.op == turns.READ:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bodies of the loops of a graph, and the order in which their steps run.
+"""Bodies of the loops of a graph, and the execution order of their iterations.
 
-The nodes of a loop stand once in the graph: first its `loop_state`s, which run once; then its body,
-which runs for every step and has the `loop_read`s, `loop_write`s and `loop_next`s of the loop.
+In the graph, a loop's nodes appear once: first its `loop_state` nodes, which run once, then its
+body, which includes its `loop_read`, `loop_write` and `loop_next` nodes and runs once per
+iteration.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class LoopSpan:
-    """Consecutive nodes that run once for every step: first <= index < end."""
+    """The body of a loop: nodes with first <= index < end, which run `steps` times."""
 
     first: int
     end: int
@@ -33,7 +34,7 @@ class LoopSpan:
 
 
 def loop_spans(nodes: Sequence[Node]) -> list[LoopSpan]:
-    """Return the bodies of the loops, in order; a loop without an end has none."""
+    """Return the loop bodies in order of the nodes; an incomplete loop has none."""
     firsts: dict[str, int] = {}
     ends: dict[str, int] = {}
     steps: dict[str, int] = {}
@@ -55,9 +56,9 @@ def has_loops(graph: Graph) -> bool:
 
 
 def turns(nodes: Sequence[Node], items: Sequence[Item]) -> Iterator[tuple[Item, Node, int]]:
-    """Yield (item, node, step) in the order in which they run; step 0 outside of loops.
+    """Yield (item, node, iteration) in execution order; the iteration is 0 outside loops.
 
-    items   what belongs to the nodes, one each
+    items   one object per node
     """
     at = 0
     rows = [*zip(items, nodes, strict=True)]
@@ -69,10 +70,10 @@ def turns(nodes: Sequence[Node], items: Sequence[Item]) -> Iterator[tuple[Item, 
 
 
 def moved(node: Node, step: int, values: MutableMapping[str, Array]) -> Array | None:
-    """Return the result of a loop's own operator in a step; None for other operators.
+    """Return the result of a loop operator in iteration `step`; None for other operators.
 
-    values   tensors by name; a state is replaced by that of the next step, if there is one, and
-             rows of the result of earlier steps are kept
+    values   tensors by name; a state is replaced by that of the next iteration, and results of
+             loop_write keep the rows of earlier iterations
     """
     if node.op not in IN_LOOPS:
         return None
@@ -89,16 +90,17 @@ def moved(node: Node, step: int, values: MutableMapping[str, Array]) -> Array | 
 
 
 def is_complete(node: Node, step: int) -> bool:
-    """Return whether a result has its final form: a sequence has it after the last step."""
+    """Return whether a node's result is final in iteration `step`; a sequence is after the last
+    one."""
     return node.op != WRITE or step == node.attrs["steps"] - 1
 
 
 def in_order(nodes: Iterable[Node], tensors: Iterable[str]) -> tuple[Node, ...]:
-    """Return the nodes in an order in which the body of each loop is in one piece, behind its
-    states; each operator ends steps after all others that read its state.
+    """Sort nodes so that each loop body is contiguous and follows its loop_state nodes; `loop_next`
+    comes after all nodes that read the state.
 
-    nodes     nodes, operands first
-    tensors   inputs and constants
+    nodes     nodes in topological order
+    tensors   names of inputs and constants
     """
     listed = [*nodes]
     group_of = {node.name: group for group in _groups(listed) for node in group}

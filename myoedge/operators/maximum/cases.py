@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of the maximum of two tensors."""
+"""Random test cases for the maximum of two tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def maximum(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> float:
-    """Return the error bound in output steps: factors have 15 bits; for 16-bit operands, steps of
+    """Return the error bound in output steps: factors have 15 bits; for int16 operands, steps of
     2**-shift."""
     largest = max(case.params(name).scale for name in case.names) / case.target.scale
     if case.step.has_int16:

@@ -24,7 +24,8 @@ NUMBERS = tuple(f"{name}_{part}" for name in "ab" for part in ("mult", "offset",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaximumParams(QuantizedParams):
-    """Integers of a maximum: (x * mult + offset) >> shift for each operand."""
+    """Integer constants of a maximum; each operand is (x * mult + offset) >> shift in output
+    steps."""
 
     a_mult: int
     a_offset: int
@@ -36,7 +37,8 @@ class MaximumParams(QuantizedParams):
 
 
 def quantize(site: QuantizeInputs) -> MaximumParams:
-    """Quantise both operands to steps of the result: (x * mult + offset) >> shift each."""
+    """Return the constants that convert each operand to output steps: (x * mult + offset) >>
+    shift."""
     scalars, bounds, y = dict[str, Any](), list[int](), site.target
     operands = site.params(0), site.params(1)
     for name, x in zip("ab", operands, strict=True):
@@ -54,7 +56,7 @@ def quantize(site: QuantizeInputs) -> MaximumParams:
 
 
 def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a, b int8 or int16, broadcast -> int8 or int16."""
+    """Compute the maximum of a and b in output steps, with broadcasting; int8 or int16."""
     terms = [
         SumRequant(
             (getattr(step.integers, f"{name}_mult"),),

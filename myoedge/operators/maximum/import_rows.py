@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of the maximum and minimum of two tensors; with a number it is a pointwise
+"""Import of the maximum and minimum of two tensors; with a number it is a pointwise
 function."""
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def extreme(largest: bool) -> Row:
 
 
 def extreme_of_all(largest: bool) -> Row:
-    """Make an import row for Max or Min of any number of inputs."""
+    """Make an import row for ONNX's Max or Min of any number of inputs."""
     row = one_by_one(extreme(largest))
     return lambda b, a, out: reshape(b, row(b, a, out), out)
 
 
 def between(b: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import clamp with tensor bounds, either of which may be missing."""
+    """Import clamp with tensors as bounds; one of them may be missing."""
     y = str(a["self"])
     for name, largest in (("min", True), ("max", False)):
         limit = a.get(name)

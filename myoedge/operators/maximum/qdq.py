@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The maximum of two tensors as ONNX nodes."""
+"""Export of the maximum of two tensors as ONNX nodes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layer norm and RMS norm over the last axis in integers: one square root and one division per
+"""Layer norm and RMS norm over the last axis, in integers: one square root and one division per
 row."""
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ AS_MACS = 32  # products of weights that take as long as one number that is norm
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loop nest: each result reads every element of its row."""
+    """Return the loops over the result; each element reads its whole row."""
     lead = {f"i{d}": n for d, n in enumerate(out[:-1])}
     rows = tuple(((axis, 1),) for axis in lead)
     axes = {**lead, "c": out[-1], "r": out[-1]}
@@ -49,7 +49,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def layer_norm_real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
-    """Float layer norm, in float64: nearly constant rows leave few digits of float32."""
+    """Compute layer norm in float64, because float32 leaves few digits in nearly constant rows."""
     rows = x.astype(np.float64)
     centred = rows - rows.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
@@ -63,22 +63,22 @@ def rms_norm_real(attrs: Attrs, x: Array, gain: Array) -> Array:
 
 
 def fraction_bits(length: int) -> int:
-    """Return the fraction bits of a normalised value that is at most sqrt(length) and stored in 15
-    bits."""
+    """Return the fraction bits of a normalised value in 15 bits; its magnitude is at most
+    sqrt(length)."""
     return 15 - math.ceil(math.log2(length) / 2)
 
 
 def quantize(inputs: QuantizeInputs) -> NormParams:
-    """Quantise y = (n * gain + offset) >> shift, n the normalised value, with one shift for all
-    channels."""
+    """Return the constants of y = (n * gain + offset) >> shift, where n is the normalised value;
+    the shift is the same in all channels."""
     length = inputs.shapes[0][-1]
     return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormParams(QuantizedParams):
-    """Integers of a norm: int32 gains and offsets per channel with a common shift, eps in units of
-    the spread."""
+    """Integer constants of a norm: int32 gains and offsets per channel with a common shift; eps in
+    units of length**2 times the variance."""
 
     down: int
     x_zero: int
@@ -91,10 +91,12 @@ class NormParams(QuantizedParams):
 
 
 def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: int) -> NormParams:
-    """Quantise gains and offsets with a common shift, and eps in units of the spread.
+    """Return gains and offsets with a common shift, and eps in units of length**2 times the
+    variance.
 
-    length   elements that share a mean        bits   fraction bits of a normalised value
-    normal_bits   all its bits without the sign
+    length        number of elements over which the mean is taken
+    bits          fraction bits of a normalised value
+    normal_bits   all its bits, without the sign
     """
     x = inputs.params(0)
     factor = inputs.constant(1).astype(np.float64) / inputs.target.scale
@@ -155,8 +157,7 @@ def _halvings(step: QuantizedNode, x: Array) -> Array:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Normalise x int8 or int16 [..., C] -> int8 or int16; intermediates have 64 bits up to a row's
-    line."""
+    """Normalise the rows of x [..., C], int8 or int16 -> int8 or int16. Statistics are 64-bit."""
     length = x.shape[-1]
     halvings = _halvings(step, x.astype(np.int64))
     rows = x.astype(np.int64) >> halvings
@@ -175,12 +176,12 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 def line(
     spread: Array, length: int, middle: Array, bits: int, normal_bits: int
 ) -> tuple[Array, Array, Array]:
-    """Return (slope, start, shift) of a row, so that (x * slope + start) >> shift is the normalised
-    value.
+    """Return (slope, start, shift) per row: the normalised value of x is (x * slope + start) >>
+    shift.
 
-    spread   length squared times the variance, 1 .. 2**62     middle   length times the mean
+    spread   length**2 times the variance, 1 .. 2**62     middle   length times the mean
     bits     fraction bits of the normalised value, minus the right shift of the root
-    normal_bits   all its bits without the sign
+    normal_bits   all its bits, without the sign
     """
     inverse, half = inverse_root(spread)
     drop = np.maximum(normal_bits + half - bits, 0)
@@ -191,13 +192,16 @@ def line(
 
 
 def on_line(x: Array, along: tuple[Array, Array, Array]) -> Array:
-    """Normalise x along a line; product and sum are modulo 2**32."""
+    """Return (x * slope + start) >> shift, modulo 2**32 before the shift.
+
+    along   result of `line`
+    """
     slope, start, shift = along
     return np.asarray((x * slope + start).astype(np.int32) >> shift)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile between rows."""
+    """Tile over rows; each row is in one tile."""
     rows, length = math.prod(step.out[:-1]), step.out[-1]
     y_size = step.element_type.size_bytes
     row = ((("row", 1),), ())

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group norm: one mean and one standard deviation per group of channels.
+"""Group norm: mean and standard deviation per group of channels.
 
-Instance norm has one channel per group; layer norm and RMS norm of long rows have one group.
+Instance norm is a group norm with one channel per group. Layer norm and RMS norm of long rows use
+one group.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ AROUND = 60  # elements that take as long as the line of a group
 
 
 class Layout(NamedTuple):
-    """Extents of [rows, positions, groups, channels of a group, inner]."""
+    """The tensor's shape as [rows, positions, groups, channels per group, inner]."""
 
     rows: int
     positions: int
@@ -50,7 +51,7 @@ class Layout(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Elements that share a mean."""
+        """Number of elements over which a mean is taken."""
         return self.positions * self.channels * self.inner
 
 
@@ -61,7 +62,8 @@ def layout(attrs: Attrs, x: Shape) -> Layout:
 
 
 def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
-    """Float group norm, in float64: nearly constant groups leave few digits of float32."""
+    """Compute group norm in float64, because float32 leaves few digits in nearly constant
+    groups."""
     at = layout(attrs, x.shape)
     rows = x.astype(np.float64).reshape(at)
     if attrs["centred"]:
@@ -73,13 +75,14 @@ def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
 
 
 def fraction_bits(length: int) -> int:
-    """Fraction bits of a normalised value, at most sqrt(length), in NORMAL_BITS."""
+    """Return the fraction bits of a normalised value in NORMAL_BITS bits; its magnitude is at most
+    sqrt(length)."""
     return min(NORMAL_BITS - math.ceil(math.log2(length) / 2), FRACTION_BITS)
 
 
 def quantize(inputs: QuantizeInputs) -> NormParams:
-    """Quantise y = (n * gain + offset) >> shift, n the normalised value, with one shift for all
-    channels."""
+    """Return the constants of y = (n * gain + offset) >> shift, where n is the normalised value;
+    the shift is the same in all channels."""
     length = layout(inputs.attrs, inputs.shapes[0]).length
     return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
 
@@ -97,8 +100,7 @@ FORMATS = (
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Normalise x int8 or int16 -> int8 or int16; intermediates have 64 bits up to a group's
-    line."""
+    """Normalise the groups of x, int8 or int16 -> int8 or int16. Statistics are 64-bit."""
     at = layout(step.attrs, x.shape)
     rows, length = x.astype(np.int64).reshape(at), at.length
     total = rows.sum(axis=(1, 3, 4), keepdims=True)
@@ -119,8 +121,8 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile between rows and between groups. Few groups are split among all cores; otherwise each
-    core computes complete groups."""
+    """Tile over rows and groups. If there are few groups, all cores share each group; otherwise
+    each core computes whole groups."""
     at = layout(step.attrs, step.out)
     fields, wide = _fields(step, at), step.wide_flags("x", "y")
 
@@ -175,12 +177,13 @@ def _fields(step: QuantizedNode, at: Layout) -> Fields:
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream row by row along the first axis."""
+    """Return the rule for streaming row by row along the first axis; None for other axes."""
     return StreamingRule(0) if at.axis == at.operand == 0 else None
 
 
 def permute_rule(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
-    """Permute axes only if the first, of rows, remains the first."""
+    """Return the attributes after a permutation that leaves the first axis (rows) first; None for
+    others."""
     return {**attrs, "axis": perm[attrs["axis"]]} if perm[0] == 0 else None
 
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of norms over the last axes and over groups of channels, and of vectors normalised to
-unit length."""
+"""Import of layer norm, group norm and similar, and of vectors normalised to unit length."""
 
 from __future__ import annotations
 
@@ -25,8 +24,8 @@ EPS_LEAST = 1e-12  # what torch has, of which float32 holds the square
 
 
 def norm(op: str) -> Row:
-    """Import layer norm and RMS norm over the last axes, merged into one; non-constant factors and
-    offsets become separate operators."""
+    """Make an import row for layer norm or RMS norm over the last axes, merged into one; computed
+    gains and offsets become separate operators."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
         x, shape = first(a), d.shape(first(a))
@@ -49,8 +48,11 @@ def norm(op: str) -> Row:
 
 
 def of_rows(d: GraphBuilder, op: str, x: str, factors: Sequence[str], eps: float) -> str:
-    """Build a layer norm or RMS norm over the last axis; a long axis becomes a group norm with one
-    group."""
+    """Add a layer norm or RMS norm over the last axis; a long axis becomes a group norm with one
+    group.
+
+    factors   gains, and offsets for layer norm
+    """
     shape, centred = d.shape(x), op == "layer_norm"
     if shape[-1] <= LENGTH_MAX:
         return d.add(op, x, *(factors if centred else factors[:1]), eps=eps)
@@ -68,9 +70,11 @@ def grouped(
     *,
     centred: bool = True,
 ) -> str:
-    """Add a group norm with gains and offsets.
+    """Add a group norm.
 
-    Errors: Unsupported for groups of more elements than its integers hold.
+    factors   gains and offsets     axis   channel axis
+    centred   whether the mean is subtracted; otherwise an RMS norm per group
+    Errors: Unsupported if a group has too many elements for 64-bit statistics.
     """
     if (length := layout({"axis": axis, "groups": groups}, d.shape(x)).length) > GROUP_MAX:
         raise Unsupported(f"a norm over {length:,} elements, at most {GROUP_MAX:,}")
@@ -79,9 +83,9 @@ def grouped(
 
 
 def group_norm(groups: Callable[[Arguments, int], int], axis: int = 1) -> Row:
-    """Import a group norm with its factors and offsets.
+    """Make an import row for a group norm.
 
-    groups   (arguments, channels) -> number of groups; factors may also be per group
+    groups   (arguments, channels) -> number of groups; gains may be per channel or per group
     axis     channel axis; 0: statistics over the whole batch
     """
 
@@ -114,13 +118,13 @@ each_channel = group_norm(lambda a, channels: channels)
 
 
 def instance_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import instance norm: each channel is normalised by its own statistics, or by trained
-    ones."""
+    """Import instance norm, with statistics of each channel of the input, or with running
+    statistics."""
     return (each_channel if a["use_input_stats"] else batch_norm)(d, a, out)
 
 
 def mean_variance(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import ONNX's MeanVarianceNormalization: axes that are not reduced become channels."""
+    """Import ONNX's MeanVarianceNormalization; axes that are not reduced become channels."""
     shape = d.shape(a["self"])
     if not all(-len(shape) <= axis < len(shape) for axis in a["axes"]):
         raise ValueError(f"axes {a['axes']} of {len(shape)}")
@@ -136,8 +140,8 @@ def mean_variance(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def local_response(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import local response normalisation: x / (bias + alpha * mean of squares of neighbouring
-    channels) ** beta."""
+    """Import local response normalisation: x / (bias + alpha * mean of x^2 over adjacent channels)
+    ** beta."""
     shape, size = d.shape(a["self"]), a["size"]
     if size < 1 or len(shape) < 2:
         raise ValueError(f"size {size} of {list(shape)}")
@@ -175,7 +179,7 @@ def layer_norm_onnx(d: GraphBuilder, a: Arguments, outs: Any) -> tuple[str, ...]
 
 
 def normalized(d: GraphBuilder, x: str, axis: int, eps: float) -> str:
-    """Return x / sqrt(mean(x^2) + eps^2 / n) / sqrt(n) along an axis of n elements."""
+    """Return x / sqrt(sum(x^2) + eps^2) along an axis."""
     shape = d.shape(x)
     axis %= len(shape)
     n = shape[axis]
@@ -191,7 +195,7 @@ def normalized(d: GraphBuilder, x: str, axis: int, eps: float) -> str:
 
 
 def cosine_similarity(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import cosine similarity as a sum of products of normalised, broadcast vectors."""
+    """Import cosine similarity: the sum of products of normalised, broadcast vectors."""
     if a["eps"] > EPS_MOST:
         raise Unsupported(f"eps={a['eps']:g}, at most {EPS_MOST:g}", f"use eps={EPS_MOST:g}")
     both = np.broadcast_shapes(d.shape(a["x1"]), d.shape(a["x2"]))

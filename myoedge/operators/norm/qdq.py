@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Norms as ONNX nodes."""
+"""Export of norms as ONNX nodes."""
 
 from __future__ import annotations
 

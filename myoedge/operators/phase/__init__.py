@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""atan2: the angle of a point with two coordinates."""
+"""atan2: the angle of a point given by two coordinates."""

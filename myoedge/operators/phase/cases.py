@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of atan2."""
+"""Random test cases for atan2."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ def atan2(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array:
-    """Return the error bound in output steps. int8: half of 1/256 of a quotient, multipliers of 15
-    bits (the smaller may be 1), and the rounding of an angle. int16: half a common step of both
-    coordinates, as much for their multipliers, half of 2^-16 of a quotient, and two roundings of an
-    angle."""
+    """Return the error bound of atan2 in output steps.
+
+    int8: half of 1/256 of the quotient, 15-bit multipliers (the smaller may be 1), and the rounding
+    of the angle. int16: half a common step per coordinate and the same for the multipliers, half of
+    2^-16 of the quotient, and two roundings of the angle.
+    """
     y, x = np.broadcast_arrays(*case.dequantized)
     operands = [case.params(name) for name in case.names]
     steps, away = [p.scale for p in operands], np.maximum(np.hypot(y, x), 1e-30)

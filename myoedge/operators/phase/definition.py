@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""atan2 of (x, y), element by element: the quotient of the smaller and the larger coordinate is
-looked up; the signs give the quadrant."""
+"""atan2(y, x) in integers: the quotient of the smaller and the larger magnitude is looked up in a
+table; the signs give the quadrant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ BETWEEN_BITS = 8  # of a quotient, between two of the table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AngleParams(RequantParams):
-    """Integers of atan2: factors of both coordinates to one unit; int16 angles by quotient."""
+    """Integer constants of atan2: factors that give both coordinates a common step, and a table of
+    int16 angles by quotient."""
 
     a_mult: int
     b_mult: int
@@ -38,8 +39,8 @@ class AngleParams(RequantParams):
 
 
 def quantize(site: QuantizeInputs) -> AngleParams:
-    """Quantise atan2: both coordinates in one unit, and the angle of each quotient 0/256 ..
-    256/256."""
+    """Return the constants of atan2: factors for a common step, and the angle of each quotient
+    0/256 .. 256/256."""
     if site.has_int16(2):
         return _wide(site)
     scales = [site.params(i).scale for i in (0, 1)]
@@ -72,14 +73,16 @@ def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) 
 
 
 def angle_of(y: Array, x: Array, angles: Array) -> Array:
-    """Angle of two magnitudes in one unit, in steps of pi / 2**15; 0 for the origin."""
+    """Return the angle of two magnitudes with a common step, in units of pi / 2**15; 0 at the
+    origin."""
     small, large = _smaller_and_larger(y, x)
     angle = angles.astype(np.int64)[(small * QUOTIENTS + (large >> 1)) // large]
     return np.asarray(np.where(np.abs(y) > np.abs(x), HALF_TURN // 2 - angle, angle))
 
 
 def fine_angle_of(y: Array, x: Array, angles: Array) -> Array:
-    """Angle of two magnitudes up to 2**15 in one unit, in steps of pi / 2**16; 0 for the origin."""
+    """Return the angle of two magnitudes up to 2**15 with a common step, in units of pi / 2**16; 0
+    at the origin."""
     small, large = _smaller_and_larger(y, x)
     quotient = ((small * QUOTIENTS << BETWEEN_BITS) + (large >> 1)) // large
     at, rest = quotient >> BETWEEN_BITS, quotient & ((1 << BETWEEN_BITS) - 1)
@@ -102,10 +105,10 @@ def _in_quadrant(angle: Array, y: Array, x: Array, half_turn: int) -> Array:
 
 
 def integer(step: QuantizedNode, y: Array, x: Array) -> Array:
-    """y, x int8 or int16, broadcast -> int8 or int16.
+    """Compute atan2(y, x) with broadcasting; int8 or int16.
 
-    The signs are taken before the coordinates are rescaled, because a small coordinate may become
-    0: near the negative x axis its sign changes the angle by a whole turn.
+    Signs are read before rescaling, as that may round a small coordinate to 0: next to the negative
+    x axis, the sign of y changes the angle by a full turn.
     """
     y, x = (
         v.astype(np.int64) - getattr(step.integers, f"{name}_zero")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of atan2; complex_numbers has the angle of a complex number."""
+"""Import of atan2; complex_numbers has the angle of a complex number."""
 
 from __future__ import annotations
 

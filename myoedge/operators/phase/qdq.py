@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""atan2 as ONNX nodes; ONNX has only the arctangent of a quotient."""
+"""Export of atan2 as ONNX nodes; ONNX has only the arctangent of a quotient."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ TINY = 1e-30  # in the place of a zero that is divided by
 
 
 def atan2(w: Writer, step: QuantizedNode, y: str, x: str) -> str:
-    """Write atan2: the arctangent of the smaller by the larger coordinate, moved to its
-    quadrant."""
+    """Write atan2 as the arctangent of (smaller / larger magnitude), moved to its quadrant."""
     a, b, zero = w.node("Abs", y), w.node("Abs", x), number(w, 0.0)
     small = w.node("Div", w.node("Min", a, b), w.node("Max", a, b, number(w, TINY)))
     angle = w.node("Atan", small)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of pooling and reductions."""
+"""Random test cases for pooling and reductions."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _regular(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
 
 
 def reduction(op: str, d: Draw) -> DrawnUse:
-    """Draw a reduction along neighbouring axes; long int16 ones have a range that fits in int32."""
+    """Draw a reduction over adjacent axes; int16 sums are limited to int32."""
     shape = d.pick([d.shape(1, 5), d.shape(1, 5), (2, 200, 3)])
     first = d.integer(0, len(shape) - 1)
     axes = tuple(range(first, d.integer(first + 1, len(shape))))

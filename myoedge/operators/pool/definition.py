@@ -43,12 +43,11 @@ def regular(
     ceil: bool = False,
     count_pad: bool,
 ) -> tuple[Window, ...]:
-    """Return the windows of one axis as PyTorch places them, clipped to the input, with the
-    divisors of unclipped windows.
+    """Return the windows along an axis of n elements as PyTorch defines them, clipped to the input;
+    the divisor of an average counts padding if `count_pad`.
 
-    With ceil, the last window may start inside the input or the padding before it, not after it.
-    With dilation, the axis is reordered into phases (every dilation-th element from the first, then
-    from the second, and so on), so that a window's taps are neighbours.
+    With `ceil`, a last window that starts inside the input or the padding before it is kept. With
+    dilation, the axis is assumed to be reordered (`in_phases`), so that taps are adjacent.
     """
     before, after = (pads, pads) if isinstance(pads, int) else pads
     reach = (size - 1) * dilation + 1
@@ -65,19 +64,23 @@ def regular(
 
 
 def adaptive(n: int, out: int) -> tuple[Window, ...]:
-    """Return windows floor(i n / out) .. ceil((i + 1) n / out), as PyTorch's adaptive pooling."""
+    """Return the windows floor(i n / out) .. ceil((i + 1) n / out) of PyTorch's adaptive
+    pooling."""
     edges = [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
     return tuple((low, high, high - low) for low, high in edges)
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
-    """x [N, *S, C] -> [N, *T, C]; attrs["windows"] holds the T windows of every spatial axis."""
+    """Return the result shape [N, *T, C] for x [N, *S, C].
+
+    attrs["windows"]   per spatial axis, its T windows
+    """
     return (x[0], *(len(axis) for axis in attrs["windows"]), x[-1])
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return loops over outputs and taps; window starts are taken as affine, which is exact for
-    regular windows."""
+    """Return the loops over outputs and taps; window starts are approximated as evenly spaced,
+    which is exact for regular windows."""
     rank = len(attrs["windows"])
     axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
     taps = {f"r{d}": max(w[1] - w[0] for w in axis) for d, axis in enumerate(attrs["windows"])}
@@ -102,12 +105,13 @@ def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, i
 
 
 def at(position: tuple[int, ...]) -> tuple[slice | int, ...]:
-    """Return the index of all channels of all samples at a spatial position."""
+    """Return the array index of all samples and channels at a spatial position."""
     return (slice(None), *position)
 
 
 def max_real(attrs: Attrs, x: Array) -> Array:
-    """Max-pool x [N, *S, C] -> [N, *S', C] with the same parameters; padding is ignored."""
+    """Compute max pooling, x [N, *S, C] -> [N, *T, C], for floats or integers; padding is
+    ignored."""
     y = np.empty(shape(attrs, x.shape), x.dtype)
     for position, taps, _ in _patches(attrs, x):
         y[at(position)] = taps.max(axis=1)
@@ -176,7 +180,8 @@ def avg_real(attrs: Attrs, x: Array) -> Array:
 
 
 def divisors(attrs: Attrs) -> tuple[int, ...]:
-    """The distinct divisors, ascending; each has its multiplier."""
+    """Return the distinct divisors of an average pool in ascending order; each has its own
+    multiplier."""
     if attrs.get("divisor"):
         return (attrs["divisor"],)
     per_axis = [{w[2] for w in axis} for axis in attrs["windows"]]
@@ -184,8 +189,8 @@ def divisors(attrs: Attrs) -> tuple[int, ...]:
 
 
 def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
-    """Quantise an average: acc = sum (x - x_zero) over the taps inside, with one requantisation per
-    divisor."""
+    """Return the constants of an average: sum (x - x_zero) over the taps inside the input,
+    requantised with one factor per divisor."""
     x, attrs = inputs.params(0), inputs.attrs
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
     distinct = divisors(attrs)
@@ -197,7 +202,7 @@ def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
 
 
 def avg_integer(step: QuantizedNode, x: Array) -> Array:
-    """Average-pool x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, C]."""
+    """Compute average pooling: x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, C]."""
     centred = x.astype(np.int64) - step.integers.x_zero
     y = np.empty(step.out, step.element_type.dtype)
     distinct, requant = divisors(step.attrs), step.integers.requant
@@ -208,7 +213,8 @@ def avg_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile an average pool; `each` has one entry per pair of divisors along rows and columns."""
+    """Tile an average pool; the operand `each` has one requantisation per pair of divisors along
+    rows and columns."""
     distinct, at = divisors(step.attrs), [0]
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ())
     if len(distinct) > 1:

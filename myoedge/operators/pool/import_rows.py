@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of pooling, means, sums and maxima."""
+"""Import of pooling, means, sums and maxima."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from myoedge.operators.pool.definition import regular as regular_windows
 
 
 def dilations(a: Arguments, rank: int) -> tuple[int, ...]:
-    """Dilation of a window along each axis; 1 for a single tap."""
+    """Return the dilation along each spatial axis; 1 where the kernel has a single tap."""
     pairs = zip(per_axis(a, "kernel_size", rank), per_axis(a, "dilation", rank), strict=True)
     return tuple(distance if size > 1 else 1 for size, distance in pairs)
 
 
 def in_phases(d: GraphBuilder, x: str, dilation: Sequence[int]) -> str:
-    """Reorder x [N, *S, C] along each axis into phases: every dilation-th element from the first,
-    then from the second, and so on."""
+    """Reorder x [N, *S, C] along each spatial axis: every d-th element from the first on, then from
+    the second on, and so on, d the dilation; then the taps of a window are adjacent."""
     for axis, step in enumerate(dilation, start=1):
         n = d.shape(x)[axis]
         x = concat(d, [slice_axis(d, x, axis, p, n, step) for p in range(min(step, n))], axis)
@@ -43,7 +43,8 @@ def in_phases(d: GraphBuilder, x: str, dilation: Sequence[int]) -> str:
 
 
 def regular(a: Arguments, spatial: Shape) -> Any:
-    """Return regular windows; the default stride is the window's size in torch, and 1 in ONNX."""
+    """Return the regular windows per spatial axis; the default stride is the kernel size in torch,
+    and 1 in ONNX."""
     rank = len(spatial)
     if rank not in (1, 2, 3):
         raise Unsupported(f"pooling {rank}-D")
@@ -66,10 +67,11 @@ def adaptive(a: Arguments, spatial: Shape) -> Any:
 
 
 def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None = None) -> Row:
-    """Make an import row that pools [N, C, *S] (or without N) channels-last.
+    """Make an import row for pooling [N, C, *S], or [C, *S].
 
-    rank   number of spatial axes; None: ONNX, whose tensors have N and whose result shape follows
-           from the windows
+    windows   (arguments, spatial extents) -> windows per axis
+    rank      number of spatial axes; None: ONNX, whose tensors have N and whose result shape
+              follows from the windows
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -104,7 +106,8 @@ def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> s
 
 
 def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Row:
-    """Import a reduction with `op` between pointwise functions; without axes, over all axes."""
+    """Make an import row for a reduction with pointwise functions before and after it; without an
+    axes argument, all axes are reduced."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         x = d.add("table", first(a), chain=tuple(before)) if before else first(a)
@@ -121,12 +124,12 @@ least = reduction("max_pool", [("neg",)], [("neg",)])
 
 
 def any_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import any(): 1 if an element is not 0."""
+    """Import any(): 1 if at least one element is not 0."""
     return str(largest(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
 
 
 def all_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import all(): 1 if no element is 0."""
+    """Import all(): 1 if all elements are not 0."""
     return str(least(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
 
 
@@ -135,7 +138,8 @@ def least_and_largest(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tu
 
 
 def log_sum_exp(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import log(sum(exp(x - m))) + m, m the maximum, which keeps exponentials in 0 .. 1."""
+    """Import log(sum(exp(x - m))) + m, where m is the maximum, so that exponentials are within 0 ..
+    1."""
     kept = tuple(1 if i in reduced_axes(d, a) else n for i, n in enumerate(d.shape(first(a))))
     largest = reduction("max_pool")(d, {**a, "keepdim": True}, kept)
     powers = d.add("table", d.add("sub", first(a), largest), chain=(("exp",),))
@@ -144,7 +148,7 @@ def log_sum_exp(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a product over axes, by multiplying halves until one element is left."""
+    """Import a product over axes, by multiplying the two halves repeatedly."""
     x = first(a)
     for axis in reduced_axes(d, a):
         while (n := d.shape(x)[axis]) > 1:
@@ -156,14 +160,15 @@ def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def reduced_axes(d: GraphBuilder, a: Arguments) -> list[int]:
-    """Return the reduced axes; without axes all, unless ONNX's noop_with_empty_axes is set."""
+    """Return the axes to reduce; without the argument all axes, or none with ONNX's
+    noop_with_empty_axes."""
     rank, dims = len(d.shape(first(a))), as_tuple([] if a.get("dim") is None else a["dim"], 1)
     axes = sorted({axis % rank for axis in dims})
     return [*range(rank)] if not dims and not a.get("noop") else axes
 
 
 def spatial_reduction(op: str) -> Row:
-    """Make an import row for `op` over all axes after the second, which keep extent 1."""
+    """Make an import row for `op` over all axes after the second, which keep size 1."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = set(range(2, len(d.shape(a["self"]))))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooling as ONNX nodes: ONNX's pools for regular windows, else one window at a time."""
+"""Export of pooling as ONNX nodes: ONNX's pools for regular windows, otherwise one node per
+window."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ Axis = Sequence[Window]
 
 @dataclass(frozen=True, slots=True)
 class PoolWindow:
-    """Windows along one axis, as ONNX's attributes describe them."""
+    """Kernel size, stride and padding (before, after) along one axis, as ONNX's attributes."""
 
     size: int
     stride: int
@@ -39,8 +40,8 @@ class PoolWindow:
 
 
 def regular(axis: Axis, n: int) -> PoolWindow | None:
-    """Return ONNX attributes that give exactly these windows over n elements; None if there are
-    none."""
+    """Return the ONNX attributes that give exactly these windows over n elements; None if no
+    attributes do."""
     return next((g for g in _grids(axis, n) if _gives(g, axis, n)), None)
 
 

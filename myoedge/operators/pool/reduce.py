@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums and means over adjacent axes."""
+"""Sums and means over adjacent axes, and argmax."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ from myoedge.targets.chip import Engine
 
 
 def axes_over(attrs: Attrs) -> tuple[int, ...]:
-    """Return the reduced axes: several for a sum, one for an argmax."""
+    """Return the reduced axes: one or more for a sum, one for an argmax."""
     return attrs["axes"] if "axes" in attrs else (attrs["axis"],)
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
-    """x [*outer, *reduced, *inner] -> [*outer, *inner], the reduced axes kept as 1 with keepdim."""
+    """Return [*outer, *inner] for x [*outer, *reduced, *inner]; with keepdim, reduced axes have
+    size 1."""
     axes = axes_over(attrs)
     kept = [1 if d in axes else n for d, n in enumerate(x) if attrs["keepdim"] or d not in axes]
     return tuple(kept)
 
 
 def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
-    """Return (outer, reduced, inner) extents; the reduced axes are adjacent (passes/lower.py)."""
+    """Return (outer, reduced, inner), the products of the extents before, in and after the reduced
+    axes, which are adjacent (passes/lower.py)."""
     first, last = min(axes_over(attrs)), max(axes_over(attrs))
     return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
 
@@ -57,14 +59,15 @@ def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [*outer, *reduced, *inner] -> int8 or int16."""
+    """Compute a requantised sum or mean over the reduced axes of x [*outer, *reduced, *inner]; int8
+    or int16."""
     centred = x.astype(np.int64) - step.integers.x_zero
     acc = centred.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
     return step.requantize(acc)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile around and within the reduced axes."""
+    """Tile along the axes before and after the reduced ones."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
     each = np.array(
         [0, *(getattr(step.integers, name) for name in ("mult", "offset", "shift"))], np.int32
@@ -105,7 +108,8 @@ def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream frame by frame along the axes that are not reduced."""
+    """Return the rule for streaming frame by frame along an axis that is not reduced; None
+    otherwise."""
     axes = axes_over(at.attrs)
     gone = 0 if at.attrs["keepdim"] else sum(other < at.axis for other in axes)
     return None if at.axis in axes else StreamingRule(at.axis - gone)

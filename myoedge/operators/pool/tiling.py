@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of pooling: window tables for me_pool.h, and the input that a tile needs."""
+"""Tiling of pooling: window tables for me_pool.h, and the part of the input that a tile reads."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MOST_ALIKE = 255
 
 
 def windows_of(step: QuantizedNode) -> tuple[Sequence[Window], Sequence[Window]]:
-    """Return the windows along rows and columns; a 1-D signal is an image of one row."""
+    """Return the windows along rows and along columns; a 1-D signal is an image of one row."""
     rows, columns = (((0, 1, 1),), *step.attrs["windows"])[-2:]
     return rows, columns
 
 
 def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
-    """Return (first, stride, size) such that window i lies in first + i * stride .. + size, for
-    every i."""
+    """Return (first, stride, size) so that every window i lies within size elements from first + i
+    * stride on."""
     count = len(windows)
     stride = round((windows[-1][0] - windows[0][0]) / (count - 1)) if count > 1 else 1
     first = min(w[0] - i * stride for i, w in enumerate(windows))
@@ -39,8 +39,8 @@ def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
 
 
 def entries(windows: Sequence[Window], kinds: Sequence[int]) -> Array:
-    """Return int32 [windows, 3]: first, one past the last, and packed in two bytes the kind and the
-    number of equal windows that follow.
+    """Return the window table int32 [windows, 3]: first element; end (exclusive); kind and number
+    of equal windows that follow, each in one byte.
 
     kinds   the divisors in ascending order; () if all windows have one kind
     """
@@ -73,9 +73,9 @@ def _runs(windows: Array) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Work estimate for average or max windows with a number of taps.
+    """Work estimate of a pooling layer, by properties of its windows.
 
-    runs   number of runs of equal windows in a row
+    taps   taps per window     runs   runs of equal windows per row
     even   whether all windows are equal, along both axes
     """
 
@@ -142,8 +142,7 @@ def in_tiles(
     each: tuple[Operand, ...] = (),
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ()),
 ) -> TiledKernel:
-    """Tile over images n, windows t0 and t1, taps r0 and r1 of the largest window, and channels c
-    or blocks of four.
+    """Tile over images n, windows t0 and t1, taps r0 and r1, and channels c or blocks of four.
 
     each, kinds   for averages: requantisation per pair of divisors, and the divisors along both
                   axes

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matrix products of linear, conv, matmul and recurrent layers: weights, packing, tiling."""
+"""Shared parts of linear, conv, matmul and recurrent layers: quantised weights, packing, tiling."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of rows and packed weights in 4 x 4 blocks of sums: scratch and work of me_gemm_s8.c."""
+"""Scratch and work estimates of me_gemm_s8.c: products of rows and packed weights, in blocks of 4 x
+4 sums."""
 
 from __future__ import annotations
 
@@ -24,25 +25,26 @@ SEVERAL_ROWS, COPIED = 18.0, 50.0
 
 
 def scratch(taps: int, cores: int) -> int:
-    """Return me_gemm_scratch_bytes: the gathered rows of all cores, padded to words."""
+    """Return the scratch bytes, as C's me_gemm_scratch_bytes: gathered rows of all cores, padded to
+    words."""
     row = round_up(taps, 4)
     at_a_time = max(min(512 // row, 4), min(256 // row, 8), 1)  # me_gemm_pixels, in fours
     return cores * PIXELS * at_a_time * (row + 4)
 
 
 def stride(taps: int) -> int:
-    """Bytes between gathered rows, an odd number of words (me_gemm_row_stride)."""
+    """Return the bytes between gathered rows, an odd number of words, as C's me_gemm_row_stride."""
     return 4 * (-(-taps // 4) | 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Ways in which a kernel reads the rows of a product.
+    """Access of a kernel to the input of each row of a product.
 
     words    words of taps per row
-    copied   whether rows are gathered first, from `runs` runs of bytes, of which `rest` bytes lie
-             after the last whole word
-    crossing whether words are read unaligned
+    copied   whether rows are first copied to scratch, from `runs` runs of bytes; `rest` is the
+             number of bytes after the last whole word of a run
+    crossing whether words are loaded unaligned
     """
 
     words: int
@@ -53,8 +55,8 @@ class Windows:
 
 
 def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
-    """Work of `rows` times `blocks` of four channels on the busiest core, in words of taps of 4 x 4
-    sums; fewer than four rows may remain."""
+    """Return the work of the busiest core for `rows` times `blocks` of four channels, in words of
+    taps of 4 x 4 sums. The last block of rows may have fewer than four."""
     whole, rest = rows // PIXELS * blocks, rows % PIXELS
     thin = np.where(rest > 0, _row_work(rest, words) / _row_work(PIXELS, words), 0.0)
     even = np.ceil((whole + thin * blocks) / cores)  # a block is of one core
@@ -68,7 +70,7 @@ def _row_work(rows: Any, words: int) -> Any:
 
 
 def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) -> Any:
-    """Return the work of copying windows, `columns` adjacent ones at a time: each core copies all
+    """Return the work of copying windows, `columns` adjacent ones at once; each core copies all
     windows of the blocks that it computes."""
     fours = ceil_div(rows, PIXELS)
     offset = np.maximum(np.gcd(fours, cores), cores / blocks)  # of parts, in parts of a four
@@ -77,16 +79,18 @@ def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) ->
 
 
 def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, cores: int) -> Any:
-    """Return the work of copying every window once, split among the cores (gather_together of
-    me_conv_s8.c). The share `edge_share` of windows overlaps an edge; these are copied one by one,
-    with zeros."""
+    """Return the work of copying every window once, split among the cores (gather_together in
+    me_conv_s8.c).
+
+    edge_share   fraction of windows that overlap an edge and are copied singly, with zeros
+    """
     most = ceil_div(rows, cores)
     inside = _copies_work(_copies(most, np.minimum(columns, most)), replace(w, copied=True))
     return (1 - edge_share) * inside + edge_share * edges_work(most, w.words)
 
 
 def edges_work(rows: Any, words: int) -> Any:
-    """Work of windows over an edge, which are copied with zeros."""
+    """Return the extra work of `rows` windows that overlap an edge and are copied with zeros."""
     return rows * (EDGE + EDGE_WORD * words)
 
 
@@ -102,8 +106,8 @@ def _copies_work(copies: Any, w: Windows) -> Any:
 
 
 def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
-    """Estimate the work on shared windows, processed by fours, twos or singly, on the busiest
-    core."""
+    """Return the work of the busiest core if windows are copied for all cores; it processes four,
+    two or one window at once."""
     each = [
         np.where(rows % high == 0, ceil_div(ceil_div(rows, high) * blocks, cores), np.inf)
         * _row_work(high, words)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers on NE16, GAP9's convolution engine: constraints, and products of rows.
+"""Layers on NE16, GAP9's convolution accelerator: its constraints, and products of rows.
 
 Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model; docs/ne16.md.
 """
@@ -62,7 +62,7 @@ Rule = Callable[[QuantizedNode], ConstraintViolation | None]  # of layers: None 
 
 
 def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
-    """Make an NE16 kernel for layers that satisfy the engine's rules and these rules."""
+    """Return an NE16 kernel for layers that satisfy the accelerator's constraints and `rules`."""
     rules = (*rules, _eight_bits, requantised_by_engine)
     return _kernel(tiling, INT8_PRODUCTS, *rules, unsigned_sums=True)
 
@@ -70,7 +70,10 @@ def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule
 def sums_on_ne16(
     tiling: Callable[[QuantizedNode, Engine], TiledKernel], form: Format, *rules: Rule
 ) -> Kernel:
-    """Make a core kernel that reads sums from NE16, for layers that satisfy these rules."""
+    """Return an NE16 kernel whose int32 sums the cores requantise, for layers that satisfy `rules`.
+
+    form   supported element types
+    """
     return _kernel(tiling, form, *rules, unsigned_sums=False)
 
 
@@ -102,7 +105,10 @@ def _eight_bits(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def requantised_by_engine(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check that NE16 can requantise the results."""
+    """Require a result that NE16 can requantise itself.
+
+    -> None, or the violated requirement
+    """
     return _no_clamp(step) or _multipliers(step)
 
 
@@ -137,7 +143,10 @@ def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check for 8-bit inputs and weights, and sums of unsigned products within int32."""
+    """Require int8 inputs and weights of at most 8 bits, whose sums of unsigned products fit int32.
+
+    -> None, or the violated requirement
+    """
     if step.weight_type == INT16:
         change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
         return ConstraintViolation("inputs and weights of 8 bits", "16 bits", change)
@@ -150,7 +159,7 @@ def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile rows on NE16 with int8 results."""
+    """Tile products of rows on NE16 with int8 results."""
     rows, c, k = row_sizes(step)
     table, scale = table_operand(step), scale_bytes(step)
     op: Fields = {
@@ -193,10 +202,10 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def wide_rows_on_ne16(
     step: QuantizedNode, engine: Engine, *, in_place: bool = False
 ) -> TiledKernel:
-    """Tile rows on NE16 with int16 results: the engine stores sums, which the cores requantise.
+    """Tile products of rows on NE16 with int16 results: the cores requantise the sums.
 
-    in_place   whether x is converted to uint8 where it lies in L1, and back to int8 in the last
-               tile of k
+    in_place   whether x is converted to uint8 in its own L1 buffer, and back to int8 after the last
+               tile of output channels
     """
     _, c, k = row_sizes(step)
     channels = packed_channels(step)
@@ -282,7 +291,10 @@ def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
 
 
 def is_in_words(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check that rows are multiples of 4 bytes, so that they can be converted to uint8 in place."""
+    """Require rows of a multiple of 4 bytes, so that they can be converted to uint8 in place.
+
+    -> None, or the violated requirement
+    """
     has = row_sizes(step)[1]
     return (
         ConstraintViolation("inputs in multiples of 4", str(has), "more inputs")

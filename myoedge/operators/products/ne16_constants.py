@@ -15,15 +15,18 @@ WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
 
 
 def bit_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """Pack weights of `bits` bits, int8 [K, C] -> uint8 [K, C' / 16 * 2 * bits], for 1x1 jobs. For
-    every 16 inputs and every bit, lowest first: two bytes; bit c % 8 of byte c // 8 is for input
-    c."""
+    """Pack weights of `bits` bits for 1x1 jobs: int8 [K, C] -> uint8 [K, C' / 16 * 2 * bits], C' =
+    C padded to 16.
+
+    For every 16 inputs and every bit, lowest first: two bytes; bit c % 8 of byte c // 8 is input
+    c's.
+    """
     return filter_planes(weight[:, None], bits)
 
 
 def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """Pack int8 [K, *taps, C] to uint8 [K, bytes] for 3x3 jobs: for every 16 inputs, every bit and
-    every tap, two bytes as in `bit_planes`."""
+    """Pack weights for 3x3 jobs: int8 [K, *taps, C] -> uint8 [K, bytes]. For every 16 inputs, every
+    bit and every tap: two bytes as in `bit_planes`."""
     k, c = len(weight), weight.shape[-1]
     offset = 1 << (bits - 1)
     stored = (weight.astype(np.int16) + offset).astype(np.uint8).reshape(k, -1, c)
@@ -36,8 +39,8 @@ def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
 
 
 def linear_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """Pack int8 [K, C] to uint8 [K, C' / 8 * bits] for linear jobs: for every bit, lowest first,
-    bit c % 8 of byte c // 8 is for input c; padding inputs have weight 0."""
+    """Pack weights for linear jobs: int8 [K, C] -> uint8 [K, C' / 8 * bits]. For every bit, lowest
+    first, bit c % 8 of byte c // 8 is input c's; padding has weight 0."""
     padded = np.pad(weight.astype(np.int16), ((0, 0), (0, -weight.shape[1] % INPUTS)))
     stored = (padded + (1 << (bits - 1))).astype(np.uint8)
     planes = stored[:, None] >> np.arange(bits, dtype=np.uint8)[:, None] & 1
@@ -58,21 +61,24 @@ def _transposed_bits(words: Array) -> Array:
 
 
 def depthwise_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """Pack int8 [C, 3, 3] to uint8 [C' / 16, bytes] for depthwise jobs: as `filter_planes` for
-    every 16 channels, with a bit per channel."""
+    """Pack weights for depthwise jobs: int8 [C, 3, 3] -> uint8 [C' / 16, bytes], as `filter_planes`
+    with a bit per channel."""
     c = len(weight)
     taps = np.pad(weight.reshape(c, -1), ((0, -c % INPUTS), (0, 0)))
     return filter_planes(taps.reshape(-1, INPUTS, taps.shape[1]).swapaxes(1, 2), bits)
 
 
 def scale_bytes(step: QuantizedNode) -> int:
-    """Bytes of a multiplier, the fewest that all channels fit."""
+    """Return the bytes of a multiplier: the fewest that hold those of all channels."""
     return 1 if int(step.integers.mult.max()) < 256 else 2
 
 
 def parameters(step: QuantizedNode, times: int = 1) -> Array:
-    """Pack biases of 4 bytes, multipliers, and shifts of one byte, for all channels, `times` times.
-    The bias makes (sum + bias) * multiplier + offset right for sums of unsigned inputs."""
+    """Pack biases (4 bytes), multipliers and shifts (1 byte) of all channels, repeated `times`
+    times.
+
+    The bias accounts for NE16 reading inputs plus 128.
+    """
     mult = step.integers.mult.astype(np.int64)
     sums = step.integers.bias.astype(np.int64) - WEIGHT_OFFSET * row_sums(step.integers.weight)
     biases = (sums * mult + step.integers.offset).astype("<i4")

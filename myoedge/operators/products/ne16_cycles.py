@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycles of NE16 jobs, and the pixels and outputs of the jobs of a tile."""
+"""Cycle estimates of NE16 jobs, and the division of a tile into jobs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ SUMS = 0  # bytes of a multiplier, if results are sums
 
 
 def job_pixels(pixels: Any) -> Any:
-    """Pixels of each job of a tile except the last: whole 3x3 blocks."""
+    """Return the pixels of each job of a tile except the last, a multiple of a 3x3 block."""
     return ceil_div(pixels, JOBS_A_TILE * JOB_PIXELS) * JOB_PIXELS
 
 
 def units_of_jobs(
     units: int, least: int, count: int, prepared: float, computed: float
 ) -> tuple[int, int]:
-    """Return the work units of a tile's first NE16 job and of each later job but the last, in
-    multiples of `least`.
+    """Return the work units of a tile's (first job, each later job except the last), in multiples
+    of `least`.
 
-    The first job, for which the engine waits, lasts only as long as the cores need for the operands
-    of the second.
-
-    prepared, computed   cycles of the cores and of the engine for all units
+    NE16 waits for the first job's operands, so that job is only as long as the cores need to
+    prepare
+    the second.
+    count                number of jobs
+    prepared, computed   cycles of the cores and of NE16 for all units
     """
     equal = ceil_div(units, count * least) * least
     covering = (prepared * equal + JOB * units) / computed
@@ -43,13 +44,17 @@ def units_of_jobs(
 
 
 def pads_to_nine_pixels(pixels: Any, of_layer: int) -> Any:
-    """Return whether a layer has exactly eight pixels, which are computed as nine: one 3x3 tile
-    instead of two."""
+    """Return whether a layer has exactly eight pixels, which are computed as one 3x3 block of nine
+    instead of two blocks."""
     return (pixels == of_layer) & (of_layer == JOB_PIXELS - 1)
 
 
 def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
-    """The cycles of 1x1 jobs on a row of pixels, c inputs and k outputs, without L1 conflicts."""
+    """Return the cycles of 1x1 jobs on a row of pixels with c inputs and k outputs; L1 conflicts
+    are not included.
+
+    scale   bytes of a multiplier
+    """
     at_a_time = job_pixels(pixels)
     whole, rest = pixels // at_a_time, pixels % at_a_time
     more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # start_of in me_ne16_layer.c
@@ -58,21 +63,24 @@ def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
 
 
 def run_tiles(pixels: Any) -> Any:
-    """Return the number of 3x3-pixel tiles that me_ne16_set_run makes of `pixels`."""
+    """Return the number of 3x3-pixel blocks into which me_ne16_set_run divides a run of pixels."""
     third = ceil_div(pixels, SIDE)
     return ceil_div(third + (pixels - third) % 2, SIDE)
 
 
 def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
-    """Return the cycles of 1x1 jobs over tiles of 3x3 pixels."""
+    """Return the cycles of 1x1 jobs on blocks of 3x3 pixels with c inputs and k outputs.
+
+    tiles   number of blocks     scale   bytes of a multiplier
+    """
     groups = ceil_div(c, INPUTS)
     return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
 
 
 def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
-    """Return the cycles of 1x1 jobs whose results are sums, over tiles of 3x3 pixels.
+    """Return the cycles of 1x1 jobs on blocks of 3x3 pixels that store int32 sums.
 
-    groups   groups of 16 inputs, over all jobs
+    tiles    number of blocks            groups   groups of 16 inputs, over all jobs
     added    number of jobs that start from the sums of an earlier job
     """
 
@@ -84,7 +92,8 @@ def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
 
 
 def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
-    """Cycles of a linear job of c inputs and k outputs stored as sums, 256 inputs at a time."""
+    """Return the cycles of a linear job with c inputs, 256 at a time, and k outputs stored as
+    sums."""
     rows, tiles = ceil_div(c, INPUTS), ceil_div(c, INPUTS * INPUTS)
     return float(
         _by_outputs(k, lambda n: rows + tiles * (22 + n * bits) + ceil_div(n, SUMS_AT_A_TIME))
@@ -94,7 +103,10 @@ def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
 def filter_cycles(
     rows: Any, columns: Any, c: int, k: Any, scale: int, bits: int = WEIGHT_BITS
 ) -> Any:
-    """Return the cycles of 3x3 jobs over an image of results, c inputs and k outputs."""
+    """Return the cycles of 3x3 jobs for rows * columns results with c inputs and k outputs.
+
+    scale   bytes of a multiplier
+    """
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     return _by_outputs(
         k,
@@ -103,8 +115,10 @@ def filter_cycles(
 
 
 def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WEIGHT_BITS) -> Any:
-    """Return the cycles of depthwise 3x3 jobs over an image of results with c channels; all but
-    the last 16 channels take the cycles of 32 scales."""
+    """Return the cycles of depthwise 3x3 jobs for rows * columns results with c channels.
+
+    Every block of 16 channels except the last costs the loading of 32 multipliers.
+    """
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     last = c - INPUTS * (groups - 1)
     results = (groups - 1) * _results_cycles(OUTPUTS, scale) + _results_cycles(last, scale)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Low-bit weights on the cores: packed in all memories, unpacked tile by tile."""
+"""2- to 4-bit weights on the cores: packed in all memories, and unpacked tile by tile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ FREE = KernelCost(0.0, 0.0)
 
 
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
-    """Return the kernel with packed weights, if they have 2 to 4 bits."""
+    """Return the kernel with packed weights if they have 2 to 4 bits; otherwise the kernel
+    unchanged."""
     bits = stored_bits(step)
     found = [o for o in kernel.operands if o.name == WEIGHTS and o.array is not None]
     packed = packed_operand(found[0], bits) if found and bits < INT8.bits else None
@@ -49,16 +50,16 @@ def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine
 
 
 def stored_bits(step: QuantizedNode) -> int:
-    """Bits in which the cores' kernels store a weight: 2, 4, or the width of its type."""
+    """Return the bits per stored weight of the cores' kernels: 2, 4, 8 or 16."""
     if OPS[step.node.op].multiplicands is None or step.weight_type != INT8:
         return INT8.bits
     return next((bits for bits in STORED_BITS if step.weight_bits <= bits), INT8.bits)
 
 
 def packed_operand(weights: Operand, bits: int) -> Operand | None:
-    """Return the operand with packed low-bit elements; None if tiles would begin inside a word.
+    """Return the operand with 2- or 4-bit elements; None if tiles would begin inside a packed word.
 
-    The last block of channels is then padded to a whole one.
+    The last block of channels is padded to full size.
     """
     assert weights.array is not None
     if weights.array.dtype != np.int8:
@@ -83,8 +84,11 @@ def packed_operand(weights: Operand, bits: int) -> Operand | None:
 
 
 def packed_bytes(rows: Array, bits: int) -> Array:
-    """Pack low-bit values, int8 [n, bytes] -> int8 [n, words]. Byte i of a packed word has bytes
-    i, i + 4, .. of consecutive words, the first in its lowest bits; zeros after the last."""
+    """Pack low-bit values int8 [n, bytes] -> int8 [n, packed bytes].
+
+    Byte i of a packed word has bytes i, i + 4, .. of the unpacked row, the first in its lowest
+    bits.
+    """
     count = 8 // bits
     padded = np.pad(
         rows, ((0, 0), (0, round_up(rows.shape[1], WORD_BYTES * count) - rows.shape[1]))

@@ -37,11 +37,11 @@ CHANNELS: AffineExpr = (("k", BLOCK), ("k4", 1))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedParams(RequantParams):
-    """Integers of products with constant weights.
+    """Integer constants of products with constant weights.
 
     weight  int8 or int16 [K, ...]     bias  int32 [K], the input's zero point folded in
     mult, offset, shift   int32 [K]
-    scale   float64 [K] scale of the weights; no kernel reads it
+    scale   float64 [K], scales of the weights, for reports; no kernel reads them
     """
 
     x_zero: int
@@ -51,10 +51,9 @@ class WeightedParams(RequantParams):
 
 
 def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) -> WeightedParams:
-    """Quantise weights symmetrically, with the input's zero point folded into the bias and one
-    factor per channel.
+    """Quantise weights symmetrically per channel; the input's zero point is folded into the bias.
 
-    weight_format   None: the layer's requested format
+    weight_format   None: the format that the layer requests
     """
     x, y, w = inputs.params(0), inputs.target, inputs.constant(1).astype(np.float64)
     stated_bias = inputs.constants[2] if len(inputs.constants) > 2 else None
@@ -113,7 +112,8 @@ def _requantised(
 
 
 def exact_scale(mult: Array, shift: Array, x: QuantParams, y: QuantParams) -> Array:
-    """Return the scale of weights [K] for which mult / 2**shift is exactly the factor of sums."""
+    """Return the weight scales [K] for which mult / 2**shift is exactly the factor from sums to
+    y."""
     return np.asarray(np.ldexp(mult.astype(np.float64), -shift) * y.scale / x.scale)
 
 
@@ -128,20 +128,22 @@ def _bound(weight: Array, bias: Array, reach: int) -> Array:
 
 
 def unsigned_bound(weight: Array, bias: Array) -> Array:
-    """Return the largest |sum of x * weight + bias| per channel over x in 0 .. 255. An engine reads
-    x + 128, with a bias reduced by 128 times the sum of the weights, for the same sum."""
+    """Return the largest |sum of x * weight + bias| per channel for x in 0 .. 255.
+
+    NE16 reads inputs plus 128, with a bias reduced by 128 times the sum of the weights.
+    """
     rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
     sums = np.maximum(np.maximum(rows, 0).sum(axis=1), -np.minimum(rows, 0).sum(axis=1))
     return np.asarray(255 * sums + np.abs(bias.astype(np.int64) - 128 * row_sums(weight)))
 
 
 def acc_bound(step: QuantizedNode) -> int:
-    """Largest |acc| for these weights and bias, in any order of summation."""
+    """Return the largest |accumulator| for these weights and biases, in any order of summation."""
     return bound_of(step, step.read_type(0))
 
 
 def bound_of(step: QuantizedNode, operand: ElementType) -> int:
-    """Largest |acc| for weights that multiply an operand of this type."""
+    """Return the largest |accumulator| if the weights multiply an operand of this type."""
     return int(_bound(step.integers.weight, step.integers.bias, -operand.low).max())
 
 
@@ -157,13 +159,14 @@ INT16_PRODUCTS = (
 
 
 def channel_axes(k: int) -> dict[str, int]:
-    """Extents of the axes CHANNELS."""
+    """Return the loops over k channels, blocks of four and channels of a block, with their
+    extents."""
     return {"k": -(-k // BLOCK), "k4": BLOCK}
 
 
 def packed_weights(weight: Array) -> Array:
-    """Pack int8 [K, *taps]: for every four channels (the last block may have fewer) and every four
-    taps, one word per channel; zeros fill the last word."""
+    """Pack weights int8 [K, *taps]: in blocks of four channels (the last may be smaller), for every
+    four taps one word per channel; zeros fill the last word."""
     rows = weight.reshape(weight.shape[0], -1)
     k, taps = rows.shape
     padded = np.zeros((k, round_up(taps, 4)), np.int8)
@@ -174,25 +177,27 @@ def packed_weights(weight: Array) -> Array:
 
 
 def packed_channels(step: QuantizedNode) -> Array:
-    """Pack bias, multiplier, offset and shift of every output channel: int32 [K, 4]."""
+    """Return bias, multiplier, offset and shift of every output channel as int32 [K, 4]."""
     return np.stack([*step.integers.named(("bias", "mult", "offset", "shift")).values()], axis=1)
 
 
 def rows_in_blocks(rows: Array) -> Array:
-    """Pad [K, ..] with rows of zeros to whole blocks."""
+    """Pad [K, ..] with zero rows to a multiple of four channels."""
     return np.pad(rows, ((0, -len(rows) % BLOCK), (0, 0)))
 
 
 def channels_in_blocks(step: QuantizedNode) -> Array:
-    """Return `packed_channels`, int32 [K, 4], padded with zeros to whole blocks."""
+    """Return `packed_channels` padded with zeros to a multiple of four channels."""
     return rows_in_blocks(packed_channels(step))
 
 
 def weight_operands(
     weights: Array, channels: Array, k: int, group: AffineExpr = ()
 ) -> tuple[Operand, ...]:
-    """Return the operands of packed weights and channels, tiled in blocks of the k channels of a
-    group."""
+    """Return the operands for packed weights and channel constants, tiled in blocks of channels.
+
+    k   channels of a group     group   index expression of the group
+    """
     groups, size, index = len(channels) // k, weights.size // len(channels), (group, CHANNELS, ())
     shape = (groups, k, channels.nbytes // len(channels))
     return (
@@ -209,16 +214,16 @@ def weight_operands(
 
 
 def table_operand(step: QuantizedNode) -> tuple[Operand, ...]:
-    """Return the operand of a fused table; () without one."""
+    """Return the operand for the table of a fused activation in a tuple; () without one."""
     return () if step.table is None else (Operand.whole("table", step.table),)
 
 
 def limit_fields(step: QuantizedNode) -> dict[str, int | str]:
-    """Fields of me_scale, without the pre-shift."""
+    """Return the saturation limits and table as fields of the C struct me_scale."""
     table = "0" if step.table is None else "@table"
     return {"scale.low": step.low, "scale.high": step.high, "scale.table": table}
 
 
 def scale_fields(step: QuantizedNode) -> dict[str, int | str]:
-    """Fields of me_scale, the part of a requantisation that all channels share."""
+    """Return the fields of the C struct me_scale, the constants that all channels share."""
     return {"scale.pre": step.integers.pre, **limit_fields(step)}

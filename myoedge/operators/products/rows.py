@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows times packed weights in tiles, with int8 results (me_linear_s8) or int16 (me_linear_s8_s16):
-linear layers, gates, and convolutions with contiguous windows."""
+"""Tiling of rows times packed weights, with int8 results (me_linear_s8) or int16 results
+(me_linear_s8_s16): linear layers, gates, and convolutions with contiguous windows."""
 
 from __future__ import annotations
 
@@ -43,12 +43,16 @@ def is_int8(step: QuantizedNode) -> bool:
 
 
 def is_large_product(rows: int, c: int, k: int) -> bool:
-    """Return whether nine cores share a product; rows that are copied first use eight."""
+    """Return whether a product is large enough for nine cores; rows that are copied first use
+    eight.
+
+    rows, c, k   number of rows, inputs and results per row
+    """
     return c % 4 == 0 and is_large(rows * c * k)
 
 
 def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over rows and blocks of channels k."""
+    """Tile over rows and blocks of output channels k, with int8 results."""
     rows, c, k = row_sizes(step)
     gather, table, cores = c % 4 != 0, table_operand(step), engine.cores
     weights = packed_weights(step.integers.weight.reshape(k, c))
@@ -90,7 +94,8 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
 
 
 def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the kernel for rows of any length, which it reads in place."""
+    """Return the kernel that reads rows of any length in place, with unaligned loads if
+    necessary."""
     tiled, words = rows_in_tiles(step, engine), -(-row_sizes(step)[1] // 4)
     return replace(
         tiled,
@@ -104,7 +109,8 @@ def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile int16 results over rows and blocks of channels k; rows are contiguous."""
+    """Tile products with int16 results over rows and blocks of output channels k; rows are
+    contiguous."""
     rows, c, k = row_sizes(step)
     weights = packed_weights(rows_in_blocks(step.integers.weight.reshape(k, c)))
     channels = channels_in_blocks(step)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fraction bits of an LSTM's c, gates and h, chosen by their ranges."""
+"""Fraction bits of an LSTM's c, gates and h, selected from their ranges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE_HEADROOM = 1.25  # of a c beyond the usual +-16
 
 
 class Reach(NamedTuple):
-    """Largest magnitudes in an LSTM: of the gates' sums and their two parts, of c, and of h."""
+    """Largest magnitudes in an LSTM: of the gate sums and their two addends, of c, and of h."""
 
     gates: float
     cell: float
@@ -32,8 +32,10 @@ class Reach(NamedTuple):
 
 
 def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reach:
-    """Return the magnitudes over all steps of a sample, including initial states; operands as for
-    `lstm`."""
+    """Return the largest magnitudes over all time steps of a sample, initial states included.
+
+    gates, h, c, r   operands of the operator `lstm`
+    """
     steps = [*lstm_floats(attrs, gates, h, c, r)]
     hidden, cells = (np.stack(found) for found in zip((h, c), *steps, strict=True))
     added = hidden[:-1] @ r.T
@@ -43,9 +45,9 @@ def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reac
 
 
 def step_attrs(reach: Reach) -> dict[str, int]:
-    """Return the attributes for finer steps of a layer's nodes; {} for the default steps.
+    """Return the attributes that give an LSTM finer quantisation steps; {} for the default steps.
 
-    Finer steps apply to ranges up to 1/32 of the default range, of the gates up to 1/64.
+    Steps are finer if a range is at most 1/32 of the default (gates: 1/64).
     """
     usual = {"gate_bits": GATE_BITS, "cell_bits": CELL_BITS, "hidden_bits": HIDDEN_BITS}
     found = {

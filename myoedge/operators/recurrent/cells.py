@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers in integers, step by step: h in 8 or 16 bits; the stored state and c in 16
-bits."""
+"""Recurrent layers in integers, time step by time step: h is int8 or int16, the stored state and c
+are int16."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def time_order(attrs: Attrs, gates: Array) -> Array:
 
 
 def states_before(steps: Callable[..., Iterator[tuple[Array, Array]]]) -> Callable[..., Array]:
-    """`multiplicands` of recurrent operators, from their float steps: h before each step."""
+    """Make a `multiplicands` function (OpDef) from float steps: it returns h before each time
+    step."""
 
     def vectors(attrs: Attrs, gates: Array, h: Array, *others: Array) -> Array:
         states = [h, *(state for state, _ in steps(attrs, gates, h, *others))]
@@ -59,7 +60,7 @@ def in_order(attrs: Attrs, states: Sequence[Array]) -> Array:
 
 
 def table(function: str) -> Array:
-    """Table of a function in Q15 at equal distances, int16 [513]."""
+    """Return a table of "sigmoid" or "tanh" in Q15 at equal distances, int16 [513]."""
     reach = SIGMOID_REACH if function == "sigmoid" else TANH_REACH
     x = np.linspace(-reach, reach, TABLE_INTERVALS + 1)
     y = sigmoid(x) if function == "sigmoid" else np.tanh(x)
@@ -67,7 +68,7 @@ def table(function: str) -> Array:
 
 
 def interpolated(values: Array, x: Array, bits: int) -> Array:
-    """Interpolate a function in Q15 from its table, whose entries are 2**bits of x apart."""
+    """Interpolate a Q15 table at x; its entries are 2**bits apart."""
     limit = TABLE_INTERVALS // 2 << bits
     at = np.clip(x, -limit, limit - 1) + limit
     low, points = at >> bits, values.astype(np.int64)
@@ -81,28 +82,30 @@ INT8_RESULT_SHIFT = 23  # of an LSTM's h: from Q30 to steps of 1/128
 
 
 def cell_bits(step: QuantizedNode) -> int:
-    """Fraction bits of an LSTM's c."""
+    """Return the number of fraction bits of an LSTM's c."""
     scaled = isinstance(step.integers, ScaledParams)
     return step.integers.cell_bits if scaled else CELL_BITS
 
 
 def gate_params(attrs: Attrs) -> QuantParams:
-    """Return the parameters of gates' sums, by attributes of the node that writes or reads them."""
+    """Return the quantisation parameters of the gate sums, from a node's attributes."""
     return QuantParams(2.0 ** -attrs.get("gate_bits", GATE_BITS), 0, INT16)
 
 
 def is_wide(step: QuantizedNode) -> bool:
-    """Return whether the multiplied h is int16, with int16 weights."""
+    """Return whether h is int16 as an operand of the products, with int16 weights."""
     return step.weight_type == INT16
 
 
 def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
-    """Return the limits of an h that is multiplied, for operators that store no finer state."""
+    """Return the (smallest, largest) integer of h as an operand of the products, for operators that
+    store no finer state."""
     return INT16_LIMITS if is_wide(step) else INT8_LIMITS
 
 
 def hidden_params(step: QuantizedNode) -> QuantParams:
-    """Return the parameters of an LSTM's or GRU's h as an operand of the next step's products."""
+    """Return the parameters of an LSTM's or GRU's h as an operand of the next time step's
+    products."""
     numbers = step.integers
     if isinstance(numbers, ShiftedParams):
         return QuantParams(2.0 ** (numbers.result_shift - 30), 0, step.weight_type)
@@ -112,12 +115,15 @@ def hidden_params(step: QuantizedNode) -> QuantParams:
 
 
 def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
-    """Convert an initial state to the precision of the stored state."""
+    """Convert an initial state to the format of the stored state, saturated at `limits`.
+
+    name   prefix of the conversion's constants: "h" or "c"
+    """
     return np.asarray(np.clip(_scaled(step, name, x.astype(np.int64)), *limits))
 
 
 def first_hidden(step: QuantizedNode, x: Array) -> Array:
-    """Convert an initial h to the integers that are multiplied."""
+    """Convert an initial h to the integers that multiply the weights."""
     return first_state(step, "h", x, hidden_limits(step))
 
 
@@ -135,7 +141,10 @@ def _recurrent(step: QuantizedNode, h: Array) -> Array:
 def lstm_steps(
     step: QuantizedNode, gates: Array, h: Array, c: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run an LSTM: gates int16 [T, N, 4H], h and c int8 or int16 [N, H] -> (h, c) of every step."""
+    """Run an LSTM in integers; yield (h, c) after every time step.
+
+    gates   int16 [T, N, 4H]     h, c   initial states, int8 or int16 [N, H]
+    """
     h, limits = first_hidden(step, h), hidden_limits(step)
     c = first_state(step, "c", c, INT16_LIMITS)
     numbers, kept = step.integers, cell_bits(step)
@@ -154,7 +163,10 @@ def lstm_steps(
 
 
 def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
-    """Run a GRU: gates int16 [T, N, 3H], h int8 or int16 [N, H] -> (h, int16 h) of every step."""
+    """Run a GRU in integers; yield (h, int16 h) after every time step.
+
+    gates   int16 [T, N, 3H]     h   initial state, int8 or int16 [N, H]
+    """
     state = first_state(step, "h", h, STATE_LIMITS)
     sigmoid, tanh = step.integers.sigmoid, step.integers.tanh
     small = _multiplied(step, state)
@@ -212,7 +224,7 @@ def _scaled(step: QuantizedNode, name: str, x: Array) -> Array:
 
 
 def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
-    """Create `integer` of operators that return h of every step."""
+    """Make an `integer` function (OpDef) that returns h of all time steps."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
         """Return h int8 or int16 [T, N, H]; arguments as `steps`."""
@@ -223,7 +235,7 @@ def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
 
 
 def last_state(steps: IntegerSteps) -> Callable[..., Array]:
-    """Create `integer` of operators that return the state after the last step."""
+    """Make an `integer` function (OpDef) that returns the state after the last time step."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
         """Return the last state [N, H], requantised to the output; arguments as `steps`."""
@@ -235,15 +247,14 @@ def last_state(steps: IntegerSteps) -> Callable[..., Array]:
 
 
 def recurrent_bound(step: QuantizedNode) -> int:
-    """Return the largest sum over h, and largest c' before its last shift: f c + i g with f and i
-    below 1."""
+    """Return the largest |sum| over h, and of f c + i g before its shift, with f and i below 1."""
     return max(
         bound_of(step, step.weight_type), (2**15 - 1) * (2**15 + (1 << cell_bits(step))) + 2**14
     )
 
 
 def gru_bound(step: QuantizedNode) -> int:
-    """Return the largest sum over h and largest z (h - n): h within 2**14, int16 n within 2**15."""
+    """Return the largest |sum| over h, and of z (h - n), with |h| <= 2**14 and int16 n."""
     return max(
         bound_of(step, step.weight_type),
         2**15 * (3 * 2**14 if is_wide(step) else 2**15 - 1) + 2**14,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers over time, one node per layer and direction, which add products with h to the
-gates.
+"""Recurrent layers over time: one node per layer and direction, which adds the products with h to
+the gate sums.
 
 Columns of the gates and rows of the weights are ordered by unit: (input, forget, cell, output) for
 an LSTM, (reset, update, new) for a GRU, one for a plain RNN. Separate nodes `gates`, or `sums` for

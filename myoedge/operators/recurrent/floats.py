@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers in floats: h, and the stored state, of every step."""
+"""Recurrent layers in floats: h and the stored state of every time step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ FloatSteps = Callable[..., Iterator[tuple[Array, Array]]]
 def lstm_floats(
     attrs: Attrs, gates: Array, h: Array, c: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run an LSTM: gates [T, N, 4H], h and c [N, H], r [4H, H] -> (h, c) of every step."""
+    """Run an LSTM in floats; yield (h, c) after every time step.
+
+    gates   [T, N, 4H]     h, c   initial states [N, H]     r   recurrent weights [4H, H]
+    """
     for now in time_order(attrs, gates):
         i, f, g, o = np.moveaxis((now + h @ r.T).reshape(*h.shape, -1), -1, 0)
         c = np.asarray(sigmoid(f) * c + sigmoid(i) * np.tanh(g))
@@ -29,9 +32,10 @@ def lstm_floats(
 def gru_floats(
     attrs: Attrs, gates: Array, h: Array, r: Array, b: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run a GRU: gates [T, N, 3H], h [N, H], r [3H, H], b [3H] -> h of every step, two copies.
+    """Run a GRU in floats; yield (h, h) after every time step.
 
-    attrs["reset_first"]: h is reset before it is multiplied for the new gate, otherwise after that.
+    gates   [T, N, 3H]     h   [N, H]     r   recurrent weights [3H, H]     b   bias [3H]
+    attrs["reset_first"]   whether h is reset before, not after, its product for the new gate
     """
 
     def added(h: Array) -> Array:
@@ -50,7 +54,10 @@ def gru_floats(
 def plain_floats(
     function: Callable[[Array], Array], attrs: Attrs, sums: Array, h: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run an RNN: sums [T, N, H], h [N, H], r [H, H] -> h of every step, two copies."""
+    """Run a plain RNN in floats; yield (h, h) after every time step.
+
+    function   activation     sums   [T, N, H]     h   [N, H]     r   recurrent weights [H, H]
+    """
     for now in time_order(attrs, sums):
         h = np.asarray(function(now + h @ r.T))
         yield h, h
@@ -61,10 +68,10 @@ TANH_FLOATS = partial(plain_floats, np.tanh)
 
 
 def every_step(steps: FloatSteps) -> Callable[..., Array]:
-    """Create `real` of operators that return h of every step [T, N, H]."""
+    """Make a `real` function (OpDef) that returns h of all time steps, [T, N, H]."""
     return lambda attrs, *xs: in_order(attrs, [h for h, _ in steps(attrs, *xs)])
 
 
 def state_behind(steps: FloatSteps) -> Callable[..., Array]:
-    """Create `real` of operators that return the state after the last step [N, H]."""
+    """Make a `real` function (OpDef) that returns the state after the last time step, [N, H]."""
     return lambda attrs, *xs: [state for _, state in steps(attrs, *xs)][-1]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of LSTM, GRU and plain RNN layers: gates, then steps, for every layer and
-direction."""
+"""Import of LSTM, GRU and plain RNN layers: for every layer and direction, gate sums and then the
+recurrence."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ DIRECTIONS = {
 
 
 class Weights(NamedTuple):
-    """Weights of one direction of one layer, gate by gate in the order of the operators.
+    """Weights of one direction of one layer, in the gate order of the operators.
 
     w [G * H, C], r [G * H, H]   for the input and for h     bias_w, bias_r [G * H]
-    projection [P, H]   matrix that multiplies h after every step; r is then [G * H, P]
+    projection [P, H]   optional matrix applied to h after every time step; r is then [G * H, P]
     """
 
     w: Array
@@ -50,8 +50,10 @@ class Weights(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Outputs of one direction of a layer: h of all steps [T, N, H]; the last h and c, each [1, N,
-    H]."""
+    """Outputs of one direction of a layer.
+
+    steps   h of all time steps [T, N, H]     h, c   final states [1, N, H]
+    """
 
     steps: str
     h: str
@@ -69,7 +71,10 @@ def _unit_by_unit(rows: Array, gates: int) -> Array:
 def plain(
     d: GraphBuilder, kind: str, x: str, learnt: Weights, first: Sequence[str], back: bool
 ) -> Run:
-    """Add an RNN: tanh or relu of the sum of the inputs' and h's contributions."""
+    """Add a plain RNN (kind: tanh or relu) in one direction.
+
+    learnt   weights     first   initial h     back   whether it runs backwards in time
+    """
     bias = d.constant(learnt.bias_w + learnt.bias_r)
     sums = d.add("sums", x, d.constant(learnt.w), bias)
     y = d.add(kind, sums, *first, d.constant(learnt.r), reverse=back)
@@ -77,10 +82,10 @@ def plain(
 
 
 def projected(d: GraphBuilder, x: str, learnt: Weights, first: Sequence[str], back: bool) -> Run:
-    """Import an LSTM with projections as an LSTM whose recurrent weights include them.
+    """Import an LSTM with projections as one whose recurrent weights include them.
 
-    An initial h is converted by the projection's pseudoinverse, which gives the smallest h with
-    that projection.
+    An initial h is multiplied by the projection's pseudoinverse, the smallest h with that
+    projection.
     """
     matrix = learnt.projection
     assert matrix is not None
@@ -112,6 +117,7 @@ def run(
 ) -> Run:
     """Add one direction of a layer on x [T, N, C].
 
+    kind    "lstm", "gru", "tanh" or "relu"     reverse   whether it runs backwards in time
     first   initial h, and c for an LSTM, each [N, H]
     """
     if learnt.projection is not None:
@@ -146,7 +152,7 @@ def layer(
     at: int = 0,
     reset_first: bool = False,
 ) -> list[Run]:
-    """Add all directions of a layer.
+    """Add all directions of a layer on x [T, N, C].
 
     first   initial states [L, N, H] of all layers and directions, this layer's from index `at` on;
             None: zeros
@@ -167,8 +173,8 @@ def layer(
 
 
 def aten(kind: str) -> Row:
-    """Make an import row for lstm.input, gru.input or rnn_tanh.input: any number of layers, one or
-    two directions."""
+    """Make an import row for torch's lstm.input, gru.input or rnn_tanh.input, with any number of
+    layers and one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
@@ -198,7 +204,7 @@ def _parts(number: int, layers: int, directions: int) -> dict[str, bool]:
 
 
 def cell(kind: str) -> Row:
-    """Import lstm_cell, gru_cell and Elman RNN cells as a layer of one step."""
+    """Make an import row for lstm_cell, gru_cell or an RNN cell, as a layer of one time step."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> Any:
         w, r = (weights(d, a[name], "a recurrent cell's weight") for name in ("w_ih", "w_hh"))
@@ -237,7 +243,7 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
 
 
 def onnx(name: str) -> Row:
-    """Import ONNX's LSTM, GRU and RNN: one layer, one or two directions."""
+    """Make an import row for ONNX's LSTM, GRU or RNN, with one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         batch_first, kind = bool(a["layout"]), name

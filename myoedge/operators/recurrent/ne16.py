@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM and GRU on NE16 and the cores: in each step the engine multiplies h for some units, the
-cores for the others."""
+"""LSTM and GRU on NE16 and the cores together: in each time step NE16 computes the products with h
+of some units, the cores those of the other units."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STEP_CYCLES = 450  # of barriers, code that comes again, and of the engine's sta
 
 
 def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tilings of `in_tiles` that keep all operands in L1."""
+    """Return the NE16 kernel; all its operands are in L1."""
     on_cores, units = in_tiles(step, engine), step.out[-1]
     gates = step.shapes[0][-1] // units
     bits = step.weight_bits
@@ -71,7 +71,10 @@ def _split(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
 
 
 def one_sequence_of_many_units(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check for NE16: one sequence, and enough units to share with the cores."""
+    """Require one sequence, and enough units to divide between NE16 and the cores.
+
+    -> None, or the violated requirement
+    """
     batch, units = step.shapes[0][1], step.out[-1]
     if batch > 1:
         return ConstraintViolation("one sequence", f"{batch} sequences", "a batch of 1")
@@ -81,7 +84,10 @@ def one_sequence_of_many_units(step: QuantizedNode) -> ConstraintViolation | Non
 
 
 def resets_products(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check a GRU for NE16: the reset gate applies after the products with h."""
+    """Require a GRU whose reset gate is applied after the products with h.
+
+    -> None, or the violated requirement
+    """
     if not step.attrs["reset_first"]:
         return None
     needs, has = "a reset gate after the products", "a reset gate before them"

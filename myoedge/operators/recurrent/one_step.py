@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One LSTM step of any number of sequences, whose products with h are a layer of their own.
+"""One LSTM time step of any number of sequences, whose products with h are a separate layer.
 
-The gates of x and the products with h are added; their columns are grouped by unit: (input, forget,
-cell, output).
+The gate sums of x and of h are added; columns are ordered by unit (input, forget, cell, output).
 """
 
 from __future__ import annotations
@@ -80,10 +79,10 @@ def _hidden(attrs: Attrs, gates: Array, added: Array, c: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepParams(QuantizedParams):
-    """Integers of one LSTM step: fraction bits of c, scale factors, and tables of the functions.
+    """Integer constants of one LSTM time step.
 
-    c_*            from the operand c to these bits
-    y_*            from these bits to the next c
+    cell_bits      fraction bits of c     sigmoid, tanh   tables of the functions
+    c_*, y_*       from the operand c to cell_bits; from cell_bits to the next c
     result_shift   shift from Q30 to h
     """
 

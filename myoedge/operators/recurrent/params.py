@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers of recurrent layers at run time."""
+"""Integer constants of recurrent layers at run time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecurrentParams(WeightedParams):
-    """Weights of h, factors of the states, and tables of the gates' functions.
+    """Integer constants of a recurrent layer: weights of h, state conversions, tables of gate
+    functions.
 
-    h_*, c_*   from an initial state to the precision of the stored state
+    h_*, c_*   from an initial state to the format of the stored state
     x_*        from an input to the sums of a plain RNN
-    new_*      from a GRU's new gate to its 16-bit h
-    y_*        from the last state to the output, for operators that return it
+    new_*      from a GRU's new gate to its int16 h
+    y_*        from the final state to the output, for operators that return it
     """
 
     relu: int | None = None
@@ -50,14 +51,17 @@ class RecurrentParams(WeightedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShiftedParams(RecurrentParams):
-    """Parameters of an LSTM with its own step for h: result_shift converts from Q30."""
+    """Constants of an LSTM whose h has its own quantisation step.
+
+    result_shift   shift from Q30 to h
+    """
 
     result_shift: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaledParams(ShiftedParams):
-    """Parameters of an LSTM with its own steps also for gates and c: their fraction bits."""
+    """Constants of an LSTM with its own fraction bits for gates and c."""
 
     gate_bits: int
     cell_bits: int

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM, GRU and RNN as ONNX nodes; the input weights are the identity, because gates are computed
-before."""
+"""Export of LSTM, GRU and RNN as ONNX nodes; their input weights are the identity, because the gate
+sums are computed before."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
 
 
 def write(op: str, *, result: int) -> Write:
-    """Return the writer of a recurrent operator.
+    """Return the function that writes a recurrent operator.
 
-    result   index of ONNX's output: h of all steps, or the last c
+    result   index of ONNX's output: h of all time steps, or the last c
     """
 
     def node(w: Writer, step: QuantizedNode, gates: str, h: str, *c: str) -> str:
@@ -123,7 +123,10 @@ def _lstm_start(w: Writer, step: QuantizedNode, gates: str) -> str:
 
 
 def next_step(*, cell: bool) -> Write:
-    """Write one LSTM step without its products; c saturates at the limits of its bits."""
+    """Return the function that writes one LSTM time step without its products.
+
+    cell   whether it returns c, saturated at the limits of its bits, instead of h
+    """
 
     def node(w: Writer, step: QuantizedNode, gates: str, added: str, c: str) -> str:
         shape = step.shapes[2]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers of recurrent layers: weights, factors of states and results, tables.
+"""Quantisation of recurrent layers: weights, state conversions, tables.
 
-16-bit results are also the operands of the next step, so weights are 16-bit then. Their steps are
-powers of two, chosen by the results' range.
+int16 results also multiply the weights in the next time step, so weights are then int16. The steps
+of h are powers of two, selected by its range.
 """
 
 from __future__ import annotations
@@ -39,40 +39,43 @@ SMALL = 0.25  # range of h up to which 8 bits have finer steps
 
 
 def lstm_params(reach: float) -> QuantParams:
-    """Parameters of an LSTM's int16 h: a power-of-two step.
+    """Return the parameters of an LSTM's int16 h, with a power of two as step.
 
-    reach   largest magnitude; at most 1 for a state limited by a sigmoid
+    reach   largest |h|; at most 1 for a state limited by a sigmoid
     """
     return _power_of_two(reach, WIDE_BITS)
 
 
 def lstm_int8_params(reach: float) -> QuantParams:
-    """Parameters of an LSTM's int8 h: the range +-1, or a power-of-two step for a small range.
+    """Return the parameters of an LSTM's int8 h: the range +-1, or a smaller power of two.
 
-    reach   largest magnitude; 0 for a layer that is always 0 on the samples
+    reach   largest |h|; 0 for a layer that is always 0 on the samples
     """
     return QuantParams(2.0 ** -int8_bits(reach), 0)
 
 
 def int8_bits(reach: float) -> int:
-    """Fraction bits of an LSTM's int8 h, by its largest magnitude."""
+    """Return the fraction bits of an LSTM's int8 h from its largest magnitude."""
     if not 0.0 < reach <= SMALL:
         return HIDDEN_BITS
     return HIDDEN_BITS + math.floor(-math.log2(max(reach, 2.0**-FINEST_BITS)))
 
 
 def is_lstm_params(q: QuantParams) -> bool:
-    """Return whether an LSTM's h may have these parameters."""
+    """Return whether the LSTM kernels support these parameters of h."""
     return q == lstm_params(q.scale * 2.0**WIDE_BITS)
 
 
 def is_gru_params(q: QuantParams) -> bool:
-    """Return whether a GRU's h may have these parameters."""
+    """Return whether the GRU kernels support these parameters of h."""
     return q == gru_params(q.scale * 2.0**STATE_BITS)
 
 
 def gru_params(reach: float) -> QuantParams:
-    """Return the parameters of a GRU's int16 h, which uses 15 bits."""
+    """Return the parameters of a GRU's int16 h, of which 15 bits are used.
+
+    reach   largest |h|
+    """
     return _power_of_two(reach, STATE_BITS)
 
 
@@ -90,7 +93,8 @@ def _power_of_two(reach: float, unit_bits: int) -> QuantParams:
 
 
 def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Weights per row, from h to the gates' steps; the two tables; factors of the states."""
+    """Return the constants of an LSTM or GRU: weights with a factor per row from h to gate steps,
+    tables, and state conversions."""
     lstm, last = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1], len(inputs.out) == 2
     wide = inputs.target.element_type == INT16
     bits = _state_bits(inputs, lstm, last)
@@ -152,7 +156,7 @@ def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
 
 
 def fraction_bits(q: QuantParams) -> int:
-    """Fraction bits of parameters whose scale is a power of two."""
+    """Return the number of fraction bits of a power-of-two scale."""
     bits = round(-math.log2(q.scale))
     assert q.scale == 2.0**-bits, "states have steps of a power of two"
     return bits
@@ -171,14 +175,15 @@ def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
 
 
 def relu_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Quantise a relu RNN; sums reach SUMS_REACH times the results."""
+    """Return the constants of an RNN with relu; its sums may reach SUMS_REACH times the results'
+    range."""
     y = inputs.target
     unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16_LIMITS[0]
     return _plain_quantize(inputs, unit, unit, {"relu": 1}, {})
 
 
 def tanh_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Quantise a tanh RNN; sums are in steps of 1/1024."""
+    """Return the constants of an RNN with tanh; its sums have steps of 1/1024."""
     return _plain_quantize(inputs, GATE_PARAMS.scale, 2.0**-15, {}, {"tanh": table("tanh")})
 
 
@@ -214,12 +219,14 @@ def _plain_quantize(
 
 
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
-    """Return factor and offset that convert a state to a number of fraction bits."""
+    """Return the constants name_mult, name_offset and name_shift that convert a state to `bits`
+    fraction bits."""
     return _factor(name, choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0))
 
 
 def to_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
-    """Return factor and offset that convert a number of fraction bits to an output."""
+    """Return the constants name_mult, name_offset and name_shift that convert `bits` fraction bits
+    to an output with parameters q."""
     unit = 2.0**-bits / q.scale
     return _factor(name, choose_sum_requant([unit], [-INT16_LIMITS[0]], [0], q.zero_point))
 

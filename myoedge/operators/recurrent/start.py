@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single steps of LSTMs and GRUs from zero states: no product with h is needed.
+"""Single time steps of LSTMs and GRUs from zero states, which need no product with h.
 
-The gates' columns are grouped by unit: (input, cell, output) of an LSTM, whose forget gate would
-multiply a c of 0, and (reset, update, new) of a GRU. Sequences and steps are treated alike.
+Gate columns are ordered by unit: (input, cell, output) of an LSTM, whose forget gate would multiply
+c = 0, or (reset, update, new) of a GRU. Every sequence and time step is computed on its own.
 """
 
 from __future__ import annotations
@@ -72,10 +72,9 @@ def _gru(attrs: Attrs, gates: Array, own: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartParams(QuantizedParams):
-    """Integers of a single step.
+    """Integer constants of a single time step from zero states.
 
-    result_shift   shift from Q30 to h
-    own            int16 biases of a GRU's new gates
+    result_shift   shift from Q30 to h     own   int16 biases of a GRU's new gates
     """
 
     result_shift: int

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of recurrent layers whose weights exceed L1: weights of some units are loaded again in
-every step."""
+"""Tiling of recurrent layers whose weights exceed L1: the weights of some units are loaded again in
+every time step."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ UNITS = 8  # that all cores compute at once
 
 
 def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:
-    """Kernels of layers with one product with h per step, by bytes of weights kept in L1."""
+    """Return kernels with one product with h per time step; they differ in the bytes of weights
+    that stay in L1."""
     return tuple(
         Kernel(CLUSTER, partial(streamed, most_bytes=most), is_large, formats)
         for most in RESIDENT_BYTES
@@ -55,7 +56,7 @@ def is_large(step: QuantizedNode) -> bool:
 def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKernel:
     """Tile a recurrent layer whose weights do not fit L1: some are loaded again in every time step.
 
-    most_bytes   maximum bytes of weights and channels kept in L1
+    most_bytes   maximum bytes of weights and channel constants that stay in L1
     """
     on_cores, (t, n, columns), units = in_tiles(step, engine), step.shapes[0], step.out[-1]
     weights = packed_rows(step.integers.weight, units).reshape(units, -1)

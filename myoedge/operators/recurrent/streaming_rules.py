@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streaming rules of recurrent layers: the states that frames pass on, exact to the bit."""
+"""Streaming rules of recurrent layers: the states passed from frame to frame, without rounding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0}
 
 
 def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream forwards, with h and c as states."""
+    """Return the rule for streaming forwards in time with h and c as states; None for other
+    axes."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     factors = from_params(HIDDEN_PARAMS, "h", 7)
@@ -66,7 +67,8 @@ def _first_cell(step: QuantizedNode, x: Array) -> Array:
 
 
 def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream forwards, with h in its stored precision as state."""
+    """Return the rule for streaming forwards in time, with h in its stored format as state; None
+    for other axes."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     factors = {**from_params(WHOLE, "h", STATE_BITS), **from_params(WHOLE, "y", STATE_BITS)}
@@ -83,7 +85,7 @@ def _first_kept(step: QuantizedNode, x: Array) -> Array:
 
 
 def plain_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream forwards, with h as state."""
+    """Return the rule for streaming forwards in time with h as state; None for other axes."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     h = StreamState(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of recurrent layers by steps, in time order."""
+"""Tiling of recurrent layers by time steps, in order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATES = (*STEPS, Format((SIXTEEN, EITHER), SIXTEEN, STORED_BITS))  # whatever i
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a recurrent layer by steps; states stay in L1 from tile to tile."""
+    """Tile a recurrent layer by time steps; states stay in L1 between tiles."""
     (t, n, columns), units = step.shapes[0], step.out[-1]
     gates, arrays = columns // units, _packed(step)
     reverse = bool(step.attrs["reverse"])
@@ -77,11 +77,11 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """C functions that run an operator's steps.
+    """Names of the C functions that run an operator's time steps.
 
-    whole      all weights in L1     streamed   some weights are loaded in every step
-    on_ne16    products on the engine
-    reset_first   a GRU whose h is reset before the product, which takes two parts per step
+    whole      all weights in L1     streamed   some weights are loaded in every time step
+    on_ne16    products on NE16
+    reset_first   for a GRU whose h is reset before the product: two products per time step
     """
 
     whole: str
@@ -90,7 +90,7 @@ class Instance:
     reset_first: bool = False
 
     def name(self, step: QuantizedNode, way: str = "whole") -> str:
-        """Return the function for the element type of h, and for an LSTM with its own steps."""
+        """Return the C function for the layer's element type of h; `way` is the field to use."""
         scaled = "scaled_" if isinstance(step.integers, ScaledParams) else ""
         return f"{getattr(self, way)}_{scaled}s{step.weight_type.bits}"
 
@@ -112,10 +112,11 @@ def instance_of(step: QuantizedNode) -> Instance:
 
 
 def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts: int = 1) -> Any:
-    """Instructions per step on the busiest core.
+    """Return the instructions per time step on the busiest core.
 
-    loads   words of weights per word of h           words   words of h
-    parts   parts of a step, one barrier each       units   number of units, or an array of numbers
+    units   number of units, or an array of numbers
+    words   words of h     loads   words of weights per word of h
+    parts   parts of a time step, one barrier each
     """
     unit_work = words * (1 + 2 * loads) + 28 * loads
     return batch * (-(-units // cores) * unit_work) + parts * (60 * batch + 125)
@@ -131,8 +132,8 @@ def _packed(step: QuantizedNode) -> dict[str, Array]:
 
 
 def packed_rows(rows: Array, units: int) -> Array:
-    """Pack weights, int8 or int16 [gates of the units, C]: for every unit and word of columns, one
-    word per gate."""
+    """Pack weights int8 or int16 [gates * units, C]: for every unit and word of columns, one word
+    per gate."""
     columns = WORD_BYTES // rows.itemsize
     words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % columns)))
     words = words.reshape(units, len(rows) // units, -1, columns)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resizing along an axis: nearest elements, and weighted sums of neighbours."""
+"""Resizing along an axis, by nearest elements or by weighted sums of neighbours."""

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Coordinates for resizing an axis: positions of results among the elements, neighbours,
-weights."""
+"""Resizing an axis: coordinates of the results, neighbouring elements and their weights."""
 
 from __future__ import annotations
 
@@ -17,8 +16,8 @@ from myoedge.operators.graph_builder import Unsupported
 class ResizedAxis:
     """An axis of n elements, resized to `wanted` elements.
 
-    step     elements per result, as the call states it
-    mode     coordinate_transformation_mode of ONNX, also used for torch
+    step     input elements per result, as the call specifies it
+    mode     ONNX's coordinate_transformation_mode, also used for torch
     region   start and end of the crop of tf_crop_and_resize, as fractions of the axis
     """
 
@@ -30,13 +29,13 @@ class ResizedAxis:
 
     @property
     def length(self) -> float:
-        """Exact number of results by the step; `wanted` if it is an integer."""
+        """Number of results by the step, which may be fractional."""
         exact = self.n / self.step
         return round(exact) if abs(exact - round(exact)) < 1e-9 else exact
 
     def places(self) -> Array:
-        """Coordinates of the results among the elements, float64 [wanted]; onnx/defs, operator
-        Resize."""
+        """Return the coordinates of the results in units of input elements, float64 [wanted], by
+        ONNX's Resize."""
         return np.broadcast_to(PLACES[self.mode](self, np.arange(self.wanted)), (self.wanted,))
 
 
@@ -76,8 +75,11 @@ PLACES: Mapping[str, Callable[[ResizedAxis, Array], Array]] = {
 
 
 def nearest(axis: ResizedAxis, rounding: str) -> Array:
-    """Index of the nearest element of every result, int64 [wanted], with coordinates in float32 as
-    in onnxruntime; rounding is ONNX's nearest_mode."""
+    """Return the index of the nearest element of every result, int64 [wanted]; coordinates are
+    float32, as in onnxruntime.
+
+    rounding   ONNX's nearest_mode
+    """
     place = axis.places().astype(np.float32)
     low, up = np.floor(place), np.floor(place + 0.5)
     ties = place - low == 0.5
@@ -93,22 +95,22 @@ def nearest(axis: ResizedAxis, rounding: str) -> Array:
 
 
 def nearest_of_torch(axis: ResizedAxis, first: float) -> Array:
-    """Index of the nearest element in torch's float32, int64 [wanted]: floor((i + first) *
-    step)."""
+    """Return the index of the nearest element, int64 [wanted], in float32 as in torch: floor((i +
+    first) * step)."""
     at = np.arange(axis.wanted, dtype=np.float32) + np.float32(first)
     place = np.floor(at * np.float32(axis.step))
     return np.asarray(np.minimum(place, axis.n - 1), np.int64)
 
 
 def linear_weights(place: Array) -> Array:
-    """Linear weights [2, wanted] of the elements at floor(place) and after it."""
+    """Return the linear weights [2, wanted] of the elements floor(place) and floor(place) + 1."""
     share = place - np.floor(place)
     return np.stack([1 - share, share])
 
 
 def cubic_weights(place: Array, a: float) -> Array:
-    """Cubic weights [4, wanted] of the elements from floor(place) - 1 on, by Keys' kernel with
-    coefficient a."""
+    """Return the cubic weights [4, wanted] of the elements from floor(place) - 1 on: Keys' kernel
+    with coefficient a."""
     share = place - np.floor(place)
     near, far = np.stack([share, 1 - share]), np.stack([share + 1, 2 - share])
     inside = ((a + 2) * near - (a + 3)) * near**2 + 1
@@ -118,9 +120,9 @@ def cubic_weights(place: Array, a: float) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Neighbours of the results along an axis.
+    """The input elements that each result is a weighted sum of.
 
-    starts    index of the first of `taps` adjacent elements, per result
+    starts    per result, index of the first of `taps` adjacent elements
     weights   float64 [results, taps]
     """
 
@@ -129,11 +131,11 @@ class Neighbours:
 
 
 def neighbours(axis: ResizedAxis, place: Array, weights: Array, *, outside: bool) -> Neighbours:
-    """Return the neighbours of each result: the first is at floor(place) - taps / 2 + 1.
+    """Return the neighbours of each result; the first is floor(place) - taps / 2 + 1.
 
-    weights     [taps, results]
-    With `outside`, positions outside the axis repeat its first or last element; otherwise they are
-    excluded and the other weights rescaled.
+    place     coordinates of the results     weights   [taps, results]
+    outside   whether positions outside the axis repeat its first or last element; otherwise they
+              are left out and the other weights rescaled
     """
     taps = len(weights)
     index = np.floor(place).astype(np.int64) - (taps // 2 - 1) + np.arange(taps)[:, None]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resizing along an axis: elements by constant indices, and weighted sums of neighbours."""
+"""Resizing along an axis: elements at constant indices, and weighted sums of neighbours."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def _resized(x: Shape, axis: int, n: int) -> Shape:
 
 
 def real(attrs: Attrs, x: Array, weights: Array) -> Array:
-    """Sum neighbours: weights [results, taps] of adjacent elements from attrs["starts"] on."""
+    """Compute weighted sums of adjacent elements along an axis: weights [results, taps], the first
+    element of each result in attrs["starts"]."""
     axis, starts = attrs["axis"], np.array(attrs["starts"])
     along = [-1 if d == axis else 1 for d in range(x.ndim)]
     terms = (
@@ -67,9 +68,9 @@ def real(attrs: Attrs, x: Array, weights: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeParams(QuantizedParams):
-    """Integers of a weighted resize.
+    """Integer constants of a weighted resize.
 
-    mult   int32 [results, taps]     offset  int32 [results]
+    mult   weights int32 [results, taps]     offset  int32 [results]
     """
 
     shift: int
@@ -79,8 +80,8 @@ class ResizeParams(QuantizedParams):
 
 
 def quantize(site: QuantizeInputs) -> ResizeParams:
-    """Quantise y = (sum of x * weight + offset) >> shift, with weights in output steps and one
-    rounding."""
+    """Return the constants of y = (sum of x * mult + offset) >> shift; mult are weights in output
+    steps."""
     x, y = site.params(0), site.target
     most = MULT_MAX if y.element_type == INT16 else TERM_FACTOR_MAX
     most = WIDE_FACTOR_MAX if x.element_type == INT16 else most
@@ -97,7 +98,7 @@ def quantize(site: QuantizeInputs) -> ResizeParams:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 -> int8 or int16."""
+    """Compute (sum of x * mult + offset) >> shift along the resized axis; int8 or int16."""
     acc = real(step.attrs, x.astype(np.int64), step.integers.mult)
     along = [-1 if d == step.attrs["axis"] else 1 for d in range(x.ndim)]
     scaled = (acc + step.integers.offset.astype(np.int64).reshape(along)) >> step.integers.shift

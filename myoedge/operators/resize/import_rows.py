@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of resizing: interpolation and upsampling, axis by axis."""
+"""Import of interpolation and upsampling, axis by axis."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Axes = Sequence[ResizedAxis]
 
 
 def picked(d: GraphBuilder, x: str, indices: Sequence[Array]) -> str:
-    """Pick elements by indices along every axis: by an integer repeat, a strided slice, or a
+    """Select elements by an index list per axis: as an integer repeat, a strided slice, or a
     take."""
     shape, rank = d.shape(x), len(indices)
     counts = [len(index) // n for index, n in zip(indices, shape, strict=True)]
@@ -75,7 +75,7 @@ def interpolated(
 ) -> str:
     """Interpolate along every axis, starting with the axis that shrinks most.
 
-    weights_at   places -> weights of the neighbours there
+    weights_at   coordinates of results -> weights of their neighbours
     spans        range of required results per axis; () for all
     outside      whether positions outside the tensor repeat its first or last element
     """
@@ -101,7 +101,10 @@ def _torch_axes(a: Arguments, shape: Shape, out: Shape, mode: str) -> list[Resiz
 
 
 def upsample_nearest(first_place: float) -> Row:
-    """Make an import row for torch's nearest (0) and nearest-exact (0.5)."""
+    """Make an import row for torch's upsample_nearest.
+
+    first_place   coordinate of the first result: 0, or 0.5 for nearest-exact
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = _torch_axes(a, d.shape(first(a)), out, "asymmetric")
@@ -130,7 +133,7 @@ def upsample_cubic(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import ONNX's Resize in any mode; results outside the region are padded."""
+    """Import ONNX's Resize in any mode; results outside a crop region are padded."""
     x, mode = a["self"], a["mode"]
     if a["antialias"] or mode not in ("nearest", "linear", "cubic"):
         raise Unsupported("antialias" if a["antialias"] else f"mode {mode}")
@@ -193,7 +196,7 @@ def _onnx_steps(a: Arguments, chosen: Sequence[int], shape: Shape, out: Shape) -
 
 
 def overloads(names: str) -> str:
-    """Return the names of ATen calls with sizes and factors as lists, and as scalars."""
+    """Return the overloads of ATen calls: with lists of sizes and factors, and with scalars."""
     return " ".join(f"{name}.vec {name}" for name in names.split())
 
 

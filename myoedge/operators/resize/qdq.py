@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resizing as ONNX nodes: gathered elements, times weights, summed."""
+"""Export of resizing as ONNX nodes: gathered elements, times weights, summed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of resizing: blocks of results, and the elements that each block reads."""
+"""Tiling of resizing by blocks of results, each with the input elements that it reads."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ COPY = 10.0  # words that pass while a line of copies begins
 
 @dataclass(frozen=True, slots=True)
 class ResizeLoops:
-    """Loops of x and y [outer, n, inner]: blocks of results, elements that a block reads, lines.
+    """Loops of x and y [outer, n, inner]: blocks of results, and lines of adjacent elements.
 
-    axes   extent of every loop; those in `split` may be tiled
-    results   index of the results
+    axes      extent of every loop; those in `split` may be tiled
+    results   index expression of the results
     """
 
     axes: Mapping[str, int]
@@ -53,7 +53,7 @@ class ResizeLoops:
         return ResizeLoops(axes, ("o", "b", "i"), x, y, results)
 
     def lines(self, sizes: Sizes, cores: int) -> tuple[Any, Any]:
-        """Return the number of result lines on the busiest core, and their length."""
+        """Return (result lines on the busiest core, elements per line)."""
         outer, results, inner = self.y.extents(sizes)
         along = np.where(inner == 1, outer, inner)
         return np.ceil(outer * results * inner / along / cores), along

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear recurrences along an axis."""
+"""Linear recurrences h_t = a_t h_(t-1) + b_t along an axis."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of linear recurrences."""
+"""Random test cases for linear recurrences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ torch.stack(states, axis)
 
 
 def scan(d: Draw) -> DrawnUse:
-    """Draw a recurrence with decaying or at most constant states within the result's range."""
+    """Draw a recurrence whose states decay or stay constant, within the result's range."""
     x = d.pick([d.shape(1, 4), (d.integer(1, 12), 9), (1, 20, 3, 30)])
     common = d.common(2, act=False) | {"factors": (1.0, 0.0), "slack": scan_slack}
     wide = common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
@@ -27,8 +27,8 @@ def scan(d: Draw) -> DrawnUse:
 
 
 def scan_slack(case: Any) -> float:
-    """Return the error bound in output steps: per step, half a step of a state for each of two
-    terms, 2^-15 of the state, and 2^-15 of the addend."""
+    """Return the error bound in output steps. Each iteration adds half a state step for both terms,
+    2^-15 of the state and 2^-15 of the addend."""
     levels = case.target.high - case.target.low
     return float(0.05 + case.shapes[0][case.attrs["axis"]] * (1.0 + levels / 2**8) / 128)
 

@@ -30,7 +30,10 @@ WIDE_MOST = (1 << 23) - 1  # of states next to numbers of 16 bits, which have 8 
 
 
 def along(attrs: Attrs, a: Array, b: Array, step: Callable[[Array, Array, Array], Array]) -> Array:
-    """Return the state after every step, from zero; `step` maps (a, state, b) to the next state."""
+    """Return the states after all iterations, starting from zero.
+
+    step   (a_t, state, b_t) -> next state
+    """
     moved_a, moved_b = (np.moveaxis(x, attrs["axis"], 0) for x in (a, b))
     state, states = np.zeros_like(moved_b[0]), []
     for at, more in zip(moved_a, moved_b, strict=True):
@@ -40,7 +43,7 @@ def along(attrs: Attrs, a: Array, b: Array, step: Callable[[Array, Array, Array]
 
 
 def real(attrs: Attrs, a: Array, b: Array) -> Array:
-    """Run the scan in floats; a and b have the same shape."""
+    """Compute h_t = a_t h_(t-1) + b_t in floats; a and b have the same shape."""
     return along(attrs, a, b, lambda a, state, b: a * state + b)
 
 
@@ -52,8 +55,8 @@ def _multiplier(factor: float, bits: int = 15) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanParams(QuantizedParams):
-    """Integers of a recurrence: factors of both operands; `bits` fractional bits of the state's
-    multiplier."""
+    """Integer constants of a recurrence: conversions of both operands; `bits` is the number of
+    fraction bits of a's integers."""
 
     a_zero: int
     a_mult: int
@@ -67,10 +70,11 @@ class ScanParams(QuantizedParams):
 
 
 def quantize(site: QuantizeInputs) -> ScanParams:
-    """Quantise s = clip16((w s + half >> bits) + (b b_mult + half >> b_shift)), y = s + half >> 7.
+    """Return the constants of s = clip16((w s + half >> bits) + (b b_mult + half >> b_shift)) and y
+    = s + half >> 7.
 
-    w = a a_mult + half >> a_shift has `bits` fractional bits. If an operand or the result is int16,
-    s has 24 bits, and its products 64.
+    w = a a_mult + half >> a_shift has `bits` fraction bits. If an operand or the result is int16, s
+    has 24 bits and its products have 64.
     """
     a, b, y = site.params(0), site.params(1), site.target
     is_wide = site.has_int16(2)
@@ -89,7 +93,7 @@ def quantize(site: QuantizeInputs) -> ScanParams:
 
 
 def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """a, b int8 or int16 -> int8 or int16."""
+    """Run the recurrence in integers along attrs["axis"]; a, b and the result are int8 or int16."""
     most = WIDE_MOST if step.has_int16 else MOST
 
     def scaled(x: Array, name: str) -> Array:

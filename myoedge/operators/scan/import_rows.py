@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of cumulative products, which are scans without addends except the first."""
+"""Import of cumulative products, as recurrences whose only addend is the first element."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from myoedge.operators.import_rows import ImportRow
 
 
 def products(b: GraphBuilder, x: str, axis: int) -> str:
-    """Cumulative products along an axis: h_t = x_t h_(t-1), h_0 = x_0."""
+    """Add cumulative products along an axis: h_t = x_t h_(t-1), h_0 = x_0."""
     shape = b.shape(x)
     if shape[axis] < 2:
         return x

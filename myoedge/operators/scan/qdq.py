@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear recurrences as ONNX nodes, step by step."""
+"""Export of linear recurrences as ONNX nodes, step by step."""
 
 from __future__ import annotations
 

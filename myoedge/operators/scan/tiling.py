@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of linear recurrences: all steps of as many elements as fit."""
+"""Tiling of linear recurrences: all iterations of a block of elements per tile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUMBERS = ("a_zero", "a_mult", "a_shift", "bits", "b_zero", "b_mult", "b_shift",
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a, b and y [outer, n, inner] over outer and inner, never along the axis."""
+    """Tile a, b and y [outer, n, inner] over outer and inner, but never along the recurrence n."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     sources: tuple[tuple[str, int | str], ...] = (("a", 0), ("b", 1), ("y", OUT))

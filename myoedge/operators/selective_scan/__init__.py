@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selective scans of state-space models as one operator: decays, products, states and readout."""
+"""Selective scans of state-space models (Mamba) as one operator."""

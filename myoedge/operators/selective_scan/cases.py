@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of selective scans."""
+"""Random test cases for selective scans."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ torch.stack(ys, -2) + (x1 * ws[1] if len(ws) > 1 else 0)
 
 
 def selective_scan(d: Draw) -> DrawnUse:
-    """Draw a scan with more steps than a part of 32, states that do not fill words, fast and slow
-    decays."""
+    """Draw a scan with more than 32 time steps, a number of states that is not a multiple of 4, and
+    fast and slow decays."""
     around = d.pick([(), (1,), (2,), (2, 1)])
     steps, width, states = d.integer(1, 6), d.integer(1, 9), d.integer(1, 9)
     steps = d.pick([steps, steps, 40])

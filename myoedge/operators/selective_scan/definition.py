@@ -51,10 +51,10 @@ HALF = 1 << DECAY_BITS >> 1
 
 
 def table_of(halvings: float, *, more: bool) -> Array:
-    """Return the table of 2^-f in Q15, int16, for f in the middle of each of 2^13 steps of [0,
+    """Return a table of 2^-f in Q15, int16 [2^13], for f in the middle of each entry's part of [0,
     halvings).
 
-    more   whether the last entry, 0, also stands for all larger f
+    more   whether the last entry is 0, for all larger f
     """
     f = (np.arange(ENTRIES) + 0.5) * (halvings / ENTRIES)
     table = np.rint(np.exp2(15.0 - f)).clip(0, INT16_MAX).astype(np.int16)
@@ -66,7 +66,7 @@ def table_of(halvings: float, *, more: bool) -> Array:
 
 
 def steps(array: Array) -> Iterator[Array]:
-    """Yield [..., K] of every step of [..., T, K]."""
+    """Yield [..., K] of every time step of [..., T, K]."""
     return iter(np.moveaxis(array, -2, 0))
 
 
@@ -99,15 +99,15 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def b_shift(b: QuantParams) -> int:
-    """Return the shift with which B fits in int16."""
+    """Return the left shift with which B still fits int16."""
     return int(math.log2(INT16_MAX / b.reach))
 
 
 def sums_of_delta(site: QuantizeInputs) -> Array:
-    """Bound the states of every channel [D] for addends equal to delta.
+    """Return a bound of the states of every channel [D] for addends equal to delta.
 
-    Decay and addend follow from the same delta, so a state is largest for the slowest decay with a
-    constant delta: delta / (1 - exp(-delta |A|)) <= delta + 1 / |A|.
+    Decay and addend depend on the same delta, so that the slowest decay with a constant delta has
+    the largest state: delta / (1 - exp(-delta |A|)) <= delta + 1 / |A|.
     """
     delta = site.params(0)
     largest_delta = wide.highest(delta) * delta.scale
@@ -116,7 +116,8 @@ def sums_of_delta(site: QuantizeInputs) -> Array:
 
 
 def state_steps(site: QuantizeInputs) -> Array:
-    """Step of the states of every channel [D], at which the worst-case states fit 16 bits."""
+    """Return the quantisation step of the states per channel [D], for which the largest possible
+    state fits 16 bits."""
     x, b, sums = site.params(1), site.params(2), sums_of_delta(site)
     size = sums * (x.reach * x.scale) * (b.scale * 2.0 ** (DECAY_BITS - b_shift(b))) / STATE_MAX
     return np.asarray(np.maximum(size, size.max() / FINEST))
@@ -124,9 +125,10 @@ def state_steps(site: QuantizeInputs) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectiveScanParams(RequantParams):
-    """Integers for int8 operands; term, delta_up, decay and skip are per channel.
+    """Integer constants for int8 operands; term, delta_up, decay and skip are per channel.
 
-    limited   whether products of delta and decay may exceed the table `powers` [8192]
+    powers    int16 [8192], powers of 1/2
+    limited   whether delta * decay may exceed the table `powers`
     """
 
     delta_zero: int
@@ -145,9 +147,10 @@ class SelectiveScanParams(RequantParams):
 
 
 def quantize(site: QuantizeInputs) -> QuantizedParams:
-    """Quantise s = clip16((a s + u B + half) >> 15), u = clip16(dq xq term + half >> term_shift).
+    """Return the constants of s = clip16((a s + u B + half) >> 15), u = clip16(dq xq term + half >>
+    term_shift).
 
-    dq, xq, B, C   less their zero points, B times 2^b_shift; dq at least 0
+    dq, xq, B, C   operands minus their zero points, B times 2^b_shift; dq is at least 0
     a              powers[min((dq << delta_up) decay >> 12, 8191)]
     y              (sum C s >> pre) mult + xq skip + offset >> shift
     """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selective scans as ONNX nodes: decays and addends of all steps at once, states step by step."""
+"""Export of selective scans as ONNX nodes: decays and addends of all time steps at once, then the
+states step by step."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of selective scans: all steps of as many channels as fit."""
+"""Tiling of selective scans: all time steps of a block of channels per tile."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selective scans of 16-bit operands: upper words of products, 30-bit states."""
+"""Selective scans with int16 operands: upper words of 64-bit products, 30-bit states."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FACTOR_MAX = INT32_MAX - (1 << OUT_SHIFT)  # two of them and a half are below 2^
 
 
 def powers() -> Array:
-    """Table of 2^-f in Q31, int32 [2^10 + 1], for f from 0 to 1; the first entry, 2^31, is
+    """Return 2^-f in Q31 for f = 0 .. 1, int32 [2^10 + 1]; the first entry, 2^31, is meant as
     unsigned."""
     f = np.arange((1 << INDEX_BITS) + 1) / (1 << INDEX_BITS)
     return np.asarray(np.rint(np.exp2(31 - f)), np.uint32).view(np.int32)
@@ -42,8 +42,11 @@ TABLE = powers()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideScanParams(QuantizedParams):
-    """Integers if an operand is int16; per channel: term, decay, sum_mult, skip, sum_drop,
-    out_shift; powers of 1/2."""
+    """Integer constants if an operand is int16.
+
+    term, decay, sum_mult, skip, sum_drop, out_shift   per channel
+    powers                                             powers of 1/2
+    """
 
     delta_zero: int
     x_zero: int
@@ -100,7 +103,7 @@ def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
 
 
 def highest(delta: QuantParams) -> int:
-    """Largest integer of delta, which is never negative."""
+    """Return the largest integer of delta minus its zero point; delta is never negative."""
     return max(delta.high - delta.zero_point, 1)
 
 
@@ -216,10 +219,7 @@ def _decay(step: QuantizedNode, halvings: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, tiled: TiledKernel) -> TiledKernel:
-    """Return the kernel for 16-bit operands.
-
-    tiled   loops and operands, common to both kernels
-    """
+    """Return the kernel for int16 operands, with the loops and operands of `tiled`."""
     flags = step.wide_flags(*OPERANDS, "y")
     y_wide = flags.pop("y_wide")
     sizes = {name: kind.size_bytes for name, kind in zip(OPERANDS, step.operand_types, strict=True)}

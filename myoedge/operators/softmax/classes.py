@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Class indices over time: greedy CTC of a sequence, new CTC symbols of a stream, and majority
-votes.
+"""Decoding of class indices over time: greedy CTC of a sequence, new CTC symbols of a stream,
+majority vote.
 
-For the latter two, result frame j reads `taps` frames from j - attrs["before"] on; missing frames
-count as NOTHING.
+For the latter two, output frame j reads `taps` input frames from j - attrs["before"] on; missing
+frames count as NOTHING.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def greedy_real(attrs: Attrs, x: Array) -> Array:
-    """Decode x [T, N, C] to int32 [N, 1 + T]: number of symbols, then the symbols, the rest -1.
+    """Decode scores x [T, N, C] by greedy CTC -> int32 [N, 1 + T]: number of symbols, the symbols,
+    then -1.
 
-    Repetitions and blanks are left out. A frame's class is the index of its first maximum.
+    Repetitions and blanks are removed. A frame's class is the index of its first maximum.
     """
     best = x.argmax(-1)
     before = np.vstack([np.full_like(best[:1], NOTHING), best[:-1]])
@@ -49,7 +50,7 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
 
 
 def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over sequences; one core collects the symbols of a sequence."""
+    """Tile over sequences; each sequence is decoded by one core."""
     (t, n, c), along = step.shapes[0], (("n", 1),)
     return TiledKernel(
         function="me_ctc_greedy_s16" if step.has_int16 else "me_ctc_greedy_s8",
@@ -107,17 +108,17 @@ def _windows(attrs: Attrs, x: Array) -> Array:
 
 
 def new_real(attrs: Attrs, x: Array) -> Array:
-    """Return new symbols of x int32 [.., T, ..]: a class that differs from the previous one and is
-    not the blank; else NOTHING."""
+    """Return the new symbol of each frame of x int32 [.., T, ..]: a class that differs from the
+    previous frame's and is not the blank; otherwise NOTHING."""
     was, now = np.moveaxis(_windows(attrs, x), -1, 0)
     return np.where((now != was) & (now != attrs["blank"]), now, NOTHING).astype(np.int32)
 
 
 def vote_real(attrs: Attrs, x: Array) -> Array:
-    """Return the most frequent class of the last frames of x int32 [.., T, ..]; the smallest if
-    several are.
+    """Return the most frequent class among the last `taps` frames of x int32 [.., T, ..]; the
+    smallest class in a tie.
 
-    Values outside 0 to classes - 1 have no vote; without any vote the class is 0.
+    Values outside 0 .. classes - 1 are ignored; without any valid frame, the result is class 0.
     """
     windows = _windows(attrs, x)
     votes = np.stack([(windows == c).sum(-1) for c in range(attrs["classes"])])
@@ -125,7 +126,7 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
 
 
 def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over other axes than time. Each core has its vote counts as scratch."""
+    """Tile over all axes except time; each core counts votes in its own scratch."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
     frames, classes = step.shapes[0][step.attrs["axis"]], step.attrs.get("classes", 0)
     taps, votes = _taps(step.attrs), step.node.op == "majority"

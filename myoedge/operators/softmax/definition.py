@@ -50,10 +50,10 @@ LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
 
 
 def softmax_real(attrs: Attrs, x: Array, *mask: Array) -> Array:
-    """Float softmax with an optional mask.
+    """Compute softmax over attrs["axis"] in floats, with an optional mask.
 
-    mask            1 if a row sees an element, 0 if not; broadcast along leading axes
-    attrs["flat"]   a row without visible elements has equal shares, else softmax of x
+    mask            1 for a visible element, 0 for a hidden one; broadcast along leading axes
+    attrs["flat"]   a row without visible elements gets equal probabilities; else the softmax of x
     """
     x = masked_scores(attrs, x, mask[0]) if mask else x
     shifted = np.exp(x - x.max(axis=attrs["axis"], keepdims=True))
@@ -67,8 +67,7 @@ def log_softmax_real(attrs: Attrs, x: Array) -> Array:
 
 
 def exp_table(scale: float) -> Array:
-    """Table of exp(-scale * d) in Q15, int32 [256], for distances d = 0 .. 255 from the row's
-    maximum."""
+    """Return exp(-scale * d) in Q15, int32 [256], for d = 0 .. 255 below the row's maximum."""
     return np.asarray(np.rint(EXP_ONE * np.exp(-scale * np.arange(256.0))), np.int32)
 
 
@@ -78,16 +77,16 @@ def _rows(step: QuantizedNode, x: Array) -> Array:
 
 
 def far_tables(x: QuantParams) -> dict[str, Any]:
-    """Tables of exponentials by the lower and by the upper eight bits of a distance, to be
-    multiplied."""
+    """Return two tables of exponentials by name, by the lower and by the upper eight bits of the
+    distance from the maximum; kernels multiply them."""
     return {"exp": exp_table(x.scale), "exp_far": exp_table(256 * x.scale)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftmaxParams(QuantizedParams):
-    """Integers of a softmax.
+    """Integer constants of a softmax.
 
-    exp   int32 exponentials by distance
+    exp   int32 [256], exponentials by distance from the row's maximum
     """
 
     acc_bound: int
@@ -96,8 +95,11 @@ class SoftmaxParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideSoftmaxParams(SoftmaxParams):
-    """Integers of a softmax with int16 x or y: also exponentials by the upper eight bits of a
-    distance, and factors of shares."""
+    """Integer constants of a softmax with int16 input or result.
+
+    exp_far       exponentials by the upper eight bits of a distance
+    mult, shift   conversion of probabilities to output steps
+    """
 
     exp_far: Array
     mult: int
@@ -107,8 +109,9 @@ class WideSoftmaxParams(SoftmaxParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSoftmaxParams(QuantizedParams):
-    """Integers of a log-softmax.
+    """Integer constants of a log-softmax.
 
+    exp   exponentials by distance from the row's maximum
     log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12
     """
 
@@ -124,7 +127,7 @@ class LogSoftmaxParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideLogSoftmaxParams(LogSoftmaxParams):
-    """Integers of a log-softmax with int16 x or y.
+    """Integer constants of a log-softmax with int16 input or result.
 
     exp_far   as in WideSoftmaxParams
     """
@@ -151,8 +154,8 @@ def _exponentials(
 
 
 def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
-    """Quantise a softmax: shares in steps of 1/256, or share * mult / 2**shift in steps of 2**-16
-    if x or y is int16."""
+    """Return the constants of a softmax: probabilities in steps of 1/256, or with int16 steps of
+    2**-16 times mult / 2**shift."""
     x, y = inputs.params(0), inputs.target
     bound = EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]
     if not inputs.has_int16():
@@ -164,15 +167,21 @@ def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
 
 
 def int16_params(most: float) -> QuantParams:
-    """Parameters for shares up to 1; if the largest share is below 1/4, for two to four times the
-    largest."""
+    """Return the parameters of int16 probabilities up to 1, or of a smaller range if the largest is
+    below 1/4.
+
+    most   largest probability on the samples
+    """
     halvings = 0 if most <= 0.0 else min(max(-math.frexp(most)[1] - 1, 0), 14)
     return QuantParams(2.0 ** -(15 + halvings), 0, INT16)
 
 
 def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
-    """x int8 or int16, mask int8: below 0 if hidden -> int8 in steps of 1/256 from -128 on, or the
-    parameters of softmax_quantize with int16; unsigned 32-bit arithmetic."""
+    """Compute softmax of x, int8 or int16, with unsigned 32-bit arithmetic; int8 results have scale
+    1/256 and zero point -128.
+
+    mask   int8, negative for a hidden element
+    """
     rows, seen = _rows(step, x), np.ones((), bool)
     if mask:
         seen = _rows(step, np.broadcast_to(mask[0], x.shape)) >= 0
@@ -214,7 +223,7 @@ SOFTMAX = register(
 
 
 def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
-    """Quantise y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
+    """Return the constants of y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
     x, y = inputs.params(0), inputs.target
     most = 2**x.element_type.bits - 1
     is_wide = inputs.has_int16()
@@ -246,7 +255,7 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
 
 
 def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 -> int8 or int16."""
+    """Compute log-softmax of x along attrs["axis"]; int8 or int16."""
     distance, _, mantissa, halvings = _exponentials(step, _rows(step, x), np.ones((), bool))
     log_sum = step.integers.log[(mantissa >> 7) - 256] + halvings * step.integers.ln2
     c = SumRequant(
@@ -277,7 +286,7 @@ LOG_SOFTMAX = register(
 
 
 def argmax_real(attrs: Attrs, x: Array) -> Array:
-    """Return the int32 index of the first maximum."""
+    """Return the index of the first maximum along attrs["axis"], as int32."""
     y = np.argmax(x, axis=attrs["axis"], keepdims=attrs["keepdim"])
     return np.asarray(y, np.int32)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of softmax, log-softmax, argmax and argmin."""
+"""Import of softmax, log-softmax, argmax and argmin."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def argmax(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def argmin(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import argmin as argmax of the negated tensor; the factor -1 is folded into a preceding
-    layer's weights."""
+    """Import argmin as argmax of -x; the factor -1 is folded into the weights of a preceding
+    layer."""
     negative = d.add("table", a["self"], chain=(("affine", -1.0, 0.0),))
     return argmax(d, {**a, "self": negative}, out)
 
 
 def extreme(row: Row, index: Row) -> Row:
-    """Combine two import rows into one with two results: values along an axis, and their
+    """Combine two import rows into one with two results: maxima along an axis, and their
     indices."""
 
     def both(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks of a softmax, recognised at import in any form.
+"""Masks of a softmax or attention, recognised at import in any form.
 
-Scores are analysed as a sum: tensors times constants, plus one constant. A constant hides a key if
-it is MASK_GAP below the other constants of its row; a boolean input does if its factor has that
-magnitude. Softmax and attention read the mask as a boolean operand, and scores without it. After
-import no code compares numbers to find masks.
+Scores are written as a sum: tensors times constants, plus one constant. A constant hides a key if
+it is MASK_GAP below the other constants of its row; a boolean input does if its factor is that
+large. Softmax and attention then read the mask as a boolean operand and the scores without it.
 """
 
 from __future__ import annotations
@@ -36,7 +35,8 @@ Term = tuple[str, Array]  # a tensor and its float64 factor, which may be 0 in p
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A sum: terms plus a known float64 array, all broadcast."""
+    """A sum of tensors times constants (terms) plus a constant float64 array (known), all
+    broadcast."""
 
     terms: tuple[Term, ...] = ()
     known: Array = field(default_factory=lambda: np.zeros(()))
@@ -45,14 +45,13 @@ class Sum:
         return Sum(self.terms + other.terms, self.known + other.known)
 
     def times(self, factor: Array) -> Sum:
-        """Multiply by a constant; 0 times infinity is 0."""
+        """Multiply all terms by a constant array; 0 times infinity is 0."""
         known = np.where(factor != 0.0, self.known, 0.0) * factor
         return Sum(tuple((x, f * factor) for x, f in self.terms), known)
 
 
 def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None) -> str:
-    """Add the softmax of a tensor, or of a tensor plus a sum, with its mask as an operand if it has
-    one."""
+    """Add the softmax of x, or of x plus `added`; a mask in the sum becomes an operand."""
     shape, total = d.shape(x), addends(d, x) + (added or Sum())
     found = decide(d, total, shape, axis)
     if found is None:
@@ -65,13 +64,14 @@ def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None)
 def decide(
     d: GraphBuilder, total: Sum, shape: Shape, axis: int, *, bare: bool = False
 ) -> tuple[str, str, dict[str, Any]] | None:
-    """Split a sum into (scores, mask, attributes); None if it hides no key. Scores are "" if
-    nothing remains to add to an attention's own scores; the mask is 1 for visible keys.
+    """Split masked scores into (scores, mask, attributes); None if no key is hidden.
 
-    attributes   fill: distance of the nearest hidden key below its row's largest constant, if
-                 float32 sums keep the scores' digits; flat: rows without visible keys have equal
-                 shares
-    bare         whether the sum does not contain the scores that it is added to
+    The mask is 1 for visible keys; scores are "" if nothing is left to add to an attention's own
+    scores.
+    attributes   fill: distance of the nearest hidden key below the row's largest constant, if
+                 float32 sums keep the scores' digits; flat: rows without visible keys get equal
+                 probabilities
+    bare         whether `total` is without the scores to which it is added
     Errors: Unsupported if a row has no visible key, or if one input hides keys in two ways.
     """
     masks, scores = _split(d, total.terms, len(shape), axis)
@@ -169,7 +169,11 @@ def _visible(d: GraphBuilder, mask: Term) -> str:
 
 
 def unmasked(d: GraphBuilder, scores: Sequence[Term], bias: Array, hidden: Array = NOWHERE) -> str:
-    """Add scores and a bias, which is clipped to its visible range; "" for neither."""
+    """Add up scores and a bias, which is clipped to its range over visible keys; "" if there is
+    neither.
+
+    hidden   positions of hidden keys
+    """
     left = bias[np.broadcast_to(~hidden, bias.shape)]
     bias = narrow(np.where(hidden, np.clip(0.0, left.min(), left.max()), bias))
     parts = [_product(d, term, hidden) for term in scores if term[1].any()]
@@ -190,7 +194,7 @@ def _product(d: GraphBuilder, term: Term, hidden: Array) -> str:
 
 
 def addends(d: GraphBuilder, name: str) -> Sum:
-    """Return a tensor in normal form, however the network writes it: terms plus one constant."""
+    """Return a tensor as a Sum, however the network computes it."""
     needed = {name}
     nodes: list[Node] = []
     for node in reversed(d.nodes):
@@ -265,7 +269,7 @@ def _move(node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: 
 
 
 def narrow(value: Array) -> Array:
-    """Reduce axes along which all elements are equal to extent 1."""
+    """Reduce axes along which all elements are equal to size 1."""
     for axis in range(value.ndim):
         first = value.take([0], axis)
         value = first if (value == first).all() else value
@@ -273,7 +277,7 @@ def narrow(value: Array) -> Array:
 
 
 def finite_clamps(d: GraphBuilder) -> None:
-    """Replace infinities in sums that are clamped by finite numbers beyond the clamp."""
+    """Replace infinities in sums that are clamped afterwards by finite numbers beyond the clamp."""
     nodes = [*d.nodes]
     d.nodes.clear()
     for node in nodes:

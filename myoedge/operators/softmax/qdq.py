@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax, classes and decoders as ONNX nodes; indices are int32."""
+"""Export of softmax, classes and decoders as ONNX nodes; indices are int32."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INT32 = np.dtype(np.int32)
 
 
 def masked(w: Writer, step: QuantizedNode, scores: str, mask: str) -> str:
-    """Write scores reduced so far, where a mask is 0, that their exponentials are 0."""
+    """Write scores that are lowered where the mask is 0, so far that their exponentials are 0."""
     least = number(w, -1e9 if step.attrs.get("flat") else -1e6)
     hidden = w.node("Less", mask, number(w, 0.5))
     return w.node("Add", scores, w.node("Mul", w.cast(hidden, "float32"), least))

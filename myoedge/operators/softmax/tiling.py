@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of softmax and log-softmax: rows around and within the axis, masked or not."""
+"""Tiling of softmax and log-softmax, masked or not, along the axes before and after the softmax
+axis."""
 
 from __future__ import annotations
 
@@ -24,9 +25,10 @@ def rows_in_tiles(
     arrays: Mapping[str, Array],
     per_row: int = 6,
 ) -> TiledKernel:
-    """Tile around and within the softmax axis.
+    """Tile along the axes before and after the softmax axis.
 
-    per_row   overhead of a row, in elements
+    kernel, op, arrays   C function, fields of its op struct, and its tables
+    per_row              overhead of a row, in elements
     """
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
@@ -88,7 +90,7 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
 
 
 def wide_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a softmax with int16 x or y, with the loops of masked ones."""
+    """Tile a softmax with int16 input or result, with the loops of the masked one."""
     tables = {name: getattr(step.integers, name).astype(np.uint16) for name in ("exp", "exp_far")}
     masked = _masked_in_tiles(step, engine, tables["exp"])
     x, *_, y = masked.operands

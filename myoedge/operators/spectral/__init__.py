@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spectrograms."""
+"""Spectrograms and Fourier transforms."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of spectrograms."""
+"""Random test cases for spectrograms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ y.permute(2, 0, 1).reshape(-1, *x0.shape[1:], length // 2 + 1)
 
 
 def spectrogram(d: Draw) -> DrawnUse:
-    """Draw a spectrogram with several lanes, each with its own factor and offset."""
+    """Draw a spectrogram with several signals (lanes), each with its own factor and offset."""
     length, lanes = d.pick([4, 8, 16, 32, 64, 256, 6, 12, 20, 60, 66, 98]), d.shape(0, 2, 3)
     hop, count = d.integer(1, length + 3), math.prod(lanes)
     samples = length + d.integer(0, 4 * hop)
@@ -39,8 +39,8 @@ def spectrogram(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array:
-    """Return the error bound in output steps: chords between 16 points per octave, up to an eighth
-    beyond the output's range, and magnitudes with an error of a few steps of 2**-15."""
+    """Return the error bound in output steps: linear interpolation between 16 points per octave, up
+    to an eighth beyond the output's range, and magnitudes that are off by a few steps of 2**-15."""
     window, scale, offset = case.weights
     unit = case.params("x0").scale * halved(len(window)) * float(np.abs(window).max()) * 2.0**-15
     attrs = {**case.attrs, "chain": ()}
@@ -66,7 +66,7 @@ def slack(case: Any) -> Array:
 
 
 def within_reach(case: Any, y: Array, scale: Array, offset: Array) -> Array:
-    """Clip the points of a curve to an eighth beyond the range of all lanes."""
+    """Clip the points of the curve to an eighth beyond the range of all signals."""
     y_q = case.target
     edges = (np.array([[y_q.low], [y_q.high]]) - y_q.zero_point) * y_q.scale
     seen = (edges - offset) / scale

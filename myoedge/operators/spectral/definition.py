@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spectrograms: a function of the magnitudes of short-time Fourier transforms, such as a logarithm.
+"""Spectrograms: a function, such as a logarithm, of the magnitudes of short-time Fourier
+transforms.
 
-Samples have 16 bits, transforms 32. The function is a curve over the power with 16 points per
+Samples are int16, transforms int32. The function is a table over the power with 16 points per
 octave, so that any function costs one interpolation.
 """
 
@@ -57,16 +58,16 @@ WIDEST = 1518500250  # sqrt(2) * 2**30: no part of a transform is larger, at any
 
 
 def spectrogram_shape(attrs: Attrs, x: Shape, window: Shape, *_: Shape) -> Shape:
-    """Return the shape: [T, *E], window [n] -> [frames, *E, n / 2 + 1]."""
+    """Return the result shape [frames, *E, n / 2 + 1] for samples [T, *E] and a window [n]."""
     inside = (x[0] - window[0]) // attrs["hop"] + 1  # frames that lie wholly in the samples
     return (inside, *x[1:], window[0] // 2 + 1)
 
 
 def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset: Array) -> Array:
-    """Compute chain(|X|) * scale + offset, X the transform of a frame times the window.
+    """Compute chain(|X|) * scale + offset, X the Fourier transform of a frame times the window.
 
     x [T, *E], window [n], scale and offset [prod(E)] -> [frames, *E, n / 2 + 1]
-    part   "real" or "imaginary": return that part of X instead, in a graph before lowering
+    attrs["part"]   "real" or "imaginary": return that part of X instead, in a graph before lowering
     """
     cut = np.lib.stride_tricks.sliding_window_view(x, len(window), axis=0)[:: attrs["hop"]]
     spectra = np.fft.rfft(cut.astype(np.float64) * window)
@@ -79,7 +80,8 @@ def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset
 
 
 def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return loops over results and samples of a frame, as for direct products."""
+    """Return the loops over results and over the samples of a frame, as if computed without a fast
+    transform."""
     lanes = [f"e{i}" for i in range(len(out) - 2)]
     axes = {"t": out[0], **dict(zip(lanes, out[1:-1], strict=True)), "f": out[-1]}
     along = tuple(((lane, 1),) for lane in lanes)
@@ -92,12 +94,13 @@ def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopN
 
 
 def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    """Count the multiplications of the transforms of all frames and lanes."""
+    """Return the number of multiplications of the fast transforms of all frames and signals."""
     return int(math.prod(out[:-1])) * products_of(int(shapes[1][0]))
 
 
 def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream along time: one frame per hop, window samples per frame."""
+    """Return the rule for streaming along time: each output frame reads a window of samples, one
+    hop after the previous one."""
     if at.operand or at.axis:
         return None
     return StreamingRule(0, taps=at.shapes[1][0], stride=at.attrs["hop"])
@@ -108,8 +111,12 @@ def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpectrogramParams(QuantizedParams):
-    """Integers of a spectrogram: window int32 [taps] in Q31; tables of the transform; curve int16;
-    mult, offset, shift int32 per lane."""
+    """Integer constants of a spectrogram.
+
+    window   int32 [n] in Q31     curve   int16, the function by power
+    order, roots, radixes   tables of the transform (fourier.tables_of)
+    mult, offset, shift     int32 per signal
+    """
 
     acc_bound: int
     window: Array
@@ -123,8 +130,8 @@ class SpectrogramParams(QuantizedParams):
 
 
 def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
-    """Quantise a spectrogram: window in Q31, curve over the required range, factor and offset per
-    lane."""
+    """Return the constants: window in Q31, curve over the required range, factor and offset per
+    signal."""
     window, scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
     unit = inputs.params(0).scale * halved(len(window)) * largest * 2.0**-15
@@ -171,7 +178,8 @@ def _curve(
 
 
 def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
-    """Interpolate the curve at a power, int64; 15 bits of the larger part are used."""
+    """Interpolate the curve at the power real^2 + imaginary^2, int64; the larger part is reduced to
+    15 bits."""
     a, b = np.abs(real), np.abs(imaginary)
     drop = np.maximum(np.frexp((a | b).astype(np.float64))[1] - 15, 0)
     power = np.maximum((a >> drop) ** 2 + (b >> drop) ** 2, 1)
@@ -183,7 +191,7 @@ def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
 
 
 def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int16 [T, *E] -> int8 or int16 [frames, *E, n / 2 + 1]."""
+    """Compute the spectrogram of x int16 [T, *E] -> int8 or int16 [frames, *E, n / 2 + 1]."""
     length = len(step.integers.window)
     cut = np.lib.stride_tricks.sliding_window_view(x, length, axis=0)[:: step.attrs["hop"]]
     value = on_curve(step.integers.curve, *transformed(step, cut))
@@ -199,7 +207,7 @@ def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile by frames, with all lanes."""
+    """Tile over frames; a tile has all signals."""
     count, *signals, bins = step.out
     lanes, length = math.prod(signals), len(step.integers.window)
     y_bytes, names = step.element_type.size_bytes, ("window", "order", "roots", "curve", "radixes")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fourier transforms of windowed int16 samples in int32; docs/integer-semantics.md has the
+"""Fast Fourier transforms of windowed int16 samples in int32; docs/integer-semantics.md has the
 formulas.
 
 Lengths are even; half of the length is factorised, with one stage per factor.
@@ -19,7 +19,7 @@ INT31 = 2**31 - 1
 
 
 def radixes_of(length: int) -> tuple[int, ...]:
-    """Factors of half a frame's length, fours first."""
+    """Return the factors of half a frame's length, the fours first; one stage each."""
     rest, radix, found = length // 2, 4, list[int]()
     while rest > 1:
         if rest % radix:
@@ -31,7 +31,7 @@ def radixes_of(length: int) -> tuple[int, ...]:
 
 
 def has_transform(length: int) -> bool:
-    """Return whether frames of this length have a fast transform."""
+    """Return whether a fast transform of this length is implemented."""
     fits = length % 2 == 0 and 4 <= length <= MOST_SAMPLES
     return fits and max(radixes_of(length)) <= MOST_RADIX
 
@@ -43,13 +43,13 @@ def _halvings(radix: int) -> int:
 
 
 def halved(length: int) -> int:
-    """Total divisor of a transform."""
+    """Return the number by which all stages of a transform together divide its results."""
     return int(2 << sum(map(_halvings, radixes_of(length))))
 
 
 def products_of(length: int) -> int:
-    """Return the number of products: window, roots, all stages, and the spectrum of real
-    samples."""
+    """Return the number of multiplications of a transform: window, roots, stages, and the
+    conversion to the spectrum of real samples."""
     half, count = length // 2, 0
     for radix in radixes_of(length):
         own = (radix - 1) ** 2 if radix % 2 else 0
@@ -58,9 +58,9 @@ def products_of(length: int) -> int:
 
 
 def tables_of(length: int) -> dict[str, Array]:
-    """Return the constants of a transform.
+    """Return the constant tables of a transform of n = length samples.
 
-    order     int16 [n / 2]: pairs of samples in the order of the first stage, digits reversed
+    order     int16 [n / 2]: digit-reversed order of pairs of samples
     roots     int32 [n, 2]: exp(-2 pi i k / n) in Q31
     radixes   int16: the factor of each stage
     """
@@ -82,7 +82,7 @@ def _order(radixes: Sequence[int]) -> Array:
 
 
 def high(a: Array, b: Array | int) -> Array:
-    """Return the upper half of a 64-bit product."""
+    """Return the upper 32 bits of the 64-bit product a * b."""
     return np.asarray(np.multiply(a, b, dtype=np.int64) >> 32)
 
 
@@ -157,8 +157,8 @@ def _of_odd(parts: list[Complex], w: Array) -> list[Complex]:
 
 
 def transformed(step: QuantizedNode, x: Array) -> Complex:
-    """Transform int16 [..., n] times the window; return n / 2 + 1 real and imaginary parts, scaled
-    by 2**15 / halved(n)."""
+    """Transform x int16 [..., n] times the window; return real and imaginary part [..., n / 2 + 1],
+    scaled by 2**15 / halved(n)."""
     w, half = step.integers.roots.astype(np.int64), len(step.integers.window) // 2
     samples = high(x.astype(np.int64) << 16, step.integers.window)
     pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step.integers.order, :]

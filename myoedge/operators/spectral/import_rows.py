@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of Fourier transforms, short-time and along axes."""
+"""Import of Fourier transforms, short-time and along axes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ def _size(sizes: Sequence[int | None] | None, at: int) -> int | None:
 
 
 def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
-    """Import torch.fft's transforms along one axis, or along several in turn."""
+    """Make an import row for torch.fft along one axis, or along several axes in turn.
+
+    inverse, onesided   which transform     several   whether the call has a list of axes
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
         x = pair_of(d, a["self"])
@@ -93,8 +96,8 @@ def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
 
 
 def dft(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import ONNX's DFT: [.., 1] real or [.., 2] complex -> [.., 2], or [.., 1] for a one-sided
-    inverse."""
+    """Import ONNX's DFT of [.., 1] (real) or [.., 2] (complex) -> [.., 2], or [.., 1] for a
+    one-sided inverse."""
     shape, inverse = d.shape(a["self"]), bool(a["inverse"])
     x = unstacked(d, a["self"])
     axis = (a["dim"][0] if a["dim"] else _default_axis(shape, out)) % len(shape)

@@ -17,7 +17,7 @@ LEAST_OVERLAP = 1e-11  # of the windows' squares, as torch has it
 
 
 def window_of(d: GraphBuilder, a: Arguments, n: int) -> Array:
-    """Return the window; a shorter one is centred."""
+    """Return the call's window as [n]; a shorter window is centred, with zeros around it."""
     size, given = int(a["win_length"] or n), a.get("window")
     window = np.ones(size) if given is None else weights(d, given, "a window").astype(np.float64)
     before = (n - size) // 2

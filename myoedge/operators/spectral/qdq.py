@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spectrograms as ONNX nodes: a convolution with cosines and sines, then magnitudes."""
+"""Export of spectrograms as ONNX nodes: a convolution with cosines and sines, then magnitudes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CURVES: Mapping[str, Write] = {
 
 
 def spectrogram(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Write a spectrogram as a convolution over its frames; every lane is an image."""
+    """Write a spectrogram as a convolution over frames, with each signal as an image."""
     window, scale, offset = (w.floats[name] for name in step.node.inputs[1:])
     count, lanes, bins = step.out[0], scale.size, step.out[-1]
     rows = transposed(w, reshaped(w, x, -1, 1, lanes), 2, 1, 0)

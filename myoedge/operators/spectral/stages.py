@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fourier transforms of many samples in two stages, n = first * second.
+"""Fourier transforms of length n = first * second as products with small matrices, in two stages.
 
-Sample t = second * a + b and frequency k = k1 + first * k2 have exp(-2 pi i k t / n) =
-exp(-2 pi i k1 a / first) exp(-2 pi i k b / n): a product with one matrix along a, then, for every
-k1, with one along b, as a convolution in groups. Results are rounded twice.
+Sample t = second * a + b and frequency k = k1 + first * k2 have exp(-2 pi i k t / n) = exp(-2 pi i
+k1 a / first) exp(-2 pi i k b / n): one matrix product along a, then for every k1 one along b, as a
+grouped convolution. Results are rounded twice.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ PRODUCTS, BYTES, OF_GROUP = 18, 6, 1000
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Factors of a transform's length n = first * second, and the computed rows of its frequencies
-    as a matrix [second, first]."""
+    """Factors of a transform's length, n = first * second.
+
+    rows   computed rows of the frequencies, seen as a matrix [second, first]
+    """
 
     first: int
     second: int
@@ -32,12 +34,12 @@ class Stages:
 
     @property
     def weights(self) -> int:
-        """Number of weights in the larger stage's matrices."""
+        """Number of weights in the larger of the two stages."""
         return max(4 * self.first**2, 4 * self.first * self.rows * self.second)
 
     @property
     def count(self) -> int:
-        """Number of frequencies in all rows."""
+        """Number of frequencies in the computed rows."""
         return self.rows * self.first
 
     @property
@@ -47,7 +49,8 @@ class Stages:
         return first / PRODUCTS + second / BYTES + self.first * OF_GROUP
 
     def roots(self) -> Array:
-        """Return complex [first, rows, second]: exp(-2 pi i (k1 + first * k2) b / n)."""
+        """Return the second stage's factors, complex [first, rows, second]: exp(-2 pi i (k1 + first
+        * k2) b / n)."""
         n = self.first * self.second
         k = np.arange(self.first)[:, None] + self.first * np.arange(self.rows)
         turns = (k[..., None] * np.arange(self.second)) % n
@@ -55,7 +58,11 @@ class Stages:
 
 
 def stages_of(n: int, frequencies: int, most_weights: int) -> Stages | None:
-    """Return the fastest factors; None if all need matrices that are too large."""
+    """Return the factors with the fewest estimated cycles; None if every choice has a stage with
+    more than `most_weights` weights.
+
+    n, frequencies   length of the transform, and number of frequencies needed
+    """
     pairs = ((n // second, second) for second in range(2, n // 2 + 1) if n % second == 0)
     found = (Stages(first, second, -(-frequencies // first)) for first, second in pairs)
     fit = [stages for stages in found if stages.weights <= most_weights]
@@ -63,7 +70,10 @@ def stages_of(n: int, frequencies: int, most_weights: int) -> Stages | None:
 
 
 def forward(b: GraphBuilder, parts: Sequence[str], s: Stages, factor: float) -> list[str]:
-    """Transform real, or real and imaginary parts [L, n] -> both parts [L, rows * first]."""
+    """Transform real samples, or real and imaginary parts [L, n] -> both parts [L, rows * first].
+
+    factor   factor of all results
+    """
     lanes, count = b.shape(parts[0])[0], len(parts)
     x = _joined(b, parts, (s.first, s.second))  # [L, parts, a, b]
     x = reshape(b, transpose(b, x, (0, 3, 1, 2)), (lanes, s.second, count * s.first))
@@ -80,11 +90,11 @@ def forward(b: GraphBuilder, parts: Sequence[str], s: Stages, factor: float) -> 
 def inverse(
     b: GraphBuilder, parts: Sequence[str], s: Stages, factors: Array, *, real: bool
 ) -> list[str]:
-    """Transform back: both parts, or the real one, [L, rows * first] -> both parts [L, n], or the
+    """Transform both parts of a spectrum back: [L, rows * first] -> both parts [L, n], or only the
     real one.
 
-    factors   [rows * first] factor of each frequency
-    real      whether only the real part is needed
+    factors   factor of each frequency [rows * first]     real   whether only the real part is
+              needed
     """
     lanes, n = b.shape(parts[0])[0], s.first * s.second
     x = transpose(b, _joined(b, parts, (s.rows, s.first)), (0, 3, 1, 2))  # [L, k1, parts, k2]

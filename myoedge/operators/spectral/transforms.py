@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Discrete Fourier transforms along an axis: products with constant matrices.
+"""Discrete Fourier transforms along an axis, as products with constant matrices.
 
-A transform, a constant per frequency and the inverse transform are merged into one real matrix, a
-filter.
+A transform, a constant per frequency and the inverse transform are merged into one real matrix.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ PARTS = ("real", "imaginary")
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """A transform along one axis to or from n samples, as torch.fft has it.
+    """A transform along one axis of n samples, as in torch.fft.
 
     inverse     from frequencies to samples
-    onesided    for real samples: only n / 2 + 1 frequencies, without the conjugate ones
+    onesided    for real samples: only n / 2 + 1 frequencies, without their conjugates
     scale       factor of all results
     """
 
@@ -53,12 +52,13 @@ class Transform:
 
     @property
     def length(self) -> int:
-        """Number of elements that are read."""
+        """Number of input elements along the axis."""
         return self.frequencies if self.inverse else self.n
 
 
 def scale_of(norm: str | None, n: int, *, inverse: bool) -> float:
-    """Return the factor of a transform of n samples for torch's norm: backward, forward, ortho."""
+    """Return the factor that torch's `norm` ("backward", "forward" or "ortho") gives a
+    transform."""
     if norm == "ortho":
         return float(1 / np.sqrt(n))
     divided = "backward" if inverse else "forward"
@@ -67,7 +67,7 @@ def scale_of(norm: str | None, n: int, *, inverse: bool) -> float:
 
 @functools.cache
 def waves(rows: int, n: int) -> Array:
-    """Return complex [rows, n]: exp(-2 pi i row * column / n), with exact zeros of the sines."""
+    """Return complex [rows, n]: exp(-2 pi i row * column / n); sines that are 0 are exactly 0."""
     quarters = np.outer(np.arange(rows), np.arange(n)) % n * 4
     cos, sin = (f(quarters * (np.pi / (2 * n))) for f in (np.cos, np.sin))
     cos[quarters % (2 * n) == n] = sin[quarters % (2 * n) == 0] = 0.0
@@ -75,15 +75,15 @@ def waves(rows: int, n: int) -> Array:
 
 
 def check_size(t: Transform) -> None:
-    """Raise Unsupported if the transform's matrix is too large."""
+    """Raise Unsupported if the transform's matrix has too many weights."""
     if t.frequencies * t.n > MOST_WEIGHTS:
         most = f"a matrix of at most {MOST_WEIGHTS:,} weights"
         raise Unsupported(f"a transform of {t.n:,} samples: {t.frequencies * t.n:,}, {most}")
 
 
 def matrix_of(t: Transform) -> Array:
-    """Return the complex matrix [results, elements read]; for one-sided inverses its real part is
-    used."""
+    """Return the transform as a complex matrix [results, inputs]; one-sided inverses use only the
+    real part of the product."""
     check_size(t)
     forward = waves(t.frequencies, t.n)
     if not t.inverse:
@@ -100,7 +100,10 @@ def _counts(t: Transform) -> Array:
 
 
 def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Shape) -> Complex:
-    """Transform a tensor of this shape along an axis, after cutting or zero-padding it."""
+    """Transform x along an axis, after cutting or zero-padding it to the transform's length.
+
+    shape   shape of x
+    """
     whole = shape[axis] == t.length
     parts = [part if part == "" else fitted(b, tensor(b, part, shape), axis, t) for part in x.parts]
     large = t.frequencies * t.n > MOST_AT_ONCE
@@ -129,7 +132,7 @@ def _filtered_signal(
 
 
 def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stages) -> Complex:
-    """Transform many samples in two stages; x has the transform's length along the axis."""
+    """Transform x, already of the transform's length, as two matrix products."""
     given = [part for part in x.parts if part != ""]
     shape = b.shape(str(given[0]))
     names = [tensor(b, part, shape) for part in (x.parts if x.imaginary != "" else given)]
@@ -163,9 +166,9 @@ def _filled(b: GraphBuilder, x: str, axis: int, length: int) -> str:
 def product(
     b: GraphBuilder, x: Complex, axis: int, matrix: Array, *, real: bool = False
 ) -> Complex:
-    """Return matrix @ x along an axis; with `real` only the real part.
+    """Return matrix @ x along an axis; with `real` only its real part.
 
-    Both parts of x form one operand, so that their products are summed before rounding.
+    Both parts of x are joined into one operand, so that their products are summed before rounding.
     """
     columns = [matrix.real, matrix.imag]
     if x.imaginary != "":
@@ -188,7 +191,7 @@ def along(b: GraphBuilder, x: str, axis: int, matrix: Array) -> str:
 
 
 def spectrum(b: GraphBuilder, x: str, axis: int, t: Transform) -> Complex:
-    """Return the one-sided transform of a real tensor, with frames as long as the axis."""
+    """Return the one-sided transform of a real tensor along an axis."""
     rank = len(b.shape(x))
     moved = transpose(b, x, (axis, *(i for i in range(rank) if i != axis)))
     made = frames(b, moved, np.full(t.n, t.scale), t.n)  # [1, *others, frequencies]
@@ -198,8 +201,11 @@ def spectrum(b: GraphBuilder, x: str, axis: int, t: Transform) -> Complex:
 
 
 def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
-    """Return the real and imaginary parts [frames, *E, n / 2 + 1] of transforms of samples [T,
-    *E]."""
+    """Return the real and imaginary parts [frames, *E, n / 2 + 1] of the short-time transform of x
+    [T, *E].
+
+    window   [n]     hop   samples from one frame to the next
+    """
     check_size(Transform(len(window), inverse=False, onesided=True, scale=1.0))
     lanes = int(np.prod(b.shape(x)[1:]))
     constants = [b.constant(c) for c in (window, np.ones(lanes), np.zeros(lanes))]
@@ -207,8 +213,8 @@ def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
 
 
 def as_products(b: GraphBuilder, x: str, window: Array, hop: int, part: str) -> str:
-    """Return the real or imaginary part of `frames`, as a convolution with sines or cosines, or a
-    matrix product for a single frame."""
+    """Return the real or imaginary part (`part`) of `frames` as a convolution with cosines or
+    sines, or as a matrix product if there is one frame."""
     n, (samples, *lanes) = len(window), b.shape(x)
     matrix = matrix_of(Transform(n, inverse=False, onesided=True, scale=1.0)) * window
     weight = matrix.real if part == "real" else matrix.imag
@@ -226,7 +232,10 @@ def as_products(b: GraphBuilder, x: str, window: Array, hop: int, part: str) -> 
 
 
 def axes_of(dims: Sequence[int] | None, sizes: Sequence[int] | None, rank: int) -> list[int]:
-    """The axes of a multi-dimensional transform."""
+    """Return the axes of a multi-dimensional transform.
+
+    dims, sizes   arguments of the call; without dims, the last axes, as many as sizes
+    """
     if dims is None:
         dims = range(rank) if sizes is None else range(rank - len(sizes), rank)
     return [axis % rank for axis in dims]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variance, standard deviation and vector length over axes."""
+"""Variance, standard deviation and vector norms over axes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random uses of variances."""
+"""Random test cases for variances."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def variance(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array | float:
-    """Return the error bound in output steps: roots have 15 bits, relative to the largest 22; for
-    int16, one unit of the requantised value, the bits before its multiplier, and half a unit of the
+    """Return the error bound in output steps: roots have 15 bits, of 22 relative to the largest.
+    For int16: one unit of the requantised value, the bits before its multiplier, half a unit of the
     product."""
     step, root = case.step, case.attrs["root"]
     y = np.abs(np.asarray(case.real(case.dequantized)) / case.target.scale)

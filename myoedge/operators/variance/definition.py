@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of squares over adjacent axes, plain or around the mean: mean square and variance; with a
-root, length and standard deviation."""
+"""Sums of squares over adjacent axes, of the values (mean square, or its root) or of the deviations
+from the mean (variance, or standard deviation)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SQUARE_BITS, ROOT_BITS = 30, 22  # of accumulators
 
 
 def real(attrs: Attrs, x: Array) -> Array:
-    """Compute in float64: the sum of squares, around the mean if centred, / divisor; with its root
-    if `root`."""
+    """Compute sum(x^2) / divisor in float64, with x minus its mean if attrs["centred"], and its
+    root if attrs["root"]."""
     axes, rows = tuple(attrs["axes"]), x.astype(np.float64)
     if attrs["centred"]:
         rows = rows - rows.mean(axes, keepdims=True)
@@ -35,9 +35,9 @@ def real(attrs: Attrs, x: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadParams(CentredParams):
-    """Integers of a sum of squares.
+    """Integer constants of a sum of squares.
 
-    up, down   shifts of the spread, for its root or without one
+    up, down   left shift before a root; right shift of a sum without a root
     """
 
     up: int
@@ -45,8 +45,10 @@ class SpreadParams(CentredParams):
 
 
 def quantize(inputs: QuantizeInputs) -> SpreadParams:
-    """Quantise a variance or RMS: acc = spread >> down, or root(spread << 2 up), requantised once.
-    `spread` is n times the sum of squares around the mean, or the sum of squares of x - x_zero."""
+    """Return the constants of acc = spread >> down, or root(spread << 2 up), requantised once.
+
+    spread   n times the sum of squared deviations from the mean, or the sum of (x - x_zero)^2
+    """
     x, attrs, n = inputs.params(0), inputs.attrs, _length(inputs.attrs, inputs.shapes[0])
     bits = 2 * x.element_type.bits
     largest = n * n << bits - 2 if attrs["centred"] else n * max(1 << bits, x.reach**2)
@@ -66,8 +68,8 @@ def _length(attrs: Attrs, shape: Shape) -> int:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 or int16 [*outer, *reduced, *inner] -> int8 or int16; intermediates have 64 bits up to
-    the accumulator."""
+    """Compute the variance, mean square or root over the reduced axes of x [*outer, *reduced,
+    *inner]; int8 or int16, with 64-bit sums."""
     axes, rows = tuple(step.attrs["axes"]), x.astype(np.int64)
     if not step.attrs["centred"]:
         rows = rows - step.integers.x_zero
@@ -81,7 +83,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def root(x: Array) -> Array:
-    """Square root rounded down to its highest 15 or 16 bits; x below 2**62."""
+    """Return the square root of x < 2**62, rounded down to its highest 15 or 16 bits."""
     bits = np.frexp(x.astype(np.float64))[1].astype(np.int64)
     half = np.maximum(bits - 31, 0) >> 1
     mantissa = x >> 2 * half

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of variances, standard deviations and vector norms."""
+"""Import of variances, standard deviations and vector norms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from myoedge.operators.variance.definition import LENGTH_MAX
 
 
 def axes_of(d: GraphBuilder, a: Arguments) -> tuple[int, ...]:
-    """Return the reduced axes; without axes all."""
+    """Return the axes to reduce; all axes without the argument."""
     rank, dims = len(d.shape(first(a))), as_tuple([] if a.get("dim") is None else a["dim"], 1)
     return tuple(sorted({axis % rank for axis in dims})) or tuple(range(rank))
 
@@ -21,9 +21,9 @@ def axes_of(d: GraphBuilder, a: Arguments) -> tuple[int, ...]:
 def spread(
     d: GraphBuilder, a: Arguments, correction: float | None, *, centred: bool, root: bool
 ) -> str:
-    """Add the sum of squares divided by n - correction, or undivided without a correction; with its
-    root if `root`.
+    """Add sum(x^2) / (n - correction), or sum(x^2) without a correction.
 
+    centred   whether the mean is subtracted from x     root   whether to return the square root
     Errors: Unsupported for too many or too few elements.
     """
     axes, x = axes_of(d, a), first(a)
@@ -42,7 +42,10 @@ def spread(
 
 
 def variance(*, root: bool, with_mean: bool = False) -> Row:
-    """Make an import row for torch's var and std: divided by n - 1, or n - correction."""
+    """Make an import row for torch's var or std; the divisor is n - 1, or n - correction.
+
+    root   std instead of var     with_mean   whether the call also returns the mean
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> Any:
         given = a["correction"] if "correction" in a else a["unbiased"]
@@ -56,7 +59,7 @@ def variance(*, root: bool, with_mean: bool = False) -> Row:
 
 
 def length(*, root: bool) -> Row:
-    """Make an import row for the sum of squares, or its root."""
+    """Make an import row for the sum of squares, or with `root` its square root."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
         if a.get("noop") and not a.get("dim"):
@@ -67,8 +70,8 @@ def length(*, root: bool) -> Row:
 
 
 def vector_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import norms of any order: the root of the sum of powers of absolute values, the minimum, the
-    maximum, or the number of non-zero elements."""
+    """Import vector norms of any order: a power sum and its root, the minimum, the maximum, or the
+    number of nonzero elements."""
     order = a.get("ord", a.get("p"))
     order = 2 if order is None else order
     if order == 2:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of squares as ONNX nodes."""
+"""Export of sums of squares as ONNX nodes."""
 
 from __future__ import annotations
 

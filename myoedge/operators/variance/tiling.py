@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of sums of squares: whole signals, as many as fit."""
+"""Tiling of sums of squares: whole signals per tile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT, WIDE_ROOT = 80, 9  # elements that take as long as a result
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile around and within the reduced axes."""
+    """Tile along the axes before and after the reduced ones."""
     outer, reduced, inner = reduce.split(step.attrs, step.shapes[0])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: AffineExpr = (("o", 1),)

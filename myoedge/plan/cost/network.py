@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Estimated cycles of a network, with waits for L3."""
+"""Estimated cycles of a network, including waits for L3."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from myoedge.plan.plan import Plan
 
 
 def layer_cycles(plan: Plan) -> tuple[int, ...]:
-    """Modelled cycles of every step."""
+    """Return the estimated cycles of every layer."""
     return tuple(round(cycles) for cycles in plan.cycles)
 
 
 def computed(plan: Plan) -> ComputeCycles:
-    """Estimated compute cycles of each timeline step."""
+    """Return the estimated compute cycles of every timeline step (barrier to barrier)."""
     cycles_of = [0.0] * (plan.timeline_steps.count + 1)
     nine_cores: set[int] = set()
     rows = zip(layer_cycles(plan), plan.tilings, strict=True)
@@ -27,14 +27,15 @@ def computed(plan: Plan) -> ComputeCycles:
 
 
 def modelled_cycles(plan: Plan) -> float:
-    """Estimated cycles of a run, with waits for L3."""
+    """Return the estimated cycles of a run, including waits for L3."""
     if not plan.l3_transfers:
         return float(sum(layer_cycles(plan)))
     return waiting_cycles(plan, computed(plan))
 
 
 def waiting_cycles(plan: Plan, computed: ComputeCycles) -> float:
-    """Estimated cycles of a run with these compute cycles, with waits for its transfers."""
+    """Return the estimated cycles of a run with the given compute cycles, including waits for the
+    plan's L3 transfers."""
     rate = L3TransferCost.of(plan.chip)
     costs = [rate.cycles(l3_transfer.chunk) for l3_transfer in plan.l3_transfers]
     begins, needed = [h.begins for h in plan.l3_transfers], [h.needed for h in plan.l3_transfers]
@@ -42,6 +43,7 @@ def waiting_cycles(plan: Plan, computed: ComputeCycles) -> float:
 
 
 def latency_s(plan: Plan) -> float | None:
-    """Modelled time of an inference at the chip's first operating point; None without a clock."""
+    """Return the estimated seconds of an inference at the chip's first operating point; None if it
+    has no clock frequency."""
     clock_hz = plan.chip.point.clock_hz
     return modelled_cycles(plan) / clock_hz if clock_hz else None

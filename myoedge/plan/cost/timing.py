@@ -27,7 +27,10 @@ Due = tuple[int, int]  # layer and tile that need a transfer
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """An unfinished transfer into L1: the step that needs it, and its remaining DMA cycles."""
+    """An unfinished transfer into L1.
+
+    due   first timeline step that needs it     cycles   remaining DMA cycles
+    """
 
     due: Due
     cycles: float
@@ -35,12 +38,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class TimelineStep:
-    """The work of cores, control core and DMA from one barrier to the next.
+    """Work of the cores, the control core and the DMA from one barrier to the next.
 
-    compute, control   cycles of the cores; of the control core in addition to its commands
-    loads, stores      transfers into L1 that are started; DMA cycles of the transfers out of L1
-    needed             loads due by this step must be complete at the end
-    nine_cores         whether the control core also computes, after its commands
+    compute, control   cycles of the cores; of the control core in addition to DMA commands
+    loads, stores      transfers into L1 started here; DMA cycles of the transfers out of L1
+    needed             loads that are due by this step must be complete at its end
+    nine_cores         whether the control core also runs the kernel, after its commands
     """
 
     compute: float
@@ -53,8 +56,11 @@ class TimelineStep:
     def lasts(
         self, under_way: Sequence[Load], cost: TransferCost, l3_cycles: float = 0.0
     ) -> tuple[float, list[Load]]:
-        """Return (cycles of the step, unfinished loads); the control core first spends
-        `l3_cycles`."""
+        """Return (cycles of the step, loads that are then unfinished).
+
+        under_way   unfinished loads of earlier steps
+        l3_cycles   cycles that the control core first spends on L3 transfers
+        """
         issue = l3_cycles + self.control + len(self.stores) * cost.command_cycles
         stored = max(issue + sum(self.stores), 0.0) if self.stores else 0.0
         queue = [(0.0, load) for load in under_way]
@@ -95,7 +101,7 @@ def _left(queue: Sequence[tuple[float, Load]], cycles: float) -> list[Load]:
 def modelled(
     tilings: Sequence[Tiling], cost: TransferCost, l3_steps: Sequence[int] = ()
 ) -> list[float]:
-    """Estimated cycles of each layer, without waiting for L3.
+    """Return the estimated cycles of each layer, without waits for L3.
 
     l3_steps   timeline steps in which transfers between L3 and L2 are started
     """
@@ -177,8 +183,7 @@ def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
 
 
 def tile_cycles(tiling: Tiling) -> list[float]:
-    """Compute cycles of every tile; tiles of one size take equal cycles, plus cold instruction
-    caches."""
+    """Return the compute cycles of every tile; the first ones include instruction cache misses."""
     known: dict[tuple[int, ...], float] = {}
     found = []
     for number, tile in enumerate(spans(tiling.kernel, tiling.choice)):

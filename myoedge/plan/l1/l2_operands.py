@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiles of layers whose smallest tile does not fit L1: their largest operands stay in L2.
+"""Tiling of layers whose smallest tile does not fit L1: their largest operands stay in L2.
 
-The kernel is unchanged: it takes pointers, and its loads and stores also reach L2, only slower.
+The kernel is the same: its pointers may also point to L2, where accesses are slower.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from myoedge.targets.chip import TransferCost
 
 
 def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> TileChoice | None:
-    """Return tiles with as few operands in L2 as L1 requires, the largest first.
+    """Return the tiling with as few operands in L2 as possible, the largest first; None if the rest
+    still does not fit L1.
 
-    Scratch moves to L2 too if L1 has no room for it; None if even that does not fit.
+    room   bytes of L1; scratch is in L2 too if it does not fit
     """
     if kernel.l1_only:
         return None
@@ -34,13 +35,14 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
 
 
 def in_place(kernel: TiledKernel) -> TileChoice:
-    """Return untiled operands, with each operand that is contiguous in L2 used in place."""
+    """Return the tiling with one tile, whose operands are used in L2 if they are contiguous
+    there."""
     grid = Grid.of(replace(kernel, split=()), TransferCost())
     in_l2 = frozenset(o.name for o in kernel.operands if in_one_run(o, grid).all())
     return TileChoice(dict.fromkeys(grid.sizes, 1), tuple(grid.sizes), 0.0, 0, in_l2=in_l2)
 
 
 def slowed(kernel: TiledKernel, cost: TransferCost) -> TiledKernel:
-    """Return the kernel with the higher cost of a work unit on operands in L2."""
+    """Return the kernel with a higher cost per work unit, for operands in L2."""
     unit = kernel.cost.unit_cycles * cost.l2_operand_factor
     return replace(kernel, cost=replace(kernel.cost, unit_cycles=unit))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels that can run a layer, over the engines of a chip."""
+"""The kernels that can run each layer on the engines of a chip."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ SMALLEST_TILE = 0.5  # of L1: if the smallest tile takes more, tiles are small a
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NetworkKernels:
-    """Kernels that can run the layers of a network, and cached results about their tiles.
+    """Candidate kernels of all layers of a network, with cached results about their tiles.
 
-    kernels   kernels of each layer, with the layer signatures
-    known     cycles of kernels, as for fastest_kernel
-    chosen, alone, grids   as in TileSearch, shared by all plans of the network
+    kernels   per layer, its (kernel, layer signature) pairs
+    known     cached cycles, as for fastest_kernel
+    chosen, alone, grids   caches as in TileSearch, shared by all plans of the network
     """
 
     kernels: Sequence[Sequence[tuple[TiledKernel, str]]]
@@ -55,9 +55,10 @@ class NetworkKernels:
         *,
         tables_in_l3: bool = False,
     ) -> NetworkKernels:
-        """Collect the kernels of a network's layers.
+        """Collect the candidate kernels of a network's layers.
 
-        ranks   layers that use other tiles than the fastest by the estimate
+        ranks   layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
+        tables_in_l3   as in `candidates`
         """
         known = (candidates(step, chip, tables_in_l3=tables_in_l3) for step in steps)
         kernels = [[(kernel, layer_signature(kernel)) for kernel in each] for each in known]
@@ -72,14 +73,13 @@ def _tiled(kernel: Kernel, step: QuantizedNode, engine: Engine, tables_in_l3: bo
 
 
 def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -> list[TiledKernel]:
-    """Return the kernels of a layer's operator on engines that the chip has and the layer's choice
-    allows.
+    """Return the kernels that can run a layer on the engines that its engine choice allows.
 
-    tables_in_l3   whether tables that are read by rows lie in L3
+    tables_in_l3   whether tables that are read row by row are in L3
 
-    Fallbacks are included if the cores' other kernels hardly fit L1. Those others are left out if
-    their scratch leaves no L1 for operands, or if operands fit neither L1 nor L2.
-    Errors: E257 a kernel without a cost.
+    Low-scratch fallbacks are included only if the cores' other kernels hardly fit L1, and those
+    kernels are left out if their scratch leaves no L1 for operands. Errors: E257 a kernel without a
+    cost.
     """
     usual: list[TiledKernel] = []
     fallbacks: list[TiledKernel] = []
@@ -142,9 +142,10 @@ def fastest_kernel(
     limits: Limits,
     known: dict[Hashable, list[float]],
 ) -> tuple[TiledKernel, str]:
-    """Return the fastest kernel that fits, and its layer signature; a preferred kernel comes first.
+    """Return the (kernel, layer signature) with the fewest estimated cycles among those that fit
+    L1; a kernel marked as preferred comes first.
 
-    known   cycles of kernels, of equal layers before
+    room    bytes of L1     known   cache of estimated cycles, by signature and room
     """
     if len(kernels) < 2:
         return kernels[0]
@@ -197,13 +198,16 @@ def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> fl
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
-    """Estimated cycles of a layer after another kernel; infinite without a tile."""
+    """Return the estimated cycles of a layer, including instruction cache misses after another
+    kernel; infinity without a tiling."""
     return math.inf if choice is None else choice.cycles + kernel.cost.layer_cycles
 
 
 def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
-    """Return the function layer -> estimated cycles on the cores minus cycles on an accelerator:
-    infinite if only the accelerator has a tile in L1, minus infinity if it has none."""
+    """Return the function layer -> estimated cycles that an accelerator saves over the cores.
+
+    It is infinity if only the accelerator has a tiling in L1, and minus infinity if it has none.
+    """
     names = {engine.name for engine in chip.engines if engine.accelerator}
 
     def cycles(kernels: Sequence[TiledKernel], *, accelerated: bool) -> float:
@@ -219,8 +223,8 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
 
 
 def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
-    """Return the function layer -> estimated cycles on its fastest engine: 0 for a view, infinite
-    if it fits neither L1 nor L2."""
+    """Return the function layer -> estimated cycles on its fastest engine: 0 for a view, infinity
+    if no tiling fits."""
 
     def fewest(kernels: Sequence[TiledKernel]) -> float:
         cycles = _cycles_alone(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
@@ -272,12 +276,13 @@ def content_key(step: QuantizedNode) -> Hashable:
 
 
 def least_bytes(kernel: TiledKernel) -> int:
-    """Bytes of L1 for the smallest tile of a layer."""
+    """Return the bytes of L1 that the smallest tile of a layer takes."""
     return sum(smallest(kernel)[1].values())
 
 
 def tile_facts(kernel: TiledKernel, room: int) -> dict[str, str]:
-    """Describe the smallest tile of a layer, the available L1, and the largest operand."""
+    """Return facts for messages: the layer's smallest tile, the available L1 (`room`), its largest
+    operand."""
     sizes, parts = smallest(kernel)
     largest = max(parts, key=lambda name: parts[name])
     tile = " ".join(f"{axis} {n}" for axis, n in sizes.items() if axis in kernel.split)
@@ -289,19 +294,19 @@ def tile_facts(kernel: TiledKernel, room: int) -> dict[str, str]:
 
 
 def smaller(kernel: TiledKernel) -> str:
-    """Return the remedy for a layer without a tile: fewer channels, if it has several."""
+    """Return the remedy for a layer without a tiling, as text for messages."""
     channels = kernel.operands[0].shape[-1]
     return f"{'fewer channels or ' * (channels > 1)}smaller kernels in this layer"
 
 
 def without_room(name: str, kernel: TiledKernel, room: int) -> MyoedgeError:
-    """Return E304 for an operand that fits L1 in no tile and is not contiguous in L2."""
+    """Return E304 for a layer that has no tiling in L1, and no tiling with operands in L2."""
     facts, tries = tile_facts(kernel, room), [smaller(kernel)]
     return MyoedgeError("E304", f"{name} has no tile in L1, nor with operands in L2", facts, tries)
 
 
 def too_small(name: str, kernel: TiledKernel, room: int) -> Notice:
-    """Return the warning that a layer is computed in L2; `name` is the layer's path."""
+    """Return the warning that a layer is computed from L2; `name` is the layer's path."""
     reason = "does not fit L1 in any tile"
     if least_bytes(kernel) <= room:
         reason = f"needs more than {kernel.most_tiles:,} tiles to fit L1"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All layers of a network in L1: tiles chosen in order, buffers placed, prefetches."""
+"""Tiling of all layers of a network: tiles chosen layer by layer, L1 buffers placed, prefetches."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def plan_l1(
     tensors: Sequence[ResidentTensor] = (),
     loops: Sequence[LoopLayers] = (),
 ) -> tuple[Tiling | None, ...]:
-    """Tile all nodes; None if the limits cannot be met. A chip without L1 uses all operands in L2.
+    """Return the tiling of every layer; None for layers that cannot be tiled within their limits.
 
-    room     bytes of L1 for operands
-    limits   step -> L2 limits of its tiles
+    room     bytes of L1 for operands; on a chip without L1, all operands are used in L2
+    limits   layer -> limits by L2
     tensors  tensors that may stay in L1 between layers
-    loops    layers that run for every step of a loop
+    borders  layers before which no data may be prefetched for them and later layers
     """
     if not network.has_l1:
         return tuple(_without_l1(network))
@@ -291,5 +291,6 @@ def _end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[Resident
 
 
 def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
-    """Return each step's layer signature, equal for equal tiles; None without tiles."""
+    """Return each layer's signature, equal for layers with equal tiles; None for layers without
+    tiles."""
     return [None if tiling is None else layer_signature(tiling.kernel) for tiling in tilings]

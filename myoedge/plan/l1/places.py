@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places of a layer's buffers in L1, and the tile in which the prefetch of its constants starts."""
+"""Offsets of a layer's buffers in L1, and the tile in which the prefetch of its constants
+starts."""
 
 from __future__ import annotations
 
@@ -23,15 +24,14 @@ from myoedge.targets.chip import TransferCost
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PlacedLayer:
-    """A layer whose buffers have places in L1.
+    """A layer whose buffers have offsets in L1. Tiles are numbered over the whole network.
 
-    first      index of its first tile in the network
-    prefetch_tile   tile of the network, of an earlier layer, in which the fetch of its first tile's
-                    constants starts; None: they are fetched with the other operands
-    constants  number of transfers of the first tile's constants
-    fetch_cycles    DMA cycles of these transfers
-    buffers    (operand, slot, live range in tiles of the network, bytes from the start of L1)
-    resident   operand -> offset of the resident tensor in L1
+    first      its first tile
+    prefetch_tile   tile of an earlier layer in which the prefetch of its first tile's constants
+                    starts; None: they are loaded with the other operands
+    constants, fetch_cycles   number and DMA cycles of the transfers of these constants
+    buffers    (operand, slot, live range in tiles, offset in L1)
+    resident   operand -> offset in L1, for resident tensors
     """
 
     kernel: TiledKernel
@@ -51,13 +51,13 @@ class PlacedLayer:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class L1State:
-    """State of L1 before a layer.
+    """State of L1 before a layer is placed.
 
-    spare      cycles of an idle DMA during each tile of the earlier layers
-    recent     the most recent of these layers
-    resident, held   offsets of resident tensors; bytes that all resident tensors take
-    earliest   tile from which the layer's constants are fetched; None: not known yet
-    begins     tile before which nothing may be fetched for the layer
+    spare      per tile of the earlier layers, cycles in which the DMA is idle
+    recent     the most recently placed layers
+    resident, held   operand -> offset of resident tensors; (offset, live range) of all of them
+    earliest   tile from which the layer's constants are prefetched; None: not decided yet
+    begins     tile before which no data may be prefetched for the layer
     """
 
     spare: list[float]
@@ -73,7 +73,7 @@ class L1State:
         return [*self.held, *buffers]
 
     def largest_gap(self, l1_bytes: int) -> int:
-        """Largest number of consecutive bytes that are free during the last tile."""
+        """Return the largest number of contiguous free bytes during the last tile."""
         last = len(self.spare) - 1
         there = [(at, x.size_bytes) for at, x in self.taken if x.first <= last <= x.last]
         gap = end = 0
@@ -84,13 +84,12 @@ class L1State:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PlacementProblem:
-    """Layers whose buffers are to be placed in L1.
+    """A network whose buffers are to be placed in L1.
 
     kernels    kernels of all layers, in execution order
     l1_bytes   bytes of L1 for operands
-    limits     step -> L2 limits of its tiles
-    borders    layers before which nothing may be fetched for them and later ones
-    staying    layer -> constants that stay in L1 for all steps of its loop, and their offsets
+    limits     layer -> limits by L2
+    borders    layers before which no data may be prefetched for them and later layers
     """
 
     kernels: Sequence[TiledKernel]
@@ -108,8 +107,10 @@ def placed_layer(
     choice: TileChoice,
     state: L1State,
 ) -> PlacedLayer | None:
-    """Place a layer's buffers at the lowest offsets, with constants fetched from the best tile for
-    which there is space."""
+    """Place a layer's buffers at the lowest free offsets; None if they do not fit.
+
+    Its constants are prefetched from the best tile for which there is space.
+    """
     spare, recent, resident = state.spare, state.recent, state.resident
     first = len(spare)
     fetched = first_constants(kernel, choice, resident)
@@ -133,7 +134,9 @@ def buffer_offsets(
 ) -> list[tuple[str, int, LiveRange, int]]:
     """Place buffers at the lowest offsets that are free during their live ranges.
 
-    Prefetched buffers are placed first, as they have the fewest possible offsets, then large ones.
+    found   (operand, slot, live range)     first   first tile of the layer
+    taken   (offset, live range) of the buffers already placed
+    Prefetched buffers are placed first, then the others, largest first.
     """
     buffers: list[tuple[str, int, LiveRange, int]] = []
     for operand, slot, life in sorted(found, key=lambda x: (x[2].first >= first, -x[2].size_bytes)):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prefetch: constants of a layer's first tile are fetched while earlier layers compute.
+"""Prefetch: the constants of a layer's first tile are loaded while earlier layers compute.
 
-The DMA processes transfers in the order in which they are started. Transfers started during a tile
-whose computation takes longer than its own transfers cost nothing. So a fetch starts as late as
-possible, but early enough to be hidden in the spare DMA cycles of the tiles before its layer.
+The DMA processes transfers in the order in which they are started. Transfers cost nothing during a
+tile whose computation takes longer than its own transfers. So a prefetch starts as late as
+possible, but early enough to be hidden in the idle DMA cycles of the tiles before its layer.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def first_constants(
 def spare_cycles(
     kernel: TiledKernel, choice: TileChoice, resident: frozenset[str], cost: TransferCost
 ) -> list[float]:
-    """Return, for each tile of a layer, the cycles during which the DMA is idle."""
+    """Return the cycles in which the DMA is idle, for each tile of a layer.
+
+    resident   operands that stay in L1 and are not transferred
+    """
     computed = float(kernel.cycles({**kernel.axes, **choice.sizes})) * (1 - cost.contention)
     stores, until = _dma_cycles(cut(kernel, choice), resident | choice.in_l2, cost)
     depth = choice.depth
@@ -75,15 +78,21 @@ def _dma_cycles(
 
 
 def hidden_cycles(spare: Sequence[float]) -> float:
-    """Cycles of transfers that fit before a layer starts, rounded to three binary digits, so that
-    equal layers stay equal."""
+    """Return the cycles of transfers that can be hidden before a layer, rounded down to three
+    significant bits, so that equal layers get equal tilings.
+
+    spare   idle DMA cycles per earlier tile
+    """
     total = int(sum(spare[-MOST_AHEAD:]))
     dropped = max(total.bit_length() - 3, 0)
     return float(total >> dropped << dropped)
 
 
 def possible_starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
-    """Yield the tiles in which a fetch of `cycles` may start, best first."""
+    """Yield the tiles in which a prefetch of `cycles` may start, best first.
+
+    spare   idle DMA cycles per earlier tile
+    """
     last = len(spare) - 1
     oldest, best = max(last + 1 - MOST_AHEAD, 0), last
     for tile in range(last, oldest - 1, -1):
@@ -96,8 +105,8 @@ def possible_starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
 
 
 def take_spare(spare: list[float], prefetch_tile: int, cycles: float) -> None:
-    """Subtract the cycles of a fetch from the spare cycles of the tiles during which it runs, last
-    first."""
+    """Subtract the cycles of a prefetch from the idle DMA cycles of the tiles in which it runs,
+    beginning with the last tile."""
     for tile in range(len(spare) - 1, prefetch_tile - 1, -1):
         taken = min(spare[tile], cycles)
         spare[tile] -= taken
@@ -105,11 +114,11 @@ def take_spare(spare: list[float], prefetch_tile: int, cycles: float) -> None:
 
 
 def latest_starts(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) -> list[int]:
-    """Return the latest tile of the network in which each fetch must start to cost nothing.
+    """Return, for each prefetch, the latest tile in which it must start to cost nothing.
 
-    fetches   (first tile of the layer that needs it, cycles), in order
+    fetches   (first tile that needs it, DMA cycles), in order     spare   idle DMA cycles per tile
 
-    A fetch that cannot be hidden starts as soon as the DMA first becomes idle.
+    A prefetch that cannot be hidden starts as soon as the DMA is first idle.
     """
     left, found, next_one = list(spare), [], len(spare)
     for first, cycles in reversed(fetches):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resident tensors: results that stay in L1 until their last reader has run, neither stored nor
-loaded.
+"""Resident tensors: results that stay in L1 until their last reader has run, instead of being
+stored in L2 and loaded again.
 
-Such a tensor lies in L1 as a whole, at one place; tiles of the layers that write and read it are
-runs of its bytes. Other operands get the rest of L1. Resident tensors are chosen by cost, layer by
-layer.
+Such a tensor is in L1 completely, at one offset; tiles of the layers that write or read it are
+contiguous parts of it. Other operands get the rest of L1. The choice is greedy, by estimated
+cycles.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ Pick = Callable[[int, TiledKernel, int, frozenset[str], Hidden], TileChoice | No
 
 
 def since(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTensor]:
-    """Return the resident tensors that this or a later step reads, in the order in which they are
+    """Return the resident tensors that are read by `step` or later, in the order in which they are
     computed."""
     return resident[bisect_left(resident, step - LONGEST, key=lambda tensor: tensor.producer) :]
 
 
 def beside(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTensor]:
-    """Return the resident tensors that are alive in a step, in the order in which they are
+    """Return the resident tensors that are live in `step`, in the order in which they are
     computed."""
     there = since(step, resident)
     end = bisect_left(there, step + 1, key=lambda tensor: tensor.producer)
@@ -76,7 +76,8 @@ def beside(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTe
 def resident_operands(
     index: int, kernel: TiledKernel, resident: Sequence[ResidentTensor]
 ) -> dict[str, tuple[ResidentTensor, int]]:
-    """Return a step's operands that are resident tensors, and their offsets in these."""
+    """Return the operands of layer `index` that are resident tensors: operand -> (tensor, offset in
+    it)."""
     found: dict[str, tuple[ResidentTensor, int]] = {}
     for tensor in beside(index, resident):
         if tensor.producer == index:
@@ -89,7 +90,7 @@ def resident_operands(
 
 
 def room_left(index: int, resident: Sequence[ResidentTensor], room: int) -> int:
-    """Bytes of L1 that resident tensors leave to a step."""
+    """Return the bytes of L1 (of `room`) that resident tensors leave to layer `index`."""
     sizes = (tensor.size_bytes for tensor in beside(index, resident))
     return room - sum(round_up(size, ALIGNMENT) for size in sizes)
 
@@ -97,8 +98,11 @@ def room_left(index: int, resident: Sequence[ResidentTensor], room: int) -> int:
 def choose_resident(
     kernels: Sequence[TiledKernel | None], tensors: Sequence[ResidentTensor], room: int, pick: Pick
 ) -> list[ResidentTensor]:
-    """Choose resident tensors that make the layers between faster, earliest first; during a layer,
-    the next layer's constants are assumed to be loaded."""
+    """Return the tensors that make the network faster by staying in L1, decided in execution order.
+
+    room   bytes of L1     pick   function that returns the fastest tiling of a layer in given bytes
+    While a layer runs, the next layer's constants are assumed to be in L1 too.
+    """
     # of the layer before, as one tile
     computed = [0.0, *(0.0 if k is None else float(k.cycles(k.axes)) for k in kernels)]
     hidden = [Hidden(hidden_cycles([cycles])) for cycles in computed]
@@ -133,12 +137,12 @@ def choose_resident(
 
 
 def resident_offsets(resident: Sequence[ResidentTensor]) -> Mapping[int, int]:
-    """Return producer -> bytes from the start of L1, the same for all of a tensor's life."""
+    """Return producing layer -> offset in L1, which is constant for the tensor's whole life."""
     placed = greedy([tensor.life for tensor in resident], ALIGNMENT)
     return {tensor.producer: placed[tensor.life.name] for tensor in resident}
 
 
 def end_bytes(resident: Sequence[ResidentTensor]) -> int:
-    """Bytes from the start of L1 to the end of the last resident tensor, with gaps."""
+    """Return the end of the highest resident tensor, in bytes from the start of L1."""
     offsets = resident_offsets(resident)
     return max((offsets[tensor.producer] + tensor.size_bytes for tensor in resident), default=0)

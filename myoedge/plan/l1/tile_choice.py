@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fastest tiles of a single layer; near-equal choices are compared transfer by transfer.
+"""The fastest tiling of a single layer; near-equal candidates are compared transfer by transfer.
 
-Read operands have two buffers, or three: if tiles take about as long to compute as to load, the
-first tile takes longer, because its code is not cached yet. With two buffers the DMA then waits for
-the cores, and later the cores for the DMA.
+Operands that are read have two buffers, or three. Three help if tiles take about as long to compute
+as to load: the first tile takes longer, as its code is not cached yet, and with two buffers the DMA
+would then wait for the cores, and later the cores for the DMA.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ NO_RANKS: TileRanks = {}
 
 
 def layer_signature(kernel: TiledKernel) -> str:
-    """Return a key that is equal for layers with equal tiles: loops, operands, scratch and work of
-    the largest and smallest tile. Multipliers and scales do not matter."""
+    """Return a key that is equal for layers with equal tilings: it covers loops, operands, scratch
+    and work, but not multipliers and scales."""
     ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})
     work = [(kernel.scratch(sizes), kernel.work(sizes)) for sizes in ends]
     return repr(
@@ -62,11 +62,12 @@ def layer_signature(kernel: TiledKernel) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TileSearch:
-    """Tiles of layers, each layer chosen by itself; equal layers are searched once.
+    """Search for the fastest tiling of each layer; equal layers are searched once.
 
     distinct   signature of each layer; None without tiles
-    chosen     tiles by what determines them    alone   cycles of tiles that were compared
-    grids      grid of each distinct layer
+    ranks      signature -> rank of the tiling to use, by estimated cycles; 0 (default): the fastest
+    chosen, alone   caches of tilings, and of cycles of compared tilings
+    grids      grid of tile sizes of each distinct layer
     """
 
     distinct: Sequence[str | None]
@@ -80,7 +81,12 @@ class TileSearch:
     def pick(
         self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: Hidden
     ) -> TileChoice | None:
-        """Return the fastest tiles of a layer, or the tiles of its rank; None if none fit."""
+        """Return the fastest tiling of a layer that fits `room` bytes, or the one of its rank; None
+        if none fits.
+
+        resident   operands that stay in L1     hidden   spare cycles before the layer for a
+                   prefetch
+        """
         cycles = max(hidden.cycles, HIDDEN_CYCLES) if index else hidden.cycles
         hidden = replace(hidden, cycles=float(round(cycles)))  # nearly equal ones share a search
         limits = self.limits.get(index, NO_LIMITS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All combinations of tile sizes of a layer, with the bytes and cycles that each takes."""
+"""All combinations of tile sizes of a layer, with the bytes and cycles of each."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ALIGNMENT = 8  # bytes: what buffers in L1 start at
 
 
 def distinct(extent: int) -> list[int]:
-    """Return the tile sizes that give different numbers of tiles: the smallest of each,
-    ascending."""
+    """Return the tile sizes of an axis that lead to different numbers of tiles, ascending; of sizes
+    with the same number only the smallest."""
     return sorted({-(-extent // count) for count in range(1, extent + 1)})
 
 

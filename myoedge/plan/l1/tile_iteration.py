@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layer cut into tiles: the loop ranges of each, and each operand's part of them."""
+"""A layer cut into tiles: the loop ranges of each tile, and the part of each operand that it
+accesses."""
 
 from __future__ import annotations
 
@@ -19,7 +20,11 @@ Loop = tuple[str, int, int, bool]  # axis, extent, of that in a tile, whether th
 
 @dataclass(frozen=True, slots=True)
 class OperandTiles:
-    """An operand in every tile: its part, its buffer, and when it was loaded."""
+    """The use of an operand by every tile of a layer.
+
+    regions   part of the operand     slot     buffer number
+    loaded    tile before which the buffer's content was loaded
+    """
 
     operand: Operand
     regions: tuple[Region, ...]
@@ -28,12 +33,11 @@ class OperandTiles:
     size_bytes: int
 
     def complete(self, t: int) -> bool:
-        """Return whether the next tile continues with another part of the result."""
+        """Return whether tile t is the last one that adds to its part of the result."""
         return t + 1 == len(self.loaded) or self.loaded[t + 1] > t
 
     def turns(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (first tile, last tile, tile before which it was first loaded) for each buffer of
-        the operand."""
+        """Yield (first tile, last tile, tile before which it is first loaded) for each buffer."""
         count = len(self.slot)
         for slot in range(max(self.slot) + 1):
             first = self.slot.index(slot)
@@ -43,14 +47,14 @@ class OperandTiles:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Cut:
-    """A layer in tiles, independent of addresses; tiles are in execution order."""
+    """A layer cut into tiles, in execution order, without addresses."""
 
     tiles: tuple[Spans, ...]
     uses: tuple[OperandTiles, ...]
 
 
 def spans(kernel: TiledKernel, choice: TileChoice) -> tuple[Spans, ...]:
-    """Return the loop ranges of every tile."""
+    """Return the loop ranges (axis -> range of indices) of every tile, in execution order."""
     return cut(kernel, choice).tiles
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The best tiles of a layer: all distinct sizes and loop orders, by a model of their cycles."""
+"""Search over all distinct tile sizes and loop orders of a layer, by estimated cycles."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
 
 @dataclass(frozen=True, slots=True)
 class TileChoice:
-    """Tile sizes and loop order of a layer.
+    """Tile sizes and loop order of a layer, with the estimated cycles.
 
     sizes   tiled axis -> size           order   tiled axes, outermost first
-    cycles  estimate for the layer        l1_bytes   bytes of buffers and scratch
+    l1_bytes   bytes of buffers and scratch
     depth   buffers per read operand that changes between tiles; loads run depth - 1 tiles ahead
-    in_l2   operands, and SCRATCH, that the kernel reads and writes in L2, without buffers in L1
+    in_l2   operands, and SCRATCH, that the kernel accesses in L2, without buffers in L1
     """
 
     sizes: Mapping[str, int]
@@ -40,12 +40,11 @@ class TileChoice:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of tiles if L2 does not hold all of a layer's operands.
+    """Constraints on the tiles of a layer whose operands do not all fit L2.
 
-    held_bytes   maximum bytes of a constant in L2 at a time: a tile reads at most these, once;
-                 None: all of it is in L2
-    in_l3        operands that move in rows of at most `part_bytes`: as one chunk, or as one chunk
-                 for each of a few strips
+    held_bytes   maximum bytes of one constant in L2 at a time, each loaded once; None: no limit
+    in_l3        operands in L3, transferred in blocks of rows
+    part_bytes   maximum bytes of such a block
     """
 
     held_bytes: int | None = None
@@ -58,16 +57,15 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """Spare cycles and bytes before a layer, for a prefetch of its constants.
-
-    cycles  of the DMA    size_bytes  of L1
-    """
+    """Resources before a layer for a prefetch of its constants: idle DMA cycles, and free bytes of
+    L1."""
 
     cycles: float
     size_bytes: float = math.inf
 
     def waiting(self, cycles: Any, size_bytes: Any) -> Any:
-        """Return the cycles that the layer waits for a prefetch of these cycles and bytes."""
+        """Return the cycles that the layer waits for a prefetch of this many DMA cycles and
+        bytes."""
         hidden = np.where(size_bytes <= self.size_bytes, self.cycles, 0.0)
         return np.maximum(cycles - hidden, 0.0)
 
@@ -78,15 +76,18 @@ NOTHING_HIDDEN = Hidden(0.0)
 def choose(
     kernel: TiledKernel, l1_bytes: int, cost: TransferCost, limits: Limits = NO_LIMITS
 ) -> TileChoice | None:
-    """Return the fastest tiling whose buffers fit in `l1_bytes`; None if there is none."""
+    """Return the fastest tiling whose buffers fit in `l1_bytes`; None if there is none.
+
+    limits   constraints by L2
+    """
     problem = TilingProblem(Grid.of(kernel, cost), l1_bytes, limits=limits)
     return next(iter(choices(problem)), None)
 
 
 def choices(problem: TilingProblem, near: float = NEAR) -> list[TileChoice]:
-    """Return tilings about as fast as the fastest, the best for each number of tiles.
+    """Return the best tiling for each number of tiles, if it is about as fast as the fastest.
 
-    near   factor above the fewest estimated cycles
+    near   maximum factor above the fewest estimated cycles
     """
     orders = list(_orders(problem.kernel))
     found: list[TileChoice] = []
@@ -106,13 +107,12 @@ def _orders(kernel: TiledKernel) -> Iterator[tuple[str, ...]]:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TilingProblem:
-    """A layer to tile, and the memory available.
+    """A layer to be tiled, and the memory available.
 
-    l1_bytes        bytes of L1 for buffers and scratch
-    hidden          spare cycles and bytes before the layer, for a prefetch of constants
-    resident        operands that lie in L1 untiled, outside `l1_bytes`; their tiles are runs of
-                    bytes
-    in_l2           whether the operands in `resident`, and SCRATCH, lie in L2 instead
+    l1_bytes   bytes of L1 for buffers and scratch
+    hidden     idle DMA cycles and free bytes before the layer, for a prefetch of constants
+    resident   operands in L1 as a whole, outside `l1_bytes`; their tiles are contiguous
+    in_l2      whether `resident`, and SCRATCH, are in L2 instead
     """
 
     grid: Grid
@@ -128,7 +128,11 @@ class TilingProblem:
 
 
 def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n: int) -> Array:
-    """Number of times that an operand's tile changes, including the first load."""
+    """Return how often an operand's tile changes, including the first load, int64 [n].
+
+    order   tiled axes, outermost first     n   number of combinations of tile sizes
+    counts  axis -> number of tiles, per combination
+    """
     prefix, found = np.ones(n, np.int64), np.ones(n, np.int64)
     for axis in order:
         prefix = prefix * counts[axis]
@@ -209,8 +213,7 @@ def strips(operand: Operand, axis: str) -> int:
 
 
 def in_one_run(operand: Operand, grid: Grid) -> Array:
-    """Return, per tile size, whether each tile is one run of an operand's bytes: complete in all
-    inner dimensions, single in all outer ones."""
+    """Return, per tile size, whether every tile is one contiguous run of the operand's bytes."""
     n = len(grid.tiles)
     uncut = [_whole(operand, d, grid) for d in range(len(operand.dims))]
     one = [
@@ -224,16 +227,16 @@ def in_one_run(operand: Operand, grid: Grid) -> Array:
 
 
 def in_positions(operand: Operand, grid: Grid) -> Array:
-    """Return, per tile size, whether tiles are channels of contiguous positions, for a kernel that
-    knows their stride."""
+    """Return, per tile size, whether tiles are part of the channels of contiguous positions, with a
+    kernel that supports a stride between positions."""
     if not operand.position_stride:
         return np.zeros(len(grid.tiles), bool)
     return in_one_run(replace(operand, shape=operand.shape[:-1], dims=operand.dims[:-1]), grid)
 
 
 def in_rows(operand: Operand, grid: Grid) -> Array:
-    """Return, per tile size, whether tiles are rows of an image, each a run, for a kernel that
-    knows their stride."""
+    """Return, per tile size, whether tiles are contiguous rows of an image, with a kernel that
+    supports a stride between rows."""
     found = np.full(len(grid.tiles), bool(operand.row_stride) and operand.shape[0] == 1)
     for d in range(3, len(operand.dims)):
         found &= _whole(operand, d, grid)
@@ -280,8 +283,8 @@ def _fill_cycles(grid: Grid, reads: Sequence[Operand], hidden: Hidden) -> Array:
 
 
 def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
-    """Return ({axis: 1} for tileable axes, bytes per operand) of the smallest tile,
-    double-buffered."""
+    """Return the smallest tile: ({axis: 1} for all axes that may be tiled, bytes per
+    double-buffered operand)."""
     cut = cut_axes(kernel)
     sizes = {**kernel.axes, **dict.fromkeys(cut, 1)}
     parts = {
@@ -297,7 +300,10 @@ def tile_count(kernel: TiledKernel, choice: TileChoice) -> int:
 
 
 def loaded(kernel: TiledKernel, choice: TileChoice, resident: Container[str] = ()) -> int:
-    """Count the tile loads of all operands in the choice's loop order."""
+    """Return the number of tile loads of all operands.
+
+    resident   operands that stay in L1 and are not loaded
+    """
     counts = {a: np.array([-(-kernel.axes[a] // size)]) for a, size in choice.sizes.items()}
     reads = (o for o in kernel.operands if not o.written and o.name not in resident)
     return sum(int(loads(o, choice.order, counts, 1)[0]) for o in reads)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layer in tiles: its buffers in L1, and every transfer into and out of them."""
+"""A tiled layer: its buffers in L1, and every transfer into and out of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Transfer:
     """One DMA command: rows of bytes, contiguous in L1, strided outside.
 
     at      offset in bytes in the operand, outside L1
-    l1      bytes from the start of the planned part of L1
+    l1      offset in bytes in L1
+    bytes, line   total bytes, and bytes per row
     stride  bytes between the starts of rows outside L1; 0 for one row
     """
 
@@ -35,15 +36,15 @@ class Transfer:
 
     @property
     def end(self) -> int:
-        """End of the transfer, in bytes from the start of the operand."""
+        """Offset in the operand of the first byte after the transfer."""
         return self.at + (self.bytes // self.line - 1) * self.stride + self.line
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One tile: its regions, their L1 offsets, and its transfers.
+    """One tile: the parts of operands that it accesses, their L1 offsets, and its transfers.
 
-    l1      operand -> bytes from the start of L1, or of the operand itself if it stays in L2
+    l1      operand -> offset in L1, or in the operand itself if that stays in L2
     loads   transfers before it, for operands that differ from the previous tile's
     stores  transfers after it
     """
@@ -60,7 +61,11 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Bytes of L1 that belong to an operand from one tile to another, in tiles of the network."""
+    """A buffer in L1.
+
+    slot          number among the buffers of the operand
+    first, last   tiles of the network during which it is reserved
+    """
 
     operand: str
     slot: int
@@ -72,12 +77,11 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Tiling:
-    """A layer in tiles.
+    """A tiled layer. Tiles are numbered over the whole network.
 
-    first    index of its first tile in the network
-    prefetch_tile   tile of the network, of an earlier layer, during which the fetch of its first
-                    tile's constants starts; None: they are fetched with the other operands
-    buffers  buffers in L1
+    first    its first tile
+    prefetch_tile   tile of an earlier layer in which the prefetch of its first tile's constants
+                    starts; None: they are loaded with the other operands
     resident  operand -> L1 offset, for tensors kept from earlier or for later layers
     back_to_back  whether nothing is loaded or stored between the previous layer and the first tile
     """
@@ -104,7 +108,7 @@ class Tiling:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Extents of the first tile's results."""
+        """Extents of the results of the first tile."""
         return self.tiles[0].regions[self.kernel.out.name].extent
 
     def loads_in(self, tile: int) -> int:
@@ -114,24 +118,24 @@ class Tiling:
 
     @property
     def kernel_waits(self) -> bool:
-        """Whether the kernel itself waits for operands of the first tile."""
+        """Whether the kernel itself waits for the operands of the first tile."""
         waits = self.kernel.kernel_waits and self.kernel.packing is None
         return waits and not self.back_to_back
 
     @property
     def unpacked_offset(self) -> int:
-        """Offset in scratch at which a packed constant is unpacked, in bytes."""
+        """Offset in scratch, in bytes, of the unpacked weights."""
         packing, sizes = self.kernel.packing, {**self.kernel.axes, **self.choice.sizes}
         return 0 if packing is None else int(packing.offset(sizes))
 
     def early(self, transfer: Transfer) -> bool:
-        """Return whether a transfer of the first tile can start before the layer does."""
+        """Return whether a transfer of the first tile can start during earlier layers."""
         constant = (o.constant for o in self.kernel.operands if o.name == transfer.operand)
         return self.prefetch_tile is not None and next(constant)
 
     def begun_ahead(self, t: int, transfer: Transfer) -> int | None:
-        """Return the tile of an earlier layer in which a transfer of tile t begins; None within the
-        layer."""
+        """Return the tile of an earlier layer in which a transfer of tile t starts; None if it
+        starts within the layer."""
         return self.prefetch_tile if t == 0 and self.early(transfer) else None
 
 
@@ -143,8 +147,11 @@ def lives(
     prefetch_tile: int | None,
     resident: Container[str] = (),
 ) -> list[tuple[str, int, LiveRange]]:
-    """Return (operand, slot, live range in tiles of the network) for every buffer that a layer
-    moves."""
+    """Return (operand, slot, live range in tiles of the network) for every L1 buffer of a layer.
+
+    first      first tile     prefetch_tile   as in Tiling
+    resident   operands without buffers, as they stay in L1
+    """
     made = cut(kernel, choice)
     found, count = [], len(made.tiles)
     for use in made.uses:
@@ -173,8 +180,10 @@ def make_tiling(
     placed: Sequence[tuple[str, int, LiveRange, int]],
     resident: Mapping[str, int],
 ) -> Tiling:
-    """Build the tiling with an L1 offset per buffer; `resident` has the offsets of resident
-    operands."""
+    """Build a Tiling from buffers with offsets.
+
+    placed     (operand, slot, live range, L1 offset)     resident   operand -> L1 offset
+    """
     offsets = {(operand, slot): offset for operand, slot, _, offset in placed}
     buffers = tuple(
         Buffer(operand, slot, life.size_bytes, offset, life.first, life.last)
@@ -191,7 +200,7 @@ def unplaced(
     resident: Container[str],
     prefetch_tile: int | None = None,
 ) -> Tiling:
-    """Tile a layer by itself, without scratch and with all buffers unplaced."""
+    """Build the Tiling of a single layer without scratch, with all buffers at offset 0."""
     there = {o.name: 0 for o in kernel.operands if o.name in resident}
     buffers = tuple(
         Buffer(operand, slot, life.size_bytes, 0, life.first, life.last)
@@ -203,7 +212,8 @@ def unplaced(
 
 @lru_cache(MOST_KNOWN)
 def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
-    """Return tiles whose buffers all have offset 0, except for operands that are used in place."""
+    """Return tiles with all buffers at offset 0, except operands that are used in L2
+    (`in_place`)."""
     offsets = {(use.operand.name, slot): 0 for use in made.uses for slot in use.slot}
     places = dict.fromkeys(in_place, 0)
     return tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.tiles)))
@@ -236,7 +246,10 @@ def _tile(
 
 
 def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
-    """Split a region into DMA commands, as few as possible."""
+    """Yield the DMA commands, as few as possible, for a region of an operand.
+
+    l1   offset of its buffer in L1
+    """
     for more, at, size, line, stride in _commands(operand.shape, operand.itemsize, region):
         yield Transfer(operand.name, at, l1 + more, size, line, stride)
 
@@ -259,7 +272,7 @@ def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, .
 
 
 def start_bytes(operand: Operand, region: Region) -> int:
-    """Return the offset in bytes of a region in an operand."""
+    """Return the byte offset of a region's first element in the operand."""
     strides = _strides(operand.shape, operand.itemsize)
     return sum(s * stride for s, stride in zip(region.start, strides, strict=True))
 
@@ -287,7 +300,7 @@ def _runs(shape: Shape, itemsize: int, part: Shape) -> tuple[int, tuple[tuple[in
 
 
 def describe(tiling: Tiling) -> dict[str, Any]:
-    """Return the tiling for plan.json: tiles, buffers, and transfers of the first tile and of all
+    """Return the tiling for plan.json: tiles, buffers, transfers of the first tile and of all
     tiles."""
     moved = [x for tile in tiling.tiles for x in (*tile.loads, *tile.stores)]
     return {

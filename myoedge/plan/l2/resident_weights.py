@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choice of constants that stay in L2; the others are loaded from L3 in every run.
+"""Choice of the constants that stay in L2; the others are streamed from L3 in every run.
 
-First by cycles: as long as a run waits for L3, the array that saves the most cycles per byte
-becomes resident. Then by energy: a streamed byte costs energy in every run even if its time is
-hidden, a resident byte only at start. So the rest of L2 is filled, as long as no run gets slower.
+First, as long as a run waits for L3, the array that saves the most cycles per byte becomes
+resident. Then the rest of L2 is filled as long as no run gets slower, to save energy: a streamed
+byte costs energy in every run, a resident byte only at start.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class WeightResidency:
-    """A choice of arrays that stream from L3, bytes of the resident ones, and cycles of a run."""
+    """A choice of streamed arrays, with the bytes of the resident ones and the cycles of a run."""
 
     streamed: frozenset[Key]
     resident_bytes: int
@@ -52,12 +52,10 @@ def residences(
     room: int,
     rate: L3TransferCost,
 ) -> list[WeightResidency]:
-    """Return choices of resident constants for `room` bytes of L2, fastest first.
+    """Return choices of resident constants that fit `room` bytes of L2, fastest first.
 
-    known   array -> the chunks of the array and of equal arrays, which one resident copy serves
-
-    Arrays become resident one by one: of the arrays that a run waits for, next the one that saves
-    the most cycles per byte.
+    known      array -> the chunks of the array and of equal arrays, which share one resident copy
+    computed   compute cycles by timeline step     rate   cost of L3 transfers
     """
     return sorted(_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.resident_bytes))
 
@@ -124,9 +122,10 @@ def fill(
     room: int,
     rate: L3TransferCost,
 ) -> list[Key]:
-    """Return streamed arrays that can become resident without slowing a run, in order of use.
+    """Return streamed arrays, in order of use, that can become resident without making a run
+    slower.
 
-    known, computed, room, rate   as in `residences`
+    streamed   the arrays streamed so far     known, computed, room, rate   as in `residences`
     """
     sizes, left, found = sizes_bytes(known), {*streamed}, []
     rows = [row for row in _rows(known, rate) if row[0] in left]
@@ -144,7 +143,7 @@ def fill(
 
 
 def sizes_bytes(known: Mapping[Key, Sequence[Chunk]]) -> dict[Key, int]:
-    """Bytes of L2 for each resident array; equal arrays are stored once."""
+    """Return the bytes of L2 per array if it is resident; equal arrays count once."""
     return {
         key: sum(p.room_bytes for p in chunks if (p.step, p.array) == key)
         for key, chunks in known.items()
@@ -174,7 +173,7 @@ def _cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float 
 
 
 def most_read(chunks: Sequence[Chunk]) -> int:
-    """Maximum bytes of chunks that a single timeline step needs in L2."""
+    """Return the maximum bytes of chunks that one timeline step needs in L2 together."""
     change: dict[int, int] = {}
     for chunk in chunks:
         change[chunk.first] = change.get(chunk.first, 0) + chunk.room_bytes
@@ -195,7 +194,7 @@ def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
 
 
 def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
-    """Map every array to the first one with the same type and bytes."""
+    """Map every array to the first array with the same type and bytes."""
     first: dict[tuple[str, bytes], K] = {}
     return {
         key: first.setdefault((a.dtype.str, content_digest(a.tobytes())), key) for key, a in arrays
@@ -205,9 +204,10 @@ def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
 def stored_once(
     l3_transfers: Sequence[L3Transfer], digest: Callable[[Chunk], bytes]
 ) -> list[L3Transfer]:
-    """Make constants with equal bytes share one place in L3; feature maps are unchanged.
+    """Return the transfers with constants of equal bytes at one place in L3; feature maps are
+    unchanged.
 
-    digest   of a chunk's bytes
+    digest   chunk -> digest of its bytes
     """
     known: dict[bytes, int] = {}
     placed, end = [], 0

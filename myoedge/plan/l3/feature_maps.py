@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feature maps in L3: layers write and read them part by part, through windows in L2."""
+"""Feature maps in L3: layers access them part by part, through buffers in L2 (windows)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLOTS = 2  # of a window: one moves while the other is used
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes of an operand, or of each of its strips, with the first and last tile that use them."""
+    """A contiguous part of an operand, or of each of its strips, and the tiles that access it."""
 
     start: int
     size_bytes: int
@@ -29,9 +29,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A layer that reads or writes a feature map in L3.
+    """The access of a layer to a feature map in L3.
 
-    tensor, offset   the map, and the operand's offset in it, in bytes
+    tensor, offset   the map, and the operand's byte offset in it
     parts            parts in tile order; parts that are read may overlap
     strips           number of equal strips of the operand, such as channels of a transposed
                      operand; each strip has its own parts and transfers
@@ -49,7 +49,7 @@ class Access:
 
     @property
     def pitch(self) -> int:
-        """Bytes between strips in a window, which starts at words as in L3."""
+        """Bytes between strips in the L2 window, whose strips are word-aligned as in L3."""
         least = max(part.size_bytes for part in self.parts) + 3 * WORD
         return least + (self.strip_bytes - least) % WORD
 
@@ -59,11 +59,12 @@ class Access:
         return max(at + whole_words(size) for _, size, at in chunks)
 
     def lead(self, n: int, strip: int) -> int:
-        """Offset in bytes of a part of a strip from a word boundary, in L3."""
+        """Return the bytes by which part n of a strip starts after a word boundary in L3."""
         return (self.offset + strip * self.strip_bytes + self.parts[n].start) % WORD
 
     def chunks(self, n: int) -> Iterator[tuple[int, int, int]]:
-        """Yield (start, size, offset in the window's slot) of the words transferred for part n."""
+        """Yield (start in the operand, bytes, offset in the window's slot) of each transfer of part
+        n."""
         part = self.parts[n]
         for strip in range(self.strips):
             lead = self.lead(n, strip)
@@ -71,7 +72,7 @@ class Access:
             yield start, lead + part.size_bytes, self.lead(n, 0) + strip * self.pitch - lead
 
     def placed(self, n: int, x: Transfer) -> Transfer:
-        """Return a tile's transfer with its offset in the window's slot."""
+        """Return a tile's transfer with its offset in the window's slot of part n."""
         strip, at = divmod(x.at, self.strip_bytes)
         across = x.stride % self.strip_bytes == 0
         stride = x.stride // self.strip_bytes * self.pitch if across else x.stride
@@ -79,8 +80,11 @@ class Access:
         return replace(x, at=at, stride=stride)
 
     def window(self, last: int) -> LiveRange:
-        """Return the live range of the window in the arena, in nodes; written rows leave during the
-        next layer."""
+        """Return the live range of the L2 window in steps; written rows leave during the next
+        layer.
+
+        last   index of the last layer
+        """
         way = "to" if self.written else "from"  # several operands of a step may be of one map
         name = f"{self.tensor} {way} L3, step {self.step}, {self.operand}"
         size = self.slot_bytes * min(SLOTS, len(self.parts))
@@ -93,10 +97,10 @@ class Access:
 def access(
     step: int, tiling: Tiling, operand: Operand, tensor: str, offset: int, most: int
 ) -> Access | None:
-    """Split an operand's accesses into parts of at most `most` bytes; None if that is not
-    possible.
+    """Split a layer's accesses to a feature map into parts of at most `most` bytes; None if its
+    tiling does not allow that.
 
-    Written parts start at words, and tiles write all of their bytes.
+    Written parts start at word boundaries, and tiles write all of their bytes.
     """
     count = strips(operand, tiling.choice.order[0]) if tiling.choice.order else 1
     size = math.prod(operand.shape) * operand.itemsize // count
@@ -151,8 +155,10 @@ def _groups(
 def map_transfers(
     access: Access, tiling: Tiling, timeline_steps: TimelineSteps, l3: int, l2: int
 ) -> list[L3Transfer]:
-    """Return the transfers of all parts; l3 is the start of the map in L3, l2 the window in the
-    arena."""
+    """Return the L3 transfers of all parts.
+
+    l3, l2   start of the map in L3, and offset of the window in the arena
+    """
     step_numbers = list(_step_spans(access, tiling, timeline_steps))
     l3_transfers = []
     for n, (first, last) in enumerate(step_numbers):
@@ -196,7 +202,10 @@ def _turn(
 def through_windows(
     tiling: Tiling, accesses: Sequence[Access], windows: Mapping[str, int]
 ) -> Tiling:
-    """Return a layer whose transfers use windows in the arena instead of the operands."""
+    """Return the tiling with transfers that use the L2 windows instead of the operands.
+
+    windows   operand -> offset of its window in the arena
+    """
     by_name = {a.operand: a for a in accesses}
     if not by_name:
         return tiling

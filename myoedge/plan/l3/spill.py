@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choice of feature maps that are moved to L3 because L2 is too small, and the resulting plan."""
+"""Spilling of feature maps to L3 if L2 is too small, and the resulting plan."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ Roots = Mapping[str, tuple[str, int]]
 
 
 def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernels) -> Plan:
-    """Return the plan with as few maps in L3 as possible, the largest first. Errors: E301 none
-    fits."""
+    """Return the plan with as few feature maps in L3 as possible, the largest first.
+
+    roots   tensor -> (tensor whose buffer it shares, offset)     placing   placement function
+    Errors: E301 if no choice fits.
+    """
     least, fewest = plan, least_bytes(plan)
     parts = [min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS]
     for part in [] if _is_hopeless(plan, roots, kernels, parts) else parts:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transfers from L3 into L2 ahead of use: their start times, destinations and costs."""
+"""Transfers between L3 and L2: start times, destinations and costs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from myoedge.targets.chip import Chip
 
 @dataclass(frozen=True, slots=True)
 class L3Transfer:
-    """A chunk's transfer; L3's controller processes transfers one after another, in the plan's
+    """The transfer of a chunk; L3's controller runs transfers one after another, in the plan's
     order.
 
     l3, l2   address in L3, and offset in the arena
     begins   first timeline step in which it may run
-    out      whether it is to L3; its bytes in L2 are then reserved until it has ended
+    out      whether it goes to L3; its bytes in L2 are then reserved until it has ended
     """
 
     chunk: Chunk
@@ -35,18 +35,18 @@ class L3Transfer:
 
     @property
     def needed(self) -> int:
-        """Return the timeline step before which the transfer must be finished."""
+        """Return the timeline step before which the transfer must have ended."""
         return self.chunk.last + 1 if self.out else self.chunk.first
 
     @property
     def owned_from(self) -> int:
-        """Return the timeline step from which the transfer's destination in L2 is reserved."""
+        """Return the timeline step from which its bytes in L2 are reserved."""
         return self.chunk.first if self.out else self.begins
 
 
 @dataclass(frozen=True, slots=True)
 class L3TransferCost:
-    """Cost of L3 transfers in cluster cycles: per byte, and per transfer in addition."""
+    """Cost of L3 transfers in cluster cycles: per byte, plus per transfer."""
 
     byte: float
     l3_transfer: float
@@ -65,8 +65,8 @@ class L3TransferCost:
 class ComputeCycles:
     """Compute cycles of each timeline step of a run.
 
-    cycles   per step, without waits
-    nine_cores   whether the core that waits for transfers also computes afterwards
+    cycles       per step, without waits
+    nine_cores   steps in which the core that waits for transfers also computes, after the wait
     """
 
     cycles: Sequence[float]
@@ -77,7 +77,7 @@ class ComputeCycles:
 class Timeline:
     """Cycles of a run with its transfers, and the transfers that it waits for.
 
-    late   per transfer: whether it, or a transfer right after it without a pause, is late
+    late   per transfer: whether it is late, or a transfer that follows it without a pause
     """
 
     cycles: float
@@ -94,7 +94,11 @@ def timeline(
     needed: Sequence[int],
     computed: ComputeCycles,
 ) -> Timeline:
-    """Simulate transfers in order, by their cycles."""
+    """Simulate a run with transfers in order.
+
+    costs           cycles per transfer     computed   compute cycles per timeline step
+    begins, needed  per transfer, first step in which it may run, and step before which it must end
+    """
     now = free = 0.0
     ends: list[float] = []
     pauses: list[bool] = []  # whether L3 stood still before it
@@ -123,9 +127,9 @@ def timeline(
 
 
 def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
-    """Schedule transfers, in order, into a window of L2; fragmentation is ignored.
+    """Schedule transfers in order of use into `window` bytes of L2; fragmentation is ignored.
 
-    -> (start steps, index of the first transfer without space in time, or None)
+    -> (start step of each, index of the first one that would be late, or None)
     """
     begins: list[int] = []
     alive: list[tuple[int, int]] = []
@@ -149,11 +153,11 @@ def place_l3_transfers(
     room: int,
     maps: Sequence[L3Transfer] = (),
 ) -> list[L3Transfer] | None:
-    """Place each transfer where it can start earliest, at the lowest offset; None if one does not
-    fit.
+    """Give each transfer its earliest possible start and then the lowest offset; None if one does
+    not fit.
 
-    others   (offset, life in timeline steps) of all other buffers in the arena, windows of maps
-             included
+    room     bytes of L2 for the arena
+    others   (offset, live range in timeline steps) of all other buffers in the arena
     maps     transfers of feature maps, which are placed already and share L3's controller
     """
     # rows: offset, end, first and last timeline step
@@ -197,8 +201,8 @@ def _earliest(
 
 
 def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
-    """Yield (timeline step, transfers that may have started, transfers that must have ended) at
-    each change."""
+    """Yield (timeline step, number of transfers that may have started, number that must have ended)
+    at each change."""
     begins = [x.begins for x in l3_transfers]
     over = dict.fromkeys(begins, 0)
     for number, l3_transfer in enumerate(l3_transfers, 1):
@@ -210,7 +214,10 @@ def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
 
 
 def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[L3Transfer]]) -> Tiling:
-    """Return a layer that reads streamed arrays in the arena."""
+    """Return the tiling of a layer that reads streamed arrays in the arena.
+
+    streamed_chunks   array -> its transfers
+    """
     operands = [o for o in tiling.kernel.operands if o.source in streamed_chunks]
     streamed = {o.name: streamed_chunks[str(o.source)] for o in operands}
     if not streamed:

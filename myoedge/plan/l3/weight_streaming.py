@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> Plan with transfers: constants that do not fit L2 come from L3; or an error that explains
-why not."""
+"""Weight streaming: constants that do not fit L2 are loaded from L3 during the run."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ def fits(plan: Plan) -> bool:
 
 
 def window_bytes(plan: Plan) -> int:
-    """Bytes of L2 for constants, resident or streamed."""
+    """Return the bytes of L2 for constants, resident or streamed."""
     owners, arrays = plan.owners, candidates(plan.tilings)
     constants = sum(size for index, name, size in arrays if owners[index, name] == (index, name))
     return plan.l2_room_bytes - plan.l2_bytes + constants
@@ -51,8 +50,8 @@ def exceeds_l3(plan: Plan) -> bool:
 
 
 def with_l3_transfers(plan: Plan) -> Plan | None:
-    """Return the plan with L3 transfers for constants that do not fit in L2; None if L2 is still
-    too small."""
+    """Return the plan with L3 transfers for constants that do not fit L2; None if L2 is still too
+    small."""
     window, known = window_bytes(plan), _known(plan)
     fastest, digest = (
         residences(known, computed(plan), window, L3TransferCost.of(plan.chip)),
@@ -66,7 +65,8 @@ def with_l3_transfers(plan: Plan) -> Plan | None:
 
 
 def filled(plan: Plan) -> Plan:
-    """Make more constants resident in L2 if no run gets slower, which saves energy."""
+    """Return the plan with more constants resident in L2, as far as no run gets slower; this saves
+    energy."""
     plans = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
     return min(plans, key=lambda plan: plan.l3_moved_bytes)
 
@@ -130,14 +130,14 @@ def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
 
 
 def least_bytes(plan: Plan) -> int:
-    """Minimum bytes of L2, with all constants in L3 until they are read."""
+    """Return the minimum bytes of L2 with all constants streamed from L3."""
     read = most_read([chunk for chunks in _known(plan).values() for chunk in chunks])
     return plan.l2_room_bytes - window_bytes(plan) + read
 
 
 def read_at_once(plan: Plan) -> dict[int, int]:
-    """Return step -> minimum bytes of constants in L2, in the smallest chunks that its tiles
-    allow."""
+    """Return layer -> minimum bytes of constants in L2 at a time, in the smallest chunks that its
+    tiles allow."""
     chunks_of: dict[int, list[Chunk]] = {}
     for found in _known(plan, most=0).values():
         for chunk in found:
@@ -148,10 +148,10 @@ def read_at_once(plan: Plan) -> dict[int, int]:
 def too_large(
     plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()
 ) -> MyoedgeError:
-    """Return E301 with the buffers that need L2 even if everything else is streamed from L3.
+    """Return E301 with the buffers that need L2 even if all constants are streamed.
 
-    least         the plan that needs the least L2, if there is L3
-    short_of_l1   layers that could keep more in L3 with more L1
+    least         the plan that needs the least L2; None without L3
+    short_of_l1   layers that could keep more in L3 if L1 were larger
     """
     chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
     l2_bytes = plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings and samples on disk: formats, folders, user functions, windows cut from recordings."""
+"""Samples on disk and in memory: file formats, folders, user functions, windows of recordings."""

@@ -33,10 +33,10 @@ NUMBERS = "let the file contain only numbers, after at most one line of names"
 
 @dataclass(frozen=True)
 class TextTable:
-    """Rows of numbers, with their line numbers in the file.
+    """Rows of numbers as text, with their line numbers in the file.
 
-    names   names of the columns; empty without a header line
-    first   number of the first row's line, counted from 1
+    names   column names; () without a header line     columns   number of columns
+    first   line number of the first row, counted from 1
     """
 
     lines: Sequence[str]
@@ -47,7 +47,8 @@ class TextTable:
 
 
 def read_csv(path: Path, reading: Reading) -> Content:
-    """Read float64 [rows, columns], and the label column separately, which may hold class names.
+    """Read a text file as float64 [rows, columns]; the label column, which may hold names, is
+    separate.
 
     Errors: E211 no numbers or no such column, E216 an empty field, E247 too large.
     """

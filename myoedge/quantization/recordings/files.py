@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""File formats, detected by content; files of a folder or a pattern."""
+"""Reading of sample files: formats detected by content; folders and file patterns."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ WILD = frozenset("*?[")
 
 
 def read_file(path: Path, reading: Reading) -> Content:
-    """Read the arrays of a file; its format follows from its first bytes or its extension.
+    """Read the arrays of a file; the format is detected from its first bytes or its extension.
 
-    Errors: E210 not readable, E211 unknown format, E216, E217, E247, E501 as the readers.
+    Errors: E210 not readable, E211 unknown format; E216, E217, E247, E501 by the format's reader.
     """
     try:
         with open_regular(path) as file:
@@ -88,7 +88,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def check_there(path: Path) -> None:
-    """Raise E210 if no sample file exists."""
+    """Raise E210 if no sample file exists at the path."""
     if not os.path.isfile(path):
         there = "is no file" if os.path.exists(path) else "does not exist"
         kind = "is a folder" if os.path.isdir(path) else there

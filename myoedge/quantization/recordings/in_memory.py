@@ -20,15 +20,15 @@ KINDS = "a file, array or tensor, arrays by name, a list, Dataset or DataLoader,
 
 
 def is_collection(given: object) -> bool:
-    """Return whether an object yields samples or batches of samples."""
+    """Return whether an object iterates over samples or batches of samples."""
     return hasattr(given, "__iter__") or hasattr(given, "__getitem__")
 
 
 def collected(given: Any, reading: Reading) -> dict[str, Array]:
-    """Collect arrays by name: samples as "input", and the second elements of pairs as labels.
+    """Collect an object's samples as the array "input"; second elements of pairs become the labels.
 
-    Items of a DataLoader are batches, as are items of a list whose first axes differ.
-    Errors: E216 as plain, E247 too large, E248 the object raises an error, or gives no samples.
+    Items of a DataLoader are batches, as are items of a list whose first axes differ. Errors: E216
+    masked values, E247 too large, E248 the object raises an error or has no samples.
     """
     is_pair = isinstance(given, tuple) and len(given) == 2
     tries = (PAIR, ITEMS) if is_pair else (ITEMS,)
@@ -50,7 +50,7 @@ def collected(given: Any, reading: Reading) -> dict[str, Array]:
 
 
 def not_samples(given: object) -> MyoedgeError:
-    """Return E248 for an object of an unknown kind."""
+    """Return E248 for an object that is neither array, file nor collection."""
     facts = {"needs": KINDS, "has": type(given).__name__}
     return MyoedgeError(
         "E248",

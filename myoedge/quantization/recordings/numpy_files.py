@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""npz and npy files; nothing in them is unpickled."""
+"""npz and npy files, read without unpickling."""
 
 from __future__ import annotations
 

@@ -49,22 +49,25 @@ Scales = tuple[tuple[str, float], ...]  # factors by pattern of file names
 
 
 def factor_of(scales: Scales, source: str) -> float:
-    """Return the scale factor for a file's samples; the last matching pattern wins."""
+    """Return the scale factor of a file's samples; the last matching pattern wins.
+
+    scales   (file name pattern, factor)
+    """
     found = [factor for pattern, factor in scales if fnmatchcase(source, pattern)]
     return found[-1] if found else 1.0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """[calib] of myoedge.toml: how samples are read from files.
+    """Settings [calib] of myoedge.toml: how samples are read from files.
 
-    window    length of a window in rows of a recording; None: the network's time axis
+    window    window length in rows of a recording; None: the network's time axis
     hop       rows between the starts of windows; None: the window length
     label     array or column of class numbers, class names or targets
     classes   class names in order; (): the names among the labels, sorted
     array     array to use from a file with several, for the only input; None: all arrays
-    columns   columns of a recording, by name or counted from 0; None: all but `label`
-    scales    factors to the unit of training, by pattern of file names
+    columns   columns of a recording, by name or counted from 0; None: all except `label`
+    scales    (file name pattern, factor to the unit of training)
     max_bytes maximum bytes of all samples in memory
     """
 
@@ -80,15 +83,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Content:
-    """Arrays of a file by name, "input" if the format has no names; names of its columns."""
+    """Arrays of a file by name ("input" if the format has no names), and names of columns."""
 
     arrays: Mapping[str, Array]
     columns: tuple[str, ...] = ()
 
 
 def is_array(value: object) -> bool:
-    """Return whether a value is an array, or converts to one directly, as tensors and data frames
-    do."""
+    """Return whether a value is an array or converts to one directly, such as a tensor or data
+    frame."""
     return hasattr(value, "__array__")
 
 
@@ -111,7 +114,10 @@ def _as_array(value: Any, title: str) -> Any:
 
 
 def plain(values: Any, title: str) -> Array:
-    """Convert a user's values to an array. Errors: E216 masked values of np.ma, E248 tensors."""
+    """Convert a user's values to an array; `title` names them in messages.
+
+    Errors: E216 masked values of np.ma, E248 tensors that cannot be converted.
+    """
     parts = values if isinstance(values, list | tuple) else [values]
     hidden = sum(
         int(np.ma.getmaskarray(x).sum()) for x in parts if isinstance(x, np.ma.MaskedArray)
@@ -127,13 +133,19 @@ def plain(values: Any, title: str) -> Array:
 def unreadable(
     path: Path, cause: str, tries: tuple[str, ...] = (MAKE_CALIBRATION,)
 ) -> MyoedgeError:
-    """Return E211 for a file that cannot be read."""
+    """Return E211 for a file that cannot be read.
+
+    cause   the reason     tries   suggested remedies
+    """
     title = f"{path.name} cannot be read as samples"
     return MyoedgeError("E211", title, {"cause": cause}, tries)
 
 
 def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Reading) -> None:
-    """Raise E247 if a file is larger than its max_bytes."""
+    """Raise E247 if `size_bytes` exceeds the limit of `reading`.
+
+    name, tries   name of the file and remedies, for the message
+    """
     most_bytes = reading.max_bytes
     if size_bytes > most_bytes:
         facts: Facts = {"needs": f"{most_bytes:,} bytes at most", "has": f"{size_bytes:,} bytes"}
@@ -142,8 +154,8 @@ def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Read
 
 
 def one_each(labels: Array, count: int) -> tuple[str]:
-    """Return the line of code that turns transposed or flat labels into one per sample or row;
-    otherwise, the required shape."""
+    """Return a remedy for labels of the wrong shape: code that transposes or reshapes them to
+    `count` labels, or the required number."""
     if labels.ndim == 2 and labels.shape[1] == count:
         return ("label=label.T",)
     if labels.size > count > 0 and labels.size % count == 0:
@@ -152,13 +164,16 @@ def one_each(labels: Array, count: int) -> tuple[str]:
 
 
 def label_lines(arrays: Iterable[str]) -> Iterator[str]:
-    """Return the line of myoedge.toml for an array that probably holds the labels."""
+    """Yield a line for myoedge.toml for each array whose name suggests labels."""
     known = (LABEL, *LIKELY_LABELS)
     yield from (f'[calib] label = "{name}"' for name in arrays if name.lower() in known)
 
 
 def no_such_name(source: str, name: str | int, has: str) -> MyoedgeError:
-    """Return E211 for an array or column named by [calib] that does not exist."""
+    """Return E211 for an array or column that [calib] names and the file does not have.
+
+    has   the names that exist
+    """
     lines = label_lines(has.split(", "))
     tries = (*lines, "[calib] label, array and columns are names of what the file holds")
     title = f"{source} has no array or column {name!r}"
@@ -166,7 +181,7 @@ def no_such_name(source: str, name: str | int, has: str) -> MyoedgeError:
 
 
 def no_labels(source: str, inputs: Sequence[str], columns: Sequence[str]) -> MyoedgeError:
-    """Return E211 for a test set without labels, with the line that creates one with labels."""
+    """Return E211 for a test set without labels, with the code line that saves one with labels."""
     has = columns or inputs
     arrays = ", ".join(f"{name}=x{n or ''}" for n, name in enumerate(inputs))
     made = f'np.savez("calib.npz", {arrays}, label=y)'

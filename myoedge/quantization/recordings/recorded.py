@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings, cut into windows of the network's length."""
+"""Windows of the network's length, cut from recordings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from myoedge.quantization.samples import FINITE, Data, label_as_input, window
 
 def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     """Cut recordings [rows, channels] or [rows] into windows, for a network with one input; other
-    data is unchanged.
+    data is returned unchanged.
 
-    A window lies within one file, and within one class if there are labels, which is its label. If
-    labels are targets, a window has the targets of its last row.
-    Errors: E216 NaN, E218 labels, E247 too large, E255 a recording that cannot be cut.
+    A window is within one file, and within one class if there are labels, which becomes its label.
+    If labels are targets, a window has those of its last row. Errors: E216 NaN, E218 labels, E247
+    too large, E255 a recording that cannot be cut.
     """
     data = label_as_input(data, graph)
     if _is_one_window(data, graph, reading):
@@ -57,8 +57,8 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
 
 
 def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
-    """Return one sample per input of a network of unknown shape; from a recording, a window of
-    [calib] window rows, channels first."""
+    """Return one sample per input for a network whose shapes are not known yet; from a recording, a
+    window of [calib] window rows, channels first."""
     arrays = [*data.inputs.values()] or [np.asarray(data.labels)]
     if reading.window is not None and all(x.ndim <= 2 for x in arrays):
         return tuple(np.atleast_2d(x[: reading.window].T) for x in arrays)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples as the user gives them: files, folders, arrays, functions -> Data."""
+"""Samples in any form that a user may give: files, folders, arrays, functions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ RETURNS = "return {'input': windows, 'label': classes}  # float32 [samples, *inp
 
 
 def read(given: Given, reading: Reading = AS_GIVEN) -> Data:
-    """Read arrays from files or memory, in the unit of training; `fit` checks their shapes.
+    """Read samples from files or memory, scaled to the unit of training; `fit` checks their shapes
+    later.
 
     Errors: E210, E211, E215 .. E217, E246, E247 files, E248 a function or object without samples,
     E501 without scipy.
@@ -82,7 +83,7 @@ def _of_object(given: Any, reading: Reading) -> Data:
 
 
 def is_function(given: object) -> bool:
-    """Return whether a text names a function, pkg.mod:fn, and not a file."""
+    """Return whether a text names a Python function (pkg.mod:fn) and not a file."""
     return isinstance(given, str) and bool(NAME.fullmatch(given)) and not Path(given).exists()
 
 

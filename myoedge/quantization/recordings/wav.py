@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WAV files: integers of 8 to 32 bits and floats, with any number of channels."""
+"""WAV files: 8- to 32-bit integers or floats, with any number of channels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUBFORMAT_AT = 24
 
 @dataclass(frozen=True, slots=True)
 class WavFormat:
-    """Number format of a WAV file, with the bits of a number."""
+    """Format of a WAV file: tag (integers or floats), channels, bits per sample."""
 
     tag: int
     channels: int
@@ -30,7 +30,7 @@ class WavFormat:
 
 
 def read_wav(path: Path, reading: Reading) -> Content:
-    """Read float32 [rows, channels]; integers are scaled to -1 .. 1.
+    """Read a WAV file as float32 [rows, channels]; integers are scaled to -1 .. 1.
 
     Errors: E211 damaged, compressed, or an unknown number format; E247 too large.
     """

@@ -13,9 +13,9 @@ from myoedge.numerics.arrays import Array
 
 @dataclass(frozen=True, slots=True)
 class WindowLayout:
-    """Position of time and channels in an input.
+    """Order of time and channels in a network's input.
 
-    rows        rows of a window
+    rows        window length in rows of a recording
     transposed  whether channels come before time
     """
 
@@ -24,9 +24,11 @@ class WindowLayout:
 
 
 def layout(shape: Sequence[int], channels: int, window: int | None = None) -> WindowLayout | None:
-    """Return the layout of an input for a recording with these channels; None if none fits.
+    """Return the layout of an input of this shape for a recording with this many channels; None if
+    none fits.
 
-    Axes of extent 1 are ignored. If both orders fit, channels come first, as in nn.Conv1d.
+    window   required window length; None: any
+    Axes of size 1 are ignored. If both orders fit, channels come first, as in nn.Conv1d.
     """
     sizes = [size for size in shape if size > 1]
     if channels == 1 and len(sizes) == 1:
@@ -40,9 +42,10 @@ def layout(shape: Sequence[int], channels: int, window: int | None = None) -> Wi
 
 
 def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) -> Array:
-    """Return the first rows of windows that are within one recording and one class.
+    """Return the first row of each window; windows are within one recording and one class.
 
     lengths   rows of each recording, in order     labels   [rows, ...] or None
+    rows, hop   rows per window, and rows between the starts of windows
     """
     ends = np.cumsum(lengths)
     spans = zip(ends - lengths, ends, strict=True)

@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The precision search: moves that bring a quantised network to its goal."""
+"""The precision search: changes (moves) to a quantised network until its outputs reach an SQNR
+goal."""

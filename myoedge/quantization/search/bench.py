@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Noise of integer networks, measured sample by sample; steps shared with an earlier run are
-reused."""
+"""Noise of quantised networks on samples; layers that an earlier network shares are not run
+again."""
 
 from __future__ import annotations
 
@@ -34,41 +34,41 @@ KEPT_BYTES = 2**27  # of integers of the run before
 
 @dataclass(frozen=True)
 class MeasuredNoise:
-    """Measured noise of a network, per sample.
+    """Measured noise of a quantised network, per sample and measured tensor.
 
-    error   [samples, measured tensors] squared error     signal   squared float values
+    error, signal   [samples, measured tensors]: squared errors, squared float values
     """
 
     error: Array = field(repr=False)
     signal: Array = field(repr=False)
 
     def noise(self, half: int | None = None) -> Array:
-        """Return [measured tensors], the noise power relative to the signal; 0 without noise.
+        """Return the noise power relative to the signal, [measured tensors]; 0 without noise.
 
-        half   0 or 1: every other sample; None: all. A single sample is both halves
+        half   0 or 1: every other sample; None: all. A single sample is in both halves
         """
         rows = slice(None) if half is None or len(self.error) < 2 else slice(half, None, 2)
         error, signal = self.error[rows].sum(axis=0), self.signal[rows].sum(axis=0)
         return np.asarray(np.where(signal > 0.0, error / np.maximum(signal, 1e-300), 0.0))
 
     def missing_db(self, limits: Array, half: int | None = None) -> float:
-        """Return the decibels missing to the limits, over all measured tensors; 0 meets the
-        goal."""
+        """Return the decibels by which the noise exceeds its limits, summed over the measured
+        tensors; 0 if the goal is met."""
         over = np.maximum(self.noise(half) / limits, 1.0)
         return float(np.sum(10 * np.log10(over)))
 
     @property
     def worst_db(self) -> float:
-        """Return the lowest SQNR in dB; infinite without noise."""
+        """Return the lowest SQNR in dB; infinity without noise."""
         worst = float(self.noise().max(initial=0.0))
         return float(-10 * np.log10(worst)) if worst else np.inf
 
 
 @dataclass
 class Bench:
-    """Samples for measuring networks against one float network.
+    """Samples on which quantised networks are compared with one float network.
 
-    runs   number of networks measured
+    runs   number of networks measured so far
     """
 
     graph: Graph
@@ -89,7 +89,7 @@ class Bench:
 
     @property
     def halves(self) -> tuple[Samples, Samples]:
-        """Split samples into even and odd ones; a single sample is in both halves."""
+        """Return the even and the odd samples; a single sample is in both halves."""
         if self.count < 2:
             return self.samples, self.samples
         even, odd = ({n: x[at::2] for n, x in self.samples.items()} for at in (0, 1))
@@ -100,7 +100,8 @@ class Bench:
         return len(next(iter(self.samples.values())))
 
     def measure(self, network: QuantGraph, half: int | None = None) -> MeasuredNoise:
-        """Run samples in integers; samples outside `half` get no noise."""
+        """Run the quantised network and return its noise; samples outside `half` count as without
+        noise."""
         self.runs += 1
         rows = judged_rows(network)
         error, signal = np.zeros((2, self.count, len(rows)))
@@ -153,14 +154,14 @@ class Bench:
 
 
 def measured_samples(graph: Graph) -> int:
-    """Return the number of samples for measuring: more for small networks, whose few outputs
-    scatter."""
+    """Return the number of samples to measure on: more for small networks, whose SQNR scatters
+    more."""
     least, most = MEASURED
     return max(least, min(most, MEASURED_MACS // max(network_macs(graph), 1)))
 
 
 def network_macs(graph: Graph) -> int:
-    """Multiply-accumulates of a sample."""
+    """Return the multiply-accumulates per sample."""
     return sum(
         macs(node, [graph.shape(name) for name in node.inputs], graph.shape(node.name))
         for node in graph.nodes

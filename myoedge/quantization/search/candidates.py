@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Candidates for int16: groups of tensors with the noise that they remove and the cycles that they
-cost."""
+"""Candidates for int16: groups of tensors, with the noise that they add in int8 and the cycles that
+int16 costs."""
 
 from __future__ import annotations
 
@@ -41,9 +41,8 @@ Cycles = Callable[[QuantizedNode], float]  # estimate of a layer by itself; infi
 class Candidate:
     """A group of tensors that could become int16.
 
-    cost_cycles   estimated extra cycles of 16 bits over 8
-    noise         [measured tensors] noise power that the group adds at 8 bits, relative to the
-                  signal
+    cost_cycles   estimated extra cycles of int16
+    noise         [measured tensors] noise power that the group adds in int8, relative to the signal
     """
 
     names: Group
@@ -58,13 +57,12 @@ def int16_candidates(
     cycles: Cycles,
     rules: Sequence[LayerRule] = (),
 ) -> list[Candidate]:
-    """Return the groups of tensors that could become int16, with the noise of each on a few
-    samples.
+    """Return the groups of tensors that could become int16, with their noise on a few samples.
 
-    Tensors around fused tables count as if the tables were separate nodes.
-
-    limits   judged tensor -> noise limit; groups that add less than LEAST_NOISE_SHARE of it are
-             ignored
+    Tensors next to fused tables are assessed as if the tables were separate nodes.
+    limits   noise limit of each measured tensor; groups that add less than LEAST_NOISE_SHARE of it
+             are left out
+    cycles   layer -> estimated cycles
     """
     ranges = network.calibration.ranges
     graph = with_tables_apart(network.graph, fused_tables(network.graph))
@@ -90,13 +88,13 @@ def int16_candidates(
 
 
 def noise_samples(graph: Graph, groups: Sequence[Group], most: int) -> int:
-    """The number of samples, 1 to `most`, on which the noise of groups is measured."""
+    """Return the number of samples, 1 .. `most`, on which the noise of the groups is measured."""
     affordable = MOST_RUNS_OF_NODES // max(len(groups) * len(graph.nodes), 1)
     return min(max(affordable, 1), most)
 
 
 def groups_together(graph: Graph, groups: Sequence[Group]) -> list[Group]:
-    """Merge groups that operators read together: one int16 tensor costs as much as all of them."""
+    """Merge groups that one operator reads together, if one int16 operand costs as much as all."""
     joined = list(groups)
     for node in graph.nodes:
         read = {node.inputs[i] for i in read_together(node.op)}
@@ -170,10 +168,12 @@ def picked_candidates(
     most_cycles: float = math.inf,
     worth: Worth = noise_per_cycle,
 ) -> list[Candidate]:
-    """Choose candidates that bring each tensor's noise below its limit, within a cycle limit.
+    """Return candidates that together bring each tensor's noise below its limit, within a cycle
+    limit.
 
-    worth   (candidate, index of the tensor furthest above its limit) -> priority; the highest is
-            chosen next
+    noise   current noise per measured tensor
+    worth   (candidate, index of the tensor furthest above its limit) -> priority; the candidate
+            with the highest priority is chosen next
     """
     candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
     while worthwhile := _worthwhile(candidates_left, noise, limits, most_cycles):
@@ -207,11 +207,11 @@ def noise_of(
     groups: Sequence[Group],
     measured: Sequence[str],
 ) -> list[Array]:
-    """Each group's squared error at each measured tensor, summed over the samples.
+    """Return, per group, its squared error at each measured tensor, summed over the samples.
 
-    params   int8 parameters; only the group's tensors are rounded, with weights that are int8 as
-             long as the group is
-    measured tensors, or `name.pre` for the value before a table
+    params   int8 parameters; only the group's tensors, and weights that int16 would refine, are
+             rounded
+    measured names of tensors; `name.pre` for the value before a fused table
     """
     errors, rows = [np.zeros(len(measured)) for _ in groups], rows_of(graph)
     for sample in samples:

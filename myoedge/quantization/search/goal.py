@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goals of the precision search: dB by output, cycle budgets, memory limits."""
+"""Goals of the precision search: SQNR of the outputs, limits on cycles and memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ EVERY_MOVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CycleBudget:
-    """Allowed extra cycles while an output is below `below_db`, as a fraction of int8's cycles."""
+    """Maximum extra cycles, as a fraction of the int8 network's, while an output is below
+    `below_db`."""
 
     share: float
     below_db: float = math.inf
@@ -39,15 +40,15 @@ NEARLY_FREE, ROUNDED = (CycleBudget(0.015),), (CycleBudget(0.34),)  # for a file
 
 @dataclass(frozen=True)
 class Goal:
-    """Goal of a search: SQNR of outputs, before and after a final function, and its allowed cost.
+    """Goal of a search: SQNR of the outputs, before and after a final softmax or sigmoid, and its
+    cost.
 
-    db           SQNR of outputs that outputs_db does not name
-    budgets      cycle budgets, ascending; a larger one applies to outputs that the smaller leaves
-                 below
+    db           SQNR in dB for outputs that outputs_db does not name
+    budgets      cycle budgets, ascending; a larger one applies if an output stays below its
+                 `below_db` within the smaller one
     margin_db    dB required on the calibration samples in addition to `db`
-    floor        measured tensor -> noise of low-bit weights; moves only reduce the rest
-    planned_cycles   network -> estimated cycles of its plan; infinite if it does not fit; None: the
-                     estimates of the layers are added
+    floor        measured tensor -> noise of low-bit weights, which moves cannot reduce
+    planned_cycles   network -> cycles of its plan, infinity if it does not fit; None: sum of layers
     moves        kinds of moves allowed
     """
 
@@ -60,7 +61,7 @@ class Goal:
     moves: frozenset[str] = EVERY_MOVE
 
     def limits(self, network: QuantGraph) -> Array:
-        """Return [measured tensors], the allowed noise power relative to the signal."""
+        """Return the allowed noise power relative to the signal, [measured tensors]."""
         rows = judged_rows(network)
         every_db = (self.outputs_db.get(output, self.db) + self.margin_db for output, _ in rows)
         allowed = np.array([10 ** (-db / 10) for db in every_db])
@@ -69,9 +70,9 @@ class Goal:
 
     @property
     def of_file(self) -> tuple[Goal, ...]:
-        """Return the goals of a network quantised by its file: close to the file's own roundings,
-        which do not depend on the samples. Tensors left in float become int16 if this is nearly
-        free."""
+        """Return the goals for a network quantised by its model file: to stay close to the file's
+        own rounding, which depends on no samples. Tensors that the file leaves in float become
+        int16 if that costs hardly any cycles."""
         near = replace(self, db=max(self.db, ROUNDED_DB), margin_db=0.0)
         budgets = (self.budgets,) * 2 if self.budgets == UNLIMITED else (NEARLY_FREE, ROUNDED)
         kinds = (frozenset({"int16"}), frozenset({"exponentials"}))
@@ -80,6 +81,6 @@ class Goal:
 
 
 def judged_rows(network: QuantGraph) -> list[tuple[str, str]]:
-    """Return (output, tensor that it is measured by) in a fixed order."""
+    """Return (output, tensor on which its SQNR is measured) in a fixed order."""
     outputs = dict.fromkeys(network.graph.outputs)
     return [(output, name) for output in outputs for name in judged_tensors(network, output)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves that a search tried, for reports."""
+"""Record of the moves that a precision search tried, for reports."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ OTHER_MOVE = "another move gains more for its cycles"
 class TriedMove:
     """A move that was tried.
 
-    remedy        the move, with the reason if it is not kept
-    worst_db      dB of the worst output with it, on the calibration samples
+    remedy        description of the move, with the reason if it was rejected
+    worst_db      lowest SQNR of an output with it in dB, on the calibration samples
     more_cycles   estimated extra cycles with it, as a fraction of the int8 network's
     tensors       number of int16 tensors with it
     """

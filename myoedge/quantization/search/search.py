@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop of the precision search: while an output misses its goal, take the move with the most dB
-per cycle.
+"""Main loop of the precision search: while an output is below its goal, make the move with the most
+dB per cycle.
 
-A move is accepted if samples that did not choose it gain too: each half of the samples gains with
-the design that the other half gives.
+A move is accepted only if samples gain that did not determine it: each half of the samples must
+gain with the design fitted to the other half.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ MOST_PLANS = 3  # of one proposal, with fewer and fewer tensors of 16 bits
 
 @dataclass(frozen=True)
 class Trial:
-    """A proposal that was measured, with the reason why it is rejected; "" if it is accepted."""
+    """A measured proposal.
+
+    why   reason for rejecting it; "" if it is accepted
+    """
 
     remedy: str
     state: SearchState
@@ -61,9 +64,10 @@ class Trial:
 def search(
     workshop: Workshop, start: SearchState, goal: Goal, of_8_bits: Network
 ) -> tuple[SearchState, list[TriedMove]]:
-    """Search the network that meets the goal, or comes closest; return it with the moves tried.
+    """Search for a network that meets the goal -> (that network, or the closest one, moves tried).
 
-    of_8_bits   int8 network, whose cycles the budgets are fractions of
+    workshop   functions for making networks     start   state to begin with
+    of_8_bits  int8 network, to whose cycles the budgets are relative
     """
     found = Search(workshop, goal, of_8_bits, goal.limits(start.network.engined))
     return _Loop(found).run(start)

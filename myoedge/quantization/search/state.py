@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States of a precision search: a design, its integer network, and its noise."""
+"""States of a precision search: a design, the quantised network made from it, and its noise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from myoedge.quantization.search.goal import Goal
 
 
 class Calibrated(Protocol):
-    """Function (graph, observers, samples) -> a calibration per observer; samples None: all."""
+    """Protocol of the function (graph, observers, samples) -> one calibration per observer; samples
+    None: all."""
 
     def __call__(
         self, graph: Graph, observers: Sequence[Observer], given: Samples | None = None
@@ -29,7 +30,7 @@ class Calibrated(Protocol):
 
 @dataclass(frozen=True)
 class Design:
-    """Choices that define an integer network.
+    """The decisions that define a quantised network.
 
     int16      groups of int16 tensors, in the order in which they were chosen
     on_cores   layers with the cores' integers, although an accelerator could run them
@@ -48,10 +49,10 @@ class Design:
 
 @dataclass(frozen=True)
 class Network:
-    """A design's integer networks, and their estimated cost.
+    """The quantised networks of a design, and their estimated cost.
 
-    cores     the network with the cores' integers in all layers
-    engined   the network that is built, with accelerators' integers
+    cores     with integers for the cores in all layers
+    engined   with integers for accelerators in the layers that they run; this one is built
     cycles    sum of the layers' estimated cycles
     """
 
@@ -63,7 +64,7 @@ class Network:
 
 @dataclass(frozen=True)
 class SearchState:
-    """A design with its measured network."""
+    """A network with its measured noise."""
 
     network: Network
     measured: MeasuredNoise
@@ -79,10 +80,10 @@ class SearchState:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A proposal of another design.
+    """A design proposed by a move.
 
-    fit    half of the samples -> the design that it gives; None if the design does not depend on
-           samples
+    remedy description for reports
+    fit    half of the samples -> the design fitted to it; None if the design depends on no samples
     """
 
     remedy: str
@@ -98,7 +99,7 @@ Proposals = Generator[Proposal, SearchState, None]
 class Workshop:
     """Functions and samples for making and measuring networks.
 
-    samples      calibration samples; the bench has some of them
+    bench        samples for measuring     samples   calibration samples, which include the former
     calibrated   (graph, observers) -> a calibration per observer, from all or given samples
     observers    observers to choose from, the default first
     on_engines   network -> the network with integers for accelerators
@@ -141,9 +142,10 @@ class Workshop:
 
 @dataclass(frozen=True)
 class Search:
-    """A search for a goal.
+    """The state shared by all moves of one search.
 
-    start    the int8 network, whose cycles the budgets are fractions of
+    start    the int8 network, to whose cycles the budgets are relative
+    limits   [measured tensors] allowed noise
     narrow, candidates   calibration id -> measured int8 network, and candidates for int16
     planned  network id -> cycles by goal.planned_cycles
     """
@@ -160,17 +162,17 @@ class Search:
         return state.measured.missing_db(self.limits)
 
     def more_cycles(self, network: Network) -> float:
-        """Return the extra cycles of a network by its layers, as a fraction of the cycles at the
+        """Return a network's extra cycles by the sum of its layers, as a fraction of those at the
         start."""
         return network.cycles / max(self.start.cycles, 1.0) - 1.0
 
     def shares(self, state: SearchState) -> list[float]:
-        """Return the fractions of cycles that may be added, ascending."""
+        """Return the budgets of extra cycles that apply to a state, as fractions, ascending."""
         worst_db = state.measured.worst_db
         return [x.share for x in self.goal.budgets if worst_db < x.below_db]
 
     def planned_cycles(self, network: QuantGraph) -> float:
-        """Planned cycles, infinite if the network does not fit; each network is planned once."""
+        """Return a network's planned cycles; infinity if it does not fit."""
         plan = self.goal.planned_cycles
         assert plan is not None
         if id(network) not in self.planned:

@@ -256,9 +256,8 @@ void me_port_interrupts(bool on)
     serve();
 }
 
-void me_port_sleep(uint32_t us, uint32_t until_ready_us, uint32_t until_pass_us)
+void me_port_sleep(uint32_t us, uint32_t until_pass_us)
 {
-    (void)until_ready_us;
     (void)until_pass_us;
     if (interrupts || pending_edge || pending_sample || pending_sent)
         return;

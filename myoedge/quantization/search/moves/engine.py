@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: the cores' integers for layers whose accelerator computes with other integers."""
+"""Move: the integers for the cores in layers whose accelerator needs other integers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def cores_integers(search: Search, state: SearchState) -> Proposals:
-    """Propose the cores' integers for half of the layers, cheapest first; then for all.
+    """Propose the cores' integers for the cheaper half of the layers, then for all.
 
-    Per layer, both integers have equal noise to within 0.01 dB; the difference at an output is a
-    matter of chance.
+    Both kinds of integers have equal noise per layer to within 0.01 dB; the difference at an output
+    is random.
     """
     network, cycles = state.network, search.workshop.layer_cycles
     free = [step.node.name for step in free_layers(network.cores, network.engined)]

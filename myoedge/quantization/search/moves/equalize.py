@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cross-layer equalization: channels between two products, or between an input and its product,
-share one scale; exact in floats.
+"""Cross-layer equalization: channels between two layers with weights get similar ranges; float
+outputs do not change.
 
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), with
 calibrated activation ranges instead of weight ranges, and powers of two as factors.
@@ -62,12 +62,12 @@ def equalized(
     time_axes: Mapping[str, int] = NO_AXES,
     count: int | None = None,
 ) -> Graph:
-    """Balance channels between pairs of products; the float outputs are unchanged.
-
-    The first product's channels are multiplied by powers of two, and the columns of the products
-    that read them divided. ReLU, PReLU, pools and data movement may lie between. The host
-    multiplies the channels of an input, along the axis where that changes most. Returns the graph
+    """Return the graph with equalized channels between pairs of layers with weights; the graph
     itself if there is no such pair.
+
+    Channels of the first layer are multiplied by powers of two, the next layers' weights divided;
+    ReLU,
+    PReLU, pools and data movement may be between. Channels of an input are multiplied on the host.
     samples     samples that determine the largest value of every channel
     time_axes   input -> time axis, along which factors are constant
     count       number of samples that limits the factors, if `samples` is a part of more
@@ -91,7 +91,7 @@ def equalized(
 
 
 def equalized_designs(search: Search, state: SearchState) -> Proposals:
-    """Yield designs with equalized products, and with separate scales for the parts of concats."""
+    """Propose equalized layers, and separate scales for the operands of concats."""
     workshop, design = search.workshop, state.design
     graph, ranges = design.graph, design.calibration.ranges
     if is_equalized(graph) or design.int16:
@@ -111,7 +111,7 @@ def equalized_designs(search: Search, state: SearchState) -> Proposals:
 
 
 def is_equalized(graph: Graph) -> bool:
-    """Return whether a graph comes from `equalized`."""
+    """Return whether a graph was changed by `equalized`."""
     return any(EQUALIZED in name for node in graph.nodes for name in node.inputs)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: 12-bit exponentials in attention, which rounding tensors does not reveal as a noise
-source."""
+"""Move: 12-bit exponentials in attention, whose noise does not come from the rounding of
+tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def finer_exponentials(search: Search, state: SearchState) -> Proposals:
-    """Propose 12-bit exponentials in attention with int8 operands."""
+    """Propose 12-bit exponentials for attention layers with int8 operands."""
     graph = state.design.graph
     finer = with_exp_bits(graph, attentions_of_bytes(state.network.engined))
     if finer is not graph:
@@ -23,7 +23,7 @@ def finer_exponentials(search: Search, state: SearchState) -> Proposals:
 
 
 def attentions_of_bytes(network: QuantGraph) -> frozenset[str]:
-    """Names of attentions with 8-bit exponentials."""
+    """Return the names of attention layers with 8-bit exponentials."""
     return frozenset(
         step.node.name
         for step in network.steps
@@ -32,12 +32,13 @@ def attentions_of_bytes(network: QuantGraph) -> frozenset[str]:
 
 
 def fine_attentions(graph: Graph) -> frozenset[str]:
-    """Names of attentions that request FINE_BITS with int8 operands."""
+    """Return the names of attention layers set to 12-bit exponentials and int8 operands."""
     return frozenset(n.name for n in graph.nodes if n.attrs.get("exp_bits") == FINE_BITS)
 
 
 def with_exp_bits(graph: Graph, names: Collection[str]) -> Graph:
-    """Request FINE_BITS in these attentions; returns the graph itself if all have them."""
+    """Set 12-bit exponentials in these attention layers; return the graph itself if all have
+    them."""
     if fine_attentions(graph).issuperset(names):
         return graph
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: 16 bits for the tensors that remove most noise per cycle."""
+"""Move: int16 for the tensors that remove the most noise per cycle."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MOST_TRIED = 3  # one after the other in one budget: noise adds up nearly, not q
 
 
 def wider_tensors(search: Search, state: SearchState) -> Proposals:
-    """Propose more int16 tensors, within the smallest cycle budget that has room, then within the
+    """Propose more int16 tensors, within the smallest cycle budget that is not used up, then the
     next.
 
-    Finally, propose the noisiest tensors instead, because many cheap tensors may leave no cycles
-    for an expensive one.
+    At last the noisiest tensors are proposed instead, because many cheap tensors may leave no
+    cycles for an expensive one.
     """
     key = id(state.design.calibration)
     if not state.design.int16:
@@ -55,7 +55,7 @@ def wider_tensors(search: Search, state: SearchState) -> Proposals:
 
 
 def fewer_tensors(before: SearchState, design: Design) -> Design:
-    """The design with only half of the int16 tensors that it adds to a state."""
+    """Return a design with only half of the int16 tensors by which `design` exceeds `before`."""
     kept = len(before.design.int16)
     if design.int16[:kept] != before.design.int16:
         kept = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: int8 weights rounded for the samples, as in GPTQ, if that takes seconds."""
+"""Move: int8 weights rounded to fit the samples, as in GPTQ, if that takes only seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_ROUNDING = 2_000_000_000  # products for rounding weights, where cycles cou
 
 
 def rounded_weights(search: Search, state: SearchState) -> Proposals:
-    """Propose weights rounded for the samples; small layers only if cycles are limited."""
+    """Propose weights rounded to fit the samples; only of small layers if cycles are limited."""
     workshop, design = search.workshop, state.design
     graph, steps = design.graph, state.network.engined.steps
     of_8_bits = {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: the default steps of an LSTM's cell state, if large values in the samples gave it coarser
-ones; a tanh saturates such values."""
+"""Move: the default quantisation step of an LSTM's cell state. Large values, which tanh saturates
+anyway, may have made it coarser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def usual_cell_steps(search: Search, state: SearchState) -> Proposals:
-    """Propose cell states within ±16, beyond which they saturate."""
+    """Propose the default range of cell states, ±16, beyond which they saturate."""
     design = state.design
     graph = replace(design.graph, nodes=tuple(map(_usual, design.graph.nodes)))
     if graph.nodes != design.graph.nodes:

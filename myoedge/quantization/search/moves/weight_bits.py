@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: weight bits per layer; first for layers that add the least output noise per byte saved."""
+"""Move: fewer weight bits per layer, beginning with the least added output noise per saved byte."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ Formats = Mapping[int, ConstantFormat]  # of a layer's weights by bits
 
 @dataclass(frozen=True, slots=True)
 class FewerBits:
-    """A reduction of a layer's weight bits, from the previous step.
+    """One reduction of a layer's weight bits, relative to the previous reduction.
 
     noise         [measured tensors] noise power that it adds, relative to the signal
-    of_others     the same, expected on samples other than those used for rounding
-    saved_bytes   bytes saved by the stored weights
+    of_others     the same, as expected on samples that did not determine the rounding
+    saved_bytes   reduction of the stored weights in bytes
     """
 
     weight: str
@@ -64,13 +64,12 @@ class FewerBits:
 
 @dataclass(frozen=True)
 class WeightBudget:
-    """Limits for a choice of weight bits.
+    """Limits for reducing weight bits.
 
-    limits   [measured tensors] noise limits, for the calibration samples
-    keeps    network -> whether it keeps to memory and energy limits; None: as few bits as noise
-             allows
-    planes   names of layers that an accelerator runs, whose weights may have PLANE_BITS; other
-             weights have STORED_BITS, as fewer bits would not save bytes
+    limits   [measured tensors] maximum noise on the calibration samples
+    keeps    network -> whether it meets memory and energy limits, at which the reduction stops;
+             None: as few bits as the noise allows
+    planes   layers on an accelerator, which supports PLANE_BITS; the cores support STORED_BITS
     """
 
     limits: Array = field(repr=False)
@@ -78,13 +77,13 @@ class WeightBudget:
     planes: frozenset[str] = frozenset()
 
     def levels(self, node: Node) -> Sequence[int]:
-        """Return the bits that a layer's weights may have, descending."""
+        """Return the possible bits of a layer's weights, descending."""
         return PLANE_BITS if node.name in self.planes else STORED_BITS
 
 
 @dataclass(frozen=True)
 class ChosenBits:
-    """The network with the chosen weight bits, and the networks measured on the way."""
+    """The network with reduced weight bits, and the moves tried on the way."""
 
     network: QuantGraph
     choices: tuple[TriedMove, ...] = ()
@@ -93,11 +92,11 @@ class ChosenBits:
 def with_chosen_bits(
     network: QuantGraph, bench: Bench, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> ChosenBits:
-    """Return the network with as few weight bits as its noise allows, or as memory and energy
-    require.
+    """Return the network with as few weight bits as the noise limits allow, or as memory and energy
+    limits require.
 
-    Layers whose bits a rule sets, and integers of the file, are unchanged. A network whose noise
-    already exceeds its limits loses at most MOST_LOST_DB more.
+    Layers whose bits a rule or the model file sets are unchanged. A network whose noise exceeds its
+    limits from the start degrades by at most MOST_LOST_DB.
     """
     search = _OrderedBits.of(network, bench, rules, budget)
     count, trials = search.most_steps()
@@ -207,7 +206,8 @@ class _OrderedBits:
 def ordered_steps(
     network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> list[FewerBits]:
-    """Return the steps of all layers, ordered by added noise (per allowed noise) per byte saved."""
+    """Return the reductions of all layers, ordered by added noise (relative to its limit) per saved
+    byte."""
     nodes = {weight_of(node): node for node in _able(network.graph, rules)}
     if not nodes:
         return []

@@ -17,7 +17,7 @@
 bool host_open(void);
 uint32_t host_us(void);
 void host_interrupts(bool on);
-void host_sleep(uint32_t us, uint32_t until_ready_us, uint32_t until_pass_us);
+void host_sleep(uint32_t us, uint32_t until_pass_us);
 void host_feed(void);
 void host_pin(me_pin pin, bool high);
 void host_spi_exchange(const uint8_t *tx, uint8_t *rx, uint32_t bytes);
@@ -92,7 +92,7 @@ void pi_task_wait_on(pi_task_t *task)
         host_interrupts(false);
         const int32_t left_us = (int32_t)(alarm_us - host_us());
         if (!task->is_pushed && left_us > 0)
-            host_sleep((uint32_t)left_us, 0, 0);
+            host_sleep((uint32_t)left_us, 0);
         host_interrupts(true);
         ring();
     }
@@ -119,7 +119,7 @@ void pi_time_wait_us(int us)
     const uint32_t start = host_us();
     for (uint32_t passed; (passed = host_us() - start) < (uint32_t)us;) {
         host_interrupts(false);
-        host_sleep((uint32_t)us - passed, 0, 0);
+        host_sleep((uint32_t)us - passed, 0);
         host_interrupts(true);
     }
 }

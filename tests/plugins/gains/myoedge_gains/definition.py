@@ -23,7 +23,7 @@ from myoedge_gains.tiling import in_tiles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainsParams(RequantParams):
-    """gain   int8 [C]"""
+    """Integer constants of the layer: gain int8 [C]."""
 
     x_zero: int
     acc_bound: int
@@ -36,7 +36,7 @@ def real(attrs: Attrs, x: Array, factors: Array) -> Array:
 
 
 def quantize(site: QuantizeInputs) -> GainsParams:
-    """acc = (x - x_zero) * gain, at most 255 * 127, requantised; gain int8 [C]."""
+    """Return the constants of y = requantize((x - x_zero) * gain); the sum is at most 255 * 127."""
     x, factors = site.params(0), site.constant(1)
     step = max(float(np.abs(factors).max()), 1e-30) / 127
     gain = np.rint(factors / step).astype(np.int8)
@@ -46,7 +46,7 @@ def quantize(site: QuantizeInputs) -> GainsParams:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 -> int8."""
+    """Compute y = requantize((x - x_zero) * gain): x int8 [..., C] -> y int8 [..., C]."""
     return step.requantize((x.astype(np.int64) - step.integers.x_zero) * step.integers.gain)
 
 
