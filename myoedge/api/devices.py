@@ -34,19 +34,20 @@ def run(
     board: str | None = None,
     port: str | None = None,
 ) -> Simulated:
-    """Runs a build on a board: outputs, cycles of every layer.
+    """Run a build on a board; return its outputs and the cycles of every layer.
 
     on      "board": the application, over its serial line; "jtag": firmware.elf, which OpenOCD
             loads into RAM and serves, without an SDK (not tried on silicon)
-    board   id or board.toml, "gap9_evk" without it; port: its serial port, else looked for by the
-            USB ids of the board's probe
+    input   float samples as for calibration, one inference each; None: the golden sample
+    board   id or board.toml; None: "gap9_evk"
+    port    serial port of the board; None: found by the USB ids of the board's probe
     Errors: E240 a build without --app gap-sdk, E252, E253, E601 .. E611; otherwise as simulate.
     """
     return simulate(build, on=on, input=input, board=board, port=port)
 
 
 def watch(*, board: str | None = None, port: str | None = None) -> Iterator[str]:
-    """Lines that a board prints on its console, as they come, until the line breaks.
+    """Yield the lines that a board prints on its console until the connection breaks.
 
     board, port   as for run
     Errors: E252, E253, E501, E601 .. E603, E607.
@@ -60,12 +61,13 @@ def watch(*, board: str | None = None, port: str | None = None) -> Iterator[str]
 def monitor(
     source: StrPath, *, baud_rate: int = 1_000_000, warn: Callable[[Notice], None] = silent
 ) -> Iterator[Record]:
-    """Packets of a sensor application, as they arrive: Decision, Status, Start, BrokenFrame.
+    """Yield the packets of a sensor application as they arrive: Decision, Status, Start,
+    BrokenFrame.
 
-    source      serial port, read until the line breaks; or a file with the bytes of such a line
-    baud_rate   of the port: the one of [sensor]
+    source      serial port, read until the connection breaks; or a file with recorded bytes
+    baud_rate   bits per second of the port, as in [sensor]
     warn        called if no packet arrives: W603
-    Errors: E501, E603, E607 the line breaks, E615, E616.
+    Errors: E501, E603, E607 the connection breaks, E615, E616.
     """
     from myoedge.backends.packet_source import records_from
 
@@ -118,12 +120,12 @@ def bench(
     board: str | None = None,
     port: str | None = None,
 ) -> MeasuredEnergy:
-    """Energy of an inference of the golden sample on a board, by a power meter.
+    """Measure the energy of an inference of the golden sample on a board with a power meter.
 
-    meter    serial port of a Nordic PPK2 between the supply and the board; D0 is the power pad
-    times    inferences
-    Errors: as `run`; E237 a stream, E602 the board has no power pad, E614 the meter saw something
-    else.
+    meter    serial port of a Nordic PPK2 between the supply and the board; its D0 is connected to
+             the board's power pad
+    times    number of inferences
+    Errors: as `run`; E237 a stream, E602 the board has no power pad, E614 unexpected signal.
     """
     from myoedge.backends.board import measure_on_board
     from myoedge.backends.equivalence import cases, chip_inputs, golden_sample

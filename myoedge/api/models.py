@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From model files to build folders; contents of model files; the operators."""
+"""Verbs on model files: load, inspect, quantize and build; the supported operators."""
 
 from __future__ import annotations
 
@@ -60,9 +60,10 @@ def load(
     calib: Given | None = None,
     max_bytes: str | int | None = None,
 ) -> Model:
-    """Loads a torch.export archive, an ONNX model, or a checkpoint through its factory.
+    """Load a torch.export archive, an ONNX model, or a checkpoint with its factory.
 
-    factory  "pkg.mod:make_model"     calib  gives a checkpoint's network its input shapes
+    factory  "pkg.mod:make_model", the function that builds a checkpoint's network
+    calib    samples, from which a checkpoint's network gets its input shapes
     max_bytes  maximum unpacked size of a compressed file, such as "2GiB"; None: 1 GiB
     Errors: E101 .. E121 (see `explain`), E247.
     """
@@ -268,7 +269,7 @@ def inspect(
     calib: Given | None = None,
     max_bytes: str | int | None = None,
 ) -> Inspection:
-    """Contents of a model file, without calibration or target. Errors: as load.
+    """Return the contents of a model file, without calibration or target. Errors: as load.
 
     For a build folder see `report` and `peaks`.
     """
@@ -291,7 +292,7 @@ def inspect(
 
 @with_plugin_errors
 def ops() -> Operators:
-    """Every operator that can be built, and the calls of PyTorch and ONNX that lead to it."""
+    """Return every supported operator, with the calls of PyTorch and ONNX that map to it."""
     from myoedge.frontend.operator_table import calls_of, onnx_of
     from myoedge.operators.base import OPS
 

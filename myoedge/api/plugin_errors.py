@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors in functions of plug-ins, as verbs raise them."""
+"""Errors raised by functions of plug-ins, converted to E257."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ R = TypeVar("R")
 
 
 def with_plugin_errors(verb: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a verb so that exceptions in a plug-in's functions, which are called all over a build,
-    become E257."""
+    """Wrap an API function so that exceptions raised by a plug-in's functions become E257."""
 
     @functools.wraps(verb)
     def wrapped(*arguments: P.args, **named: P.kwargs) -> R:

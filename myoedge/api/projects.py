@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs on several builds, and verbs that need none: tools, error codes, new projects."""
+"""Verbs for sweeps, suggestions, plug-ins, tools, error codes and new projects."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def sweep(
     scheduler: str | None = None,
     say: Progress = silent,
 ) -> Swept:
-    """Builds and simulates every combination that SWEEP.toml describes (docs/sweep.md).
+    """Build and simulate every combination that SWEEP.toml describes (docs/sweep.md).
 
-    output      folder; None: build/<file>-sweep. Results that are already there are not recomputed
+    output      folder; None: build/<file>-sweep. Results that it already contains are reused
     jobs        processes; None: one per processor
     against     an earlier sweep's folder or sweep.json; the result lists the regressions
-    scheduler   "tcp://host:8786": a Dask cluster does the work, not this computer
+    scheduler   "tcp://host:8786": run the builds on a Dask cluster instead of this computer
     A model that is refused or over its budget is a result, not an error. Errors: E220, E260, E261,
     E501, E503, and bugs.
     """
@@ -47,7 +47,7 @@ def sweep(
 
 @with_plugin_errors
 def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = silent) -> Advice:
-    """Measured suggestions for a build, at most five, each with its gain and its price.
+    """Return at most five measured suggestions for a build, each with its gain and its cost.
 
     The network is built and simulated again unchanged, then with one change at a time: frames per
     pass of a stream, 16-bit or 4-bit layers, ranges, engine, tiles, operating point. The
@@ -61,8 +61,8 @@ def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = s
 
 
 def check_regressions(swept: Swept) -> None:
-    """Raise E305 for regressions beyond the bounds, E307 if no result is valid, E401 if outputs
-    differ from the reference."""
+    """Raise E305 if a sweep has regressions beyond the bounds, E307 if it has no valid result, E401
+    if outputs differ from the reference."""
     from myoedge.sweeps.results import raise_worse, raise_wrong
 
     raise_wrong(swept.results)
@@ -71,11 +71,11 @@ def check_regressions(swept: Swept) -> None:
 
 @with_plugin_errors
 def check_plugin(package: str) -> PluginCheck:
-    """Load the plug-ins of an installed package and test each of its operators on random uses.
+    """Load the plug-ins of an installed package and test each of its operators on random cases.
 
-    The integer results are compared with the float results, and the generated C with the integers,
-    bit for bit. Errors: E256 no such package, or one without entry points of myoedge; E257 if one
-    of its functions raises.
+    Integer results are compared with float results, and the generated C with the integers, bit for
+    bit. Errors: E256 no such package, or one without entry points of myoedge; E257 if one of its
+    functions raises an exception.
     """
     from myoedge.building.plugin_check import check_package
 
@@ -83,7 +83,8 @@ def check_plugin(package: str) -> PluginCheck:
 
 
 def doctor() -> Tools:
-    """Required programs and packages, their versions, and how to install missing ones."""
+    """Return the required programs and packages, their versions, and how to install missing
+    ones."""
     from myoedge.backends.doctor import tool_rows
 
     return Tools(tool_rows())

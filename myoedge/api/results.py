@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results that verbs return, if no other package defines them."""
+"""Results of verbs that no other package defines."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Validation(Tabular):
 
     exact        backend -> whether all integers are equal; None if it was not run
     samples      backend -> number of inputs compared: golden, random and user's samples
-    in_passes    samples are passes of a stream
-    difference   the first place where a backend differs
+    in_passes    whether these inputs are passes of a stream
+    difference   first difference between a backend and the reference; None if there is none
     onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference; None if not
                  requested
     unwritten    W210 if the reports of the folder could not be replaced
@@ -82,14 +82,16 @@ class Validation(Tabular):
 
     @property
     def passed(self) -> bool:
-        """Return whether no integer differs, and onnxruntime differs only by accumulated
-        rounding."""
+        """Whether all integers are equal, and onnxruntime differs only by accumulated rounding."""
         agrees = self.onnx_db is None or self.onnx_db >= DIFFERS_DB
         return self.difference is None and agrees
 
     def junit(self, name: str) -> bytes:
-        """JUnit XML: one case per backend that was run, one for onnxruntime, and one with the
-        accuracy or errors on labelled samples and the warnings."""
+        """Return JUnit XML: one case per backend that was run, one for onnxruntime, and one with
+        the accuracy or errors on labelled samples and the warnings.
+
+        name   name of the test suite
+        """
         cases = [self._case(name, backend) for backend in self.samples]
         if self.onnx_db is not None:
             agrees, shown = self.onnx_db >= DIFFERS_DB, wording.decibels(decibels(self.onnx_db))
@@ -147,7 +149,7 @@ def _shown(difference: Difference | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A row of the operator table; `torch` and `onnx` list the calls that become it."""
+    """A supported operator; `torch` and `onnx` list the calls that map to it."""
 
     name: str
     doc: str
@@ -171,7 +173,7 @@ class Tools(Rows[ToolRow]):
 
 
 class Boards(Rows[Board]):
-    """Descriptions of boards."""
+    """Descriptions of boards, as `boards` returns them."""
 
     __slots__ = ()
     noun = "board"

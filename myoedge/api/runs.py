@@ -164,14 +164,15 @@ def simulate(
     port: str | None = None,
     progress: Callable[[int, str], None] | None = None,
 ) -> Simulated:
-    """Runs the firmware of a build: outputs, and cycles of every layer.
+    """Run the firmware of a build on a simulator or board; return outputs and cycles of every
+    layer.
 
-    on                "simulator", "gvsoc" if one is installed, "gvsoc-sdk" where
-                      GAP_SDK_HOME names a GAP SDK, "board" and "jtag" (see `run`)
+    on                "simulator"; "gvsoc" if one is installed; "gvsoc-sdk" if GAP_SDK_HOME is
+                      the folder of a GAP SDK; "board" and "jtag" (see `run`)
     input             float samples as for calibration, one inference each; None: the golden sample
-    operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them as
-                      "300MHz", or "auto": the cheapest within the build's [budget] latency; None:
-                      the point of the build
+    operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them such
+                      as "300MHz", or "auto": the cheapest within the build's [budget] latency;
+                      None: the point of the build
     like              cost model: "silicon", or "public-gvsoc" with that platform's documented
                       costs
     fc_hart           mhartid of the simulated fabric controller, which selects the firmware's
@@ -205,15 +206,16 @@ def play(
 ) -> Played:
     """Play a recording through the sensor application of a build on the simulated chip.
 
-    recording   file or array [samples, channels] in the unit of [sensor], at its rate; of a file
-                with several arrays, the one with these channels
-    seconds     play only so much of it
-    faults      of front end, SPI and line, by sample (myoedge.simulator.Fault)
+    recording   file or array [samples, channels] in the unit of [sensor], at its rate; if a file
+                has several arrays, the one with this number of channels is used
+    seconds     length to play; None: all of it
+    faults      faults of front end, SPI and serial line, by sample (myoedge.simulator.Fault)
     progress    called about once a second with the cycle and the new text printed
-    Every decision is compared with the reference on the same counts. `over` of the result has E302
+    Every decision is compared with the reference on the same samples. `over` of the result has E302
     if a decision came later than [budget] latency.
-    Errors: E210, E211, E222, E266 a build without the application, or a recording that does not fit
-    it; E501, E701 .. E709 the program faulted.
+    Errors: E210, E211, E222, E266 a build without the application, or an unsuitable recording;
+    E501,
+    E701 .. E709 the program faulted.
     """
     from myoedge.building.playback import play_build
 
@@ -326,8 +328,8 @@ def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
 
 @with_plugin_errors
 def peaks(build: Build | StrPath) -> Peaks:
-    """Buffers at the peak of L1, L2 and L3. Errors: E222 no build, or a build of an older
-    version."""
+    """Return the buffers in use at the peak of L1, L2 and L3. Errors: E222 no build, or a build of
+    an older version."""
     from myoedge.reports.peaks import Peaks
     from myoedge.reports.peaks import peaks as peaks_of
 
@@ -354,7 +356,7 @@ def report(
     against: Build | StrPath | None = None,
     html: StrPath | None = None,
 ) -> ReportDocument | Changes:
-    """Return report.json of a build; with `against`, rows of the differences from that build.
+    """Return report.json of a build; with `against`, the differences from that build.
 
     html    file to write: the report's page, or both builds side by side
 
@@ -383,8 +385,7 @@ def report(
 
 
 def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:
-    """Return a build with what its backend needs: an application, its board, the board's serial
-    port.
+    """Return a build with the board and serial port that its backends need.
 
     Errors: E240 no application, E252, E253, E601, E602.
     """

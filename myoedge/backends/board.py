@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The board backend: a build's GAP SDK application, over its serial line."""
+"""The backend "board": a build's GAP SDK application, controlled over a serial line."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ RUN_S = 60.0  # for an inference
 
 @dataclass(frozen=True, slots=True)
 class BoardRun:
-    """Inputs sent to the board for one result, in the model's order.
+    """Inputs of one inference or one pass of a stream, in the model's order.
 
-    inputs    arrays of one inference; for a pass of a stream, frame by frame
+    inputs    arrays of one inference; for a pass of a stream, those of each frame
     restarts  whether the stream is reset first
     """
 
@@ -41,9 +41,9 @@ class BoardRun:
 def find_serial_line(
     board: Board, port: str | None = None, ports: Iterable[tuple[str, str]] = ()
 ) -> SerialLine:
-    """Serial line of a board's console.
+    """Return the serial line of a board's console.
 
-    port    serial port; None: the port of board.toml, else the only port of its probe
+    port    serial port; None: the port in board.toml, else the only port of the board's probe
     ports   (device, "vendor:product") of the connected devices
     Errors: E601 no or several boards connected, E602 the board has no console.
     """
@@ -72,7 +72,7 @@ def _not_one(devices: Sequence[str], ids: Iterable[str]) -> MyoedgeError:
 
 
 def plugged_in() -> list[tuple[str, str]]:
-    """(device, "vendor:product") of every USB serial port; empty without pyserial."""
+    """Return (device, "vendor:product") of every USB serial port; [] without pyserial."""
     try:
         from serial.tools import list_ports
     except ImportError:
@@ -81,7 +81,7 @@ def plugged_in() -> list[tuple[str, str]]:
 
 
 def check_identity(identity: Identity, marker: str) -> None:
-    """Checks that the board runs this build. Errors: E606 another build or program."""
+    """Raise E606 if the board runs another build or program."""
     if identity.marker == marker:
         return
     facts = {"needs": marker, "has": identity.marker}
@@ -92,10 +92,10 @@ def check_identity(identity: Identity, marker: str) -> None:
 def run_on_board(
     line: SerialLine, marker: str, runs: Sequence[BoardRun], specs: Sequence[Spec], layers: int
 ) -> Measurement:
-    """Runs inferences, or passes of streams, one after another.
+    """Run inferences, or passes of a stream, one after another.
 
     marker   the expected identity of the application
-    specs    shape and dtype of the outputs
+    specs    shape and dtype of the outputs     layers   number of layers
     Errors: E603 .. E608.
     """
     output_bytes = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in specs)
@@ -122,7 +122,8 @@ def run_on_board(
 def measure_on_board(
     line: SerialLine, marker: str, sample: Sequence[Array], times: int, meter: PowerMeter
 ) -> PowerTrace:
-    """Runs one inference `times` times while a meter records. Errors: as run_on_board, E614."""
+    """Run one inference `times` times while a power meter records. Errors: as run_on_board,
+    E614."""
     with open_line(line) as link:
         check_identity(link.identity(), marker)
         link.send_inputs(input_bytes([sample]))

@@ -35,14 +35,13 @@ MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that nee
 
 @dataclass(frozen=True)
 class Build(BuildFolder):
-    """A build folder as `myoedge build` wrote it.
+    """A build folder, with methods that run the build.
 
     cc        compiler for the generated C: "zig", "cc", or a path
-    line      serial line of a board with the build's application
+    line      serial line of a board that runs the build's application
     board     board that runs firmware.elf over its probe
-    times_s   seconds of each stage of `build`; empty for a build that was loaded
-    warnings  of `build`; empty for a build that was loaded
-    arguments of `build`; None for a build that was loaded
+    times_s, warnings, arguments   of `build`: seconds of each stage, warnings, and arguments; empty
+              or None for a build that was loaded from its folder
     """
 
     cc: str = "zig"
@@ -76,15 +75,15 @@ class Build(BuildFolder):
             raise
 
     def run(self, *inputs: Any, raw: bool = False, **named: Any) -> Any:
-        """Runs the generated C: run(x), run(x, y), run(x=..., y=...); once, or for every sample of
-        a batch.
+        """Run the generated C: run(x), run(x, y), run(x=..., y=...); once, or for every sample of a
+        batch.
 
-        inputs   one array each, in the model's order, or in one sequence or one mapping by name;
-                 float values of the input's shape (axes of extent 1 may be left out), or [samples,
+        inputs   one array each, in the model's order, or one sequence, or one mapping by name:
+                 floats of the input's shape (axes of size 1 may be left out), or batches [samples,
                  *shape], or [samples, *shape[1:]] if the first axis is 1; integers with raw
         raw      integers in and out instead of floats
-        -> one array, or a tuple of them for several outputs; of a batch [samples, *shape], without
-           a first axis of one if inputs have one too, as networks in torch have it
+        -> one array, or a tuple for several outputs; for a batch [samples, *shape], without a first
+           axis of 1 if the batch has none either, as networks in torch return it
         Errors: E212 names or count, E213 shapes, E214 not the integers of `network.h` with raw,
         E216 NaN, E218 different numbers of samples, E254 a stream.
         """
@@ -122,14 +121,13 @@ class Build(BuildFolder):
         return shown[0] if len(shown) == 1 else tuple(shown)
 
     def push(self, *frame: Any, raw: bool = False, **named: Any) -> Any:
-        """Pass a frame to the generated C; `reset` starts the stream again.
+        """Pass one frame to the generated C of a stream; `reset` starts the stream again.
 
-        frame   arguments as for `run`, for one moment: without the time axis
+        frame   arguments as for `run`, without the time axis
+        -> for each output the frames that are ready, [frames, ...]; possibly none
 
-        -> for each output the frames that are ready, [frames, ...]; may be empty
-
-        All builds with the same C in a process share one stream.
-        Errors: E213, E214, E216 as `run`; E254 a build without --stream.
+        All builds with the same C in a process share one stream. Errors: E213, E214, E216 as `run`;
+        E254 a build without --stream.
         """
         stream = self.streaming
         shapes = frame_shapes(stream)
@@ -139,7 +137,7 @@ class Build(BuildFolder):
         return self._shown([port.name for port in stream.outputs], ready, raw)
 
     def reset(self) -> None:
-        """Forgets all frames that were pushed. Errors: E254 a build without --stream."""
+        """Reset the stream to its initial state. Errors: E254 a build without --stream."""
         assert self.streaming
         host.reset(self.library)
 
@@ -158,11 +156,11 @@ class Build(BuildFolder):
         max_cycles: int = MOST_CYCLES,
         progress: Progress | None = None,
     ) -> tuple[Measurement, Simulation]:
-        """Runs firmware.elf on the simulated chip, one inference for each of `inputs`.
+        """Run firmware.elf on the simulated chip, one inference for each of `inputs`.
 
-        inputs        integers, in the model's order; of a stream from equivalence.chip_inputs
-        keep_layers   the bytes that every layer wrote are in Inference.written
-        max_cycles    of an inference, on average
+        inputs        integers, in the model's order; for a stream from equivalence.chip_inputs
+        keep_layers   record the bytes that every layer writes, in Inference.written
+        max_cycles    limit per inference, on average
         Errors: E240 a build without firmware, E701 .. E711.
         """
         from myoedge.backends import simulator
@@ -179,8 +177,8 @@ class Build(BuildFolder):
         )
 
     def run_on_gvsoc(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """Runs firmware.elf on GVSoC. Errors: E501 none installed, E502 too slow, E504 layers on
-        NE16 but an installation without its model, E240, E711."""
+        """Run firmware.elf on GVSoC. Errors: E501 not installed, E502 too slow, E504 layers on NE16
+        but an installation without its model, E240, E711."""
         from myoedge.backends import gvsoc
 
         self.firmware()
@@ -189,7 +187,7 @@ class Build(BuildFolder):
         return gvsoc.run_firmware(self.folder / "firmware.elf", self.files(inputs))
 
     def run_on_gvsoc_sdk(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """Builds the GAP SDK application for the SDK's GVSoC and runs it there.
+        """Build the GAP SDK application for the SDK's GVSoC and run it there.
 
         Errors: E204 a stream, E240 no application, E501 no SDK, E502 too slow, E710, E711.
         """
@@ -201,7 +199,7 @@ class Build(BuildFolder):
         return gvsoc_sdk.run_application(self.folder, self.application, self.files(inputs))
 
     def run_over_jtag(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """Runs firmware.elf on `board`, through OpenOCD.
+        """Run firmware.elf on `board` through OpenOCD.
 
         Errors: E240 no firmware, E501, E502, E601, E602, E609 .. E611, E710, E711.
         """

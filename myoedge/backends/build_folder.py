@@ -74,7 +74,7 @@ class BuildFolder(Tabular):
 
     @property
     def report(self) -> dict[str, Any]:
-        """The current report.json; `validate` and other verbs replace it."""
+        """Current report.json, which `validate` and other verbs replace."""
         with contextlib.suppress(OSError):  # a folder that may only be read
             finish_replacing(self.folder)
         report = self._json("report.json")
@@ -103,8 +103,10 @@ class BuildFolder(Tabular):
             replace_files(self.folder, files)
 
     def updated(self, files: Mapping[str, bytes]) -> Notice | None:
-        """Write new reports into the folder; warn with W210 if they cannot be written. Errors:
-        E222 as for `replace`."""
+        """Write new reports into the folder; return W210 if they cannot be written.
+
+        Errors: E222 as for `replace`.
+        """
         try:
             self.replace(files)
         except MyoedgeError as error:
@@ -124,7 +126,7 @@ class BuildFolder(Tabular):
             tempfile.TemporaryFile(dir=self.folder).close()
 
     def check_written(self, files: Mapping[str, bytes]) -> None:
-        """Check that no other build has replaced these files. Errors: E222."""
+        """Raise E222 if another build has replaced these files."""
         self._check_manifest(json.loads(files[MANIFEST]))
 
     def _check_manifest(self, known: Mapping[str, Any]) -> None:
@@ -145,7 +147,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def network(self) -> QuantGraph:
-        """The network in integers, for the reference."""
+        """The quantised network, for the reference."""
         weights = self.written("weights.safetensors")
         with self._meaningful("graph.json"):
             return from_files(json.loads(self.written("graph.json")), weights)
@@ -161,7 +163,7 @@ class BuildFolder(Tabular):
 
     @property
     def streaming(self) -> Stream:
-        """The stream of the build. Errors: E254 a build without --stream."""
+        """Stream of the build. Errors: E254 a build without --stream."""
         if self.stream is None:
             title, facts = f"{self.folder.name} takes whole samples", {"needs": "build --stream"}
             raise MyoedgeError("E254", title, facts, ["b.run(samples)"])
@@ -184,7 +186,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def given_states(self) -> frozenset[str]:
-        """Names of states that a calibration sample may contain, but that a stream supplies
+        """Names of states that a calibration sample may contain, although a stream computes them
         itself."""
         packed = io.BytesIO(self.written("golden/input.npz"))
         with np.load(packed, allow_pickle=False) as arrays:
@@ -193,7 +195,8 @@ class BuildFolder(Tabular):
 
     @cached_property
     def calibration(self) -> dict[str, Array]:
-        """Digests and deviations of the calibration samples; {} for random ones and old builds."""
+        """Arrays that describe the calibration samples (sample_warnings.described); {} for random
+        samples and old builds."""
         if CALIBRATION not in self.digests:
             return {}
         with np.load(io.BytesIO(self.written(CALIBRATION)), allow_pickle=False) as arrays:
@@ -206,7 +209,8 @@ class BuildFolder(Tabular):
         return self.network.graph.inputs if stream is None else tuple(p.name for p in stream.inputs)
 
     def written(self, name: str) -> bytes:
-        """Read a file of the build. Errors: E222 if it is missing or has changed since."""
+        """Read a file of the build. Errors: E222 if it is missing or has changed since the
+        build."""
         try:
             content = read_regular(self.folder / name)
         except OSError as error:
@@ -272,13 +276,13 @@ class BuildFolder(Tabular):
 
     @cached_property
     def given_specs(self) -> list[tuple[tuple[int, ...], str]]:
-        """The shape and integer type of each output of a run; for a stream, of the ready frames."""
+        """Return shape and integer type of each output of a run; for a stream, of the ready
+        frames."""
         return self.output_specs if self.stream is None else ready_specs(self.stream)
 
     @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:
-        """Locations of the layers' results in L2, by layer: (C symbol, offset, size in bytes);
-        without results in L3."""
+        """Layer -> (C symbol, offset, size in bytes) of its result in L2; without results in L3."""
         q, regions, count = self.network, {}, len(self.given_specs)
         with self._meaningful("plan.json"):
             for index, step in enumerate(json.loads(self.written("plan.json"))["steps"]):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages over a serial line: requests to the application on a board, and its answers.
 
-docs/gap-sdk.md has the layout. A request has a number, and its answer the same number. A lost
-request is sent again, so every request must be safe to repeat.
+docs/gap-sdk.md has the layout. A request has a number, which its answer repeats. A lost request is
+sent again, so that every request must be safe to repeat.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Sizes and marker that an application reports; `marker` names its chip and its build."""
+    """Sizes that an application reports, and its marker, which names chip and build."""
 
     input_bytes: int
     output_bytes: int
@@ -66,7 +66,7 @@ class Identity:
 
 
 class SerialPort(Protocol):
-    """A serial port; read returns the bytes that arrive within about 50 ms, at most `size`.
+    """Protocol of a serial port; read returns the bytes that arrive within 50 ms, at most `size`.
 
     in_waiting   number of received bytes that read returns at once
     """
@@ -78,7 +78,7 @@ class SerialPort(Protocol):
 
 
 def encode(message: Message) -> bytes:
-    """A message as bytes."""
+    """Return the bytes of a message."""
     body = _HEAD.pack(message.kind.encode(), message.number, len(message.payload)) + message.payload
     return MAGIC + body + _CRC.pack(zlib.crc32(body))
 
@@ -113,15 +113,15 @@ def _refusal(request: str, answer: Message) -> MyoedgeError:
 
 
 class Conversation:
-    """Requests and answers over a port; numbers the requests, buffers partial messages."""
+    """Requests and answers over a serial port."""
 
     def __init__(self, port: SerialPort) -> None:
         self.port, self.number, self.rest, self.received = port, 0, b"", 0
 
     def ask(self, kind: str, payload: bytes = b"", timeout_s: float | None = None) -> bytes:
-        """Sends a request and returns the answer's payload.
+        """Send a request and return the payload of the answer.
 
-        timeout_s   for the answer, ANSWER_TIMEOUT_S without it
+        timeout_s   for the answer; None: ANSWER_TIMEOUT_S
         Errors: E604 no answer, E605 no valid answer, E607 unplugged, E608 refused.
         """
         timeout_s = timeout_s or ANSWER_TIMEOUT_S
@@ -149,7 +149,8 @@ class Conversation:
         raise MyoedgeError("E604", "the board does not answer", facts, tries)
 
     def identity(self) -> Identity:
-        """Identity of the application. Errors: as ask; E606 an application of another version."""
+        """Return the identity of the application. Errors: as ask; E606 an application of another
+        version."""
         payload = self.ask("i", timeout_s=START_TIMEOUT_S / TRIES)
         if len(payload) < _IDENTITY.size or _IDENTITY.unpack_from(payload)[0] != _VERSION:
             raise MyoedgeError("E606", "the board runs another program", {"says": payload[:80]})
@@ -158,16 +159,17 @@ class Conversation:
         return Identity(inputs, outputs, layers, marker)
 
     def send_inputs(self, data: bytes) -> None:
-        """Writes all inputs, concatenated, from offset 0. Errors: as ask."""
+        """Send all inputs, concatenated. Errors: as ask."""
         for at in range(0, len(data), CHUNK_BYTES):
             self.ask("w", struct.pack("<I", at) + data[at : at + CHUNK_BYTES])
 
     def run(self, times: int, timeout_s: float) -> None:
-        """Runs the network `times` times within `timeout_s` seconds. Errors: as ask."""
+        """Run the network `times` times within `timeout_s` seconds. Errors: as ask."""
         self.ask("r", struct.pack("<I", times), timeout_s)
 
     def results(self, size: int) -> bytes:
-        """Outputs, cycles by layer and total cycles, `size` bytes in all. Errors: as ask."""
+        """Return outputs, cycles of every layer and total cycles, `size` bytes in all. Errors: as
+        ask."""
         parts = [
             self.ask("g", struct.pack("<II", at, min(CHUNK_BYTES, size - at)))
             for at in range(0, size, CHUNK_BYTES)
@@ -197,7 +199,7 @@ class Conversation:
 
 
 def lines_heard(port: SerialPort) -> Iterator[str]:
-    """Yield the lines that a board prints, and its messages in brackets; sends no request.
+    """Yield the lines that a board prints, and its messages in brackets, without sending requests.
 
     Ends when the connection breaks. Errors: E607.
     """
@@ -236,7 +238,7 @@ def _end_of_line(data: bytes) -> int | None:
 
 @contextmanager
 def unplug_errors() -> Iterator[None]:
-    """Context manager that raises E607 if the connection breaks."""
+    """Raise E607 if the connection breaks within this context."""
     try:
         yield
     except OSError as error:  # pyserial's SerialException is one
@@ -247,14 +249,14 @@ def unplug_errors() -> Iterator[None]:
 
 @contextmanager
 def open_line(line: SerialLine) -> Iterator[Conversation]:
-    """A Conversation over a serial port. Errors: E501 no pyserial, E603 it does not open."""
+    """Open a serial line as a Conversation. Errors: E501 no pyserial, E603 it does not open."""
     with open_port(line) as port:
         yield Conversation(port)
 
 
 @contextmanager
 def open_port(line: SerialLine) -> Iterator[SerialPort]:
-    """A serial port. Errors: as open_line."""
+    """Open a serial port. Errors: as open_line."""
     try:
         import serial
     except ImportError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Doctor's table: required tools and packages, their versions, and how to install them."""
+"""The table of `doctor`: required tools and packages, their versions, how to install them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ CC = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get ins
 
 
 def tool_rows() -> tuple[ToolRow, ...]:
-    """All external tools and packages; versions by running them or from metadata."""
+    """Return all external tools and packages with their versions."""
     python = platform.python_version(), sys.executable
     compiles = ("build", "validate", "simulate")
     source = "source GAP9_SDK/configs/gap9_evk_audio.sh"

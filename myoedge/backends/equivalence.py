@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Equivalence check: the reference = C on the host = firmware on simulators, bit for bit."""
+"""Equivalence check: reference, C on the host, and firmware on simulators and boards, bit for
+bit."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ from myoedge.streaming.stream import (
 class Difference:
     """The first difference between a backend and the reference.
 
-    layer   index of the operator in network.c; the number of layers for the copy of an output
+    sample, index   number of the sample, and index of the element in the tensor
+    layer   index of the layer in network.c; the number of layers for the copy of an output
     where   module path, operator and source line
     """
 
@@ -145,13 +147,13 @@ def random_samples(q: QuantGraph, stream: Stream | None, count: int) -> Iterator
 
 
 def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]:
-    """Float samples [samples, *shape] as the host quantises them."""
+    """Return float samples [samples, *shape], quantised as on the host."""
     count = len(next(iter(inputs.values())))
     return (quantized_inputs(q, {name: x[i] for name, x in inputs.items()}) for i in range(count))
 
 
 def golden_sample(build: Build, short: bool = False) -> Sample:
-    """The golden sample; with `short`, only the first passes of a stream."""
+    """Return the golden sample; with `short`, only the first passes of a stream."""
     sample, stream = quantized_inputs(build.network, build.golden_inputs), build.stream
     return first_frames(stream, PASSES, sample) if stream and short else sample
 
@@ -162,7 +164,8 @@ def given_samples(build: Build, given: Data | None) -> Iterable[Sample]:
 
 
 def real_inputs(build: Build, given: Data | None) -> dict[str, Array]:
-    """The golden sample and the user's samples, as floats [samples, *shape]."""
+    """Return the golden sample and the user's samples as floats [samples, *shape], by input
+    name."""
     golden = {name: x[None] for name, x in build.golden_inputs.items()}
     if given is None:
         return golden
@@ -364,8 +367,7 @@ FIND: Mapping[str, Callable[[], object]] = {
 
 
 def check_backends(names: Sequence[str]) -> None:
-    """Check the backends before anything takes time. Errors: E204 unknown backend, E501 a tool is
-    missing."""
+    """Raise E204 for an unknown backend, E501 if a backend's tool is missing."""
     check_known(names, [*BACKENDS])
     for name in names:
         if name in FIND:
@@ -373,7 +375,7 @@ def check_backends(names: Sequence[str]) -> None:
 
 
 def check_known(names: Sequence[str], known: Sequence[str]) -> None:
-    """Check the names of backends. Errors: E204 none is given, or one is unknown."""
+    """Raise E204 if no backend is given, or if one is not among `known`."""
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         title = f"there is no backend {', '.join(unknown) or '(none given)'}"

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts for the firmware's own exit codes, which firmware_templates/runtime/exit_codes.h
-defines."""
+"""Messages for the firmware's own exit codes (firmware_templates/runtime/exit_codes.h)."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
 
 
 def file_system(files: Mapping[str, bytes]) -> bytes:
-    """A read-only file system; files begin at multiples of 4, as in gap_sdk 4.12
+    """Return a read-only file system; files begin at multiples of 4 bytes, as in gap_sdk 4.12
     (utils/gapy/gen_readfs.py)."""
     names = [name.encode() + b"\0" for name in files]
     header = _READFS.size + sum(_FILE.size + len(name) for name in names)

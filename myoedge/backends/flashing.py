@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flashing a build's application: checked, written, verified, started, identified."""
+"""Flashing of a build's application: check, write, verify, start, identify."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class FlashRequest:
-    """A board and the memories to write.
+    """A board, and the memories to write.
 
     to      "ram", "mram" or "octospi"
-    table   flash whose partition table the application searches for l3.bin, "mram" or "octospi";
-            None: "mram", or no l3.bin
+    table   flash with the partition table in which the application finds l3.bin: "mram" or
+            "octospi"; None: "mram", or no l3.bin
     """
 
     board: Board
@@ -84,7 +84,7 @@ def flash_build(
     progress: Progress,
     warn: Callable[[Notice], None],
 ) -> FlashResult:
-    """Implements api.flash, which documents the arguments; the serial line is opened last."""
+    """Implement api.flash, which documents the arguments; the serial line is opened last."""
     board, to = request.board, request.to
     if board.probe is None:
         raise _unknown(board, "probe")
@@ -212,7 +212,7 @@ def _is_inside(held: range, start: int, size: int) -> bool:
 
 
 def check_program(program: Program, path: Path, board: Board, build: Build) -> tuple[Notice, ...]:
-    """Checks that a program is this build's application for this board. Errors: E613."""
+    """Raise E613 if a program is not this build's application for this board; return warnings."""
     held = [range(at, at + len(data)) for at, data in program.segments]
     outside_memory = [hex(x.start) for x in held if not any(_is_inside(x, *m) for m in MEMORIES)]
     if outside_memory:

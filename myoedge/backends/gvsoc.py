@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GVSoC backend: firmware on a public GVSoC with our own GAP9-like system description."""
+"""The backend "gvsoc": firmware on a public GVSoC with our own GAP9-like system description."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Gvsoc:
 
     @property
     def has_ne16(self) -> bool:
-        """Whether the model of NE16 was compiled, which the target pulp-open leaves out."""
+        """Whether the installation has the model of NE16, which the target pulp-open leaves out."""
         return (self.home / _NE16).is_file()
 
     @property
@@ -59,9 +59,9 @@ class Gvsoc:
 
 
 def find() -> Gvsoc:
-    """The installation in $GVSOC_HOME, otherwise of `gvsoc` on PATH. Errors: E501 none.
+    """Return the installation in $GVSOC_HOME or, if that is not set, of `gvsoc` on PATH.
 
-    A GVSOC_HOME without an installation is an error; PATH is not searched then.
+    Errors: E501 none.
     """
     home = os.environ.get("GVSOC_HOME", "")
     if home:
@@ -164,9 +164,9 @@ def require_ne16(layers: Sequence[str]) -> None:
 
 
 def run_firmware(elf: Path, files: FirmwareFiles, *, timeout_s: float = 3600.0) -> Measurement:
-    """Runs consecutive inferences on GVSoC.
+    """Run several inferences on GVSoC, one after another.
 
-    Errors: E501, E502 as run_elf; E711 if the firmware ended with an error of its own.
+    Errors: E501, E502 as run_elf; E711 if the firmware ended with its own error code.
     """
     with tools.scratch() as folder:
         files.write(folder)

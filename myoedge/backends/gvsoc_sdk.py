@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backend gvsoc-sdk: the application of a build on the GVSoC of the GAP SDK (5.x).
+"""The backend "gvsoc-sdk": the application of a build on the GVSoC of the GAP SDK (5.x).
 
-Never run with a real SDK: configuration, targets and options follow public applications.
+It was never run with a real SDK: configuration, targets and options follow public applications.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Sdk:
 
 
 def find() -> Sdk:
-    """The SDK of $GAP_SDK_HOME. Errors: E501 none, or no cmake."""
+    """Return the SDK in $GAP_SDK_HOME. Errors: E501 none, or no cmake."""
     home, cmake = os.environ.get("GAP_SDK_HOME", ""), shutil.which("cmake")
     if not home or not os.path.isfile(Path(home, SETUP)):
         facts = {"GAP_SDK_HOME": home or "not set", "needs": SETUP}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host backend: generated C as a shared library in this process."""
+"""The backend "host": generated C as a shared library in this process."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(
 def push(
     library: Library, frame: Sequence[Array], outputs: Sequence[Spec], *, l3: bytes | None = None
 ) -> list[Array]:
-    """Push a frame: `int me_push(const void *const frame[], void *const out[])`.
+    """Pass a frame to the C function `int me_push(const void *const frame[], void *const out[])`.
 
     frame     an array for each input
     outputs   shape and dtype of the result buffers; the first axis counts frames
@@ -78,14 +78,17 @@ def push(
 
 
 def reset(library: Library) -> None:
-    """Calls `void me_reset(void)`."""
+    """Call the C function `void me_reset(void)`."""
     with library.lock:
         ctypes.CFUNCTYPE(None)(("me_reset", library.handle))()
 
 
 @contextmanager
 def traced(library: Library) -> Iterator[dict[int, bytes]]:
-    """Collects the bytes that each layer writes, by its number; C compiled with ME_TRACE."""
+    """Collect the bytes that each layer writes within this context, by layer number.
+
+    library   compiled with ME_TRACE
+    """
     written: dict[int, bytes] = {}
 
     def note(layer: int, data: int, size_bytes: int) -> None:
@@ -108,7 +111,8 @@ def invoke(
     *,
     l3: bytes | None = None,
 ) -> None:
-    """Calls a function with me_run's signature on buffer addresses, one call at a time."""
+    """Call a function with me_run's signature on buffer addresses; calls do not run
+    concurrently."""
     returned = _call(library, symbol, (inputs, outputs), l3)
     if returned != 0:
         raise _failed(symbol, returned)

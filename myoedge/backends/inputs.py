@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments of run and push, floats or integers -> integer arrays in the model's order."""
+"""Conversion of the arguments of run and push to integer arrays in the model's order."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def as_argument(names: Iterable[str], inputs: Sequence[Any], keywords: Mapping[s
 
 
 def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
-    """Arrays by input name from one array, a sequence in order, or a mapping by name.
+    """Return arrays by input name, given one array, a sequence in order, or a mapping by name.
 
-    shapes   shapes of the inputs by name
+    shapes   input name -> shape
     Errors: E212 names or count.
     """
     listed = values if isinstance(values, list | tuple | Mapping) else [values]
@@ -93,11 +93,11 @@ def integers(
     raw: bool,
     is_frame: bool = False,
 ) -> list[Array]:
-    """Integer arrays of one sample, in the model's order; axes of extent 1 may be left out.
+    """Quantise one sample; return integer arrays in the model's order.
 
-    arrays   from named_arrays     shapes   shapes of the inputs by name
-    raw      the values are integers already
-    is_frame   the values are a frame of a stream
+    arrays   from named_arrays; axes of size 1 may be missing     shapes   input name -> shape
+    raw      whether the values are integers already
+    is_frame whether the values are a frame of a stream
     Errors: E213 shapes, E214 types, E216 NaN or infinite, E229 integers out of range.
     """
     for name, x in arrays.items():

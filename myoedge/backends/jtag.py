@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backend jtag: firmware.elf on a board without an SDK, its files by OpenOCD's semihosting.
+"""The backend "jtag": firmware.elf on a board without an SDK; OpenOCD serves its files by
+semihosting.
 
-Never run with a board. GreenWaves' gap_utils (gap9revb.tcl) enables semihosting, which OpenOCD
-serves in its working folder.
+It was never run with a board. GreenWaves' gap_utils (gap9revb.tcl) enables semihosting, which
+OpenOCD serves in its working folder.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ HAS_ENDED = 0x80000000  # next to the exit code
 def run_firmware(
     board: Board, elf: Path, files: FirmwareFiles, *, run_s: float = RUN_S
 ) -> Measurement:
-    """Loads firmware.elf into a board's RAM over JTAG and runs its inferences.
+    """Load firmware.elf into a board's RAM over JTAG and run its inferences.
 
-    run_s   limit for an inference
+    run_s   time limit per inference, in seconds
     Errors: E501 OpenOCD or its scripts, E502 too slow, E601 no probe connected, E602 no probe in
     board.toml, E609 .. E611 OpenOCD, E710 and E711 the firmware's own.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decisions as a stream of the Lab Streaming Layer (LSL), with pylsl."""
+"""Output of decisions as a stream of the Lab Streaming Layer (LSL), with pylsl."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ IRREGULAR_HZ = 0.0
 
 
 def lsl_sender(source: str) -> Callable[[Decision, float], None]:
-    """Return a function of a decision and its time on the board, in seconds, that sends both.
+    """Return a function (decision, time on the board in seconds) that sends the decision.
 
-    source   identifies the stream, so that receivers find it again after an interruption
+    source   identifier of the stream, by which receivers find it again after an interruption
     Channels: time_s, class (-1: none), score, value_0 and further ones if packets have values. The
     stream appears with the first decision. Errors: E501 pylsl is missing.
     """

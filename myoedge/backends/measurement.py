@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measurement of a firmware run: outputs, cycles of every layer, stalls."""
+"""Measurements of a firmware run: outputs, cycles of every layer, stalls."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Measurement:
 
 
 def input_bytes(samples: Sequence[Sequence[Array]]) -> bytes:
-    """input.bin: the inputs of all inferences, concatenated in the model's order."""
+    """Return input.bin: the inputs of all inferences, concatenated in the model's order."""
     return b"".join(np.ascontiguousarray(x).tobytes() for sample in samples for x in sample)
 
 
@@ -133,15 +133,15 @@ class FirmwareFiles:
     l3: bytes | None = None
 
     def write(self, folder: Path) -> None:
-        """Writes input.bin and l3.bin, which firmware reads at start."""
+        """Write input.bin and l3.bin, which the firmware reads at start."""
         (folder / "input.bin").write_bytes(input_bytes(self.samples))
         if self.l3 is not None:
             (folder / "l3.bin").write_bytes(self.l3)
 
     def read(self, folder: Path, exit_code: int, printed: str) -> list[Counted]:
-        """Outputs, cycles of each layer and total cycles by inference.
+        """Read the results of a run: outputs, cycles of each layer and total cycles, per inference.
 
-        Errors: E710 files of the wrong size, E711 the firmware ended with an error of its own.
+        Errors: E710 files of the wrong size, E711 the firmware ended with its own error code.
         """
         if exit_code != 0:
             facts: dict[str, object] = {"exit code": exit_code}
@@ -168,7 +168,7 @@ def _content(folder: Path, name: str) -> bytes:
 
 
 def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Array, ...]]:
-    """Arrays of output.bin by inference. Errors: E710 wrong size."""
+    """Split output.bin into the outputs of each inference. Errors: E710 wrong size."""
     sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in specs]
     if len(data) != count * sum(sizes):
         raise _wrong_size("output.bin", count * sum(sizes), len(data))
@@ -183,7 +183,8 @@ def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Arr
 
 
 def layer_cycles(data: bytes, layers: int, count: int) -> list[tuple[tuple[int, ...], int]]:
-    """(cycles of each layer, total) of cycles.bin by inference. Errors: E710 wrong size."""
+    """Split cycles.bin into (cycles of each layer, total) per inference. Errors: E710 wrong
+    size."""
     expected = 4 * (4 + count * (layers + 1))
     values = struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
     if len(data) != expected or values[:4] != (MAGIC, VERSION, count, layers):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power meters: current into a board, and a pad that is high during inference.
+"""Power meters: they record the current into a board, and a pad that is high during inference.
 
 The PPK2's commands, words and conversion follow Nordic's own application (pc-nrfconnect-ppk),
 without its filter of spikes.
@@ -49,17 +49,17 @@ class PowerTrace:
 
 
 class PowerMeter(Protocol):
-    """A meter that records while a function runs."""
+    """Protocol of a meter that records while a function runs."""
 
     def record(self, work: Callable[[], None]) -> PowerTrace: ...
 
 
 @dataclass(frozen=True)
 class MeasuredEnergy(Shown):
-    """Energy of an inference, integrated while the pad was high.
+    """Energy per inference, integrated while the pad was high.
 
     joules     mean                 spread_joules   standard deviation
-    seconds    mean                 watts           while the pad was high
+    seconds    mean                 watts           mean power while the pad was high
     """
 
     inferences: int
@@ -107,7 +107,8 @@ class Ppk2:
     supply_v: float
 
     def record(self, work: Callable[[], None]) -> PowerTrace:
-        """Record from before the work until after it. Errors: E607 unplugged, E614 samples lost."""
+        """Call `work` and return what was recorded meanwhile. Errors: E607 unplugged, E614 samples
+        lost."""
         received, finished = bytearray(), threading.Event()
 
         def read() -> None:  # a broken line is reported by the next write
@@ -145,7 +146,7 @@ class Ppk2:
 
 
 def amperes(samples: Array, factors: dict[str, Array], supply_v: float) -> Array:
-    """Currents in A from the PPK2's 32-bit samples."""
+    """Convert the PPK2's 32-bit samples to currents in A."""
     range_index = np.minimum(samples >> 14 & 7, RANGES - 1)
     f = {name: values[range_index] for name, values in factors.items()}
     raw = ((samples & 0x3FFF) * 4.0 - f["O"]) * (_ADC_VOLTS / f["R"])
@@ -178,6 +179,6 @@ def _calibration(port: SerialPort) -> dict[str, Array]:
 
 @contextmanager
 def open_ppk2(port: str, supply_v: float) -> Iterator[Ppk2]:
-    """A PPK2 at a serial port. Errors: E501, E603 .. E605, E607."""
+    """Open a PPK2 at a serial port. Errors: E501, E603 .. E605, E607."""
     with open_port(SerialLine(port, 115_200)) as opened:
         yield Ppk2(opened, _calibration(opened), supply_v)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of backends in reports and texts."""
+"""Names of the backends in reports and messages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A backend, as reports and messages name it.
+    """A backend as reports and messages name it.
 
     text           name, such as "C on the host"
-    chip           name of its cycle counts, with {} for the chip's name; "": it counts no cycles
+    chip           name of its cycle counts, with {} for the chip; "": it counts no cycles
     source         source of the cycles in report.json
     shows_layers   whether `validate` compares every layer, not only the outputs
-    is_listed      whether report.json lists it before it has run
+    is_listed      whether report.json lists it even if it has not been run
     """
 
     text: str

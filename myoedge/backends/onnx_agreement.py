@@ -33,12 +33,13 @@ def check_comparable(build: Build) -> None:
 
 
 def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | None:
-    """SQNR between onnxruntime on model.int8.onnx and the reference, over all float outputs.
+    """Return the SQNR in dB between model.int8.onnx in onnxruntime and the reference, over all
+    float outputs.
 
-    samples   float [samples, *shape] by input name
-    The mean over samples, or over the values of one sample, does not count as signal: a network
-    with other weights may have the same mean. Single roundings differ by one step and accumulate
-    with depth, so the result is an SQNR and not an equality. Errors: as check_comparable.
+    samples   input name -> float [samples, *shape]
+    The mean over samples, or over the values of a single sample, does not count as signal, because
+    other weights may give the same mean. Differences of one rounding step are normal and accumulate
+    with depth; equality is not expected. Errors: as check_comparable.
     """
     check_comparable(build)
     q, noise = build.network, Noise()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenOCD over its Tcl port: writes programs to a board's RAM and, by a flasher, to flash."""
+"""OpenOCD over its Tcl port: writes programs to a board's RAM and, with a flasher, to flash."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class OpenOcd:
 
 
 def find_program() -> str:
-    """$MYOEDGE_OPENOCD, otherwise openocd on PATH. Errors: E501 none."""
+    """Return $MYOEDGE_OPENOCD, otherwise openocd on PATH. Errors: E501 none."""
     name = os.environ.get("MYOEDGE_OPENOCD", "openocd")
     program = shutil.which(name)
     if program is None:
@@ -57,7 +57,7 @@ def find_program() -> str:
 
 
 def find_tools() -> Path:
-    """$GAP_OPENOCD_TOOLS. Errors: E501 not set, or no folder of that name with scripts."""
+    """Return the folder $GAP_OPENOCD_TOOLS. Errors: E501 not set, or a folder without scripts."""
     folder = os.environ.get("GAP_OPENOCD_TOOLS", "")
     place = Path(folder).absolute()
     if not folder or place.name != TOOLS_FOLDER or not os.path.isdir(place / "tcl"):
@@ -67,7 +67,7 @@ def find_tools() -> Path:
 
 
 def version(program: str) -> str | None:
-    """Version that OpenOCD prints; None if it does not run."""
+    """Return the version that OpenOCD prints; None if it does not run."""
     try:
         finished = tools.run([program, "--version"], cwd=Path.cwd(), timeout_s=20)
     except MyoedgeError:
@@ -77,7 +77,8 @@ def version(program: str) -> str | None:
 
 
 def find() -> OpenOcd:
-    """OpenOCD and the vendor's scripts. Errors: E501 either is missing, or OpenOCD does not run."""
+    """Find OpenOCD and the vendor's scripts. Errors: E501 one of them is missing, or OpenOCD does
+    not run."""
     program, vendor_tools = find_program(), find_tools()
     printed = version(program)
     if printed is None:
@@ -87,14 +88,13 @@ def find() -> OpenOcd:
 
 
 class Session:
-    """A connection to a running OpenOCD. Commands use plain file names in its folder, so paths need
-    no Tcl quoting."""
+    """A connection to a running OpenOCD; commands use plain file names in its working folder."""
 
     def __init__(self, connection: socket.socket, running: tools.Background, folder: Path) -> None:
         self.connection, self.running, self.folder = connection, running, folder
 
     def ask(self, command: str) -> str:
-        """Result of a Tcl command. Errors: E609 the command fails, or OpenOCD has ended."""
+        """Run a Tcl command and return its result. Errors: E609 it fails, or OpenOCD has ended."""
         text = f'if {{[catch {{{command}}} r]}} {{set r "error $r"}} else {{set r "ok $r"}}'
         data = b""
         try:
@@ -125,7 +125,8 @@ class Session:
 
 @contextmanager
 def session(installation: OpenOcd, probe: Probe, folder: Path) -> Iterator[Session]:
-    """Context manager: OpenOCD with the board's scripts. Errors: E601 no probe, E609 it ends.
+    """Run OpenOCD with the board's scripts within this context. Errors: E601 no probe, E609 it
+    ends.
 
     folder   working folder of OpenOCD, for programs and semihosting files
     Scripts of gap_utils a4f3579 and of the SDK find each other from the folder that holds
@@ -177,7 +178,7 @@ def _failed(running: tools.Background, command: str, answer: str) -> MyoedgeErro
 
 
 def check_chain(link: Session, board: Board, probe: Probe) -> None:
-    """Checks the chip at the probe by its IDCODE. Errors: E610 another chip."""
+    """Raise E610 if the IDCODE at the probe is another chip's."""
     chain = link.ask("capture {scan_chain}")
     if probe.idcode in (int(code, 16) for code in TAP.findall(chain)):
         return
@@ -188,7 +189,10 @@ def check_chain(link: Session, board: Board, probe: Probe) -> None:
 def start_in_memory(
     link: Session, probe: Probe, elf: bytes, entry: int, progress: Progress
 ) -> None:
-    """Loads a program into RAM, verifies and starts it. Errors: E609, E611 differs."""
+    """Load a program into RAM, verify it and start it. Errors: E609, E611 RAM differs.
+
+    elf, entry   the program, and its entry address
+    """
     (link.folder / "program.elf").write_bytes(elf)
     link.ask(f"targets {probe.target}")
     link.ask("halt")
@@ -214,10 +218,10 @@ def write_flash(
     image: bytes,
     progress: Progress,
 ) -> None:
-    """Writes an image to the start of a flash, sector by sector, through the flasher, an ELF file.
+    """Write an image to the start of a flash, sector by sector, with a flasher (an ELF program).
 
-    The flasher's buffer is read back; the flash cannot be: the flasher has no read command.
-    Errors: E609, E611 a sector in memory differs, E612 the flasher does not answer.
+    The flasher's buffer in RAM is read back; the flash itself cannot be read by the flasher.
+    Errors: E609, E611 a sector in RAM differs, E612 the flasher does not answer.
     """
     (link.folder / "image.bin").write_bytes(image)
     start_in_memory(link, probe, flasher, probe.flasher_entry, lambda _: None)

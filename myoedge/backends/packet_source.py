@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records of the sensor application from a serial port, or from a file of the bytes of its line."""
+"""Packets of the sensor application, read from a serial port or from a file of recorded bytes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _PORT = re.compile(r"/dev/.*|COM\d+", re.IGNORECASE)
 
 
 def records_from(source: str, baud_rate: int, warn: Callable[[Notice], None]) -> Iterator[Record]:
-    """Yield the records of a file, or those of a serial port until the line breaks.
+    """Yield the packets of a file, or those of a serial port until the connection breaks.
 
-    Frames before the first packet of a port are not reported, as listening may begin within one.
-    Errors: E501, E603 the port does not open; E607 the line breaks; E615 no such file; E616 a file
-    without packets. Warnings: W603 no packet arrives.
+    Broken frames before the first packet of a port are skipped, as reading may begin within a
+    frame. Errors: E501, E603 the port does not open; E607 the connection breaks; E615 no such file;
+    E616 a file without packets. Warnings: W603 no packet arrives.
     """
     path = Path(source)
     if not _PORT.fullmatch(source) and (not path.exists() or path.is_file() or path.is_dir()):

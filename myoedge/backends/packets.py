@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packets of the sensor application, decoded from the bytes of its serial line.
 
-A packet is a COBS frame that ends with a zero byte; docs/guides/sensor.md has the layout. Damage
-costs only the frames that it touches, as decoding continues after the next zero byte.
+A packet is a COBS frame that ends with a zero byte; docs/guides/sensor.md has the layout. Decoding
+resumes after the next zero byte, so that damaged bytes cost only their own frames.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RESTARTS = ("reset", "watchdog", "deep sleep", "software")
 
 
 class Flags(enum.IntFlag):
-    """Events since the last decision, combined by |."""
+    """Bit flags for events since the last decision."""
 
     SAMPLES_LOST = 1
     ELECTRODE_OPEN = 2
@@ -101,7 +101,7 @@ class Status(Packet):
 
 @dataclass(frozen=True, slots=True)
 class BrokenFrame:
-    """A frame that is no packet."""
+    """A frame that is not a valid packet, with the reason."""
 
     why: str
 
@@ -121,7 +121,8 @@ def decoded(line: bytes) -> list[tuple[int, Record]]:
 
 
 def records(chunks: Iterable[bytes]) -> Iterator[Record]:
-    """Yield a record for every frame of a line that arrives in chunks, wherever they are cut."""
+    """Yield a packet, or BrokenFrame, for every frame; the line's bytes arrive in arbitrary
+    chunks."""
     rest = b""
     for chunk in chunks:
         *frames, rest = (rest + chunk).split(b"\0")
@@ -148,7 +149,7 @@ def record_of(frame: bytes) -> Record:
 
 
 def unstuffed(frame: bytes) -> bytes | None:
-    """Undo COBS; None if the frame ends within a block or holds a zero byte."""
+    """Decode a COBS frame; None if it is invalid."""
     parts, at = [], 0
     while at < len(frame):
         size = frame[at]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model file, options and samples -> build folder; then its simulation and energy."""
+"""Building: from model file, options and samples to a build folder, its simulation and energy."""

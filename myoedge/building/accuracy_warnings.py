@@ -43,9 +43,12 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
 
 
 def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -> Iterator[Notice]:
-    """Warn with W209 if float or integer outputs are no better than chance: for classes, than
-    random classes with the same frequencies; for targets, than their mean. Few frames or a single
-    class give no warning."""
+    """Yield W209 if the predictions of the float or integer network are no better than chance: than
+    random classes with the same frequencies or, for targets, their mean. No warning for few frames
+    or a single class.
+
+    judged   labels and predictions; None: not measured     accurate   whether --accurate was set
+    """
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
     if judged.has_classes:
@@ -75,8 +78,11 @@ def _no_better_than_chance(judged: Evaluation, accurate: bool) -> Iterator[Notic
 
 
 def with_scale_first(chance: Iterable[Notice], others: Iterable[Notice]) -> Iterator[Notice]:
-    """Put W209 first if other warnings about the same samples show that a wrong scale is the likely
-    cause."""
+    """Yield both kinds of warnings; if `others` show that a wrong scale is the likely cause, W209
+    comes first.
+
+    chance, others   W209 warnings, and other warnings about the same samples
+    """
     is_scaled = any(warning.code in OF_SCALE for warning in others)
     for warning in chance:
         facts = {**dict(warning.facts), "likely": OTHER_SCALE}
@@ -99,8 +105,8 @@ def _worse_than_the_mean(judged: Evaluation, accurate: bool) -> Iterator[Notice]
 
 
 def chance(labels: Array, chosen: Array) -> float:
-    """Return the accuracy expected by chance, if labels and choices are independent: J. Cohen, A
-    coefficient of agreement for nominal scales, 1960."""
+    """Return the expected accuracy if predicted classes (`chosen`) were independent of the labels
+    (J. Cohen, A coefficient of agreement for nominal scales, 1960)."""
     classes = np.union1d(labels, chosen)
     counts = [np.searchsorted(classes, x) for x in (labels, chosen)]
     label, choice = (np.bincount(x, minlength=len(classes)) / len(labels) for x in counts)
@@ -150,8 +156,11 @@ def _lost(accurate: bool) -> tuple[str, tuple[str, ...]]:
 
 
 def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:
-    """Return the network's class for every label, if such a renumbering fits well; otherwise
-    None."""
+    """Return the network's class for every label if renumbering the labels makes them fit well;
+    otherwise None.
+
+    chosen   predicted classes
+    """
     size = 1 + int(max(labels.max(), chosen.max()))
     if size > MOST_CLASSES or len(labels) < FRAMES_A_CLASS * size:
         return None

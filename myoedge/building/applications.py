@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--app: the application that a build's network is part of."""
+"""The option --app: the application that runs a build's network on the chip."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ PROBED_CHANNELS = 8  # for checks of [sensor] before the network is known
 
 @dataclass(frozen=True)
 class SensorRequest:
-    """[sensor], and what other tables say of the signal.
+    """[sensor], with the settings of other tables that the application needs.
 
-    axis    time axis of windows, [stream] axis     scale   [calib] scale
-    hop     of [stream], and samples of a frame; None without --stream
+    axis, scale   time axis of windows, [stream] axis; [calib] scale
+    hop, window   samples between frames and samples per frame, of [stream]; hop None without a
+                  stream
     """
 
     table: SensorTable
@@ -54,12 +55,12 @@ class SensorRequest:
 
 @dataclass(frozen=True)
 class MlperfRequest:
-    """[mlperf], with the keys that the protocol needs."""
+    """[mlperf], with all keys that the protocol requires."""
 
     dataset: Dataset
 
     def application(self, plan: Plan, stream: Stream | None) -> Application:
-        """Return the application."""
+        """Return the application of a planned network."""
         from myoedge.codegen.application import MlperfApplication
 
         return MlperfApplication(self.dataset)
@@ -69,7 +70,7 @@ ApplicationRequest = SensorRequest | MlperfRequest
 
 
 def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | None:
-    """Return the table of the application that --app names; None if it needs none.
+    """Return the table for the application that --app names; None if the application needs none.
 
     Errors: E232 [mlperf] lacks a key; E258 MLPerf Tiny on a stream; E264 [sensor] is wrong.
     """

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments of builds made on this computer, so that `advise` can vary a build. They are stored in
-the cache, because a build folder names no path of the computer."""
+"""Arguments of the builds made on this computer, stored in the cache so that `advise` can repeat a
+build with changes. They are not part of the build folder, which contains no paths of the computer.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ class Arguments:
 
 
 def arguments_of(options: BuildOptions) -> Arguments:
-    """Return the options that are set, to repeat the build."""
+    """Return the options that were set, with which the build can be repeated."""
     values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in OWN}
     known = {name: x for name, x in values.items() if x is not None and x is not False}
     return Arguments(known, _current_folder())
@@ -50,7 +51,7 @@ def _current_folder() -> str:
 
 @contextmanager
 def inside(folder: str) -> Iterator[None]:
-    """Make a folder the current one within the context; "" changes nothing."""
+    """Change the working folder within this context; "" changes nothing."""
     before = _current_folder()
     if folder:
         os.chdir(folder)
@@ -75,9 +76,10 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recalled(build: Build) -> Arguments:
-    """Return the arguments of a build; if the folder was moved, of a build with the same files.
+    """Return the arguments of a build, found by its folder, or by its files if the folder was
+    moved.
 
-    Errors: E262 they are unknown, or name files that are gone.
+    Errors: E262 they are unknown, or name files that no longer exist.
     """
     if isinstance(build.arguments, Arguments):
         return build.arguments

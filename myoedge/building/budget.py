@@ -52,7 +52,8 @@ SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of co
 class Budget:
     """Limits that the user has set; None: no limit.
 
-    l2_bytes  of data and code    l2_code_bytes     linked size of the code; None: estimated
+    l1_bytes, l3_bytes   data     l2_bytes   data and code
+    l2_code_bytes   size of the linked code; None: estimated
     sqnr_db   of every output     outputs_sqnr_db   output name -> limit, for some outputs
     """
 
@@ -67,9 +68,10 @@ class Budget:
 
 
 def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
-    """[budget] of myoedge.toml; sizes (l1, l2, l3) on the command line override it.
+    """Combine [budget] of myoedge.toml with the sizes on the command line (l1, l2, l3), which
+    override it.
 
-    Errors: E232 no size, latency or energy.
+    Errors: E232 a text that is not a size, time or energy.
     """
     chosen = {name: getattr(table, name) if x is None else x for name, x in sizes.items()}
     l1, l2, l3 = (None if x is None else size_bytes(x) for x in map(chosen.get, MEMORIES))
@@ -126,8 +128,8 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     """Return the chip with its memories reduced to the limits.
 
     layers   number of layers of the network, to estimate its code
-    Errors: E234 a latency or energy limit for a chip without a clock, E302 less L1 than the runtime
-    needs.
+    Errors: E234 a latency or energy limit for a chip without a clock, E302 L1 smaller than the
+    runtime.
     """
     for name, limit in (("latency", budget.latency_s), ("energy", budget.energy_j)):
         if limit is not None and not chip.point.clock_hz:
@@ -160,6 +162,7 @@ def plan_within(
 ) -> Plan:
     """Plan the network for the part of the chip that the budget allows.
 
+    tile_ranks   as for make_plan
     Errors: E301 does not fit; E304 a layer has no tile within an L1 limit (without a limit it is
     computed in L2: W301).
     """
@@ -172,7 +175,7 @@ def plan_within(
 
 
 def memories(budget: Budget, chip: Chip) -> list[str]:
-    """Memories with a limit below the chip's size: "l1", "l2", "l3"."""
+    """Return the names of the memories ("l1", "l2", "l3") with a limit below the chip's size."""
     return [name for name in MEMORIES if _less(budget, name, chip)]
 
 
@@ -219,11 +222,11 @@ def check(
     short: Broken | None = None,
     reused: bool = False,
 ) -> None:
-    """Raise E302 for all violations at once: latency, energy and SQNR.
+    """Raise E302 with all violated limits at once: latency, energy and SQNR.
 
     report   with cycles and energy, estimated or simulated, and the limits under "budget"
     short    memory that is too small; the report is then for a plan with the whole memory
-    reused   whether the 16-bit tensors come from an older build
+    reused   whether the int16 tensors come from an older build
     """
     judged = (
         short,

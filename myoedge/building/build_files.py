@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.json of a build, first estimated, then with measured cycles; files of a build folder."""
+"""Files of a build folder, and report.json: first with estimates, then with measured cycles."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ AUTO = "auto"  # operating point: the cheapest that keeps [budget] latency
 def estimated_report(
     build_plan: BuildPlan, quantized: Quantized, request: BuildRequest, by: Coefficients
 ) -> Report:
-    """report.json before anything has run, with the limits of the request under "budget"."""
+    """Return report.json with estimated cycles, with the limits of the request under "budget".
+
+    by   energy coefficients
+    """
     from myoedge.reports.report_json import Outcome, make_report
 
     outcome = Outcome(
@@ -80,15 +83,20 @@ def estimated_report(
 def with_run(
     report: Report, measured: Measurement, chip: Chip, auto: bool, by: Coefficients
 ) -> Report:
-    """The report with cycles, stalls and energy of a run, at the chip's first operating point."""
+    """Return the report with cycles, stalls and energy of a run at the chip's first operating
+    point.
+
+    auto   select the cheapest operating point instead     by   energy coefficients
+    """
     counted = with_cycles(at_points(report, chip), measured, chip.point)
     return at_operating_point(counted, chip, auto, by)
 
 
 def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients) -> Report:
-    """Latency, energy and stream figures at the chip's first operating point.
+    """Return the report with latency, energy and stream figures at the chip's first operating
+    point.
 
-    auto   at cheapest_point instead
+    auto   select the cheapest operating point instead     by   energy coefficients
     """
     if not report["cycles"] or not chip.point.clock_hz:
         return report
@@ -103,8 +111,11 @@ def cheapest_point(
     report: Report, chip: Chip, by: Coefficients, latency_s: float | None = None
 ) -> str:
     """Return the name of the operating point with the least energy that meets `latency_s` and
-    [budget] latency and keeps up with the stream; if none does, the fastest. Candidates are the
-    chip's points and the highest clock at each voltage."""
+    [budget] latency and keeps up with the stream; if none does, the fastest.
+
+    Candidates are the chip's points and the highest clock at each voltage.
+    by   energy coefficients
+    """
     judged = at_operating_point(report, chip.at_every_voltage(), False, by)
     limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]
     limits_s += [point["period_s"] for point in (judged.get("stream") or {}).get("points", ())[:1]]
@@ -114,15 +125,18 @@ def cheapest_point(
 
 
 def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
-    """Return the name with the least energy among (name, seconds, joules) within the latency; if
-    none is, the fastest."""
+    """Return the name of the point with the least energy within the latency; if none is, the
+    fastest.
+
+    points   (name, seconds, joules)
+    """
     rows = list(points)
     in_time = [row for row in rows if latency_s is None or row[1] <= latency_s]
     return min(in_time, key=lambda row: row[2])[0] if in_time else min(rows, key=lambda r: r[1])[0]
 
 
 def at_points(report: Mapping[str, Any], chip: Chip) -> Report:
-    """The report with the chip's operating points, the first of them chosen."""
+    """Return the report with the chip's operating points, the first of which is selected."""
     target = {
         **report["target"],
         "operating_points": [asdict(point) for point in chip.points],
@@ -156,12 +170,12 @@ def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class BuildArtifacts:
-    """Files of a build, without its reports.
+    """Files of a build except its reports.
 
-    files      by name, as bytes     firmware   None for a target without one
-    digest     of the network
-    golden     the golden sample as integers, by input name
-    values     reference value of every tensor of the whole network
+    files      name -> bytes     firmware   None for a target without firmware
+    digest     digest of the network
+    golden     input name -> integers of the golden sample
+    values     tensor -> its reference value for the golden sample
     """
 
     files: Mapping[str, bytes]
@@ -208,7 +222,7 @@ def make_contents(
 def build_files(
     contents: BuildArtifacts, report: Report, plugins: Iterable[Plugin] = ()
 ) -> dict[str, bytes]:
-    """Every file of a build folder, the manifest last; the same bytes for the same input."""
+    """Return all files of a build folder, the manifest last; equal arguments give equal bytes."""
     files = {**contents.files, **report_files(report)}
     manifest = {  # digests of what went in and of every file, and what the border means
         "schema": SCHEMA,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check the options for observers and the held-out fraction."""
+"""Validation of the options for observers and the held-out fraction."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ METHODS = ("auto", *METHODS_TRIED)
 
 
 def observers_of(options: QuantizeOptions) -> list[Observer]:
-    """Return the observers to try: one if the options name it or an older build used it. Errors:
-    E203."""
+    """Return the observers to try; only one if the options name it or an older build used it.
+
+    Errors: E203 unknown method, or a percentile out of range.
+    """
     method, percentile = str(options.method), float(options.percentile or 0.0)
     if method not in METHODS:
         raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})

@@ -43,11 +43,11 @@ class ModelTable:
 
 @dataclass(frozen=True, slots=True)
 class CalibTable:
-    """[calib]: the data, how windows are cut from recordings, and how ranges follow from them.
+    """[calib]: the samples, how windows are cut from recordings, and how ranges are derived from
+    them.
 
     window, hop, label, array, columns, classes   as in Reading
-    scale   factor from the unit of the data to the unit of training; for all files, or by file
-            name
+    scale   factor from the unit of the data to the unit of training, for all files or by file name
     """
 
     data: str | None = None
@@ -77,7 +77,7 @@ class CalibTable:
 
 @dataclass(frozen=True, slots=True)
 class TestTable:
-    """[test]: test samples, which influence no choice; they are read by the settings of [calib].
+    """[test]: test samples, used only for evaluation and read with the settings of [calib].
 
     label   array or column with the labels; None: as in [calib]
     """
@@ -99,11 +99,10 @@ class TargetTable:
 
 @dataclass(frozen=True, slots=True)
 class LayerTable:
-    """[quant] "pattern": settings for matching layers.
+    """A line "pattern" of [quant]: settings for matching layers.
 
-    weights       scales per tensor or per channel; or weight bits, 2 to 8 or 16, with a scale per
-                  channel
-    activations   16: 16-bit results; 8: int8, or 16 bits if the network's accuracy needs them
+    weights       scales "per_channel" or "per_tensor"; or weight bits, 2 to 8 or 16, per channel
+    activations   16: int16 results; 8: int8, unless the precision search needs int16
     """
 
     weights: Literal["per_channel", "per_tensor"] | int = "per_channel"
@@ -127,10 +126,9 @@ class BudgetTable:
 
 @dataclass(frozen=True, slots=True)
 class StreamTable:
-    """[stream]: which axis of the inputs is time, how many frames are computed at once.
+    """[stream]: the time axis of the inputs, and the number of frames computed at once.
 
-    rate           samples per second; each frame covers `window` samples, and one starts every
-                   `hop`
+    rate, hop, window   samples per second; a frame covers `window` samples, one starts every `hop`
     past, future   context before and after the frames of a pass, in frames or as "900 ms"
     states         input -> output that supplies it in the next pass, for one-step networks
     """
@@ -151,13 +149,13 @@ class StreamTable:
 
     @property
     def window_s(self) -> float | None:
-        """Length in seconds of the signal that a frame covers; None without a rate."""
+        """Duration of the signal that a frame covers, in seconds; None without a rate."""
         return None if self.rate is None else (self.window or self.hop) / self.rate
 
 
 @dataclass(frozen=True, slots=True)
 class PluginsTable:
-    """[plugins]: names of entry points by kind; no other entry points are loaded."""
+    """[plugins]: names of the entry points to load, by kind."""
 
     operators: list[str] = field(default_factory=list)
     boards: list[str] = field(default_factory=list)
@@ -191,10 +189,10 @@ class Found(NamedTuple):
 
 
 def find(given: str | Path | Found | None) -> Found:
-    """Return the configuration: as given, from the given file, ./myoedge.toml, pyproject.toml, or
-    defaults.
+    """Return the configuration: the one given, or that of the given file, of ./myoedge.toml, of
+    pyproject.toml, or the defaults.
 
-    Errors: E230 unknown key, E231 not TOML or not there, E232 a value of the wrong kind.
+    Errors: E230 unknown key, E231 not TOML or not found, E232 a value of the wrong type.
     """
     if isinstance(given, Found):
         return given
@@ -212,8 +210,8 @@ def find(given: str | Path | Found | None) -> Found:
 
 
 def test_set_in(found: Found, *, is_typed: bool) -> str:
-    """Name the option or table that sets the test set, for errors: --test if typed, else [test];
-    both if [test] names the labels."""
+    """Return the option or table that sets the test set, for messages: --test if typed, else
+    [test]."""
     table = f"[test] of {found.file}"
     if not is_typed:
         return table
@@ -237,12 +235,15 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def toml_text(text: str) -> str:
-    """Quote a string for TOML, which allows no surrogates and no unescaped DEL."""
+    """Quote and escape a string for TOML."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def from_tables(tables: Mapping[str, Any], name: str) -> Config:
-    """Check the tables; report every unknown key and wrong value at once."""
+    """Convert parsed TOML tables to a Config; one error lists all unknown keys and wrong values.
+
+    name   file name for messages
+    """
     from pydantic import TypeAdapter, ValidationError
 
     unknown = [*_unknown(tables)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of the numbers in myoedge.toml and in sweeps."""
+"""Valid ranges of the numbers in myoedge.toml and in sweeps."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def _size(value: float) -> float:
 
 
 def check_limits(table: BudgetTable) -> None:
-    """Raise E232 for a limit that is not a size, latency, energy or number of dB, or is impossible
-    to meet."""
+    """Raise E232 for a limit that is not a size, time, energy or number of dB, or that cannot be
+    met."""
     for key in ("l1", "l2", "l3"):
         if (size := getattr(table, key)) is not None:
             size_bytes(size)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of a build: one simulated inference, another candidate if an estimate was wrong."""
+"""End of a build: one simulated inference, and the next candidate plan if an estimate was wrong."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SimulationOptions:
 
     @property
     def is_wanted(self) -> bool:
-        """Return whether the build ends with a simulation, unless it turns out impossible."""
+        """Whether the build should end with a simulation."""
         return self.tune or self.simulate is not False
 
 
@@ -91,7 +91,7 @@ class BuildInputs:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished build before it is written: plan, files and report.
+    """A build that has not been written yet: plan, files and report.
 
     notices   W303 or W304, if its cycles are only estimated
     """
@@ -109,12 +109,12 @@ class Finished:
 
     @property
     def cycles(self) -> list[int]:
-        """Simulated cycles of every layer, then the cycles outside layers."""
+        """Return the simulated cycles of every layer, followed by the cycles outside layers."""
         layers = [row["cycles"] for row in self.report["layers"]]
         return [*layers, self.report["cycles"]["total"] - sum(layers)]
 
     def reported(self, warnings: Sequence[Notice]) -> Report:
-        """Return the report with these warnings and the notices."""
+        """Return the report with these warnings and with `notices`."""
         return {**self.report, "warnings": [notice_row(n) for n in (*warnings, *self.notices)]}
 
 
@@ -123,10 +123,10 @@ def first_accepted(
     evaluate: Callable[[Candidate], Result],
     holds: Callable[[Result], bool],
 ) -> Result:
-    """Evaluate candidates in order; return the first accepted result, or the last result if none
-    is.
+    """Evaluate candidates in order; return the first accepted result, or the last one if none is.
 
-    candidates   at least one, in the order of their estimates
+    candidates   at least one, best estimate first
+    evaluate     candidate -> result     holds   result -> whether it is accepted
     """
     for candidate in islice(candidates, MOST_CANDIDATES):
         result = evaluate(candidate)
@@ -136,10 +136,11 @@ def first_accepted(
 
 
 def finish(inputs: BuildInputs) -> Finished:
-    """Plan a build within its limits, and generate its C and report. If a memory has no room for
-    the program next to the plan's data, the plan is made again with less of that memory.
+    """Plan a build within its limits, generate C and report, and simulate it. If a memory cannot
+    hold the program together with the plan's data, the network is planned again with less of that
+    memory.
 
-    Errors: as planned; E302 all limits that are exceeded; E303 no room for the code; E401 the
+    Errors: as planned; E302 all limits that are exceeded; E303 the code does not fit; E401 the
     simulated outputs differ from the reference; E701 .. E711 the firmware fails.
     """
     for _ in range(MOST_PLANS - 1):

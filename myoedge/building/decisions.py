@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decisions of the NumPy reference on a recording, for a comparison with an application's."""
+"""Decisions of the NumPy reference on a recording, to be compared with those of the application."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ RESTARTS = Flags.SAMPLES_LOST | Flags.PASSES_SKIPPED  # a stream starts again be
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The decision on the samples up to a frame.
+    """The reference's decision on the samples up to `frame`.
 
     frame    number of its last sample       values   integers of the first output
-    class_index, score   as in packets; the class is None if the output has none
+    class_index, score   as in packets; the class is None if the output has no classes
     """
 
     frame: int
@@ -35,7 +35,7 @@ class Expected:
     values: tuple[int, ...]
 
     def matches(self, found: Decision) -> bool:
-        """Whether a packet says the same."""
+        """Return whether a packet contains the same decision."""
         same = (found.frame, found.class_index, found.score)
         is_same = same == (self.frame, self.class_index, self.score)
         return is_same and found.values in ((), self.values)
@@ -43,7 +43,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Reference:
-    """The reference of one recording.
+    """Computes the reference decisions of one recording.
 
     integers   [frames, channels] of the network's input
     """
@@ -54,7 +54,7 @@ class Reference:
     integers: Array
 
     def decisions(self, first: int = 0) -> Iterator[Expected]:
-        """Yield the decisions of a signal that begins with sample `first`, in their order."""
+        """Yield the decisions, in order, for a signal that begins with sample `first`."""
         if self.stream is not None:
             yield from self._of_stream(self.stream, first)
             return
@@ -99,10 +99,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Decisions of an application next to the reference.
+    """Comparison of an application's decisions with the reference.
 
-    wrong     decisions that differ from the reference, with what it says; None: no such decision
-    missing   decisions of an undisturbed signal that did not come
+    wrong     (decision, expected decision) that differ; None: no decision is expected there
+    missing   number of expected decisions that the application did not send
     """
 
     wrong: tuple[tuple[Decision, Expected | None], ...]
@@ -110,7 +110,8 @@ class Compared:
 
 
 def compared(reference: Reference, found: Sequence[Decision]) -> Compared:
-    """Compare all decisions whose samples are in the recording."""
+    """Compare the application's decisions (`found`) with the reference, as far as the recording
+    reaches."""
     frames = len(reference.integers)
     rows = [decision for decision in found if decision.frame < frames]
     whole = {expected.frame: expected for expected in reference.decisions()}

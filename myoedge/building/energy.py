@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy of a build, with coefficients fitted to a board's measurements, else published ones."""
+"""Energy of a build, with coefficients fitted to a board's measurements or else published ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high
 
 @dataclass(frozen=True)
 class EnergyCalibration(Tabular):
-    """The energy coefficients of a measured board, their residuals and their file."""
+    """Energy coefficients fitted to a board's measurements.
+
+    before   the coefficients used until then     path   file in which the new ones are stored
+    """
 
     coefficients: Coefficients
     residuals: tuple[Residual, ...]
@@ -51,7 +54,7 @@ class EnergyCalibration(Tabular):
     path: Path
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per measurement: measured and modelled energy, in joules."""
+        """One row per measurement: measured and modelled energy in joules."""
         return [
             {
                 "build": residual.measured.name,
@@ -72,7 +75,10 @@ class EnergyCalibration(Tabular):
 def duty_cycle(
     every: str | None, battery: str | float | None, battery_volts: str | float | None
 ) -> dict[str, float | None] | None:
-    """Period and battery of `energy --every`; None if neither is given. Errors: E232."""
+    """Return period and battery for `energy --every`; None if neither is given.
+
+    Errors: E232 not a time, capacity or voltage.
+    """
     if battery is None and battery_volts is not None:
         tries = ["--battery 150 --every 50ms"]
         raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
@@ -100,7 +106,10 @@ def module_powers(
 
 
 def given_latency_s(text: str | None, point_name: str | None) -> float | None:
-    """Parse `energy --latency`. Errors: E232 no time, or an operating point other than auto."""
+    """Parse the limit of `energy --latency` in seconds; None without one.
+
+    Errors: E232 not a time, or combined with an operating point other than auto.
+    """
     if text is None:
         return None
     if point_name not in (None, AUTO):
@@ -190,7 +199,7 @@ def _in_time(
 
 
 def coefficients() -> Coefficients:
-    """The energy coefficients. Errors: E251 if the calibration on this computer cannot be read."""
+    """Return the energy coefficients in use. Errors: E251 the calibration file cannot be read."""
     path = place()
     if path is None or not os.path.isfile(path):
         return PUBLISHED
@@ -226,7 +235,7 @@ def _checked(stored: Coefficients) -> Coefficients:
 
 
 def keep(fitted: Coefficients) -> Path:
-    """Store a calibration. Errors: E220 not writable."""
+    """Store energy coefficients on this computer; return the path. Errors: E220 not writable."""
     path, tries = place() or _default(), (f"{VARIABLE}=<file in a writable folder>",)
     with explained(path, *tries):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -252,7 +261,7 @@ def _default() -> Path:
 
 
 def calibration(measurements: Path) -> EnergyCalibration:
-    """Implement api.calibrate_energy; fits start from the published coefficients, not from an
+    """Implement api.calibrate_energy. The fit starts from the published coefficients, not from an
     earlier calibration."""
     rows = list(_measured(measurements))
     if not rows:

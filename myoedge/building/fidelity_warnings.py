@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings about the integer network: outputs and layers with a low SQNR, unsuitable samples."""
+"""Warnings about the quantised network: outputs and layers with a low SQNR, unsuitable samples."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is 
 def weak_outputs(
     graph: Graph, fidelity: Fidelity, given: Data | None = None, *, accurate: bool
 ) -> Iterable[Notice]:
-    """Warn with W104 of outputs with a low SQNR before or after their final softmax or sigmoid.
+    """Yield W104 for outputs with a low SQNR, before or after their final softmax or sigmoid.
 
     given      samples; unusually large ones are named as a remedy
-    accurate   whether 16 bits were tried regardless of cycles
+    accurate   whether int16 was tried regardless of cycles
     """
     more = (*(loud(given) if given else ()), *(() if accurate else (ACCURATE,)))
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
@@ -53,9 +53,9 @@ def weak_outputs(
 
 
 def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Iterator[Notice]:
-    """Warn with W110 if integers and floats choose different classes too often.
+    """Yield W110 if the integer and the float network predict different classes too often.
 
-    accurate   whether 16 bits were tried regardless of cycles
+    accurate   whether int16 was tried regardless of cycles
     """
     shown = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
     for name, output in fidelity.outputs.items():
@@ -80,10 +80,10 @@ def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Ite
 def less_accurate(
     network: QuantGraph, fidelity: Fidelity, *, tried: bool, reused: bool
 ) -> Iterable[Notice]:
-    """Return W105 for a network below the SQNR of --accurate.
+    """Return W105 for a network with a lower SQNR than --accurate requires.
 
-    tried    whether 16 bits were tried; not if the calibration samples reach the SQNR without
-    reused   whether the choices of an older build were kept
+    tried    whether int16 was tried; not if the calibration samples reach the SQNR without it
+    reused   whether the decisions of an older build were kept
     """
     db, wanted_db, of = fidelity.worst_judged_db, ACCURATE_DB, ""
     if network.graph.has_fake_quantized:
@@ -107,8 +107,8 @@ def less_accurate(
 
 
 def small_probabilities(network: QuantGraph) -> Iterator[Notice]:
-    """Warn with W112 of output probabilities that the samples, or the integers, have only on one
-    side of 0.5.
+    """Yield W112 for output probabilities that are on one side of 0.5 only, on the samples or for
+    all integers.
 
     If sigmoid(x) is below 0.5 for all samples, 1 - sigmoid(x) is above.
     """
@@ -133,7 +133,10 @@ def small_probabilities(network: QuantGraph) -> Iterator[Notice]:
 
 
 def left_range(network: QuantGraph, judged: Samples | None, role: str) -> Iterator[Notice]:
-    """W111: held-out or test samples with values far beyond the calibrated range."""
+    """Yield W111 if held-out or test samples have values far outside the calibrated range.
+
+    judged   these samples     role   their name in messages
+    """
     unseen = None if judged is None else unseen_values(network, judged)
     if unseen is None or judged is None:
         return
@@ -158,8 +161,8 @@ def _named_steps(network: QuantGraph) -> list[tuple[QuantizedNode, str]]:
 
 
 def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
-    """Warn of tensors with a low SQNR, the worst one per source line; not if every output reaches
-    30 dB, as then nothing reads the lost values."""
+    """Return warnings about tensors with a low SQNR, the worst one per source line; none if every
+    output reaches 30 dB."""
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
     named = _named_steps(network)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All stages of a build up to its files, which are taken from the cache if nothing changed."""
+"""The whole build up to its files, with every stage cached."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OF_THIS_COMPUTER = ("W304",)  # warnings of what it lacks
 
 @dataclass(frozen=True)
 class FinishedBuild:
-    """Files of a build folder by name, the name of its network, and the build's warnings."""
+    """Files of a build folder by name, the network's name, and the build's warnings."""
 
     name: str
     files: Mapping[str, bytes]
@@ -40,7 +40,8 @@ def finished_build(
     confirmation: SimulationOptions,
     times_s: dict[str, float],
 ) -> FinishedBuild:
-    """Return the files of a build. Errors: as api.build.
+    """Run all stages of a build, or take them from the cache; return its files. Errors: as
+    api.build.
 
     times_s   receives the seconds of each stage
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read samples that a user gives to a build, and test sets."""
+"""Reading of samples for an existing build, such as test sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from myoedge.quantization.samples import Data, Given
 def samples_for(build: Build, given: Given, *, is_test: bool = False) -> Data:
     """Read labelled samples, scaled to the unit of training, with the class names of the build.
 
-    is_test   whether this is a test set: it needs labels, and [calib] of ./myoedge.toml applies
+    is_test   whether they are a test set, which must have labels and is read with the settings of
+              [calib] in ./myoedge.toml
     Errors: as given_data, E230 .. E232.
     """
     found = config.find(None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules of layers by patterns of module paths: [quant] and [engine] of myoedge.toml."""
+"""Rules for layers, selected by patterns of module paths: [quant] and [engine] of myoedge.toml."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from myoedge.targets.chip import Chip
 
 
 def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
-    """Resolve [quant] to settings per layer. Errors: E233 a pattern that matches no layer or
-    input."""
+    """Return the rules of [quant]. Errors: E233 a pattern that matches no layer or input."""
     rules = tuple(_rule(pattern, table) for pattern, table in settings.quant.items())
     of_layers = [rule.pattern for rule in rules if not _is_of_input(rule, graph)]
     _check_patterns(graph, "quant", of_layers)
@@ -64,7 +63,7 @@ def _check_weights(graph: Graph, pattern: str) -> None:
 def engine_rules(
     graph: Graph, settings: Config, chip: Chip | None, usual: EngineChoice
 ) -> EngineRules:
-    """Resolve [engine] to an engine per layer. Errors: E233 a pattern that matches no layer.
+    """Return the rules of [engine]. Errors: E233 a pattern that matches no layer.
 
     chip    None: only the cores     usual   engine of layers that no pattern matches
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load a model file: its network, folded and fused, with conditioning and decoding."""
+"""Loading of a model file, with folding, fusion, conditioning and decoding."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ WEIGHTS = (
 
 @dataclass(frozen=True)
 class PrePostProcessing:
-    """Conditioning before a network, and decoding after it.
+    """Operators added before a network (conditioning of raw signals) and after it (decoding).
 
-    ctc      blank class of an appended CTC decoder, which may work frame by frame
-    vote     number of last frames in a majority vote
+    ctc       blank class of a greedy CTC decoder     vote   frames in a majority vote
+    framewise whether decoders work frame by frame, for a stream
     """
 
     filters: Conditioning = field(default_factory=Conditioning)
@@ -59,11 +59,10 @@ class PrePostProcessing:
 
 @dataclass(frozen=True)
 class Model(Tabular):
-    """A network as it was loaded.
+    """A loaded network.
 
-    name       of the file, without its ending
-    imported   as captured        graph   folded and fused
-    params     number of parameters that the outputs depend on
+    name       file name without its ending     params   number of parameters in use
+    imported   graph as captured                graph    graph after folding and fusion
     examples   the archive's example inputs, or None
     notes      steps that were needed to load it ("took the weights from 'state_dict'")
     """
@@ -76,7 +75,8 @@ class Model(Tabular):
     notes: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Layers of the folded and fused network, their output's shape and MACs."""
+        """One row per layer of the folded and fused network: output shape and
+        multiply-accumulates."""
         return layer_work(self.graph)
 
     def inputs(self) -> tuple[tuple[str, Shape], ...]:
@@ -115,7 +115,7 @@ def network_facts(
     rows: Sequence[Mapping[str, Any]],
     notes: Sequence[str],
 ) -> list[tuple[str, object]]:
-    """Return the lines of a network's card.
+    """Return (name, value) lines that describe a network.
 
     rows   its layers, from layer_work
     """
@@ -136,11 +136,11 @@ def load_model(
     stages: PrePostProcessing | None = None,
     reading: Reading = AS_GIVEN,
 ) -> Model:
-    """Load a torch.export archive, an ONNX model, or a checkpoint through its factory; the content
-    tells which.
+    """Load a torch.export archive, an ONNX model, or a checkpoint with its factory, detected by
+    content.
 
     calib   samples that give a checkpoint's network its input shapes: tried as a batch of one, then
-            as they are; for recordings, a window of the length in [calib]
+            unchanged; for recordings, a window of the length in [calib]
     Errors: as the front ends; E206 a factory for a file that holds its network.
     """
     kind = sniff(path)
@@ -166,7 +166,7 @@ def check_kind(kind: ModelFormat, path: Path, factory: str | None) -> None:
 
 
 def model_key(path: Path, stages: PrePostProcessing) -> str | None:
-    """Return the cache key of a model file; None for weights, and for files that refer to other
+    """Return the cache key of a model file; None for checkpoints and for files that refer to other
     files."""
     kind = sniff(path)
     if kind not in WHOLE or (kind is ModelFormat.ONNX and ELSEWHERE in path.read_bytes()):
@@ -216,7 +216,7 @@ def _program(
 
 
 def check_work(model: Model) -> None:
-    """Raise E122 if every output is an unchanged input."""
+    """Raise E122 if the network only copies its inputs."""
     if all(OPS[node.op].view for node in model.graph.nodes):
         has = "outputs that are the inputs, in another shape at most"
         if model.graph.input_normalization:
@@ -244,8 +244,10 @@ def is_random(calib: Given | None) -> bool:
 
 
 def on_chip(graph: Graph, chip: Chip | None, *, stream: bool) -> Graph:
-    """Rewrite the graph for the chip's accelerators, if it has any, and unless frames are pushed,
-    for layers whose only step is the graph's."""
+    """Rewrite the graph for the chip's accelerators, if it has any.
+
+    stream   whether frames are pushed; otherwise single-step recurrent layers are simplified, too
+    """
     from myoedge.passes import prepare_for_accelerator, prepare_whole
 
     whole = graph if stream else prepare_whole(graph)

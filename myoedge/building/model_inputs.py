@@ -41,16 +41,13 @@ NAMED = "myoedge build model.pt2 --calib calib.npz"
 class ModelInputs:
     """A model file and its samples, each read once, on first use.
 
-    factory   for a file that does not hold its network
+    factory   function that builds a checkpoint's network
     calib     file, arrays, or "random"; None: the model's own examples
     test      labelled samples used only for evaluation, as a file or arrays; None: there are none
     stages    conditioning before the network and decoding after it
-    reading   settings for reading the samples
-    set_in    table of myoedge.toml that sets the samples or their reading, for errors; "" if none
-              does
-    test_in   the option or table that names the test set, for errors
-    test_reading  settings for reading the test set
-    factory_in   file whose [model] names the factory, for errors; "" for --factory
+    reading, test_reading   settings for reading the samples, and the test set
+    set_in, factory_in, test_in   for messages, the place where samples, factory and test set are
+                                  set
     """
 
     path: Path
@@ -95,13 +92,13 @@ class ModelInputs:
 
     @cached_property
     def file_key(self) -> str | None:
-        """Return the model file's key at the first read; None as for model_key."""
+        """Cache key of the model file when it was first read; None as for model_key."""
         return model_key(self.path, self.stages)
 
     @cached_property
     def model(self) -> Model:
-        """Load the network. Errors: as load_model; E101 if the file changed after it was hashed,
-        because results would be stored under the wrong key."""
+        """Load the network. Errors: as load_model; E101 if the file has changed since its cache key
+        was computed."""
         before = self.file_key
         calib = self.calib if self.given is None else self.given  # which may be read only once
         words = {"--factory": "[model] factory"}
@@ -114,7 +111,7 @@ class ModelInputs:
 
     @cached_property
     def key(self) -> str | None:
-        """Return the digest of network and samples; None if results are not cached."""
+        """Digest of network and samples; None if results are not cached."""
         network = self.model if self.file_key is None else self.file_key
         return key("inputs", network, self.given, "random" if is_random(self.calib) else "")
 
@@ -148,7 +145,7 @@ class ModelInputs:
 
 
 def model_inputs(options: Options, found: Found) -> ModelInputs:
-    """Return model file and samples; check their names before torch is imported.
+    """Return model file and samples, after checking their names.
 
     Errors: E101 .. E107, E202, E206; as read.
     """

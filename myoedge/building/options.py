@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: RUF009  (_option calls dataclasses.field)
 # ruff: noqa: RUF009  (_option calls dataclasses.field)
-"""Options of a build: one record for the command line, Python and myoedge.toml."""
+"""Options of a build: one dataclass for the command line, Python and myoedge.toml."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def _option(help: str, default: Any = None, **more: Any) -> Any:
 
 @dataclass(frozen=True)
 class QuantizeOptions:
-    """Options of loading, calibrating and quantising; None: the value of myoedge.toml, or none.
+    """Options of loading, calibration and quantisation; None: the value in myoedge.toml, or its
+    default.
 
     model    file     calib, test   files, arrays, a function; calib also "random"
     reuse    an older build, its folder, or its network
@@ -96,7 +97,7 @@ class QuantizeOptions:
 
 @dataclass(frozen=True)
 class BuildOptions(QuantizeOptions):
-    """Options of a build: of quantisation, the chip, the memories and the simulation.
+    """Options of a build: those of quantisation, and of chip, memories and simulation.
 
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
     """
@@ -143,5 +144,5 @@ def with_settings(options: OptionsT, settings: Config) -> OptionsT:
 
 
 def quantize_values(options: QuantizeOptions) -> dict[str, Any]:
-    """Return the quantisation options by name."""
+    """Return the fields of QuantizeOptions by name."""
     return {f.name: getattr(options, f.name) for f in fields(QuantizeOptions)}

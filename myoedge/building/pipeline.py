@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pipeline from a model file to the files of a build, in the parts that the verbs need."""
+"""The pipeline from a model file to a quantised network with its SQNR."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "ctc")
 
 @dataclass(frozen=True)
 class Options(QuantizeOptions):
-    """Options of quantisation, and the network limits that a build adds.
+    """Options of quantisation, and the limits that a build adds.
 
     reuse       network of an older build; unchanged layers keep its parameters
     max_bytes   maximum unpacked size of samples and of a compressed checkpoint
@@ -85,9 +85,9 @@ class Options(QuantizeOptions):
     stream      whether frames are pushed, so that a decoder works frame by frame
     engine      engine of layers that [engine] does not name: "auto", "cores", or an accelerator
     chip        chip whose accelerators may run layers; such layers get the accelerator's integers
-    keeps       network -> whether it keeps to [budget] l2 and energy; None without such limits
-    decided_by  values that determine planned_cycles, keeps and examine, for the cache key; None: do
-                not cache
+    keeps       network -> whether it meets [budget] l2 and energy; None without such limits
+    decided_by  values that determine planned_cycles, keeps and examine, for the cache key; None: no
+                caching
     """
 
     reuse: QuantGraph | None = None
@@ -104,7 +104,7 @@ class Options(QuantizeOptions):
 
 @dataclass(frozen=True)
 class Integers:
-    """The part of Quantized that takes long to compute, and is cached."""
+    """The part of Quantized that takes long to compute and is cached."""
 
     network: QuantGraph
     fidelity: Fidelity
@@ -115,7 +115,8 @@ class Integers:
 
 @dataclass(frozen=True)
 class Quantizing:
-    """A network to quantise, its two sets of samples, and the seconds by stage."""
+    """A network to quantise, its calibration and held-out samples, and the seconds of each
+    stage."""
 
     model: Model
     data: Data
@@ -125,11 +126,10 @@ class Quantizing:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The starting point of the search, and the objects that search.
+    """The network before the precision search, and what the search needs.
 
-    network   before the search
-    tried     record of the choice of weight bits
-    needs     output -> required dB
+    tried     moves tried while choosing weight bits
+    needs     output -> required SQNR in dB
     """
 
     network: Network
@@ -142,7 +142,7 @@ class Chosen:
 
 @contextmanager
 def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
-    """Context manager: report a stage's name, and add its duration to `times_s`."""
+    """Report the name of a stage, and add the duration of this context to times_s[stage]."""
     say(stage)
     began = time.perf_counter()
     yield
@@ -159,8 +159,8 @@ def checked_inputs(options: Options) -> tuple[Options, ModelInputs]:
 
 
 def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) -> str | None:
-    """Return the cache key of a result of these options, model file, samples and `more`; None: do
-    not cache."""
+    """Return the cache key of a stage's result for these options, model file, samples and `more`;
+    None: no caching."""
     if options.decided_by is None or inputs.key is None:
         return None
     settings = configuration.find(options.config).settings

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""simulate --play: a sensor application on the simulated chip; the front end plays a recording."""
+"""Playback of a recording by the front end of the simulated chip, to a sensor application."""
 
 from __future__ import annotations
 
@@ -50,11 +50,12 @@ RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # scalars of a file
 
 @dataclass(frozen=True)
 class Played(Tabular):
-    """A recording played through an application.
+    """Result of playing a recording to an application.
 
-    frames         samples that the front end delivered     samples_lost   of them, not used
+    frames         samples that the front end delivered
+    samples_lost   number of them that the application did not use
     decisions      packets with a decision
-    compared       decisions that differ from the reference, and how many are missing
+    compared       comparison of the decisions with the reference
     latency        from the last sample's data-ready to the packet's last bit; None: no decision
     records        all packets     run   counters of the simulated chip
     over           E302 if a decision came later than [budget] latency
@@ -72,7 +73,7 @@ class Played(Tabular):
 
     @property
     def exact(self) -> bool:
-        """Whether every decision equals the reference, and none is missing."""
+        """Whether every decision equals the reference and none is missing."""
         return not self.compared.wrong and not self.compared.missing
 
     def to_json(self) -> dict[str, Any]:
@@ -150,8 +151,8 @@ def play_build(
 
 
 def counts_of(sensor: Sensor, recording: str | Path | Array) -> Array:
-    """Return the counts of a recording: int32 [samples, channels]; values in the sensor's unit are
-    rounded to counts, and limited to those of the converter.
+    """Convert a recording to the converter's integers (counts), int32 [samples, channels], rounded
+    and saturated.
 
     Errors: E266 other channels, or another rate; as reading samples.
     """
@@ -188,7 +189,7 @@ def _unplayable(needs: str, has: object) -> MyoedgeError:
 
 
 def playback_of(sensor: Sensor, counts: Array, faults: Sequence[Fault] = ()) -> Playback:
-    """Return the front end of the simulated chip, wired as [sensor] says, with these counts."""
+    """Return the simulated front end, wired as in [sensor], that delivers these counts."""
     pins = {name: getattr(sensor.pins, name) for name in ("start", "reset")}
     is_chip = sensor.kind is not None
     return Playback(
@@ -209,7 +210,7 @@ def playback_of(sensor: Sensor, counts: Array, faults: Sequence[Fault] = ()) -> 
 
 
 def on_the_line(sensor: Sensor, counts: Array) -> Array:
-    """Return the bytes of each sample of a generic device: uint8 [samples, bytes]."""
+    """Return the bytes that a generic SPI device sends for each sample, uint8 [samples, bytes]."""
     width = -(-sensor.bits // 8)
     shifts = 8 * np.arange(width - 1, -1, -1)
     bits = counts.astype(np.int64)[:, :, None] >> shifts & 0xFF

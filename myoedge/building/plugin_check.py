@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of an installed plug-in for its author: what it registers, and whether its operators are
-right.
+"""Checks of an installed plug-in for its author: its entry points, and the results of its
+operators.
 
-Operators are tested on random uses that their cases.py draws: integers against floats, and C
-against the integers, with all uses as layers of one network.
+Operators are tested on the random cases of their cases.py: integers against floats, and C against
+the integers, with all cases as layers of one network.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OK, DIFFERS, NOT_CHECKED, UNUSABLE = "ok", "differs", "not checked", "unusable"
 
 @dataclass(frozen=True, slots=True)
 class CheckedPoint:
-    """An entry point: state "ok" or "unusable", and the cause."""
+    """A checked entry point: state "ok" or "unusable", and the cause."""
 
     kind: str
     name: str
@@ -54,9 +54,9 @@ class CheckedPoint:
 
 @dataclass(frozen=True, slots=True)
 class CheckedOperator:
-    """An operator: state "ok", "differs" or "not checked", and the cause.
+    """A checked operator: state "ok", "differs" or "not checked", and the cause.
 
-    uses   number of random uses tested
+    uses   number of random cases tested
     """
 
     name: str
@@ -80,7 +80,7 @@ class PluginCheck(Shown):
 
     @property
     def exit_code(self) -> int:
-        """Return 0; 4 if results differ; 2 if an entry point is unusable or an operator not
+        """0; 4 if results differ; 2 if an entry point is unusable or an operator was not
         checked."""
         states = {*(p.state for p in self.entry_points), *(op.state for op in self.operators)}
         return 4 if DIFFERS in states else 2 if states - {OK} else 0
@@ -139,13 +139,13 @@ def _loaded(kind: str, name: str) -> CheckedPoint:
 
 
 def drawn(op: str) -> tuple[DrawnCase, ...]:
-    """Draw uses of an operator; the same uses every time."""
+    """Return the random cases of an operator, with fixed seeds."""
     draw, uses = Draw(np.random.default_rng(zlib.crc32(op.encode()))), drawn_uses()
     return tuple(DrawnCase(**vars(uses[op](draw))) for _ in range(COUNT))
 
 
 def checked_operator(name: str, cases: Sequence[DrawnCase]) -> CheckedOperator:
-    """Compare an operator's float, integer and C results on these cases; report the first
+    """Compare an operator's float, integer and C results on its cases; return the first
     difference."""
     cause = next(_differences(cases), "")
     return CheckedOperator(name, len(cases), DIFFERS if cause else OK, cause)
@@ -187,7 +187,7 @@ def _about(case: DrawnCase) -> str:
 
 
 def joined(cases: Sequence[DrawnCase]) -> QuantGraph:
-    """Build one network whose layers are the cases, each with its own inputs and outputs."""
+    """Return one network whose layers are the cases, each with its own inputs and outputs."""
     parts = [_renamed(case.graph, i) for i, case in enumerate(cases)]
     outputs = tuple(chain.from_iterable(part.outputs for part in parts))
     graph = Graph(
@@ -219,7 +219,10 @@ def _renamed(graph: Graph, number: int) -> Graph:
 
 
 def c_results(q: QuantGraph, inputs: Sequence[Array]) -> list[Array]:
-    """Outputs of a network's C for one sample. Errors: E301 .. E308, and as the compiler."""
+    """Compile a network's C and return its outputs for one sample.
+
+    Errors: E301 .. E308, and as the compiler.
+    """
     plan = make_plan(q, find_chip("gap9"))
     with tools.scratch() as folder:
         for path, text in make_sources(plan, "check").files.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of values that a plug-in's functions return; E257 states the expected type."""
+"""Type checks of the values that a plug-in's functions return; E257 states the expected type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ Blame = Callable[[str], MyoedgeError]  # the error that names a plug-in, for a c
 
 
 def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
-    """Return the operator with functions that check the types of what they return."""
+    """Return the operator with functions that check the types of their results.
+
+    blame   makes the E257 of this plug-in
+    """
 
     def checked(name: str, is_right: Callable[..., bool], wanted: Callable[..., str]) -> Any:
         function = getattr(op, name)
@@ -80,8 +83,11 @@ def _checked_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callab
 
 
 def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
-    """Return the import row with a function whose result is checked: the name of a tensor of the
-    right shape."""
+    """Return the import row with a function that checks its result: the name of a tensor of the
+    right shape.
+
+    blame   makes the E257 of this plug-in
+    """
 
     @functools.wraps(row.row)
     def call(b: GraphBuilder, a: Mapping[str, Any], out: Any) -> Any:
@@ -98,7 +104,7 @@ def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
 
 
 def checked_rows(rows: Any, blame: Blame) -> tuple[ImportRow, ...]:
-    """Check ROWS of a plug-in's import_rows."""
+    """Return the ROWS of a plug-in's import_rows, checked."""
     if not (isinstance(rows, list | tuple) and all(isinstance(row, ImportRow) for row in rows)):
         raise blame(f"ROWS of its import_rows is {_shown(rows)}, not a tuple of ImportRow")
     return tuple(with_checked_result(row, blame) for row in rows)

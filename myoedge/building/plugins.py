@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plug-ins: entry points of installed packages, loaded only if [plugins] names them."""
+"""Plug-ins: entry points of installed packages that [plugins] names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FRONT_ENDS = "myoedge.frontend.operator_table"  # read once, with all operators
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An entry point with its installed package and that package's files."""
+    """A plug-in: an entry point, the package that has it, and that package's files (`places`)."""
 
     kind: str
     name: str
@@ -49,7 +49,7 @@ _LOADED: dict[tuple[str, str], Plugin] = {}  # as long as this process runs
 
 
 def load_plugins(named: PluginsTable) -> tuple[Plugin, ...]:
-    """Load the named plug-ins once.
+    """Load the named plug-ins, each once.
 
     Errors: E256 not installed, E257 not usable.
     """
@@ -90,7 +90,7 @@ def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
 
 
 def error_in_plugin(error: BaseException) -> MyoedgeError | None:
-    """Return E257 if an exception comes from a plug-in's function; None otherwise."""
+    """Return E257 if an exception was raised in a plug-in's function; otherwise None."""
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     for plugin in _LOADED.values():
         if any(is_in(file, plugin.places) for file in frames):
@@ -268,7 +268,7 @@ def described_board(name: str | None) -> boards.Board:
 
 
 def recorded(plugins: Iterable[Plugin]) -> dict[str, Any]:
-    """The plug-ins as listed in manifest.json; empty if there are none."""
+    """Return the entry of the plug-ins in manifest.json; {} if there are none."""
     rows = [
         {"kind": p.kind, "name": p.name, "package": p.package, "version": p.version}
         for p in plugins

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goals of the precision search from [budget] and --accurate, and the search until they are met."""
+"""The precision search for the SQNR goals of [budget] and --accurate."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ MOST_SEARCHES = 3  # as usual, for the budget, and for what other samples keep l
 
 
 def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> dict[str, float]:
-    """Resolve [budget] sqnr to output tensors; one number applies to all outputs. Errors: E233 no
-    output of that name."""
+    """Resolve [budget] sqnr to output tensor -> dB; one number applies to all outputs.
+
+    Errors: E233 no output of that name.
+    """
     if sqnr is None:
         return {}
     if not isinstance(sqnr, Mapping):
@@ -40,8 +42,8 @@ def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> di
 def missed_outputs(
     needs: Mapping[str, float], fidelity: Fidelity
 ) -> dict[str, tuple[float, float]]:
-    """Return (needs, has) of the outputs below their SQNR budget; pass-through and constant
-    outputs always meet it."""
+    """Return output -> (required dB, reached dB) for outputs below their SQNR budget. Outputs that
+    only copy inputs, or are constant, always meet it."""
     known = fidelity.computed_db or dict.fromkeys(needs, 0.0)
     pairs = {name: (db, known[name]) for name, db in needs.items() if name in known}
     return {name: (db, has) for name, (db, has) in pairs.items() if has < db}
@@ -65,7 +67,8 @@ def usual_goal(graph: Graph, needs: Mapping[str, float], *, accurate: bool) -> G
 
 @dataclass(frozen=True)
 class Reached:
-    """A network that a search found, its SQNR on the evaluation samples, and the moves tried."""
+    """A network found by the search, with its SQNR on the evaluation samples, and the moves
+    tried."""
 
     network: QuantGraph
     fidelity: Fidelity
@@ -79,13 +82,13 @@ def reach(
     needs: Mapping[str, float],
     judge: Callable[[QuantGraph], Fidelity],
 ) -> Reached:
-    """Search the network that meets a goal; if it misses [budget], search without a cycle limit.
+    """Search for a network that meets a goal; if [budget] is missed, search without a cycle limit.
 
-    judge   network -> SQNR on samples that influence no choice
+    needs   output -> dB, from [budget]
+    judge   network -> SQNR on samples that influence no decision
 
-    The calibration samples must exceed the goal by the amount that the evaluation samples fall
-    short of them. If all networks miss the budget, the best one is returned, with the report of the
-    last search.
+    The goal on the calibration samples is raised by the dB that the evaluation samples fall short.
+    If all networks miss the budget, the best one is returned.
     """
     found, state, tried, wanted = list[Reached](), start, list[TriedMove](), dict(needs)
     for _ in range(MOST_SEARCHES):

@@ -29,8 +29,8 @@ TEXTS = (".txt", ".tsv")  # of a folder, these may be anything
 def write_project_template(
     folder: Path, model: str | Path | None, factory: str | None, calib: str | Path | None
 ) -> tuple[Path, ...]:
-    """Write myoedge.toml, and make_calib.py if there is no such script and no samples; all files or
-    none.
+    """Write myoedge.toml, and make_calib.py if the folder has neither that script nor samples;
+    either all files are written or none.
 
     Errors: as load for a model; E210 samples that do not exist, E220 not writable, E223 a file
     exists.
@@ -81,8 +81,8 @@ def _described(inputs: Mapping[str, InputArray]) -> dict[str, object]:
 
 
 def existing_samples(folder: Path) -> str | None:
-    """Find samples in a project's folder, as a value for [calib] data: a file calib.*, the folder
-    recordings, or all files of the only format; None without samples."""
+    """Return the samples in a project's folder as a value for [calib] data: a file calib.*, the
+    folder recordings, or all files if they have one format; None without samples."""
     known = [name for name in _sample_files(folder) if Path(name).stem != TEST]
     if own := [name for name in known if Path(name).stem == "calib"]:
         return own[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Result of `quantize`: the integer network, and the SQNR of its layers."""
+"""Result of `quantize`: the quantised network, and the SQNR of its layers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from myoedge.system.notebook import Card, Tabular
 
 @dataclass(frozen=True)
 class Quantized(Tabular):
-    """An integer network, its accuracy and its SQNR.
+    """A quantised network with its SQNR and accuracy.
 
-    warnings   dead layers, flat calibration inputs     times_s   seconds by stage
-    older      network of an older build that gave its integers to unchanged layers; None without
-               one
-    parts      calibration samples, and the samples that `fidelity` was measured on
-    observers_db   observer -> dB of the worst output, on calibration samples
+    warnings   such as constant layers and constant calibration inputs     times_s   seconds by
+               stage
+    older      network of an older build whose integers unchanged layers have; None without one
+    parts      calibration samples, and the samples on which `fidelity` was measured
+    observers_db   observer -> SQNR of the worst output in dB, on calibration samples
     choices        moves tried to reach the SQNR goal
     accurate       whether the goal was 30 dB at every output, regardless of cycles
     evaluation     on the test set or the calibration recording; None without labels
@@ -66,8 +66,7 @@ class Quantized(Tabular):
         return {} if self.evaluation is None else self.evaluation.accuracies
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
-        """Return the result with more warnings. Errors: the first warning, if warnings are
-        errors."""
+        """Return the result with more warnings. Errors: the first warning, if `strict`."""
         raise_first(strict, more)
         return replace(self, warnings=(*self.warnings, *more))
 
@@ -95,7 +94,7 @@ class Quantized(Tabular):
         return [{"name": n, **output_fidelity(self.fidelity, tensor)} for n, tensor in pairs]
 
     def evaluation_rows(self) -> dict[str, Any]:
-        """The evaluation with the keys of report.json."""
+        """The evaluation, with the keys of report.json."""
         return evaluation_rows(self.evaluation)
 
     def _card(self) -> Card:
@@ -121,6 +120,6 @@ class Quantized(Tabular):
 
 
 def raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
-    """Raise the first warning if warnings are errors."""
+    """Raise the first warning as an error if `strict`."""
     if strict and warnings:
         raise raised(warnings[0])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of stages as safetensors: dataclasses by name, containers and numbers as JSON."""
+"""Serialisation of stage results as safetensors: dataclasses by name, containers and numbers as
+JSON."""
 
 from __future__ import annotations
 

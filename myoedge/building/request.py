@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A build request: chip, operating point, limits, frames; and the plans that answer it."""
+"""A build request (chip, operating point, limits, frames), and the plans that satisfy it."""
 
 from __future__ import annotations
 
@@ -46,13 +46,11 @@ L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """Arguments of a build and myoedge.toml together.
+    """Arguments of a build, combined with myoedge.toml.
 
-    chip     chip, its first operating point selected
-    limits   limits of memories, latency, energy and SQNR
+    chip     chip with the operating point selected     limits   limits of the build
     point    operating point, "auto", or None
-    app      "gap-sdk", "mlperf", "sensor", or None
-    of_app   [mlperf] or [sensor], for the application of this name
+    app, of_app   "gap-sdk", "mlperf", "sensor", or None; the application's table
     frames   [stream]; None for a network on whole samples
     plugins  plug-ins that myoedge.toml names
     weight_bits   minimum bits of a weight
@@ -69,36 +67,37 @@ class BuildRequest:
 
     @property
     def chip_at_point(self) -> Chip:
-        """The chip at the operating point, if one is named. Errors: E204 no such point."""
+        """Chip at the requested operating point. Errors: E204 no such point."""
         return self.chip if self.point in (None, AUTO) else self.chip.at(str(self.point))
 
     @property
     def chip_in_limits(self) -> Chip:
-        """Return the chip at the operating point, with its memories reduced to the limits. Errors:
-        E204 no such point."""
+        """Chip at the requested operating point, with its memories reduced to the limits.
+
+        Errors: E204 no such point.
+        """
         return budget.within(self.chip_at_point, self.limits)
 
     @property
     def of_integers(self) -> BuildRequest:
-        """Return the request without its latency limit, which does not affect the integers."""
+        """Return the request without its latency limit, on which the integers do not depend."""
         return replace(self, limits=replace(self.limits, latency_s=None))
 
     def with_linked(self, code_bytes: int) -> BuildRequest:
-        """Return the request with an L2 budget reduced by the code size, with a margin for code of
-        other plans."""
+        """Return the request with an L2 limit reduced by the size of the code, plus a margin."""
         limits = replace(self.limits, l2_code_bytes=code_bytes + LINKED_MARGIN_BYTES)
         return replace(self, limits=limits)
 
     def with_room_for(self, program: ProgramTooLarge) -> BuildRequest:
-        """Return the request with a larger reserve, by the bytes that a program lacked: code in
-        L2; runtime and kernel arguments in L1."""
+        """Return the request with more memory reserved for the program: by the bytes that it
+        exceeded L2 (code) or L1 (runtime and kernel arguments)."""
         name = f"{program.region.lower()}_reserved_bytes"
         margin = CODE_MARGIN_BYTES if program.region == "L2" else 0
         reserved = getattr(self.chip, name) + program.over_bytes + program.free_bytes + margin
         return replace(self, chip=replace(self.chip, **{name: reserved}))
 
     def check_graph(self, graph: Graph) -> Graph:
-        """Check that the network can fit before anything takes time; return the part to build.
+        """Check early that the network can fit; return the part to build.
 
         Errors: as check_stream; E301 more weights than L2 and L3 hold; E303 so many layers that
         their code exceeds L2.
@@ -111,7 +110,7 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """A plan, and its stream; None for a network on whole samples."""
+    """A plan, with its stream; stream_plan is None for a network on whole samples."""
 
     plan: Plan
     stream_plan: StreamPlan | None = None
@@ -178,7 +177,8 @@ def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:
 
 
 def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
-    """Raise E204 if tiles are tuned without the simulator, or the chip has none."""
+    """Raise E204 if the options need a simulator and the chip has none, or if tiles are tuned
+    without simulation."""
     if tune and simulate is False:
         tries = ["--tune without --no-simulate"]
         raise MyoedgeError("E204", "tiles are tuned by simulating them", tries=tries)
@@ -188,7 +188,7 @@ def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
 
 
 def possible(chip: Chip, limits: Budget) -> Budget:
-    """Return the limits. Errors: E232 a limit above the chip's memory."""
+    """Return the limits unchanged. Errors: E232 a limit above the chip's memory."""
     for name in budget.MEMORIES:
         limit, most = (getattr(x, f"{name}_bytes") for x in (limits, chip))
         if limit is not None and 0 < most < limit:
@@ -223,7 +223,8 @@ def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPla
 
 
 def memory_costs(network: QuantGraph, request: BuildRequest, plan: Plan) -> dict[str, float]:
-    """The extra cycles caused by each memory limit, as a fraction of all; empty for streams."""
+    """Return memory -> extra cycles caused by its limit, as a fraction of all cycles; {} for
+    streams."""
     if request.frames is not None:
         return {}
     shares = {}
@@ -328,7 +329,7 @@ def _with_l2(request: BuildRequest, l2_kib: int) -> BuildRequest:
 
 
 def fits(network: QuantGraph, request: BuildRequest) -> bool:
-    """Return whether the network can be planned within the memories."""
+    """Return whether a plan of the network fits in the memories."""
     return _first_plan(network, request) is not None
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings about samples: too few, scaled or transposed differently than in training, or used for
-calibration; and about networks exported with a batch axis."""
+"""Warnings about samples (too few, scaled or transposed differently than in training, overlap with
+the calibration samples) and about networks exported with a batch axis."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BETTER = 1.5  # times less spread within channels, if these are the longer axis
 
 
 def doubtful(model: Model, given: Data) -> Iterator[Notice]:
-    """Warnings about the user's samples, a likely batch axis, and unused inputs."""
+    """Yield warnings about the user's samples, a likely batch axis, and unused inputs."""
     yield from _unread(model.graph)
     yield from _batch(model.graph)
     if not given.is_random:
@@ -232,8 +232,11 @@ def _is_made_up(example: Array) -> bool:
 
 
 def described(model: Model, given: Data) -> dict[str, Array]:
-    """Return arrays that describe the calibration samples: `digests` uint64 [samples], and for each
-    input `deviation.NAME` in the unit of training, if known; {} for random samples."""
+    """Return arrays by which later samples are compared with the calibration samples; {} for random
+    samples.
+
+    `digests` uint64 [samples], and per input its standard deviation `deviation.NAME`, if known.
+    """
     if given.is_random:
         return {}
     factor, _ = _times_training(model, given)
@@ -243,10 +246,10 @@ def described(model: Model, given: Data) -> dict[str, Array]:
 
 
 def compared(known: Mapping[str, Array], given: Data, *, is_test: bool) -> Iterator[Notice]:
-    """Warn with W207 if samples are scaled differently than in training, with W211 if the test set
-    contains calibration samples.
+    """Yield W207 if samples are scaled differently than the calibration samples, and W211 if the
+    test set contains calibration samples.
 
-    known   arrays from `described`
+    known   result of `described` for the calibration samples
     """
     factor = _times_known(known, given)
     file = given.source.rpartition(" of ")[2].partition(",")[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[sensor] of myoedge.toml and of a board -> Sensor: defaults, ranges, what fits together."""
+"""[sensor] of myoedge.toml and of a board: defaults, valid ranges, consistency."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ Problems = Iterator[tuple[str, str]]
 
 
 def with_board(table: SensorTable) -> SensorTable:
-    """Add the keys of the [sensor] of its board. Errors: E252, E253."""
+    """Return the table with the missing keys taken from its board's [sensor]. Errors: E252,
+    E253."""
     board = None if table.board is None else find_board(table.board).sensor
     if board is None:
         return table
@@ -44,7 +45,7 @@ def with_board(table: SensorTable) -> SensorTable:
 def sensor_of(table: SensorTable, channels: int | None = None, hop: int | None = None) -> Sensor:
     """Complete and check [sensor].
 
-    channels   of the network, the default     hop   of [stream], instead of [sensor] hop
+    channels   default: the network's     hop   of [stream], which replaces [sensor] hop
     Errors: E264 with all missing and wrong keys, E232 no voltage or clock, E252, E253 the board.
     """
     table = with_board(table)

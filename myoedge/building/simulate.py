@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""simulate: run a build's firmware on a simulated chip, or any program."""
+"""Simulation of a build's firmware."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Progress = Callable[[int, str], None]
 
 @dataclass(frozen=True)
 class Simulated(Tabular):
-    """Inferences on a simulated chip.
+    """Result of running a build's firmware.
 
     measurement   outputs, cycles and core activity of each layer
     exact         whether every inference gave the integers of the reference
@@ -72,8 +72,7 @@ class Simulated(Tabular):
     evaluation: dict[str, Any] | None = field(default=None, repr=False)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per layer of every inference: its cycles, and stall cycles of the cores by
-        cause."""
+        """One row per layer and inference: its cycles, and stall cycles of the cores by cause."""
         layers = self.report["layers"]
         names = [
             {"layer": p, "op": row["op"]}
@@ -201,9 +200,9 @@ def _measured(
 
 
 def costs(like: str, fc_hart: int | None = None, on: str = "simulator") -> Mapping[str, int]:
-    """Return the cost table of a simulated platform; `fc_hart` replaces the fabric controller's
-    number.
+    """Return the cost table (event -> cycles) of a simulated platform.
 
+    fc_hart   number of the fabric controller; None: the platform's
     Errors: E204 unknown platform, or a number for another backend.
     """
     if fc_hart is not None and on != "simulator":

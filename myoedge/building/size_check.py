@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lower bounds of memory, from the float graph: code of all layers, and weights."""
+"""Lower bounds of the memory for code and weights, from the float graph."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cached stages of a build: a result is computed once for the same inputs.
+"""Cache of a build's stages: a result is computed once for equal inputs.
 
 The key of a result is a digest of the stage's inputs, code, packages, compiler and machine. Results
-are JSON and arrays, never code.
+are stored as JSON and arrays, never as code.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ Result = TypeVar("Result")
 
 
 def key(*parts: Any) -> str | None:
-    """Return a digest of everything a result depends on; None if caching is off.
+    """Return a digest of everything that a result depends on; None if caching is off.
 
-    parts   inputs of the stage; if one cannot be recorded, the result is not cached
+    parts   inputs of the stage; None is returned if one of them cannot be serialised
     """
     with suppress(NotRecordable):
         return (
@@ -72,12 +72,12 @@ def reused(
     kind: type[Result] | None = None,
     lasts: Callable[[Result], bool] = lambda result: True,
 ) -> Result:
-    """Return the result of a stage, from the cache or computed and stored.
+    """Return the result of a stage from the cache; otherwise compute and store it.
 
-    key     None: do not use the cache
+    key     None: no caching
     say     called with the stage's name if the result comes from the cache
     kind    dataclass of the result, if CLASSES does not have it
-    lasts   result -> whether it follows only from the key
+    lasts   result -> whether it may be stored, because it depends on the key only
     """
     if key is None:
         return compute()
@@ -104,7 +104,8 @@ def operator_classes() -> dict[str, type[Any]]:
 
 
 def environment_fingerprint() -> tuple[Any, ...]:
-    """Code, packages, compiler, machine and loaded plug-ins that affect results.
+    """Return everything besides inputs that affects results: code, packages, compiler, machine,
+    plug-ins.
 
     Errors: NotRecordable if an operator comes from no package.
     """
@@ -157,7 +158,7 @@ def _package_digest(name: str) -> str:
 
 @cache
 def sources() -> str:
-    """Digest of the sources of this package, its C library and the simulator."""
+    """Return a digest of the sources of this package, its C library and the simulator."""
     from myoedge.codegen.render import template_dir
 
     return "".join(map(_digest_of, (Path(__file__).parents[1], template_dir())))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames per pass of a stream: as requested, or the fewest that keep up with its rate."""
+"""Number of frames per pass of a stream: as requested, or the fewest that run in real time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # of a number of frames
 
 @dataclass(frozen=True, slots=True)
 class PassCost:
-    """Estimated cost of a pass: cycles, and bytes transferred from and to L3."""
+    """Estimated cost of a pass with this many frames: cycles, and bytes moved to and from L3."""
 
     frames: int
     cycles: int
@@ -54,10 +54,10 @@ class StreamPlan:
     """A stream, its plan, and the rate of its frames.
 
     frame_hz       frames per second; None if unknown
-    window_s       length of the signal that a frame covers
-    least_frames   operating point -> fewest frames per pass that keep up by the estimate; None:
-                   none do
-    passes         estimates of longer and shorter passes than this one
+    window_s       duration of the signal that a frame covers, in seconds
+    least_frames   operating point -> fewest frames per pass that run in real time by the estimate;
+                   None: no number does
+    passes         estimates for longer and shorter passes
     """
 
     stream: Stream
@@ -69,13 +69,13 @@ class StreamPlan:
 
 
 def keeps_up(report: Report) -> bool:
-    """Whether a stream runs in real time according to its report; True if unknown."""
+    """Return whether a stream runs in real time by its report; True if its rate is unknown."""
     point = _chosen_point(report)
     return point is None or bool(point["keeps_up"])
 
 
 def slow_stream(report: Report) -> Notice | None:
-    """W302 if a stream does not run in real time."""
+    """Return W302 if a stream does not run in real time; otherwise None."""
     point = _chosen_point(report)
     if point is None or point["keeps_up"]:
         return None
@@ -97,7 +97,7 @@ def _chosen_point(report: Report) -> Mapping[str, Any] | None:
 
 
 def check_stream(graph: Graph, table: StreamTable) -> Graph:
-    """Check the network for a stream before anything takes time; return the part that runs.
+    """Check early that the network can be streamed; return the part of it that runs on the chip.
 
     Errors: E131 not causal, E232 no such axis, E235 ambiguous time axis, E236 frames, E239 states.
     """
@@ -130,11 +130,10 @@ def in_windows(table: StreamTable) -> bool:
 def stream_plans(
     q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget
 ) -> Iterator[StreamPlan]:
-    """Convert the network to passes, and plan them.
+    """Yield plans of the stream: one if [stream] sets the frames per pass; otherwise first the
+    fewest frames that run in real time by the estimate, then more and more.
 
-    One plan if [stream] sets the frames per pass; otherwise the first has the fewest frames that
-    keep up by the estimate, and each following plan has more. Errors: as check_stream, plan_within;
-    E306.
+    Errors: as check_stream, plan_within; E306.
     """
     frame_hz, window_s = table.frame_hz, table.window_s
     if table.states or in_windows(table):
@@ -222,7 +221,8 @@ def axes_of_windows(graph: Graph, table: StreamTable) -> dict[str, int]:
 def plan_stream(
     stream: Stream, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
-    """The plan of a pass. Errors: as plan_within; E306 frames or states do not lie in L2."""
+    """Plan one pass of a stream. Errors: as plan_within; E306 frames or states that are not in
+    L2."""
     plan = plan_within(stream.network, chip, budget, tile_ranks)
     if any(plan.where[n].kind == IN_L3 for n in (*plan.graph_inputs, *plan.graph_outputs)):
         raise MyoedgeError(
@@ -238,11 +238,12 @@ def plan_stream(
 
 
 def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | None:
-    """Return the shortest pass, a multiple of `step` frames, that takes at most these cycles per
-    frame.
+    """Return the smallest number of frames per pass that takes at most `frame_cycles` per frame;
+    None if there is none.
 
-    Longer passes take fewer cycles per frame, because weights are loaded once per pass, but more
-    memory. The length is doubled until it suffices or does not fit, then bisected.
+    plan_for   frames -> plan, or None if it does not fit     step   the result is a multiple of it
+    Longer passes load weights less often but need more memory. The number is doubled until it is
+    enough or does not fit, then bisected.
     """
 
     @cache

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""build --tune: choose tiles of each distinct layer by simulated instead of estimated cycles."""
+"""Choice of tiles by simulated instead of estimated cycles (build --tune)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and out
 
 @dataclass(frozen=True)
 class TilingTrial:
-    """Simulated cycles of a plan: of every layer, then outside layers."""
+    """A simulated plan.
+
+    ranks    layer signature -> rank of its tiling by estimated cycles
+    cycles   simulated cycles of every layer, then those outside layers
+    """
 
     ranks: TileRanks
     build_plan: BuildPlan
@@ -52,8 +56,8 @@ def tuned_plan(
     third, and so on, to find layers that gain. These changes are then tried together and one by
     one, and kept if the whole network is faster.
 
-    cycles    simulated cycles of every layer of the build, then outside layers
-    measure   simulates a plan
+    cycles    simulated cycles of every layer of the build, then those outside layers
+    measure   build plan -> simulated cycles
     """
     layers = distinct_layers(build_plan.plan.tilings)
 
@@ -78,9 +82,11 @@ def tuned_plan(
 def changes(
     layers: Sequence[str | None], base: TilingTrial, trials: Sequence[TilingTrial]
 ) -> list[tuple[str, int]]:
-    """Return (distinct layer, rank of its tiles) for layers that gained cycles, largest gain first.
+    """Return (layer signature, rank of its tiling) for layers that take fewer cycles, largest gain
+    first.
 
-    trials   plans with all layers at the same rank
+    base     the plan with the fastest tiles by the estimate
+    trials   plans in which all layers have the same rank
     """
     saved = []
     for layer in dict.fromkeys(key for key in layers if key is not None):

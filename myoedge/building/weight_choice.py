@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--weights auto`: weight bits per layer, few enough for [budget] l2 and energy, and enough for
-sqnr."""
+"""The option `--weights auto`: as few weight bits per layer as [budget] l2 and energy need, within
+[budget] sqnr."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_chosen(word: str | None, budget: BudgetTable, *, has_limits: bool) -> boo
     """Return whether weight bits are chosen automatically.
 
     word         value of --weights, or of [calib] weights
-    has_limits   whether there is a budget of L2 or energy
+    has_limits   whether L2 or energy is limited
     Errors: E203 another word, E245 no budget.
     """
     if word is None:
@@ -53,9 +53,10 @@ def with_weights(
     keeps: Keeps | None,
     planes: frozenset[str],
 ) -> tuple[Network, tuple[TriedMove, ...]]:
-    """Choose weight bits for a network; return it with the record of the choice.
+    """Choose weight bits; return the network, and the moves tried.
 
-    planes   names of layers whose weights an accelerator reads bit by bit
+    keeps    network -> whether it meets the limits; None without limits
+    planes   layers whose weights an accelerator reads bit by bit
     """
     cores, graph = network.cores, network.design.graph
     budget = WeightBudget(goal.limits(cores), keeps, planes)
@@ -67,8 +68,8 @@ def with_weights(
 
 
 def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
-    """Return a check whether a network keeps to the request's L2, without L3, and to its energy by
-    estimated cycles; None without such limits."""
+    """Return the function network -> whether it fits the requested L2 without L3 and meets the
+    requested energy, by estimated cycles; None without such limits."""
     if request.limits.l2_bytes is None and request.limits.energy_j is None:
         return None
     return partial(_keeps, request=request, coefficients=coefficients)

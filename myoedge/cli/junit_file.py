@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JUnit XML of a verb, also if the verb ends with an error."""
+"""JUnit XML files of verbs, written even if the verb ends with an error."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ JUNIT = click.option(
 
 @contextmanager
 def junit_file(file: str | None, suite: str) -> Iterator[Callable[[Callable[[], bytes]], None]]:
-    """Context manager that yields a function to write JUnit XML, if requested, and writes errors
-    raised before that. Errors: E220, E281, at once."""
+    """Yield a function that writes JUnit XML to `file`, if given; errors raised in this context are
+    written, too.
+
+    suite   name of the test suite
+    Errors: E220, E281 the file cannot be written, raised at once.
+    """
     from myoedge.reports.junit import error_xml
     from myoedge.system.folder import check_file, write_file
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A live plot of decisions in the terminal: a row per class over time, the score, the counts."""
+"""A live plot of decisions in the terminal: one row per class over time, the score, the
+counters."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ PLAIN_LEVELS = " .:-=+*#@"  # for terminals that have only ASCII
 
 
 class DecisionPlot:
-    """The last decisions, one column each, as wide as the terminal."""
+    """A plot of the most recent decisions, one column each, as wide as the terminal."""
 
     def __init__(self, log: PacketLog, most_columns: int = 1024) -> None:
         self.log, self.classes, self.time_s = log, 1, 0.0
@@ -32,7 +33,7 @@ class DecisionPlot:
         self.status: Status | None = None
 
     def add(self, record: Record, time_s: float | None) -> None:
-        """Show a record at its time in seconds."""
+        """Add a record; time_s is its time in seconds."""
         self.time_s = self.time_s if time_s is None else time_s
         match record:
             case Decision():
@@ -45,7 +46,7 @@ class DecisionPlot:
                 self.status = record
 
     def lines(self, columns: int, is_ascii: bool = False) -> Iterator[tuple[str, int | None]]:
-        """Yield the lines of a picture, each with the class whose colour it has."""
+        """Yield the lines of the plot, each with the class whose colour it has."""
         levels = PLAIN_LEVELS if is_ascii else LEVELS
         shown = [*self.shown][-max(columns - LABEL_COLUMNS, 1) :]
         for row in range(min(self.classes, MOST_CLASSES)):
@@ -88,7 +89,7 @@ def _bars(values: list[int], levels: str) -> str:
 def live_plot(
     terminal: Terminal, log: PacketLog
 ) -> Iterator[Callable[[Record, float | None], None]]:
-    """Context manager that yields a function to add records to a plot that rich draws."""
+    """Yield a function that adds records to a plot, which is redrawn in the terminal."""
     from rich.live import Live
 
     plot = DecisionPlot(log)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of `quantize` and `build` on the command line: the fields of their records."""
+"""Command-line options of `quantize` and `build`, generated from the fields of their
+dataclasses."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ SHORT = {"output": ("-o",)}
 
 
 def model_options(record: type[QuantizeOptions]) -> Decorator:
-    """Add the argument MODEL and an option for each field of a record."""
+    """Add the argument MODEL and one option per field of a dataclass."""
     decorators = [click.argument("model", required=False, type=click.Path())]
     decorators += [click_option(f) for f in fields(record) if f.metadata]
 
@@ -30,7 +31,7 @@ def model_options(record: type[QuantizeOptions]) -> Decorator:
 
 
 def click_option(option: Field[Any]) -> Decorator:
-    """Return the option for a field, from its name, default and metadata."""
+    """Return the click option for a dataclass field, from its name, default and metadata."""
     about, flag = option.metadata, f"--{option.name.replace('_', '-')}"
     if "negative" in about:
         flag = f"{flag}/--no-{flag.removeprefix('--')}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Next commands that each verb suggests when it is done, complete and ready to copy."""
+"""Next commands that each verb suggests at its end, complete and ready to copy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FACTORY = "net:make_model"  # that init writes for a checkpoint
 
 
 def given_words(*left_out: str) -> list[str]:
-    """Return the verb's arguments as typed, for another verb with the same arguments.
+    """Return the verb's arguments as typed, to suggest another verb with the same arguments.
 
     left_out   parameters to omit, in addition to the common ones
     """
@@ -54,8 +54,8 @@ REPEATS = ("build", "quantize")
 
 
 def after_warnings(warnings: Iterable[Notice], *others: str) -> Iterator[str]:
-    """Yield the command with the remedy of the first warning about unusable samples; otherwise
-    `others`."""
+    """Yield the command with the remedy of the first warning about unusable samples; without such a
+    warning, `others`."""
     unusable = next((w for w in warnings if w.code in UNUSABLE), None)
     if unusable is None:
         yield from others
@@ -71,8 +71,8 @@ def after_warnings(warnings: Iterable[Notice], *others: str) -> Iterator[str]:
 
 
 def after_init(folder: str, written: Sequence[Path]) -> Iterator[str]:
-    """Yield the steps after init: what is missing of model and factory, the script if there are no
-    samples, then a build. The lines run in this order; the first ones are comments."""
+    """Yield the next steps after init: comments on a missing model or factory, the script if there
+    are no samples, then a build."""
     yield from _missing_model(Path(folder))
     where = "" if Path(folder).resolve() == Path.cwd() else f"cd {shlex.quote(folder)} && "
     steps = [command("build")]
@@ -176,7 +176,7 @@ def _changed(path: Path) -> tuple[int, str]:
 
 
 def with_board(verb: str, folder: Path, *words: str, options: Mapping[str, Any]) -> str:
-    """Return a verb for the same board and port."""
+    """Return a suggested command of `verb` for the same board and port."""
     named = ((f"--{name}", options.get(name)) for name in ("board", "port"))
     chosen: Sequence[str] = [word for pair in named if pair[1] for word in map(str, pair)]
     return command(verb, folder, *words, *chosen)

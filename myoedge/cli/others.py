@@ -102,10 +102,10 @@ def plugin() -> None:
 @click.argument("package")
 @common
 def check(terminal: Terminal, package: str) -> None:
-    """Load an installed PACKAGE and test its operators on drawn uses.
+    """Load an installed PACKAGE and test its operators on random cases.
 
-    Integers are held to the float meaning, the generated C to the integers, bit for bit. Exit code
-    2 if an entry point cannot be used or an operator has no cases.py, 4 if meanings differ.
+    Integer results must match the float results, and the generated C the integers bit for bit. Exit
+    code 2 if an entry point cannot be used or an operator has no cases.py, 4 if results differ.
     """
     from myoedge import api
 

@@ -21,7 +21,7 @@ LINE_INTERVAL_S = 10.0  # between lines, if there is no terminal
 
 
 class StageProgress:
-    """Progress display: each stage as it starts, and counts within a stage after SHOWN_AFTER_S
+    """Progress display: the name of each stage, and a count within stages longer than SHOWN_AFTER_S
     seconds."""
 
     def __init__(self, terminal: Terminal, name: str = "") -> None:
@@ -38,7 +38,8 @@ class StageProgress:
         self.began_s = self.last_line_s = time.monotonic()
 
     def count(self, unit: str, done: int, total: int) -> None:
-        """Show that `done` of `total` are done; a lower number than before starts another run."""
+        """Show that `done` of `total` units are done; a smaller number than before starts a new
+        run."""
         now_s = time.monotonic()
         if done < self.done or not self.runs:
             self.runs, self.run_began_s = self.runs + 1, now_s
@@ -75,8 +76,10 @@ class StageProgress:
 
 @contextmanager
 def stage_progress(terminal: Terminal, name: str = "") -> Iterator[StageProgress]:
-    """Context manager: show progress of counted work; `name` is the first stage and is not
-    printed."""
+    """Show the progress of counted work within this context.
+
+    name   first stage, which is not printed
+    """
     progress = StageProgress(terminal, name)
     try:
         with watched(progress.count):

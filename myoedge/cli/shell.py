@@ -36,7 +36,7 @@ Verb = Callable[..., Any]
 class Terminal:
     """Output of a verb: messages to stderr, the result to stdout.
 
-    as_json   one JSON object on stdout and nothing else there
+    as_json   print one JSON object on stdout and nothing else there
     level     -1 quiet, 0 normal, 1 verbose
     """
 
@@ -78,7 +78,8 @@ class Terminal:
             click.echo(f"  took {', '.join(texts)}", err=True)
 
     def json_printed(self, schema: str, value: Mapping[str, Any]) -> bool:
-        """Print the verb's result as JSON, if --json is given; False: text is to follow.
+        """Print the verb's result as JSON if --json is given; return False if text is to be
+        printed.
 
         schema   name and version of a file of myoedge/catalogue/schemas: "report/1"
         """
@@ -94,7 +95,7 @@ class Terminal:
 
 
 def common(verb: Verb) -> Verb:
-    """Add -q, -v, --json, --no-color; the verb receives a Terminal as its first argument."""
+    """Add the options -q, -v, --json and --no-color; the verb gets a Terminal as first argument."""
 
     @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
     @click.option("-v", "--verbose", is_flag=True, help="Also print the time of each stage.")
@@ -126,7 +127,8 @@ def board_options(verb: Verb) -> Verb:
 
 
 def chosen_build(terminal: Terminal, folder: str | None) -> Path:
-    """The folder given on the command line, or the newest build, whose name is printed."""
+    """Return the folder given on the command line; without one, the newest build, whose name is
+    printed."""
     if folder is not None:
         return Path(folder)
     folder_of_newest = newest()
@@ -135,7 +137,7 @@ def chosen_build(terminal: Terminal, folder: str | None) -> Path:
 
 
 def newest() -> Path:
-    """The most recent build below ./build. Errors: E222 no build there."""
+    """Return the most recent build below ./build. Errors: E222 no build there."""
     from myoedge.system.folder import MANIFEST, is_build
 
     builds = [path.parent for path in Path("build").glob(f"*/{MANIFEST}") if is_build(path.parent)]
@@ -152,7 +154,7 @@ def warn(*warnings: Notice | None) -> None:
 
 
 def run_command_line(group: click.Group, arguments: list[str] | None) -> NoReturn:
-    """Run the command line; every outcome has an exit code, none prints a traceback."""
+    """Run the command line and exit with the code of its outcome; no outcome prints a traceback."""
     given_arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given_arguments
     _substitute_characters()
@@ -237,7 +239,7 @@ def _exit_with_notice(notice: Notice, as_json: bool) -> NoReturn:
 
 
 def as_dict(notice: Notice) -> dict[str, Any]:
-    """A notice as JSON values, for --json."""
+    """Return a warning as JSON values, for --json."""
     return {
         "code": notice.code,
         "title": notice.title,

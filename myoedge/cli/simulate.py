@@ -167,7 +167,7 @@ def _exit_unless_fine(simulated: Simulated) -> None:
 
 
 def as_json(simulated: Simulated) -> dict[str, Any]:
-    """Result of a run as JSON values."""
+    """Return the result of a run as JSON values."""
     report = simulated.report
     outputs = [[y.tolist() for y in run.outputs] for run in simulated.measurement.inferences]
     keys = ("name", "label", "op", "macs", "cycles", "macs_per_cycle", "stalls")
@@ -186,7 +186,7 @@ def as_json(simulated: Simulated) -> dict[str, Any]:
 
 
 def show(terminal: Terminal, simulated: Simulated) -> None:
-    """Prints the result of a run."""
+    """Print the result of a run."""
     from myoedge.reports.cycles import cycles_table
     from myoedge.reports.evaluation_lines import card_facts
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> Sources: C from templates, and the annotated ONNX file."""
+"""Code generation: C from templates, and the annotated ONNX file."""

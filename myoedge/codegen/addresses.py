@@ -16,12 +16,13 @@ L1, L2 = "me_l1", "me_arena"  # C arrays
 
 
 def macro(function: str, operand: str, memory: str = "") -> str:
-    """("l01_conv", "x", "L2") -> "L01_CONV_X_L2"; a name without a memory is an address in L1."""
+    """Return the macro's name for a buffer: ("l01_conv", "x", "L2") -> "L01_CONV_X_L2"; without a
+    memory it is in L1."""
     return "_".join(part.upper() for part in (function, operand, memory) if part)
 
 
 def added(start: str, offset: int) -> str:
-    """Return the C expression of an address plus a number of bytes."""
+    """Return the C expression start + offset."""
     if not offset:
         return start
     return f"{start} {'+' if offset > 0 else '-'} {abs(offset)}"
@@ -29,11 +30,12 @@ def added(start: str, offset: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Start address of an operand in L2 or in a caller's buffer.
+    """Address of an operand that is in L2 or in a caller's buffer.
 
-    text     C expression of a pointer to bytes
-    origin   offset 0 of its transfers; for an operand from L3, the start of the arena
-    in_arena   whether network.c names the address
+    text       C expression of a pointer to bytes
+    origin     byte offset in the operand at which `text` points; for data from L3, the arena's
+               start
+    in_arena   whether network.c defines a macro for the address
     """
 
     text: str
@@ -46,9 +48,9 @@ Base = Callable[[Operand], Outside]
 
 @dataclass
 class Addresses:
-    """Macros for a layer's buffers, and the #define lines.
+    """Macros for the addresses of a layer's buffers.
 
-    offsets   operand -> offset in L1 that its name stands for
+    offsets   operand -> offset in L1 that its macro stands for     lines   the #define lines
     """
 
     function: str
@@ -56,7 +58,10 @@ class Addresses:
     lines: list[str] = field(default_factory=list)
 
     def define(self, operand: str, value: str, memory: str = "", note: str = "") -> str:
-        """Add a macro; return its name."""
+        """Add a macro for an operand's address and return its name.
+
+        value   C expression     note   comment
+        """
         name = macro(self.function, operand, memory)
         value = f"({value})" if " " in value else value
         self.lines.append(f"#define {name} {value}{f' /* {note} */' if note else ''}")
@@ -71,7 +76,7 @@ class Addresses:
 
 
 def l1_addresses(function: str, tiling: Tiling, resident: Callable[[int], str]) -> Addresses:
-    """Define names for all operands of a layer in L1.
+    """Define macros for all operands of a layer in L1.
 
     resident   offset of an operand that an earlier layer left in L1 -> C expression
     """
@@ -103,14 +108,18 @@ class NetworkAddresses:
     plan: Plan
 
     def written(self, index: int) -> str:
-        """Return the name of a layer's result in L1 or in the arena; "" if it is elsewhere."""
+        """Return the macro for a layer's result in L1 or in the arena; "" if it is elsewhere."""
         step, tiling = self.plan.steps[index], self.plan.tilings[index]
         memory = {"l1": "", "arena": "L2"}.get(self.plan.where[step.node.name].kind)
         function = function_name(index, step)
         return "" if memory is None else macro(function, tiling.kernel.out.name, memory)
 
     def address(self, location: Location, index: int) -> str:
-        """Return an address in L1 or the arena, relative to the result last written there."""
+        """Return the C expression of an address in L1 or the arena, relative to the result most
+        recently written there.
+
+        index   layer that uses it
+        """
         for before in reversed(range(index)):
             name = self.plan.steps[before].node.name
             start = self.plan.where[name]
@@ -126,7 +135,7 @@ class NetworkAddresses:
 
 
 def named(base: Base, addresses: Addresses) -> Base:
-    """Return `base` with a macro for each arena address, defined on first use."""
+    """Return `base` with macros for arena addresses, each defined on first use."""
     found: dict[str, Outside] = {}
 
     def of(operand: Operand) -> Outside:

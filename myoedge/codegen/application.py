@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Applications around a network: another main program for the chip, and for the GAP SDK."""
+"""Applications around a network: other main programs for the chip and for the GAP SDK."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ SENSOR = "sensor"
 
 
 class Application(ABC):
-    """A program with files in src/firmware/<name>, which replace files of src/firmware with its
-    names; it is linked to <name>.elf."""
+    """A main program around the network, with its files in src/firmware/<name>.
+
+    They replace files of src/firmware with the same names; the program is linked to <name>.elf.
+    """
 
     name: ClassVar[str]
 
@@ -30,7 +32,7 @@ class Application(ABC):
     def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
         """Return the files of src/firmware/<name>.
 
-        values   that all templates share
+        values   values that all templates share
         """
 
     @abstractmethod
@@ -39,16 +41,16 @@ class Application(ABC):
 
     @abstractmethod
     def sdk_files(self) -> dict[str, str]:
-        """Return the files of gap_sdk/ that take the place of the console."""
+        """Return the files of gap_sdk/ that replace the console's."""
 
     def described(self) -> dict[str, Any]:
-        """Return JSON documents of the build folder by file name."""
+        """Return further JSON files of the build folder: name -> document."""
         return {}
 
 
 @dataclass(frozen=True)
 class MlperfApplication(Application):
-    """Answers MLPerf Tiny's protocol with samples of a data set."""
+    """The application that answers MLPerf Tiny's serial protocol with samples of a data set."""
 
     dataset: Dataset
     name = "mlperf"
@@ -66,7 +68,8 @@ class MlperfApplication(Application):
 
 @dataclass(frozen=True)
 class SensorApplication(Application):
-    """Runs the network on the samples of a front end, and sends its decisions."""
+    """The application that runs the network on the samples of a front end and sends its
+    decisions."""
 
     program: SensorProgram
     name = SENSOR

@@ -26,8 +26,8 @@ def heading(step: QuantizedNode) -> str:
 
 
 def comment(text: str) -> str:
-    """Sanitise text from a user's program for a C comment: one line that cannot end or continue
-    it."""
+    """Make text from a user's program safe for a C comment: one line that can neither end nor
+    continue it."""
     clean = re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /")
     clean = re.sub(r"\?(?=\?)", "? ", clean)  # no trigraphs
     return clean.rstrip("\\ ")
@@ -38,13 +38,16 @@ def dimensions(shape: Shape) -> str:
 
 
 def arrays(index: int, step: QuantizedNode, stored: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the constant arrays of a step, packed for its kernel, by C name."""
+    """Return C name -> constant array of a layer, packed for its kernel.
+
+    stored   name -> the layer's arrays
+    """
     name = function_name(index, step)
     return {f"{name}_{key}": value for key, value in sorted(stored.items())}
 
 
 def constants(plan: Plan) -> dict[str, Array]:
-    """L2-resident constants by C name."""
+    """Return C name -> array, for the constants in L2."""
     arrays_of: dict[str, Array] = {}
     for index, step in enumerate(plan.steps):
         stored = plan.stored(index)
@@ -56,8 +59,7 @@ def constants(plan: Plan) -> dict[str, Array]:
 
 
 def array_aliases(plan: Plan) -> list[tuple[str, str]]:
-    """Return (C name of an array, C name of the stored array with the same bytes) for
-    duplicates."""
+    """Return (C name, C name of the stored array with equal bytes) for every duplicate array."""
 
     def name(key: Key) -> str:
         return f"{function_name(key[0], plan.steps[key[0]])}_{key[1]}"
@@ -67,7 +69,7 @@ def array_aliases(plan: Plan) -> list[tuple[str, str]]:
 
 
 def constant_name(plan: Plan, name: str) -> str:
-    """Return the C name of a constant operand; operands with equal bytes share one array."""
+    """Return the C name of a constant operand; operands with equal bytes share one."""
     return f"const{list(plan.constants).index(plan.same[name]):02d}"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[mlperf]: how the bytes of a data-set file become the integers of a network's input."""
+"""[mlperf]: conversion of the bytes of a data-set file to the integers of a network's input."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SIGN = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """[mlperf]: the task, and the format of its data-set files.
+    """[mlperf]: the benchmark's task, and the format of its data-set files.
 
-    model   task by which the benchmark's runner chooses its test
+    model   task, by which the benchmark's runner selects its test
     input   type of the values; float32 values are real numbers, others scale * (value - zero_point)
     axes    the input's axes in the file's order; None: unchanged
     """
@@ -51,7 +51,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class FileAxis:
-    """An axis of a data-set file: its length, and the stride of its elements in the input."""
+    """An axis of a data-set file: its length, and the stride of its elements in the input array."""
 
     length: int
     stride: int
@@ -68,18 +68,18 @@ def file_axes(dataset: Dataset, shape: Sequence[int]) -> list[FileAxis]:
 
 
 def integers_of_bytes(dataset: Dataset, q: QuantGraph, name: str) -> Array:
-    """Return the input's integer for each possible byte of a file, as the reference quantises it:
-    integers [channels, 256]; channels is 1 unless the host normalises them separately."""
+    """Return the input's integer for every byte value, quantised as in the reference: integers
+    [channels, 256].
+
+    channels is 1 unless the host normalises them separately.
+    """
     values = np.arange(256, dtype=np.uint8).view(dataset.input or FLOATS)
     return np.stack([_integers(q, name, real) for real in dataset.real(values)], -1)
 
 
 def limits_of_floats(q: QuantGraph, name: str) -> Array:
-    """Return, for each integer above the lowest, the smallest float that the reference quantises to
-    it, as a key: uint32 [channels, 255].
-
-    A key is the bits of the float as an integer, in the floats' order (`keys_of`).
-    """
+    """Return the thresholds between the input's integers: for each integer above the lowest, the
+    smallest float that the reference quantises to it, as a key, uint32 [channels, 255]."""
     low, high = keys_of(np.array([-np.inf, np.inf], np.float32)).astype(np.int64)
     lowest = q.params[name].low
     wanted = np.arange(lowest + 1, lowest + 1 + MOST_LIMITS)[:, None]
@@ -95,7 +95,7 @@ def limits_of_floats(q: QuantGraph, name: str) -> Array:
 
 
 def keys_of(x: Array) -> Array:
-    """Return uint32 keys of float32 numbers: a larger number has a larger key."""
+    """Return uint32 keys of float32 numbers, whose order is that of the numbers."""
     bits = np.asarray(x, np.float32).view(np.uint32)
     return np.where(bits & np.uint32(SIGN), ~bits, bits | np.uint32(SIGN))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sources -> Firmware: the ELF that the chip and its simulators run."""
+"""Firmware: the ELF program that the chip and its simulators run, compiled from generated C."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Firmware:
 
 
 class ProgramTooLarge(MyoedgeError):
-    """E303, with the bytes by which the program exceeds a memory.
+    """E303: a program that exceeds a memory, with the number of missing bytes.
 
     free_bytes   bytes that the plan reserved for data but did not use
     """
@@ -72,8 +72,8 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
 
 
 def make_application(sources: Sources, name: str, *, cc: str = "zig") -> Firmware:
-    """Compile, link and check the program whose files are in firmware/<name>; they replace those of
-    firmware/ with the same name. Errors: as make_firmware."""
+    """Compile, link and check the program with the files in firmware/<name>, which replace files of
+    firmware/ with the same names. Errors: as make_firmware."""
     replaced = {
         f"{FOLDER}/{Path(file).name}"
         for file in sources.files
@@ -94,8 +94,10 @@ def _checked(names: Set[str], sources: Sources, cc: str) -> Firmware:
 
 
 def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] = ()) -> Firmware:
-    """Link files, SCRIPT among them, to a program; cached by files, compiler and flags. Errors: as
-    make_firmware, and E281."""
+    """Link files, among them SCRIPT, to a program; cached by files, compiler and flags.
+
+    Errors: as make_firmware, and E281.
+    """
     compiler = toolchain.compiler(cc)
     flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
     files = {name: files[name] for name in sorted(files, key=_place)}

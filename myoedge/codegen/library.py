@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernel sources and headers that a network needs, found by their #include lines."""
+"""The kernel sources and headers that a network needs, found through their #include lines."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
 def library_files(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> dict[str, str]:
-    """Return path -> text of the files that kernels need, with the bodies of included headers.
+    """Return path -> text of the files that kernels need: their sources and all included headers,
+    with the sources of these.
 
-    brought   name -> text of kernels' files outside the library
+    kernels   C function names     brought   file name -> text of plug-ins' kernel sources
     """
     texts: dict[str, str] = {}
     names = [f"{kernel}.c" for kernel in kernels]
@@ -65,7 +66,7 @@ def called(tilings: Iterable[Tiling]) -> set[str]:
 
 
 def brought(plan: Plan) -> dict[str, str]:
-    """Return name -> text of the C files that a plan's kernels bring themselves (plug-ins)."""
+    """Return file name -> text of the C files that plug-ins supply for a plan's kernels."""
     kernels = (tiling.kernel for tiling in plan.tilings)
     return {name: text for kernel in kernels for name, text in kernel.sources.items()}
 
@@ -86,7 +87,7 @@ def _library_texts() -> dict[str, str]:
 
 
 def instances(table: str) -> dict[str, str]:
-    """Return file name -> text of kernels that are instances of one body with other constants.
+    """Return file name -> text for kernels that are instances of one body with different constants.
 
     table   "[headers to include]", then for each kernel "name = statements"
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Network-specific parts of the program that answers MLPerf Tiny's serial protocol."""
+"""Generated parts of the program that answers MLPerf Tiny's serial protocol."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ BEYOND_RANGE_BITS = 2  # of a file's values against the largest reconstruction
 
 
 def fixed_scale(scale: float, zero_point: int, units: float) -> str:
-    """Return scale * units with 30 bits, as the initialiser of a me_scale.
+    """Return the C initialiser of a me_scale that multiplies by scale * units, with 30 bits.
 
-    units   units per unit of the result: 1000 for thousandths
+    units   1000 to convert to thousandths, say
     Errors: E258 the product is 2**29 or more.
     """
     exponent = math.frexp(scale * units)[1]
@@ -48,10 +48,11 @@ def fixed_scale(scale: float, zero_point: int, units: float) -> str:
 def mlperf_files(
     plan: Plan, dataset: Dataset, values: Mapping[str, Any], digest: str
 ) -> dict[str, str]:
-    """Return the files of src/firmware/mlperf: protocol, numbers, constants, and a main program.
+    """Return the files of src/firmware/mlperf: protocol, number conversion, constants, main
+    program.
 
-    values   that all templates share     digest   of the network, which the program reports
-    Errors: E258 a network that the protocol does not fit; E232 axes.
+    values   values that all templates share     digest   of the network, which the program reports
+    Errors: E258 a network that the protocol does not support; E232 axes.
     """
     _check(plan, is_float=dataset.input == FLOATS)
     ports = {"input": values["inputs"][0], "output": values["outputs"][0]}

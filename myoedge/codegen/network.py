@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> values for the template of network.c: layers, their calls, copies, L3 transfers."""
+"""Values for the template of network.c: layers, their calls, copies, L3 transfers."""
 
 from __future__ import annotations
 
@@ -86,7 +86,10 @@ def _layer_table(
 def layer_fields(
     function: str, tiling: Tiling, layer: TiledLayer, prefetch: Prefetch | None = None
 ) -> list[str]:
-    """Return the initialisers of one me_layer struct, as lines."""
+    """Return the lines that initialise one me_layer struct.
+
+    function   C name of the layer     prefetch   its prefetch of later layers' constants
+    """
     member = "once" if len(tiling.tiles) == 1 else "of_tile"
     numbers = {
         "tiles": len(tiling.tiles),
@@ -104,7 +107,7 @@ def layer_fields(
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """The C function by which a layer fetches constants of later layers during its tiles.
+    """The C function with which a layer prefetches constants of later layers during its tiles.
 
     lines   its statements; () if the function exists anyway
     """

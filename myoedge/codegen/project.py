@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> Sources: the files of src/ as text, and of gap_sdk/, a GAP SDK application."""
+"""The generated files of src/, and of gap_sdk/ for the GAP SDK."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs o
 class Sources:
     """Generated files by name, and the model's digest.
 
-    on_chip   whether the files include a program for the chip in addition to the library
+    on_chip   whether they include a program for the chip in addition to the library
     """
 
     files: Mapping[str, str]
@@ -53,11 +53,10 @@ def make_sources(
     stream: Stream | None = None,
     application: Application | None = None,
 ) -> Sources:
-    """Generate all of src/: C, headers, Makefile, licence; with a sample also selftest.c and
-    golden.h.
+    """Generate all of src/: C, headers, Makefile, licence, the chip's program in firmware/;
+    stream.c with me_push for a stream.
 
-    firmware/ holds the program for a chip. stream.c has me_push, for a stream.
-
+    golden        sample for selftest.c and golden.h
     application   also generate another program for the chip, in firmware/<its name>/
     Errors: as Application.files.
     """
@@ -183,7 +182,7 @@ def _meaning(plan: Plan, name: str) -> str:
 
 
 def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
-    """Return values for the templates of stream.c and a stream's firmware: sizes of frames and
+    """Return the values for the templates of stream.c and a stream's firmware: sizes of frames and
     states; `begins` is the last pass before a state is filled."""
     q = plan.quant
     states = [
@@ -249,12 +248,12 @@ def build_digest(sources: Sources, l3: bytes) -> str:
 
 
 def marker(chip: str, digest: str) -> str:
-    """Identity of the application: chip and build."""
+    """Return the identity of the application: chip and build."""
     return f"{MARKER} {chip} {digest}"
 
 
 def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
-    """Return values for the templates of an application around the network."""
+    """Return the values for the templates of an application around the network."""
     border = _border(plan)
     return {
         "banner": _banner(plan, model_name),

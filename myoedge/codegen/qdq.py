@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> model.int8.onnx: the network with QuantizeLinear and DequantizeLinear nodes, for
+"""Export of model.int8.onnx: the network with QuantizeLinear and DequantizeLinear nodes, for
 cross-checking with onnxruntime.
 
-Every operator is a float operator of ONNX between dequantised and requantised tensors, so
+Every operator is a float operator of ONNX between dequantised and requantised tensors, so that
 onnxruntime uses none of our integer arithmetic.
 """
 

@@ -98,10 +98,12 @@ Fields = Sequence[tuple[str, str]]  # (name, value) of a C struct, in its order
 
 
 def assignment(place: str, kind: str, fields: Fields) -> list[str]:
-    """Return the C statements that assign these fields to a struct, as one compound literal.
+    """Return the C statements that assign the fields to a struct, as one compound literal.
 
-    A struct with arrays is assigned field by field: a compound literal would also store zeros to
-    all other elements, one instruction each, which miss the instruction cache at first.
+    place, kind   C expression and type of the struct
+    A struct with arrays is assigned field by field, because a compound literal would also store
+    zeros
+    to all other elements.
     """
     if any("[" in name for name, _ in fields):
         return [f"{place}.{name} = {value};" for name, value in fields]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The C of the sensor application: from front end to packets."""
+"""Generation of the sensor application: from the samples of a front end to packets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNUSED_CHANNEL = 0x81  # powered down, inputs shorted
 
 
 def registers(sensor: Sensor) -> list[int]:
-    """Return the values of registers CONFIG1 (0x01) to LOFF_FLIP (0x11)."""
+    """Return the values of the ADS129x registers CONFIG1 (0x01) to LOFF_FLIP (0x11)."""
     kind = sensor.kind
     assert kind is not None
     name, used = sensor.front_end, min(sensor.channels, CHIP_CHANNELS)
@@ -48,9 +48,9 @@ def registers(sensor: Sensor) -> list[int]:
 
 
 def header(program: SensorProgram, banner: str, digest: str) -> str:
-    """Return sensor_network.h.
+    """Return the text of sensor_network.h.
 
-    digest   of the model, hexadecimal
+    banner   first comment     digest   of the model, hexadecimal
     """
     sensor, kind = program.sensor, program.sensor.kind
     value_bytes = int(program.result_type.removeprefix("u").removeprefix("int")) // 8
@@ -85,7 +85,7 @@ def _times(rate_hz: Fraction) -> dict[str, int]:
 
 
 def sdk_sources(files: Mapping[str, str]) -> set[str]:
-    """Return the files of src/ that are for every port."""
+    """Return the files of src/, among `files`, that do not depend on the port."""
     left_out = {f"{FOLDER}/{name.removesuffix('.j2')}" for name in BARE_METAL}
     return {name for name in files if name.startswith(f"{FOLDER}/")} - left_out
 
@@ -93,7 +93,7 @@ def sdk_sources(files: Mapping[str, str]) -> set[str]:
 def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str) -> dict[str, str]:
     """Return the files of src/firmware/sensor: the application, its constants, a main program.
 
-    values   that all templates share     digest   of the network
+    values   values that all templates share     digest   of the network
     """
     told = {
         **values,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of the sensor application: front end, windows, decisions; sensor.json."""
+"""Settings of the sensor application: front end, windows, decisions; stored in sensor.json."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ MOST_VALUE_BYTES = 4000  # of a packet with all integers of the output
 
 @dataclass(frozen=True, slots=True)
 class SampleLayout:
-    """Place of samples in the network's input: [outer, samples, inner]; channel c has the indices
-    c // inner and c % inner."""
+    """Layout of the network's input as [outer, samples, inner]; channel c is at (c // inner, c %
+    inner)."""
 
     outer: int
     samples: int
     inner: int
 
     def arranged(self, samples: Array) -> Array:
-        """Arrange [samples, channels] -> the elements of the input, flat."""
+        """Arrange samples [samples, channels] as the flat elements of the input."""
         grouped = samples.reshape(self.samples, self.outer, self.inner)
         return grouped.transpose(1, 0, 2).ravel()
 
@@ -58,13 +58,14 @@ class _Border(NamedTuple):
 
 @dataclass(frozen=True)
 class SensorProgram:
-    """The sensor application of one build.
+    """Settings of the sensor application of one build.
 
     hop          samples between two windows or frames
-    frames       of a pass; 1 without a stream      stride   frames per output frame
-    results      integers of one decision           ready    decisions of a pass, at most
-    classes      "largest": the class is that of the largest integer; "index": it is the integer;
-                 "none": packets have all integers only
+    frames       frames per pass; 1 without a stream     stride   frames per output frame
+    results      integers of one decision                ready    maximum number of decisions per
+                 pass
+    classes      "largest": the class is the index of the largest integer; "index": the integer is
+                 the class; "none": there are no classes
     sample_type, result_type   element types of input and output
     other_outputs_bytes        sizes of the outputs after the first
     """
@@ -90,17 +91,18 @@ class SensorProgram:
 
     @property
     def ring_samples(self) -> int:
-        """Samples that the firmware keeps: a window, two passes and a few more; a power of two."""
+        """Samples in the firmware's ring buffer: a window, two passes and a few more; a power of
+        two."""
         needed = self.layout.samples + 2 * self.hop * self.frames + SPARE_SAMPLES
         return 1 << (needed - 1).bit_length()
 
     @property
     def queue_packets(self) -> int:
-        """Packets that wait for the line: those of a full ring, and a few more."""
+        """Packets in the firmware's send queue: those of a full ring buffer, and a few more."""
         return min(self.ring_samples // self.hop + self.ready + SPARE_PACKETS, MOST_PACKETS)
 
     def to_json(self) -> dict[str, Any]:
-        """Return sensor.json; fractions are texts."""
+        """Return sensor.json; fractions are stored as text."""
         sensor = asdict(self.sensor)
         rates = {name: str(x) for name, x in sensor.items() if isinstance(x, Fraction)}
         plain = {**asdict(self), "sensor": {**sensor, **rates}}
@@ -176,8 +178,8 @@ def _check_border(plan: Plan, stream: Stream | None) -> None:
 
 
 def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> SampleLayout:
-    """Find the axis of samples in an input or frame: the only one whose length times the channels
-    are all elements. Errors: E265 none, or several without `axis`."""
+    """Return the layout of samples in an input or frame: along the only axis whose length times the
+    number of channels is the number of elements. Errors: E265 none, or several without `axis`."""
     elements = math.prod(shape)
     samples = elements // channels
     if elements != samples * channels:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that differ between tiles, as C: an expression of the tile's number, or a table."""
+"""C expressions for values that differ between tiles: formulas of the tile's number, or tables."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Tables:
-    """Values that no expression gives, as C arrays of a function."""
+    """C arrays of a function, for values that no formula gives.
+
+    prefix   beginning of their names     lines   their definitions
+    """
 
     prefix: str
     lines: list[str] = field(default_factory=list)
 
     def number(self, name: str, values: Sequence[int]) -> str:
-        """Return C code for the value of tile t."""
+        """Return the C expression for the value of tile t; a table is added if no formula gives it.
+
+        values   value of every tile
+        """
         if (text := expression(values)) is not None:
             return text
         # a table of the shortest period, and what is added from one period to the next
@@ -36,7 +42,8 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class TileTerm:
-    """The term step * (t / run % count); count 0: without the remainder."""
+    """One term of a formula in the tile's number t: step * ((t / run) % count); count 0: no
+    modulo."""
 
     step: int
     run: int
@@ -44,8 +51,8 @@ class TileTerm:
 
 
 def expression(values: Sequence[int]) -> str | None:
-    """Express values as a constant, or as a sum of a * (t / b % c); None if that is not
-    possible."""
+    """Return a C expression in t that gives all values: a constant, or a sum of a * (t / b % c);
+    None if there is none."""
     terms = _terms(values, 1)
     if terms is None:
         return None

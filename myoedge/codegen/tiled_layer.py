@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tiled layer as C functions: arguments, load, compute, store, prefetch of its constants."""
+"""C functions of a tiled layer: arguments, load, compute, store, prefetch of constants."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ Moved = Sequence[Sequence[Transfer]]  # by tile
 
 @dataclass(frozen=True)
 class TiledLayer:
-    """The C of a layer, and the names of its functions: "arguments", "load", "compute", "store",
-    "fetch_constants"."""
+    """The C code of a layer.
+
+    functions   those that it defines: "arguments", "load", "compute", "store", "fetch_constants"
+    """
 
     text: str
     functions: frozenset[str]
@@ -33,15 +35,17 @@ class TiledLayer:
 
 @dataclass(frozen=True)
 class LayerAddresses:
-    """C expressions for the start addresses of a layer's operands, in L1 or (`l2`) in place."""
+    """C expressions for the start addresses of a layer's operands, in L1, or in L2 if used
+    there."""
 
     l1: Addresses
     l2: Mapping[str, str]
 
     def pointer(self, operand: str, places: Sequence[int], tables: Tables, name: str = "") -> str:
-        """Return a pointer argument of the kernel.
+        """Return the C expression for an operand's address in a tile.
 
         places   offset of every tile, from the start of L1, or of the operand in L2
+        name     name of the table, if one is needed
         """
         start = self.l2.get(operand) or self.l1.l1(operand)
         if min(places) < 0:
@@ -65,10 +69,10 @@ def tiled_layer(
 ) -> TiledLayer:
     """Generate the C of a tiled layer.
 
-    base        operand -> its start in L2, or in a caller's buffer
+    base        operand -> its address in L2, or in a caller's buffer
     resident    offset of an operand that an earlier layer left in L1 -> C expression
     scratch     C expression for the start of scratch in L2
-    l3_tables   offsets in L3
+    l3_tables   table -> offset in L3
     """
     fn = function_name(index, step)
     tables, l1 = Tables(fn), l1_addresses(fn, tiling, resident)
@@ -294,7 +298,7 @@ def _place(value: str, l1: Mapping[str, int]) -> int | None:
 
 @dataclass(frozen=True)
 class Movement:
-    """Tables and L1 addresses of a layer, for the statements that move its operands."""
+    """The tables and L1 addresses used by a layer's statements that move operands."""
 
     tables: Tables
     l1: Addresses

@@ -21,10 +21,10 @@ MAX_TRACKED_READERS = (
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Replacement of the matched node; a tensor that is written again must keep its value.
+    """Replacement of a matched node.
 
     nodes      new nodes, in order, in place of the matched node; empty: drop the node
-    renamed    tensors whose readers read another name from now on: {old: new}
+    renamed    {old: new}: readers of the old tensor read the new one from now on
     tensors    descriptions of the tensors that `nodes` write
     constants  constants that `nodes` read; without a format they get the format of the original
                constants, if it still fits
@@ -121,7 +121,7 @@ class MutableGraph:
         return sorted(self._producer.values(), key=self._key)
 
     def near(self, names: Iterable[str]) -> list[Node]:
-        """Nodes whose pattern matches may change if these tensors have changed."""
+        """Return the nodes whose pattern matches may change if these tensors have changed."""
         found: dict[str, Node] = {}
         for _ in range(FAR):
             behind = [n for x in names for n in self._few_readers(x) if n.name not in found]
@@ -195,7 +195,11 @@ class MutableGraph:
 def with_formats_of(
     constants: Mapping[str, Constant], sources: Sequence[ConstantFormat]
 ) -> Mapping[str, Constant]:
-    """Return constants derived from others, with the formats that still apply to their values."""
+    """Return the constants with the formats of the constants from which they were derived, if these
+    still apply.
+
+    sources   candidate formats
+    """
     if not sources:
         return constants
     return {
@@ -265,9 +269,10 @@ def joined_origins(*nodes: Node) -> tuple[Origin, ...]:
 
 
 def made_by(graph: Graph, name: str, *ops: str, reader: Node | None = None) -> Node | None:
-    """Return the node that writes a tensor if its operator is one of `ops` (any if none is given).
+    """Return the node that writes a tensor, if its operator is one of `ops` (any if none is given);
+    otherwise None.
 
-    reader   if given, it must be the only reader, and the tensor no output
+    reader   if given, it must be the only reader, and the tensor not an output
     """
     node = graph.producer.get(name)
     alone = reader is None or graph.only_user(name) is reader

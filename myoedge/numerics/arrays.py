@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NumPy array types of all stages; integer and array division rounded up."""
+"""NumPy array types of all stages; integer division rounded up."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Count = TypeVar("Count", int, Array)
 
 
 def ceil_div(a: Count, b: int) -> Count:
-    """a / b rounded up to an integer, b > 0."""
+    """Return a / b rounded up to an integer, b > 0, for numbers or arrays."""
     return -(-a // b)
 
 
 def round_up(a: Count, multiple: int) -> Count:
-    """The smallest multiple that is at least a."""
+    """Return the smallest multiple of `multiple` that is at least a."""
     return -(-a // multiple) * multiple

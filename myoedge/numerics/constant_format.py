@@ -41,7 +41,7 @@ class ConstantFormat:
 
     @property
     def by_rows(self) -> ConstantFormat | None:
-        """Return the format with one scale, or one per index of axis 0; None if the scales differ
+        """Return the format if its scales are one, or one per index of axis 0; None if they differ
         along another axis."""
         if len(self.scale) == 1 or self.axis == 0:
             return self
@@ -56,8 +56,8 @@ class ConstantFormat:
             return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
 
     def steps(self, value: Array) -> Array | None:
-        """Convert float32 values to int64 q - zero_point; None if they are not exact in this
-        format."""
+        """Return (value / scale) as int64, that is q - zero_point; None if float32 values are not
+        exact in this format."""
         if len(self.scale) > 1 and value.shape[self.axis : self.axis + 1] != (len(self.scale),):
             return None
         if self.integers is not None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts of an analogue front end -> integers of a network's input, in fixed point."""
+"""Fixed-point conversion of a front end's converter values (counts) to a network's input
+integers."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ COUNT_BITS = 32
 
 @dataclass(frozen=True, slots=True)
 class CountConversion:
-    """q = clamp((count * multiplier + offset) >> shift), low, high), in int64; one multiplier and
-    offset per channel, or one for all channels.
+    """The conversion q = clamp((count * multiplier + offset) >> shift, low, high) in int64; one
+    multiplier and offset per channel, or one for all channels.
 
     The offset contains the zero point and the half that rounds to nearest, ties up. The result is
     the exact product rounded, except within 2**-15 steps of a tie, where it may be one step away.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pointwise functions of one operand, each representable by a 256-entry table."""
+"""Pointwise functions of one operand; each can be a 256-entry table for int8."""
 
 from __future__ import annotations
 
@@ -27,10 +27,8 @@ _ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond, the error function is 1 to double
 
 
 def erf(x: Array) -> Array:
-    """The error function: math.erf for a few numbers, otherwise to 1e-13.
-
-    Many numbers are interpolated between points of math.erf (cubic, by values and derivatives).
-    """
+    """Return the error function: math.erf for few numbers, otherwise interpolated to 1e-13 (cubic,
+    by values and derivatives)."""
     if x.size <= ERF_EXACT:
         return np.asarray(_erf(x), dtype=np.float64)
     value, slope, square, cube = _erf_curves()
@@ -89,7 +87,7 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def listed(values: Array) -> str:
-    """Encode the values of a "lookup" as text for a chain."""
+    """Encode table values as text, the argument of the function "lookup" in a chain."""
     return values.astype("<f4").tobytes().hex()
 
 
@@ -183,8 +181,8 @@ MONOTONE = frozenset(("affine", "clamp", "neg", "quotient"))
 
 
 def result_range(chain: Sequence[Call]) -> tuple[float, float] | None:
-    """Return the range of results: the last bounded function's, passed through monotone ones; None
-    if unbounded."""
+    """Return the (low, high) range of a chain's results; None if unbounded. It is the range of the
+    last bounded function, mapped by the monotone functions after it."""
     found: tuple[float, float] | None = None
     for call in chain:
         ends = (
@@ -212,7 +210,8 @@ JUMPS = frozenset(
 
 
 def is_continuous(chain: Sequence[Call]) -> bool:
-    """Return whether no function of the chain jumps, including those inside sums and products."""
+    """Return whether no function of the chain has a jump, including those inside sums and
+    products."""
     inner = [p for _, *parameters in chain for p in parameters if isinstance(p, tuple)]
     return all(name not in JUMPS for name, *_ in chain) and all(map(is_continuous, inner))
 
@@ -236,8 +235,8 @@ def evaluate(chain: Sequence[Call], x: Array) -> Array:
 
 
 def bounds(chain: Sequence[Call]) -> tuple[float, float] | None:
-    """Return (low, high) if the chain only clamps, otherwise None; a kernel's epilogue clamps
-    without cost."""
+    """Return (low, high) if the chain only clamps; otherwise None. Kernels clamp without extra
+    cost."""
     low, high = -math.inf, math.inf
     for step in chain:
         if step[0] != "clamp":

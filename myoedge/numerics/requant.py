@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requantisation of int32 accumulators, and of weighted sums with one rounding; reasons in
-docs/integer-semantics.md."""
+"""Requantisation of int32 accumulators, and of weighted sums; docs/integer-semantics.md has the
+reasons."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ NUMBERS = ("mult", "offset", "shift")
 
 @dataclass(frozen=True, slots=True)
 class Requant:
-    """Scale of accumulators: q = clip((((acc >> pre) * mult) + offset) >> shift).
+    """Fixed-point requantisation q = clip((((acc >> pre) * mult) + offset) >> shift).
 
     pre     one shift for the operator, 0 .. 20
     mult    int32 [channels], 0 .. 32767
     offset  int32 [channels], rounding half + zero point, already shifted left
     shift   int32 [channels], 0 .. 30
-    The three arrays have no axis if one factor serves all channels.
+    The three arrays are scalars (no axis) if all channels share one factor.
     """
 
     pre: int
@@ -63,12 +63,12 @@ class Requant:
         return y
 
     def channel(self, index: int) -> Requant:
-        """Requantisation of one channel, without a channel axis."""
+        """Return the requantisation of one channel, without a channel axis."""
         return Requant(self.pre, *(getattr(self, name)[index] for name in NUMBERS))
 
     @property
     def exact_bound(self) -> Array:
-        """int64 [channels]: largest bound on |acc| below which no intermediate leaves int32."""
+        """Largest |acc|, int64 [channels], for which no intermediate exceeds int32."""
         mult, offset = (np.asarray(x, np.int64) for x in (self.mult, self.offset))
         kept = (INT32_MAX - np.abs(offset)) // np.maximum(mult, 1)
         return np.where(mult > 0, np.minimum(kept << self.pre, INT32_MAX), INT32_MAX)
@@ -146,7 +146,8 @@ def _square_error(r: Requant, real: Array, bound: Array, steps: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class SumRequant:
-    """Scale of a sum of terms: q = clip((sum_i x_i * mult_i + offset) >> shift)."""
+    """Fixed-point requantisation of a sum of terms: q = clip((sum_i x_i * mult_i + offset) >>
+    shift)."""
 
     mult: tuple[int, ...]
     offset: int
@@ -162,12 +163,13 @@ class SumRequant:
         return np.asarray(np.clip(total >> self.shift, low, high), element_type.dtype)
 
     def largest(self, bounds: Sequence[int]) -> int:
-        """Largest |intermediate| for |x_i| <= bounds_i, in any order of summation."""
+        """Return the largest |intermediate| for |x_i| <= bounds_i, in any order of summation."""
         return abs(self.offset) + sum(b * abs(m) for b, m in zip(bounds, self.mult, strict=True))
 
 
 def factor_max(terms: Sequence[ElementType], result: ElementType) -> float:
-    """Largest allowed factor of a term: 16-bit terms with a larger factor could leave int32."""
+    """Return the largest allowed factor of a term; with a larger one, 16-bit terms could exceed
+    int32."""
     return FINE_FACTOR_MAX if result.bits > max(t.bits for t in terms) else TERM_FACTOR_MAX
 
 

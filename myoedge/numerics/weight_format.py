@@ -33,7 +33,8 @@ class WeightFormat:
         return INT8 if self.bits <= INT8.bits else INT16
 
     def beside(self, operand: ElementType) -> WeightFormat:
-        """Return the format of weights for an operand of this type: at least its bits."""
+        """Return the format for weights that multiply an operand of this type; it has at least as
+        many bits."""
         return replace(self, bits=max(self.bits, operand.bits))
 
     def quantize(self, w: Array, bias: Array, x: QuantParams) -> tuple[Array, Array]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounding of low-bit weights: integers and scales that change the sums of products least.
+"""Rounding of low-bit weights so that the layer's sums of products change least.
 
 Sources: Frantar et al., GPTQ (2022): later columns compensate the rounding error of each column;
 Behdin et al., QuantEase (2023): each column is rounded again, given all other columns.
@@ -23,7 +23,7 @@ SCARCITY = 0.1  # the same, for as many vectors as inputs: more if there are few
 
 @dataclass(frozen=True)
 class Moments:
-    """Second moments of the vectors x that rows of weights are multiplied with.
+    """Second moments of the input vectors x that weight rows multiply.
 
     squares   [C, C] sum of x x^T     count   number of vectors     largest   largest |x|
     """
@@ -44,7 +44,8 @@ class Moments:
 
     @property
     def damped(self) -> Array:
-        """Return `squares` with a larger diagonal, for few vectors; the identity if all are 0."""
+        """Return `squares` with a larger diagonal if there are few vectors; the identity if all are
+        0."""
         taps = len(self.squares)
         mean = float(np.trace(self.squares)) / taps
         more = mean * (DAMPING + SCARCITY * taps / self.count) if mean > 0.0 else 1.0
@@ -52,8 +53,8 @@ class Moments:
 
     @property
     def of_others(self) -> Array:
-        """Estimate `squares` for other vectors: with fewer vectors than inputs, products of two
-        inputs count less."""
+        """Estimate `squares` for vectors other than these: if there are fewer vectors than inputs,
+        products of two inputs count less."""
         alone = max(0.0, 1.0 - self.count / len(self.squares)) ** 2
         return (1.0 - alone) * self.squares + alone * np.diag(np.diag(self.squares))
 
@@ -61,11 +62,11 @@ class Moments:
 def rounded_rows(
     w: Array, blocks: Sequence[Moments], used: WeightFormat, least_scale: Array
 ) -> tuple[Array, Array]:
-    """Quantise float weights [K, C]; return (int8 [K, C], float64 scales [K], float32 values).
+    """Quantise weights [K, C] so that a row's sums over the input vectors differ least from the
+    float sums; return (int8 [K, C], float64 scales [K], float32 values).
 
     blocks        moments of blocks of columns; columns of a block compensate each other's errors
     least_scale   [K] lower bound of each scale, for channels with a large bias
-    Over the vectors of the moments, a row's sums differ least from the float row's sums.
     """
     w, ends = w.astype(np.float64), np.cumsum([len(block.squares) for block in blocks])[:-1]
     squares, columns = [block.damped for block in blocks], np.split(w, ends, axis=1)
