@@ -19,6 +19,7 @@ from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS, macs
 from myoedge.operators.layer_names import node_rows, unique_names
+from myoedge.operators.loop.turns import times_run
 from myoedge.passes.condition import Conditioning, add_conditioning_filters
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.reading import Reading
@@ -96,13 +97,14 @@ class Model(Tabular):
 
 def layer_work(graph: Graph) -> list[dict[str, Any]]:
     """Return the layers with location, operator, output shape and MACs, as reports list them."""
-    nodes = [node for node in graph.nodes if not OPS[node.op].view]
+    nodes, times = [n for n in graph.nodes if not OPS[n.op].view], times_run(graph.nodes)
     return [
         {
             "layer": place,
             "operator": node.op,
             "output_shape": graph.shape(node.name),
-            "macs": macs(node, [graph.shape(x) for x in node.inputs], graph.shape(node.name)),
+            "macs": macs(node, [graph.shape(x) for x in node.inputs], graph.shape(node.name))
+            * times[node.name],
         }
         for node, place in zip(nodes, unique_names(node_rows(nodes)), strict=True)
     ]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.interpreter import run_float
-from myoedge.operators.loop.turns import in_order, loop_spans, turns
+from myoedge.operators.loop.turns import in_order, loop_spans, times_run, turns
 from myoedge.passes import prepare
 
 WIDTH, INPUTS = 6, 3
@@ -213,6 +213,7 @@ def test_steps_run_one_after_another() -> None:
     ]
     found = [(name, step) for name, _, step in turns(nodes, [node.name for node in nodes])]
     body = [[(name, step) for name in ("row", "sum", "after")] for step in (0, 1)]
+    assert times_run(nodes) == {"h": 1, "row": 2, "sum": 2, "after": 2, "y": 1}
     assert found == [("h", 0), *body[0], *body[1], ("y", 0)]
 
 

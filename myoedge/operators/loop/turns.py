@@ -55,6 +55,14 @@ def has_loops(graph: Graph) -> bool:
     return any(node.op in IN_LOOPS for node in graph.nodes)
 
 
+def times_run(nodes: Sequence[Node]) -> dict[str, int]:
+    """Return the names of all nodes, and how often each runs."""
+    times = {node.name: 1 for node in nodes}
+    for span in loop_spans(nodes):
+        times.update((node.name, span.steps) for node in nodes[span.first : span.end])
+    return times
+
+
 def turns(nodes: Sequence[Node], items: Sequence[Item]) -> Iterator[tuple[Item, Node, int]]:
     """Yield (item, node, iteration) in execution order; the iteration is 0 outside loops.
 

@@ -13,7 +13,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, macs
 from myoedge.operators.interpreter import integer_step, run_int
-from myoedge.operators.loop.turns import has_loops
+from myoedge.operators.loop.turns import has_loops, times_run
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import JudgedTensor, judged, rows_of
@@ -162,7 +162,9 @@ def measured_samples(graph: Graph) -> int:
 
 def network_macs(graph: Graph) -> int:
     """Return the multiply-accumulates per sample."""
+    times = times_run(graph.nodes)
     return sum(
         macs(node, [graph.shape(name) for name in node.inputs], graph.shape(node.name))
+        * times[node.name]
         for node in graph.nodes
     )

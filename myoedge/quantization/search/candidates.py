@@ -19,7 +19,7 @@ from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE, has_table, in_step
 from myoedge.operators.kernel_formats import read_together, weight_bits
-from myoedge.operators.loop.turns import turns
+from myoedge.operators.loop.turns import times_run, turns
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
@@ -89,7 +89,8 @@ def int16_candidates(
 
 def noise_samples(graph: Graph, groups: Sequence[Group], most: int) -> int:
     """Return the number of samples, 1 .. `most`, on which the noise of the groups is measured."""
-    affordable = MOST_RUNS_OF_NODES // max(len(groups) * len(graph.nodes), 1)
+    runs = sum(times_run(graph.nodes).values())
+    affordable = MOST_RUNS_OF_NODES // max(len(groups) * runs, 1)
     return min(max(affordable, 1), most)
 
 
