@@ -214,8 +214,7 @@ def play(
     Every decision is compared with the reference on the same samples. `over` of the result has E302
     if a decision came later than [budget] latency.
     Errors: E210, E211, E222, E266 a build without the application, or an unsuitable recording;
-    E501,
-    E701 .. E709 the program faulted.
+    E501, E701 .. E709 the program faulted.
     """
     from myoedge.building.playback import play_build
 

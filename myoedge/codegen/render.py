@@ -102,8 +102,7 @@ def assignment(place: str, kind: str, fields: Fields) -> list[str]:
 
     place, kind   C expression and type of the struct
     A struct with arrays is assigned field by field, because a compound literal would also store
-    zeros
-    to all other elements.
+    zeros to all other elements.
     """
     if any("[" in name for name, _ in fields):
         return [f"{place}.{name} = {value};" for name, value in fields]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of model files: a model file -> Graph."""
+"""Import of model files as graphs."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Detect the format of a model file from its bytes; nothing is unpickled, extensions are
-ignored."""
+"""Detection of a model file's format from its bytes; file extensions are ignored, and no file is
+unpickled."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25:
 
 
 def sniff(path: Path) -> ModelFormat:
-    """Return the format of a file; reads its head and directory, never the weights."""
+    """Return the format of a file, from its first bytes and its directory; weights are not read."""
     try:
         if path.is_dir():
             return ModelFormat.FOLDER
@@ -109,7 +109,7 @@ LIBRARIES = ("torch", "collections", "builtins", "__builtin__")
 
 
 def module_class(path: Path) -> str:
-    """Return the first class that a pickled module names, "net.Net"; empty if none can be read."""
+    """Return the first class that a pickled module names, "net.Net"; "" if it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = pickle_globals(_pickle_of(archive))
@@ -121,7 +121,8 @@ def module_class(path: Path) -> str:
 
 
 def describe(kind: ModelFormat, path: Path) -> str:
-    """Describe the file's type, with a pickled module's class or a known foreign format's name."""
+    """Return a description of the file's type for messages, with the class of a pickled module or
+    the name of another tool's format."""
     if kind is ModelFormat.MODULE:
         name = module_class(path)
         return f"{kind} of class {name}" if name else str(kind)
@@ -135,7 +136,8 @@ def describe(kind: ModelFormat, path: Path) -> str:
 
 
 def pickle_globals(data: bytes) -> list[str]:
-    """Every "module.name" that a pickle would import, in order, without running it."""
+    """Return every "module.name" that a pickle would import, in order, without running the
+    pickle."""
     names: list[str] = []
     strings: list[str] = []
     memo: dict[object, str] = {}
@@ -154,7 +156,7 @@ def pickle_globals(data: bytes) -> list[str]:
 
 
 def head_of(path: Path) -> bytes:
-    """The first HEAD bytes of a file, or all of them."""
+    """Return the first HEAD bytes of a file, or all of a shorter file."""
     with path.open("rb") as file:
         return file.read(HEAD)
 

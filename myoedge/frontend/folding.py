@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constant folding: which calls of torch and the onnx package are computed at import if their
-inputs are constant, and the limits of their size. Needs neither package."""
+"""Constant folding: the calls of torch and onnx that are computed at import if their inputs are
+constant, with size limits. Needs neither package."""
 
 from __future__ import annotations
 
@@ -59,24 +59,25 @@ ONNX_FOLDED = frozenset((
 
 
 def aten_folded() -> tuple[str, ...]:
-    """Names of torch's foldable calls, without overloads."""
+    """Return the names, without overloads, of torch calls that can be computed at import."""
     names = (name.removeprefix("aten.") for name in ATEN_FOLDED)
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def onnx_folded() -> tuple[str, ...]:
-    """Names of ONNX's foldable operators, shape operators included."""
+    """Return the names of ONNX operators that can be computed at import, including Shape and
+    Size."""
     return tuple(sorted({*ONNX_FOLDED, *SHAPES}))
 
 
 def check_elements(count: int) -> None:
-    """Raise Unsupported if there are more than MOST_ELEMENTS elements."""
+    """Raise Unsupported for a constant with more than MOST_ELEMENTS elements."""
     if count > MOST_ELEMENTS:
         raise Unsupported(f"constants of {count:,} elements, at most {MOST_ELEMENTS:,}")
 
 
 def check_einsum(equation: str, shapes: Sequence[Sequence[int]]) -> None:
-    """Raise Unsupported if an einsum of constants may need too many products."""
+    """Raise Unsupported for an einsum of constants that may need too many products."""
     products = math.prod(math.prod(shape) for shape in shapes)
     terms = equation.replace(" ", "").partition("->")[0].split(",")
     if "." not in equation and [*map(len, terms)] == [*map(len, shapes)]:

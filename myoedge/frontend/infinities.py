@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Infinite constants: accepted if only clamps read them; masks have been removed before."""
+"""Infinite constants, which are supported only if clamps read them; masks have been recognised
+before."""
 
 from __future__ import annotations
 
@@ -33,9 +34,10 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """Raise E112 for arrays that cannot be masks: with NaN, or with infinities of both signs.
+    """Raise E112 for arrays that cannot be masks, because they contain NaN or infinities of both
+    signs.
 
-    `replace_clamped_infinities` checks the other arrays.
+    `replace_clamped_infinities` checks all other arrays.
     """
     for value in arrays:
         if value is not None and not _infinity(value):
@@ -45,6 +47,7 @@ def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
 def replace_clamped_infinities(d: GraphBuilder, outputs: Sequence[str]) -> None:
     """Replace infinite constants that only clamps read by large finite numbers.
 
+    outputs   outputs of the network
     Errors: E112 if another operator reads an infinity.
     """
     d.drop_unread(outputs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer and boolean inputs, whose type follows from how the network uses them."""
+"""Integer and boolean inputs, whose type in the graph depends on how the network uses them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def integer_input(
     dtype: str,
     uses: Iterable[str],
 ) -> str:
-    """Return the tensor of an integer or boolean input: integers, or floats if only read as
-    numbers; booleans become ones and zeros by a table.
+    """Return the graph's tensor for an integer or boolean input: integers, or floats if it is only
+    used in arithmetic; booleans are converted to ones and zeros by a table.
 
-    dtype   of SMALL or INTEGERS     uses   operations that read it
+    dtype   input type, one of SMALL or INTEGERS     uses   names of operations that read it
     """
     if dtype == "bool":
         return rows_by(d, d.input(name, shape, "uint8"), np.arange(2.0))

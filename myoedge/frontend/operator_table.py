@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The import tables of ATen and ONNX: the rows of all operator families.
-
-Needs neither torch nor onnx.
-"""
+"""Queries of the import tables of all operator families; needs neither torch nor onnx."""
 
 from __future__ import annotations
 
@@ -53,15 +50,15 @@ CONTRIBUTED: Mapping[str, Callable[..., Shape]] = {
 
 
 def calls_of(op: str) -> tuple[str, ...]:
-    """Names of the torch calls that import as this operator, without overloads, sorted.
+    """Return the torch calls, without overloads, that import as this operator, sorted.
 
-    op   "" for calls that leave no operator
+    op   name of the operator; "" for calls that need no operator
     """
     return _without_overloads((*CALLS[op], *INTEGER_CALLS.get(op, ())))
 
 
 def complex_calls() -> tuple[str, ...]:
-    """Names of the torch calls supported on complex tensors, without overloads, sorted."""
+    """Return the torch calls, without overloads, that support complex tensors, sorted."""
     return _without_overloads(PAIRS)
 
 
@@ -71,5 +68,8 @@ def _without_overloads(calls: Iterable[str]) -> tuple[str, ...]:
 
 
 def onnx_of(op: str) -> tuple[str, ...]:
-    """The ONNX operators that import as this operator, sorted; "" as for `calls_of`."""
+    """Return the ONNX operators that import as this operator, sorted.
+
+    op   as for `calls_of`
+    """
     return tuple(sorted({*ONNX_CALLS.get(op, ()), *ONNX_INTEGER_CALLS.get(op, ())}))

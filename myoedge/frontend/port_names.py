@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of inputs and outputs that are valid in files, C and Python."""
+"""Names of inputs and outputs, made valid for file names, C and Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TAKEN = frozenset(("label", "file", "np", "numpy", "recording", *keyword.kwlist
 
 
 def port_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Make names valid for files and programs: letters, digits, underscores; each name unique."""
+    """Return valid, unique names made of letters, digits and underscores."""
     found: list[str] = []
     for name in names:
         stem = re.sub(r"[^A-Za-z0-9_]", "_", name)[:LONGEST] or "value"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals: files that cannot be built unchanged, and models that cannot be imported."""
+"""Errors for files that cannot be loaded and models that cannot be imported, with remedies."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ def check_file(path: Path) -> None:
 
 
 def refuse(kind: ModelFormat, path: Path) -> NoReturn:
-    """Raise an error with the explanation and remedy for a model file that cannot be built
-    unchanged."""
+    """Raise the error for a kind of model file that cannot be built directly."""
     if kind is ModelFormat.MISSING:
         raise missing(path)
     if kind is ModelFormat.FOLDER:
@@ -52,9 +51,9 @@ def refuse(kind: ModelFormat, path: Path) -> NoReturn:
 
 
 def missing(path: Path, named_by: str = "") -> MyoedgeError:
-    """Return E101 with similarly named models.
+    """Return E101 with similarly named files.
 
-    named_by   configuration that contains the path, if any
+    named_by   configuration file that contains the path, if any
     """
     folder = path.absolute().parent
     looked_in = f"{folder}{'' if folder.is_dir() else ', which does not exist either'}"
@@ -67,7 +66,8 @@ def missing(path: Path, named_by: str = "") -> MyoedgeError:
 
 
 def wrong_format(path: Path, what: str, hint: str = "") -> MyoedgeError:
-    """Return E103, with the file's type and the lines of Python that create a loadable file."""
+    """Return E103, with the file's type (`what`) and the Python lines that create a loadable
+    file."""
     needs = "a torch.export archive, an ONNX model, or weights with --factory pkg.mod:make_model"
     facts = {"needs": needs}
     return MyoedgeError("E103", f"{path} is {what}", facts, filter(None, (hint, EXPORT_LINES)))
@@ -111,10 +111,10 @@ def _hint(kind: ModelFormat, path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A call that cannot be imported, with its location, reason and replacement.
+    """A call that cannot be imported.
 
-    instead   replacement, if the reason implies it; "": the operator's default advice
-    follows   whether it only follows from the refusal of another call
+    reason, instead   reason, and replacement; "": the operator's default advice
+    follows           whether it is only a consequence of another refusal
     """
 
     target: str
@@ -125,8 +125,7 @@ class Refusal:
 
     @property
     def cause(self) -> str:
-        """Text to group refusals by reason: the reason up to the first comma, without details of
-        each place."""
+        """Reason up to the first comma, by which refusals are grouped."""
         return self.reason.partition(", ")[0] or short(self.target)
 
 
@@ -136,7 +135,7 @@ def refusal_of(error: Unsupported, target: str, origin: Origin) -> Refusal:
 
 
 def short(target: str) -> str:
-    """ "aten.layer_norm.default" -> "layer_norm" """
+    """Return the short name of a call: "aten.layer_norm.default" -> "layer_norm"."""
     return target.removeprefix("aten.").removesuffix(".default")
 
 
@@ -207,7 +206,7 @@ def qualified_name(target: str) -> str:
 
 
 def suggest_replacement(target: str) -> str:
-    """Suggest a replacement of an unsupported operator."""
+    """Return a suggested replacement for an unsupported operator."""
     if name := qualified_name(target):
         return (
             f"name a plug-in that registers {name}, in myoedge.toml: [plugins] operators = [...]; "
@@ -222,8 +221,11 @@ def suggest_replacement(target: str) -> str:
 def unsupported(
     refusals: Sequence[Refusal], advice: Callable[[str], str] = suggest_replacement
 ) -> MyoedgeError:
-    """Return E111 with one line per cause: the operators affected and the first places;
-    consequences of other causes are left out."""
+    """Return E111 with one line per cause: the operators and the first places; consequences of
+    other refusals are left out.
+
+    advice   operator -> suggested replacement
+    """
     refusals = [r for r in refusals if not r.follows] or refusals
     first = refusals[0]
     causes: dict[str, list[Refusal]] = {}
@@ -269,7 +271,10 @@ def _try(refusal: Refusal, advice: Callable[[str], str]) -> str:
 
 
 def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
-    """Return E116; `readers` are the operators that read the input, with their places."""
+    """Return E116 for an input of an unsupported type.
+
+    readers   the operators that read it, with their places
+    """
     read = {"read by": "\n".join(readers)} if readers else {}
     return MyoedgeError(
         "E116",
@@ -280,8 +285,8 @@ def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
 
 
 def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeError:
-    """Return E110 for an input without elements (some exporters write dynamic sizes so) or with
-    too many."""
+    """Return E110 for an input with too many elements, or none (which some exporters write for
+    dynamic sizes)."""
     facts = {"needs": needs, "has": f"{name} [{', '.join(map(str, shape))}]"}
     tries = ["export with an example input of the size the device sees"]
     return MyoedgeError(

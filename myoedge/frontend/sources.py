@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of the user's program, and library files, from the frames of a stack trace."""
+"""Extraction of the user's source lines, and of library files, from stack traces."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 def source_of_trace(trace: str) -> str:
-    """Return the line and file of a printed Python stack trace, as `source_of` does."""
+    """Return `source_of` for the text of a Python stack trace."""
     return source_of(_FRAME.findall(trace))
 
 
 def source_of(frames: Sequence[tuple[str, str]]) -> str:
-    """Return "net.py:41": file and line of the last frame outside installed packages; frames are
-    given outermost first. A library file that it calls follows, "net.py:41, timm/layers/mlp.py:12",
-    except torch's. Empty if there is neither."""
+    """Return "net.py:41", file and line of the last frame outside installed packages; "" if there
+    is none.
+
+    frames   (file, line), outermost first
+    A library file called from there follows, "net.py:41, timm/layers/mlp.py:12", except torch's.
+    """
     own, library = "", ""
     for file, line in frames:
         installed = _INSTALLED.search(file)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rewrite passes, Graph -> Graph: fold constants, cancel transposes, fuse, lower."""
+"""Graph rewrites before quantisation: fold constants, cancel transposes, fuse, lower."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
 
 
 def prepare(graph: Graph) -> Graph:
-    """Prepare a graph for calibration, quantisation and planning."""
+    """Fold, fuse and lower an imported graph for calibration, quantisation and planning."""
     check(graph, "imported")
     graph = roll_cells(prune(graph))
     for name, rules in STAGES:
@@ -74,13 +74,13 @@ def prepare(graph: Graph) -> Graph:
 
 
 def prepare_for_accelerator(graph: Graph) -> Graph:
-    """Transform a prepared graph for calibration on a chip with an accelerator."""
+    """Rewrite a prepared graph for a chip with an accelerator."""
     return _prepared_further(graph, rotations_as_windows)
 
 
 def prepare_whole(graph: Graph) -> Graph:
-    """Transform a prepared graph that runs at once, not on frames of a stream: recurrent layers of
-    one step have no others, and all windows of an axis are there."""
+    """Rewrite a prepared graph that runs on whole samples, not on frames of a stream: simplify
+    recurrent layers with a single time step, and turn windows into channels."""
     rules = (fold_constants, *ONE_STEP, windows_as_channels, merge_reshapes, *FUSE)
     return _prepared_further(graph, *rules)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pattern that rolls torch's associative_scan, which export unrolls into slices.
+"""Recognition of torch's associative_scan, which torch.export unrolls into slices.
 
-The algorithm combines pairs of steps and scans the half as many results, which are the odd results;
-even results combine these with one more step; then both are interleaved. If steps are combined by
-sums, by products or as h = a h + b, the whole becomes one operator.
+The algorithm combines pairs of steps and scans the half as many results, which are the results of
+odd steps; one more combination gives those of even steps; then both are interleaved. If steps are
+combined by sums, by products or as h = a h + b, all of this becomes one operator.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NO_REST = (("", "", ""),)
 
 @dataclass(frozen=True, slots=True)
 class InterleavedScan:
-    """The interleaved results of one level of an unrolled associative scan.
+    """The interleaved results of one recursion level of an unrolled associative scan.
 
     axis, n       axis of the steps, and their number
     first, rest   results of step 0 and of steps 2, 4, ...; "" for two steps
@@ -44,16 +44,17 @@ class InterleavedScan:
         return self.n // 2
 
     def whole(self, name: str, start: int) -> str:
-        """Return the tensor of all steps from which `name` takes every second one from `start` on;
-        "" if there is none."""
+        """Return the tensor whose every second step from `start` on is `name`; "" if there is
+        none."""
         return self._cut(name, range(start, self.n if start else 2 * self.pairs, 2), self.n)
 
     def starts(self, x: str) -> bool:
-        """Return whether the first result is the first step of a tensor."""
+        """Return whether the first result is the first step of x."""
         return self._cut(self.first, range(1), self.n) == x
 
     def is_before(self, name: str) -> bool:
-        """Return whether a tensor has the results of the steps before each step of `rest`."""
+        """Return whether a tensor contains, for each step of `rest`, the result of the step
+        before."""
         return name == self.odd or self._cut(name, range(self.pairs - 1), self.pairs) == self.odd
 
     def _cut(self, name: str, steps: range, n: int) -> str:
@@ -68,7 +69,8 @@ class InterleavedScan:
 
 @rewrite_pattern("reshape", "slice")
 def roll_associative_scan(graph: Graph, node: Node) -> Rewrite | None:
-    """Replace interleaved results of all steps by a scan, cumulative product or sum."""
+    """Replace the interleaved results of an associative scan by a scan, cumulative product or
+    sum."""
     halves = _halves(graph, node)
     if halves is None or halves.n < FEWEST:
         return None

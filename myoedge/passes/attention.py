@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns that fuse decomposed attention, and simplify its operands."""
+"""Patterns that fuse attention from its products and softmax, and simplify its operands."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
 
 @rewrite_pattern("attention")
 def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
-    """Drop rotary embeddings that rotate all queries and keys alike, because their products do not
-    change."""
+    """Drop rotary embeddings that rotate all queries and keys by equal angles, since q k^T is
+    unchanged."""
     turns = [made_by(graph, x, "rotary") for x in node.inputs[:2]]
     if any(t is None or t.attrs["axis"] != 2 for t in turns):
         return None
@@ -102,7 +102,7 @@ def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("slice")
 def split_linear(graph: Graph, node: Node) -> Rewrite | None:
-    """Replace slices of a linear layer's results by layers with the slices' rows: q, k and v get
+    """Replace slices of a linear layer's results by separate layers, so that q, k and v get
     separate scales."""
     between = made_by(graph, node.inputs[0], "reshape")
     result = between.inputs[0] if between else node.inputs[0]

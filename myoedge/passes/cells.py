@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cells of recurrent layers, called step by step, become one layer of all steps."""
+"""Recurrent cells called step by step, replaced by one layer over all time steps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class _Cells:
 
 
 def roll_cells(graph: Graph) -> Graph:
-    """Replace chains of at least two steps whose inputs are computed without the states."""
+    """Replace chains of at least two cell calls by one layer, if their inputs do not depend on the
+    states."""
     rolled = graph
     for chain in [*_chains(graph)][::-1]:  # those that others read first
         rolled = _rolled(_Cells(rolled, chain)) or rolled

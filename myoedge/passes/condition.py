@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditioning filters before a network: the preprocessing of its training data, made causal."""
+"""Conditioning of raw signals: filters added before a network, causal versions of the preprocessing
+of its training data."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class Conditioning:
     rate_hz    samples per second    band_hz  edges at -3 dB; None: no band-pass
     order      order of the low-pass from which the band-pass is derived
     notch_hz, notch_q   mains frequency and quality factor; None: no notch
-    zscore_s   time constant of the running z-score; None: no z-score
+    zscore_s   time constant of the running z-score in seconds; None: no z-score
     deviation  initial standard deviation in the input's unit, such as the training set's
     rectify    whether to take absolute values at the end
     axis       time axis of the input; None: the longest axis
@@ -42,8 +43,10 @@ class Conditioning:
 
 
 def sections(filters: Conditioning) -> Array:
-    """Return second-order sections, float64 [sections, 6]: b0, b1, b2, a0, a1, a2. Errors: E238,
-    E501 without scipy."""
+    """Return the filters' second-order sections, float64 [sections, 6]: b0, b1, b2, a0, a1, a2.
+
+    Errors: E238 impossible filters, E501 without scipy.
+    """
     try:
         from scipy import signal
     except ImportError:
@@ -127,7 +130,7 @@ def _new_sample_weight(filters: Conditioning) -> float:
 
 
 def add_conditioning_filters(graph: Graph, filters: Conditioning) -> Graph:
-    """Add the filters at the network's input, initially at rest.
+    """Add the filters between the network's input and its first layer, with zero initial state.
 
     Errors: E238 several inputs, no such axis, impossible filters; E501.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoders at a network's output: greedy CTC, majority vote."""
+"""Decoders appended to a network's output: greedy CTC, majority vote."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ SYMBOLS, CLASSES = "symbols", "classes"
 
 
 def append_ctc_decoder(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
-    """Append a greedy CTC decoder: int32 [batch, 1 + frames], a count first.
+    """Append a greedy CTC decoder -> int32 [batch, 1 + frames]: number of symbols, then the
+    symbols.
 
     blank      index of the blank class; negative: from the end
-    framewise  one symbol per frame instead, as on streams: int32 [frames, batch], -1 for no new
+    framewise  for streams, one symbol per frame instead: int32 [frames, batch], -1 for no new
                symbol
     The network's output is [frames, batch, classes], as for torch's CTCLoss, or [frames, classes];
-    a batch axis of 1 may also come first. Errors: E207.
+    a batch axis of 1 may also come first. Errors: E207 another shape.
     """
     shape = _scores(graph)
     if not -shape[-1] <= blank < shape[-1]:
@@ -35,9 +36,11 @@ def append_ctc_decoder(graph: Graph, blank: int, *, framewise: bool = False) -> 
 
 
 def append_majority_vote(graph: Graph, frames: int) -> Graph:
-    """Append a majority vote over the last `frames` frames, for every frame: int32 [frames, batch].
+    """Append a majority vote over the last `frames` frames, for every frame -> int32 [frames,
+    batch].
 
-    The network's output is shaped as for `append_ctc_decoder`. Errors: E207.
+    The network's output has the shape described for `append_ctc_decoder`. Errors: E207 another
+    shape.
     """
     shape = _scores(graph)
     attrs = {"frames": frames, "classes": shape[-1], "axis": _time(shape), "before": frames - 1}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that remove unread steps of recurrent layers, and useless or repeated products."""
+"""Patterns that remove unread time steps of recurrent layers, and unnecessary products."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ KEPT_GATES = (0, 2, 3)  # of an LSTM; a forget gate multiplies c, which is 0
 
 @rewrite_pattern("slice")
 def slice_both_directions(graph: Graph, node: Node) -> Rewrite | None:
-    """slice(concat(a, b)) = concat(slice(a), slice(b)), for steps of both directions of a layer."""
+    """Move a slice of time steps before the concat of both directions: slice(concat(a, b)) =
+    concat(slice(a), slice(b))."""
     both = made_by(graph, node.inputs[0], "concat", reader=node)
     if both is None or not all(made_by(graph, x, *EVERY_STEP, reader=both) for x in both.inputs):
         return None
@@ -37,8 +38,8 @@ def slice_both_directions(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("slice")
 def steps_that_are_read(graph: Graph, node: Node) -> Rewrite | None:
-    """Run a recurrent layer only up to the last step that is read; a backward layer whose last h is
-    read runs one step."""
+    """Run a recurrent layer only up to the last time step that is read; a backward layer of which
+    only the last h in time is read runs one step."""
     steps = made_by(graph, node.inputs[0], *EVERY_STEP, reader=node)
     if steps is None:
         return None
@@ -59,7 +60,8 @@ def steps_that_are_read(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("lstm")
 def first_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
-    """A single LSTM step from zero states becomes a function of its gates, without forget gates."""
+    """Replace a single LSTM time step from zero states by a function of its gates; forget gates
+    drop out."""
     source = _only_step(graph, node, states=2)
     if source is None:
         return None
@@ -78,8 +80,8 @@ def _kept(graph: Graph, name: str) -> Array:
 
 @rewrite_pattern("gru")
 def first_gru_step(graph: Graph, node: Node) -> Rewrite | None:
-    """A single GRU step from zero states becomes a function of its gates and the new gates' own
-    biases."""
+    """Replace a single GRU time step from a zero state by a function of its gates and of the bias
+    b_hn."""
     source = _only_step(graph, node, states=1)
     if source is None:
         return None
@@ -95,7 +97,7 @@ def first_gru_step(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("rnn_relu")
 def first_plain_step(graph: Graph, node: Node) -> Rewrite | None:
-    """A single step of a plain layer with ReLU from a zero state becomes a linear layer."""
+    """Replace a single time step of a ReLU RNN from a zero state by a linear layer."""
     source = _only_step(graph, node, states=1)
     if source is None:
         return None
@@ -106,9 +108,10 @@ def first_plain_step(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("lstm", "lstm_cell")
 def one_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
-    """A single step of many sequences, or one whose c is read too: h's products become a layer.
+    """Replace a single LSTM time step by a linear layer for h's products and a pointwise operator,
+    if it has many sequences, or if c is read too.
 
-    Otherwise a second run of the layer for c would load the weights and multiply again.
+    Otherwise a second run of the layer, for c, would load the weights and multiply again.
     """
     gates, h, c, r = node.inputs
     count, *_ = graph.shape(gates)

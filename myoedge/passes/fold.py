@@ -28,7 +28,7 @@ WEIGHTED = ("conv", "linear")
 
 @rewrite_pattern()
 def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
-    """Compute a node that reads only constants."""
+    """Replace a node that reads only constants by its value."""
     if OPS[node.op].in_loops or not all(map(graph.is_const, node.inputs)):
         return None
     patch = GraphBuilder(graph, node)
@@ -62,7 +62,7 @@ def _reads_each(attrs: Attrs, shape: Shape) -> bool:
 
 @rewrite_pattern("add")
 def drop_products_of_zeros(graph: Graph, node: Node) -> Rewrite | None:
-    """Replace a * 0 + b by b, as in the first step of a loop that begins with zeros."""
+    """Replace a * 0 + b by b, as in the first iteration of a loop that begins with zeros."""
     for product, other in (node.inputs, node.inputs[::-1]):
         if "act" not in node.attrs and times_zeros(graph, strip_views(graph, product)):
             patch = GraphBuilder(graph, node)
@@ -101,7 +101,7 @@ def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern()
 def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
-    """Store a constant that repeats along leading axes once, if its reader broadcasts it."""
+    """Store a constant that repeats along leading axes only once, if its reader broadcasts it."""
     patch, inputs = GraphBuilder(graph, node), [*node.inputs]
     for index, axes in OPS[node.op].broadcast_inputs.items():
         value = graph.find_array(node.inputs[index]) if index < len(inputs) else None
@@ -166,8 +166,8 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("argmax", "ctc_greedy", "softmax", "log_softmax")
 def drop_common_offset(graph: Graph, node: Node) -> Rewrite | None:
-    """Drop an offset of all scores of a softmax, softmax(x + 100) = softmax(x), if it exceeds the
-    differences of the biases and would use up the scores' range."""
+    """Drop an offset that all scores of a softmax share, softmax(x + 100) = softmax(x), if it is
+    larger than the biases' differences and would use up the scores' range."""
     producer = _foldable(graph, node)
     last = len(graph.shape(node.inputs[0])) - 1
     if producer is None or len(producer.inputs) < 3 or node.attrs.get("axis", last) != last:

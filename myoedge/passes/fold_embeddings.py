@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns that fold what follows an embedding, or comes before it, into its table."""
+"""Patterns that fold operators before or after an embedding into its table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from myoedge.operators.interpreter import real_node
 
 @rewrite_pattern("affine", "table")
 def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
-    """Fold a function of an embedding's rows into its table."""
+    """Apply a pointwise function after an embedding to its table instead."""
     producer = made_by(graph, node.inputs[0], "embedding", reader=node)
     if producer is None:
         return None
@@ -42,8 +42,7 @@ def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("linear")
 def fold_product_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
-    """Fold a linear layer of an embedding's rows into its table, if the new one is not larger: a
-    one-hot vector times a matrix is a row of it."""
+    """Fold a linear layer after an embedding into its table, unless the table becomes larger."""
     producer = made_by(graph, node.inputs[0], "embedding", reader=node)
     if producer is None or any(graph.format(name) is not None for name in node.inputs[1:]):
         return None
@@ -58,7 +57,7 @@ def fold_product_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("matmul")
 def gather_of_one_hot(graph: Graph, node: Node) -> Rewrite | None:
-    """Read rows of a computed matrix by ids instead of multiplying it by their one-hot vectors."""
+    """Replace the product of one-hot vectors and a computed matrix by a gather of its rows."""
     producer = made_by(graph, node.inputs[0], "embedding")
     *lead, n, k = graph.shape(node.inputs[1])
     if producer is None or math.prod(lead) != 1 or node.attrs.keys() & {"act", "b_turned"}:
@@ -81,7 +80,7 @@ def _is_one_hot(table: Array, n: int) -> bool:
 
 @rewrite_pattern("embedding")
 def fold_offset_into_embedding(graph: Graph, node: Node) -> Rewrite | None:
-    """Fold a constant added to embedding indices into the table's first index."""
+    """Fold a constant added to embedding indices into the index of the table's first row."""
     producer = graph.producer.get(node.inputs[0])
     if producer is None or producer.op != "integer_math_constant":
         return None

@@ -76,8 +76,8 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite | None:
-    """Fuse a function of a result that the file rounds; the value before its table keeps the
-    file's parameters. Limits are fused too, as a table."""
+    """Fuse an activation with the preceding operator although the model file quantises the value
+    between them, whose parameters are kept (`name.pre`). Clamps are fused too, as a table."""
     rounding = made_by(graph, node.inputs[0], "fake_quantize", reader=node)
     producer = None if rounding is None else made_by(graph, rounding.inputs[0], reader=rounding)
     if rounding is None or producer is None or bounds(node.attrs["chain"]) is not None:
@@ -106,8 +106,7 @@ ROOTS = (("sqrt",), ("pow", 0.5))
 def magnitude(graph: Graph, node: Node) -> Rewrite | None:
     """Fuse sqrt(a^2 + b^2) into one operator, because squares need twice the bits.
 
-    It runs before functions are fused into the producers of a and b, where squares would not be
-    recognised.
+    It runs before functions are fused into the producers of a and b, which would hide the squares.
     """
     total = made_by(graph, node.inputs[0], "add", reader=node)
     if total is None or node.attrs["chain"][0] not in ROOTS:
@@ -138,8 +137,8 @@ def magnitude(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
-    """Move a clamp before a max pool, clamp(max_pool(x)) = max_pool(clamp(x)), where it fuses at no
-    cost."""
+    """Move a clamp before a max pool, clamp(max_pool(x)) = max_pool(clamp(x)), so that the layer
+    before fuses it."""
     pool = made_by(graph, node.inputs[0], "max_pool", reader=node)
     if pool is None or bounds(node.attrs["chain"]) is None:
         return None
@@ -172,7 +171,7 @@ def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("slice")
 def slice_into_padding(graph: Graph, node: Node) -> Rewrite | None:
-    """Reduce a convolution's padding if a slice removes the results of padding, as in causal
+    """Reduce a convolution's padding if a slice removes the results that read it, as in causal
     convolutions.
 
     Applies only if no padding becomes negative and no other node reads the removed results.
@@ -199,7 +198,7 @@ def slice_into_padding(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("conv")
 def drop_unpooled_results(graph: Graph, node: Node) -> Rewrite | None:
-    """Reduce a convolution's end padding to the results that the pool after it reads: with 401
+    """Reduce a convolution's end padding to the results that the following pool reads: of 401
     results, a pool of size 8 reads 400."""
     pool = graph.only_user(node.name)
     if pool is None or pool.op not in POOLS:
@@ -215,7 +214,8 @@ def drop_unpooled_results(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("argmax", "ctc_greedy")
 def drop_softmax(graph: Graph, node: Node) -> Rewrite | None:
-    """Drop a softmax before argmax or greedy CTC, because it preserves the order of the classes."""
+    """Drop a softmax before argmax or greedy CTC, because it does not change the order of the
+    classes."""
     reshape = made_by(graph, node.inputs[0], "reshape") if node.op == "ctc_greedy" else None
     scores = reshape.inputs[0] if reshape else node.inputs[0]
     softmax = made_by(graph, scores, "softmax", "log_softmax")

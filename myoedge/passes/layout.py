@@ -37,11 +37,11 @@ def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern()
 def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
-    """Sink transposes: f(transpose(a), transpose(b)) -> transpose(f(a, b)); other inputs get the
-    inverse transpose.
+    """Move transposes after an operator: f(transpose(a), transpose(b)) -> transpose(f(a, b)); its
+    other inputs get the inverse transpose.
 
-    With several inputs, only a transpose that restores the model's axis order ("back") is moved:
-    most readers undo it, and it only moves down, so that the pattern terminates.
+    With several inputs, only a transpose that restores the model's axis order ("back") is moved. It
+    usually cancels further down, and it never moves up, so that the pattern terminates.
     """
     op = OPS[node.op]
     if op.permute_rule is None:
@@ -88,9 +88,10 @@ def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
 
 @rewrite_pattern("mean", "sum", "variance", "argmax")
 def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
-    """Sink a transpose below a reduction: reduce x first, then transpose the remaining axes.
+    """Move a transpose after a reduction: reduce x first, then transpose the remaining axes.
 
-    argmax gives int32 indices, which are not transposed, so their axes must keep their order.
+    argmax returns int32 indices, which are not transposed, so that their axes must keep their
+    order.
     """
     transpose = made_by(graph, node.inputs[0], "transpose")
     if transpose is None:
@@ -144,8 +145,8 @@ def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("reshape")
 def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
-    """Sink a transpose below a reshape, reshape(transpose(x)) -> transpose(reshape(x)), if merged
-    axes are adjacent in x."""
+    """Move a transpose after a reshape, reshape(transpose(x)) -> transpose(reshape(x)), if the
+    merged axes are adjacent in x."""
     transpose = made_by(graph, node.inputs[0], "transpose")
     if transpose is None:
         return None
@@ -184,7 +185,7 @@ def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], 
 
 @rewrite_pattern("table", "fake_quantize")
 def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
-    """Sink a reshape: f(reshape(x)) -> reshape(f(x))."""
+    """Move a reshape after a pointwise operator: f(reshape(x)) -> reshape(f(x))."""
     reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
     if reshape is None:
         return None
@@ -195,8 +196,8 @@ def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table", "fake_quantize", "affine")
 def sink_fusible_view(graph: Graph, node: Node) -> Rewrite | None:
-    """Sink a fusible view below a pointwise operator so that it can be fused: f(view(x)) ->
-    view(f(x)).
+    """Move a fusible view after a pointwise operator, so that the operator can be fused: f(view(x))
+    -> view(f(x)).
 
     Per-channel factors are repeated if x's last axis holds the channels several times.
     """
@@ -248,8 +249,8 @@ def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("matmul")
 def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
-    """Fold a transpose of a matmul's right operand b: drop it for the last two axes, else keep only
-    its part on other axes."""
+    """Fold a transpose of a matmul's right operand b: a transpose of the last two axes becomes part
+    of the matmul, the rest remains."""
     transpose = made_by(graph, node.inputs[1], "transpose")
     if transpose is None or node.attrs.get("b_turned"):
         return None
@@ -265,8 +266,8 @@ def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("conv")
 def windows_as_channels(graph: Graph, node: Node) -> Rewrite | None:
-    """Turn taps into channels where windows lie side by side, or there is only one: [N, 8, 20, 1]
-    with 1x5 kernels of stride 5 becomes [N, 8, 4, 5] with 1x1 kernels, whose bytes are the same.
+    """Turn kernel taps into channels if windows do not overlap, or if there is only one: [N, 8, 20,
+    1] with 1x5 kernels of stride 5 becomes [N, 8, 4, 5], the same bytes, with 1x1 kernels.
 
     This is done along the innermost axis with more than one position; a kernel as large as its
     input becomes 1x1 axis by axis.

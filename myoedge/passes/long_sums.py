@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns that split sums of very many products.
+"""Patterns that split layers with very many products per output.
 
-The weights of four channels must be in L1 at once, which is impossible beyond MOST products. Each
-part is a separate layer with its own scale.
+The weights of four channels must fit L1, which is impossible for more than MOST products. Each part
+is a separate layer with its own scale.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def split_inputs(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("conv")
 def split_taps(graph: Graph, node: Node) -> Rewrite | None:
-    """Split a kernel along its longest axis; each part reads only the input that it covers."""
+    """Split a kernel along its longest axis; each part reads only the part of the input that it
+    covers."""
     _, weight, *bias = node.inputs
     if not graph.is_const(weight) or "act" in node.attrs or node.attrs["groups"] > 1:
         return None

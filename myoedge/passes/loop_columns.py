@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Columns of a recurrence that the exporter unrolled: the tensors of all steps in one place of its
-body, one a step.
+"""Recognition of the body of a recurrence that the exporter unrolled.
 
-Columns are followed from the results of all steps, or from a last state, to the operands: equal
-operators are the body's, a column that is another one a step earlier is a state, slices that
+A column is the list of tensors that play the same role in all iterations, one per iteration.
+Columns are followed from the results, or from the final state, to their operands: equal operators
+belong to the body, a column that equals another one an iteration earlier is a state, slices that
 advance are rows of a sequence.
 """
 
@@ -24,7 +24,7 @@ FARTHEST = 600  # nodes of a step that are searched for the state of the step be
 
 @dataclass(frozen=True)
 class Unrolled:
-    """A graph with the kinds of its nodes: equal for nodes that may be one node in two steps."""
+    """A graph with the kind of each node; nodes of equal kind may be one node in two iterations."""
 
     graph: Graph
 
@@ -39,7 +39,7 @@ class Unrolled:
         return f"{node.op} {kind} {tensor.pre_q}"
 
     def is_regular(self, column: Column) -> bool:
-        """Return whether the same operator computes a column in every step."""
+        """Return whether the same operator computes a column in every iteration."""
         kinds = {self.kinds.get(name, "") for name in column}
         return len(kinds) == 1 and "" not in kinds and len({*column}) == len(column)
 
@@ -49,7 +49,8 @@ class Unrolled:
 
 
 def loop_results(unrolled: Unrolled) -> Iterator[list[Column]]:
-    """Yield sets of columns that a loop may give: joined results of steps, or one last state."""
+    """Yield sets of columns that may be the results of a loop: joined results of all iterations, or
+    one final state."""
     joins = [*_joined(unrolled)]
     by_steps: dict[int, list[Column]] = {}
     for column in joins:
@@ -123,9 +124,9 @@ def _chain(unrolled: Unrolled, name: str, path: Sequence[int]) -> Column:
 class UnrolledBody:
     """The columns of a loop's body.
 
-    columns  computed in every step, in the order in which they were found
-    states   column of operands -> column that it is a step later, and the first step's operand
-    given    columns that are computed outside: constants, rows of sequences
+    columns  computed in every iteration, in the order in which they were found
+    states   column of operands -> (column that equals it one iteration later, the initial value)
+    given    columns computed outside the loop: constants, rows of sequences
     """
 
     unrolled: Unrolled
@@ -151,11 +152,12 @@ class UnrolledBody:
 
 
 class StepsDiffer(Exception):
-    """Steps differ."""
+    """Raised if the iterations of an unrolled loop are not equal."""
 
 
 def unrolled_body(unrolled: Unrolled, starts: Sequence[Column]) -> UnrolledBody | None:
-    """Return the body whose results these columns are; None if the steps differ."""
+    """Return the loop body that computes the columns `starts`; None if its iterations are not
+    equal."""
     later: dict[str, Column] = {}  # by its first tensor, a column that may be a step later
     while True:
         body, known = UnrolledBody(unrolled, starts), {**later}

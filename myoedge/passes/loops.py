@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrences that the exporter unrolled become loops: their body stands once in the graph."""
+"""Conversion of recurrences that the exporter unrolled into loops, whose body is in the graph
+once."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ FEWEST_SAVED = 24  # layers that a loop saves at least
 
 
 def roll_recurrences(graph: Graph) -> Graph:
-    """Replace recurrences of at least FEWEST equal steps by loops, as long as there are any."""
+    """Replace recurrences of at least FEWEST equal iterations by loops, repeatedly."""
     for _ in range(MOST_LOOPS):
         rolled = next(_rolled(Unrolled(graph)), None)
         if rolled is None:
@@ -45,7 +46,7 @@ def roll_recurrences(graph: Graph) -> Graph:
 
 
 def in_loop_order(graph: Graph) -> Graph:
-    """Return the graph with the body of each loop in one piece."""
+    """Return the graph with each loop body as consecutive nodes."""
     if not has_loops(graph):
         return graph
     return replace(graph, nodes=in_order(graph.nodes, (*graph.inputs, *graph.constants)))
@@ -193,7 +194,7 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
 
 
 def in_operand_order(graph: Graph) -> Graph:
-    """Return the graph with every node behind its operands. Errors: ValueError if there is none."""
+    """Return the graph sorted topologically. Errors: ValueError if it has a cycle."""
     known, waiting, made = {*graph.inputs, *graph.constants}, [*graph.nodes], list[Node]()
     while waiting:
         left: list[Node] = []

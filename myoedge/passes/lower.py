@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns that lower the graph to forms that the integer operators accept."""
+"""Patterns that lower the graph to operators that the integer kernels support."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from myoedge.operators.layout.tiling import PARTS
 
 @rewrite_pattern("mean", "sum", "variance")
 def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
-    """Transpose before a reduction over separated axes, so that these become the last axes."""
+    """Transpose before a reduction over axes that are not adjacent, so that they become the last
+    axes."""
     axes, x = node.attrs["axes"], node.inputs[0]
     shape, rank = graph.shape(x), len(graph.shape(x))
     between = range(min(axes), max(axes) + 1)
@@ -31,10 +32,11 @@ def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("concat", "pad", "attention")
 def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite | None:
-    """Requantise fixed-scale operands (softmax, ...) with a table before concat, pad and attention.
+    """Requantise operands with fixed scales (softmax, ...) by a table before concat, pad and
+    attention.
 
-    A concat whose operands all have the same fixed scale is left alone, as for the two directions
-    of a recurrent layer.
+    A concat whose operands all have the same fixed scale, such as the two directions of a recurrent
+    layer, is left unchanged.
     """
     scales = [fixed_params(graph, name) for name in node.inputs]
     fixed_inputs = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]
@@ -60,8 +62,8 @@ def split_concat(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("attention")
 def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
-    """Pad head widths to multiples of 4 bytes: zeros in queries and keys do not change scores, and
-    results of zero values are sliced off."""
+    """Pad the head width of attention to a multiple of 4 bytes. Zeros in queries and keys do not
+    change the scores; the results of padded values are sliced off."""
     q, k, v, *bias = node.inputs
     (*_, d), (*_, e, _) = graph.shape(q), graph.shape(v)
     if d % WORD == e % WORD == 0:
@@ -76,8 +78,7 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("conv")
 def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite | None:
-    """Remove outer kernel taps that read only padding: a 3 x 3 kernel on one pixel becomes 1 x
-    1."""
+    """Remove outer kernel taps that read only padding: a 3x3 kernel on one pixel becomes 1x1."""
     x, weight, *bias = node.inputs
     if not graph.is_const(weight):
         return None
@@ -108,8 +109,8 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
 
 @rewrite_pattern("fake_quantize")
 def limits_apart(graph: Graph, node: Node) -> Rewrite | None:
-    """Separate the limits of a rounding to fewer integers than its type has: before it if they fit
-    into a requantisation, otherwise after it."""
+    """Separate a clamp from a fake quantisation to fewer integers than its type has: it goes before
+    it if the requantisation can clamp, otherwise after it."""
     limits = clamped_to(node.attrs)
     if limits is None:
         return None

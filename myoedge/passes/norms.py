@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns that find norms and variances decomposed into means, squares and roots."""
+"""Patterns that recognise norms and variances written as means, squares and roots."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INVERSES = (("reciprocal",), ("pow", -1.0))
 
 
 class SumOfSquares(NamedTuple):
-    """The sum of squares of `x`, around its mean if centred, over `axes`, divided by `divisor`."""
+    """A match of sum(x^2) over `axes` / `divisor`; x minus its mean if `centred`."""
 
     x: str
     axes: tuple[int, ...]
@@ -124,7 +124,7 @@ def _count(graph: Graph, x: str, axes: tuple[int, ...]) -> int:
 
 @rewrite_pattern("mean", "sum")
 def variance(graph: Graph, node: Node) -> Rewrite | None:
-    """Fuse the mean of squares of x - mean(x) into a variance."""
+    """Fuse mean((x - mean(x))^2) into a variance."""
     found = _squares(graph, node)
     if found is None or not found.centred or _count(graph, found.x, found.axes) > LENGTH_MAX:
         return None
@@ -138,8 +138,8 @@ def _last_variance(patch: GraphBuilder, found: SumOfSquares, *, root: bool) -> R
 
 @rewrite_pattern("table")
 def function_of_variance(graph: Graph, node: Node) -> Rewrite | None:
-    """Fold a factor after a variance into its divisor; fuse a root, giving a standard deviation, or
-    a length for a sum of squares."""
+    """Fold a factor after a variance into its divisor; fuse a root, which gives a standard
+    deviation or, for a sum of squares, a vector norm."""
     (name, *parameters), *rest = node.attrs["chain"]
     producer = made_by(graph, node.inputs[0], "variance", "sum", "mean", reader=node)
     found = _squares(graph, producer)
@@ -160,10 +160,7 @@ def function_of_variance(graph: Graph, node: Node) -> Rewrite | None:
 
 
 class InverseRoot(NamedTuple):
-    """The factor 1 / sqrt(squares + eps) of a norm.
-
-    squares   tensor of the sum or mean of squares     eps   constant added to it
-    """
+    """A match of the factor 1 / sqrt(squares + eps) of a norm."""
 
     squares: SumOfSquares
     eps: float
@@ -232,7 +229,8 @@ def _least(calls: list[tuple[object, ...]]) -> Iterator[float]:
 
 @rewrite_pattern("mul")
 def norm(graph: Graph, node: Node) -> Rewrite | None:
-    """Fuse x, or x - mean(x), divided by its deviation into an RMS norm or a layer norm."""
+    """Fuse x / sqrt(mean(x^2) + eps) into an RMS norm, and the same with x - mean(x) into a layer
+    norm."""
     if "act" in node.attrs:
         return None
     for x, other in (node.inputs, node.inputs[::-1]):
@@ -266,7 +264,7 @@ def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite | None:
 
 @rewrite_pattern("affine")
 def affine_into_norm(graph: Graph, node: Node) -> Rewrite | None:
-    """Fold a factor and an offset per channel after a norm into the norm's own."""
+    """Fold a factor and an offset per channel after a norm into its gains and offsets."""
     norm = made_by(graph, node.inputs[0], "layer_norm", "rms_norm", "group_norm", reader=node)
     if norm is None or "act" in norm.attrs:
         return None
@@ -296,8 +294,7 @@ def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...]
 
 @rewrite_pattern("reshape")
 def grouped_norm(graph: Graph, node: Node) -> Rewrite | None:
-    """Fuse a group norm as exporters write it: an instance norm of a reshape to [N, groups,
-    rest]."""
+    """Fuse a group norm written as an instance norm of a reshape to [N, groups, rest]."""
     norm = made_by(graph, node.inputs[0], "group_norm", reader=node)
     before = made_by(graph, norm.inputs[0], "reshape", reader=norm) if norm else None
     if norm is None or before is None:

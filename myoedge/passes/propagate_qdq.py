@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantise and dequantise nodes of a model file, folded into the parameters of tensors.
+"""Folding of quantise and dequantise nodes of a model file into the parameters of tensors.
 
 Both front ends import a QuantizeLinear with its DequantizeLinear as one node, fake_quantize, after
 a float operator; quantised constants are floats with a format. The parameters of that node move to
@@ -27,10 +27,8 @@ from myoedge.passes.qdq_tables import (
 
 
 def propagate_qdq(graph: Graph) -> Graph:
-    """Move the parameters of fake_quantize nodes to tensors, and remove these nodes.
-
-    Returns the graph itself if it has none.
-    """
+    """Move the parameters of fake_quantize nodes to tensors and remove the nodes; return the graph
+    itself if it has none."""
     if graph.formats or any(node.op == ROUND for node in graph.nodes):
         graph = _Propagation(tables_of_16_bits_apart(graph)).run()
     return fuse_tables_between_roundings(graph)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions next to roundings of a file: fused between int8 tensors, separate next to int16."""
+"""Activations next to fake-quantise nodes: fused between int8 tensors, separate next to int16."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ ROUND = "fake_quantize"
 
 
 def tables_of_16_bits_apart(graph: Graph) -> Graph:
-    """Split int16 functions from operators that write int8 only, and discontinuous functions, which
-    interpolation cannot represent, from all operators. Rounding and table then are separate nodes.
-    """
+    """Split int16 activations from operators that write int8 only, and discontinuous ones, which
+    interpolation cannot represent, from all operators."""
     apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
     if not apart:
         return graph
@@ -68,8 +67,8 @@ def _apart(node: Node, before: QuantParams) -> tuple[Node, Node, Node]:
 
 
 def fuse_tables_between_roundings(graph: Graph) -> Graph:
-    """Fuse int8 tables between tensors with parameters into the only operator that writes them;
-    limits of the results become part of the table.
+    """Fuse int8 tables between quantised tensors into the operator that writes them, if it has no
+    other reader; clamps of the results become part of the table.
 
     Returns the graph itself if it has none.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QDQ formats that no operator reads unchanged: refused instead of requantised."""
+"""Refusal of integer formats in a model file that no kernel supports unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Refusal(NamedTuple):
 
 
 def reject_unsupported_qdq(graph: Graph) -> None:
-    """Check that every integer constant of the file can be used unchanged. Errors: E111."""
+    """Raise E111 if an integer constant of the file cannot be used unchanged."""
     for node in graph.nodes if graph.formats else ():
         if (found := next(_refusals(graph, node), None)) is not None:
             raise MyoedgeError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear interpolation as exporters decompose it: a + (b - a) * share, with gathered neighbours."""
+"""Recognition of linear interpolation written as a + (b - a) * share, with gathered neighbours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from myoedge.operators.graph_builder import GraphBuilder
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """Elements of a tensor at constant indices along one axis."""
+    """A match of elements of x at constant indices along one axis."""
 
     x: str
     axis: int
@@ -25,7 +25,7 @@ class Picked:
 @rewrite_pattern("add")
 def interpolation(graph: Graph, node: Node) -> Rewrite | None:
     """Replace a + (b - a) * share by one resize, if a and b are adjacent elements of one tensor
-    along an axis and each result has its own share."""
+    along an axis and `share` is a constant per result."""
     first, product = node.inputs
     if made_by(graph, product, "affine", "table", reader=node) is None:
         first, product = product, first

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pattern that finds rotary embeddings in any form.
+"""Recognition of rotary embeddings in any form.
 
 Slices, stacks, halves and complex products are all linear in the elements of one tensor. The
-pattern determines for each result which elements it is a sum of, with which factors.
+pattern determines, for each result, which elements it is a sum of, with which factors.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MOST_NODES = 48  # that one embedding is written in; complex numbers take most
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A tensor as a linear map of another: sums of the other's elements times numbers.
+    """A tensor whose elements are weighted sums of elements of another tensor.
 
-    places, factors   int64 and float64 [terms, *shape]; places are flat indices of the other tensor
+    places, factors   int64 and float64 [terms, *shape]: flat index in the other tensor, and weight
     """
 
     places: Array
@@ -39,17 +39,17 @@ class Terms:
         return Terms(self.places, self.factors * factor)
 
     def filled(self, count: int) -> Terms:
-        """Add terms with factor 0, up to `count`."""
+        """Return the same sums with `count` terms; added ones have factor 0."""
         more = ((0, count - len(self.places)), *[(0, 0)] * (self.places.ndim - 1))
         return Terms(np.pad(self.places, more), np.pad(self.factors, more))
 
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Rotations of pairs of elements `distance` apart.
+    """Rotations of pairs of elements that are `distance` apart.
 
-    cos, sin   float64 [*leading axes, pairs], for `rows`, the shape whose last axis holds the
-               pairs
+    cos, sin   float64 [*leading axes, pairs]
+    rows       the tensor's shape, whose last axis holds the pairs
     """
 
     distance: int

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear layers on rotated rows as convolutions, whose overlapping windows an accelerator reads
-without copies."""
+"""Linear layers averaged over rotations of their rows, as convolutions, whose overlapping windows
+an accelerator reads without copies."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PLAIN: Mapping[str, Any] = {
 
 @rewrite_pattern("linear")
 def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
-    """Replace the mean over rotations lo .. hi of E rows by a convolution. Its kernel covers E
-    rows, over the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1."""
+    """Replace the mean over rotations lo .. hi of E rows by a convolution whose kernel covers E
+    rows, on the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1."""
     stack = _stack(graph, node)
     if stack is None or graph.all_given:
         return None

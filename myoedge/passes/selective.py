@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns that find selective scans: a scan with the products before it and its readout.
+"""Recognition of selective scans: a scan with the products before it and its readout.
 
 Axes are traced through views and broadcasts by labels: one number per axis longer than 1, None for
 the others.
@@ -24,7 +24,7 @@ NOT_NEGATIVE = ("softplus", "sigmoid", "exp", "abs", "square")
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A tensor, and labels of its axes."""
+    """A tensor with a label per axis, by which axes are recognised after views and broadcasts."""
 
     name: str
     labels: Labels
@@ -36,7 +36,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Labels of a selective scan's axes: sequences, time, channels, states."""
+    """Labels of the axes of a selective scan: sequences, time, channels, states."""
 
     around: tuple[int, ...]
     time: int
@@ -50,7 +50,8 @@ class Axes:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Operands of a selective scan, as factors; A is `scale` times constants."""
+    """Operands of a selective scan, each as a product of tensors; A is `scale` times the
+    constants."""
 
     axes: Axes
     delta: tuple[Labelled, ...]
@@ -63,7 +64,8 @@ class Parts:
 
 @rewrite_pattern("sum", "matmul")
 def find_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
-    """Fuse sum_n C h, for the states h of a scan with decays exp(delta A) and addends delta x B."""
+    """Fuse the readout sum_n C h of a scan with decays exp(delta A) and addends delta x B into one
+    operator."""
     read, extents = _readout(graph, node), graph.shape(node.inputs[0])
     parts = None if read is None else _parts(graph, *read)
     rates = None if parts is None or not _fits(graph, parts) else _rates(graph, parts, extents)
@@ -269,7 +271,7 @@ def _not_negative(graph: Graph, some: Labelled) -> bool:
 
 @rewrite_pattern("add")
 def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
-    """Fuse y + D x of a selective scan and its input x into one operator."""
+    """Fuse y + D x into a selective scan with result y and input x."""
     shape = graph.shape(node.name)
     labels = tuple(i if n > 1 else None for i, n in enumerate(shape))
     for ours, other in (node.inputs, node.inputs[::-1]):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns for Fourier transforms: magnitudes become spectrograms of 16-bit samples if possible,
-real and imaginary parts convolutions; functions after a spectrogram are fused into it."""
+"""Patterns for Fourier transforms: magnitudes of int16 samples become spectrograms, real and
+imaginary parts convolutions; functions after a spectrogram are fused into it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SAMPLED = ("biquads", "running_norm")  # [conditioning], with 16-bit results
 
 @rewrite_pattern("magnitude", "add", "sum", "variance")
 def find_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
-    """Fuse the (squared) magnitude of a spectrum's parts into one operator, also if both parts are
-    moved and scaled alike."""
+    """Fuse the magnitude, or its square, of a transform's real and imaginary parts into a
+    spectrogram, even if both parts were moved and scaled equally."""
     parts, views = _parts(graph, node), list[Node]()
     made = parts and _made_alike(graph, *parts)
     while made and made[0].op != "spectrogram":
@@ -121,7 +121,7 @@ def _squared(graph: Graph, name: str) -> str:
 
 @rewrite_pattern("spectrogram")
 def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite | None:
-    """Compute a magnitude from real and imaginary parts if other nodes need both parts anyway."""
+    """Compute a magnitude from real and imaginary parts if other nodes need both parts as well."""
     beside = (
         other
         for other in graph.users[node.inputs[0]]
@@ -135,9 +135,8 @@ def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("spectrogram")
 def lower_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
-    """Lower real and imaginary parts to products with constant matrices, and spectrograms of
-    tensors other than int16 samples as well. An input normalisation before them goes to
-    the host."""
+    """Lower real and imaginary parts to products with constant matrices, and so spectrograms of
+    tensors other than int16 samples. An input normalisation before them is moved to the host."""
     x, window, *_ = node.inputs
     is_part = "part" in node.attrs
     if not is_part and find_non_int16_use(graph, x, _normalizes) is None:
@@ -150,7 +149,7 @@ def lower_spectrogram(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
-    """Fuse table(spectrogram(x)) into one spectrogram, if its lanes have no factors."""
+    """Fuse a pointwise function after a spectrogram into it, if its signals have no factors."""
     spectrogram = made_by(graph, node.inputs[0], "spectrogram", reader=node)
     if spectrogram is None or not CURVES.issuperset(name for name, *_ in node.attrs["chain"]):
         return None
@@ -166,7 +165,8 @@ def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("table")
 def function_before_slice(graph: Graph, node: Node) -> Rewrite | None:
-    """Move a table before a slice of a spectrogram, with only data movement between them."""
+    """Move a pointwise function before a slice of a spectrogram, with only data movement between
+    them."""
     cut = made_by(graph, node.inputs[0], "slice", reader=node)
     source = cut
     while source is not None and source.op in VIEWS:
@@ -180,7 +180,8 @@ def function_before_slice(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("affine")
 def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
-    """Fold an affine after a spectrogram, also through a reshape, into the per-lane factors."""
+    """Fold a factor and an offset after a spectrogram, also through a reshape, into its factors per
+    signal."""
     reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
     power = reshape.inputs[0] if reshape else node.inputs[0]
     spectrogram = made_by(graph, power, "spectrogram", reader=reshape or node)
@@ -234,11 +235,10 @@ def _is_filter(node: Node) -> bool:
 def find_non_int16_use(
     graph: Graph, name: str, leaves: Callable[[Graph, Node], bool] = lambda graph, node: False
 ) -> Node | None:
-    """Find a node that needs a tensor in another format than int16.
+    """Return a node that does not allow a tensor to be int16; None if it is an input, moved or
+    filtered at most, that only spectrograms and filters read.
 
     leaves   (graph, producer) -> whether this producer is ignored
-
-    -> None for a network input, moved or filtered at most, that only spectrograms and filters read
     """
     left = list[Node]()
     pending, checked = [name], set[str]()
@@ -264,10 +264,8 @@ def _is_written_so(graph: Graph, name: str) -> bool:
 
 
 def check_samples(graph: Graph) -> None:
-    """Check that int16 samples come from an input, at most moved, and have no other readers.
-
-    Errors: E111.
-    """
+    """Raise E111 unless the int16 samples of spectrograms come from an input, moved at most, that
+    has no other readers."""
     for node in graph.nodes:
         read = (node.inputs[i] for i in always_reads(node, INT16))
         samples = (x for x in read if not _is_written_so(graph, x))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Patterns that roll loops that the exporter unrolled.
 
-Equal operators of all steps become one operator on stacked operands, down to the slices of one
+Equal operators of all iterations become one operator on stacked operands, down to slices of one
 tensor; a chain of states h = a h + b becomes the operator `scan`.
 """
 
@@ -22,14 +22,14 @@ PAIRS = ("add", "sub", "mul")
 
 @rewrite_pattern("concat")
 def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite | None:
-    """Replace a concat of the results of an unrolled loop's steps: operators on all steps at once,
+    """Replace a concat of the results of an unrolled loop by operators on all iterations at once,
     and a scan for its states."""
     return _rolled(graph, node, lambda ops: "scan" in ops)
 
 
 @rewrite_pattern("concat")
 def join_steps(graph: Graph, node: Node) -> Rewrite | None:
-    """Replace a concat of the slices of a tensor's steps by that tensor."""
+    """Replace a concat of the slices of a tensor by that tensor."""
     return _rolled(graph, node, {"slice", "reshape", "transpose"}.issuperset)
 
 
@@ -53,7 +53,7 @@ def _rolled(graph: Graph, node: Node, accepts: Callable[[set[str]], bool]) -> Re
 
 @rewrite_pattern("add")
 def roll_last_state(graph: Graph, node: Node) -> Rewrite | None:
-    """Replace an unrolled loop by a scan and its last step, if only the last state is read."""
+    """Replace an unrolled loop of which only the final state is read by a scan and a slice."""
     chain, shape = _chain(graph, node), graph.shape(node.name)
     if len(chain) < FEWEST - 1 or any(graph.shape(state.name) != shape for state in chain):
         return None
@@ -109,8 +109,8 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
 
 
 def stacked(patch: GraphBuilder, names: Sequence[str]) -> str | None:
-    """[steps, *shape] of the tensors of every step, built from a common operator instead of step by
-    step; None if steps differ."""
+    """Return a tensor [steps, *shape] with the tensors of all iterations, computed by one operator
+    if they have a common one; None if the iterations are not equal."""
     graph, shape = patch.graph, patch.graph.shape(names[0])
     if all(map(graph.is_const, names)):
         return patch.constant(np.stack([graph.array(name) for name in names]))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""File weights that exceed 8 bits, for operators without 16-bit weights: the layer becomes the sum
-of two 8-bit layers."""
+"""Weights in a model file with more than 8 bits, for operators without 16-bit weights: the layer is
+split into two 8-bit layers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from myoedge.operators.kernel_formats import layer_shapes, may_weigh
 
 @rewrite_pattern("conv")
 def weights_in_parts(graph: Graph, node: Node) -> Rewrite | None:
-    """Split 9-bit weights (uint8 minus zero point): w x = w1 x + w2 x, with each group's channels
-    twice."""
+    """Split 9-bit weights (uint8 minus zero point) into two 8-bit weights, w x = w1 x + w2 x, with
+    every input channel twice."""
     x, weight, *bias = node.inputs
     stated = graph.format(weight)
     steps = None if stated is None else stated.steps(graph.array(weight))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Analysis of products with zeros, such as the initial states of loops."""
+"""Recognition of products with zeros, such as those with the initial states of loops."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from myoedge.graph.rewrite import made_by
 
 
 def times_zeros(graph: Graph, name: str) -> str:
-    """Return the tensor that is multiplied by 0, or by zeros of the result's shape; "" otherwise.
+    """Return the tensor that is multiplied by 0, or by zeros of the result's shape; "" if there is
+    none.
 
     Broadcast zeros do not count, because a trained factor may be initialised with zeros.
     """
@@ -25,7 +26,7 @@ def times_zeros(graph: Graph, name: str) -> str:
 
 
 def strip_views(graph: Graph, name: str) -> str:
-    """Return the tensor whose elements a view shows, in any order."""
+    """Return the tensor that a chain of views and transposes starts from."""
     while (node := made_by(graph, name, "reshape", "transpose", "slice", "expand")) is not None:
         name = node.inputs[0]
     return name

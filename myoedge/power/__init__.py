@@ -1,3 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy model: counters of a run -> joules with an interval, and calibration of its
-coefficients."""
+"""Energy model: joules from the counters of a run, with an interval, and calibration to a board."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measurements -> Coefficients: non-negative least squares with priors."""
+"""Fit of the energy coefficients to measurements: non-negative least squares with priors."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Measured:
 
     @property
     def idles(self) -> bool:
-        """Whether the measurement counts no instructions, and so is an idle power."""
+        """Whether the measurement is of an idle chip: it counts no instructions."""
         return not self.activity.instructions
 
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """A measurement with the energy that the model estimates before and after calibration."""
+    """A measurement with the modelled energy before and after calibration, in joules."""
 
     measured: Measured
     before_j: float
@@ -57,11 +57,12 @@ class Residual:
 
 
 def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficients, list[Residual]]:
-    """Coefficients fitted to a board; the fewer the rows, the nearer to the prior.
+    """Fit the coefficients to a board's measurements; with few of them, the fit stays close to
+    `prior`.
 
-    The fit runs twice: the residuals of the first show how well the model fits this board, which
-    sets the weight of the measurements against the prior in the second.
-    Errors: E501 without scipy.
+    The fit runs twice: the residuals of the first run show how well the model fits this board,
+    which sets the weight of the measurements relative to the prior in the second. Errors: E501
+    without scipy.
     """
     first = _fitted(rows, prior, prior.workload)
     calibrated = _fitted(rows, prior, min(first.workload, prior.workload))

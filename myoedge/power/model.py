@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activity at an operating point -> Energy; duty cycle of a periodic inference.
+"""Energy model of the chip, and duty cycle of a periodic inference.
 
     E = leakage * V * t + V^2 * (clocks * cycles + work * (weights * counters)) + L3 * bytes
         + V^2 * NE16 * (cycles in which it is busy)
@@ -63,7 +63,7 @@ PUBLISHED = Coefficients(
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """Energy in joules by part (PARTS), and the standard deviation of the sum."""
+    """Energy in joules by part (keys PARTS), and the standard deviation of the sum."""
 
     parts: Mapping[str, float]
     sigma_j: float
@@ -96,7 +96,7 @@ def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energ
 
 
 def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
-    """Joules for one unit of each of Coefficients.values."""
+    """Return the energy in joules per unit of each of Coefficients.values."""
     volts = point.volts / VOLTS
     seconds = activity.cycles / point.clock_hz
     dynamic = volts**2 * 1e-12
@@ -120,7 +120,7 @@ def _weights_pj(activity: Activity) -> tuple[float, ...]:
 
 
 def typical(cycles: float, l3_bytes: float = 0, *, layers: int = 1) -> Activity:
-    """Return typical activity for a number of core cycles, if only cycles are known."""
+    """Return typical counters for a number of core cycles, if only the cycles are known."""
     started = layers * gap9_energy.START_CYCLES
     busy_cycles = cycles**2 / (cycles + started) if cycles else 0.0
     instructions, accesses, dma_bytes = (rate * busy_cycles for rate in gap9_energy.TYPICAL)
@@ -128,7 +128,7 @@ def typical(cycles: float, l3_bytes: float = 0, *, layers: int = 1) -> Activity:
 
 
 def typical_on_ne16(cycles: float, l3_bytes: float = 0) -> Activity:
-    """Return typical activity of a layer on NE16."""
+    """Return typical counters of a layer on NE16, if only its cycles are known."""
     rates = (rate * cycles for rate in gap9_energy.TYPICAL_ON_NE16)
     instructions, accesses, dma_bytes = rates
     busy_cycles = gap9_energy.NE16_BUSY * max(cycles - gap9_energy.NE16_START_CYCLES, 0.0)
@@ -154,7 +154,7 @@ Interval = tuple[float, float, float]  # value, low, high
 
 @dataclass(frozen=True, slots=True)
 class Battery:
-    """Capacity and mean voltage; converter losses are not included."""
+    """A battery: capacity in mAh and mean voltage; converter losses are not included."""
 
     capacity_mah: float
     volts: float = BATTERY_VOLTS
@@ -168,7 +168,7 @@ class Battery:
 class ModulePowers:
     """Powers in milliwatts in addition to inferences; None if unknown.
 
-    others_mw   power of front end, radio and all else that is always on; None: chip only
+    others_mw   power of front end, radio and other parts that are always on; None: chip only
     sleep_mw    power of the sleeping chip, L3 included; None: both assumed bounds
     """
 
@@ -180,11 +180,11 @@ class ModulePowers:
 class Duty:
     """Duty cycle with one inference per period.
 
-    share       computing time / period; above 1 the chip does not keep up
-    asleep_s    sleeping time per period; 0 if there is no time to fall asleep and wake
-    average_mw, sleep_mw   value, low, high
-    hours       battery life: value, low, high; None without a battery
-    others_mw   power included besides the chip; None: chip only
+    share       computing time / period; above 1 the chip is too slow
+    asleep_s    sleeping time per period in seconds; 0 if there is no time to fall asleep and wake
+    average_mw, sleep_mw   (value, low, high)
+    hours       battery life (value, low, high); None without a battery
+    others_mw   power included in addition to the chip; None: chip only
     """
 
     period_s: float
@@ -201,8 +201,9 @@ class Duty:
 
 
 def sleep_power_mw(has_l3: bool, by: Coefficients, module: ModulePowers) -> Interval:
-    """Power of the sleeping chip with memories retained: the one of `module`, else two assumed
-    bounds (targets/gap9/energy.py), of which the lower one is the value."""
+    """Return the power of the sleeping chip with memories retained, (value, low, high): that of
+    `module`, otherwise two assumed bounds (targets/gap9/energy.py), the lower of which is the
+    value."""
     if module.sleep_mw is not None:
         return module.sleep_mw, module.sleep_mw, module.sleep_mw
     # at most the leakage with everything powered, at the lower voltage
@@ -219,10 +220,10 @@ def duty(
     battery: Battery | None = None,
     module: ModulePowers = ModulePowers(),
 ) -> Duty:
-    """Duty cycle of an inference; between inferences the chip sleeps with memories retained, and
-    idles while it wakes.
+    """Return the duty cycle of an inference. Between inferences the chip sleeps with memories
+    retained, and is idle while it wakes.
 
-    period_s   hop / rate
+    period_s   period in seconds, such as hop / rate
     The average uses the value of `sleep_power_mw`, its interval both bounds.
     """
     active_s = inference.cycles / point.clock_hz

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Average power and energy of a sensor application from the power states of a playback.
+"""Average power and energy of a sensor application, from its times in each power state.
 
     state        powered                                value       bounds
     run          all, the cluster computes              counters    interval of the fit
@@ -8,7 +8,7 @@
     cluster_off  all but the cluster, cores wait        as idle     asleep .. as idle
     retention    memories only                          asleep      asleep .. all leakage
 
-How much of the published idle power the cluster's clock tree and its leakage take is not public, so
+The cluster's share of the published idle power (clock tree and leakage) is not public, so that
 clock gating and power gating change the lower bound only. docs/energy.md has the fit.
 """
 
@@ -36,14 +36,14 @@ AWAKE, WAITING = ("run", "control"), ("idle", "cluster_off")
 
 @dataclass(frozen=True, slots=True)
 class PlaybackPower:
-    """Power and energy of a playback; intervals are value, low, high.
+    """Power and energy of a playback; intervals are (value, low, high).
 
     states_s     seconds in each power state       states_j   joules in each, without bounds
     chip_j       energy of the chip
-    network_j    share of the network's passes in it
+    network_j    part of chip_j for the passes of the network
     power_w      average power of the application, others_w included
     hours        battery life; None without a battery
-    others_w     power of front end, radio and all else that is always on; None: chip only
+    others_w     power of front end, radio and other parts that are always on; None: chip only
     """
 
     states_s: Mapping[str, float]
@@ -75,7 +75,7 @@ def playback_power(
     battery: Battery | None = None,
     module: ModulePowers = CHIP_ONLY,
 ) -> PlaybackPower:
-    """Power of an application from the counters of a playback.
+    """Return the power of an application from the counters of a playback.
 
     activity       counters of the complete run; its cycles are not read
     inference      counters of one pass of the network     passes   number of passes in the run

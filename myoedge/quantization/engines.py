@@ -47,8 +47,7 @@ class EngineIntegers:
     """Function network -> network, with integers for accelerators in the layers that they run.
 
     An accelerator cannot pre-shift sums. A layer is requantised without a pre-shift if it then
-    takes
-    fewer estimated cycles there; the cores compute the same results from these integers.
+    takes fewer estimated cycles there; the cores compute the same results from these integers.
     older   network of an earlier build; layers keep its integers, unless they are forced onto an
             accelerator that needs other integers
     """

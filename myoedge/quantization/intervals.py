@@ -19,8 +19,7 @@ def interval_db(signal: Array, error: Array) -> Interval | None:
 
     signal, error   [samples] sums of squares
     The bootstrap over samples is used, with a fixed seed (B. Efron, Bootstrap methods: another look
-    at
-    the jackknife, 1979).
+    at the jackknife, 1979).
     """
     count = len(signal)
     if count < 2 or not signal.any():

@@ -48,8 +48,7 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
 
     names   names of all quantised tensors
     Errors: E244 if a producer or reader of one has no int16 kernel; for a pattern, only if no
-    matching
-    layer has one.
+    matching layer has one.
     """
     wide = [rule for rule in rules if rule.activations == WIDE_BITS]
     asked = _asked_layers(graph, wide)

@@ -40,8 +40,7 @@ def choose_params(
     """Return the parameters of every tensor and constant operand.
 
     Tensors that must share parameters get those that an operator fixes for int8, otherwise those of
-    the
-    model file, otherwise parameters for the union of their ranges.
+    the model file, otherwise parameters for the union of their ranges.
     int16   int16 tensors in addition to residual streams
     apart   nodes whose result does not share the parameters of its operands
     """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded simulator of GAP9: runs a bare-metal ELF, cycle-approximate and deterministic."""
+"""The embedded simulator of GAP9, cycle-approximate and deterministic, which runs bare-metal ELF
+files."""
 
 from __future__ import annotations
 

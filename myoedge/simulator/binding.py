@@ -192,7 +192,11 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
 
 @functools.cache
 def core(cc: str = "zig", sanitize: Sequence[str] = ()) -> ctypes.CDLL:
-    """Load the C core. Errors: E501 no compiler, E281 no disk space to compile."""
+    """Load the simulator's C core, compiled on first use.
+
+    sanitize   sanitizers to compile with
+    Errors: E501 no compiler, E281 no disk space to compile.
+    """
     folder = Path(__file__).parent / "core"
     warnings = ("-Wall", "-Wextra", "-Werror")
     handle = load_library(folder, cc, CompileOptions(sanitize, (), "-O3", warnings)).handle

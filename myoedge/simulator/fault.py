@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of a simulated program, as errors."""
+"""Errors for faults of a simulated program."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def fault_error(report: FaultReport, program: Program, run: Simulation) -> Fault
 
 
 def with_other_first_core(fault: Faulted, program: Program, fc_hart: int) -> Faulted:
-    """Return the fault with the other platform's number of the first core as its first remedy.
+    """Return the fault with a first remedy: simulate the core number of the other platform.
 
-    A program that checks its core's number and finds neither takes the fabric controller for a
-    cluster core, which waits or has no stack before any cluster core has run.
+    A program that finds an unknown core number mistakes the fabric controller for a cluster core,
+    and then waits or has no stack.
     """
     started = any(c.instructions for c in fault.run.counts[:FC])
     if started or fault.code not in AS_ANOTHER_CORE or not _reads_core_number(program):

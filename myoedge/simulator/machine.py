@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run an ELF file on a described chip; return a Simulation."""
+"""Simulation of an ELF file on a described chip."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunOptions:
 
     dump        (address, size) of memory to return at the end
     snapshots   value of me_mark(value) -> memory to record at that call
-    profile     whether to record cycles by instruction
+    profile     whether to record cycles by instruction address
     window      (from, to): record executed instructions between these cycles
     spans       whether to record transfers, NE16 jobs and sleeping cores
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycles by function, by source line, and by instruction."""
+"""Tables of cycles by function, by source line, and by instruction."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ MAX_ROWS = 20
 
 
 def hot_functions(run: Simulation, program: Program) -> str:
-    """Return cycles of all cores by function, descending; "" without a profile."""
+    """Return a table of the cycles of all cores by function, descending; "" without a profile."""
     return _table(run, "function", lambda pc: program.function_at(pc) or f"0x{pc:08x}")
 
 
 def hot_lines(run: Simulation, program: Program) -> str:
-    """Return cycles of all cores by source line, descending; "" without a profile."""
+    """Return a table of the cycles of all cores by source line, descending; "" without a
+    profile."""
     return _table(run, "line", lambda pc: program.line_at(pc) or "?")
 
 
@@ -34,8 +35,7 @@ def _table(run: Simulation, title: str, name: Callable[[int], str]) -> str:
 
 
 def steps_text(run: Simulation, program: Program) -> str:
-    """Return a line for each executed instruction: cycle, core, pc, register written, source
-    line."""
+    """Return one line per executed instruction: cycle, core, pc, register written, source line."""
     rows = []
     for s in run.steps:
         written = "" if s.register is None else f"x{s.register}={s.value:08x}"

@@ -22,7 +22,8 @@ STALLS = (
 
 @dataclass(frozen=True, slots=True)
 class CoreCounts:
-    """Counters of one core; stalls in cycles by cause (STALLS; sleep: waiting for an event)."""
+    """Counters of one core; `stalls` are cycles by cause (STALLS; "sleep": waiting for an
+    event)."""
 
     instructions: int = 0
     compressed: int = 0
@@ -42,7 +43,7 @@ class CoreCounts:
         return self.instructions + sum(n for cause, n in self.stalls.items() if cause != "sleep")
 
     def since(self, earlier: CoreCounts) -> CoreCounts:
-        """Return the difference to an earlier count."""
+        """Return the counters minus those of an earlier time."""
         numbers = {
             name: getattr(self, name) - getattr(earlier, name)
             for name in self.__dataclass_fields__
@@ -54,7 +55,8 @@ class CoreCounts:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A call of the program's mark function: value, cycle, and the counters at that cycle.
+    """A call of the program's mark function: its argument, the cycle, and the counters at that
+    cycle.
 
     snapshots   memory contents, as requested by RunOptions.snapshots for this value
     """
@@ -73,7 +75,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An interval of cycles: a transfer, or a sleeping core."""
+    """An interval of cycles during which a transfer or job ran, or a core slept."""
 
     what: str
     core: int
@@ -96,7 +98,7 @@ class ExecutedInstruction:
 
 @dataclass(frozen=True)
 class Simulation(Tabular):
-    """A run that ended by the program's own exit.
+    """Result of a run that ended by the program's own exit.
 
     cycles    of the cluster clock, from the first instruction of the fabric controller on
     counts    counters of cores 0..8 and, last, the fabric controller
@@ -105,7 +107,7 @@ class Simulation(Tabular):
     devices   counters of DMA and off-chip memory, by name
     profile   cycles by instruction address
     line, line_cycles   bytes that the UARTs sent, and the cycle in which each one's stop bit ended
-    ready_cycles, ready_frames   every data-ready of a playback: when, and of which frame
+    ready_cycles, ready_frames   cycle and frame number of every data-ready of a playback
     """
 
     exit_code: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams: QuantGraph -> Stream, the same integers over consecutive frames.
+"""Streams: a quantised network converted to process consecutive frames, with the same integers.
 
-Weight streaming from L3 is a different thing: plan/l3/transfers.py.
+Weight streaming from L3 is unrelated: plan/l3/transfers.py.
 """

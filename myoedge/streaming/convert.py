@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QuantGraph -> Stream: a causal network, a network on overlapping windows, or a network with
-explicit states.
+"""Conversion of a quantised network to a stream: causal, on overlapping windows, or with explicit
+states.
 
-A causal network computes the new frames of each pass in every step and keeps states. A window is as
-long as the network's input: known frames, the new frames whose outputs are needed, and future
-frames, which delay the outputs. A network of one time step with states as inputs and outputs runs
-one step per pass; its recurrent states keep their own precision between passes, not the precision
-of the model's state tensors.
+A causal network computes only the new frames of each pass, and keeps states. A window is as long as
+the network's input: past frames, the new frames whose outputs are needed, and future frames, which
+delay the outputs. A network of one time step with states as inputs and outputs runs one step per
+pass; its recurrent states keep their own precision between passes, not that of the model's states.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ States = Mapping[str, str]  # output of the model that an input will be in the n
 
 
 def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
-    """Return the network in passes of `frames` frames, with the same integers as the network on all
-    frames.
+    """Return a stream that computes `frames` frames per pass, with the integers of the network on
+    all frames.
 
     axes     input -> time axis
     frames   input frames per pass; a multiple of the product of the strides along time
@@ -80,10 +79,10 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
 
 
 def window_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
-    """The time axis of every input and output, of equal length in all of them.
+    """Return the time axis of every input and output; all have equal lengths along it.
 
-    axis   time axis of the inputs; None: the only one that fits
-    Errors: E131 outputs that have no frame for every frame; E235 several axes could be it.
+    axis   time axis of the inputs; None: the only possible one
+    Errors: E131 outputs without an element per frame; E235 several possible axes.
     """
     shape = graph.shape(graph.inputs[0])
     candidates = range(len(shape)) if axis is None else [axis % len(shape)]
@@ -97,12 +96,12 @@ def window_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
 
 
 def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream:
-    """Return a stream of windows that overlap by `past` and `future` frames, with outputs for the
-    frames between.
+    """Return a stream that runs the whole network on overlapping windows.
 
-    axes   input or output -> time axis
-    The frames before the first one are zero points. Errors: E131 an input normalization that varies
-    along time.
+    axes           input or output -> time axis
+    past, future   frames of context before and after the frames whose outputs are returned
+    Frames before the first one have the integer of 0.0. Errors: E131 an input normalization that
+    varies along time.
     """
     for name in q.graph.inputs:
         if has_factors_along(q.graph, name, axes[name]):
@@ -135,8 +134,11 @@ def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream
 
 
 def without_states(graph: Graph, states: States) -> Graph:
-    """Remove the state outputs of a graph. Errors: E239 a state that is not the initial and final
-    state of recurrent layers, element by element."""
+    """Return the graph without its state outputs.
+
+    states   input -> output with its next value
+    Errors: E239 a state that is not the initial and final state of recurrent layers, unchanged.
+    """
     outputs = dict(zip(graph.output_names or graph.outputs, graph.outputs, strict=True))
     for name, output in states.items():
         if name not in graph.inputs or output not in outputs:
@@ -216,9 +218,9 @@ def _rule(graph: Graph, node: Node) -> StreamingRule | None:
 
 
 def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
-    """Return the network as a stream with one step per pass, with initial states of 0.
+    """Return a stream with one time step per pass and initial states of 0.
 
-    q   network from a graph of `without_states`
+    q, states   network from a graph of `without_states`; input -> output with its next value
     """
     graph, (places, _) = q.graph, _state_places(q.graph, states)
     inputs = tuple(name for name in graph.inputs if name not in states)

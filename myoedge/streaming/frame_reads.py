@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of every pass: the first frame of each tensor, and the history kept as states.
+"""The frames that each operator reads in a pass: first frame of each tensor, and history kept as
+state.
 
 A pass computes `frames / stride` frames of every tensor. The first one in pass 0 has the index
 `start`: 0 is the first frame of the exported network; frames with negative indices are computed
@@ -18,13 +19,13 @@ from myoedge.streaming.time_axis import TimeAxisMap
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Frames of an operand that a step reads in a pass.
+    """Frames of one operand that an operator reads in a pass.
 
-    delay    frames by which the operand is delayed, to align it with another
-    history  frames of earlier passes, before the new ones
-    taken    number of these frames that are read, from the first on
-    begins   pass before which the history is refilled, so that frame 0 has its correct past; None
-             if no result reads frames before 0
+    delay    frames by which the operand is delayed, to align it with another operand
+    history  number of frames of earlier passes, which precede the new ones
+    taken    number of frames read, of history and new ones, from the first on
+    begins   pass before which the history is filled again, so that frame 0 has the correct past;
+             None if no result depends on frames before 0
     """
 
     delay: int = 0
@@ -35,10 +36,10 @@ class Read:
 
 @dataclass(frozen=True)
 class PassReads:
-    """Frames read in the passes of a graph.
+    """Frames that the operators of a graph read in every pass.
 
     start    tensor -> index of its first frame in pass 0
-    reads    node, operand -> frames read; "" stands for the outputs
+    reads    node -> operand -> frames read; "" stands for the outputs
     """
 
     frames: int
@@ -51,12 +52,13 @@ class PassReads:
         return -self.start[graph.outputs[0]]
 
     def early(self, graph: Graph) -> int:
-        """Return the number of input frames before frame 0."""
+        """Return the number of input frames of pass 0 that precede frame 0."""
         return -self.start[graph.inputs[0]]
 
 
 def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
-    """Return the frame reads with the lead-in that makes the outputs available earliest."""
+    """Return the reads with the number of frames before frame 0 with which outputs are available
+    earliest."""
     tried = (reads_of_pass(graph, paths, frames, early) for early in range(frames))
     rate = paths.stride[graph.outputs[0]]
     return min(tried, key=lambda r: (r.warmup(graph) * rate - r.early(graph), r.early(graph)))
@@ -66,7 +68,7 @@ def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0)
     """Return the frames that every node reads in a pass.
 
     frames   input frames per pass, a multiple of paths.pass_multiple()
-    early    frames of pass 0 before frame 0, to shift the start of passes
+    early    number of frames of pass 0 before frame 0
     """
     start = dict.fromkeys(graph.inputs, -early)
     reads_of: dict[str, Mapping[str, Read]] = {}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builder of the network of one pass; recurrent steps use the state of the previous pass."""
+"""Construction of the network of one pass; recurrent layers start from the state of the previous
+pass."""
 
 from __future__ import annotations
 
@@ -22,11 +23,12 @@ from myoedge.streaming.time_axis import Axes, not_causal
 
 @dataclass
 class PassBuilder:
-    """Steps, tensors and states of the network of one pass, in order.
+    """The network of one pass under construction.
 
-    axis   tensor of `q` -> time axis    read   tensors of the frames that steps read
-    like   new tensor -> tensor of `q` with the same integers     params   parameters of other new
-           tensors
+    q, axis   the whole network, and tensor -> time axis
+    read      tensors that contain the frames that operators read
+    like      new tensor -> tensor of `q` with the same quantisation
+    params    parameters of other new tensors
     """
 
     q: QuantGraph
@@ -67,7 +69,7 @@ class PassBuilder:
         self.params[name] = params
 
     def add_step(self, step: QuantizedNode, inputs: Sequence[str], attrs: Attrs) -> QuantizedNode:
-        """Add a step of `q` on other tensors, in the order of its node's inputs."""
+        """Add an operator of `q` with other inputs and attributes."""
         node = step.node.but(inputs=tuple(inputs), attrs=attrs)
         operands = operand_names(node)
         shapes = tuple(map(self.shape, operands))
@@ -80,7 +82,11 @@ class PassBuilder:
         return placed
 
     def with_past(self, like: str, x: str, count: int, fill: int, begins: int | None) -> str:
-        """Concatenate the last `count` frames of earlier passes and x."""
+        """Return the concatenation of the last `count` frames of earlier passes and x.
+
+        like           tensor of `q` with the same quantisation
+        fill, begins   initial integer of the past frames, and the pass before which it is set again
+        """
         if count == 0:
             return x
         axis, frames = self.axis[like], self.shape(x)[self.axis[like]]
@@ -92,7 +98,10 @@ class PassBuilder:
         return joined
 
     def frames_of(self, name: str, read: Read, fill: int) -> str:
-        """Return the tensor of the frames that a step reads of another tensor."""
+        """Return a tensor with the frames of `name` that an operator reads.
+
+        fill   integer of frames before the first one
+        """
         key = (name, read, fill)
         if key not in self.read:
             count = self.shape(name)[self.axis[name]]
@@ -103,7 +112,7 @@ class PassBuilder:
         return self.read[key]
 
     def part(self, like: str, x: str, first: int, count: int) -> str:
-        """Return frames first .. first + count of x; x itself if these are all."""
+        """Return frames first .. first + count - 1 of x; x itself if these are all."""
         if count == self.shape(x)[self.axis[like]]:
             return x
         return self._slice(like, x, first, count, f"{like}_part")
@@ -139,7 +148,7 @@ class PassBuilder:
         return name
 
     def last(self, like: str, name: str) -> str:
-        """Return the last frame, without the time axis."""
+        """Return the last frame of a tensor, without the time axis."""
         shape, axis = self.shape(like), self.axis[like]
         frame = self._slice(like, like, shape[axis] - 1, 1, f"{name}_frame")
         return self._move(
@@ -147,7 +156,7 @@ class PassBuilder:
         )
 
     def fill(self, name: str) -> int:
-        """Return the integer of 0.0."""
+        """Return the integer that represents 0.0 in a tensor."""
         params = self.q.params.get(name)
         return 0 if params is None else params.zero_point
 
@@ -157,7 +166,7 @@ class PassBuilder:
 
 
 def built_network(builder: PassBuilder, outputs: Sequence[str]) -> QuantGraph:
-    """Build the network of the pass; states are its last inputs and outputs."""
+    """Return the network of the pass; states are its last inputs and outputs."""
     q, states = builder.q, builder.states
     next_states = tuple(state.output for state in states)
     graph = replace(
@@ -183,10 +192,11 @@ def add_recurrent(
     rule: StreamingRule,
     begins: int,
 ) -> None:
-    """Add a recurrent step on the frames of a pass, with the states of the previous pass.
+    """Add a recurrent layer on the frames of a pass, which starts from the states of the previous
+    pass.
 
-    inputs   in the order of the node's, without states
-    Errors: E131 an initial state with different values.
+    inputs   as the node's, without states     begins   pass before which the states are reset
+    Errors: E131 an initial state whose elements differ.
     """
     carries = [state.of(step) for state in rule.carries]
     fills = [_fill(builder, step, state) for state in carries]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network run in passes, its reference, and stream.json."""
+"""A stream: a network run in passes, its reference interpreter, and stream.json."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Port:
     """An input or output that carries frames.
 
     axis     time axis     frames   frames per pass
-    fill     integer used for frames before the first one
+    fill     integer of frames before the first one
     """
 
     name: str
@@ -33,7 +33,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A tensor that one pass hands to the next.
+    """A tensor passed from one pass to the next.
 
     input, output   tensors of the network: the old and the new state
     fill            initial integer of all elements
@@ -55,7 +55,7 @@ class Stream:
     early     input frames of pass 0 before the first pushed frame
     warmup    output frames at the start that are dropped
     stride    input frames per output frame
-    future    input frames after an output frame that it depends on
+    future    input frames after an output frame on which it depends (look-ahead)
     """
 
     network: QuantGraph
@@ -82,9 +82,9 @@ class Stream:
 
 @dataclass(frozen=True)
 class Pass:
-    """The tensors of one pass of a stream.
+    """Results of one pass of a stream.
 
-    number   index since the reset     sample   inputs, with states
+    number   index since the reset     sample   inputs, including states
     values   all tensors               ready    frames of the outputs that are ready
     """
 
@@ -95,7 +95,7 @@ class Pass:
 
 
 def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
-    """Run the passes that these frames fill, starting from a reset.
+    """Run the stream's reference on these frames, from a reset on; yield every complete pass.
 
     frames   input name -> integers, any number of frames along the time axis
     """
@@ -141,7 +141,7 @@ def ready_specs(stream: Stream) -> list[tuple[tuple[int, ...], str]]:
 
 
 def padded_outputs(stream: Stream, ready: Sequence[Array]) -> list[Array]:
-    """Return ready frames as me_push writes them: time first, padded with zeros."""
+    """Return the ready frames as me_push writes them: time axis first, padded with zeros."""
     arrays = []
     for port, x, (shape, dtype) in zip(stream.outputs, ready, ready_specs(stream), strict=True):
         arrays.append(zero_padded(np.moveaxis(x, port.axis, 0).astype(dtype), shape))
@@ -156,24 +156,24 @@ def zero_padded(frames: Array, shape: Shape) -> Array:
 
 
 def frames_of_pass(stream: Stream, run: Pass) -> list[Array]:
-    """Return the frames pushed for a pass: for every time, a frame of each input."""
+    """Return the frames to be pushed for a pass: for every time, one frame of each input."""
     first = stream.early if run.number == 0 else 0
     times = range(first, stream.frames)
     return [np.take(run.sample[p.name], time, p.axis) for time in times for p in stream.inputs]
 
 
 def firmware_head(numbers: Sequence[int]) -> Array:
-    """Return the header of input.bin for streams: number of streams, and passes of each.
+    """Return the header of input.bin for streams: number of streams, and the passes of each.
 
-    numbers   index since its reset of every pass
+    numbers   per pass, its index since the reset
     """
     firsts = [at for at, number in enumerate(numbers) if number == 0]
     return np.array([len(firsts), *np.diff([*firsts, len(numbers)])], np.uint32)
 
 
 def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> dict[str, Array]:
-    """Return frames for `passes` passes, repeated from the first one on if there are too few;
-    without states, which start at 0."""
+    """Return frames for `passes` passes, repeated from the first one on if there are too few,
+    without states."""
     times = range(passes * stream.frames - stream.early)
     axes = {port.name: port.axis for port in stream.inputs}
     return {n: np.take(frames[n], times, axis, mode="wrap") for n, axis in axes.items()}
@@ -182,7 +182,7 @@ def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> di
 def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
     """Return a graph with only the frame inputs, as long as these samples.
 
-    inputs   name -> [samples, ...]; a single one may have any name
+    inputs   name -> [samples, ...]; a single input may have any name
     """
     graph, tensors = stream.network.graph, dict[str, Tensor]()
     for port, x in zip(stream.inputs, inputs.values(), strict=False):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time in a graph: the time axis of every tensor, and every operator's rule along it."""
+"""The time axis of every tensor of a graph, and the streaming rule of every operator along it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FACTORS = "factors of input {} change from frame to frame"  # a title of E131
 
 @dataclass(frozen=True)
 class TimeAxisMap:
-    """Time axes, strides and rules of a graph that runs on frames.
+    """Time axes, strides and streaming rules of a graph that runs on frames.
 
     axis     tensor -> time axis    stride   tensor -> input frames per frame of it
-    rules    node, operand -> streaming rule along the axis
+    rules    node -> operand -> streaming rule along the axis
     """
 
     axis: Axes
@@ -30,13 +30,14 @@ class TimeAxisMap:
     rules: Mapping[str, Mapping[str, StreamingRule]]
 
     def pass_multiple(self) -> int:
-        """Return the number of which the frames per pass must be a multiple."""
+        """Return the number by which the frames per pass must be divisible."""
         return max(self.stride.values())
 
 
 def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
-    """Propagate time axes from the inputs to all outputs.
+    """Propagate the time axes of the inputs through the graph.
 
+    axes   input -> time axis
     Errors: E131 if an operator needs future frames, or all frames at once.
     """
     axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
@@ -79,7 +80,8 @@ def has_factors_along(graph: Graph, name: str, axis: int) -> bool:
 
 
 def rule_along(graph: Graph, node: Node, operand: int, axis: int) -> StreamingRule | None:
-    """Return the streaming rule of a node along an axis of an operand."""
+    """Return a node's streaming rule along an axis of an operand; None if it needs the whole axis
+    at once."""
     shapes = [graph.shape(x) for x in node.inputs]
     return OPS[node.op].streaming_rule(OperandAxis(node.attrs, shapes, operand, axis))
 
@@ -115,7 +117,10 @@ def _check_constants(graph: Graph, node: Node, axis: int) -> None:
 
 
 def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeError:
-    """Return E131 for a node."""
+    """Return E131 for a node that cannot be streamed.
+
+    reason, tries   explanation, and remedies
+    """
     title = f"{node.where} cannot run on a stream: it {reason}"
     needs = "what is known of a frame when it comes, and of those before it"
     return stream_error(graph, title, needs, *tries)
@@ -146,7 +151,7 @@ def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
 
 
 def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
-    """Return E131 for an input without this axis, or with a single frame along it."""
+    """Return E131 for an input that lacks this axis, or has only one frame along it."""
     facts = {"needs": "two frames at least along the axis of time", "has": list(shape)}
     tries = ["[stream] axis counts from 0, the batch axis included"] * any(n > 1 for n in shape)
     tries += ["export the network with some frames of input: how many does not matter"]
@@ -160,8 +165,8 @@ PAD = "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without paddi
 
 
 def stream_error(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeError:
-    """Return E131 with remedies: `tries`, then overlapping windows or whole windows, as the
-    outputs allow."""
+    """Return E131 with remedies: `tries`, then overlapping windows or whole windows, if the outputs
+    allow them."""
     window = _window(graph)
     frames = f"past = {window * 3 // 4}, future = {window // 8}"
     overlapping = f"[stream] {frames} runs the whole network on windows that overlap so"
@@ -186,7 +191,8 @@ def _window(graph: Graph) -> int:
 
 
 def is_batched(graph: Graph) -> bool:
-    """Return whether every operator handles the entries of the first axis independently."""
+    """Return whether the first axis is a batch axis: every operator treats its entries
+    independently."""
     axes = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
         rules = [
@@ -207,8 +213,8 @@ def _is_pointwise(rule: StreamingRule) -> bool:
 
 
 def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:
-    """Return the axes of all ports, if all inputs have `axis` and every output one of equal length;
-    otherwise None."""
+    """Return the time axis of each input and output, if all inputs have `axis` and each output has
+    an axis of equal length; otherwise None."""
     frames = graph.shape(graph.inputs[0])[axis]
     axes = dict.fromkeys(graph.inputs, axis)
     for name in graph.outputs:
@@ -220,8 +226,9 @@ def common_axes(graph: Graph, axis: int) -> dict[str, int] | None:
 
 
 def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
-    """Return the time axis of every input: the given one, or the only possible one.
+    """Return the time axis of every input.
 
+    axis   time axis of all inputs; None: the only possible one
     Errors: E131 there is none; E235 there are several.
     """
     if not graph.shape(graph.inputs[0]):
@@ -254,7 +261,7 @@ def _reachable_count(graph: Graph, axis: int) -> int:
 
 
 def ambiguous_axes(fit: Sequence[int]) -> MyoedgeError:
-    """Return E235 with the axes to choose from."""
+    """Return E235 with the possible axes."""
     facts = {"has": f"frames could go along axes {', '.join(map(str, fit))} of the input"}
     tries = [f"[stream] axis = {axis}" for axis in fit]
     return MyoedgeError("E235", "which axis is time?", facts, tries)

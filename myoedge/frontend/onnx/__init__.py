@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of ONNX files: ONNX -> Graph. A model file is only data; nothing in it is executed."""
+"""Import of ONNX files. A file is treated as data; no code from it is executed."""

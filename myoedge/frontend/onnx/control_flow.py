@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops and branches with constant conditions: replaced by the nodes that would run, in order."""
+"""Loops and branches with constant conditions, replaced by the nodes that would run, in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_NODES = 20_000  # of all loops and branches of a file, turns counted
 
 
 def names_read(node: NodeProto) -> Iterator[str]:
-    """Return the names that a node reads; includes every name in its subgraphs."""
+    """Yield the names that a node reads, including all names in its subgraphs."""
     yield from node.input
     for attribute in node.attribute:
         for graph in _subgraphs(attribute):
@@ -36,7 +36,7 @@ def _subgraphs(attribute: AttributeProto) -> list[GraphProto]:
 
 
 def needed_nodes(graph: GraphProto) -> list[NodeProto]:
-    """Nodes that an output depends on, in order."""
+    """Return the nodes that the outputs depend on, in order."""
     read = {value.name for value in graph.output}
     needed = []
     for node in reversed(graph.node):
@@ -47,8 +47,8 @@ def needed_nodes(graph: GraphProto) -> list[NodeProto]:
 
 
 def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Yield the nodes to import instead of a loop or branch; import each before requesting the
-    next.
+    """Yield the nodes that replace a loop or branch. Each must be imported before the next is
+    requested.
 
     Errors: Unsupported for computed conditions and numbers of iterations, or too many nodes.
     """
@@ -139,7 +139,7 @@ def _scanned(
 
 
 def stacked(state: Importing, names: list[str], output: str, axis: int) -> Iterator[NodeProto]:
-    """Nodes that join tensors along a new axis. Errors: Unsupported without tensors."""
+    """Yield nodes that stack tensors along a new axis. Errors: Unsupported without tensors."""
     from onnx import helper
 
     if not names:

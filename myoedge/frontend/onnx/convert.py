@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Conversion of models with older opsets, by the onnx package.
 
-The converter runs in its own process, because a malformed file may crash it.
+The converter runs in a separate process, because a malformed file may crash it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ onnx.save(version_converter.convert_version(model, int(sys.argv[1])), "new.onnx"
 
 
 def converted(model: ModelProto, opset: int) -> ModelProto:
-    """Convert a model to this opset of ONNX's own operators.
+    """Convert a model to another opset of ONNX's own operators.
 
     Errors: Unsupported, with the converter's message, if it fails or crashes.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX files, read without trust: size, protobuf, names, opset, ONNX's own checker.
+"""Reading of untrusted ONNX files: checks of size, protobuf, names, opset, and ONNX's own checker.
 
-External weights are read only from plain files in the model's folder.
+External weights are read only from regular files in the model's folder.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ OWN = ("", "ai.onnx")  # two names of ONNX's own operators
 
 
 def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
-    """Read and check a model, convert it to opset OLDEST if it is older, and load its external
+    """Read and check a model, convert it if its opset is older than OLDEST, and load its external
     data.
 
-    -> the model, and a note if it was converted
+    -> the model, and notes: one if it was converted
 
     Errors: E101 unreadable, E104 damaged, E119 invalid ONNX, E120 opset, E121 external data.
     """
@@ -74,7 +74,7 @@ def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
 
 
 def opset_of(model: ModelProto) -> int:
-    """The version of ONNX's own operators; 0 if the model names none."""
+    """Return the opset of ONNX's own operators; 0 if the model names none."""
     return max((o.version for o in model.opset_import if o.domain in OWN), default=0)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The onnx package's functions: inferred shapes, values of constant nodes, tensors, attributes."""
+"""Wrappers around the onnx package: shape inference, evaluation of nodes, tensors, attributes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOWN_ELEMENTS = 2**12  # of a constant that decides a shape
 
 
 class TensorType(NamedTuple):
-    """Element type (TensorProto.DataType) and shape of a tensor; None if it is not known."""
+    """Element type (TensorProto.DataType) and shape of a tensor; shape None if it is not known."""
 
     kind: int
     shape: Shape | None
@@ -41,9 +41,10 @@ def results(
     values: Mapping[str, TensorType],
     arrays: Mapping[str, Array],
 ) -> dict[str, TensorType]:
-    """Infer types and shapes of a node's outputs, by ONNX's own rules.
+    """Infer types and shapes of a node's outputs with the onnx package.
 
-    Errors: InferenceError of the onnx package if the inputs do not fit together.
+    values, arrays   types of its inputs, and values of the constant ones, by name
+    Errors: the onnx package's InferenceError if the inputs are inconsistent.
     """
     from onnx import defs, helper, numpy_helper, shape_inference
 
@@ -65,7 +66,7 @@ def results(
 
 
 def value_of(stated: TypeProto) -> TensorType:
-    """Type and shape as a file declares them, or as onnx infers them."""
+    """Return the type and shape that a file declares for a tensor, or that onnx infers."""
     if not stated.HasField("tensor_type"):
         return TensorType(0, None)
     tensor = stated.tensor_type
@@ -77,7 +78,7 @@ def value_of(stated: TypeProto) -> TensorType:
 def constant(
     node: NodeProto, values: Mapping[str, TensorType], arrays: Mapping[str, Array]
 ) -> Array:
-    """Evaluate a node of onnx_rows.SHAPES, or a CastLike or NonZero of a constant."""
+    """Return the value of a node of onnx_rows.SHAPES, or of a CastLike or NonZero of a constant."""
     from onnx import helper
 
     if node.op_type == "Constant":
@@ -123,7 +124,7 @@ def _refuse_deadly(
 def evaluated(
     node: NodeProto, opset: int, arrays: Mapping[str, Array], outs: Mapping[str, TensorType]
 ) -> dict[str, Array]:
-    """Evaluate a node with constant inputs, by ONNX's reference implementation."""
+    """Return the outputs of a node with constant inputs, by ONNX's reference implementation."""
     from onnx.reference import ReferenceEvaluator
 
     for value in outs.values():
@@ -156,7 +157,7 @@ def _model_of(node: NodeProto, opset: int, given: Mapping[str, Array]) -> ModelP
 
 
 def needs_own_graph(node: NodeProto) -> bool:
-    """Return whether a node has subgraphs: If, Loop, Scan and others."""
+    """Return whether a node has subgraphs, like If, Loop and Scan."""
     return any(a.HasField("g") or a.graphs for a in node.attribute)
 
 
@@ -172,7 +173,7 @@ def as_floats(value: Array) -> Array:
 
 
 def array_of(tensor: TensorProto) -> Array:
-    """Values of a tensor. Errors: ValueError if data and shape disagree."""
+    """Return the values of a tensor. Errors: ValueError if data and shape are inconsistent."""
     from onnx import helper, numpy_helper
 
     dims, kind = tuple(tensor.dims), tensor.data_type
@@ -188,7 +189,7 @@ def array_of(tensor: TensorProto) -> Array:
 
 
 def type_name(kind: int) -> str:
-    """Return a type's name, such as "float32", "float8_e4m3fn"; "no numbers" for strings and
+    """Return a type's name, such as "float32" or "float8_e4m3fn"; "no numbers" for strings and
     non-tensors."""
     from onnx import helper
 
@@ -205,7 +206,8 @@ def attributes_of(node: NodeProto) -> dict[str, Any]:
 
 
 def plain_attribute(attribute: AttributeProto) -> Any:
-    """An attribute as numbers, text, lists or an array; None for graphs and other structures."""
+    """Convert an attribute to numbers, text, lists or an array; None for graphs and other
+    structures."""
     from onnx import AttributeProto, helper
 
     kinds = AttributeProto

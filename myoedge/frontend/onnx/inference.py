@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types and shapes of an imported node's results."""
+"""Types and shapes of the results of imported nodes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array withou
 
 
 def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
-    """Make a constant of every tensor without elements, whatever computes it."""
+    """Add constants for tensors that have no elements, whatever computes them."""
     from onnx import helper
 
     for name, value in outs.items():
@@ -66,7 +66,7 @@ def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:
 
 @contextmanager
 def refusing_nonsense(state: Importing, node: NodeProto) -> Iterator[None]:
-    """Context manager: convert Python exceptions about inconsistent inputs and attributes to
+    """Convert Python exceptions in this context, about inconsistent inputs and attributes, to
     E119."""
     try:
         yield

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer operators, expanded to float operators between DequantizeLinear and QuantizeLinear.
+"""Operators on integers (QLinearConv and similar), replaced by float operators between
+DequantizeLinear and QuantizeLinear.
 
 onnxruntime's ContribOperators.md describes the operators of its own domain.
 """
@@ -208,12 +209,13 @@ WRITTEN_OUT: Mapping[str, Write] = {
 
 
 def is_of_integers(node: NodeProto) -> bool:
-    """Return whether a node computes on integers and is expanded to floats."""
+    """Return whether a node computes on integers and is replaced by float nodes."""
     return node.domain in (*OWN, MICROSOFT) and node.op_type in WRITTEN_OUT
 
 
 def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Yield float nodes with QuantizeLinear and DequantizeLinear that replace an integer node."""
+    """Yield the float nodes, with QuantizeLinear and DequantizeLinear, that replace an integer
+    node."""
     writing = _Writing(node)
     # a writer believes what it reads; onnx knows nothing of other domains' operators
     with refusing_nonsense(state, node):

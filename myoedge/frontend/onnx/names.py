@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names in an ONNX model for messages: origins of nodes, names of inputs and outputs."""
+"""Names from an ONNX model for messages: origins of nodes, names of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)|^\s*(\S+\.py)\((\d+)\)', re.M
 
 
 def origin_of(node: NodeProto) -> Origin:
-    """Return path and source line from torch.onnx's metadata, else the node's name and
-    documentation."""
+    """Return a node's module path and source line from torch.onnx's metadata, otherwise its name
+    and documentation."""
     notes = {p.key: p.value for p in node.metadata_props}
     name = node.name or next(iter(node.output), "")
     first, *_ = name.strip(";").split(";")  # TensorFlow Lite: "relu;bias;conv" of one

@@ -114,7 +114,7 @@ def _dequantize(
 
 
 def refuse_integers(state: Importing, node: NodeProto) -> None:
-    """Raise Unsupported if a node reads the integers of a quantised tensor as numbers."""
+    """Raise Unsupported if a node computes with the integers of a quantised tensor."""
     held = [name for name in node.input[:1] if is_held(state, name)]
     if held and node.op_type not in BETWEEN:
         raise Unsupported(
@@ -146,8 +146,10 @@ def clip_of_integers(state: Importing, node: NodeProto) -> bool:
 
 
 def numbers_read(state: Importing, node: NodeProto) -> Mapping[str, Array]:
-    """Return constants as a node reads them, with the pad value of a quantised tensor dequantised.
-    Errors: Unsupported if the pad value is missing and 0 stands for another number."""
+    """Return the constants of a node, with the pad value of a quantised tensor dequantised.
+
+    Errors: Unsupported if the pad value is missing and 0 represents another number.
+    """
     if node.op_type != "Pad" or not is_held(state, node.input[0]):
         return state.arrays
     before, name = rounding_of(state.builder, state.names[node.input[0]]), [*node.input, "", ""][2]
@@ -162,7 +164,7 @@ def numbers_read(state: Importing, node: NodeProto) -> Mapping[str, Array]:
 
 
 def is_held(state: Importing, name: str) -> bool:
-    """Return whether a tensor holds quantised integers."""
+    """Return whether a tensor of the file contains quantised integers."""
     if name not in state.names or state.values[name].kind in FLOATS:
         return False
     return rounding_of(state.builder, state.names[name]) is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals of ONNX models that cannot be imported, with replacements for unsupported operators."""
+"""Errors for ONNX models that cannot be imported, with replacements for unsupported operators."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ INLINE = (
 
 
 def instead(target: str) -> str:
-    """Suggest a replacement of an operator, "LSTM", or of an operator with a domain,
+    """Return a suggested replacement for an operator, "LSTM" or with its domain
     "com.acme.Fancy"."""
     known = target.rpartition(".")[2]
     advice = ADVICE.get(known) or SPECIAL.get(target)
@@ -104,10 +104,10 @@ def instead(target: str) -> str:
 
 
 def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> MyoedgeError:
-    """Return E120: the opset is too old, cannot be converted, or is newer than the installed onnx
+    """Return E120 for an opset that is too old, cannot be converted, or is newer than the onnx
     package.
 
-    cause   message of the converter
+    newest   newest opset of the installed onnx package     cause   message of the converter
     """
     facts = {
         "needs": f"opset {OLDEST} to {newest}",
@@ -133,9 +133,9 @@ def _known_since(op: str) -> str:
 
 
 def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
-    """Return E119 with the message of the onnx package's checker or shape inference.
+    """Return E119 with the message (`cause`) of the onnx package's checker or shape inference.
 
-    The remedy runs the checker on this file.
+    The suggested remedy runs the checker on this file.
     """
     facts = {"cause": cause[:400], **({"at": where} if where else {})}
     check = f"import onnx; onnx.checker.check_model({escaped(repr(str(path)))}, full_check=True)"
@@ -146,7 +146,8 @@ def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
 
 
 def dynamic(path: Path, name: str, axis: int, shape: Sequence[int | str]) -> MyoedgeError:
-    """Return E110 with a command of onnxruntime's tool that fixes the size."""
+    """Return E110 for a dynamic axis, with the command of onnxruntime's tool that fixes its
+    size."""
     size = shape[axis] if shape else "?"
     shown = ",".join(
         str(n) if isinstance(n, int) else "1" if i == 0 else "<n>" for i, n in enumerate(shape)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of a node by its operator's row: the row's arguments and its result."""
+"""Import of a node by the import row of its operator."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def import_by_row(
     *,
     whole: bool = False,
 ) -> None:
-    """Import a node by its operator's row.
+    """Import a node by the import row of its operator.
 
-    whole   whether the row is for integers
+    outs    inferred types of its outputs     whole   whether the row is for integers
     """
     call = _call(state, node, outs)
     if not whole:

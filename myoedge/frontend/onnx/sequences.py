@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sequences of tensors, as torch's legacy exporter writes lists: replaced by plain nodes."""
+"""Sequences of tensors, which torch's legacy exporter writes for lists, replaced by tensor
+operators."""
 
 from __future__ import annotations
 
@@ -23,16 +24,16 @@ SEQUENCES = (
 
 
 def of_sequences(state: Importing, node: NodeProto) -> bool:
-    """Import a node on sequences; return whether it is one."""
+    """Import a node that works on sequences; return whether the node is one."""
     known = any(name in state.sequences for name in node.input)
     return node.op_type in SEQUENCES or (known and node.op_type == "Identity")
 
 
 def without_sequence(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Yield nodes on tensors that replace a node on sequences; state.sequences has the parts'
-    names.
+    """Yield nodes on tensors that replace a node on sequences; state.sequences has the names of the
+    elements.
 
-    Errors: Unsupported for computed sizes or positions, or parts that do not exist.
+    Errors: Unsupported for computed sizes or positions, or elements that do not exist.
     """
     from onnx import helper
 

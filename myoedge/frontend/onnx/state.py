@@ -45,12 +45,12 @@ MOST_GROWTH = 1024  # as copies, interpolations and padding are; no trained netw
 
 @dataclass
 class Importing:
-    """State of an ONNX import, by ONNX names.
+    """State of an ONNX import; all dicts are by ONNX names.
 
     arrays   constants in the model's own types      names   names in the builder
-    values   types and shapes; a missing name is the result of a refused node
+    values   types and shapes; missing for results of refused nodes
     declared types and shapes that the file declares; used only after a refusal
-    absent   reasons for results that an operator does not compute here, and for unsupported types
+    absent   reasons why a result is not available: not computed by our operator, unsupported type
     """
 
     path: Path
@@ -95,7 +95,10 @@ def keep(state: Importing, name: str, array: Array) -> None:
 
 
 def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) -> None:
-    """Read the inputs; initialisers listed as inputs keep their default value."""
+    """Add the model's inputs to the graph; inputs that are also initialisers become constants.
+
+    needed   nodes that the outputs depend on
+    """
     for value in (*graph.value_info, *graph.output):
         state.declared[value.name] = value_of(value.type)
     constants = {tensor.name for tensor in graph.initializer}
@@ -127,7 +130,7 @@ GATHERS = ("Gather", "GatherElements", "GatherND")
 
 
 def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
-    """Return the operations that read an input's integers, directly or after data movement."""
+    """Return the operations that read an input's integers, directly or through data movement."""
     found: set[str] = set()
     held = {name}
     for node in needed:  # in order
@@ -184,8 +187,8 @@ def note_name(state: Importing, what: str, name: str, port: str) -> None:
 
 
 def count_parameters(graph: GraphProto, state: Importing) -> int:
-    """Count the elements of initialisers and Constant nodes that are read, as floats or quantised
-    integers; masks are excluded."""
+    """Return the number of parameters: elements of initialisers and Constant nodes that are used as
+    floats or quantised integers, without masks."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     learnt = (constants - state.scales) & state.arrays.keys()

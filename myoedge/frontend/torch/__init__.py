@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of torch.export archives and checkpoints: archive or checkpoint -> Graph."""
+"""Import of torch.export archives and checkpoints."""

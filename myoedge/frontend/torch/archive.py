@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The zip around an exported program: only members that torch.export.save writes are accepted."""
+"""The zip archive of an exported program; only members that torch.export.save writes are
+accepted."""
 
 from __future__ import annotations
 
@@ -32,8 +33,11 @@ REEXPORT = (f"if the file is your own, export it again with {TORCH}:", EXPORT_LI
 
 
 def read_members(data: bytes, path: Path, inside: str = "") -> dict[str, bytes]:
-    """Read every member of a zip archive as torch writes it: stored, no larger than the file, named
-    once. Names lose the common root folder."""
+    """Read all members of a zip archive as torch writes it: uncompressed, each name once, together
+    no larger than the file. The common root folder is removed from the names.
+
+    inside   name of the outer member, if the archive is in another archive
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -76,8 +80,7 @@ def _complaint(entry: zipfile.ZipInfo, seen: set[str]) -> str:
 
 
 def check_layout(members: Mapping[str, bytes], path: Path) -> None:
-    """Raise E107 for a member that an archive of one model does not have, E108 for a missing
-    member."""
+    """Raise E107 for an unexpected member of an archive, E108 for a missing one."""
     for name in members:
         if LAYOUT.fullmatch(name):
             continue
@@ -111,7 +114,7 @@ def check_schema(program: Mapping[str, Any], path: Path) -> None:
 
 
 def packed_again(members: Mapping[str, bytes]) -> io.BytesIO:
-    """Pack the members into a new archive without the extra files, which nothing reads."""
+    """Pack members into a new archive, without extra files that are not needed."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
@@ -129,7 +132,7 @@ def runs_code(path: Path, member: str, why: str) -> MyoedgeError:
 
 
 def strange(path: Path, member: str, why: str) -> MyoedgeError:
-    """Return E107 for a member that torch.export.save does not write."""
+    """Return E107 for a member that torch.export.save never writes."""
     facts = {"member": member, "because": why, "done": "nothing in it was run"}
     return MyoedgeError("E107", f"{path} is not as torch.export.save writes it", facts, REEXPORT)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Buffers that a network writes: tables that the first call fills are constants, buffers without
+"""Buffers that a network writes: tables filled by the first call become constants, buffers without
 effect on outputs are ignored, others are state."""
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ Buffers = Mapping[str, Array]  # by their names in the module
 
 
 def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Buffers:
-    """Return the written buffers that an output depends on, after one call.
+    """Return the written buffers that an output depends on, with their values after one call.
 
-    The call counter of a quantisation-aware batch norm (prepare_qat_pt2e) is not read and is
-    ignored. Errors: E114 a buffer that depends on an input.
+    values   values of the program's nodes
+    The call counter of a quantisation-aware batch norm (prepare_qat_pt2e) is ignored. Errors: E114
+    a buffer that depends on an input.
     """
     matter = _that_matter(program)
     written = program.graph_signature.buffers_to_mutate.items()
@@ -60,7 +61,7 @@ def _that_matter(program: Any) -> set[str]:
 
 
 def without_tables(import_with: Callable[[Buffers], tuple[Graph, Buffers]]) -> Graph:
-    """Import a network that fills tables in its first call, as its later calls compute.
+    """Import a network that fills tables in its first call, in the form of its later calls.
 
     import_with   buffers -> (graph of a call that starts with them, buffers after the call)
     Errors: E114 a network that keeps state.
@@ -75,8 +76,8 @@ def without_tables(import_with: Callable[[Buffers], tuple[Graph, Buffers]]) -> G
 
 
 def refuse_replaced_weights(program: Any) -> None:
-    """Raise E114 for weights whose .data forward() sets: torch 2.9 omits this from the program,
-    later versions refuse to export it."""
+    """Raise E114 for weights whose .data is set in forward(): torch 2.9 omits this from the
+    program, later versions refuse to export it."""
     for node in program.graph.nodes:
         if str(node.target) == REPLACES:
             title = f"forward() sets the data of {node.args[0]}, which the archive leaves out"

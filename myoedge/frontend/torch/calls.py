@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of an exported program's calls: each becomes nodes, a constant or a refusal."""
+"""Import of the calls of an exported program: each becomes nodes, a constant or a refusal."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ ATTENTION = "aten.scaled_dot_product_attention.default"
 
 
 def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> list[Refusal]:
-    """Import every call; return all refusals, so that they are reported together."""
+    """Import every call; return all refusals together.
+
+    values   node name -> imported value, filled here
+    """
     needed = needed_nodes(program.graph)
     outputs = filter(gives_complex, program.graph.output_node().all_input_nodes)
     complex_output = f"{COMPLEX} as an output"
@@ -68,7 +71,7 @@ def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> lis
 
 
 def needed_nodes(graph: Any) -> set[Any]:
-    """Calls on which an output depends; unused branches need not be supported."""
+    """Return the calls on which an output depends; other calls need not be supported."""
     pending = [node for node in graph.nodes if node.op == "output"]
     found: set[Any] = set()
     while pending:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check of a program's recorded shapes and types: torch runs every call on meta tensors."""
+"""Check of the shapes and types recorded in a program, by running every call on meta tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
 def verify_call_metadata(program: torch.export.ExportedProgram) -> None:
-    """Check each call's recorded shapes and types: run it on tensors without data. Errors: E109."""
+    """Raise E109 if a call's recorded shapes or types differ from torch's, found with meta
+    tensors."""
     import torch
 
     known: dict[str, list[str]] = {}
@@ -102,7 +103,7 @@ def _made(node: Any) -> Any:
 
 
 def described(value: Any) -> list[str]:
-    """Types and shapes of a call's results, or of a tensor."""
+    """Return shapes and types, as text, of a tensor or of all results of a call."""
     return [f"{type_of(x.dtype)} {[*x.shape]}" for x in _tensors(value)]
 
 
@@ -121,7 +122,7 @@ def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
 
 
 def is_known(node: Any) -> bool:
-    """Return whether torch may run a call: it is imported, or folds constants."""
+    """Return whether torch may run a call, because it is imported or folds constants."""
     target = str(node.target)
     is_called = _is_folded(node.target) or by_element(node.target) or is_written_out(node.target)
     return is_called or is_rounding(node) or target in IMPORT or target in OF_INTEGERS
@@ -138,7 +139,7 @@ def _is_folded(target: Any) -> bool:
 
 @cache
 def by_element(target: Any) -> bool:
-    """Return whether a call works element by element: comparisons, logic, choices. torch tags only
+    """Return whether a call is pointwise, such as comparisons, logic and selection; torch tags only
     one overload of a name, and no operators (__or__)."""
     import torch
 

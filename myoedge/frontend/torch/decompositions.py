@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls that torch decomposes into others, which are imported instead.
+"""Decomposition of calls by torch into calls that are supported.
 
-Only the calls listed here are decomposed: large operators with their own row, such as attention,
-stay whole, and a file cannot request other decompositions.
+Only the calls listed here are decomposed: large operators with their own import row, such as
+attention, stay whole, and a file cannot request other decompositions.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ WRITTEN_OUT = frozenset(
 
 
 def is_written_out(target: Any) -> bool:
-    """Return whether any overload of a call is in the list of decomposed calls."""
+    """Return whether any overload of a call is decomposed."""
     return str(target).rpartition(".")[0] in WRITTEN_OUT
 
 
 def written_out(node: Any) -> Any:
-    """Return the graph of torch's decomposition of a node's call; its placeholders are the node's
-    operands, in order."""
+    """Return torch's decomposition of a call as a graph; its placeholders are the operands, in
+    order."""
     from torch._decomp import get_decompositions
     from torch.fx import map_arg
     from torch.fx.experimental.proxy_tensor import make_fx

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of torch.export programs: without decomposition, static shapes, no training.
+"""Import of torch.export programs with static shapes, in inference mode.
 
-An archive may record wrong metadata, so torch runs each call again on meta tensors.
+An archive may record wrong metadata, so that torch runs each call again on meta tensors.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict
 
 
 def count_parameters(program: torch.export.ExportedProgram) -> int:
-    """Count the parameters that outputs depend on, each once, and quantised weights in buffers."""
+    """Return the number of parameters that the outputs depend on, each counted once, including
+    quantised weights in buffers."""
     from torch.export.graph_signature import InputKind
 
     needed = needed_nodes(program.graph)
@@ -110,7 +111,8 @@ def count_parameters(program: torch.export.ExportedProgram) -> int:
 
 
 def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] | None:
-    """The example inputs stored in the archive, floats as float32; None if there are none."""
+    """Return the example inputs stored in the archive, floats as float32; None if there are
+    none."""
     import torch
 
     stored = program.example_inputs

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of `--factory`: the user's function builds it, example inputs export it."""
+"""The network built by the user's `--factory` function, exported with example inputs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functionalisation of in-place calls on tensors whose memory is not shared: nn.ReLU(inplace=True)
-after a layer, x += y. torch traces the remaining calls."""
+"""Functionalisation of in-place calls on tensors whose memory is not shared, such as
+nn.ReLU(inplace=True) or x += y; torch traces the other in-place calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def writes(node: Any) -> bool:
 
 
 def functionalize(program: torch.export.ExportedProgram) -> None:
-    """Functionalise in-place calls, except those on inputs and on tensors that may share memory."""
+    """Replace in-place calls by functional ones, except on inputs and on tensors that may share
+    memory."""
     order = {node: at for at, node in enumerate(program.graph.nodes)}
     written = [node for node in order if writes(node)]
     for node in order if written else ():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of a program's outputs, from dicts, dataclasses and named tuples that forward() returns.
 
-A pytree spec names a container's type, and its keys or fields as the context.
+A pytree spec contains the type of a container, and its keys or fields as the "context".
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Path = tuple[str | int, ...]
 
 
 def output_paths(spec: Any, count: int) -> list[Path]:
-    """Return the keys that lead to each of `count` results in a torch.utils._pytree.TreeSpec;
-    positions if the spec has another number of leaves."""
+    """Return, for each of `count` outputs, the keys that lead to it in a
+    torch.utils._pytree.TreeSpec; positions if the spec has another number of leaves."""
     paths = [*_paths(spec, ())]
     return paths if len(paths) == count else [(i,) for i in range(count)]
 
@@ -49,8 +49,8 @@ def _paths(spec: Any, path: Path) -> Iterator[Path]:
 
 
 def names_in(context: Any, count: int) -> list[str | int] | None:
-    """Return the `count` keys in a container's context: a dict's keys, or a dataclass's fields
-    without those that are None; None if the context has no keys."""
+    """Return `count` keys from a container's context: a dict's keys, or a dataclass's fields that
+    are not None; None if it has no keys."""
     keys = [*context] if isinstance(context, list | tuple) else []
     if len(keys) == 2 and isinstance(keys[0], list) and isinstance(keys[1], list):
         keys = keys[0]
@@ -62,8 +62,11 @@ def names_in(context: Any, count: int) -> list[str | int] | None:
 
 
 def with_dicts(text: str, plain_types: set[str], is_plain: Callable[[str], bool]) -> str:
-    """Convert a pytree spec in JSON: containers of other classes become dicts, so that no class is
-    imported, and keys become plain names. Other text is returned unchanged."""
+    """Replace containers of user-defined classes by dicts in a JSON pytree spec, so that no class
+    is imported; other text is returned unchanged.
+
+    plain_types, is_plain   types that are left unchanged; name -> whether it is such a type
+    """
     try:
         version, root = json.loads(text)
         changed = _with_dicts(root, plain_types, is_plain)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads torch.export archives without running anything from them.
+"""Safe reading of torch.export archives: no code from an archive is executed.
 
 torch.export.load runs code that a crafted archive brings along (torch 2.13.0, torch/export and
 torch/_export/serde): unsafe unpickling of sample inputs, weights and constants; shared libraries
@@ -95,7 +95,7 @@ def load_exported(path: Path) -> ExportedProgram:
 
 
 def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
-    """Check an archive; return a new archive of the needed members, and the program as JSON.
+    """Check an archive; return a new archive with only the needed members, and the program as JSON.
 
     Errors: E104 damaged, E107 loading could run code, E110 dynamic shapes.
     """
@@ -269,14 +269,16 @@ def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
 
 
 def unsafe_classes(data: bytes) -> str:
-    """Return the classes beyond tensors that a torch.save file would import; empty for none."""
+    """Return the classes other than tensors that a torch.save file would import, as text; "" for
+    none."""
     names = foreign_names(data)
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return f"it pickles {', '.join(names[:6])}{more}" if names else ""
 
 
 def foreign_names(data: bytes) -> list[str]:
-    """Classes and functions beyond tensors that a torch.save file names; [] if unreadable."""
+    """Return the classes and functions, other than tensors, that a torch.save file names; [] if it
+    cannot be read."""
     torch = import_torch()
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of quantised networks: quantized_decomposed calls, as convert_pt2e of torchao or torch
-writes them, and torchao calls converted to such calls.
+"""Import of quantised networks: calls of quantized_decomposed, written by convert_pt2e of torchao
+or torch, and torchao's own calls converted to these.
 
-A quantised tensor of the program becomes a float tensor of the graph with the dequantised values. A
-constant keeps its integers next to its floats.
+A quantised tensor becomes a float tensor with the dequantised values. A constant keeps its integers
+in addition.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def is_rounding(node: Any) -> bool:
 
 
 def dequantized(node: Any) -> Any:
-    """Return the tensor whose integers a call dequantises; None for other calls."""
+    """Return the tensor that a dequantising call reads; None for other calls."""
     return node.args[0] if _name(node).startswith(DEQUANTIZE) else None
 
 
 def quantizer(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> str:
-    """Import a call that quantises or dequantises.
+    """Import a call that quantises or dequantises; return the name of its result.
 
     Errors: Unsupported for computed scales, and per-channel scales of activations.
     """

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors and weights of an exported graph that a build quantises, with tensors of one scale in
-groups.
+"""Tensors and weights of an exported graph that a build quantises, grouped by shared scale.
 
-A result that is rounded only after the following fused operator is excluded, such as a
-convolution's before its batch norm or ReLU.
+A result that is requantised only after a fused operator, such as a convolution's before its batch
+norm or ReLU, is left out.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ ATTENTION = "aten.scaled_dot_product_attention.default"
 
 @dataclass(frozen=True, slots=True)
 class TensorGroup:
-    """Results of calls, and inputs, that have one scale and zero point.
+    """Inputs and results of calls that share one scale and zero point.
 
     nodes       in the graph's order
-    fixed       scale and zero point if an operator fixes them
-    symmetric   whether an operator needs the zero point 0
-    residual    whether it is a residual stream, of 16 bits
+    fixed       scale and zero point if an operator fixes them; otherwise None
+    symmetric   whether an operator requires zero point 0
+    residual    whether it is a residual stream, which is int16
     """
 
     nodes: tuple[Any, ...]
@@ -63,7 +62,7 @@ class TensorGroup:
 
 @dataclass(frozen=True, slots=True)
 class CallWeights:
-    """The weights of a call: their node, the bias's node, and the axis of output channels."""
+    """The weights of a call: nodes of weights and bias, and the axis of the output channels."""
 
     node: Any
     bias: Any
@@ -101,7 +100,7 @@ def _group(nodes: Sequence[Any]) -> TensorGroup:
 
 
 def quantized_tensors(graph: Any) -> list[Any]:
-    """Return the nodes whose floats are quantised: inputs, and results that depend on them."""
+    """Return the nodes that are quantised: float inputs, and results that depend on them."""
     border = {node for node in graph.nodes if node.op == "placeholder"}
     computed, found = {*border}, []
     for node in graph.nodes:
@@ -129,7 +128,7 @@ def weights_of(node: Any) -> CallWeights | None:
 
 
 def recurrent_weights(node: Any) -> Iterator[Any]:
-    """Matrices of a recurrent call, each with a scale for every row."""
+    """Yield the weight matrices of a recurrent call; each has a scale per row."""
     lists = (
         (x for x in node.args if isinstance(x, list | tuple)) if call_of(node) in RECURRENT else ()
     )
@@ -137,8 +136,8 @@ def recurrent_weights(node: Any) -> Iterator[Any]:
 
 
 def paths_of(node: Any) -> Iterator[str]:
-    """Yield the module paths of a tensor's call and of the calls fused into it; for an input, its
-    name."""
+    """Yield the module paths of the call that computes a tensor and of the calls fused into it; for
+    an input, its name."""
     if node.op == "placeholder":
         yield node.name
     while node.op == "call_function":
@@ -155,14 +154,14 @@ def call_of(node: Any) -> str:
 
 
 def moved(node: Any) -> tuple[Any, ...]:
-    """Return the tensors whose elements a call moves; () if it computes."""
+    """Return the tensors whose elements a call only moves; () if it computes."""
     call = node.args[0] if node.target is operator.getitem else node
     is_move = call.op == "call_function" and call_of(call) in MOVES
     return tuple(filter(_is_float, call.all_input_nodes)) if is_move else ()
 
 
 def source(node: Any) -> Any:
-    """Skip dropouts: return the tensor that they read."""
+    """Return the tensor that a dropout reads, through several dropouts; other nodes unchanged."""
     while node.op == "call_function" and call_of(node) in DROPOUTS:
         node = node.args[0]
     return node

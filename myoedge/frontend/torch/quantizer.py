@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GAP9Quantizer: annotates an exported network for torchao's PT2E flow with the integers that a
-build computes with. Only imported with torchao installed.
+"""GAP9Quantizer for torchao's PT2E flow: annotates an exported network with the quantisation that a
+build uses. Only imported with torchao installed.
 
 Every quantised tensor is annotated once, at the call that computes it; calls that only move
 elements share the annotation of their operand.
@@ -38,18 +38,19 @@ Rules = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class LayerBits:
-    """Bits of a layer's results and of its weights."""
+    """Bits of a layer's results and weights."""
 
     activations: int = 8
     weights: int = 8
 
 
 class GAP9Quantizer(Quantizer):
-    """Annotations for torchao's prepare_pt2e and prepare_qat_pt2e: the integers of a build.
+    """Quantizer for torchao's prepare_pt2e and prepare_qat_pt2e with the quantisation of a build.
 
-    Activations are int8 with a scale and a zero point per tensor, weights int8 within +-127 with a
-    scale per output channel, biases int32, residual streams int16; a convolution's batch norm and
-    ReLU are parts of it; a softmax and hidden states have the scales that their operators fix.
+    Activations are int8 with a scale and zero point per tensor, weights int8 within +-127 with a
+    scale per output channel, biases int32, residual streams int16; batch norm and ReLU after a
+    convolution are fused with it; a softmax and hidden states have the scales that their operators
+    fix.
 
     layers   bits by module-path pattern; later patterns override earlier ones: {"blocks.*":
              {"weights": 4}, "head": {"activations": 16, "weights": 16}}; weights have 2 to 8 or 16
@@ -64,7 +65,7 @@ class GAP9Quantizer(Quantizer):
         self._is_qat = is_qat
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        """Annotate the nodes of a model; return the model."""
+        """Annotate the nodes of a model in place and return it."""
         groups = tensor_groups(model.graph)
         self._check_patterns(groups, model.graph.nodes)
         for group in groups:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torchao specifications for the integers of a build, and observers for their scales. Only imported
-with torchao installed."""
+"""torchao's QuantizationSpecs for the quantisation of a build, and an observer of weights. Only
+imported with torchao installed."""
 
 from __future__ import annotations
 
@@ -32,11 +32,10 @@ WEIGHT_MOST = (2**31 - INT16_BIAS_MAX) // 2**15  # sum of a channel's weights ne
 
 
 class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "PerChannel" in names
-    """Symmetric scales of weights as they are now, one for each output channel.
+    """Observer of weights: symmetric scales per output channel, from the current values only.
 
-    16-bit weights get larger scales if their sums would leave int32; channels that are nearly 0 get
-    the scale of a channel 1,024 times smaller than the largest, because with smaller scales their
-    bias would leave int32.
+    16-bit weights get larger scales if their sums would exceed int32. Channels that are nearly 0
+    get the scale of a channel 1,024 times smaller than the largest, so that their bias fits int32.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -52,7 +51,7 @@ class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "P
 
 @cache
 def activation(bits: int, *, symmetric: bool, is_qat: bool) -> QuantizationSpec:
-    """Format of a tensor: int8 with a zero point (without, if an operator requires it), or int16
+    """Return the specification of a tensor: int8 with a zero point (0 if `symmetric`), or int16
     without one."""
     element, affine = (INT8 if bits == INT8.bits else INT16), bits == INT8.bits and not symmetric
     observer: Any = HistogramObserver.with_args(eps=2**-20) if affine else MinMaxObserver
@@ -70,7 +69,7 @@ def activation(bits: int, *, symmetric: bool, is_qat: bool) -> QuantizationSpec:
 
 @cache
 def weight(bits: int, axis: int, *, is_qat: bool) -> QuantizationSpec:
-    """Format of weights: symmetric, 2 to 16 bits, one scale per channel.
+    """Return the specification of weights: symmetric, 2 to 16 bits, one scale per channel.
 
     axis   of the output channels
     """
@@ -89,7 +88,7 @@ def weight(bits: int, axis: int, *, is_qat: bool) -> QuantizationSpec:
 
 
 def bias(x: Any, weights: tuple[Any, Any]) -> DerivedQuantizationSpec:
-    """Derived specification of an int32 bias: its scale is the operand's times the weights'.
+    """Return the specification of an int32 bias, whose scale is the operand's times the weights'.
 
     x   node of the operand     weights   edge of the weights: (their node, the operator's node)
     """
@@ -111,7 +110,7 @@ def _products(observers: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fixed(params: QuantParams) -> FixedQParamsQuantizationSpec:
-    """Specification of a result whose scale the operator fixes, such as a softmax."""
+    """Return the specification of a result whose scale the operator fixes, such as a softmax."""
     return FixedQParamsQuantizationSpec(
         dtype=torch.int8 if params.element_type == INT8 else torch.int16,
         scale=params.scale,

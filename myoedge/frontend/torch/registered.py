@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch.library operators that an archive calls; torch loads the archive only if all are
-registered."""
+"""Operators of torch.library that an archive calls; torch loads it only if all are registered."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ PREFIX = "torch.ops."
 
 
 def refuse_unregistered(program: Mapping[str, Any]) -> None:
-    """Raise E111 for operators of libraries that are not registered in this process."""
+    """Raise E111 for operators that no library has registered in this process."""
     from torch._C import _jit_get_schemas_for_operator as schemas
 
     refusals = [

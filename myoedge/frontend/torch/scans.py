@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of torch's scan: the body is called once per step; rewrite patterns then roll
-recurrences."""
+"""Import of torch's scan: its body is called once per iteration; rewrite patterns then roll
+recurrences into operators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_CALLS = 20_000  # of all steps together
 
 
 def unroll_scans(program: torch.export.ExportedProgram) -> None:
-    """Replace every scan in the program's graph by the calls of its steps, in place.
+    """Replace every scan in the program's graph by the calls of its iterations, in place.
 
     Errors: E111 more than 20,000 calls.
     """

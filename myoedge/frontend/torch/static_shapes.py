@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes in an exported program as JSON: all must be numbers."""
+"""Check that all sizes in an exported program, given as JSON, are static."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTEGER = re.compile(r"-?\d{1,18}")
 
 
 def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> None:
-    """Raise E110 if a size in an archive's program is not a number, E107 if it has guards."""
+    """Raise E110 if a size in an archive's program is dynamic, E107 if the program has guards."""
     symbols = [n["expr_str"] for _, n in objects if "expr_str" in n]
     moving = [text for text in symbols if not INTEGER.fullmatch(str(text))]
     if not moving and not program.get("range_constraints"):
@@ -39,8 +39,8 @@ def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> No
 
 
 def drop_unread_scalars(program: dict[str, Any]) -> bool:
-    """Remove scalars read from tensors (`.item()`), and calls that only read these, such as
-    assertions, if no tensor depends on them; return whether any were removed."""
+    """Remove scalars read from tensors (`.item()`) on which no tensor depends, with the calls that
+    read only these, such as assertions; return whether any were removed."""
     try:
         graph = program["graph_module"]["graph"]
         scalars = set[str]().union(*(graph.get(kind, ()) for kind in SCALARS))

@@ -25,7 +25,8 @@ SCHEMAS = (
 
 @contextmanager
 def names_of_torchao() -> Iterator[None]:
-    """Context manager: register torchao's calls with torch; torchao may be imported afterwards."""
+    """Register torchao's calls with torch in this context; torchao may still be imported
+    afterwards."""
     import torch
 
     if hasattr(torch.ops.torchao, "quantize_affine"):
@@ -38,8 +39,8 @@ def names_of_torchao() -> Iterator[None]:
 
 
 def as_decomposed(program: Any) -> None:
-    """Replace torchao's calls in a program's graph, if their blocks are whole tensors or
-    channels."""
+    """Replace torchao's calls in a program's graph by those of quantized_decomposed, if their
+    blocks are whole tensors or channels."""
     for node in program.graph.nodes:
         name = str(node.target).removeprefix("torchao.")
         if node.op == "call_function" and name in (

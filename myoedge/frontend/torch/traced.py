@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes of an exported program: origin, arguments, shapes, types, and dependencies.
 
-Normalising vectors to unit length, x / max(|x|, eps), counts as one operation: an RMS norm with one
-factor.
+Normalisation to unit length, x / max(|x|, eps), is recognised as one operation, because it imports
+as an RMS norm.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SPREADS = ("aten.expand_as.default", "aten.expand.default")
 
 
 def origin_of(node: Any) -> Origin:
-    """Return the module path, and the line of the user's program with the library line that it
+    """Return a node's module path and source line: the user's, followed by the library's that it
     calls."""
     stack = node.meta.get("nn_module_stack") or {}
     path = str([*stack.values()][-1][0]) if stack else ""
@@ -45,13 +45,13 @@ def module_class_of(node: Any) -> str:
 
 
 def target_of(node: Any) -> str:
-    """Return the name of a node's call; for a getitem node, of the call whose result it picks."""
+    """Return the name of a node's call; for getitem, of the call whose result it selects."""
     return str((node.args[0] if node.target is operator.getitem else node).target)
 
 
 def arguments_of(node: Any) -> dict[str, Any]:
-    """Return a call's arguments by the names of its schema; empty for a node that is no
-    operator."""
+    """Return a call's arguments by the names in its schema; {} for a node that is no operator
+    call."""
     schema = getattr(node.target, "_schema", None)
     bound: dict[str, Any] = {}
     for position, argument in enumerate(() if schema is None else schema.arguments):
@@ -62,7 +62,10 @@ def arguments_of(node: Any) -> dict[str, Any]:
 
 
 def static(shape: Iterable[Any], name: str) -> tuple[int, ...]:
-    """Return a shape as numbers. Errors: E110 an axis of dynamic size, with the tensor's name."""
+    """Return a shape as numbers. Errors: E110 for a dynamic axis.
+
+    name   name of the tensor for messages
+    """
     sizes = tuple(shape)
     for axis, size in enumerate(sizes):
         if not isinstance(size, int):
@@ -95,7 +98,7 @@ def gives_complex(node: Any) -> bool:
 
 
 def complex_source(node: Any) -> Any:
-    """Return the call that produced the complex operand of a call."""
+    """Return the call that produced a call's complex operand."""
     while found := [n for n in node.all_input_nodes if gives_complex(n)]:
         node = found[0]
     return node
@@ -112,8 +115,7 @@ def array(tensor: Any) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A normalisation to unit length, x / max(|x|, eps): the node of x, and the axis of its
-    vectors."""
+    """A match of x / max(|x|, eps): node of x, axis of the vectors, and eps."""
 
     x: Any
     axis: int
@@ -121,7 +123,7 @@ class Unit:
 
 
 def unit_of(node: Any) -> Unit | None:
-    """Match a division that normalises vectors to unit length; return vectors and axis, or None."""
+    """Match a division that normalises vectors to unit length; None for other nodes."""
     if _target(node) != "aten.div.Tensor":
         return None
     given = arguments_of(node)
@@ -151,16 +153,16 @@ def _axis(given: Arguments) -> int | None:
 
 
 def reads(node: Any) -> Iterable[Any]:
-    """Return the nodes that a call's result depends on."""
+    """Return the nodes on which a call's result depends."""
     unit = unit_of(node)
     return node.all_input_nodes if unit is None else (unit.x,)
 
 
 def without_values(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Run a call with torch on tensors without data.
+    """Run a call with torch on meta tensors (without data).
 
-    The Python form of the call, as export traces it, is used if the other form needs values: istft
-    checks whether its windows overlap.
+    The Python implementation that torch.export traces is used if the other one needs values, as
+    istft does to check whether windows overlap.
     """
     from torch._C import DispatchKey
     from torch._subclasses.fake_tensor import DataDependentOutputException

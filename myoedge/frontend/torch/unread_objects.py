@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch.save files with objects of arbitrary classes, read by torch with placeholders for the
-classes.
+"""Reading of torch.save files that contain objects of arbitrary classes, with placeholders for
+them.
 
 `weights_only` creates and calls only allowed names. Every name in the pickle is allowed as a
-StandIn, which ignores its arguments, so no class is imported and no function is called.
+StandIn, which ignores its arguments, so that no class is imported and no function is called.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNREAD = "_myoedge_unread"  # attribute of mappings that stand for an object
 
 
 class UnreadObject:
-    """Placeholder for the result of a call in a pickle that is not executed."""
+    """Placeholder for the result of a call in a pickle, which is not executed."""
 
     def __setstate__(self, state: Any) -> None:
         """Ignore the state."""
@@ -33,7 +33,7 @@ class _Uncalled(type):
 
 
 class StandIn(metaclass=_Uncalled):
-    """Placeholder for a class or function that is not imported."""
+    """Placeholder for a class or function in a pickle, which is not imported."""
 
     def __new__(cls, *_: Any) -> Any:
         """Return a placeholder for an object that is created without a call; its items may
@@ -54,14 +54,15 @@ def _default_dict(*_: Any) -> OrderedDict[Any, Any]:
 
 
 def is_unread(value: Any) -> bool:
-    """Return whether a value is the placeholder of an object whose class was not imported."""
+    """Return whether a value is a placeholder for an object of an arbitrary class."""
     return isinstance(value, UnreadObject) or value is StandIn or hasattr(value, UNREAD)
 
 
 def load_without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """Load a torch.save archive; return (content, names of classes and functions not imported).
+    """Load a torch.save archive; return (content, names of classes and functions that were replaced
+    by placeholders).
 
-    Errors: as torch.load; pickle.UnpicklingError for operations that it does not know.
+    Errors: as torch.load; pickle.UnpicklingError for unknown pickle operations.
     """
     torch = import_torch()
     names = foreign_names(path.read_bytes())

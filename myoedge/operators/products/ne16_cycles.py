@@ -30,8 +30,7 @@ def units_of_jobs(
     of `least`.
 
     NE16 waits for the first job's operands, so that job is only as long as the cores need to
-    prepare
-    the second.
+    prepare the second.
     count                number of jobs
     prepared, computed   cycles of the cores and of NE16 for all units
     """

@@ -66,8 +66,8 @@ def equalized(
     itself if there is no such pair.
 
     Channels of the first layer are multiplied by powers of two, the next layers' weights divided;
-    ReLU,
-    PReLU, pools and data movement may be between. Channels of an input are multiplied on the host.
+    ReLU, PReLU, pools and data movement may be between. Channels of an input are multiplied on the
+    host.
     samples     samples that determine the largest value of every channel
     time_axes   input -> time axis, along which factors are constant
     count       number of samples that limits the factors, if `samples` is a part of more
