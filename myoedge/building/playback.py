@@ -131,7 +131,7 @@ def play_build(
     integers = program.conversion.integers(counts)
     with one_blas_thread():
         reference = Reference(program, network, build.stream, integers)
-        same = compared(reference, _of_first_start([record for _, record in found]))
+        same = compared(reference, _located(run, _of_first_start([x for _, x in found])))
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     latency = latency_of(latency_s(*_times(run, found), CLOCK_HZ))
     return Played(
@@ -247,6 +247,25 @@ def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array,
     ]
     starts, ends = zip(*pairs, strict=True) if pairs else ((), ())
     return np.array(starts, np.int64), np.array(ends, np.int64)
+
+
+def _located(run: Simulation, decisions: Sequence[Decision]) -> list[Decision]:
+    """Return the decisions with the number that their last sample has in the recording.
+
+    After a reset of the front end its samples come at other times: the program counts periods, the
+    front end what it delivers. Both agree on the time of each data-ready.
+    """
+    first = next((row for row in decisions if not row.flags), None)
+    if first is None:
+        return [*decisions]
+    cycles = np.asarray(run.ready_cycles, np.int64)
+    start = cycles[list(run.ready_frames).index(first.frame)]
+    times_s = np.array([row.time_us - first.time_us for row in decisions]) / 10**6
+    halfway = (cycles[1:] + cycles[:-1]) // 2
+    nearest = np.searchsorted(halfway, start + times_s * CLOCK_HZ)
+    return [
+        replace(row, frame=run.ready_frames[at]) for row, at in zip(decisions, nearest, strict=True)
+    ]
 
 
 def _of_first_start(records: Sequence[Record]) -> list[Decision]:
