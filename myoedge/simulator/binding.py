@@ -132,6 +132,8 @@ class Recorded(ctypes.Structure):
         ("line_count", U64),
         ("ready", ctypes.POINTER(U64)),  # pairs: a cycle and a frame
         ("ready_count", U64),
+        ("state_cycles", ctypes.POINTER(U64)),
+        ("restarts", U64),
     )
 
 

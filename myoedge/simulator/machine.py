@@ -17,8 +17,16 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
 from myoedge.simulator.fault import fault_error
-from myoedge.simulator.playback import Playback, to_c
-from myoedge.simulator.result import STALLS, CoreCounts, ExecutedInstruction, Mark, Simulation, Span
+from myoedge.simulator.playback import REFERENCE_HZ, Playback, to_c
+from myoedge.simulator.result import (
+    POWER_STATES,
+    STALLS,
+    CoreCounts,
+    ExecutedInstruction,
+    Mark,
+    Simulation,
+    Span,
+)
 from myoedge.system.elf import Program, read_elf
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
@@ -83,12 +91,14 @@ def simulate(
     dump or snapshot outside memory; E712 too many records.
     """
     program = elf if isinstance(elf, Program) else read_elf(elf)
+    world = playback and to_c(playback)
+    if playback:
+        cycles = {**cycles, "reference_cycles": round(playback.clock_hz / REFERENCE_HZ)}
     with _machine(binding.core(cc, tuple(sanitize)), cycles, folder) as (core, machine):
         _load(core, machine, program)
         for address, size in chain(options.dump, *options.snapshots.values()):
             _check_in_memory(cycles, address, size)
         _observe(core, machine, program, options)
-        world = playback and to_c(playback)
         if world:
             core.machine_play(machine, ctypes.byref(world))
         core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
@@ -228,6 +238,8 @@ def _of_the_world(recorded: binding.Recorded) -> dict[str, Any]:
         "line_cycles": line[::2],
         "ready_cycles": ready[::2],
         "ready_frames": ready[1::2],
+        "state_cycles": {name: recorded.state_cycles[n] for n, name in enumerate(POWER_STATES)},
+        "restarts": recorded.restarts,
     }
 
 

@@ -20,6 +20,9 @@ STALLS = (
 )
 
 
+POWER_STATES = ("run", "control", "idle", "cluster_off", "retention")
+
+
 @dataclass(frozen=True, slots=True)
 class CoreCounts:
     """Counters of one core; `stalls` are cycles by cause (STALLS; "sleep": waiting for an
@@ -108,6 +111,9 @@ class Simulation(Tabular):
     profile   cycles by instruction address
     line, line_cycles   bytes that the UARTs sent, and the cycle in which each one's stop bit ended
     ready_cycles, ready_frames   cycle and frame number of every data-ready of a playback
+    state_cycles   by power state: run (the cluster or an engine works), control (only the fabric
+                   controller does), idle, cluster_off (idle, the cluster powered down), retention
+    restarts       by watchdog, by the program and out of deep sleep
     """
 
     exit_code: int
@@ -128,6 +134,8 @@ class Simulation(Tabular):
     line_cycles: Sequence[int] = ()
     ready_cycles: Sequence[int] = ()
     ready_frames: Sequence[int] = ()
+    state_cycles: Mapping[str, int] = field(default_factory=dict)
+    restarts: int = 0
 
     def rows(self) -> list[dict[str, object]]:
         """One row per core that ran (9 is the fabric controller): instructions, and stall cycles by

@@ -19,6 +19,7 @@ from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 PROGRAMS = Path(__file__).parent / "programs"
 NOTES = 64
+MAX_CYCLES = 100_000_000
 
 
 @functools.cache
@@ -43,6 +44,6 @@ def run_c(name: str, *defines: str, chip: Mapping[str, int] | None = None, **mor
     program = compiled(name, *defines)
     options = RunOptions(dump=[(program.symbols["notes"], 4 * NOTES)])
     cycles = {**GAP9_CYCLES, **(chip or {})}
-    run = simulate(program, cycles=cycles, options=options, **more)
+    run = simulate(program, cycles=cycles, options=options, max_cycles=MAX_CYCLES, **more)
     assert run.exit_code == 0
     return Noted(struct.unpack(f"<{NOTES}I", run.dumps[0]), program.symbols, run)

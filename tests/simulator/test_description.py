@@ -16,7 +16,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions, binding, machine, simulate
 from myoedge.targets import find_chip
 from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
-from tests.isa.program import RESULTS, addi, leave, load_constant, sw
+from tests.isa.program import RESULTS, addi, bne, leave, load_constant, sw
 from tests.simulator.cores import (
     DMA,
     EBREAK,
@@ -30,6 +30,7 @@ from tests.simulator.cores import (
     WFI,
     Code,
     get,
+    load,
     make,
     note,
     note_cycle,
@@ -203,6 +204,28 @@ def waiting_spi() -> bytes:
     return make({}, [*code, *put(0x1A10301C, 2), *until(0x1A103018, 0), *note_cycle(0)])
 
 
+def counter_sleep() -> bytes:
+    """Deep sleep for a period of the slow clock; the program, begun anew, ends."""
+    again = [*load_constant(T1, 0x1A1040F8), load(T0, T1, 4)]
+    sleep = [*put(0x1A104104, 1), *put(0x1A10410C, 1 << 20 | 1), *put(0x1A107008, 9)]
+    sleep += [*put(0x1A107004, 0x10000700), WFI]
+    return make({}, [*again, bne(T0, 0, 4 * len(sleep) + 4), *sleep])
+
+
+def started_again() -> bytes:
+    """The program restarts itself once."""
+    again = [*load_constant(T1, 0x1A1040F8), load(T0, T1, 4)]
+    reset = [*put(0x1A104104, 1), *put(0x1A1040BC, 1), WFI]
+    return make({}, [*again, bne(T0, 0, 4 * len(reset) + 4), *reset])
+
+
+def cluster_on_again() -> bytes:
+    """The cluster off and on, and the cycle in which it is on."""
+    code = [*put(0x1A107008, 6), *put(0x1A107004, 0x10000800), *until(0x1A107000, 0)]
+    code += [*put(0x1A107008, 0), *put(0x1A107004, 0x10000800), *until(0x1A107000, 0)]
+    return make({}, [*code, *note_cycle(0)])
+
+
 # name: another value, and a program that behaves otherwise with it
 SMALL: dict[str, tuple[int, bytes]] = {
     "l2_bytes": (0x100000, make({}, get(0x1C180000, 0))),
@@ -213,6 +236,10 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "interrupt_cycles": (5, interrupted()),
     "periph_clock_x256": (20, sent_byte()),
     "spi_divider_periods": (2, waiting_spi()),
+    "reference_cycles": (9, counter_sleep()),
+    "deep_sleep_wake_cycles": (9, counter_sleep()),
+    "boot_cycles": (9, started_again()),
+    "cluster_power_cycles": (9, cluster_on_again()),
     "misaligned_store_waits": (0, make({c: misaligned_stores(c) for c in range(8)})),
     "register_strict": (0, make({}, get(0x1A102004, 0))),
     "barriers": (4, make({1: get(EVENTS + 0x2E0, 0)})),

@@ -224,7 +224,7 @@ def test_registers_take_whole_words(
     assert f"{size} bytes" in error.notice.title
 
 
-UNKNOWN = [0x1A104FFC, 0x1A109018, 0x10200FF8, 0x1A107000, 0x1A102700 + 0x18, 0x10204000 + 0x7FC]
+UNKNOWN = [0x1A104FFC, 0x1A109018, 0x10200FF8, 0x1A10700C, 0x1A102700 + 0x18, 0x10204000 + 0x7FC]
 
 
 @pytest.mark.parametrize("address", UNKNOWN)

@@ -83,7 +83,11 @@
     X(ne16_drain_cycles)      /* behind them */                                                   \
     /* clock ratios against the cluster, x256 */                                                 \
     X(fc_clock_x256) X(periph_clock_x256)                                                        \
-    X(spi_divider_periods)    /* of the peripherals' clock, a unit of an SPI's divider */
+    X(spi_divider_periods)    /* of the peripherals' clock, a unit of an SPI's divider */        \
+    X(reference_cycles)       /* of a period of the 32.768 kHz clock */                          \
+    /* power: cycles of the cluster clock */                                                     \
+    X(cluster_power_cycles)   /* until the cluster is on */                                      \
+    X(deep_sleep_wake_cycles) X(boot_cycles) /* from a wake-up or a reset to the first instruction */
 /* clang-format on */
 
 typedef struct {

@@ -17,7 +17,7 @@
 typedef uint64_t Cycle;
 #define NEVER UINT64_MAX
 
-enum { CORES = 10, REGISTERS = 32, NOWHERE = 32, LOOPS = 2, WHEEL = 64 };
+enum { CORES = 10, CLUSTER_CORES = 0x1ff, REGISTERS = 32, NOWHERE = 32, LOOPS = 2, WHEEL = 64 };
 
 // Who can be scheduled: cores 0..8 of the cluster, the fabric controller, and devices.
 enum { FC = 9, ACTOR_DMA = CORES, ACTOR_L3, ACTOR_EVENTS, ACTOR_NE16, ACTOR_PERIPHERALS, ACTORS };
@@ -164,6 +164,7 @@ struct Machine {
     Core *batch[CORES];         // the cores that act in cycle `now`, in order
     int batch_next, batch_used;
     int running;                // the core that runs just now, or -1
+    uint32_t awake;             // a bit a core
     Cycle limit;                // end of the time slice
     Cycle max_cycles;
     // end
@@ -205,6 +206,12 @@ void count_retired(Core *c);
     do { \
         if ((c)->t >= (c)->turn) HAND_OVER((c), (i)); \
     } while (0)
+
+// ---- machine.c
+bool is_untouched(const uint8_t *block); // 64 bytes that nobody has written
+
+// ---- power.c: who is awake has changed so that the power state may have
+void power_changed(Machine *m, Cycle at);
 
 // ---- fault.c
 // Ends the run: core (or -1), what, the address it is about, a sentence for people (printf-like).

@@ -42,6 +42,7 @@ static const Region REGIONS[] = {
     {0x1a10f000, 0x1000, DEVICE_STDOUT, NULL, stdout_store, true},
     {0x1a120000, 0x1000, DEVICE_STDOUT, NULL, stdout_store, true},
 };
+enum { FIRST_OF_CHIP = 0x1a000000 }; // those below are the cluster's
 enum { REGION_COUNT = sizeof REGIONS / sizeof REGIONS[0] };
 
 static const Region *region_of(uint32_t address)
@@ -88,6 +89,7 @@ static const Region *reach(Access *a, uint32_t size, bool is_store)
 {
     const Region *region = seen_region(a->c->m, a->address);
     if (!region) no_register(a);
+    if (a->c->id == FC && a->address < FIRST_OF_CHIP) power_check(a->c, a->i, a->address);
     a->offset = (a->address - region->base) % region->size;
     check_size(a, region, size);
     return takes_access(a, region->device, is_store) ? region : NULL;
@@ -120,7 +122,7 @@ const DeviceCounts *device_counts(const Machine *m) { return &m->devices->counts
 
 void core_waits(Core *c, enum Waiting cause) { c->m->devices->waiting[c->id] = cause; }
 
-static void dma_new(Dma *dma)
+void dma_new(Dma *dma)
 {
     for (int i = 0; i < CORES; i++)
         dma->granted[i] = -1;

@@ -162,6 +162,7 @@ void dma_store(const Access *a, uint32_t value);
 uint32_t dma_outer_load(const Access *a); // the channel of the interconnect
 void dma_outer_store(const Access *a, uint32_t value);
 void dma_due(Machine *m);
+void dma_new(Dma *dma);
 void dma_arm(Machine *m, Cycle at); // plans the steps that have become possible
 void dma_queue(TransferQueue *queue, uint16_t transfer);
 void dma_moved(Machine *m, uint32_t channel, Cycle at); // a channel has room for a command again
@@ -239,6 +240,7 @@ void l3_due(Machine *m);
 // ---- ne16.c
 typedef struct Ne16 Ne16; // ne16.h
 Ne16 *ne16_new(void); // NULL: no memory
+void ne16_reset(Ne16 *n);
 uint32_t ne16_load(const Access *a);
 void ne16_store(const Access *a, uint32_t value);
 void ne16_due(Machine *m);
@@ -247,7 +249,7 @@ uint64_t ne16_busy_until(const Machine *m, Cycle t); // cycles of all jobs, the 
 // ---- soc.c
 enum { FLL_WORDS = 1024, CHIP_WORDS = 1024 };
 typedef struct {
-    uint32_t fll[FLL_WORDS], control[CHIP_WORDS], core_status, power[2];
+    uint32_t fll[FLL_WORDS], control[CHIP_WORDS], core_status;
     uint32_t boot_address[CLUSTER], fetch_enable, clock_gate, cluster_clocks;
 } Soc;
 uint32_t fll_load(const Access *a);

@@ -41,6 +41,7 @@ void gpio_input(Machine *m, uint32_t pin, bool level, Cycle at)
     const uint32_t bit = 1u << pin % 32;
     if (!(b->in & bit) == !level) return;
     b->in ^= bit;
+    power_pins(m, at);
     if (!interrupts(m, pin, level)) return;
     b->status |= bit;
     raise_interrupt(m, IRQ_GPIO, at);
@@ -53,6 +54,11 @@ int gpio_level(Machine *m, uint32_t pin)
     if (!is_gpio(m, pin) || !(b->direction >> pin % 32 & 1)) return -1;
     return b->out >> pin % 32 & 1;
 }
+
+bool gpio_is_high(Machine *m, uint32_t pin) { return bank_of(m, pin)->in >> pin % 32 & 1; }
+
+// Levels from outside stay.
+void gpio_down(GpioBank *b) { *b = (GpioBank){.in = b->in}; }
 
 static GpioBank *bank(const Access *a)
 {

@@ -133,7 +133,7 @@ int machine_read(Machine *m, uint32_t address, uint8_t *bytes, uint32_t size)
 
 int machine_start(Machine *m, uint32_t entry)
 {
-    if (setjmp(m->escape)) return 0;
+    if (!restart_keep(m, entry) || setjmp(m->escape)) return 0;
     core_start(&m->core[FC], entry, 0);
     return 1;
 }
@@ -149,14 +149,17 @@ const DeviceCounts *machine_device_counts(const Machine *m) { return device_coun
 uint32_t machine_l2_base(const Machine *m) { return m->chip.l2_base; }
 uint32_t machine_l2_bytes(const Machine *m) { return m->chip.l2_bytes; }
 
-void machine_recorded(const Machine *m, Recorded *recorded)
+void machine_recorded(Machine *m, Recorded *recorded)
 {
+    power_changed(m, m->now);
     const Observer *o = m->observer;
     const Line *line = &m->devices->peripherals.line;
     const Ready *ready = &m->devices->peripherals.front_end.ready;
-    *recorded = (Recorded){o->marks,      o->marks_used, o->kept,       o->kept_used,  o->profile,
-                           o->steps,      o->steps_used, o->steps_lost, o->spans,      o->spans_used,
-                           o->spans_lost, line->bytes,   line->used,    ready->frames, ready->used};
+    const Power *power = &m->devices->peripherals.power;
+    *recorded =
+        (Recorded){o->marks,      o->marks_used, o->kept,     o->kept_used,  o->profile,     o->steps,
+                   o->steps_used, o->steps_lost, o->spans,    o->spans_used, o->spans_lost,  line->bytes,
+                   line->used,    ready->frames, ready->used, power->cycles, power->restarts};
 }
 
 const Counts *machine_counts(Machine *m, uint32_t core)
@@ -166,7 +169,7 @@ const Counts *machine_counts(Machine *m, uint32_t core)
     return &m->core[core].counts;
 }
 
-static bool is_untouched(const uint8_t *block)
+bool is_untouched(const uint8_t *block)
 {
     uint8_t other = 0;
     for (int i = 0; i < WATCH_BYTES; i++)

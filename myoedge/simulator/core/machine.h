@@ -19,6 +19,8 @@ typedef struct {
     uint64_t line_count;
     const ReadyFrame *ready; // of the front end
     uint64_t ready_count;
+    const uint64_t *state_cycles; // [POWER_STATES]
+    uint64_t restarts;
 } Recorded;
 
 Machine *machine_new(void);
@@ -47,4 +49,4 @@ int machine_watch_mark(Machine *m, uint32_t pc, const Snapshot *snapshots, uint3
 int machine_profile(Machine *m);
 int machine_steps(Machine *m, Cycle from, Cycle to, uint32_t cores, uint32_t room);
 int machine_spans(Machine *m, uint32_t room);
-void machine_recorded(const Machine *m, Recorded *recorded);
+void machine_recorded(Machine *m, Recorded *recorded);

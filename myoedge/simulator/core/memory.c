@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "access.h"
+#include "devices.h"
 
 uint8_t *memory_at(Machine *m, uint32_t address, uint32_t size)
 {
@@ -99,6 +100,7 @@ static void first_access(Core *c, const Insn *i, uint32_t address, uint32_t size
 {
     const Machine *m = c->m;
     if (is_l1(m, address)) {
+        if (c->id == FC) power_check(c, i, address);
         const uint32_t first = address - m->chip.l1_base;
         if (m->l1_watched[first >> 6] | m->l1_watched[(first + size - 1) >> 6])
             watch_access(c, i, address, size, is_store);

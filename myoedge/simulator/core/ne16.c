@@ -2,6 +2,7 @@
 // NE16's registers: two contexts of job registers that are prepared and run in turns, a queue of
 // two jobs, and an event at the end of each.
 #include <stdlib.h>
+#include <string.h>
 
 #include "ne16.h"
 
@@ -20,10 +21,16 @@ enum { CLOCK_GATE = 1 << 11 };
 
 static Ne16 *ne16(const Machine *m) { return m->devices->ne16; }
 
+void ne16_reset(Ne16 *n)
+{
+    memset(n, 0, sizeof *n);
+    n->id[0] = n->id[1] = -1;
+}
+
 Ne16 *ne16_new(void)
 {
-    Ne16 *n = calloc(1, sizeof *n);
-    if (n) n->id[0] = n->id[1] = -1;
+    Ne16 *n = malloc(sizeof *n);
+    if (n) ne16_reset(n);
     return n;
 }
 

@@ -8,8 +8,8 @@
 typedef void (*Handler)(Machine *m, int which);
 
 static const Handler HANDLERS[DUES] = {
-    interrupt_due, uart_due, uart_due,  uart_due, uart_due, spi_due, spi_due,
-    spi_due,       spi_due,  ready_due, edge_due, byte_due, end_due,
+    interrupt_due, uart_due,  uart_due, uart_due, uart_due, spi_due,   spi_due,     spi_due,
+    spi_due,       ready_due, edge_due, byte_due, end_due,  power_due, restart_due,
 };
 
 static void plan(Machine *m)
@@ -39,11 +39,8 @@ void peripherals_due(Machine *m)
     plan(m);
 }
 
-void peripherals_new(Machine *m)
+static void reset(Peripherals *p)
 {
-    Peripherals *p = &m->devices->peripherals;
-    for (int which = 0; which < DUES; which++)
-        p->due[which] = NEVER;
     memset(p->events.mask, 0xff, sizeof p->events.mask);
     for (uint32_t n = 0; n < UARTS; n++)
         p->uart[n].rx = p->uart[n].tx = UDMA_OFF;
@@ -53,8 +50,33 @@ void peripherals_new(Machine *m)
     }
 }
 
+void peripherals_new(Machine *m)
+{
+    Peripherals *p = &m->devices->peripherals;
+    for (int which = 0; which < DUES; which++)
+        p->due[which] = NEVER;
+    reset(p);
+}
+
+void peripherals_down(Machine *m)
+{
+    Peripherals *p = &m->devices->peripherals;
+    for (int which = 0; which < DUE_READY; which++)
+        p->due[which] = NEVER;
+    p->due[DUE_RESTART] = NEVER;
+    memset(&p->events, 0, sizeof p->events);
+    memset(&p->udma, 0, sizeof p->udma);
+    memset(p->uart, 0, sizeof p->uart);
+    memset(p->spi, 0, sizeof p->spi);
+    for (uint32_t n = 0; n < GPIO_BANKS; n++)
+        gpio_down(&p->gpio[n]);
+    reset(p);
+    plan(m);
+}
+
 void peripherals_free(Machine *m)
 {
     free(m->devices->peripherals.line.bytes);
     free(m->devices->peripherals.front_end.ready.frames);
+    free(m->devices->peripherals.power.image);
 }

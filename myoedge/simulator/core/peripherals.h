@@ -13,12 +13,15 @@ enum Due {
     DUE_EDGE,
     DUE_BYTE,
     DUE_END,
+    DUE_POWER,
+    DUE_RESTART,
     DUES
 };
 void due_at(Machine *m, int which, Cycle when); // replaces an earlier plan; NEVER: none
 void peripherals_due(Machine *m);
 void peripherals_new(Machine *m);
 void peripherals_free(Machine *m);
+void peripherals_down(Machine *m); // what loses its power with the chip
 
 // ---- soc_events.c
 enum { SOC_FIFO = 8, SOC_EVENT_WORDS = 8, SOC_MASKS = 3 * SOC_EVENT_WORDS };
@@ -91,8 +94,10 @@ typedef struct {
 } GpioBank;
 uint32_t gpio_load(const Access *a);
 void gpio_store(const Access *a, uint32_t value);
+void gpio_down(GpioBank *bank);
 void gpio_input(Machine *m, uint32_t pin, bool level, Cycle at); // what the outside does
 int gpio_level(Machine *m, uint32_t pin);                        // of an output, -1: it is none
+bool gpio_is_high(Machine *m, uint32_t pin);                     // as the outside has it
 uint32_t pad_function(Machine *m, uint32_t pad);                 // soc.c
 
 // ---- spim.c
@@ -170,6 +175,37 @@ void edge_due(Machine *m, int which);
 void byte_due(Machine *m, int which);
 void end_due(Machine *m, int which);
 
+// ---- power.c, restart.c
+enum PowerState { POWER_RUN, POWER_CONTROL, POWER_IDLE, POWER_CLUSTER_OFF, POWER_RETENTION, POWER_STATES };
+enum { // of chip control: soc.c
+    RESTART = 0xbc,
+    WATCHDOG_AGAIN = 0xc8,
+    WATCHDOG_SET = 0xcc,
+    SLEEP_CONTROL = 0x104,
+    SLEEP_PINS = 0x108,
+    SLEEP_COUNTER = 0x10c
+};
+typedef struct {
+    uint64_t cycles[POWER_STATES];
+    enum PowerState state;
+    Cycle since;
+    uint32_t access, data, flags; // registers
+    uint32_t domain, mode;        // of the access under way
+    bool busy, cluster_off, retention, waking;
+    uint32_t entry, restarts;
+    uint8_t *image; // L2 as loaded
+} Power;
+void power_due(Machine *m, int which);
+void power_pins(Machine *m, Cycle at); // a level has changed
+void power_check(Core *c, const Insn *i, uint32_t address); // faults where the cluster is powered down
+uint32_t *chip_word(Machine *m, uint32_t offset);           // of chip control: soc.c
+void cluster_down(Machine *m); // it forgets everything, at m->now, nobody running
+void chip_down(Machine *m);    // so does all but L2, pins and what is always on
+void chip_restart(Machine *m, bool loaded); // loaded: L2 is as at the beginning
+bool restart_keep(Machine *m, uint32_t entry); // false: no memory
+void restart_due(Machine *m, int which);
+void restart_store(const Access *a, uint32_t value);
+
 typedef struct {
     Cycle due[DUES];
     SocEvents events;
@@ -178,5 +214,6 @@ typedef struct {
     Spi spi[SPIS];
     GpioBank gpio[GPIO_BANKS];
     FrontEnd front_end;
+    Power power;
     Line line;
 } Peripherals;

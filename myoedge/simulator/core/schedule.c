@@ -179,12 +179,26 @@ const Insn *hand_over(Core *c, const Insn *i)
     GO(c->at);
 }
 
+// Of the cores that are awake: whether the cluster has any (1), whether the controller is one (2).
+static inline unsigned who(uint32_t awake)
+{
+    return (awake & CLUSTER_CORES ? 1u : 0u) | (awake >> FC & 1) << 1;
+}
+
+static inline void set_awake(Machine *m, uint32_t awake, Cycle at)
+{
+    const bool changes = who(awake) != who(m->awake);
+    m->awake = awake;
+    if (changes) power_changed(m, at);
+}
+
 void core_start(Core *c, uint32_t pc, Cycle when)
 {
     if (c->state != CORE_OFF) return;
     c->state = CORE_RUNNING;
     c->at = insn_at(c, NULL, pc);
     c->t = when;
+    set_awake(c->m, c->m->awake | 1u << c->id, when);
     core_to_front(c->m, c->id);
     schedule(c->m, c->id, when);
 }
@@ -194,6 +208,7 @@ const Insn *core_sleep(Core *c, const Insn *resume)
     c->state = CORE_ASLEEP;
     c->at = resume;
     c->slept_at = c->t;
+    set_awake(c->m, c->m->awake & ~(1u << c->id), c->t);
     return NULL;
 }
 
@@ -205,6 +220,7 @@ void core_wake(Core *c, Cycle when)
     c->counts.stall[STALL_SLEEP] += when - c->slept_at;
     trace_asleep(c, c->slept_at, when);
     c->t = when;
+    set_awake(c->m, c->m->awake | 1u << c->id, when);
     core_to_front(c->m, c->id);
     schedule(c->m, c->id, when);
 }

@@ -16,7 +16,14 @@ uint32_t fll_load(const Access *a)
 void fll_store(const Access *a, uint32_t value) { soc(a)->fll[a->offset / 4 % FLL_WORDS] = value; }
 
 // The exit code is in the low bits of either platform's status register once the top bit is set.
-enum { PAD_FUNCTIONS = 0x10, EXIT_PULP = 0xa0, EXIT_GAP9 = 0xc0, PADS_A_WORD = 16 };
+enum {
+    PAD_FUNCTIONS = 0x10,
+    EXIT_PULP = 0xa0,
+    CLUSTER_BUSY = 0xb0,
+    EXIT_GAP9 = 0xc0,
+    SLEEP_INFO = 0xf8,
+    PADS_A_WORD = 16
+};
 #define EXITED 0x80000000u
 
 uint32_t pad_function(Machine *m, uint32_t pad)
@@ -25,10 +32,17 @@ uint32_t pad_function(Machine *m, uint32_t pad)
     return word >> 2 * (pad % PADS_A_WORD) & 3;
 }
 
+uint32_t *chip_word(Machine *m, uint32_t offset) { return &m->devices->soc.control[offset / 4 % CHIP_WORDS]; }
+
 uint32_t chip_control_load(const Access *a)
 {
-    if (a->offset == EXIT_PULP || a->offset == EXIT_GAP9) return soc(a)->core_status;
-    return soc(a)->control[a->offset / 4 % CHIP_WORDS];
+    switch (a->offset) {
+    case EXIT_PULP:
+    case EXIT_GAP9: return soc(a)->core_status;
+    case CLUSTER_BUSY: return (a->c->m->awake & CLUSTER_CORES) != 0;
+    case SLEEP_INFO: return *chip_word(a->c->m, SLEEP_CONTROL);
+    default: return *chip_word(a->c->m, a->offset);
+    }
 }
 
 void chip_control_store(const Access *a, uint32_t value)
@@ -38,16 +52,10 @@ void chip_control_store(const Access *a, uint32_t value)
         if (value & EXITED) leave(a->c->m, value & ~EXITED);
         return;
     }
-    soc(a)->control[a->offset / 4 % CHIP_WORDS] = value;
+    *chip_word(a->c->m, a->offset) = value;
+    restart_store(a, value);
     front_end_pins(a->c->m, a->c->t); // pads may be GPIOs now
 }
-
-enum { POWER_LAST = 0x8 };
-
-static uint32_t *power(const Access *a) { return &soc(a)->power[a->offset == POWER_LAST]; }
-
-uint32_t power_load(const Access *a) { return *power(a); }
-void power_store(const Access *a, uint32_t value) { *power(a) = value; }
 
 // Cluster control: which cores run, and from where.
 enum { FETCH_ENABLE = 0x08, CLUSTER_CLOCKS = 0x18, CLOCK_GATE = 0x20, BOOT_ADDRESS = 0x40 };
