@@ -285,6 +285,6 @@ def _lost(records: Sequence[Record], frames: int) -> int:
 def _power(build: Build, run: Simulation, passes: int) -> PlaybackPower:
     chip = find_chip(str(build.manifest.get("target")))
     point = replace(chip.point, clock_hz=CLOCK_HZ)
-    states = {"run": run.cycles}  # until the simulator counts power states
+    states = run.state_cycles
     total, one = activity_of(run), activity(build.report)
     return playback_power(total, one, passes, states, point, coefficients())

@@ -143,7 +143,7 @@ class PlannedFault(ctypes.Structure):
     _fields_ = (("frame", U32), ("kind", U32), ("value", ctypes.c_int64))
 
 
-class Playback(ctypes.Structure):
+class PlaybackStruct(ctypes.Structure):
     """Mirrors the C struct Playback of peripherals.h."""
 
     _fields_ = (
@@ -169,7 +169,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
     "machine_write": (ctypes.c_int, (MACHINE, U32, _BYTES, U32)),
     "machine_read": (ctypes.c_int, (MACHINE, U32, ctypes.c_void_p, U32)),
     "machine_start": (ctypes.c_int, (MACHINE, U32)),
-    "machine_play": (None, (MACHINE, ctypes.POINTER(Playback))),
+    "machine_play": (None, (MACHINE, ctypes.POINTER(PlaybackStruct))),
     "machine_run": (ctypes.c_int, (MACHINE, U64)),
     "machine_now": (U64, (MACHINE,)),
     "machine_limit": (None, (MACHINE, U64)),

@@ -71,7 +71,7 @@ class Playback:
     faults: Sequence[Fault] = ()
 
 
-def to_c(playback: Playback) -> binding.Playback:
+def to_c(playback: Playback) -> binding.PlaybackStruct:
     """Return the C struct; it keeps the arrays. Errors: E266 what no front end can deliver."""
     p, rate = playback, Fraction(playback.rate_hz).limit_denominator(1000)
     is_chip = p.front_end.startswith("ads")
@@ -80,18 +80,35 @@ def to_c(playback: Playback) -> binding.Playback:
     planned = sorted(p.faults, key=lambda fault: fault.frame)
     rows = [binding.PlannedFault(f.frame, FAULTS.index(f.kind), f.value) for f in planned]
     faults = (binding.PlannedFault * max(1, len(rows)))(*rows)
-    pins = (NO_PIN if pin is None else pin for pin in (p.data_ready, p.start, p.reset))
-    made = binding.Playback(
-        *(FRONT_ENDS.index(p.front_end), p.chips, data.shape[1], *data.shape),
-        *(p.spi, p.chip_select, p.uart, *pins, len(planned)),
-        *(p.clock_hz, rate.numerator, rate.denominator),
-        *(round(p.start_s * p.clock_hz), round(p.tail_s * p.clock_hz)),
+    frames, frame_bytes = data.shape
+    made = binding.PlaybackStruct(
+        kind=FRONT_ENDS.index(p.front_end),
+        chips=p.chips,
+        channels=frame_bytes,
+        frames=frames,
+        frame_bytes=frame_bytes,
+        spi=p.spi,
+        chip_select=p.chip_select,
+        uart=p.uart,
+        ready_pin=_pin(p.data_ready),
+        start_pin=_pin(p.start),
+        reset_pin=_pin(p.reset),
+        fault_count=len(planned),
+        clock_hz=p.clock_hz,
+        rate_num=rate.numerator,
+        rate_den=rate.denominator,
+        start=round(p.start_s * p.clock_hz),
+        tail=round(p.tail_s * p.clock_hz),
     )
     address = data.ctypes.data
     made.counts = made.bytes = address
     made.faults = ctypes.cast(faults, ctypes.c_void_p)
     made.kept = (data, faults)
     return made
+
+
+def _pin(pin: int | None) -> int:
+    return NO_PIN if pin is None else pin
 
 
 def _check(p: Playback, rate: Fraction, data: npt.NDArray[np.generic]) -> None:

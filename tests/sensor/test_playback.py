@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sensor applications on the simulated chip: recordings played from electrode to packet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.backends.build import Build
+from myoedge.backends.packets import Flags, Start, Status
+from myoedge.building.config import Found, from_tables
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.simulator import Fault
+from tests.conftest import ROOT, Ran, save_exported
+from tests.conftest import myoedge as command
+
+MYO = ROOT / "examples" / "data" / "libemg_myo.npz"
+# The armband's own converters have 8 bits and 200 samples per second, which no ADS1298 has.
+ARMBAND: dict[str, Any] = {
+    "front_end": "spi",
+    "bits": 8,
+    "header_bytes": 0,
+    "input_range": "1 V",
+    "unit": "counts",
+    "channels": 8,
+    "rate": 200,
+    "pins": {"data_ready": 42},
+}
+ADS1298: dict[str, Any] = {
+    "channels": 8,
+    "rate": 1000,
+    "pins": {"data_ready": 42, "start": 43, "reset": 44},
+}
+
+
+class Windows(nn.Module):
+    """Gestures of 200 ms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(8, 16, 5, stride=2)
+        self.classes = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classes(self.conv(x).abs().mean(-1))
+
+
+class Causal(nn.Module):
+    """Gestures for every sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(8, 12, 7)
+        self.rnn = nn.GRU(12, 12, batch_first=True)
+        self.classes = nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.conv(nn.functional.pad(x, (6, 0)))).transpose(1, 2)
+        return self.classes(self.rnn(y)[0])
+
+
+def emg() -> Array:
+    with np.load(MYO) as file:
+        return np.asarray(file["emg"], np.float32)
+
+
+def built(folder: Path, kind: type[nn.Module], samples: int, **tables: Any) -> Build:
+    torch.manual_seed(0)
+    shape = (1, 8, samples)
+    model = save_exported(kind().eval(), (torch.zeros(shape),), folder / "model.pt2")
+    rows = emg()[: 16 * samples].reshape(16, samples, 8).transpose(0, 2, 1)
+    return myoedge.build(
+        model,
+        calib=np.ascontiguousarray(rows)[:, None],
+        app="sensor",
+        config=Found(from_tables(tables, "myoedge.toml"), Path()),
+        stream="stream" in tables,
+        output=folder / "out",
+        simulate=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder = tmp_path_factory.mktemp("windows")
+    return built(folder, Windows, 40, sensor={**ARMBAND, "hop": 8})
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder = tmp_path_factory.mktemp("stream")
+    return built(folder, Causal, 100, sensor=ARMBAND, stream={"axis": 2, "frames": 4, "rate": 200})
+
+
+@pytest.fixture(scope="module")
+def chip(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Windows of microvolts from an ADS1298."""
+    folder = tmp_path_factory.mktemp("chip")
+    return built(folder, Windows, 40, sensor={**ADS1298, "hop": 10})
+
+
+def test_the_armband(windows: Build) -> None:
+    played = myoedge.play(windows, MYO, seconds=10)
+    assert (played.exact, played.frames, played.samples_lost) == (True, 2000, 0)
+    assert [x.frame for x in played.decisions] == [*range(39, 2000, 8)]
+    assert len({x.score for x in played.decisions}) > 1
+    assert not any(x.flags for x in played.decisions)
+    assert played.latency is not None
+    assert played.latency.max_s < 0.002
+    start, *_ = played.records
+    assert isinstance(start, Start)
+    assert start.digest == windows.manifest["model"]["digest"][:16]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["windows", "stream"])
+def test_the_armband_to_its_end(kind: str, request: pytest.FixtureRequest) -> None:
+    played = myoedge.play(request.getfixturevalue(kind), MYO)
+    assert (played.exact, played.frames, played.samples_lost) == (True, 12000, 0)
+
+
+def test_a_stream_of_the_armband(stream: Build) -> None:
+    played = myoedge.play(stream, MYO, seconds=5)
+    assert (played.exact, played.samples_lost) == (True, 0)
+    assert [x.frame for x in played.decisions] == [*range(1000)]
+    firmware = [stream.push(frame[:, None]) for frame in emg()[:100]]
+    ready = np.concatenate([x for x in firmware if len(x)])
+    assert [x.class_index for x in played.decisions][: len(ready)] == [*ready.argmax(-1).ravel()]
+
+
+def test_an_ads1298(chip: Build) -> None:
+    rng = np.random.default_rng(1)
+    signal = rng.normal(0, 60, (1500, 8)) + 40 * np.sin(np.arange(1500) / 30)[:, None]
+    played = myoedge.play(chip, signal)
+    assert (played.exact, played.frames, played.samples_lost) == (True, 1500, 0)
+    assert [x.frame for x in played.decisions] == [*range(39, 1500, 10)]
+    assert isinstance(played.records[-1], Status) or len(played.records) > 140
+
+
+@pytest.mark.parametrize("kind", ["missed", "reset", "stall", "hold"])
+def test_faults(chip: Build, kind: str) -> None:
+    signal = np.random.default_rng(2).normal(0, 60, (2000, 8))
+    value = {"stall": 60_000_000, "hold": 60_000_000}.get(kind, 0)
+    played = myoedge.play(chip, signal, faults=[Fault(600, kind, value)])
+    assert not played.compared.wrong
+    assert bool(played.samples_lost) == (kind in ("missed", "reset"))
+    after = [x for x in played.decisions if x.frame > 600]
+    assert after[0].frame < 1600
+    assert after[-1].frame > 1980
+    flags = Flags(0)
+    for decision in played.decisions:
+        flags |= decision.flags
+    wanted = {"missed": Flags.SAMPLES_LOST, "reset": Flags.SAMPLES_LOST | Flags.FRONT_END_RESET}
+    if kind in wanted:
+        assert flags == wanted[kind]
+
+
+# ---- the command
+
+
+def simulated(build: Build, *arguments: str) -> Ran:
+    return command("simulate", str(build.folder), *arguments, cwd=build.folder.parent)
+
+
+def test_the_command(windows: Build) -> None:
+    ran = simulated(windows, "--play", str(MYO), "--seconds", "1", "--json")
+    assert ran.code == 0
+    found = ran.json
+    assert (found["exact"], found["frames"], found["samples_lost"]) == (True, 200, 0)
+    assert found["decisions"] == len(range(39, 200, 8))
+    assert 0 < found["latency_s"]["median"] <= found["latency_s"]["max"] < 0.002
+    assert found["power_w"]["low"] <= found["power_w"]["value"] <= found["power_w"]["high"]
+    shown = simulated(windows, "--play", str(MYO), "--seconds", "1")
+    assert "equal to the reference" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--seconds", "1"), "goes with --play"),
+        (("--play", str(MYO), "--trace"), "goes without --play"),
+        (("--play", str(MYO), "--profile"), "goes without --play"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    windows: Build, arguments: tuple[str, ...], says: str
+) -> None:
+    ran = simulated(windows, *arguments)
+    assert (ran.code, says in ran.err) == (2, True)
+
+
+def test_recordings_that_do_not_fit(windows: Build, tmp_path: Path) -> None:
+    for arrays in (
+        {"x": np.zeros((9, 7))},
+        {"x": np.zeros((9, 8)), "fs": 1000},
+        {"x": np.zeros(9)},
+    ):
+        np.savez(tmp_path / "recording.npz", **arrays)
+        with pytest.raises(MyoedgeError, match="E266"):
+            myoedge.play(windows, tmp_path / "recording.npz")
+    assert json.loads(windows.written("sensor.json"))["schema"] == "myoedge.sensor/1"
+
+
+def test_a_build_without_the_application(tmp_path: Path) -> None:
+    model = save_exported(nn.Linear(8, 2).eval(), (torch.zeros(1, 8),), tmp_path / "m.pt2")
+    build = myoedge.build(model, calib="random", output=tmp_path / "out", simulate=False)
+    with pytest.raises(MyoedgeError, match="E266"):
+        myoedge.play(build, np.zeros((10, 8)))
