@@ -118,8 +118,7 @@ volatile int32_t me_tiles_loaded ME_L1;
  * writes that of the next tile while others may still read that of their own. */
 enum { NONE = -1 };
 static int32_t started[2] ME_L1;
-
-static int starts_tiles(const me_ne16_layer *layer) { return layer->next && layer->next->number; }
+static int32_t is_ready ME_L1; /* whether the operands of the next tile have come */
 
 static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
 {
@@ -127,29 +126,37 @@ static int32_t end_of_job(const me_ne16_layer *layer, int32_t first)
     return end < layer->units ? end : layer->units;
 }
 
-/* The engine has a job when the last one of this tile, `running`, ends. Apart from the code that all tiles run. */
-static __attribute__((noinline)) int32_t start_next(const me_ne16_layer *layer, int32_t running)
+/* The engine has a job when the last one of this tile, `running`, ends. Apart from the code that all tiles run; cores
+ * other than 0 prepare the job. */
+static __attribute__((noinline)) void start_next(const me_ne16_layer *layer, int32_t running)
 {
-    while (!me_is_loaded(layer->next))
-        if (me_ne16_has_ended(running))
-            return NONE;
+    int32_t *const number = started + (layer->next->number & 1);
+    if (ME_CORE() == 0) {
+        while (!(is_ready = me_is_loaded(layer->next)) && !me_ne16_has_ended(running))
+            ;
+        *number = NONE;
+    }
+    ME_SYNC(); /* results whose place the next job takes are finished */
+    if (!is_ready)
+        return;
     const me_ne16_layer next = layer->of(layer->op, layer->next->tile);
-    const int32_t number = next.program(&next, 0, end_of_job(&next, 0));
-    me_ne16_trigger();
-    return number;
+    if (ME_CORE() == 0)
+        *number = next.program(&next, 0, end_of_job(&next, 0));
+    if (next.prepare) {
+        next.prepare(&next, 0, end_of_job(&next, 0));
+        ME_SYNC();
+    }
+    if (ME_CORE() == 0)
+        me_ne16_trigger();
 }
 
 /* The last job `running`, of units from `before` on, while the next tile's first waits behind it. */
 static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before)
 {
-    const int has_next = layer->next && layer->next->tile;
-    if (layer->finish && has_next)
-        ME_SYNC(); /* results whose place the next job takes are finished */
-    if (ME_CORE() == 0) {
-        if (starts_tiles(layer))
-            started[layer->next->number & 1] = has_next ? start_next(layer, running) : NONE;
+    if (layer->next && layer->next->tile)
+        start_next(layer, running);
+    if (ME_CORE() == 0)
         me_ne16_wait(running);
-    }
     if (layer->finish) {
         ME_SYNC();
         layer->finish(layer, before, layer->units);
@@ -159,7 +166,7 @@ static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before
 void me_ne16_run(const me_ne16_layer *layer)
 {
     int32_t first = 0, running = 0, before = 0;
-    if (starts_tiles(layer) && !layer->prepare && started[~layer->next->number & 1] != NONE) {
+    if (layer->next && layer->next->follows && started[~layer->next->number & 1] != NONE) {
         running = started[~layer->next->number & 1];
         first = end_of_job(layer, 0);
         if (layer->start_others && ME_CORE() == 0)

@@ -7,11 +7,11 @@
 
 #include <stdint.h>
 
-/* tile: arguments of the kernel for it; 0: the kernel does not start it   number: of it in the run;
- * 0: no tile of the layer starts the next */
+/* tile: arguments of the kernel for it; 0: the kernel does not start it   number: of it in the run
+ * follows: whether the tile before may have started this one */
 typedef struct {
     const void *tile;
-    int32_t number;
+    int32_t number, follows;
 } me_next_tile;
 
 #ifdef ME_GAP9

@@ -270,6 +270,7 @@ def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterat
         follows_now = tables.number("starts_next", [*follows, 0])
         yield "next.tile", f"{follows_now} ? &me_tile[{slot}].{kernel} : 0"
         yield "next.number", f"t + {tiling.first + 1}"
+        yield "next.follows", tables.number("started_before", [0, *follows])
 
 
 def _strides(tiling: Tiling) -> Iterator[tuple[str, int]]:
