@@ -153,6 +153,11 @@ def reach(dim: AffineExpr, sizes: Sizes) -> Any:
 Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for if operand x lies in L1
 
 
+def of_member(member: str, fields: Fields) -> dict[str, int | str]:
+    """Prefix fields of a struct with the member that holds it."""
+    return {f"{member}.{name}": value for name, value in fields.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class PackedConstant:
     """A constant operand stored with 2 or 4 bits per element; the cores unpack each tile's part

@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-#include "me_next_tile.h"
+#include "me_ne16_layer.h"
+#include "me_share.h"
 
 /* c: inputs, k: outputs of the whole layer; scale_bytes: 1, 2 or 4; weight_bits: of a weight, 2 to 8
  * parameters: k biases of 4 bytes, k scales, k shifts of a byte (me_ne16.h)
@@ -23,16 +24,29 @@ typedef struct {
  * with a table y_stride is k
  * weights: of these outputs, in bit planes   rows_at_a_time: of a job
  * ninth: eight rows are computed as nine, in scratch
- * scratch: rows * c bytes, for nine 9 * c up to words and 9 * k of the whole layer; has_scratch: x is there already, unsigned, from the tile before */
+ * scratch: rows * c bytes, for nine 9 * c up to words and 9 * k of the whole layer; has_scratch: x is there already, unsigned, from the tile before
+ * in_place: x becomes unsigned where it is, not in scratch; restores: and is int8 again in the end; c is a multiple of 4 */
 typedef struct {
     const int8_t *x;
     int32_t rows, rows_at_a_time, first_k, k, y_stride;
     const uint8_t *weights;
     int8_t *y;
     uint8_t *scratch;
-    int32_t ninth, has_scratch;
+    int32_t ninth, has_scratch, in_place, restores;
     me_next_tile next;
 } me_ne16_linear_s8_tile;
+
+/* The tile as jobs; units are rows. */
+me_ne16_layer me_ne16_linear_layer(const void *params, const void *tile);
+
+/* Behind the tile's jobs: x is int8 again where that is asked for. */
+static inline void me_ne16_restore_x(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)
+{
+    if (tile->restores) {
+        ME_SYNC();
+        me_ne16_unsigned_rows(tile->x, (uint8_t *)tile->x, op->c, 0, tile->rows);
+    }
+}
 
 /* Linear layer, int8 [rows][c] -> [rows][k]: y = clip8(((sum of (x + 128) * weights) * scale + bias) >> shift), then
  * the table. Weights of weight_bits, 2 to 8; scale 0 to 65,535 (0 to 255 of a byte), shift 0 to 30; products and

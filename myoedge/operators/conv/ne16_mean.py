@@ -13,7 +13,15 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16 import jobs_in_tiles
 from myoedge.operators.conv.ne16_schedule import JobSchedule
-from myoedge.operators.kernel import FREE, ConstraintViolation, Fields, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import (
+    FREE,
+    ConstraintViolation,
+    Fields,
+    Region,
+    Sizes,
+    TiledKernel,
+    of_member,
+)
 from myoedge.operators.products.ne16_constants import scale_bytes
 from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
 from myoedge.targets.chip import Engine
@@ -54,7 +62,7 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function="me_ne16_conv_mean_s8",
         split=tuple(axis for axis in conv.split if axis != "t1"),
         operands=(*(o for o in conv.operands if not o.written), *constants, y),
-        op=_of_member("conv", conv.op) | _of_member("mean", op),
+        op=of_member("conv", conv.op) | of_member("mean", op),
         tile=lambda regions: _tile(regions, way),
         launches_next_tile=_starts_next,
         scratch=lambda sizes: way.scratch(sizes) + sizes["t0"] * columns * sizes.get("k", k),
@@ -68,18 +76,13 @@ def _mean(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return OPS[step.behind.node.op].kernels[0].tiling(step.behind, engine)
 
 
-def _of_member(member: str, fields: Fields) -> dict[str, int | str]:
-    """Prefix fields of a struct with the member that holds it."""
-    return {f"{member}.{name}": value for name, value in fields.items()}
-
-
 def _tile(regions: Mapping[str, Region], way: JobSchedule) -> Fields:
     y, columns = regions["y"], way.conv.y[2]
     _, rows, _, _, k = y.extent
     results = replace(y, extent=(1, rows, columns, 1, k))
     image = way.scratch({"t0": rows, "t1": columns, "k": k})
     conv = {**way.fields({**regions, "y": results}), "conv.y": f"@scratch+{image}"}
-    return {**_of_member("conv", conv), "y": "@y"}
+    return {**of_member("conv", conv), "y": "@y"}
 
 
 def _starts_next(here: Fields, behind: Fields) -> bool:

@@ -53,9 +53,10 @@ from myoedge.operators.kernel import (
     on_nine_cores,
 )
 from myoedge.operators.linear import wide_matmul
+from myoedge.operators.linear.ne16_add import WITH_SUM_ON_NE16
 from myoedge.operators.linear.ne16_matmul import is_packed, matmul_on_ne16
 from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.ne16 import on_ne16, rows_on_ne16, sums_on_ne16
+from myoedge.operators.products.ne16 import is_in_words, on_ne16, rows_on_ne16, sums_on_ne16
 from myoedge.operators.products.packing import (
     CHANNELS,
     INT8_PRODUCTS,
@@ -154,8 +155,10 @@ LINEAR = register(
             ),
             low_scratch_fallback(rows_in_place, INT8_PRODUCTS),
             on_ne16(rows_on_ne16),
+            on_ne16(partial(rows_on_ne16, in_place=True), is_in_words),
             *sum_kernels(lambda step: Conv2dGeometry.of_pixels(*row_sizes(step))),
         ),
+        kernels_before={"add": WITH_SUM_ON_NE16, "sub": WITH_SUM_ON_NE16},
         weights=(1, 2),
         epilogue=True,
         multiplies=True,

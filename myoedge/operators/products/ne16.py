@@ -61,10 +61,14 @@ CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores: requantising a channel of a jo
 Rule = Callable[[QuantizedNode], ConstraintViolation | None]  # of layers: None if they keep to it
 
 
-def on_ne16(tiling: Callable[[QuantizedNode, Engine], TiledKernel], *rules: Rule) -> Kernel:
+def on_ne16(
+    tiling: Callable[[QuantizedNode, Engine], TiledKernel],
+    *rules: Rule,
+    form: Format = INT8_PRODUCTS,
+) -> Kernel:
     """Return an NE16 kernel for layers that satisfy the accelerator's constraints and `rules`."""
     rules = (*rules, _eight_bits, requantised_by_engine)
-    return _kernel(tiling, INT8_PRODUCTS, *rules, unsigned_sums=True)
+    return _kernel(tiling, form, *rules, unsigned_sums=True)
 
 
 def sums_on_ne16(
@@ -158,8 +162,11 @@ def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
 # --- rows ----------------------------------------------------------------------------------------
 
 
-def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile products of rows on NE16 with int8 results."""
+def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False) -> TiledKernel:
+    """Tile products of rows on NE16 with int8 results.
+
+    in_place   as in wide_rows_on_ne16
+    """
     rows, c, k = row_sizes(step)
     table, scale = table_operand(step), scale_bytes(step)
     op: Fields = {
@@ -173,11 +180,19 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
     def tile(regions: Mapping[str, Region]) -> Fields:
         height, width = regions["y"].extent
-        ninth = int(pads_to_nine_pixels(height, rows))
+        ninth = not in_place and bool(pads_to_nine_pixels(height, rows))
         first_k = regions["y"].start[1]
-        return {"scratch": "@scratch", "first_k": first_k, "y_stride": width, "ninth": ninth}
+        return {
+            "scratch": "@scratch",
+            "first_k": first_k,
+            "y_stride": width,
+            "ninth": int(ninth),
+            **_in_place_fields(regions, k, in_place=in_place),
+        }
 
     def scratch(sizes: Sizes) -> Any:
+        if in_place:
+            return 0 * sizes["row"]
         nine = round_up(JOB_PIXELS * c, 4) + JOB_PIXELS * k
         return np.where(
             pads_to_nine_pixels(sizes["row"], rows), nine, round_up(sizes["row"] * c, 4)
@@ -185,7 +200,8 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
     def work(sizes: Sizes) -> Any:
         pixels = sizes["row"] + pads_to_nine_pixels(sizes["row"], rows)
-        return pointwise_cycles(pixels, c, sizes["k"], scale)
+        restored = _restored_cycles(sizes, c, k) if in_place else 0
+        return pointwise_cycles(pixels, c, sizes["k"], scale) + restored
 
     return _rows(
         step,
@@ -217,7 +233,7 @@ def wide_rows_on_ne16(
         return sums + (0 if in_place else round_up(sizes["row"] * c, 4))
 
     def work(sizes: Sizes) -> Any:
-        restored = RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k if in_place else 0
+        restored = _restored_cycles(sizes, c, k) if in_place else 0
         return _requantised_cycles(sizes["row"], c, sizes["k"]) + restored
 
     kernel = _rows(
@@ -228,8 +244,7 @@ def wide_rows_on_ne16(
         tile=lambda regions: {
             "channels": "@channels",
             "scratch": "@scratch",
-            "in_place": int(in_place),
-            "restores": int(in_place and sum(_along_k(regions)) == k),
+            **_in_place_fields(regions, k, in_place=in_place),
         },
         scratch=scratch,
         work=work,
@@ -241,6 +256,16 @@ def wide_rows_on_ne16(
             bool(behind["has_scratch"]) and _job_count(here) % 2 == 0
         ),
     )
+
+
+def _in_place_fields(regions: Mapping[str, Region], k: int, *, in_place: bool) -> Fields:
+    """Return whether a tile converts x where it lies, and whether it is the last one to read it."""
+    restores = in_place and sum(_along_k(regions)) == k
+    return {"in_place": int(in_place), "restores": int(restores)}
+
+
+def _restored_cycles(sizes: Sizes, c: int, k: int) -> Any:
+    return RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k
 
 
 def _rows(
@@ -273,11 +298,29 @@ def _rows(
         ),
         op=op,
         tile=lambda regions: {**_tile(regions), **tile(regions)},
-        launches_next_tile=lambda here, behind: bool(behind["has_scratch"]),
+        launches_next_tile=launches_next_tile,
         scratch=scratch,
         work=work,
         l1_only=True,
     )
+
+
+def launches_next_tile(here: Fields, behind: Fields) -> bool:
+    """Return whether a tile's first job may start before the previous tile ends: its rows are in
+    scratch already, or take the place of rows that no other job reads, or have their own."""
+    own_place = behind["has_scratch"] or behind.get("in_place", 0)
+    return bool(own_place) or first_job_rows(behind) <= last_job_row(here)
+
+
+def first_job_rows(fields: Fields) -> int:
+    return min(int(fields["rows_at_a_time"]), int(fields["rows"]))
+
+
+def last_job_row(fields: Fields) -> int:
+    """Return the first row of a tile's last job; start_of in me_ne16_layer.c."""
+    rows, at_a_time = int(fields["rows"]), int(fields["rows_at_a_time"])
+    last = (rows - 1) // at_a_time * at_a_time
+    return last - ((rows - last) % JOB_PIXELS == JOB_PIXELS - 1 and last > 0)
 
 
 def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:

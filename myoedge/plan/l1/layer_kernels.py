@@ -268,7 +268,10 @@ def content_key(step: QuantizedNode) -> Hashable:
     read = (len(step.node.inputs), *map(step.operands.index, step.operands))  # x * x reads one
     types = (*step.operand_types, step.element_type)
     result = (step.out, step.low, step.high, types, step.engine.name)
-    behind = None if step.behind is None else content_key(step.behind)
+    behind: Hashable = None
+    if step.behind is not None:
+        read_by = (name in step.operands for name in step.behind.operands)
+        behind = (*read_by, content_key(step.behind))
     return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind
 
 

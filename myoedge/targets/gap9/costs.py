@@ -22,6 +22,7 @@ KERNELS = {
     # a word of taps of 4 x 4 sums
     "me_linear_s8": KernelCost(25.8, 740, 1200),
     "me_ne16_linear_s8": KernelCost(1.0, 900, 1500),  # cycles of the engine by its formula
+    "me_ne16_linear_add_s8": KernelCost(1.0, 600, 1800),
     "me_ne16_linear_s8_s16": KernelCost(1.0, 1300, 1500),
     "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),
     "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
