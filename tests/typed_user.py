@@ -16,6 +16,12 @@ import myoedge
 WINDOWS = np.zeros((32, 1, 8, 40), np.float32)
 
 
+def on_a_new_day(build: myoedge.Build, day: Path) -> None:
+    adapted = myoedge.adapt(build, data=day, test=day, every="5 ms", methods=["lda"])
+    assert_type((adapted.exact, adapted.l2_bytes), tuple[bool | None, int])
+    assert_type(adapted.rows(), list[dict[str, Any]])
+
+
 def before_any_target(model: Path) -> myoedge.Quantized:
     loaded: myoedge.Model = myoedge.load(model, calib="calib.npz")
     found: myoedge.Inspection = myoedge.inspect(model)

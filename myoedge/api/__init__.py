@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from myoedge.api.adaptation import adapt
 from myoedge.api.devices import bench, boards, flash, monitor, run
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
 from myoedge.api.projects import (
@@ -32,6 +33,7 @@ __all__ = [
     "Inspection",
     "Operator",
     "Validation",
+    "adapt",
     "advise",
     "bench",
     "boards",

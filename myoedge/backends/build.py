@@ -23,6 +23,7 @@ from myoedge.streaming.stream import frame_shapes, ready_specs
 from myoedge.system.folder import EDITABLE, MANIFEST, is_build
 
 if TYPE_CHECKING:
+    from myoedge.backends.adapting import AdaptedNetwork
     from myoedge.backends.board import BoardRun
     from myoedge.backends.console import SerialLine
     from myoedge.backends.measurement import Measurement
@@ -140,6 +141,19 @@ class Build(BuildFolder):
         """Reset the stream to its initial state. Errors: E254 a build without --stream."""
         assert self.streaming
         host.reset(self.library)
+
+    def adapt(
+        self, windows: Sequence[Array], labels: Sequence[int], *, method: str = "lda"
+    ) -> AdaptedNetwork:
+        """Adapt to a new session, as the firmware would; this build stays as it is.
+
+        windows   of floats, in the order in which they come     labels   class of each
+        method    "prototypes", "lda" or "head", one of [adapt] methods
+        Errors: E218, E225, E268 a build without [adapt] or without this method.
+        """
+        from myoedge.backends import adapting
+
+        return adapting.adapt(self, windows, labels, method)
 
     def run_raw(self, inputs: Sequence[Array]) -> list[Array]:
         """Run the generated C on integer inputs in the model's order; return its integer

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myoedge.adaptation.record import Adaptation, from_arrays
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.loop.turns import STATE
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 CONSOLE = "gap_sdk/console.c"  # of an application with frames
 APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
+ADAPT_NPZ, ADAPT_ELF = "adapt.npz", "adapt.elf"  # of a build with [adapt]
 CALIBRATION = "golden/calibration.npz"  # of each calibration sample 64 bits of its digest
 SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # if results lie that are no outputs
 
@@ -201,6 +203,16 @@ class BuildFolder(Tabular):
             return {}
         with np.load(io.BytesIO(self.written(CALIBRATION)), allow_pickle=False) as arrays:
             return dict(arrays)
+
+    @cached_property
+    def adaptation(self) -> Adaptation:
+        """Return the record of the build's adaptation. Errors: E268 a build without [adapt]."""
+        if ADAPT_NPZ not in self.digests:
+            title, tries = f"{self.folder.name} does not adapt", ["[adapt] in myoedge.toml"]
+            raise MyoedgeError("E268", title, {"needs": "a build with [adapt]"}, tries)
+        packed = io.BytesIO(self.written(ADAPT_NPZ))
+        with self._meaningful(ADAPT_NPZ), np.load(packed, allow_pickle=False) as arrays:
+            return from_arrays(dict(arrays))
 
     @property
     def frame_inputs(self) -> tuple[str, ...]:

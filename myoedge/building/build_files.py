@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends.build_folder import CALIBRATION, report_digest
+from myoedge.adaptation.record import to_arrays
+from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ, CALIBRATION, report_digest
+from myoedge.building.adaptation import adaptation_of
 from myoedge.building.budget import SDK_APPS
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.building.sample_warnings import described
@@ -28,10 +30,12 @@ from myoedge.system.folder import MANIFEST, SCHEMA, sha256, to_json
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
+    from myoedge.adaptation.record import Adaptation
     from myoedge.backends.measurement import Measurement
     from myoedge.building.quantized import Quantized
     from myoedge.building.request import BuildPlan, BuildRequest
     from myoedge.codegen.firmware import Firmware
+    from myoedge.codegen.project import Sources
     from myoedge.power.model import Coefficients
     from myoedge.reports.report_json import Report
     from myoedge.streaming.stream import Stream
@@ -201,7 +205,9 @@ def make_contents(
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
-    sources = make_sources(plan, name, (inputs, outputs), stream, app)
+    calibration = quantized.parts.calibration
+    adapts = None if request.adapt is None else adaptation_of(request.adapt, plan, calibration)
+    sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts)
     of_sdk, described = dict[str, str](), {} if app is None else app.described()
     if request.app in SDK_APPS:
         of_sdk = sdk_application(plan, name, sources, stream, app)
@@ -215,8 +221,17 @@ def make_contents(
         **({f"{app.name}.elf": make_application(sources, app.name).elf} if app else {}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),
+        **({} if adapts is None else _adapting(sources, adapts)),
     }
     return BuildArtifacts(files, sources.digest, integers, values, firmware)
+
+
+def _adapting(sources: Sources, adaptation: Adaptation) -> dict[str, bytes]:
+    """Return the adaptation as arrays, and the program that runs its sessions on a chip."""
+    from myoedge.codegen.firmware import make_application
+
+    elf = {ADAPT_ELF: make_application(sources, "adapt").elf} if sources.on_chip else {}
+    return {ADAPT_NPZ: npz(to_arrays(adaptation)), **elf}
 
 
 def build_files(

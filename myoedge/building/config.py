@@ -10,8 +10,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
+from myoedge.adaptation.table import AdaptTable
 from myoedge.building.config_rules import check_numbers
 from myoedge.building.quantities import EXAMPLES
 from myoedge.codegen.dataset import Dataset
@@ -177,6 +178,7 @@ class Config:
     conditioning: Conditioning = field(default_factory=Conditioning)
     mlperf: Dataset = field(default_factory=Dataset)
     sensor: SensorTable = field(default_factory=SensorTable)
+    adapt: AdaptTable | None = None
     plugins: PluginsTable = field(default_factory=PluginsTable)
 
 
@@ -285,7 +287,8 @@ def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[
             for pattern, row in table.items():
                 yield from _unknown_in(row, (name, pattern), LayerTable)
         elif name != "engine":  # whose keys are patterns
-            yield from _unknown_in(table, (name,), kinds[name])
+            kind, *_ = get_args(kinds[name]) or (kinds[name],)
+            yield from _unknown_in(table, (name,), kind)
 
 
 def _unknown_in(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from myoedge.adaptation.table import AdaptTable
 from myoedge.building import budget
 from myoedge.building.applications import ApplicationRequest, requested
 from myoedge.building.budget import Budget
@@ -51,6 +52,7 @@ class BuildRequest:
     chip     chip with the operating point selected     limits   limits of the build
     point    operating point, "auto", or None
     app, of_app   "gap-sdk", "mlperf", "sensor", or None; the application's table
+    adapt    [adapt]; None: the firmware does not adapt
     frames   [stream]; None for a network on whole samples
     plugins  plug-ins that myoedge.toml names
     weight_bits   minimum bits of a weight
@@ -64,6 +66,7 @@ class BuildRequest:
     frames: StreamTable | None = None
     plugins: tuple[Plugin, ...] = ()
     weight_bits: int = INT8.bits
+    adapt: AdaptTable | None = None
 
     @property
     def chip_at_point(self) -> Chip:
@@ -156,7 +159,11 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     bits = LEAST_BITS if few_bits else min([INT8.bits, *asked])
     point = options.operating_point
     of_app = requested(options, settings)
-    request = BuildRequest(chip, limits, point, options.app, of_app, frames, plugins, bits)
+    parts = (of_app, frames, plugins, bits, settings.adapt)
+    request = BuildRequest(chip, limits, point, options.app, *parts)
+    if settings.adapt is not None and options.stream:
+        tries = ["without --stream", "without [adapt]"]
+        raise MyoedgeError("E267", "a network on frames is not adapted", {}, tries)
     budget.within(request.chip_at_point, limits)
     return request
 

@@ -74,12 +74,10 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
 def make_application(sources: Sources, name: str, *, cc: str = "zig") -> Firmware:
     """Compile, link and check the program with the files in firmware/<name>, which replace files of
     firmware/ with the same names. Errors: as make_firmware."""
-    replaced = {
-        f"{FOLDER}/{Path(file).name}"
-        for file in sources.files
-        if file.startswith(f"{FOLDER}/{name}/")
-    }
-    return _checked(sources.files.keys() - replaced, sources, cc)
+    own = {file for file in sources.files if file.startswith(f"{FOLDER}/{name}/")}
+    replaced = {f"{FOLDER}/{Path(file).name}" for file in own}
+    shared = {file for file in sources.files if not _is_applications(file)}
+    return _checked(own | (shared - replaced), sources, cc)
 
 
 def _is_applications(name: str) -> bool:

@@ -40,7 +40,7 @@ def network_values(plan: Plan) -> dict[str, Any]:
         "starts_next_tiles": any(tiling.kernel.launches_next_tile for tiling in plan.tilings),
         "headers": headers(called(plan.tilings), brought(plan)),
         "prefetches": [prefetch for prefetch in prefetches.values() if prefetch.lines],
-        "traced": [row for index in range(len(layers)) for row in _traced(plan, index)],
+        "traced": [row for index in range(len(layers)) for row in traced(plan, index)],
         "copies": copies,
         "layer_table": _layer_table(plan, layers, prefetches),
         "loops": [_loop(plan, number) for number in range(len(plan.loops))],
@@ -188,7 +188,7 @@ def _tensor(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Outside:
     return Outside(text + moved)
 
 
-def _traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
+def traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
     """Yield the values that trace a layer's result under ME_TRACE, unless it is in L3, or a state
     that the loop replaces."""
     name, op = plan.steps[index].node.name, plan.steps[index].node.op

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.adaptation.record import Adaptation
+from myoedge.codegen.adaptation import adaptation_files, hook
 from myoedge.codegen.application import Application
 from myoedge.codegen.constants import array_aliases, array_values, comment, constants
 from myoedge.codegen.library import brought, called, include_files, library_files
@@ -52,16 +54,19 @@ def make_sources(
     golden: Golden | None = None,
     stream: Stream | None = None,
     application: Application | None = None,
+    adaptation: Adaptation | None = None,
 ) -> Sources:
     """Generate all of src/: C, headers, Makefile, licence, the chip's program in firmware/;
     stream.c with me_push for a stream.
 
     golden        sample for selftest.c and golden.h
     application   also generate another program for the chip, in firmware/<its name>/
+    adaptation    also generate the network's adaptation, and firmware/adapt/, which runs sessions
     Errors: as Application.files.
     """
     app = application.name if application is not None else ""
     common = {**_common_values(plan, model_name, stream), "app": app}
+    common["adapted"] = None if adaptation is None else hook(plan, adaptation)
     sized = {
         **common,
         "layers": len(plan.steps),
@@ -87,6 +92,8 @@ def make_sources(
         files["firmware/main.c"] = render(f"app_baremetal/{main}.c.j2", values)
         if application is not None:
             files |= application.files(plan, values)
+    if adaptation is not None:
+        files |= adaptation_files(plan, adaptation, {**common, "copies": plan.copies})
     files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
     return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
 

@@ -23,6 +23,7 @@ C_TYPES = {
     "int64": "int64_t",
     "uint8": "uint8_t",
     "uint16": "uint16_t",
+    "uint32": "uint32_t",
 }
 
 

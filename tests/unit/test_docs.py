@@ -154,7 +154,7 @@ def test_python_is_python(page: Path) -> None:
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PACKAGE = ROOT / "myoedge"
-MOST_PACKAGES, MOST_MODULES = 21, 5
+MOST_PACKAGES, MOST_MODULES = 22, 5  # adaptation/ is the newest
 MOST_LINES, MOST_COLUMNS = 120, 110
 
 

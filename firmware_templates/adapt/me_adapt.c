@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_adapt.h"
+#include "me_adapt_state.h"
+#include "me_adapt_take.h"
+
+#define MOST_WINDOWS 32768
+#define HELD_BACK_EACH 4
+#define UPDATES 768
+#define LAST_UPDATES 256
+
+me_adapt_state me_adapt;
+
+void me_adapt_take_features(const int8_t *features)
+{
+    for (int32_t i = 0; i < me_adapt_of.features; i++)
+        me_adapt_of.window[i] = features[i];
+}
+
+void me_adapt_take_decision(int32_t decision) { me_adapt.decision = decision; }
+
+/* number   0: the classifier in force, 1: the one that is judged
+ * -> the class with the largest weights . x + bias, the first of equals; scores stay inside int32 */
+static int32_t decide(int32_t number, const int8_t *features)
+{
+    const int32_t size = me_adapt_of.features, zero = me_adapt_of.zero_point;
+    const int16_t *weights = me_adapt_of.weights + number * me_adapt_of.classes * size;
+    int32_t best = 0, highest = 0;
+    for (int32_t label = 0; label < me_adapt_of.classes; label++, weights += size) {
+        int32_t score = me_adapt.bias[number][label];
+        if (score != ME_ADAPT_NEVER)
+            for (int32_t i = 0; i < size; i++)
+                score += weights[i] * (features[i] - zero);
+        if (label == 0 || score > highest) {
+            best = label;
+            highest = score;
+        }
+    }
+    return best;
+}
+
+int32_t me_adapt_class(void) { return me_adapt.in_force ? decide(0, me_adapt_of.window) : me_adapt.decision; }
+
+int32_t me_adapt_network_class(void) { return me_adapt.decision; }
+
+void me_adapt_reset(void) { me_adapt.in_force = 0; }
+
+static void zero(int32_t *numbers, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        numbers[i] = 0;
+}
+
+int32_t me_adapt_begin(int32_t method)
+{
+    if (method < ME_ADAPT_PROTOTYPES || method > ME_ADAPT_HEAD || !(me_adapt_of.methods >> method & 1))
+        return -1;
+    const int32_t classes = me_adapt_of.classes, size = me_adapt_of.features;
+    me_adapt.method = method;
+    me_adapt.windows = me_adapt.right = 0;
+    zero(me_adapt.came, classes);
+    zero(me_adapt.held, classes);
+    zero(me_adapt.counts, classes);
+    if (method == ME_ADAPT_HEAD)
+        me_adapt_head_begin();
+    else
+        zero(me_adapt_of.sums, classes * size);
+    if (method == ME_ADAPT_LDA)
+        zero(me_adapt_of.products, me_adapt_row(size));
+    return 0;
+}
+
+/* Adds a window to the sums; their products x y, x and y at most 255, stay inside int32. */
+static void add(const int8_t *window, int32_t label)
+{
+    const int32_t size = me_adapt_of.features, zero_point = me_adapt_of.zero_point;
+    int32_t *sums = me_adapt_of.sums + label * size, *products = me_adapt_of.products;
+    me_adapt.counts[label]++;
+    for (int32_t i = 0; i < size; i++)
+        sums[i] += window[i] - zero_point;
+    if (me_adapt.method != ME_ADAPT_LDA)
+        return;
+    for (int32_t i = 0; i < size; i++, products += i) {
+        const int32_t x = window[i] - zero_point;
+        for (int32_t j = 0; x != 0 && j <= i; j++)
+            products[j] += x * (window[j] - zero_point);
+    }
+}
+
+static void learn(const int8_t *window, int32_t label)
+{
+    if (me_adapt.method == ME_ADAPT_HEAD)
+        me_adapt_head_store(window, label);
+    else
+        add(window, label);
+}
+
+static int8_t *held_window(int32_t label, int32_t place)
+{
+    return me_adapt_of.held + (label * me_adapt_of.held_back + place) * me_adapt_of.features;
+}
+
+int32_t me_adapt_window(int32_t label)
+{
+    if (!me_adapt.method || label < 0 || label >= me_adapt_of.classes || me_adapt.windows >= MOST_WINDOWS)
+        return -1;
+    me_adapt.windows++;
+    const int32_t number = me_adapt.came[label]++, place = me_adapt.held[label];
+    if (number % HELD_BACK_EACH != HELD_BACK_EACH - 1 || place >= me_adapt_of.held_back) {
+        learn(me_adapt_of.window, label);
+        return 0;
+    }
+    int8_t *held = held_window(label, place);
+    for (int32_t i = 0; i < me_adapt_of.features; i++)
+        held[i] = me_adapt_of.window[i];
+    me_adapt.held[label]++;
+    me_adapt.right += me_adapt_class() == label;
+    return 1;
+}
+
+static void fit(int32_t updates)
+{
+    if (me_adapt.method == ME_ADAPT_PROTOTYPES)
+        me_adapt_fit_prototypes();
+    else if (me_adapt.method == ME_ADAPT_LDA)
+        me_adapt_fit_lda();
+    else
+        me_adapt_head_train(updates);
+}
+
+/* The classifier that was judged comes into force. */
+static void adopt(void)
+{
+    const int32_t classes = me_adapt_of.classes, numbers = classes * me_adapt_of.features;
+    for (int32_t i = 0; i < numbers; i++)
+        me_adapt_of.weights[i] = me_adapt_of.weights[numbers + i];
+    for (int32_t label = 0; label < classes; label++)
+        me_adapt.bias[0][label] = me_adapt.bias[1][label];
+    me_adapt.in_force = me_adapt.method;
+}
+
+int32_t me_adapt_end(void)
+{
+    if (!me_adapt.method)
+        return -1;
+    int32_t count = 0, right = 0;
+    fit(UPDATES);
+    for (int32_t label = 0; label < me_adapt_of.classes; label++)
+        for (int32_t place = 0; place < me_adapt.held[label]; place++, count++)
+            right += decide(1, held_window(label, place)) == label;
+    const int32_t gained = count == 0 || right > me_adapt.right;
+    if (gained) {
+        for (int32_t label = 0; label < me_adapt_of.classes; label++)
+            for (int32_t place = 0; place < me_adapt.held[label]; place++)
+                learn(held_window(label, place), label);
+        fit(LAST_UPDATES);
+        adopt();
+    }
+    me_adapt.method = 0;
+    return gained;
+}

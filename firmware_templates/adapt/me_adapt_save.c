@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A saved classifier, of little-endian words: magic and version, 8 bytes of the network's digest,
+ * method (0: the network itself), classes, features, int32 biases, int16 weights, padded to a word, CRC-32
+ * of all before it.
+ */
+#include "me_adapt_state.h"
+
+#define MAGIC 0x3141454Du /* "MEA1": version 1 */
+#define HEAD_BYTES 24u
+
+static uint32_t weight_bytes(void)
+{
+    return ((uint32_t)(me_adapt_of.classes * me_adapt_of.features) * 2u + 3u) & ~3u;
+}
+
+uint32_t me_adapt_saved_bytes(void)
+{
+    return HEAD_BYTES + (uint32_t)me_adapt_of.classes * 4u + weight_bytes() + 4u;
+}
+
+static void put(uint8_t *at, uint32_t word)
+{
+    for (int32_t i = 0; i < 4; i++)
+        at[i] = (uint8_t)(word >> (8 * i));
+}
+
+static uint32_t word_at(const uint8_t *at)
+{
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+/* CRC-32 of IEEE 802.3, as zlib's */
+static uint32_t crc32(const uint8_t *bytes, uint32_t count)
+{
+    uint32_t crc = 0xFFFFFFFFu;
+    while (count-- > 0) {
+        crc ^= *bytes++;
+        for (int32_t bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (0xEDB88320u & (0u - (crc & 1u)));
+    }
+    return ~crc;
+}
+
+static void put_head(uint8_t *bytes, int32_t method)
+{
+    put(bytes, MAGIC);
+    for (int32_t i = 0; i < 8; i++)
+        bytes[4 + i] = me_adapt_of.digest[i];
+    put(bytes + 12, (uint32_t)method);
+    put(bytes + 16, (uint32_t)me_adapt_of.classes);
+    put(bytes + 20, (uint32_t)me_adapt_of.features);
+}
+
+uint32_t me_adapt_save(void *buffer)
+{
+    uint8_t *bytes = buffer, *at = bytes + HEAD_BYTES;
+    const uint32_t size = me_adapt_saved_bytes();
+    const int32_t numbers = me_adapt_of.classes * me_adapt_of.features;
+    const int32_t in_force = me_adapt.in_force != 0;
+    put_head(bytes, me_adapt.in_force);
+    for (int32_t label = 0; label < me_adapt_of.classes; label++, at += 4)
+        put(at, in_force ? (uint32_t)me_adapt.bias[0][label] : 0u);
+    put(bytes + size - 8u, 0);
+    for (int32_t i = 0; i < numbers; i++, at += 2) {
+        const uint16_t weight = in_force ? (uint16_t)me_adapt_of.weights[i] : 0;
+        at[0] = (uint8_t)weight;
+        at[1] = (uint8_t)(weight >> 8);
+    }
+    put(bytes + size - 4u, crc32(bytes, size - 4u));
+    return size;
+}
+
+int32_t me_adapt_load(const void *buffer, uint32_t bytes)
+{
+    const uint8_t *from = buffer, *at = from + HEAD_BYTES;
+    uint8_t head[HEAD_BYTES];
+    if (bytes != me_adapt_saved_bytes() || crc32(from, bytes - 4u) != word_at(from + bytes - 4u))
+        return -1;
+    const int32_t method = (int32_t)word_at(from + 12);
+    if (method < 0 || method > ME_ADAPT_HEAD)
+        return -1;
+    put_head(head, method);
+    for (uint32_t i = 0; i < HEAD_BYTES; i++)
+        if (head[i] != from[i])
+            return -1;
+    for (int32_t label = 0; label < me_adapt_of.classes; label++, at += 4)
+        me_adapt.bias[0][label] = (int32_t)word_at(at);
+    for (int32_t i = 0; i < me_adapt_of.classes * me_adapt_of.features; i++, at += 2)
+        me_adapt_of.weights[i] = (int16_t)(at[0] | at[1] << 8);
+    me_adapt.in_force = method;
+    return 0;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of the adaptation share; its meaning is in myoedge/adaptation/.
+ */
+#ifndef ME_ADAPT_STATE_H
+#define ME_ADAPT_STATE_H
+
+#include <stdint.h>
+
+#include "me_adapt.h"
+
+#define ME_ADAPT_MEAN_POINT 24
+#define ME_ADAPT_NEVER INT32_MIN
+#define ME_ADAPT_MOST_CLASSES 64
+#define ME_ADAPT_BATCH 16
+
+/* A network's settings, and the room that its adaptation needs; 0 where no method of the build does.
+ * methods         bit m: it has method m       digest   of the network
+ * held_back, kept windows of each class that are held back, that the head stores; at most
+ * replay          windows of the training set [replayed][features], and their classes
+ * window          features of the last inference
+ * held            [classes][held_back][features]      stored   [classes][kept][features]
+ * sums            [classes][features]                 products lower triangle, row by row
+ * means           [classes][features], and one row more: their centre
+ * directions      as means
+ * factor          lower triangle, row by row          inverses [features]
+ * head, momentum  [classes][features + 1], and gradient, the same
+ * weights         of the classifier in force, then of the one that is judged, [classes][features] each */
+typedef struct {
+    int32_t features, classes, zero_point, methods, held_back, kept, exponent, replayed;
+    uint8_t digest[8];
+    const int8_t *replay;
+    const uint8_t *replay_labels;
+    int8_t *window, *held, *stored;
+    int32_t *sums, *products, *factor;
+    uint32_t *inverses;
+    int64_t *means, *directions;
+    int32_t *head, *momentum, *gradient;
+    int16_t *weights;
+} me_adapt_network;
+
+/* method        of the session; 0: none
+ * decision      of the network for the last inference
+ * in_force      method of the classifier in force; 0: the network itself
+ * bias          of the classifier in force, then of the one that is judged
+ * counts        windows in the sums      seen   windows that the store saw */
+typedef struct {
+    int32_t method, decision, in_force, windows, right;
+    int32_t came[ME_ADAPT_MOST_CLASSES], held[ME_ADAPT_MOST_CLASSES];
+    int32_t counts[ME_ADAPT_MOST_CLASSES], seen[ME_ADAPT_MOST_CLASSES];
+    uint32_t random;
+    int32_t bias[2][ME_ADAPT_MOST_CLASSES];
+} me_adapt_state;
+
+extern const me_adapt_network me_adapt_of; /* generated, adapt.c */
+extern me_adapt_state me_adapt;
+
+/* Of the lower triangle of a square matrix, the first number of a row. */
+static inline int32_t me_adapt_row(int32_t row) { return row * (row + 1) / 2; }
+
+/* floor(a / n), n 1 or more, |a| below 2**62 */
+int64_t me_adapt_divide(int64_t a, uint32_t n);
+
+/* Number of the highest bit that is set, plus 1; 0 for 0. */
+int32_t me_adapt_bits(uint64_t x);
+
+/* Rows of means with 24 bits after the point: sums / counts rounded down, 0 without windows; behind
+ * them their centre, the mean of those with windows. */
+void me_adapt_find_means(void);
+
+/* Directions -> the classifier that is judged: score of class c = direction c . (x - (mean c + centre) / 2). */
+void me_adapt_from_directions(void);
+
+void me_adapt_fit_prototypes(void);
+void me_adapt_fit_lda(void);
+
+void me_adapt_head_begin(void);
+void me_adapt_head_store(const int8_t *window, int32_t label);
+void me_adapt_head_train(int32_t updates);
+
+#endif

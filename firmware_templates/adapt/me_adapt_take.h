@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the adaptation takes from an inference, in the network's own loop over layers.
+ */
+#ifndef ME_ADAPT_TAKE_H
+#define ME_ADAPT_TAKE_H
+
+#include <stdint.h>
+
+#include "me_adapt.h"
+#include "me_share.h"
+
+extern int8_t me_adapt_features[];
+
+/* Means over positions, rounded half up; +128 keeps the division above 0. */
+static inline void me_adapt_pool(const int8_t *results, int32_t features, int32_t positions)
+{
+    for (int32_t i = ME_FIRST(features); i < ME_LAST(features); i++) {
+        int32_t sum = positions / 2;
+        for (int32_t at = 0; at < positions; at++)
+            sum += results[at * features + i] + 128;
+        me_adapt_features[i] = (int8_t)(sum / positions - 128);
+    }
+}
+
+/* Behind the layer whose results are the features, by all nine cores. Two barriers: the results have
+ * arrived where they are read, and the next layer does not overwrite them meanwhile. */
+static inline void me_adapt_after_layer(const int8_t *results, int32_t features, int32_t positions)
+{
+#ifdef ME_GAP9
+    me_barrier_all();
+    if (me_core() != ME_CONTROL_CORE)
+        me_adapt_pool(results, features, positions);
+    me_barrier_all();
+#else
+    me_adapt_pool(results, features, positions);
+#endif
+}
+
+/* Behind the last layer, by all cores, one of which notes the decision: the first of the largest. */
+#ifdef ME_GAP9
+#define ME_ADAPT_NOTES() (me_core() == ME_CONTROL_CORE)
+#else
+#define ME_ADAPT_NOTES() 1
+#endif
+#define me_adapt_after_network(outputs, count) \
+    do { \
+        int32_t best = 0; \
+        if (!ME_ADAPT_NOTES()) \
+            break; \
+        for (int32_t i = 1; i < (count); i++) \
+            best = (outputs)[i] > (outputs)[best] ? i : best; \
+        me_adapt_take_decision(best); \
+    } while (0)
+
+#endif

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adaptation of a built network to labelled windows of a new session, in integers.
+
+Reference of firmware_templates/adapt/: the same integers in the same order.
+"""

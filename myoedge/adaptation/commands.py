@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands to a network that adapts, as host library and firmware take them, and their answers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.adaptation.record import METHODS, Adaptation
+from myoedge.numerics.arrays import Array
+
+INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE = range(9)  # as in app_adapt/main.c
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, its argument, and the bytes that go with it."""
+
+    number: int
+    argument: int = 0
+    content: bytes = b""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Return value of a command, the bytes that it writes, and its cycles (0 on the host)."""
+
+    result: int
+    content: bytes = b""
+    cycles: int = 0
+
+
+@dataclass(frozen=True)
+class Window:
+    """Input of the adaptation from an inference: int8 features [features], and the network's
+    decision."""
+
+    features: Array
+    decision: int
+
+
+def infer(inputs: Array) -> Command:
+    """Run the network on integers. The answer is its decision, with the int8 features."""
+    return Command(INFER, 0, np.ascontiguousarray(inputs).tobytes())
+
+
+def take(window: Window) -> Command:
+    """Take a window as if it had just been inferred."""
+    return Command(TAKE, window.decision, window.features.astype(np.int8).tobytes())
+
+
+def session(method: str, windows: Sequence[Window], labels: Iterable[int]) -> Iterator[Command]:
+    """Return the commands of a session: begin, every window with its class, end."""
+    yield Command(BEGIN, METHODS.index(method) + 1)
+    for window, label in zip(windows, labels, strict=True):
+        yield take(window)
+        yield Command(WINDOW, int(label))
+    yield Command(END)
+
+
+def decisions(windows: Sequence[Window]) -> Iterator[Command]:
+    """Return the commands that decide windows: every second answer is a class."""
+    for window in windows:
+        yield take(window)
+        yield Command(CLASS)
+
+
+def inferred(answer: Answer) -> Window:
+    """Return the window of an answer to `infer`."""
+    return Window(np.frombuffer(answer.content, np.int8), answer.result)
+
+
+def packed(commands: Iterable[Command]) -> bytes:
+    """Return commands as firmware reads them."""
+    return b"".join(struct.pack("<Ii", c.number, c.argument) + c.content for c in commands)
+
+
+def unpacked(answers: bytes) -> Iterator[Answer]:
+    """Yield the answers that firmware wrote."""
+    at = 0
+    while at < len(answers):
+        result, cycles, size = struct.unpack_from("<iII", answers, at)
+        at += 12
+        yield Answer(result, answers[at : at + size], cycles)
+        at += size
+
+
+def saved_bytes(adaptation: Adaptation) -> int:
+    """Return the size of a saved classifier."""
+    weights = 2 * adaptation.classes * adaptation.features
+    return 28 + 4 * adaptation.classes + (weights + 3) // 4 * 4

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A linear layer behind the features, trained by gradient descent on stored windows.
+
+Softmax and cross entropy in minibatches of BATCH windows, half of them from the training set where
+some are stored, with momentum:
+
+    z = W . x >> exponent                       int16 weights with 12 bits after the point
+    p = softmax(z)                              15 bits after the point
+    V = V - (V >> 3) + (sum of (p - y) x >> exponent - 1)
+    W = W - (V >> 3)                            20 bits after the point
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from myoedge.adaptation.record import Adaptation, Classifier
+from myoedge.numerics.arrays import Array
+
+BATCH = 16
+UPDATES, LAST_UPDATES = 768, 256  # before the held-back windows judge, and with them after that
+SEED = 1
+POINT, FORWARD_POINT = 20, 12  # bits after the point of the weights, and of their int16
+LIMIT = 1 << 14  # of the int16 weights
+MOMENTUM_SHIFT = RATE_SHIFT = 3
+STEPS = 256  # of the table of exponentials, 1 / 16 each
+EXPONENTIALS = np.round(32768 * np.exp(-np.arange(STEPS) / 16)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Windows of a session, drawn evenly from those of each class.
+
+    windows   int8 [classes, kept, features]
+    seen      windows that came, of each class [classes]; the first `kept` fill the places, a later
+              one takes a drawn place with probability kept / seen
+    random    state of the generator, of 32 bits
+    """
+
+    windows: Array
+    seen: Array
+    random: int
+
+    @property
+    def filled(self) -> Array:
+        """Places of each class that hold a window."""
+        return np.minimum(self.seen, self.windows.shape[1])
+
+
+@dataclass(frozen=True)
+class Head:
+    """Weights and their momentum, int32 [classes, features + 1]; the last column is the bias."""
+
+    weights: Array
+    momentum: Array
+
+
+def drawn(random: int, below: int) -> tuple[int, int]:
+    """Return (next state, number from 0 to below - 1): the upper 16 bits modulo `below`."""
+    state = (random * 1664525 + 1013904223) & 0xFFFFFFFF
+    return state, (state >> 16) % below
+
+
+def nothing_stored(adaptation: Adaptation) -> Stored:
+    """Return the store without windows, the generator at its start."""
+    shape = (adaptation.classes, adaptation.kept, adaptation.features)
+    return Stored(np.zeros(shape, np.int8), np.zeros(adaptation.classes, np.int64), SEED)
+
+
+def stored(store: Stored, window: Array, label: int) -> Stored:
+    """Return the store after one more window of int8 features."""
+    windows, seen = store.windows.copy(), store.seen.copy()
+    random, place = store.random, int(seen[label])
+    seen[label] += 1
+    if place >= windows.shape[1]:
+        random, place = drawn(random, int(seen[label]))
+    if place < windows.shape[1]:
+        windows[label, place] = window
+    return Stored(windows, seen, random)
+
+
+def untrained(adaptation: Adaptation) -> Head:
+    """Return a head with weights of 0."""
+    zeros = np.zeros((adaptation.classes, adaptation.features + 1), np.int64)
+    return Head(zeros, zeros)
+
+
+def trained(adaptation: Adaptation, head: Head, store: Stored, updates: int) -> tuple[Head, Stored]:
+    """Return head and store after so many updates; without windows they stay as they are."""
+    if not store.seen.any():
+        return head, store
+    for _ in range(updates):
+        rows, labels, store = _batch(adaptation, store)
+        head = _updated(adaptation, head, rows, labels)
+    return head, store
+
+
+def _batch(adaptation: Adaptation, store: Stored) -> tuple[Array, Array, Stored]:
+    """Draw a minibatch: every second window from the training set, the others from the store, its
+    class drawn first."""
+    random, filled = store.random, store.filled
+    rows, labels = [], []
+    for place in range(BATCH):
+        if place % 2 and len(adaptation.replay):
+            random, number = drawn(random, len(adaptation.replay))
+            rows.append(adaptation.replay[number])
+            labels.append(int(adaptation.replay_labels[number]))
+            continue
+        random, label = drawn(random, adaptation.classes)
+        while not filled[label]:
+            label = (label + 1) % adaptation.classes
+        random, number = drawn(random, int(filled[label]))
+        rows.append(store.windows[label, number])
+        labels.append(label)
+    return np.array(rows), np.array(labels), replace(store, random=random)
+
+
+def _updated(adaptation: Adaptation, head: Head, rows: Array, labels: Array) -> Head:
+    """Return the head after one minibatch."""
+    exponent = adaptation.exponent
+    x = rows.astype(np.int64) - adaptation.zero_point
+    x = np.concatenate([x, np.full((len(x), 1), 1 << exponent)], axis=1)
+    z = (x @ forward(head).T) >> exponent
+    errors = probabilities(z)
+    errors[np.arange(len(rows)), labels] -= 32768
+    gradient = (errors.T @ x) >> (exponent - 1)
+    momentum = head.momentum - (head.momentum >> MOMENTUM_SHIFT) + gradient
+    most = LIMIT << (POINT - FORWARD_POINT)
+    weights = (head.weights - (momentum >> RATE_SHIFT)).clip(-most, most - 1)
+    return Head(weights, momentum)
+
+
+def forward(head: Head) -> Array:
+    """Return the weights that act: int16 with FORWARD_POINT bits after the point."""
+    return head.weights >> (POINT - FORWARD_POINT)
+
+
+def probabilities(z: Array) -> Array:
+    """Return softmax of logits z [n, classes] with 12 bits after the point, times 2**15."""
+    behind = (z.max(axis=1, keepdims=True) - z) >> 8
+    powers = np.where(behind < STEPS, EXPONENTIALS[np.minimum(behind, STEPS - 1)], 0)
+    return np.asarray((powers << 15) // powers.sum(axis=1, keepdims=True))
+
+
+def classifier(adaptation: Adaptation, head: Head) -> Classifier:
+    """Return the head as a classifier of features minus their zero point."""
+    acting = forward(head)
+    bias = acting[:, -1] << adaptation.exponent
+    return Classifier(acting[:, :-1].astype(np.int16), bias.astype(np.int32))

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Directions in feature space -> a linear classifier with int16 weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.adaptation.record import NEVER, Classifier
+from myoedge.numerics.arrays import Array
+
+WEIGHT_BITS = 14
+MEAN_POINT = 24  # bits after the point of a mean
+BIAS_LIMIT = 1 << 29  # with it and the products a score stays inside int32
+
+
+def class_means(counts: Array, sums: Array) -> Array:
+    """Return means with MEAN_POINT bits after the point [classes, features], rounded down; 0 for a
+    class without windows."""
+    return np.where(counts[:, None] > 0, (sums << MEAN_POINT) // np.maximum(counts, 1)[:, None], 0)
+
+
+def centre(counts: Array, means: Array) -> Array:
+    """Return the mean of the means of classes with windows [features], rounded down."""
+    present = counts > 0
+    return np.asarray(means[present].sum(axis=0) // max(int(present.sum()), 1))
+
+
+def classifier(counts: Array, means: Array, middle: Array, directions: Array) -> Classifier:
+    """Return the classifier whose score of class c is direction c . (x - (mean c + middle) / 2).
+
+    directions   [classes, features], at most 2**62 in size; one shift brings the largest to
+                 2**13 .. 2**14
+    """
+    largest = int(np.abs(directions).max(initial=0))
+    shift = largest.bit_length() - WEIGHT_BITS
+    weights = directions >> shift if shift >= 0 else directions << -shift
+    half = (weights * (means + middle)).sum(axis=1) >> (MEAN_POINT + 1)
+    bias = np.where(counts > 0, (-half).clip(-BIAS_LIMIT, BIAS_LIMIT), NEVER)
+    return Classifier(weights.astype(np.int16), bias.astype(np.int32))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Record of a build's adaptation, and the classifier that adapting gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+
+METHODS = ("prototypes", "lda", "head")  # the number of a method in C is its place plus 1
+MOST_FEATURES = 256  # of a window: sums of products stay inside their integers
+MOST_CLASSES = 64
+NEVER = -(1 << 31)  # bias of a class without windows: any other class wins
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """Settings of the adaptation of one network.
+
+    layer        index of the layer in network.c whose results are the features
+    name         its tensor              features    numbers per window, at most MOST_FEATURES
+    positions    of the layer's results; the features are means over them, rounded half up
+    classes      numbers of the network's output
+    zero_point   of the features
+    methods      subset of METHODS
+    held_back    windows that judge, at most, of each class
+    kept         windows that the head learns from, at most, of each class
+    exponent     features divided by 2**exponent have a root mean square near 1
+    replay       int8 features of training windows [n, features]; replay_labels [n]
+    """
+
+    layer: int
+    name: str
+    features: int
+    positions: int
+    classes: int
+    zero_point: int
+    methods: tuple[str, ...]
+    held_back: int
+    kept: int
+    exponent: int
+    replay: Array = field(repr=False)
+    replay_labels: Array = field(repr=False)
+
+
+def to_arrays(adaptation: Adaptation) -> dict[str, Array]:
+    """Return the fields of an adaptation as arrays."""
+    return {field.name: np.array(getattr(adaptation, field.name)) for field in fields(Adaptation)}
+
+
+def from_arrays(arrays: Mapping[str, Array]) -> Adaptation:
+    """Return the adaptation of these fields."""
+    values: dict[str, Any] = {name: x if x.ndim else x.item() for name, x in arrays.items()}
+    values["methods"] = tuple(map(str, arrays["methods"]))
+    return Adaptation(**values)
+
+
+def pooled(results: Array) -> Array:
+    """Return int8 means over positions [features] of results [positions, features], rounded half
+    up."""
+    count = len(results)
+    sums = results.astype(np.int64).sum(axis=0)
+    return np.asarray((sums + count // 2) // count).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A linear classifier: the class with the largest weights . x + bias, the first of equals.
+
+    weights   int16 [classes, features], at most 2**14 in size
+    bias      int32 [classes]
+    x         features minus their zero point, -255 .. 255, so that a score stays inside int32
+    """
+
+    weights: Array
+    bias: Array
+
+    def decide(self, x: Array) -> Array:
+        """Return the class of each row of x [n, features]."""
+        scores = x.astype(np.int64) @ self.weights.T.astype(np.int64) + self.bias
+        return np.asarray(scores.clip(NEVER, -NEVER - 1).argmax(axis=1))

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One session of adaptation: windows come with labels, some are held back and judge at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from myoedge.adaptation import head as heads
+from myoedge.adaptation.record import Adaptation, Classifier
+from myoedge.adaptation.statistics import MOST_WINDOWS, Sums, lda, no_sums, prototypes
+from myoedge.numerics.arrays import Array
+
+HELD_BACK_EACH = 4  # of four windows of a class the last is held back, until its places are full
+
+
+@dataclass(frozen=True)
+class AdaptSession:
+    """State of a session after some windows.
+
+    held    int8 windows that are held back [classes, held_back, features]; held_counts [classes]
+    right   how many of them the classifier in force decided rightly
+    came    windows of each class [classes]
+    sums    for prototypes and lda     store   for the head
+    """
+
+    adaptation: Adaptation
+    method: str
+    held: Array
+    held_counts: Array
+    right: int
+    came: Array
+    sums: Sums
+    store: heads.Stored
+
+
+def begin(adaptation: Adaptation, method: str) -> AdaptSession:
+    """Start a session with one of the adaptation's methods."""
+    classes, features = adaptation.classes, adaptation.features
+    held = np.zeros((classes, adaptation.held_back, features), np.int8)
+    none = np.zeros(classes, np.int64)
+    sums, store = no_sums(classes, features), heads.nothing_stored(adaptation)
+    return AdaptSession(adaptation, method, held, none, 0, none, sums, store)
+
+
+def window(session: AdaptSession, features: Array, decision: int, label: int) -> AdaptSession:
+    """Return the session after one more window.
+
+    features   int8 [features]     decision   of the classifier in force
+    """
+    if int(session.came.sum()) >= MOST_WINDOWS:
+        return session
+    number, place = int(session.came[label]), int(session.held_counts[label])
+    came = session.came.copy()
+    came[label] += 1
+    session = replace(session, came=came)
+    if number % HELD_BACK_EACH != HELD_BACK_EACH - 1 or place >= session.adaptation.held_back:
+        return _learnt(session, features, label)
+    held, counts = session.held.copy(), session.held_counts.copy()
+    held[label, place] = features
+    counts[label] += 1
+    right = session.right + (decision == label)
+    return replace(session, held=held, held_counts=counts, right=right)
+
+
+def _learnt(session: AdaptSession, features: Array, label: int) -> AdaptSession:
+    if session.method == "head":
+        return replace(session, store=heads.stored(session.store, features, label))
+    x = features.astype(np.int64) - session.adaptation.zero_point
+    return replace(session, sums=session.sums.added(x, label))
+
+
+def end(session: AdaptSession) -> Classifier | None:
+    """Fit a classifier, and let the held-back windows judge it; if it decides more of them
+    rightly, or none is held back, fit it to them too. None: nothing was gained, and the classifier
+    in force stays."""
+    adaptation, fits = session.adaptation, {"prototypes": prototypes, "lda": lda}
+    head = heads.untrained(adaptation)
+    if session.method in fits:
+        found = fits[session.method](session.sums)
+    else:
+        head, store = heads.trained(adaptation, head, session.store, heads.UPDATES)
+        found, session = heads.classifier(adaptation, head), replace(session, store=store)
+    rows = [*_held(session)]
+    right = sum(int(found.decide(_centred(adaptation, x))[0] == label) for x, label in rows)
+    if rows and right <= session.right:
+        return None
+    for x, label in rows:
+        session = _learnt(session, x, label)
+    if session.method in fits:
+        return fits[session.method](session.sums)
+    head, _ = heads.trained(adaptation, head, session.store, heads.LAST_UPDATES)
+    return heads.classifier(adaptation, head)
+
+
+def _held(session: AdaptSession) -> list[tuple[Array, int]]:
+    """Return the held-back windows with their classes, class by class."""
+    return [
+        (session.held[label, place], label)
+        for label, count in enumerate(session.held_counts)
+        for place in range(count)
+    ]
+
+
+def _centred(adaptation: Adaptation, features: Array) -> Array:
+    return features[None].astype(np.int64) - adaptation.zero_point

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums over labelled windows, and the two classifiers that follow from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.adaptation.linear import MEAN_POINT, centre, class_means, classifier
+from myoedge.adaptation.record import Classifier
+from myoedge.numerics.arrays import Array
+
+MOST_WINDOWS = 1 << 15  # of a session, so that sums of products stay inside int32
+RIDGE_SHIFT = 5  # the mean variance / 32 is added to every variance
+LEAST_RIDGE_SHIFT = 9  # but the largest variance / 512 at least
+DIAGONAL_BITS = 29  # the largest variance becomes 2**28 .. 2**29
+LEAST_RIDGE = 1 << (DIAGONAL_BITS - LEAST_RIDGE_SHIFT - 1)
+POINT = 30  # bits after the point of the factor
+INVERSE_POINT = 24  # of the inverses of its diagonal
+WANTED_POINT = 6  # of the class means that are solved for
+MOST_SOLVED = 1 << 24  # size of an entry of a solution
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the windows of a session.
+
+    counts     windows of each class [classes]
+    sums       of their features [classes, features]
+    products   of pairs of features over all classes [features, features]; the upper triangle is 0
+    """
+
+    counts: Array
+    sums: Array
+    products: Array
+
+    def added(self, x: Array, label: int) -> Sums:
+        """Return the sums with one more window x [features]."""
+        counts, sums = self.counts.copy(), self.sums.copy()
+        counts[label] += 1
+        sums[label] += x
+        return Sums(counts, sums, self.products + np.tril(np.outer(x, x)))
+
+
+def no_sums(classes: int, features: int) -> Sums:
+    """Return sums over no windows."""
+    shape = (features, features)
+    zeros = np.zeros((classes, features), np.int64)
+    return Sums(np.zeros(classes, np.int64), zeros, np.zeros(shape, np.int64))
+
+
+def prototypes(sums: Sums) -> Classifier:
+    """Return the classifier of the nearest class mean, by Euclidean distance."""
+    means = class_means(sums.counts, sums.sums)
+    middle = centre(sums.counts, means)
+    return classifier(sums.counts, means, middle, _from_centre(sums, means, middle))
+
+
+def lda(sums: Sums) -> Classifier:
+    """Return linear discriminants: class means, and one covariance within classes with a ridge."""
+    means = class_means(sums.counts, sums.sums)
+    middle = centre(sums.counts, means)
+    factor, inverses = cholesky(scaled(scatter(sums, means)))
+    wanted = _from_centre(sums, means, middle) >> (MEAN_POINT - WANTED_POINT)
+    directions = np.array([solved(factor, inverses, row) for row in wanted])
+    return classifier(sums.counts, means, middle, directions)
+
+
+def _from_centre(sums: Sums, means: Array, middle: Array) -> Array:
+    return np.where(sums.counts[:, None] > 0, means - middle, 0)
+
+
+def scatter(sums: Sums, means: Array) -> Array:
+    """Return products minus the sum over classes of sum i * mean j, with MEAN_POINT bits after the
+    point, its lower triangle."""
+    within = sums.products << MEAN_POINT
+    for total, mean in zip(sums.sums, means, strict=True):
+        within -= np.outer(total, mean)
+    return np.tril(within)
+
+
+def scaled(within: Array) -> Array:
+    """Return the scatter times a power of two, plus a ridge on its diagonal.
+
+    The largest variance, 1 at least, becomes 2**28 .. 2**29, and no entry is larger than 2**29.
+    """
+    largest = max(int(np.diag(within).max()), 1 << MEAN_POINT)
+    shift, most = largest.bit_length() - DIAGONAL_BITS, 1 << DIAGONAL_BITS
+    moved = within << -shift if shift < 0 else within >> shift
+    moved = moved.clip(-most, most)
+    variances = np.diag(moved)
+    mean = max(int(variances.sum()), 0) // len(moved)
+    ridge = max(mean >> RIDGE_SHIFT, int(variances.max()) >> LEAST_RIDGE_SHIFT, LEAST_RIDGE)
+    return np.asarray(moved + ridge * np.eye(len(moved), dtype=np.int64))
+
+
+def cholesky(matrix: Array) -> tuple[Array, Array]:
+    """Return the lower factor with POINT bits after the point, and the inverses of its diagonal
+    with INVERSE_POINT, rounded down.
+
+    A pivot below the least ridge, which only rounding can cause, is the least ridge. Sums wrap
+    around in 64 bits.
+    """
+    size, least, one = len(matrix), LEAST_RIDGE << POINT, 1 << POINT
+    factor, inverses = np.zeros((size, size), np.int64), np.zeros(size, np.int64)
+    for j in range(size):
+        left = (matrix[j:, j] << POINT) - factor[j:, :j] @ factor[j, :j]
+        root = math.isqrt(max(int(left[0]), least))
+        inverses[j] = (1 << (POINT + INVERSE_POINT)) // root
+        factor[j, j] = root
+        below = ((left[1:] >> POINT) * inverses[j]) >> INVERSE_POINT
+        factor[j + 1 :, j] = below.clip(-one, one)
+    return factor, inverses
+
+
+def solved(factor: Array, inverses: Array, wanted: Array) -> Array:
+    """Return the solution of factor * factor^T * w = wanted, by forward and back substitution;
+    entries are limited to MOST_SOLVED in size."""
+    size = len(wanted)
+    found = wanted.copy()
+    for i in range(size):
+        found[i] = _entry(found[i], factor[i, :i] @ found[:i], inverses[i])
+    for i in reversed(range(size)):
+        found[i] = _entry(found[i], factor[i + 1 :, i] @ found[i + 1 :], inverses[i])
+    return found
+
+
+def _entry(wanted: Array, known: Array, inverse: Array) -> Array:
+    entry = ((wanted - (known >> POINT)) * inverse) >> INVERSE_POINT
+    return np.asarray(entry.clip(-MOST_SOLVED, MOST_SOLVED))

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[adapt] of myoedge.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptTable:
+    """[adapt]: the firmware can adapt to a new session.
+
+    methods   that it supports
+    layer     pattern of the layer whose results are the features; None: the layer in front of the
+              last one with weights
+    replay    memory for features of calibration samples, which the head learns again: "16KiB"
+    """
+
+    methods: list[Literal["prototypes", "lda", "head"]] = field(
+        default_factory=lambda: ["prototypes", "head"]
+    )
+    layer: str | None = None
+    replay: str | int = 0

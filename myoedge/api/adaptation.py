@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""adapt: how well a build adapts to a new session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from myoedge.api.models import as_build
+from myoedge.api.plugin_errors import with_plugin_errors
+from myoedge.backends.build import Build
+from myoedge.building.options import StrPath
+from myoedge.building.quantities import positive, seconds
+from myoedge.quantization.samples import Given
+
+if TYPE_CHECKING:
+    from myoedge.building.adapting import Adapted
+
+
+@with_plugin_errors
+def adapt(
+    build: Build | StrPath,
+    *,
+    data: Given,
+    test: Given,
+    old: Given | None = None,
+    on: str = "host",
+    methods: Sequence[str] = (),
+    every: str | None = None,
+    window: str | None = None,
+) -> Adapted:
+    """Run sessions of adaptation with the first windows of each class; measure what they gain.
+
+    data      labelled windows of the new session, which it learns from
+    test      labelled windows of the new session, which it does not see
+    old       labelled windows of an older session: what the network forgets
+    on        "host" or "simulator", which also counts cycles
+    methods   "prototypes", "lda", "head"; (): all of the build
+    every     time between windows of a class, "5 ms": sessions of 1, 2, 4, 7.5 s and more;
+              None: of an eighth, a quarter, half and all of the windows
+    window    length of a window, "200 ms"; None: as `every`
+    Errors: E204 backend, E213 .. E225 samples, E232 times, E268 a build without [adapt].
+    """
+    from myoedge.building.adapting import Times, adapted
+
+    times = None
+    if every is not None:
+        every_s = positive(seconds(every), "every")
+        window_s = every_s if window is None else positive(seconds(window), "window")
+        times = Times(every_s, window_s)
+    return adapted(as_build(build), data, test, old, on, methods, times)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A build's adaptation on the host and on the simulated chip: commands in, answers out."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myoedge.adaptation import commands as c
+from myoedge.adaptation import session
+from myoedge.adaptation.commands import Answer, Command
+from myoedge.adaptation.record import Classifier
+from myoedge.backends.build_folder import ADAPT_ELF
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+
+if TYPE_CHECKING:
+    from myoedge.backends.build import Build
+
+BACKENDS = ("host", "simulator")
+MOST_CYCLES = 1 << 40
+
+Answers = list[Answer]
+Run = Callable[[Sequence[Command]], Answers]
+
+
+def runner(build: Build, backend: str) -> Run:
+    """Return the function that runs commands, each call from a network without adaptation on.
+
+    Errors: E204 no such backend, E268 a build without [adapt].
+    """
+    assert build.adaptation
+    if backend not in BACKENDS:
+        title = f"adaptation does not run on {backend}"
+        raise MyoedgeError("E204", title, {"has": ", ".join(BACKENDS)}, ["--on host"])
+    return on_host(build) if backend == "host" else on_simulator(build)
+
+
+def on_host(build: Build) -> Run:
+    """Return the function that runs commands in the generated C on this machine."""
+
+    def run(commands: Sequence[Command]) -> Answers:
+        _call(build, "me_adapt_reset")
+        return [_answer(build, command) for command in commands]
+
+    return run
+
+
+NAMES = {
+    c.BEGIN: "me_adapt_begin",
+    c.WINDOW: "me_adapt_window",
+    c.END: "me_adapt_end",
+    c.CLASS: "me_adapt_class",
+}
+
+
+def _answer(build: Build, command: Command) -> Answer:
+    """Run one command in the library; all builds with the same C share one state."""
+    number, content = command.number, command.content
+    if number in NAMES:
+        given = (command.argument,) if number in (c.BEGIN, c.WINDOW) else ()
+        return Answer(_call(build, NAMES[number], *given))
+    if number == c.SAVE:
+        buffer = ctypes.create_string_buffer(c.saved_bytes(build.adaptation))
+        return Answer(_call(build, "me_adapt_save", buffer), buffer.raw)
+    if number == c.LOAD:
+        return Answer(_call(build, "me_adapt_load", content, len(content)))
+    if number == c.TAKE:
+        _call(build, "me_adapt_take_features", content)
+        _call(build, "me_adapt_take_decision", command.argument)
+        return Answer(0)
+    return _inferred(build, content)
+
+
+def _inferred(build: Build, content: bytes) -> Answer:
+    network, size = build.network, build.adaptation.features
+    (name,) = network.graph.inputs
+    inputs = np.frombuffer(content, network.dtype(name)).reshape(network.graph.shape(name))
+    build.run_raw([inputs])
+    features = (ctypes.c_int8 * size).in_dll(build.library.handle, "me_adapt_features")
+    return Answer(_call(build, "me_adapt_network_class"), bytes(features))
+
+
+def _call(build: Build, name: str, *arguments: Any) -> int:
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, *map(_type, arguments))
+    with build.library.lock:
+        return int(function((name, build.library.handle))(*arguments))
+
+
+def _type(argument: object) -> Any:
+    return ctypes.c_int32 if isinstance(argument, int) else ctypes.c_void_p
+
+
+def on_simulator(build: Build) -> Run:
+    """Return the function that runs commands in adapt.elf on the simulated chip."""
+    from myoedge.simulator import read_elf, simulate
+    from myoedge.system import tools
+
+    program = read_elf(build.written(ADAPT_ELF), ADAPT_ELF)
+
+    def run(commands: Sequence[Command]) -> Answers:
+        with tools.scratch() as folder:
+            (folder / "adapt.bin").write_bytes(c.packed(commands))
+            if build.l3_image is not None:
+                (folder / "l3.bin").write_bytes(build.l3_image)
+            done = simulate(program, folder=folder, max_cycles=MOST_CYCLES)
+            if done.exit_code != 0:
+                facts = {"exit code": done.exit_code, "printed": done.output.strip()[-400:]}
+                raise MyoedgeError("E711", "the firmware returned an error", facts)
+            return [*c.unpacked((folder / "adapted.bin").read_bytes())]
+
+    return run
+
+
+def windows_of(run: Run, inputs: Sequence[Array]) -> list[c.Window]:
+    """Return features and decisions of integer inputs."""
+    return [c.inferred(answer) for answer in run([c.infer(x) for x in inputs])]
+
+
+def check_method(build: Build, method: str) -> None:
+    """Raise E268 for a method that the build does not have."""
+    if method not in build.adaptation.methods:
+        facts = {"has": ", ".join(build.adaptation.methods)}
+        tries = [f'[adapt] methods = ["{method}"] in myoedge.toml']
+        raise MyoedgeError("E268", f"the build has no method {method}", facts, tries)
+
+
+@dataclass(frozen=True)
+class AdaptedNetwork:
+    """A build after a session.
+
+    classifier   of the session; None: nothing was gained
+    """
+
+    build: Build
+    classifier: Classifier | None
+
+    def decide(self, windows: Sequence[Array]) -> Array:
+        """Return the class of each window of floats."""
+        taken = _taken(self.build, windows)
+        if self.classifier is None:
+            return np.array([window.decision for window in taken], np.int64)
+        x = np.array([window.features for window in taken]).astype(np.int64)
+        return self.classifier.decide(x - self.build.adaptation.zero_point)
+
+
+def adapt(
+    build: Build, windows: Sequence[Array], labels: Sequence[int], method: str
+) -> AdaptedNetwork:
+    """Run a session by the NumPy reference, on features of the generated C.
+
+    Errors: E218 not one label for each window, E225 no such class, E268.
+    """
+    check_method(build, method)
+    taken, classes = _taken(build, windows), build.adaptation.classes
+    if len(taken) != len(labels):
+        counts = {"windows": len(taken), "labels": len(labels)}
+        raise MyoedgeError("E218", "the windows and labels differ in number", counts)
+    if not all(0 <= label < classes for label in labels):
+        facts = {"needs": f"0 to {classes - 1}"}
+        raise MyoedgeError("E225", "a label is no class of the network", facts)
+    state = session.begin(build.adaptation, method)
+    for window, label in zip(taken, labels, strict=True):
+        state = session.window(state, window.features, window.decision, int(label))
+    return AdaptedNetwork(build, session.end(state))
+
+
+def _taken(build: Build, windows: Sequence[Array]) -> list[c.Window]:
+    network = build.network
+    (name,) = network.graph.inputs
+    shape = network.graph.shape(name)
+    rows = [network.input_integers(name, np.asarray(x).reshape(shape)) for x in windows]
+    return windows_of(on_host(build), rows)

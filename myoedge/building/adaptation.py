@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""[adapt], plan and calibration samples -> Adaptation: feature layer, room, stored windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myoedge.adaptation.record import METHODS, MOST_CLASSES, MOST_FEATURES, Adaptation, pooled
+from myoedge.adaptation.table import AdaptTable
+from myoedge.building.quantities import size_bytes
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import run_int
+from myoedge.plan.plan import IN_L3, Plan
+from myoedge.quantization.samples import Data
+from myoedge.quantization.scales import matches
+from myoedge.quantization.sqnr import quantized_inputs
+
+if TYPE_CHECKING:
+    from myoedge.graph.ir import Node
+    from myoedge.operators.base import QuantizedNode
+
+HELD_BACK_BYTES, KEPT_BYTES = 32 << 10, 64 << 10  # of all classes together
+MOST_HELD_BACK, MOST_KEPT, MOST_REPLAYED = 64, 128, 1024
+PROBED = 32  # samples that give the exponent, if none are replayed
+
+
+def adaptation_of(table: AdaptTable, plan: Plan, data: Data) -> Adaptation:
+    """Return the adaptation of a planned network.
+
+    data   calibration samples, labelled if some are to be replayed
+    Errors: E267 the network has no features or classes that fit, or no labels to replay.
+    """
+    classes = _classes(plan)
+    layer = _layer(plan, table.layer)
+    step = plan.steps[layer]
+    size, last = math.prod(step.out), step.out[-1]
+    features = size if size <= MOST_FEATURES else last
+    if features > MOST_FEATURES:
+        raise _refused(f"{step.node.where} has {last} channels", f"at most {MOST_FEATURES}")
+    replayed = min(size_bytes(table.replay) // features, MOST_REPLAYED)
+    picked = _picked(data, replayed, classes)
+    rows = [*_features(plan, step, features, data, picked)]
+    zero_point = plan.quant.params[step.node.name].zero_point
+    each = classes * features
+    return Adaptation(
+        layer=layer,
+        name=step.node.name,
+        features=features,
+        positions=size // features,
+        classes=classes,
+        zero_point=zero_point,
+        methods=tuple(method for method in METHODS if method in table.methods),
+        held_back=min(HELD_BACK_BYTES // each, MOST_HELD_BACK),
+        kept=min(KEPT_BYTES // each, MOST_KEPT),
+        exponent=_exponent(np.array(rows), zero_point),
+        replay=np.array(rows[:replayed], np.int8).reshape(-1, features),
+        replay_labels=_labels(data)[picked[:replayed]] if replayed else np.zeros(0, np.int64),
+    )
+
+
+def _refused(title: str, needs: str) -> MyoedgeError:
+    return MyoedgeError("E267", title, {"needs": needs}, ['[adapt] layer = "name"'])
+
+
+def _classes(plan: Plan) -> int:
+    """Return the number of classes of the network."""
+    outputs = plan.graph_outputs
+    shape = plan.quant.graph.shape(outputs[0])
+    classes = math.prod(shape)
+    if len(outputs) != 1 or len(plan.graph_inputs) != 1 or max(shape) != classes or classes < 2:
+        raise _refused("the network gives no class scores", "one input, and one score for a class")
+    ports = (*plan.graph_inputs, *outputs)
+    if classes > MOST_CLASSES or any(plan.where[name].kind == IN_L3 for name in ports):
+        raise _refused(f"{classes} classes", f"at most {MOST_CLASSES}, and inputs in L2")
+    return classes
+
+
+def _layer(plan: Plan, pattern: str | None) -> int:
+    """Return the index of the layer with the features."""
+    found = [
+        i
+        for i, step in enumerate(plan.steps)
+        if pattern is not None and (step.node.name == pattern or matches(pattern, step.node))
+    ]
+    if pattern is None:
+        found = [*_in_front_of_last_weights(plan)]
+    usable = [i for i in found if _is_usable(plan, plan.steps[i])]
+    if not usable:
+        shown = "in front of the last one with weights" if pattern is None else pattern
+        raise _refused(f"no layer {shown} has features", "a layer with int8 results in L2 or L1")
+    return usable[-1]
+
+
+def _is_usable(plan: Plan, step: QuantizedNode) -> bool:
+    name = step.node.name
+    return plan.quant.dtype(name) == "int8" and plan.where[name].kind != IN_L3
+
+
+def _weights(node: Node) -> tuple[str, ...]:
+    return tuple(node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
+
+
+def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
+    """Yield the layer that writes what the last layer with weights reads."""
+    graph, steps = plan.quant.graph, plan.steps
+    writers = {step.node.name: i for i, step in enumerate(steps)}
+    weighted = [step for step in steps if any(map(graph.is_const, _weights(step.node)))]
+    for step in weighted[-1:]:
+        name = step.operands[0]
+        while name not in writers and name in graph.producer:  # a view
+            name = graph.producer[name].inputs[0]
+        if name in writers:
+            yield writers[name]
+
+
+def _labels(data: Data) -> Array:
+    """Return the class of each sample."""
+    labels = data.labels
+    if labels is None or labels.ndim != 1 or labels.dtype.kind != "i":
+        title = "[adapt] replay needs calibration samples with classes"
+        raise MyoedgeError("E267", title, {"has": data.source}, ["an array `label` in --calib"])
+    return np.asarray(labels)
+
+
+def _picked(data: Data, replayed: int, classes: int) -> Array:
+    """Return the numbers of the samples to run: as many of each class, evenly spaced; without
+    replay any that are evenly spaced."""
+    if not replayed:
+        return np.unique(np.linspace(0, data.count - 1, PROBED).round().astype(int))
+    labels = _labels(data)
+    rows = [np.flatnonzero(labels == label) for label in range(classes)]
+    each = replayed // classes
+    parts = [row[_spaced(len(row), each)] for row in rows]
+    return np.concatenate(parts)
+
+
+def _spaced(count: int, wanted: int) -> Array:
+    return np.unique(np.linspace(0, max(count - 1, 0), min(wanted, count)).round().astype(int))
+
+
+def _features(
+    plan: Plan, step: QuantizedNode, features: int, data: Data, picked: Array
+) -> Iterator[Array]:
+    """Yield the int8 features of samples."""
+    for number in picked:
+        sample = {name: x[number] for name, x in data.inputs.items()}
+        integers = quantized_inputs(plan.quant, sample)
+        values = run_int(plan.quant.steps, plan.quant.constants, integers)
+        yield pooled(values[step.node.name].reshape(-1, features))
+
+
+def _exponent(rows: Array, zero_point: int) -> int:
+    """Return the power of two nearest the features' root mean square, 1 at least."""
+    mean = float(np.mean((rows.astype(np.int64) - zero_point) ** 2))
+    return min(max(round(math.log2(max(mean, 1.0)) / 2), 1), 8)

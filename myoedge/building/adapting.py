@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""adapt: sessions of several lengths with every method, on the host or on the simulated chip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myoedge.adaptation.commands import Window, decisions, session
+from myoedge.adaptation.head import LAST_UPDATES, UPDATES
+from myoedge.adaptation.rooms import l2_bytes
+from myoedge.backends.adapting import Run, check_method, runner, windows_of
+from myoedge.backends.measurement import Activity
+from myoedge.building.energy import coefficients
+from myoedge.building.labelled import samples_for
+from myoedge.numerics.arrays import Array
+from myoedge.power.model import energy
+from myoedge.system.notebook import Card, Tabular
+from myoedge.targets import find_chip
+
+if TYPE_CHECKING:
+    from myoedge.adaptation.commands import Answer
+    from myoedge.backends.build import Build
+    from myoedge.quantization.samples import Given
+
+SECONDS = (1.0, 2.0, 4.0, 7.5, 15.0, 30.0)  # lengths of sessions, of all classes together
+SHARES = (0.125, 0.25, 0.5, 1.0)  # of the windows, if their times are unknown
+
+
+@dataclass(frozen=True)
+class Times:
+    """Times of the windows of a session, in seconds: between two of a class, and of one."""
+
+    every_s: float
+    window_s: float
+
+    def windows(self, seconds: float) -> int:
+        """Return how many windows fit into the recording of a class."""
+        return max(int((seconds - self.window_s) / self.every_s + 1e-9) + 1, 0)
+
+
+@dataclass(frozen=True)
+class AdaptedRow:
+    """One session.
+
+    seconds             of recording, all classes together; None: unknown
+    windows             that came with a class
+    accuracy_before, accuracy_after   of the network and with the classifier of the session, in
+                        percent of the test windows
+    accuracy_old_session   the second on windows of the old session; None without
+    gained              whether the held-back windows were for the new classifier
+    cycles_per_step     of taking in a window, for the head of one update; None on the host
+    cycles_end          of the end of the session, with all updates of the head
+    energy_uj_per_step  at the build's operating point, with an instruction in every cycle
+    """
+
+    method: str
+    seconds: float | None
+    windows: int
+    accuracy_before: float
+    accuracy_after: float
+    accuracy_old_session: float | None
+    gained: bool
+    cycles_per_step: int | None = None
+    cycles_end: int | None = None
+    time_us_per_step: float | None = None
+    energy_uj_per_step: float | None = None
+
+
+@dataclass(frozen=True)
+class Adapted(Tabular):
+    """Sessions of adaptation.
+
+    on               "host" or "simulator"
+    exact            whether the simulator gave what the C on the host gives; None on the host
+    l2_bytes         of the adaptation's arrays
+    """
+
+    on: str
+    sessions: tuple[AdaptedRow, ...]
+    exact: bool | None
+    l2_bytes: int
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per session."""
+        return [asdict(row) for row in self.sessions]
+
+    def _card(self) -> Card:
+        facts = [("equal to the C on the host", self.exact), ("L2, bytes", self.l2_bytes)]
+        return Card(f"adaptation, on {self.on}", facts, self.rows())
+
+
+@dataclass(frozen=True)
+class LabelledWindows:
+    """Windows with their classes [windows]."""
+
+    windows: Sequence[Window]
+    labels: Array
+
+    def accuracy(self, decided: Array) -> float:
+        """Return the percentage of right decisions."""
+        return 100.0 * float(np.mean(decided == self.labels))
+
+
+def adapted(
+    build: Build,
+    data: Given,
+    test: Given,
+    old: Given | None,
+    on: str,
+    methods: Sequence[str],
+    times: Times | None,
+) -> Adapted:
+    """Run the sessions. Errors: as samples_for, E204, E268."""
+    run = runner(build, on)
+    for method in methods:
+        check_method(build, method)
+    new, tested = (_labelled(build, run, given) for given in (data, test))
+    before = None if old is None else _labelled(build, run, old)
+    sets = [tested] if before is None else [tested, before]
+    rows, same = [], True
+    for method in methods or build.adaptation.methods:
+        for seconds, picked in _sessions(new.labels, times):
+            part = [new.windows[i] for i in picked]
+            commands = [*session(method, part, new.labels[picked])]
+            for one in sets:
+                commands += decisions(one.windows)
+            answers = run(commands)
+            if on != "host":
+                expected = [answer.result for answer in runner(build, "host")(commands)]
+                same = same and expected == [answer.result for answer in answers]
+            rows.append(_row(build, method, seconds, answers, sets))
+    return Adapted(on, tuple(rows), None if on == "host" else same, l2_bytes(build.adaptation))
+
+
+def _labelled(build: Build, run: Run, given: Given) -> LabelledWindows:
+    """Run the network on labelled samples."""
+    data = samples_for(build, given, is_test=True)
+    (name,) = build.network.graph.inputs
+    inputs = [build.network.input_integers(name, x) for x in data.inputs[name]]
+    assert data.labels is not None
+    return LabelledWindows(windows_of(run, inputs), data.labels)
+
+
+def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:
+    """Yield (seconds, numbers of the windows) of the sessions: the first windows of each class, in
+    the order of the data."""
+    rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    longest = max(map(len, rows))
+    if times is None:
+        for share in SHARES:
+            yield None, _first(rows, [round(share * len(row)) for row in rows])
+        return
+    for seconds in SECONDS:
+        count = times.windows(seconds / len(rows))
+        if 0 < count <= longest + 1:  # as many as there are, if one lacks
+            yield seconds, _first(rows, [count] * len(rows))
+
+
+def _first(rows: Sequence[Array], counts: Sequence[int]) -> Array:
+    return np.sort(np.concatenate([row[:n] for row, n in zip(rows, counts, strict=True)]))
+
+
+def _row(
+    build: Build,
+    method: str,
+    seconds: float | None,
+    answers: Sequence[Answer],
+    sets: Sequence[LabelledWindows],
+) -> AdaptedRow:
+    """Return the row of a session."""
+    count = (len(answers) - 2) // 2 - sum(len(one.windows) for one in sets)
+    given = iter(answers)
+    learnt = [*islice(given, 1 + 2 * count)][2::2]
+    end = next(given)
+    after = [
+        one.accuracy(np.array([x.result for x in islice(given, 2 * len(one.windows))][1::2]))
+        for one in sets
+    ]
+    before = sets[0].accuracy(np.array([window.decision for window in sets[0].windows]))
+    old = after[1] if len(after) > 1 else None
+    gained = bool(end.result)
+    row = AdaptedRow(method, seconds, count, before, after[0], old, gained)
+    if not end.cycles:
+        return row
+    updates = UPDATES + LAST_UPDATES * gained
+    step = end.cycles / updates if method == "head" else np.mean([x.cycles for x in learnt])
+    return _with_costs(build, replace(row, cycles_per_step=round(step), cycles_end=end.cycles))
+
+
+def _with_costs(build: Build, row: AdaptedRow) -> AdaptedRow:
+    """Add time and energy of a step."""
+    target, step = build.report["target"], row.cycles_per_step or 0
+    point = find_chip(target["chip"]).at(target["operating_point"]).point
+    consumed = energy(Activity(step, fc_instructions=step), point, coefficients())
+    time_us, energy_uj = 1e6 * step / point.clock_hz, 1e6 * consumed.joules
+    return replace(row, time_us_per_step=time_us, energy_uj_per_step=energy_uj)

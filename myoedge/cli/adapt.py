@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge adapt`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from myoedge.cli.progress import stage_progress
+from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common
+
+if TYPE_CHECKING:
+    from myoedge.building.adapting import Adapted
+
+TITLES = {
+    "method": "method",
+    "seconds": "seconds",
+    "windows": "windows",
+    "accuracy_before": "before",
+    "accuracy_after": "after",
+    "accuracy_old_session": "old session",
+    "cycles_per_step": "cycles a step",
+    "time_us_per_step": "µs a step",
+    "energy_uj_per_step": "µJ a step",
+    "cycles_end": "cycles at the end",
+}
+
+
+@click.command("adapt")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option("--data", required=True, metavar="FILE", help="Labelled windows to learn from.")
+@click.option("--test", required=True, metavar="FILE", help="Labelled windows of the same session.")
+@click.option("--old", metavar="FILE", help="Labelled windows of an older session.")
+@click.option("--on", default="host", metavar="WHERE", help="host, or simulator.")
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="prototypes, lda, head (default: all).",
+)
+@click.option("--every", metavar="TIME", help='Time between windows of a class: "5 ms".')
+@click.option("--window", metavar="TIME", help="Length of a window (default: as --every).")
+@common
+def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
+    """Adapt a build to a new session, and measure accuracy before and after.
+
+    FOLDER is a build with [adapt] in myoedge.toml; default: the newest below build/. Each session
+    learns from the first windows of each class.
+    """
+    from myoedge import api
+
+    build = chosen_build(terminal, folder)
+    with stage_progress(terminal) as progress:
+        progress.stage("adapt")
+        adapted = api.adapt(build, **options)
+    result = {"on": adapted.on, "exact": adapted.exact, "l2_bytes": adapted.l2_bytes}
+    if not terminal.json_printed("adaptation/1", {**result, "rows": adapted.rows()}):
+        _show(terminal, adapted)
+    if adapted.exact is False:
+        sys.exit(DIFFERENT)
+
+
+def _show(terminal: Terminal, adapted: Adapted) -> None:
+    from myoedge.reports.blocks import columns, show
+
+    rows = adapted.rows()
+    shown = [key for key in TITLES if any(row[key] is not None for row in rows)]
+    table = columns([TITLES[key] for key in shown], left=("method",))
+    for row in rows:
+        table.add_row(*(_text(key, row) for key in shown))
+    show(table, terminal.out)
+    if any(not row["gained"] for row in rows):
+        terminal.text("*  the held-back windows showed no gain: the network's own decisions stay")
+    terminal.text(f"L2 of the adaptation: {adapted.l2_bytes:,} B")
+    if adapted.exact is not None:
+        verdict = "equal to" if adapted.exact else "NOT equal to"
+        terminal.text(f"simulator {verdict} the C on the host")
+
+
+def _text(key: str, row: dict[str, Any]) -> str:
+    value = row[key]
+    if key == "method":
+        return f"{value}{'' if row['gained'] else ' *'}"
+    if value is None:
+        return ""
+    if key.startswith("accuracy"):
+        return f"{value:.1f} %"
+    return (
+        f"{value:,.1f}"
+        if key.endswith("uj_per_step")
+        else f"{value:,g}"
+        if key == "seconds"
+        else f"{value:,.0f}"
+    )

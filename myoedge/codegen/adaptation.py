@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adaptation -> its C: the library's files, the network's settings, and a program for sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.adaptation.record import METHODS, Adaptation
+from myoedge.adaptation.rooms import rooms
+from myoedge.codegen.constants import array_values
+from myoedge.codegen.library import library_files
+from myoedge.codegen.network import traced
+from myoedge.codegen.render import C_TYPES, render
+from myoedge.plan.plan import Plan
+
+PARTS = ("me_adapt", "me_adapt_linear", "me_adapt_lda", "me_adapt_head", "me_adapt_save")
+PROGRAM = "firmware/adapt/main.c"
+
+
+def adaptation_files(
+    plan: Plan, adaptation: Adaptation, values: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the files of src/ for a network's adaptation; with a chip also PROGRAM.
+
+    values   that all templates share
+    """
+    told = {**values, **settings(plan, adaptation)}
+    files = library_files(PARTS) | {
+        "library/me_adapt_network.c": render("adapt/me_adapt_network.c.j2", told)
+    }
+    if values["on_chip"]:
+        files[PROGRAM] = render("app_adapt/main.c.j2", told)
+    return files
+
+
+def hook(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
+    """Return the values with which network.c hands over features and decision."""
+    (row,) = traced(plan, adaptation.layer)
+    (name,) = plan.graph_outputs
+    sizes = {key: getattr(adaptation, key) for key in ("features", "positions", "classes")}
+    return {**row, **sizes, "type": C_TYPES[plan.quant.dtype(name)]}
+
+
+def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
+    """Return values for the template of me_adapt_network.c."""
+    constants = {}
+    if len(adaptation.replay):
+        labels = adaptation.replay_labels.astype(np.uint8)
+        constants = {"replay": adaptation.replay, "replay_labels": labels}
+    arrays = [
+        {"name": room.name, "type": C_TYPES[room.dtype], "count": room.count}
+        for room in rooms(adaptation)
+    ]
+    return {
+        "constants": [array_values(name, array) for name, array in constants.items()],
+        "rooms": arrays,
+        "named": [*constants, *(array["name"] for array in arrays)],
+        "features": adaptation.features,
+        "classes": adaptation.classes,
+        "zero_point": adaptation.zero_point,
+        "methods": sum(2 << METHODS.index(method) for method in adaptation.methods),
+        "held_back": adaptation.held_back,
+        "kept": adaptation.kept,
+        "exponent": adaptation.exponent,
+        "replayed": len(adaptation.replay),
+        "digest": [*bytes.fromhex(plan.quant.digest[:16])],
+    }

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adaptation in generated C, on the host and on the simulated chip, against the NumPy reference:
+every state, weight and decision after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import myoedge
+from myoedge.adaptation import commands as c
+from myoedge.adaptation.commands import Command, Window
+from myoedge.adaptation.record import METHODS, Classifier, pooled
+from myoedge.backends.adapting import runner
+from myoedge.backends.build import Build
+from myoedge.backends.equivalence import run_int
+from myoedge.building.config import Found, from_tables
+from myoedge.errors import MyoedgeError
+from tests.adapting import assert_equal, host_state, parsed, reference_states
+from tests.conftest import myoedge as command
+
+CLASSES, CHANNELS, LENGTH, SIZE = 3, 4, 10, 12
+
+
+class Network(torch.nn.Module):
+    """Two convolutions, a mean, and a linear layer; or convolutions and a mean of class maps."""
+
+    def __init__(self, channels: int = SIZE, *, maps: bool = False) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv1d(CHANNELS, channels, 3, padding=1)
+        self.second = torch.nn.Conv1d(channels, channels, 3, padding=1)
+        last = torch.nn.Conv1d(channels, CLASSES, 1) if maps else None
+        self.last = last or torch.nn.Linear(channels, CLASSES)
+        self.maps = maps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.second(torch.relu(self.first(x))))
+        return self.last(x).mean(-1) if self.maps else self.last(x.mean(-1))
+
+
+def samples(count: int, seed: int, shift: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Windows of rectified noise, a channel louder for each class; `shift` rotates the channels."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    loud = np.ones((count, CHANNELS, 1))
+    loud[np.arange(count), (labels + shift) % CHANNELS] = 6
+    noise = np.abs(random.normal(size=(count, CHANNELS, LENGTH)))
+    return (noise * loud).astype(np.float32), labels
+
+
+def built(
+    folder: Path, network: torch.nn.Module, adapt: dict[str, object], **more: object
+) -> Build:
+    torch.manual_seed(0)
+    x, y = samples(48, 0)
+    exported = torch.export.export(network.eval(), (torch.from_numpy(x[:1]),))
+    torch.export.save(exported, folder / "model.pt2")
+    np.savez(folder / "calib.npz", input=x, label=y)
+    config = Found(from_tables({"adapt": adapt}, "myoedge.toml"), folder)
+    files = {"calib": folder / "calib.npz", "output": folder / "build", "config": config}
+    return myoedge.build(folder / "model.pt2", **files, **more)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    torch.manual_seed(0)
+    adapt = {"methods": [*METHODS], "replay": "240"}
+    return built(tmp_path_factory.mktemp("adapt"), Network(), adapt)
+
+
+def drawn(build: Build, count: int, seed: int) -> tuple[list[Window], list[int]]:
+    """Windows with features over all of int8, and their classes, in no order."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, CLASSES, count)
+    centres = random.integers(-100, 100, (CLASSES, build.adaptation.features))
+    noise = random.integers(-60, 60, (count, build.adaptation.features))
+    features = (centres[labels] + noise).clip(-128, 127).astype(np.int8)
+    return [Window(x, int(random.integers(CLASSES))) for x in features], labels.tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_state_is_the_references(build: Build, method: str) -> None:
+    """On the chip all of a session's memory is written out after every call."""
+    windows, labels = drawn(build, 30, METHODS.index(method))
+    steps = [*c.session(method, windows, labels)][:-1]
+    stated = [one for step in steps for one in (step, Command(c.STATE))]
+    answers = runner(build, "simulator")(stated)
+    states = [parsed(build.adaptation, x.content) for x in answers[1::2]]
+    expected = [*reference_states(build.adaptation, method, windows, labels)]
+    assert_equal(states[0], expected[0])
+    for found, state in zip(states[2::2], expected[1:], strict=True):
+        assert_equal(found, state)
+    run = runner(build, "host")
+    for count in (0, 1, 12, 30):
+        run(steps[: 1 + 2 * count])
+        assert_equal(parsed(build.adaptation, host_state(build)), expected[count])
+
+
+def reference(
+    build: Build, method: str, windows: Sequence[Window], labels: Sequence[int]
+) -> Classifier | None:
+    from myoedge.adaptation import session
+
+    state = session.begin(build.adaptation, method)
+    for window, label in zip(windows, labels, strict=True):
+        state = session.window(state, window.features, window.decision, label)
+    return session.end(state)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("count", [0, 1, 5, 70])
+def test_every_weight_and_decision_is_the_references(build: Build, method: str, count: int) -> None:
+    windows, labels = drawn(build, count, count)
+    tested, _ = drawn(build, 40, 99)
+    commands = [*c.session(method, windows, labels), *c.decisions(tested), Command(c.SAVE)]
+    on_host = runner(build, "host")(commands)
+    classifier = reference(build, method, windows, labels)
+    assert on_host[2 * count + 1].result == (classifier is not None)
+    expected = [window.decision for window in tested]
+    if classifier is not None:
+        x = np.array([window.features for window in tested]).astype(int)
+        expected = classifier.decide(x - build.adaptation.zero_point).tolist()
+        saved = on_host[-1].content
+        weights = np.frombuffer(saved, np.int16, CLASSES * SIZE, 24 + 4 * CLASSES)
+        np.testing.assert_array_equal(weights, classifier.weights.reshape(-1))
+        bias = np.frombuffer(saved, np.int32, CLASSES, 24)
+        np.testing.assert_array_equal(bias, classifier.bias)
+    assert [x.result for x in on_host[2 * count + 2 : -1]][1::2] == expected
+    if method != "head" or count == 5:  # a thousand updates take long on a simulator
+        on_chip = runner(build, "simulator")(commands)
+        assert [(x.result, x.content) for x in on_chip] == [(x.result, x.content) for x in on_host]
+
+
+def test_inferences_give_the_references_features(build: Build) -> None:
+    x, _ = samples(4, 5)
+    network = build.network
+    inputs = [network.input_integers("x", sample[None]) for sample in x]
+    commands = [c.infer(integers) for integers in inputs]
+    for backend in ("host", "simulator"):
+        for integers, answer in zip(inputs, runner(build, backend)(commands), strict=True):
+            values = run_int(network.steps, network.constants, {"x": integers})
+            expected = values[build.adaptation.name].reshape(-1)
+            np.testing.assert_array_equal(c.inferred(answer).features, expected)
+            assert answer.result == values[network.graph.outputs[0]].argmax()
+
+
+def test_large_maps_are_averaged_over_positions(tmp_path: Path) -> None:
+    """Forty channels at ten positions are more numbers than a window may have."""
+    torch.manual_seed(1)
+    build = built(tmp_path, Network(40, maps=True), {"methods": ["prototypes"]})
+    adaptation, network = build.adaptation, build.network
+    assert (adaptation.features, adaptation.positions) == (40, LENGTH)
+    x, _ = samples(3, 6)
+    for sample in x:
+        integers = network.input_integers("x", sample[None])
+        values = run_int(network.steps, network.constants, {"x": integers})
+        expected = pooled(values[adaptation.name].reshape(-1, 40))
+        for backend in ("host", "simulator"):
+            (answer,) = runner(build, backend)([c.infer(integers)])
+            np.testing.assert_array_equal(c.inferred(answer).features, expected)
+
+
+def test_saved_classifiers_come_back_whole_or_not_at_all(build: Build) -> None:
+    windows, labels = drawn(build, 40, 3)
+    tested, _ = drawn(build, 20, 4)
+    decide = [*c.decisions(tested)]
+    learnt = [*c.session("lda", windows, labels), *decide, Command(c.SAVE)]
+    answers = runner(build, "host")(learnt)
+    saved, decisions = answers[-1].content, [x.result for x in answers[-len(decide) - 1 : -1]]
+    assert len(saved) == c.saved_bytes(build.adaptation)
+    damaged = [saved[:at] + bytes([saved[at] ^ 1]) + saved[at + 1 :] for at in range(len(saved))]
+    damaged += [saved[:-1], saved + b"\0", b"", saved[:28]]
+    for backend in ("host", "simulator"):
+        run = runner(build, backend)
+        loaded = run([Command(c.LOAD, 0, saved), *decide, Command(c.SAVE)])
+        assert [x.result for x in loaded[1:-1]] == decisions
+        assert (loaded[0].result, loaded[-1].content) == (0, saved)
+    run = runner(build, "host")
+    kept = run([Command(c.LOAD, 0, saved), *(Command(c.LOAD, 0, x) for x in damaged), *decide])
+    assert [x.result for x in kept] == [0, *[-1] * len(damaged), *decisions]
+    assert [x.result for x in run(decide)][1::2] == [window.decision for window in tested]
+
+
+def test_what_the_c_refuses(build: Build) -> None:
+    windows, _ = drawn(build, 1, 0)
+    alone = [c.take(windows[0]), Command(c.WINDOW, 0), Command(c.END)]
+    started = [Command(c.BEGIN, 1), Command(c.WINDOW, -1), Command(c.WINDOW, CLASSES)]
+    begins = [Command(c.BEGIN, method) for method in (0, 4, -1, 32)]
+    answers = runner(build, "host")(
+        [Command(c.BEGIN, 1), Command(c.END), *alone, *started, *begins]
+    )
+    assert [x.result for x in answers] == [0, 1, 0, -1, -1, 0, -1, -1, *[-1] * 4]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wrong_labels_gain_nothing(build: Build, method: str) -> None:
+    """The network decides rightly what is held back: no classifier decides more."""
+    windows, labels = drawn(build, 60, 7)
+    right = [Window(w.features, label) for w, label in zip(windows, labels, strict=True)]
+    answers = runner(build, "host")([*c.session(method, right, labels)])
+    assert answers[-1].result == 0
+
+
+def test_python_and_command_line(build: Build, tmp_path: Path) -> None:
+    """A rotated electrode: one of three classes has become another's channel."""
+    (x, y), (tx, ty), (ox, oy) = samples(120, 1, 1), samples(60, 2, 1), samples(60, 3)
+    adapted = build.adapt(x, y, method="lda")
+    by_python = 100 * np.mean(adapted.decide(tx) == ty)
+    for name, arrays in {"new": (x, y), "rest": (tx, ty), "old": (ox, oy)}.items():
+        np.savez(tmp_path / f"{name}.npz", input=arrays[0], label=arrays[1])
+    given = ("--data", "new.npz", "--test", "rest.npz", "--old", "old.npz", "--method", "lda")
+    ran = command("adapt", build.folder, *given, "--json", cwd=tmp_path)
+    rows = ran.json["rows"]
+    assert [row["windows"] for row in rows] == [15, 30, 60, 120]
+    assert rows[-1]["accuracy_after"] == by_python > rows[-1]["accuracy_before"]
+    timed = command("adapt", build.folder, *given, "--every", "0.1 s", "--json", cwd=tmp_path)
+    assert [(row["seconds"], row["windows"]) for row in timed.json["rows"]] == [
+        (1, 9), (2, 18), (4, 39), (7.5, 75)
+    ]  # fmt: skip
+    assert "seconds" in command("adapt", build.folder, *given, "--every", "1 s", cwd=tmp_path).out
+
+
+def test_errors_before_anything_runs(build: Build, tmp_path: Path) -> None:
+    x, y = samples(6, 0)
+    for labels, method, code in (
+        (y[:3], "lda", "E218"),
+        (y + 9, "lda", "E225"),
+        (y, "sgd", "E268"),
+    ):
+        with pytest.raises(MyoedgeError, match=code):
+            build.adapt(x, labels, method=method)
+    with pytest.raises(MyoedgeError, match="E204"):
+        runner(build, "board")
+    torch.manual_seed(0)
+    for adapt in ({"layer": "none"}, {}):
+        with pytest.raises(MyoedgeError, match="E267"):
+            built(tmp_path, Network(300), adapt)
