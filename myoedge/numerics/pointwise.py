@@ -59,7 +59,8 @@ def _erf_curves() -> tuple[Array, Array, Array, Array]:
 
 
 def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1.0 + np.tanh(0.5 * x))
+    """Return 1 / (1 + exp(-x)), to the last bits also where it is close to 0, without overflow."""
+    return np.asarray(np.exp(np.minimum(x, 0.0)) / (1.0 + np.exp(-np.abs(x))))
 
 
 def _hardsigmoid(x: Array) -> Array:

@@ -90,7 +90,13 @@ def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
             return Outside(f"(const int8_t *)me_in[{operand.source}]")
         return Outside(f"(const int8_t *){fn}_{operand.source}")
 
-    layer = tiled_layer(index, step, tiling, base)
+    scratch, size_bytes = (
+        f"scratch_{index}" * bool(tiling.l2_scratch_bytes),
+        tiling.l2_scratch_bytes,
+    )
+    if scratch:
+        yield f"static _Alignas(16) int8_t {scratch}[{size_bytes}];"
+    layer = tiled_layer(index, step, tiling, base, scratch=scratch)
     yield layer.text
     fields = " ".join(layer_fields(fn, tiling, layer))
     yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"

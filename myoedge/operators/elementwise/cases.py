@@ -78,11 +78,14 @@ def prelu(d: Draw) -> DrawnUse:
 
 def channel_slack(case: Any) -> float:
     """Return the error bound in output steps: next to a large offset or factor, a channel's factor
-    has fewer bits."""
+    has fewer bits, as offset and products share 31 bits (SumRequant)."""
     x, step = case.params("x0"), case.target.scale
+    is_wide = 16 in (x.element_type.bits, case.target.element_type.bits)
+    reach, factor_bits = x.high - x.low, 23 if is_wide else 15
     factor = float(np.abs(case.weights[0]).max()) * x.scale / step
     offset = float(np.abs(case.weights[1]).max()) / step if case.op == "affine" else 0.0
-    return float(255 * max(factor, 1.0) / 2**15 + 255 * (offset + 255 * factor) / 2**30)
+    shared = reach * (offset + reach * factor) / 2**31
+    return float(reach * max(factor, 1.0) / 2**factor_bits + shared)
 
 
 def table(d: Draw) -> DrawnUse:
