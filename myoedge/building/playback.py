@@ -241,7 +241,7 @@ def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array,
     events = zip(run.ready_frames, run.ready_cycles, strict=True)
     ready = dict(reversed([*events]))  # of a frame that is told twice, the first time
     pairs = [
-        (ready[record.frame], run.line_cycles[end - 1])
+        (ready[record.frame], run.line_cycles[end])
         for end, record in found
         if isinstance(record, Decision) and record.frame in ready
     ]
