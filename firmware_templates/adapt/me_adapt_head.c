@@ -9,6 +9,8 @@
 #define LIMIT (1 << 22)
 #define MOMENTUM_SHIFT 3
 #define RATE_SHIFT 3
+#define SETTLING 256 /* the last updates, with smaller steps */
+#define SETTLING_SHIFT 6
 
 static int32_t columns(void) { return me_adapt_of.features + 1; }
 
@@ -101,7 +103,7 @@ static void add_gradient(const int8_t *window, int32_t label)
     }
 }
 
-static void update(void)
+static void update(int32_t rate_shift)
 {
     const int32_t numbers = me_adapt_of.classes * columns();
     for (int32_t i = 0; i < numbers; i++)
@@ -115,7 +117,7 @@ static void update(void)
         const int32_t before = me_adapt_of.momentum[i];
         const int32_t gradient = me_adapt_of.gradient[i] >> (me_adapt_of.exponent - 1);
         const int32_t momentum = before - (before >> MOMENTUM_SHIFT) + gradient;
-        const int32_t moved = me_adapt_of.head[i] - (momentum >> RATE_SHIFT);
+        const int32_t moved = me_adapt_of.head[i] - (momentum >> rate_shift);
         me_adapt_of.momentum[i] = momentum;
         me_adapt_of.head[i] = moved < -LIMIT ? -LIMIT : moved > LIMIT - 1 ? LIMIT - 1 : moved;
     }
@@ -128,8 +130,8 @@ void me_adapt_head_train(int32_t updates)
     int32_t seen = 0;
     for (int32_t label = 0; label < classes; label++)
         seen += me_adapt.seen[label];
-    for (int32_t n = 0; n < updates && seen > 0; n++)
-        update();
+    for (int32_t left = updates; left > 0 && seen > 0; left--)
+        update(left <= SETTLING ? SETTLING_SHIFT : RATE_SHIFT);
     int16_t *weights = me_adapt_of.weights + classes * size;
     const int32_t *head = me_adapt_of.head;
     for (int32_t label = 0; label < classes; label++, head += columns()) {

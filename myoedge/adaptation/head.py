@@ -7,7 +7,7 @@ some are stored, with momentum:
     z = W . x >> exponent                       int16 weights with 12 bits after the point
     p = softmax(z)                              15 bits after the point
     V = V - (V >> 3) + (sum of (p - y) x >> exponent - 1)
-    W = W - (V >> 3)                            20 bits after the point
+    W = W - (V >> 3)                            20 bits after the point; V >> 6 at the end
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from myoedge.numerics.arrays import Array
 
 BATCH = 16
 UPDATES, LAST_UPDATES = 768, 256  # before the held-back windows judge, and with them after that
+SETTLING = 256  # of both, the last updates, which take smaller steps
 SEED = 1
 POINT, FORWARD_POINT = 20, 12  # bits after the point of the weights, and of their int16
 LIMIT = 1 << 14  # of the int16 weights
 MOMENTUM_SHIFT = RATE_SHIFT = 3
+SETTLING_SHIFT = 6  # in place of RATE_SHIFT
 STEPS = 256  # of the table of exponentials, 1 / 16 each
 EXPONENTIALS = np.round(32768 * np.exp(-np.arange(STEPS) / 16)).astype(np.int64)
 
@@ -91,9 +93,10 @@ def trained(adaptation: Adaptation, head: Head, store: Stored, updates: int) -> 
     """Return head and store after so many updates; without windows they stay as they are."""
     if not store.seen.any():
         return head, store
-    for _ in range(updates):
+    for left in range(updates, 0, -1):
         rows, labels, store = _batch(adaptation, store)
-        head = _updated(adaptation, head, rows, labels)
+        rate_shift = SETTLING_SHIFT if left <= SETTLING else RATE_SHIFT
+        head = _updated(adaptation, head, rows, labels, rate_shift)
     return head, store
 
 
@@ -117,7 +120,9 @@ def _batch(adaptation: Adaptation, store: Stored) -> tuple[Array, Array, Stored]
     return np.array(rows), np.array(labels), replace(store, random=random)
 
 
-def _updated(adaptation: Adaptation, head: Head, rows: Array, labels: Array) -> Head:
+def _updated(
+    adaptation: Adaptation, head: Head, rows: Array, labels: Array, rate_shift: int
+) -> Head:
     """Return the head after one minibatch."""
     exponent = adaptation.exponent
     x = rows.astype(np.int64) - adaptation.zero_point
@@ -128,7 +133,7 @@ def _updated(adaptation: Adaptation, head: Head, rows: Array, labels: Array) -> 
     gradient = (errors.T @ x) >> (exponent - 1)
     momentum = head.momentum - (head.momentum >> MOMENTUM_SHIFT) + gradient
     most = LIMIT << (POINT - FORWARD_POINT)
-    weights = (head.weights - (momentum >> RATE_SHIFT)).clip(-most, most - 1)
+    weights = (head.weights - (momentum >> rate_shift)).clip(-most, most - 1)
     return Head(weights, momentum)
 
 
