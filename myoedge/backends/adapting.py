@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,10 @@ from myoedge.adaptation import session
 from myoedge.adaptation.commands import Answer, Command
 from myoedge.adaptation.record import Classifier
 from myoedge.backends.build_folder import ADAPT_ELF
+from myoedge.backends.equivalence import given_data
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.reading import LABEL
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
@@ -153,23 +155,21 @@ def adapt(
 ) -> AdaptedNetwork:
     """Run a session by the NumPy reference, on features of the generated C.
 
-    Errors: E218 not one label for each window, E225 no such class, E268.
+    Errors: as given_data, E268.
     """
     check_method(build, method)
-    taken, classes = _taken(build, windows), build.adaptation.classes
-    if len(taken) != len(labels):
-        counts = {"windows": len(taken), "labels": len(labels)}
-        raise MyoedgeError("E218", "the windows and labels differ in number", counts)
-    if not all(0 <= label < classes for label in labels):
-        facts = {"needs": f"0 to {classes - 1}"}
-        raise MyoedgeError("E225", "a label is no class of the network", facts)
+    (name,) = build.network.graph.inputs
+    given = {name: np.asarray(windows), LABEL: np.asarray(labels)}
+    data = given_data(build, given, needs_labels=True)
+    assert data.labels is not None
+    taken = _taken(build, data.inputs[name])
     state = session.begin(build.adaptation, method)
-    for window, label in zip(taken, labels, strict=True):
+    for window, label in zip(taken, data.labels, strict=True):
         state = session.window(state, window.features, window.decision, int(label))
     return AdaptedNetwork(build, session.end(state))
 
 
-def _taken(build: Build, windows: Sequence[Array]) -> list[c.Window]:
+def _taken(build: Build, windows: Iterable[Array]) -> list[c.Window]:
     network = build.network
     (name,) = network.graph.inputs
     shape = network.graph.shape(name)

@@ -57,6 +57,7 @@ SHARED = {
         "building.weight_choice",
     },  # an option of the calibration
     "E204": {
+        "backends.adapting",
         "building.budget",
         "backends.build",
         "backends.flashing",
@@ -191,7 +192,11 @@ SHARED = {
     "E604": {"backends.console", "backends.meter"},  # nothing comes over the line
     "E605": {"backends.console", "backends.meter"},  # what comes makes no sense
     "E606": {"backends.board", "backends.console"},  # the board runs something else
-    "E711": {"backends.gvsoc_sdk", "backends.measurement"},  # a run that did not end well
+    "E711": {
+        "backends.adapting",
+        "backends.gvsoc_sdk",
+        "backends.measurement",
+    },  # a run that did not end well
 }
 
 
