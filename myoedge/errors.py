@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors and warnings: code, facts, and remedies; the exit code follows from the code."""
+"""Errors and warnings: code, facts, and remedies; the exit code of the command line is in the
+code."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ class Notice:
     """A message about a model or a file: an error when raised, a warning when collected.
 
     code    "E1xx" .. "E7xx", "W1xx" .. "W7xx": the digit is the exit code; "E9xx" is a bug (70)
-    facts   what is needed, what is there: {"needs": ..., "has": ...}
+    facts   requirement and actual value, such as {"needs": ..., "has": ...}
     tries   remedies, best first
     """
 
@@ -90,7 +91,8 @@ def raised(warning: Notice) -> MyoedgeError:
 def set_in(
     place: str, words: Mapping[str, str] | None = None, code: str | None = None
 ) -> Iterator[None]:
-    """Context manager: add the file or option that set a wrong value to its errors; "" adds none.
+    """Add to errors raised in this context the file or option that set the wrong value; "" adds
+    nothing.
 
     words   replacements in remedies, and of options in titles; a remedy that becomes empty is
             dropped
@@ -115,7 +117,7 @@ def command(*words: object) -> str:
 
 
 def named_input(name: str) -> str:
-    """ "input x"; "the input" if that is its name."""
+    """Return "input x", or "the input" if `name` is "input"."""
     return "the input" if name == "input" else f"input {name}"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text blocks for a terminal: tables without lines, facts, no trailing blanks."""
+"""Text blocks for a terminal: tables without lines, lists of facts, no trailing blanks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def show(block: Table | Padding | Text, console: Console) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Blocks for rich, rendered at the console's width, without trailing blanks."""
+    """Text blocks that rich renders at the console's width, without trailing blanks.
+
+    draw   width in characters -> blocks
+    """
 
     draw: Callable[[int], Iterable[Table | Padding | Text]]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latency and energy of a report against [budget], as estimated or measured."""
+"""Check of a report's latency and energy, estimated or measured, against [budget]."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ class Broken:
 
 
 def broken(name: str, budget: str, build: str, layers: Iterable[str], tries: list[str]) -> Broken:
-    """Return an exceeded budget, with the build's value as text and the most expensive layers, one
-    per line."""
+    """Return an exceeded budget with the most expensive layers, one per line.
+
+    budget, build   the limit, and the build's value, as text     tries   remedies
+    """
     return Broken(name, {"budget": budget, "build": build, "most": "\n".join(layers)}, tries)
 
 
@@ -61,14 +63,15 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
 
 
 def over_goals(report: Report) -> Notice | None:
-    """Return E302 if a run took more time or energy than [budget] allows; None without a run."""
+    """Return E302 if a run took more time or energy than [budget] allows; None if not, or without a
+    run."""
     judged = () if speed.is_modelled(report) else (broken_latency(report), broken_energy(report))
     found = [one for one in judged if one is not None]
     return over_budget(found) if found else None
 
 
 def broken_latency(report: Report) -> Broken | None:
-    """Return [budget] latency if the report's latency exceeds it."""
+    """Return the latency budget if the report exceeds it; otherwise None."""
     limit_s, latency_s = _limit(report, "latency_s"), report["latency_s"]
     if latency_s is None or latency_s <= limit_s:
         return None
@@ -87,7 +90,7 @@ def broken_latency(report: Report) -> Broken | None:
 
 
 def broken_energy(report: Report) -> Broken | None:
-    """Return [budget] energy if the report's energy exceeds it."""
+    """Return the energy budget if the report exceeds it; otherwise None."""
     limit_j, energy_uj = _limit(report, "energy_j"), report["energy_uj"]
     if energy_uj is None or energy_uj["value"] <= limit_j * joules.MICRO:
         return None
@@ -118,7 +121,7 @@ def _source(report: Report) -> str:
 
 
 def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
-    """Return the most expensive layers, one per line."""
+    """Return the names and cycles of the most expensive layers, one per line."""
     rows = sorted(zip(cycles, names, strict=True), key=lambda row: -row[0])
     return [f"{count:,} cycles  {name}" for count, name in rows[:MAX_NAMED]]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cost of each goal of [budget] that a build meets."""
+"""The cost of each limit of [budget] that a build meets, such as more energy for less latency."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ USED = {"l1": "l1_peak_bytes", "l3": "l3_bytes"}
 
 
 def budget_lines(report: Report) -> list[str]:
-    """One line per goal: "latency 5 ms: takes 3.21 ms; 41 % more energy than at low, in 4.96
-    ms"."""
+    """Return one line per limit: "latency 5 ms: takes 3.21 ms; 41 % more energy than at low, in
+    4.96 ms"."""
     limits = report.get("budget") or {}
     lines = [*_time(report, limits), *_energy(report, limits), *_sqnr(report, limits)]
     return [*lines, *(line for name in MEMORIES for line in _memory(report, limits, name))]
 
 
 def goals(limits: Mapping[str, Any]) -> list[str]:
-    """Return the names of the goals that are set."""
+    """Return the names of the limits that are set."""
     known = {
         "latency": limits.get("latency_s"),
         "energy": limits.get("energy_j"),

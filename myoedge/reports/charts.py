@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Geometry of the drawings in report.html: noise and time by layer; memory_maps.py has memory."""
+"""Geometry of the charts in report.html: SQNR and time by layer. memory_maps.py has the memory
+maps."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Bars of a layer: its own SQNR, and the cumulative SQNR."""
+    """The two bars of a layer: SQNR with only this layer quantised (local), and accumulated
+    (total)."""
 
     x: float
     local: float | None
@@ -43,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Size of a drawing, and the positions of its steps.
+    """Size of a chart, and the positions of its columns.
 
     slanted   whether operator names are too long for horizontal labels
     """
@@ -66,7 +68,7 @@ class Frame:
 
 
 def frame_of(report: Report, plot_height: int, steps: int = 0) -> Frame:
-    """Return the frame of a drawing with one column per layer or step."""
+    """Return the frame of a chart with one column per layer, or with `steps` columns."""
     steps = max(steps, len(report["layers"]))
     name_width = LETTER * max((len(row["op"]) for row in report["layers"]), default=0)
     column = min(max(PLOT_WIDTH / max(steps, 1), NARROWEST), WIDEST)
@@ -85,7 +87,8 @@ def is_on_scale(db: float | None) -> bool:
 
 
 def noise(report: Report) -> dict[str, Any] | None:
-    """SQNR of every layer, its own and accumulated, on one scale in dB."""
+    """Return the chart of the SQNR of every layer, its own and accumulated, in dB; None without
+    SQNR."""
     layers, keys = report["layers"], ("sqnr_local_db", "sqnr_db")
     levels = [row[key] for row in layers for key in keys if is_on_scale(row[key])]
     if not levels:
@@ -115,7 +118,7 @@ def noise(report: Report) -> dict[str, Any] | None:
 
 
 def columns(report: Report, frame: Frame) -> list[Tick]:
-    """Return a label for every step: its operator, with the layer's name as title."""
+    """Return a label for every column: the operator, with the layer's name as tooltip."""
     layers = report["layers"]
     rows = enumerate(zip(layers, naming.unique_names(layers), strict=True))
     return [Tick(frame.x(i + 0.5), row["op"], name) for i, (row, name) in rows]
@@ -126,7 +129,7 @@ def columns(report: Report, frame: Frame) -> list[Tick]:
 
 @dataclass(frozen=True, slots=True)
 class BarPart:
-    """A stall cause's part of a bar, in percent of the bar."""
+    """Part of a bar for one stall cause, in percent of the bar."""
 
     cause: str
     percent: float
@@ -135,7 +138,8 @@ class BarPart:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Time of a layer: length in percent of the longest, and parts by cause."""
+    """Bar for the time of a layer: length in percent of the longest bar, and parts by stall
+    cause."""
 
     name: str
     note: str
@@ -147,7 +151,7 @@ class Bar:
 
 
 def time(report: Report) -> dict[str, Any] | None:
-    """Bars of the slowest layers, in network order; None without cycles."""
+    """Return the bars of the slowest layers, in network order; None without cycles."""
     cycles = speed.cycles(report)
     if cycles is None:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy per class: float next to int8, intervals, confusions, and cells of confusion
+"""Accuracy per class: float and int8 with intervals, most frequent confusions, confusion
 matrices."""
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ NETWORKS = ("float", "int8")
 
 
 def by_class(judged: Evaluation) -> dict[str, Any]:
-    """Count labelled frames by class: correct ones of each network with intervals, and confusions
-    [label][class]; null for too many classes."""
+    """Return counts per class: labelled frames, correct ones of each network with intervals, and
+    confusions [label][class], which are null for too many classes."""
     chosen, names = judged.results, judged.names
     largest = max(int(x.max()) for x in (judged.labels, *chosen.values()))
     size = max(1 + largest, len(names))
@@ -102,7 +102,7 @@ def interval(row: Mapping[str, Any], network: str) -> str:
 
 
 def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
-    """Return the class that a label is most often confused with, "3 (4 times)"; "" for none."""
+    """Return the class most often predicted instead of a label, "3 (4 times)"; "" for none."""
     if classes["confusion"] is None:
         return ""
     counts = [n if c != label else 0 for c, n in enumerate(classes["confusion"][network][label])]
@@ -112,7 +112,7 @@ def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
 
 
 def class_table(classes: Mapping[str, Any], most: int) -> ReportTable:
-    """Return accuracies of both networks for the first `most` classes, and for all."""
+    """Return the table of accuracies of both networks for the first `most` classes, and for all."""
     confused = ("int8 takes it for",) if classes["confusion"] else ()
     rows = [(str(row["name"] or row["class"]), row) for row in classes["rows"][:most]]
     cells = [

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two builds side by side as one page: figures, networks on one scale, layers, all differences."""
+"""Two builds side by side as an HTML page: figures, networks on one scale, layers, all
+differences."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ MOST_LAYERS = 60  # with bars
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of both builds.
+    """A figure of both builds as text, with its change.
 
     look   "good", "bad", or "" if nothing changed or neither direction is better
     """
@@ -42,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class PairedLayer:
-    """Cycles and dB of a layer in both builds, and lengths of bars in percent of the longest."""
+    """A layer in both builds: cycles, SQNR in dB, and bar lengths in percent of the longest."""
 
     name: str
     note: str
@@ -56,7 +57,7 @@ class PairedLayer:
 def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
     """Return the comparison as one HTML file without external resources or scripts.
 
-    titles   titles of the old and the new build, any text
+    titles   names of the old and the new build
     """
     changes, layers = compare(old, new), _layers(old, new)
     longest = max(_layer_cycles(old), _layer_cycles(new))

@@ -28,8 +28,8 @@ Report = dict[str, Any]
 
 
 def with_cycles(report: Mapping[str, Any], measured: Measurement, point: OperatingPoint) -> Report:
-    """Add cycles, latency and stalls of the first inference to a report; for a stream, of the last
-    pass, because most passes run with warm caches."""
+    """Add cycles, latency and stalls of the first inference to a report; for a stream, those of the
+    last pass, because most passes run with warm caches."""
     index = len(measured.inferences) - 1 if "stream" in report else 0
     inference = measured.inferences[index]
     ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
@@ -91,10 +91,10 @@ def _rate(macs: int, cycles: int) -> float | None:
 
 
 def stall_percents(costs: Iterable[LayerCost]) -> dict[str, float]:
-    """Return the percentage of the cores' time by cause; time without a stall is "busy".
+    """Return the percentage of the cores' time by stall cause; the rest is "busy".
 
-    Sleep is the remaining time, because a core that sleeps across a layer's end counts it only when
-    it wakes. The part during which NE16 computes is "engine".
+    "sleep" is computed as the remaining time, because a core that sleeps across a layer's end
+    counts it only when it wakes. Sleep while NE16 computes is "engine".
     """
     cycles_of = dict.fromkeys(CAUSES, 0)
     for cost in costs:
@@ -119,7 +119,8 @@ MIN_PERCENT = 1.0  # percent; causes that are below it everywhere have no column
 
 
 def cycles_table(report: Report) -> Lines:
-    """Table of layers with MACs, cycles, MAC/cycle and stalls; totals and latency below."""
+    """Return the table of layers with MACs, cycles, MAC/cycle and stalls, followed by totals and
+    latency."""
     from rich.text import Text
 
     def blocks(width: int) -> Iterator[Table | Text]:

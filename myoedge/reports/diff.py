@@ -25,11 +25,11 @@ Value = float | int | str | bool | list[float] | None
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A value of a report to compare: its path, its title and unit on the terminal, and which
-    direction is better.
+    """A value that is compared between two reports: its path in report.json, and its title.
 
-    better   +1 more, -1 less, 0 neither
-    show     value -> text     points   whether a change is a difference of two percentages
+    better   +1: more is better, -1: less is better, 0: neither
+    show     value -> text with unit     points   whether a change is a difference of two
+             percentages
     """
 
     path: str
@@ -60,7 +60,8 @@ class Change:
 
     @property
     def percent(self) -> float | None:
-        """Change in percent of the old value; None for percentages and decibels."""
+        """Change in percent of the old value; None if the value itself is a percentage or in
+        decibels."""
         if self.delta is None or not self.old or self.measure.points:
             return None
         return 100.0 * self.delta / self.magnitude
@@ -80,11 +81,11 @@ class Change:
 
     @property
     def text(self) -> str:
-        """Difference as text, "-12.5 %"; "" if no number changed."""
+        """Difference as text, "-12.5 %"; "" if the values are not numbers."""
         return difference(self)
 
     def plain(self) -> dict[str, Any]:
-        """The change as JSON values, for `--json`."""
+        """The change as JSON values, for --json."""
         return {
             "kind": self.kind,
             "layer": self.where or None,
@@ -183,7 +184,7 @@ class Changes(Rows[Change]):
 
     @property
     def verdict(self) -> Verdict:
-        """Verdict whether the new report is better or worse."""
+        """Summary whether the new report is better or worse."""
         return verdict_of(self)
 
     def _card(self) -> Card:
@@ -193,12 +194,12 @@ class Changes(Rows[Change]):
 
 
 def compare(old: Report, new: Report) -> list[Change]:
-    """Return all differences: the network's values first, then its layers by module path.
+    """Return all differences: the network's values first, then those of its layers by module path.
 
-    Differences in percentages and decibels that do not show are ignored. Start-up reads the inputs
-    of all inferences of a run, so it is only compared for equal numbers of inferences. Counted
-    cycles are never compared with modelled ones, and cycles of layers only if both builds have
-    them.
+    Differences in percentages and decibels that rounding hides are ignored. Start-up reads the
+    inputs of all inferences of a run, so that it is compared only for equal numbers of inferences.
+    Counted cycles are never compared with modelled ones, and cycles of layers only if both builds
+    have them.
     """
     # Layers by module path, which survives changes to other layers; unique in both reports.
     before, after = (

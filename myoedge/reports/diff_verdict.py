@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verdict whether a build is better or worse than an older one, by its key figures."""
+"""Summary whether a build is better or worse than an older one, by its key figures."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Figures that changed by more than TOLERATED, as text: "latency -12.5 %".
+    """Key figures that changed by more than TOLERATED, as text: "latency -12.5 %".
 
     result   "better", "worse", "mixed" or "same"
-    has_other_labels   whether accuracies or errors were measured on other samples, and are not
+    has_other_labels   whether accuracies or errors were measured on different samples, and are not
                        compared
     """
 
@@ -55,7 +55,7 @@ class Verdict:
 
 
 def verdict_of(changes: Sequence[Change]) -> Verdict:
-    """Return the verdict on changes; changes of layers count only through the network's figures."""
+    """Return the verdict on changes; only figures of the whole network count."""
     found = [(change, text) for change, text in _decisive(changes)]
     better = tuple(text for change, text in found if change.is_better)
     worse = tuple(text for change, text in found if not change.is_better)

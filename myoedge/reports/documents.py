@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.json as a Python value: a dictionary that notebooks show as the report's page."""
+"""report.json as a Python dictionary, which notebooks show as the report's page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ReportDocument(dict[str, Any], Tabular):
 
 
 class EnergyReport(ReportDocument):
-    """report.json, displayed in notebooks by its energy.
+    """report.json after an estimate of its energy, which notebooks show.
 
     unwritten   W210 if the reports of the folder could not be replaced
     """

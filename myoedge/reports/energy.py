@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy of an inference: added to a report, and formatted."""
+"""Energy of an inference: added to a report, and formatted as text."""
 
 from __future__ import annotations
 
@@ -47,8 +47,11 @@ PART_NAMES = {
 
 
 def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
-    """Add energy_uj of the network and its layers to a report; unchanged for a chip without a
-    clock."""
+    """Add energy_uj of the network and its layers to a report; a report of a chip without a clock
+    is unchanged.
+
+    by   energy coefficients
+    """
     points = report["target"].get("operating_points") or []
     if not report.get("cycles") or not points:
         return dict(report)
@@ -79,7 +82,8 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
 
 
 def coefficients_for(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
-    """Return the coefficients with intervals that widen the less of the report was counted."""
+    """Return the coefficients with wider intervals if counters or cycles of the report are
+    estimated."""
     if counted(report):
         return by
     is_modelled = report["cycles"]["source"] == "modelled"
@@ -112,14 +116,14 @@ def _duty(
 
 
 def module_powers(report: Mapping[str, Any]) -> ModulePowers:
-    """Powers given to `energy --others --sleep`."""
+    """Return the powers given by `energy --others --sleep`."""
     given = report.get("every") or {}
     return ModulePowers(given.get("others_mw"), given.get("sleep_mw"))
 
 
 def period_s(report: Mapping[str, Any]) -> float | None:
-    """Return the period given by `energy --every`, else the time in which the frames of a stream's
-    pass arrive."""
+    """Return the period of inferences in seconds: as given by `energy --every`, otherwise the time
+    in which the frames of a stream's pass arrive; None if unknown."""
     given_s: float | None = (report.get("every") or {}).get("period_s")
     stream = report.get("stream") or {}
     rate = stream.get("frame_hz")
@@ -131,12 +135,12 @@ def as_point(row: Mapping[str, Any]) -> OperatingPoint:
 
 
 def counted(report: Mapping[str, Any]) -> bool:
-    """Return whether instructions and accesses were counted, instead of cycles only."""
+    """Return whether the report has counted instructions and accesses, rather than cycles only."""
     return any(row.get("activity") for row in report["layers"])
 
 
 def activity(report: Mapping[str, Any]) -> Activity:
-    """Return the activity of the inference: its total cycles, and its layers' instructions and
+    """Return the counters of the inference: total cycles, and its layers' instructions and
     accesses."""
     total = report["cycles"]["total"]
     layers = sum(map(layer_activity, report["layers"]), Activity(0))
@@ -144,7 +148,7 @@ def activity(report: Mapping[str, Any]) -> Activity:
 
 
 def layer_activity(row: Mapping[str, Any]) -> Activity:
-    """Return the activity of a layer: counted, otherwise typical for its cycles."""
+    """Return the counters of a layer; typical ones for its cycles if they were not counted."""
     energy_row = row.get("activity")
     if energy_row:
         return Activity(**energy_row)
@@ -189,26 +193,27 @@ def amount(joules: float) -> str:
 
 
 def interval(value: float, low: float, high: float) -> str:
-    """Format an energy with its interval, "20.5 mJ (15.2 to 25.8)"; arguments in joules."""
+    """Format an energy in joules with its interval: "20.5 mJ (15.2 to 25.8)"."""
     scale, unit = next((pair for pair in UNITS if value >= 0.9995 * pair[0]), UNITS[-1])
     texts = [wording.three_digits(x / scale) for x in (value, low, high)]
     return f"{texts[0]} {unit} ({texts[1]} to {texts[2]})"
 
 
 def in_joules(row: Mapping[str, Any]) -> str:
-    """Format a row with value, low and high in microjoules."""
+    """Format an energy with its interval from a row with value, low and high in microjoules."""
     return interval(*(row[key] / MICRO for key in ("value", "low", "high")))
 
 
 def of_result(row: Mapping[str, Any]) -> str:
-    """Format the energy of a sweep's result or of a layer, with its interval; "" if unknown."""
+    """Format the energy of a sweep's result or of a layer with its interval; "" if unknown."""
     values_uj = [row.get(f"energy_{end}uj") for end in ("", "low_", "high_")]
     joules = [uj / MICRO for uj in values_uj if uj is not None]
     return interval(*joules) if len(joules) == len(values_uj) else ""
 
 
 def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Return (energy, latency, power, point) for every operating point, the chosen one first."""
+    """Return (energy, latency, power, operating point) as text for every point, the selected one
+    first."""
     row = energy_row(report)
     return [
         (
@@ -222,13 +227,13 @@ def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def one_line(report: Mapping[str, Any]) -> str:
-    """Format the energy by operating point, "20.5 mJ (15.2 to 25.8) at 0.80 V, 370 MHz; ..."; ""
-    if unknown."""
+    """Return the energy at every operating point as text, "20.5 mJ (15.2 to 25.8) at 0.80 V, 370
+    MHz; ..."; "" if unknown."""
     return "; ".join(f"{joules} at {point}" for joules, _, _, point in by_point(report))
 
 
 def source(report: Mapping[str, Any]) -> str:
-    """Return the source of the counters and of the coefficients."""
+    """Describe where the counters and the coefficients come from."""
     row = energy_row(report)
     if row is None:
         return ""
@@ -251,8 +256,8 @@ MAX_NAMED = 3
 
 
 def costliest(report: Mapping[str, Any]) -> list[str]:
-    """Return the most expensive layers, and the cycles outside layers: "250 µJ (186 to 314)
-    head.fc"."""
+    """Return the layers with the most energy, and the cycles outside layers, one per line: "250 µJ
+    (186 to 314) head.fc"."""
     named_rows = zip(report["layers"], naming.unique_names(report["layers"]), strict=True)
     rows = sorted(named_rows, key=lambda pair: -(pair[0]["energy_uj"] or 0))[:MAX_NAMED]
     lines = [f"{of_result(row)}  {name}" for row, name in rows]
@@ -262,7 +267,7 @@ def costliest(report: Mapping[str, Any]) -> list[str]:
 
 
 def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:
-    """Format the mean width of the intervals of measured inferences, before and after a
+    """Format the mean width of the energy intervals of measured inferences before and after a
     calibration."""
     half_widths = []
     for by in (before, after):
@@ -275,7 +280,7 @@ CHIP_ONLY = "chip only: no front end, no radio"
 
 
 def counted_powers(report: Mapping[str, Any]) -> str:
-    """Return what the power includes: "chip only: no front end, no radio", or "the chip, and 8 mW
+    """Describe what the power includes: "chip only: no front end, no radio", or "the chip, and 8 mW
     of all else"."""
     others_mw = module_powers(report).others_mw
     if others_mw is None:
@@ -284,8 +289,8 @@ def counted_powers(report: Mapping[str, Any]) -> str:
 
 
 def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (name, text) rows of the duty cycle; empty if no period is known. Ranges come first if
-    the sleep power is only known between two bounds."""
+    """Return (name, text) rows of the duty cycle; [] if no period is known. If the sleep power is
+    only known between two bounds, ranges come first."""
     duty = report.get("duty")
     if not duty:
         return []
@@ -350,9 +355,10 @@ def _digits(value: float, digits: int) -> str:
 
 
 def on_average(report: Mapping[str, Any]) -> str:
-    """Format the average power: "1.53 to 6.63 mW (2.07 at the lowest assumed sleep power) with one
-    every 50 ms (chip only: no front end, no radio); 84 to 363 h (268 at the lowest assumed sleep
-    power) on the battery; 4-fold, because the chip's sleep power is not published"."""
+    """Format the average power and battery life: "1.53 to 6.63 mW (2.07 at the lowest assumed sleep
+    power) with one every 50 ms (chip only: no front end, no radio); 84 to 363 h (268 at the lowest
+    assumed sleep power) on the battery; 4-fold, because the chip's sleep power is not published".
+    """
     rows = dict(duty_rows(report))
     if not rows:
         return ""

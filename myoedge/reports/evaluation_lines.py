@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy, or errors of targets, as lines and tables of text."""
+"""Accuracy of classes, or errors of regression targets, as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = 10  # classes or numbers in a table on the terminal
 
 
 def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Yield (title, lines) of an evaluation: none, or one for classes or targets.
+    """Yield (title, lines) of an evaluation on classes or targets; nothing without an evaluation.
 
     q   evaluation with the keys of evaluation_rows
     """
@@ -43,12 +43,15 @@ def _float_unknown(q: Mapping[str, Any], value: float | None) -> Iterator[str]:
 
 
 def card_facts(q: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return result_lines as facts of a card; none without an evaluation."""
+    """Return result_lines as (name, value) facts; [] without an evaluation."""
     return [] if q is None else [(title, "\n".join(lines)) for title, lines in result_lines(q)]
 
 
 def errors(row: Mapping[str, Any], error: str) -> str:
-    """Format an error of both networks: "float 0.121, int8 0.123"."""
+    """Format an error measure of both networks: "float 0.121, int8 0.123".
+
+    error   key of the error measure
+    """
     known = [name for name in NETWORKS if row[f"{error}_{name}"] is not None]
     return ", ".join(f"{name} {error_text(row, error, name)}" for name in known) or wording.UNKNOWN
 
@@ -63,25 +66,29 @@ def points(q: Mapping[str, Any]) -> str:
 
 
 def sentence(row: Mapping[str, Any]) -> str:
-    """Return a sentence on the errors: "The root mean square error is float 0.121, int8 0.123"."""
+    """Return the errors of an output as a sentence: "The root mean square error is float 0.121,
+    int8 0.123"."""
     return f"The root mean square error is {errors(row, 'rmse')}"
 
 
 def error_text(row: Mapping[str, Any], error: str, network: str) -> str:
-    """Format an error of one network: "0.121"."""
+    """Format an error measure of one network: "0.121".
+
+    error   key of the error measure     network   "float" or "int8"
+    """
     value = row[f"{error}_{network}"]
     return wording.UNKNOWN if value is None else f"{value:.4g}"
 
 
 def interval(q: Mapping[str, Any]) -> str:
-    """Format the interval of the accuracy: "95 % interval of int8 93.6 to 98.4 %"; "" if
+    """Format the confidence interval of the accuracy: "95 % interval of int8 93.6 to 98.4 %"; "" if
     unknown."""
     found = q.get("classes")
     return f"95 % interval of int8 {classes.interval(found, 'int8')}" if found else ""
 
 
 def samples_of(q: Mapping[str, Any]) -> str:
-    """Format the evaluated samples: ": 225 samples of test.npz"; "" for an older report."""
+    """Format the samples of the evaluation: ": 225 samples of test.npz"; "" for an older report."""
     found = q.get("evaluated_on")
     return f": {found['source']}" if found else ""
 
@@ -91,8 +98,8 @@ def is_of_test_set(q: Mapping[str, Any]) -> bool:
 
 
 def tables(q: Mapping[str, Any]) -> Iterator[ReportTable]:
-    """Yield a test set's table for the terminal: int8 confusions if there are few classes, or the
-    errors of regression outputs."""
+    """Yield the tables of a test set for the terminal: int8 confusions if there are few classes, or
+    the errors of regression outputs."""
     found, targets = q.get("classes"), q.get("targets")
     if not is_of_test_set(q):
         return
@@ -119,7 +126,7 @@ def _confusions(found: Mapping[str, Any]) -> ReportTable:
 
 
 def error_table(rows: Sequence[Mapping[str, Any]]) -> ReportTable:
-    """Return the errors of both networks, by output."""
+    """Return a table of the errors of both networks, one row per output."""
     columns = [(error, name) for error in TITLES for name in NETWORKS]
     titles = (f"{TITLES[error]} {name}" for error, name in columns)
     made = ((row["name"], *(error_text(row, *column) for column in columns)) for row in rows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluations as JSON values, from which texts and pages are made."""
+"""Evaluations as JSON values for report.json."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ALL = "all"
 
 
 def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
-    """Return the evaluation's keys of `quantization` in report.json; null if nothing was
-    evaluated."""
+    """Return the evaluation's entries under `quantization` in report.json; null without an
+    evaluation."""
     if evaluation is None:
         keys = ("accuracy_float", "accuracy_int8", "accuracy_source", "classes", "targets")
         return {**dict.fromkeys(keys), "evaluated_on": None}
@@ -44,8 +44,8 @@ def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
 
 
 def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Add an integer-only evaluation of a test set to report.json; the float network's results are
-    kept if they are of the same samples and labels."""
+    """Replace the evaluation in report.json by one of the integer network only; the float network's
+    results are kept if they are for the same samples and labels."""
     q = report["quantization"]
     of_samples = (q.get("evaluated_on") or {}).get("digest")
     if of_samples == found["evaluated_on"]["digest"]:

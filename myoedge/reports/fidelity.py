@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences about scales, SQNR and noise, the same on the terminal and in HTML."""
+"""Sentences about scales, SQNR and noise for the terminal and HTML."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHOOSING = "dB of the calibration samples that choose"
 
 
 def calibrated(report: Report) -> str:
-    """Return the source of the ranges: "calibrated on 3 example inputs (min-max)"."""
+    """Describe where the ranges come from: "calibrated on 3 example inputs (min-max)"."""
     q = report["quantization"]
     ranges = q["calibration"]
     source, method, samples = (ranges[key] for key in ("source", "observer", "samples"))
@@ -32,22 +32,26 @@ def calibrated(report: Report) -> str:
 
 
 def scales(report: Report) -> str:
-    """Return the source of the scales: `calibrated`, or "of the model file"."""
+    """Describe where the scales come from: `calibrated`, or "of the model file"."""
     return calibrated(report).removeprefix("scales ")
 
 
 def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], samples: int) -> str:
-    """Return the source of all scales; arguments as for `observers`."""
+    """Describe where the scales come from, given the source of the samples and the observer.
+
+    source, method   description of the samples, and the observer; others as for `observers`
+    """
     if method == "file":
         return "scales of the model file"
     return f"calibrated on {source} ({observers(method, worst_db, samples)})"
 
 
 def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -> str:
-    """Format the chosen observer with the dB of the tried ones: "percentile; tried on 16 of them:
+    """Describe the observer with the SQNR of all that were tried: "percentile; tried on 16 of them:
     min-max 28.6 dB, percentile 30.1 dB"; only its name if none was tried.
 
-    samples   number of calibration samples, of which some are used for the trial
+    chosen     the observer used     worst_db   observer -> SQNR of the worst output in dB
+    samples    number of calibration samples, of which some are used for the trial
     """
     name = METHOD_NAMES.get(chosen, chosen)
     if len(worst_db) < 2:
@@ -57,7 +61,7 @@ def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -
 
 
 def refined(choice: Mapping[str, Any]) -> str:
-    """Format a move that was tried: "16 bits for 26 tensors: 22.3 dB, 10 % more cycles,
+    """Format a move of the precision search: "16 bits for 26 tensors: 22.3 dB, 10 % more cycles,
     estimated"."""
     name = str(choice["remedy"])
     if tensors := choice["int16_tensors"]:
@@ -74,10 +78,11 @@ def refinement(
     accurate: bool,
     reused: bool = False,
 ) -> list[str]:
-    """Return a line for every move that was tried; with --accurate, also if there was none to try.
+    """Return a line for every move that the precision search tried; with --accurate also if there
+    was none.
 
-    worst_db   dB of the network's worst output
-    reused     whether an older build's choices were kept
+    worst_db   SQNR of the worst output in dB
+    reused     whether the decisions of an older build were kept
     """
     if choices or not accurate:
         lines = dict.fromkeys(map(refined, choices))  # an aim may try again what another one tried
@@ -89,23 +94,22 @@ def refinement(
 
 
 def sqnr(found: Mapping[str, Any]) -> str:
-    """Format the SQNR of a network or an output with its interval; reports of older builds have
-    none."""
+    """Format the SQNR of a network or an output with its interval, if the report has one."""
     return decibels_within(found.get("sqnr_db"), found.get("sqnr_interval_db"))
 
 
 def judged(report: Report) -> str:
-    """Return the samples on which SQNR was measured: "40 held-out samples"."""
+    """Describe the samples on which SQNR was measured: "40 held-out samples"."""
     q = report["quantization"]
     held_out = (q.get("holdout") or {}).get("samples")
     return judged_samples(q["samples"], q["judged_on"], q["calibration"]["source"], held_out)
 
 
 def judged_samples(number: int, judged_on: str, source: str, held_out: int | None = None) -> str:
-    """Format the samples that were measured: "40 held-out samples", "13 held-out random samples",
-    "64 of 225 held-out samples".
+    """Describe samples on which SQNR was measured: "40 held-out samples", "13 held-out random
+    samples", "64 of 225 held-out samples".
 
-    held_out   number of held-out samples, of which some are measured; None without any
+    held_out   number of held-out samples, not all of which may be measured; None without any
     """
     kind = " random" * source.endswith((" random sample", " random samples"))
     name = f"{judged_on}{kind} sample"
@@ -114,7 +118,7 @@ def judged_samples(number: int, judged_on: str, source: str, held_out: int | Non
 
 
 def on_examples(report: Report) -> bool:
-    """Return whether calibration had only the archive's example inputs, too few for reliable
+    """Return whether calibration had only the model archive's example inputs, too few for reliable
     ranges."""
     source = report["quantization"]["calibration"]["source"]
     return re.fullmatch(r"\d+ example inputs?", source) is not None
@@ -167,7 +171,7 @@ def is_weak(report: Report, row: Mapping[str, Any]) -> bool:
 
 
 def noisiest(report: Report) -> str:
-    """Name of the tensor whose rounding adds the most noise; "" if none was measured."""
+    """Return the name of the tensor whose rounding adds the most noise; "" if none was measured."""
     q = report["quantization"]
     name = "" if q["weakest"] is None else q["weakest"]["name"]
     return str(q.get("noise_from", {}).get(name, name))
@@ -177,14 +181,14 @@ ENDINGS = {"log_softmax": "log-softmax", "ctc_greedy": "greedy decoding"}
 
 
 def sqnr_place(functions: Sequence[str]) -> str:
-    """Return where SQNR is measured before a final softmax: ", before the softmax"; "" at the
-    output itself."""
+    """Describe where SQNR is measured: ", before the softmax"; "" for the output itself."""
     names = [f"the {ENDINGS.get(name, name)}" for name in functions]
     return f", before {' and '.join(names)}" if names else ""
 
 
 def remedy_table(q: Mapping[str, Any]) -> ReportTable:
-    """Observers and moves of the precision search, with the worst output after each."""
+    """Return the table of observers and moves of the precision search, with the SQNR of the worst
+    output."""
     chosen = q["calibration"]["observer"]
     rows = [
         (f"ranges by {METHOD_NAMES.get(name, name)}", decibels(db), "", name == chosen)
@@ -201,7 +205,7 @@ def remedy_table(q: Mapping[str, Any]) -> ReportTable:
 
 
 def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], count: int) -> str:
-    """Format the outputs at which SQNR is measured: "at the output, 31.2 dB in the worst of 64
+    """Describe the outputs at which SQNR is measured: "at the output, 31.2 dB in the worst of 64
     measured samples (number 12)", "at the worst of the outputs scores (40.1 dB, 31.2 dB in the
     worst of 64 measured samples (number 12)), state (37.0 dB)".
 

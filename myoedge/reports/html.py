@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.html: one file without active scripts or external resources; it contains report.json and a
-summary in two or three sentences."""
+"""report.html: one file without active scripts or external resources, which contains report.json
+and a summary in two or three sentences."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def report_html(report: Report) -> str:
 
 @cache
 def environment() -> Environment:
-    """The jinja2 environment of the pages: code generation's, with HTML escaping."""
+    """Return the jinja2 environment of the pages, with HTML escaping."""
     env = new_environment(escape=True)
     env.globals.update(
         backends=BACKENDS,
@@ -94,7 +94,7 @@ def environment() -> Environment:
 
 
 def verdict(report: Report) -> str:
-    """Two or three sentences on the report, from measured values only."""
+    """Return two or three sentences that sum up the report, from measured values only."""
     l2_bytes = report["target"]["l2_bytes"]
     limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
     space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of L2 memory."

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JUnit XML for GitLab, Jenkins and GitHub Actions: a suite of cases, without times."""
+"""JUnit XML for GitLab, Jenkins and GitHub Actions: a test suite with its cases, without times."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class JunitCase:
 
 
 def junit_xml(suite: str, cases: Sequence[JunitCase]) -> bytes:
-    """Write one suite as a file; equal cases give equal bytes."""
+    """Return a suite as an XML file; equal cases give equal bytes."""
     counts = {
         "tests": str(len(cases)),
         **{key: str(sum(case.kind == kind for case in cases)) for key, kind in COUNTED.items()},
@@ -50,7 +50,7 @@ def junit_xml(suite: str, cases: Sequence[JunitCase]) -> bytes:
 
 
 def error_xml(suite: str, error: Notice) -> bytes:
-    """Write one suite with the error that ended it."""
+    """Return an XML file of a suite that ended with an error."""
     case = JunitCase(suite, error.code, "error", error.title, error.text("error"))
     return junit_xml(suite, [case])
 

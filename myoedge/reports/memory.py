@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> `memory` of report.json: sizes, and every buffer of L1 and L2 with its place and time.
+"""`memory` of report.json: sizes, and every buffer of L1 and L2 with its offset and lifetime.
 
-Time is counted in steps and fractions of them: the second of a layer's four tiles is at the layer's
-index plus 1/4.
+Time is counted in layers and fractions of them: the second of a layer's four tiles is at the
+layer's index plus 1/4.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def with_firmware(report: Mapping[str, Any], program: Program) -> Row:
 
 
 def alive(rows: Sequence[Row], at: float) -> list[Row]:
-    """Return the buffers that are in use at a time."""
+    """Return the buffers in use at a time (counted in layers)."""
     return [row for row in rows if row["from"] <= at < row["to"]]
 
 
@@ -93,7 +93,7 @@ def alive_bytes(rows: Sequence[Row], at: float) -> int:
 
 
 def fullest(rows: Sequence[Row]) -> float:
-    """Return the first time at which the most bytes are in use."""
+    """Return the first time, counted in layers, at which the most bytes are in use."""
     times = sorted({row["from"] for row in rows})
     return max(times, key=lambda at: alive_bytes(rows, at), default=0.0)
 
@@ -202,8 +202,8 @@ def _in_steps(starts: Sequence[int], at: int) -> float:
 
 
 def layer_bytes(plan: Plan, index: int) -> Row:
-    """Return the location of a layer's weights, and the bytes that it reads and writes; constants
-    shared with earlier layers are not counted in L2 and L3."""
+    """Return the location of a layer's weights, and the bytes of its weights, inputs and outputs;
+    constants shared with earlier layers are not counted in L2 and L3."""
     step = plan.steps[index]
     sizes = {(index, name): array.nbytes for name, array in plan.stored(index).items()}
     tables = sum(array.nbytes for (at, _), (_, array) in plan.l3_tables.items() if at == index)

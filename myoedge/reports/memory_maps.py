@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory maps of report.html: every buffer of L1 and L2, with time to the right and offsets
+"""Memory maps in report.html: every buffer of L1 and L2, with time to the right and offsets
 upwards."""
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ def _location(buffer: Row) -> str:
 
 
 def budget(report: Report) -> list[dict[str, Any]]:
-    """Return the segments of L2 with their fractions of its size (of the bytes in use, if L2 has no
-    limit)."""
+    """Return the segments of L2, with their fractions of its size, or of the used bytes if L2 has
+    no limit."""
     memory = report["memory"]
     limit = report["target"]["l2_bytes"]
     activations = "activations, what comes from L3" if memory["l3_bytes"] else "activations"

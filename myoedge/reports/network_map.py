@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Picture of the network in report.html: layers as boxes, as wide as their cycles, with arcs for
-results that are read later than by the next layer."""
+"""Picture of the network in report.html: a box per layer, as wide as its cycles, with arcs for
+results that are not only read by the next layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BELOW = 34.0  # axis and its text
 
 @dataclass(frozen=True, slots=True)
 class LayerBox:
-    """Box of a layer: position, text as far as it fits, engine as CSS class."""
+    """Box of a layer: position, lines of text that fit, and its engine as CSS class."""
 
     x: float
     width: float
@@ -34,7 +34,7 @@ class LayerBox:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Arc of a result that is read later than by the next layer, as an SVG path."""
+    """Arc for a result that a later layer than the next one reads, as an SVG path."""
 
     path: str
     title: str
@@ -42,7 +42,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class NetworkMap:
-    """Boxes of equal height, from left to right in execution order."""
+    """Boxes of equal height, from left to right in execution order, with arcs and axis ticks."""
 
     boxes: tuple[LayerBox, ...]
     skips: tuple[Skip, ...]
@@ -61,9 +61,9 @@ LOOKS = {"cores": "layers on the cores", "ne16": "on NE16", "moves": "without mu
 
 
 def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
-    """Return the picture; None without cycles.
+    """Return the picture of the network; None without cycles.
 
-    scale_cycles   cycles of the picture's full width, if more than this network's
+    scale_cycles   cycles that the full width represents, if more than this network's
     """
     rows = report["layers"]
     cycles = speed.cycles_by_layer(report)

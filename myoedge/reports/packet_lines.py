@@ -28,7 +28,7 @@ _COUNTS = {
 
 
 def line_of(record: Record, time_s: float | None, last: dict[type, Packet]) -> str | None:
-    """Return a record as a line; None for a status without news.
+    """Return a record as a line of text; None for a status packet without changes.
 
     last   latest packet of each kind, which is updated
     """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packets of the sensor application as tables: npz with all of them, CSV with the decisions."""
+"""Received packets of the sensor application as tables: npz with all packets, CSV with the
+decisions."""
 
 from __future__ import annotations
 
@@ -21,11 +22,11 @@ _SEQUENCES, _TIMES_US = 1 << 16, 1 << 32
 
 @dataclass
 class PacketLog:
-    """Received packets, each with its start and its time in seconds.
+    """Received packets with their times in seconds.
 
-    packets   (number of the start before it, seconds since that start, packet)
-    lost      packets missing in the sequence     broken   frames that were no packets
-    time_us   time of the last packet since its start, without the wrap of 32 bits
+    packets   (number of application starts before it, seconds since that start, packet)
+    lost      packets missing in the sequence     broken   frames that were not valid packets
+    time_us   time of the last packet since its start, without the wrap-around at 32 bits
     """
 
     packets: list[tuple[int, float, Packet]] = field(default_factory=list)
@@ -35,7 +36,7 @@ class PacketLog:
     time_us: int = 0
 
     def add(self, record: Record) -> float | None:
-        """Add a record; return its time in seconds, without the wrap of 32 bits every 71.6 minutes;
+        """Add a record and return its time in seconds, without the wrap-around every 71.6 minutes;
         None for a broken frame."""
         if isinstance(record, BrokenFrame):
             self.broken += 1
@@ -58,8 +59,8 @@ class PacketLog:
         return [packet for _, _, packet in self.packets if isinstance(packet, kind)]
 
     def summary(self) -> dict[str, Any]:
-        """Return counts as JSON values: packets by kind, decisions by class, lost and broken ones,
-        the last status and start."""
+        """Return counts as JSON values: packets by kind, decisions by class, lost and broken
+        frames, the last status and start."""
         decisions, statuses, starts = map(self.of, (Decision, Status, Start))
         classes = collections.Counter(d.class_index for d in decisions if d.class_index is not None)
         return {
@@ -87,8 +88,8 @@ def _own_fields(packet: Packet) -> dict[str, Any]:
 
 
 def npz_bytes(log: PacketLog) -> bytes:
-    """Return an npz file: arrays of the decisions by name, of the others as status_NAME and
-    start_NAME."""
+    """Return an npz file with one array per field: decisions by field name, other packets as
+    status_NAME and start_NAME."""
     buffer = io.BytesIO()
     arrays = {**_arrays(log, Decision, "")}
     arrays |= {**_arrays(log, Status, "status_"), **_arrays(log, Start, "start_")}
@@ -97,7 +98,7 @@ def npz_bytes(log: PacketLog) -> bytes:
 
 
 def csv_bytes(log: PacketLog) -> bytes:
-    """Return the decisions as CSV, a row each."""
+    """Return the decisions as CSV, one row each."""
     columns = _arrays(log, Decision, "")
     values = columns.pop("values", np.zeros((len(columns["time_s"]), 0), np.int32))
     columns |= {f"value_{i}": column for i, column in enumerate(values.T)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peak of each memory and the buffers alive there, for `inspect --memory`."""
+"""Peak use of each memory and the buffers in use then, for `inspect --memory`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Held:
              "constant", or a part of PROGRAM; GAPS are unused bytes between buffers; L1 operands
              have their names
     layer    display name of its layer; "" for none
-    source   line of the layer in the user's program, if known
+    source   source line of the layer in the user's program; "" if unknown
     """
 
     what: str
@@ -51,12 +51,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """A memory at its peak.
+    """Peak use of a memory.
 
-    step, layer    step of the peak; None and "" for a memory whose use is constant
+    step, layer    layer index and name at the peak; None and "" for a memory whose use is constant
     held           buffers in use, largest first; they add up to `used_bytes`
     shrink         the largest buffer that a change of the network can reduce
-    without_bytes  the peak without that buffer, as another time may be nearly as full
+    without_bytes  the peak without that buffer, which another time may nearly reach
     """
 
     memory: str
@@ -139,7 +139,8 @@ def _l2(report: Report) -> Peak:
 
 
 def owner(report: Report, buffer: Row) -> Row:
-    """Return the layer that writes an arena buffer, or for which an L3 transfer loads it."""
+    """Return the layer that writes a buffer of the arena, or for which data are loaded into it from
+    L3."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
     return next(dict(row) for row in report["layers"] if row["name"] == buffer["name"])
@@ -197,7 +198,7 @@ MAX_HELD_ROWS = 12  # rows of a memory's table
 
 
 def print_peaks(peaks_of_memories: Sequence[Peak], console: Console) -> None:
-    """Print a table for each memory, and the buffer to shrink."""
+    """Print a table per memory, and the buffer whose reduction would lower the peak."""
     from rich.text import Text
 
     for peak in peaks_of_memories:

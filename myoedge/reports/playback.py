@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Report of a sensor application that played a recording: latency, power states, power."""
+"""Report on a recording played to a sensor application: latency, power states, power."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def latency_s(ready_cycles: Array, packet_end_cycles: Array, clock_hz: float) ->
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Distribution of latencies in seconds.
+    """Distribution of the latencies of all decisions, in seconds.
 
     p99      smallest latency that at least 99 % of the decisions do not exceed
     median   mean of the two middle ones for an even number
-    edges_s  [bins + 1], ascending, equally spaced     counts   [bins]
+    edges_s, counts   histogram: [bins + 1] equally spaced edges, [bins]
     """
 
     max_s: float
@@ -83,7 +83,8 @@ def _step(span_s: float) -> float:
 
 
 def over_latency(latency: Latency | None, limit_s: float | None) -> Notice | None:
-    """Return E302 if a decision came later than [budget] latency; None without a limit."""
+    """Return E302 if a decision came later than [budget] latency; None if not, or without a
+    limit."""
     if latency is None or limit_s is None or latency.max_s <= limit_s:
         return None
     late = f"{duration(latency.max_s)} at most, from data-ready to the packet's last bit"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan + Outcome -> report.json ("myoedge.report/1"); its layers as a table, layers.csv."""
+"""report.json ("myoedge.report/1") from a plan and measured results, and its layers as
+layers.csv."""
 
 from __future__ import annotations
 
@@ -47,15 +48,14 @@ Report = dict[str, Any]
 class Outcome:
     """Results of a build in addition to its plan; None if not measured.
 
-    evaluation                      on labelled samples: classes, or errors of targets
-    exact                           backend -> whether its integers equal the reference; None if not
-                                    run
-    params                          parameters of the model as loaded; None: counted after folding
-    judged_on                       samples used for SQNR: "calibration" or "held-out"
-    holdout                         the held-out samples; None if there are none
-    observers_db                    observer -> dB of the worst output on calibration samples
-    choices                         moves tried to reach the SQNR goal
-    accurate                        whether the goal was 30 dB regardless of cycles
+    evaluation    on labelled samples: classes, or errors of targets
+    exact         backend -> whether its integers equal the reference; None if not run
+    params        parameters of the model as loaded; None: counted after folding
+    judged_on     samples used for SQNR: "calibration" or "held-out"
+    holdout       the held-out samples; None if there are none
+    observers_db  observer -> SQNR of the worst output in dB, on calibration samples
+    choices       moves tried to reach the SQNR goal
+    accurate      whether the goal was 30 dB regardless of cycles
     """
 
     model_name: str
@@ -140,7 +140,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 
 
 def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
-    """Return the keys for an output's SQNR; None if not measured."""
+    """Return an output's SQNR with the keys of report.json; values are None if not measured."""
     of = None if fidelity is None else fidelity.outputs.get(tensor)  # a stream keeps states
     worst, worst_db = (None, None) if of is None else of.worst_sample or (None, None)
     return {
@@ -155,7 +155,7 @@ def output_fidelity(fidelity: Fidelity | None, tensor: str) -> dict[str, Any]:
 
 
 def sqnr(fidelity: Fidelity | None) -> dict[str, Any]:
-    """Return the keys of a network's SQNR; None if not measured."""
+    """Return a network's SQNR with the keys of report.json; values are None if not measured."""
     return {
         "sqnr_db": None if fidelity is None else decibels(fidelity.worst_db),
         "sqnr_interval_db": None if fidelity is None else interval_db(fidelity.interval_db),
@@ -203,7 +203,7 @@ def _other_sources(fidelity: Fidelity) -> dict[str, str]:
 
 
 def choice_row(choice: TriedMove) -> dict[str, Any]:
-    """Return a move that was tried as JSON values."""
+    """Return a move of the precision search as JSON values."""
     return {
         "remedy": choice.remedy,
         "worst_db": decibels(choice.worst_db),
@@ -214,14 +214,15 @@ def choice_row(choice: TriedMove) -> dict[str, Any]:
 
 
 def decibels(value: float | None) -> float | None:
-    """Round dB to three decimals, equal for every BLAS; EXACT_DB without error."""
+    """Round dB to three decimals, which do not depend on the BLAS library; EXACT_DB for no
+    error."""
     if value is None or math.isnan(value):
         return None
     return EXACT_DB if value > EXACT_DB else round(value, 3)
 
 
 def interval_db(ends: Sequence[float] | None) -> list[float | None] | None:
-    """Return lower and upper end in dB, as `decibels`."""
+    """Return the interval's lower and upper end in dB, rounded as `decibels`."""
     return None if ends is None else [*map(decibels, ends)]
 
 
@@ -304,7 +305,7 @@ def _in_tiles(plan: Plan, index: int, cycles: int | None) -> dict[str, Any]:
 
 
 def notice_row(notice: Notice) -> dict[str, Any]:
-    """A notice as JSON values."""
+    """Return a warning as JSON values."""
     return {
         "code": notice.code,
         "title": notice.title,

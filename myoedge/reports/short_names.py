@@ -13,9 +13,11 @@ MIN_PREFIX_CHARS = 4  # characters that all names begin with and that are worth 
 
 
 def shortened(names: Sequence[str], max_chars: int) -> list[str]:
-    """Shorten layer names to `max_chars` per line, keeping them distinct. Fused parts, common
-    leading modules and further leading modules are dropped in this order; a name takes several
-    lines if it would equal another."""
+    """Shorten layer names to `max_chars` per line, keeping them distinct.
+
+    Fused parts, common leading modules and further leading modules are dropped, in this order; a
+    name takes several lines if it would otherwise equal another one.
+    """
     for shorter in (_without_fused, _without_common_modules):
         if all(len(name) <= max_chars for name in names):
             break

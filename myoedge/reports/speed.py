@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycles, latency and stalls of a run, and costs of int16, formatted for terminal and HTML."""
+"""Cycles, latency and stalls of a run, and costs of int16, as text for the terminal and HTML."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CAUSE_MEANINGS = {
 
 
 def cycles(report: Report) -> dict[str, Any] | None:
-    """Return the cycles of the report: of a run, otherwise the cost model's; None without a
+    """Return the cycles in a report: those of a run, otherwise the cost model's; None without a
     clock."""
     counts: dict[str, Any] | None = report.get("cycles")
     return counts
@@ -75,7 +75,7 @@ def outside_layers(report: Report) -> tuple[str, int] | None:
 
 
 def measured_on(report: Report) -> str:
-    """Return the source of the cycles: "simulated GAP9", "GVSoC"."""
+    """Return what counted the cycles: "simulated GAP9", "GVSoC"."""
     chip = report["target"]["chip"].upper()
     if is_modelled(report):
         return f"cost model of {chip}"
@@ -83,21 +83,22 @@ def measured_on(report: Report) -> str:
 
 
 def the_place(report: Report) -> str:
-    """Return the source of the cycles inside a sentence: "the simulated GAP9", "GVSoC"."""
+    """Return what counted the cycles, for the middle of a sentence: "the simulated GAP9",
+    "GVSoC"."""
     name = measured_on(report)
     return name if name.startswith(BACKENDS["gvsoc"].chip) else f"the {name}"
 
 
 def outputs_compared(report: Report, backend: str) -> bool:
-    """Return whether only outputs were compared yet: a build stops with E401 if outputs differ on
-    the simulator; `validate` compares every layer."""
+    """Return whether only outputs have been compared on this backend, as at the end of a build;
+    `validate` compares every layer."""
     simulated = (report["cycles"] or {}).get("source") == "simulated"
     return simulated and backend == "simulator" and report["exact"].get(backend) is None
 
 
 def exactness(report: Report) -> str:
     """Return the result of the bit-exact comparison on the backend that counted the cycles; "" if
-    not run."""
+    it was not run."""
     backend = BY_SOURCE.get(report["cycles"]["source"], "")
     is_exact = outputs_compared(report, backend) or report["exact"].get(backend)
     if is_exact is None:
@@ -106,19 +107,20 @@ def exactness(report: Report) -> str:
 
 
 def rate(macs: int, cycles: int | None) -> str:
-    """Format MAC/cycle to two decimals; "" without MACs or cycles."""
+    """Format multiply-accumulates per cycle to two decimals; "" without MACs or cycles."""
     return f"{macs / cycles:,.2f}" if macs and cycles else ""
 
 
 def peak(report: Report, row: Mapping[str, Any]) -> int | None:
-    """Return the maximum int8 MAC/cycle of a layer's engine."""
+    """Return the maximum int8 multiply-accumulates per cycle of a layer's engine; None if
+    unknown."""
     engines: Sequence[Mapping[str, Any]] = report["target"].get("engines") or ()
     rates = {engine["name"]: int(engine["macs_per_cycle"]) for engine in engines}
     return rates.get(row["engine"]) if row["macs"] else None
 
 
 def peaks(report: Report) -> str:
-    """Format the maximum MAC/cycle of the engines with MAC layers: "at best 144 on ne16, 36 on
+    """Format the maximum MAC/cycle of each engine that runs MAC layers: "at best 144 on ne16, 36 on
     cores"; "" if unknown."""
     known: dict[str, int] = {}
     for row in report["layers"]:
@@ -138,7 +140,7 @@ def duration(seconds: float) -> str:
 
 
 def latencies(report: Report) -> list[tuple[str, str]]:
-    """Return (latency, operating point) of an inference, the chosen point first."""
+    """Return (latency, operating point) as text, the selected point first."""
     target = report["target"]
     points = target.get("operating_points") or []
     chosen = [point for point in points if point["name"] == target["operating_point"]]
@@ -183,9 +185,9 @@ def ne16(report: Report) -> str:
 
 
 def repeats(report: Report) -> str:
-    """Format the range over inferences, "100 inferences of 1,234 to 1,240 cycles"; for a stream
-    "the last of 4 passes; the first, with cold instruction caches, took 1,300 cycles"; "" for a
-    single inference."""
+    """Describe the range over several inferences, "100 inferences of 1,234 to 1,240 cycles"; for a
+    stream "the last of 4 passes; the first, with cold instruction caches, took 1,300 cycles"; ""
+    for a single inference."""
     counted = report["cycles"].get("inferences") or []
     if len(counted) < 2:
         return ""
@@ -201,7 +203,7 @@ NO_STALLS = ("busy", "engine")
 
 
 def slowest_layer(report: Report) -> str:
-    """Return the slowest layer with its fraction of the time, NE16's fraction, and the largest
+    """Describe the slowest layer with its fraction of the time, NE16's fraction, and the largest
     stall cause."""
     total = report["cycles"]["total"]
     row = max(report["layers"], key=lambda r: layer_cycles(r) or 0, default=None)
@@ -227,8 +229,9 @@ def int16_layers(report: Report) -> list[dict[str, Any]]:
 
 
 def int16_costs(report: Report) -> str:
-    """Format the cost of int16: "3 tensors, 12 KiB more than in int8; 2 layers with int16 weights,
-    90 KiB; layers that read or write them take 34 % of the cycles"; "" if every result is int8."""
+    """Describe the cost of int16: "3 tensors, 12 KiB more than in int8; 2 layers with int16
+    weights, 90 KiB; layers that read or write them take 34 % of the cycles"; "" if every result is
+    int8."""
     rows, layers = int16_layers(report), report["layers"]
     if not rows:
         return ""

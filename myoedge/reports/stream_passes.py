@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latency and power of a stream by the frames per pass: short passes are fast, long ones let the
-chip sleep."""
+"""Latency and power of a stream for different numbers of frames per pass: short passes have a low
+latency, long passes let the chip sleep."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ TITLES = ("frames", "every", "computing", "latency", "average power")
 
 
 def with_passes(report: Report, by: Coefficients) -> Report:
-    """Add latency and power of longer and shorter passes at the report's operating point; unchanged
-    without a frame rate.
+    """Add latency and power of longer and shorter passes to a report; unchanged without a frame
+    rate.
 
-    The build's own pass length has its cycles, other lengths estimates.
+    The build's own pass length has its cycles; other lengths have estimates.
+    by   energy coefficients
     """
     stream = report.get("stream") or {}
     if not stream.get("frame_hz") or not stream.get("passes"):
@@ -63,7 +64,8 @@ def _typical(report: Report, row: Mapping[str, Any]) -> Activity:
 
 
 def pass_table(report: Report) -> ReportTable:
-    """Return the table of pass lengths; no rows without a frame rate or with only one length."""
+    """Return the table of pass lengths; without rows if no frame rate or only one length is
+    known."""
     stream = report.get("stream") or {}
     rows = [row for row in stream.get("passes", ()) if "latency_s" in row]
     cells = (_cells(row, stream["pass_frames"]) for row in rows if len(rows) > 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams in the report: frames, states, and real-time factor."""
+"""Streams in a report: frames, states, and real-time factor."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def stream_report(
     least: Mapping[str, int | None],
     passes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return the report's `stream`: frames per pass, first output, state bytes.
+    """Return the `stream` entry of report.json: frames per pass, first output, state bytes.
 
-    window_s   length of the signal that a frame covers
-    least      operating point -> fewest frames per pass that keep up
+    window_s   duration of the signal that a frame covers, in seconds
+    least      operating point -> fewest frames per pass that run in real time
     passes     estimates per pass length: frames, cycles, l3_bytes
     """
     # whole passes before the first output, less the frames in front
@@ -48,7 +48,8 @@ def stream_report(
 
 
 def with_real_time(report: Report) -> Report:
-    """Add duty cycle and latency of a stream by operating point; unchanged without a frame rate."""
+    """Add duty cycle and latency of a stream at each operating point; unchanged without a frame
+    rate."""
     stream = report.get("stream")
     if not stream or not stream["frame_hz"] or not report["cycles"]:
         return report
@@ -83,14 +84,14 @@ def _point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def frame_ports(report: Report, ports: str) -> list[dict[str, Any]]:
-    """Return inputs or outputs; for a stream, only those that carry frames, not states."""
+    """Return the report's inputs or outputs (`ports`); for a stream without its states."""
     rows: list[dict[str, Any]] = report[ports]
     return rows[: len(report["stream"][ports])] if "stream" in report else rows
 
 
 def one_line(report: Report) -> str:
-    """Return a summary: "passes of 16 frames, 95,232 B of states; first output after 128
-    frames"."""
+    """Return a summary of a stream: "passes of 16 frames, 95,232 B of states; first output after
+    128 frames"."""
     stream = report["stream"]
     first = stream["first_output_frames"]
     return (

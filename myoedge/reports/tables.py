@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text tables, drawn alike by the terminal and the pages."""
+"""Tables of text cells, rendered by the terminal and by HTML pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Cells = tuple[str, ...]
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Titles and rows of cells.
+    """A table of text cells.
 
     words   titles of left-aligned text columns; other columns contain numbers and are right-aligned
     """

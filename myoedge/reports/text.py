@@ -38,7 +38,10 @@ GAP_CHARS = 2  # between columns
 
 
 def print_report(report: Report, console: Console, *, html: str = "") -> None:
-    """Print model, fidelity, memory, equivalence, layers and warnings."""
+    """Print a report: model, SQNR, memory, equivalence, layers and warnings.
+
+    html   path of report.html, which is printed
+    """
     from rich.padding import Padding
 
     console.print(_title(report))
@@ -167,7 +170,8 @@ def _equivalence(report: Report) -> Text:
 
 
 def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return all layers, or the slowest and the weakest, in network order."""
+    """Return the layers to print: all, or the slowest and those with the lowest SQNR, in network
+    order."""
     if len(layers) <= MAX_LAYERS:
         return layers
 

@@ -52,12 +52,13 @@ def perfetto(
     clock_hz: int,
     operands: L1Operands | None = None,
 ) -> bytes:
-    """Return tracks for the network, every core, DMA and L3, and counters; times in microseconds.
+    """Return the trace: tracks for the network, every core, DMA and L3, and counters; times in
+    microseconds.
 
     layers     rows of the report
     operands   names of the operands that the DMA moves
     The finest of DETAILS that stays within MAX_BYTES is used. Overlapping slices are on separate
-    lanes, because the format only supports slices that are nested or disjoint.
+    tracks, because the format only supports slices that are nested or disjoint.
     """
     sources: tuple[Callable[[], Iterator[Slice]], ...] = (  # enclosing before enclosed slices
         lambda: _inferences(run),

@@ -22,7 +22,7 @@ COUNTERS = {  # name -> unit
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Values of a counter from a cycle on."""
+    """Value of a counter from this cycle on."""
 
     cycle: int
     counter: str
@@ -30,14 +30,14 @@ class Sample:
 
 
 def steps(run: Simulation, layers: Rows) -> Iterator[tuple[int, Mark, Mark]]:
-    """Yield (index of a layer, marks before and after it) in execution order."""
+    """Yield (index of a layer, counters before it, counters after it) in execution order."""
     for start, end in pairwise(run.marks):
         if 0 <= end.value < len(layers):
             yield end.value, start, end
 
 
 def counters(run: Simulation, layers: Rows, clock_hz: int) -> Iterator[Sample]:
-    """Return the trace counters: each layer's L1 for tiles, mean power and MAC/cycle; 0 between
+    """Yield the trace's counters: each layer's L1 for tiles, mean power and MAC/cycle; 0 between
     inferences.
 
     Power is a layer's energy over its time, because energy is only known per layer.
@@ -62,19 +62,19 @@ def _values(row: Mapping[str, Any], cycles: int, clock_hz: int) -> dict[str, flo
 
 @dataclass(frozen=True)
 class L1Operands:
-    """Operands by their places in L1.
+    """The operands that L1 buffers hold, by address and time.
 
     base      address of the network's L1
-    buffers   memory.l1_buffers of the report, with times in layers
+    buffers   memory.l1_buffers of the report; times are counted in layers
     """
 
     base: int
     buffers: Rows
 
     def name(self, span: Span, at: float, layers: Sequence[str]) -> str:
-        """Return the operand that a transfer moves at a time, "weights of conv2"; "" if none fits.
+        """Return the operand that a transfer moves, "weights of conv2"; "" if none fits.
 
-        layers   names of the layers
+        at   time, counted in layers     layers   names of the layers
         """
         begin = span.address - self.base
         rows = [
@@ -98,7 +98,7 @@ def _distance(row: Mapping[str, Any], at: float) -> float:
 
 
 def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) -> Mapping[int, str]:
-    """Return the operands of DMA transfers, by the index of their span in the run."""
+    """Return, per DMA transfer (index of its span in the run), the operand that it moves."""
     if operands is None:
         return {}
     known, layer_names = list(steps(run, layers)), naming.unique_names(layers)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers and sentences of a report, the same on the terminal and in HTML."""
+"""Numbers and phrases of a report, for the terminal and HTML."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def size(count: int | None) -> str:
 
 
 def count(number: int) -> str:
-    """Format a count: 1,234; from a hundred thousand on 346 k and 14.4 M."""
+    """Format a count: "1,234"; from 100,000 on "346 k" and "14.4 M"."""
     for limit, unit in ((10**9, "G"), (10**6, "M"), (10**5, "k")):
         if number >= limit:
             return f"{three_digits(number / (10**3 if unit == 'k' else limit))} {unit}"
@@ -59,7 +59,7 @@ def decibels(value: float | None, unit: str = " dB") -> str:
 
 def decibels_within(value: float | None, ends: Sequence[float] | None) -> str:
     """Format dB with their interval, "44.8 dB (44.5 to 45.1)"; without decimals if an end is more
-    than FINE_DB away, "27 dB (8 to 41)"; without an interval only the number."""
+    than FINE_DB away, "27 dB (8 to 41)"; only the number without an interval."""
     if value is None or ends is None or value >= EXACT_DB:
         return decibels(value)
     is_fine = max(abs(end - value) for end in ends) <= FINE_DB
@@ -89,7 +89,7 @@ COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 
 def l2_bytes(report: Report) -> int:
-    """Return the bytes of L2 that the build occupies: its data, and its code if linked."""
+    """Return the bytes of L2 in use: data, and code if it has been linked."""
     memory = report["memory"]
     return int(memory["l2_peak_bytes"] + (memory["code_bytes"] or 0))
 
@@ -126,7 +126,7 @@ def of_limit(used: int, limit: int | None) -> str:
 
 
 def arena_bound(report: Report) -> str:
-    """Format the arena size against its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are
+    """Compare the arena's size with its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are
     alive at once"; "" if it equals the bound."""
     memory = report["memory"]
     arena, lower_bound = memory["arena_bytes"], memory["lower_bound_bytes"]
@@ -139,7 +139,7 @@ def arena_bound(report: Report) -> str:
 
 
 def reused(reused_layers: Mapping[str, Any]) -> str:
-    """Format the layers reused from an older build: "7 of 9 layers as in the older build;
+    """Describe the layers reused from an older build: "7 of 9 layers as in the older build;
     requantised: head.0, head.2"."""
     unchanged, others = reused_layers["kept"], reused_layers["requantised"]
     layers = several(len(unchanged) + len(others), "layer")
@@ -148,8 +148,8 @@ def reused(reused_layers: Mapping[str, Any]) -> str:
 
 
 def engines(report: Report) -> str:
-    """Return the number of MAC layers by engine, "NE16: 6 of 8 MAC layers; cores: 2"; "" for a chip
-    without an accelerator."""
+    """Return the number of MAC layers per engine, "NE16: 6 of 8 MAC layers; cores: 2"; "" for a
+    chip without an accelerator."""
     rows = [row for row in report["layers"] if row["macs"]]
     if not any(row.get("other_engine") for row in rows):
         return ""
@@ -163,12 +163,13 @@ def engines(report: Report) -> str:
 
 
 def engine(row: Mapping[str, Any]) -> str:
-    """Return the engine of a layer, eight or nine cores as "cores"; "" without one."""
+    """Return the engine of a layer, with eight and nine cores both as "cores"; "" if it has
+    none."""
     return CORES if row["engine"] in (CLUSTER, NINE_CORES) else row["engine"] or ""
 
 
 def quantise(port: dict[str, Any]) -> str:
-    """Format the quantisation of an input: "q = round(x / 0.0123) - 128"."""
+    """Return the formula that quantises an input: "q = round(x / 0.0123) - 128"."""
     if port["scale"] is None:
         return "integers as they are"
     x = "x" if port["border"] is None else "x'"
@@ -176,7 +177,7 @@ def quantise(port: dict[str, Any]) -> str:
 
 
 def dequantise(port: dict[str, Any]) -> str:
-    """Format the dequantisation of an output: "y = 0.0123 * (q + 128)"."""
+    """Return the formula that dequantises an output: "y = 0.0123 * (q + 128)"."""
     if port["scale"] is None:
         return "indices"
     zero = _signed(-port["zero_point"])
@@ -184,8 +185,8 @@ def dequantise(port: dict[str, Any]) -> str:
 
 
 def normalization(port: dict[str, Any]) -> str:
-    """Format the normalisation that the host applies to an input, "x' = x * scale + offset along
-    axis 1"; "" for none."""
+    """Return the formula that the host applies to an input, "x' = x * scale + offset along axis 1";
+    "" for none."""
     border = port["border"]
     if border is None:
         return ""
@@ -211,7 +212,8 @@ def rough_percent(part: float, total: float) -> str:
 
 
 def operator(row: dict[str, Any]) -> str:
-    """Return an operator with its fused function, "conv + relu"; for a table its functions."""
+    """Return an operator with its fused function, "conv + relu"; for a table the name of its
+    functions."""
     joint = " " if row["op"] == "table" else " + "
     return joint.join(filter(None, (row["op"], row["activation"])))
 
@@ -241,7 +243,7 @@ def step_name(report: Report, step: int) -> str:
 
 
 def peak(report: Report) -> str:
-    """Format the buffers alive at the arena's peak: "features.0 + 1 (1.5 KiB), features.2 + 3 (1.5
+    """Return the buffers in use at the arena's peak: "features.0 + 1 (1.5 KiB), features.2 + 3 (1.5
     KiB)"."""
     names = layer_names(report)
     memory = report["memory"]
@@ -253,7 +255,7 @@ def peak(report: Report) -> str:
 
 
 def from_l3(report: Report) -> str:
-    """Format the bytes that every run transfers from and to L3; "" for none."""
+    """Return the bytes that every run moves to and from L3, as text; "" for none."""
     memory = report["memory"]
     maps = sum(row["size_bytes"] for row in memory.get("l3_maps", ()))
     parts = {"weights": memory.get("l3_weights_bytes", memory["l3_bytes"]), "feature maps": maps}
@@ -264,5 +266,5 @@ METER_DB = 60.0  # a full bar: int8 can hardly be better
 
 
 def meter(value: float | None) -> str:
-    """Return the length in percent of a bar that shows an SQNR."""
+    """Return the length of an SQNR's bar in percent."""
     return f"{100 * min(max(value or 0.0, 0.0) / METER_DB, 1.0):.1f}"

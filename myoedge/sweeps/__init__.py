@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sweeps: models x budgets x options x operating points; all builds, their figures, and
-regressions."""
+"""Sweeps: builds of all combinations of models, budgets, options and operating points, their
+figures, and regressions."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""advise: a small sweep around a build, whose gains are added to the build's report."""
+"""Suggestions for a build, measured by building and simulating variations of it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Tried:
-    """A variation with its report, or with the code of the error that it ended with.
+    """A variation with the report of its build, or with the code of the error that it ended with.
 
-    digests   digests of its build's files, without reports
+    digests   file name -> sha256 of its build, without reports
     """
 
     variation: Variation
@@ -45,11 +45,11 @@ class Tried:
 
 @dataclass(frozen=True)
 class Advice(Tabular):
-    """Suggestions, the best first.
+    """Measured suggestions, the best first.
 
     tried     number of measured builds
     refused   variations that cannot be built, with the code of the error: "16 bits at conv2 (E244)"
-    folder    folder in which to type the commands
+    folder    folder in which the suggested commands are to be run
     unwritten W210 if the reports of the build could not be replaced
     """
 
@@ -60,7 +60,7 @@ class Advice(Tabular):
     unwritten: Notice | None = None
 
     def plain(self) -> dict[str, Any]:
-        """Return the values for report.json and --json, equal on every computer."""
+        """Return the suggestions as JSON values, which do not depend on the computer."""
         suggested = [asdict(suggestion) for suggestion in self.suggestions]
         return {"suggestions": suggested, "tried": self.tried, "refused": list(self.refused)}
 

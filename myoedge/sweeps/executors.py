@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task of a sweep and its result; executors: local processes, or a Dask cluster."""
+"""Execution of a sweep's tasks, in local processes or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ Result = dict[str, Any]
 
 
 def work(task: Task) -> Result:
-    """Run one build, simulated if the sweep requests it.
+    """Run one build, and simulate it if the sweep requests that.
 
-    A refused model or budget is a result too. Errors: all others (a missing tool, a bug), prefixed
-    with the task's name.
+    A refused model or an exceeded budget is a result, too. All other errors (a missing tool, a bug)
+    are raised, prefixed with the task's name.
     """
     blank = {"key": task.key, **task.labels, **dict.fromkeys((*OUTCOME, *FIGURES))}
     try:
@@ -124,7 +124,11 @@ Done = TypeVar("Done")
 
 
 def on_processes(tasks: Sequence[Given], jobs: int, do: Callable[[Given], Done]) -> Iterator[Done]:
-    """Yield results as they finish. Errors: E503 a process died; as `do`."""
+    """Run tasks in `jobs` local processes; yield results as they finish.
+
+    do   task -> result
+    Errors: E503 a process died; as `do`.
+    """
     context = multiprocessing.get_context("spawn")
     # Children take the environment as it is when they start.
     os.environ.update({name: os.environ.get(name, "1") for name in ONE_THREAD})
@@ -171,9 +175,9 @@ def _started() -> None:
 def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator[Result]:
     """Run tasks on the workers of a Dask scheduler, which need no files of this computer.
 
-    Tasks of a worker that dies are rescheduled. Results are fetched as soon as they are available
-    and then dropped by the cluster, so a worker that dies later loses none.
-    Errors: E501 without distributed, E503 no scheduler there, or a task that kills its workers.
+    Tasks of a worker that dies are run again elsewhere. Each result is fetched as soon as it is
+    ready, so that it is not lost with its worker. Errors: E501 without distributed, E503 no
+    scheduler there, or a task that kills its workers.
     """
     try:
         distributed: Any = import_module("distributed")

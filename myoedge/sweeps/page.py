@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sweep.html: the table, and plots with named results, coloured by model."""
+"""sweep.html: the table of results, and plots with named results, coloured by model."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ COLOURS = 8  # of models, in sweep.html.j2
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A figure with its format, and its better direction (-1: less is better).
+    """A figure as an axis of a plot.
 
-    unit   ticks are round multiples of it
+    show     value -> text     better   -1: less is better, +1: more is better
+    unit     ticks are round multiples of it
     """
 
     figure: str
@@ -65,7 +66,7 @@ class DotName:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Return (left, top, right, bottom), with the usual width of letters."""
+        """Return the text's (left, top, right, bottom), estimated from an average letter width."""
         width = LETTER * len(self.text)
         left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
         return left, self.y - ABOVE, left + width, self.y + BELOW
@@ -92,7 +93,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Dots, the line through the Pareto-optimal ones, and ticks as (position, text)."""
+    """A plot: dots, the line through the Pareto-optimal ones, and ticks as (position, text)."""
 
     x: Axis
     y: Axis
@@ -106,14 +107,14 @@ class Plot:
 
     @property
     def front(self) -> str:
-        """Return the points of an SVG polyline."""
+        """Return the points of the line through the Pareto-optimal dots, for an SVG polyline."""
         best = sorted((d.x, d.y) for d in self.dots if d.on_front)
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in best)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Return whether each point is Pareto-optimal: no other is at least as good in both figures and
-    better in one; less is better."""
+    """Return whether each point is Pareto-optimal: no other point is at most as large in both
+    figures and smaller in one."""
     return [not any(x <= a and y <= b and (x, y) != (a, b) for x, y in points) for a, b in points]
 
 
@@ -150,7 +151,7 @@ def models(rows: Sequence[Result]) -> list[str]:
 
 
 def named(dots: Sequence[Dot]) -> tuple[Dot, ...]:
-    """Return the points that get a name; the best are first, while there is space."""
+    """Return the dots, some of them with names: the best first, as long as there is space."""
     taken = [(d.x - RADIUS, d.y - RADIUS, d.x + RADIUS, d.y + RADIUS) for d in dots]
     placed: list[Dot] = []
     for dot in reversed(dots):
@@ -219,7 +220,8 @@ def _ticks(
 
 
 def round_step(least: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, at least this large."""
+    """Return the smallest tick distance of 1, 2 or 5 times a power of ten that is at least
+    `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return power * next((factor for factor in (1, 2, 5) if factor * power >= least), 10)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results on disk, their tables, and regressions beyond the bounds."""
+"""Results of a sweep on disk, their tables, and regressions beyond the bounds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = (*LABELS, *OUTCOME, *FIGURES)
 
 
 def kept(folder: Path, task: Task) -> Result | None:
-    """Return a finished result of a task; None if there is no readable one."""
+    """Return the stored result of a task; None if there is none that is readable."""
     try:
         found = json.loads(read_text(_file(folder, task.key)))
     except (OSError, ValueError, RecursionError):
@@ -58,7 +58,7 @@ def table_json(rows: Sequence[Result]) -> str:
 
 
 def table_csv(rows: Sequence[Result]) -> str:
-    """Return one line per result; unknown numbers are empty."""
+    """Return the results as CSV, one line each; unknown numbers are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -91,12 +91,11 @@ WORSE_CODE = "E305"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A figure that is compared with a bound.
+    """A figure that is checked for regressions.
 
-    figure     column of the table     title, show   name of the figure, and its value -> text with
-               unit
+    figure     column of the table     title, show   its name, and value -> text with unit
     bound      key of [bounds]
-    sign       1: less is worse, -1: more is worse
+    sign       -1: less is better, 1: more is better
     relative   whether the bound is a fraction of the earlier value
     only_with  figures that must be equal in both sweeps for a comparison
     """
@@ -145,8 +144,8 @@ _BY_FIGURE = {judged.figure: judged for judged in JUDGED}
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A figure of a result that is worse than its bound allows; `what` is "result" if it is
-    gone."""
+    """A figure that is worse than before by more than its bound; `what` is "result" if the result
+    itself is missing."""
 
     name: str
     what: str
@@ -179,16 +178,17 @@ class Regression:
 
 
 def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) -> list[Regression]:
-    """Return regressions of results that were valid before; results are matched by name, as digests
-    may change."""
+    """Return the regressions of results that were valid before. Results are matched by name,
+    because digests may change."""
     now = {name_of(row): row for row in new}
     good = [row for row in old if row["status"] == OK]
     return [found for row in good for found in _of(row, now.get(name_of(row)), bounds)]
 
 
 def junit_cases(rows: Sequence[Result], worse: Sequence[Regression]) -> list[JunitCase]:
-    """Return one case per result: a regression is a failure, unequal integers an error, and an
-    earlier refusal is skipped, unless nothing could be built. Missing results have a case too."""
+    """Return one JUnit case per result: a regression is a failure, a difference from the reference
+    an error; a model that was refused before as well is skipped, unless nothing could be built.
+    Missing results have a case too."""
     by_name: dict[str, list[Regression]] = {}
     for one in worse:
         by_name.setdefault(one.name, []).append(one)
@@ -211,7 +211,7 @@ def _case(name: str, row: Result | None, worse: Sequence[Regression], refused: s
 
 
 def raise_worse(found: Sequence[Regression]) -> None:
-    """Raise E305 with the first regression, if there are any."""
+    """Raise E305 with the first regression; do nothing if there are none."""
     if not found:
         return
     lines = [f"{row.name}: {row.change}" for row in found]
@@ -221,7 +221,7 @@ def raise_worse(found: Sequence[Regression]) -> None:
 
 
 def raise_wrong(rows: Sequence[Result]) -> None:
-    """Raise E401 if outputs differ from the reference, E307 if no result is valid."""
+    """Raise E401 if outputs of a result differ from the reference, E307 if no result is valid."""
     differing = [name_of(row) for row in rows if row["status"] == DIFFERS]
     if differing:
         tries = ["myoedge validate, on a build of it: the first layer that differs"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Suggestions: builds that are better in one figure, with their gains and costs."""
+"""Suggestions from measured builds: those better in some figure, with their gains and costs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Figures = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A measured difference.
+    """A measured variation that improves a build.
 
     text        title and gains: "frames = 16: 3.2 instead of 18.5 mW, 8 ms later"
     how         lines for myoedge.toml, or the command that builds it
@@ -51,8 +51,8 @@ class Suggestion:
 
 
 def figures(report: Report) -> dict[str, float | None]:
-    """Return the figures of a report that rank suggestions: PATHS, average_mw if a period is known,
-    and delay_s, from a stream's first sample of a pass to its outputs."""
+    """Return the figures of a report by which suggestions are ranked: those in PATHS; average_mw if
+    a period is known; delay_s, from the first sample of a stream's pass to its outputs."""
     values: dict[str, float | None] = {name: _at(report, path) for name, path in PATHS.items()}
     duty = report.get("duty") or {}
     values["average_mw"] = duty["average_mw"][0] if duty.get("keeps_up") else None
@@ -124,8 +124,8 @@ def _loses(base: Figures, new: Figures) -> bool:
 
 
 def worth(base: Figures, new: Figures) -> float:
-    """Return the sort key of a suggestion: logarithm of the cost saved, minus added delay, plus dB
-    gained up to GOOD_DB."""
+    """Return a suggestion's rank: the logarithm of the cost saved, minus the added delay, plus the
+    dB gained up to GOOD_DB."""
     if keeps_up_now(base, new):
         return math.inf
     power = "energy_uj" if base["average_mw"] is None else "average_mw"
@@ -150,7 +150,8 @@ def _saved(name: str, base: Figures, new: Figures) -> float:
 
 
 def said(base: Figures, new: Figures) -> Iterator[str]:
-    """Yield gains and costs: "3.2 instead of 18.5 mW", "-12 % energy", "+6.0 dB", "8 ms later"."""
+    """Yield gains and costs as text: "3.2 instead of 18.5 mW", "-12 % energy", "+6.0 dB", "8 ms
+    later"."""
     old_mw, mw = base["average_mw"], new["average_mw"]
     if mw and keeps_up_now(base, new):
         yield f"keeps up with the stream, at {wording.three_digits(mw)} mW"

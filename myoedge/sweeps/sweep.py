@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a sweep, from its file to its tables; finished results are reused."""
+"""Execution of a sweep, from SWEEP.toml to its tables; finished results are reused."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Swept(Tabular):
-    """Result of a sweep: every result, in the file's order.
+    """Result of a sweep, in the order of SWEEP.toml.
 
-    computed      number of results that were computed now
-    regressions   regressions against an earlier sweep; empty without one
+    computed      number of results that were computed now rather than reused
+    regressions   regressions against an earlier sweep; () without one
     """
 
     folder: Path
@@ -48,7 +48,7 @@ class Swept(Tabular):
     regressions: tuple[Regression, ...]
 
     def junit(self) -> bytes:
-        """JUnit XML: one case per result, which fails if it is worse than before."""
+        """Return JUnit XML: one case per result, which fails if a figure is worse than before."""
         return junit_xml("myoedge sweep", junit_cases(self.results, self.regressions))
 
     def rows(self) -> list[dict[str, Any]]:

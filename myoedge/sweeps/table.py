@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of a sweep: results named by their differences, with the best within each budget."""
+"""Table of a sweep's results, named by their differences, with the best of each budget marked."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ KNOWN = "*"  # after accuracies of samples that may be training data
 
 
 def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
-    """Return whether each result is the best within its budget: the least energy of results with
-    sufficient accuracy; without energies, the least latency. Ties go to the first; a single result
-    is not marked."""
+    """Return whether each result is the best within its budget: least energy (latency, without
+    energies) among the results with sufficient accuracy. Ties go to the first; single results are
+    not marked."""
     by_budget: dict[str, list[Result]] = {row["budget"]: [] for row in rows}
     for row in filter(_is_good, rows):
         by_budget[row["budget"]].append(row)
@@ -81,18 +81,19 @@ def _cost(row: Result) -> tuple[float, float]:
 
 
 def differing(rows: Sequence[Result]) -> tuple[str, ...]:
-    """Return the labels that distinguish the results; the model's if none is needed."""
+    """Return the labels in which results differ (model, budget, options, point); "model" if in
+    none."""
     labels = [label for label in LABELS if len({str(row[label]) for row in rows}) > 1]
     return tuple(labels or LABELS[:1])
 
 
 def short_name(row: Result, labels: Sequence[str]) -> str:
-    """Return a result's name from some of its labels: "m low"."""
+    """Return a result's name made of some of its labels: "m low"."""
     return " ".join(str(row[label]) for label in labels)
 
 
 def figures(row: Result) -> dict[str, str]:
-    """Return the figures of a result by title; "" if unknown."""
+    """Return the figures of a result as text, by title; "" if unknown."""
     return {
         "cycles": f"{row['cycles']:,}" if row["cycles"] else "",
         "latency": duration(row["latency_s"]) if row["latency_s"] else "",
@@ -127,15 +128,15 @@ def _size(row: Mapping[str, Any], *keys: str) -> str:
 
 
 def outcome(row: Result, *, is_best: bool) -> str:
-    """Return "best", "", or the error code if there is no result: "E302"."""
+    """Return a result's mark: "best", "", or the code of its error: "E302"."""
     if row["status"] == OK:
         return BEST if is_best else ""
     return str(row["code"] or row["status"])
 
 
 def printed(rows: Sequence[Result], width: int) -> Table:
-    """Return the table for a terminal of this width, without empty and, if needed, less important
-    columns."""
+    """Return the table for a terminal of this width; empty columns, and if necessary less important
+    ones, are left out."""
     from rich.markup import escape
 
     columns, _ = _fitting(rows, width)
@@ -148,7 +149,7 @@ def printed(rows: Sequence[Result], width: int) -> Table:
 
 
 def hidden(rows: Sequence[Result], width: int) -> list[str]:
-    """Return a line that names the columns that do not fit a terminal of this width."""
+    """Return a line that names the columns left out for lack of width; [] if there are none."""
     _, titles = _fitting(rows, width)
     return [f"not shown: {', '.join(titles)}: in sweep.csv and sweep.html"] if titles else []
 

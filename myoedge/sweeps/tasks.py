@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SWEEP.toml: models, budgets, options and points; tasks, each with a key of everything that
-determines its result."""
+"""SWEEP.toml and its tasks: every combination of models, budgets, options and operating points."""
 
 from __future__ import annotations
 
@@ -37,8 +36,9 @@ EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
 
 @dataclass(frozen=True, slots=True)
 class SweepModel:
-    """[[model]]: paths are relative to SWEEP.toml; `name` defaults to the file's name.
+    """[[model]]: a model with its samples; paths are relative to SWEEP.toml.
 
+    name   default: the file's name
     test   labelled samples used only for evaluation
     window, hop, label, array, columns, scale, classes   as in [calib] of myoedge.toml
     """
@@ -74,7 +74,7 @@ class SweepBudget(BudgetTable):
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """[[options]]: how ranges are chosen; `quant` and `engine` as in myoedge.toml."""
+    """[[options]]: settings of calibration; `quant` and `engine` as in myoedge.toml."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
     name: str = "default"
@@ -87,9 +87,10 @@ class SweepOptions:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """[bounds]: tolerated losses, relative to the earlier value; for SQNR in dB.
+    """[bounds]: tolerated losses against an earlier sweep, as fractions of the earlier value;
+    sqnr_db in dB.
 
-    accuracy   as a fraction: 0.01 is one percentage point
+    accuracy   as a difference: 0.01 is one percentage point
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -119,7 +120,7 @@ class Sweep:
 
     @property
     def points(self) -> Sequence[str | None]:
-        """Operating points; by default the chip's first, or None for a chip without any.
+        """Operating points; by default the chip's first, or (None,) for a chip without any.
 
         Errors: E201 no such target.
         """
@@ -130,8 +131,7 @@ class Sweep:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read sweep.toml. Errors: E260 missing, not TOML, unknown key, wrong value, duplicate
-    name."""
+    """Read SWEEP.toml. Errors: E260 missing, not TOML, unknown key, wrong value, duplicate name."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -188,7 +188,7 @@ def _wrong(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, with its bytes if it has to be sent."""
+    """A file by path and sha256, with its bytes if another computer needs them."""
 
     path: str
     sha256: str
@@ -197,8 +197,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One build and one run.
+    """One build of a sweep, with its simulation.
 
+    key      digest of everything that determines the result
     labels   model, budget, options, operating point: the name of the result
     chosen   arguments of build     toml   content of its myoedge.toml
     """
@@ -218,10 +219,10 @@ class Task:
 
 
 def tasks(sweep: Sweep, base: Path, depends: str = "") -> tuple[Task, ...]:
-    """Return every combination, in the file's order.
+    """Return the tasks for every combination, in the order of SWEEP.toml.
 
     base      folder for relative paths
-    depends   further text that determines results
+    depends   text that determines results in addition, such as versions
     Errors: E101, E102 a model, E210 samples that do not exist; E260 an unreadable file.
     """
     digests: dict[str, Source] = {}
@@ -308,7 +309,7 @@ def with_files(task: Task) -> Task:
 
 
 def toml_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield TOML lines: JSON strings and numbers are valid TOML."""
+    """Yield the lines of a TOML file with these tables."""
     for name, table in tables.items():
         yield f"[{name}]"
         for key, value in table.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variations that advise tries: builds that differ from the existing one in one setting."""
+"""The variations of a build that `advise` measures, each different in one setting."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Arguments = Mapping[str, Any]  # of api.build
 
 @dataclass(frozen=True)
 class Variation:
-    """A build that differs from another in one setting.
+    """A build that differs from the existing one in one setting.
 
-    kind      kind of the difference; few suggestions of each kind are made
+    kind      kind of setting; only few suggestions of each kind are made
     title     description: "16 bits at conv2"
-    how       lines for myoedge.toml; "" if `options` say it
+    how       lines for myoedge.toml; "" if it is set by `options`
     quant     additional [quant] rules
     frames    frames per pass of a stream
     options   arguments of build
@@ -44,7 +44,7 @@ class Variation:
     options: Arguments = field(default_factory=dict)
 
     def settings(self, settings: Config) -> Config:
-        """Return the settings with this difference."""
+        """Return the settings with this variation's change."""
         stream = replace(settings.stream, frames=self.frames or settings.stream.frames)
         return replace(settings, quant={**settings.quant, **self.quant}, stream=stream)
 
@@ -53,10 +53,10 @@ BASE = Variation("base", "as it is")
 
 
 def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[Variation, ...]:
-    """Return variations that may improve a build.
+    """Return the variations that may improve a build.
 
     report      report of the existing build
-    settings, arguments   its settings, and arguments of api.build
+    settings, arguments   its myoedge.toml, and its arguments of api.build
     """
     return (
         *_frames(report, settings),

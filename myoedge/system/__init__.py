@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operating system: compilers, processes, caches, folders, ELF files."""
+"""Interface to the operating system: compilers, processes, caches, folders, ELF files."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cache of compiled files: files are complete or absent; the newest are kept, in bounded size."""
+"""Cache of compiled files, limited in size; a file is either complete or absent."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _DISK_FULL = (
 
 
 def is_cached(path: Path) -> bool:
-    """Return whether the cache has this file, intact and owned by the user; mark it as recently
+    """Return whether the cache has an intact file at this path, owned by the user; mark it as
     used."""
     return content(path) is not None
 
 
 def content(path: Path) -> bytes | None:
-    """Return the content of a cached file that is intact and only the user's; None without one.
-    Marks it as recently used."""
+    """Return a cached file's content; None unless it is intact and only the user can write it.
+    Marks it as used."""
     with suppress(FileNotFoundError, PermissionError):
         data = path.read_bytes()
         found, seal = data[:-SEAL_BYTES], data[-SEAL_BYTES:]
@@ -49,8 +49,8 @@ def content(path: Path) -> bytes | None:
 
 
 def store(fresh: Path, path: Path) -> None:
-    """Move a new file into the cache atomically, with its sha256 appended to detect truncation;
-    linkers and loaders ignore it. Errors: E281 disk full."""
+    """Move a new file into the cache atomically, with its sha256 appended to detect truncation
+    (linkers and loaders ignore it). Errors: E281 disk full."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with fresh.open("r+b") as opened:
@@ -62,7 +62,7 @@ def store(fresh: Path, path: Path) -> None:
 
 
 def despite_removal(make: Callable[[], Made]) -> Made:
-    """Return the result of `make`, repeated if the cache is removed meanwhile.
+    """Call `make` and return its result; call it again if the cache is removed meanwhile.
 
     Errors: E220 if that happens every time; as `make`.
     """
@@ -92,13 +92,14 @@ def keep(data: bytes, path: Path) -> None:
 
 
 def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:
-    """Digest of the names and contents of files below a folder, and of the build options."""
+    """Return a digest of the names and contents of files below a folder, and of the build
+    options."""
     contents = ((file.relative_to(root).as_posix(), file.read_bytes()) for file in files)
     return digest_of_contents(contents, build)
 
 
 def digest_of_contents(contents: Iterable[tuple[str, bytes]], build: Iterable[str]) -> str:
-    """Digest of (name, content) of files and of the build options."""
+    """Return a digest of (name, content) pairs and of the build options."""
     sha = hashlib.sha256("\n".join(build).encode())
     for name, data in contents:
         sha.update(f"\n{name} {len(data)}\n".encode())
@@ -107,7 +108,8 @@ def digest_of_contents(contents: Iterable[tuple[str, bytes]], build: Iterable[st
 
 
 def disk_full_error(message: str) -> MyoedgeError | None:
-    """Return E281 if the compiler's message or a trial write shows a full disk; None otherwise."""
+    """Return E281 if a compiler's message, or a test write, indicates a full disk; otherwise
+    None."""
     if not any(text in message for text in _DISK_FULL):
         # on a full disk zig prints only "aborted": a file of a library's size is written
         with suppress(OSError), tools.scratch() as folder:
@@ -120,7 +122,7 @@ def disk_full_error(message: str) -> MyoedgeError | None:
 
 def prune(folder: Path) -> None:
     """Remove the oldest files of a folder beyond MAX_FILES and MAX_BYTES, and scratch folders of
-    killed processes."""
+    processes that were killed."""
     folder.mkdir(parents=True, exist_ok=True)
     total_bytes = 0
     for number, (_, size_bytes, path) in enumerate(sorted(_dated(folder), reverse=True)):

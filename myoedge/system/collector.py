@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Python's cyclic garbage collector, which scans all objects as their number grows."""
+"""Control of Python's cyclic garbage collector."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Context manager: pause the garbage collector while many long-lived objects are created; it
-    takes 30 % of loading a long graph."""
+    """Pause the garbage collector in this context, while many long-lived objects are created; it
+    would take 30 % of the time for loading a large graph."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ELF files of programs: segments, code, symbols, source lines."""
+"""ELF files: segments, code, symbols, source lines."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DAMAGED = (
 
 @dataclass(frozen=True)
 class Program:
-    """A bare-metal program.
+    """A bare-metal program read from an ELF file.
 
     segments   (address, bytes) to load
     symbols    name -> address
@@ -57,7 +57,7 @@ class Program:
     code: tuple[tuple[int, bytes], ...]
 
     def function_at(self, pc: int) -> str:
-        """Return the name of the function at an address; "" for none."""
+        """Return the name of the function at an address; "" if there is none."""
         at = bisect.bisect_right(self.functions, (pc, 1 << 40, "")) - 1
         if at < 0:
             return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packages that an extra of this package requires, for pip."""
+"""Packages that an optional extra of myoedge requires."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from importlib import metadata
 
 
 def install_command(extra: str) -> str:
-    """Return the pip command for an extra such as "mat"; it names the packages, as this one may not
-    be on an index."""
+    """Return the pip command that installs the packages of an extra such as "mat"; they are named
+    individually, as myoedge itself may not be on an index."""
     from packaging.requirements import Requirement
 
     rows = map(Requirement, metadata.requires("myoedge") or ())

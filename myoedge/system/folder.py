@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output folders written atomically, and files replaced in one step."""
+"""Output folders that are written atomically, and files that are replaced together."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def to_json(value: Any) -> str:
 
 
 def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files below `target`, replacing an earlier build there as a whole.
+    """Write all files to the folder `target`, replacing an earlier build there as a whole.
 
-    Errors: E220 not writable, E221 in the way, E281 disk full. After any of them, or an
-    interruption, the old folder is unchanged.
+    Errors: E220 not writable, E221 another file or folder is in the way, E281 disk full. After an
+    error or an interruption, the old folder is unchanged.
     """
     with explained(target):
         target = Path(os.path.realpath(target))  # the target of a link is replaced, not the link
@@ -76,7 +76,7 @@ def _fresh(target: Path) -> Path:
 
 
 def check_output(target: Path) -> None:
-    """Check early whether `write_folder` would refuse. Errors: E220, E221, E281."""
+    """Raise the error (E220, E221, E281) that `write_folder` would raise, before the long work."""
     with explained(target):
         place = Path(os.path.realpath(target))
         _check_replaceable(place)
@@ -134,7 +134,7 @@ def is_build(folder: Path) -> bool:
 
 
 def manifest_files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file by name, from the manifest; empty without a manifest."""
+    """Return file name -> sha256 from a build's manifest; {} without a manifest."""
     files = _manifest(folder).get("files")
     return files if isinstance(files, dict) else {}
 
@@ -149,7 +149,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unreplaced(folder: Path) -> Iterator[None]:
-    """Context manager: no other process replaces a folder or its reports meanwhile."""
+    """Lock a folder in this context, so that no other process replaces it or its reports."""
     opened = _locked(folder)
     while opened is not None and not _is_at(folder, opened):  # replaced while this waited
         os.close(opened)
@@ -236,9 +236,9 @@ def _is_running(pid: int) -> bool:
 
 @contextlib.contextmanager
 def explained(target: Path, *tries: str) -> Iterator[None]:
-    """Context manager that converts file system errors to E220 and E281.
+    """Convert file system errors in this context to E220 and E281.
 
-    tries   remedies of E220; default: another -o
+    tries   remedies of E220; none: suggest another -o
     """
     try:
         yield
@@ -252,7 +252,7 @@ def explained(target: Path, *tries: str) -> Iterator[None]:
 
 
 def write_file(file: Path, data: bytes, tries: Iterable[str] = (ELSEWHERE,)) -> None:
-    """Replace a file in one step, or a link's target; write into a device or a pipe.
+    """Replace a file, or the target of a link, in one step; write directly to a device or pipe.
 
     tries   as for `explained`
     Errors: E220, E281.
@@ -266,7 +266,7 @@ def write_file(file: Path, data: bytes, tries: Iterable[str] = (ELSEWHERE,)) -> 
 
 
 def check_file(file: Path) -> None:
-    """Check early whether `write_file` would refuse. Errors: E220, E281."""
+    """Raise the error (E220, E281) that `write_file` would raise, before the long work."""
     with explained(file, ELSEWHERE):
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -276,8 +276,8 @@ def check_file(file: Path) -> None:
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str] = ()) -> None:
-    """Replace files of a build together: once all are written, an interruption still replaces all,
-    and after a kill `finish_replacing` does.
+    """Replace files of a build together: once all new files are written, an interruption still
+    replaces all, and after a kill `finish_replacing` does.
 
     tries   as for `explained`
     """
@@ -303,7 +303,7 @@ def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str]
 
 
 def finish_replacing(folder: Path) -> None:
-    """Complete replacements of killed processes that had written all their files."""
+    """Complete the replacements of killed processes that had already written all new files."""
     for written in [*folder.glob(f"{_COMPLETE_MARKER}*")]:
         pid = written.name.removeprefix(_COMPLETE_MARKER)
         if not re.fullmatch(r"[0-9]{1,10}", pid) or _is_running(int(pid)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects and shared libraries of C sources: compiled once, cached, loaded into this process."""
+"""C sources compiled to objects and shared libraries: cached, and loaded into this process."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ _LOCKS: dict[int, threading.RLock] = {}
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A loaded library. `lock` serialises its calls, because the C uses one static arena; a thread
-    that needs consecutive calls, such as a stream's, holds it around them."""
+    """A loaded shared library.
+
+    lock   must be held during calls, because the C uses one static arena; a thread that needs
+           several consecutive calls, such as for a stream, holds it around all of them
+    """
 
     path: Path
     handle: ctypes.CDLL = field(repr=False)
@@ -104,7 +107,8 @@ def open_library(path: Path) -> Library:
 def load_library(
     src_dir: Path, cc: str = "zig", options: CompileOptions = toolchain.DEFAULT_OPTIONS
 ) -> Library:
-    """Call build_library and open_library; rebuild a cached file once if it does not load."""
+    """Compile and load the C below a folder (build_library, open_library); a cached file that does
+    not load is compiled again once."""
     path = build_library(src_dir, cc, options)
     try:
         return open_library(path)
@@ -114,7 +118,7 @@ def load_library(
 
 
 def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
-    """Check a library for symbols and return it. Raises AttributeError if one is missing."""
+    """Return the library. Errors: AttributeError if it lacks one of the symbols."""
     for symbol in symbols:
         getattr(library.handle, symbol)
     return library
@@ -141,7 +145,8 @@ class ObjectOptions:
 def compile_objects(
     sources: Sequence[Path], options: ObjectOptions
 ) -> tuple[list[Path], tools.CompletedProcess]:
-    """Return (objects, result of the first failed compilation, or of none)."""
+    """Compile sources to objects; return (objects, result of the first compilation that failed, or
+    a successful result)."""
     build = (sys.platform, platform.machine(), options.cc.version, *options.flags)
     folder, objects = tools.cache_folder("objects"), []
     included = functools.cache(lambda file: _included(file, options))

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of verbs in notebooks and prints: HTML that does not affect the page, text, and rows for
-pandas.
+"""Display of results in notebooks and by print: HTML cards, text, and rows for pandas.
 
 A card is styled only by `style` attributes and inherits fonts and colours; a whole page is shown in
 a frame without scripts.
@@ -35,7 +34,7 @@ TEXT = "margin:0;padding:0;border:0;background:none;color:inherit;white-space:pr
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Content of a result's HTML.
+    """Content of a result's HTML card.
 
     facts   (name, value), one line each; empty values are left out
     rows    rows of a table, whose columns are the keys of the first row
@@ -47,7 +46,7 @@ class Card:
 
 
 class Shown:
-    """A result that a notebook shows as a card, and print() as the card's text."""
+    """Base of results that a notebook shows as a card, and print() as the card's text."""
 
     __slots__ = ()
 
@@ -62,7 +61,7 @@ class Shown:
 
 
 class Tabular(Shown):
-    """A result that has rows."""
+    """Base of results that have rows."""
 
     __slots__ = ()
 
@@ -76,7 +75,7 @@ class Tabular(Shown):
 
 
 class Rows(tuple[T, ...], Tabular):
-    """A tuple of dataclasses, each of which is a row."""
+    """Base of results that are tuples of dataclasses, one row each."""
 
     __slots__ = ()
     noun: ClassVar[str] = "row"
@@ -90,7 +89,7 @@ class Rows(tuple[T, ...], Tabular):
 
 
 class PlainText(str, Shown):
-    """Text that a notebook shows with its line breaks."""
+    """A string that a notebook shows with its line breaks."""
 
     __slots__ = ()
 
@@ -99,7 +98,7 @@ class PlainText(str, Shown):
 
 
 def data_frame(rows: Sequence[Row]) -> DataFrame:
-    """Return rows as a pandas DataFrame; pandas is imported here. Errors: E501 without pandas."""
+    """Return rows as a pandas DataFrame. Errors: E501 without pandas."""
     try:
         from pandas import DataFrame
     except ImportError as error:
@@ -171,7 +170,7 @@ def _is_number(value: object) -> bool:
 
 
 def cell(value: object) -> str:
-    """Format a value: 1,234; 0.5; 1x8x40; "" for None."""
+    """Format a value for a table: "1,234", "0.5", "1x8x40" for a shape, "" for None."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress counts of long work, passed to a watcher; no result depends on them."""
+"""Progress counters of long work, reported to an optional watcher; results do not depend on
+them."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
-    """Context manager: pass the counts of this thread's work to a watcher."""
+    """Report the progress of this thread's work to a watcher in this context."""
     token = _watcher.set(watcher)
     try:
         yield
@@ -27,19 +28,19 @@ def watched(watcher: Watcher) -> Iterator[None]:
 
 
 def tell(unit: str, done: int, total: int) -> None:
-    """Report a count to the watcher, if there is one."""
+    """Report to the watcher, if there is one, that `done` of `total` units are done."""
     watcher = _watcher.get()
     if watcher is not None:
         watcher(unit, done, total)
 
 
 def tell_cycles(done: int, estimated: float) -> None:
-    """Report simulated cycles, in millions, with the estimated total."""
+    """Report simulated cycles, in millions, and the estimated total."""
     tell("M cycles", done // MILLION, math.ceil(max(done, estimated) / MILLION))
 
 
 def counted(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
-    """Yield the items, and count each when it is done."""
+    """Yield the items; report each as progress when it is done."""
     for done, item in enumerate(items, 1):
         yield item
         tell(unit, done, total)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading of users' regular files, without blocking on a pipe, endless devices, or zip bombs."""
+"""Safe reading of users' files: no blocking on pipes, no endless devices, no zip bombs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_regular(path: str | Path) -> BinaryIO:
 def read_regular(path: str | Path, limit_bytes: int = MAX_BYTES) -> bytes:
     """Read a regular file.
 
-    Errors: OSError, also if the file exceeds the limit, even if its stated size is 0 as in /proc.
+    Errors: OSError, also if the file exceeds the limit, even if its stated size is 0, as in /proc.
     """
     with open_regular(path) as file:
         content = file.read(limit_bytes + 1)
@@ -48,13 +48,13 @@ def read_text(path: str | Path) -> str:
 
 
 def in_steps(entry: zipfile.ZipInfo) -> bool:
-    """Return whether a member is unpacked in steps, up to its stated size; zipfile unpacks 4 KiB of
-    bzip2 or LZMA at once, possibly into gigabytes."""
+    """Return whether a zip member can be unpacked incrementally, up to its stated size. zipfile
+    expands 4 KiB of bzip2 or LZMA at once, possibly to gigabytes."""
     return entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def check_unpacked(path: Path, file: BinaryIO, max_bytes: int) -> None:
-    """Raise E247 for a compressed or overlapping zip archive that unpacks into more than
+    """Raise E247 for a compressed or overlapping zip archive that unpacks to more than both
     `max_bytes` and its own size."""
     size_bytes = os.fstat(file.fileno()).st_size
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C compilers: lookup and version, and the flags of libraries, programs and firmware."""
+"""C compilers: search and version, and the flags for libraries, programs and firmware."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def _zig() -> Compiler:
 
 
 def compiler(name: str = "zig") -> Compiler:
-    """Return a C compiler by name: "zig" (comes with the package), "cc" ($CC, otherwise cc), or a
-    path.
+    """Return a C compiler by name: "zig" (installed with the package), "cc" ($CC, otherwise cc), or
+    a path.
 
-    Raises E501 if it is missing or does not run.
+    Errors: E501 if it is missing or does not run.
     """
     if name == "zig":
         return _zig()
@@ -96,7 +96,7 @@ def _first_line(command: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """Options of a compilation for the host.
+    """Options for compiling C for the host.
 
     sanitize   any of SANITIZERS; the first finding ends the process with a message
     defines    names of macros to define
@@ -152,9 +152,9 @@ def compile_sources(
     objects: Files = (),
     root: Path | None = None,
 ) -> CompletedProcess:
-    """Compile C files, or all C files below a folder.
+    """Compile C files, or all C files below a folder, and link them with objects.
 
-    root   folder to which source names in the output are relative; default: their common folder
+    root   folder to which source names in the output are relative; None: their common folder
     """
     common_root, files = _located(sources)
     root = root or common_root

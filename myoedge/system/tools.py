@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""External programs, run to completion or in the background; cache and scratch folders."""
+"""External programs, run to completion or in the background; cache folders and scratch folders."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
 ) -> CompletedProcess:
-    """Run a program to completion, `env` added to the environment, without standard input.
+    """Run a program to completion, without standard input.
 
-    Raises E501 if it cannot be started, E502 if it takes longer than `timeout_s`.
+    env   variables added to the environment
+    Errors: E501 if it cannot be started, E502 if it takes longer than `timeout_s`.
     """
     process = _started([str(part) for part in command], cwd, {**_environment(), **(env or {})})
     with _guarded(process.pid):
@@ -77,8 +78,10 @@ class Background:
 
 @contextmanager
 def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Background]:
-    """Context manager: a program in the background, killed on exit. Errors: E501 it cannot
-    start."""
+    """Run a program in the background within this context and kill it at the end.
+
+    Errors: E501 it cannot start.
+    """
     with scratch() as folder, (folder / "log").open("w", encoding="utf-8") as log:
         arguments = [str(part) for part in command]
         process = _started(arguments, cwd, _environment(), output=log)
@@ -148,7 +151,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """Return a folder of the cache: under $MYOEDGE_CACHE, otherwise in the user's cache; if that is
+    """Return a folder of the cache: below $MYOEDGE_CACHE, otherwise in the user's cache; if that is
     not writable, a temporary folder that is removed when the process ends."""
     folder = _writable_root(os.environ.get("MYOEDGE_CACHE", "")) / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,9 +160,9 @@ def cache_folder(name: str) -> Path:
 
 @contextmanager
 def opened_folders(*names: str) -> Iterator[list[int]]:
-    """Context manager: descriptors of folders of the cache; a removed folder has no links.
+    """Yield open descriptors of cache folders; a folder that is removed meanwhile has link count 0.
 
-    Raises FileNotFoundError if one is removed before it is opened.
+    Errors: FileNotFoundError if one is removed before it is opened.
     """
     with ExitStack() as opened:
         folders = []
@@ -192,8 +195,8 @@ BY_OTHERS = 0o022  # permission to write, for group and all
 
 
 def is_own(path: Path) -> bool:
-    """Return whether a file or folder is no link, belongs to this user and is writable only by
-    them: the cache's contents are executed."""
+    """Return whether a path is no link, belongs to this user, and only this user can write it;
+    required because the cache's contents are executed."""
     status = path.lstat()
     is_link = stat.S_ISLNK(status.st_mode)
     return status.st_uid == os.getuid() and not is_link and not status.st_mode & BY_OTHERS
@@ -211,7 +214,8 @@ def _own_folder(shared: Path) -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Context manager: an empty folder next to the cache, in which programs may be executed.
+    """Create an empty folder next to the cache, in which programs may be executed; remove it at the
+    end of this context.
 
     It is locked as long as its process lives, so that `remove_abandoned` keeps it.
     """

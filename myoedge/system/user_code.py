@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""User functions named as pkg.mod:fn: import, call, and errors with the user's source line."""
+"""User functions named as pkg.mod:fn: import, calls, and errors with the user's source line."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ OWN = Path(__file__).parents[1].parts
 
 @dataclass(frozen=True)
 class UserFunction:
-    """A function that an option names.
+    """A function that the user names in an option.
 
-    name     "pkg.mod:fn"             option   option in messages: "--factory"
+    name     "pkg.mod:fn"             option   option for messages: "--factory"
     code     code of its errors       tries    remedies for all of them
-    places   paths of its package, if that is installed
+    places   files of its package, if that is installed
     """
 
     name: str
@@ -38,8 +38,7 @@ class UserFunction:
     places: tuple[Path, ...] = ()
 
     def check(self) -> None:
-        """Raise `code` if the function's name is not valid or its package is missing; imports
-        nothing."""
+        """Raise `code` if the name is not valid or the package is missing; nothing is imported."""
         module, colon, attribute = self.name.partition(":")
         if not (module and colon and attribute):
             raise self.error("is not of the form pkg.mod:fn", "")
@@ -51,7 +50,7 @@ class UserFunction:
             raise self.error("could not be imported", cause)
 
     def imported(self) -> Callable[..., Any]:
-        """Import the user's function; the working folder is on the path. Errors: the given code."""
+        """Import the function, also from the working folder. Errors: `code`."""
         self.check()
         module, _, attribute = self.name.partition(":")
         with _working_folder(), self.guarded("could not be imported"):
@@ -67,12 +66,19 @@ class UserFunction:
 
     @contextlib.contextmanager
     def guarded(self, what: str) -> Iterator[None]:
-        """Context manager: convert exceptions of the user's code to an error with its last line."""
+        """Convert exceptions of the user's code in this context to an error with its last source
+        line.
+
+        what   what the code was doing, for the message
+        """
         with converted(lambda error: self.error(what, cause_of(error, self.places))):
             yield
 
     def error(self, what: str, cause: str) -> MyoedgeError:
-        """Return the error about this function, with its cause."""
+        """Return an error about this function.
+
+        what, cause   what failed, and why
+        """
         facts = {"cause": cause} if cause else {}
         return MyoedgeError(self.code, f"{self.option} {self.name} {what}", facts, self.tries)
 
@@ -114,8 +120,8 @@ def _working_folder() -> Iterator[None]:
 
 @contextlib.contextmanager
 def converted(to: Callable[[BaseException], MyoedgeError]) -> Iterator[None]:
-    """Context manager that turns any exception of user code into an error, including SystemExit
-    and exceptions outside Exception; Ctrl-C is passed on."""
+    """Convert all exceptions of user code in this context, including SystemExit, by `to`; Ctrl-C is
+    passed on."""
     try:
         yield
     except (MyoedgeError, KeyboardInterrupt):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chip descriptions: memories, cores, engines, clocks; looked up by name."""
+"""Descriptions of chips: memories, cores, engines, clocks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards: boards/<id>/board.toml -> Board: memories, probe and console around a chip."""
+"""Boards: memories, probe and console around a chip, read from boards/<id>/board.toml."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Flash:
     """A flash memory for programs.
 
     sector_bytes   a power of two that divides the size
-    flasher        program in gap_bins/ that writes it; "" for none
+    flasher        program in gap_bins/ that writes the flash; "" for none
     """
 
     part: str
@@ -50,14 +50,14 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Debug probe, and OpenOCD's parameters for it.
+    """Debug probe, with OpenOCD's parameters.
 
     usb_ids          "vendor:product" of possible probes, hexadecimal
     target           OpenOCD's name of the core that loads and starts programs
     idcode           IDCODE of the chip's JTAG TAP
     scripts          scripts of the SDK's openocd_tools, in order
-    flasher_entry    address at which a flasher starts; flasher_struct: where it stores its struct's
-                     address
+    flasher_entry    address at which a flasher starts
+    flasher_struct   address where it stores the address of its struct
     """
 
     kind: Literal["ftdi", "jlink", "cmsis-dap"]
@@ -82,7 +82,8 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """Power measurement: a pad that is high while the network runs, and the supply voltage."""
+    """Wiring for power measurement: a pad that is high while the network runs, and the supply
+    voltage."""
 
     pad: int
     supply_v: float
@@ -92,8 +93,8 @@ class Power:
 class BoardEnergy:
     """Mean powers in milliwatts for `energy --board`; None if unknown.
 
-    others_mw   front end, radio and all else that is always on
-    sleep_mw    the chip asleep, its L3 included
+    others_mw   front end, radio and other parts that are always on
+    sleep_mw    the sleeping chip, L3 included
     """
 
     others_mw: float | None = None
@@ -102,14 +103,14 @@ class BoardEnergy:
 
 @dataclass(frozen=True, slots=True)
 class Oscillator:
-    """Oscillator of the chip's clocks."""
+    """Frequency of the oscillator from which the chip's clocks are derived."""
 
     oscillator_hz: int
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board; unknown parts are None.
+    """Description of a board; unknown parts are None.
 
     tried   whether myoedge has been tried on such a board
     """
@@ -133,25 +134,25 @@ ADDED: dict[str, Path] = {}  # by id: board.toml files of plug-ins
 
 
 def boards_dir() -> Path:
-    """Return the folder of the boards: in an installed package, otherwise in the checkout."""
+    """Return the folder of the board descriptions, in the installed package or in the checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "boards"
     return installed if installed.is_dir() else package.parent / "boards"
 
 
 def own_ids() -> list[str]:
-    """Return the sorted ids of the package's boards."""
+    """Return the sorted ids of the boards that come with the package."""
     return sorted(path.parent.name for path in boards_dir().glob(f"*/{FILE}"))
 
 
 def all_boards() -> tuple[Board, ...]:
-    """Return the boards of the package, by id, and of plug-ins."""
+    """Return the boards of the package, sorted by id, followed by those of plug-ins."""
     own = [boards_dir() / name / FILE for name in own_ids()]
     return tuple(map(read_board, (*own, *ADDED.values())))
 
 
 def find_board(name: str | None = None) -> Board:
-    """Return a board by id, or by the path of a board.toml; default DEFAULT_BOARD.
+    """Return a board by id, or by the path of a board.toml; None: DEFAULT_BOARD.
 
     Errors: E252 an invalid description, E253 no such board.
     """
@@ -169,7 +170,7 @@ def find_board(name: str | None = None) -> Board:
 
 
 def read_board(path: Path) -> Board:
-    """Read and check a board description. Errors: E252 with all wrong keys and values."""
+    """Read a board description. Errors: E252 with all wrong keys and values."""
     try:
         tables = tomllib.loads(read_text(path))
     except OSError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chips: memories, operating points, engines; estimated cycles of kernels and transfers."""
+"""Chips: memories, operating points, engines; cost models of kernels and transfers."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ class KernelCost:
     warm_cycles: float = 0.0
 
     def cycles(self, work: float) -> float:
-        """Return the cycles of a tile from the units of work on its busiest core; also for
-        arrays."""
+        """Return the cycles of a tile.
+
+        work   units of work on the busiest core; a number or an array
+        """
         return self.unit_cycles * work + self.tile_cycles
 
 
 @dataclass(frozen=True, slots=True)
 class TransferCost:
-    """Cycles around kernels: transfers, barriers, the core that controls the tiles.
+    """Cost model in cycles for everything around kernels: transfers, barriers, control of tiles.
 
     bytes_per_cycle        of the DMA between L1 and L2, in each direction
     line_cycles            of the DMA, per row of a transfer into L1
@@ -80,7 +82,7 @@ class TransferCost:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A supply voltage and the clock it allows."""
+    """A supply voltage with a clock frequency that it allows."""
 
     name: str
     volts: float
@@ -89,11 +91,11 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine that computes operators: cores, or an accelerator next to them.
+    """An engine that computes layers: cores, or an accelerator.
 
     macs_per_cycle   maximum int8 multiply-accumulates per cycle
-    kernels          C function -> cost of each kernel; {}: unknown
-    control_core     whether the core that moves data is one of its cores
+    kernels          C function -> cost of the kernel; {}: unknown
+    control_core     whether the core that moves data also computes
     accelerator      whether it is hardware next to the cores, which prepare and finish its layers
     """
 
@@ -107,18 +109,18 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """Memories, engines and clocks; the first operating point is the default.
+    """A chip: memories, engines and clocks; the first operating point is the default.
 
-    l1_bytes         size of L1; 0: kernels run on operands in L2
+    l1_bytes         size of L1; 0: kernels use operands in L2
     l3_bytes_per_s   rate of the off-chip memory at the default operating point; 0 without L3
     alignment_bytes  alignment of every buffer
     l1_reserved_bytes  bytes of L1 for stacks and the runtime
-    l2_reserved_bytes  bytes of L2 for code, if L3 makes room for it; negative if a limit on data
-                       leaves more than that for code
+    l2_reserved_bytes  bytes of L2 reserved for code if data can move to L3; negative if a limit on
+                       data leaves more than that for code
     layer_code_bytes   bytes of L2 for the code of each layer beyond those covered by
                        l2_reserved_bytes
-    transfers        cycles of transfers between memories and around kernels
-    voltages         supply voltages and the highest clock in Hz of each, ascending
+    transfers        cost model of everything around kernels
+    voltages         (volts, highest clock in Hz), ascending
     """
 
     name: str
@@ -174,7 +176,7 @@ class Chip:
         return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
 
     def at_every_voltage(self) -> Chip:
-        """Return the chip with the highest clock of every voltage among its operating points."""
+        """Return the chip with further operating points: the highest clock of every voltage."""
         known = {point.clock_hz for point in self.points}
         clocks_hz = (clock_hz for _, clock_hz in self.voltages if clock_hz not in known)
         return replace(self, points=(*self.points, *map(self._at_clock, clocks_hz)))
@@ -194,6 +196,7 @@ class Chip:
         return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)
 
     def l2_room_beside_code(self, layers: int) -> int:
-        """Bytes of L2 for data if constants may move to L3, minus the code of many layers."""
+        """Return the bytes of L2 for data if constants may move to L3, without the code of this
+        many layers."""
         code = max(layers - LAYERS, 0) * self.layer_code_bytes
         return min(max(self.l2_bytes - self.l2_reserved_bytes - code, 0), self.l2_room_bytes)

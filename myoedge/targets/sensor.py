@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Analogue front ends, and how one is wired to the chip: [sensor] of myoedge.toml or board.toml."""
+"""Analogue front ends and their wiring to the chip: [sensor] of myoedge.toml or board.toml."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class SensorTable:
     pins         data_ready, start, reset -> GPIO number; the last two may be absent
     unit         of the calibration data
     hop          samples between the starts of two windows; a stream has [stream] hop
-    packets      what a decision contains: class and score, or all integers of the first output
-    bits, header_bytes, input_range   of front_end = "spi": bits of a count, bytes before the first
-                 count, and the voltage of the largest count
+    packets      content of a decision: class and score, or all integers of the first output
+    bits, header_bytes, input_range   of front_end = "spi": bits of a count (converter value), bytes
+                 before the first count, and the voltage of the largest count
     """
 
     board: str | None = None
@@ -59,11 +59,12 @@ class SensorTable:
 
 @dataclass(frozen=True, slots=True)
 class FrontEnd:
-    """A kind of front end.
+    """A model of analogue front end chip, with its register values.
 
     rates          samples per second -> value of CONFIG1 without daisy-chain and clock bits
     gains          gain -> bits 6 to 4 of CHnSET     references_v   possible reference voltages
-    identity       lowest 5 bits of register ID      largest_count   count at reference / gain
+    identity       lowest 5 bits of register ID      largest_count   converter value at reference /
+                   gain
     most_spi_hz    fastest SPI clock
     """
 
@@ -99,7 +100,8 @@ FRONT_ENDS: Mapping[str, FrontEnd] = {
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """GPIO numbers; NOT_WIRED if the front end is started or reset by a command."""
+    """GPIO numbers of the front end's pins; NOT_WIRED if it is started or reset by a command
+    instead."""
 
     data_ready: int
     start: int = NOT_WIRED
@@ -108,9 +110,10 @@ class Pins:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """A front end and its wiring, complete and checked.
+    """A front end and its wiring: [sensor], completed and checked.
 
-    reference_v   voltage of the largest count times the gain     bits   of a count
+    reference_v   gain times the voltage of the largest count     bits   of a count (converter
+                  value)
     header_bytes  bytes of a sample before the first count of each chip
     hop           samples between the starts of two windows
     """
@@ -134,12 +137,12 @@ class Sensor:
 
     @property
     def kind(self) -> FrontEnd | None:
-        """The registers of a known chip; None for a generic SPI device."""
+        """Model of the front end chip; None for a generic SPI device."""
         return FRONT_ENDS.get(self.front_end)
 
     @property
     def chips(self) -> int:
-        """Chips in the daisy chain."""
+        """Number of chips in the daisy chain."""
         return 1 if self.kind is None else -(-self.channels // CHIP_CHANNELS)
 
     @property
@@ -151,7 +154,7 @@ class Sensor:
 
     @property
     def count_v(self) -> Fraction:
-        """Volts at the input per count."""
+        """Input voltage per count (converter step), in volts."""
         largest = 2 ** (self.bits - 1) if self.kind is None else self.kind.largest_count
         return self.reference_v / self.gain / largest
 
@@ -162,5 +165,5 @@ class Sensor:
 
     @property
     def count_limits(self) -> tuple[int, int]:
-        """The least and the largest count, which a saturated channel has."""
+        """Smallest and largest count (converter value), at which a channel saturates."""
         return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1

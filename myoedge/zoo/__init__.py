@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks and recordings for examples, tests and users; no other package imports them."""
+"""Networks and recordings for examples and tests; no other package imports them."""

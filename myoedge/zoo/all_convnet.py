@@ -60,12 +60,12 @@ def _start_alive(features: nn.Sequential) -> None:
 
 
 def hd() -> AllConvNet:
-    """Return the network for high-density images [n, 1, 16, 8], 8 gestures: 461,064 parameters,
+    """Return the network for high-density images [n, 1, 16, 8] and 8 gestures: 461,064 parameters,
     14.37 M MACs."""
     return AllConvNet(classes=8)
 
 
 def myo() -> AllConvNet:
-    """Return the network for windows [n, 1, 8, length] of an eight-electrode armband, 5
+    """Return the network for windows [n, 1, 8, length] of an eight-electrode armband and 5
     gestures."""
     return AllConvNet(classes=5)

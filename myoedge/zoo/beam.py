@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Beam search over CTC scores with a character language model, on the host, by flashlight-text.
+"""Beam search over CTC scores with a character language model; runs on the host with
+flashlight-text.
 
 Sivakumar et al. (2024) decode with 50 beams, 10 classes per frame, character 6-grams, weight and
 bonus 2, and a backspace key that also removes the character from the language model's context.
@@ -22,7 +23,8 @@ ORDER = 6
 
 @dataclass(frozen=True)
 class Ngrams:
-    """Counts of each character after each context of fewer than `order` characters."""
+    """A character language model: counts of each character after each context of fewer than `order`
+    characters."""
 
     order: int
     counts: Mapping[str, Counter[str]]
@@ -32,8 +34,8 @@ class Ngrams:
         return len(self.counts[""])
 
     def log_probability(self, context: str, character: str) -> float:
-        """Natural logarithm of a character's probability, smoothed after Witten and Bell, down to
-        uniform."""
+        """Return the natural logarithm of a character's probability after a context (Witten-Bell
+        smoothing, down to a uniform distribution)."""
         p = 1.0 / (self.alphabet + 1)
         recent = context[-(self.order - 1) :] if self.order > 1 else ""
         for start in range(len(recent), -1, -1):
@@ -46,7 +48,7 @@ class Ngrams:
 
 
 def trained(text: str, order: int = ORDER) -> Ngrams:
-    """Train a model on a non-empty text."""
+    """Return a language model trained on a non-empty text."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for end, character in enumerate(text):
         for size in range(min(order, end + 1)):
@@ -58,7 +60,7 @@ def trained(text: str, order: int = ORDER) -> Ngrams:
 class SearchOptions:
     """Widths and weights of the beam search.
 
-    beams, classes   beams kept after a frame; classes tried per frame
+    beams, classes   beams kept after each frame; classes tried per frame
     weight, bonus    weight of the model's log-probabilities; bonus per character
     back             class of the backspace key; None: there is none
     """
@@ -76,12 +78,12 @@ def decode(
     model: Ngrams | None = None,
     search: SearchOptions | None = None,
 ) -> list[int]:
-    """Return the best classes for log-probabilities [T, C], without blanks and repetitions.
+    """Return the most likely sequence of classes, without blanks and repetitions.
 
+    scores       log-probabilities [T, C]
     characters   characters of the classes 0 .. C - 2; the last class is the blank
     model        language model; None: use only the scores
-
-    Raises ImportError without flashlight-text.
+    Errors: ImportError without flashlight-text.
     """
     from flashlight.lib.text import decoder
 

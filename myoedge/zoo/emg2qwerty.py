@@ -3,9 +3,9 @@
 
 Sivakumar et al. (2024), facebookresearch/emg2qwerty: a norm per electrode, a rotation-invariant MLP
 per band, an encoder over time, a linear layer, log-softmax. Upstream's encoder has
-time-depth-separable convolutions (`tds`); the other, a residual bidirectional LSTM (`lstm`),
-follows the description of Jain and Sanchez, whose code is not public, in the names of the
-TDSLSTMEncoder of the course it was made in.
+time-depth-separable convolutions (`tds`). The other encoder, a residual bidirectional LSTM
+(`lstm`), follows the description of Jain and Sanchez, whose code is not public, with the parameter
+names of the TDSLSTMEncoder of the course in which it was made.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FLOOR = 1e-6  # of a power
 
 
 class LogSpectrogram(nn.Module):
-    """Samples [T, *E] -> log10 power [(T - 64) // 16 + 1, *E, 33], as torchaudio's Spectrogram(64,
-    hop_length=16, normalized=True, center=False)."""
+    """Spectrogram layer: samples [T, *E] -> log10 power [(T - 64) // 16 + 1, *E, 33], as
+    torchaudio's Spectrogram(64, hop_length=16, normalized=True, center=False)."""
 
     window: Tensor
 
@@ -45,8 +45,8 @@ class LogSpectrogram(nn.Module):
 
 
 class Armband(nn.Module):
-    """Use an armband's electrodes for both bands, twice each: spectra [T, N, 8, 33] -> [T, N, 2,
-    16, 33]."""
+    """Layer that duplicates an armband's electrodes for both bands: spectra [T, N, 8, 33] -> [T, N,
+    2, 16, 33]."""
 
     def forward(self, x: Tensor) -> Tensor:
         band = torch.cat([x, x], 2)
@@ -54,7 +54,8 @@ class Armband(nn.Module):
 
 
 class SpectrogramNorm(nn.Module):
-    """Normalise every electrode by its own mean and variance: [T, N, 2, 16, 33], same shape out."""
+    """Layer that normalises every electrode by its own mean and variance: [T, N, 2, 16, 33], same
+    shape out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,8 +137,8 @@ class TDSConvEncoder(nn.Module):
 
 
 class ResidualLSTMEncoder(nn.Module):
-    """Two bidirectional LSTM layers, a norm and a block, added to the input: [T, N, 768], same
-    shape out.
+    """Encoder of two bidirectional LSTM layers, a norm and a block, added to its input: [T, N,
+    768], same shape out.
 
     plain   whether the block is a linear layer and a ReLU; else the convolutional encoder's block
     """
@@ -191,12 +192,13 @@ def lstm(plain: bool = False) -> Emg2Qwerty:
 
 
 def with_front_end(network: Emg2Qwerty) -> nn.Sequential:
-    """Prepend the spectrogram: the network takes band-passed samples [T, N, 2, 16] at 2 kHz."""
+    """Prepend the spectrogram, so that the network takes band-passed samples [T, N, 2, 16] at 2
+    kHz."""
     return nn.Sequential(LogSpectrogram(), network)
 
 
 def kao_with_front_end() -> nn.Sequential:
-    """Return `kao` with its spectrogram: it takes samples [T, N, 8] of an armband at 200 Hz."""
+    """Return `kao` with its spectrogram, for samples [T, N, 8] of an armband at 200 Hz."""
     return nn.Sequential(LogSpectrogram(), Armband(), kao())
 
 

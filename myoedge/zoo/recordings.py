@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recording; labels and reps give the gesture and the repetition of every sample.
+    """A recording with the gesture (label) and the repetition of every sample.
 
     emg [samples, channels] in the recording's own unit; labels [samples]; reps [samples]
     """
@@ -54,9 +54,10 @@ def windows(
     gestures y [n].
 
     length, hop, smooth   in samples; smooth is the length of a moving average
+    rectify               whether to take absolute values first
     part                  part of each gesture's samples to use: (0.0, 0.5) is the first half
 
-    No sample of a window, smoothing included, lies in another gesture, repetition or part.
+    No sample of a window, smoothing included, is from another gesture, repetition or part.
     """
     changed = (np.diff(recording.labels) != 0) | (np.diff(recording.reps) != 0)
     bounds = [0, *(np.flatnonzero(changed) + 1).tolist(), len(recording.labels)]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GAP9: memories, engines, clocks, costs, energy, errata."""
+"""GAP9: memories, engines, clocks, cycle and energy costs, errata."""

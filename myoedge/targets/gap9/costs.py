@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cycles of GAP9's cluster by kernel, and around kernels.
+"""Cost model of GAP9's cluster in cycles, by kernel and around kernels.
 
 Kernels: cycles per unit and per tile by least squares over tiles of 22 networks of
 tests/regression, against a finer model fitted to simulated layers; small tiles and first tiles by

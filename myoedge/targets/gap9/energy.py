@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy costs of GAP9: weights, coefficients fitted to published figures, uncertainties.
+"""Energy model of GAP9: weights, coefficients fitted to published figures, uncertainties.
 
 The four free coefficients (VALUES without L3's coefficient) are fitted: `python -m
 tests.energy_page fit` derives them from PUBLISHED and recorded counters and writes them below;
-docs/energy.md shows how well they predict each workload when it is left out of the fit. We have not
-measured a board.
+docs/energy.md shows how well they predict each workload when it is left out of the fit. No board
+has been measured.
 """
 
 from __future__ import annotations

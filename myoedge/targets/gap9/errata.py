@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions that firmware for GAP9 must not contain, because chip and simulators differ on them;
-functions that test for the behaviour may contain them."""
+"""Instructions that GAP9 firmware must not contain, because the chip and its simulators differ on
+them.
+
+Functions that test for such a difference may contain them.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ ROUNDING = "silicon needs an instruction before the new rounding mode counts; GV
 
 @dataclass(frozen=True, slots=True)
 class Erratum:
-    """A kind of instruction.
+    """An instruction on which chip and simulators differ.
 
     pattern   16 or 32 bits, highest first: 0, 1, or - for any; blanks are ignored
-    asked_by  functions that may contain it, as they test its behaviour
+    asked_by  functions that may contain it, because they test its behaviour
     """
 
     name: str

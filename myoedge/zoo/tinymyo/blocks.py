@@ -32,8 +32,10 @@ def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, explicit: bool) -> Tensor:
-    """Compute softmax(q k^T / sqrt(width) + mask) v over [..., tokens, width], in one call or
-    explicitly."""
+    """Compute softmax(q k^T / sqrt(width) + mask) v over [..., tokens, width].
+
+    explicit   whether products and softmax are separate calls instead of one
+    """
     if not explicit:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])

@@ -103,9 +103,9 @@ Head = Callable[[], nn.Module]
 class TinyMyo(nn.Module):
     """Transformer encoder with a head: [n, channels, samples] -> the head's result.
 
-    version   1: the rotary embedding's angle follows the head instead of the token (released
-              weights are of this kind), so that it cancels; 2: it follows the patch, and every
-              channel has a learned embedding
+    version   1: the rotary embedding's angle depends on the head instead of the token, so that it
+              has no effect (released weights are of this kind); 2: it depends on the patch, and
+              every channel has a learned embedding
     layers    8, or 4 for the small variant
     explicit  whether attention consists of separate products and softmax
     echo      whether to return the input next to the result, as upstream's version 1 does
