@@ -160,7 +160,8 @@ def counts_of(sensor: Sensor, recording: str | Path | Array) -> Array:
         recording = _array_of(Path(recording), sensor)
     signal = np.asarray(recording)
     if signal.ndim != 2 or signal.shape[1] != sensor.channels or not len(signal):
-        raise _unplayable(f"[samples, {sensor.channels}]", list(signal.shape))
+        needs = f"[samples, {sensor.channels}]"
+        raise _unplayable(needs, list(signal.shape), "transpose it, or change [sensor] channels")
     low, high = sensor.count_limits
     counts = np.rint(signal.astype(np.float64) / float(sensor.count_units))
     return np.asarray(np.clip(counts, low, high), np.int32)
@@ -172,17 +173,19 @@ def _array_of(path: Path, sensor: Sensor) -> Array:
         rate = arrays.get(name)
         if rate is not None and rate.size == 1 and Fraction(float(rate)) != sensor.rate_hz:
             has = f"{name} = {float(rate):g}"
-            raise _unplayable(f"{float(sensor.rate_hz):g} samples per second", has)
+            needs = f"{float(sensor.rate_hz):g} samples per second"
+            raise _unplayable(needs, has, f"resample it to {needs}, or change [sensor] rate")
     shapes = {name: x.shape for name, x in arrays.items()}
     names = [n for n, shape in shapes.items() if len(shape) == 2 and shape[1] == sensor.channels]
     if len(names) != 1:
-        raise _unplayable(f"one array [samples, {sensor.channels}]", shapes)
+        needs = f"one array [samples, {sensor.channels}]"
+        raise _unplayable(needs, shapes, "transpose it, or change [sensor] channels")
     return arrays[names[0]]
 
 
-def _unplayable(needs: str, has: object) -> MyoedgeError:
+def _unplayable(needs: str, has: object, remedy: str) -> MyoedgeError:
     title = "the recording does not fit the sensor application"
-    return MyoedgeError(CODE, title, {"needs": needs, "has": has})
+    return MyoedgeError(CODE, title, {"needs": needs, "has": has}, [remedy])
 
 
 # --- the run --------------------------------------------------------------------------------------

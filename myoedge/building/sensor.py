@@ -74,7 +74,7 @@ def _wrong(problems: dict[str, str]) -> MyoedgeError:
 
 def _missing(table: SensorTable) -> Problems:
     needed = {"rate": "1000", "channels": "8", "hop": "16"}
-    if table.front_end == "spi":
+    if table.front_end == "spi" and table.unit != "counts":
         needed["input_range"] = '"2.4 V"'
     for name, example in needed.items():
         if getattr(table, name) is None:
@@ -90,7 +90,7 @@ def _missing(table: SensorTable) -> Problems:
 
 def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -> Sensor:
     if kind is None:
-        volts_of = {"gain": 1, "reference": table.input_range}
+        volts_of = {"gain": 1, "reference": 1 if table.input_range is None else table.input_range}
         of_kind = {"bits": values["bits"], "header_bytes": values["header_bytes"]}
     else:
         default = float(kind.references_v[0])

@@ -174,7 +174,7 @@ def _check_border(plan: Plan, stream: Stream | None) -> None:
     }
     for need, holds in needs.items():
         if not holds:
-            raise _refused(need)
+            raise _refused(need, "a build without --app sensor", has=f"inputs {', '.join(inputs)}")
 
 
 def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> SampleLayout:
@@ -191,7 +191,8 @@ def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> Samp
         axes = [at for at in axes if at == axis % len(shape)]
     if len(axes) != 1:
         need = f"one axis of {samples} samples of {channels} channels"
-        raise _refused(need, "[stream] axis = 2, for example", has=str(list(shape)))
+        tries = "[stream] axis = 2, for example" if axes else "other [sensor] channels"
+        raise _refused(need, tries, has=str(list(shape)))
     outer, _, inner = outer_inner(tuple(shape), axes[0])
     return SampleLayout(outer, samples, inner)
 

@@ -96,6 +96,15 @@ def test_all_that_is_missing_is_listed() -> None:
     ]
 
 
+def test_counts_need_no_input_range() -> None:
+    table = {**LEAST, "front_end": "spi", "unit": "counts"}
+    assert made(table).count_units == 1
+    with pytest.raises(MyoedgeError, match="input_range"):
+        made({**table, "unit": "uV"})
+    with pytest.raises(MyoedgeError, match="input_range"):
+        made({**table, "input_range": 0})
+
+
 @pytest.mark.parametrize(
     ("table", "code"),
     [
