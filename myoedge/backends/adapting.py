@@ -15,10 +15,9 @@ from myoedge.adaptation import session
 from myoedge.adaptation.commands import Answer, Command
 from myoedge.adaptation.record import Classifier
 from myoedge.backends.build_folder import ADAPT_ELF
-from myoedge.backends.equivalence import given_data
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.recordings.reading import LABEL
+from myoedge.quantization.samples import Data, fit
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
@@ -155,12 +154,12 @@ def adapt(
 ) -> AdaptedNetwork:
     """Run a session by the NumPy reference, on features of the generated C.
 
-    Errors: as given_data, E268.
+    Errors: as fit, E268.
     """
     check_method(build, method)
     (name,) = build.network.graph.inputs
-    given = {name: np.asarray(windows), LABEL: np.asarray(labels)}
-    data = given_data(build, given, needs_labels=True)
+    given = Data({name: np.asarray(windows)}, np.asarray(labels), "the session")
+    data = fit(given, build.network.graph)
     assert data.labels is not None
     taken = _taken(build, data.inputs[name])
     state = session.begin(build.adaptation, method)

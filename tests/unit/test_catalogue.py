@@ -192,6 +192,8 @@ SHARED = {
     "E604": {"backends.console", "backends.meter"},  # nothing comes over the line
     "E605": {"backends.console", "backends.meter"},  # what comes makes no sense
     "E606": {"backends.board", "backends.console"},  # the board runs something else
+    "E267": {"building.adaptation", "building.request"},  # a network, or frames
+    "E268": {"backends.adapting", "backends.build_folder"},  # no adaptation, or not this method
     "E711": {
         "backends.adapting",
         "backends.gvsoc_sdk",
