@@ -19,6 +19,7 @@ FRONT_ENDS = ("ads1298", "ads1299", "spi", "uart")  # enum FrontEndKind of perip
 FAULTS = ("jitter", "missed", "doubled", "bit", "reset", "stall", "hold")
 CHANNELS_A_CHIP, MOST_FRAME_BYTES, MOST_RATE = 8, 512, 1 << 20
 NO_PIN = 0xFFFFFFFF
+PINS, PORTS = set(range(90)), set(range(4))
 REFERENCE_HZ = 32768
 
 
@@ -115,5 +116,7 @@ def _check(p: Playback, rate: Fraction, data: npt.NDArray[np.generic]) -> None:
     facts = {"front end": p.front_end, "recording": data.shape, "chips": p.chips, "rate": rate}
     most = CHANNELS_A_CHIP * p.chips if p.front_end.startswith("ads") else MOST_FRAME_BYTES
     possible = p.chips * (3 * CHANNELS_A_CHIP + 3) <= MOST_FRAME_BYTES and 0 < rate <= MOST_RATE
-    if data.ndim != 2 or not data.size or data.shape[1] > most or not possible:
+    wired = {pin for pin in (p.data_ready, p.start, p.reset) if pin is not None} <= PINS
+    wired &= {p.spi, p.chip_select, p.uart} <= PORTS
+    if data.ndim != 2 or not data.size or data.shape[1] > most or not (possible and wired):
         raise MyoedgeError("E266", "no front end can deliver this recording", facts)

@@ -174,3 +174,10 @@ def test_impossible_recordings_are_refused(channels: int, chips: int) -> None:
     with pytest.raises(MyoedgeError) as caught:
         play(np.zeros((4, channels), np.int32), chips=chips)
     assert caught.value.code == "E266"
+
+
+@pytest.mark.parametrize("wiring", [{"data_ready": 90}, {"start": -1}, {"spi": 4}, {"uart": 4}])
+def test_wires_that_lead_nowhere_are_refused(wiring: dict[str, int]) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        play(recording(2, 8), **wiring)
+    assert caught.value.code == "E266"

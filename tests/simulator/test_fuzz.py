@@ -53,7 +53,7 @@ def attack(
 
 
 def test_random_programs() -> None:
-    assert attack("random", 0, 25) >= FAULTS
+    assert attack("random", 0, 60) >= FAULTS
 
 
 def test_damaged_programs() -> None:
