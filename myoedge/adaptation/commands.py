@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands to a network that adapts, as host library and firmware take them, and their answers."""
+"""Commands to an adapting network, executed by the host library or the firmware, and their
+answers."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE = range(9)  # as in ap
 
 @dataclass(frozen=True)
 class Command:
-    """A command, its argument, and the bytes that go with it."""
+    """A command: its number, an integer argument, and a payload."""
 
     number: int
     argument: int = 0
@@ -26,7 +27,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Answer:
-    """Return value of a command, the bytes that it writes, and its cycles (0 on the host)."""
+    """Answer to a command: return value, payload, and cycles (0 on the host)."""
 
     result: int
     content: bytes = b""
@@ -35,25 +36,27 @@ class Answer:
 
 @dataclass(frozen=True)
 class Window:
-    """Input of the adaptation from an inference: int8 features [features], and the network's
-    decision."""
+    """Input of the adaptation for one window: int8 features [features], and the class that the
+    network decided."""
 
     features: Array
     decision: int
 
 
 def infer(inputs: Array) -> Command:
-    """Run the network on integers. The answer is its decision, with the int8 features."""
+    """Return the command that runs the network on integers; its answer has the decision and the
+    features."""
     return Command(INFER, 0, np.ascontiguousarray(inputs).tobytes())
 
 
 def take(window: Window) -> Command:
-    """Take a window as if it had just been inferred."""
+    """Return the command that uses the features and decision of a window as if it had just been
+    inferred."""
     return Command(TAKE, window.decision, window.features.astype(np.int8).tobytes())
 
 
 def session(method: str, windows: Sequence[Window], labels: Iterable[int]) -> Iterator[Command]:
-    """Return the commands of a session: begin, every window with its class, end."""
+    """Yield the commands of a session: begin, every window with its class, end."""
     yield Command(BEGIN, METHODS.index(method) + 1)
     for window, label in zip(windows, labels, strict=True):
         yield take(window)
@@ -62,24 +65,24 @@ def session(method: str, windows: Sequence[Window], labels: Iterable[int]) -> It
 
 
 def decisions(windows: Sequence[Window]) -> Iterator[Command]:
-    """Return the commands that decide windows: every second answer is a class."""
+    """Yield the commands that classify windows: `take`, then decide, whose answer is the class."""
     for window in windows:
         yield take(window)
         yield Command(CLASS)
 
 
 def inferred(answer: Answer) -> Window:
-    """Return the window of an answer to `infer`."""
+    """Return the window in the answer to `infer`."""
     return Window(np.frombuffer(answer.content, np.int8), answer.result)
 
 
 def packed(commands: Iterable[Command]) -> bytes:
-    """Return commands as firmware reads them."""
+    """Return commands in the byte format that the firmware reads."""
     return b"".join(struct.pack("<Ii", c.number, c.argument) + c.content for c in commands)
 
 
 def unpacked(answers: bytes) -> Iterator[Answer]:
-    """Yield the answers that firmware wrote."""
+    """Yield the answers in the bytes that the firmware wrote."""
     at = 0
     while at < len(answers):
         result, cycles, size = struct.unpack_from("<iII", answers, at)
@@ -89,6 +92,6 @@ def unpacked(answers: bytes) -> Iterator[Answer]:
 
 
 def saved_bytes(adaptation: Adaptation) -> int:
-    """Return the size of a saved classifier."""
+    """Return the bytes of a saved classifier."""
     weights = 2 * adaptation.classes * adaptation.features
     return 28 + 4 * adaptation.classes + (weights + 3) // 4 * 4

@@ -33,12 +33,12 @@ EXPONENTIALS = np.round(32768 * np.exp(-np.arange(STEPS) / 16)).astype(np.int64)
 
 @dataclass(frozen=True)
 class Stored:
-    """Windows of a session, drawn evenly from those of each class.
+    """Windows of a session kept for training: a random sample (reservoir) per class.
 
     windows   int8 [classes, kept, features]
-    seen      windows that came, of each class [classes]; the first `kept` fill the places, a later
-              one takes a drawn place with probability kept / seen
-    random    state of the generator, of 32 bits
+    seen      windows seen per class [classes]; the first `kept` are stored, a later one replaces a
+              random one with probability kept / seen
+    random    32-bit state of the random generator
     """
 
     windows: Array
@@ -47,32 +47,36 @@ class Stored:
 
     @property
     def filled(self) -> Array:
-        """Places of each class that hold a window."""
+        """Return the number of stored windows per class."""
         return np.minimum(self.seen, self.windows.shape[1])
 
 
 @dataclass(frozen=True)
 class Head:
-    """Weights and their momentum, int32 [classes, features + 1]; the last column is the bias."""
+    """Weights of the linear layer and their momentum, int32 [classes, features + 1]; the last
+    column is the bias."""
 
     weights: Array
     momentum: Array
 
 
 def drawn(random: int, below: int) -> tuple[int, int]:
-    """Return (next state, number from 0 to below - 1): the upper 16 bits modulo `below`."""
+    """Return (next state of the generator, random integer 0 .. below - 1).
+
+    random   state     The integer is the upper 16 bits modulo `below`.
+    """
     state = (random * 1664525 + 1013904223) & 0xFFFFFFFF
     return state, (state >> 16) % below
 
 
 def nothing_stored(adaptation: Adaptation) -> Stored:
-    """Return the store without windows, the generator at its start."""
+    """Return an empty store with the generator in its initial state."""
     shape = (adaptation.classes, adaptation.kept, adaptation.features)
     return Stored(np.zeros(shape, np.int8), np.zeros(adaptation.classes, np.int64), SEED)
 
 
 def stored(store: Stored, window: Array, label: int) -> Stored:
-    """Return the store after one more window of int8 features."""
+    """Return the store after another window, int8 [features], of class `label`."""
     windows, seen = store.windows.copy(), store.seen.copy()
     random, place = store.random, int(seen[label])
     seen[label] += 1
@@ -84,13 +88,14 @@ def stored(store: Stored, window: Array, label: int) -> Stored:
 
 
 def untrained(adaptation: Adaptation) -> Head:
-    """Return a head with weights of 0."""
+    """Return a head with zero weights."""
     zeros = np.zeros((adaptation.classes, adaptation.features + 1), np.int64)
     return Head(zeros, zeros)
 
 
 def trained(adaptation: Adaptation, head: Head, store: Stored, updates: int) -> tuple[Head, Stored]:
-    """Return head and store after so many updates; without windows they stay as they are."""
+    """Return head and store after a number of updates; both are unchanged if no windows are
+    stored."""
     if not store.seen.any():
         return head, store
     for left in range(updates, 0, -1):
@@ -138,12 +143,12 @@ def _updated(
 
 
 def forward(head: Head) -> Array:
-    """Return the weights that act: int16 with FORWARD_POINT bits after the point."""
+    """Return the int16 weights used for inference, with FORWARD_POINT fraction bits."""
     return head.weights >> (POINT - FORWARD_POINT)
 
 
 def probabilities(z: Array) -> Array:
-    """Return softmax of logits z [n, classes] with 12 bits after the point, times 2**15."""
+    """Return softmax(z) * 2**15 for logits z [n, classes] with 12 fraction bits."""
     behind = (z.max(axis=1, keepdims=True) - z) >> 8
     powers = np.where(behind < STEPS, EXPONENTIALS[np.minimum(behind, STEPS - 1)], 0)
     return np.asarray((powers << 15) // powers.sum(axis=1, keepdims=True))

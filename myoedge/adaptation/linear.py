@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Directions in feature space -> a linear classifier with int16 weights."""
+"""Linear classifiers with int16 weights, computed from directions in feature space."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ BIAS_LIMIT = 1 << 29  # with it and the products a score stays inside int32
 
 
 def class_means(counts: Array, sums: Array) -> Array:
-    """Return means with MEAN_POINT bits after the point [classes, features], rounded down; 0 for a
-    class without windows."""
+    """Return the mean features per class [classes, features], rounded down, with MEAN_POINT
+    fraction bits; 0 for a class without windows."""
     return np.where(counts[:, None] > 0, (sums << MEAN_POINT) // np.maximum(counts, 1)[:, None], 0)
 
 
 def centre(counts: Array, means: Array) -> Array:
-    """Return the mean of the means of classes with windows [features], rounded down."""
+    """Return the mean of the class means [features], rounded down; classes without windows are left
+    out."""
     present = counts > 0
     return np.asarray(means[present].sum(axis=0) // max(int(present.sum()), 1))
 
@@ -28,8 +29,8 @@ def centre(counts: Array, means: Array) -> Array:
 def classifier(counts: Array, means: Array, middle: Array, directions: Array) -> Classifier:
     """Return the classifier whose score of class c is direction c . (x - (mean c + middle) / 2).
 
-    directions   [classes, features], at most 2**62 in size; one shift brings the largest to
-                 2**13 .. 2**14
+    directions   [classes, features], magnitudes of at most 2**62; they are shifted so that the
+                 largest is 2**13 .. 2**14
     """
     largest = int(np.abs(directions).max(initial=0))
     shift = largest.bit_length() - WEIGHT_BITS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Record of a build's adaptation, and the classifier that adapting gives."""
+"""Settings of a build's adaptation, and the classifier that results from a session."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ NEVER = -(1 << 31)  # bias of a class without windows: any other class wins
 class Adaptation:
     """Settings of the adaptation of one network.
 
-    layer        index of the layer in network.c whose results are the features
-    name         its tensor              features    numbers per window, at most MOST_FEATURES
-    positions    of the layer's results; the features are means over them, rounded half up
-    classes      numbers of the network's output
-    zero_point   of the features
-    methods      subset of METHODS
-    held_back    windows that judge, at most, of each class
-    kept         windows that the head learns from, at most, of each class
+    layer, name  index in network.c of the layer whose results are the features, and its tensor
+    features     features per window, at most MOST_FEATURES
+    positions    positions of the layer's result, over which features are averaged, rounded half up
+    classes      number of classes of the network's output
+    zero_point   zero point of the features
+    methods      supported methods, a subset of METHODS
+    held_back    maximum number of windows per class that are held back to evaluate the result
+    kept         maximum number of windows per class that the head is trained on
     exponent     features divided by 2**exponent have a root mean square near 1
-    replay       int8 features of training windows [n, features]; replay_labels [n]
+    replay, replay_labels   int8 features of training windows [n, features], and their classes [n]
     """
 
     layer: int
@@ -53,15 +53,14 @@ def to_arrays(adaptation: Adaptation) -> dict[str, Array]:
 
 
 def from_arrays(arrays: Mapping[str, Array]) -> Adaptation:
-    """Return the adaptation of these fields."""
+    """Restore an adaptation from the result of `to_arrays`."""
     values: dict[str, Any] = {name: x if x.ndim else x.item() for name, x in arrays.items()}
     values["methods"] = tuple(map(str, arrays["methods"]))
     return Adaptation(**values)
 
 
 def pooled(results: Array) -> Array:
-    """Return int8 means over positions [features] of results [positions, features], rounded half
-    up."""
+    """Return the int8 mean over positions of results [positions, features], rounded half up."""
     count = len(results)
     sums = results.astype(np.int64).sum(axis=0)
     return np.asarray((sums + count // 2) // count).astype(np.int8)
@@ -69,11 +68,11 @@ def pooled(results: Array) -> Array:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A linear classifier: the class with the largest weights . x + bias, the first of equals.
+    """A linear classifier: the class with the largest weights . x + bias; the first one in a tie.
 
-    weights   int16 [classes, features], at most 2**14 in size
+    weights   int16 [classes, features], magnitudes of at most 2**14
     bias      int32 [classes]
-    x         features minus their zero point, -255 .. 255, so that a score stays inside int32
+    x         features minus their zero point, -255 .. 255, so that scores fit int32
     """
 
     weights: Array

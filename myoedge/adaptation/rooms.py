@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that an adaptation takes in the firmware."""
+"""Memory of the firmware that an adaptation needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from myoedge.adaptation.record import Adaptation
 
 @dataclass(frozen=True)
 class Room:
-    """An array of the firmware: a field of me_adapt_network, its element type, and its length."""
+    """An array in the firmware: its field of the C struct me_adapt_network, element type and
+    length."""
 
     name: str
     dtype: str
@@ -20,7 +21,7 @@ class Room:
 
 
 def rooms(adaptation: Adaptation) -> tuple[Room, ...]:
-    """Return the arrays that the methods of a build need."""
+    """Return the firmware's arrays for the methods of a build."""
     size, classes, methods = adaptation.features, adaptation.classes, {*adaptation.methods}
     numbers, triangle = classes * size, size * (size + 1) // 2
     found = [
@@ -41,7 +42,7 @@ def rooms(adaptation: Adaptation) -> tuple[Room, ...]:
 
 
 def l2_bytes(adaptation: Adaptation) -> int:
-    """Return the bytes of these arrays, the features and the stored windows."""
+    """Return the bytes of L2 for these arrays, the features and the stored windows."""
     sizes = (np.dtype(room.dtype).itemsize * room.count for room in rooms(adaptation))
     replay = adaptation.replay.nbytes + len(adaptation.replay)
     return sum(sizes) + replay + adaptation.features

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One session of adaptation: windows come with labels, some are held back and judge at the end."""
+"""A session of adaptation: windows arrive with labels; some are held back to evaluate the
+result."""
 
 from __future__ import annotations
 
@@ -17,12 +18,13 @@ HELD_BACK_EACH = 4  # of four windows of a class the last is held back, until it
 
 @dataclass(frozen=True)
 class AdaptSession:
-    """State of a session after some windows.
+    """State of a session.
 
-    held    int8 windows that are held back [classes, held_back, features]; held_counts [classes]
-    right   how many of them the classifier in force decided rightly
-    came    windows of each class [classes]
-    sums    for prototypes and lda     store   for the head
+    held, held_counts   held-back windows, int8 [classes, held_back, features], and their number per
+                        class
+    right   number of held-back windows that the current classifier decided correctly
+    came    windows per class so far [classes]
+    sums    statistics for prototypes and lda     store   windows for the head
     """
 
     adaptation: Adaptation
@@ -36,7 +38,7 @@ class AdaptSession:
 
 
 def begin(adaptation: Adaptation, method: str) -> AdaptSession:
-    """Start a session with one of the adaptation's methods."""
+    """Start a session with one of the supported methods."""
     classes, features = adaptation.classes, adaptation.features
     held = np.zeros((classes, adaptation.held_back, features), np.int8)
     none = np.zeros(classes, np.int64)
@@ -45,9 +47,9 @@ def begin(adaptation: Adaptation, method: str) -> AdaptSession:
 
 
 def window(session: AdaptSession, features: Array, decision: int, label: int) -> AdaptSession:
-    """Return the session after one more window.
+    """Return the session after another window.
 
-    features   int8 [features]     decision   of the classifier in force
+    features   int8 [features]     decision   class by the current classifier     label   true class
     """
     if int(session.came.sum()) >= MOST_WINDOWS:
         return session
@@ -72,9 +74,11 @@ def _learnt(session: AdaptSession, features: Array, label: int) -> AdaptSession:
 
 
 def end(session: AdaptSession) -> Classifier | None:
-    """Fit a classifier, and let the held-back windows judge it; if it decides more of them
-    rightly, or none is held back, fit it to them too. None: nothing was gained, and the classifier
-    in force stays."""
+    """Fit a classifier; return None if it decides no more held-back windows correctly than the
+    current classifier.
+
+    Otherwise, or if no windows are held back, it is fitted to the held-back windows as well.
+    """
     adaptation, fits = session.adaptation, {"prototypes": prototypes, "lda": lda}
     head = heads.untrained(adaptation)
     if session.method in fits:

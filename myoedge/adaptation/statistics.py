@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums over labelled windows, and the two classifiers that follow from them."""
+"""Statistics of labelled windows, and the two classifiers computed from them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ MOST_SOLVED = 1 << 24  # size of an entry of a solution
 class Sums:
     """Sums over the windows of a session.
 
-    counts     windows of each class [classes]
-    sums       of their features [classes, features]
-    products   of pairs of features over all classes [features, features]; the upper triangle is 0
+    counts     windows per class [classes]
+    sums       sum of the features per class [classes, features]
+    products   sum of x x^T over all windows [features, features]; the upper triangle is 0
     """
 
     counts: Array
@@ -45,21 +45,22 @@ class Sums:
 
 
 def no_sums(classes: int, features: int) -> Sums:
-    """Return sums over no windows."""
+    """Return the statistics of no windows."""
     shape = (features, features)
     zeros = np.zeros((classes, features), np.int64)
     return Sums(np.zeros(classes, np.int64), zeros, np.zeros(shape, np.int64))
 
 
 def prototypes(sums: Sums) -> Classifier:
-    """Return the classifier of the nearest class mean, by Euclidean distance."""
+    """Return the classifier that selects the nearest class mean by Euclidean distance."""
     means = class_means(sums.counts, sums.sums)
     middle = centre(sums.counts, means)
     return classifier(sums.counts, means, middle, _from_centre(sums, means, middle))
 
 
 def lda(sums: Sums) -> Classifier:
-    """Return linear discriminants: class means, and one covariance within classes with a ridge."""
+    """Return the classifier of linear discriminant analysis, with a covariance common to all
+    classes and a ridge."""
     means = class_means(sums.counts, sums.sums)
     middle = centre(sums.counts, means)
     factor, inverses = cholesky(scaled(scatter(sums, means)))
@@ -73,8 +74,8 @@ def _from_centre(sums: Sums, means: Array, middle: Array) -> Array:
 
 
 def scatter(sums: Sums, means: Array) -> Array:
-    """Return products minus the sum over classes of sum i * mean j, with MEAN_POINT bits after the
-    point, its lower triangle."""
+    """Return the scatter within classes, products - sum over classes of sum * mean^T, with
+    MEAN_POINT fraction bits; only the lower triangle is used."""
     within = sums.products << MEAN_POINT
     for total, mean in zip(sums.sums, means, strict=True):
         within -= np.outer(total, mean)
@@ -82,9 +83,9 @@ def scatter(sums: Sums, means: Array) -> Array:
 
 
 def scaled(within: Array) -> Array:
-    """Return the scatter times a power of two, plus a ridge on its diagonal.
+    """Scale the scatter by a power of two and add a ridge to its diagonal.
 
-    The largest variance, 1 at least, becomes 2**28 .. 2**29, and no entry is larger than 2**29.
+    The largest variance, at least 1, becomes 2**28 .. 2**29, and no entry exceeds 2**29.
     """
     largest = max(int(np.diag(within).max()), 1 << MEAN_POINT)
     shift, most = largest.bit_length() - DIAGONAL_BITS, 1 << DIAGONAL_BITS
@@ -97,10 +98,10 @@ def scaled(within: Array) -> Array:
 
 
 def cholesky(matrix: Array) -> tuple[Array, Array]:
-    """Return the lower factor with POINT bits after the point, and the inverses of its diagonal
-    with INVERSE_POINT, rounded down.
+    """Return (lower Cholesky factor with POINT fraction bits, inverses of its diagonal with
+    INVERSE_POINT fraction bits), rounded down.
 
-    A pivot below the least ridge, which only rounding can cause, is the least ridge. Sums wrap
+    A pivot below the smallest ridge, which only rounding can cause, is replaced by it. Sums wrap
     around in 64 bits.
     """
     size, least, one = len(matrix), LEAST_RIDGE << POINT, 1 << POINT
@@ -116,8 +117,11 @@ def cholesky(matrix: Array) -> tuple[Array, Array]:
 
 
 def solved(factor: Array, inverses: Array, wanted: Array) -> Array:
-    """Return the solution of factor * factor^T * w = wanted, by forward and back substitution;
-    entries are limited to MOST_SOLVED in size."""
+    """Solve factor * factor^T * w = wanted by forward and back substitution; |w| is limited to
+    MOST_SOLVED.
+
+    inverses   inverses of the factor's diagonal
+    """
     size = len(wanted)
     found = wanted.copy()
     for i in range(size):

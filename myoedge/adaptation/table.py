@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[adapt] of myoedge.toml."""
+"""The table [adapt] of myoedge.toml."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class AdaptTable:
-    """[adapt]: the firmware can adapt to a new session.
+    """[adapt]: settings of a firmware that can adapt to a new session.
 
-    methods   that it supports
-    layer     pattern of the layer whose results are the features; None: the layer in front of the
-              last one with weights
-    replay    memory for features of calibration samples, which the head learns again: "16KiB"
+    methods   supported methods
+    layer     pattern of the layer whose results are the features; None: the layer before the last
+              one with weights
+    replay    memory for features of calibration samples, on which the head is trained again:
+              "16KiB"
     """
 
     methods: list[Literal["prototypes", "lda", "head"]] = field(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""adapt: how well a build adapts to a new session."""
+"""The verb `adapt`: measures how well a build adapts to a new session."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ def adapt(
     every: str | None = None,
     window: str | None = None,
 ) -> Adapted:
-    """Run sessions of adaptation with the first windows of each class; measure what they gain.
+    """Run sessions of adaptation, each with the first windows of each class; measure the accuracy
+    gained.
 
-    data      labelled windows of the new session, which it learns from
-    test      labelled windows of the new session, which it does not see
-    old       labelled windows of an older session: what the network forgets
+    data      labelled windows of the new session for adaptation
+    test      other labelled windows of the new session, for evaluation
+    old       labelled windows of an older session, to measure forgetting
     on        "host" or "simulator", which also counts cycles
-    methods   "prototypes", "lda", "head"; (): all of the build
+    methods   "prototypes", "lda", "head"; (): all that the build supports
     every     time between windows of a class, "5 ms": sessions of 1, 2, 4, 7.5 s and more;
-              None: of an eighth, a quarter, half and all of the windows
-    window    length of a window, "200 ms"; None: as `every`
+              None: sessions with an eighth, a quarter, half and all of the windows
+    window    duration of a window, "200 ms"; None: as `every`
     Errors: E204 backend, E213 .. E225 samples, E232 times, E268 a build without [adapt].
     """
     from myoedge.building.adapting import Times, adapted

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A build's adaptation on the host and on the simulated chip: commands in, answers out."""
+"""Execution of a build's adaptation on the host and on the simulated chip."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Run = Callable[[Sequence[Command]], Answers]
 
 
 def runner(build: Build, backend: str) -> Run:
-    """Return the function that runs commands, each call from a network without adaptation on.
+    """Return the function commands -> answers for a backend; each call starts without adaptation.
 
     Errors: E204 no such backend, E268 a build without [adapt].
     """
@@ -42,7 +42,7 @@ def runner(build: Build, backend: str) -> Run:
 
 
 def on_host(build: Build) -> Run:
-    """Return the function that runs commands in the generated C on this machine."""
+    """Return the function commands -> answers that runs the generated C on this computer."""
 
     def run(commands: Sequence[Command]) -> Answers:
         _call(build, "me_adapt_reset")
@@ -97,7 +97,7 @@ def _type(argument: object) -> Any:
 
 
 def on_simulator(build: Build) -> Run:
-    """Return the function that runs commands in adapt.elf on the simulated chip."""
+    """Return the function commands -> answers that runs adapt.elf on the simulated chip."""
     from myoedge.simulator import read_elf, simulate
     from myoedge.system import tools
 
@@ -118,12 +118,15 @@ def on_simulator(build: Build) -> Run:
 
 
 def windows_of(run: Run, inputs: Sequence[Array]) -> list[c.Window]:
-    """Return features and decisions of integer inputs."""
+    """Return features and decision of each input.
+
+    inputs   integer arrays of the network's input
+    """
     return [c.inferred(answer) for answer in run([c.infer(x) for x in inputs])]
 
 
 def check_method(build: Build, method: str) -> None:
-    """Raise E268 for a method that the build does not have."""
+    """Raise E268 for a method that the build does not support."""
     if method not in build.adaptation.methods:
         facts = {"has": ", ".join(build.adaptation.methods)}
         tries = [f'[adapt] methods = ["{method}"] in myoedge.toml']
@@ -132,16 +135,16 @@ def check_method(build: Build, method: str) -> None:
 
 @dataclass(frozen=True)
 class AdaptedNetwork:
-    """A build after a session.
+    """A build with the classifier that a session of adaptation produced.
 
-    classifier   of the session; None: nothing was gained
+    classifier   None: the session gained no accuracy
     """
 
     build: Build
     classifier: Classifier | None
 
     def decide(self, windows: Sequence[Array]) -> Array:
-        """Return the class of each window of floats."""
+        """Return the class of each window, given as floats."""
         taken = _taken(self.build, windows)
         if self.classifier is None:
             return np.array([window.decision for window in taken], np.int64)
@@ -152,8 +155,9 @@ class AdaptedNetwork:
 def adapt(
     build: Build, windows: Sequence[Array], labels: Sequence[int], method: str
 ) -> AdaptedNetwork:
-    """Run a session by the NumPy reference, on features of the generated C.
+    """Run a session with the NumPy reference, on features computed by the generated C.
 
+    labels   class of each window
     Errors: as fit, E268.
     """
     check_method(build, method)

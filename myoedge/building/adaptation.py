@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[adapt], plan and calibration samples -> Adaptation: feature layer, room, stored windows."""
+"""Settings of a build's adaptation, from [adapt], the plan and the calibration samples."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ PROBED = 32  # samples that give the exponent, if none are replayed
 
 
 def adaptation_of(table: AdaptTable, plan: Plan, data: Data) -> Adaptation:
-    """Return the adaptation of a planned network.
+    """Return the settings of the adaptation of a planned network.
 
-    data   calibration samples, labelled if some are to be replayed
-    Errors: E267 the network has no features or classes that fit, or no labels to replay.
+    data   calibration samples, with labels if [adapt] replay is set
+    Errors: E267 the network has no suitable features or classes, or no labels to replay.
     """
     classes = _classes(plan)
     layer = _layer(plan, table.layer)

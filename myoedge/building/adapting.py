@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""adapt: sessions of several lengths with every method, on the host or on the simulated chip."""
+"""Sessions of adaptation of several lengths with every method, on the host or the simulated
+chip."""
 
 from __future__ import annotations
 
@@ -33,29 +34,29 @@ SHARES = (0.125, 0.25, 0.5, 1.0)  # of the windows, if their times are unknown
 
 @dataclass(frozen=True)
 class Times:
-    """Times of the windows of a session, in seconds: between two of a class, and of one."""
+    """Durations in seconds: between two windows of a class, and of a window."""
 
     every_s: float
     window_s: float
 
     def windows(self, seconds: float) -> int:
-        """Return how many windows fit into the recording of a class."""
+        """Return the number of windows in this many seconds of a class."""
         return max(int((seconds - self.window_s) / self.every_s + 1e-9) + 1, 0)
 
 
 @dataclass(frozen=True)
 class AdaptedRow:
-    """One session.
+    """Result of one session.
 
-    seconds             of recording, all classes together; None: unknown
-    windows             that came with a class
-    accuracy_before, accuracy_after   of the network and with the classifier of the session, in
-                        percent of the test windows
-    accuracy_old_session   the second on windows of the old session; None without
-    gained              whether the held-back windows were for the new classifier
-    cycles_per_step     of taking in a window, for the head of one update; None on the host
-    cycles_end          of the end of the session, with all updates of the head
-    energy_uj_per_step  at the build's operating point, with an instruction in every cycle
+    seconds             duration of all classes together; None: unknown
+    windows             number of labelled windows
+    accuracy_before, accuracy_after   in percent of the test windows: of the network, and with the
+                        session's classifier
+    accuracy_old_session   accuracy_after on windows of the old session; None without
+    gained              whether the new classifier was better on the held-back windows
+    cycles_per_step     of using a window, for the head of one update; None on the host
+    cycles_end          of the end of the session, including all updates of the head
+    energy_uj_per_step  at the build's operating point, with one instruction per cycle
     """
 
     method: str
@@ -73,11 +74,12 @@ class AdaptedRow:
 
 @dataclass(frozen=True)
 class Adapted(Tabular):
-    """Sessions of adaptation.
+    """Results of sessions of adaptation.
 
     on               "host" or "simulator"
-    exact            whether the simulator gave what the C on the host gives; None on the host
-    l2_bytes         of the adaptation's arrays
+    exact            whether the simulator's results equal those of the C on the host; None on the
+                     host
+    l2_bytes         bytes of the adaptation's arrays in L2
     """
 
     on: str
@@ -96,13 +98,13 @@ class Adapted(Tabular):
 
 @dataclass(frozen=True)
 class LabelledWindows:
-    """Windows with their classes [windows]."""
+    """Windows with their true classes."""
 
     windows: Sequence[Window]
     labels: Array
 
     def accuracy(self, decided: Array) -> float:
-        """Return the percentage of right decisions."""
+        """Return the percentage of correct decisions."""
         return 100.0 * float(np.mean(decided == self.labels))
 
 
@@ -115,7 +117,10 @@ def adapted(
     methods: Sequence[str],
     times: Times | None,
 ) -> Adapted:
-    """Run the sessions. Errors: as samples_for, E204, E268."""
+    """Implement api.adapt, which documents the arguments. Errors: as samples_for, E204, E268.
+
+    times   None: unknown
+    """
     run = runner(build, on)
     for method in methods:
         check_method(build, method)

@@ -107,7 +107,7 @@ def less_accurate(
 
 
 def small_probabilities(network: QuantGraph) -> Iterator[Notice]:
-    """Yield W112 for output probabilities that are on one side of 0.5 only, on the samples or for
+    """Yield W112 for output probabilities that are below 0.5, or above 0.5, on all samples or for
     all integers.
 
     If sigmoid(x) is below 0.5 for all samples, 1 - sigmoid(x) is above.

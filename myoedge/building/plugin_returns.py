@@ -83,7 +83,7 @@ def _checked_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callab
 
 
 def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
-    """Return the import row with a function that checks its result: the name of a tensor of the
+    """Return the entry with an import function that checks its result: the name of a tensor of the
     right shape.
 
     blame   makes the E257 of this plug-in

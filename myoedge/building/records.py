@@ -22,7 +22,7 @@ _STORED = frozenset(
 
 
 class NotRecordable(TypeError):
-    """A value that cannot be stored as a record, such as a function."""
+    """Raised for a value that cannot be serialised, such as a function."""
 
 
 def packed(value: Any) -> bytes:
@@ -38,9 +38,8 @@ def packed(value: Any) -> bytes:
 def unpacked(data: bytes, classes: Mapping[str, type]) -> Any:
     """Restore a value that `packed` serialised.
 
-    classes   dataclasses by name
-
-    Errors: ValueError if the bytes are not a record.
+    classes   class name -> dataclass
+    Errors: ValueError if the bytes are not the result of `packed`.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load

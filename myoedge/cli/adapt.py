@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`myoedge adapt`."""
+"""The command `myoedge adapt`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`myoedge energy`, `myoedge energy calibrate`."""
+"""The commands `myoedge energy` and `myoedge energy calibrate`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class DefaultShow(click.Group):
-    """A click group for which `energy DIR` is `energy show DIR`."""
+    """A click group whose default subcommand is `show`: `energy DIR` is `energy show DIR`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`myoedge monitor`."""
+"""The command `myoedge monitor`."""
 
 from __future__ import annotations
 

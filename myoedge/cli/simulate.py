@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`myoedge simulate`."""
+"""The command `myoedge simulate`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adaptation -> its C: the library's files, the network's settings, and a program for sessions."""
+"""Generated C of an adaptation: library files, the network's settings, and a program for
+sessions."""
 
 from __future__ import annotations
 
@@ -23,9 +24,9 @@ PROGRAM = "firmware/adapt/main.c"
 def adaptation_files(
     plan: Plan, adaptation: Adaptation, values: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Return the files of src/ for a network's adaptation; with a chip also PROGRAM.
+    """Return the files of src/ for a network's adaptation; for a chip also the program PROGRAM.
 
-    values   that all templates share
+    values   values that all templates share
     """
     told = {**values, **settings(plan, adaptation)}
     files = library_files(PARTS) | {
@@ -37,7 +38,8 @@ def adaptation_files(
 
 
 def hook(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
-    """Return the values with which network.c hands over features and decision."""
+    """Return the template values for the code in network.c that passes features and decision to the
+    adaptation."""
     (row,) = traced(plan, adaptation.layer)
     (name,) = plan.graph_outputs
     sizes = {key: getattr(adaptation, key) for key in ("features", "positions", "classes")}
@@ -45,7 +47,7 @@ def hook(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
 
 
 def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
-    """Return values for the template of me_adapt_network.c."""
+    """Return the values for the template of me_adapt_network.c."""
     constants = {}
     if len(adaptation.replay):
         labels = adaptation.replay_labels.astype(np.uint8)

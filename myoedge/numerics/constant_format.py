@@ -50,7 +50,7 @@ class ConstantFormat:
         return replace(self, scale=self.scale[:1], zero_point=self.zero_point[:1], axis=0)
 
     def real(self, q: Array) -> Array:
-        """Dequantise: q int [...] -> float32 [...]."""
+        """Return float32(scale * (q - zero_point)) of the integers q."""
         centred = (q.astype(np.int64) - self._along(self.zero_point, q)).astype(np.float32)
         with np.errstate(over="ignore"):  # infinities are refused if they are read
             return np.asarray(centred * self._along(self.scale, q).astype(np.float32))

@@ -48,12 +48,12 @@ def quantize(x: Array | float, q: QuantParams) -> Array:
 
 
 def dequantize(x: Array, q: QuantParams) -> Array:
-    """Dequantise: int [...] -> float32 [...]."""
+    """Return scale * (x - zero_point) as float32."""
     return ((x.astype(np.float64) - q.zero_point) * q.scale).astype(np.float32)
 
 
 def range_params(low: float, high: float) -> QuantParams:
-    """int8 parameters that cover [low, high] and 0.0; scale 1/128 for an empty range."""
+    """Return int8 parameters that cover [low, high] and 0.0; scale 1/128 for an empty range."""
     low, high = min(low, 0.0), max(high, 0.0)
     if high - low < EMPTY_RANGE:
         return QuantParams(EMPTY_SCALE, 0)
@@ -63,7 +63,8 @@ def range_params(low: float, high: float) -> QuantParams:
 
 
 def symmetric_params(low: float, high: float, element_type: ElementType = INT8) -> QuantParams:
-    """Parameters with zero point 0 that cover [low, high]; scale 1/128 for an empty range."""
+    """Return parameters with zero point 0 that cover [low, high]; scale 1/128 for an empty
+    range."""
     largest = max(-low, high)
     scale = (
         float(np.float32(largest / element_type.high)) if largest >= EMPTY_RANGE else EMPTY_SCALE

@@ -401,10 +401,9 @@ def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
 
 
 def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Tensor:
-    """Return a node's output tensor: shape from the input shapes, element type as the first
-    input's.
+    """Return the description of a node's output tensor.
 
-    dtype   element type of the first input
+    shapes, dtype   shapes of the inputs, and element type of the first one
     """
     op = OPS[node.op]
     kept = dtype if op.is_data_movement else op.out_dtype

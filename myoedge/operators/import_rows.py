@@ -54,7 +54,7 @@ class ImportRow:
 
 @dataclass(frozen=True)
 class OnnxCall:
-    """A node of an ONNX model, as seen by import rows.
+    """A node of an ONNX model, as passed to import functions.
 
     inputs   ONNX names; "" for omitted inputs
     outs     shapes of the outputs
@@ -99,7 +99,10 @@ class OnnxCall:
         return self.operand(name, what)
 
     def operand(self, name: str, what: str) -> str:
-        """Return the builder's name of a tensor or of a finite constant."""
+        """Return the builder's name of an input; a constant must be finite.
+
+        what   name of the operand for messages
+        """
         tensor = self.tensor(name)
         if name in self.arrays:
             self.finite(name, self.builder.array(tensor))
@@ -126,7 +129,8 @@ def first(a: Arguments) -> str:
 
 
 def one_by_one(row: Row) -> Row:
-    """Make an import row of any number of tensors from a row of two, applied from left to right."""
+    """Return an import function of any number of tensors, which applies one for two from left to
+    right."""
 
     def several(b: GraphBuilder, a: Arguments, out: Any) -> str:
         y, *others = a["tensors"]
@@ -139,7 +143,7 @@ def one_by_one(row: Row) -> Row:
 
 
 def import_rows() -> Iterator[ImportRow]:
-    """Yield the import rows of all families."""
+    """Yield the entries (ImportRow) of the import tables of all operator families."""
     for module in modules("import_rows"):
         yield from module.ROWS
 
@@ -153,10 +157,10 @@ def aten_names(text: str) -> list[str]:
 
 
 def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
-    """Return operator -> ATen call -> import row; a call listed under several operators has the
-    same row.
+    """Return operator -> ATen call -> import function; a call listed under several operators has
+    the same function.
 
-    integers   return the rows for integer tensors instead of those for floats
+    integers   return the functions for integer tensors instead of those for floats
     """
     calls: dict[str, dict[str, Row]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):
@@ -167,9 +171,9 @@ def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
 
 
 def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
-    """Return operator -> ONNX operator -> import row.
+    """Return operator -> ONNX operator -> import function.
 
-    integers   return the rows for integer tensors instead of those for floats
+    integers   return the functions for integer tensors instead of those for floats
     """
     calls: dict[str, dict[str, OnnxRow]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):

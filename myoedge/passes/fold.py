@@ -166,8 +166,10 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
 
 @rewrite_pattern("argmax", "ctc_greedy", "softmax", "log_softmax")
 def drop_common_offset(graph: Graph, node: Node) -> Rewrite | None:
-    """Drop an offset that all scores of a softmax share, softmax(x + 100) = softmax(x), if it is
-    larger than the biases' differences and would use up the scores' range."""
+    """Drop an offset that all scores of a softmax have in common, as softmax(x + 100) = softmax(x).
+
+    Applies if the offset is larger than the differences of the scores' biases.
+    """
     producer = _foldable(graph, node)
     last = len(graph.shape(node.inputs[0])) - 1
     if producer is None or len(producer.inputs) < 3 or node.attrs.get("axis", last) != last:

@@ -43,9 +43,11 @@ def steps_from(expected: Array, q: QuantParams) -> Array:
 
 
 def finer(case: DrawnCase) -> float:
-    """Return the error in output steps that int16 results inherit from the multiplier's rounding; 0
-    for int8. int32 is shared by the accumulator and the multiplier (docs/integer-semantics.md,
-    "What it costs")."""
+    """Return the error in output steps that the rounding of multipliers adds to int16 results; 0
+    for int8.
+
+    Accumulator and multiplier share 32 bits, so that int16 leaves fewer bits to the multiplier.
+    """
     numbers = {**case.step.integers.scalars, **case.step.integers.arrays}
     if case.params("y").element_type.bits == 8 or not {"mult", "pre"}.issubset(numbers):
         return 0.0

@@ -82,10 +82,11 @@ def _compared(graph: Graph, node: Node) -> Row:
 def judged(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> JudgedTensor:
     """Return the elements of a tensor that count for its SQNR, for one sample.
 
-    rows, real   result of `rows_of`; float values of all tensors, which decide what is left out
+    rows, real   result of `rows_of`; values of all tensors in the float network
 
-    With a reach, elements are clipped to it. Of scores, only those with a visible softmax
-    probability count; if nothing else reads them, only their differences from the row's mean.
+    If readers saturate, elements are clipped to their limits. Of the scores of a softmax, only
+    those with a non-zero probability count; if nothing else reads them, only their differences from
+    the row's mean.
     """
     row = rows.get(name, Row())
     counted = _counted(row, real[name], real)

@@ -43,7 +43,11 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class PairedLayer:
-    """A layer in both builds: cycles, SQNR in dB, and bar lengths in percent of the longest."""
+    """A layer in both builds; pairs are (old, new).
+
+    cycles, decibels   cycles, and SQNR as text     lengths   bar lengths in percent of the longest
+    change, look       change of the cycles as text, and its style as in Figure
+    """
 
     name: str
     note: str

@@ -242,7 +242,8 @@ def _worst_sample(port: Mapping[str, Any], count: int) -> str:
 
 
 def last_so_far(report: Report) -> str:
-    """Return a sentence on whether the last layer's cumulative SQNR is the network's."""
+    """Return a sentence that compares the last layer's accumulated SQNR with the network's; "" if
+    there are several outputs."""
     if functions := report["quantization"].get("sqnr_before"):
         return f" The network's SQNR is that{sqnr_place(functions).removeprefix(',')}."
     outputs = report["stream"]["outputs"] if "stream" in report else report["outputs"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recording as the world around a simulated program: a front end that delivers it."""
+"""Playback of a recording to a simulated program, by a simulated front end."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ REFERENCE_HZ = 32768
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that goes wrong with a frame.
+    """A fault injected at a frame.
 
     jitter    its data-ready comes `value` cycles late
     missed    it has no data-ready
     doubled   its data-ready comes again `value` cycles later
-    bit       bit `value` of its data is turned over as it is read (0: the first on the line)
+    bit       bit `value` of its data is inverted when it is read (0: the first on the line)
     reset     the front end resets instead: registers as after power-up
     stall     the receiver of the UART holds CTS high for `value` cycles
-    hold      the cluster's cores stand still for `value` cycles
+    hold      the cluster's cores stop for `value` cycles
     """
 
     frame: int
@@ -73,7 +73,8 @@ class Playback:
 
 
 def to_c(playback: Playback) -> binding.PlaybackStruct:
-    """Return the C struct; it keeps the arrays. Errors: E266 what no front end can deliver."""
+    """Return the C struct, which keeps the arrays alive. Errors: E266 data that the front end
+    cannot deliver."""
     p, rate = playback, Fraction(playback.rate_hz).limit_denominator(1000)
     is_chip = p.front_end.startswith("ads")
     data = np.ascontiguousarray(p.counts, np.int32 if is_chip else np.uint8)

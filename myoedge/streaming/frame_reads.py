@@ -67,8 +67,9 @@ def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
 def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0) -> PassReads:
     """Return the frames that every node reads in a pass.
 
+    paths    time axes and streaming rules of the graph
     frames   input frames per pass, a multiple of paths.pass_multiple()
-    early    number of frames of pass 0 before frame 0
+    early    number of frames in pass 0 before the stream's frame 0
     """
     start = dict.fromkeys(graph.inputs, -early)
     reads_of: dict[str, Mapping[str, Read]] = {}

@@ -196,7 +196,7 @@ class Chip:
         return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)
 
     def l2_room_beside_code(self, layers: int) -> int:
-        """Return the bytes of L2 for data if constants may move to L3, without the code of this
-        many layers."""
+        """Return the bytes of L2 for data if constants may move to L3: all except those for the
+        code of this many layers."""
         code = max(layers - LAYERS, 0) * self.layer_code_bytes
         return min(max(self.l2_bytes - self.l2_reserved_bytes - code, 0), self.l2_room_bytes)

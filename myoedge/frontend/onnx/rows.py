@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of a node by the import row of its operator."""
+"""Import of an ONNX node by the import function of its operator."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def import_by_row(
     *,
     whole: bool = False,
 ) -> None:
-    """Import a node by the import row of its operator.
+    """Import a node by the import function of its operator.
 
-    outs    inferred types of its outputs     whole   whether the row is for integers
+    outs    inferred types of its outputs     whole   whether the function is for integers
     """
     call = _call(state, node, outs)
     if not whole:

@@ -124,8 +124,10 @@ def product(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -
 
 
 def matrix_product(row: Row) -> Row:
-    """Make an import row for a complex matrix product from the row of real ones; one or both
-    operands are complex."""
+    """Return a function that imports a complex matrix product; one or both operands are complex.
+
+    row   import function of the real product
+    """
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
         left = pair_of(b, a["self"])
@@ -186,9 +188,9 @@ SHARED: Mapping[str, Row] = {
 
 
 def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
-    """Return import rows of calls with complex tensors, by ATen's full names.
+    """Return the import functions of calls with complex tensors, by ATen's full names.
 
-    rows   import rows of the same calls for real tensors
+    rows   import functions of the same calls for real tensors
     """
     shared = {name: row for text, row in SHARED.items() for name in aten_names(text)}
     products = {name: matrix_product(rows[name]) for name in aten_names("matmul mm bmm mv")}

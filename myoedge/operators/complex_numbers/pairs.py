@@ -146,7 +146,8 @@ def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
 
 
 def on_parts(row: Row) -> Row:
-    """Make an import row for complex tensors that applies a linear row to both parts."""
+    """Return a function that imports a linear call of a complex tensor by applying `row`, the
+    import function for real tensors, to both parts."""
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         made = [
@@ -225,6 +226,6 @@ def constant_of(b: GraphBuilder, part: Part) -> Array | None:
 def of_both(
     function: Callable[[GraphBuilder, Complex, Complex, Arguments, Shape], Any],
 ) -> Row:
-    """Make an import row from function(builder, self, other, arguments, output shape), with `self`
-    and `other` as complex pairs."""
+    """Return an import function that calls function(builder, self, other, arguments, output shape),
+    with `self` and `other` as complex pairs."""
     return lambda b, a, out: function(b, pair_of(b, a["self"]), pair_of(b, a["other"]), a, out)

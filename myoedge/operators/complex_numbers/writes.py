@@ -65,9 +65,10 @@ def _by_parts(row: Row, b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def index_put(row: Row) -> Row:
-    """Make an import row that writes into a complex tensor at constant indices or a constant mask.
+    """Return a function that imports a write into a complex tensor at constant indices or a
+    constant mask.
 
-    row   import row of the same write for real tensors
+    row   import function of the same write for real tensors
     """
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
@@ -102,10 +103,10 @@ def _is_number(b: GraphBuilder, value: Any) -> bool:
 
 
 def scattered(row: Row) -> Row:
-    """Make an import row that writes into a slice of a complex tensor: with a mask for constant
-    values, otherwise separately for both parts.
+    """Return a function that imports a write into a slice of a complex tensor: with a mask for
+    constant values, otherwise separately for both parts.
 
-    row   import row of the same write for real tensors
+    row   import function of the same write for real tensors
     """
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:

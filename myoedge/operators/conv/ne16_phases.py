@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""3x3 jobs of NE16 whose pixels step over positions: dilated filters, and rows of many taps.
+"""3x3 jobs of NE16 for dilated kernels and for kernels of one row with many taps.
 
-The engine moves from output to output and from tap to tap by the same number of bytes. With d
-positions between its pixels, a job applies a filter of dilation d to every d-th result, and d jobs
-compute all results: one for each phase. If a pixel has all inputs of these d positions, the taps
-between are computed, too.
+NE16 moves by the same number of bytes from output to output and from tap to tap. If its pixels are
+d positions apart, a job applies a kernel of dilation d to every d-th result, and d jobs compute all
+results: one per phase. If a pixel contains the inputs of d positions, the taps in between are
+computed too.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ TAPS = SIDE * SIDE
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """The jobs of a convolution, each of which computes every `down`-th row and every `across`-th
+    """Division of a convolution into NE16 jobs, each for every `down`-th row and every `across`-th
     column of the results.
 
-    pixel    positions of the input whose channels are a pixel
-    in_row   whether the results are one row, which a job computes as rows of three: its nine taps
-             follow each other
+    pixel    number of input positions whose channels form one pixel
+    in_row   whether the results are one row, which a job treats as rows of three outputs
     """
 
     down: int
@@ -38,7 +37,7 @@ class Phases:
 
     @staticmethod
     def of(conv: Conv2dGeometry) -> Phases | None:
-        """Return the phases of a convolution; None if its taps do not lie so."""
+        """Return the phases of a convolution; None if its taps do not suit such jobs."""
         if conv.kernel[0] == conv.y[1] == 1:
             return _of_row(conv.kernel[1], conv.stride[1], conv.dilation[1])
         if conv.kernel == (SIDE, SIDE) and conv.stride == (1, 1):
@@ -51,22 +50,26 @@ class Phases:
 
     @property
     def least(self) -> int:
-        """Results of a row, or rows, of which all phases have whole rows of three, or one."""
+        """Smallest number of results per row, or of rows, for which every phase has complete rows
+        of three outputs, or one."""
         return self.across * SIDE if self.in_row else self.down
 
     def of_phase(self, rows: Any, columns: Any) -> tuple[Any, Any]:
-        """Return the rows and columns of outputs of the largest phase."""
+        """Return the rows and columns of outputs of the largest phase.
+
+        rows, columns   results of a tile
+        """
         if self.in_row:
             return ceil_div(rows * columns, self.least), np.minimum(columns, SIDE)
         return ceil_div(rows, self.down), ceil_div(columns, self.across)
 
     def bytes_beyond(self, conv: Conv2dGeometry) -> int:
-        """Bytes behind the last window that taps of weight 0 read."""
+        """Return the bytes after the last window that taps with weight 0 read."""
         taps = TAPS * self.pixel if self.in_row else SIDE
         return (taps - conv.kernel[1]) * conv.dilation[1] * conv.x[-1]
 
     def weights(self, weight: Array) -> Array:
-        """Return weights [K, *kernel, C] as the engine's taps: [K, 9, inputs of a pixel]."""
+        """Return weights [K, *kernel, C] arranged as NE16's taps: [K, 9, inputs of a pixel]."""
         k, c = len(weight), weight.shape[-1]
         taps = weight.reshape(k, -1, c)
         more = TAPS * self.pixel - taps.shape[1]
@@ -74,8 +77,10 @@ class Phases:
 
     def first_units(self, first: int, units: int) -> int:
         """Return a size of the first job near `first` that leaves whole tiles of 3x3 outputs, or at
-        least whole rows of three: then no job but the first stores results beyond its last one,
-        which the next job replaces."""
+        least whole rows of three.
+
+        Then only the first job stores results beyond its own, which the next job replaces.
+        """
         if not self.in_row or units <= self.least:
             return first
         tile = SIDE * self.least
@@ -85,7 +90,7 @@ class Phases:
         return units - rest
 
     def is_cut(self, pixels: Any) -> Any:
-        """Return whether a row of so many results takes a job more than its tiles need."""
+        """Return whether a row with this many results takes one job more than its tiles need."""
         return self.in_row & (pixels % self.least > 0) & (pixels > self.least)
 
 

@@ -87,8 +87,11 @@ class WindowParts:
         return self.runs * self.of_run
 
     def planes(self, weight: Array, bits: int) -> Array:
-        """Return weights int8 [K, *taps, C] as bit planes uint8 [K, parts, bytes] for 1x1 jobs;
-        zero weights fill the last part of a run."""
+        """Pack weights int8 [K, *taps, C] into NE16's bit planes for 1x1 jobs, uint8 [K, parts,
+        bytes].
+
+        Zero weights fill the last part of each run of contiguous inputs.
+        """
         rows = weight.reshape(len(weight), self.runs, self.run)
         more = INPUTS * self.groups * self.of_run - self.run
         filled = np.pad(rows, ((0, 0), (0, 0), (0, more)))

@@ -11,8 +11,8 @@ from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 
 
 def cumulative(results: Callable[[GraphBuilder, str, int], str], neutral: float = 0.0) -> Row:
-    """Make an import row for ONNX's cumulative operators: `reverse` runs from the end, `exclusive`
-    leaves out the element itself.
+    """Return a function that imports ONNX's cumulative operators: `reverse` runs from the end,
+    `exclusive` leaves out the element itself.
 
     results   (builder, tensor, axis) -> cumulative sums or products
     neutral   0 for sums, 1 for products

@@ -25,8 +25,8 @@ def number_of(d: GraphBuilder, value: Any) -> float | None:
 
 
 def binary(op: str) -> Row:
-    """Make an import row for add, sub or mul; the optional argument `alpha` multiplies the second
-    operand."""
+    """Return a function that imports add, sub or mul; the optional argument `alpha` multiplies the
+    second operand."""
     return lambda d, a, out: combined(d, op, a["self"], a["other"], a.get("alpha", 1.0), out)
 
 
@@ -95,7 +95,7 @@ def quotient(d: GraphBuilder, divisor: Any) -> tuple[str, float]:
 
 
 def rest(rounding: str) -> Row:
-    """Make an import row for a remainder by a number: x - round(x / y) * y.
+    """Return a function that imports a remainder by a number: x - round(x / y) * y.
 
     rounding   "floor", or "trunc" for rounding toward zero
     """

@@ -38,7 +38,7 @@ STAY_FLOATS = "use x.floor(), x.trunc() or x.round(), which stay floats"
 
 
 def compare(name: str) -> Row:
-    """Make an import row for a comparison such as a < b; one side must be a number or a
+    """Return a function that imports a comparison such as a < b; one side must be a number or a
     constant."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -112,7 +112,7 @@ def logical_not(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def logical(op: str) -> Row:
-    """Make an import row for "and" (product) or "or" (maximum) of booleans."""
+    """Return a function that imports "and" (product) or "or" (maximum) of booleans."""
     return lambda d, a, out: d.add(op, truth(d, first(a)), truth(d, a["other"]))
 
 

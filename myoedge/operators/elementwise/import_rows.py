@@ -99,7 +99,7 @@ def masked_fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def function(*steps: tuple[Any, ...]) -> Row:
-    """Make an import row for a chain of pointwise functions.
+    """Return a function that imports a chain of pointwise functions.
 
     steps   (name, *parameters) each; a text parameter names an argument of the call
     """
@@ -115,7 +115,7 @@ def function(*steps: tuple[Any, ...]) -> Row:
 
 
 def function_of(step: Callable[[Arguments], tuple[Any, ...]]) -> Row:
-    """Make an import row for a pointwise function whose parameters depend on the call's
+    """Return a function that imports a pointwise function whose parameters depend on the call's
     arguments."""
     return lambda d, a, out: d.add("table", first(a), chain=(step(a),))
 
@@ -155,8 +155,8 @@ def glu(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def prelu(*, broadcast: bool) -> Row:
-    """Make an import row for PReLU: a pointwise function if there is one slope, else a slope per
-    channel.
+    """Return a function that imports PReLU: a pointwise function if there is one slope, otherwise a
+    slope per channel.
 
     broadcast   whether slopes broadcast as in ONNX; torch's slopes are along axis 1
     """

@@ -38,7 +38,10 @@ def combined(d: GraphBuilder, name: str, x: Any, y: Any, out: Shape, alpha: Any 
 
 
 def divided(name: str) -> Row:
-    """Make an import row for floor division ("floor"), or the remainder, by a positive constant."""
+    """Return a function that imports floor division, or the remainder, by a positive constant.
+
+    name   "div" or "mod"
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         if a.get("rounding_mode", "floor") != "floor" or a.get("fmod"):
@@ -69,7 +72,8 @@ def sums(d: GraphBuilder, x: str, axis: int) -> str:
 
 
 def added_up(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a cumulative sum; for ONNX's `exclusive`, the element itself is subtracted again."""
+    """Import a cumulative sum of integers; for ONNX's `exclusive`, the element itself is
+    subtracted."""
     y = str(cumulative(sums)(d, {**a, "exclusive": False}, out))
     return combined(d, "sub", y, first(a), out) if a.get("exclusive") else y
 
@@ -93,8 +97,11 @@ def total(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def joined(row: Row) -> Row:
-    """Make an import row for concatenating integer tensors and constants; mixed types become
-    int32."""
+    """Return a function that imports the concatenation of integer tensors and constants; mixed
+    types become int32.
+
+    row   import function for operands of one type
+    """
 
     def whole(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         names = [x for x in a["tensors"] if 0 not in d.shape(x)]

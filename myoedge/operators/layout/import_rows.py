@@ -57,7 +57,7 @@ def cast(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def filled(value: float) -> Row:
-    """Make an import row for a constant tensor (zeros, full, ..) of the result's shape.
+    """Return a function that imports a constant tensor (zeros, full, ..) of the result's shape.
 
     value   its value, unless the call has an argument for it
     """

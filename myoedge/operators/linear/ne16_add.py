@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear layer on NE16 and the sum of its results and another tensor, as one layer: the cores add
-while the engine computes the next rows."""
+"""Linear layer on NE16 fused with an addition: the cores add another tensor to its results while
+NE16 computes the next rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ SIDES = ("mult", "wide", "once")  # fields of each operand of a sum
 def linear_with_add_on_ne16(
     step: QuantizedNode, engine: Engine, *, in_place: bool = False
 ) -> TiledKernel:
-    """Tile over rows and outputs, whose results stay in scratch until they are added.
+    """Tile the fused layer over rows and output channels; the products stay in scratch until they
+    are added.
 
     in_place   as in wide_rows_on_ne16
     """
@@ -109,14 +110,20 @@ def _launches_next_tile(here: Fields, behind: Fields) -> bool:
 
 
 def adds_another(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check that the layer does not add what it multiplies, so that it may convert it in place."""
+    """Require an addend other than the linear layer's input, which may be converted in place.
+
+    -> None, or the violated requirement
+    """
     if step.operands[0] != step.operands[-1]:
         return None
     return ConstraintViolation("another operand", "its own", "a copy")
 
 
 def is_same_size(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check that both operands of the sum have a number for each result, and no table follows."""
+    """Require an addition of equal shapes, without a table after it.
+
+    -> None, or the violated requirement
+    """
     added = _added(step)
     if added.table is None and all(shape == added.out for shape in added.shapes):
         return None

@@ -56,7 +56,7 @@ def has_loops(graph: Graph) -> bool:
 
 
 def times_run(nodes: Sequence[Node]) -> dict[str, int]:
-    """Return the names of all nodes, and how often each runs."""
+    """Return node name -> number of times that the node runs: the iterations of its loop, or 1."""
     times = {node.name: 1 for node in nodes}
     for span in loop_spans(nodes):
         times.update((node.name, span.steps) for node in nodes[span.first : span.end])

@@ -28,7 +28,7 @@ def extreme(largest: bool) -> Row:
 
 
 def extreme_of_all(largest: bool) -> Row:
-    """Make an import row for ONNX's Max or Min of any number of inputs."""
+    """Return a function that imports ONNX's Max or Min of any number of inputs."""
     row = one_by_one(extreme(largest))
     return lambda b, a, out: reshape(b, row(b, a, out), out)
 

@@ -24,8 +24,8 @@ EPS_LEAST = 1e-12  # what torch has, of which float32 holds the square
 
 
 def norm(op: str) -> Row:
-    """Make an import row for layer norm or RMS norm over the last axes, merged into one; computed
-    gains and offsets become separate operators."""
+    """Return a function that imports layer norm or RMS norm over the last axes, merged into one;
+    computed gains and offsets become separate operators."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
         x, shape = first(a), d.shape(first(a))
@@ -83,7 +83,7 @@ def grouped(
 
 
 def group_norm(groups: Callable[[Arguments, int], int], axis: int = 1) -> Row:
-    """Make an import row for a group norm.
+    """Return a function that imports a group norm.
 
     groups   (arguments, channels) -> number of groups; gains may be per channel or per group
     axis     channel axis; 0: statistics over the whole batch

@@ -67,7 +67,7 @@ def adaptive(a: Arguments, spatial: Shape) -> Any:
 
 
 def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None = None) -> Row:
-    """Make an import row for pooling [N, C, *S], or [C, *S].
+    """Return a function that imports pooling [N, C, *S], or [C, *S].
 
     windows   (arguments, spatial extents) -> windows per axis
     rank      number of spatial axes; None: ONNX, whose tensors have N and whose result shape
@@ -106,8 +106,8 @@ def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> s
 
 
 def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Row:
-    """Make an import row for a reduction with pointwise functions before and after it; without an
-    axes argument, all axes are reduced."""
+    """Return a function that imports a reduction with pointwise functions before and after it;
+    without an axes argument, all axes are reduced."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         x = d.add("table", first(a), chain=tuple(before)) if before else first(a)
@@ -129,7 +129,7 @@ def any_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def all_of(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import all(): 1 if all elements are not 0."""
+    """Import all(): 1 if no element is 0."""
     return str(least(d, {"dim": None, **a, "self": truth(d, first(a))}, out))
 
 
@@ -168,7 +168,7 @@ def reduced_axes(d: GraphBuilder, a: Arguments) -> list[int]:
 
 
 def spatial_reduction(op: str) -> Row:
-    """Make an import row for `op` over all axes after the second, which keep size 1."""
+    """Return a function that imports `op` over all axes after the second, which keep size 1."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         axes = set(range(2, len(d.shape(a["self"]))))

@@ -116,7 +116,8 @@ def filter_cycles(
 def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WEIGHT_BITS) -> Any:
     """Return the cycles of depthwise 3x3 jobs for rows * columns results with c channels.
 
-    Every block of 16 channels except the last costs the loading of 32 multipliers.
+    scale, bits   bytes of a multiplier, and bits of a weight
+    NE16 loads 32 multipliers for each block of 16 channels except the last.
     """
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     last = c - INPUTS * (groups - 1)

@@ -52,7 +52,8 @@ def is_large_product(rows: int, c: int, k: int) -> bool:
 
 
 def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over rows and blocks of output channels k, with int8 results."""
+    """Tile products of rows and weights over rows and blocks of output channels, with int8
+    results."""
     rows, c, k = row_sizes(step)
     gather, table, cores = c % 4 != 0, table_operand(step), engine.cores
     weights = packed_weights(step.integers.weight.reshape(k, c))

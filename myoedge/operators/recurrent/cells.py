@@ -98,8 +98,7 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
-    """Return the (smallest, largest) integer of h as an operand of the products, for operators that
-    store no finer state."""
+    """Return the (smallest, largest) integer of h as an operand of the products: int8 or int16."""
     return INT16_LIMITS if is_wide(step) else INT8_LIMITS
 
 

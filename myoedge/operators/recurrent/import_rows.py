@@ -152,8 +152,9 @@ def layer(
     at: int = 0,
     reset_first: bool = False,
 ) -> list[Run]:
-    """Add all directions of a layer on x [T, N, C].
+    """Add one layer of an LSTM, GRU or RNN in all its directions on x [T, N, C].
 
+    learnt  weights of each direction     ways   name of each direction -> whether it runs backwards
     first   initial states [L, N, H] of all layers and directions, this layer's from index `at` on;
             None: zeros
     """
@@ -173,8 +174,8 @@ def layer(
 
 
 def aten(kind: str) -> Row:
-    """Make an import row for torch's lstm.input, gru.input or rnn_tanh.input, with any number of
-    layers and one or two directions."""
+    """Return a function that imports torch's lstm.input, gru.input or rnn_tanh.input, with any
+    number of layers and one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
@@ -204,7 +205,8 @@ def _parts(number: int, layers: int, directions: int) -> dict[str, bool]:
 
 
 def cell(kind: str) -> Row:
-    """Make an import row for lstm_cell, gru_cell or an RNN cell, as a layer of one time step."""
+    """Return a function that imports lstm_cell, gru_cell or an RNN cell, as a layer of one time
+    step."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> Any:
         w, r = (weights(d, a[name], "a recurrent cell's weight") for name in ("w_ih", "w_hh"))
@@ -243,7 +245,7 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
 
 
 def onnx(name: str) -> Row:
-    """Make an import row for ONNX's LSTM, GRU or RNN, with one or two directions."""
+    """Return a function that imports ONNX's LSTM, GRU or RNN, with one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         batch_first, kind = bool(a["layout"]), name

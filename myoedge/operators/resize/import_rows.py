@@ -101,7 +101,7 @@ def _torch_axes(a: Arguments, shape: Shape, out: Shape, mode: str) -> list[Resiz
 
 
 def upsample_nearest(first_place: float) -> Row:
-    """Make an import row for torch's upsample_nearest.
+    """Return a function that imports torch's upsample_nearest.
 
     first_place   coordinate of the first result: 0, or 0.5 for nearest-exact
     """

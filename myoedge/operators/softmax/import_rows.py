@@ -47,8 +47,11 @@ def argmin(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def extreme(row: Row, index: Row) -> Row:
-    """Combine two import rows into one with two results: maxima along an axis, and their
-    indices."""
+    """Return an import function with two results: maxima (or minima) along an axis, and their
+    indices.
+
+    row, index   import functions of the two results
+    """
 
     def both(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, str]:
         return row(d, a, out[0]), index(d, a, out[1])

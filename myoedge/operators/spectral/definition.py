@@ -207,7 +207,7 @@ def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over frames; a tile has all signals."""
+    """Tile a spectrogram over frames; each tile has all signals."""
     count, *signals, bins = step.out
     lanes, length = math.prod(signals), len(step.integers.window)
     y_bytes, names = step.element_type.size_bytes, ("window", "order", "roots", "curve", "radixes")

@@ -70,7 +70,7 @@ def _size(sizes: Sequence[int | None] | None, at: int) -> int | None:
 
 
 def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
-    """Make an import row for torch.fft along one axis, or along several axes in turn.
+    """Return a function that imports torch.fft along one axis, or along several axes in turn.
 
     inverse, onesided   which transform     several   whether the call has a list of axes
     """
@@ -136,7 +136,8 @@ def stft_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def shifted(sign: int) -> Row:
-    """Make an import row for fftshift or ifftshift: half of an axis moves to the other end."""
+    """Return a function that imports fftshift or ifftshift: half of an axis moves to the other
+    end."""
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         x = first(a)

@@ -37,9 +37,11 @@ def variance(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array | float:
-    """Return the error bound in output steps: roots have 15 bits, of 22 relative to the largest.
-    For int16: one unit of the requantised value, the bits before its multiplier, half a unit of the
-    product."""
+    """Return the error bound in output steps.
+
+    A root has 15 significant bits. For int16, one unit of the requantised value, the bits dropped
+    before its multiplier, and half a unit of the product are added.
+    """
     step, root = case.step, case.attrs["root"]
     y = np.abs(np.asarray(case.real(case.dequantized)) / case.target.scale)
     found = y * 2.0**-14 + 0.01 if root else np.zeros_like(y)

@@ -35,9 +35,10 @@ def real(attrs: Attrs, x: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadParams(CentredParams):
-    """Integer constants of a sum of squares.
+    """Integer constants of a variance, mean square or standard deviation.
 
-    up, down   left shift before a root; right shift of a sum without a root
+    up     left shift of the sum of squares before its square root
+    down   right shift of the sum of squares, without a root
     """
 
     up: int

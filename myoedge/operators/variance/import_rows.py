@@ -42,7 +42,7 @@ def spread(
 
 
 def variance(*, root: bool, with_mean: bool = False) -> Row:
-    """Make an import row for torch's var or std; the divisor is n - 1, or n - correction.
+    """Return a function that imports torch's var or std; the divisor is n - 1, or n - correction.
 
     root   std instead of var     with_mean   whether the call also returns the mean
     """
@@ -59,7 +59,7 @@ def variance(*, root: bool, with_mean: bool = False) -> Row:
 
 
 def length(*, root: bool) -> Row:
-    """Make an import row for the sum of squares, or with `root` its square root."""
+    """Return a function that imports the sum of squares, or with `root` its square root."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
         if a.get("noop") and not a.get("dim"):

@@ -198,8 +198,11 @@ def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> fl
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
-    """Return the estimated cycles of a layer, including instruction cache misses after another
-    kernel; infinity without a tiling."""
+    """Return the estimated cycles of a layer, including the loading of its code after another
+    kernel.
+
+    choice   its tiling; None: infinity is returned
+    """
     return math.inf if choice is None else choice.cycles + kernel.cost.layer_cycles
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constants of a loop's layers that stay in L1 from its first step to its last one."""
+"""Constants of a loop's layers that stay in L1 during all iterations."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Offsets = Mapping[str, int]  # operand -> bytes from the first of these constant
 def loop_constants(
     kernels: Sequence[TiledKernel], loops: Sequence[LoopLayers], room: int
 ) -> dict[int, Offsets]:
-    """Return layer -> its constants that stay, small ones first as long as there is room.
+    """Return layer -> offsets of its constants that stay in L1, chosen in ascending size as long as
+    they fit.
 
-    Loops run one after another, so that their constants share the room.
+    room   bytes of L1; loops run one after another, so that their constants share it
     """
     found: dict[int, dict[str, int]] = {}
     for loop in loops:
@@ -40,11 +41,11 @@ def loop_constants(
 
 
 def end_bytes(kernels: Sequence[TiledKernel], staying: Mapping[int, Offsets]) -> int:
-    """Bytes of L1 for these constants."""
+    """Return the end of these constants, in bytes from the start of L1."""
     rows = ((kernels[i].operand(name), at) for i, x in staying.items() for name, at in x.items())
     return max((at + size_bytes(operand) for operand, at in rows), default=0)
 
 
 def size_bytes(operand: Operand) -> int:
-    """Bytes of a whole constant in L1."""
+    """Return the bytes of L1 for an untiled constant."""
     return int(round_up(math.prod(operand.shape) * operand.itemsize, ALIGNMENT))

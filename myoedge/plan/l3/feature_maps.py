@@ -80,8 +80,8 @@ class Access:
         return replace(x, at=at, stride=stride)
 
     def window(self, last: int) -> LiveRange:
-        """Return the live range of the L2 window in steps; written rows leave during the next
-        layer.
+        """Return the live range, in layers, of the L2 buffer; rows that are written are transferred
+        to L3 until the end of the next layer.
 
         last   index of the last layer
         """

@@ -57,12 +57,13 @@ def int16_candidates(
     cycles: Cycles,
     rules: Sequence[LayerRule] = (),
 ) -> list[Candidate]:
-    """Return the groups of tensors that could become int16, with their noise on a few samples.
+    """Return the groups of tensors that could become int16, with the noise of each on a few
+    samples.
 
-    Tensors next to fused tables are assessed as if the tables were separate nodes.
     limits   noise limit of each measured tensor; groups that add less than LEAST_NOISE_SHARE of it
              are left out
-    cycles   layer -> estimated cycles
+    cycles   layer -> estimated cycles     rules   layer rules of [quant]
+    For tensors next to a fused table, the costs are those with the table as a separate node.
     """
     ranges = network.calibration.ranges
     graph = with_tables_apart(network.graph, fused_tables(network.graph))
@@ -169,12 +170,12 @@ def picked_candidates(
     most_cycles: float = math.inf,
     worth: Worth = noise_per_cycle,
 ) -> list[Candidate]:
-    """Return candidates that together bring each tensor's noise below its limit, within a cycle
-    limit.
+    """Return candidates that together bring the noise of each tensor below its limit.
 
-    noise   current noise per measured tensor
-    worth   (candidate, index of the tensor furthest above its limit) -> priority; the candidate
-            with the highest priority is chosen next
+    noise        current noise per measured tensor     limits   its maximum
+    most_cycles  maximum total of cost_cycles
+    worth        (candidate, index of the tensor furthest above its limit) -> priority; the
+                 candidate with the highest priority is chosen next
     """
     candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
     while worthwhile := _worthwhile(candidates_left, noise, limits, most_cycles):

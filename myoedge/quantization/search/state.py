@@ -172,7 +172,7 @@ class Search:
         return [x.share for x in self.goal.budgets if worst_db < x.below_db]
 
     def planned_cycles(self, network: QuantGraph) -> float:
-        """Return a network's planned cycles; infinity if it does not fit."""
+        """Return the estimated cycles of the plan of a network; infinity if it does not fit."""
         plan = self.goal.planned_cycles
         assert plan is not None
         if id(network) not in self.planned:
