@@ -322,7 +322,7 @@ int me_run(const void *const in[], void *const out[])
             case 4: me_trace(4, L04_ATTENTION_Y, 192); break;
             case 5: me_trace(5, L05_LINEAR_Y, 192); break;
             case 6: me_trace(6, L06_ADD_Y, 384); break;
-            case 7: me_trace(7, me_out[0], 192); break;
+            case 7: me_trace(7, (int8_t *)me_out[0], 192); break;
             }
         }
 #endif

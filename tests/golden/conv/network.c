@@ -261,7 +261,7 @@ int me_run(const void *const in[], void *const out[])
             case 2: me_trace(2, L02_CONV_Y, 512); break;
             case 3: me_trace(3, L03_CONV_Y, 1024); break;
             case 4: me_trace(4, L04_AVG_POOL_Y, 16); break;
-            case 5: me_trace(5, me_out[0], 4); break;
+            case 5: me_trace(5, (int8_t *)me_out[0], 4); break;
             }
         }
 #endif

@@ -158,7 +158,7 @@ int me_run(const void *const in[], void *const out[])
             switch (layer) {
             case 0: me_trace(0, L00_GATES_Y, 288); break;
             case 1: me_trace(1, L01_GRU_Y, 48); break;
-            case 2: me_trace(2, me_out[0], 3); break;
+            case 2: me_trace(2, (int8_t *)me_out[0], 3); break;
             }
         }
 #endif

@@ -111,7 +111,7 @@ int me_run(const void *const in[], void *const out[])
         if (me_trace) {
             switch (layer) {
             case 0: me_trace(0, L00_LINEAR_Y, 32); break;
-            case 1: me_trace(1, me_out[0], 8); break;
+            case 1: me_trace(1, (int8_t *)me_out[0], 8); break;
             }
         }
 #endif

@@ -313,12 +313,12 @@ int me_run(const void *const in[], void *const out[])
             switch (layer) {
             case 0: me_trace(0, L00_TRANSPOSE_Y, 2); break;
             case 1: me_trace(1, L01_CONCAT_Y, 6); break;
-            case 2: me_trace(2, me_out[1], 4); break;
+            case 2: me_trace(2, (int8_t *)me_out[1], 4); break;
             case 3: me_trace(3, L03_CONV_Y, 6); break;
             case 4: me_trace(4, L04_CONCAT_Y, 18); break;
-            case 5: me_trace(5, me_out[2], 12); break;
+            case 5: me_trace(5, (int8_t *)me_out[2], 12); break;
             case 6: me_trace(6, L06_CONV_Y, 4); break;
-            case 7: me_trace(7, me_out[0], 4); break;
+            case 7: me_trace(7, (int8_t *)me_out[0], 4); break;
             }
         }
 #endif
