@@ -89,14 +89,14 @@ def flash(
 ) -> FlashResult:
     """Write a build's application to a board through OpenOCD.
 
-    board     id or board.toml, "gap9_evk" without it
-    to        "ram" (and start it there), "mram", "octospi"; l3.bin goes to the octal flash, and
-              a partition table by which the application finds it to `table`
-    table     "mram", as SDK 5.x looks it up (default), or "octospi", as 4.x does; none was tried
+    board     id or board.toml; None: "gap9_evk"
+    to        "ram" (and start it there), "mram" or "octospi"; if the build has l3.bin, that goes to
+              the octal flash, and a partition table to the flash `table`
+    table     "mram", in which SDK 5.x searches (default), or "octospi", for 4.x; neither was tried
     elf       the application compiled by the SDK; default gap_sdk/build/myoedge_app of the build
     console   ask the started program which build it is, over `port` or the probe's; a program
               that answers MLPerf Tiny's protocol is not asked
-    warn      called with each warning before anything is written: W602 what is overwritten
+    warn      called with each warning before anything is written: W602 for data that is overwritten
     Errors: E204, E240, E252, E253, E501 OpenOCD or its scripts, E601 .. E613.
     """
     from myoedge.backends.flashing import FlashRequest, flash_build

@@ -30,11 +30,11 @@ State = Literal["ok", "missing", "wrong version"]
 
 @dataclass(frozen=True, slots=True)
 class ToolRow:
-    """A tool or package in doctor's table.
+    """A tool or package in the table of `doctor`.
 
     where    its path, for the terminal only
-    blocks   verbs, or options of verbs, that cannot run while the state is not "ok"
-    fix      a command line; empty if the state is "ok"
+    blocks   verbs, or options of verbs, that cannot run unless the state is "ok"
+    fix      a command line that installs it; "" if the state is "ok"
     needed   whether doctor fails without it; false for tools of boards and options
     works    what still works without it, if `blocks` could be misread as everything
     """

@@ -107,7 +107,7 @@ def _weights(node: Node) -> tuple[str, ...]:
 
 
 def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
-    """Yield the layer that writes what the last layer with weights reads."""
+    """Yield the producer of the input of the last layer with weights; nothing if there is none."""
     graph, steps = plan.quant.graph, plan.steps
     writers = {step.node.name: i for i, step in enumerate(steps)}
     weighted = [step for step in steps if any(map(graph.is_const, _weights(step.node)))]
@@ -129,8 +129,8 @@ def _labels(data: Data) -> Array:
 
 
 def _picked(data: Data, replayed: int, classes: int) -> Array:
-    """Return the numbers of the samples to run: as many of each class, evenly spaced; without
-    replay any that are evenly spaced."""
+    """Return the indices of the samples to run, evenly spaced; with replay, equal numbers of each
+    class."""
     if not replayed:
         return np.unique(np.linspace(0, data.count - 1, PROBED).round().astype(int))
     labels = _labels(data)

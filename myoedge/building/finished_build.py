@@ -90,5 +90,6 @@ def _without_room(options: Options) -> Options:
 
 
 def _lasts(build: FinishedBuild) -> bool:
-    """Return whether the build does not depend on what this computer lacks."""
+    """Return whether the build may be cached: nothing was left out because this computer lacks a
+    tool."""
     return not any(warning.code in OF_THIS_COMPUTER for warning in build.warnings)

@@ -126,10 +126,11 @@ class Quantizing:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The network before the precision search, and what the search needs.
+    """Starting point and settings of the precision search.
 
+    network   the network before the search     workshop   functions for making networks
     tried     moves tried while choosing weight bits
-    needs     output -> required SQNR in dB
+    goal, needs   goal of the search, and output -> SQNR in dB required by [budget]
     """
 
     network: Network

@@ -253,10 +253,10 @@ def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array,
 
 
 def _located(run: Simulation, decisions: Sequence[Decision]) -> list[Decision]:
-    """Return the decisions with the number that their last sample has in the recording.
+    """Return the decisions, each with the number of its last sample in the recording.
 
-    After a reset of the front end its samples come at other times: the program counts periods, the
-    front end what it delivers. Both agree on the time of each data-ready.
+    After a reset of the front end these differ: the program counts periods, the front end the
+    samples that it delivers. Both agree on the time of each data-ready.
     """
     first = next((row for row in decisions if not row.flags), None)
     if first is None:

@@ -218,8 +218,10 @@ _USE: Mapping[str, Callable[[Plugin, metadata.EntryPoint], None]] = {
 
 
 def load_named() -> None:
-    """Load the plug-ins that the configuration in the working folder names. Errors: also E230 ..
-    E232."""
+    """Load the plug-ins named in the configuration of the working folder.
+
+    Errors: as load_plugins; E230 .. E232 an invalid configuration.
+    """
     load_plugins(find(None)[0].plugins)
 
 

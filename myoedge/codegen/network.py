@@ -49,7 +49,8 @@ def network_values(plan: Plan) -> dict[str, Any]:
 
 
 def _loop(plan: Plan, number: int) -> dict[str, Any]:
-    """Return a loop's layers and the statements that load what stays in L1 for all its steps."""
+    """Return a loop's layers, and the statements that load the constants that stay in L1 during all
+    its iterations."""
     loads, loop = [], plan.loops[number]
     for index in range(loop.first, loop.last + 1):
         tiling = plan.tilings[index]

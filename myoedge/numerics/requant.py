@@ -52,7 +52,7 @@ class Requant:
         """Rescale int32 accumulators [..., channels] to integers of the same shape, without
         saturation.
 
-        Computed in int32, which takes a tenth of the time, if no intermediate leaves it.
+        Uses int32 arithmetic, which is ten times faster, if all intermediates fit.
         """
         largest = max(int(acc.max(initial=0)), -int(acc.min(initial=0)))
         fits = largest <= int(np.min(self.exact_bound, initial=INT32_MAX))
@@ -75,7 +75,8 @@ class Requant:
 
     @property
     def scalars(self) -> dict[str, int]:
-        """Return the C fields with one value: `pre`, and those that all channels share."""
+        """Return the C fields that all channels share, by name: `pre`, and others if there is one
+        factor."""
         shared = () if np.ndim(self.mult) else NUMBERS
         return {"pre": self.pre, **{name: int(getattr(self, name)) for name in shared}}
 
@@ -185,10 +186,11 @@ def choose_sum_requant(
     """Return the SumRequant nearest to sum_i (x_i - zeros_i) * real_i + constant that fits in
     int32.
 
-    real        factors, any sign   bounds  largest |x_i|   zeros  zero points, folded in
+    real        factor of each term, any sign     bounds   largest |x_i| of each term
+    zeros       zero point of each term, folded into the offset
     constant    zero point of the output plus any other constant, in output steps
     factor_max  limit at which the factors saturate
-    mult_max    largest |multiplier| of the kernel: 16-bit or int32
+    mult_max    largest |multiplier| that the kernel supports
     """
     factors = [min(max(float(r), -factor_max), factor_max) for r in real]
     added = min(max(float(constant), -CONSTANT_MAX), CONSTANT_MAX)

@@ -121,8 +121,10 @@ class _Emitted:
         return name
 
     def named(self, column: Column) -> str:
-        """Return the tensor of a column that is read behind a step. Errors: StepsDiffer for a view
-        of a state, whose bytes are the next step's then."""
+        """Return the tensor of a column that is read after an iteration.
+
+        Errors: StepsDiffer for a view of a state, which by then holds the next iteration's state.
+        """
         made = {node.name: node for node in self.nodes}
         name = self.names[column]
         while (node := made.get(name)) is not None and OPS[node.op].view:
@@ -160,7 +162,8 @@ def _with_loop(body: UnrolledBody) -> Graph | None:
 
 
 def _live_states(body: UnrolledBody) -> list[Column]:
-    """Return the states that the body reads, and those that become them."""
+    """Return the state columns that the body reads, directly or as a later value of another
+    state."""
     read = {x for column in body.stateful for x in body.unrolled.inputs(column)}
     live = [operands for operands in body.states if operands in read]
     for operands in live:
@@ -170,7 +173,7 @@ def _live_states(body: UnrolledBody) -> list[Column]:
 
 
 def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
-    """Return the graph with a loop; what read a step reads the loop's results.
+    """Return the graph with a loop, whose results replace those of single iterations.
 
     Errors: ValueError for loops that need results of their own.
     """
@@ -225,7 +228,7 @@ class _Results:
     tensors: dict[str, str] = field(default_factory=dict)
 
     def read(self, node: Node) -> Node:
-        """Return a node that reads the loop's results instead of those of single steps."""
+        """Return a node that reads the loop's results instead of those of single iterations."""
         if not any(name in self.columns for name in node.inputs):
             return node
         if node.op == "concat":

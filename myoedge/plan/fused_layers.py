@@ -53,8 +53,8 @@ def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
 def _pairs(
     steps: Sequence[QuantizedNode], leaving: set[str], roots: Roots
 ) -> Iterator[tuple[QuantizedNode, QuantizedNode]]:
-    """Return layers and the only reader of their results, for operators with fused kernels; what
-    else the reader needs is computed before the layer."""
+    """Return pairs of a layer and the only reader of its result, for operators with fused kernels;
+    other operands of the reader are computed before the layer."""
     readers: dict[str, list[QuantizedNode]] = {}
     for step in steps:
         for name in step.operands:

@@ -143,6 +143,6 @@ def borders(loops: Iterable[LoopLayers]) -> frozenset[int]:
 
 
 def own_row(q: QuantGraph, step: QuantizedNode) -> int:
-    """Return the bytes by which a copying layer advances in its sequence per iteration; 0 for other
-    layers."""
+    """Return the bytes from one iteration's row to the next in the sequence from or to which a
+    layer copies; 0 for other layers."""
     return row_bytes(q, step.node) if step.node.op in (READ, WRITE) else 0

@@ -111,12 +111,13 @@ def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) 
 def reused_layers(
     layers: Iterable[QuantizedNode], networks: Sequence[QuantGraph], old: QuantGraph
 ) -> Reuse:
-    """Compare a plan's layers with an earlier build's network.
+    """Return which layers of a plan have the integers of an earlier build, and which were
+    requantised.
 
     layers     layers of the plan; those that the network lacks, such as copies of states, are
-               skipped
-    networks   the network, and for a stream also the network of one step; the one whose inputs
-               equal those of `old` is compared
+               ignored
+    networks   the network and, for a stream, the network of one pass
+    old        network of the earlier build; compared with the one of `networks` with equal inputs
     """
     inputs = set(old.graph.inputs)
     network = next((q for q in networks if set(q.graph.inputs) == inputs), networks[0])

@@ -75,7 +75,8 @@ def outside_layers(report: Report) -> tuple[str, int] | None:
 
 
 def measured_on(report: Report) -> str:
-    """Return what counted the cycles: "simulated GAP9", "GVSoC"."""
+    """Return the name of the chip or simulator that counted the cycles: "simulated GAP9",
+    "GVSoC"."""
     chip = report["target"]["chip"].upper()
     if is_modelled(report):
         return f"cost model of {chip}"
@@ -83,8 +84,7 @@ def measured_on(report: Report) -> str:
 
 
 def the_place(report: Report) -> str:
-    """Return what counted the cycles, for the middle of a sentence: "the simulated GAP9",
-    "GVSoC"."""
+    """Return that name for the middle of a sentence: "the simulated GAP9", "GVSoC"."""
     name = measured_on(report)
     return name if name.startswith(BACKENDS["gvsoc"].chip) else f"the {name}"
 

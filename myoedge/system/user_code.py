@@ -69,7 +69,7 @@ class UserFunction:
         """Convert exceptions of the user's code in this context to an error with its last source
         line.
 
-        what   what the code was doing, for the message
+        what   description of the work for the message
         """
         with converted(lambda error: self.error(what, cause_of(error, self.places))):
             yield

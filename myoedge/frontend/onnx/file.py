@@ -117,8 +117,10 @@ def _state_shapes(graph: GraphProto) -> None:
 
 
 def _sort_nodes(graph: GraphProto) -> None:
-    """Put every node behind the nodes that it reads. ONNX demands this order; onnxruntime sorts, as
-    this does. Nodes in a circle keep their order, and the checker refuses them."""
+    """Sort nodes topologically, as ONNX requires and onnxruntime does itself.
+
+    Nodes in a cycle keep their order, and the checker refuses them.
+    """
     producer = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     reads = [{producer[name] for name in _reads(node) & producer.keys()} for node in graph.node]
     if all(at < i for i, read in enumerate(reads) for at in read):

@@ -242,8 +242,11 @@ class JobSchedule:
         }
 
     def launches_next_tile(self, here: Fields, behind: Fields) -> bool:
-        """Return whether the first job of the tile `behind` may start before the cores have
-        finished the tile `here`."""
+        """Return whether the first job of the next tile may start before the cores have finished
+        this tile.
+
+        here, behind   tile fields of this and of the next tile
+        """
         return bool(behind["has_scratch"])
 
 
@@ -267,7 +270,7 @@ def _dense_ways(windows: JobSchedule) -> Iterator[JobSchedule]:
 
 
 def _swapped(parts: tuple[T, ...]) -> tuple[T, ...]:
-    """Return what an operand has along each dimension with rows and columns swapped."""
+    """Return a tuple of per-dimension values with those of rows and columns exchanged."""
     return (*parts[:1], *parts[2:3], *parts[1:2], *parts[3:])
 
 

@@ -107,8 +107,10 @@ def squared(case: Any) -> float:
 
 
 def power_slack(case: Any) -> Array:
-    """Return the error bound of a power in steps of 2**-16 of a squared sample: the rounded share,
-    and half a step per sample."""
+    """Return the error bound of a running power, in units of 2**-16 of a squared step of x.
+
+    The rounded share adds an error proportional to the power; each sample adds half a unit.
+    """
     x0 = case.params("x0")
     largest = max((case.dequantized[0] ** 2).max(), case.attrs["start"] ** 2) / x0.scale**2
     return np.asarray((largest * 2.0**-13 * 4 + 8 / case.attrs["share"] * 2.0**-16) * 2.0**16)

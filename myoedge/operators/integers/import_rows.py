@@ -40,7 +40,7 @@ def combined(d: GraphBuilder, name: str, x: Any, y: Any, out: Shape, alpha: Any 
 def divided(name: str) -> Row:
     """Return a function that imports floor division, or the remainder, by a positive constant.
 
-    name   "div" or "mod"
+    name   "floor_div" or "mod"
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:

@@ -138,7 +138,8 @@ def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
 
 
 def _body(nodes: Iterable[Node], loop: str) -> list[Node]:
-    """Return the nodes of a loop: states, what is computed from them in a step, and its end."""
+    """Return the nodes of a loop: states, the nodes computed from them in every iteration, and its
+    end."""
     inside: set[str] = set()
     states, body, writes, ends = (list[Node]() for _ in range(4))
     for node in nodes:

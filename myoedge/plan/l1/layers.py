@@ -245,7 +245,7 @@ def _tilings(
     loops: Sequence[LoopLayers],
 ) -> Iterator[Tiling | None]:
     """Yield tilings with the buffers of resident tensors, in the layers that compute them, and of
-    constants that stay for a loop, behind all others."""
+    constants that stay for a loop, after all other buffers."""
     end = _end_bytes(placed, resident)
     offsets, by_producer = resident_offsets(resident), {x.producer: x for x in resident}
     counts = [1 if x is None else tile_count(x.kernel, x.choice) for x in placed]

@@ -11,10 +11,10 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def cores_integers(search: Search, state: SearchState) -> Proposals:
-    """Propose the cores' integers for the cheaper half of the layers, then for all.
+    """Propose the cores' integers, which have a pre-shift, for the cheaper half of the
+    accelerator's layers, then for all.
 
-    Both kinds of integers have equal noise per layer to within 0.01 dB; the difference at an output
-    is random.
+    The noise per layer hardly differs (0.01 dB), but at the outputs it may, at random.
     """
     network, cycles = state.network, search.workshop.layer_cycles
     free = [step.node.name for step in free_layers(network.cores, network.engined)]
