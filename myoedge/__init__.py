@@ -7,13 +7,13 @@
     built.run(window)                              # the generated C, floats in and out
 
     model files    load, inspect, quantize, build, sweep, check_regressions
-    builds         load_build, validate, simulate, play, report, peaks, energy, advise
+    builds         load_build, validate, simulate, play, report, peaks, energy, advise, adapt
     boards         boards, flash, run, bench, calibrate_energy, monitor
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
 Each verb of the command line is a function with the same arguments. Notebooks show results as
 cards or pages; those with rows have `rows()` and `to_pandas()`. Errors are MyoedgeError with a
-code, and `explain(code)` says more. GAP9Quantizer, for training, comes with the extra `qat`.
+code, and `explain(code)` gives details. GAP9Quantizer, for training, comes with the extra `qat`.
 """
 
 from __future__ import annotations
