@@ -17,7 +17,7 @@ from myoedge.targets.sensor import FRONT_ENDS, FrontEnd, Pins, Sensor, SensorTab
 CODE = "E264"
 DEFAULTS: dict[str, Any] = {
     "front_end": "ads1298", "gain": 6, "spi": 1, "chip_select": 0,
-    "uart": 1, "baud_rate": 1_000_000, "unit": "uV", "packets": "class", "bits": 24,
+    "uart": 1, "baud_rate": 1_000_000, "packets": "class", "bits": 24,
     "header_bytes": 0,
 }  # fmt: skip
 DEFAULT_SPI_CLOCK = "8 MHz"
@@ -73,7 +73,7 @@ def _wrong(problems: dict[str, str]) -> MyoedgeError:
 
 
 def _missing(table: SensorTable) -> Problems:
-    needed = {"rate": "1000", "channels": "8", "hop": "16"}
+    needed = {"rate": "1000", "channels": "8", "hop": "16", "unit": '"uV", of the calibration data'}
     if table.front_end == "spi" and table.unit != "counts":
         needed["input_range"] = '"2.4 V"'
     for name, example in needed.items():
@@ -96,7 +96,7 @@ def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -
         default = float(kind.references_v[0])
         given = default if table.reference is None else table.reference
         volts_of, of_kind = {"gain": values["gain"], "reference": given}, {}
-    named = ("front_end", "spi", "chip_select", "uart", "baud_rate", "unit", "packets")
+    named = ("front_end", "spi", "chip_select", "uart", "baud_rate", "packets")
     return Sensor(
         **{name: values[name] for name in named},
         channels=table.channels or 0,
@@ -106,6 +106,7 @@ def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -
         spi_hz=round(hertz(table.spi_clock or DEFAULT_SPI_CLOCK)),
         pins=Pins(**(table.pins or {})),
         hop=table.hop or 0,
+        unit=table.unit or "",
         **of_kind,
     )
 

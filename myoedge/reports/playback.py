@@ -89,7 +89,7 @@ def over_latency(latency: Latency | None, limit_s: float | None) -> Notice | Non
         return None
     late = f"{duration(latency.max_s)} at most, from data-ready to the packet's last bit"
     facts = {"budget": duration(limit_s), "build": late}
-    tries = ["a higher baud_rate in [sensor]", "--operating-point high", "a smaller network"]
+    tries = ["a higher baud_rate in [sensor]", "a smaller network", "fewer samples per window"]
     return over_budget([Broken("latency", facts, tries)])
 
 

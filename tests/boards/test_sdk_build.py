@@ -169,7 +169,7 @@ def test_the_application_of_mlperf_tiny_has_its_protocol(
 @pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
 def test_the_sensor_application_has_its_own_port(gap_sdk: Path, path: str, tmp_path: Path) -> None:
     model = save_exported(nn.Linear(8, 2).eval(), (torch.zeros(1, 8),), tmp_path / "m.pt2")
-    sensor = {"rate": 1000, "hop": 1, "channels": 8, "pins": {"data_ready": 42}}
+    sensor = {"rate": 1000, "hop": 1, "channels": 8, "unit": "uV", "pins": {"data_ready": 42}}
     config = Found(from_tables({"sensor": sensor}, "myoedge.toml"), Path())
     build = myoedge.build(
         model, calib="random", app="sensor", config=config, output=tmp_path / "out", simulate=False

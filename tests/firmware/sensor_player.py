@@ -38,7 +38,13 @@ def program(
 ) -> SensorProgram:
     """An application with the network of sensor_host: one result frame per frame."""
     pins = {"data_ready": 42, "start": 43, "reset": 44}
-    keys = {"rate": 1000.0, "pins": pins, "channels": layout.outer * layout.inner, **table}
+    keys = {
+        "rate": 1000.0,
+        "unit": "uV",
+        "pins": pins,
+        "channels": layout.outer * layout.inner,
+        **table,
+    }
     sensor = sensor_of(SensorTable(**keys), hop=hop)  # type: ignore[arg-type]
     return SensorProgram(
         sensor, layout, CONVERSION, hop, frames, 1, results, frames, "largest", "int8", "int8",

@@ -37,6 +37,7 @@ ARMBAND: dict[str, Any] = {
 ADS1298: dict[str, Any] = {
     "channels": 8,
     "rate": 1000,
+    "unit": "uV",
     "pins": {"data_ready": 42, "start": 43, "reset": 44},
 }
 

@@ -21,7 +21,13 @@ from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 from tests.schemas import check_folder
 
-SENSOR: dict[str, Any] = {"rate": 1000, "hop": 5, "channels": 8, "pins": {"data_ready": 42}}
+SENSOR: dict[str, Any] = {
+    "rate": 1000,
+    "hop": 5,
+    "channels": 8,
+    "unit": "uV",
+    "pins": {"data_ready": 42},
+}
 
 
 class Scaled(nn.Module):
@@ -148,7 +154,7 @@ def test_registers(setting: tuple[str, int, int, str, int]) -> None:
     name, rate, gain, reference, channels = setting
     table = SensorTable(
         front_end=name, rate=rate, gain=gain, reference=reference, spi_clock="20 MHz",
-        pins={"data_ready": 1}, hop=1,
+        pins={"data_ready": 1}, hop=1, unit="uV",
     )  # fmt: skip
     electrodes = 0xFF if channels >= 8 else (1 << channels) - 1
     found = registers(sensor_of(table, channels))

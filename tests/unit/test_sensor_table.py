@@ -15,7 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.targets.boards import DEFAULT_BOARD, boards_dir
 from myoedge.targets.sensor import Sensor
 
-LEAST: dict[str, Any] = {"rate": 1000, "hop": 16, "pins": {"data_ready": 42}}
+LEAST: dict[str, Any] = {"rate": 1000, "hop": 16, "unit": "uV", "pins": {"data_ready": 42}}
 
 
 def made(table: dict[str, Any], channels: int | None = 8, hop: int | None = None) -> Sensor:
@@ -52,7 +52,7 @@ def test_volts_per_count(table: dict[str, Any], volts: Fraction) -> None:
 
 def test_the_board_supplies_what_the_file_does_not_set(tmp_path: Path) -> None:
     text = (boards_dir() / DEFAULT_BOARD / "board.toml").read_text()
-    keys = "rate = 2000\nspi = 2\npins = { data_ready = 3, reset = 4 }"
+    keys = "rate = 2000\nspi = 2\nunit = 'mV'\npins = { data_ready = 3, reset = 4 }"
     path = tmp_path / "board.toml"
     path.write_text(f"{text}\n[sensor]\n{keys}\n")
     sensor = made({"board": str(path), "rate": 500, "hop": 8})
@@ -92,7 +92,7 @@ def test_all_that_is_missing_is_listed() -> None:
     with pytest.raises(MyoedgeError, match="E264") as raised:
         made({}, channels=None)
     assert [*dict(raised.value.notice.facts)] == [
-        f"sensor.{x}" for x in ("rate", "channels", "hop", "pins")
+        f"sensor.{x}" for x in ("rate", "channels", "hop", "unit", "pins")
     ]
 
 
