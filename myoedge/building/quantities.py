@@ -64,11 +64,15 @@ def milliampere_hours(value: str | float) -> float:
     return _quantity(value, _CAPACITIES, "a capacity", "300 mAh", "mAh")
 
 
-def volts(value: str | float) -> float:
-    """Parse a voltage: a number in V, or "3.7 V". Errors: E232."""
+def volts(value: str | float, name: str = "--volts") -> float:
+    """Parse a voltage: a number in V, or "3.7 V".
+
+    name   of the option or key
+    Errors: E232.
+    """
     if isinstance(value, int | float):
         return value
-    return _quantity(value, _VOLTAGES, "a voltage", "3.7 V", "V")
+    return _quantity(value, _VOLTAGES, f"a voltage for {name}", "3.7 V", "V")
 
 
 def hertz(text: str | float) -> float:

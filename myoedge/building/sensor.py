@@ -102,7 +102,7 @@ def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -
         channels=table.channels or 0,
         rate_hz=Fraction(str(table.rate)),
         gain=Fraction(str(volts_of["gain"])),
-        reference_v=Fraction(str(volts(volts_of["reference"] or 0))),
+        reference_v=Fraction(str(volts(volts_of["reference"] or 0, "[sensor]"))),
         spi_hz=round(hertz(table.spi_clock or DEFAULT_SPI_CLOCK)),
         pins=Pins(**(table.pins or {})),
         hop=table.hop or 0,

@@ -214,13 +214,16 @@ def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_p
     unawaited = {"    me_l3_finish(ended);": "    me_l3_finish(0 * ended);"}
     assert run_plan(plan, tmp_path / "unawaited", unawaited) != wanted
     l3_transfers = list(plan.l3_transfers)
-    behind = next(
+    behind = [
         n for n, h in enumerate(l3_transfers) if any(follows(h, other) for other in l3_transfers)
-    )
-    l3_transfers[behind] = replace(l3_transfers[behind], begins=l3_transfers[behind].begins - 1)
-    assert (
-        run_plan(replace(plan, l3_transfers=tuple(l3_transfers)), tmp_path / "early", {}) != wanted
-    )
+    ]
+    early = []
+    for n in behind:  # some of them overwrite bytes that were read just before
+        moved = [replace(h, begins=h.begins - (i == n)) for i, h in enumerate(l3_transfers)]
+        early.append(
+            run_plan(replace(plan, l3_transfers=tuple(moved)), tmp_path / f"early{n}", {}) != wanted
+        )
+    assert any(early)
 
 
 @pytest.mark.slow

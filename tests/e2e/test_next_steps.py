@@ -73,6 +73,7 @@ def test_every_command_that_is_printed_runs(folder: Path) -> None:
     verbs = checked(folder, *(f"myoedge {words}" for words in starts))
     assert verbs == set(VERBS) - {
         *ON_BOARDS,
+        "adapt",
         "monitor",
         "sweep",
         "plugin",

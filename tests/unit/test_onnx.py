@@ -556,6 +556,7 @@ def test_the_page_lists_onnxs_operators() -> None:
     elsewhere = {
         "atan2", "magnitude", "selective_scan", "biquads", "ctc_greedy", "fake_quantize",
         "gru_start", "lstm_next", "lstm_next_cell", "lstm_start",
+        "loop_state", "loop_read", "loop_next", "loop_write", "loop_last",
     }  # fmt: skip
     streamed = {
         "biquads_past", "gru_state", "running_norm", "running_power", "majority", "ctc_new",
