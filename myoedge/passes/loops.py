@@ -126,7 +126,7 @@ class _Emitted:
         Errors: StepsDiffer for a view of a state, which by then holds the next iteration's state.
         """
         made = {node.name: node for node in self.nodes}
-        name = self.names[column]
+        name = self.operand(column)
         while (node := made.get(name)) is not None and OPS[node.op].view:
             name = node.inputs[0]
         if node is None and name != self.names[column]:

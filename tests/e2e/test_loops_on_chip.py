@@ -14,7 +14,7 @@ from torch import nn
 
 import myoedge
 from tests.conftest import save_exported
-from tests.unit.test_loops import INPUTS, Delayed, Gated, Loop, Plain, Swapped
+from tests.unit.test_loops import INPUTS, Delayed, Gated, Late, Loop, Plain, Swapped
 
 
 def built(network: nn.Module, steps: int, folder: Path, **options: Any) -> myoedge.Build:
@@ -28,7 +28,13 @@ def built(network: nn.Module, steps: int, folder: Path, **options: Any) -> myoed
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize(
     ("kind", "states", "last"),
-    [(Plain, 1, True), (Gated, 2, False), (Delayed, 2, False), (Swapped, 2, True)],
+    [
+        (Plain, 1, True),
+        (Gated, 2, False),
+        (Delayed, 2, False),
+        (Swapped, 2, True),
+        (Late, 2, False),
+    ],
 )
 def test_loops_are_exact(
     kind: Callable[[], nn.Module], states: int, last: bool, bits: int, tmp_path: Path

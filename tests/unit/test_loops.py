@@ -97,6 +97,18 @@ class Swapped(nn.Module):
         return torch.tanh(b) * 0.5 + self.x(x), torch.sigmoid(self.h(a))
 
 
+class Late(Plain):
+    """A cell whose second state is of the row before: no state becomes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input = nn.Linear(INPUTS, WIDTH)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...], step: int) -> tuple[Tensor, ...]:
+        now, (h, before) = torch.sigmoid(self.input(x)), state
+        return super().forward(x, (h + before,), step)[0] + torch.tanh(now), now
+
+
 def prepared(network: nn.Module, *shape: int) -> Graph:
     """The network's graph, which computes what torch does."""
     x = torch.randn(shape)
@@ -109,7 +121,9 @@ def prepared(network: nn.Module, *shape: int) -> Graph:
 
 @pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("backward", [True, False])
-@pytest.mark.parametrize(("kind", "states"), [(Plain, 1), (Gated, 2), (Delayed, 2), (Swapped, 2)])
+@pytest.mark.parametrize(
+    ("kind", "states"), [(Plain, 1), (Gated, 2), (Delayed, 2), (Swapped, 2), (Late, 2)]
+)
 def test_the_body_of_a_loop_stands_once(
     kind: Callable[[], nn.Module], states: int, backward: bool, last: bool
 ) -> None:
