@@ -182,7 +182,7 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
     nexts: dict[Column, str] = {}
     for operands in live:
         behind = body.states[operands][0]
-        nexts[behind] = patch.add(NEXT, made.named(behind), made.names[operands], **made.attrs)
+        nexts[operands] = patch.add(NEXT, made.named(behind), made.names[operands], **made.attrs)
     results = _Results(made, columns, nexts)
     readers = [results.read(node) for node in graph.nodes if node.name not in columns]
     outputs = tuple(results.tensor(x) if x in columns else x for x in graph.outputs)
@@ -218,7 +218,7 @@ class _Results:
     """Results of a loop as nodes outside of it read them.
 
     columns  tensor of a step -> its column, and number of the step
-    nexts    column -> the state that it becomes
+    nexts    column of a state -> the state of the next step
     """
 
     made: _Emitted
@@ -270,9 +270,10 @@ class _Results:
 
     def _of_step(self, column: Column, step: int) -> str:
         patch = self.made.patch
-        if step == len(column) - 1 and column in self.nexts:
-            others = (x for x in self.nexts.values() if x != self.nexts[column])
-            return patch.add(LAST, self.nexts[column], *others, **self.made.attrs)
+        became = [x for state, x in self.nexts.items() if self.made.body.states[state][0] == column]
+        if step == len(column) - 1 and became:
+            others = (x for x in self.nexts.values() if x != became[0])
+            return patch.add(LAST, became[0], *others, **self.made.attrs)
         row = slice_axis(patch, self._sequence(column), 0, step, step + 1)
         return reshape(patch, row, patch.shape(row)[1:])
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import myoedge
 from tests.conftest import save_exported
-from tests.unit.test_loops import INPUTS, Delayed, Gated, Late, Loop, Plain, Swapped
+from tests.unit.test_loops import INPUTS, Begun, Delayed, Gated, Late, Loop, Plain, Swapped
 
 
 def built(network: nn.Module, steps: int, folder: Path, **options: Any) -> myoedge.Build:
@@ -34,6 +34,7 @@ def built(network: nn.Module, steps: int, folder: Path, **options: Any) -> myoed
         (Delayed, 2, False),
         (Swapped, 2, True),
         (Late, 2, False),
+        (Begun, 2, True),
     ],
 )
 def test_loops_are_exact(

@@ -109,6 +109,20 @@ class Late(Plain):
         return super().forward(x, (h + before,), step)[0] + torch.tanh(now), now
 
 
+class Begun(nn.Module):
+    """A sum that two states become, which begin as different ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.x = nn.Linear(INPUTS, WIDTH)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...], step: int) -> tuple[Tensor, ...]:
+        a, b = state if step else (self.x(x) + 2.0, torch.tanh(self.x(x)))
+        h = torch.tanh(self.a(a)) + self.b(torch.sigmoid(b)) * 0.5 + self.x(x)
+        return h, h
+
+
 def prepared(network: nn.Module, *shape: int) -> Graph:
     """The network's graph, which computes what torch does."""
     x = torch.randn(shape)
@@ -122,7 +136,8 @@ def prepared(network: nn.Module, *shape: int) -> Graph:
 @pytest.mark.parametrize("last", [True, False])
 @pytest.mark.parametrize("backward", [True, False])
 @pytest.mark.parametrize(
-    ("kind", "states"), [(Plain, 1), (Gated, 2), (Delayed, 2), (Swapped, 2), (Late, 2)]
+    ("kind", "states"),
+    [(Plain, 1), (Gated, 2), (Delayed, 2), (Swapped, 2), (Late, 2), (Begun, 2)],
 )
 def test_the_body_of_a_loop_stands_once(
     kind: Callable[[], nn.Module], states: int, backward: bool, last: bool
