@@ -2,6 +2,7 @@
 #include "me_ne16_linear_s8.h"
 
 #include "me_ne16_layer.h"
+#include "me_share.h"
 
 static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
@@ -28,6 +29,14 @@ __attribute__((noinline)) me_ne16_layer me_ne16_linear_layer(const void *params,
             .all_k = op->k, .first_k = tile->first_k, .k = tile->k, .inputs = op->c, .weight_bytes = 2, .weight_bits = op->weight_bits,
         },
     };
+}
+
+void me_ne16_restore_x(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)
+{
+    if (tile->restores) {
+        ME_SYNC();
+        me_ne16_unsigned_rows(tile->x, (uint8_t *)tile->x, op->c, 0, tile->rows);
+    }
 }
 
 void me_ne16_linear_s8(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)

@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include "me_ne16_layer.h"
-#include "me_share.h"
 
 /* c: inputs, k: outputs of the whole layer; scale_bytes: 1, 2 or 4; weight_bits: of a weight, 2 to 8
  * parameters: k biases of 4 bytes, k scales, k shifts of a byte (me_ne16.h)
@@ -39,14 +38,8 @@ typedef struct {
 /* The tile as jobs; units are rows. */
 me_ne16_layer me_ne16_linear_layer(const void *params, const void *tile);
 
-/* Behind the tile's jobs: x is int8 again where that is asked for. */
-static inline void me_ne16_restore_x(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)
-{
-    if (tile->restores) {
-        ME_SYNC();
-        me_ne16_unsigned_rows(tile->x, (uint8_t *)tile->x, op->c, 0, tile->rows);
-    }
-}
+/* Behind the tile's jobs: x = u - 128, uint8 u from 0 to 255 -> int8, for rows * c bytes, if the tile restores x. */
+void me_ne16_restore_x(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile);
 
 /* Linear layer, int8 [rows][c] -> [rows][k]: y = clip8(((sum of (x + 128) * weights) * scale + bias) >> shift), then
  * the table. Weights of weight_bits, 2 to 8; scale 0 to 65,535 (0 to 255 of a byte), shift 0 to 30; products and
