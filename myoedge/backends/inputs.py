@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.errors import MyoedgeError, named_input
+from myoedge.frontend.port_names import under_port_names
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.computed_ids import check_inputs
@@ -42,9 +43,10 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
     Errors: E212 names or count.
     """
     listed = values if isinstance(values, list | tuple | Mapping) else [values]
+    is_mapping = isinstance(listed, Mapping)
     by_name = listed if isinstance(listed, Mapping) else dict(zip(shapes, listed, strict=False))
+    by_name = under_port_names(by_name, shapes)
     if len(listed) != len(shapes) or any(name not in by_name for name in shapes):
-        is_mapping = isinstance(values, Mapping)
         description = ", ".join(map(str, by_name)) if is_mapping else f"{len(listed)} arrays"
         facts = {"needs": ", ".join(shapes), "has": description or "no arrays"}
         is_list = len(shapes) == 1 and isinstance(values, list | tuple)

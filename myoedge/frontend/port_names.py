@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 LONGEST = 120
 # taken in calibration files, and in the lines that write them
@@ -23,3 +24,11 @@ def port_names(names: Sequence[str]) -> tuple[str, ...]:
             choice, count = f"{stem}_{count}", count + 1
         found.append(choice)
     return tuple(found)
+
+
+def under_port_names(arrays: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
+    """Return the arrays under the model's input names `names`; those that are named as in the
+    model's file, such as onnx::Add_0 for onnx__Add_0, are renamed."""
+    ports = dict(zip(arrays, port_names([*map(str, arrays)]), strict=True))
+    left = {*names} - {*arrays}
+    return {port if (port := ports[name]) in left else name: x for name, x in arrays.items()}

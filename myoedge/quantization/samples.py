@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.port_names import under_port_names
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
@@ -86,9 +87,10 @@ Given = str | Path | Mapping[str, Any] | Array | Callable[[], Any] | Iterable[An
 def fit(data: Data, graph: Graph) -> Data:
     """Convert samples to the graph's input names, shapes [samples, *input shape] and element types.
 
-    If an input's first axis is 1, it may be missing: [samples, *input shape[1:]]. Errors: E212
-    names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts, E225 labels,
-    E229 integers out of range.
+    If an input's first axis is 1, it may be missing: [samples, *input shape[1:]]. Arrays may have
+    the names of the model's file: onnx::Add_0 for the input onnx__Add_0. Errors: E212 names, E213
+    shapes, E214 element types, E215 no samples, E216 NaN, E218 counts, E225 labels, E229 integers
+    out of range.
     """
     data = label_as_input(data, graph)
     matched = _matched(data, graph)
@@ -113,7 +115,8 @@ def fit(data: Data, graph: Graph) -> Data:
     if labels is not None:
         labels, names = fitted_labels(labels, graph, names, f"{LABEL} of {data.source}")
     check_samples(graph, inputs, count)
-    renamed = next(iter({*data.inputs} - {*graph.inputs, ONLY}), "")
+    unknown = {*under_port_names(data.inputs, graph.inputs)} - {*graph.inputs, ONLY}
+    renamed = next(iter(unknown), "")
     source = f"{count} sample{'s' * (count > 1)} of {data.source}"
     return Data(inputs, labels, source, renamed, class_names=names, scales=data.scales)
 
@@ -131,7 +134,8 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
     names = graph.inputs
     if len(names) == len(data.inputs) == 1:
         return dict(zip(names, data.inputs.values(), strict=True))
-    if set(names) != set(data.inputs):
+    arrays = under_port_names(data.inputs, names)
+    if set(names) != set(arrays):
         signal = [f'[calib] array = "{_signal(data, graph)}"'] if len(names) == 1 else []
         labels = label_lines(data.inputs) if len(data.inputs) == len(names) + 1 else ()
         chosen = [*labels] or signal
@@ -142,7 +146,7 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
             {"needs": needs, "has": ", ".join(data.inputs)},
             [*chosen, _under_input_names(data, names)],
         )
-    return {name: data.inputs[name] for name in names}
+    return {name: arrays[name] for name in names}
 
 
 def _under_input_names(data: Data, names: Sequence[str]) -> str:

@@ -424,9 +424,21 @@ def test_inputs_of_types_that_nothing_reads(dtype: torch.dtype) -> None:
 
 
 def test_inputs_without_elements() -> None:
-    error = of(lambda x: torch.cat([x, torch.ones(2, 3)], 1).tanh(), torch.ones(2, 0))
+    error = of(lambda x: torch.cat([x.tanh(), torch.ones(2, 3)], 1), torch.ones(2, 0))
     assert error.code == "E110"
     assert error.notice.title == "input xs_0 is of no size that can be built"
+
+
+def test_an_empty_cache_is_left_out() -> None:
+    class Joined(torch.nn.Module):
+        def forward(self, x: Tensor, cache: Tensor) -> Tensor:
+            return torch.cat([cache, x], -1).tanh()
+
+    given = (X1, X1[..., :0])
+    graph = from_exported(torch.export.export(Joined().eval(), given))
+    assert len(graph.inputs) == 1
+    found = run_float(graph, {graph.inputs[0]: X1.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, X1.tanh().numpy(), rtol=1e-6)
 
 
 def test_what_is_no_tensor_is_no_constant() -> None:

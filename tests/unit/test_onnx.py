@@ -30,7 +30,7 @@ from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from tests.conftest import ROOT, Ran
 from tests.networks import Small
-from tests.onnx_models import FLOAT, gemm, model, node, saved
+from tests.onnx_models import FLOAT, Shapes, gemm, model, node, saved
 from tests.refused_models import parsed
 
 RNG = np.random.default_rng(0)
@@ -431,6 +431,33 @@ def test_names_of_inputs_and_outputs_can_be_typed(tmp_path: Path) -> None:
     found = loaded(made, tmp_path)
     assert (found.graph.inputs, found.graph.output_names) == (("in_0",), ("y_import",))
     assert "input 'in:0' is called in_0" in found.notes
+
+
+def test_arrays_may_have_the_names_of_the_file(tmp_path: Path) -> None:
+    names = ("onnx::Add_0", "x.3")
+    made = model(
+        [node("Add", " ".join(names), "t"), node("Relu", "t", "y")], dict.fromkeys(names, (1, 8))
+    )
+    given = {name: RNG.normal(size=(8, 1, 8)).astype(np.float32) for name in names}
+    built = myoedge.build(saved(made, tmp_path), calib=given, output=tmp_path / "built")
+    found = built.run({name: x[0] for name, x in given.items()})
+    wanted = np.maximum(given["onnx::Add_0"][0] + given["x.3"][0], 0)
+    np.testing.assert_allclose(found, wanted, atol=0.05)
+
+
+def test_an_empty_cache_is_left_out(tmp_path: Path) -> None:
+    nodes = [node("Concat", "cache x", "k", axis=2), node("Relu", "k", "y")]
+    shapes: Shapes = {"x": (1, 16, 3, 4), "cache": ("batch", 16, 0, 4)}
+    found = loaded(model(nodes, shapes), tmp_path)
+    assert found.graph.inputs == ("x",)
+    assert "input cache [1, 16, 0, 4] has no elements and is left out" in found.notes
+    x = RNG.normal(size=(1, 16, 3, 4)).astype(np.float32)
+    values = run_float(found.graph, {"x": x})
+    np.testing.assert_array_equal(values[found.graph.outputs[0]], np.maximum(x, 0))
+
+
+def test_an_empty_input_elsewhere_is_refused(tmp_path: Path) -> None:
+    assert refused(model([node("Relu", "x", "y")], {"x": (1, 0, 4)}), tmp_path).code == "E110"
 
 
 def test_port_names() -> None:

@@ -3,37 +3,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.fold import TensorType, attributes_of, results
 from myoedge.frontend.onnx.names import origin_of, shown
-from myoedge.frontend.onnx.state import Importing, keep
+from myoedge.frontend.onnx.state import Importing
 from myoedge.graph.ir import Shape
 from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:
     from onnx import NodeProto
-
-MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array without elements
-
-
-def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
-    """Add constants for tensors that have no elements, whatever computes them."""
-    from onnx import helper
-
-    for name, value in outs.items():
-        if value.shape is None or 0 not in value.shape:
-            raise Unsupported("a tensor without elements next to another one")
-        if math.prod(filter(None, value.shape)) > MOST_BESIDE_NONE:
-            raise Unsupported(f"a tensor without elements of shape {list(value.shape)}")
-        keep(state, name, np.zeros(value.shape, helper.tensor_dtype_to_np_dtype(value.kind)))
 
 
 def contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> TensorType:

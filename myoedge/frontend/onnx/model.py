@@ -15,7 +15,7 @@ from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import FLOATS, TensorType, constant, evaluated, needs_own_graph
-from myoedge.frontend.onnx.inference import contributed, inferred, keep_empty, refusing_nonsense
+from myoedge.frontend.onnx.inference import contributed, inferred, refusing_nonsense
 from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
 from myoedge.frontend.onnx.lookups import is_lookup
 from myoedge.frontend.onnx.names import origin_of, shown
@@ -31,6 +31,7 @@ from myoedge.frontend.onnx.state import (
     Importing,
     count_parameters,
     keep,
+    keep_empty,
     note_name,
     read_constants,
     read_inputs,

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
 from myoedge.frontend.onnx import refusals as onnx_refusals
@@ -41,6 +43,9 @@ MOVES = (
 MOST_ELEMENTS = 2**28  # of a tensor: 1 GiB of floats
 MANY_ELEMENTS = 2**18  # of a result: more must not be MOST_GROWTH times as many as it is made of,
 MOST_GROWTH = 1024  # as copies, interpolations and padding are; no trained network does that
+
+
+MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array without elements
 
 
 @dataclass
@@ -94,8 +99,21 @@ def keep(state: Importing, name: str, array: Array) -> None:
     state.values[name] = TensorType(kind, tuple(array.shape))
 
 
+def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
+    """Add constants for tensors that have no elements, whatever computes them."""
+    from onnx import helper
+
+    for name, value in outs.items():
+        if value.shape is None or 0 not in value.shape:
+            raise Unsupported("a tensor without elements next to another one")
+        if math.prod(filter(None, value.shape)) > MOST_BESIDE_NONE:
+            raise Unsupported(f"a tensor without elements of shape {list(value.shape)}")
+        keep(state, name, np.zeros(value.shape, helper.tensor_dtype_to_np_dtype(value.kind)))
+
+
 def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) -> None:
-    """Add the model's inputs to the graph; inputs that are also initialisers become constants.
+    """Add the model's inputs to the graph; inputs that are also initialisers become constants, and
+    so do empty caches: inputs without elements that only Concat reads.
 
     needed   nodes that the outputs depend on
     """
@@ -103,10 +121,24 @@ def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) ->
         state.declared[value.name] = value_of(value.type)
     constants = {tensor.name for tensor in graph.initializer}
     given = [value for value in graph.input if value.name not in constants]
+    given = [value for value in given if not _is_empty_cache(state, value, needed)]
     ports = port_names([value.name for value in given])
     for value, port in zip(given, ports, strict=True):
         _read_input(state, value, port, needed)
         note_name(state, "input", value.name, port)
+
+
+def _is_empty_cache(state: Importing, value: ValueInfoProto, needed: list[NodeProto]) -> bool:
+    """Keep an input such as [1, 16, 0, 4] that only Concat reads as a constant; return whether it
+    was one."""
+    readers = {node.op_type for node in needed if value.name in node.input}
+    tensor = value.type.tensor_type
+    shape = tuple(1 if isinstance(n := _extent(dim), str) else n for dim in tensor.shape.dim)
+    if 0 not in shape or readers != {"Concat"}:
+        return False
+    keep_empty(state, {value.name: TensorType(tensor.elem_type, shape)})
+    state.notes.append(f"input {shown(value.name)} {list(shape)} has no elements and is left out")
+    return True
 
 
 def _read_input(
