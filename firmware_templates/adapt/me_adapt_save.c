@@ -4,6 +4,7 @@
  * of all before it.
  */
 #include "me_adapt_state.h"
+#include "me_crc32.h"
 
 #define MAGIC 0x3141454Du /* "MEA1": version 1 */
 #define HEAD_BYTES 24u
@@ -27,18 +28,6 @@ static void put(uint8_t *at, uint32_t word)
 static uint32_t word_at(const uint8_t *at)
 {
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-/* CRC-32 of IEEE 802.3, as zlib's */
-static uint32_t crc32(const uint8_t *bytes, uint32_t count)
-{
-    uint32_t crc = 0xFFFFFFFFu;
-    while (count-- > 0) {
-        crc ^= *bytes++;
-        for (int32_t bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (0xEDB88320u & (0u - (crc & 1u)));
-    }
-    return ~crc;
 }
 
 static void put_head(uint8_t *bytes, int32_t method)
@@ -66,7 +55,7 @@ uint32_t me_adapt_save(void *buffer)
         at[0] = (uint8_t)weight;
         at[1] = (uint8_t)(weight >> 8);
     }
-    put(bytes + size - 4u, crc32(bytes, size - 4u));
+    put(bytes + size - 4u, me_crc32(0, bytes, size - 4u));
     return size;
 }
 
@@ -74,7 +63,7 @@ int32_t me_adapt_load(const void *buffer, uint32_t bytes)
 {
     const uint8_t *from = buffer, *at = from + HEAD_BYTES;
     uint8_t head[HEAD_BYTES];
-    if (bytes != me_adapt_saved_bytes() || crc32(from, bytes - 4u) != word_at(from + bytes - 4u))
+    if (bytes != me_adapt_saved_bytes() || me_crc32(0, from, bytes - 4u) != word_at(from + bytes - 4u))
         return -1;
     const int32_t method = (int32_t)word_at(from + 12);
     if (method < 0 || method > ME_ADAPT_HEAD)

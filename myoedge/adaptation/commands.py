@@ -13,7 +13,9 @@ import numpy as np
 from myoedge.adaptation.record import METHODS, Adaptation
 from myoedge.numerics.arrays import Array
 
-INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE = range(9)  # as in app_adapt/main.c
+INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE, KEEP, RESTORE = range(
+    11
+)  # as in app_adapt/main.c
 
 
 @dataclass(frozen=True)

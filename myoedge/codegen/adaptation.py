@@ -14,17 +14,26 @@ from myoedge.adaptation.rooms import rooms
 from myoedge.codegen.constants import array_values
 from myoedge.codegen.library import library_files
 from myoedge.codegen.network import traced
-from myoedge.codegen.render import C_TYPES, render
+from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.plan.plan import Plan
 
-PARTS = ("me_adapt", "me_adapt_linear", "me_adapt_lda", "me_adapt_head", "me_adapt_save")
-PROGRAM = "firmware/adapt/main.c"
+PARTS = (
+    "me_adapt",
+    "me_adapt_linear",
+    "me_adapt_lda",
+    "me_adapt_head",
+    "me_adapt_save",
+    "me_slots",
+)
+PROGRAM = "firmware/adapt"
+FLASH = ("me_mram.c", "me_mram.h")  # of the chip, which PROGRAM stores classifiers in
 
 
 def adaptation_files(
     plan: Plan, adaptation: Adaptation, values: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Return the files of src/ for a network's adaptation; for a chip also the program PROGRAM.
+    """Return the files of src/ for a network's adaptation; for a chip also the program in
+    PROGRAM.
 
     values   values that all templates share
     """
@@ -33,7 +42,9 @@ def adaptation_files(
         "library/me_adapt_network.c": render("adapt/me_adapt_network.c.j2", told)
     }
     if values["on_chip"]:
-        files[PROGRAM] = render("app_adapt/main.c.j2", told)
+        files[f"{PROGRAM}/main.c"] = render("app_adapt/main.c.j2", told)
+        folder = template_dir() / "storage"
+        files |= {f"{PROGRAM}/{name}": (folder / name).read_text() for name in FLASH}
     return files
 
 

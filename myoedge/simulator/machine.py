@@ -9,7 +9,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, starmap
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
 from myoedge.simulator.fault import fault_error
+from myoedge.simulator.flash import FlashState
 from myoedge.simulator.playback import REFERENCE_HZ, Playback, to_c
 from myoedge.simulator.result import (
     POWER_STATES,
@@ -41,7 +42,7 @@ MAX_CYCLE_LIMIT = 1 << 60  # what C can compare with
 _TRUNCATED_NOTE = "\n... the program printed more than is recorded\n"
 SPANS = ("dma in", "dma out", "l3 read", "l3 write", "asleep", "ne16")
 
-_RUNNING, _EXITED = 0, 1
+_RUNNING, _FAULT = 0, 2
 _CHUNK = 1 << 16
 
 Range = tuple[int, int]  # address, size in bytes
@@ -77,6 +78,7 @@ def simulate(
     options: RunOptions = COUNTERS_ONLY,
     progress: Callable[[int, str], None] | None = None,
     playback: Playback | None = None,
+    flash: FlashState | None = None,
     sanitize: Sequence[str] = (),
     cc: str = "zig",
 ) -> Simulation:
@@ -84,6 +86,7 @@ def simulate(
 
     cycles     sizes and costs of the chip, by name (simulator/core/chip.h)
     folder     folder with files that the program may open by plain name; None: no files
+    flash      flash on the chip, and when its power goes; None: erased, and not returned
     playback   recording that a front end delivers; the run ends some time after its last frame
     progress   called about once a second with the cycle and the text printed since the last call
     Errors: E241 no program; E242 a segment is outside the chip's memory; E701..E709 a fault, a
@@ -101,10 +104,18 @@ def simulate(
         _observe(core, machine, program, options)
         if world:
             core.machine_play(machine, ctypes.byref(world))
+        if flash:
+            core.machine_flash(machine, flash.contents, len(flash.contents))
         core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
-        ended, output = _run(core, machine, progress)
+        cut_cycle = None if flash is None else flash.cut_cycle
+        ended, output = _run(core, machine, progress, cut_cycle)
         run = _result(core, machine, options, output)
-        if ended != _EXITED:
+        if flash:
+            if ended == _RUNNING:
+                core.machine_power_cut(machine, flash.seed)
+            held = ctypes.string_at(core.machine_flash_bytes(machine), cycles["mram_bytes"])
+            run = replace(run, flash=held, power_cut=ended == _RUNNING)
+        if ended == _FAULT:
             raise fault_error(core.machine_fault(machine).contents, program, run)
         return run
 
@@ -179,17 +190,21 @@ def _run(
     core: ctypes.CDLL,
     machine: int,
     progress: Callable[[int, str], None] | None,
+    cut_cycle: int | None,
 ) -> tuple[int, str]:
+    """Return (how the run ended, printed text); _RUNNING: its power went at `cut_cycle`."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     buffer = ctypes.create_string_buffer(_CHUNK)
     parts: list[str] = []
     remaining_chars = MAX_TEXT_CHARS
     while True:
-        ended = core.machine_run(machine, core.machine_now(machine) + SLICE_CYCLES)
+        limit = core.machine_now(machine) + SLICE_CYCLES
+        is_last = cut_cycle is not None and cut_cycle <= limit
+        ended = core.machine_run(machine, cut_cycle if is_last else limit)
         printed = b""
         while count := core.machine_take_output(machine, buffer, _CHUNK):
             printed += buffer.raw[:count]
-        text = decoder.decode(printed, final=ended != _RUNNING)
+        text = decoder.decode(printed, final=is_last or ended != _RUNNING)
         if len(text) <= remaining_chars:
             parts.append(text)
         else:
@@ -197,7 +212,7 @@ def _run(
         remaining_chars -= len(text)
         if progress is not None:
             progress(core.machine_now(machine), parts[-1])
-        if ended != _RUNNING:
+        if is_last or ended != _RUNNING:
             return ended, "".join(parts)
 
 

@@ -114,6 +114,8 @@ class Simulation(Tabular):
     state_cycles   by power state: run (the cluster or an engine works), control (only the fabric
                    controller does), idle, cluster_off (idle, the cluster powered down), retention
     restarts       by watchdog, by the program and out of deep sleep
+    flash, power_cut   what the flash holds at the end, and whether the run ended as power went;
+                   of a run with `flash`
     """
 
     exit_code: int
@@ -136,6 +138,8 @@ class Simulation(Tabular):
     ready_frames: Sequence[int] = ()
     state_cycles: Mapping[str, int] = field(default_factory=dict)
     restarts: int = 0
+    flash: bytes = b""
+    power_cut: bool = False
 
     def rows(self) -> list[dict[str, object]]:
         """One row per core that ran (9 is the fabric controller): instructions, and stall cycles by

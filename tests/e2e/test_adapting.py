@@ -22,6 +22,7 @@ from myoedge.building.config import Found, from_tables
 from myoedge.errors import MyoedgeError
 from tests.adapting import assert_equal, host_state, parsed, reference_states
 from tests.conftest import myoedge as command
+from tests.storage.power_cuts import first_record, outcomes
 
 CLASSES, CHANNELS, LENGTH, SIZE = 3, 4, 10, 12
 
@@ -239,3 +240,9 @@ def test_errors_before_anything_runs(build: Build, tmp_path: Path) -> None:
     for adapt in ({"layer": "none"}, {}):
         with pytest.raises(MyoedgeError, match="E267"):
             built(tmp_path, Network(300), adapt)
+
+
+def test_power_cuts_leave_the_old_classifier_or_the_new_one(build: Build) -> None:
+    """python -m tests.storage.power_cuts draws a thousand."""
+    found = [*outcomes(build, first_record(build), 30, 3)]
+    assert {*found} == {"old", "new"}

@@ -24,6 +24,7 @@ from tests.simulator.cores import (
     ITC_MASK,
     ITC_STATUS_SET,
     L1,
+    L2,
     NOTES,
     T0,
     T1,
@@ -41,6 +42,7 @@ from tests.simulator.cores import (
     until,
 )
 from tests.simulator.fixture import load as recorded
+from tests.simulator.flash_code import PROGRAM, READ, moved, opened
 from tests.simulator.ne16_jobs import ACQUIRE, STATUS, TRIGGER, ready, timed, write
 from tests.simulator.ne16_jobs import recorded as recorded_jobs
 
@@ -226,6 +228,11 @@ def cluster_on_again() -> bytes:
     return make({}, [*code, *note_cycle(0)])
 
 
+def used_flash(divider: int) -> bytes:
+    code = [*opened(divider), *moved(PROGRAM, 0, L2, 32), *moved(READ, 0, L2, 32)]
+    return make({}, [*code, *note_cycle(0)])
+
+
 # name: another value, and a program that behaves otherwise with it
 SMALL: dict[str, tuple[int, bytes]] = {
     "l2_bytes": (0x100000, make({}, get(0x1C180000, 0))),
@@ -254,6 +261,12 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "l3_hyper_bus_cycles": (2, make({}, hyper_read())),
     "l3_slots": (4, make({}, get(V3_SLOT_4, 0))),
     "l3_write_word_cycles": (100, make({}, queued_writes())),
+    "mram_bytes": (0x1000, make({}, [*opened(), *moved(READ, 0x1000, L2, 16)])),
+    "mram_read_cycles": (999, used_flash(1)),
+    "mram_read_word_cycles": (999, used_flash(1)),
+    "mram_read_divided_cycles": (999, used_flash(2)),
+    "mram_start_cycles": (9999, used_flash(1)),
+    "mram_word_cycles": (999, used_flash(1)),
     "file_bytes": (899, make({}, open_and_write())),
     "file_opens": (0, make({}, open_and_write())),
     "output_bytes": (2, make({}, print_at_once())),

@@ -142,7 +142,7 @@ typedef struct Caches Caches;   // fetch.c
 
 struct Machine {
     Chip chip;
-    uint8_t *l1, *l2, *l3;
+    uint8_t *l1, *l2, *l3, *mram;
     Insn *insns;                // [l2_bytes / 2]
     Insn *tails;                // [l2_bytes / 2]: what follows the last instruction of a loop, ...
     Insn *strays;               // [l2_bytes / 2]: where an instruction leads that leaves L2, or NULL

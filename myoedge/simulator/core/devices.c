@@ -29,6 +29,7 @@ static const Region REGIONS[] = {
     {0x1a102280, 0x200, DEVICE_UART, uart_load, uart_store, false},
     {0x1a102480, 0x280, DEVICE_HYPER, hyper_load, hyper_store, false},
     {0x1a102700, 0x80, DEVICE_OCTOSPI, octospi_load, octospi_store, false},
+    {0x1a102b00, 0x80, DEVICE_MRAM, mram_load, mram_store, false},
     {0x1a102880, 0x80, DEVICE_HYPER_COMMON, hyper_common_load, hyper_common_store, false},
     {0x1a103000, 0x800, DEVICE_UDMA_CHANNEL, udma_channel_load, udma_channel_store, false},
     {0x1a104000, 0x1000, DEVICE_CHIP_CONTROL, chip_control_load, chip_control_store, false},

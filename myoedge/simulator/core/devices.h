@@ -35,7 +35,8 @@ enum Device {
     DEVICE_UDMA_CHANNEL,
     DEVICE_UART,
     DEVICE_SPI,
-    DEVICE_GPIO
+    DEVICE_GPIO,
+    DEVICE_MRAM
 };
 // Whether a register is there for a load or a store. Else a fault, or, for one that can only be
 // accessed the other way where register_strict is 0, false.

@@ -33,6 +33,7 @@ void machine_free(Machine *m)
     free(m->l1);
     free(m->l2);
     free(m->l3);
+    free(m->mram);
     free(m->insns);
     free(m->tails);
     free(m->strays);
@@ -95,13 +96,16 @@ int machine_boot(Machine *m)
     m->l1 = calloc(1, chip->l1_bytes);
     m->l2 = calloc(1, chip->l2_bytes);
     m->l3 = calloc(1, chip->l3_bytes ? chip->l3_bytes : 1);
+    m->mram = malloc(chip->mram_bytes ? chip->mram_bytes : 1);
     m->insns = calloc(chip->l2_bytes / 2 + 2, sizeof(Insn));
     m->tails = calloc(chip->l2_bytes / 2 + 2, sizeof(Insn));
     m->code_pages = calloc(chip->l2_bytes / PAGE_BYTES, 1);
     m->l1_watched = calloc(chip->l1_bytes / WATCH_BYTES + 1, 1);
-    if (!m->l1 || !m->l2 || !m->l3 || !m->insns || !m->tails || !m->code_pages || !m->l1_watched) return 0;
+    if (!m->l1 || !m->l2 || !m->l3 || !m->mram || !m->insns || !m->tails || !m->code_pages || !m->l1_watched)
+        return 0;
     memset(m->l1, UNTOUCHED, chip->l1_bytes);
     memset(m->l2, UNTOUCHED, chip->l2_bytes);
+    mram_erase_all(m);
     m->far_first = NEVER;
     m->running = -1;
     m->max_cycles = NEVER - 1;
@@ -138,6 +142,15 @@ int machine_start(Machine *m, uint32_t entry)
     return 1;
 }
 
+int machine_flash(Machine *m, const uint8_t *bytes, uint32_t size)
+{
+    if (size > m->chip.mram_bytes) return 0;
+    memcpy(m->mram, bytes, size);
+    return 1;
+}
+
+const uint8_t *machine_flash_bytes(const Machine *m) { return m->mram; }
+void machine_power_cut(Machine *m, uint32_t seed) { mram_power_cut(m, seed); }
 void machine_play(Machine *m, const Playback *playback) { playback_start(m, playback); }
 int machine_run(Machine *m, Cycle limit) { return run_until(m, limit); }
 Cycle machine_now(const Machine *m) { return m->now; }

@@ -31,6 +31,9 @@ int machine_boot(Machine *m);                                      // 0: no memo
 int machine_write(Machine *m, uint32_t address, const uint8_t *bytes, uint32_t size); // 0: outside
 int machine_read(Machine *m, uint32_t address, uint8_t *bytes, uint32_t size);
 int machine_start(Machine *m, uint32_t entry);
+int machine_flash(Machine *m, const uint8_t *bytes, uint32_t size); // 0: too many
+const uint8_t *machine_flash_bytes(const Machine *m);
+void machine_power_cut(Machine *m, uint32_t seed); // the flash is left as it is then
 void machine_play(Machine *m, const Playback *playback); // stays the caller's until the end
 int machine_run(Machine *m, Cycle limit); // enum Run
 Cycle machine_now(const Machine *m);

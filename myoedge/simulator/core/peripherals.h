@@ -15,6 +15,7 @@ enum Due {
     DUE_END,
     DUE_POWER,
     DUE_RESTART,
+    DUE_FLASH,
     DUES
 };
 void due_at(Machine *m, int which, Cycle when); // replaces an earlier plan; NEVER: none
@@ -206,6 +207,19 @@ bool restart_keep(Machine *m, uint32_t entry); // false: no memory
 void restart_due(Machine *m, int which);
 void restart_store(const Access *a, uint32_t value);
 
+// ---- mram.c: the flash on the chip
+typedef struct {
+    uint32_t registers[UDMA_WORDS];
+    uint32_t operation;       // under way, 0: none
+    uint32_t at, bytes, l2;   // what is left of it
+    bool trimmed;
+} Mram;
+uint32_t mram_load(const Access *a);
+void mram_store(const Access *a, uint32_t value);
+void mram_due(Machine *m, int which);
+void mram_erase_all(Machine *m);
+void mram_power_cut(Machine *m, uint32_t seed); // what is under way is left half done
+
 typedef struct {
     Cycle due[DUES];
     SocEvents events;
@@ -215,5 +229,6 @@ typedef struct {
     GpioBank gpio[GPIO_BANKS];
     FrontEnd front_end;
     Power power;
+    Mram mram;
     Line line;
 } Peripherals;

@@ -110,6 +110,13 @@ _GAP9 = {
     "l3_hyper_bus_cycles": 1,
     "l3_queue": 8,
     "l3_slots": 8,
+    # flash on the chip (platform); a word takes 330 ns
+    "mram_bytes": 2048 * KIB,
+    "mram_read_cycles": 51,
+    "mram_read_word_cycles": 4,
+    "mram_read_divided_cycles": 6,
+    "mram_start_cycles": 920,
+    "mram_word_cycles": 135,
     # NE16 (platform)
     "ne16_strict": 1,
     "ne16_contention": 1,

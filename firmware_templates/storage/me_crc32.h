@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ME_CRC32_H
+#define ME_CRC32_H
+
+#include <stdint.h>
+
+/* CRC-32 of IEEE 802.3, as zlib's; `crc` is that of the bytes before them, 0 without any. */
+uint32_t me_crc32(uint32_t crc, const void *bytes, uint32_t count);
+
+#endif

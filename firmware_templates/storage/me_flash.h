@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A flash memory, as a program's storage uses it: chip, driver or array are the port's.
+ */
+#ifndef ME_FLASH_H
+#define ME_FLASH_H
+
+#include <stdint.h>
+
+#define ME_FLASH_MOST_PAGE_BYTES 512u
+
+/* page_bytes    what is programmed at once: a power of two, at most ME_FLASH_MOST_PAGE_BYTES
+ * block_bytes   what is erased at once: whole pages
+ * read          any bytes, into memory that is aligned to words
+ * program       whole pages that are erased, from memory that is aligned to words
+ * erase         the block that begins at this address
+ * The functions return 0, or less than 0 where the device says that it failed. */
+typedef struct {
+    uint32_t page_bytes, block_bytes;
+    int32_t (*read)(uint32_t at, void *to, uint32_t bytes);
+    int32_t (*program)(uint32_t at, const void *from, uint32_t bytes);
+    int32_t (*erase)(uint32_t at);
+} me_flash;
+
+#endif

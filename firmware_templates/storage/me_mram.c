@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_mram.h"
+
+#include "platform.h"
+#include "registers.h"
+
+#define PAGE_BYTES 16u
+#define ROW_BYTES 2048u /* an operation ends with its row */
+
+#define CHANNEL (1u << 21)
+#define CLOCK_SET (ME_UDMA + 0x04u)
+#define RESET_SET (ME_UDMA + 0x10u)
+#define RX_CHANNEL 2u /* linear channels; 0 and 1 are those of the external memory */
+#define TX_CHANNEL 3u
+
+#define BASE 0x1A102B00u
+#define RX (BASE + 0x00u)
+#define TX (BASE + 0x04u)
+#define TRANSFERS (BASE + 0x08u) /* bit 0: the uDMA's channel is set up by this device */
+#define L2 (BASE + 0x0Cu)
+#define BYTES (BASE + 0x10u)
+#define GO (BASE + 0x14u) /* bit 0: into L2, bit 1: go */
+#define ADDRESS (BASE + 0x18u)
+#define STATUS (BASE + 0x1Cu)
+#define MODE (BASE + 0x20u)
+#define ERASE_ADDRESS (BASE + 0x24u)
+#define CLOCK (BASE + 0x2Cu)
+
+#define BUSY 7u
+#define OPERATIONS 0xFF00u
+#define TRIM 0x0100u
+#define PROGRAM 0x0200u
+#define ERASE_SECTOR 0x0800u
+#define READ 0x4000u
+#define POWER (1u << 7)
+#define RETENTION (1u << 6)
+#define RUNNING (1u << 5)
+#define MAPPED 0x1D000000u /* what addresses of erasing begin with */
+#define A_US 400u          /* cycles, at most; a turn of the loop takes one at least */
+
+static void pause_us(uint32_t us)
+{
+    for (volatile uint32_t left = us * A_US; left > 0; left--)
+        ;
+}
+
+static int32_t run(uint32_t operation, bool into_l2)
+{
+    ME_REG(MODE) = (ME_REG(MODE) & ~OPERATIONS) | operation;
+    ME_REG(GO) = into_l2 ? 3u : 2u;
+    while ((ME_REG(STATUS) & BUSY) != 0)
+        ;
+    __asm__ volatile("" ::: "memory");
+    return 0;
+}
+
+/* The words of the SDK's driver; 20 us later the flash may be changed. */
+static void trim(void)
+{
+    static const uint32_t words[7] = { 0, 0xFD798D00u, 0x620490D0u, 0x0406082Eu, 0x0580001Bu, 0, 0 };
+    ME_REG(L2) = (uint32_t)(uintptr_t)words;
+    ME_REG(BYTES) = sizeof words;
+    run(TRIM, false);
+    pause_us(20);
+}
+
+int32_t me_mram_open(void)
+{
+    if (!me_here.gap9)
+        return -1;
+    ME_REG(RESET_SET) = CHANNEL;
+    ME_REG(CLOCK_SET) = CHANNEL;
+    ME_REG(RX) = RX_CHANNEL;
+    ME_REG(TX) = TX_CHANNEL;
+    ME_REG(TRANSFERS) = 1;
+    ME_REG(CLOCK) = 1u << 9 | 1u << 8 | 25u; /* on; a 25th of the peripherals' clock: below 15 MHz */
+    ME_REG(MODE) = 0;
+    ME_REG(MODE) = POWER;
+    ME_REG(MODE) = POWER | RETENTION;
+    pause_us(5);
+    ME_REG(MODE) = POWER | RETENTION | RUNNING;
+    pause_us(100);
+    trim();
+    return 0;
+}
+
+static int32_t read(uint32_t at, void *to, uint32_t bytes)
+{
+    ME_REG(ADDRESS) = at;
+    ME_REG(L2) = (uint32_t)(uintptr_t)to;
+    ME_REG(BYTES) = bytes;
+    return bytes > 0 ? run(READ, true) : 0;
+}
+
+static int32_t program(uint32_t at, const void *from, uint32_t bytes)
+{
+    for (uint32_t done = 0, part; done < bytes; done += part) {
+        const uint32_t in_row = ROW_BYTES - (at + done) % ROW_BYTES;
+        part = bytes - done < in_row ? bytes - done : in_row;
+        ME_REG(ADDRESS) = at + done;
+        ME_REG(L2) = (uint32_t)(uintptr_t)from + done;
+        ME_REG(BYTES) = part;
+        run(PROGRAM, false);
+    }
+    return 0;
+}
+
+static int32_t erase(uint32_t at)
+{
+    ME_REG(ERASE_ADDRESS) = MAPPED + at;
+    return run(ERASE_SECTOR, false);
+}
+
+const me_flash me_mram = { PAGE_BYTES, ME_MRAM_BLOCK_BYTES, read, program, erase };

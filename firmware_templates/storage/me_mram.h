@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The flash on GAP9 (eMRAM, 2 MiB) without an operating system, by the fabric controller. Registers are
+ * those of the pages of gap_sdk 4.12, their order that of its driver; its power domain must be on, as it
+ * is after a boot from it. Tried on the simulated chip only.
+ */
+#ifndef ME_MRAM_H
+#define ME_MRAM_H
+
+#include <stdint.h>
+
+#include "library/me_flash.h"
+
+#define ME_MRAM_BYTES 0x200000u
+#define ME_MRAM_BLOCK_BYTES 8192u
+
+/* Resets and configures it. Returns 0, or -1 where there is none. */
+int32_t me_mram_open(void);
+
+extern const me_flash me_mram;
+
+#endif

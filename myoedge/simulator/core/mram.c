@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flash on the chip (eMRAM) behind the uDMA, one operation at a time: words of 16 bytes that are
+// programmed once and then have to be erased, by words or by sectors. Its page describes the
+// registers, the SDK's driver the order in which they are used, the platform's model the times.
+#include <string.h>
+
+#include "devices.h"
+
+enum {
+    RX = 0x00,
+    TX = 0x04,
+    TRANSFERS_MODE = 0x08,
+    ADDRESS = 0x0c,
+    SIZE = 0x10,
+    START = 0x14,
+    OUTSIDE = 0x18,
+    STATUS = 0x1c,
+    MODE = 0x20,
+    ERASE_ADDRESS = 0x24,
+    ERASE_SIZE = 0x28,
+    CLOCK = 0x2c,
+    TWO_DIMENSIONS = 0x44
+};
+enum { TRIM = 0x01, PROGRAM = 0x02, ERASE_SECTOR = 0x08, ERASE_WORDS = 0x10, READ = 0x40 };
+enum {
+    START_READ = 1,
+    START_VALID = 2,
+    AUTOMATIC = 1,
+    POWERED = 7 << 5,
+    CLOCK_ON = 1 << 9,
+    CLOCK_MASK = 0xff
+};
+enum { ERASE_BUSY = 1, TX_BUSY = 2, RX_BUSY = 4 };
+enum { PERIPHERAL = 21, WORD = 16, ROW = 2048, SECTOR = 8192, ROW_WORDS_MASK = 0x7f };
+enum { ERASED = 0xff };
+
+static Mram *mram(Machine *m) { return &m->devices->peripherals.mram; }
+
+static uint32_t written(const Access *a, uint32_t offset) { return mram(a->c->m)->registers[offset / 4]; }
+
+void mram_erase_all(Machine *m) { memset(m->mram, ERASED, m->chip.mram_bytes); }
+
+// ---- operations: each ends, or goes on with its next word, when it is due
+
+static Cycle factor(const Mram *f)
+{
+    const uint32_t divider = f->registers[CLOCK / 4] & CLOCK_MASK;
+    return divider ? divider : 1;
+}
+
+static Cycle read_word_cycles(const Chip *chip, const Mram *f)
+{
+    return factor(f) > 1 ? chip->mram_read_divided_cycles + factor(f) : chip->mram_read_word_cycles;
+}
+
+static Cycle cycles_of(const Machine *m, const Mram *f)
+{
+    const Chip *chip = &m->chip;
+    const Cycle words = (f->bytes + WORD - 1) / WORD;
+    switch (f->operation) {
+    case TRIM: return (chip->mram_start_cycles + words) * factor(f);
+    case READ: return chip->mram_read_cycles + words * read_word_cycles(chip, f);
+    case PROGRAM: return chip->mram_start_cycles * factor(f) + chip->mram_word_cycles;
+    default: return chip->mram_start_cycles * factor(f) + words * chip->mram_word_cycles;
+    }
+}
+
+void mram_due(Machine *m, int which)
+{
+    Mram *f = mram(m);
+    if (f->operation == READ) {
+        memcpy(memory_at(m, f->l2, f->bytes), m->mram + f->at, f->bytes);
+        memory_written(m, f->l2, f->bytes);
+    } else if (f->operation == PROGRAM) {
+        memcpy(m->mram + f->at, memory_at(m, f->l2, WORD), WORD);
+        f->at += WORD;
+        f->l2 += WORD;
+        f->bytes -= WORD;
+        if (f->bytes) {
+            due_at(m, which, m->now + m->chip.mram_word_cycles);
+            return;
+        }
+    } else if (f->operation == TRIM) f->trimmed = true;
+    else memset(m->mram + f->at, ERASED, f->bytes);
+    f->operation = 0;
+}
+
+static bool is_erased(const uint8_t *bytes, uint32_t count)
+{
+    while (count && *bytes == ERASED) {
+        bytes++;
+        count--;
+    }
+    return !count;
+}
+
+static void check_l2(const Access *a, const Mram *f)
+{
+    const Chip *chip = &a->c->m->chip;
+    const uint32_t l2 = f->l2 - chip->l2_base;
+    if (!f->bytes) misused(a, FAULT_DMA, "a flash transfer of no bytes");
+    if (l2 >= chip->l2_bytes || f->bytes > chip->l2_bytes - l2)
+        misused(a, FAULT_DMA, "a flash transfer that is not all inside L2");
+    if (!(written(a, TRANSFERS_MODE) & AUTOMATIC))
+        misused(a, FAULT_DMA, "a flash transfer without automatic transfers");
+    if (written(a, f->operation == READ ? RX : TX) >= UDMA_CHANNELS)
+        misused(a, FAULT_DMA, "a flash transfer without a linear channel");
+    if (written(a, TWO_DIMENSIONS) & 1) misused(a, FAULT_DMA, "flash transfers in lines are not simulated");
+}
+
+static void check_flash(const Access *a, const Mram *f)
+{
+    const Machine *m = a->c->m;
+    if (!f->trimmed) misused(a, FAULT_DMA, "a flash operation before its trimming is configured");
+    if (f->at >= m->chip.mram_bytes || f->bytes > m->chip.mram_bytes - f->at)
+        misused(a, FAULT_DMA, "a flash operation that is not all inside the flash");
+    if (f->operation == READ) return;
+    if (f->at % WORD || f->bytes % WORD)
+        misused(a, FAULT_DMA, "flash is programmed and erased by words of 16 bytes");
+    if (f->operation != ERASE_SECTOR && f->at / ROW != (f->at + f->bytes - 1) / ROW)
+        misused(a, FAULT_DMA, "a flash operation over the end of a row of 2 KiB");
+    if (f->operation == PROGRAM && !is_erased(m->mram + f->at, f->bytes))
+        misused(a, FAULT_DMA, "flash is programmed that is not erased");
+}
+
+// What the registers say of the next operation.
+static void describe(const Access *a, Mram *f, uint32_t operation)
+{
+    f->operation = operation;
+    if (operation == ERASE_SECTOR || operation == ERASE_WORDS) {
+        const bool whole = operation == ERASE_SECTOR;
+        f->at = written(a, ERASE_ADDRESS) & (whole ? 0x1fe000 : 0x1ffff0);
+        f->bytes = whole ? SECTOR : ((written(a, ERASE_SIZE) & ROW_WORDS_MASK) + 1) * WORD;
+    } else {
+        f->at = operation == TRIM ? 0 : written(a, OUTSIDE) & 0x1fffff;
+        f->bytes = written(a, SIZE) & 0x1fffff;
+        f->l2 = written(a, ADDRESS);
+        check_l2(a, f);
+    }
+    if (operation != TRIM) check_flash(a, f);
+}
+
+static bool is_known(uint32_t operation)
+{
+    return operation == TRIM || operation == PROGRAM || operation == ERASE_SECTOR || operation == ERASE_WORDS
+        || operation == READ;
+}
+
+static void start(const Access *a, uint32_t value)
+{
+    Machine *m = a->c->m;
+    Mram *f = mram(m);
+    const uint32_t mode = written(a, MODE), operation = mode >> 8 & 0xff;
+    if (f->operation) misused(a, FAULT_DMA, "a second operation of the flash");
+    if ((mode & POWERED) != POWERED || !(written(a, CLOCK) & CLOCK_ON))
+        misused(a, FAULT_DMA, "a flash operation without power, reset or clock of the flash");
+    if (!is_known(operation) || (operation == READ) != (value & START_READ))
+        misused(a, FAULT_DMA, "an operation of the flash that is not simulated");
+    describe(a, f, operation);
+    due_at(m, DUE_FLASH, a->c->t + cycles_of(m, f));
+}
+
+static uint32_t status(const Mram *f)
+{
+    switch (f->operation) {
+    case 0: return 0;
+    case READ: return RX_BUSY;
+    case TRIM:
+    case PROGRAM: return TX_BUSY;
+    default: return ERASE_BUSY;
+    }
+}
+
+uint32_t mram_load(const Access *a)
+{
+    udma_check(a, PERIPHERAL, "the flash");
+    return a->offset == STATUS ? status(mram(a->c->m)) : written(a, a->offset);
+}
+
+void mram_store(const Access *a, uint32_t value)
+{
+    udma_check(a, PERIPHERAL, "the flash");
+    if (a->offset == START && value & START_VALID) start(a, value);
+    else mram(a->c->m)->registers[a->offset / 4] = value;
+}
+
+// ---- power goes
+
+// Numerical Recipes' generator; its upper bits.
+static uint8_t drawn(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (uint8_t)(*state >> 24);
+}
+
+// Each bit is as it was or as it should become. `whole`: so are half of the words.
+static void tear(uint8_t *word, const uint8_t *wanted, bool whole, uint32_t *random)
+{
+    const uint8_t kind = whole ? drawn(random) & 3 : 2;
+    for (int n = 0; n < WORD; n++) {
+        const uint8_t mask = kind == 0 ? 0 : kind == 1 ? 0xff : drawn(random);
+        word[n] = (uint8_t)((word[n] & ~mask) | (wanted[n] & mask));
+    }
+}
+
+void mram_power_cut(Machine *m, uint32_t seed)
+{
+    static const uint8_t blank[WORD] = {ERASED, ERASED, ERASED, ERASED, ERASED, ERASED, ERASED, ERASED,
+                                        ERASED, ERASED, ERASED, ERASED, ERASED, ERASED, ERASED, ERASED};
+    Mram *f = mram(m);
+    if (f->operation == PROGRAM) tear(m->mram + f->at, memory_at(m, f->l2, WORD), false, &seed);
+    else if (f->operation == ERASE_SECTOR || f->operation == ERASE_WORDS)
+        for (uint32_t at = 0; at < f->bytes; at += WORD)
+            tear(m->mram + f->at + at, blank, true, &seed);
+    f->operation = 0;
+}

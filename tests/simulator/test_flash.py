@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flash on the chip by its registers: what is read back, when, what is refused, and what power cuts
+leave."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+
+from myoedge.errors import MyoedgeError
+from myoedge.simulator import RunOptions, Simulation, simulate
+from myoedge.simulator.flash import FLASH_BYTES, FlashState
+from tests.simulator.cores import L2, NOTES, RESULTS, Code, make, note_cycle, put
+from tests.simulator.flash_code import (
+    AWAIT,
+    GO,
+    MODE,
+    PROGRAM,
+    READ,
+    SECTOR,
+    UDMA,
+    WORDS,
+    erased,
+    moved,
+    opened,
+)
+
+ERASED = FlashState()
+
+
+def ran(code: Code, data: bytes, flash: FlashState = ERASED) -> Simulation:
+    options = RunOptions(dump=[(RESULTS, 4 * NOTES), (L2 + 0x8000, 0x8000)])
+    done = simulate(make({}, code, [(L2, data)]), flash=flash, options=options)
+    assert done.power_cut or done.exit_code == 0
+    return done
+
+
+def test_words_are_programmed_read_and_erased() -> None:
+    data = random.Random(0).randbytes(4096)
+    code = [*opened(), *erased(SECTOR, 0x3FF0)]
+    code += [*moved(PROGRAM, 0x2000, L2, 2048), *moved(PROGRAM, 0x2800, L2 + 2048, 2048)]
+    code += [*moved(READ, 0x2003, L2 + 0x8000, 4000)]
+    code += [*erased(WORDS, 0x2010, 3), *moved(PROGRAM, 0x2020, L2, 16)]
+    code += [*moved(READ, 0x2000, L2 + 0xA000, 4096)]
+    done = ran(code, data, FlashState(b"\0" * 0x6000))
+    changed = data[:16] + b"\xff" * 16 + data[:16] + b"\xff" * 16 + data[64:]
+    beyond = b"\xff" * (FLASH_BYTES - 0x6000)
+    expected = b"\0" * 0x2000 + changed + b"\xff" * 0x1000 + b"\0" * 0x2000 + beyond
+    assert done.flash == expected
+    assert done.dumps[1][:4000] == data[3:4003]
+    assert done.dumps[1][0x2000:0x3000] == changed
+
+
+@pytest.mark.parametrize(("divider", "recorded"), [(0, 4147), (1, 4147), (2, 8221), (4, 10285)])
+def test_reading_takes_what_the_platform_takes(divider: int, recorded: int) -> None:
+    """16 KiB; recorded on GAP9's platform model."""
+    read = moved(READ, 0, L2 + 0x8000, 16384)
+    code = [*opened(divider), *note_cycle(0), *read, *note_cycle(1)]
+    notes = struct.unpack(f"<{NOTES}I", ran(code, b"").dumps[0])
+    assert 0 <= notes[1] - notes[0] - recorded < 300
+
+
+def test_programming_and_erasing_take_330_ns_a_word() -> None:
+    code = [*opened(), *note_cycle(0), *moved(PROGRAM, 0, L2, 1600), *note_cycle(1)]
+    code += [*erased(SECTOR, 0), *note_cycle(2)]
+    notes = struct.unpack(f"<{NOTES}I", ran(code, bytes(1600)).dumps[0])
+    assert 0 <= notes[1] - notes[0] - 920 - 100 * 330 * 0.37 < 1600
+    assert 0 <= notes[2] - notes[1] - 920 - 512 * 330 * 0.37 < 8000
+
+
+REFUSED = {
+    "that is not erased": [*moved(PROGRAM, 0, L2, 16), *moved(PROGRAM, 0, L2, 16)],
+    "by words of 16 bytes": moved(PROGRAM, 8, L2, 16),
+    "end of a row": moved(PROGRAM, 2048 - 16, L2, 32),
+    "inside the flash": moved(READ, FLASH_BYTES - 16, L2, 32),
+    "inside L2": moved(READ, 0, 0x10000000, 16),
+    "of no bytes": moved(READ, 0, L2, 0),
+    "not simulated": moved(0x400, 0, L2, 16),
+    "a second operation": [*moved(PROGRAM, 0, L2, 16)[: -len(AWAIT)], *moved(READ, 0, L2, 16)],
+}
+
+
+@pytest.mark.parametrize("says", REFUSED)
+def test_misuse_is_a_fault(says: str) -> None:
+    with pytest.raises(MyoedgeError, match=says):
+        ran([*opened(), *REFUSED[says]], bytes(64))
+
+
+def test_flash_needs_power_clock_and_trimming() -> None:
+    for code in (opened(trimmed=False), opened()[len(put(UDMA + 4, 0)) :]):
+        with pytest.raises(MyoedgeError, match=r"trimming|no clock"):
+            ran([*code, *moved(READ, 0, L2, 16)], bytes(64))
+    with pytest.raises(MyoedgeError, match="without power"):
+        ran([*opened(), *put(MODE, READ), *put(GO, 3)], bytes(64))
+
+
+def test_power_cuts_leave_words_half_programmed_and_sectors_half_erased() -> None:
+    """Bits of the word under way are the old or the new ones; words before it are new, words behind
+    it old."""
+    data = bytes(range(1, 241)) + bytes(16)
+    programs = [*opened(), *note_cycle(0), *moved(PROGRAM, 0, L2, 256), *note_cycle(1)]
+    first, last, *_ = struct.unpack(f"<{NOTES}I", ran(programs, data).dumps[0])
+    torn = 0
+    for number in range(40):
+        cut = first + (last - first) * number // 40
+        done = ran(programs, data, FlashState(cut_cycle=cut, seed=number))
+        assert done.power_cut
+        words = [done.flash[at : at + 16] for at in range(0, 256, 16)]
+        whole = sum(word == data[16 * n : 16 * n + 16] for n, word in enumerate(words))
+        assert all(word == b"\xff" * 16 for word in words[whole + 1 :])
+        if whole < 16:
+            assert all(a | b == a for a, b in zip(words[whole], data[16 * whole :], strict=False))
+            torn += words[whole] != b"\xff" * 16
+    assert torn > 10
+    erases = [*opened(), *erased(SECTOR, 0)]
+    cut = ran(erases, b"", FlashState(b"\x5a" * 8192)).cycles - 20_000
+    done = ran(erases, b"", FlashState(b"\x5a" * 8192, cut))
+    words = [done.flash[at : at + 16] for at in range(0, 8192, 16)]
+    kept, blank = words.count(b"\x5a" * 16), words.count(b"\xff" * 16)
+    assert min(kept, blank, 512 - kept - blank) > 50
+    assert done.flash[8192:] == b"\xff" * (FLASH_BYTES - 8192)
+
+
+def test_a_run_that_ends_before_its_power_goes_ends_as_usual() -> None:
+    done = ran(opened(), bytes(64), FlashState(cut_cycle=10**9))
+    assert not done.power_cut
+    assert done.flash == b"\xff" * FLASH_BYTES
