@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from myoedge.graph.ir import Shape
-from myoedge.operators.attention.import_rows import packed_attention_shape
 from myoedge.operators.base import OPS
 from myoedge.operators.complex_numbers.import_rows import pair_rows
 from myoedge.operators.conv.transposed import conv_transpose
@@ -42,10 +40,6 @@ ONNX_IMPORT: Mapping[str, OnnxRow] = {
 ONNX_INTEGER_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls(integers=True)
 ONNX_OF_INTEGERS: Mapping[str, OnnxRow] = {
     name: row for rows in ONNX_INTEGER_CALLS.values() for name, row in rows.items()
-}
-# Operators of onnxruntime's own: the shape of the result, which onnx cannot infer.
-CONTRIBUTED: Mapping[str, Callable[..., Shape]] = {
-    "com.microsoft.Attention": packed_attention_shape
 }
 
 

@@ -57,7 +57,7 @@ class OnnxCall:
     """A node of an ONNX model, as passed to import functions.
 
     inputs   ONNX names; "" for omitted inputs
-    outs     shapes of the outputs
+    outs     shapes of the outputs; () for operators that onnx does not infer
     arrays   ONNX name of a constant -> its value in the model's own type
     names    ONNX name -> the builder's name, for tensors and constants
     stored   (name, array) -> the builder's name of a new constant; E112 if it is not supported
@@ -202,7 +202,7 @@ def _onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
 
     def onnx_row(c: OnnxCall) -> Any:
         given = _arguments(signature.args, c)
-        return entry.row(c.builder, given, c.outs if entry.all_results else c.outs[0])
+        return entry.row(c.builder, given, c.outs if entry.all_results else (*c.outs, None)[0])
 
     return name, onnx_row
 

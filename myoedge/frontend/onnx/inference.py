@@ -3,30 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.fold import TensorType, attributes_of, results
+from myoedge.frontend.onnx.fold import TensorType, results
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.state import Importing
-from myoedge.graph.ir import Shape
 from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:
     from onnx import NodeProto
-
-
-def contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> TensorType:
-    """Return the result type of one of onnxruntime's own operators, which onnx cannot infer."""
-    shapes = [state.values[name].shape for name in node.input[:2]]
-    if None in shapes:
-        raise Unsupported("a shape that is not known")
-    attrs = attributes_of(node)
-    with refusing_nonsense(state, node):
-        return TensorType(state.values[node.input[0]].kind, shape(*shapes, attrs))
 
 
 def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:

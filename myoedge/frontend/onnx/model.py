@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import refuse_not_finite, replace_clamped_infinities
 from myoedge.frontend.onnx import refusals as onnx_refusals
+from myoedge.frontend.onnx.class_labels import without_labels
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import FLOATS, TensorType, constant, evaluated, needs_own_graph
-from myoedge.frontend.onnx.inference import contributed, inferred, refusing_nonsense
+from myoedge.frontend.onnx.inference import inferred, refusing_nonsense
 from myoedge.frontend.onnx.integer_operators import dequantized, is_of_integers
 from myoedge.frontend.onnx.lookups import is_lookup
 from myoedge.frontend.onnx.names import origin_of, shown
@@ -36,7 +37,7 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
-from myoedge.frontend.operator_table import CONTRIBUTED, ONNX_IMPORT, ONNX_OF_INTEGERS
+from myoedge.frontend.operator_table import ONNX_IMPORT, ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import Refusal, constant_output, refusal_of, unsupported
 from myoedge.graph.ir import Graph
@@ -69,6 +70,7 @@ def load_onnx(path: Path) -> Imported:
     """
     model, notes = read_onnx(path)
     graph, state = model.graph, Importing(path, opset_of(model), notes=[*notes])
+    state.notes += without_labels(graph)
     needed = needed_nodes(graph)
     read_constants(state, graph, {name for node in needed for name in names_read(node)})
     read_inputs(state, graph, needed)
@@ -95,7 +97,7 @@ def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | 
     try:
         if is_function:
             raise Unsupported("a function of the model's own")
-        if target not in (node.op_type, *CONTRIBUTED):
+        if target not in (node.op_type, *ONNX_IMPORT):
             raise Unsupported("")
         if absent:
             raise Unsupported(absent)
@@ -156,10 +158,7 @@ def _import(state: Importing, node: NodeProto) -> None:
             return
     refuse_integers(state, node)
     if node.domain not in OWN:
-        name = f"{node.domain}.{node.op_type}"
-        outs = {node.output[0]: contributed(state, node, CONTRIBUTED[name])}
-        state.values.update(outs)
-        import_by_row(state, node, outs, ONNX_IMPORT[name])
+        import_by_row(state, node, {}, ONNX_IMPORT[f"{node.domain}.{node.op_type}"])
         return
     # of what a constant is cast like, only the type is read; of NonZero no shape is inferred
     of_constant = node.op_type in ("CastLike", "NonZero") and node.input[0] in state.arrays

@@ -12,7 +12,14 @@ from myoedge.frontend.onnx.fold import TensorType, as_floats, attributes_of
 from myoedge.frontend.onnx.inference import nonsense, refusing_nonsense
 from myoedge.frontend.onnx.names import shown
 from myoedge.frontend.onnx.quantized import numbers_read
-from myoedge.frontend.onnx.state import MANY_ELEMENTS, MOST_ELEMENTS, MOST_GROWTH, Importing
+from myoedge.frontend.onnx.state import (
+    FLOAT,
+    INT64,
+    MANY_ELEMENTS,
+    MOST_ELEMENTS,
+    MOST_GROWTH,
+    Importing,
+)
 from myoedge.frontend.operator_table import ONNX_READS_INTEGERS
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 # onnx 1.23 counts windows that start in the padding, and pads of zero next to auto_pad
+CLASSES = "class labels other than 0, 1, 2 .. in this order: read the scores"
 OWN_SHAPES = ("AveragePool", "MaxPool")
 
 
@@ -36,7 +44,8 @@ def import_by_row(
 ) -> None:
     """Import a node by the import function of its operator.
 
-    outs    inferred types of its outputs     whole   whether the function is for integers
+    outs    inferred types of its outputs; {} for operators that onnx does not infer: the row says
+    whole   whether the function is for integers
     """
     call = _call(state, node, outs)
     if not whole:
@@ -48,17 +57,25 @@ def import_by_row(
     state.builder.keep_formats(before, [state.names.get(name, "") for name in node.input])
     made = (made,) if isinstance(made, str) else made
     for name, tensor in zip(node.output, made, strict=False):
-        if name:
-            shape, stated = state.builder.shape(tensor), outs[name].shape
-            if node.op_type in OWN_SHAPES:
-                state.values[name] = outs[name]._replace(shape=shape)
-            elif shape != stated:
-                shapes = f"{list(shape)}, not {list(stated or ())}"
+        if name and tensor is None:
+            state.absent[name] = CLASSES
+        elif name:
+            shape = state.builder.shape(tensor)
+            stated = outs.get(name) or TensorType(_kind(state, tensor), shape)
+            if not outs or node.op_type in OWN_SHAPES:
+                state.values[name] = stated._replace(shape=shape)
+            elif shape != stated.shape:
+                shapes = f"{list(shape)}, not {list(stated.shape or ())}"
                 raise Unsupported(f"a use whose result would be {shapes}")
             state.names[name] = tensor
     for name in node.output[len(made) :]:
         state.values.pop(name, None)
         state.absent[name] = f"only the first result of {node.op_type} is there, not {shown(name)}"
+
+
+def _kind(state: Importing, tensor: str) -> int:
+    """Return the element type in ONNX (float or int64) of a tensor that a row has made."""
+    return FLOAT if state.builder.dtype(tensor) == "float32" else INT64
 
 
 def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
@@ -77,7 +94,12 @@ def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
 
 
 def _known_shapes(node: NodeProto, outs: Mapping[str, TensorType]) -> tuple[Shape, ...]:
-    """Shapes of a node's results. Errors: Unsupported if a shape is unknown."""
+    """Shapes of a node's results; () where only the row knows.
+
+    Errors: Unsupported if a shape is unknown.
+    """
+    if not outs:
+        return ()
     shapes = [outs[name].shape for name in node.output if name and name in outs]
     if not shapes or None in shapes:
         has_window = any(a.name == "kernel_shape" for a in node.attribute)
@@ -93,7 +115,7 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> 
     first = state.values[node.input[0]].shape if node.input and node.input[0] else None
     if node.op_type != "Concat" and 0 in (first or ()):
         raise Unsupported("a tensor without elements")
-    _check_elements(state, node, max(map(math.prod, known)))
+    _check_elements(state, node, max(map(math.prod, known), default=0))
     attrs = attributes_of(node)
     for name, value in attrs.items():
         if isinstance(value, float) and not math.isfinite(value):

@@ -34,7 +34,7 @@ from myoedge.operators.softmax.masks import LOST
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorShapeProto, ValueInfoProto
 
-FLOAT, BOOL = 1, 9  # TensorProto.DataType
+FLOAT, INT64, BOOL = 1, 7, 9  # TensorProto.DataType
 COMPARES = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 MOVES = (
     "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,7 @@ def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         raise Unsupported("masks, past states or biases of attention")
     w, heads = d.array(a["weight"]), a["num_heads"]
     sizes = [int(n) for n in a["sizes"] or (w.shape[1] // 3,) * 3]
+    _check_packed(d.shape(a["self"]), w.shape, heads, sizes)
     bias = () if a["layer_bias"] is None else (a["layer_bias"],)
     y, ends = d.add("linear", a["self"], d.constant(w.T), *bias), np.cumsum([0, *sizes])
     parts = []
@@ -176,19 +177,15 @@ def packed_attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     scale = float(a["scale"] or 1.0 / math.sqrt(sizes[0] // heads))
     window = (int(ends[-1]) + 2**20, 0) if a["unidirectional"] else None
     y = transpose(d, attend(d, *parts, scale=scale, window=window), (0, 2, 1, 3))
-    return reshape(d, y, out)
+    return reshape(d, y, (*d.shape(y)[:2], sizes[2]))
 
 
-def packed_attention_shape(x: Shape, w: Shape, attrs: Mapping[str, Any]) -> Shape:
-    """Return the result shape of onnxruntime's Attention, which onnx's shape inference does not
-    know."""
-    sizes = attrs.get("qkv_hidden_sizes") or (w[1] // 3,) * 3
+def _check_packed(x: Shape, w: Shape, heads: int, sizes: Sequence[int]) -> None:
+    """Raise ValueError for shapes that are inconsistent, which onnx does not check here."""
     if [len(x), len(w), len(sizes)] != [3, 2, 3] or [*w] != [x[2], sum(sizes)]:
         raise ValueError(f"attention of {list(x)} by {list(w)}")
-    heads = int(attrs["num_heads"])
     if heads < 1 or any(n < 1 or n % heads for n in sizes) or sizes[0] != sizes[1]:
         raise ValueError(f"{heads} heads of {list(sizes)} channels")
-    return (*x[:2], int(sizes[2]))
 
 
 ROWS = (

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outputs of a classifier of ai.onnx.ml, which become its scores: the class is their largest.
+
+Labels are dropped next to scores, or replaced by them; a ZipMap's dictionaries are their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from myoedge.frontend.onnx.fold import attributes_of
+from myoedge.frontend.onnx.names import shown
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto
+
+ML = "ai.onnx.ml"
+CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
+PASSES = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # a label along
+SHOWN_CLASSES = 12
+
+Makers = Mapping[str, "NodeProto"]
+
+
+class _Label(NamedTuple):
+    """A label output: the scores that it is the largest of, and the node that names classes."""
+
+    scores: str
+    classes: NodeProto
+
+
+def without_labels(graph: GraphProto) -> list[str]:
+    """Replace labels and dictionaries among a model's outputs by scores; return notes on it."""
+    makers = {name: node for node in graph.node for name in node.output}
+    notes: list[str] = []
+    for value in graph.output:
+        made = makers.get(value.name)
+        if made is not None and (made.domain, made.op_type) == (ML, "ZipMap"):
+            notes += _classes_of(made)
+            _replace(made, made.input[0])
+            value.type.Clear()
+    kept = [value.name for value in graph.output if _label_of(value.name, makers) is None]
+    for value in [*graph.output]:
+        label = _label_of(value.name, makers)
+        if label is None:
+            continue
+        notes += _classes_of(label.classes)
+        if _is_of_pairs(label, kept, makers):
+            continue
+        if kept:
+            notes.append(f"output {shown(value.name)} is left out: the largest score is the class")
+            graph.output.remove(value)
+        else:
+            notes.append(f"output {shown(value.name)} is its scores: the largest is the class")
+            _replace(makers[value.name], label.scores)
+            value.type.Clear()
+    return [*dict.fromkeys(notes)]
+
+
+def _replace(node: NodeProto, source: str) -> None:
+    """Make a node hand on the tensor `source` instead of what it computes."""
+    from onnx import helper
+
+    node.CopyFrom(helper.make_node("Identity", [source], node.output[:1], name=node.name))
+
+
+def _label_of(name: str, makers: Makers) -> _Label | None:
+    """Return what a tensor is a label of, through casts and lookups in a list of classes."""
+    names: NodeProto | None = None
+    while (node := makers.get(name)) is not None:
+        if node.domain == ML and node.op_type in CLASSIFIERS and node.output[0] == name:
+            return _Label(node.output[1], names or node)
+        if node.op_type == "ArgMax" and names is not None:
+            return _Label(node.input[0], names)
+        if node.domain == ML and node.op_type in ("ArrayFeatureExtractor", "LabelEncoder"):
+            names, name = node, node.input[node.op_type == "ArrayFeatureExtractor"]
+        elif node.op_type in PASSES:
+            name = node.input[0]
+        else:
+            return None
+    return None
+
+
+def _is_of_pairs(label: _Label, kept: list[str], makers: Makers) -> bool:
+    """Return whether the scores are those of pairs of classes, of which the largest is no class,
+    and no output is computed from them."""
+    node = makers[label.scores]
+    attrs = attributes_of(node)
+    pairs = bool(sum(attrs.get("vectors_per_class", ()))) and not attrs.get("prob_a")
+    sources = {_source(name, makers) for name in kept}
+    return node.op_type == "SVMClassifier" and pairs and sources <= {label.scores}
+
+
+def _source(name: str, makers: Makers) -> str:
+    """Return the tensor that a tensor is a cast, or another shape of."""
+    while name in makers and makers[name].op_type in PASSES:
+        name = makers[name].input[0]
+    return name
+
+
+def _classes_of(node: NodeProto) -> Iterator[str]:
+    """Yield a note on the classes' names, in the order of the scores."""
+    attrs = attributes_of(node)
+    keys = ("classlabels_int64s", "classlabels_ints", "classlabels_strings", "values_strings")
+    names = next((attrs[key] for key in keys if attrs.get(key)), ())
+    if names and [*names] != [*range(len(names))]:
+        more = ", .." if len(names) > SHOWN_CLASSES else ""
+        listed = ", ".join(shown(str(x)) for x in names[:SHOWN_CLASSES])
+        yield f"scores are of the classes {listed}{more}"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scalers, linear models and support vector machines of ai.onnx.ml, by operators that exist."""

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of classifiers and regressors of ai.onnx.ml: what follows their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.import_rows import Arguments
+
+PLAIN = "post_transform NONE, SOFTMAX or LOGISTIC: the class with the largest score is the same"
+
+
+def rows_of(d: GraphBuilder, x: str, op: str) -> tuple[int, int]:
+    """Return (rows, features) of x. Errors: Unsupported unless it has two axes."""
+    if len(d.shape(x)) != 2:
+        raise Unsupported(f"{op} of {list(d.shape(x))}", "Reshape to [rows, features] before it")
+    rows, features = d.shape(x)
+    return rows, features
+
+
+def transformed(d: GraphBuilder, scores: str, kind: str) -> str:
+    """Add a post_transform of scores [N, C]."""
+    if kind == "SOFTMAX":
+        return d.add("softmax", scores, axis=1)
+    if kind == "LOGISTIC":
+        return d.add("table", scores, chain=(("sigmoid",),))
+    if kind != "NONE":
+        raise Unsupported(f"post_transform {kind}", PLAIN)
+    return scores
+
+
+def of_both_classes(
+    weight: Array, bias: Array, kind: str, *, is_share: bool
+) -> tuple[Array, Array, str]:
+    """Return weights [2, n], biases [2] and post_transform of the scores of both classes, given
+    those of the second one's alone, [1, n] and [1], as onnxruntime computes them.
+
+    is_share   whether the first class's score is 1 - score instead of -score, unless LOGISTIC
+    """
+    first = 0.0 if kind == "LOGISTIC" else float(is_share)
+    both = np.concatenate([-weight, weight]), np.concatenate([first - bias, bias])
+    return (*both, kind if kind == "LOGISTIC" else "NONE")
+
+
+def linear(d: GraphBuilder, x: str, weight: Array, bias: Array) -> str:
+    """Add weight [K, n] times x [N, n], plus bias [K]."""
+    if not weight.shape[0] == bias.shape[0] or weight.shape[1] != d.shape(x)[1]:
+        raise ValueError(f"weights {list(weight.shape)}, {bias.size} offsets for {d.shape(x)}")
+    return d.add("linear", x, d.constant(weight), d.constant(bias))
+
+
+def matrix(values: Sequence[float], rows: int) -> Array:
+    """Return an attribute's numbers as [rows, n], in float64."""
+    return np.asarray(values, np.float64).reshape(rows, -1)
+
+
+def winner(d: GraphBuilder, scores: str, a: Arguments) -> str | None:
+    """Add the class with the largest score; None if classes are not 0, 1, 2 .."""
+    if [*a["classlabels_ints"]] != [*range(len(a["classlabels_ints"]))] or a["classlabels_strings"]:
+        return None
+    return d.add("argmax", scores, axis=1, keepdim=False)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import of support vector machines: kernels of all support vectors, then one linear layer.
+
+The RBF kernel's exponent is -gamma |x - s|^2 = 2 gamma x s - gamma |s|^2 - gamma |x|^2.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.classic.scores import (
+    linear,
+    matrix,
+    of_both_classes,
+    rows_of,
+    transformed,
+    winner,
+)
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.import_rows import Arguments
+
+VANISHES = -16.0  # exponents below this give less than 2**-23
+COUPLED = (
+    "SVC(probability=False), which decides by its own scores, or CalibratedClassifierCV around it"
+)
+
+
+def _kernels(d: GraphBuilder, x: str, vectors: Array, a: Arguments) -> str:
+    """Add the kernel of x [N, F] and each of `vectors` [n, F] -> [N, n]; not for LINEAR."""
+    gamma, constant, degree = (*a["kernel_params"], 0.0, 0.0, 3.0)[:3]
+    if a["kernel_type"] == "RBF":
+        return _radial(d, x, vectors, gamma)
+    act = {"POLY": ("pow", float(degree)), "SIGMOID": ("tanh",)}.get(a["kernel_type"])
+    if act is None:
+        raise ValueError(f"kernel_type {a['kernel_type']}")
+    y = linear(d, x, gamma * vectors, np.full(len(vectors), constant))
+    return d.add("table", y, chain=(act,))
+
+
+def _radial(d: GraphBuilder, x: str, vectors: Array, gamma: float) -> str:
+    """Add exp(-gamma |x - s|^2), about the vectors' mean, where both squares are smallest."""
+    if gamma <= 0.0:
+        raise ValueError(f"gamma {gamma}")
+    centre = vectors.mean(0)
+    x = d.add("affine", x, d.constant(np.ones_like(centre)), d.constant(-centre), axis=1)
+    vectors = vectors - centre
+    products = linear(d, x, 2 * gamma * vectors, -gamma * np.square(vectors).sum(1))
+    parts: dict[str, Any] = {
+        "axes": (1,),
+        "keepdim": True,
+        "divisor": 1 / gamma,
+        "centred": False,
+        "root": False,
+    }
+    exponent = d.add("sub", products, d.add("variance", x, **parts))
+    return d.add("table", exponent, chain=(("clamp", VANISHES, 0.0), ("exp",)))
+
+
+def _sums(d: GraphBuilder, x: str, vectors: Array, a: Arguments, forms: Any) -> str:
+    """Add weight [K, n] times the kernels, plus bias [K]; for LINEAR one layer of x.
+
+    forms   weight and bias
+    """
+    weight, bias = forms
+    if a["kernel_type"] == "LINEAR":
+        return linear(d, x, weight @ vectors, bias)
+    return linear(d, _kernels(d, x, vectors, a), weight, bias)
+
+
+def _pairs(coefficients: Array, counts: list[int]) -> Array:
+    """Return weights [pairs, n] of the kernels, pairs (0, 1), (0, 2) .. (1, 2) ..
+
+    coefficients   [classes - 1, n]: those of class i against j > i in row j - 1, against j < i in
+                   row j        counts   support vectors of each class
+    """
+    starts = [0, *itertools.accumulate(counts)]
+    pairs = list(itertools.combinations(range(len(counts)), 2))
+    weight = np.zeros((len(pairs), coefficients.shape[1]))
+    for row, (i, j) in zip(weight, pairs, strict=True):
+        first, second = (slice(starts[c], starts[c + 1]) for c in (i, j))
+        row[first], row[second] = coefficients[j - 1, first], coefficients[i, second]
+    return weight
+
+
+def _votes(d: GraphBuilder, scores: str, classes: int) -> str:
+    """Add the number of pairs that each class wins: (i, j) is i's if its score is positive."""
+    wins = d.add("table", scores, chain=(("gt", 0.0),))
+    pairs = list(itertools.combinations(range(classes), 2))
+    weight, bias = np.zeros((classes, len(pairs))), np.zeros(classes)
+    for column, (i, j) in enumerate(pairs):
+        weight[i, column], weight[j, column] = 1.0, -1.0
+        bias[j] += 1.0
+    return linear(d, wins, weight, bias)
+
+
+def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str]:
+    """Import SVMClassifier -> the class's position, and scores: of pairs, or of classes if there
+    are two, if it has no support vectors, or with probabilities."""
+    rows_of(d, a["self"], "SVMClassifier")
+    classes = len(a["classlabels_ints"]) or len(a["classlabels_strings"])
+    counts, rho = [int(n) for n in a["vectors_per_class"]], np.asarray(a["rho"], np.float64)
+    if not sum(counts):
+        weight = matrix(a["coefficients"], classes)
+        y = linear(d, a["self"], weight, np.full(classes, rho[0]))
+        return winner(d, y, a), transformed(d, y, a["post_transform"])
+    if len(counts) != classes:
+        raise ValueError(f"{classes} classes, {len(counts)} numbers of support vectors")
+    vectors = matrix(a["support_vectors"], sum(counts))
+    weight = _pairs(matrix(a["coefficients"], classes - 1), counts)
+    if classes == 2:
+        return _of_two(d, a, vectors, weight, rho)
+    if a["prob_a"]:
+        raise Unsupported("probabilities of more than two classes, which are solved for", COUPLED)
+    y = _sums(d, a["self"], vectors, a, (weight, rho))
+    return winner(d, _votes(d, y, classes), a), transformed(d, y, a["post_transform"])
+
+
+def _of_two(
+    d: GraphBuilder, a: Arguments, vectors: Array, weight: Array, rho: Array
+) -> tuple[str | None, str]:
+    """Add the scores of two classes: -s and s, or Platt's probabilities."""
+    rows, _ = d.shape(a["self"])
+    if a["prob_a"]:
+        steep, shift = a["prob_a"][0], a["prob_b"][0]
+        weight = np.concatenate([-steep * weight, steep * weight])
+        offsets = np.concatenate([-steep * rho - shift, steep * rho + shift])
+        y = _sums(d, a["self"], vectors, a, (weight, offsets))
+        return winner(d, y, a), d.add("table", y, chain=(("sigmoid",),))
+    kind = a["post_transform"]
+    weight, rho, kind = of_both_classes(weight, rho, kind, is_share=kind == "SOFTMAX")
+    y = _sums(d, a["self"], vectors, a, (weight, rho))
+    first = d.add("slice", y, cuts=((0, rows, 1), (1, 2, 1)))  # wins its pair if positive
+    return winner(d, _votes(d, first, 2), a), transformed(d, y, kind)
+
+
+def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Import SVMRegressor -> [N, 1]; with one_class 1 inside and -1 outside."""
+    rows_of(d, a["self"], "SVMRegressor")
+    rho, coefficients = np.asarray(a["rho"], np.float64)[:1], matrix(a["coefficients"], 1)
+    if a["n_supports"]:
+        vectors = matrix(a["support_vectors"], a["n_supports"])
+        y = _sums(d, a["self"], vectors, a, (coefficients, rho))
+    else:
+        y = linear(d, a["self"], coefficients, rho)
+    if a["one_class"]:
+        return d.add("table", y, chain=(("gt", 0.0), ("affine", 2.0, -1.0)))
+    return transformed(d, y, a["post_transform"])
