@@ -22,9 +22,10 @@ class AdaptSession:
 
     held, held_counts   held-back windows, int8 [classes, held_back, features], and their number per
                         class
-    right   number of held-back windows that the current classifier decided correctly
-    came    windows per class so far [classes]
-    sums    statistics for prototypes and lda     store   windows for the head
+    right               number of held-back windows that the current classifier decided correctly
+    came                windows per class so far [classes]
+    sums                statistics for prototypes and lda
+    store               windows for the head
     """
 
     adaptation: Adaptation
@@ -49,7 +50,9 @@ def begin(adaptation: Adaptation, method: str) -> AdaptSession:
 def window(session: AdaptSession, features: Array, decision: int, label: int) -> AdaptSession:
     """Return the session after another window.
 
-    features   int8 [features]     decision   class by the current classifier     label   true class
+    features   int8 [features]
+    decision   class by the current classifier
+    label      true class
     """
     if int(session.came.sum()) >= MOST_WINDOWS:
         return session

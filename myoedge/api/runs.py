@@ -56,7 +56,8 @@ def validate(
             reported; None: the samples of `input`, if labelled
     onnx    also measure model.int8.onnx in onnxruntime, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
-    board   id or board.toml of the board     port   its serial port; None: search for it
+    board   id or board.toml of the board
+    port    its serial port; None: search for it
     The reports in the folder are replaced; if they cannot be written, `unwritten` of the result has
     W210. The comparison stops at the first backend that differs. Errors: E204 unknown backend, E222
     no build, E240 no firmware, E501 tool, E701 .. E711 firmware.

@@ -95,7 +95,8 @@ def run_on_board(
     """Run inferences, or passes of a stream, one after another.
 
     marker   the expected identity of the application
-    specs    shape and dtype of the outputs     layers   number of layers
+    specs    shape and dtype of the outputs
+    layers   number of layers
     Errors: E603 .. E608.
     """
     output_bytes = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in specs)

@@ -147,7 +147,8 @@ class Build(BuildFolder):
     ) -> AdaptedNetwork:
         """Adapt to a new session, as the firmware would; this build stays as it is.
 
-        windows   of floats, in the order in which they come     labels   class of each
+        windows   of floats, in the order in which they come
+        labels    class of each
         method    "prototypes", "lda" or "head", one of [adapt] methods
         Errors: E211 .. E225 samples, E268 a build without [adapt] or without this method.
         """

@@ -71,9 +71,10 @@ Written = tuple[Layers, Sequence[Array]]  # and the outputs
 class Case:
     """A test vector: the inputs of one run, and the results of the reference.
 
-    given    input arrays, in the order of the call
-    values   reference value of every tensor     outputs   expected outputs
-    number   number of the pass since the reset; 0 for a sample
+    given     input arrays, in the order of the call
+    values    reference value of every tensor
+    outputs   expected outputs
+    number    number of the pass since the reset; 0 for a sample
     """
 
     given: Sequence[Array]

@@ -51,10 +51,11 @@ class FlashRequest:
 class FlashResult(Shown):
     """Result of flashing a board.
 
-    to        "ram", "mram" or "octospi"
-    bytes     size of the program     files_bytes   size of the file system with l3.bin, or 0
-    says      identity that the started program reports; None if not asked
-    table     flash with the partition table of l3.bin, "mram" or "octospi"; None without l3.bin
+    to            "ram", "mram" or "octospi"
+    bytes         size of the program
+    files_bytes   size of the file system with l3.bin, or 0
+    says          identity that the started program reports; None if not asked
+    table         flash with the partition table of l3.bin, "mram" or "octospi"; None without l3.bin
     """
 
     board: str

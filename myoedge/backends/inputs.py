@@ -97,7 +97,8 @@ def integers(
 ) -> list[Array]:
     """Quantise one sample; return integer arrays in the model's order.
 
-    arrays   from named_arrays; axes of size 1 may be missing     shapes   input name -> shape
+    arrays   from named_arrays; axes of size 1 may be missing
+    shapes   input name -> shape
     raw      whether the values are integers already
     is_frame whether the values are a frame of a stream
     Errors: E213 shapes, E214 types, E216 NaN or infinite, E229 integers out of range.

@@ -27,12 +27,13 @@ Counted = tuple[tuple[Array, ...], tuple[int, ...], int]  # outputs, cycles of l
 class Activity:
     """Counters of one layer or one inference that determine its energy.
 
-    cycles           of the cluster clock
-    instructions     of the cluster's cores
-    fc_instructions  of the fabric controller
-    accesses         loads and stores of the cluster's cores to L1
-    dma_bytes        between L2 and L1       l3_bytes   from and to L3
-    ne16_cycles      while NE16 ran a job
+    cycles            of the cluster clock
+    instructions      of the cluster's cores
+    fc_instructions   of the fabric controller
+    accesses          loads and stores of the cluster's cores to L1
+    dma_bytes         between L2 and L1
+    l3_bytes          from and to L3
+    ne16_cycles       while NE16 ran a job
     """
 
     cycles: float

@@ -40,7 +40,8 @@ _NEUTRAL = {"GS": 1.0, "GI": 1.0, "O": 0.0, "S": 0.0, "I": 0.0, "UG": 1.0}
 class PowerTrace:
     """Consecutive samples of a power meter.
 
-    amps   into the board          high   whether the board's power pad was high
+    amps   into the board
+    high   whether the board's power pad was high
     """
 
     amps: Array
@@ -58,8 +59,10 @@ class PowerMeter(Protocol):
 class MeasuredEnergy(Shown):
     """Energy per inference, integrated while the pad was high.
 
-    joules     mean                 spread_joules   standard deviation
-    seconds    mean                 watts           mean power while the pad was high
+    joules          mean
+    spread_joules   standard deviation
+    seconds         mean
+    watts           mean power while the pad was high
     """
 
     inferences: int

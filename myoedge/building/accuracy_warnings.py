@@ -47,7 +47,8 @@ def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -
     random classes with the same frequencies or, for targets, their mean. No warning for few frames
     or a single class.
 
-    judged   labels and predictions; None: not measured     accurate   whether --accurate was set
+    judged     labels and predictions; None: not measured
+    accurate   whether --accurate was set
     """
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return

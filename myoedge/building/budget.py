@@ -52,9 +52,11 @@ SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of co
 class Budget:
     """Limits that the user has set; None: no limit.
 
-    l1_bytes, l3_bytes   data     l2_bytes   data and code
-    l2_code_bytes   size of the linked code; None: estimated
-    sqnr_db   of every output     outputs_sqnr_db   output name -> limit, for some outputs
+    l1_bytes, l3_bytes   data
+    l2_bytes             data and code
+    l2_code_bytes        size of the linked code; None: estimated
+    sqnr_db              of every output
+    outputs_sqnr_db      output name -> limit, for some outputs
     """
 
     l1_bytes: int | None = None

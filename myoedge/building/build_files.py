@@ -90,7 +90,8 @@ def with_run(
     """Return the report with cycles, stalls and energy of a run at the chip's first operating
     point.
 
-    auto   select the cheapest operating point instead     by   energy coefficients
+    auto   select the cheapest operating point instead
+    by     energy coefficients
     """
     counted = with_cycles(at_points(report, chip), measured, chip.point)
     return at_operating_point(counted, chip, auto, by)
@@ -100,7 +101,8 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
     """Return the report with latency, energy and stream figures at the chip's first operating
     point.
 
-    auto   select the cheapest operating point instead     by   energy coefficients
+    auto   select the cheapest operating point instead
+    by     energy coefficients
     """
     if not report["cycles"] or not chip.point.clock_hz:
         return report
@@ -176,7 +178,8 @@ def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
 class BuildArtifacts:
     """Files of a build except its reports.
 
-    files      name -> bytes     firmware   None for a target without firmware
+    files      name -> bytes
+    firmware   None for a target without firmware
     digest     digest of the network
     golden     input name -> integers of the golden sample
     values     tensor -> its reference value for the golden sample

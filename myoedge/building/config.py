@@ -33,7 +33,8 @@ _TYPES = re.compile(r"str|int|float|(dict|list|literal)\[.*\]")  # pydantic's, i
 class ModelTable:
     """[model]: the model file, the factory of a checkpoint's network, and the decoder after it.
 
-    ctc   blank class of greedy CTC     vote   number of last frames in a majority vote
+    ctc    blank class of greedy CTC
+    vote   number of last frames in a majority vote
     """
 
     path: str | None = None

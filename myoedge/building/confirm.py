@@ -126,7 +126,8 @@ def first_accepted(
     """Evaluate candidates in order; return the first accepted result, or the last one if none is.
 
     candidates   at least one, best estimate first
-    evaluate     candidate -> result     holds   result -> whether it is accepted
+    evaluate     candidate -> result
+    holds        result -> whether it is accepted
     """
     for candidate in islice(candidates, MOST_CANDIDATES):
         result = evaluate(candidate)

@@ -25,7 +25,8 @@ RESTARTS = Flags.SAMPLES_LOST | Flags.PASSES_SKIPPED  # a stream starts again be
 class Expected:
     """The reference's decision on the samples up to `frame`.
 
-    frame    number of its last sample       values   integers of the first output
+    frame                number of its last sample
+    values               integers of the first output
     class_index, score   as in packets; the class is None if the output has no classes
     """
 

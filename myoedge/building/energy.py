@@ -45,7 +45,8 @@ EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high
 class EnergyCalibration(Tabular):
     """Energy coefficients fitted to a board's measurements.
 
-    before   the coefficients used until then     path   file in which the new ones are stored
+    before   the coefficients used until then
+    path     file in which the new ones are stored
     """
 
     coefficients: Coefficients

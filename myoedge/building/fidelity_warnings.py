@@ -135,7 +135,8 @@ def small_probabilities(network: QuantGraph) -> Iterator[Notice]:
 def left_range(network: QuantGraph, judged: Samples | None, role: str) -> Iterator[Notice]:
     """Yield W111 if held-out or test samples have values far outside the calibrated range.
 
-    judged   these samples     role   their name in messages
+    judged   these samples
+    role     their name in messages
     """
     unseen = None if judged is None else unseen_values(network, judged)
     if unseen is None or judged is None:

@@ -48,7 +48,8 @@ WEIGHTS = (
 class PrePostProcessing:
     """Operators added before a network (conditioning of raw signals) and after it (decoding).
 
-    ctc       blank class of a greedy CTC decoder     vote   frames in a majority vote
+    ctc    blank class of a greedy CTC decoder
+    vote   frames in a majority vote
     framewise whether decoders work frame by frame, for a stream
     """
 
@@ -62,8 +63,10 @@ class PrePostProcessing:
 class Model(Tabular):
     """A loaded network.
 
-    name       file name without its ending     params   number of parameters in use
-    imported   graph as captured                graph    graph after folding and fusion
+    name       file name without its ending
+    params     number of parameters in use
+    imported   graph as captured
+    graph      graph after folding and fusion
     examples   the archive's example inputs, or None
     notes      steps that were needed to load it ("took the weights from 'state_dict'")
     """

@@ -44,9 +44,10 @@ class QuantizeOptions:
     """Options of loading, calibration and quantisation; None: the value in myoedge.toml, or its
     default.
 
-    model    file     calib, test   files, arrays, a function; calib also "random"
-    reuse    an older build, its folder, or its network
-    config   myoedge.toml, or its parsed content
+    model         file
+    calib, test   files, arrays, a function; calib also "random"
+    reuse         an older build, its folder, or its network
+    config        myoedge.toml, or its parsed content
     """
 
     model: StrPath | None = None

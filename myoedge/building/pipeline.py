@@ -128,8 +128,9 @@ class Quantizing:
 class Chosen:
     """Starting point and settings of the precision search.
 
-    network   the network before the search     workshop   functions for making networks
-    tried     moves tried while choosing weight bits
+    network       the network before the search
+    workshop      functions for making networks
+    tried         moves tried while choosing weight bits
     goal, needs   goal of the search, and output -> SQNR in dB required by [budget]
     """
 

@@ -57,7 +57,8 @@ class Played(Tabular):
     decisions      packets with a decision
     compared       comparison of the decisions with the reference
     latency        from the last sample's data-ready to the packet's last bit; None: no decision
-    records        all packets     run   counters of the simulated chip
+    records        all packets
+    run            counters of the simulated chip
     over           E302 if a decision came later than [budget] latency
     """
 

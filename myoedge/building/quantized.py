@@ -28,10 +28,10 @@ from myoedge.system.notebook import Card, Tabular
 class Quantized(Tabular):
     """A quantised network with its SQNR and accuracy.
 
-    warnings   such as constant layers and constant calibration inputs     times_s   seconds by
-               stage
-    older      network of an older build whose integers unchanged layers have; None without one
-    parts      calibration samples, and the samples on which `fidelity` was measured
+    warnings       such as constant layers and constant calibration inputs
+    times_s        seconds by stage
+    older          network of an older build whose integers unchanged layers have; None without one
+    parts          calibration samples, and the samples on which `fidelity` was measured
     observers_db   observer -> SQNR of the worst output in dB, on calibration samples
     choices        moves tried to reach the SQNR goal
     accurate       whether the goal was 30 dB at every output, regardless of cycles

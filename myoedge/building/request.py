@@ -49,12 +49,13 @@ L2_TRIES = 3  # plans, to name a budget of L2 that would do
 class BuildRequest:
     """Arguments of a build, combined with myoedge.toml.
 
-    chip     chip with the operating point selected     limits   limits of the build
-    point    operating point, "auto", or None
+    chip          chip with the operating point selected
+    limits        limits of the build
+    point         operating point, "auto", or None
     app, of_app   "gap-sdk", "mlperf", "sensor", or None; the application's table
-    adapt    [adapt]; None: the firmware does not adapt
-    frames   [stream]; None for a network on whole samples
-    plugins  plug-ins that myoedge.toml names
+    adapt         [adapt]; None: the firmware does not adapt
+    frames        [stream]; None for a network on whole samples
+    plugins       plug-ins that myoedge.toml names
     weight_bits   minimum bits of a weight
     """
 

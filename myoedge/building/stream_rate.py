@@ -160,7 +160,8 @@ def _plans_in_time(
 ) -> Iterator[StreamPlan]:
     """Plans of passes that keep up with the frame rate, shortest first.
 
-    least   frames per pass if none keeps up     step   the frames per pass are a multiple of it
+    least   frames per pass if none keeps up
+    step    the frames per pass are a multiple of it
     """
     frame_hz = table.frame_hz
     assert frame_hz is not None
@@ -241,7 +242,8 @@ def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | Non
     """Return the smallest number of frames per pass that takes at most `frame_cycles` per frame;
     None if there is none.
 
-    plan_for   frames -> plan, or None if it does not fit     step   the result is a multiple of it
+    plan_for   frames -> plan, or None if it does not fit
+    step       the result is a multiple of it
     Longer passes load weights less often but need more memory. The number is doubled until it is
     enough or does not fit, then bisected.
     """

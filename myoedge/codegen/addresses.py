@@ -50,7 +50,8 @@ Base = Callable[[Operand], Outside]
 class Addresses:
     """Macros for the addresses of a layer's buffers.
 
-    offsets   operand -> offset in L1 that its macro stands for     lines   the #define lines
+    offsets   operand -> offset in L1 that its macro stands for
+    lines     the #define lines
     """
 
     function: str
@@ -60,7 +61,8 @@ class Addresses:
     def define(self, operand: str, value: str, memory: str = "", note: str = "") -> str:
         """Add a macro for an operand's address and return its name.
 
-        value   C expression     note   comment
+        value   C expression
+        note    comment
         """
         name = macro(self.function, operand, memory)
         value = f"({value})" if " " in value else value

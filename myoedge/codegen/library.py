@@ -22,7 +22,8 @@ def library_files(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) 
     """Return path -> text of the files that kernels need: their sources and all included headers,
     with the sources of these.
 
-    kernels   C function names     brought   file name -> text of plug-ins' kernel sources
+    kernels   C function names
+    brought   file name -> text of plug-ins' kernel sources
     """
     texts: dict[str, str] = {}
     names = [f"{kernel}.c" for kernel in kernels]

@@ -51,7 +51,8 @@ def mlperf_files(
     """Return the files of src/firmware/mlperf: protocol, number conversion, constants, main
     program.
 
-    values   values that all templates share     digest   of the network, which the program reports
+    values   values that all templates share
+    digest   of the network, which the program reports
     Errors: E258 a network that the protocol does not support; E232 axes.
     """
     _check(plan, is_float=dataset.input == FLOATS)

@@ -89,7 +89,8 @@ def layer_fields(
 ) -> list[str]:
     """Return the lines that initialise one me_layer struct.
 
-    function   C name of the layer     prefetch   its prefetch of later layers' constants
+    function   C name of the layer
+    prefetch   its prefetch of later layers' constants
     """
     member = "once" if len(tiling.tiles) == 1 else "of_tile"
     numbers = {

@@ -50,7 +50,8 @@ def registers(sensor: Sensor) -> list[int]:
 def header(program: SensorProgram, banner: str, digest: str) -> str:
     """Return the text of sensor_network.h.
 
-    banner   first comment     digest   of the model, hexadecimal
+    banner   first comment
+    digest   of the model, hexadecimal
     """
     sensor, kind = program.sensor, program.sensor.kind
     value_bytes = int(program.result_type.removeprefix("u").removeprefix("int")) // 8
@@ -93,7 +94,8 @@ def sdk_sources(files: Mapping[str, str]) -> set[str]:
 def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str) -> dict[str, str]:
     """Return the files of src/firmware/sensor: the application, its constants, a main program.
 
-    values   values that all templates share     digest   of the network
+    values   values that all templates share
+    digest   of the network
     """
     told = {
         **values,

@@ -60,14 +60,15 @@ class _Border(NamedTuple):
 class SensorProgram:
     """Settings of the sensor application of one build.
 
-    hop          samples between two windows or frames
-    frames       frames per pass; 1 without a stream     stride   frames per output frame
-    results      integers of one decision                ready    maximum number of decisions per
-                 pass
-    classes      "largest": the class is the index of the largest integer; "index": the integer is
-                 the class; "none": there are no classes
+    hop       samples between two windows or frames
+    frames    frames per pass; 1 without a stream
+    stride    frames per output frame
+    results   integers of one decision
+    ready     maximum number of decisions per pass
+    classes   "largest": the class is the index of the largest integer; "index": the integer is the
+              class; "none": there are no classes
     sample_type, result_type   element types of input and output
-    other_outputs_bytes        sizes of the outputs after the first
+    other_outputs_bytes   sizes of the outputs after the first
     """
 
     sensor: Sensor
@@ -132,7 +133,8 @@ def sensor_program(
 ) -> SensorProgram:
     """Combine a planned network with its front end.
 
-    axis    time axis of whole windows, [stream] axis      scale   [calib] scale
+    axis    time axis of whole windows, [stream] axis
+    scale   [calib] scale
     Errors: E265 the network does not fit.
     """
     _check_border(plan, stream)

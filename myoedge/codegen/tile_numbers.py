@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 class Tables:
     """C arrays of a function, for values that no formula gives.
 
-    prefix   beginning of their names     lines   their definitions
+    prefix   beginning of their names
+    lines    their definitions
     """
 
     prefix: str

@@ -25,7 +25,8 @@ def integer_input(
     """Return the graph's tensor for an integer or boolean input: integers, or floats if it is only
     used in arithmetic; booleans are converted to ones and zeros by a table.
 
-    dtype   input type, one of SMALL or INTEGERS     uses   names of operations that read it
+    dtype   input type, one of SMALL or INTEGERS
+    uses    names of operations that read it
     """
     if dtype == "bool":
         return rows_by(d, d.input(name, shape, "uint8"), np.arange(2.0))

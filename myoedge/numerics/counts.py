@@ -46,7 +46,8 @@ def count_conversion(
     """Return the fixed-point form of q = factor * count + offset, per channel; None if a factor or
     an offset is too large for it.
 
-    factors   steps of q per count     offsets   q at count 0, zero point included
+    factors   steps of q per count
+    offsets   q at count 0, zero point included
     """
     largest = max(map(abs, factors))
     shift = SUM_BITS if largest == 0 else MULTIPLIER_BITS - 1 - _exponent(largest)

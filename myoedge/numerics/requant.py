@@ -186,11 +186,12 @@ def choose_sum_requant(
     """Return the SumRequant nearest to sum_i (x_i - zeros_i) * real_i + constant that fits in
     int32.
 
-    real        factor of each term, any sign     bounds   largest |x_i| of each term
-    zeros       zero point of each term, folded into the offset
-    constant    zero point of the output plus any other constant, in output steps
-    factor_max  limit at which the factors saturate
-    mult_max    largest |multiplier| that the kernel supports
+    real         factor of each term, any sign
+    bounds       largest |x_i| of each term
+    zeros        zero point of each term, folded into the offset
+    constant     zero point of the output plus any other constant, in output steps
+    factor_max   limit at which the factors saturate
+    mult_max     largest |multiplier| that the kernel supports
     """
     factors = [min(max(float(r), -factor_max), factor_max) for r in real]
     added = min(max(float(constant), -CONSTANT_MAX), CONSTANT_MAX)

@@ -25,7 +25,9 @@ SCARCITY = 0.1  # the same, for as many vectors as inputs: more if there are few
 class Moments:
     """Second moments of the input vectors x that weight rows multiply.
 
-    squares   [C, C] sum of x x^T     count   number of vectors     largest   largest |x|
+    squares   [C, C] sum of x x^T
+    count     number of vectors
+    largest   largest |x|
     """
 
     squares: Array

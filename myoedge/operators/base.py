@@ -59,10 +59,11 @@ class LoopNest:
 class QuantizeInputs:
     """Arguments of an operator's `quantize`.
 
-    attrs         attributes     shapes, out     input shapes, output shape
-    input_params  parameters per input; None for weights that the operator quantises itself
-    target        parameters of the requantised values (before a fused table, if there is one)
-    constants     float values of constant inputs; None for computed ones
+    attrs          attributes
+    shapes, out    input shapes, output shape
+    input_params   parameters per input; None for weights that the operator quantises itself
+    target         parameters of the requantised values (before a fused table, if there is one)
+    constants      float values of constant inputs; None for computed ones
     weight_format requested weight format
     unsigned_sums whether the engine sums products of (input + 128) and cannot pre-shift
     formats       input index -> integer format in the model file, which must be kept

@@ -49,21 +49,23 @@ class DrawnUse:
     """A test case: one use of an operator, with its oracle.
 
     shapes, spans   shape and value range of each input that is read as integers
-    torch     the oracle without the fused activation: lines of Python, whose last one is the value.
-              They may use attributes by name, inputs x0, x1 .. (list xs) and weights w0, w1 ..
-              (list ws), all float64 tensors, and torch, F (torch.nn.functional), math, np, signal
-              (scipy.signal), activated(x, chain) (a fused chain in torch)
-    weights   float constants, which follow the inputs
-    act       fused activation
-    factors   (scale, shift) from the data's range to the output's range
-    kinds     types of the inputs if they are not all `dtype`, such as 16-bit gates
-    int16     positions of inputs that are int16, with parameters from their range
-    positive  positions of int16 inputs without negative values
-    slack     (quantised case) -> error bound in output steps from the operator's own roundings
-    classes   number of classes of index data; 0: int32 data are arbitrary
-    least     smallest int32 index; negative indices count from the end, or are out of range
-    unit      (quantised case) -> the integer of 1.0, if parameters do not define it
-    pattern   distribution of the data     seed   for data and weights
+    torch           the oracle without the fused activation: lines of Python, whose last one is the
+                    value. They may use attributes by name, inputs x0, x1 .. (list xs) and weights
+                    w0, w1 .. (list ws), all float64 tensors, and torch, F (torch.nn.functional),
+                    math, np, signal (scipy.signal), activated(x, chain) (a fused chain in torch)
+    weights         float constants, which follow the inputs
+    act             fused activation
+    factors         (scale, shift) from the data's range to the output's range
+    kinds           types of the inputs if they are not all `dtype`, such as 16-bit gates
+    int16           positions of inputs that are int16, with parameters from their range
+    positive        positions of int16 inputs without negative values
+    slack           (quantised case) -> error bound in output steps from the operator's own
+                    roundings
+    classes         number of classes of index data; 0: int32 data are arbitrary
+    least           smallest int32 index; negative indices count from the end, or are out of range
+    unit            (quantised case) -> the integer of 1.0, if parameters do not define it
+    pattern         distribution of the data
+    seed            for data and weights
     """
 
     op: str
@@ -149,7 +151,8 @@ class Draw:
     def common(self, operands: int, *, act: bool) -> dict[str, Any]:
         """Draw the fields that all cases have: input ranges, output factors, pattern, seed.
 
-        operands   number of inputs     act   whether to draw a fused activation too
+        operands   number of inputs
+        act        whether to draw a fused activation too
         """
         return {
             "spans": tuple(self.span() for _ in range(operands)),

@@ -102,7 +102,8 @@ def with_requant(
 
     kind     class of the parameters; has a field acc_bound
     factor   real number that converts accumulators to output steps
-    bound    largest |accumulator|     more   the other fields
+    bound    largest |accumulator|
+    more     the other fields
     """
     r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
     fields: dict[str, Any] = {name: int(getattr(r, name)) for name in NUMBERS}

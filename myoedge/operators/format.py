@@ -71,7 +71,8 @@ class Format:
     def takes(self, operands: Types, result: ElementType, weight: ElementType | None) -> bool:
         """Return whether the format allows these element types.
 
-        operands   () if all are int8     weight   None for an operator without weights
+        operands   () if all are int8
+        weight     None for an operator without weights
         """
         return (
             result in self.writes

@@ -42,10 +42,11 @@ FIRST = Node("", (), ("t",))  # no node: names begin with t
 class GraphBuilder(ConstantValues):
     """Builds a graph, or a replacement for one of its nodes, node by node.
 
-    graph, node  graph and node to replace; without them a new graph is built
+    graph, node   graph and node to replace; without them a new graph is built
     inputs, tensors, constants, nodes   what was added so far
-    counts       base of names -> last number appended to it
-    origin       origin of new nodes     stem   base of new names
+    counts        base of names -> last number appended to it
+    origin        origin of new nodes
+    stem          base of new names
     """
 
     graph: Graph = EMPTY
@@ -228,7 +229,8 @@ def _sources(makers: Mapping[str, Node], name: str) -> set[str]:
 def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
     """Return the values of a constant operand.
 
-    what      name of the operand for messages     instead   suggested replacement
+    what      name of the operand for messages
+    instead   suggested replacement
     Errors: Unsupported if it is computed from an input.
     """
     if name not in b.constants:

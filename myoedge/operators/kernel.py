@@ -163,10 +163,11 @@ class PackedConstant:
     """A constant operand stored with 2 or 4 bits per element; the cores unpack each tile's part
     into scratch.
 
-    operand  name of the operand     bits   bits of an element
-    scratch  tile sizes -> bytes of the kernel's own scratch; the unpacked bytes follow
-    stays    innermost axes along which consecutive tiles reuse the unpacked bytes
-    cost     cycles per packed word on the busiest core, and per tile that unpacks
+    operand   name of the operand
+    bits      bits of an element
+    scratch   tile sizes -> bytes of the kernel's own scratch; the unpacked bytes follow
+    stays     innermost axes along which consecutive tiles reuse the unpacked bytes
+    cost      cycles per packed word on the busiest core, and per tile that unpacks
     """
 
     operand: str
@@ -198,17 +199,18 @@ class PackedConstant:
 class TiledKernel:
     """A kernel for one quantised node: its loops, operands, and the cost of a tile.
 
-    function  C function, called with an op and a tile: pointers to structs of that name
-    axes      extent of every loop     split   axes that may be tiled
-    unit_axes       axes tiled to 1, because the kernel has no loop for them
-    innermost_axes  part of `split`: their loops are innermost, and the kernel keeps its scratch
-                    from one of their tiles to the next
-    reversed_axes   axes whose last tile comes first
-    multiples       axis of `split` -> multiples to try as tile sizes, in addition to others
-    kernel_waits    whether the kernel itself waits for the operands of a layer's first tile
-    nine_cores  whether the control core also runs the kernel, after starting a tile's transfers;
-                None: never with this kernel
-    operands  operands that are read and written, without scratch
+    function         C function, called with an op and a tile: pointers to structs of that name
+    axes             extent of every loop
+    split            axes that may be tiled
+    unit_axes        axes tiled to 1, because the kernel has no loop for them
+    innermost_axes   part of `split`: their loops are innermost, and the kernel keeps its scratch
+                     from one of their tiles to the next
+    reversed_axes    axes whose last tile comes first
+    multiples        axis of `split` -> multiples to try as tile sizes, in addition to others
+    kernel_waits     whether the kernel itself waits for the operands of a layer's first tile
+    nine_cores       whether the control core also runs the kernel, after starting a tile's
+                     transfers; None: never with this kernel
+    operands         operands that are read and written, without scratch
     l2_tables constants that the kernel reads directly from L2, by rows that the data select
     l3_tables such constants in L3, whose rows the control core fetches; their offsets are "%name"
     from_l3   the kernel with its tables in L3, if there is one
@@ -288,7 +290,8 @@ class TiledKernel:
 class ConstraintViolation:
     """A constraint of an accelerator that a layer violates, as texts for messages.
 
-    needs    requirement     has   the layer's value
+    needs    requirement
+    has      the layer's value
     change   change of the network that would satisfy it
     """
 

@@ -45,12 +45,13 @@ class OnnxNode:
 class Writer:
     """An ONNX model under construction: nodes, initialisers, and names of the network's tensors.
 
-    params           tensor of the network -> quantisation parameters
-    floats           constants of the network before quantisation
-    integers, reals  tensor of the network -> ONNX name of its integers, of its dequantised values
-    taken            ONNX names in use     label   base of new names
-    notes            metadata of the nodes added next
-    shares           whether equal constants with the same requested name are stored once
+    params            tensor of the network -> quantisation parameters
+    floats            constants of the network before quantisation
+    integers, reals   tensor of the network -> ONNX name of its integers, of its dequantised values
+    taken             ONNX names in use
+    label             base of new names
+    notes             metadata of the nodes added next
+    shares            whether equal constants with the same requested name are stored once
     """
 
     params: Mapping[str, QuantParams]
@@ -188,7 +189,8 @@ def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str,
 def dequantized(w: Writer, part: str, values: Array, scale: Array, axis: int = 0) -> str:
     """Write an integer constant with DequantizeLinear; return the name of its float values.
 
-    part   base of the name     scale   one scale per index along `axis`
+    part    base of the name
+    scale   one scale per index along `axis`
     """
     return w.node(
         "DequantizeLinear",

@@ -49,7 +49,8 @@ class StreamState:
 class OperandAxis:
     """One axis of one operand of a node: the question that an operator's streaming rule answers.
 
-    attrs, shapes   attributes and input shapes of the node     operand   position of the operand
+    attrs, shapes   attributes and input shapes of the node
+    operand         position of the operand
     """
 
     attrs: Attrs

@@ -56,15 +56,17 @@ class Location:
 class Plan:
     """A network with all addresses.
 
-    steps     layers that run; views are left out
-    where     location of every tensor
-    copies    (output number, tensor) for outputs that no layer writes directly
-    lives     buffers of the arena     placement   their offsets
-    tilings   tiling of each layer     timeline_steps   numbering of barrier intervals
+    steps            layers that run; views are left out
+    where            location of every tensor
+    copies           (output number, tensor) for outputs that no layer writes directly
+    lives            buffers of the arena
+    placement        their offsets
+    tilings          tiling of each layer
+    timeline_steps   numbering of barrier intervals
     l3_transfers     transfers between L3 and L2, in order
-    maps      feature map in L3 -> offset after l3.bin
-    accesses  accesses of layers to these maps
-    loops     loop bodies
+    maps             feature map in L3 -> offset after l3.bin
+    accesses         accesses of layers to these maps
+    loops            loop bodies
     """
 
     quant: QuantGraph

@@ -52,11 +52,12 @@ BYTES_BY_DMA = 1024  # of a slice that is an output: from here on a step is fast
 class LoweredNetwork:
     """A network before tiling: the layers that run, and the tensors that share buffers.
 
-    roots   tensor -> (tensor whose buffer it shares, offset in bytes)
-    owned   tensor -> number of the output to which it is directly written
-    copies  (output number, tensor) copied at the end     used   chip with only the engines in use
-    loops   loop bodies
-    rows    tensor -> bytes by which its address advances per iteration of a loop
+    roots    tensor -> (tensor whose buffer it shares, offset in bytes)
+    owned    tensor -> number of the output to which it is directly written
+    copies   (output number, tensor) copied at the end
+    used     chip with only the engines in use
+    loops    loop bodies
+    rows     tensor -> bytes by which its address advances per iteration of a loop
     """
 
     quant: QuantGraph

@@ -63,8 +63,9 @@ class Chunk:
     """A part of a constant or feature map that one L3 transfer moves, and the steps that need it.
 
     step, array   layer and its constant, or its operand for a feature map
-    start    byte offset in the array     first, last   timeline steps that need it
-    tensor   name of the feature map; "" for constants
+    start         byte offset in the array
+    first, last   timeline steps that need it
+    tensor        name of the feature map; "" for constants
     """
 
     step: int

@@ -38,12 +38,13 @@ AWAKE, WAITING = ("run", "control"), ("idle", "cluster_off")
 class PlaybackPower:
     """Power and energy of a playback; intervals are (value, low, high).
 
-    states_s     seconds in each power state       states_j   joules in each, without bounds
-    chip_j       energy of the chip
-    network_j    part of chip_j for the passes of the network
-    power_w      average power of the application, others_w included
-    hours        battery life; None without a battery
-    others_w     power of front end, radio and other parts that are always on; None: chip only
+    states_s    seconds in each power state
+    states_j    joules in each, without bounds
+    chip_j      energy of the chip
+    network_j   part of chip_j for the passes of the network
+    power_w     average power of the application, others_w included
+    hours       battery life; None without a battery
+    others_w    power of front end, radio and other parts that are always on; None: chip only
     """
 
     states_s: Mapping[str, float]
@@ -78,7 +79,8 @@ def playback_power(
     """Return the power of an application from the counters of a playback.
 
     activity       counters of the complete run; its cycles are not read
-    inference      counters of one pass of the network     passes   number of passes in the run
+    inference      counters of one pass of the network
+    passes         number of passes in the run
     state_cycles   cycles of the point's clock in each of STATES; absent: 0
     """
     cycles = {state: state_cycles.get(state, 0) for state in STATES}

@@ -50,7 +50,8 @@ class Observer:
 class Calibration:
     """Ranges of all tensors, from the calibration samples.
 
-    ranges   tensor -> (low, high), after the observer     count   number of samples
+    ranges   tensor -> (low, high), after the observer
+    count    number of samples
     seen     tensor -> (lowest, highest) value; {} for a build loaded from its files
     source   description for reports: "512 samples of calib.npz", "1 example input of the archive"
     digest   sha256 of the samples

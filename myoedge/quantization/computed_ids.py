@@ -16,7 +16,8 @@ def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> Non
     """Raise E229 if an embedding index that the network computes from integer inputs is out of
     range.
 
-    samples   input name -> [samples, *input shape]     count   number of samples to check
+    samples   input name -> [samples, *input shape]
+    count     number of samples to check
     Graphs without constants (of a finished build) are not checked.
     """
     readers = _readers(graph)
@@ -35,7 +36,8 @@ def check_inputs(q: QuantGraph, inputs: Mapping[str, Array], title: str) -> None
     """Raise E229 if quantised inputs lead to an embedding index out of range, as in
     `check_samples`.
 
-    inputs   one sample     title   name of the sample for messages
+    inputs   one sample
+    title    name of the sample for messages
     """
     values, readers = {**q.constants, **inputs}, _readers(q.graph)
     needed = _ancestors(q.graph, [node.inputs[0] for node in readers])

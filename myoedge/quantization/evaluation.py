@@ -67,7 +67,8 @@ def evaluate(
     """Evaluate dequantised outputs against the labels; None if there are no labels, or the class
     axis is ambiguous.
 
-    real, integer   outputs of the float and the integer network     role   as Evaluation.data
+    real, integer   outputs of the float and the integer network
+    role            as Evaluation.data
     """
     labels = data.labels
     if labels is None:

@@ -91,7 +91,8 @@ def _tensors(document: Mapping[str, Any]) -> dict[str, Tensor]:
 def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     """Load the quantised network of a build; it has no float weights and runs only in integers.
 
-    document   parsed graph.json     weights   content of weights.safetensors
+    document   parsed graph.json
+    weights    content of weights.safetensors
     """
     from safetensors.numpy import load
 

@@ -67,11 +67,13 @@ class OutputFidelity:
     """SQNR of an output, before a final softmax or sigmoid; differences that do not affect the
     softmax are ignored.
 
-    db           SQNR in dB over all samples; None without signal
-    end_db       SQNR after the final softmax or sigmoid; None without one, or without signal
-    interval_db  confidence interval of `db`     samples_db   SQNR of each sample
-    numbers      indices of the samples in the file; (): the first ones, in order
-    agreement    fraction of frames with the float network's argmax; None without a class axis
+    db                  SQNR in dB over all samples; None without signal
+    end_db              SQNR after the final softmax or sigmoid; None without one, or without signal
+    interval_db         confidence interval of `db`
+    samples_db          SQNR of each sample
+    numbers             indices of the samples in the file; (): the first ones, in order
+    agreement           fraction of frames with the float network's argmax; None without a class
+                        axis
     is_passed_through   whether the output contains only elements of inputs
     """
 

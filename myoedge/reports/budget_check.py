@@ -38,7 +38,8 @@ class Broken:
 def broken(name: str, budget: str, build: str, layers: Iterable[str], tries: list[str]) -> Broken:
     """Return an exceeded budget with the most expensive layers, one per line.
 
-    budget, build   the limit, and the build's value, as text     tries   remedies
+    budget, build   the limit, and the build's value, as text
+    tries           remedies
     """
     return Broken(name, {"budget": budget, "build": build, "most": "\n".join(layers)}, tries)
 

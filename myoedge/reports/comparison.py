@@ -45,7 +45,8 @@ class Figure:
 class PairedLayer:
     """A layer in both builds; pairs are (old, new).
 
-    cycles, decibels   cycles, and SQNR as text     lengths   bar lengths in percent of the longest
+    cycles, decibels   cycles, and SQNR as text
+    lengths            bar lengths in percent of the longest
     change, look       change of the cycles as text, and its style as in Figure
     """
 

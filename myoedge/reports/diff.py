@@ -28,8 +28,8 @@ class Measure:
     """A value that is compared between two reports: its path in report.json, and its title.
 
     better   +1: more is better, -1: less is better, 0: neither
-    show     value -> text with unit     points   whether a change is a difference of two
-             percentages
+    show     value -> text with unit
+    points   whether a change is a difference of two percentages
     """
 
     path: str

@@ -74,7 +74,8 @@ def sentence(row: Mapping[str, Any]) -> str:
 def error_text(row: Mapping[str, Any], error: str, network: str) -> str:
     """Format an error measure of one network: "0.121".
 
-    error   key of the error measure     network   "float" or "int8"
+    error     key of the error measure
+    network   "float" or "int8"
     """
     value = row[f"{error}_{network}"]
     return wording.UNKNOWN if value is None else f"{value:.4g}"

@@ -50,7 +50,8 @@ def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -
     """Describe the observer with the SQNR of all that were tried: "percentile; tried on 16 of them:
     min-max 28.6 dB, percentile 30.1 dB"; only its name if none was tried.
 
-    chosen     the observer used     worst_db   observer -> SQNR of the worst output in dB
+    chosen     the observer used
+    worst_db   observer -> SQNR of the worst output in dB
     samples    number of calibration samples, of which some are used for the trial
     """
     name = METHOD_NAMES.get(chosen, chosen)

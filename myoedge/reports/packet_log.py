@@ -25,7 +25,8 @@ class PacketLog:
     """Received packets with their times in seconds.
 
     packets   (number of application starts before it, seconds since that start, packet)
-    lost      packets missing in the sequence     broken   frames that were not valid packets
+    lost      packets missing in the sequence
+    broken    frames that were not valid packets
     time_us   time of the last packet since its start, without the wrap-around at 32 bits
     """
 

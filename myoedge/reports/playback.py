@@ -106,7 +106,8 @@ def playback_json(
     """Return the result of `simulate --play` as JSON values, of schema playback/1.
 
     exact     whether every decision equals the reference
-    frames    data-ready events of the recording     flagged   decisions with a flag
+    frames    data-ready events of the recording
+    flagged   decisions with a flag
     """
     return {
         "exact": exact,

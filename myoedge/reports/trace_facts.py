@@ -74,7 +74,8 @@ class L1Operands:
     def name(self, span: Span, at: float, layers: Sequence[str]) -> str:
         """Return the operand that a transfer moves, "weights of conv2"; "" if none fits.
 
-        at   time, counted in layers     layers   names of the layers
+        at       time, counted in layers
+        layers   names of the layers
         """
         begin = span.address - self.base
         rows = [

@@ -195,7 +195,8 @@ def add_recurrent(
     """Add a recurrent layer on the frames of a pass, which starts from the states of the previous
     pass.
 
-    inputs   as the node's, without states     begins   pass before which the states are reset
+    inputs   as the node's, without states
+    begins   pass before which the states are reset
     Errors: E131 an initial state whose elements differ.
     """
     carries = [state.of(step) for state in rule.carries]

@@ -21,7 +21,8 @@ NUMBERS = ("early", "warmup", "stride", "future")  # of a Stream
 class Port:
     """An input or output that carries frames.
 
-    axis     time axis     frames   frames per pass
+    axis     time axis
+    frames   frames per pass
     fill     integer of frames before the first one
     """
 
@@ -84,8 +85,10 @@ class Stream:
 class Pass:
     """Results of one pass of a stream.
 
-    number   index since the reset     sample   inputs, including states
-    values   all tensors               ready    frames of the outputs that are ready
+    number   index since the reset
+    sample   inputs, including states
+    values   all tensors
+    ready    frames of the outputs that are ready
     """
 
     number: int

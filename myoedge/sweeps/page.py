@@ -37,7 +37,8 @@ COLOURS = 8  # of models, in sweep.html.j2
 class Axis:
     """A figure as an axis of a plot.
 
-    show     value -> text     better   -1: less is better, +1: more is better
+    show     value -> text
+    better   -1: less is better, +1: more is better
     unit     ticks are round multiples of it
     """
 

@@ -93,11 +93,12 @@ WORSE_CODE = "E305"
 class Judged:
     """A figure that is checked for regressions.
 
-    figure     column of the table     title, show   its name, and value -> text with unit
-    bound      key of [bounds]
-    sign       -1: less is better, 1: more is better
-    relative   whether the bound is a fraction of the earlier value
-    only_with  figures that must be equal in both sweeps for a comparison
+    figure        column of the table
+    title, show   its name, and value -> text with unit
+    bound         key of [bounds]
+    sign          -1: less is better, 1: more is better
+    relative      whether the bound is a fraction of the earlier value
+    only_with     figures that must be equal in both sweeps for a comparison
     """
 
     figure: str

@@ -201,7 +201,8 @@ class Task:
 
     key      digest of everything that determines the result
     labels   model, budget, options, operating point: the name of the result
-    chosen   arguments of build     toml   content of its myoedge.toml
+    chosen   arguments of build
+    toml     content of its myoedge.toml
     """
 
     key: str

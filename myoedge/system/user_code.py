@@ -26,8 +26,10 @@ OWN = Path(__file__).parents[1].parts
 class UserFunction:
     """A function that the user names in an option.
 
-    name     "pkg.mod:fn"             option   option for messages: "--factory"
-    code     code of its errors       tries    remedies for all of them
+    name     "pkg.mod:fn"
+    option   option for messages: "--factory"
+    code     code of its errors
+    tries    remedies for all of them
     places   files of its package, if that is installed
     """
 

@@ -26,15 +26,17 @@ NOT_WIRED = -1  # number of a pin
 class SensorTable:
     """[sensor]: keys that are not set are None.
 
-    board        id or path of the board whose [sensor] supplies the other keys
-    rate         samples per second and channel     reference, input_range   as "2.4 V"
-    spi, uart    numbers of the chip's devices      spi_clock   as "8 MHz"
-    pins         data_ready, start, reset -> GPIO number; the last two may be absent
-    unit         of the calibration data
-    hop          samples between the starts of two windows; a stream has [stream] hop
-    packets      content of a decision: class and score, or all integers of the first output
+    board       id or path of the board whose [sensor] supplies the other keys
+    rate        samples per second and channel
+    reference, input_range   as "2.4 V"
+    spi, uart   numbers of the chip's devices
+    spi_clock   as "8 MHz"
+    pins        data_ready, start, reset -> GPIO number; the last two may be absent
+    unit        of the calibration data
+    hop         samples between the starts of two windows; a stream has [stream] hop
+    packets     content of a decision: class and score, or all integers of the first output
     bits, header_bytes, input_range   of front_end = "spi": bits of a count (converter value), bytes
-                 before the first count, and the voltage of the largest count
+                                      before the first count, and the voltage of the largest count
     """
 
     board: str | None = None
@@ -61,11 +63,12 @@ class SensorTable:
 class FrontEnd:
     """A model of analogue front end chip, with its register values.
 
-    rates          samples per second -> value of CONFIG1 without daisy-chain and clock bits
-    gains          gain -> bits 6 to 4 of CHnSET     references_v   possible reference voltages
-    identity       lowest 5 bits of register ID      largest_count   converter value at reference /
-                   gain
-    most_spi_hz    fastest SPI clock
+    rates           samples per second -> value of CONFIG1 without daisy-chain and clock bits
+    gains           gain -> bits 6 to 4 of CHnSET
+    references_v    possible reference voltages
+    identity        lowest 5 bits of register ID
+    largest_count   converter value at reference / gain
+    most_spi_hz     fastest SPI clock
     """
 
     rates: Mapping[int, int]
@@ -112,10 +115,10 @@ class Pins:
 class Sensor:
     """A front end and its wiring: [sensor], completed and checked.
 
-    reference_v   gain times the voltage of the largest count     bits   of a count (converter
-                  value)
-    header_bytes  bytes of a sample before the first count of each chip
-    hop           samples between the starts of two windows
+    reference_v    gain times the voltage of the largest count
+    bits           of a count (converter value)
+    header_bytes   bytes of a sample before the first count of each chip
+    hop            samples between the starts of two windows
     """
 
     front_end: str

@@ -107,7 +107,8 @@ def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> Myoedge
     """Return E120 for an opset that is too old, cannot be converted, or is newer than the onnx
     package.
 
-    newest   newest opset of the installed onnx package     cause   message of the converter
+    newest   newest opset of the installed onnx package
+    cause    message of the converter
     """
     facts = {
         "needs": f"opset {OLDEST} to {newest}",

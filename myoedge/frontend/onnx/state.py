@@ -52,7 +52,8 @@ MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array withou
 class Importing:
     """State of an ONNX import; all dicts are by ONNX names.
 
-    arrays   constants in the model's own types      names   names in the builder
+    arrays   constants in the model's own types
+    names    names in the builder
     values   types and shapes; missing for results of refused nodes
     declared types and shapes that the file declares; used only after a refusal
     absent   reasons why a result is not available: not computed by our operator, unsupported type

@@ -90,7 +90,8 @@ def weight(bits: int, axis: int, *, is_qat: bool) -> QuantizationSpec:
 def bias(x: Any, weights: tuple[Any, Any]) -> DerivedQuantizationSpec:
     """Return the specification of an int32 bias, whose scale is the operand's times the weights'.
 
-    x   node of the operand     weights   edge of the weights: (their node, the operator's node)
+    x         node of the operand
+    weights   edge of the weights: (their node, the operator's node)
     """
     return DerivedQuantizationSpec(
         derived_from=[x, weights],

@@ -93,7 +93,8 @@ def units_apart(numbers: Mapping[str, int], units: int) -> int:
     """Return the score steps between table entries if larger distances than `most` may be looked up
     with int32 products; otherwise 0.
 
-    numbers   result of `distance_numbers`     units   score steps between table entries
+    numbers   result of `distance_numbers`
+    units     score steps between table entries
     """
     farthest = numbers["most"] + BEYOND * units
     return units if farthest * numbers["mult"] <= INT32_MAX else 0

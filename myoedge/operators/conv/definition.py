@@ -84,7 +84,8 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 def columns(attrs: Attrs, x: Array, kernel: Shape, pad_value: float) -> Array:
     """Gather the windows of x [N, *S, C] (im2col) as [G, N*T, R*C/G], in the order of the weights.
 
-    kernel   taps per spatial axis     pad_value   value of padded elements
+    kernel      taps per spatial axis
+    pad_value   value of padded elements
     """
     rank, groups = len(kernel), attrs["groups"]
     padded = np.pad(x, ((0, 0), *attrs["pads"], (0, 0)), constant_values=pad_value)

@@ -74,7 +74,8 @@ def _table_work(rows: Any, columns: Any, groups: Any, cores: int) -> Any:
 def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int) -> Any:
     """Return the work of a tile, in units of two results of four channels with 3 x 3 taps.
 
-    words   of taps     groups  of four channels
+    words    of taps
+    groups   of four channels
     """
     if way == "strips":
         return ceil_div(groups * ceil_div(rows, 2), cores) * (columns + 7)

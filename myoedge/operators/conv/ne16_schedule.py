@@ -54,9 +54,10 @@ JOINED = (2, 4)  # results of a row that are computed as one
 class JobSchedule:
     """A schedule of NE16 jobs for a convolution, with its cycle estimate.
 
-    jobs     jobs per tile; 0: the estimated best number     bits   bits of a weight
-    is_spread  whether weights of 0 are put between the layer's taps, which are dilated
-    phases   of FILTER and DEPTHWISE: each job computes results that are no neighbours; None: all
+    jobs        jobs per tile; 0: the estimated best number
+    bits        bits of a weight
+    is_spread   whether weights of 0 are put between the layer's taps, which are dilated
+    phases      of FILTER and DEPTHWISE: each job computes results that are no neighbours; None: all
     """
 
     conv: Conv2dGeometry

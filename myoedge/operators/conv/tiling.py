@@ -300,7 +300,8 @@ def wide_weights(weight: Array) -> Array:
 def _wide_work(windows: Any, blocks: Any, rows: int, in_row: int, cores: int) -> Any:
     """Work in 4 x 4 sums of two taps, with equivalents for results and gathered windows.
 
-    rows   rows of taps per window     blocks   blocks of four channels
+    rows     rows of taps per window
+    blocks   blocks of four channels
     """
     words = -(-rows * in_row // 2)
     units = -(-(-(-windows // dense.PIXELS) * blocks) // cores)

@@ -42,7 +42,8 @@ class TransposedAxis:
     dilation * r - front.
 
     n, out   extents of the input and of the result
-    taps     kernel size     front   padding
+    taps     kernel size
+    front    padding
     """
 
     n: int

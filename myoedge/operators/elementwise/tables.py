@@ -68,7 +68,8 @@ class TableParams(QuantizedParams):
 class SegmentParams(QuantizedParams):
     """Integer constants of a discontinuous function of int16 values.
 
-    segments  int32 [S, 2] as segments_of returns     levels   steps of the binary search, log2(S)
+    segments   int32 [S, 2] as segments_of returns
+    levels     steps of the binary search, log2(S)
     """
 
     segments: Array

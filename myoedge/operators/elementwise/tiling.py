@@ -70,7 +70,8 @@ def collapse_loops(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop,
 def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
     """Return an operand's element step along each axis of `out`; 0 for an axis that is broadcast.
 
-    shape   the operand's shape     unit   factor of all steps, such as bytes per element
+    shape   the operand's shape
+    unit    factor of all steps, such as bytes per element
     """
     lead = len(out) - len(shape)
     own = [0 if n == 1 else s * unit for n, s in zip(shape, strides(shape), strict=True)]
@@ -98,8 +99,8 @@ def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[AffineExpr]]:
 def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]) -> TiledKernel:
     """Tile a kernel with two broadcast operands.
 
-    kernel    C function     numbers   fields of the step's constants that are passed in the op
-              struct
+    kernel    C function
+    numbers   fields of the step's constants that are passed in the op struct
     """
     loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     outer = max(len(loops) - LOOPS, 0)
@@ -137,7 +138,8 @@ def _is_unlimited(step: QuantizedNode) -> bool:
 def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 1.0) -> Any:
     """Return the work of the busiest core, in words of four elements.
 
-    around    overhead of a row or single element, in words     word   work of a word
+    around   overhead of a row or single element, in words
+    word     work of a word
     """
     each = y.extents(sizes)
     total = math.prod(each)
@@ -194,7 +196,8 @@ def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
 def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
     """Tile rows of two operands, each int8 or int16; `a_row` and `b_row` are their strides.
 
-    function   C function     op   fields of its op struct
+    function   C function
+    op         fields of its op struct
     """
     loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)

@@ -50,7 +50,8 @@ POWER = QuantParams(2.0**-POINT, 0, INT64)
 def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
     """Normalise x [.., T, ..] along attrs["axis"] in floats.
 
-    attrs["start"]   initial standard deviation     before   optional power before the first sample
+    attrs["start"]   initial standard deviation
+    before           optional power before the first sample
     """
     signal, powers = _floats(attrs, x, before)
     y = signal / np.sqrt(np.maximum(powers, np.finfo(np.float64).tiny))

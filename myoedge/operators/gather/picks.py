@@ -51,7 +51,8 @@ def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
 def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out: Shape) -> str:
     """Gather slices of x by computed indices of several adjacent axes.
 
-    axis   the first of these axes     names   index tensors, one per axis
+    axis    the first of these axes
+    names   index tensors, one per axis
     """
     batch, count = d.shape(x)[: axis + 1], len(names)
     first = known(d, names[0])
@@ -78,7 +79,8 @@ def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out
 def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shape) -> str:
     """Combine the indices of several axes into one index of the flattened axes.
 
-    names, extents   index tensor and size of each axis     shape   shape of the result
+    names, extents   index tensor and size of each axis
+    shape            shape of the result
     """
     if len(names) == 1:
         return names[0]

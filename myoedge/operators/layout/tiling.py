@@ -180,7 +180,8 @@ def pieces(
     """Return the kernel that copies each source, read in memory order with step 1, to its place in
     the result.
 
-    sources   loops of each source     fill   value of other elements; None if there are none
+    sources   loops of each source
+    fill      value of other elements; None if there are none
     """
     loops, size = sources[0], step.element_type.size_bytes
     axes, dims = _axes(sources, size if fill else 1)  # a tile begins with a whole element

@@ -179,8 +179,9 @@ def line(
     """Return (slope, start, shift) per row: the normalised value of x is (x * slope + start) >>
     shift.
 
-    spread   length**2 times the variance, 1 .. 2**62     middle   length times the mean
-    bits     fraction bits of the normalised value, minus the right shift of the root
+    spread        length**2 times the variance, 1 .. 2**62
+    middle        length times the mean
+    bits          fraction bits of the normalised value, minus the right shift of the root
     normal_bits   all its bits, without the sign
     """
     inverse, half = inverse_root(spread)

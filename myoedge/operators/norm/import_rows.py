@@ -72,7 +72,8 @@ def grouped(
 ) -> str:
     """Add a group norm.
 
-    factors   gains and offsets     axis   channel axis
+    factors   gains and offsets
+    axis      channel axis
     centred   whether the mean is subtracted; otherwise an RMS norm per group
     Errors: Unsupported if a group has too many elements for 64-bit statistics.
     """

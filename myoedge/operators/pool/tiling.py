@@ -75,7 +75,8 @@ def _runs(windows: Array) -> int:
 class Work:
     """Work estimate of a pooling layer, by properties of its windows.
 
-    taps   taps per window     runs   runs of equal windows per row
+    taps   taps per window
+    runs   runs of equal windows per row
     even   whether all windows are equal, along both axes
     """
 

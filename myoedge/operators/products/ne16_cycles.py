@@ -70,7 +70,8 @@ def run_tiles(pixels: Any) -> Any:
 def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
     """Return the cycles of 1x1 jobs on blocks of 3x3 pixels with c inputs and k outputs.
 
-    tiles   number of blocks     scale   bytes of a multiplier
+    tiles   number of blocks
+    scale   bytes of a multiplier
     """
     groups = ceil_div(c, INPUTS)
     return tiles * _by_outputs(k, lambda n: groups * (31 + n) + _results_cycles(n, scale))
@@ -79,7 +80,8 @@ def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
 def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
     """Return the cycles of 1x1 jobs on blocks of 3x3 pixels that store int32 sums.
 
-    tiles    number of blocks            groups   groups of 16 inputs, over all jobs
+    tiles    number of blocks
+    groups   groups of 16 inputs, over all jobs
     added    number of jobs that start from the sums of an earlier job
     """
 

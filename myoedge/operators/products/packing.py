@@ -39,9 +39,10 @@ CHANNELS: AffineExpr = (("k", BLOCK), ("k4", 1))
 class WeightedParams(RequantParams):
     """Integer constants of products with constant weights.
 
-    weight  int8 or int16 [K, ...]     bias  int32 [K], the input's zero point folded in
+    weight   int8 or int16 [K, ...]
+    bias     int32 [K], the input's zero point folded in
     mult, offset, shift   int32 [K]
-    scale   float64 [K], scales of the weights, for reports; no kernel reads them
+    scale    float64 [K], scales of the weights, for reports; no kernel reads them
     """
 
     x_zero: int
@@ -196,7 +197,8 @@ def weight_operands(
 ) -> tuple[Operand, ...]:
     """Return the operands for packed weights and channel constants, tiled in blocks of channels.
 
-    k   channels of a group     group   index expression of the group
+    k       channels of a group
+    group   index expression of the group
     """
     groups, size, index = len(channels) // k, weights.size // len(channels), (group, CHANNELS, ())
     shape = (groups, k, channels.nbytes // len(channels))

@@ -142,7 +142,8 @@ def lstm_steps(
 ) -> Iterator[tuple[Array, Array]]:
     """Run an LSTM in integers; yield (h, c) after every time step.
 
-    gates   int16 [T, N, 4H]     h, c   initial states, int8 or int16 [N, H]
+    gates   int16 [T, N, 4H]
+    h, c    initial states, int8 or int16 [N, H]
     """
     h, limits = first_hidden(step, h), hidden_limits(step)
     c = first_state(step, "c", c, INT16_LIMITS)
@@ -164,7 +165,8 @@ def lstm_steps(
 def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
     """Run a GRU in integers; yield (h, int16 h) after every time step.
 
-    gates   int16 [T, N, 3H]     h   initial state, int8 or int16 [N, H]
+    gates   int16 [T, N, 3H]
+    h       initial state, int8 or int16 [N, H]
     """
     state = first_state(step, "h", h, STATE_LIMITS)
     sigmoid, tanh = step.integers.sigmoid, step.integers.tanh

@@ -20,7 +20,9 @@ def lstm_floats(
 ) -> Iterator[tuple[Array, Array]]:
     """Run an LSTM in floats; yield (h, c) after every time step.
 
-    gates   [T, N, 4H]     h, c   initial states [N, H]     r   recurrent weights [4H, H]
+    gates   [T, N, 4H]
+    h, c    initial states [N, H]
+    r       recurrent weights [4H, H]
     """
     for now in time_order(attrs, gates):
         i, f, g, o = np.moveaxis((now + h @ r.T).reshape(*h.shape, -1), -1, 0)
@@ -34,7 +36,10 @@ def gru_floats(
 ) -> Iterator[tuple[Array, Array]]:
     """Run a GRU in floats; yield (h, h) after every time step.
 
-    gates   [T, N, 3H]     h   [N, H]     r   recurrent weights [3H, H]     b   bias [3H]
+    gates   [T, N, 3H]
+    h       [N, H]
+    r       recurrent weights [3H, H]
+    b       bias [3H]
     attrs["reset_first"]   whether h is reset before, not after, its product for the new gate
     """
 
@@ -56,7 +61,10 @@ def plain_floats(
 ) -> Iterator[tuple[Array, Array]]:
     """Run a plain RNN in floats; yield (h, h) after every time step.
 
-    function   activation     sums   [T, N, H]     h   [N, H]     r   recurrent weights [H, H]
+    function   activation
+    sums       [T, N, H]
+    h          [N, H]
+    r          recurrent weights [H, H]
     """
     for now in time_order(attrs, sums):
         h = np.asarray(function(now + h @ r.T))

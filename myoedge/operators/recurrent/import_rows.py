@@ -52,7 +52,8 @@ class Weights(NamedTuple):
 class Run(NamedTuple):
     """Outputs of one direction of a layer.
 
-    steps   h of all time steps [T, N, H]     h, c   final states [1, N, H]
+    steps   h of all time steps [T, N, H]
+    h, c    final states [1, N, H]
     """
 
     steps: str
@@ -73,7 +74,9 @@ def plain(
 ) -> Run:
     """Add a plain RNN (kind: tanh or relu) in one direction.
 
-    learnt   weights     first   initial h     back   whether it runs backwards in time
+    learnt   weights
+    first    initial h
+    back     whether it runs backwards in time
     """
     bias = d.constant(learnt.bias_w + learnt.bias_r)
     sums = d.add("sums", x, d.constant(learnt.w), bias)
@@ -117,8 +120,9 @@ def run(
 ) -> Run:
     """Add one direction of a layer on x [T, N, C].
 
-    kind    "lstm", "gru", "tanh" or "relu"     reverse   whether it runs backwards in time
-    first   initial h, and c for an LSTM, each [N, H]
+    kind      "lstm", "gru", "tanh" or "relu"
+    reverse   whether it runs backwards in time
+    first     initial h, and c for an LSTM, each [N, H]
     """
     if learnt.projection is not None:
         return projected(d, x, learnt, first, reverse)
@@ -154,9 +158,10 @@ def layer(
 ) -> list[Run]:
     """Add one layer of an LSTM, GRU or RNN in all its directions on x [T, N, C].
 
-    learnt  weights of each direction     ways   name of each direction -> whether it runs backwards
-    first   initial states [L, N, H] of all layers and directions, this layer's from index `at` on;
-            None: zeros
+    learnt   weights of each direction
+    ways     name of each direction -> whether it runs backwards
+    first    initial states [L, N, H] of all layers and directions, this layer's from index `at` on;
+             None: zeros
     """
     runs = []
     for index, (w, part) in enumerate(zip(learnt, ways, strict=True), start=at):

@@ -81,9 +81,10 @@ def _hidden(attrs: Attrs, gates: Array, added: Array, c: Array) -> Array:
 class StepParams(QuantizedParams):
     """Integer constants of one LSTM time step.
 
-    cell_bits      fraction bits of c     sigmoid, tanh   tables of the functions
-    c_*, y_*       from the operand c to cell_bits; from cell_bits to the next c
-    result_shift   shift from Q30 to h
+    cell_bits       fraction bits of c
+    sigmoid, tanh   tables of the functions
+    c_*, y_*        from the operand c to cell_bits; from cell_bits to the next c
+    result_shift    shift from Q30 to h
     """
 
     cell_bits: int

@@ -74,7 +74,8 @@ def _gru(attrs: Attrs, gates: Array, own: Array) -> Array:
 class StartParams(QuantizedParams):
     """Integer constants of a single time step from zero states.
 
-    result_shift   shift from Q30 to h     own   int16 biases of a GRU's new gates
+    result_shift   shift from Q30 to h
+    own            int16 biases of a GRU's new gates
     """
 
     result_shift: int

@@ -79,8 +79,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 class Instance:
     """Names of the C functions that run an operator's time steps.
 
-    whole      all weights in L1     streamed   some weights are loaded in every time step
-    on_ne16    products on NE16
+    whole         all weights in L1
+    streamed      some weights are loaded in every time step
+    on_ne16       products on NE16
     reset_first   for a GRU whose h is reset before the product: two products per time step
     """
 
@@ -115,7 +116,8 @@ def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts:
     """Return the instructions per time step on the busiest core.
 
     units   number of units, or an array of numbers
-    words   words of h     loads   words of weights per word of h
+    words   words of h
+    loads   words of weights per word of h
     parts   parts of a time step, one barrier each
     """
     unit_work = words * (1 + 2 * loads) + 28 * loads

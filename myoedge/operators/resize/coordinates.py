@@ -133,7 +133,8 @@ class Neighbours:
 def neighbours(axis: ResizedAxis, place: Array, weights: Array, *, outside: bool) -> Neighbours:
     """Return the neighbours of each result; the first is floor(place) - taps / 2 + 1.
 
-    place     coordinates of the results     weights   [taps, results]
+    place     coordinates of the results
+    weights   [taps, results]
     outside   whether positions outside the axis repeat its first or last element; otherwise they
               are left out and the other weights rescaled
     """

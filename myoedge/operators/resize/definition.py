@@ -70,7 +70,8 @@ def real(attrs: Attrs, x: Array, weights: Array) -> Array:
 class ResizeParams(QuantizedParams):
     """Integer constants of a weighted resize.
 
-    mult   weights int32 [results, taps]     offset  int32 [results]
+    mult     weights int32 [results, taps]
+    offset   int32 [results]
     """
 
     shift: int

@@ -140,7 +140,8 @@ def _exponentials(
 ) -> tuple[Array, Array, Array, Array]:
     """Return distances from the maximum, exponentials, sum >> halvings in [2**15, 2**16), halvings.
 
-    rows   int64 [.., n]      seen   bool, broadcast; elsewhere the exponential is 0
+    rows   int64 [.., n]
+    seen   bool, broadcast; elsewhere the exponential is 0
     """
     distance = np.where(seen, rows, INT16.low).max(axis=-1, keepdims=True) - rows
     at = np.maximum(distance, 0)

@@ -113,9 +113,10 @@ def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 class SpectrogramParams(QuantizedParams):
     """Integer constants of a spectrogram.
 
-    window   int32 [n] in Q31     curve   int16, the function by power
+    window   int32 [n] in Q31
+    curve    int16, the function by power
     order, roots, radixes   tables of the transform (fourier.tables_of)
-    mult, offset, shift     int32 per signal
+    mult, offset, shift   int32 per signal
     """
 
     acc_bound: int

@@ -97,7 +97,8 @@ def _turned(z: Complex, radix: int, w: Array) -> list[Complex]:
     """Multiply the `radix` parts of each group by their roots, and halve them; element 0 of each
     part is only halved.
 
-    z   [.., radix, part]     w   int32 [n, 2]: n roots, a whole turn
+    z   [.., radix, part]
+    w   int32 [n, 2]: n roots, a whole turn
     """
     halvings, part = _halvings(radix), z[0].shape[-1]
     at, found = np.arange(part), list[Complex]()

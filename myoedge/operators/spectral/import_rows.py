@@ -72,7 +72,8 @@ def _size(sizes: Sequence[int | None] | None, at: int) -> int | None:
 def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
     """Return a function that imports torch.fft along one axis, or along several axes in turn.
 
-    inverse, onesided   which transform     several   whether the call has a list of axes
+    inverse, onesided   which transform
+    several             whether the call has a list of axes
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> Made:

@@ -93,8 +93,8 @@ def inverse(
     """Transform both parts of a spectrum back: [L, rows * first] -> both parts [L, n], or only the
     real one.
 
-    factors   factor of each frequency [rows * first]     real   whether only the real part is
-              needed
+    factors   factor of each frequency [rows * first]
+    real      whether only the real part is needed
     """
     lanes, n = b.shape(parts[0])[0], s.first * s.second
     x = transpose(b, _joined(b, parts, (s.rows, s.first)), (0, 3, 1, 2))  # [L, k1, parts, k2]

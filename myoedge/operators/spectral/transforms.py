@@ -204,7 +204,8 @@ def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
     """Return the real and imaginary parts [frames, *E, n / 2 + 1] of the short-time transform of x
     [T, *E].
 
-    window   [n]     hop   samples from one frame to the next
+    window   [n]
+    hop      samples from one frame to the next
     """
     check_size(Transform(len(window), inverse=False, onesided=True, scale=1.0))
     lanes = int(np.prod(b.shape(x)[1:]))

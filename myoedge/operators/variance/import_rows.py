@@ -23,7 +23,8 @@ def spread(
 ) -> str:
     """Add sum(x^2) / (n - correction), or sum(x^2) without a correction.
 
-    centred   whether the mean is subtracted from x     root   whether to return the square root
+    centred   whether the mean is subtracted from x
+    root      whether to return the square root
     Errors: Unsupported for too many or too few elements.
     """
     axes, x = axes_of(d, a), first(a)
@@ -44,7 +45,8 @@ def spread(
 def variance(*, root: bool, with_mean: bool = False) -> Row:
     """Return a function that imports torch's var or std; the divisor is n - 1, or n - correction.
 
-    root   std instead of var     with_mean   whether the call also returns the mean
+    root        std instead of var
+    with_mean   whether the call also returns the mean
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> Any:

@@ -29,7 +29,8 @@ Due = tuple[int, int]  # layer and tile that need a transfer
 class Load:
     """An unfinished transfer into L1.
 
-    due   first timeline step that needs it     cycles   remaining DMA cycles
+    due      first timeline step that needs it
+    cycles   remaining DMA cycles
     """
 
     due: Due

@@ -145,7 +145,8 @@ def fastest_kernel(
     """Return the (kernel, layer signature) with the fewest estimated cycles among those that fit
     L1; a kernel marked as preferred comes first.
 
-    room    bytes of L1     known   cache of estimated cycles, by signature and room
+    room    bytes of L1
+    known   cache of estimated cycles, by signature and room
     """
     if len(kernels) < 2:
         return kernels[0]

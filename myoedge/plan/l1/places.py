@@ -134,7 +134,8 @@ def buffer_offsets(
 ) -> list[tuple[str, int, LiveRange, int]]:
     """Place buffers at the lowest offsets that are free during their live ranges.
 
-    found   (operand, slot, live range)     first   first tile of the layer
+    found   (operand, slot, live range)
+    first   first tile of the layer
     taken   (offset, live range) of the buffers already placed
     Prefetched buffers are placed first, then the others, largest first.
     """

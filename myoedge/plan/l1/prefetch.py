@@ -116,7 +116,8 @@ def take_spare(spare: list[float], prefetch_tile: int, cycles: float) -> None:
 def latest_starts(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) -> list[int]:
     """Return, for each prefetch, the latest tile in which it must start to cost nothing.
 
-    fetches   (first tile that needs it, DMA cycles), in order     spare   idle DMA cycles per tile
+    fetches   (first tile that needs it, DMA cycles), in order
+    spare     idle DMA cycles per tile
 
     A prefetch that cannot be hidden starts as soon as the DMA is first idle.
     """

@@ -100,7 +100,8 @@ def choose_resident(
 ) -> list[ResidentTensor]:
     """Return the tensors that make the network faster by staying in L1, decided in execution order.
 
-    room   bytes of L1     pick   function that returns the fastest tiling of a layer in given bytes
+    room   bytes of L1
+    pick   function that returns the fastest tiling of a layer in given bytes
     While a layer runs, the next layer's constants are assumed to be in L1 too.
     """
     # of the layer before, as one tile

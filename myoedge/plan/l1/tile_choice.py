@@ -84,8 +84,8 @@ class TileSearch:
         """Return the fastest tiling of a layer that fits `room` bytes, or the one of its rank; None
         if none fits.
 
-        resident   operands that stay in L1     hidden   spare cycles before the layer for a
-                   prefetch
+        resident   operands that stay in L1
+        hidden     spare cycles before the layer for a prefetch
         """
         cycles = max(hidden.cycles, HIDDEN_CYCLES) if index else hidden.cycles
         hidden = replace(hidden, cycles=float(round(cycles)))  # nearly equal ones share a search

@@ -22,7 +22,8 @@ Loop = tuple[str, int, int, bool]  # axis, extent, of that in a tile, whether th
 class OperandTiles:
     """The use of an operand by every tile of a layer.
 
-    regions   part of the operand     slot     buffer number
+    regions   part of the operand
+    slot      buffer number
     loaded    tile before which the buffer's content was loaded
     """
 

@@ -24,10 +24,11 @@ NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
 class TileChoice:
     """Tile sizes and loop order of a layer, with the estimated cycles.
 
-    sizes   tiled axis -> size           order   tiled axes, outermost first
+    sizes      tiled axis -> size
+    order      tiled axes, outermost first
     l1_bytes   bytes of buffers and scratch
-    depth   buffers per read operand that changes between tiles; loads run depth - 1 tiles ahead
-    in_l2   operands, and SCRATCH, that the kernel accesses in L2, without buffers in L1
+    depth      buffers per read operand that changes between tiles; loads run depth - 1 tiles ahead
+    in_l2      operands, and SCRATCH, that the kernel accesses in L2, without buffers in L1
     """
 
     sizes: Mapping[str, int]
@@ -130,8 +131,9 @@ class TilingProblem:
 def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n: int) -> Array:
     """Return how often an operand's tile changes, including the first load, int64 [n].
 
-    order   tiled axes, outermost first     n   number of combinations of tile sizes
-    counts  axis -> number of tiles, per combination
+    order    tiled axes, outermost first
+    n        number of combinations of tile sizes
+    counts   axis -> number of tiles, per combination
     """
     prefix, found = np.ones(n, np.int64), np.ones(n, np.int64)
     for axis in order:

@@ -149,8 +149,9 @@ def lives(
 ) -> list[tuple[str, int, LiveRange]]:
     """Return (operand, slot, live range in tiles of the network) for every L1 buffer of a layer.
 
-    first      first tile     prefetch_tile   as in Tiling
-    resident   operands without buffers, as they stay in L1
+    first           first tile
+    prefetch_tile   as in Tiling
+    resident        operands without buffers, as they stay in L1
     """
     made = cut(kernel, choice)
     found, count = [], len(made.tiles)
@@ -182,7 +183,8 @@ def make_tiling(
 ) -> Tiling:
     """Build a Tiling from buffers with offsets.
 
-    placed     (operand, slot, live range, L1 offset)     resident   operand -> L1 offset
+    placed     (operand, slot, live range, L1 offset)
+    resident   operand -> L1 offset
     """
     offsets = {(operand, slot): offset for operand, slot, _, offset in placed}
     buffers = tuple(

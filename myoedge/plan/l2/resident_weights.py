@@ -55,7 +55,8 @@ def residences(
     """Return choices of resident constants that fit `room` bytes of L2, fastest first.
 
     known      array -> the chunks of the array and of equal arrays, which share one resident copy
-    computed   compute cycles by timeline step     rate   cost of L3 transfers
+    computed   compute cycles by timeline step
+    rate       cost of L3 transfers
     """
     return sorted(_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.resident_bytes))
 
@@ -125,7 +126,8 @@ def fill(
     """Return streamed arrays, in order of use, that can become resident without making a run
     slower.
 
-    streamed   the arrays streamed so far     known, computed, room, rate   as in `residences`
+    streamed   the arrays streamed so far
+    known, computed, room, rate   as in `residences`
     """
     sizes, left, found = sizes_bytes(known), {*streamed}, []
     rows = [row for row in _rows(known, rate) if row[0] in left]

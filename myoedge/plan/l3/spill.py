@@ -34,7 +34,8 @@ Roots = Mapping[str, tuple[str, int]]
 def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernels) -> Plan:
     """Return the plan with as few feature maps in L3 as possible, the largest first.
 
-    roots   tensor -> (tensor whose buffer it shares, offset)     placing   placement function
+    roots     tensor -> (tensor whose buffer it shares, offset)
+    placing   placement function
     Errors: E301 if no choice fits.
     """
     least, fewest = plan, least_bytes(plan)

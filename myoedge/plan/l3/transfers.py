@@ -96,8 +96,9 @@ def timeline(
 ) -> Timeline:
     """Simulate a run with transfers in order.
 
-    costs           cycles per transfer     computed   compute cycles per timeline step
-    begins, needed  per transfer, first step in which it may run, and step before which it must end
+    costs            cycles per transfer
+    computed         compute cycles per timeline step
+    begins, needed   per transfer, first step in which it may run, and step before which it must end
     """
     now = free = 0.0
     ends: list[float] = []

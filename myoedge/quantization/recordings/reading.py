@@ -135,7 +135,8 @@ def unreadable(
 ) -> MyoedgeError:
     """Return E211 for a file that cannot be read.
 
-    cause   the reason     tries   suggested remedies
+    cause   the reason
+    tries   suggested remedies
     """
     title = f"{path.name} cannot be read as samples"
     return MyoedgeError("E211", title, {"cause": cause}, tries)

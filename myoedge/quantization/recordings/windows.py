@@ -44,7 +44,8 @@ def layout(shape: Sequence[int], channels: int, window: int | None = None) -> Wi
 def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) -> Array:
     """Return the first row of each window; windows are within one recording and one class.
 
-    lengths   rows of each recording, in order     labels   [rows, ...] or None
+    lengths     rows of each recording, in order
+    labels      [rows, ...] or None
     rows, hop   rows per window, and rows between the starts of windows
     """
     ends = np.cumsum(lengths)
@@ -62,7 +63,8 @@ def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) ->
 def cut(x: Array, first: Array, found: WindowLayout, shape: Sequence[int]) -> Array:
     """Cut windows [windows, *shape] from a recording.
 
-    x   [rows, channels]     first   first row of each window
+    x       [rows, channels]
+    first   first row of each window
     """
     view = np.lib.stride_tricks.sliding_window_view(x, found.rows, axis=0)  # [.., channels, rows]
     windows = view[first] if found.transposed else view[first].transpose(0, 2, 1)

@@ -62,7 +62,8 @@ def int16_candidates(
 
     limits   noise limit of each measured tensor; groups that add less than LEAST_NOISE_SHARE of it
              are left out
-    cycles   layer -> estimated cycles     rules   layer rules of [quant]
+    cycles   layer -> estimated cycles
+    rules    layer rules of [quant]
     For tensors next to a fused table, the costs are those with the table as a separate node.
     """
     ranges = network.calibration.ranges
@@ -116,7 +117,8 @@ def _costs(
 ) -> Callable[[Group], float]:
     """Return the estimated cycles that int16 adds to the layers that write and read a group.
 
-    graph   the network's graph with separate tables     params   parameters of its tensors
+    graph    the network's graph with separate tables
+    params   parameters of its tensors
     """
     before: dict[str, float] = {}
     for step in network.steps:
@@ -172,10 +174,11 @@ def picked_candidates(
 ) -> list[Candidate]:
     """Return candidates that together bring the noise of each tensor below its limit.
 
-    noise        current noise per measured tensor     limits   its maximum
-    most_cycles  maximum total of cost_cycles
-    worth        (candidate, index of the tensor furthest above its limit) -> priority; the
-                 candidate with the highest priority is chosen next
+    noise         current noise per measured tensor
+    limits        its maximum
+    most_cycles   maximum total of cost_cycles
+    worth         (candidate, index of the tensor furthest above its limit) -> priority; the
+                  candidate with the highest priority is chosen next
     """
     candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
     while worthwhile := _worthwhile(candidates_left, noise, limits, most_cycles):

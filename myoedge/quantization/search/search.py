@@ -66,8 +66,9 @@ def search(
 ) -> tuple[SearchState, list[TriedMove]]:
     """Search for a network that meets the goal -> (that network, or the closest one, moves tried).
 
-    workshop   functions for making networks     start   state to begin with
-    of_8_bits  int8 network, to whose cycles the budgets are relative
+    workshop    functions for making networks
+    start       state to begin with
+    of_8_bits   int8 network, to whose cycles the budgets are relative
     """
     found = Search(workshop, goal, of_8_bits, goal.limits(start.network.engined))
     return _Loop(found).run(start)

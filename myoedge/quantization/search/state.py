@@ -99,7 +99,8 @@ Proposals = Generator[Proposal, SearchState, None]
 class Workshop:
     """Functions and samples for making and measuring networks.
 
-    bench        samples for measuring     samples   calibration samples, which include the former
+    bench        samples for measuring
+    samples      calibration samples, which include the former
     calibrated   (graph, observers) -> a calibration per observer, from all or given samples
     observers    observers to choose from, the default first
     on_engines   network -> the network with integers for accelerators
