@@ -14,13 +14,15 @@
 #define MOST_LATE ((int32_t)(ME_PERIOD_16TH_US / 8u)) /* 1/16 us; a regular data-ready */
 #define MOST_EARLY (8 * 16) /* only late interrupts and the clocks' difference make one early */
 #define FORGOTTEN 32        /* part of a delay, per period: clocks differ */
+#define MOST_IRREGULAR 4u   /* edges in a row before the times of data-ready have moved */
 
 /* DOUBTED: something was irregular; samples are dropped until the main loop has looked. */
 static volatile enum { STOPPED, RUNNING, DOUBTED } state;
 static volatile bool transferring, is_torn;    /* is_torn: data-ready came meanwhile */
 static volatile bool is_first, was_first;    /* of the samples after a start; the last one was */
-static volatile int32_t late;                /* of the last data-ready, in 1/16 us */
-static volatile uint32_t number;             /* of the last data-ready */
+static volatile int32_t late;                /* of the last regular data-ready, in 1/16 us */
+static volatile uint32_t number;             /* of that data-ready */
+static volatile uint32_t irregular;          /* edges since then */
 static volatile uint32_t ready_us, heard_us; /* when it was, and when a sample or start ended */
 static volatile uint32_t flags;
 static me_acquired counts;
@@ -37,12 +39,14 @@ static uint32_t periods_in(uint32_t us, int32_t *longer)
 }
 
 /* Whether a data-ready is within the limits, so much later than a whole number of periods after the
- * last one. An edge that is early may be none: the front end would send its last sample again. */
+ * last regular one. An edge that is early may be none: the front end would send its last sample
+ * again. */
 static bool is_in_time(int32_t longer)
 {
     const int32_t now_late = late + longer;
     const bool in_time = now_late >= -MOST_EARLY && now_late <= MOST_LATE;
-    late = in_time && now_late > 0 ? now_late - now_late / FORGOTTEN : 0;
+    if (in_time)
+        late = now_late > 0 ? now_late - now_late / FORGOTTEN : 0;
     return in_time;
 }
 
@@ -64,6 +68,15 @@ static void see_another_edge(void)
         lose(1);
 }
 
+/* An edge between two times of data-ready counts for nothing, as periods are those since the last
+ * regular edge. If the times themselves have moved, several edges in a row are irregular: the next
+ * one begins anew, as after a start. */
+static void see_irregular_edge(void)
+{
+    doubt();
+    is_first = ++irregular >= MOST_IRREGULAR;
+}
+
 /* A gap of more than 1 period, or of no whole number: samples are lost, or this edge is none of
  * data-ready; that is expected only before the first sample after a start. */
 void me_sensor_ready(void)
@@ -79,13 +92,18 @@ void me_sensor_ready(void)
         see_another_edge();
         return;
     }
+    if (is_first) {
+        late = 0;
+    } else if (!is_in_time(longer)) {
+        see_irregular_edge();
+        return;
+    } else if (periods > 1) {
+        doubt();
+    }
     number += periods;
     ready_us = now;
+    irregular = 0;
     lose(periods - 1);
-    if (is_first)
-        late = 0;
-    else if (!is_in_time(longer) || periods > 1)
-        doubt();
     was_first = is_first;
     is_first = false;
     if (state == DOUBTED) {

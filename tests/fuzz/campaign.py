@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz import edits, files, kills, networks, sensors
+from tests.fuzz import edits, files, kills, networks, playbacks, sensors
 
 Case = Callable[[int, Path], dict[str, Any]]
 
@@ -45,6 +45,7 @@ KINDS: Mapping[str, Kind] = {
     "edits": Kind(edits.run, edits.builds, 1000),
     "kills": Kind(kills.run, kills.sound, 300),
     "sensors": Kind(sensors.run, sensors.prepare, 1000),
+    "playbacks": Kind(playbacks.run, playbacks.prepare, 200),
 }
 LONGEST_S = 600.0  # of a case, on a machine that does other things too
 BATCH = 10  # cases of a fork, which costs half a second beside torch
@@ -84,7 +85,8 @@ def _seconds_since(began: float) -> float:
 
 
 def _in_fork(case: Case, seeds: tuple[int, ...], sends: Connection) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES,) * 2)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, most))
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import resource
 import struct
 import subprocess
 import tempfile
@@ -95,12 +96,20 @@ def played(seed: int, folder: Path) -> Played:
     counts.astype("<i4").tofile(folder / "samples")
     (folder / "faults").write_text("".join(f"{f} {kind} {value}\n" for f, kind, value in faults))
     files = [str(folder / name) for name in ("samples", "faults", "line")]
-    ran = subprocess.run([str(app), *files], capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [str(app), *files], capture_output=True, text=True, timeout=120, preexec_fn=_without_limit
+    )
     assert ran.returncode == 0, ran.stderr[-1000:]
     line = bytes(byte for _, byte in struct.iter_unpack("<QB", (folder / "line").read_bytes()))
     found = [record for _, record in decoded(line)]
     read = with_flips(program, counts, faults)
     return Played(program, player.integers(program, read), faults, found)
+
+
+def _without_limit() -> None:
+    """A campaign's limit of memory is too low for the shadow memory of the sanitizers."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def with_flips(program: SensorProgram, counts: Array, faults: Sequence[player.Fault]) -> Array:

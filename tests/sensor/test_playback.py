@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,97 +14,27 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.packets import Flags, Start, Status
-from myoedge.building.config import Found, from_tables
 from myoedge.errors import MyoedgeError
-from myoedge.numerics.arrays import Array
 from myoedge.simulator import Fault
-from tests.conftest import ROOT, Ran, save_exported
+from tests.conftest import Ran, save_exported
 from tests.conftest import myoedge as command
-
-MYO = ROOT / "examples" / "data" / "libemg_myo.npz"
-# The armband's own converters have 8 bits and 200 samples per second, which no ADS1298 has.
-ARMBAND: dict[str, Any] = {
-    "front_end": "spi",
-    "bits": 8,
-    "header_bytes": 0,
-    "input_range": "1 V",
-    "unit": "counts",
-    "channels": 8,
-    "rate": 200,
-    "pins": {"data_ready": 42},
-}
-ADS1298: dict[str, Any] = {
-    "channels": 8,
-    "rate": 1000,
-    "unit": "uV",
-    "pins": {"data_ready": 42, "start": 43, "reset": 44},
-}
-
-
-class Windows(nn.Module):
-    """Gestures of 200 ms."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(8, 16, 5, stride=2)
-        self.classes = nn.Linear(16, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.classes(self.conv(x).abs().mean(-1))
-
-
-class Causal(nn.Module):
-    """Gestures for every sample."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(8, 12, 7)
-        self.rnn = nn.GRU(12, 12, batch_first=True)
-        self.classes = nn.Linear(12, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = torch.relu(self.conv(nn.functional.pad(x, (6, 0)))).transpose(1, 2)
-        return self.classes(self.rnn(y)[0])
-
-
-def emg() -> Array:
-    with np.load(MYO) as file:
-        return np.asarray(file["emg"], np.float32)
-
-
-def built(folder: Path, kind: type[nn.Module], samples: int, **tables: Any) -> Build:
-    torch.manual_seed(0)
-    shape = (1, 8, samples)
-    model = save_exported(kind().eval(), (torch.zeros(shape),), folder / "model.pt2")
-    rows = emg()[: 16 * samples].reshape(16, samples, 8).transpose(0, 2, 1)
-    return myoedge.build(
-        model,
-        calib=np.ascontiguousarray(rows)[:, None],
-        app="sensor",
-        config=Found(from_tables(tables, "myoedge.toml"), Path()),
-        stream="stream" in tables,
-        output=folder / "out",
-        simulate=False,
-    )
+from tests.sensor import applications
+from tests.sensor.applications import MYO
 
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    folder = tmp_path_factory.mktemp("windows")
-    return built(folder, Windows, 40, sensor={**ARMBAND, "hop": 8})
+    return applications.windows_of(tmp_path_factory.mktemp("windows"))
 
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    folder = tmp_path_factory.mktemp("stream")
-    return built(folder, Causal, 100, sensor=ARMBAND, stream={"axis": 2, "frames": 4, "rate": 200})
+    return applications.stream_of(tmp_path_factory.mktemp("stream"))
 
 
 @pytest.fixture(scope="module")
 def chip(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Windows of microvolts from an ADS1298."""
-    folder = tmp_path_factory.mktemp("chip")
-    return built(folder, Windows, 40, sensor={**ADS1298, "hop": 10})
+    return applications.chip_of(tmp_path_factory.mktemp("chip"))
 
 
 def test_the_armband(windows: Build) -> None:
@@ -132,7 +61,7 @@ def test_a_stream_of_the_armband(stream: Build) -> None:
     played = myoedge.play(stream, MYO, seconds=5)
     assert (played.exact, played.samples_lost) == (True, 0)
     assert [x.frame for x in played.decisions] == [*range(1000)]
-    firmware = [stream.push(frame[:, None]) for frame in emg()[:100]]
+    firmware = [stream.push(frame[:, None]) for frame in applications.emg()[:100]]
     ready = np.concatenate([x for x in firmware if len(x)])
     assert [x.class_index for x in played.decisions][: len(ready)] == [*ready.argmax(-1).ravel()]
 

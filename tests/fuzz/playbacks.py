@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn faults of front end, line and network: sensor applications on the simulated chip."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import myoedge
+from myoedge.backends.build import Build
+from myoedge.backends.packets import BrokenFrame, Decision
+from myoedge.building.playback import Played, program_of
+from myoedge.codegen.sensor import CLOCK_HZ
+from myoedge.codegen.sensor_program import SensorProgram
+from myoedge.simulator import Fault
+from tests.fuzz.sensors import LOSSES, MOST_FAULTS
+from tests.sensor import applications
+
+SECONDS, SHORTEST_S = 2.5, 1.5  # of signal: all, and after the last fault
+DURATIONS = ("stall", "hold")
+
+APPLICATIONS: Mapping[str, Callable[[Path], Build]] = {
+    "windows": applications.chip_of,
+    "stream": applications.chip_stream_of,
+    "chain": applications.chain_of,
+    "device": applications.stream_of,
+}
+
+
+@functools.cache
+def application(name: str) -> Build:
+    """A built application, for all cases of this process and its forks."""
+    return APPLICATIONS[name](Path(tempfile.mkdtemp(prefix="playback-")))
+
+
+def prepare() -> None:
+    for name in APPLICATIONS:
+        application(name)
+
+
+def drawn_faults(rng: np.random.Generator, program: SensorProgram) -> list[Fault]:
+    """Up to MOST_FAULTS faults in the first second, at any cycle."""
+    sensor = program.sensor
+    period = CLOCK_HZ / float(sensor.rate_hz)
+    most = {
+        "missed": 1, "jitter": 1.5 * period, "doubled": 0.9 * period, "bit": 8 * 3, "reset": 1,
+        "stall": 0.4 * CLOCK_HZ, "hold": 0.25 * CLOCK_HZ,
+    }  # fmt: skip
+    if sensor.kind is None:  # no reset, no status word
+        del most["reset"], most["bit"]
+    count = int(rng.integers(1, MOST_FAULTS + 1))
+    last = int(float(sensor.rate_hz) * (SECONDS - SHORTEST_S))
+    frames = np.sort(rng.choice(last - 60, count, False)) + 60
+    kinds = rng.choice([*most], count)
+    return [
+        Fault(int(f), str(kind), int(rng.integers(most[kind])))
+        for f, kind in zip(frames, kinds, strict=True)
+    ]
+
+
+def played(seed: int) -> tuple[Played, SensorProgram, list[Fault]]:
+    """A drawn case. A "bit" is one of the first chip's status word, as others make counts wrong
+    that nothing protects."""
+    rng = np.random.default_rng([0x44, seed])
+    build = application([*APPLICATIONS][seed % len(APPLICATIONS)])
+    program = program_of(build)
+    faults = drawn_faults(rng, program)
+    shape = (int(SECONDS * program.sensor.rate_hz), program.sensor.channels)
+    signal = rng.normal(0, 40.0, shape)  # microvolts, or counts of 8 bits
+    return myoedge.play(build, signal, faults=faults), program, faults
+
+
+# ---- what must hold
+
+
+def wrong_packets(found: Played) -> Iterator[str]:
+    for record in found.records:
+        if isinstance(record, BrokenFrame):
+            yield f"a broken frame: {record.why}"
+    for decision, expected in found.compared.wrong:
+        yield f"{decision} is not {expected}"
+
+
+def silent_gaps(found: Played, program: SensorProgram) -> Iterator[str]:
+    """Decisions that are missing without a flag, and without a number of a dropped packet."""
+    numbered = {x.sequence for x in found.records if not isinstance(x, BrokenFrame)}
+    for earlier, later in pairwise(found.decisions):
+        between = range(earlier.sequence + 1, later.sequence)
+        dropped = [number for number in between if number not in numbered]
+        is_regular = later.frame - earlier.frame == program.hop
+        if not is_regular and not later.flags & LOSSES and not dropped:
+            yield f"no flag between frames {earlier.frame} and {later.frame}"
+
+
+def slow_recoveries(found: Played, program: SensorProgram, faults: list[Fault]) -> Iterator[str]:
+    """No decision within a second of signal after the last fault, or none at the end."""
+    rate = float(program.sensor.rate_hz)
+    last = max(x.frame + (x.value / CLOCK_HZ * rate) * (x.kind in DURATIONS) for x in faults)
+    frames = [x.frame for x in found.records if isinstance(x, Decision)]
+    if not any(last < frame < last + rate for frame in frames):
+        yield f"no decision within a second after frame {last:.0f}"
+    if frames[-1] < found.frames - 3 * program.hop * program.frames:
+        yield f"the last decision is of frame {frames[-1]}"
+
+
+def run(seed: int, folder: Path) -> dict[str, Any]:
+    del folder
+    found, program, faults = played(seed)
+    problems = [*wrong_packets(found), *silent_gaps(found, program)]
+    problems += slow_recoveries(found, program, faults)
+    told = {"program": [*APPLICATIONS][seed % len(APPLICATIONS)], "faults": [*map(str, faults)]}
+    return {"outcome": "wrong" if problems else "exact", "problems": problems[:5], **told}

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small sensor applications, built for the simulated chip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.backends.build import Build
+from myoedge.building.config import Found, from_tables
+from myoedge.numerics.arrays import Array
+from tests.conftest import ROOT, save_exported
+
+MYO = ROOT / "examples" / "data" / "libemg_myo.npz"
+# The armband's own converters have 8 bits and 200 samples per second, which no ADS1298 has.
+ARMBAND: dict[str, Any] = {
+    "front_end": "spi",
+    "bits": 8,
+    "header_bytes": 0,
+    "input_range": "1 V",
+    "unit": "counts",
+    "channels": 8,
+    "rate": 200,
+    "pins": {"data_ready": 42},
+}
+ADS1298: dict[str, Any] = {
+    "channels": 8,
+    "rate": 1000,
+    "unit": "uV",
+    "pins": {"data_ready": 42, "start": 43, "reset": 44},
+}
+
+
+class Windows(nn.Module):
+    """Gestures of 200 ms."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels, 16, 5, stride=2)
+        self.classes = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classes(self.conv(x).abs().mean(-1))
+
+
+class Causal(nn.Module):
+    """Gestures for every sample."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels, 12, 7)
+        self.rnn = nn.GRU(12, 12, batch_first=True)
+        self.classes = nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.conv(nn.functional.pad(x, (6, 0)))).transpose(1, 2)
+        return self.classes(self.rnn(y)[0])
+
+
+def emg() -> Array:
+    with np.load(MYO) as file:
+        return np.asarray(file["emg"], np.float32)
+
+
+def built(folder: Path, kind: type[Windows | Causal], samples: int, **tables: Any) -> Build:
+    torch.manual_seed(0)
+    channels = int(tables["sensor"]["channels"])
+    shape = (1, channels, samples)
+    model = save_exported(kind(channels).eval(), (torch.zeros(shape),), folder / "model.pt2")
+    rows = emg()[: 16 * samples].reshape(16, samples, 8).transpose(0, 2, 1)
+    rows = np.tile(rows, (1, channels // 8, 1))
+    return myoedge.build(
+        model,
+        calib=np.ascontiguousarray(rows)[:, None],
+        app="sensor",
+        config=Found(from_tables(tables, "myoedge.toml"), Path()),
+        stream="stream" in tables,
+        output=folder / "out",
+        simulate=False,
+    )
+
+
+def windows_of(folder: Path) -> Build:
+    """Windows of the armband."""
+    return built(folder, Windows, 40, sensor={**ARMBAND, "hop": 8})
+
+
+def stream_of(folder: Path) -> Build:
+    """A stream of the armband."""
+    stream = {"axis": 2, "frames": 4, "rate": 200}
+    return built(folder, Causal, 100, sensor=ARMBAND, stream=stream)
+
+
+def chip_of(folder: Path) -> Build:
+    """Windows of microvolts from an ADS1298."""
+    return built(folder, Windows, 40, sensor={**ADS1298, "hop": 10})
+
+
+def chip_stream_of(folder: Path) -> Build:
+    """A stream of microvolts from an ADS1298."""
+    stream = {"axis": 2, "frames": 4, "rate": 1000}
+    return built(folder, Causal, 100, sensor=ADS1298, stream=stream)
+
+
+def chain_of(folder: Path) -> Build:
+    """Windows of 64 channels from eight ADS1298, 2 kHz."""
+    sensor = {**ADS1298, "channels": 64, "rate": 2000, "hop": 20}
+    sensor |= {"spi_clock": "20 MHz", "baud_rate": 3_000_000}
+    return built(folder, Windows, 40, sensor=sensor)
