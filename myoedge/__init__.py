@@ -7,7 +7,8 @@
     built.run(window)                              # the generated C, floats in and out
 
     model files    load, inspect, quantize, build, sweep, check_regressions
-    builds         load_build, validate, simulate, play, report, peaks, energy, advise, adapt
+    builds         load_build, validate, simulate, play, report, peaks, energy, advise, adapt,
+                   evidence
     boards         boards, flash, run, bench, calibrate_energy, monitor
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         check_regressions,
         doctor,
         energy,
+        evidence,
         explain,
         flash,
         init,
@@ -86,6 +88,7 @@ __all__ = [
     "check_regressions",
     "doctor",
     "energy",
+    "evidence",
     "explain",
     "flash",
     "init",

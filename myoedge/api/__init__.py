@@ -26,6 +26,7 @@ from myoedge.api.runs import (
     simulate_elf,
     validate,
 )
+from myoedge.api.safety import evidence
 from myoedge.backends.build import Build
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "check_regressions",
     "doctor",
     "energy",
+    "evidence",
     "explain",
     "flash",
     "init",

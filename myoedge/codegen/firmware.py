@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.errors import MyoedgeError
 from myoedge.system import cache, toolchain, tools
-from myoedge.system.elf import Program, read_elf
+from myoedge.system.elf import Program, instructions, read_elf
 from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
 from myoedge.targets.gap9.errata import FORBIDDEN, Erratum
 
@@ -170,15 +170,6 @@ def _rejected(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
         return cache.disk_full_error(says) or MyoedgeError("E912", title, facts)
     over, region = max((int(size), name) for name, size in overflows)
     return ProgramTooLarge(region, over)
-
-
-def instructions(code: bytes, address: int = 0) -> Iterator[tuple[int, int, int]]:
-    """Yield (address, size in bytes, encoding) of consecutive instructions."""
-    at = 0
-    while at + 2 <= len(code):
-        size = 4 if code[at] & 3 == 3 else 2
-        yield address + at, size, int.from_bytes(code[at : at + size], "little")
-        at += size
 
 
 def check_instructions(firmware: Firmware) -> None:

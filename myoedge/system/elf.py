@@ -30,13 +30,15 @@ _MAX_LOADED_BYTES = 64 << 20
 _MAX_NAME_BYTES = 4096
 _MAX_LINE_BYTES = 1 << 20  # bytes of line programs
 _SYMBOL = struct.Struct("<IIIBBH")  # name, value, size, type, visibility, section
-_FUNCTION = 2  # STT_FUNC
+_OBJECT, _FUNCTION = 1, 2  # STT_OBJECT, STT_FUNC
 _DWARF64 = 0xFFFFFFFF  # escape code of the length field
 # Exceptions that pyelftools raises on damaged files.
 _DAMAGED = (
     *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
     *(struct.error, RecursionError, MemoryError, OSError),
 )
+
+Functions = tuple[tuple[int, int, str], ...]  # (start, end, name)
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,16 @@ class Program:
     symbols    name -> address
     functions  (start, end, name), sorted by address
     code       (address, bytes) of every executable section
+    objects    (start, end) of variables and tables, sorted by address
     """
 
     data: bytes
     entry: int
     segments: tuple[tuple[int, bytes], ...]
     symbols: Mapping[str, int]
-    functions: tuple[tuple[int, int, str], ...]
+    functions: Functions
     code: tuple[tuple[int, bytes], ...]
+    objects: tuple[tuple[int, int], ...] = ()
 
     def function_at(self, pc: int) -> str:
         """Return the name of the function at an address; "" if there is none."""
@@ -63,6 +67,13 @@ class Program:
             return ""
         first, end, name = self.functions[at]
         return name if first <= pc < max(end, first + 1) else ""
+
+    def object_at(self, address: int) -> tuple[int, int] | None:
+        """Return (start, end) of the variable or table at an address; None if there is none."""
+        at = bisect.bisect_right(self.objects, (address, 1 << 40)) - 1
+        if at < 0 or not self.objects[at][0] <= address < self.objects[at][1]:
+            return None
+        return self.objects[at]
 
     def line_at(self, pc: int) -> str:
         """Return "file:line" of an address; "" without debug information."""
@@ -108,6 +119,15 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         raise _not_usable(name, f"{type(error).__name__}: {error}"[:200]) from None
 
 
+def instructions(code: bytes, address: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Yield (address, size in bytes, encoding) of consecutive instructions."""
+    at = 0
+    while at + 2 <= len(code):
+        size = 4 if code[at] & 3 == 3 else 2
+        yield address + at, size, int.from_bytes(code[at : at + size], "little")
+        at += size
+
+
 def _loaded(elf: ELFFile) -> list[Segment]:
     return [s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"]]
 
@@ -120,9 +140,9 @@ def _program(elf: ELFFile, data: bytes, name: str) -> Program:
     segments = tuple((s["p_paddr"], s.data()) for s in _loaded(elf))
     if not segments:
         raise _not_usable(name, "nothing to load")
-    symbols, functions = _symbols(elf)
+    symbols, functions, objects = _symbols(elf)
     contents = tuple((s["sh_addr"], _content(s)) for s in code if s["sh_size"])
-    return Program(data, elf["e_entry"], segments, symbols, functions, contents)
+    return Program(data, elf["e_entry"], segments, symbols, functions, contents, objects)
 
 
 def _not_usable(name: str, has: str) -> MyoedgeError:
@@ -154,12 +174,12 @@ def _content(section: Any) -> bytes:
     return content
 
 
-def _symbols(elf: Any) -> tuple[dict[str, int], tuple[tuple[int, int, str], ...]]:
+def _symbols(elf: Any) -> tuple[dict[str, int], Functions, tuple[tuple[int, int], ...]]:
     table = elf.get_section_by_name(".symtab")
     if table is None:
-        return {}, ()
+        return {}, (), ()
     names, rows = _content(elf.get_section(table["sh_link"])), _content(table)
-    symbols, functions = {}, []
+    symbols, functions, objects = {}, [], []
     complete = len(rows) // _SYMBOL.size * _SYMBOL.size
     for at, value, size, kind, _, section in _SYMBOL.iter_unpack(rows[:complete]):
         end = names.find(b"\0", at, at + _MAX_NAME_BYTES)
@@ -168,7 +188,9 @@ def _symbols(elf: Any) -> tuple[dict[str, int], tuple[tuple[int, int, str], ...]
             symbols[name] = value
             if kind & 15 == _FUNCTION:
                 functions.append((value, value + size, name))
-    return symbols, tuple(sorted(functions))
+            elif kind & 15 == _OBJECT:
+                objects.append((value, value + size))
+    return symbols, tuple(sorted(functions)), tuple(sorted(objects))
 
 
 def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evidence for a build's requirements: comparisons with the reference, simulated runs, and an
+analysis of the linked program. It supports an IEC 62304 file; it certifies nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from myoedge.backends.equivalence import (
+    cases,
+    chip_inputs,
+    given_samples,
+    golden_sample,
+    random_samples,
+    same_outputs,
+)
+from myoedge.codegen.render import render
+from myoedge.operators.interpreter import one_blas_thread
+from myoedge.reports.software_bill import software_bill
+from myoedge.system.call_graph import CallGraph, call_graph
+from myoedge.system.folder import to_json
+from myoedge.system.notebook import Card, Tabular
+
+if TYPE_CHECKING:
+    from myoedge.backends.build import Build
+    from myoedge.backends.measurement import Measurement
+    from myoedge.quantization.samples import Data
+
+ENTRY = "_start"
+CONTROLLER, CORE = "me_fabric_controller", "me_cluster_core"  # what crt0.S starts
+ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "free", "sbrk", "_sbrk"))
+FLOAT_ROUTINE = re.compile(r"__[a-z]*[sd]f[a-z0-9]*")  # of compiler-rt: __addsf3, __fixdfsi
+LOOP = re.compile(r"\b(?:for|while) \(.*")
+COUNTED = re.compile(r"for \(int32_t (\w+) = 0; \1 < \d+; \1(?:\+\+| \+= \d+)\)")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A requirement of a build, and the evidence for it.
+
+    key        such as "EXACT-1"
+    shown      whether the evidence shows it; None if the build sets no limit
+    value      what was measured, counted or found
+    evidence   "test", "measurement" or "analysis", and how to repeat it
+    """
+
+    key: str
+    text: str
+    shown: bool | None
+    value: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class LayerRange:
+    """Smallest and largest simulated cycles of a layer over all inputs; they differ by the values,
+    and by instruction caches and waiting cores too."""
+
+    layer: str
+    cycles_min: int
+    cycles_max: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Bound of a stack in bytes, None with recursion or an unknown frame; and its reserved size."""
+
+    core: str
+    bound_bytes: int | None
+    reserved_bytes: int
+
+    @property
+    def fits(self) -> bool:
+        return self.bound_bytes is not None and self.bound_bytes <= self.reserved_bytes
+
+
+@dataclass(frozen=True)
+class Evidence(Tabular):
+    """Requirements of a build with their evidence.
+
+    inputs    number of inputs of the simulated run
+    cycles    smallest and largest of an inference
+    digests   file of the build -> SHA-256
+    """
+
+    name: str
+    requirements: tuple[Requirement, ...]
+    inputs: int
+    cycles: tuple[int, int]
+    layers: tuple[LayerRange, ...]
+    stacks: tuple[Stack, ...]
+    digests: Mapping[str, str]
+
+    @cached_property
+    def bom(self) -> str:
+        """Return the software bill of materials in CycloneDX's JSON. Errors: E501."""
+        return software_bill(self.name, self.digests)
+
+    def files(self) -> dict[str, bytes]:
+        """Return evidence.json, evidence.md and sbom.cdx.json; equal builds and tools give equal
+        bytes. Errors: E501."""
+        texts = {
+            "evidence.json": to_json({"schema": "myoedge.evidence/1", **self.document()}),
+            "evidence.md": render("report/evidence.md.j2", {"evidence": self}),
+            "sbom.cdx.json": self.bom,
+        }
+        return {name: text.encode() for name, text in texts.items()}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no requirement failed."""
+        return all(row.shown is not False for row in self.requirements)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per requirement."""
+        return [asdict(row) for row in self.requirements]
+
+    def document(self) -> dict[str, Any]:
+        """Return all facts with the keys of evidence.json."""
+        return {
+            "name": self.name,
+            "complete": self.is_complete,
+            "requirements": self.rows(),
+            "inputs": self.inputs,
+            "cycles": {"min": self.cycles[0], "max": self.cycles[1]},
+            "layers": [asdict(row) for row in self.layers],
+            "stacks": [asdict(row) for row in self.stacks],
+            "sha256": dict(self.digests),
+        }
+
+    def _card(self) -> Card:
+        verdict = "all shown" if self.is_complete else "NOT all shown"
+        return Card(f"{self.name}: requirements {verdict}", rows=self.rows())
+
+
+def collect_evidence(
+    build: Build, exact: Mapping[str, bool | None], given: Data | None, drawn: int
+) -> Evidence:
+    """Run the build on the simulated chip and analyse its program.
+
+    exact    backend -> whether it gave the reference's integers, from `validate`
+    given    samples to run in addition to the golden sample and `drawn` random ones
+    """
+    own = [golden_sample(build, short=True)] if given is None else given_samples(build, given)
+    samples = chain(own, random_samples(build.network, build.stream, drawn))
+    with one_blas_thread():
+        runs = [*cases(build.network, build.stream, samples)]
+    measured, _ = build.simulate(chip_inputs(build.stream, runs))
+    graph = call_graph(build.program, (ENTRY, CONTROLLER, CORE))
+    stacks = (*_stacks(build, graph),)
+    cycles = [run.cycles for run in measured.inferences]
+    found = (
+        *_exactness(exact, same_outputs(runs, measured), len(runs)),
+        *_memory(build),
+        _latency(build, max(cycles)),
+        *_program(build, graph, stacks),
+        _loops(build.written("src/network.c").decode()),
+    )
+    layers = (*_layer_ranges(build, measured),)
+    name = build.report["model"]["name"]
+    digests = {name: build.digests[name] for name in sorted(build.digests)}
+    return Evidence(name, found, len(runs), (min(cycles), max(cycles)), layers, stacks, digests)
+
+
+def _exactness(
+    exact: Mapping[str, bool | None], is_same: bool, count: int
+) -> Iterator[Requirement]:
+    text = "The C code computes the integers of the NumPy reference"
+    for key, backend, scope in (
+        ("EXACT-1", "host", "C on the host"),
+        ("EXACT-2", "simulator", "simulated chip"),
+    ):
+        value = "every layer equal" if exact.get(backend) else "differs"
+        command = f"test: myoedge validate BUILD --on {backend}"
+        yield Requirement(key, f"{text}: {scope}", bool(exact.get(backend)), value, command)
+    value = f"{count:,} inputs, outputs {'equal' if is_same else 'differ'}"
+    yield Requirement(
+        "EXACT-3", f"{text}: simulated chip, more inputs", is_same, value, "test: this run"
+    )
+
+
+def _memory(build: Build) -> Iterator[Requirement]:
+    memory, target = build.report["memory"], build.report["target"]
+    for key, level in (("MEM-1", "l1"), ("MEM-2", "l2")):
+        used, size = memory[f"{level}_peak_bytes"], target[f"{level}_bytes"]
+        text = f"Data, stacks and code fit {level.upper()}"
+        value = f"{used:,} of {size:,} bytes"
+        yield Requirement(key, text, used <= size, value, "analysis: plan.json and the linker")
+
+
+def _latency(build: Build, cycles: int) -> Requirement:
+    limit_s, clock_hz = build.report["budget"]["latency_s"], build.report["target"]["clock_hz"]
+    value = (
+        f"at most {cycles:,} cycles, {1e3 * cycles / clock_hz:.3f} ms at {clock_hz / 1e6:.0f} MHz"
+    )
+    limit = "no [budget] latency" if limit_s is None else f"limit {1e3 * limit_s:.3f} ms"
+    shown = None if limit_s is None else cycles / clock_hz <= limit_s
+    text = "An inference ends within its latency"
+    return Requirement("TIME-1", text, shown, f"{value}; {limit}", "measurement: simulated chip")
+
+
+def _stacks(build: Build, graph: CallGraph) -> Iterator[Stack]:
+    symbols = build.program.symbols
+    for core, root, size in (
+        ("the fabric controller", CONTROLLER, "me_fc_stack_bytes"),
+        ("each cluster core", CORE, "me_stack_bytes"),
+    ):
+        is_known = not graph.recursion and not _unknown_frames(graph)
+        yield Stack(core, graph.stack_bytes(root) if is_known else None, symbols[size])
+
+
+def _unknown_frames(graph: CallGraph) -> list[str]:
+    """Return functions that move the stack pointer by a variable; ENTRY sets it for each core."""
+    frames = graph.functions.items()
+    return sorted(name for name, f in frames if not f.is_frame_known and name != ENTRY)
+
+
+def _program(build: Build, graph: CallGraph, stacks: Sequence[Stack]) -> Iterator[Requirement]:
+    how = "analysis: instructions of firmware.elf"
+    names = graph.functions.keys()
+    allocators = sorted(names & ALLOCATORS)
+    yield _absence("ALLOC-1", "No memory is allocated at run time", allocators, "allocators", how)
+    floats = sorted(filter(FLOAT_ROUTINE.fullmatch, names))
+    yield _absence("INT-1", "No floating-point arithmetic", floats, "floating-point routines", how)
+    circle = " -> ".join(graph.recursion)
+    value = circle or f"{len(names):,} functions, no circle of calls"
+    yield Requirement("CALL-1", "No recursion", not circle, value, how)
+    missing = graph.unreached
+    text = "The call graph is complete: every linked function is reached from a core's start"
+    yield _absence("CALL-2", text, missing, "functions whose caller is unknown", how)
+    for number, stack in enumerate(stacks, 1):
+        bound = "unknown" if stack.bound_bytes is None else f"{stack.bound_bytes:,}"
+        value = f"at most {bound} of {stack.reserved_bytes:,} bytes"
+        text = f"The stack of {stack.core} suffices"
+        yield Requirement(f"STACK-{number}", text, stack.fits, value, how)
+
+
+def _absence(key: str, text: str, found: Sequence[str], noun: str, how: str) -> Requirement:
+    value = f"{noun}: {', '.join(found[:5])}" if found else f"no {noun}"
+    return Requirement(key, text, not found, value, how)
+
+
+def _loops(network: str) -> Requirement:
+    """The loops of network.c; a kernel's bounds are its arguments, which network.c states."""
+    loops = LOOP.findall(network)
+    others = [loop for loop in loops if not COUNTED.match(loop)]
+    value = f"{len(loops) - len(others)} of {len(loops)}"
+    value += f"; not constant: {others[0]}" if others else ""
+    text = "Loops of network.c have constant bounds"
+    return Requirement("LOOP-1", text, not others, value, "analysis: src/network.c")
+
+
+def _layer_ranges(build: Build, measured: Measurement) -> Iterator[LayerRange]:
+    for name, costs in zip(
+        build.layer_names,
+        zip(*(run.layers for run in measured.inferences), strict=True),
+        strict=True,
+    ):
+        cycles = [cost.cycles for cost in costs]
+        yield LayerRange(name, min(cycles), max(cycles))

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `myoedge evidence`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from myoedge.cli.progress import stage_progress
+from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common
+
+if TYPE_CHECKING:
+    from myoedge.building.evidence import Evidence
+
+
+@click.command("evidence")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option(
+    "-o", "--output", default="evidence", metavar="DIR", help="Where to write (default: evidence)."
+)
+@click.option("--input", metavar="FILE", help="Samples to run, in the formats of --calib.")
+@click.option(
+    "--drawn",
+    default=8,
+    type=click.IntRange(0, 10_000),
+    metavar="N",
+    help="Random inputs to run in addition (default: 8).",
+)
+@common
+def evidence(
+    terminal: Terminal, folder: str | None, output: str, input: str | None, drawn: int
+) -> None:
+    """Collect evidence for a build's requirements, with a software bill of materials.
+
+    FOLDER is a build; default: the newest below build/. Writes evidence.json, evidence.md and
+    sbom.cdx.json (CycloneDX). The exit code is 4 if a requirement is not shown.
+    """
+    from myoedge import api
+
+    build = chosen_build(terminal, folder)
+    with stage_progress(terminal) as progress:
+        progress.stage("evidence")
+        found = api.evidence(build, output=output, input=input, drawn=drawn)
+    if not terminal.json_printed("evidence/1", found.document()):
+        _show(terminal, found, output)
+    if not found.is_complete:
+        sys.exit(DIFFERENT)
+
+
+def _show(terminal: Terminal, found: Evidence, output: str) -> None:
+    from rich.markup import escape
+
+    from myoedge.reports.blocks import columns, show
+
+    table = columns(
+        ["", "requirement", "shown", "value"], left=("", "requirement", "shown", "value")
+    )
+    for row in found.requirements:
+        shown = {True: "yes", False: "NO", None: "no limit"}[row.shown]
+        table.add_row(row.key, row.text, shown, escape(row.value))
+    show(table, terminal.out)
+    terminal.next(f"{output}/evidence.md", f"{output}/sbom.cdx.json   # CycloneDX")

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Call graph and stack frames of a linked RV32 program, read from its instructions.
+
+A function that holds another function's address, in its code or through a table that it reads,
+counts as a caller of it: the call is made by the function itself or by one that it calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import graphlib
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from myoedge.system.elf import Program, instructions
+
+RA, SP, FRAME_POINTER = 1, 2, 8
+# registers that a call may change: ra, t0-t6, a0-a7
+CALLER_SAVED = (1, 5, 6, 7, *range(10, 18), *range(28, 32))
+CALL, JUMP, INDIRECT, INDIRECT_JUMP, FRAME, UNKNOWN_FRAME, ADDRESS = range(7)
+
+Fact = tuple[int, int]  # kind, and its target, address or bytes
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the program.
+
+    frame_bytes     bytes by which it lowers the stack pointer, all decrements added
+    calls           names of the functions that it calls directly
+    holds           names of the functions whose addresses it holds
+    is_indirect     whether it calls through a register
+    is_frame_known  False if the stack pointer changes by a value that the code does not state
+    """
+
+    name: str
+    frame_bytes: int
+    calls: frozenset[str]
+    holds: frozenset[str]
+    is_indirect: bool
+    is_frame_known: bool
+
+    @property
+    def callees(self) -> frozenset[str]:
+        return self.calls | self.holds
+
+
+@dataclass
+class _Decoder:
+    """Decodes the instructions of one function in order.
+
+    known   register -> its value, if that is a constant
+    upper   register -> value of the lui or auipc that no instruction has completed to an address
+    """
+
+    known: dict[int, int] = field(default_factory=dict)
+    upper: dict[int, int] = field(default_factory=dict)
+
+    def facts(self, code: bytes, start: int) -> Iterator[Fact]:
+        for at, size, word in instructions(code, start):
+            found = [*(self._wide(at, word) if size == 4 else self._compressed(at, word))]
+            yield from found
+            if any(kind in (CALL, INDIRECT) for kind, _ in found):
+                for register in CALLER_SAVED:
+                    yield from self._forget(register)
+        for register in range(32):
+            yield from self._forget(register)
+
+    def _forget(self, register: int) -> Iterator[Fact]:
+        """Drop a register's value; what lui left there alone was an address after all."""
+        self.known.pop(register, None)
+        if register in self.upper:
+            yield ADDRESS, self.upper.pop(register)
+
+    def _set(self, register: int, value: int | None) -> Iterator[Fact]:
+        """Note a register's new value; None if it is not a constant."""
+        yield from self._forget(register)
+        if value is not None and register:
+            self.known[register] = value & 0xFFFFFFFF
+            yield ADDRESS, value & 0xFFFFFFFF
+
+    def _set_upper(self, register: int, value: int) -> Iterator[Fact]:
+        yield from self._forget(register)
+        self.known[register] = self.upper[register] = value & 0xFFFFFFFF
+
+    def _plus(self, register: int, offset: int) -> int | None:
+        self.upper.pop(register, None)
+        if not register:
+            return offset
+        return self.known[register] + offset if register in self.known else None
+
+    def _moves_stack(self, offset: int | None) -> Iterator[Fact]:
+        yield (UNKNOWN_FRAME, 0) if offset is None else (FRAME, offset)
+
+    def _wide(self, at: int, word: int) -> Iterator[Fact]:
+        opcode, rd, rs1 = word & 0x7F, word >> 7 & 31, word >> 15 & 31
+        low12 = _signed(word >> 20, 12)
+        match opcode:
+            case 0x37 | 0x17:
+                yield from self._set_upper(rd, (word & 0xFFFFF000) + at * (opcode == 0x17))
+            case 0x13 if word >> 12 & 7 == 0:
+                yield from self._add(rd, rs1, low12)
+            case 0x33 if rd == SP:
+                yield from self._stack_by_register(word)
+            case 0x6F:
+                yield (CALL if rd else JUMP), at + _jal_offset(word)
+            case 0x67:
+                yield from self._through(rs1, low12, links=rd != 0)
+            case 0x63:
+                pass
+            case 0x23 | 0x03:
+                yield from self._memory(word, rs1)
+                if opcode == 0x03:
+                    yield from self._forget(rd)
+            case _:  # the vendor's post-increments change rs1 too
+                yield from self._forget(rd)
+                yield from self._forget(rs1)
+
+    def _add(self, rd: int, rs1: int, offset: int) -> Iterator[Fact]:
+        if rd == SP and rs1 == SP:
+            yield FRAME, offset
+        elif rd == SP:
+            yield from self._stack_from(rs1)
+        else:
+            yield from self._set(rd, self._plus(rs1, offset))
+
+    def _stack_by_register(self, word: int) -> Iterator[Fact]:
+        """Decode add or sub sp, sp, register, for frames beyond 2 KiB."""
+        rs2 = word >> 20 & 31
+        value = self.known.get(rs2)
+        sign = -1 if word >> 30 & 1 else 1
+        yield from self._moves_stack(None if value is None else sign * _signed(value, 32))
+
+    def _stack_from(self, register: int) -> Iterator[Fact]:
+        """Decode a stack pointer that is copied: from the frame pointer it is only restored."""
+        if register != FRAME_POINTER:
+            yield UNKNOWN_FRAME, 0
+
+    def _memory(self, word: int, base: int) -> Iterator[Fact]:
+        is_store = word & 0x7F == 0x23
+        offset = (word >> 25 << 5 | word >> 7 & 31) if is_store else word >> 20
+        if base and (at := self._plus(base, _signed(offset, 12))) is not None:
+            yield ADDRESS, at & 0xFFFFFFFF
+
+    def _through(self, register: int, offset: int, *, links: bool) -> Iterator[Fact]:
+        target = self._plus(register, offset) if register else None
+        if target is not None and register != RA:
+            yield (CALL if links else JUMP), target
+        elif links and target is not None:
+            yield CALL, target
+        elif links:
+            yield INDIRECT, 0
+        elif register not in (RA, 5):
+            yield INDIRECT_JUMP, 0
+
+    def _compressed(self, at: int, word: int) -> Iterator[Fact]:
+        quadrant, kind, rd = word & 3, word >> 13, word >> 7 & 31
+        match quadrant, kind:
+            case 1, (1 | 5):
+                yield (CALL if kind == 1 else JUMP), at + _cj_offset(word)
+            case 1, (0 | 2 | 3):
+                yield from self._immediate(word, kind, rd)
+            case 2, 4:
+                yield from self._register_form(word, rd)
+            case 0, (2 | 6):
+                yield from self._word_access(word, kind)
+            case (0, _) | (1, 4):
+                yield from self._forget(8 + (word >> (2 if quadrant == 0 else 7) & 7))
+            case 2, (0 | 2):
+                yield from self._forget(rd)
+
+    def _immediate(self, word: int, kind: int, rd: int) -> Iterator[Fact]:
+        """Decode c.addi, c.li, c.addi16sp and c.lui."""
+        low6 = _signed(word >> 7 & 32 | word >> 2 & 31, 6)
+        if kind == 0:
+            yield from self._add(rd, rd, low6)
+        elif kind == 2:
+            yield from self._set(rd, low6)
+        elif rd == SP:
+            yield FRAME, _addi16sp_offset(word)
+        else:
+            yield from self._set_upper(rd, low6 << 12)
+
+    def _word_access(self, word: int, kind: int) -> Iterator[Fact]:
+        offset = word >> 7 & 0x38 | word >> 4 & 4 | word << 1 & 0x40
+        if (at := self._plus(8 + (word >> 7 & 7), offset)) is not None:
+            yield ADDRESS, at & 0xFFFFFFFF
+        if kind == 2:
+            yield from self._forget(8 + (word >> 2 & 7))
+
+    def _register_form(self, word: int, rd: int) -> Iterator[Fact]:
+        rs2, links = word >> 2 & 31, bool(word >> 12 & 1)
+        if not rs2:
+            yield from self._through(rd, 0, links=links) if rd else ()
+        elif rd == SP and links:  # sp += register
+            value = self.known.get(rs2)
+            yield from self._moves_stack(None if value is None else _signed(value, 32))
+        elif rd == SP:
+            yield from self._stack_from(rs2)
+        else:
+            other = self.known.get(rs2) if rs2 in self.known else None
+            total = None if other is None else self._plus(rd, other) if links else other
+            yield from self._set(rd, total)
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (value >> bits - 1 << bits)
+
+
+def _gathered(word: int, places: Sequence[tuple[int, int, int]], bits: int) -> int:
+    """Return a signed immediate; places are (lowest bit in the word, width, bit in the result)."""
+    parts = ((word >> source & (1 << width) - 1) << target for source, width, target in places)
+    return _signed(sum(parts), bits)
+
+
+def _jal_offset(word: int) -> int:
+    return _gathered(word, ((21, 10, 1), (20, 1, 11), (12, 8, 12), (31, 1, 20)), 21)
+
+
+def _cj_offset(word: int) -> int:
+    places = (
+        (3, 3, 1),
+        (11, 1, 4),
+        (2, 1, 5),
+        (7, 1, 6),
+        (6, 1, 7),
+        (9, 2, 8),
+        (8, 1, 10),
+        (12, 1, 11),
+    )
+    return _gathered(word, places, 12)
+
+
+def _addi16sp_offset(word: int) -> int:
+    return _gathered(word, ((6, 1, 4), (2, 1, 5), (5, 1, 6), (3, 2, 7), (12, 1, 9)), 10)
+
+
+@dataclass(frozen=True)
+class CallGraph:
+    """Functions of a program by name, and the ones that a core starts with."""
+
+    functions: Mapping[str, Function]
+    roots: tuple[str, ...]
+
+    @functools.cached_property
+    def recursion(self) -> tuple[str, ...]:
+        """Names of functions that call each other in a circle, the first one repeated at the end;
+        empty if there is no recursion."""
+        try:
+            self._sorter.prepare()
+        except graphlib.CycleError as error:
+            return tuple(error.args[1])
+        return ()
+
+    @property
+    def _sorter(self) -> graphlib.TopologicalSorter[str]:
+        return graphlib.TopologicalSorter(
+            {name: sorted(f.callees) for name, f in self.functions.items()}
+        )
+
+    @functools.cached_property
+    def unreached(self) -> tuple[str, ...]:
+        """Functions that no root reaches: the pointer through which they are called is unknown."""
+        reached: set[str] = set()
+        waiting = [*self.roots]
+        while waiting:
+            if (name := waiting.pop()) not in reached:
+                reached.add(name)
+                waiting.extend(self.functions[name].callees)
+        return tuple(sorted(self.functions.keys() - reached))
+
+    def stack_bytes(self, root: str) -> int:
+        """Return an upper bound of the stack below `root`, its own frame included.
+
+        A function whose address is held may be called at the end of any chain of direct calls, so
+        the bound adds both depths. Errors: ValueError if functions call each other in a circle.
+        """
+        return self._depths[root]
+
+    @functools.cached_property
+    def _depths(self) -> Mapping[str, int]:
+        if self.recursion:
+            raise ValueError(f"recursion: {' -> '.join(self.recursion)}")
+        depths: dict[str, int] = {}
+        for name in self._sorter.static_order():  # callees first
+            function = self.functions[name]
+            called = max((depths[callee] for callee in function.calls), default=0)
+            held = max((depths[callee] for callee in function.holds), default=0)
+            depths[name] = function.frame_bytes + called + held
+        return depths
+
+
+def call_graph(program: Program, roots: Sequence[str]) -> CallGraph:
+    """Return the call graph of a program.
+
+    roots   functions that a core starts with; each may call, through a register, the functions
+            whose addresses the code below another root holds
+    """
+    places = _Places.of(program)
+    functions = {name: places.function(start, end, name) for start, end, name in program.functions}
+    functions = {n: replace(f, holds=f.holds - {*roots}) for n, f in functions.items()}
+    handed = frozenset(chain.from_iterable(f.holds for f in functions.values()))
+    for root in roots:
+        if functions[root].is_indirect:
+            functions[root] = replace(functions[root], holds=functions[root].holds | handed)
+    return CallGraph(functions, tuple(roots))
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Addresses of functions, and of the tables that hold such addresses.
+
+    starts   address of the first instruction -> name
+    tables   (first address, end, names of the functions that the table holds), in order
+    """
+
+    program: Program
+    starts: Mapping[int, str]
+    tables: tuple[tuple[int, int, frozenset[str]], ...]
+
+    @staticmethod
+    def of(program: Program) -> _Places:
+        starts = {start: name for start, _, name in program.functions}
+        held: dict[tuple[int, int], set[str]] = {}
+        for address, data in program.segments:
+            for at in range(0, len(data) - 3, 4):
+                name = starts.get(int.from_bytes(data[at : at + 4], "little"))
+                table = None if name is None else program.object_at(address + at)
+                if name is not None and table is not None:
+                    held.setdefault(table, set()).add(name)
+        tables = ((first, end, frozenset(names)) for (first, end), names in held.items())
+        return _Places(program, starts, tuple(sorted(tables)))
+
+    def function(self, start: int, end: int, name: str) -> Function:
+        facts = [*_Decoder().facts(self._code(start, end), start)]
+        kinds = {kind for kind, _ in facts}
+        targets = {at for kind, at in facts if kind in (CALL, JUMP)} - {*range(start + 2, end, 2)}
+        calls = frozenset(self.starts[at] for at in targets & self.starts.keys())
+        return Function(
+            name,
+            sum(-change for kind, change in facts if kind == FRAME and change < 0),
+            calls,
+            self._held({at for kind, at in facts if kind == ADDRESS}) - calls - {name},
+            # a register that seems constant, but leads to no function, is not constant
+            is_indirect=INDIRECT in kinds or not targets <= self.starts.keys(),
+            is_frame_known=UNKNOWN_FRAME not in kinds,
+        )
+
+    def _held(self, addresses: Set[int]) -> frozenset[str]:
+        """Return the functions at some addresses, and those in tables at them."""
+        held = {self.starts[at] for at in addresses & self.starts.keys()}
+        for first, end, names in self.tables:
+            if any(first <= at < end for at in addresses):
+                held |= names
+        return frozenset(held)
+
+    def _code(self, start: int, end: int) -> bytes:
+        for address, code in self.program.code:
+            if address <= start and end <= address + len(code):
+                return code[start - address : end - address]
+        return b""

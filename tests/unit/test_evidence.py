@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evidence of a build: requirements that hold, requirements that fail, and what is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+import myoedge
+from myoedge.backends.build_folder import report_digest
+from myoedge.building.evidence import _loops, _program
+from myoedge.system.call_graph import CallGraph, Function
+from tests.conftest import myoedge as command
+from tests.schemas import validators
+
+FILES = {"evidence.json", "evidence.md", "sbom.cdx.json"}
+
+
+@pytest.fixture(scope="module")
+def build(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evidence")
+    myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=folder / "built")
+    return folder / "built"
+
+
+def test_a_build_shows_its_requirements(build: Path, tmp_path: Path) -> None:
+    found = myoedge.evidence(build, output=tmp_path / "e", drawn=2)
+    assert found.is_complete
+    shown = {row.key: row.shown for row in found.requirements}
+    assert shown.pop("TIME-1") is None
+    assert set(shown.values()) == {True}
+    assert found.inputs == 3
+    assert 0 < found.cycles[0] <= found.cycles[1]
+    assert {path.name for path in (tmp_path / "e").iterdir()} == FILES
+    document = json.loads((tmp_path / "e" / "evidence.json").read_text())
+    validators()["myoedge.evidence/1"].validate(document)
+    firmware = (build / "firmware.elf").read_bytes()
+    assert document["sha256"]["firmware.elf"] == hashlib.sha256(firmware).hexdigest()
+
+
+def test_the_bill_is_cyclonedx_and_the_same_again(build: Path) -> None:
+    files = [myoedge.evidence(build, drawn=1).files() for _ in range(2)]
+    assert files[0] == files[1]
+    assert (
+        JsonStrictValidator(SchemaVersion.V1_6).validate_str(files[0]["sbom.cdx.json"].decode())
+        is None
+    )
+
+
+def test_a_latency_that_is_missed_fails(small: Path, tmp_path: Path) -> None:
+    built = myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=tmp_path / "b")
+    report = built.folder / "report.json"
+    document = json.loads(report.read_text())
+    document["budget"]["latency_s"] = 1e-9
+    document["digest"] = report_digest(document)
+    report.write_text(json.dumps(document))
+    ran = command("evidence", built.folder, "-o", tmp_path / "e", "--drawn", 1, cwd=tmp_path)
+    assert ran.code == 4
+    assert "TIME-1" in ran.out
+
+
+def test_a_loop_without_a_constant_bound_fails() -> None:
+    assert _loops("for (int32_t i = 0; i < 19; i++) {").shown
+    assert not _loops("for (int32_t i = 0; i < n; i++) {").shown
+    assert not _loops("while (busy) {").shown
+
+
+def test_allocators_floats_and_unreached_functions_fail(build: Path) -> None:
+    names = ("_start", "malloc", "__addsf3", "lost")
+    none: frozenset[str] = frozenset()
+    functions = {
+        name: Function(name, 0, none, none, is_indirect=False, is_frame_known=True)
+        for name in names
+    }
+    rows = _program(myoedge.load_build(build), CallGraph(functions, ("_start",)), ())
+    assert {row.key for row in rows if not row.shown} == {"ALLOC-1", "INT-1", "CALL-2"}
