@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import graphlib
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -204,6 +205,13 @@ class _Decoder:
             yield from self._set(rd, total)
 
 
+def _values_by_kind(facts: Iterable[Fact]) -> Mapping[int, list[int]]:
+    found: dict[int, list[int]] = defaultdict(list)
+    for kind, value in facts:
+        found[kind].append(value)
+    return found
+
+
 def _signed(value: int, bits: int) -> int:
     value &= (1 << bits) - 1
     return value - (value >> bits - 1 << bits)
@@ -334,18 +342,18 @@ class _Places:
         return _Places(program, starts, tuple(sorted(tables)))
 
     def function(self, start: int, end: int, name: str) -> Function:
-        facts = [*_Decoder().facts(self._code(start, end), start)]
-        kinds = {kind for kind, _ in facts}
-        targets = {at for kind, at in facts if kind in (CALL, JUMP)} - {*range(start + 2, end, 2)}
+        facts = _values_by_kind(_Decoder().facts(self._code(start, end), start))
+        jumps = {at for at in facts[JUMP] if not start <= at < end}
+        targets = {*facts[CALL], *jumps}
         calls = frozenset(self.starts[at] for at in targets & self.starts.keys())
         return Function(
             name,
-            sum(-change for kind, change in facts if kind == FRAME and change < 0),
+            sum(-change for change in facts[FRAME] if change < 0),
             calls,
-            self._held({at for kind, at in facts if kind == ADDRESS}) - calls - {name},
+            self._held({*facts[ADDRESS]}) - calls - {name},
             # a register that seems constant, but leads to no function, is not constant
-            is_indirect=INDIRECT in kinds or not targets <= self.starts.keys(),
-            is_frame_known=UNKNOWN_FRAME not in kinds,
+            is_indirect=bool(facts[INDIRECT]) or not targets <= self.starts.keys(),
+            is_frame_known=not facts[UNKNOWN_FRAME],
         )
 
     def _held(self, addresses: Set[int]) -> frozenset[str]:
