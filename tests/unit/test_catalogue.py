@@ -198,7 +198,6 @@ SHARED = {
     "E711": {
         "backends.adapting",
         "backends.gvsoc_sdk",
-        "reports.software_bill",
         "backends.measurement",
     },  # a run that did not end well
 }
