@@ -22,7 +22,7 @@ ADDED: list[ModuleType] = []  # packages of plug-ins, which are as the folders h
 
 
 def define(package: ModuleType) -> None:
-    """Import the modules of a family package, which register its operators."""
+    """Import the modules of an operator family's package, which registers its operators in OPS."""
     for module in _modules_of(package):
         if module not in SEPARATE:
             import_module(f"{package.__name__}.{module}")

@@ -59,14 +59,14 @@ class LoopNest:
 class QuantizeInputs:
     """Arguments of an operator's `quantize`.
 
-    attrs          attributes
-    shapes, out    input shapes, output shape
-    input_params   parameters per input; None for weights that the operator quantises itself
-    target         parameters of the requantised values (before a fused table, if there is one)
-    constants      float values of constant inputs; None for computed ones
-    weight_format requested weight format
-    unsigned_sums whether the engine sums products of (input + 128) and cannot pre-shift
-    formats       input index -> integer format in the model file, which must be kept
+    attrs           attributes of the node
+    shapes, out     shapes of the inputs and of the output
+    input_params    quantisation parameters per input; None for weights that the operator quantises
+    target          parameters of the requantised values (before a fused table, if there is one)
+    constants       float values of constant inputs; None for computed ones
+    weight_format   requested integer format of the weights
+    unsigned_sums   whether the engine sums products of (input + 128) and cannot pre-shift
+    formats         input index -> integer format in the model file, which must be kept
     """
 
     attrs: Attrs
@@ -133,8 +133,8 @@ class QuantizedParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequantParams(QuantizedParams):
-    """Constants of an operator that requantises accumulators once; fields as in numerics'
-    Requant."""
+    """Constants of an operator that requantises each accumulator once; the fields are those of
+    `numerics.Requant`: pre-shift, multiplier, offset and shift."""
 
     pre: int
     mult: int | Array
@@ -158,11 +158,14 @@ else:
 class QuantizedNode(Generic[P]):
     """A node of the quantised network: the float node, its integer constants and operand shapes.
 
-    operands   names of the tensors read as integers (weights are in `integers`)
-    low, high  saturation limits of requantised values
-    element_type, operand_types   element types of result and operands; () if all are int8
-    engine     requested engine
-    behind     following node if one kernel computes both; its result has the node's name
+    operands        names of the tensors read as integers (weights are in `integers`)
+    shapes, out     shapes of these operands and of the result
+    integers        constants that the kernel reads
+    low, high       saturation limits of requantised values
+    element_type    element type of the result
+    operand_types   element types of the operands; () if all are int8
+    engine          requested engine
+    behind          following node if one kernel computes both; its result has the node's name
     """
 
     node: Node
@@ -195,20 +198,22 @@ class QuantizedNode(Generic[P]):
         return INT16 in (*self.operand_types, self.element_type)
 
     def wide_flags(self, *names: str) -> dict[str, int]:
-        """Return C struct fields that are 1 for int16: `names` are the first operands', then the
-        result's."""
+        """Return C struct fields that tell which operands and results are int16 (1) or int8 (0).
+
+        names   field names, first of the operands by position, then of the result
+        """
         kinds = (*map(self.read_type, range(len(names) - 1)), self.element_type)
         return {f"{name}_wide": int(t == INT16) for name, t in zip(names, kinds, strict=True)}
 
     @property
     def weight_type(self) -> ElementType:
-        """Element type in which the weights are stored."""
+        """Element type in which the weights are stored: int8 or int16."""
         return ElementType.of(self._weight.dtype)
 
     @property
     def weight_bits(self) -> int:
-        """Return the bits of two's complement that the weights need: 2 to 8, or 16. Weights that
-        need 8 or fewer may still be stored as int16, for an int16 operand."""
+        """Return the bits that the weights need in two's complement: 2 to 8, or 16; weights that
+        need 8 or fewer may still be stored as int16, next to an int16 operand."""
         weight = self._weight
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
         needed = max(max(high, -low - 1).bit_length() + 1, WEIGHT_BITS_MIN)
@@ -228,10 +233,10 @@ class QuantizedNode(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class ResultParams:
-    """Rule for the quantisation parameters of results of one element type.
+    """Rule for the quantisation parameters of an operator's results of one element type.
 
-    of      largest magnitude -> parameters
-    may_be  parameters (from a model file, say) -> whether the kernel supports them
+    of       largest magnitude -> parameters
+    may_be   parameters (from a model file, say) -> whether the kernel supports them
     """
 
     of: Callable[[float], QuantParams]
@@ -395,16 +400,16 @@ def strides(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
-    """Return (product of the extents before the axis, its extent, product of the extents after
-    it)."""
+    """Return the products of a shape's extents (before the axis, along it, after it)."""
     axis %= len(shape)
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
 
 def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Tensor:
-    """Return the description of a node's output tensor.
+    """Return a node's output tensor: its name, shape and element type.
 
-    shapes, dtype   shapes of the inputs, and element type of the first one
+    shapes   shapes of the inputs
+    dtype    element type of the first input
     """
     op = OPS[node.op]
     kept = dtype if op.is_data_movement else op.out_dtype

@@ -46,26 +46,30 @@ def of_parameters(case: Any) -> float:
 
 @dataclass(frozen=True)
 class DrawnUse:
-    """A test case: one use of an operator, with its oracle.
+    """A random test case: one use of an operator on random data, with its oracle.
 
+    op              operator
+    attrs           its attributes
     shapes, spans   shape and value range of each input that is read as integers
     torch           the oracle without the fused activation: lines of Python, whose last one is the
                     value. They may use attributes by name, inputs x0, x1 .. (list xs) and weights
                     w0, w1 .. (list ws), all float64 tensors, and torch, F (torch.nn.functional),
                     math, np, signal (scipy.signal), activated(x, chain) (a fused chain in torch)
     weights         float constants, which follow the inputs
-    act             fused activation
+    act             fused activation: chain of (function, *parameters)
     factors         (scale, shift) from the data's range to the output's range
-    kinds           types of the inputs if they are not all `dtype`, such as 16-bit gates
+    pattern         distribution of the data, one of PATTERNS
+    seed            seed of the random data
+    dtype           element type of all inputs in the float graph
+    kinds           element type of each input if they differ, such as 16-bit gates; () otherwise
+    per_tensor      whether all channels of the weights share one scale
     int16           positions of inputs that are int16, with parameters from their range
     positive        positions of int16 inputs without negative values
-    slack           (quantised case) -> error bound in output steps from the operator's own
-                    roundings
+    slack           quantised case -> largest permitted deviation in output steps, from the
+                    operator's own roundings
     classes         number of classes of index data; 0: int32 data are arbitrary
     least           smallest int32 index; negative indices count from the end, or are out of range
-    unit            (quantised case) -> the integer of 1.0, if parameters do not define it
-    pattern         distribution of the data
-    seed            for data and weights
+    unit            quantised case -> scale of the output, if its parameters do not define one
     """
 
     op: str
@@ -91,7 +95,10 @@ class DrawnUse:
 
 @dataclass(frozen=True)
 class Draw:
-    """Random choices for test cases; all ranges include both ends."""
+    """Source of random numbers for test cases; all ranges include both ends.
+
+    rng   NumPy's generator, seeded by the caller
+    """
 
     rng: np.random.Generator
 
@@ -108,29 +115,30 @@ class Draw:
         return [values[int(i)] for i in self.rng.permutation(len(values))]
 
     def shape(self, low: int, high: int, largest: int = 5) -> Shape:
-        """Draw a shape with `low` to `high` axes of at most `largest` elements; many axes have size
-        1."""
+        """Return a random shape with `low` to `high` axes of 1 to `largest` elements; size 1 is
+        frequent."""
         rank, n = self.integer(low, high), self.integer
         return tuple(self.pick([1, n(1, largest), n(2, largest)]) for _ in range(rank))
 
     def broadcast(self, low: int, high: int) -> tuple[Shape, Shape]:
-        """Draw two shapes of `low` to `high` axes that broadcast: axes of size 1, or missing
-        leading axes, on either side."""
+        """Return two random shapes of `low` to `high` axes that broadcast to each other: one of
+        them may have axes of size 1, or lack leading axes."""
         whole = self.shape(low, high, 4)
         part = tuple(n if self.flag() else 1 for n in whole)
         part = part[self.integer(0, len(part)) :] if self.flag() else part
         return self.pick([(whole, whole), (whole, whole), (whole, part), (part, whole)])
 
     def span(self) -> Range:
-        """Draw a value range, tiny or huge, whose zero point is -128, 127 or in between."""
+        """Return a random value range (low, high) that includes 0, with a magnitude from 1e-4 to
+        1e3; its zero point is -128, 127 or in between."""
         scale = self.pick([1.0, 1.0, 1.0, 0.3, 6.0, 1e-3, 1e3])
         low, high = -scale * self.rng.uniform(0.0625, 1.0), scale * self.rng.uniform(0.0625, 1.0)
         both = (float(low), float(high))
         return self.pick([(0.0, both[1]), (both[0], 0.0), both, both, both])
 
     def weights(self, shape: Shape) -> tuple[Array, ...]:
-        """Draw weights [K, ..] and perhaps a bias [K]: per channel arbitrary numbers, multiples of
-        a power of two, or zeros."""
+        """Return random weights of a shape [K, ..] and, in most cases, a bias [K]; weights are
+        arbitrary numbers, multiples of a power of two per channel, sparse, or zero."""
         rng = self.rng
         flat = rng.integers(-127, 128, (shape[0], math.prod(shape[1:]))).astype(np.float64)
         flat[:, 0] = rng.choice([-127, 127], shape[0])
@@ -149,10 +157,11 @@ class Draw:
         return values if bias is None else (*values, rng.normal(size=shape[0]) * bias)
 
     def common(self, operands: int, *, act: bool) -> dict[str, Any]:
-        """Draw the fields that all cases have: input ranges, output factors, pattern, seed.
+        """Return random values for the fields of DrawnUse that all operators need: `spans`,
+        `factors`, `act`, `pattern` and `seed`.
 
         operands   number of inputs
-        act        whether to draw a fused activation too
+        act        whether a fused activation may be chosen
         """
         return {
             "spans": tuple(self.span() for _ in range(operands)),
@@ -164,8 +173,8 @@ class Draw:
 
 
 def weight_slack(case: Any) -> Array:
-    """Return the error bound per channel in output steps: half a step per inexact weight, plus half
-    a bias step."""
+    """Return the largest permitted deviation per output channel, in output steps: half a weight
+    step per weight that is not exactly representable, plus half a bias step."""
     w, x = case.weights[0].astype(np.float32).astype(np.float64), case.params("x0")
     rows = np.abs(w.reshape(w.shape[0], -1))
     bias = np.abs(case.weights[1]) if len(case.weights) > 1 else np.zeros(len(rows))

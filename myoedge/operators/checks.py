@@ -25,7 +25,10 @@ Spec = tuple[tuple[Check[T], str], ...]
 
 
 def check(graph: Graph, stage: str) -> None:
-    """Raise E920 unless the graph is legal at this stage ("imported", "prepared")."""
+    """Check that a graph is legal at a stage, "imported" or "prepared".
+
+    Errors: E920 with the first rule that it violates.
+    """
     enforce(SPEC[stage], graph, graph, stage)
 
 
@@ -47,7 +50,7 @@ def enforce(spec: Spec[T], subject: T, graph: Graph, stage: str) -> None:
 
 
 def every(holds: NodeCheck) -> Check[Graph]:
-    """Make a check of all nodes of a graph from a check of one node."""
+    """Return a check of a graph that applies a check of one node to every node."""
 
     def find(graph: Graph) -> Iterator[str]:
         return (node.name for node in graph.nodes if not holds(graph, node))

@@ -63,7 +63,9 @@ def stored_bound(step: QuantizedNode) -> int:
 class ProductParams(RequantParams):
     """Integer constants of products of two computed operands, such as matmul.
 
-    drop   low bits dropped from a sum before requantisation; None: none
+    a_zero, b_zero   zero points of the operands
+    acc_bound        largest |sum of products|
+    drop             low bits dropped from a sum before requantisation; None: none
     """
 
     a_zero: int
@@ -74,7 +76,11 @@ class ProductParams(RequantParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentredParams(RequantParams):
-    """Integer constants of sums of x - x_zero."""
+    """Integer constants of sums of x - x_zero.
+
+    x_zero      zero point of the input
+    acc_bound   largest |sum|
+    """
 
     x_zero: int
     acc_bound: int
@@ -103,7 +109,7 @@ def with_requant(
     kind     class of the parameters; has a field acc_bound
     factor   real number that converts accumulators to output steps
     bound    largest |accumulator|
-    more     the other fields
+    more     values of the other fields of `kind`
     """
     r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
     fields: dict[str, Any] = {name: int(getattr(r, name)) for name in NUMBERS}
@@ -112,8 +118,8 @@ def with_requant(
 
 
 def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
-    """Make an integer implementation from a float one, for operators that only move, compare or
-    count elements."""
+    """Return an integer implementation that applies a float one to integers, for operators that
+    only move, compare or count elements."""
 
     @functools.wraps(real)
     def integer(step: QuantizedNode, *xs: Array) -> Array:
@@ -123,8 +129,8 @@ def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
-    """Return attributes renumbered by a permutation that leaves the last axis last; None for other
-    permutations."""
+    """Return attributes with their axes renumbered by a permutation that leaves the last axis in
+    place; None for other permutations."""
     return attrs if perm[-1] == len(perm) - 1 else None
 
 
@@ -181,8 +187,8 @@ def final_state(op: OpDef, **fields: Any) -> OpDef:
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:
-    """Lower the scores of hidden keys so far that their exponentials are 0 if any key of the row is
-    visible; scores of -inf (outside a window) stay.
+    """Subtract so much from the scores of hidden keys that their exponentials are 0, in rows with a
+    visible key; scores of -inf (outside a window) stay.
 
     mask   1 for a visible key, 0 for a hidden one
     """

@@ -48,14 +48,14 @@ NOT_ACTIVATED = Condition("no fused function", lambda attrs, shapes, out: "act" 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Element types of operands, weights and result that a kernel supports together.
+    """A combination of element types of operands, weights and result that a kernel supports.
 
-    reads     types per operand; the last entry applies to all further operands; weight operands
-              have none
-    writes    types of the result
-    weights   bits of constant weights; () for an operator without weights
-    together  operands for which one int16 operand costs as many cycles as all of them
-    where     condition on the layer
+    reads      types per operand; the last entry applies to all further operands; weight operands
+               have none
+    writes     types of the result
+    weights    bits of constant weights; () for an operator without weights
+    together   operands for which one int16 operand costs as many cycles as all of them
+    where      condition on the layer's attributes and shapes
     """
 
     reads: tuple[Types, ...] = (EIGHT,)
@@ -65,14 +65,16 @@ class Format:
     where: Condition = ALWAYS
 
     def of_operand(self, index: int) -> Types:
-        """Return the types that an operand may have, by its position."""
+        """Return the element types that this format allows for an operand, by the operand's
+        position."""
         return self.reads[min(index, len(self.reads) - 1)]
 
     def takes(self, operands: Types, result: ElementType, weight: ElementType | None) -> bool:
         """Return whether the format allows these element types.
 
-        operands   () if all are int8
-        weight     None for an operator without weights
+        operands   types of the operands; () if all are int8
+        result     type of the result
+        weight     type of the weights; None for an operator without weights
         """
         return (
             result in self.writes

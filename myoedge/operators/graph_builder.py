@@ -19,7 +19,8 @@ from myoedge.operators.base import OPS, output_of
 
 
 class Unsupported(Exception):
-    """A use of an operator that has no integer implementation; the text gives the reason.
+    """Raised for a use of an operator that has no integer implementation; the text gives the
+    reason.
 
     instead   suggested replacement, if any
     """
@@ -30,8 +31,7 @@ class Unsupported(Exception):
 
 
 class ReadsRefused(Unsupported):
-    """A use that cannot be checked because it reads the result of a call that was itself
-    refused."""
+    """Raised for a call that cannot be checked because it reads the result of a refused call."""
 
 
 EMPTY = Graph((), (), (), {}, {}, ())
@@ -43,7 +43,10 @@ class GraphBuilder(ConstantValues):
     """Builds a graph, or a replacement for one of its nodes, node by node.
 
     graph, node   graph and node to replace; without them a new graph is built
-    inputs, tensors, constants, nodes   what was added so far
+    inputs        names of the graph's inputs
+    tensors       shape and type of each tensor added so far, by name
+    constants     constants added so far, by name
+    nodes         nodes added so far, in execution order
     counts        base of names -> last number appended to it
     origin        origin of new nodes
     stem          base of new names
@@ -68,7 +71,8 @@ class GraphBuilder(ConstantValues):
         return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
 
     def dtype(self, name: str) -> str:
-        """Return the element type of a tensor; for a quantised constant, of its float values."""
+        """Return the element type of a tensor; for a quantised constant, the type of its float
+        values."""
         tensor = self.tensors.get(name) or self.graph.tensors.get(name)
         return "float32" if tensor is None else tensor.dtype
 
@@ -117,8 +121,10 @@ class GraphBuilder(ConstantValues):
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Give nodes that are added in this context a submodule as origin; "" for the whole
-        module."""
+        """Return a context in which new nodes get a submodule as origin.
+
+        name   path of the submodule; "" for the whole module
+        """
         whole = self.origin
         self.origin = tuple(replace(origin, part=name) for origin in whole)
         yield
@@ -130,7 +136,8 @@ class GraphBuilder(ConstantValues):
         return self.done()
 
     def done(self) -> Rewrite:
-        """Return the replacement; the last node added writes the replaced node's output."""
+        """Return the replacement for the node; the last node added writes the replaced node's
+        output."""
         return self._rewrite({})
 
     def same_as(self, name: str) -> Rewrite:
@@ -145,7 +152,8 @@ class GraphBuilder(ConstantValues):
         self.nodes[:] = [node for node in self.nodes if node.name in read]
 
     def keep_formats(self, before: int, names: Iterable[str]) -> None:
-        """Copy integer formats from constants to constants derived from them, if they still apply.
+        """Copy integer formats from constants to the constants derived from them, if they still
+        apply.
 
         before   number of constants before the first derived one was added
         names    the original constants
@@ -229,8 +237,8 @@ def _sources(makers: Mapping[str, Node], name: str) -> set[str]:
 def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
     """Return the values of a constant operand.
 
-    what      name of the operand for messages
-    instead   suggested replacement
+    what      name of the operand in messages
+    instead   suggested replacement, in messages
     Errors: Unsupported if it is computed from an input.
     """
     if name not in b.constants:
@@ -240,7 +248,7 @@ def weights(b: GraphBuilder, name: Any, what: str, instead: str = "") -> Array:
 
 
 def optional_bias(b: GraphBuilder, name: str | None) -> tuple[str, ...]:
-    """Return (bias,) as further inputs of an operator; () if there is no bias."""
+    """Return the bias as a tuple of further inputs of an operator: (bias,), or () without one."""
     if name is None:
         return ()
     weights(b, name, "a bias")
@@ -252,7 +260,8 @@ def reshape(b: GraphBuilder, x: str, shape: Sequence[int]) -> str:
 
 
 def fusible_view(b: GraphBuilder, x: str, shape: Shape) -> str:
-    """Add a reshape marked as part of a layer, through which factors and activations are fused."""
+    """Add a reshape that is marked as part of a layer, so that factors and activations are fused
+    through it."""
     return x if b.shape(x) == shape else b.add("reshape", x, shape=shape, inside=True)
 
 
@@ -262,7 +271,7 @@ def transpose(b: GraphBuilder, x: str, perm: Sequence[int]) -> str:
 
 
 def slice_axis(b: GraphBuilder, x: str, axis: int, start: int, stop: int, step: int = 1) -> str:
-    """Add x[start:stop:step] along one axis.
+    """Add x[start:stop:step] along one axis; return the result's name.
 
     start, stop   resolved, nonnegative bounds; with a negative step, stop -1 includes element 0
     """

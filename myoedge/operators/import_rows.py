@@ -29,19 +29,19 @@ class ImportRow:
     ops    operators that compute the call, "linear matmul"; "" if none is needed
     row    (builder, arguments, output shape) -> name of the result; with `all_results`, the shapes
            and names of all results
-    aten   names of ATen calls, "add.Tensor relu"; without an overload the default one; operators
-           of torch.library with their namespace, "lab::rad"
+    aten   names of ATen calls, "add.Tensor relu"; without an overload the default one; operators of
+           torch.library with their namespace, "lab::rad"
     onnx   ONNX's operators, "Neg(self); Elu(self, *, alpha=1.0)": inputs under ATen's names, after
            the star attributes with ONNX's defaults, "negative_slope: alpha = 0.01" if the names
            differ; arguments that begin with _ are not read. Inputs are tensors except for
 
                name: weights   a tensor that is constant and finite
                name: finite    a tensor that is finite if it is constant
-               name: array     the values of a constant       name: ints, name: float   in Python
+               name: array     the values of a constant
+               name: ints, name: float   in Python
                name: axes, name: axis    ints that are an attribute in older opsets
 
-    integers   whether the row is for integer operands and results; a call may also have a float
-               row
+    integers   whether the row is for integer operands and results; a call may also have a float row
     """
 
     ops: str
@@ -56,12 +56,15 @@ class ImportRow:
 class OnnxCall:
     """A node of an ONNX model, as passed to import functions.
 
-    inputs   ONNX names; "" for omitted inputs
-    outs     shapes of the outputs; () for operators that onnx does not infer
-    arrays   ONNX name of a constant -> its value in the model's own type
-    names    ONNX name -> the builder's name, for tensors and constants
-    stored   (name, array) -> the builder's name of a new constant; E112 if it is not supported
-    finite   (name, array) -> the array; E112 if it is not finite
+    builder   builder of the graph
+    op        ONNX operator
+    inputs    ONNX names; "" for omitted inputs
+    attrs     ONNX attributes
+    outs      shapes of the outputs
+    arrays    ONNX name of a constant -> its value in the model's own type
+    names     ONNX name -> the builder's name, for tensors and constants
+    stored    (name, array) -> the builder's name of a new constant; E112 if it is not supported
+    finite    (name, array) -> the array; E112 if it is not finite
     """
 
     builder: GraphBuilder
@@ -81,8 +84,9 @@ class OnnxCall:
         return self.names[name]
 
     def constant(self, name: str, what: str) -> Array:
-        """Return the values of a constant input; `what` names it in messages.
+        """Return the values of a constant input.
 
+        what   name of the operand in messages
         Errors: Unsupported if it is computed.
         """
         if name not in self.arrays:
@@ -94,14 +98,17 @@ class OnnxCall:
         return tuple(int(n) for n in self.constant(name, what).reshape(-1))
 
     def weights(self, name: str, what: str) -> str:
-        """Return the builder's name of a constant, whose values must be finite floats."""
+        """Return the builder's name of a constant input whose values must be finite floats.
+
+        what   name of the operand in messages
+        """
         self.constant(name, what)
         return self.operand(name, what)
 
     def operand(self, name: str, what: str) -> str:
-        """Return the builder's name of an input; a constant must be finite.
+        """Return the builder's name of an input, which must be finite if it is a constant.
 
-        what   name of the operand for messages
+        what   name of the operand in messages
         """
         tensor = self.tensor(name)
         if name in self.arrays:
@@ -124,13 +131,15 @@ OLDER = ("axes", "axis")  # kinds that are attributes of these names in older op
 
 
 def first(a: Arguments) -> str:
-    """Return the call's first tensor argument, whatever its schema calls it."""
+    """Return the call's first tensor argument, whatever its name is in the call's schema."""
     return str(a["self"] if "self" in a else a["input"])
 
 
 def one_by_one(row: Row) -> Row:
-    """Return an import function of any number of tensors, which applies one for two from left to
-    right."""
+    """Return an import function for any number of tensors that combines them from left to right.
+
+    row   import function for two tensors
+    """
 
     def several(b: GraphBuilder, a: Arguments, out: Any) -> str:
         y, *others = a["tensors"]
@@ -157,10 +166,10 @@ def aten_names(text: str) -> list[str]:
 
 
 def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
-    """Return operator -> ATen call -> import function; a call listed under several operators has
-    the same function.
+    """Return the import functions as {operator: {ATen call: function}}; a call may be listed under
+    several operators, always with the same function.
 
-    integers   return the functions for integer tensors instead of those for floats
+    integers   whether to return the functions for integer tensors instead of those for floats
     """
     calls: dict[str, dict[str, Row]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):
@@ -171,9 +180,9 @@ def aten_calls(*, integers: bool = False) -> dict[str, dict[str, Row]]:
 
 
 def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
-    """Return operator -> ONNX operator -> import function.
+    """Return the import functions as {operator: {ONNX operator: function}}.
 
-    integers   return the functions for integer tensors instead of those for floats
+    integers   whether to return the functions for integer tensors instead of those for floats
     """
     calls: dict[str, dict[str, OnnxRow]] = {}
     for entry in (entry for entry in import_rows() if entry.integers == integers):

@@ -28,8 +28,8 @@ Watch = Callable[[str, Array], None]
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Run NumPy's matrix products on one thread in this context, so that sums have the same bits on
-    any number of processors.
+    """Return a context in which NumPy's matrix products run on one thread, so that sums have the
+    same bits on any number of processors.
 
     For small products more threads also cost time, especially on a busy machine.
     """
@@ -46,7 +46,7 @@ def _blas_libraries() -> ThreadpoolController:
 
 
 def real_node(node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
-    """Run a node in floats; return (value before the fused activation, value after it)."""
+    """Run a node in floats; return its value before and after the fused activation."""
     before = OPS[node.op].real(node.attrs, *inputs)
     return before, _activated(node, before)
 
@@ -64,7 +64,7 @@ def _activated(node: Node, before: Array) -> Array:
 def stated_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
     """Run a node in floats; if the model file quantises the result, round it accordingly.
 
-    -> (value before the fused activation, value after it)
+    -> its value before and after the fused activation
     """
     before, after = real_node(node, inputs)
     if graph.is_fake_quantized(node.name + PRE):
@@ -101,7 +101,7 @@ def in_step(
     """Run a node of a loop body in floats, in iteration `step`.
 
     values   tensors by name, with the states of the loop; updated
-    -> (value before the fused activation, value after it)
+    -> the node's value before and after the fused activation
     """
     y = moved(node, step, values)
     return stated_node(graph, node, [values[x] for x in node.inputs]) if y is None else (y, y)
@@ -116,14 +116,15 @@ def as_stated(graph: Graph, name: str, value: Array) -> Array:
 
 
 def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Run `run_float`; also return the input of every fused table as `name.pre`."""
+    """Run a graph in floats on one sample; return all tensors by name, and the input of every fused
+    lookup table as `name.pre`."""
     values: dict[str, Array] = graph.arrays
     run_float(graph, inputs, lambda name, value: values.update({name: value}))
     return values
 
 
 def as_read(graph: Graph, name: str, x: Array) -> Array:
-    """Convert an input array to the input's type: float32, or an integer type."""
+    """Convert an input array to the type of the graph's input: float32, or an integer type."""
     return normalize_input(graph, name, x).astype(graph.tensors[name].dtype)
 
 
@@ -134,7 +135,8 @@ def normalize_input(graph: Graph, name: str, x: Array) -> Array:
 
 
 def has_table(node: Node) -> bool:
-    """Return whether the fused activation needs a table; clamps are part of the requantisation."""
+    """Return whether the fused activation needs a lookup table; clamps are part of the
+    requantisation."""
     act = node.attrs.get("act", ())
     return bool(act) and bounds(act) is None
 

@@ -41,7 +41,8 @@ MOST_TILES = 4096  # of a layer: more are never better, and their list would be 
 class Region:
     """The part of an operand that a tile accesses, clipped to the operand.
 
-    start, extent   first index and size, per dimension
+    start           first index per dimension
+    extent          number of elements per dimension
     before, after   padding per dimension: elements accessed before index 0 and past the end
     """
 
@@ -59,15 +60,16 @@ class Region:
 class Operand:
     """An array that a kernel reads or writes, with the loops that index it.
 
-    source           OUT, the operand number, or the name of a packed constant
-    shape            elements per dimension
-    dims             index map: an affine expression per dimension; () for one read in full
-    first            smallest index per dimension, such as minus the left padding; () for zeros
-    itemsize         bytes of an element
-    row_stride       tile field for the bytes between rows (dimension 1); "": contiguous rows
-    position_stride  tile field for the bytes between positions (all dimensions but the last), so
-                     that a tile may hold part of the channels; "": contiguous positions
-    array            values of a packed constant
+    name              name in messages and of the pointer in the tile struct
+    source            OUT, the operand number, or the name of a packed constant
+    shape             elements per dimension
+    dims              index map: an affine expression per dimension; () for one read in full
+    first             smallest index per dimension, such as minus the left padding; () for zeros
+    itemsize          bytes of an element
+    row_stride        tile field for the bytes between rows (dimension 1); "": contiguous rows
+    position_stride   tile field for the bytes between positions (all dimensions but the last), so
+                      that a tile may hold part of the channels; "": contiguous positions
+    array             values of a packed constant
     """
 
     name: str
@@ -137,7 +139,10 @@ class Operand:
         return self.itemsize * sum(reaches, start=1)
 
     def lines(self, sizes: Sizes) -> Any:
-        """Return the number of contiguous byte runs in a tile."""
+        """Return the number of contiguous byte runs that make up a tile.
+
+        sizes   axis -> tile extent, or an array of extents
+        """
         extents = self.extents(sizes)
         total: Any = 1
         for d, extent in enumerate(extents):
@@ -154,7 +159,8 @@ Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for if oper
 
 
 def of_member(member: str, fields: Fields) -> dict[str, int | str]:
-    """Prefix fields of a struct with the member that holds it."""
+    """Return struct fields with their names prefixed by the member that holds them,
+    "member.field"."""
     return {f"{member}.{name}": value for name, value in fields.items()}
 
 
@@ -199,37 +205,41 @@ class PackedConstant:
 class TiledKernel:
     """A kernel for one quantised node: its loops, operands, and the cost of a tile.
 
-    function         C function, called with an op and a tile: pointers to structs of that name
-    axes             extent of every loop
-    split            axes that may be tiled
-    unit_axes        axes tiled to 1, because the kernel has no loop for them
-    innermost_axes   part of `split`: their loops are innermost, and the kernel keeps its scratch
-                     from one of their tiles to the next
-    reversed_axes    axes whose last tile comes first
-    multiples        axis of `split` -> multiples to try as tile sizes, in addition to others
-    kernel_waits     whether the kernel itself waits for the operands of a layer's first tile
-    nine_cores       whether the control core also runs the kernel, after starting a tile's
-                     transfers; None: never with this kernel
-    operands         operands that are read and written, without scratch
-    l2_tables constants that the kernel reads directly from L2, by rows that the data select
-    l3_tables such constants in L3, whose rows the control core fetches; their offsets are "%name"
-    from_l3   the kernel with its tables in L3, if there is one
-    in_l2     whether the kernel reads all operands untiled in L2
-    op        fields of the op struct, equal for all tiles
-    tile      regions by operand -> fields of the tile struct
-    launches_next_tile  (fields of a tile, fields of the next) -> whether the kernel starts an
-                        accelerator on the next tile as soon as its operands are in L1; None: never
-    scratch   tile sizes -> bytes of scratch, in L1 if they fit
-    work      tile sizes -> work units of the busiest core
-    l1_only   whether the engine cannot access L2
-    most_tiles  maximum number of tiles of a layer
-    packing   constant operand that is unpacked before the kernel reads it
-    sources   name -> text of C files and headers outside the library
-    engine, cost   engine that runs the kernel, and its row of that engine's costs, unless the
-                   kernel brings its own
-    preferred   whether the layer uses this engine wherever possible, whatever the estimate
-    estimates   engine -> estimated cycles of the layer, for all candidate kernels; inf: no tile
-                fits
+    function             C function, called with two structs: function_op, equal for all tiles, and
+                         function_tile
+    axes                 extent of every loop
+    split                axes that may be tiled
+    unit_axes            axes tiled to 1, because the kernel has no loop for them
+    innermost_axes       part of `split`: their loops are innermost, and the kernel keeps its
+                         scratch from one of their tiles to the next
+    reversed_axes        axes whose last tile comes first
+    multiples            axis of `split` -> multiples to try as tile sizes, in addition to others
+    kernel_waits         whether the kernel itself waits for the operands of a layer's first tile
+    nine_cores           whether the control core also runs the kernel, after starting a tile's
+                         transfers; None: never with this kernel
+    operands             operands that are read and written, without scratch
+    l2_tables            constants that the kernel reads directly from L2, by rows that the data
+                         select
+    l3_tables            such constants in L3, whose rows the control core fetches; their offsets
+                         are "%name"
+    from_l3              the kernel with its tables in L3, if there is one
+    in_l2                whether the kernel reads all operands untiled in L2
+    op                   fields of the op struct
+    tile                 regions by operand -> fields of the tile struct
+    launches_next_tile   (fields of a tile, fields of the next) -> whether the kernel starts an
+                         accelerator on the next tile as soon as its operands are in L1; None: never
+    scratch              tile sizes -> bytes of scratch, in L1 if they fit
+    work                 tile sizes -> work units of the busiest core
+    l1_only              whether the engine cannot access L2
+    most_tiles           maximum number of tiles of a layer
+    packing              constant operand that is unpacked before the kernel reads it
+    sources              name -> text of C files and headers outside the library
+    engine               engine that runs the kernel
+    cost                 cycles per work unit, tile and layer, from the engine's table or the
+                         kernel's own
+    preferred            whether the layer uses this engine wherever possible, whatever the estimate
+    estimates            engine -> estimated cycles of the layer, for all candidate kernels; inf: no
+                         tile fits
     """
 
     function: str
@@ -261,7 +271,10 @@ class TiledKernel:
     estimates: Mapping[str, float] = field(default_factory=dict)
 
     def cycles(self, sizes: Sizes) -> Any:
-        """Return the estimated cycles of a tile; tile extents may be arrays."""
+        """Return the estimated cycles of a tile, as an array if tile extents are arrays.
+
+        sizes   axis -> tile extent
+        """
         own = self.cost.cycles(self.work(sizes))
         if self.packing is None:
             return own
@@ -277,7 +290,7 @@ class TiledKernel:
 
     @cached_property
     def arrays(self) -> dict[str, Array]:
-        """Packed constants by name."""
+        """Values of the packed constants, by name."""
         known = (*self.operands, *self.l2_tables)
         return {o.name: o.array for o in known if o.array is not None}
 
@@ -290,9 +303,9 @@ class TiledKernel:
 class ConstraintViolation:
     """A constraint of an accelerator that a layer violates, as texts for messages.
 
-    needs    requirement
-    has      the layer's value
-    change   change of the network that would satisfy it
+    needs    what the accelerator requires
+    has      what the layer has instead
+    change   change of the network that would satisfy the constraint
     """
 
     needs: str
@@ -355,7 +368,11 @@ class Kernel:
 
 
 def on_cluster(tiling: Tiling, *formats: Format) -> tuple[Kernel, ...]:
-    """Return a kernel for the eight worker cores, for int8 and these further formats."""
+    """Return a kernel for the eight worker cores, in a tuple.
+
+    tiling    (layer, engine) -> tiled kernel
+    formats   supported formats in addition to int8
+    """
     return (Kernel(CLUSTER, tiling, formats=formats or (INT8_ALONE,)),)
 
 
@@ -370,14 +387,16 @@ def low_scratch_fallback(
 
 
 def has_int16(step: QuantizedNode) -> bool:
-    """Return whether an operand or the result is int16 (`accepts` of kernels next to an int8
-    one)."""
+    """Return whether an operand or the result is int16; used as `accepts` of an int16 kernel."""
     return step.has_int16
 
 
 def by_width(tiling: Tiling, wide: Tiling, *formats: Format) -> tuple[Kernel, ...]:
-    """Return two kernels for eight cores: `tiling` for int8 only, `wide` for these formats with
-    int16."""
+    """Return two kernels for eight cores, one for int8 only and one for int16.
+
+    tiling, wide   tiling of the int8 and of the int16 kernel
+    formats        formats of the int16 kernel
+    """
     return (
         Kernel(CLUSTER, tiling, lambda node: not node.has_int16),
         Kernel(CLUSTER, wide, has_int16, formats),
@@ -394,8 +413,11 @@ def on_nine_cores(
     large: Callable[[QuantizedNode], bool],
     *formats: Format,
 ) -> tuple[Kernel, ...]:
-    """Return a kernel for eight cores, and one for nine cores, which runs the layers for which
-    `large` is true."""
+    """Return two kernels, for eight cores and for nine.
+
+    large     layer -> whether the kernel for nine cores runs it
+    formats   formats of both kernels in addition to int8
+    """
     return (
         Kernel(CLUSTER, tiling, lambda node: not large(node), formats),
         Kernel(NINE_CORES, tiling, large, formats),

@@ -66,13 +66,17 @@ def weight_bits(op: str) -> frozenset[int]:
 
 
 def read_together(op: str) -> frozenset[int]:
-    """Return the positions of the inputs of which one int16 input costs as many cycles as all."""
+    """Return the positions of the inputs that share the cost of int16: if one of them is int16, the
+    layer takes as many cycles as if all are."""
     return frozenset(i for form in OPS[op].formats for i in form.together)
 
 
 def format_rows() -> Iterator[tuple[str, ...]]:
-    """Yield the rows of the table of formats in docs/ops.md: operators, engines, operands, weights,
-    results, condition. Operators with equal formats and engines share a row."""
+    """Yield the rows of the format table in docs/ops.md: operators, engines, operands, weights,
+    results, condition.
+
+    Operators with equal formats and engines share a row.
+    """
     names: dict[tuple[str, ...], list[str]] = {}
     for op in OPS.values():
         for form in op.formats:

@@ -21,12 +21,12 @@ from myoedge.operators.base import QuantizedNode
 
 
 def origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
-    """Return a node's origins, module paths and source lines, as JSON values."""
+    """Return a node's origins as JSON values, each with the module path and the source line."""
     return [{"path": o.layer, "source": o.source} for o in origin]
 
 
 def node_rows(nodes: Iterable[Node]) -> list[dict[str, Any]]:
-    """Return report.json rows with the names and origins of nodes."""
+    """Return the name and the origins of each node, as rows of report.json."""
     return [
         {"name": n.name, "label": n.label, "op": n.op, "origin": origin_rows(n.origin)}
         for n in nodes
@@ -45,7 +45,8 @@ def place(row: Mapping[str, Any]) -> str:
 
 
 def named(row: Mapping[str, Any]) -> str:
-    """Return a layer's name: its module path "head.fc", or without one "net.py:41 (add)"."""
+    """Return a layer's name for messages: its module path, "head.fc", or without one its source
+    line and operator, "net.py:41 (add)"."""
     has_path = any(o["path"] for o in row["origin"])
     return place(row) if has_path else f"{place(row)} ({row['op']})"
 
@@ -87,13 +88,13 @@ def source(row: Mapping[str, Any]) -> str:
 
 
 def located(steps: Iterable[QuantizedNode]) -> list[str]:
-    """Return names of layers with operator and source line: "head (linear, net.py:9)"; numbered if
-    one place has several layers of one operator: "head (linear 2, net.py:9)"."""
+    """Return names of layers with operator and source line, "head (linear, net.py:9)"; layers of
+    equal name are numbered, "head (linear 2, net.py:9)"."""
     return located_rows(node_rows(step.node for step in steps))
 
 
 def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names as `located` does, from rows of report.json."""
+    """Return the names that `located` gives, from rows of report.json."""
     names = []
     for row, number in zip(rows, _numbers(rows), strict=True):
         known = ", ".join(filter(None, (_numbered(row["op"], number), source(row))))
@@ -124,8 +125,8 @@ def chain_name(chain: Sequence[Any], then: str) -> str:
 
 @cache
 def written_out(chain: Chain) -> str | None:
-    """Return the name of the activation that exporters decompose into this chain of basic
-    functions; None for other chains."""
+    """Return the name of the activation whose decomposition by exporters is this chain of basic
+    functions; None if there is none."""
     values = evaluate(chain, POINTS)
     equal = (
         f for f in WRITTEN_OUT if np.allclose(values, FUNCTIONS[f](POINTS), 0.0, RELATIVE_TOLERANCE)

@@ -18,7 +18,8 @@ NUMBERS = ("x_zero", "mult", "offset", "shift")
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile x and y [rows, width]: each tile is a block of rows, or part of a single row."""
+    """Return the tiled kernel for x and y [rows, width]; a tile is a block of rows, or part of a
+    single row."""
     width = step.out[-1] if step.out else 1
     shape = (math.prod(step.out) // width, width)
     dims: tuple[AffineExpr, ...] = ((("row", 1),), (("column", 1),))

@@ -35,8 +35,8 @@ y = torch.view_as_real(torch.view_as_complex(x.contiguous()) * factor)
 
 
 def attention(d: Draw) -> DrawnUse:
-    """Draw an attention layer with a sliding window, with a bias as large as the scores, or with a
-    mask that may be shared by heads and batches."""
+    """Return a random test case of attention, optionally with a sliding window, with a bias of the
+    scores' magnitude, and with a mask that heads and batches may share."""
     rows, heads, width = d.integer(1, 9), d.integer(1, 3), d.pick([4, 8, 12, 64])
     lead, columns = d.integer(1, 2), d.pick([4, 8, 12])
     window = d.pick([None, None, (2**20, 0), (1, 1), (3, 2**20)])
@@ -65,9 +65,11 @@ def attention(d: Draw) -> DrawnUse:
 
 
 def attention_slack(case: Any) -> float:
-    """Return the error bound in output steps. An 8-bit exponential is off by up to one table entry
-    plus half a unit (1.3 %) and by half of 1/255 of the maximum; a 12-bit one by 0.3 % and half of
-    1/4095."""
+    """Return the largest permitted deviation from the float oracle, in output steps.
+
+    An 8-bit exponential is off by up to one table entry plus half a unit (1.3 %) and by half of
+    1/255 of the maximum; a 12-bit one by 0.3 % and half of 1/4095.
+    """
     v, keys, of = case.params("x2"), case.shapes[1][1], exponentials_of(case.step.attrs)
     near = 0.005 if of.is_fine else 0.025
     relative = near + keys * 0.5 / of.one + (0.01 if len(case.shapes) > 3 else 0.0)
@@ -90,8 +92,8 @@ def _wide_share(case: Any) -> float:
 
 
 def rotary(d: Draw) -> DrawnUse:
-    """Draw a rotary embedding with repeating positions and with axes before and after the position
-    axis."""
+    """Return a random test case of a rotary embedding, with repeated positions and with axes before
+    and after the position axis."""
     period, pairs, lead = d.integer(1, 6), d.pick([1, 2, 3, 8, 32]), d.shape(0, 2, 3)
     x = (*lead, period * d.integer(1, 3), *d.shape(0, 1, 3), 2 * pairs)
     angle = d.rng.normal(size=(period, pairs)) * 3
@@ -104,8 +106,11 @@ def rotary(d: Draw) -> DrawnUse:
 
 
 def rotary_slack(case: Any) -> float:
-    """Return the error bound in output steps: two factors of 15 bits, or fewer if the output's
-    range is far smaller. Any value is allowed if one input step exceeds 2**15 output steps."""
+    """Return the largest permitted deviation from the float oracle, in output steps: cosine and
+    sine have 15 bits, or fewer if the output's range is far smaller than the input's.
+
+    If one input step exceeds 2**15 output steps, any result is permitted.
+    """
     x, y = case.params("x0"), case.target
     if x.scale / y.scale > 2.0**15:
         return float(y.high - y.low)

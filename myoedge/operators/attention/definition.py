@@ -46,13 +46,14 @@ TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result bes
 
 
 def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
-    """Return the result shape [B, N, H, E] of q [B, N, H, D], k [B, M, H, D], v [B, H, E, M padded
-    to a multiple of 4].
+    """Return the result shape [B, N, H, E] of attention.
 
-    more              a bias, a mask, or both: [B or 1, H or 1, N, M]
-    attrs["masked"]   whether the last operand is a mask: 1 for a visible key, 0 for a hidden one
-    attrs["flat"]     a row whose keys are all hidden gets equal weights; else softmax of its scores
-    attrs["exp_bits"] bits of exponentials if all operands are int8: 12, or 8
+    q, k, v             shapes [B, N, H, D], [B, M, H, D] and [B, H, E, M padded to a multiple of 4]
+    more                shapes of a bias, a mask, or both: [B or 1, H or 1, N, M]
+    attrs["masked"]     whether the last operand is a mask: 1 for a visible key, 0 for a hidden one
+    attrs["flat"]       whether a row whose keys are all hidden gets equal weights instead of the
+                        softmax of its scores
+    attrs["exp_bits"]   bits of exponentials if all operands are int8: 12, or 8
     Errors: ValueError if rows of v are not padded to words, or have fewer keys than k.
     """
     if v[3] % 4 or v[3] < k[1]:
@@ -61,7 +62,7 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loops over the result [B, N, H, E]; each result element reads all keys and
+    """Return the loop nest over the result [B, N, H, E]; each element reads all M keys and D
     features."""
     q, v = shapes[0], shapes[2]
     axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
@@ -109,11 +110,15 @@ def real(attrs: Attrs, q: Array, k: Array, v: Array, *more: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionParams(QuantizedParams):
-    """Integer constants of attention with int8 operands: scaling of scores, exponentials and
-    results.
+    """Integer constants of attention with int8 operands.
 
-    exp     table of exponentials, uint8, or uint16 for 12-bit entries
-    units   score steps between table entries with 12-bit exponentials; None for 8-bit ones
+    half, most, mult, shift   table index of a key's score, min(max - score + half, most) * mult >>
+                              shift, where max is the row's largest score
+    bias_mult, bias_shift   conversion of a bias to score steps
+    share, offset, out_shift   scaling of the weighted sums of values to output steps
+    acc_bound   largest |int32 intermediate|
+    exp         table of exponentials, uint8 (12-bit entries as lower bytes, then upper bytes)
+    units       score steps between table entries with 12-bit exponentials; None with 8-bit ones
     """
 
     half: int
@@ -179,10 +184,10 @@ def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
 
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
-    """Compute attention with integers -> int8 or int16 [B, N, H, E].
+    """Compute attention in integers; return int8 or int16 [B, N, H, E].
 
-    q, k, v   int8 or int16, shapes as in `shape`
-    more      a bias, int8 or int16, or a mask, int8: negative for a hidden key, or both
+    q, k, v   int8 or int16, with the shapes of `shape`
+    more      a bias (int8 or int16), a mask (int8, negative for a hidden key), or both
     """
     if wide.is_wide(step):
         return wide.integer(step, q, k, v, *more)

@@ -22,11 +22,12 @@ BEYOND = 36  # zeros after the last entry: cores read different ones, as banks o
 
 @dataclass(frozen=True)
 class ExpTable:
-    """Number format of a table of exponentials.
+    """Number format of a table of exp(-d), with d >= 0 the distance of a score from its row's
+    maximum.
 
-    one       integer that represents exp(0) = 1, which a row's largest score has
+    one       integer that represents exp(0) = 1
     entries   maximum number of nonzero entries
-    beyond    zero entries after them, which kernels may read
+    beyond    number of zero entries after them, which kernels may read
     """
 
     one: int
@@ -43,15 +44,17 @@ class ExpTable:
         return self.one > 255
 
     def units(self, unit: float) -> int:
-        """Return the number of score steps between two table entries.
+        """Return the number of score steps between two table entries, at least 1.
 
         unit   size of a score step, as a real number
         """
         return max(math.ceil(self.end / self.entries / unit), 1)
 
     def first_zero(self, step: float) -> int:
-        """Return the index of the first zero entry; `step` is the distance d between two
-        entries."""
+        """Return the index of the first zero entry.
+
+        step   distance d between two entries, as a real number
+        """
         return math.ceil(self.end / step)
 
     def values(self, step: float) -> Array:
@@ -62,8 +65,11 @@ class ExpTable:
         return found
 
     def table(self, step: float) -> Array:
-        """Return the table as uint8: the entries, or for 12-bit entries all lower bytes, then all
-        upper bytes. `step` is the distance between two entries."""
+        """Return the table as the kernels read it, uint8: 8-bit entries, or for 12-bit entries all
+        lower bytes, then all upper bytes.
+
+        step   distance d between two entries, as a real number
+        """
         values = self.values(step)
         parts = (values & 255, values >> 8) if self.is_fine else (values,)
         return np.concatenate(parts).astype(np.uint8)
@@ -74,14 +80,16 @@ FINE = ExpTable(2**FINE_BITS - 1, 4096 - BEYOND, BEYOND)
 
 
 def exponentials_of(attrs: Attrs) -> ExpTable:
-    """Return the table format that attrs["exp_bits"] selects for int8 operands."""
+    """Return the format of the exponential table for int8 operands: 12-bit entries if
+    attrs["exp_bits"] is 12, otherwise 8-bit."""
     return FINE if attrs.get("exp_bits") == FINE_BITS else BYTES
 
 
 def looked_up(table: Array, entries: Array, *, is_fine: bool) -> Array:
-    """Return the table's exponentials at the indices `entries`, as int32 of the same shape.
+    """Return the exponentials at table indices `entries`, int32 of the same shape.
 
-    is_fine   whether entries have 12 bits, stored as lower bytes and then upper bytes
+    table     uint8, as ExpTable.table returns it
+    is_fine   whether entries have 12 bits
     """
     if not is_fine:
         return np.asarray(table.astype(np.int32).take(entries))
@@ -90,8 +98,8 @@ def looked_up(table: Array, entries: Array, *, is_fine: bool) -> Array:
 
 
 def units_apart(numbers: Mapping[str, int], units: int) -> int:
-    """Return the score steps between table entries if larger distances than `most` may be looked up
-    with int32 products; otherwise 0.
+    """Return `units` if table indices of distances beyond `most` can still be computed with int32
+    products; otherwise 0.
 
     numbers   result of `distance_numbers`
     units     score steps between table entries
@@ -106,16 +114,19 @@ def is_fine(step: QuantizedNode) -> bool:
 
 
 def kernel_of(step: QuantizedNode, name: str) -> str:
-    """Return the name of the C function for the layer's exponential format: name_exp12_s8 or
-    name_s8."""
+    """Return the name of the C function for the layer's exponentials: `name`_exp12_s8 for 12-bit
+    ones, otherwise `name`_s8."""
     return f"{name}_exp12_s8" if is_fine(step) else f"{name}_s8"
 
 
 def row_bytes(keys: int, out_width: int, *, is_fine: bool) -> int:
-    """Return the scratch bytes per row, as C's me_attention_row_bytes: the upper bytes of 12-bit
-    exponentials, then int32 scores, later overwritten by exponentials and sums of values.
+    """Return the scratch bytes per row of scores, equal to C's me_attention_row_bytes.
 
-    keys, out_width   number of keys, and of features per value
+    A row holds the upper bytes of 12-bit exponentials, then int32 scores, which exponentials and
+    weighted sums of values later overwrite.
+    keys        number of keys
+    out_width   number of features per value
+    is_fine     whether exponentials have 12 bits
     """
     filled = round_up(keys, 4)
     with_sums = filled + 4 * out_width * (1 + is_fine)
@@ -123,11 +134,12 @@ def row_bytes(keys: int, out_width: int, *, is_fine: bool) -> int:
 
 
 def distance_numbers(units: int, end: int, reach: int) -> dict[str, int]:
-    """Return half, mult, shift and most for the integer form of entry = round(distance / units).
+    """Return the integers `half`, `mult`, `shift` and `most` with which a kernel computes the table
+    index round(distance / units) as min(distance + half, most) * mult >> shift.
 
-    The table index is min(distance + half, most) * mult >> shift, for distances up to `reach`.
     units   score steps between two entries
     end     index of the first zero entry
+    reach   largest distance that occurs, in score steps
     """
     shift = min(13 + units.bit_length(), 31)
     while True:

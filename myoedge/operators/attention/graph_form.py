@@ -70,7 +70,7 @@ def _window(d: GraphBuilder, mask: str, rows: int, keys: int) -> tuple[Window, s
 
 
 def filled(d: GraphBuilder, x: str, axis: int) -> str:
-    """Pad an axis of x with zeros to a multiple of 4."""
+    """Pad an axis of x with zeros to a multiple of 4; return the result's name."""
     shape = d.shape(x)
     missing = -shape[axis] % WORD
     pads = tuple((0, missing if at == axis else 0) for at in range(len(shape)))

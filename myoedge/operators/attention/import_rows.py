@@ -26,8 +26,8 @@ from myoedge.operators.softmax.masks import Sum, addends, decide, masked_softmax
 
 
 def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import attention on heads [.., H, N, D]; a mask becomes a sliding window or a mask
-    operand."""
+    """Import scaled dot-product attention on heads [.., H, N, D]; a constant mask that is a sliding
+    window becomes an attribute, any other mask an operand."""
     q, k, v = a["query"], a["key"], a["value"]
     if a.get("enable_gqa"):
         k, v = (_shared(d, x, d.shape(q)[-3]) for x in (k, v))

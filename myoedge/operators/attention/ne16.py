@@ -40,7 +40,8 @@ def sees_all_keys(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
-    """Return the NE16 kernel, derived from the tiling of the cores' kernel."""
+    """Return the NE16 kernel of attention, derived from the cores' kernel `tiled`: NE16 computes
+    both matrix products, the cores the exponentials."""
     numbers = engine_sizes(step)
     return replace(
         tiled,
@@ -56,8 +57,8 @@ def on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
 
 
 def engine_sizes(step: QuantizedNode) -> dict[str, int]:
-    """Return the layer's sizes by field name of the NE16 struct; "fine" is 1 for 12-bit
-    exponentials."""
+    """Return the sizes of an attention layer, by field name of the NE16 kernel's C struct; "fine"
+    is 1 for 12-bit exponentials."""
     return {**sizes_of(step), "fine": int(is_fine(step))}
 
 

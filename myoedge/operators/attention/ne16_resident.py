@@ -29,7 +29,8 @@ STORED, CONFLICTS = 1.5, 3.0  # of the engine: each sum of a pixel's eight; of a
 
 
 def resident_on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
-    """Return the kernel as a software pipeline, derived from the tiling of the cores' kernel.
+    """Return the NE16 kernel of attention as a software pipeline, derived from the cores' kernel
+    `tiled`.
 
     Its first iterations pack keys and values. Each later iteration computes a block of rows and
     stores the results of an earlier block.

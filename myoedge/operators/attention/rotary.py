@@ -46,7 +46,7 @@ from myoedge.targets.chip import Engine
 
 
 def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
-    """Return the sizes (outer, positions, inner, pairs) that x is reshaped to.
+    """Return the shape (outer, positions, inner, pairs) to which x is reshaped for the rotation.
 
     period   rows of the angle table; index i along the axis uses table row i % period
     """
@@ -55,7 +55,7 @@ def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
 
 
 def paired(attrs: Attrs, x: Array, period: int) -> tuple[Array, Array]:
-    """Return the first and the second elements of all pairs of x [..., 2 * pairs], each [outer,
+    """Split x [..., 2 * pairs] into the first and the second elements of all pairs, each [outer,
     positions, inner, pairs].
 
     period   rows of the angle table
@@ -67,7 +67,8 @@ def paired(attrs: Attrs, x: Array, period: int) -> tuple[Array, Array]:
 
 
 def together(attrs: Attrs, first: Array, second: Array, shape: Shape) -> Array:
-    """Invert `paired`: interleave the elements of pairs and reshape them to `shape`."""
+    """Invert `paired`: interleave first and second elements of pairs, and reshape them to
+    `shape`."""
     return np.stack([first, second], axis=_side(attrs)).reshape(shape)
 
 
@@ -76,7 +77,7 @@ def _side(attrs: Attrs) -> int:
 
 
 def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
-    """Rotate the pairs of x [..., 2 * pairs] by the angles with these cosines and sines.
+    """Rotate the pairs of x [..., 2 * pairs] in floats, by angles given as cosine and sine.
 
     cos, sin   [positions, pairs], repeated along attrs["axis"]
     """
@@ -87,10 +88,10 @@ def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotaryParams(QuantizedParams):
-    """Integer constants of a rotary embedding.
+    """Integer constants of a rotary embedding: y = (sum of pair * turns + offset) >> shift.
 
-    turns   int16 [positions, pairs, 4]: cos, -sin, sin, cos per angle,
-            times x.scale / y.scale * 2**shift
+    turns   int16 [positions, pairs, 4]: cos, -sin, sin, cos of each angle, times x.scale / y.scale
+            * 2**shift
     """
 
     x_zero: int
@@ -101,10 +102,10 @@ class RotaryParams(QuantizedParams):
 
 
 def quantize(inputs: QuantizeInputs) -> RotaryParams:
-    """Return the constants of y = ((a * C - b * S) + offset) >> shift, for a and b minus zero
-    point.
+    """Return the constants of y = ((a * C - b * S) + offset) >> shift, where (a, b) is a pair of x
+    minus its zero point, and C and S are cosine and sine in int16.
 
-    The factors C and S have as many bits as fit in int16 with int32 sums.
+    C and S have as many bits as int32 sums allow.
     """
     x, y = inputs.params(0), inputs.target
     cos, sin = (inputs.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
@@ -138,7 +139,8 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile along the position axis and the axes before it."""
+    """Return the tiled kernel of a rotary embedding; tiles divide the position axis and the axes
+    before it."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step.integers.turns))
     index: tuple[AffineExpr, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape, halves = (outer, period, inner, 2 * pairs), bool(step.attrs.get("halves"))

@@ -38,7 +38,8 @@ SCALARS = (
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel for int8 operands, or for int16 operands if there are any."""
+    """Return the cores' tiled kernel of attention: for int8 operands, or for int16 operands if
+    there are any."""
     tiled = _of_all_widths(step, engine)
     if wide.is_wide(step):
         return wide.in_tiles(step, engine, tiled)

@@ -39,9 +39,14 @@ WORD, BLOCK, EXPONENTIAL, SCALED, ROW, COPY = 26.0, 3.0, 27.0, 14.0, 250.0, 4.7
 class WideAttentionParams(QuantizedParams):
     """Integer constants of attention if an operand or the result is int16.
 
-    *_drop             low bits dropped from the operand or distance
-    exp, exp_far       exponentials by the lower and by the upper eight bits of a distance
-    mult, most, share  scaling of scores, largest distance, and scaling of the results
+    q_drop, k_drop, v_drop   low bits dropped from the operands before they are multiplied
+    bias_mult, bias_shift   conversion of a bias to score steps
+    distance_drop, mult, most   table index of a score: min(distance >> distance_drop, most) * mult,
+                                in Q15, with the distance from the row's largest score
+    share, out_shift   scaling of the weighted sums of values to output steps
+    v_zero, zero       zero points of v and of the result
+    exp, exp_far       uint16 [256], exponentials by the lower and by the upper eight bits of the
+                       index
     """
 
     q_drop: int
@@ -66,7 +71,7 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
-    """Return the integer constants; None if all operands are int8.
+    """Return the integer constants of attention with int16 operands; None if all operands are int8.
 
     A score step is the product of the scales of q and k, times 2 for every dropped low bit.
     """
@@ -104,8 +109,8 @@ def _drops(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[in
 
 
 def exp_tables() -> dict[str, Any]:
-    """Return two uint16 [256] tables by name: exponentials by the lower and the upper 8 bits of a
-    distance; their product is the exponential."""
+    """Return the tables "exp" and "exp_far", uint16 [256]: exponentials by the lower and by the
+    upper 8 bits of a table index; the product of two entries is the exponential."""
     at = np.arange(256.0) * EXP_STEP
     return {
         "exp": np.asarray(np.rint(EXP_ONE * np.exp(-at)), np.uint16),
@@ -189,8 +194,7 @@ def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
 
 
 def element_types(step: QuantizedNode) -> dict[str, ElementType]:
-    """Return the element type of the result and of each operand that may be int16, by C field
-    name."""
+    """Return the element types of the operands and of the result, by field name of the C struct."""
     at = {"q": 0, "k": 1, "v": 2, **added(step.attrs, step.shapes)}
     kinds = {name: step.read_type(at[name]) if name in at else INT8 for name in NAMES}
     return {**kinds, "y": step.element_type}
@@ -202,10 +206,8 @@ def _of_type(operand: Operand, kinds: Mapping[str, ElementType]) -> Operand:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKernel:
-    """Return the kernel for int16 operands.
-
-    tiled   loops and operands, which all attention kernels share
-    """
+    """Return the kernel for int16 operands, with the loops and operands of the int8 kernel
+    `tiled`."""
     kinds = element_types(step)
     tables = [Operand.whole(name, getattr(step.integers, name)) for name in ("exp", "exp_far")]
     *read, y = (_of_type(x, kinds) for x in tiled.operands)

@@ -37,8 +37,8 @@ def view_as_complex(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def unstacked(b: GraphBuilder, x: str) -> Complex:
-    """Split x [.., 2] along its last axis into real and imaginary part; [.., 1] has only a real
-    part."""
+    """Split x [.., 2] along its last axis into real and imaginary part; x [.., 1] is a real part
+    alone."""
     *out, count = b.shape(x)
     last = len(out)
     parts = [reshape(b, slice_axis(b, x, last, i, i + 1), out) for i in range(count)]
@@ -50,7 +50,7 @@ def view_as_real(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def stacked(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """Stack real and imaginary part along a new last axis.
+    """Stack real and imaginary part along a new last axis; return the result's name.
 
     out   shape of the result, with that axis
     """
@@ -73,7 +73,11 @@ def angle(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def turned(b: GraphBuilder, length: str, angle: str, out: Shape) -> Complex:
-    """Return the complex tensor length * exp(i * angle); length "" is 1."""
+    """Return the complex tensor length * exp(i * angle).
+
+    length   magnitudes, broadcast; "" for 1
+    angle    in radians
+    """
     waves = (b.add("table", angle, chain=((name,),)) for name in ("cos", "sin"))
     return paired(multiplied(b, length, wave, out) if length else wave for wave in waves)
 
@@ -109,7 +113,7 @@ def _reciprocal(b: GraphBuilder, x: Any) -> Any:
 
 
 def power(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
-    """Import a power with an integer exponent, as products."""
+    """Import a power of a complex tensor with an integer exponent, as repeated products."""
     x, exponent = pair_of(b, a["self"]), a.get("exponent", 2)
     if not isinstance(exponent, int | float) or exponent not in range(1, PARTS_MOST + 1):
         raise Unsupported(f"a power {exponent} of complex numbers")
@@ -124,7 +128,7 @@ def product(b: GraphBuilder, x: Complex, y: Complex, a: Arguments, out: Shape) -
 
 
 def matrix_product(row: Row) -> Row:
-    """Return a function that imports a complex matrix product; one or both operands are complex.
+    """Return a function that imports a matrix product with one or two complex operands.
 
     row   import function of the real product
     """
@@ -188,7 +192,7 @@ SHARED: Mapping[str, Row] = {
 
 
 def pair_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
-    """Return the import functions of calls with complex tensors, by ATen's full names.
+    """Return ATen call -> function that imports it for complex tensors.
 
     rows   import functions of the same calls for real tensors
     """

@@ -23,7 +23,8 @@ Part = str | float  # a tensor's name, or one number; "" is zero everywhere
 class Filtered:
     """The discrete Fourier transform of a real tensor, times a constant per frequency.
 
-    x         real tensor [.., n, ..], transformed along `axis`
+    x         real tensor [.., n, ..]
+    axis      axis of n elements along which it is transformed
     factors   complex [n], or [n / 2 + 1] without the conjugate half
     """
 
@@ -34,9 +35,10 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class Complex:
-    """A complex tensor as real and imaginary part, which have equal shapes if both are tensors.
+    """A complex tensor as real and imaginary part, each a tensor's name or a number; two tensors
+    have equal shapes.
 
-    filtered   the same tensor as a spectrum of a real tensor, if it is one; otherwise None
+    filtered   the same tensor as a spectrum of a real tensor; None if it is none
     """
 
     real: Part = ""
@@ -60,8 +62,8 @@ def is_complex(b: GraphBuilder, value: Any) -> bool:
 
 
 def pair_of(b: GraphBuilder, value: Any) -> Complex:
-    """Convert an argument of a call to a complex pair; real tensors and numbers get imaginary part
-    0."""
+    """Convert an argument of a call to real and imaginary part; a real tensor or number gets
+    imaginary part 0."""
     if isinstance(value, Complex):
         return value
     if isinstance(value, int | float | complex):
@@ -80,7 +82,7 @@ def tensor(b: GraphBuilder, part: Part, shape: Shape) -> str:
 
 
 def added(b: GraphBuilder, x: Part, y: Part, alpha: float, out: Shape) -> Part:
-    """Return x + alpha * y."""
+    """Return x + alpha * y for a real or imaginary part of each."""
     if y == "":
         return x
     if x == "":
@@ -92,7 +94,7 @@ def added(b: GraphBuilder, x: Part, y: Part, alpha: float, out: Shape) -> Part:
 
 
 def multiplied(b: GraphBuilder, x: Part, y: Part, out: Shape) -> Part:
-    """Return x * y."""
+    """Return x * y for a real or imaginary part of each."""
     if "" in (x, y):
         return ""
     if isinstance(x, float) and isinstance(y, float):
@@ -105,13 +107,14 @@ def multiplied(b: GraphBuilder, x: Part, y: Part, out: Shape) -> Part:
 
 
 def sum_of(b: GraphBuilder, x: Complex, y: Complex, alpha: float, out: Shape) -> Complex:
-    """Return x + alpha * y, both broadcast to the result's shape."""
+    """Return x + alpha * y of complex tensors, both broadcast to the result's shape."""
     parts = [added(b, *both, alpha, out) for both in zip(x.parts, y.parts, strict=True)]
     return paired(part if part == "" else tensor(b, part, out) for part in parts)
 
 
 def product_of(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Complex:
-    """Return x * y; the product of a tensor and its conjugate is the squared magnitude."""
+    """Return x * y of complex tensors; the product of a tensor and its conjugate is the squared
+    magnitude."""
     if _are_conjugate(b, x, y):
         return Complex(power_of(b, x, out))
     (a, c), (d, e) = x.parts, y.parts
@@ -127,7 +130,7 @@ def conjugate(b: GraphBuilder, x: Complex) -> Complex:
 
 
 def power_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
-    """Return |x|^2."""
+    """Return the squared magnitude |x|^2 of a complex tensor."""
     first, second = (
         "" if part == "" else b.add("table", tensor(b, part, out), chain=(("square",),))
         for part in x.parts
@@ -146,8 +149,11 @@ def magnitude_of(b: GraphBuilder, x: Complex, out: Shape) -> str:
 
 
 def on_parts(row: Row) -> Row:
-    """Return a function that imports a linear call of a complex tensor by applying `row`, the
-    import function for real tensors, to both parts."""
+    """Return a function that imports a linear call of a complex tensor by applying `row` to its
+    real and its imaginary part.
+
+    row   import function of the call for real tensors
+    """
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         made = [
@@ -226,6 +232,6 @@ def constant_of(b: GraphBuilder, part: Part) -> Array | None:
 def of_both(
     function: Callable[[GraphBuilder, Complex, Complex, Arguments, Shape], Any],
 ) -> Row:
-    """Return an import function that calls function(builder, self, other, arguments, output shape),
-    with `self` and `other` as complex pairs."""
+    """Return an import function that converts the arguments `self` and `other` to complex pairs and
+    calls function(builder, self, other, arguments, output shape)."""
     return lambda b, a, out: function(b, pair_of(b, a["self"]), pair_of(b, a["other"]), a, out)

@@ -103,8 +103,8 @@ def _is_number(b: GraphBuilder, value: Any) -> bool:
 
 
 def scattered(row: Row) -> Row:
-    """Return a function that imports a write into a slice of a complex tensor: with a mask for
-    constant values, otherwise separately for both parts.
+    """Return a function that imports a write into a slice of a complex tensor: by a mask if the
+    written values are constant, otherwise separately for real and imaginary part.
 
     row   import function of the same write for real tensors
     """

@@ -14,8 +14,8 @@ run(x, w0.movedim(-1, 1), bias, stride, 0, dilation, groups).movedim(1, -1)
 
 
 def conv(d: Draw) -> DrawnUse:
-    """Draw a convolution over one or two axes, also depthwise or grouped; the input is padded if
-    the kernel is larger."""
+    """Return a random test case of a convolution along one or two axes, possibly grouped or
+    depthwise; the input is padded if the kernel would exceed it."""
     rank, groups, per_group = d.pick([1, 2, 2]), d.pick([1, 1, 1, 2, 3, 5]), d.pick([1, 1, 2, 3, 4])
     taps = d.pick([1, 1, 1, 2, 3, 4, 5, 7] if groups > 1 else [1, 2, 3, 4, 5, 8, 13])
     axes = [_axis(d) for _ in range(rank)]

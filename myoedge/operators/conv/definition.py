@@ -64,7 +64,8 @@ def _extent(n: int, r: int, stride: int, dilation: int, pads: tuple[int, int]) -
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loops: n, t0.., g, k over output elements; r0.., c over the products of each."""
+    """Return the loop nest of a convolution: n, t0 .., g, k over output elements; r0 .., c over the
+    products of each."""
     w, groups = shapes[1], attrs["groups"]
     rank, per_group, taps = len(w) - 2, w[0] // groups, w[-1]
     t, r = ([f"{letter}{d}" for d in range(rank)] for letter in "tr")
@@ -82,7 +83,8 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def columns(attrs: Attrs, x: Array, kernel: Shape, pad_value: float) -> Array:
-    """Gather the windows of x [N, *S, C] (im2col) as [G, N*T, R*C/G], in the order of the weights.
+    """Gather the windows of x [N, *S, C] (im2col) as [groups, N * outputs, taps * C / groups], taps
+    in the order of the weights.
 
     kernel      taps per spatial axis
     pad_value   value of padded elements
@@ -122,8 +124,8 @@ def quantize_conv(inputs: QuantizeInputs) -> WeightedParams:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Convolve x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, K]; padding has the value
-    x_zero."""
+    """Convolve x int8 or int16 [N, *S, C] in integers, padded with x_zero; return int8 or int16 [N,
+    *T, K]."""
     weight, groups = step.integers.weight, step.attrs["groups"]
     patches = columns(step.attrs, x, weight.shape[1:-1], step.integers.x_zero)
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
@@ -132,8 +134,8 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def windows_are_contiguous(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Return whether the windows are consecutive, disjoint runs of memory: 1x1 kernels, or kernels
-    whose stride is their width along a row."""
+    """Return whether the windows are disjoint, consecutive runs of memory: the kernel is 1x1, or as
+    wide as its stride along the only row."""
     x, kernel = shapes[0], shapes[1][1:-1]
     rows = all(r == s == 1 for r, s in zip(kernel[:-1], attrs["stride"][:-1], strict=True))
     dense = kernel[-1:] == tuple(attrs["stride"][-1:]) and x[-2] == out[-2] * kernel[-1]

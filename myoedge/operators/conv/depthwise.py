@@ -28,8 +28,8 @@ POINTER_WORDS = 2  # of a host: on the chip they take half of it
 
 
 def packed_depthwise(weight: Array) -> Array:
-    """Pack weights int8 [C, k_h, k_w]: for each block of four channels and four taps, one word per
-    channel.
+    """Pack weights int8 [C, k_h, k_w] for me_depthwise_s8: one word (four taps) per channel, in
+    blocks of four channels.
 
     The last block overlaps the one before if C is not a multiple of 4. Taps are in row order; a 3 x
     3 kernel takes one word per column instead.
@@ -51,15 +51,19 @@ def is_3x3(k_h: int, k_w: int) -> bool:
 
 
 def tap_words(k_h: int, k_w: int) -> int:
-    """Return the number of 32-bit weight words per channel."""
+    """Return the number of 32-bit words that the weights of one channel take."""
     return 3 if is_3x3(k_h, k_w) else -(-k_h * k_w // 4)
 
 
 def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
-    """Return the scratch bytes of me_depthwise_s8, as C's me_depthwise_scratch_bytes: the maximum
-    of the copied strips of a row and of the lists of pointers.
+    """Return the scratch bytes of me_depthwise_s8, equal to C's me_depthwise_scratch_bytes: over
+    all cores, the larger of the copied input strips of one output row and of the pointers to its
+    taps.
 
-    ow   columns of the result
+    k_h, k_w   kernel size
+    channels   channels of the tile
+    ow         output columns of the tile
+    cores      number of cores
     """
     strip = 1 + 4 * (ow + 2)
     lists = 8 * tap_words(k_h, k_w) * POINTER_WORDS + (channels + 3) // 4
@@ -86,8 +90,8 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
 
 
 def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
-    """Tile a depthwise convolution of int8. If C is a multiple of 4, so are the channels of a tile,
-    as weights are packed in blocks of four."""
+    """Return the tiled kernel of an int8 depthwise convolution. If C is a multiple of 4, so is the
+    number of channels of a tile, as weights are packed in blocks of four."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step.integers.weight.reshape(c, k_h, k_w))
     table, cut = table_operand(step), c % 4 == 0
@@ -123,8 +127,8 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
 
 
 def wide_packed(weight: Array) -> Array:
-    """Pack weights int16 [C, k_h, k_w]: one word for each pair of channels and tap; zeros fill the
-    last pair."""
+    """Pack weights int16 [C, k_h, k_w] for the int16 kernel: one word per tap and pair of channels;
+    an odd C is padded with zeros."""
     rows = weight.reshape(len(weight), -1)
     pairs = np.pad(rows, ((0, len(rows) % 2), (0, 0))).reshape(-1, 2, rows.shape[1])
     return np.ascontiguousarray(pairs.swapaxes(1, 2))
@@ -133,8 +137,8 @@ def wide_packed(weight: Array) -> Array:
 def wide_depthwise_in_tiles(
     step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
 ) -> TiledKernel:
-    """Tile a depthwise convolution of int16. If C is a multiple of 4, so are the channels of a
-    tile."""
+    """Return the tiled kernel of an int16 depthwise convolution. If C is a multiple of 4, so is the
+    number of channels of a tile."""
     c, (k_h, k_w), cut = conv.x[-1], conv.kernel, conv.x[-1] % 4 == 0
     channels: AffineExpr = CHANNELS if cut else ()
     table = table_operand(step)

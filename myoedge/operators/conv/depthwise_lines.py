@@ -40,8 +40,9 @@ TAP_WORD = {8: 15.5, 4: 12.0}
 
 @dataclass(frozen=True, slots=True)
 class ChannelLines:
-    """The lines along which a depthwise kernel computes adjacent results.
+    """The direction in which a depthwise kernel computes adjacent results: along rows or columns.
 
+    conv    geometry of the layer
     along   spatial axis of a line: 1 for rows, 0 for columns
     """
 
@@ -50,7 +51,7 @@ class ChannelLines:
 
     @staticmethod
     def of(conv: Conv2dGeometry, cores: int) -> ChannelLines:
-        """Return lines in the direction, rows or columns, that takes fewer estimated cycles."""
+        """Return the direction, rows or columns, that takes fewer estimated cycles."""
         rows, columns = conv.y[1:3]
         sizes = {"t0": rows, "t1": columns, "c": conv.x[-1]}
         ways = [ChannelLines(conv, along) for along in (1, 0)]
@@ -58,8 +59,8 @@ class ChannelLines:
 
     @property
     def phases(self) -> int:
-        """Number of phases, positions with the same remainder into which the kernel sorts a line,
-        so that the taps of adjacent results are adjacent."""
+        """Number of phases into which the kernel sorts a line: phase p has the positions with
+        remainder p, so that the taps of adjacent results are adjacent."""
         return math.lcm(self.conv.stride[self.along], self.conv.dilation[self.along])
 
     @property
@@ -69,7 +70,8 @@ class ChannelLines:
 
     @property
     def words(self) -> int:
-        """Number of weight words per line, with room to shift the taps by up to three bytes."""
+        """Number of weight words per line of the kernel, with room to shift its taps by up to three
+        bytes."""
         return ceil_div(ceil_div(self.conv.kernel[self.along], self.taps_apart) + BLOCK - 1, BLOCK)
 
     @property
@@ -81,7 +83,7 @@ class ChannelLines:
         return self.conv.y[-1] // self.conv.x[-1]
 
     def packed(self, weight: Array) -> Array:
-        """Pack weights int8 [K, k_h, k_w, 1] as [K, bytes], in the layout of
+        """Pack weights int8 [K, k_h, k_w, 1] as int8 [K, bytes], in the layout of
         me_depthwise_lines_s8.h."""
         taps = weight.reshape(len(weight), *self.conv.kernel)
         taps = taps if self.along else taps.swapaxes(1, 2)
@@ -163,8 +165,8 @@ def is_depthwise(step: QuantizedNode) -> bool:
 
 
 def lines_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a depthwise layer by results and channels. If the number of input channels is a multiple
-    of four, so are the channels of a tile."""
+    """Return the tiled kernel me_depthwise_lines_s8; tiles divide results and channels. If the
+    number of input channels is a multiple of four, so is that of a tile."""
     conv = Conv2dGeometry.of(step)
     way, c, cores = ChannelLines.of(conv, engine.cores), conv.x[-1], engine.cores
     m, cut = way.multiplier, c % BLOCK == 0

@@ -22,10 +22,12 @@ CROSSING_WORDS = 1024  # of weights: with more of them words are read across oth
 
 @dataclass(frozen=True, slots=True)
 class Conv2dGeometry:
-    """Sizes of a 2-D convolution, as used for tiling.
+    """Sizes of a 2-D convolution, for tiling and cycle estimates.
 
-    x, y      [N, H, W, C] of the input and the result; C of one group
-    pads      per axis (before, after)
+    x, y     shapes [N, H, W, C] of the input and the result; C of one group
+    kernel, stride, dilation   (rows, columns)
+    pads     (before, after) for rows and for columns
+    groups   number of groups
     """
 
     x: Shape
@@ -117,7 +119,7 @@ class Conv2dGeometry:
         return round_up(rows * columns * self.x[-1], 4) + 4
 
     def windows(self, *, once: bool = False) -> dense.Windows:
-        """Return how me_conv reads a window's taps: in place, or from a copy in scratch.
+        """Return how me_conv reads the taps of a window: in place, or from a copy in scratch.
 
         once   whether the windows are copied once for all cores, even if reading in place is faster
         """
@@ -144,7 +146,7 @@ class Conv2dGeometry:
         return 1 - inside
 
     def flat(self) -> Conv2dGeometry:
-        """Return the geometry of a pointwise convolution with all positions in one row."""
+        """Return the geometry of a 1x1 convolution with all positions in one row."""
         x, y = ((1, 1, math.prod(s[:3]), s[3]) for s in (self.x, self.y))
         return replace(self, x=x, y=y)
 
@@ -158,7 +160,8 @@ class Conv2dGeometry:
         return replace(self, y=y, kernel=kernel, stride=(self.stride[0], n * stride))
 
     def spread(self) -> Conv2dGeometry:
-        """Return the geometry of the same windows with a tap at every column."""
+        """Return the geometry of the same windows with undilated columns: the kernel has a tap,
+        possibly of weight 0, at every column."""
         columns = (self.kernel[1] - 1) * self.dilation[1] + 1
         return replace(self, kernel=(self.kernel[0], columns), dilation=(self.dilation[0], 1))
 
@@ -207,7 +210,7 @@ def joined_weight(weight: Array, conv: Conv2dGeometry, n: int) -> Array:
 
 
 def spread_weight(weight: Array, conv: Conv2dGeometry) -> Array:
-    """Weights [K, *kernel, C] with 0 between taps that are dilated along columns: [K, *kernel of
+    """Return weights [K, *kernel, C] with zeros between taps dilated along columns: [K, *kernel of
     conv.spread(), C]."""
     weight = weight.reshape(len(weight), *conv.kernel, -1)
     wide = np.zeros((len(weight), *conv.spread().kernel, weight.shape[-1]), weight.dtype)

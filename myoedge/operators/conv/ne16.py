@@ -39,8 +39,8 @@ from myoedge.targets.chip import Engine
 
 
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a convolution on NE16 over rows t0, columns t1 and output channels k in blocks of 32
-    (depthwise: all channels).
+    """Return the NE16 kernel of a convolution; tiles divide rows t0, columns t1 and output channels
+    k in blocks of 32 (depthwise: all channels).
 
     Tiles of the same positions are consecutive, so that the input is prepared once for all
     channels.
@@ -49,8 +49,8 @@ def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a convolution on NE16 so that tiles may run in any order and streamed weights come from
-    L3 only once; the input is prepared again for every tile.
+    """Return the NE16 kernel of a convolution whose tiles may run in any order, so that streamed
+    weights come from L3 only once; the input is prepared again for every tile.
 
     3x3 filters need no scratch for windows, which leaves more L1 for weights.
     """
@@ -79,7 +79,10 @@ def _schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSched
 
 
 def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
-    """Return the kernel that runs a layer by a schedule of NE16 jobs."""
+    """Return the kernel that runs a layer by a schedule of NE16 jobs.
+
+    way   the schedule
+    """
     table, scale, conv = table_operand(step), way.scale, way.conv
     k, planes = conv.y[-1], _planes(step, way)
     cut: AffineExpr = () if way.is_depthwise else (("k", 1),)

@@ -30,8 +30,8 @@ MEAN = "mean_"  # before the names of its constants, next to those of the convol
 
 
 def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile the fused layer by whole rows; the convolution's rows stay in scratch until their mean
-    is computed."""
+    """Return the NE16 kernel of a convolution fused with the mean after it; tiles are whole rows,
+    which stay in scratch until their mean is computed."""
     mean = _mean(step, engine)
     way = JobSchedule.by_rows(
         Conv2dGeometry.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits
@@ -93,8 +93,10 @@ def _starts_next(here: Fields, behind: Fields) -> bool:
 
 
 def is_over_rows(step: QuantizedNode) -> ConstraintViolation | None:
-    """Return None if the mean after the convolution covers exactly each row of results; otherwise
-    the violated requirement."""
+    """Require that the mean after the convolution covers exactly one row of results at a time.
+
+    -> None, or the violated requirement
+    """
     assert step.behind is not None, "a layer without a mean after it"
     x, axes = step.behind.shapes[0], step.behind.attrs["axes"]
     before, behind = x[: min(axes)], x[max(axes) + 1 :]

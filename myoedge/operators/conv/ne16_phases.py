@@ -23,11 +23,12 @@ TAPS = SIDE * SIDE
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Division of a convolution into NE16 jobs, each for every `down`-th row and every `across`-th
-    column of the results.
+    """Division of a convolution into NE16 jobs, each of which computes every `down`-th row and
+    every `across`-th column of the results.
 
-    pixel    number of input positions whose channels form one pixel
-    in_row   whether the results are one row, which a job treats as rows of three outputs
+    down, across   distance of the rows and of the columns that one job computes
+    pixel          number of input positions whose channels form one NE16 pixel
+    in_row         whether the results are one row, which a job treats as rows of three outputs
     """
 
     down: int
@@ -37,7 +38,7 @@ class Phases:
 
     @staticmethod
     def of(conv: Conv2dGeometry) -> Phases | None:
-        """Return the phases of a convolution; None if its taps do not suit such jobs."""
+        """Return the phases of a convolution; None if NE16 cannot apply its kernel in such jobs."""
         if conv.kernel[0] == conv.y[1] == 1:
             return _of_row(conv.kernel[1], conv.stride[1], conv.dilation[1])
         if conv.kernel == (SIDE, SIDE) and conv.stride == (1, 1):
@@ -50,36 +51,38 @@ class Phases:
 
     @property
     def least(self) -> int:
-        """Smallest number of results per row, or of rows, for which every phase has complete rows
-        of three outputs, or one."""
+        """Least number of results for which every phase has complete rows of three outputs
+        (`in_row`), or of rows for which every phase has one."""
         return self.across * SIDE if self.in_row else self.down
 
     def of_phase(self, rows: Any, columns: Any) -> tuple[Any, Any]:
-        """Return the rows and columns of outputs of the largest phase.
+        """Return the number of output rows and columns of the largest phase of a tile.
 
-        rows, columns   results of a tile
+        rows, columns   results of the tile
         """
         if self.in_row:
             return ceil_div(rows * columns, self.least), np.minimum(columns, SIDE)
         return ceil_div(rows, self.down), ceil_div(columns, self.across)
 
     def bytes_beyond(self, conv: Conv2dGeometry) -> int:
-        """Return the bytes after the last window that taps with weight 0 read."""
+        """Return the bytes that NE16 reads after the last window, for taps with weight 0."""
         taps = TAPS * self.pixel if self.in_row else SIDE
         return (taps - conv.kernel[1]) * conv.dilation[1] * conv.x[-1]
 
     def weights(self, weight: Array) -> Array:
-        """Return weights [K, *kernel, C] arranged as NE16's taps: [K, 9, inputs of a pixel]."""
+        """Return weights [K, *kernel, C] as NE16's 3x3 taps, padded with zeros: [K, 9, inputs of a
+        pixel]."""
         k, c = len(weight), weight.shape[-1]
         taps = weight.reshape(k, -1, c)
         more = TAPS * self.pixel - taps.shape[1]
         return np.pad(taps, ((0, 0), (0, more), (0, 0))).reshape(k, TAPS, -1)
 
     def first_units(self, first: int, units: int) -> int:
-        """Return a size of the first job near `first` that leaves whole tiles of 3x3 outputs, or at
-        least whole rows of three.
+        """Return the results of a tile's first job, near `first`, that leave whole 3x3 blocks of
+        outputs, or at least whole rows of three, to the later jobs.
 
-        Then only the first job stores results beyond its own, which the next job replaces.
+        Then only the first job stores results beyond its own, which the next job overwrites.
+        units   results of the tile
         """
         if not self.in_row or units <= self.least:
             return first
@@ -90,7 +93,8 @@ class Phases:
         return units - rest
 
     def is_cut(self, pixels: Any) -> Any:
-        """Return whether a row with this many results takes one job more than its tiles need."""
+        """Return whether a row with this many results takes one job more than its 3x3 blocks
+        need."""
         return self.in_row & (pixels % self.least > 0) & (pixels > self.least)
 
 

@@ -15,8 +15,11 @@ def is_filter(conv: Conv2dGeometry) -> bool:
 
 
 def one_group_or_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check groups for NE16: one group, or depthwise with a 3x3 filter or a row of up to nine
-    taps, of stride 1."""
+    """Require one group, or a depthwise convolution with a 3x3 filter or a row of up to nine taps,
+    of stride 1.
+
+    -> None, or the violated requirement
+    """
     groups, inputs, outputs = step.attrs["groups"], step.shapes[0][-1], step.out[-1]
     conv = Conv2dGeometry.of(step)
     phases = Phases.of(conv)

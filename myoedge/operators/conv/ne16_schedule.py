@@ -54,10 +54,17 @@ JOINED = (2, 4)  # results of a row that are computed as one
 class JobSchedule:
     """A schedule of NE16 jobs for a convolution, with its cycle estimate.
 
-    jobs        jobs per tile; 0: the estimated best number
-    bits        bits of a weight
-    is_spread   whether weights of 0 are put between the layer's taps, which are dilated
-    phases      of FILTER and DEPTHWISE: each job computes results that are no neighbours; None: all
+    conv            geometry of the layer
+    number          kind of job: FILTER (3x3), DEPTHWISE, PIXELS (1x1) or WINDOWS (1x1 on copied
+                    windows)
+    scale           bytes of a requantisation multiplier
+    joined          adjacent results of a row that are computed as one pixel
+    keeps_scratch   whether scratch lasts between tiles of the same positions
+    jobs            jobs per tile; 0: the estimated best number
+    bits            bits of a weight
+    turned          whether rows and columns are exchanged
+    is_spread       whether weights of 0 are put between the layer's taps, which are dilated
+    phases          for FILTER and DEPTHWISE, the results that each job computes; None: all
     """
 
     conv: Conv2dGeometry
@@ -109,7 +116,7 @@ class JobSchedule:
         )
 
     def layer_cycles(self) -> float:
-        """Return the estimated cycles of the layer if it is one tile."""
+        """Return the estimated cycles of the layer if a single tile holds all of it."""
         _, rows, columns, k = self.conv.y
         return float(self.cycles({"t0": rows, "t1": columns, "k": k}))
 
@@ -130,7 +137,7 @@ class JobSchedule:
 
     @property
     def in_rows(self) -> bool:
-        """Whether a job computes rows of results instead of a run of results."""
+        """Whether a job computes whole rows of results instead of a run of consecutive results."""
         if self.phases:
             return not self.phases.in_row
         rows = self.number == PIXELS and (self.conv.y[1] > 1 or self.turned)

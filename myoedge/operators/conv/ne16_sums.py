@@ -61,10 +61,11 @@ MANY = 1024  # products: of fewer, all weights of 32 outputs are a small part of
 
 @dataclass(frozen=True, slots=True)
 class WindowParts:
-    """Division of a window's inputs into parts, one NE16 job each; loop "part" counts all parts.
+    """Division of a window's inputs into parts, with one NE16 job per part; loop "part" counts
+    them.
 
-    run      contiguous inputs: a row of taps, or one tap if taps are dilated
-    runs     number of runs per window
+    run      number of contiguous inputs: a row of taps, or one tap if taps are dilated
+    runs     number of such runs per window
     groups   groups of 16 inputs per part
     """
 
@@ -111,8 +112,8 @@ def _units(rows: Any, columns: Any) -> Any:
 
 
 def sums_in_tiles(step: QuantizedNode, conv: Conv2dGeometry, *, keeps_scratch: bool) -> TiledKernel:
-    """Tile a layer over rows t0, columns t1, blocks of 32 output channels, and innermost parts of a
-    window.
+    """Return the NE16 kernel that sums each window in parts; tiles divide rows t0, columns t1,
+    blocks of 32 output channels, and innermost the parts of a window.
 
     keeps_scratch   whether tiles of the same positions are consecutive, so that the input is
                     prepared once; if not, each weight is loaded from L3 once
@@ -222,9 +223,9 @@ def _needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolatio
 def sum_kernels(
     geometry_of: Callable[[QuantizedNode], Conv2dGeometry], *rules: Rule
 ) -> tuple[Kernel, ...]:
-    """Return the NE16 kernels that accumulate 32-bit sums, which the cores requantise.
+    """Return the NE16 kernels that accumulate int32 sums, which the cores requantise.
 
-    geometry_of   layer -> geometry of its products as a convolution
+    geometry_of   layer -> its products as the geometry of a convolution
     rules         further requirements of the layer
     """
 

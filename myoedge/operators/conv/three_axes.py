@@ -24,7 +24,12 @@ from myoedge.operators.graph_builder import (
 
 
 class ConvAxis(NamedTuple):
-    """Kernel size, stride, dilation and padding (before, after) along one spatial axis."""
+    """Parameters of a convolution along one spatial axis.
+
+    taps               kernel size
+    stride, dilation   in elements
+    pads               padding (before, after)
+    """
 
     taps: int
     stride: int

@@ -52,8 +52,8 @@ TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for 
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a convolution over rows t0, columns t1 and blocks of output channels k; groups are
-    computed one after another."""
+    """Return the tiled kernel of an int8 convolution; tiles divide rows t0, columns t1 and blocks
+    of output channels k. Groups are computed one after another."""
     groups = step.attrs["groups"]
     depthwise = 1 < groups == step.shapes[0][-1] == step.out[-1]
     if step.weight_type == INT16:
@@ -163,8 +163,8 @@ class _Dense:
 
 
 def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the kernel whose cores share one copy of all windows, which takes less scratch than
-    one copy per core."""
+    """Return the convolution kernel whose cores share one copy of all windows, which takes less
+    scratch than one copy per core."""
     conv = Conv2dGeometry.of(step, step.attrs["groups"])
     if conv.pointwise and conv.groups == 1:
         return rows_in_place(step, engine)
@@ -252,7 +252,7 @@ def _results_together(step: QuantizedNode, conv: Conv2dGeometry, cores: int) -> 
 
 
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
-    """Tile a convolution of int16, one group after another."""
+    """Return the tiled kernel of an int16 convolution, which computes one group after another."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step.integers.weight.shape[1:])
     weights, channels = _wide_packed(step, conv.groups)
     x_size = step.read_type(0).size_bytes
@@ -290,8 +290,8 @@ def _wide_packed(step: QuantizedNode, groups: int) -> tuple[Array, Array]:
 
 
 def wide_weights(weight: Array) -> Array:
-    """Pack weights int16 [K, taps]: one word for each pair of taps, in blocks of four channels;
-    zeros fill the last block."""
+    """Pack weights int16 [K, taps] for the int16 kernel: one word per pair of taps, in blocks of
+    four channels; zeros fill the last block."""
     rows = rows_in_blocks(weight)
     taps = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows) // 4, 4, -1, 2)
     return np.ascontiguousarray(taps.swapaxes(1, 2)).ravel()

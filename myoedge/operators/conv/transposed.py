@@ -41,9 +41,10 @@ class TransposedAxis:
     """A spatial axis of a transposed convolution: input i and tap r add to result stride * i +
     dilation * r - front.
 
-    n, out   extents of the input and of the result
-    taps     kernel size
-    front    padding
+    n, out             extents of the input and of the result
+    taps               kernel size
+    stride, dilation   in results
+    front              padding: results dropped at the start
     """
 
     n: int
@@ -55,19 +56,20 @@ class TransposedAxis:
 
     @property
     def reach(self) -> int:
-        """Kernel size with the zeros between dilated taps; without them if the stride is 1, when
-        the convolution is dilated instead."""
+        """Kernel size including the zeros between dilated taps; without them if the stride is 1,
+        when the equivalent convolution is dilated instead."""
         return (self.taps - 1) * self.dilation + 1 if self.stride > 1 else self.taps
 
     @property
     def windows(self) -> int:
-        """Kernel size of the equivalent convolution, which computes `stride` results per
-        position."""
+        """Kernel size of the equivalent convolution, which computes `stride` results at each of its
+        positions."""
         return -(-self.reach // self.stride)
 
     @property
     def positions(self) -> range:
-        """Positions of the equivalent convolution, relative to the first input element."""
+        """Positions of the equivalent convolution's windows, relative to the first input
+        element."""
         return range(self.front // self.stride, -(-(self.front + self.out) // self.stride))
 
     @property
@@ -77,7 +79,8 @@ class TransposedAxis:
 
     @property
     def pads(self) -> tuple[int, int]:
-        """Padding (before, after) of the equivalent convolution; negative to drop unused inputs."""
+        """Padding (before, after) of the equivalent convolution; negative numbers crop unused
+        inputs."""
         before = (self.windows - 1) * self.step - self.positions.start
         return before, self.positions.stop - self.n
 

@@ -27,7 +27,11 @@ def per_axis(a: Arguments, name: str, rank: int) -> tuple[int, ...]:
 
 
 def check_kernel(a: Arguments, kernel: Shape) -> None:
-    """Raise ValueError if ONNX's kernel_shape differs from the weights."""
+    """Check that ONNX's kernel_shape, if present, agrees with the weights.
+
+    kernel   spatial shape of the weights
+    Errors: ValueError if it differs.
+    """
     stated = a.get("kernel_shape")
     if stated is not None and tuple(stated) != kernel:
         raise ValueError(f"kernel_shape {list(stated)}, weights of {list(kernel)}")
@@ -50,8 +54,9 @@ def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: 
     """Return the padding (before, after) of every spatial axis.
 
     sizes   input extents
-    `padding` is one number per axis, "same" or "valid"; ONNX's `pads` lists all starts, then all
-    ends. With auto_pad, the name says on which side an odd element is added.
+    kernel, stride, dilation   per spatial axis
+    The argument `padding` is one number per axis, "same" or "valid"; ONNX's `pads` lists all
+    starts, then all ends. With auto_pad, the name says on which side an odd element is added.
     """
     rank, padding, auto = len(sizes), a.get("padding", 0), auto_pad_of(a)
     if auto in ("SAME_UPPER", "SAME_LOWER"):

@@ -32,7 +32,7 @@ def real(attrs: Attrs, x: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CumsumParams(CentredParams):
-    """Integer constants of a cumulative sum.
+    """Integer constants of a cumulative sum of x - x_zero.
 
     drop   low bits dropped from a sum before requantisation
     """

@@ -11,7 +11,7 @@ from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 
 
 def cumulative(results: Callable[[GraphBuilder, str, int], str], neutral: float = 0.0) -> Row:
-    """Return a function that imports ONNX's cumulative operators: `reverse` runs from the end,
+    """Return a function that imports ONNX's cumulative sum or product: `reverse` runs from the end,
     `exclusive` leaves out the element itself.
 
     results   (builder, tensor, axis) -> cumulative sums or products

@@ -15,7 +15,8 @@ from myoedge.targets.chip import Engine
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile x and y [outer, n, inner] over outer and inner, but never along the summed axis n."""
+    """Return the tiled kernel for x and y [outer, n, inner]; tiles divide outer and inner, but
+    never the summed axis n."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     wide, is_wide = step.wide_flags("x", "y"), step.has_int16

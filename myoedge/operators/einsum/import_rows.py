@@ -23,7 +23,11 @@ SAME_EXTENTS = "expand the operands first, x.expand(2, -1, -1)"
 
 @dataclass(frozen=True)
 class LetteredOperand:
-    """A tensor name, with one letter per axis."""
+    """An operand of einsum, with one letter per axis.
+
+    x      name of the tensor
+    axes   letters of its axes, in order
+    """
 
     x: str
     axes: str
@@ -44,7 +48,8 @@ def einsum(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """Parse an einsum equation -> (letters of each operand's axes, letters of the result's axes).
+    """Parse an einsum equation; return the letters of each operand's axes, and those of the
+    result's axes.
 
     ranks   number of axes per operand, for "..."
     Without an arrow, the result has the letters that occur once, sorted.

@@ -17,7 +17,8 @@ BY_LOGARITHM = "use (exponent * x.log()).exp(), x being positive"
 
 
 def number_of(d: GraphBuilder, value: Any) -> float | None:
-    """Return a number, or the value of a one-element constant; None for other tensors."""
+    """Return an argument as a float if it is a number or a one-element constant; None for other
+    tensors."""
     if isinstance(value, int | float):
         return float(value)
     constant = d.find_array(value)
@@ -31,8 +32,10 @@ def binary(op: str) -> Row:
 
 
 def combined(d: GraphBuilder, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
-    """Add left op alpha * right: a pointwise function if one operand is a number, otherwise a node.
+    """Add left op alpha * right to the graph: as a pointwise function if one operand is a number,
+    otherwise as a node.
 
+    op    "add", "sub" or "mul"
     out   shape of the result; a one-element operand may have more axes than the other one
     """
     a, b = number_of(d, left), number_of(d, right)
@@ -79,15 +82,17 @@ def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def is_rounded_quotient(d: GraphBuilder, a: Arguments, mode: str) -> bool:
     """Return whether a call divides a tensor by a number and rounds the quotient.
 
-    mode   rounding_mode: "floor" or "trunc"
+    mode   rounding_mode: "floor", or "trunc" for rounding toward zero
     """
     is_computed = isinstance(a["self"], str) and a["self"] not in d.constants
     return is_computed and mode in ROUNDINGS and bool(number_of(d, a["other"]))
 
 
 def quotient(d: GraphBuilder, divisor: Any) -> tuple[str, float]:
-    """Return the pointwise function x / divisor in float32. It is no product with the reciprocal,
-    because 49 * (1 / 49) < 1 would floor to 0."""
+    """Return the pointwise function x / divisor in float32.
+
+    It is not a product with the reciprocal, because 49 * (1 / 49) < 1 would floor to 0.
+    """
     number = float(np.float32(number_of(d, divisor)))
     if number == 0.0:
         raise Unsupported("division by zero")
@@ -95,7 +100,7 @@ def quotient(d: GraphBuilder, divisor: Any) -> tuple[str, float]:
 
 
 def rest(rounding: str) -> Row:
-    """Return a function that imports a remainder by a number: x - round(x / y) * y.
+    """Return a function that imports the remainder of a division by a number, x - round(x / y) * y.
 
     rounding   "floor", or "trunc" for rounding toward zero
     """

@@ -38,8 +38,11 @@ def limited(act: Chain) -> bool:
 
 
 def term_slack(case: Any) -> float:
-    """Return the error bound of a sum in output steps. Both terms share one shift, so that next to
-    a large factor the other factor has few bits; its rounding error grows with its term."""
+    """Return the largest permitted deviation of a sum, in output steps; 0 for a product.
+
+    Both terms share one shift, so if their factors differ much, the smaller factor has few
+    significant bits; its rounding error grows with its operand.
+    """
     if case.op == "mul":
         return 0.0
     terms = [case.params(name) for name in case.names]
@@ -54,7 +57,8 @@ def _channels(d: Draw) -> tuple[Shape, int]:
 
 
 def affine(d: Draw) -> DrawnUse:
-    """Draw a factor and an offset per channel; some offsets move all results to one side of 0."""
+    """Return a random test case of a factor and an offset per channel; some offsets move all
+    results to one side of 0."""
     (x, axis), common = _channels(d), d.common(1, act=True)
     scale = d.rng.normal(size=x[axis]) * d.pick([0.0, 1e-3, 1.0, 50.0])
     far = common["spans"][0][1] * np.abs(scale)
@@ -66,7 +70,8 @@ def affine(d: Draw) -> DrawnUse:
 
 
 def prelu(d: Draw) -> DrawnUse:
-    """Draw a PReLU; torch's channels are axis 1, or axis 0 of a 1-D tensor."""
+    """Return a random test case of PReLU along any axis; the oracle moves it to torch's channel
+    axis, axis 1."""
     (x, axis), common = _channels(d), d.common(1, act=True)
     slope = d.rng.normal(size=x[axis]) * d.pick([0.0, 0.2, 1.0, 30.0])
     common |= {"weights": (slope,), "slack": channel_slack}
@@ -77,8 +82,11 @@ def prelu(d: Draw) -> DrawnUse:
 
 
 def channel_slack(case: Any) -> float:
-    """Return the error bound in output steps: next to a large offset or factor, a channel's factor
-    has fewer bits, as offset and products share 31 bits (SumRequant)."""
+    """Return the largest permitted deviation in output steps.
+
+    Offset and products of a channel share 31 bits (SumRequant), so a large offset or factor leaves
+    fewer bits for the factor.
+    """
     x, step = case.params("x0"), case.target.scale
     is_wide = 16 in (x.element_type.bits, case.target.element_type.bits)
     reach, factor_bits = x.high - x.low, 23 if is_wide else 15
@@ -89,7 +97,7 @@ def channel_slack(case: Any) -> float:
 
 
 def table(d: Draw) -> DrawnUse:
-    """Draw a pointwise function of int8 or int16 data."""
+    """Return a random test case of a pointwise function of int8 or int16 data."""
     x, chain = d.pick([d.shape(0, 5), (300,)]), d.pick((*CHAINS, *CHAINS, *JUMPS))
     int16, common = d.pick([(), (0,)]), d.common(1, act=False)
     text = "activated(chain, x0)"
@@ -97,9 +105,12 @@ def table(d: Draw) -> DrawnUse:
 
 
 def line_slack(case: Any) -> Any:
-    """Return the error bound of an interpolated table in output steps: one step of the points, plus
-    the deviation of the function from lines between points at most |v| / 64 apart (a quarter of the
-    second difference; half of it at a kink). At a pole at 0 any value is allowed."""
+    """Return the largest permitted deviation of a tabulated function, in output steps.
+
+    int8 results of int8 inputs are exact. An int16 table is interpolated between points at most |v|
+    / 64 apart, which adds a quarter of the second difference (half of it at a kink) and one step;
+    any result is permitted at a pole at 0.
+    """
     x, y, v = case.params("x0"), case.target, case.data[0].astype(np.float64)
     v -= x.zero_point
     if not case.wide and y.element_type.bits == 8:
@@ -116,7 +127,8 @@ def line_slack(case: Any) -> Any:
 
 
 def magnitude(d: Draw) -> DrawnUse:
-    """Draw two operands whose scales and zero points are equal or different."""
+    """Return a random test case of sqrt(a^2 + b^2), with equal or different quantisation
+    parameters."""
     x, common = d.shape(0, 4), d.common(2, act=True)
     common["spans"] = d.pick([common["spans"], common["spans"][:1] * 2])
     common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
@@ -125,8 +137,9 @@ def magnitude(d: Draw) -> DrawnUse:
 
 
 def magnitude_slack(case: Any) -> float:
-    """Return the error bound of sqrt(a^2 + b^2) in output steps: the root is rounded down, and a
-    factor far below 1 adds at most half a 16-bit step times the other operand's range."""
+    """Return the largest permitted deviation of sqrt(a^2 + b^2) in output steps: the root is
+    rounded down, and a factor far below 1 loses up to half a 16-bit step times the other operand's
+    range."""
     a, b = (case.params(name) for name in case.names)
     most = math.hypot(*(max(q.high - q.zero_point, q.zero_point - q.low) * q.scale for q in (a, b)))
     if case.wide:  # both rounded to 2^15 steps, a root rounded down to a step or a quarter

@@ -38,8 +38,11 @@ STAY_FLOATS = "use x.floor(), x.trunc() or x.round(), which stay floats"
 
 
 def compare(name: str) -> Row:
-    """Return a function that imports a comparison such as a < b; one side must be a number or a
-    constant."""
+    """Return a function that imports a comparison such as a < b, in which one side must be a number
+    or a constant.
+
+    name   the comparison
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         left, right = first(a), a["other"]
@@ -51,7 +54,12 @@ def compare(name: str) -> Row:
 
 
 def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
-    """Compare x with a number or a constant; return ones and zeros."""
+    """Compare x with a number or a constant; return the result's name, with 1.0 for true and 0.0
+    for false.
+
+    name   the comparison
+    out    shape of the result
+    """
     value = value_of(d, other)
     if value is None or (d.dtype(x) == "float32" and value.size > 1):
         if {d.dtype(x), d.dtype(other)} != {"float32"}:
@@ -84,7 +92,7 @@ def _with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape)
 def rows_by(
     d: GraphBuilder, ids: str, table: Array | str, *, first_id: int = 0, bounded: bool = True
 ) -> str:
-    """Look up rows of a constant table by integers.
+    """Look up rows of a constant table by the integers `ids`; return the result's name.
 
     first_id   integer of row 0
     bounded    whether integers outside the table are the user's error; otherwise they are clamped
@@ -99,7 +107,7 @@ def rows_by(
 
 
 def truth(d: GraphBuilder, x: str) -> str:
-    """Return 1 where x is not 0, and 0 elsewhere."""
+    """Convert a tensor to truth values: 1 where x is not 0, and 0 elsewhere."""
     if is_truth(d, x):
         return x
     if x in d.constants:
@@ -160,8 +168,8 @@ def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def added_mask(d: GraphBuilder, mask: str) -> str:
-    """Return the addend of attention scores for a computed mask: 0 for true, a large negative
-    number for false."""
+    """Return what to add to attention scores for a computed mask: 0 where it is true, a large
+    negative number where it is false."""
     chain = (("affine", MASK_OFFSET, -MASK_OFFSET),)
     return mask if mask in d.constants else d.add("table", mask, chain=chain)
 

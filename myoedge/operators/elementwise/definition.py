@@ -53,7 +53,11 @@ def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SumParams(QuantizedParams):
-    """Integer constants of y = (a * a_mult + b * b_mult + offset) >> shift."""
+    """Integer constants of y = (a * a_mult + b * b_mult + offset) >> shift, an addition or
+    subtraction.
+
+    acc_bound   largest |sum| before the shift
+    """
 
     a_mult: int
     b_mult: int
@@ -64,7 +68,10 @@ class SumParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelParams(QuantizedParams):
-    """Integer constants of y = (x * mult + offset) >> shift, int32 [channels]."""
+    """Integer constants of y = (x * mult + offset) >> shift, one int32 of each per channel.
+
+    acc_bound   largest |sum| before the shift
+    """
 
     offset: Array
     shift: Array
@@ -74,9 +81,10 @@ class ChannelParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreluParams(ChannelParams):
-    """Integer constants of a PReLU: a slope per channel, then the slope for positive inputs.
+    """Integer constants of a PReLU: ChannelParams for negative inputs, with a last entry for
+    positive ones.
 
-    x_zero   smallest x that gets the positive slope
+    x_zero   smallest x that counts as positive
     """
 
     x_zero: int
@@ -84,8 +92,12 @@ class PreluParams(ChannelParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MagnitudeParams(RequantParams):
-    """Integer constants of sqrt(a^2 + b^2): factors a_mult and b_mult (of the squares, or of int16
-    operands), and the requantisation of the root."""
+    """Integer constants of sqrt(a^2 + b^2), and the requantisation of the root.
+
+    a_zero, b_zero   zero points of the operands
+    a_mult, b_mult   factors of the squares, or of int16 operands
+    acc_bound        largest |requantised root| before its shift
+    """
 
     a_zero: int
     b_zero: int
@@ -117,8 +129,8 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
 
 
 def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Compute (a * a_mult + b * b_mult + offset) >> shift with broadcasting: int8 -> int8; with
-    equal shapes, operands and result may also be int16."""
+    """Compute (a * a_mult + b * b_mult + offset) >> shift with broadcasting, int8 -> int8; if
+    shapes are equal, operands and result may also be int16."""
     c = SumRequant(
         (step.integers.a_mult, step.integers.b_mult), step.integers.offset, step.integers.shift
     )
@@ -236,7 +248,7 @@ def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[
 
 
 def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute (x * mult[c] + offset[c]) >> shift[c] of x [*outer, C, *inner]; int8 or int16.
+    """Compute (x * mult[c] + offset[c]) >> shift[c] for x [*outer, C, *inner], int8 or int16.
 
     For a PReLU, x >= x_zero uses the last mult, offset and shift instead.
     """
@@ -304,8 +316,8 @@ def magnitude_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
 def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
     """Return the constants of sqrt(a^2 + b^2).
 
-    a_mult and b_mult are as large as a uint32 sum of squares allows; int16 operands are converted
-    to one common step instead.
+    a_mult and b_mult are as large as a uint32 sum of squares allows; int16 operands are instead
+    converted to one common scale.
     """
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     if INT16 in (a.element_type, b.element_type):
@@ -346,8 +358,8 @@ def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Compute sqrt(a^2 + b^2) of equal shapes, int8 or int16 -> int8 or int16; the sum of squares
-    is uint32 and the root is rounded down."""
+    """Compute sqrt(a^2 + b^2) of operands of equal shape, int8 or int16 -> int8 or int16; the sum
+    of squares is uint32 and the root is rounded down."""
     if INT16 in step.operand_types:
         return step.requantize(_wide_root(step, a, b))
     squares = [

@@ -64,7 +64,7 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a selection by a constant mask: mask * x + (1 - mask) * y."""
+    """Import where(mask, x, y) with a constant mask, as mask * x + (1 - mask) * y."""
     test = producer(d, a["condition"])
     if test is not None and test.attrs.get("chain") == (("is_nan",),) and finite(d, test.inputs[0]):
         return expand(d, a["other"], out)
@@ -88,8 +88,8 @@ def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def finite(d: GraphBuilder, x: str) -> bool:
-    """Return whether all values of a tensor are finite for certain: true for integers, false after
-    functions such as log."""
+    """Return whether all values of a tensor are certain to be finite: true for integers, false
+    after functions such as log."""
     node = producer(d, x)
     return node is None or node.op != "table"
 
@@ -101,7 +101,7 @@ def masked_fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 def function(*steps: tuple[Any, ...]) -> Row:
     """Return a function that imports a chain of pointwise functions.
 
-    steps   (name, *parameters) each; a text parameter names an argument of the call
+    steps   (name, *parameters) of each function; a text parameter names an argument of the call
     """
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
@@ -115,8 +115,10 @@ def function(*steps: tuple[Any, ...]) -> Row:
 
 
 def function_of(step: Callable[[Arguments], tuple[Any, ...]]) -> Row:
-    """Return a function that imports a pointwise function whose parameters depend on the call's
-    arguments."""
+    """Return a function that imports a pointwise function whose parameters depend on the call.
+
+    step   arguments of the call -> (name, *parameters) of the function
+    """
     return lambda d, a, out: d.add("table", first(a), chain=(step(a),))
 
 
@@ -189,7 +191,7 @@ def finite_numbers(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def infinite(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import a test for infinities of either sign, or of one sign."""
+    """Import isinf: a test for infinities of both signs, or of one sign."""
     signs = {"detect_positive": math.inf, "detect_negative": -math.inf}
     sought = [infinity for name, infinity in signs.items() if a[name]]
     step = ("is_inf",) if len(sought) == 2 else ("eq", *(sought or [math.nan]))

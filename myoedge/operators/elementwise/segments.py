@@ -29,7 +29,7 @@ WINDOW = 64  # numbers that a segment is first tried for
 
 @lru_cache(64)
 def segments_of(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
-    """Fit line segments to a chain of functions, for the kernel's binary search.
+    """Fit line segments to a chain of functions of an int16 input, for the kernel's binary search.
 
     -> int32 [S, 2], S a power of two: slope; start (lower half) and value (upper half). Values for
     int8 results have 8 fraction bits.
@@ -46,7 +46,8 @@ def segments_of(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
 
 
 def fitted(wanted: Array, error: float) -> list[tuple[int, int, int]]:
-    """Fit lines (start, value, slope) that stay within `error` of the values.
+    """Fit lines that stay within `error` of the wanted values; return (start, value, slope) of
+    each.
 
     The error doubles until SEGMENTS_MAX lines are enough; beyond LAST_ERROR, constant segments of
     equal length are returned.
@@ -101,7 +102,8 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile the elements as one row, whatever their shape."""
+    """Return the tiled kernel of line segments, in which the elements form one row, whatever their
+    shape."""
     n = math.prod(step.out)
     axes, index = axes_of((Loop(n, (1,)),))
     dims = tuple(index)

@@ -34,8 +34,11 @@ HEADROOM_BITS = 1  # bits of points above a result's, for the last line before i
 
 
 def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
-    """Return int8 [256]: the function of every int8 input; NaN becomes the zero point, infinities
-    saturate."""
+    """Return the lookup table of a chain of functions, int8 [256]: its result for every int8 input;
+    NaN becomes the zero point, infinities saturate.
+
+    x, y   quantisation parameters of input and result
+    """
     values = evaluate(chain, (np.arange(-128, 128) - x.zero_point) * x.scale)
     return quantize(np.where(np.isnan(values), 0.0, np.clip(values, -1e290, 1e290)), y)
 
@@ -47,7 +50,7 @@ def _near_0(chain: Chain, scale: float) -> float:
 
 
 def points() -> Array:
-    """Return the nonnegative inputs at which an int16 table has points, int64 [HALF]."""
+    """Return the nonnegative inputs for which an int16 table stores results, int64 [HALF]."""
     at = np.arange(HALF)
     shift = np.maximum(at // POINTS_PER_OCTAVE - 1, 0)
     return np.asarray((at - POINTS_PER_OCTAVE * shift) << shift)
@@ -57,7 +60,8 @@ def points() -> Array:
 class TableParams(QuantizedParams):
     """Integer constants of a pointwise function.
 
-    lut   table int8 [256], or int16 points for int16 operands
+    lut      table int8 [256], or int16 points for int16 operands
+    x_zero   zero point of an int16 input; None for int8
     """
 
     lut: Array
@@ -66,7 +70,7 @@ class TableParams(QuantizedParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentParams(QuantizedParams):
-    """Integer constants of a discontinuous function of int16 values.
+    """Integer constants of a discontinuous function of int16 values, as line segments.
 
     segments   int32 [S, 2] as segments_of returns
     levels     steps of the binary search, log2(S)

@@ -42,8 +42,11 @@ AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop of a kernel: number of iterations, and the index step of each operand per
-    iteration."""
+    """A loop of a kernel over broadcast operands.
+
+    extent   number of iterations
+    steps    index step of each operand per iteration; 0 for a broadcast one
+    """
 
     extent: int
     steps: tuple[int, ...]
@@ -71,7 +74,7 @@ def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
     """Return an operand's element step along each axis of `out`; 0 for an axis that is broadcast.
 
     shape   the operand's shape
-    unit    factor of all steps, such as bytes per element
+    unit    factor of all steps, such as the bytes of an element
     """
     lead = len(out) - len(shape)
     own = [0 if n == 1 else s * unit for n, s in zip(shape, strides(shape), strict=True)]
@@ -79,7 +82,7 @@ def broadcast_steps(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
 
 
 def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[AffineExpr]]:
-    """Return (extent of every loop by name, index expression along each).
+    """Return the extent of every loop by name, and the index expression along each loop.
 
     A long innermost loop is split in two, so that it is tiled in multiples of UNIT elements.
     """
@@ -97,10 +100,10 @@ def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[AffineExpr]]:
 
 
 def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]) -> TiledKernel:
-    """Tile a kernel with two broadcast operands.
+    """Return the tiled kernel of an int8 function of two broadcast operands.
 
     kernel    C function
-    numbers   fields of the step's constants that are passed in the op struct
+    numbers   names of the integer constants that the C function takes in its op struct
     """
     loops = collapse_loops(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     outer = max(len(loops) - LOOPS, 0)
@@ -138,8 +141,9 @@ def _is_unlimited(step: QuantizedNode) -> bool:
 def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 1.0) -> Any:
     """Return the work of the busiest core, in words of four elements.
 
+    y        the result, whose rows are shared among the cores
     around   overhead of a row or single element, in words
-    word     work of a word
+    word     work of one word
     """
     each = y.extents(sizes)
     total = math.prod(each)
@@ -177,7 +181,7 @@ def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
 
 
 def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile an int16 sum of two operands."""
+    """Return the tiled kernel of an int16 sum of two operands."""
     numbers = ("a_mult", "b_mult", "offset", "shift")
     op = {**step.integers.named(numbers), "low": step.low, "high": step.high}
     return replace(
@@ -187,14 +191,15 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def wide_product(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile an int16 product of two operands."""
+    """Return the tiled kernel of an int16 product of two operands."""
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
     op = {**step.integers.named(numbers), **scale_fields(step)}
     return wide_pair(step, engine, "me_mul_s16", op)
 
 
 def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) -> TiledKernel:
-    """Tile rows of two operands, each int8 or int16; `a_row` and `b_row` are their strides.
+    """Return the tiled kernel of a function of two operands, each int8 or int16, over rows of any
+    stride.
 
     function   C function
     op         fields of its op struct
@@ -239,7 +244,7 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a table of a pointwise function over all elements: 256 entries for int8, points for
+    """Return the tiled kernel of a lookup table over all elements: 256 entries for int8, points for
     int16."""
     n, cores = math.prod(step.out), engine.cores
     axes, dims = axes_of((Loop(n, (1,)),))
@@ -265,7 +270,7 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile sqrt(a^2 + b^2) over all elements."""
+    """Return the tiled kernel of sqrt(a^2 + b^2) over all elements."""
     n = math.prod(step.out)
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
     flags, is_wide = step.wide_flags("a", "b", "y"), INT16 in step.operand_types
@@ -292,8 +297,8 @@ def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a PReLU: a factor per channel below x_zero and a common factor above, or a table per
-    channel."""
+    """Return the tiled kernel of a PReLU: a factor per channel below x_zero and a common one above,
+    or a table per channel if int8 channels have many elements."""
     outer, _, inner = outer_inner(step.out, step.attrs["axis"])
     if not step.has_int16 and outer * inner >= TABLE_NUMBERS:
         return _in_tables(step, engine)
@@ -301,10 +306,10 @@ def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) -> TiledKernel:
-    """Tile a factor and an offset per channel along the channel axis, the axes before and the axes
-    after it.
+    """Return the tiled kernel of a factor and an offset per channel; tiles divide the channel axis,
+    the axes before it and the axes after it.
 
-    x_zero   smallest x that uses the last factor in all channels; None: no such factor
+    x_zero   smallest x that uses the last factor in all channels (PReLU); None: no such factor
     """
     numbers = [*step.integers.named(("mult", "offset", "shift")).values()]
     is_wide = step.has_int16
@@ -385,6 +390,7 @@ def _tables(step: QuantizedNode) -> Array:
 
 
 def rows_tile(regions: Mapping[str, Region]) -> Fields:
-    """Return the tile struct's fields for a kernel along one axis of [outer, axis, inner]."""
+    """Return the tile struct's fields for a kernel along the middle axis of [outer, axis,
+    inner]."""
     outer, _, inner = regions["x"].extent
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}

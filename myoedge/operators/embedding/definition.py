@@ -39,8 +39,8 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def rows_of(attrs: Attrs, ids: Array, table: Array) -> Array:
-    """Return table[ids - attrs["first"]], indices clamped: ids [...], table [rows, *row] -> [...,
-    *row].
+    """Look up rows: table[ids - attrs["first"]] with clamped indices, ids [...], table [rows, *row]
+    -> [..., *row].
 
     attrs["rows"]   number of valid values of an input integer; 0: any integer is valid
     """
@@ -56,8 +56,8 @@ def table_range(graph: Graph) -> dict[str, tuple[float, float]]:
 
 
 def id_limits(graph: Graph, name: str) -> tuple[int, int] | None:
-    """Return the (smallest, largest) value of an integer input that all its readers support; None
-    for a float input.
+    """Return the smallest and the largest value of an integer input that all its readers support;
+    None for a float input.
 
     Comparisons accept any integer of the input's type. quantization/computed_ids.py has the limits
     of integers computed from several inputs.
@@ -108,7 +108,7 @@ def embedding_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 class EmbeddingParams(QuantizedParams):
     """Integer constants of an embedding.
 
-    rows   the quantised table, int8 or int16
+    rows   the quantised table [rows, *row], int8 or int16
     """
 
     rows: Array

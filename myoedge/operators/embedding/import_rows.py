@@ -33,8 +33,10 @@ def one_hot(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def one_hot_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import ONNX's OneHot with values [off, on]; ids -depth .. -1 count from the end, other ids
-    give rows without `on`."""
+    """Import ONNX's OneHot with values [off, on].
+
+    Ids -depth .. -1 count from the end; ids outside the depth give rows of only `off`.
+    """
     depth, (off, on) = int(a["depth"].reshape(-1)[0]), a["values"].reshape(-1)
     table = np.full((2 * depth + 2, depth), off, np.float32)
     table[1:-1] = np.where(np.tile(np.eye(depth), (2, 1)) > 0, on, off)

@@ -25,8 +25,8 @@ BYTE_BYTES = 8  # the same if a row is a byte
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile ids [n] and results y [n, bytes of a row]; the table is not tiled, and stays in L1 or
-    L2."""
+    """Return the tiled kernel for ids [n] and results y [n, bytes of a row]; the table is not
+    tiled, and stays in L1 or L2."""
     count, rows = math.prod(step.shapes[0]), _bytes_of_rows(step)
     width = rows.shape[1]
     table = Operand.whole("table", rows)

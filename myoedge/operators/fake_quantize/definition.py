@@ -31,7 +31,8 @@ def fake_quantized(attrs: Mapping[str, Any], x: Array) -> Array:
 
 
 def carried_params(attrs: Mapping[str, Any]) -> QuantParams:
-    """Return the quantisation parameters of the results; uint8 becomes int8, and uint16 int16."""
+    """Return the quantisation parameters that a fake-quantise node gives its result; uint8 becomes
+    int8, and uint16 int16."""
     low, high, zero = attrs["low"], attrs["high"], attrs["zero_point"]
     kind = INT8 if high - low < 1 << INT8.bits else INT16
     fits = kind.low <= low and high <= kind.high
@@ -47,8 +48,8 @@ def rounds_to_16_bits(node: Node) -> bool:
 
 
 def clamped_to(attrs: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the (smallest, largest) real value if the node's limits are narrower than the integer
-    type; otherwise None."""
+    """Return the smallest and the largest real value if the node's integer limits are narrower than
+    its integer type; otherwise None."""
     params, zero = carried_params(attrs), attrs["zero_point"]
     if attrs["high"] - attrs["low"] == params.high - params.low:
         return None

@@ -21,7 +21,7 @@ PER_TENSOR = "one scale for the whole tensor: scales per channel are for weights
 
 
 def rounded(b: GraphBuilder, x: str, scale: Any, zero_point: Any, low: int, high: int) -> str:
-    """Fake-quantise x with one scale and zero point and integers low .. high.
+    """Add a fake-quantise node for x with one scale and zero point, and integers low .. high.
 
     Errors: Unsupported for a scale per channel.
     """
@@ -45,7 +45,8 @@ def rounding_of(b: GraphBuilder, x: str) -> Node | None:
     """Return the fake-quantise node that produced a tensor, looking through data movement and
     padding; None if there is none.
 
-    Errors: Unsupported if tensors with different scales are joined, because readers need one scale.
+    Errors: Unsupported if tensors with different scales are concatenated, because readers need one
+    scale.
     """
     node, fills = producer(b, x), []
     while node is not None and node.op not in ("fake_quantize", "concat"):

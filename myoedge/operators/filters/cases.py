@@ -78,8 +78,8 @@ def _peak(sections: Array) -> float:
 
 
 def biquads_slack(case: Any) -> Array:
-    """Return the error bound in output steps, from rounding coefficients, sums (amplified by each
-    section) and the output factor."""
+    """Return the largest permitted deviation in output steps, from the rounding of coefficients, of
+    sums (amplified by the sections that follow) and of the output factor."""
     sections = _over_a0(case.weights[0].astype(np.float32).astype(np.float64))
     rings = [np.abs(signal.sosfilt(sections[i:], IMPULSE)).sum() for i in range(len(sections))]
     poles = [np.abs(signal.lfilter([1.0], s[3:], IMPULSE)).sum() for s in sections]
@@ -90,7 +90,8 @@ def biquads_slack(case: Any) -> Array:
 
 
 def running(op: str, d: Draw) -> DrawnUse:
-    """Draw signals and initial states of any magnitude."""
+    """Return a random test case of a running z-score, or of its final power (`op`), with signals
+    and initial deviations of any magnitude."""
     (x, axis), common = _signals(d), d.common(1, act=op == "running_norm")
     largest = max(abs(edge) for edge in common["spans"][0])
     start = max(largest, 1e-6) * d.pick([0.01, 0.1, 1.0])
@@ -107,9 +108,11 @@ def squared(case: Any) -> float:
 
 
 def power_slack(case: Any) -> Array:
-    """Return the error bound of a running power, in units of 2**-16 of a squared step of x.
+    """Return the largest permitted deviation of a running mean square, in units of 2**-16 of a
+    squared input step.
 
-    The rounded share adds an error proportional to the power; each sample adds half a unit.
+    Rounding the smoothing factor (attrs["share"]) adds an error proportional to the mean square;
+    each sample adds half a unit.
     """
     x0 = case.params("x0")
     largest = max((case.dequantized[0] ** 2).max(), case.attrs["start"] ** 2) / x0.scale**2
@@ -117,8 +120,9 @@ def power_slack(case: Any) -> Array:
 
 
 def norm_slack(case: Any) -> Array:
-    """Return the error bound in output steps, from the relative errors of the power and its
-    root."""
+    """Return the largest permitted deviation of a running z-score from the float oracle, in output
+    steps: 2**-10 of its magnitude from the rounding of the mean square and of its root, plus
+    2**-11."""
     wanted = np.abs(np.asarray(case.real(case.dequantized)))
     return np.asarray((wanted * 2.0**-10 + 2.0**-11) / case.target.scale)
 

@@ -51,7 +51,7 @@ LONGEST = 1 << 17  # samples that it may take until then
 
 
 def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of an operator that returns the state after the last sample."""
+    """Return the loop nest of an operator that returns a filter's state after the last sample."""
     return elementwise(attrs, [], out)
 
 
@@ -73,10 +73,12 @@ def filter_kernel(
     """Return the tiled kernel of a function in me_filters.h; tiles divide the signals, but never
     time.
 
-    numbers      op struct fields in addition to sizes and scale
-    state        (state values per signal, bytes of each)
-    constants    names of the step's arrays that the op struct points to
-    sample_work  number of signals of the busiest core -> work per sample
+    function        C function
+    numbers         op struct fields in addition to sizes and scale
+    state           (state values per signal, bytes of each)
+    constants       names of the step's arrays that the op struct points to
+    scratch_bytes   scratch per core
+    sample_work     number of signals of the busiest core -> work per sample
     """
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     scale = {} if _gives_state(step) else _scale(step)
@@ -130,7 +132,8 @@ def _scale(step: QuantizedNode) -> dict[str, int | str]:
 
 
 def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
-    """Return mult (at most 30 bits), offset and shift that convert values with scale `real` to y.
+    """Return mult, offset and shift that convert integers of scale `real` to y; mult has up to 30
+    bits.
 
     most   maximum shift; mult gets fewer bits if necessary
     """
@@ -140,8 +143,8 @@ def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, Any]:
 
 
 def stored(step: QuantizedNode, samples: Array) -> Array:
-    """Requantise samples int64 [T, ..] with the result of `factor`, and move the time axis back to
-    attrs["axis"]."""
+    """Requantise results int64 [T, ..] with the constants from `factor`, and move the time axis
+    back to attrs["axis"]."""
     scaled = (samples * step.integers.mult + step.integers.offset) >> step.integers.shift
     y = np.clip(scaled, step.low, step.high).astype(step.element_type.dtype)
     return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
@@ -161,8 +164,11 @@ def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Arr
 
 
 def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
-    """Return the state after the last sample, [S + 1, 2, .., ..]: the last two inputs of each
-    section, and the last two outputs. Arguments as in biquads_real."""
+    """Return the filters' state after the last sample, [S + 1, 2, .., ..]: the last two inputs of
+    each section, and the last two outputs.
+
+    Arguments as in biquads_real.
+    """
     _, past = _floats(attrs, x, sections, before)
     return past.astype(np.float32)
 
@@ -202,8 +208,8 @@ def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
 
 
 def gain(coefficients: Array) -> float:
-    """Return the largest gain from the input to the output of any section: the sum of the absolute
-    impulse response; infinity if it has not decayed after 2**17 samples."""
+    """Return the largest gain from the input to the output of any section: the sum of |impulse
+    response|; infinity if it has not decayed after 2**17 samples."""
     rows, now = coefficients.tolist(), 1.0
     past = [(0.0, 0.0)] * (len(rows) + 1)
     sums = [0.0] * len(past)
@@ -219,7 +225,8 @@ def gain(coefficients: Array) -> float:
 
 
 def stored_sections(sections: Array) -> tuple[Array, int]:
-    """Return (coefficients as int32, number of their fraction bits), with as many bits as fit."""
+    """Return the coefficients as int32 with as many fraction bits as fit, and the number of these
+    bits."""
     floats = _normal(sections)
     fraction = 30 - max(int(np.frexp(np.abs(floats).max())[1]), 1)
     return np.rint(np.ldexp(floats, fraction)).astype(np.int32), fraction
@@ -259,8 +266,10 @@ class BiquadParams(QuantizedParams):
 
 
 def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
-    """Return the constants of a biquad cascade: coefficients use all of int32, and samples get
-    guard bits as long as they stay below 2**29."""
+    """Return the constants of a biquad cascade.
+
+    Coefficients use all of int32; samples get guard bits as long as they stay below 2**29.
+    """
     integers, fraction = stored_sections(inputs.constant(1))
     largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
     assert math.isfinite(largest), "passes refuse others: is_stable"
@@ -313,7 +322,8 @@ def biquads_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over signals; each core keeps two samples per section, and two outputs, in scratch."""
+    """Return the tiled kernel of a biquad cascade; tiles divide the signals. Each core keeps two
+    samples per section, and two outputs, in scratch."""
     count = len(step.integers.sections)
     return filter_kernel(
         step,

@@ -16,9 +16,9 @@ TIME = {"axis": 0}
 
 
 def write(*, kept: bool) -> Write:
-    """Return the function that exports a filter.
+    """Return the function that exports a biquad cascade to ONNX.
 
-    kept   export the operator that returns the final state instead
+    kept   whether it exports biquads_past, which returns the final state
     """
 
     def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
@@ -73,9 +73,9 @@ def _scaled(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
 
 
 def running(*, kept: bool) -> Write:
-    """Return the function that exports running z-scores.
+    """Return the function that exports running z-scores to ONNX.
 
-    kept   export the operator that returns the final power instead
+    kept   whether it exports running_power, which returns the final mean square
     """
 
     def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:

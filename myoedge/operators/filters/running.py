@@ -48,10 +48,11 @@ POWER = QuantParams(2.0**-POINT, 0, INT64)
 
 
 def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
-    """Normalise x [.., T, ..] along attrs["axis"] in floats.
+    """Divide x [.., T, ..] by its running root mean square along attrs["axis"], in floats.
 
-    attrs["start"]   initial standard deviation
-    before           optional power before the first sample
+    attrs["share"]   weight of a new sample in the mean square
+    attrs["start"]   initial root mean square
+    before           optional mean square before the first sample
     """
     signal, powers = _floats(attrs, x, before)
     y = signal / np.sqrt(np.maximum(powers, np.finfo(np.float64).tiny))
@@ -71,8 +72,13 @@ def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningParams(QuantizedParams):
-    """Integer constants of a running z-score: the share with `bits` fraction bits, the initial
-    power, and the output factor."""
+    """Integer constants of a running z-score.
+
+    share       weight of a new sample, with `bits` fraction bits
+    start       initial mean square, in squared input steps
+    mult, offset, shift   conversion of the quotient to output steps
+    acc_bound   largest |intermediate result|
+    """
 
     share: int
     bits: int
@@ -84,8 +90,8 @@ class RunningParams(QuantizedParams):
 
 
 def quantize(inputs: QuantizeInputs) -> RunningParams:
-    """Return the constants: a share of 15 bits, the initial power in squared steps of x, and the
-    factor from Q12 to the output."""
+    """Return the constants: a 15-bit weight of new samples, the initial mean square in squared
+    steps of x, and the factor from Q12 to output steps."""
     x, y, share = inputs.params(0), inputs.target, inputs.attrs["share"]
     bits = SHARE_BITS - math.frexp(share)[1]
     real = min(2.0**-Q / y.scale, 2.0**30 / (MOST << Q))
@@ -112,9 +118,10 @@ def _powers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Arr
 
 
 def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """Normalise x int16 [.., T, ..] -> int8 or int16 of the same shape.
+    """Divide x int16 [.., T, ..] by its running root mean square; return int8 or int16 of the same
+    shape.
 
-    before   optional power from power_integer
+    before   optional mean square from power_integer
     """
     signal, powers = _powers(step, x, before)
     inverse, half = inverse_root(np.maximum(powers, LEAST))
@@ -124,14 +131,14 @@ def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
 
 def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """Return the power after the last sample, int64, x's shape without time. Arguments as in
-    norm_integer."""
+    """Return the mean square after the last sample, int64, in x's shape without time. Arguments as
+    in norm_integer."""
     return np.asarray(_powers(step, x, before)[1][-1])
 
 
 def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming: along time with the power as state, along other axes frame by
-    frame."""
+    """Return the rule for streaming: along time with the mean square as state, along other axes
+    frame by frame."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     power = StreamState(

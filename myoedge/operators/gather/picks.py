@@ -49,10 +49,11 @@ def elements(d: GraphBuilder, x: str, axis: int, ids: str, out: Shape) -> str:
 
 
 def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out: Shape) -> str:
-    """Gather slices of x by computed indices of several adjacent axes.
+    """Gather slices of x by computed indices along several adjacent axes.
 
     axis    the first of these axes
     names   index tensors, one per axis
+    out     shape of the result
     """
     batch, count = d.shape(x)[: axis + 1], len(names)
     first = known(d, names[0])
@@ -66,7 +67,8 @@ def parts_of_axes(d: GraphBuilder, x: str, axis: int, names: Sequence[str], out:
 
 
 def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out: Shape) -> str:
-    """Import GatherND with batch_dims: each element of the first `batch` axes has its own indices.
+    """Import ONNX's GatherND with batch_dims: each element of the first `batch` axes of x has its
+    own indices.
 
     names   index tensors, one per indexed axis
     """
@@ -77,10 +79,11 @@ def parts_of_each(d: GraphBuilder, x: str, batch: int, names: Sequence[str], out
 
 
 def one_index(d: GraphBuilder, names: Sequence[str], extents: Shape, shape: Shape) -> str:
-    """Combine the indices of several axes into one index of the flattened axes.
+    """Combine the index tensors of several axes into one index along the flattened axes.
 
-    names, extents   index tensor and size of each axis
-    shape            shape of the result
+    names     index tensor of each axis
+    extents   size of each axis
+    shape     shape of the result
     """
     if len(names) == 1:
         return names[0]

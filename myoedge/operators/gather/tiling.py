@@ -18,7 +18,7 @@ EACH = 16  # of an element with an index of its own
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile x [o, N, i], ids [o or 1, k, i or 1] and y [o, k, i]."""
+    """Return the tiled kernel for x [o, N, i], ids [o or 1, k, i or 1] and y [o, k, i]."""
     shape, own = step.shapes[1], step.element_type.size_bytes
     outer, count, inner = (((name, 1),) for name in "oki")
     ids: tuple[AffineExpr, ...] = (

@@ -32,9 +32,12 @@ BY_MASK = "write torch.where(mask, values, x), the mask a constant, the values a
 
 
 def windows(d: GraphBuilder, x: str, axis: int, size: int, step: int, dilation: int = 1) -> str:
-    """Add sliding windows along an axis: [.., n, ..] -> [.., number of windows, .., size].
+    """Add sliding windows along an axis, [.., n, ..] -> [.., number of windows, .., size]; return
+    the result's name.
 
-    Elements are copied in groups of gcd(size, step), which always stay together.
+    size       elements of a window
+    step       distance between the starts of two windows
+    dilation   distance between two elements of a window
     """
     shape, reach = d.shape(x), (size - 1) * dilation + 1
     count = (shape[axis] - reach) // step + 1
@@ -64,7 +67,7 @@ def unfold(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def im2col(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import im2col: [N, C, H, W] -> [N, C * window elements, windows]."""
+    """Import im2col: [N, C, H, W] -> [N, C * elements of a window, number of windows]."""
     size, dilation, padding, stride = (
         as_tuple(a[name], 2) for name in ("kernel_size", "dilation", "padding", "stride")
     )
@@ -116,7 +119,7 @@ def _in_steps(d: GraphBuilder, x: str, part: str, axis: int, places: range) -> s
 
 
 def replaced(d: GraphBuilder, x: str, part: str, axis: int, at: int) -> str:
-    """Return x with the elements from index `at` on along an axis replaced by `part`."""
+    """Return x with the elements from index `at` on along an axis replaced by the tensor `part`."""
     n, end = d.shape(x)[axis], at + d.shape(part)[axis]
     sides = [slice_axis(d, x, axis, *span) for span in ((0, at), (end, n)) if span[0] < span[1]]
     return concat(d, [*sides[: at > 0], part, *sides[at > 0 :]], axis)
@@ -180,7 +183,8 @@ def _broadcast(d: GraphBuilder, x: str, shape: Shape) -> str:
 
 
 def scatter_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import ONNX's ScatterND and ScatterElements with constant indices that form a block."""
+    """Import ONNX's ScatterND and ScatterElements with constant indices that form a rectangular
+    block."""
     indices, places = a["indices"], np.arange(math.prod(out)).reshape(out)
     if "dim" in a:
         taken = np.take_along_axis(places, indices % out[a["dim"]], a["dim"])

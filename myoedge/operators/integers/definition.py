@@ -49,13 +49,13 @@ COMPARED: Mapping[str, Callable[..., Array]] = {
 def whole(x: Array, kind: str) -> Array:
     """Convert an operand of the float graph to int64.
 
-    kind   "int32", "uint8" or "truth" (boolean)
+    kind   element type of the operand: "int32", "uint8" or "truth" (boolean)
     """
     return (x != 0).astype(np.int64) if kind == "truth" else np.rint(x).astype(np.int64)
 
 
 def both(attrs: Attrs, a: Array, b: Array) -> tuple[Array, Array]:
-    """Convert both operands of the float graph to integers; b of one element becomes a scalar."""
+    """Convert both operands of the float graph to int64; a `b` of one element becomes a scalar."""
     left, right = map(whole, (a, b), attrs["kinds"])
     return left, right.reshape(()) if right.size == 1 else right
 
@@ -77,7 +77,7 @@ def cumsum_real(attrs: Attrs, x: Array) -> Array:
 
 
 def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming along time, with the sum over the previous frames as state."""
+    """Return the rule for streaming along time, with the sum of all previous frames as state."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     shape = at.shapes[0]
@@ -87,7 +87,7 @@ def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntegerParams(QuantizedParams):
-    """Integer constants of an integer function.
+    """Integer constants of an operator on integers or booleans.
 
     a_zero, b_zero   zero points of boolean operands; 0 for integers
     no, yes          integers of False and True in the result of a comparison
@@ -102,7 +102,8 @@ class IntegerParams(QuantizedParams):
 
 
 def zeros(inputs: QuantizeInputs) -> dict[str, Any]:
-    """Return the operands' zero points by name: those of quantised booleans, 0 for integers."""
+    """Return the operands' zero points as fields of IntegerParams: those of quantised booleans, 0
+    for integers."""
     given = zip("ab", inputs.input_params, inputs.attrs["kinds"], strict=False)
     return {
         f"{name}_zero": 0 if params is None or kind != "truth" else params.zero_point
@@ -159,7 +160,7 @@ def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
 
 
 def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Return the output range of comparisons, (0, 1), for every sample set."""
+    """Return the output range (0, 1) of every comparison, by name, whatever the samples."""
     compared = (node.name for node in graph.nodes if node.op.startswith("integer_compare"))
     return dict.fromkeys(compared, (0.0, 1.0))
 

@@ -23,8 +23,11 @@ def function_of(name: str) -> Row:
 
 
 def combined(d: GraphBuilder, name: str, x: Any, y: Any, out: Shape, alpha: Any = 1) -> str:
-    """Import function(x, alpha * y) of integers; either operand may be a number, a constant or a
-    tensor."""
+    """Import a function of integers x and alpha * y, each a number, a constant or a tensor.
+
+    name   the function
+    out    shape of the result
+    """
     if alpha != 1:
         shape = d.shape(y) if isinstance(y, str) else ()
         y = combined(d, "mul", y, alpha, shape) if isinstance(y, str) else y * alpha
@@ -72,8 +75,8 @@ def sums(d: GraphBuilder, x: str, axis: int) -> str:
 
 
 def added_up(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a cumulative sum of integers; for ONNX's `exclusive`, the element itself is
-    subtracted."""
+    """Import a cumulative sum of integers; for ONNX's `exclusive`, the element itself is subtracted
+    again."""
     y = str(cumulative(sums)(d, {**a, "exclusive": False}, out))
     return combined(d, "sub", y, first(a), out) if a.get("exclusive") else y
 
@@ -88,7 +91,7 @@ def chosen(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def total(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import sums over axes, as the last element of cumulative sums."""
+    """Import a sum of integers over axes, as the last element of a cumulative sum."""
     x = first(a)
     for axis in reduced_axes(d, a):
         n = d.shape(x)[axis]

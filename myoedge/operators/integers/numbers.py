@@ -89,9 +89,12 @@ def _computed(node: Node, known: Sequence[Span | None]) -> Span | None:
 
 
 def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Shape) -> str:
-    """Add a function of two integers; op is "integer_math" or "integer_compare".
+    """Add a function of two integers; return the result's name.
 
-    a, b   tensors of integers or truth values; b may be a number or a constant
+    op         operator: "integer_math" or "integer_compare"
+    function   the operator's function
+    a, b       tensors of integers or truth values; b may be a number or a constant
+    out        shape of the result
     Errors: Unsupported for floats, and for constants beyond 24 bits.
     """
     if not isinstance(b, str):
@@ -113,7 +116,8 @@ def calculated(d: GraphBuilder, op: str, function: str, a: str, b: Any, out: Sha
 
 
 def constant_like(d: GraphBuilder, x: str, value: Array) -> str:
-    """Add a constant as if it were computed: 0 * x + value."""
+    """Add a constant as if it were computed from x, for operators without constant operands: 0 * x
+    + value."""
     rank = len(d.shape(x))
     for axis in range(rank):
         x = slice_axis(d, x, axis, 0, 1)
@@ -139,7 +143,8 @@ def reshape_to(d: GraphBuilder, x: str, out: Shape) -> str:
 
 
 def whole_numbers(value: Array) -> Array:
-    """Convert a float constant to integers. Errors: Unsupported for fractions."""
+    """Convert a float constant with integer values to integers. Errors: Unsupported for
+    fractions."""
     if not (np.isfinite(value).all() and (value == np.rint(value)).all()):
         raise Unsupported("a fractional constant together with integers")
     if value.size and np.abs(value.astype(np.float64)).max() > EXACT:

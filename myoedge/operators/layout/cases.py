@@ -21,7 +21,8 @@ def _moved(d: Draw, op: str, attrs: Attrs, shapes: tuple[Shape, ...], text: str)
 
 
 def reshape(d: Draw) -> DrawnUse:
-    """Draw a reshape: extents are reordered, axes of size 1 inserted, two axes perhaps merged."""
+    """Return a random test case of a reshape that reorders extents, inserts axes of size 1, and may
+    merge two axes."""
     x = d.shape(0, 5)
     parts = d.permuted([*x, *[1] * d.integer(0, 2)])
     if len(parts) > 1 and d.flag():

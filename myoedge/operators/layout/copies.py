@@ -9,9 +9,9 @@ from myoedge.operators.graph_builder import GraphBuilder, reshape
 
 
 def copied(d: GraphBuilder, x: str, counts: Sequence[int], *, whole: bool) -> str:
-    """Repeat x counts[i] times along each axis i.
+    """Repeat x counts[i] times along each axis i; return the result's name.
 
-    whole   repeat the whole axis (abab) instead of each element (aabb)
+    whole   whether whole axes are repeated (abab) instead of each element (aabb)
     """
     shape = d.shape(x)
     if {*counts} <= {1}:

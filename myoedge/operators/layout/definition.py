@@ -93,7 +93,7 @@ def expand_real(attrs: Attrs, x: Array) -> Array:
 
 
 def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """Return the attributes with attrs["cuts"], or its counterpart with one entry per axis,
+    """Return the attributes with attrs["cuts"], or another attribute with one entry per axis,
     permuted."""
     order = [perm.index(axis) for axis in range(len(perm))]
     per_axis = {
@@ -109,7 +109,7 @@ def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a slice; if no axis has a step, it is a plain copy."""
+    """Return the tiled kernel of a slice; if no axis has a step, it is a plain copy."""
     rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
     loops = [
         Along(out, n, axis, cut[0], cut[2] if out > 1 else 1)
@@ -199,7 +199,8 @@ def pad_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile padding: fill each tile of the output, then copy its part of the input."""
+    """Return the tiled kernel of padding, which fills each tile of the output and then copies its
+    part of the input."""
     rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
     loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
     return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step.integers.fill)
@@ -239,8 +240,8 @@ def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
 
 
 def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loops over the output; an operand is read only in its own section of the joined
-    axis."""
+    """Return the loop nest of a concatenation over its output; an input is read only in its own
+    section of the joined axis."""
     nest = by_output(attrs, shapes, out)
     index: tuple[AffineExpr, ...] = nest.operands["y"]
     return LoopNest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
@@ -251,7 +252,8 @@ def concat_real(attrs: Attrs, *xs: Array) -> Array:
 
 
 def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a concatenation; each input is a section of the loop over the joined axis."""
+    """Return the tiled kernel of a concatenation; each input is a section of the loop over the
+    joined axis."""
     axis = step.attrs["axis"]
     runs = [math.prod(shape[axis:]) * step.element_type.size_bytes for shape in step.shapes]
     outer, total = math.prod(step.out[:axis]), sum(runs)

@@ -65,7 +65,7 @@ def filled(value: float) -> Row:
 
 
 def fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a fill with one value: x[..., 5:] = 0."""
+    """Import fill_, which writes one value into a tensor or slice: x[..., 5:] = 0."""
     value = a["value"]
     if isinstance(value, str) and value not in d.constants:
         return expand(d, reshape(d, value, (1,) * len(out)), out)
@@ -140,7 +140,7 @@ def cuts(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def narrow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import narrow; and select, which takes one element and removes the axis."""
+    """Import narrow, and select, which takes one element and removes the axis."""
     x = a["self"]
     axis = a["dim"] % len(d.shape(x))
     start = a["start" if "start" in a else "index"] % d.shape(x)[axis]
@@ -166,8 +166,8 @@ def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
-    """Return the elements of axis `dim` in the order of the indices `picks`; runs of adjacent
-    indices become one slice."""
+    """Return x with the elements of axis `dim` at the indices `picks`; runs of adjacent indices
+    become one slice."""
     if picks.dtype.kind not in "iu" or picks.ndim != 1:
         raise Unsupported("indexing by anything but a list of whole numbers")
     axis = dim % len(d.shape(x))
@@ -224,7 +224,8 @@ def repeat_each(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def pad(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import padding; torch lists (before, after) from the last axis back, negative values crop."""
+    """Import torch's padding, which lists (before, after) from the last axis back; negative numbers
+    crop."""
     shape, flat = d.shape(a["self"]), list(a["pad"])
     pairs = list(zip(flat[0::2], flat[1::2], strict=True))
     pads = [(0, 0)] * (len(shape) - len(pairs)) + pairs[::-1]

@@ -27,11 +27,12 @@ NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are 
 
 @dataclass(frozen=True, slots=True)
 class Along:
-    """A loop over results; iteration i reads the source at index first + i * step.
+    """A loop of a copy over its results; iteration i reads the source at index first + i * step.
 
-    extent  number of iterations
-    size    size of the source's dimension; indices outside 0 .. size - 1 read nothing
-    place   position of that dimension in memory order; None: the loop repeats the source
+    extent        number of iterations
+    size          size of the source's dimension; indices outside 0 .. size - 1 read nothing
+    place         position of that dimension in memory order; None: the loop repeats the source
+    first, step   index of the first iteration, and its increment
     """
 
     extent: int
@@ -51,7 +52,7 @@ class Along:
 
 
 def joined(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Merge adjacent loops wherever possible, and renumber their places from 0."""
+    """Merge adjacent loops that one loop can replace, and renumber their places from 0."""
     left = [loop for loop in loops if not loop.idle]
     order = sorted(loop.place for loop in left if loop.place is not None)
     made: list[Along] = []
@@ -80,7 +81,7 @@ def _one_of(outer: Along, inner: Along) -> Along:
 
 
 def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Append a loop over the bytes of an element."""
+    """Append an innermost loop over the bytes of an element."""
     return joined(
         [
             *loops,
@@ -90,8 +91,8 @@ def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
 
 
 def in_groups(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Sort loops into the source's memory order; a strided loop becomes one over groups and one
-    within a group."""
+    """Sort loops into the source's memory order; a strided loop becomes one loop over groups and
+    one within a group."""
     for at, loop in enumerate(loops):
         if loop.place is None or loop.step < 2 or loop.size % loop.step:
             continue
@@ -104,7 +105,7 @@ def in_groups(loops: Sequence[Along]) -> tuple[Along, ...]:
 
 
 def in_steps(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """Replace loops over short rows by single elements, which the other loops step over."""
+    """Replace loops over short rows by single elements, so that the other loops step over them."""
     if len(loops) < 2 or loops[-1].extent > 1 or loops[-1].size > IN_STEPS:
         return tuple(loops)
     *others, outer, inner = loops
@@ -181,7 +182,7 @@ def pieces(
     the result.
 
     sources   loops of each source
-    fill      value of other elements; None if there are none
+    fill      value of elements that no source covers; None if there are none
     """
     loops, size = sources[0], step.element_type.size_bytes
     axes, dims = _axes(sources, size if fill else 1)  # a tile begins with a whole element

@@ -14,7 +14,8 @@ def linear(d: Draw) -> DrawnUse:
 
 
 def matmul(d: Draw) -> DrawnUse:
-    """Draw a matrix product, whose second operand may be transposed."""
+    """Return a random test case of a batched matrix product, with the second operand transposed or
+    not."""
     batch_a, batch_b = d.broadcast(0, 3)
     m, k, c = d.integer(1, 5), d.integer(1, 5), d.pick([1, 2, 3, 5, 9, 100])
     common = d.common(2, act=True) | {"int16": d.pick([(), (), (0,), (1,), (0, 1)])}

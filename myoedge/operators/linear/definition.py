@@ -103,13 +103,13 @@ def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 
 def linear_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute a linear layer: x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
+    """Compute a linear layer in integers: x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
     return step.requantize(exact_sums(x, step.integers.weight.T, step.integers.bias))
 
 
 def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
-    """Return the integer constants of a linear layer; weights are int16 if the input is int16, or
-    if the result is int16 and clamped."""
+    """Return the integer constants of a linear layer; weights are int16 if the input is, or if the
+    result is int16 and its activation is a clamp."""
     weights = inputs.weight_format.beside(inputs.params(0).element_type)
     if "act" in inputs.attrs:
         weights = weights.beside(inputs.target.element_type)
@@ -124,15 +124,16 @@ FORMATS = (  # a clamp of 16 bits asks for products of 16 bits
 
 
 def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a linear layer with int16 products, or with int8 products and int16 results, over rows
-    and blocks of output channels."""
+    """Return the tiled kernel of a linear layer with int16 products, or with int8 products and
+    int16 results; tiles divide rows and blocks of output channels."""
     if step.weight_type == INT16:
         return wide_in_tiles(step, engine, Conv2dGeometry.of_pixels(*row_sizes(step)))
     return wide_rows(step, engine)
 
 
 def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a linear layer over rows and blocks of output channels k."""
+    """Return the tiled kernel of a linear layer; tiles divide rows and blocks of output channels
+    k."""
     return rows_in_tiles(step, engine) if is_int8(step) else rows_of_16_bits(step, engine)
 
 
@@ -203,8 +204,8 @@ def matmul_quantize(inputs: QuantizeInputs) -> ProductParams:
 
 
 def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Multiply a [..., M, C] by b [..., C, K], or by its transpose [..., K, C] -> [..., M, K]; int8
-    or int16."""
+    """Multiply a [..., M, C] by b [..., C, K], or by a transposed b [..., K, C], in integers;
+    return int8 or int16 [..., M, K]."""
     centred = a.astype(np.int64) - step.integers.a_zero
     columns = _columns(step.attrs, b).astype(np.int64)
     acc = exact_matmul(centred, columns - step.integers.b_zero)
@@ -212,8 +213,8 @@ def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a batched matrix product: batch axes one by one, rows m of a, columns k of b in
-    fours."""
+    """Return the tiled kernel of a batched matrix product; tiles divide rows m of a, and columns k
+    of b in multiples of four, in one batch at a time."""
     (*_, m, c), n = step.shapes[0], step.out[-1]
     loops = _batch_loops(step)
     batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}

@@ -20,7 +20,7 @@ from myoedge.operators.import_rows import Arguments, ImportRow
 
 
 def linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a linear layer; computed weights or a computed bias become a matmul and a sum."""
+    """Import a linear layer; with computed weights or a computed bias, as a matmul and a sum."""
     x, weight, bias = a["input"], a["weight"], a["bias"]
     if weight in d.constants and (bias is None or bias in d.constants):
         return _by_weights(d, x, weight, optional_bias(d, bias), out)

@@ -42,8 +42,8 @@ SIDES = ("mult", "wide", "once")  # fields of each operand of a sum
 def linear_with_add_on_ne16(
     step: QuantizedNode, engine: Engine, *, in_place: bool = False
 ) -> TiledKernel:
-    """Tile the fused layer over rows and output channels; the products stay in scratch until they
-    are added.
+    """Return the NE16 kernel of a linear layer fused with the addition after it; its results stay
+    in scratch until they are added.
 
     in_place   as in wide_rows_on_ne16
     """

@@ -25,7 +25,7 @@ JOB = 1050.0  # cycles around a job
 
 
 def is_packed(step: QuantizedNode) -> ConstraintViolation | None:
-    """Require rows of whole words and a right operand with zero point 0.
+    """Require operands whose rows are whole 32-bit words, and a right operand with zero point 0.
 
     -> None, or the violated requirement
     """
@@ -39,7 +39,7 @@ def is_packed(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def matmul_on_ne16(tiled: TiledKernel, step: QuantizedNode, loops: Sequence[Loop]) -> TiledKernel:
-    """Return the NE16 kernel, derived from the cores' kernel `tiled`.
+    """Return the NE16 kernel of a matrix product, derived from the cores' kernel `tiled`.
 
     loops   loops over batches; a tile covers several iterations of the innermost one
     """

@@ -22,8 +22,8 @@ AROUND = 12.0  # words of taps that take as long as what is around a sum
 
 
 def quantize(inputs: QuantizeInputs) -> ProductParams | None:
-    """Return the constants with a right shift from 64-bit sums to 31 bits; None if all operands are
-    int8."""
+    """Return the constants of a matrix product with 64-bit sums, which are shifted right to 31
+    bits; None if all operands are int8."""
     a, b, y = inputs.params(0), inputs.params(1), inputs.target
     if not inputs.has_int16(2):
         return None
@@ -39,7 +39,8 @@ def quantize(inputs: QuantizeInputs) -> ProductParams | None:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine, narrow: TiledKernel) -> TiledKernel:
-    """Return the int16 kernel, with the loops and operands of the int8 kernel `narrow`."""
+    """Return the int16 kernel of a matrix product, with the loops and operands of the int8 kernel
+    `narrow`."""
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift", "drop")
     kinds = {"a": step.read_type(0), "b": step.read_type(1), "y": step.element_type}
     c = step.shapes[0][-1]

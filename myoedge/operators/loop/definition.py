@@ -25,8 +25,10 @@ from myoedge.targets.chip import Engine
 
 
 def row_shape(attrs: Attrs, x: Shape) -> Shape:
-    """Return the shape of one row of a sequence. Errors: ValueError if it does not have `steps`
-    rows."""
+    """Return the shape of one row of a sequence.
+
+    Errors: ValueError if the sequence does not have attrs["steps"] rows.
+    """
     if not x or x[0] != attrs["steps"]:
         raise ValueError(f"{attrs['steps']} steps of {list(x)}")
     return x[1:]

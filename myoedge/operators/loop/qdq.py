@@ -14,7 +14,7 @@ from myoedge.operators.qdq import Write, Writer, named, whole
 
 
 def write_in_step(w: Writer, node: Node, step: int, rows: dict[str, list[str]]) -> None:
-    """Write one of the loop operators in iteration `step`.
+    """Export one of the loop operators (loop_state, loop_read, ..) for iteration `step`.
 
     rows   sequence that the loop returns -> names of its rows so far
     """

@@ -26,7 +26,11 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class LoopSpan:
-    """The body of a loop: nodes with first <= index < end, which run `steps` times."""
+    """The body of a loop, as a range of a graph's nodes.
+
+    first, end   half-open range of node indices
+    steps        number of iterations
+    """
 
     first: int
     end: int
@@ -98,8 +102,8 @@ def moved(node: Node, step: int, values: MutableMapping[str, Array]) -> Array | 
 
 
 def is_complete(node: Node, step: int) -> bool:
-    """Return whether a node's result is final in iteration `step`; a sequence is after the last
-    one."""
+    """Return whether a node's result is final in iteration `step`; a sequence that the loop writes
+    is final after the last iteration."""
     return node.op != WRITE or step == node.attrs["steps"] - 1
 
 

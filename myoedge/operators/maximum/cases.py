@@ -15,8 +15,8 @@ def maximum(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> float:
-    """Return the error bound in output steps: factors have 15 bits; for int16 operands, steps of
-    2**-shift."""
+    """Return the largest permitted deviation in output steps: factors have 15 bits; int16 operands
+    are converted in steps of 2**-shift."""
     largest = max(case.params(name).scale for name in case.names) / case.target.scale
     if case.step.has_int16:
         return float(

@@ -24,8 +24,11 @@ NUMBERS = tuple(f"{name}_{part}" for name in "ab" for part in ("mult", "offset",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaximumParams(QuantizedParams):
-    """Integer constants of a maximum; each operand is (x * mult + offset) >> shift in output
-    steps."""
+    """Integer constants of a maximum: factors that convert each operand to output steps, (x * mult
+    + offset) >> shift.
+
+    acc_bound   largest |operand in output steps|, before its shift
+    """
 
     a_mult: int
     a_offset: int

@@ -34,7 +34,7 @@ def extreme_of_all(largest: bool) -> Row:
 
 
 def between(b: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import clamp with tensors as bounds; one of them may be missing."""
+    """Import clamp with tensors as bounds, one of which may be missing."""
     y = str(a["self"])
     for name, largest in (("min", True), ("max", False)):
         limit = a.get(name)

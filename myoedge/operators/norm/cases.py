@@ -26,8 +26,9 @@ def norm(op: str, d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array:
-    """Return the error bound in output steps, from the fraction bits of the normalised value, the
-    14 bits of the inverse root, and eps as an integer; int16 inputs keep 12 bits."""
+    """Return the largest permitted deviation of a layer norm in output steps, from rounding the
+    normalised value to `fraction_bits`, the inverse root to 14 bits, and eps to an integer; int16
+    inputs keep 12 bits."""
     x = case.data[0].astype(np.float64)
     middle = x.mean(-1, keepdims=True) if case.op == "layer_norm" else case.params("x0").zero_point
     spread = np.maximum(np.square(x - middle).sum(-1, keepdims=True) * x.shape[-1], 1.0)
@@ -42,15 +43,20 @@ def slack(case: Any) -> Array:
 
 
 def gain_slack(case: Any, normal: Array, bits: int) -> Array:
-    """Return half a step of a gain, for int16 results, in output steps; all gains share one shift,
-    which the largest offset limits."""
+    """Return the deviation in output steps due to rounding each gain by half a step; 0 for int8
+    results.
+
+    All gains share one shift, which the largest offset limits.
+    normal   |normalised value|
+    bits     its fraction bits
+    """
     is_wide = case.target.element_type == INT16
     return np.asarray(normal * 2.0 ** (bits - 1 - case.step.integers.shift) * is_wide)
 
 
 def group_norm(d: Draw) -> DrawnUse:
-    """Draw a group norm: channels first, last or in the middle, one group or one per channel, few
-    or many rows."""
+    """Return a random test case of group norm: the channel axis is first, last or in the middle,
+    with one channel per group up to one group in all, and one row or more."""
     groups, each = d.pick([1, 1, 2, 3, 8, 13]), d.pick([1, 1, 2, 5, 8])
     before, after = (d.pick([(), (1,), (7,), (19,), (3, 5)]) for _ in range(2))
     shape = (d.pick([1, 1, 2, 9]), *before, groups * each, *after)
@@ -77,8 +83,8 @@ each = (-1, *[1] * (x0.ndim - 2))
 
 
 def group_slack(case: Any) -> Array:
-    """Return the error bound of a group norm in output steps: as `slack`, with a factor of x in
-    steps of 2**-13."""
+    """Return the largest permitted deviation of a group norm in output steps: that of a layer norm,
+    with a factor of x in steps of 2**-13."""
     x, attrs = case.data[0].astype(np.float64), case.attrs
     first = np.moveaxis(x, attrs["axis"], 1)
     rows = first.reshape(len(x), attrs["groups"], -1)

@@ -41,7 +41,7 @@ AS_MACS = 32  # products of weights that take as long as one number that is norm
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loops over the result; each element reads its whole row."""
+    """Return the loop nest of a layer norm over the result; each element reads its whole row."""
     lead = {f"i{d}": n for d, n in enumerate(out[:-1])}
     rows = tuple(((axis, 1),) for axis in lead)
     axes = {**lead, "c": out[-1], "r": out[-1]}
@@ -49,7 +49,8 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def layer_norm_real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
-    """Compute layer norm in float64, because float32 leaves few digits in nearly constant rows."""
+    """Compute layer norm in float64, because float32 leaves few significant digits in nearly
+    constant rows."""
     rows = x.astype(np.float64)
     centred = rows - rows.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
@@ -63,22 +64,30 @@ def rms_norm_real(attrs: Attrs, x: Array, gain: Array) -> Array:
 
 
 def fraction_bits(length: int) -> int:
-    """Return the fraction bits of a normalised value in 15 bits; its magnitude is at most
+    """Return the fraction bits of a normalised value stored in 15 bits; its magnitude is at most
     sqrt(length)."""
     return 15 - math.ceil(math.log2(length) / 2)
 
 
 def quantize(inputs: QuantizeInputs) -> NormParams:
-    """Return the constants of y = (n * gain + offset) >> shift, where n is the normalised value;
-    the shift is the same in all channels."""
+    """Return the constants of y = (n * gain + offset) >> shift, where n is the normalised value and
+    all channels share the shift."""
     length = inputs.shapes[0][-1]
     return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormParams(QuantizedParams):
-    """Integer constants of a norm: int32 gains and offsets per channel with a common shift; eps in
-    units of length**2 times the variance."""
+    """Integer constants of a layer norm or group norm.
+
+    down                least right shift of int16 inputs
+    x_zero              zero point of the input
+    gain, offset        int32 per channel
+    shift               right shift of n * gain + offset, common to all channels
+    eps_low, eps_high   eps as eps_high * 2**31 + eps_low, in units of length**2 times the variance
+                        of shifted inputs
+    acc_bound           largest |n * gain + offset|
+    """
 
     down: int
     x_zero: int
@@ -96,7 +105,7 @@ def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: i
 
     length        number of elements over which the mean is taken
     bits          fraction bits of a normalised value
-    normal_bits   all its bits, without the sign
+    normal_bits   all bits of a normalised value except the sign
     """
     x = inputs.params(0)
     factor = inputs.constant(1).astype(np.float64) / inputs.target.scale
@@ -157,7 +166,8 @@ def _halvings(step: QuantizedNode, x: Array) -> Array:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Normalise the rows of x [..., C], int8 or int16 -> int8 or int16. Statistics are 64-bit."""
+    """Normalise the rows of x [..., C] in integers with 64-bit statistics; int8 or int16 -> int8 or
+    int16."""
     length = x.shape[-1]
     halvings = _halvings(step, x.astype(np.int64))
     rows = x.astype(np.int64) >> halvings
@@ -176,13 +186,14 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 def line(
     spread: Array, length: int, middle: Array, bits: int, normal_bits: int
 ) -> tuple[Array, Array, Array]:
-    """Return (slope, start, shift) per row: the normalised value of x is (x * slope + start) >>
-    shift.
+    """Return slope, start and shift of each row, with which the normalised value of x is (x * slope
+    + start) >> shift.
 
     spread        length**2 times the variance, 1 .. 2**62
+    length        number of elements over which the mean is taken
     middle        length times the mean
     bits          fraction bits of the normalised value, minus the right shift of the root
-    normal_bits   all its bits, without the sign
+    normal_bits   all bits of the normalised value except the sign
     """
     inverse, half = inverse_root(spread)
     drop = np.maximum(normal_bits + half - bits, 0)
@@ -193,16 +204,16 @@ def line(
 
 
 def on_line(x: Array, along: tuple[Array, Array, Array]) -> Array:
-    """Return (x * slope + start) >> shift, modulo 2**32 before the shift.
+    """Return the normalised values (x * slope + start) >> shift, modulo 2**32 before the shift.
 
-    along   result of `line`
+    along   slope, start and shift, as returned by `line`
     """
     slope, start, shift = along
     return np.asarray((x * slope + start).astype(np.int32) >> shift)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over rows; each row is in one tile."""
+    """Return the tiled kernel of a layer norm; tiles are blocks of whole rows."""
     rows, length = math.prod(step.out[:-1]), step.out[-1]
     y_size = step.element_type.size_bytes
     row = ((("row", 1),), ())

@@ -41,7 +41,10 @@ AROUND = 60  # elements that take as long as the line of a group
 
 
 class Layout(NamedTuple):
-    """The tensor's shape as [rows, positions, groups, channels per group, inner]."""
+    """The shape of a group norm's input as [rows, positions, groups, channels per group, inner].
+
+    positions, inner   products of the extents before and after the channel axis
+    """
 
     rows: int
     positions: int
@@ -51,7 +54,7 @@ class Layout(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Number of elements over which a mean is taken."""
+        """Number of elements in a group, over which the mean is taken."""
         return self.positions * self.channels * self.inner
 
 
@@ -62,8 +65,8 @@ def layout(attrs: Attrs, x: Shape) -> Layout:
 
 
 def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
-    """Compute group norm in float64, because float32 leaves few digits in nearly constant
-    groups."""
+    """Compute group norm in float64, because float32 leaves few significant digits in nearly
+    constant groups."""
     at = layout(attrs, x.shape)
     rows = x.astype(np.float64).reshape(at)
     if attrs["centred"]:
@@ -75,14 +78,14 @@ def real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
 
 
 def fraction_bits(length: int) -> int:
-    """Return the fraction bits of a normalised value in NORMAL_BITS bits; its magnitude is at most
-    sqrt(length)."""
+    """Return the fraction bits of a normalised value stored in NORMAL_BITS bits; its magnitude is
+    at most sqrt(length)."""
     return min(NORMAL_BITS - math.ceil(math.log2(length) / 2), FRACTION_BITS)
 
 
 def quantize(inputs: QuantizeInputs) -> NormParams:
-    """Return the constants of y = (n * gain + offset) >> shift, where n is the normalised value;
-    the shift is the same in all channels."""
+    """Return the constants of y = (n * gain + offset) >> shift, where n is the normalised value and
+    all channels share the shift."""
     length = layout(inputs.attrs, inputs.shapes[0]).length
     return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
 
@@ -100,7 +103,8 @@ FORMATS = (
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Normalise the groups of x, int8 or int16 -> int8 or int16. Statistics are 64-bit."""
+    """Normalise the groups of x in integers with 64-bit statistics; int8 or int16 -> int8 or
+    int16."""
     at = layout(step.attrs, x.shape)
     rows, length = x.astype(np.int64).reshape(at), at.length
     total = rows.sum(axis=(1, 3, 4), keepdims=True)
@@ -121,8 +125,8 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over rows and groups. If there are few groups, all cores share each group; otherwise
-    each core computes whole groups."""
+    """Return the tiled kernel of a group norm; tiles divide rows and groups. If there are few
+    groups, all cores share each group; otherwise each core computes whole groups."""
     at = layout(step.attrs, step.out)
     fields, wide = _fields(step, at), step.wide_flags("x", "y")
 

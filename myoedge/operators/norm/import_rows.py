@@ -24,8 +24,8 @@ EPS_LEAST = 1e-12  # what torch has, of which float32 holds the square
 
 
 def norm(op: str) -> Row:
-    """Return a function that imports layer norm or RMS norm over the last axes, merged into one;
-    computed gains and offsets become separate operators."""
+    """Return a function that imports layer norm or RMS norm (`op`) over the last axes, merged into
+    one; computed gains and offsets become separate operators."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
         x, shape = first(a), d.shape(first(a))
@@ -48,10 +48,10 @@ def norm(op: str) -> Row:
 
 
 def of_rows(d: GraphBuilder, op: str, x: str, factors: Sequence[str], eps: float) -> str:
-    """Add a layer norm or RMS norm over the last axis; a long axis becomes a group norm with one
-    group.
+    """Add a layer norm or RMS norm (`op`) over the last axis; a long axis becomes a group norm with
+    one group.
 
-    factors   gains, and offsets for layer norm
+    factors   names of the gains, and for layer norm of the offsets
     """
     shape, centred = d.shape(x), op == "layer_norm"
     if shape[-1] <= LENGTH_MAX:
@@ -70,9 +70,9 @@ def grouped(
     *,
     centred: bool = True,
 ) -> str:
-    """Add a group norm.
+    """Add a group norm; return the result's name.
 
-    factors   gains and offsets
+    factors   names of gains and offsets
     axis      channel axis
     centred   whether the mean is subtracted; otherwise an RMS norm per group
     Errors: Unsupported if a group has too many elements for 64-bit statistics.
@@ -119,13 +119,13 @@ each_channel = group_norm(lambda a, channels: channels)
 
 
 def instance_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import instance norm, with statistics of each channel of the input, or with running
-    statistics."""
+    """Import instance norm, with statistics of each channel or with running statistics."""
     return (each_channel if a["use_input_stats"] else batch_norm)(d, a, out)
 
 
 def mean_variance(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import ONNX's MeanVarianceNormalization; axes that are not reduced become channels."""
+    """Import ONNX's MeanVarianceNormalization as a group norm, in which the axes that are not
+    reduced are channels."""
     shape = d.shape(a["self"])
     if not all(-len(shape) <= axis < len(shape) for axis in a["axes"]):
         raise ValueError(f"axes {a['axes']} of {len(shape)}")
@@ -156,7 +156,7 @@ def local_response(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def unit_length(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import ONNX's LpNormalization."""
+    """Import ONNX's LpNormalization, which divides rows by their norm."""
     if a["p"] == 2:
         return normalized(d, a["self"], a["axis"], 0.0)
     if a["p"] != 1:

@@ -18,7 +18,7 @@ def atan2(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array:
-    """Return the error bound of atan2 in output steps.
+    """Return the largest permitted deviation of atan2 in output steps.
 
     int8: half of 1/256 of the quotient, 15-bit multipliers (the smaller may be 1), and the rounding
     of the angle. int16: half a common step per coordinate and the same for the multipliers, half of

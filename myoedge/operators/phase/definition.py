@@ -27,8 +27,13 @@ BETWEEN_BITS = 8  # of a quotient, between two of the table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AngleParams(RequantParams):
-    """Integer constants of atan2: factors that give both coordinates a common step, and a table of
-    int16 angles by quotient."""
+    """Integer constants of atan2.
+
+    a_zero, b_zero   zero points of the coordinates
+    a_mult, b_mult   factors that give both coordinates a common step
+    angles           table of int16 angles by quotient, 0/256 .. 256/256
+    acc_bound        largest |int32 intermediate|
+    """
 
     a_mult: int
     b_mult: int
@@ -73,16 +78,22 @@ def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) 
 
 
 def angle_of(y: Array, x: Array, angles: Array) -> Array:
-    """Return the angle of two magnitudes with a common step, in units of pi / 2**15; 0 at the
-    origin."""
+    """Return the angle of the point (|x|, |y|), in units of pi / 2**15; 0 at the origin.
+
+    y, x     coordinates with a common step
+    angles   table of angles by quotient
+    """
     small, large = _smaller_and_larger(y, x)
     angle = angles.astype(np.int64)[(small * QUOTIENTS + (large >> 1)) // large]
     return np.asarray(np.where(np.abs(y) > np.abs(x), HALF_TURN // 2 - angle, angle))
 
 
 def fine_angle_of(y: Array, x: Array, angles: Array) -> Array:
-    """Return the angle of two magnitudes up to 2**15 with a common step, in units of pi / 2**16; 0
-    at the origin."""
+    """Return the angle of the point (|x|, |y|), in units of pi / 2**16; 0 at the origin.
+
+    y, x     coordinates up to 2**15 with a common step
+    angles   table of angles by quotient, interpolated
+    """
     small, large = _smaller_and_larger(y, x)
     quotient = ((small * QUOTIENTS << BETWEEN_BITS) + (large >> 1)) // large
     at, rest = quotient >> BETWEEN_BITS, quotient & ((1 << BETWEEN_BITS) - 1)
@@ -105,7 +116,7 @@ def _in_quadrant(angle: Array, y: Array, x: Array, half_turn: int) -> Array:
 
 
 def integer(step: QuantizedNode, y: Array, x: Array) -> Array:
-    """Compute atan2(y, x) with broadcasting; int8 or int16.
+    """Compute atan2(y, x) in integers with broadcasting; int8 or int16.
 
     Signs are read before rescaling, as that may round a small coordinate to 0: next to the negative
     x axis, the sign of y changes the angle by a full turn.

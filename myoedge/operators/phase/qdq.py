@@ -13,7 +13,8 @@ TINY = 1e-30  # in the place of a zero that is divided by
 
 
 def atan2(w: Writer, step: QuantizedNode, y: str, x: str) -> str:
-    """Write atan2 as the arctangent of (smaller / larger magnitude), moved to its quadrant."""
+    """Export atan2 as the arctangent of the smaller over the larger magnitude, moved to the point's
+    quadrant."""
     a, b, zero = w.node("Abs", y), w.node("Abs", x), number(w, 0.0)
     small = w.node("Div", w.node("Min", a, b), w.node("Max", a, b, number(w, TINY)))
     angle = w.node("Atan", small)

@@ -15,7 +15,8 @@ NUMBERS = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile two broadcast operands; every tile reads the whole table of angles."""
+    """Return the tiled kernel of atan2 for two broadcast operands; every tile reads the whole table
+    of angles."""
     if step.has_int16:
         op = {**step.integers.named(NUMBERS), **scale_fields(step)}
         tiled = wide_pair(step, engine, "me_atan2_s16", op)

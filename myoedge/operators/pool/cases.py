@@ -68,7 +68,8 @@ def _regular(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
 
 
 def reduction(op: str, d: Draw) -> DrawnUse:
-    """Draw a reduction over adjacent axes; int16 sums are limited to int32."""
+    """Return a random test case of a mean or sum (`op`) over adjacent axes; with int16 operands the
+    output's range is at least half of the results'."""
     shape = d.pick([d.shape(1, 5), d.shape(1, 5), (2, 200, 3)])
     first = d.integer(0, len(shape) - 1)
     axes = tuple(range(first, d.integer(first + 1, len(shape))))

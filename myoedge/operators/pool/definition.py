@@ -43,11 +43,12 @@ def regular(
     ceil: bool = False,
     count_pad: bool,
 ) -> tuple[Window, ...]:
-    """Return the windows along an axis of n elements as PyTorch defines them, clipped to the input;
-    the divisor of an average counts padding if `count_pad`.
+    """Return the windows of a pool along an axis of n elements as PyTorch defines them, clipped to
+    the input.
 
-    With `ceil`, a last window that starts inside the input or the padding before it is kept. With
-    dilation, the axis is assumed to be reordered (`in_phases`), so that taps are adjacent.
+    ceil        whether a last window that starts inside the input or the padding before it is kept
+    count_pad   whether the divisor of an average counts padding
+    With dilation, the axis is assumed to be reordered (`in_phases`), so that taps are adjacent.
     """
     before, after = (pads, pads) if isinstance(pads, int) else pads
     reach = (size - 1) * dilation + 1
@@ -79,8 +80,8 @@ def shape(attrs: Attrs, x: Shape) -> Shape:
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loops over outputs and taps; window starts are approximated as evenly spaced,
-    which is exact for regular windows."""
+    """Return the loop nest of a pool over outputs and taps; window starts are taken as evenly
+    spaced, which is exact for regular windows."""
     rank = len(attrs["windows"])
     axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
     taps = {f"r{d}": max(w[1] - w[0] for w in axis) for d, axis in enumerate(attrs["windows"])}
@@ -105,13 +106,13 @@ def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, i
 
 
 def at(position: tuple[int, ...]) -> tuple[slice | int, ...]:
-    """Return the array index of all samples and channels at a spatial position."""
+    """Return the index of an array [N, *S, C] that selects all samples and channels at a spatial
+    position."""
     return (slice(None), *position)
 
 
 def max_real(attrs: Attrs, x: Array) -> Array:
-    """Compute max pooling, x [N, *S, C] -> [N, *T, C], for floats or integers; padding is
-    ignored."""
+    """Compute max pooling of floats or integers, x [N, *S, C] -> [N, *T, C]; padding is ignored."""
     y = np.empty(shape(attrs, x.shape), x.dtype)
     for position, taps, _ in _patches(attrs, x):
         y[at(position)] = taps.max(axis=1)
@@ -180,7 +181,7 @@ def avg_real(attrs: Attrs, x: Array) -> Array:
 
 
 def divisors(attrs: Attrs) -> tuple[int, ...]:
-    """Return the distinct divisors of an average pool in ascending order; each has its own
+    """Return the distinct divisors of an average pool in ascending order; each gets its own
     multiplier."""
     if attrs.get("divisor"):
         return (attrs["divisor"],)
@@ -189,8 +190,8 @@ def divisors(attrs: Attrs) -> tuple[int, ...]:
 
 
 def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
-    """Return the constants of an average: sum (x - x_zero) over the taps inside the input,
-    requantised with one factor per divisor."""
+    """Return the constants of an average pool: the sum of x - x_zero over the taps inside the input
+    is requantised with one factor per divisor."""
     x, attrs = inputs.params(0), inputs.attrs
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
     distinct = divisors(attrs)
@@ -202,7 +203,8 @@ def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
 
 
 def avg_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute average pooling: x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, C]."""
+    """Compute average pooling in integers: x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T,
+    C]."""
     centred = x.astype(np.int64) - step.integers.x_zero
     y = np.empty(step.out, step.element_type.dtype)
     distinct, requant = divisors(step.attrs), step.integers.requant
@@ -213,8 +215,8 @@ def avg_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile an average pool; the operand `each` has one requantisation per pair of divisors along
-    rows and columns."""
+    """Return the tiled kernel of an average pool; its operand `each` has one requantisation per
+    pair of divisors along rows and columns."""
     distinct, at = divisors(step.attrs), [0]
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ())
     if len(distinct) > 1:

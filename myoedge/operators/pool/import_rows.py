@@ -34,8 +34,9 @@ def dilations(a: Arguments, rank: int) -> tuple[int, ...]:
 
 
 def in_phases(d: GraphBuilder, x: str, dilation: Sequence[int]) -> str:
-    """Reorder x [N, *S, C] along each spatial axis: every d-th element from the first on, then from
-    the second on, and so on, d the dilation; then the taps of a window are adjacent."""
+    """Reorder x [N, *S, C] so that the taps of dilated windows are adjacent: along each spatial
+    axis every d-th element from the first on, then from the second on, and so on, d the
+    dilation."""
     for axis, step in enumerate(dilation, start=1):
         n = d.shape(x)[axis]
         x = concat(d, [slice_axis(d, x, axis, p, n, step) for p in range(min(step, n))], axis)
@@ -43,8 +44,8 @@ def in_phases(d: GraphBuilder, x: str, dilation: Sequence[int]) -> str:
 
 
 def regular(a: Arguments, spatial: Shape) -> Any:
-    """Return the regular windows per spatial axis; the default stride is the kernel size in torch,
-    and 1 in ONNX."""
+    """Return the windows along each spatial axis of a pool; the default stride is the kernel size
+    in torch, and 1 in ONNX."""
     rank = len(spatial)
     if rank not in (1, 2, 3):
         raise Unsupported(f"pooling {rank}-D")
@@ -67,8 +68,9 @@ def adaptive(a: Arguments, spatial: Shape) -> Any:
 
 
 def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None = None) -> Row:
-    """Return a function that imports pooling [N, C, *S], or [C, *S].
+    """Return a function that imports a pool of [N, C, *S], or [C, *S].
 
+    op        operator
     windows   (arguments, spatial extents) -> windows per axis
     rank      number of spatial axes; None: ONNX, whose tensors have N and whose result shape
               follows from the windows
@@ -106,8 +108,11 @@ def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> s
 
 
 def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Row:
-    """Return a function that imports a reduction with pointwise functions before and after it;
-    without an axes argument, all axes are reduced."""
+    """Return a function that imports a reduction (`op`); without an axes argument, all axes are
+    reduced.
+
+    before, after   pointwise functions before and after the reduction
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         x = d.add("table", first(a), chain=tuple(before)) if before else first(a)
@@ -148,7 +153,7 @@ def log_sum_exp(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a product over axes, by multiplying the two halves repeatedly."""
+    """Import a product over axes by multiplying the two halves of the axis, again and again."""
     x = first(a)
     for axis in reduced_axes(d, a):
         while (n := d.shape(x)[axis]) > 1:

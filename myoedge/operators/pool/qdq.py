@@ -31,7 +31,11 @@ Axis = Sequence[Window]
 
 @dataclass(frozen=True, slots=True)
 class PoolWindow:
-    """Kernel size, stride and padding (before, after) along one axis, as ONNX's attributes."""
+    """The regular windows of a pool along one axis, as ONNX's attributes.
+
+    size            kernel size
+    before, after   padding
+    """
 
     size: int
     stride: int

@@ -24,20 +24,20 @@ from myoedge.targets.chip import Engine
 
 
 def axes_over(attrs: Attrs) -> tuple[int, ...]:
-    """Return the reduced axes: one or more for a sum, one for an argmax."""
+    """Return the reduced axes of a node: one or more for a sum or mean, one for an argmax."""
     return attrs["axes"] if "axes" in attrs else (attrs["axis"],)
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
-    """Return [*outer, *inner] for x [*outer, *reduced, *inner]; with keepdim, reduced axes have
-    size 1."""
+    """Return the result shape of a reduction: [*outer, *inner] for x [*outer, *reduced, *inner];
+    with keepdim, reduced axes have size 1."""
     axes = axes_over(attrs)
     kept = [1 if d in axes else n for d, n in enumerate(x) if attrs["keepdim"] or d not in axes]
     return tuple(kept)
 
 
 def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
-    """Return (outer, reduced, inner), the products of the extents before, in and after the reduced
+    """Return the products (outer, reduced, inner) of the extents before, in and after the reduced
     axes, which are adjacent (passes/lower.py)."""
     first, last = min(axes_over(attrs)), max(axes_over(attrs))
     return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
@@ -59,15 +59,16 @@ def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute a requantised sum or mean over the reduced axes of x [*outer, *reduced, *inner]; int8
-    or int16."""
+    """Compute the sum or mean over the reduced axes of x [*outer, *reduced, *inner] in integers;
+    int8 or int16."""
     centred = x.astype(np.int64) - step.integers.x_zero
     acc = centred.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
     return step.requantize(acc)
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile along the axes before and after the reduced ones."""
+    """Return the tiled kernel of a reduction; tiles divide the axes before and after the reduced
+    ones."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
     each = np.array(
         [0, *(getattr(step.integers, name) for name in ("mult", "offset", "shift"))], np.int32

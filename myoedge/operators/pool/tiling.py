@@ -23,14 +23,15 @@ MOST_ALIKE = 255
 
 
 def windows_of(step: QuantizedNode) -> tuple[Sequence[Window], Sequence[Window]]:
-    """Return the windows along rows and along columns; a 1-D signal is an image of one row."""
+    """Return the windows of a pool along rows and along columns; a 1-D signal is an image of one
+    row."""
     rows, columns = (((0, 1, 1),), *step.attrs["windows"])[-2:]
     return rows, columns
 
 
 def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
-    """Return (first, stride, size) so that every window i lies within size elements from first + i
-    * stride on."""
+    """Return (first, stride, size): evenly spaced ranges that contain the windows, window i in the
+    elements first + i * stride .. first + i * stride + size - 1."""
     count = len(windows)
     stride = round((windows[-1][0] - windows[0][0]) / (count - 1)) if count > 1 else 1
     first = min(w[0] - i * stride for i, w in enumerate(windows))
@@ -39,10 +40,11 @@ def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
 
 
 def entries(windows: Sequence[Window], kinds: Sequence[int]) -> Array:
-    """Return the window table int32 [windows, 3]: first element; end (exclusive); kind and number
-    of equal windows that follow, each in one byte.
+    """Return the windows as the kernel's table, int32 [windows, 3]: first element; end (exclusive);
+    kind and number of equal windows that follow, each in one byte.
 
-    kinds   the divisors in ascending order; () if all windows have one kind
+    kinds   the divisors in ascending order, whose index is the kind; () if all windows have one
+            kind
     """
     numbers = [(low, high, kinds.index(d) if kinds else 0) for low, high, d in windows]
     rows = [
@@ -73,11 +75,14 @@ def _runs(windows: Array) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Work estimate of a pooling layer, by properties of its windows.
+    """Properties of a pool's windows from which its work is estimated.
 
-    taps   taps per window
-    runs   runs of equal windows per row
-    even   whether all windows are equal, along both axes
+    taps      taps per window
+    average   whether the kernel averages instead of taking maxima
+    few       whether the windows suit the kernel's unrolled loop: up to nine taps of a maximum, or
+              four of an average
+    runs      runs of equal windows per row
+    even      whether all windows are equal, along both axes
     """
 
     taps: int
@@ -143,10 +148,13 @@ def in_tiles(
     each: tuple[Operand, ...] = (),
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ()),
 ) -> TiledKernel:
-    """Tile over images n, windows t0 and t1, taps r0 and r1, and channels c or blocks of four.
+    """Return the tiled kernel of a pool; tiles divide images n, windows t0 and t1, and channels c,
+    in blocks of four if there are many.
 
-    each, kinds   for averages: requantisation per pair of divisors, and the divisors along both
-                  axes
+    kernel   C function
+    op       fields of its op struct
+    each     for averages, requantisation per pair of divisors
+    kinds    for averages, the divisors along both axes
     """
     (rows, columns), (n, *_, c) = windows_of(step), step.shapes[0]
     arrays = {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}

@@ -25,26 +25,34 @@ SEVERAL_ROWS, COPIED = 18.0, 50.0
 
 
 def scratch(taps: int, cores: int) -> int:
-    """Return the scratch bytes, as C's me_gemm_scratch_bytes: gathered rows of all cores, padded to
-    words."""
+    """Return the scratch bytes of me_gemm for the gathered rows of all cores, padded to words;
+    equal to C's me_gemm_scratch_bytes.
+
+    taps   bytes of a row
+    """
     row = round_up(taps, 4)
     at_a_time = max(min(512 // row, 4), min(256 // row, 8), 1)  # me_gemm_pixels, in fours
     return cores * PIXELS * at_a_time * (row + 4)
 
 
 def stride(taps: int) -> int:
-    """Return the bytes between gathered rows, an odd number of words, as C's me_gemm_row_stride."""
+    """Return the bytes from one gathered row to the next, an odd number of words; equal to C's
+    me_gemm_row_stride.
+
+    taps   bytes of a row
+    """
     return 4 * (-(-taps // 4) | 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Access of a kernel to the input of each row of a product.
+    """Access of a matrix-product kernel to its input rows.
 
-    words    words of taps per row
-    copied   whether rows are first copied to scratch, from `runs` runs of bytes; `rest` is the
-             number of bytes after the last whole word of a run
-    crossing whether words are loaded unaligned
+    words      32-bit words per row
+    copied     whether rows are first copied to scratch
+    runs       contiguous runs of bytes from which a row is copied
+    rest       bytes after the last whole word of a run
+    crossing   whether words are loaded from unaligned addresses
     """
 
     words: int
@@ -55,8 +63,12 @@ class Windows:
 
 
 def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
-    """Return the work of the busiest core for `rows` times `blocks` of four channels, in words of
-    taps of 4 x 4 sums. The last block of rows may have fewer than four."""
+    """Return the work of the busiest core for a matrix product, in words of taps of 4 x 4 sums.
+
+    rows     input rows; the last block of four may be incomplete
+    blocks   blocks of four output channels
+    words    words of taps per row
+    """
     whole, rest = rows // PIXELS * blocks, rows % PIXELS
     thin = np.where(rest > 0, _row_work(rest, words) / _row_work(PIXELS, words), 0.0)
     even = np.ceil((whole + thin * blocks) / cores)  # a block is of one core
@@ -70,8 +82,12 @@ def _row_work(rows: Any, words: int) -> Any:
 
 
 def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) -> Any:
-    """Return the work of copying windows, `columns` adjacent ones at once; each core copies all
-    windows of the blocks that it computes."""
+    """Return the work of copying windows to scratch, if each core copies the windows of all blocks
+    that it computes.
+
+    columns   adjacent windows that are copied at once
+    w         layout of a window
+    """
     fours = ceil_div(rows, PIXELS)
     offset = np.maximum(np.gcd(fours, cores), cores / blocks)  # of parts, in parts of a four
     most = ceil_div(fours + cores - offset, cores)  # of a core
@@ -82,6 +98,7 @@ def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, c
     """Return the work of copying every window once, split among the cores (gather_together in
     me_conv_s8.c).
 
+    w            layout of a window
     edge_share   fraction of windows that overlap an edge and are copied singly, with zeros
     """
     most = ceil_div(rows, cores)
@@ -90,7 +107,10 @@ def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, c
 
 
 def edges_work(rows: Any, words: int) -> Any:
-    """Return the extra work of `rows` windows that overlap an edge and are copied with zeros."""
+    """Return the extra work of copying `rows` windows that overlap an edge, with zeros.
+
+    words   words of taps per window
+    """
     return rows * (EDGE + EDGE_WORD * words)
 
 
@@ -106,8 +126,13 @@ def _copies_work(copies: Any, w: Windows) -> Any:
 
 
 def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
-    """Return the work of the busiest core if windows are copied for all cores; it processes four,
-    two or one window at once."""
+    """Return the work of the busiest core for a matrix product whose windows are copied for all
+    cores; it processes four, two or one window at once.
+
+    rows     windows
+    blocks   blocks of four output channels
+    words    words of taps per window
+    """
     each = [
         np.where(rows % high == 0, ceil_div(ceil_div(rows, high) * blocks, cores), np.inf)
         * _row_work(high, words)

@@ -66,7 +66,11 @@ def on_ne16(
     *rules: Rule,
     form: Format = INT8_PRODUCTS,
 ) -> Kernel:
-    """Return an NE16 kernel for layers that satisfy the accelerator's constraints and `rules`."""
+    """Return an NE16 kernel for layers that satisfy the accelerator's constraints and `rules`.
+
+    tiling   (layer, engine) -> tiled kernel
+    form     supported element types
+    """
     rules = (*rules, _eight_bits, requantised_by_engine)
     return _kernel(tiling, form, *rules, unsigned_sums=True)
 
@@ -76,7 +80,8 @@ def sums_on_ne16(
 ) -> Kernel:
     """Return an NE16 kernel whose int32 sums the cores requantise, for layers that satisfy `rules`.
 
-    form   supported element types
+    tiling   (layer, engine) -> tiled kernel
+    form     supported element types
     """
     return _kernel(tiling, form, *rules, unsigned_sums=False)
 
@@ -147,7 +152,8 @@ def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
-    """Require int8 inputs and weights of at most 8 bits, whose sums of unsigned products fit int32.
+    """Require int8 inputs, weights of at most 8 bits, and sums of uint8 inputs times weights that
+    fit int32.
 
     -> None, or the violated requirement
     """
@@ -163,7 +169,7 @@ def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
 
 
 def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False) -> TiledKernel:
-    """Tile products of rows on NE16 with int8 results.
+    """Return the NE16 kernel of a linear layer with int8 results.
 
     in_place   as in wide_rows_on_ne16
     """
@@ -218,7 +224,7 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
 def wide_rows_on_ne16(
     step: QuantizedNode, engine: Engine, *, in_place: bool = False
 ) -> TiledKernel:
-    """Tile products of rows on NE16 with int16 results: the cores requantise the sums.
+    """Return the NE16 kernel of a linear layer with int16 results, whose sums the cores requantise.
 
     in_place   whether x is converted to uint8 in its own L1 buffer, and back to int8 after the last
                tile of output channels
@@ -306,8 +312,12 @@ def _rows(
 
 
 def launches_next_tile(here: Fields, behind: Fields) -> bool:
-    """Return whether a tile's first job may start before the previous tile ends: its rows are in
-    scratch already, or take the place of rows that no other job reads, or have their own."""
+    """Return whether a tile's first job may start before the previous tile ends.
+
+    It may if its rows are in scratch already, replace rows that no other job reads, or have their
+    own place.
+    here, behind   tile fields of the previous tile and of this one
+    """
     own_place = behind["has_scratch"] or behind.get("in_place", 0)
     return bool(own_place) or first_job_rows(behind) <= last_job_row(here)
 
@@ -317,7 +327,10 @@ def first_job_rows(fields: Fields) -> int:
 
 
 def last_job_row(fields: Fields) -> int:
-    """Return the first row of a tile's last job; start_of in me_ne16_layer.c."""
+    """Return the first row of a tile's last job, as start_of in me_ne16_layer.c.
+
+    fields   fields of the tile struct
+    """
     rows, at_a_time = int(fields["rows"]), int(fields["rows_at_a_time"])
     last = (rows - 1) // at_a_time * at_a_time
     return last - ((rows - last) % JOB_PIXELS == JOB_PIXELS - 1 and last > 0)
@@ -334,7 +347,7 @@ def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
 
 
 def is_in_words(step: QuantizedNode) -> ConstraintViolation | None:
-    """Require rows of a multiple of 4 bytes, so that they can be converted to uint8 in place.
+    """Require input rows of a multiple of 4 bytes, so that they can be converted to uint8 in place.
 
     -> None, or the violated requirement
     """

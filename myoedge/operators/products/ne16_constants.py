@@ -15,18 +15,20 @@ WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
 
 
 def bit_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """Pack weights of `bits` bits for 1x1 jobs: int8 [K, C] -> uint8 [K, C' / 16 * 2 * bits], C' =
-    C padded to 16.
+    """Pack int8 weights [K, C] for 1x1 jobs: uint8 [K, C' / 16 * 2 * bits], C' = C padded to 16.
 
-    For every 16 inputs and every bit, lowest first: two bytes; bit c % 8 of byte c // 8 is input
-    c's.
+    For every 16 inputs and every bit, lowest first: two bytes; bit c % 8 of byte c // 8 belongs to
+    input c.
+    bits   stored bits of a weight
     """
     return filter_planes(weight[:, None], bits)
 
 
 def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """Pack weights for 3x3 jobs: int8 [K, *taps, C] -> uint8 [K, bytes]. For every 16 inputs, every
-    bit and every tap: two bytes as in `bit_planes`."""
+    """Pack int8 weights [K, *taps, C] for 3x3 jobs: uint8 [K, bytes].
+
+    For every 16 inputs, every bit and every tap: two bytes as in `bit_planes`.
+    """
     k, c = len(weight), weight.shape[-1]
     offset = 1 << (bits - 1)
     stored = (weight.astype(np.int16) + offset).astype(np.uint8).reshape(k, -1, c)
@@ -39,8 +41,11 @@ def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
 
 
 def linear_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """Pack weights for linear jobs: int8 [K, C] -> uint8 [K, C' / 8 * bits]. For every bit, lowest
-    first, bit c % 8 of byte c // 8 is input c's; padding has weight 0."""
+    """Pack int8 weights [K, C] for linear jobs: uint8 [K, C' / 8 * bits], C' = C padded with weight
+    0.
+
+    For every bit, lowest first: bit c % 8 of byte c // 8 belongs to input c.
+    """
     padded = np.pad(weight.astype(np.int16), ((0, 0), (0, -weight.shape[1] % INPUTS)))
     stored = (padded + (1 << (bits - 1))).astype(np.uint8)
     planes = stored[:, None] >> np.arange(bits, dtype=np.uint8)[:, None] & 1
@@ -61,21 +66,24 @@ def _transposed_bits(words: Array) -> Array:
 
 
 def depthwise_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
-    """Pack weights for depthwise jobs: int8 [C, 3, 3] -> uint8 [C' / 16, bytes], as `filter_planes`
-    with a bit per channel."""
+    """Pack int8 weights [C, 3, 3] for depthwise jobs: uint8 [C' / 16, bytes], C' = C padded to 16,
+    as `filter_planes` with one bit per channel."""
     c = len(weight)
     taps = np.pad(weight.reshape(c, -1), ((0, -c % INPUTS), (0, 0)))
     return filter_planes(taps.reshape(-1, INPUTS, taps.shape[1]).swapaxes(1, 2), bits)
 
 
 def scale_bytes(step: QuantizedNode) -> int:
-    """Return the bytes of a multiplier: the fewest that hold those of all channels."""
+    """Return the bytes of a requantisation multiplier: the fewest that hold those of all
+    channels."""
     return 1 if int(step.integers.mult.max()) < 256 else 2
 
 
 def parameters(step: QuantizedNode, times: int = 1) -> Array:
-    """Pack biases (4 bytes), multipliers and shifts (1 byte) of all channels, repeated `times`
-    times.
+    """Pack NE16's channel constants: the biases of all channels (4 bytes each), then their
+    multipliers, then their shifts (1 byte each).
+
+    times   how often the values of all channels are repeated within each of the three
 
     The bias accounts for NE16 reading inputs plus 128.
     """

@@ -19,19 +19,22 @@ SUMS = 0  # bytes of a multiplier, if results are sums
 
 
 def job_pixels(pixels: Any) -> Any:
-    """Return the pixels of each job of a tile except the last, a multiple of a 3x3 block."""
+    """Return the pixels of each job of a tile except the last: a multiple of the nine pixels of a
+    3x3 block.
+
+    pixels   pixels of the tile
+    """
     return ceil_div(pixels, JOBS_A_TILE * JOB_PIXELS) * JOB_PIXELS
 
 
 def units_of_jobs(
     units: int, least: int, count: int, prepared: float, computed: float
 ) -> tuple[int, int]:
-    """Return the work units of a tile's (first job, each later job except the last), in multiples
-    of `least`.
+    """Split the `units` of work of a tile into `count` NE16 jobs; return the units of the first job
+    and of each middle job (the last takes the rest), as multiples of `least`.
 
     NE16 waits for the first job's operands, so that job is only as long as the cores need to
     prepare the second.
-    count                number of jobs
     prepared, computed   cycles of the cores and of NE16 for all units
     """
     equal = ceil_div(units, count * least) * least
@@ -43,15 +46,19 @@ def units_of_jobs(
 
 
 def pads_to_nine_pixels(pixels: Any, of_layer: int) -> Any:
-    """Return whether a layer has exactly eight pixels, which are computed as one 3x3 block of nine
-    instead of two blocks."""
+    """Return whether a tile has exactly eight pixels, which NE16 computes as one 3x3 block of nine
+    instead of two blocks.
+
+    pixels     pixels of the tile
+    of_layer   pixels of the layer
+    """
     return (pixels == of_layer) & (of_layer == JOB_PIXELS - 1)
 
 
 def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
-    """Return the cycles of 1x1 jobs on a row of pixels with c inputs and k outputs; L1 conflicts
-    are not included.
+    """Return the cycles of 1x1 jobs on a row of pixels, without conflicts of L1 banks.
 
+    c, k    inputs and outputs per pixel
     scale   bytes of a multiplier
     """
     at_a_time = job_pixels(pixels)
@@ -68,9 +75,10 @@ def run_tiles(pixels: Any) -> Any:
 
 
 def image_cycles(tiles: Any, c: int, k: Any, scale: int) -> Any:
-    """Return the cycles of 1x1 jobs on blocks of 3x3 pixels with c inputs and k outputs.
+    """Return the cycles of 1x1 jobs on blocks of 3x3 pixels.
 
     tiles   number of blocks
+    c, k    inputs and outputs per pixel
     scale   bytes of a multiplier
     """
     groups = ceil_div(c, INPUTS)
@@ -82,6 +90,8 @@ def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
 
     tiles    number of blocks
     groups   groups of 16 inputs, over all jobs
+    k        outputs per pixel
+    jobs     number of jobs
     added    number of jobs that start from the sums of an earlier job
     """
 
@@ -93,8 +103,11 @@ def sums_cycles(tiles: Any, groups: Any, k: Any, jobs: Any, added: Any) -> Any:
 
 
 def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
-    """Return the cycles of a linear job with c inputs, 256 at a time, and k outputs stored as
-    sums."""
+    """Return the cycles of a linear job, which stores int32 sums.
+
+    c   inputs, processed 256 at a time
+    k   outputs
+    """
     rows, tiles = ceil_div(c, INPUTS), ceil_div(c, INPUTS * INPUTS)
     return float(
         _by_outputs(k, lambda n: rows + tiles * (22 + n * bits) + ceil_div(n, SUMS_AT_A_TIME))
@@ -104,9 +117,11 @@ def linear_cycles(c: int, k: int, bits: int = WEIGHT_BITS) -> float:
 def filter_cycles(
     rows: Any, columns: Any, c: int, k: Any, scale: int, bits: int = WEIGHT_BITS
 ) -> Any:
-    """Return the cycles of 3x3 jobs for rows * columns results with c inputs and k outputs.
+    """Return the cycles of 3x3 jobs for rows * columns results.
 
+    c, k    inputs and outputs per pixel
     scale   bytes of a multiplier
+    bits    bits of a weight
     """
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)
     return _by_outputs(
@@ -118,7 +133,8 @@ def filter_cycles(
 def depthwise_cycles(rows: Any, columns: Any, c: int, scale: int, bits: int = WEIGHT_BITS) -> Any:
     """Return the cycles of depthwise 3x3 jobs for rows * columns results with c channels.
 
-    scale, bits   bytes of a multiplier, and bits of a weight
+    scale   bytes of a multiplier
+    bits    bits of a weight
     NE16 loads 32 multipliers for each block of 16 channels except the last.
     """
     groups, (read, tiles) = ceil_div(c, INPUTS), _pixels_and_tiles(rows, columns)

@@ -21,7 +21,7 @@ FREE = KernelCost(0.0, 0.0)
 
 
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
-    """Return the kernel with packed weights if they have 2 to 4 bits; otherwise the kernel
+    """Return the kernel with weights stored in 2 or 4 bits if they fit; otherwise the kernel
     unchanged."""
     bits = stored_bits(step)
     found = [o for o in kernel.operands if o.name == WEIGHTS and o.array is not None]
@@ -50,14 +50,15 @@ def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine
 
 
 def stored_bits(step: QuantizedNode) -> int:
-    """Return the bits per stored weight of the cores' kernels: 2, 4, 8 or 16."""
+    """Return the bits in which the cores' kernels store a weight: 2, 4, 8 or 16."""
     if OPS[step.node.op].multiplicands is None or step.weight_type != INT8:
         return INT8.bits
     return next((bits for bits in STORED_BITS if step.weight_bits <= bits), INT8.bits)
 
 
 def packed_operand(weights: Operand, bits: int) -> Operand | None:
-    """Return the operand with 2- or 4-bit elements; None if tiles would begin inside a packed word.
+    """Return the weights' operand with 2- or 4-bit elements; None if tiles would begin inside a
+    packed word.
 
     The last block of channels is padded to full size.
     """
@@ -84,9 +85,9 @@ def packed_operand(weights: Operand, bits: int) -> Operand | None:
 
 
 def packed_bytes(rows: Array, bits: int) -> Array:
-    """Pack low-bit values int8 [n, bytes] -> int8 [n, packed bytes].
+    """Pack int8 values that fit `bits` bits: [n, bytes] -> [n, packed bytes].
 
-    Byte i of a packed word has bytes i, i + 4, .. of the unpacked row, the first in its lowest
+    Byte i of a packed word holds bytes i, i + 4, .. of the unpacked row, the first in its lowest
     bits.
     """
     count = 8 // bits

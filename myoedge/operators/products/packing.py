@@ -39,6 +39,7 @@ CHANNELS: AffineExpr = (("k", BLOCK), ("k4", 1))
 class WeightedParams(RequantParams):
     """Integer constants of products with constant weights.
 
+    x_zero   zero point of the input
     weight   int8 or int16 [K, ...]
     bias     int32 [K], the input's zero point folded in
     mult, offset, shift   int32 [K]
@@ -52,9 +53,10 @@ class WeightedParams(RequantParams):
 
 
 def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) -> WeightedParams:
-    """Quantise weights symmetrically per channel; the input's zero point is folded into the bias.
+    """Return the constants of products with constant weights: weights are quantised symmetrically
+    per channel, and the input's zero point is folded into the bias.
 
-    weight_format   None: the format that the layer requests
+    weight_format   format of the weights; None: the format that the layer requests
     """
     x, y, w = inputs.params(0), inputs.target, inputs.constant(1).astype(np.float64)
     stated_bias = inputs.constants[2] if len(inputs.constants) > 2 else None
@@ -113,8 +115,11 @@ def _requantised(
 
 
 def exact_scale(mult: Array, shift: Array, x: QuantParams, y: QuantParams) -> Array:
-    """Return the weight scales [K] for which mult / 2**shift is exactly the factor from sums to
-    y."""
+    """Return the weight scales [K] for which mult / 2**shift is exactly the factor from
+    accumulators to output steps.
+
+    x, y   quantisation parameters of input and result
+    """
     return np.asarray(np.ldexp(mult.astype(np.float64), -shift) * y.scale / x.scale)
 
 
@@ -129,7 +134,8 @@ def _bound(weight: Array, bias: Array, reach: int) -> Array:
 
 
 def unsigned_bound(weight: Array, bias: Array) -> Array:
-    """Return the largest |sum of x * weight + bias| per channel for x in 0 .. 255.
+    """Return the largest |sum of x * weight + bias| per channel for x in 0 .. 255, as NE16 computes
+    it.
 
     NE16 reads inputs plus 128, with a bias reduced by 128 times the sum of the weights.
     """
@@ -139,12 +145,14 @@ def unsigned_bound(weight: Array, bias: Array) -> Array:
 
 
 def acc_bound(step: QuantizedNode) -> int:
-    """Return the largest |accumulator| for these weights and biases, in any order of summation."""
+    """Return the largest |accumulator| that these weights and biases allow, in any order of
+    summation."""
     return bound_of(step, step.read_type(0))
 
 
 def bound_of(step: QuantizedNode, operand: ElementType) -> int:
-    """Return the largest |accumulator| if the weights multiply an operand of this type."""
+    """Return the largest |accumulator| that these weights and biases allow if the input has type
+    `operand`."""
     return int(_bound(step.integers.weight, step.integers.bias, -operand.low).max())
 
 
@@ -160,14 +168,14 @@ INT16_PRODUCTS = (
 
 
 def channel_axes(k: int) -> dict[str, int]:
-    """Return the loops over k channels, blocks of four and channels of a block, with their
-    extents."""
+    """Return the loops over k channels: over blocks of four channels, and over the channels of a
+    block."""
     return {"k": -(-k // BLOCK), "k4": BLOCK}
 
 
 def packed_weights(weight: Array) -> Array:
-    """Pack weights int8 [K, *taps]: in blocks of four channels (the last may be smaller), for every
-    four taps one word per channel; zeros fill the last word."""
+    """Pack int8 weights [K, *taps] for me_gemm: one word (four taps) per channel, in blocks of four
+    channels, of which the last may be smaller; zeros fill the last word."""
     rows = weight.reshape(weight.shape[0], -1)
     k, taps = rows.shape
     padded = np.zeros((k, round_up(taps, 4)), np.int8)
@@ -183,22 +191,24 @@ def packed_channels(step: QuantizedNode) -> Array:
 
 
 def rows_in_blocks(rows: Array) -> Array:
-    """Pad [K, ..] with zero rows to a multiple of four channels."""
+    """Pad an array [K, ..] with zero rows to whole blocks of four channels."""
     return np.pad(rows, ((0, -len(rows) % BLOCK), (0, 0)))
 
 
 def channels_in_blocks(step: QuantizedNode) -> Array:
-    """Return `packed_channels` padded with zeros to a multiple of four channels."""
+    """Return `packed_channels` padded with zeros to whole blocks of four channels."""
     return rows_in_blocks(packed_channels(step))
 
 
 def weight_operands(
     weights: Array, channels: Array, k: int, group: AffineExpr = ()
 ) -> tuple[Operand, ...]:
-    """Return the operands for packed weights and channel constants, tiled in blocks of channels.
+    """Return the operands of a kernel for packed weights and for packed channel constants, tiled
+    along output channels in blocks of four.
 
-    k       channels of a group
-    group   index expression of the group
+    weights, channels   the packed arrays
+    k                   output channels of a group
+    group               index expression of the group
     """
     groups, size, index = len(channels) // k, weights.size // len(channels), (group, CHANNELS, ())
     shape = (groups, k, channels.nbytes // len(channels))
@@ -216,7 +226,8 @@ def weight_operands(
 
 
 def table_operand(step: QuantizedNode) -> tuple[Operand, ...]:
-    """Return the operand for the table of a fused activation in a tuple; () without one."""
+    """Return the operand for the lookup table of a fused activation as a tuple; () without a
+    table."""
     return () if step.table is None else (Operand.whole("table", step.table),)
 
 
@@ -227,5 +238,6 @@ def limit_fields(step: QuantizedNode) -> dict[str, int | str]:
 
 
 def scale_fields(step: QuantizedNode) -> dict[str, int | str]:
-    """Return the fields of the C struct me_scale, the constants that all channels share."""
+    """Return the fields of the C struct me_scale: the constants of requantisation that all channels
+    share."""
     return {"scale.pre": step.integers.pre, **limit_fields(step)}

@@ -73,8 +73,8 @@ def sums(op: str, d: Draw) -> DrawnUse:
 
 
 def gates_slack(case: Any) -> Array:
-    """Return the error bound in output steps: rounded weights, and a 15-bit factor or the bits that
-    a pre-shift drops."""
+    """Return the largest permitted deviation of gate sums in output steps: rounded weights, a
+    15-bit factor, and the low bits that a pre-shift drops."""
     bits = 2.0 ** -np.floor(np.log2(np.maximum(case.step.integers.mult, 1)))
     dropped = np.ldexp(case.step.integers.mult.astype(np.float64), -case.step.integers.shift)
     return np.asarray(
@@ -83,7 +83,8 @@ def gates_slack(case: Any) -> Array:
 
 
 def recurrent(op: str, d: Draw) -> DrawnUse:
-    """Draw an LSTM or GRU with a few units; most weights let old states decay."""
+    """Return a random test case of an LSTM or GRU operator (`op`) with 1 to 17 units and 1 to 6
+    time steps; with most weights the influence of old states decays."""
     lstm = op.startswith("lstm")
     per_unit, states = (4, 2) if lstm else (3, 1)
     steps, batch, units = (
@@ -111,8 +112,8 @@ def recurrent(op: str, d: Draw) -> DrawnUse:
 
 
 def recurrent_slack(case: Any) -> Array:
-    """Return the error bound in output steps: rounding errors accumulated over the time steps
-    (_grown)."""
+    """Return the largest permitted deviation in output steps: rounding errors of states and gates,
+    accumulated over the time steps (`_grown`)."""
     errors = _grown(case, case.shapes[0][0])
     if case.op in ("lstm_cell", "gru_state"):
         return np.asarray(errors[-1][1] / case.target.scale)
@@ -183,7 +184,8 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
 
 
 def start(op: str, d: Draw) -> DrawnUse:
-    """Draw a single time step from zero states, for any number of sequences."""
+    """Return a random test case of one LSTM or GRU time step from zero states (`op`), for a random
+    batch of sequences."""
     units = d.pick([1, 2, 3, 8, 17])
     bias = (d.rng.normal(size=units),) if op == "gru_start" else ()
     common = d.common(1, act=False) | {"kinds": ("int16",), "factors": d.pick(ROOMY)}
@@ -193,7 +195,8 @@ def start(op: str, d: Draw) -> DrawnUse:
 
 
 def one_step(op: str, d: Draw) -> DrawnUse:
-    """Draw one LSTM time step for any number of sequences."""
+    """Return a random test case of one LSTM time step that returns h or c (`op`), with a random
+    batch size."""
     rows, units = d.integer(1, 20), d.pick([1, 2, 3, 8, 17])
     gates = (rows, 4 * units)
     shapes = ((1, *gates), gates, (rows, units))
@@ -206,8 +209,8 @@ def one_step(op: str, d: Draw) -> DrawnUse:
 
 
 def next_slack(case: Any) -> Array:
-    """Return the error bound in output steps: four gate functions with an error of 2**-13 each, and
-    c, rounded twice and saturated at 2**10."""
+    """Return the largest permitted deviation in output steps: four gate functions with an error of
+    2**-13 each, and c, rounded twice and saturated at 2**10."""
     c = case.params("x2")
     reach = c.reach * c.scale
     rounded = 2.0 ** -(case.step.integers.cell_bits + 0.0)
@@ -216,13 +219,14 @@ def next_slack(case: Any) -> Array:
 
 
 def start_slack(case: Any) -> Array:
-    """Return the error bound in output steps: functions of three gates and c with an error of
-    2**-13 each, and half a step of 1/1024 of the bias."""
+    """Return the largest permitted deviation in output steps: functions of three gates and of c
+    with an error of 2**-13 each, and half a bias step of 1/1024."""
     return np.asarray(2.0**-10 / case.target.scale)
 
 
 def plain(op: str, d: Draw) -> DrawnUse:
-    """Draw a plain RNN with a few units; the weights of a row sum to about 1 at most."""
+    """Return a random test case of a plain RNN with tanh or relu (`op`), with 1 to 17 units;
+    typical weights of a unit sum to about 1."""
     steps, batch, units = d.integer(1, 6), d.pick([1, 1, 2]), d.pick([1, 3, 4, 5, 8, 9, 17])
     attrs = {"reverse": d.flag()}
     r = d.rng.normal(size=(units, units)) * d.pick([0.1, 1.0, 2.0]) / units
@@ -233,8 +237,8 @@ def plain(op: str, d: Draw) -> DrawnUse:
 
 
 def plain_slack(case: Any) -> Array:
-    """Return the error bound in output steps: rounding of x, h, weights, sums and results,
-    accumulated over the time steps; an initial h saturates at the results' range."""
+    """Return the largest permitted deviation in output steps: rounding of x, h, weights, sums and
+    results, accumulated over the time steps; an initial h saturates at the results' range."""
     r, y = np.abs(case.weights[0]), case.target.scale
     total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
     x, first, widest = case.params("x0").scale, case.params("x1"), case.target.reach * y

@@ -28,7 +28,8 @@ def take(d: Draw) -> DrawnUse:
 
 
 def resize(d: Draw) -> DrawnUse:
-    """Draw a resize by a factor above or below 1, with one to four neighbours per result."""
+    """Return a random test case of a resize up or down, in which each result is a weighted sum of
+    one to four adjacent elements."""
     shape = d.pick([d.shape(1, 4), d.shape(1, 3, 12), (3, 150, 2), (2, 9, 70)])
     axis, wanted = d.integer(0, len(shape) - 1), d.pick([1, 3, 8, 90])
     n = shape[axis]
@@ -43,8 +44,8 @@ def resize(d: Draw) -> DrawnUse:
 
 
 def rounding(case: Any) -> float:
-    """Return the error bound in output steps: half a unit of every weight times the largest |x -
-    x_zero|."""
+    """Return the largest permitted deviation in output steps: half a weight step per neighbour,
+    times the largest |x - x_zero|."""
     x = case.params("x0")
     reach = max(x.high - x.zero_point, x.zero_point - x.low)
     return float(case.weights[0].shape[1] * reach * 0.5 ** (case.step.integers.shift + 1))

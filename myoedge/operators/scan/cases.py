@@ -17,7 +17,8 @@ torch.stack(states, axis)
 
 
 def scan(d: Draw) -> DrawnUse:
-    """Draw a recurrence whose states decay or stay constant, within the result's range."""
+    """Return a random test case of h_t = a_t h_(t-1) + b_t with |a| <= 0.9, so that the influence
+    of old states decays."""
     x = d.pick([d.shape(1, 4), (d.integer(1, 12), 9), (1, 20, 3, 30)])
     common = d.common(2, act=False) | {"factors": (1.0, 0.0), "slack": scan_slack}
     wide = common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
@@ -27,8 +28,8 @@ def scan(d: Draw) -> DrawnUse:
 
 
 def scan_slack(case: Any) -> float:
-    """Return the error bound in output steps. Each iteration adds half a state step for both terms,
-    2^-15 of the state and 2^-15 of the addend."""
+    """Return the largest permitted deviation in output steps: each iteration adds half a state step
+    for both terms, 2^-15 of the state and 2^-15 of the addend."""
     levels = case.target.high - case.target.low
     return float(0.05 + case.shapes[0][case.attrs["axis"]] * (1.0 + levels / 2**8) / 128)
 

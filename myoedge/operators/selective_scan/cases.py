@@ -22,8 +22,8 @@ torch.stack(ys, -2) + (x1 * ws[1] if len(ws) > 1 else 0)
 
 
 def selective_scan(d: Draw) -> DrawnUse:
-    """Draw a scan with more than 32 time steps, a number of states that is not a multiple of 4, and
-    fast and slow decays."""
+    """Return a random test case of a selective scan with slow and fast decays, 1 to 9 states per
+    channel, and up to 40 time steps."""
     around = d.pick([(), (1,), (2,), (2, 1)])
     steps, width, states = d.integer(1, 6), d.integer(1, 9), d.integer(1, 9)
     steps = d.pick([steps, steps, 40])

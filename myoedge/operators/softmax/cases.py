@@ -56,7 +56,8 @@ def _scores(d: Draw, operands: int = 1) -> dict[str, Any]:
 
 
 def softmax(d: Draw) -> DrawnUse:
-    """Draw a softmax without a mask, or with a mask that is broadcast along leading axes."""
+    """Return a random test case of a softmax, with no mask or with one that is broadcast along
+    leading axes."""
     x, axis = _row(d)
     if d.flag():
         text, common = "x0.softmax(axis)", _scores(d) | {"int16": d.pick([(), (0,)])}
@@ -69,8 +70,9 @@ def softmax(d: Draw) -> DrawnUse:
 
 
 def softmax_slack(case: Any) -> Array | float:
-    """Return the error bound in output steps: each exponential is rounded to 2**-15, which adds
-    half of that per element to a sum; a product of two exponentials is rounded three times."""
+    """Return the largest permitted deviation in output steps: each exponential is rounded to
+    2**-15, which adds half of that per element to the sum; a product of two exponentials is rounded
+    three times."""
     row = case.shapes[0][case.attrs["axis"]]
     if not case.step.has_int16:
         return float(256 * row / 2**16)
@@ -87,8 +89,9 @@ def log_softmax(d: Draw) -> DrawnUse:
 
 
 def log_softmax_slack(case: Any) -> float:
-    """Return the error bound in output steps: the error of softmax, ln from 256 entries (1/512) in
-    Q12, and two factors that share a shift, half a step each for int16."""
+    """Return the largest permitted deviation in output steps: the error of the softmax, of ln from
+    a table of 256 entries (1/512) in Q12, and of two factors that share a shift (half a step each
+    for int16)."""
     row, step = case.shapes[0][case.attrs["axis"]], case.target.scale
     factor = max(case.params("x0").scale, 1 / 4096) / step
     shared = 255 * max(factor, 1.0) / 2**14 + 2 * max(factor, 1 / 64)
@@ -99,7 +102,8 @@ def log_softmax_slack(case: Any) -> float:
 
 
 def argmax(d: Draw) -> DrawnUse:
-    """Draw inputs of an argmax with ties; the first maximum counts, as in torch."""
+    """Return a random test case of argmax on data with ties, for which torch returns the first
+    maximum."""
     x, axis = _row(d)
     common = d.common(1, act=False) | {"factors": (1.0, 0.0)}
     attrs = {"axis": axis, "keepdim": d.flag()}
@@ -108,7 +112,8 @@ def argmax(d: Draw) -> DrawnUse:
 
 
 def ctc_greedy(d: Draw) -> DrawnUse:
-    """Draw few classes and values, so that repetitions, blanks and ties are frequent."""
+    """Return a random test case of greedy CTC decoding with few classes and values, so that
+    repetitions, blanks and ties are frequent."""
     x = (d.integer(1, 9), d.integer(1, 3), d.integer(1, 4))
     attrs = {"blank": d.integer(0, x[-1] - 1)}
     wide = d.pick([(), (), (0,)])
@@ -116,8 +121,8 @@ def ctc_greedy(d: Draw) -> DrawnUse:
 
 
 def classes(op: str, d: Draw) -> DrawnUse:
-    """Draw class indices as returned by argmax, with few classes, so that repetitions and ties are
-    frequent."""
+    """Return a random test case of an operator on class indices (`op`: ctc_new or majority), with
+    few classes, so that repetitions and ties are frequent."""
     count, frames = d.integer(1, 4), d.integer(1, 5) if op == "majority" else 2
     x = list(d.shape(1, 3, 4))
     axis = d.integer(0, len(x) - 1)

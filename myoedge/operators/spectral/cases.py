@@ -27,7 +27,8 @@ y.permute(2, 0, 1).reshape(-1, *x0.shape[1:], length // 2 + 1)
 
 
 def spectrogram(d: Draw) -> DrawnUse:
-    """Draw a spectrogram with several signals (lanes), each with its own factor and offset."""
+    """Return a random test case of a spectrogram of several signals, each with its own factor and
+    offset."""
     length, lanes = d.pick([4, 8, 16, 32, 64, 256, 6, 12, 20, 60, 66, 98]), d.shape(0, 2, 3)
     hop, count = d.integer(1, length + 3), math.prod(lanes)
     samples = length + d.integer(0, 4 * hop)
@@ -39,8 +40,11 @@ def spectrogram(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> Array:
-    """Return the error bound in output steps: linear interpolation between 16 points per octave, up
-    to an eighth beyond the output's range, and magnitudes that are off by a few steps of 2**-15."""
+    """Return the largest permitted deviation in output steps.
+
+    The function of the power is interpolated linearly between 16 points per octave, whose values
+    are limited to an eighth beyond the output's range; magnitudes are off by a few steps of 2**-15.
+    """
     window, scale, offset = case.weights
     unit = case.params("x0").scale * halved(len(window)) * float(np.abs(window).max()) * 2.0**-15
     attrs = {**case.attrs, "chain": ()}
@@ -66,7 +70,12 @@ def slack(case: Any) -> Array:
 
 
 def within_reach(case: Any, y: Array, scale: Array, offset: Array) -> Array:
-    """Clip the points of the curve to an eighth beyond the range of all signals."""
+    """Clip values of the interpolated function to the range that the kernel's table can represent:
+    that of all outputs before factor and offset, widened by an eighth at each end.
+
+    y               values of the function of a magnitude (attrs["chain"])
+    scale, offset   factor and offset of each signal, [signals]
+    """
     y_q = case.target
     edges = (np.array([[y_q.low], [y_q.high]]) - y_q.zero_point) * y_q.scale
     seen = (edges - offset) / scale
