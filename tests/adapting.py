@@ -13,18 +13,20 @@ from myoedge.adaptation import head as heads
 from myoedge.adaptation import session as sessions
 from myoedge.adaptation.commands import Window
 from myoedge.adaptation.record import METHODS, Adaptation
-from myoedge.adaptation.rooms import Room, rooms
+from myoedge.adaptation.rooms import PASSING, Room, rooms
 from myoedge.backends.build import Build
 from myoedge.numerics.arrays import Array
 
 MOST_CLASSES = 64
-SCALARS = ("method", "decision", "in_force", "windows", "right")
+SCALARS = ("method", "decision", "in_force", "windows", "right", "normed")
 BY_CLASS = ("came", "held_counts", "counts", "seen")
-STATE_BYTES = 4 * (len(SCALARS) + MOST_CLASSES * (len(BY_CLASS) + 2) + 1)
-PASSING = ("means", "directions", "factor", "inverses", "gradient")  # hold nothing between calls
+STATE_BYTES = 4 * (len(SCALARS) + MOST_CLASSES * (len(BY_CLASS) + 2) + 2)
 POINTERS = (
     *("replay", "replay_labels", "window", "held", "stored", "sums", "products", "factor"),
     *("inverses", "means", "directions", "head", "momentum", "gradient", "weights"),
+)
+NORM_POINTERS = (
+    *("channel_means", "deviations", "norm_sums", "norm", "raw_input", "normed_input"),
 )
 State = dict[str, Array]
 
@@ -36,6 +38,8 @@ class _Network(ctypes.Structure):
         ("sizes", ctypes.c_int32 * 8),
         ("digest", ctypes.c_uint8 * 8),
         *((name, ctypes.c_void_p) for name in POINTERS),
+        ("norm_sizes", ctypes.c_int32 * 6),
+        *((name, ctypes.c_void_p) for name in NORM_POINTERS),
     )
 
 
@@ -55,15 +59,25 @@ def host_state(build: Build) -> bytes:
     return b"".join(parts)
 
 
+def norm_state(adaptation: Adaptation, content: bytes) -> State:
+    """Return the statistics of a session of norm."""
+    state = _fields(adaptation, content)
+    return {name: state[name] for name in ("method", "windows", "norm_count", "norm_sums")}
+
+
 def parsed(adaptation: Adaptation, content: bytes) -> State:
     """Return the state by field, without what no window has filled."""
+    return _filled(adaptation, _fields(adaptation, content))
+
+
+def _fields(adaptation: Adaptation, content: bytes) -> State:
     words = np.frombuffer(content[:STATE_BYTES], np.int32)
     state = {name: words[i] for i, name in enumerate(SCALARS)}
     by_class = words[len(SCALARS) :]
     for i, name in enumerate(BY_CLASS):
         state[name] = by_class[MOST_CLASSES * i :][: adaptation.classes]
-    state["random"] = by_class[MOST_CLASSES * len(BY_CLASS)].astype(np.uint32)
-    biases = by_class[MOST_CLASSES * len(BY_CLASS) + 1 :].reshape(2, MOST_CLASSES)
+    state["random"], state["norm_count"] = by_class[MOST_CLASSES * len(BY_CLASS) :][:2]
+    biases = by_class[MOST_CLASSES * len(BY_CLASS) + 2 :].reshape(2, MOST_CLASSES)
     state["bias"] = biases[0, : adaptation.classes]
     at = STATE_BYTES
     for room in lasting(adaptation):
@@ -71,7 +85,7 @@ def parsed(adaptation: Adaptation, content: bytes) -> State:
         state[room.name] = np.frombuffer(content[at : at + size], room.dtype)
         at += size
     assert at == len(content)
-    return _filled(adaptation, state)
+    return state
 
 
 def _filled(adaptation: Adaptation, state: State) -> State:

@@ -42,7 +42,7 @@ int32_t me_adapt_class(void) { return me_adapt.in_force ? decide(0, me_adapt_of.
 
 int32_t me_adapt_network_class(void) { return me_adapt.decision; }
 
-void me_adapt_reset(void) { me_adapt.in_force = 0; }
+void me_adapt_reset(void) { me_adapt.in_force = me_adapt.normed = 0; }
 
 static void zero(int32_t *numbers, int32_t count)
 {
@@ -52,7 +52,7 @@ static void zero(int32_t *numbers, int32_t count)
 
 int32_t me_adapt_begin(int32_t method)
 {
-    if (method < ME_ADAPT_PROTOTYPES || method > ME_ADAPT_HEAD || !(me_adapt_of.methods >> method & 1))
+    if (method < ME_ADAPT_PROTOTYPES || method > ME_ADAPT_NORM || !(me_adapt_of.methods >> method & 1))
         return -1;
     const int32_t classes = me_adapt_of.classes, size = me_adapt_of.features;
     me_adapt.method = method;
@@ -62,6 +62,8 @@ int32_t me_adapt_begin(int32_t method)
     zero(me_adapt.counts, classes);
     if (method == ME_ADAPT_HEAD)
         me_adapt_head_begin();
+    else if (method == ME_ADAPT_NORM)
+        me_adapt_norm_begin();
     else
         zero(me_adapt_of.sums, classes * size);
     if (method == ME_ADAPT_LDA)
@@ -101,9 +103,14 @@ static int8_t *held_window(int32_t label, int32_t place)
 
 int32_t me_adapt_window(int32_t label)
 {
-    if (!me_adapt.method || label < 0 || label >= me_adapt_of.classes || me_adapt.windows >= MOST_WINDOWS)
+    const int32_t is_class = me_adapt.method == ME_ADAPT_NORM || (label >= 0 && label < me_adapt_of.classes);
+    if (!me_adapt.method || !is_class || me_adapt.windows >= MOST_WINDOWS)
         return -1;
     me_adapt.windows++;
+    if (me_adapt.method == ME_ADAPT_NORM) {
+        me_adapt_norm_add();
+        return 0;
+    }
     const int32_t number = me_adapt.came[label]++, place = me_adapt.held[label];
     if (number % HELD_BACK_EACH != HELD_BACK_EACH - 1 || place >= me_adapt_of.held_back) {
         learn(me_adapt_of.window, label);
@@ -138,10 +145,23 @@ static void adopt(void)
     me_adapt.in_force = me_adapt.method;
 }
 
+/* What is gathered of the features belongs to inputs as they were. */
+static int32_t end_norm(void)
+{
+    me_adapt.method = 0;
+    if (me_adapt.windows == 0)
+        return 0;
+    me_adapt_norm_fit();
+    me_adapt.in_force = 0;
+    return 1;
+}
+
 int32_t me_adapt_end(void)
 {
     if (!me_adapt.method)
         return -1;
+    if (me_adapt.method == ME_ADAPT_NORM)
+        return end_norm();
     int32_t count = 0, right = 0;
     fit(UPDATES);
     for (int32_t label = 0; label < me_adapt_of.classes; label++)

@@ -20,19 +20,27 @@ extern "C" {
 
 /* prototypes   nearest mean of a class
  * lda          class means and one covariance within classes
- * head         a linear layer by gradient descent, with stored windows of the training set */
-typedef enum { ME_ADAPT_PROTOTYPES = 1, ME_ADAPT_LDA = 2, ME_ADAPT_HEAD = 3 } me_adapt_method;
+ * head         a linear layer by gradient descent, with stored windows of the training set
+ * norm         mean and deviation of the input's channels, without classes: nobody judges it */
+typedef enum {
+    ME_ADAPT_PROTOTYPES = 1,
+    ME_ADAPT_LDA = 2,
+    ME_ADAPT_HEAD = 3,
+    ME_ADAPT_NORM = 4
+} me_adapt_method;
 
 /* Starts a session; one that was not ended is forgotten. The classifier in force stays.
  * Returns 0, or -1 where the build does not have this method. */
 int32_t me_adapt_begin(int32_t method);
 
-/* The window of the last inference belongs to this class. Every fourth window of a class is held back.
+/* The window of the last inference belongs to this class; ME_ADAPT_NORM does not look at it. Every fourth
+ * window of a class is held back.
  * Returns 0 learnt, 1 held back, -1 no session, no such class, or 32,768 windows came already. */
 int32_t me_adapt_window(int32_t label);
 
 /* Ends the session. The new classifier comes into force if it decides more of the held-back windows
- * rightly than the one in force did, or if none was held back. Returns 1 if so, 0 if not, -1 without a
+ * rightly than the one in force did, or if none was held back. ME_ADAPT_NORM: from the next inference on
+ * inputs are normalised, and the network itself decides again. Returns 1 if so, 0 if not, -1 without a
  * session. */
 int32_t me_adapt_end(void);
 
@@ -42,15 +50,15 @@ int32_t me_adapt_class(void);
 /* What the network itself decided in the last inference. */
 int32_t me_adapt_network_class(void);
 
-/* Writes the classifier in force; the buffer has room for me_adapt_saved_bytes(). Returns the bytes. */
+/* Writes classifier and normalisation that are in force; the buffer has room for me_adapt_saved_bytes(). Returns the bytes. */
 uint32_t me_adapt_saved_bytes(void);
 uint32_t me_adapt_save(void *buffer);
 
-/* Brings a saved classifier into force. Returns 0, or -1 and changes nothing: another size, version or
+/* Brings what was saved into force. Returns 0, or -1 and changes nothing: another size, version or
  * network, or damaged bytes. */
 int32_t me_adapt_load(const void *buffer, uint32_t bytes);
 
-/* Back to the network's own decisions. */
+/* Back to the network as it was built. */
 void me_adapt_reset(void);
 
 /* For the network: features and decision of an inference. */

@@ -63,16 +63,6 @@ static int64_t product(const int32_t *a, const int32_t *b, int32_t count)
     return (int64_t)sum;
 }
 
-/* The largest whole number whose square is not above x, x below 2**62. */
-static uint32_t root_of(uint64_t x)
-{
-    uint32_t root = 0;
-    for (uint32_t bit = 1u << 30; bit != 0; bit >>= 1)
-        if ((uint64_t)(root | bit) * (root | bit) <= x)
-            root |= bit;
-    return root;
-}
-
 /* left >> 24 of left * inverse, modulo 2**64 */
 static int64_t divided(int64_t left, uint32_t inverse)
 {
@@ -86,7 +76,7 @@ static void factorise(void)
         int32_t *pivots = me_adapt_of.factor + me_adapt_row(j);
         const int64_t least = (int64_t)LEAST_RIDGE << POINT, whole = (int64_t)pivots[j] << POINT;
         const int64_t pivot = (int64_t)((uint64_t)whole - (uint64_t)product(pivots, pivots, j));
-        const uint32_t root = root_of((uint64_t)(pivot > least ? pivot : least));
+        const uint32_t root = me_adapt_root((uint64_t)(pivot > least ? pivot : least));
         const uint32_t inverse = (uint32_t)me_adapt_divide((int64_t)1 << (POINT + INVERSE_POINT), root);
         me_adapt_of.inverses[j] = inverse;
         pivots[j] = (int32_t)root;

@@ -30,6 +30,15 @@ int32_t me_adapt_bits(uint64_t x)
     return bits;
 }
 
+uint32_t me_adapt_root(uint64_t x)
+{
+    uint32_t root = 0;
+    for (uint32_t bit = 1u << 30; bit != 0; bit >>= 1)
+        if ((uint64_t)(root | bit) * (root | bit) <= x)
+            root |= bit;
+    return root;
+}
+
 void me_adapt_find_means(void)
 {
     const int32_t size = me_adapt_of.features, classes = me_adapt_of.classes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A saved classifier, of little-endian words: magic and version, 8 bytes of the network's digest,
- * method (0: the network itself), classes, features, int32 biases, int16 weights, padded to a word, CRC-32
- * of all before it.
+ * method (0: the network itself), classes, features, int32 biases, int16 weights, padded to a word; in a
+ * build with norm, 1 where it is in force, then means and gains; CRC-32 of all before it.
  */
 #include "me_adapt_state.h"
 #include "me_crc32.h"
@@ -14,9 +14,14 @@ static uint32_t weight_bytes(void)
     return ((uint32_t)(me_adapt_of.classes * me_adapt_of.features) * 2u + 3u) & ~3u;
 }
 
+static uint32_t norm_bytes(void)
+{
+    return me_adapt_of.channels > 0 ? 4u + 8u * (uint32_t)me_adapt_of.channels : 0u;
+}
+
 uint32_t me_adapt_saved_bytes(void)
 {
-    return HEAD_BYTES + (uint32_t)me_adapt_of.classes * 4u + weight_bytes() + 4u;
+    return HEAD_BYTES + (uint32_t)me_adapt_of.classes * 4u + weight_bytes() + norm_bytes() + 4u;
 }
 
 static void put(uint8_t *at, uint32_t word)
@@ -40,6 +45,20 @@ static void put_head(uint8_t *bytes, int32_t method)
     put(bytes + 20, (uint32_t)me_adapt_of.features);
 }
 
+static void put_norm(uint8_t *at)
+{
+    put(at, (uint32_t)me_adapt.normed);
+    for (int32_t i = 0; i < 2 * me_adapt_of.channels; i++)
+        put(at + 4 + 4 * i, me_adapt.normed ? (uint32_t)me_adapt_of.norm[i] : 0u);
+}
+
+static void load_norm(const uint8_t *at)
+{
+    me_adapt.normed = word_at(at) != 0;
+    for (int32_t i = 0; i < 2 * me_adapt_of.channels; i++)
+        me_adapt_of.norm[i] = (int32_t)word_at(at + 4 + 4 * i);
+}
+
 uint32_t me_adapt_save(void *buffer)
 {
     uint8_t *bytes = buffer, *at = bytes + HEAD_BYTES;
@@ -49,12 +68,14 @@ uint32_t me_adapt_save(void *buffer)
     put_head(bytes, me_adapt.in_force);
     for (int32_t label = 0; label < me_adapt_of.classes; label++, at += 4)
         put(at, in_force ? (uint32_t)me_adapt.bias[0][label] : 0u);
-    put(bytes + size - 8u, 0);
+    put(bytes + size - norm_bytes() - 8u, 0);
     for (int32_t i = 0; i < numbers; i++, at += 2) {
         const uint16_t weight = in_force ? (uint16_t)me_adapt_of.weights[i] : 0;
         at[0] = (uint8_t)weight;
         at[1] = (uint8_t)(weight >> 8);
     }
+    if (norm_bytes() > 0)
+        put_norm(bytes + size - norm_bytes() - 4u);
     put(bytes + size - 4u, me_crc32(0, bytes, size - 4u));
     return size;
 }
@@ -76,6 +97,8 @@ int32_t me_adapt_load(const void *buffer, uint32_t bytes)
         me_adapt.bias[0][label] = (int32_t)word_at(at);
     for (int32_t i = 0; i < me_adapt_of.classes * me_adapt_of.features; i++, at += 2)
         me_adapt_of.weights[i] = (int16_t)(at[0] | at[1] << 8);
+    if (norm_bytes() > 0)
+        load_norm(from + bytes - norm_bytes() - 4u);
     me_adapt.in_force = method;
     return 0;
 }

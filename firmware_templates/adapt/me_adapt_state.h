@@ -24,7 +24,11 @@
  * directions      as means
  * factor          lower triangle, row by row          inverses [features]
  * head, momentum  [classes][features + 1], and gradient, the same
- * weights         of the classifier in force, then of the one that is judged, [classes][features] each */
+ * weights         of the classifier in force, then of the one that is judged, [classes][features] each
+ * channels, inner of the input, and its numbers from one channel to the next; elements: all numbers
+ * wide            1: they have 16 bits          point   bits after the point of means and deviations
+ * channel_means, deviations   of the calibration samples [channels]
+ * norm_sums, norm [2][channels], see me_adapt_norm.c      raw_input, normed_input   [elements] */
 typedef struct {
     int32_t features, classes, zero_point, methods, held_back, kept, exponent, replayed;
     uint8_t digest[8];
@@ -36,18 +40,24 @@ typedef struct {
     int64_t *means, *directions;
     int32_t *head, *momentum, *gradient;
     int16_t *weights;
+    int32_t channels, inner, elements, input_zero_point, wide, point;
+    const int32_t *channel_means, *deviations;
+    int64_t *norm_sums;
+    int32_t *norm;
+    void *raw_input, *normed_input;
 } me_adapt_network;
 
 /* method        of the session; 0: none
  * decision      of the network for the last inference
  * in_force      method of the classifier in force; 0: the network itself
  * bias          of the classifier in force, then of the one that is judged
- * counts        windows in the sums      seen   windows that the store saw */
+ * counts        windows in the sums      seen   windows that the store saw
+ * normed        1: inputs are normalised        norm_count   numbers of a channel in its sums */
 typedef struct {
-    int32_t method, decision, in_force, windows, right;
+    int32_t method, decision, in_force, windows, right, normed;
     int32_t came[ME_ADAPT_MOST_CLASSES], held[ME_ADAPT_MOST_CLASSES];
     int32_t counts[ME_ADAPT_MOST_CLASSES], seen[ME_ADAPT_MOST_CLASSES];
-    uint32_t random;
+    uint32_t random, norm_count;
     int32_t bias[2][ME_ADAPT_MOST_CLASSES];
 } me_adapt_state;
 
@@ -59,6 +69,9 @@ static inline int32_t me_adapt_row(int32_t row) { return row * (row + 1) / 2; }
 
 /* floor(a / n), n 1 or more, |a| below 2**62 */
 int64_t me_adapt_divide(int64_t a, uint32_t n);
+
+/* The largest whole number whose square is not above x, x below 2**62. */
+uint32_t me_adapt_root(uint64_t x);
 
 /* Number of the highest bit that is set, plus 1; 0 for 0. */
 int32_t me_adapt_bits(uint64_t x);
@@ -72,6 +85,10 @@ void me_adapt_from_directions(void);
 
 void me_adapt_fit_prototypes(void);
 void me_adapt_fit_lda(void);
+
+void me_adapt_norm_begin(void);
+void me_adapt_norm_add(void);
+void me_adapt_norm_fit(void);
 
 void me_adapt_head_begin(void);
 void me_adapt_head_store(const int8_t *window, int32_t label);

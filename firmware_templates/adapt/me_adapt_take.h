@@ -11,6 +11,26 @@
 
 extern int8_t me_adapt_features[];
 
+/* Of a build with norm: the input as it came, and normalised, by rows; which of the two it is. */
+void me_adapt_norm_rows(const void *input, int32_t first, int32_t last);
+int32_t me_adapt_norm_acts(void);
+const void *me_adapt_norm_input(const void *input);
+
+/* Ahead of the first layer, by all nine cores: what the network's input is. */
+static inline const void *me_adapt_before_network(const void *input, int32_t rows)
+{
+    if (!me_adapt_norm_acts())
+        return input;
+#ifdef ME_GAP9
+    if (me_core() != ME_CONTROL_CORE)
+        me_adapt_norm_rows(input, ME_FIRST(rows), ME_LAST(rows));
+    me_barrier_all();
+#else
+    me_adapt_norm_rows(input, 0, rows);
+#endif
+    return me_adapt_norm_input(input);
+}
+
 /* Means over positions, rounded half up; +128 keeps the division above 0. */
 static inline void me_adapt_pool(const int8_t *results, int32_t features, int32_t positions)
 {

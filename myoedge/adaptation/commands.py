@@ -57,19 +57,28 @@ def take(window: Window) -> Command:
     return Command(TAKE, window.decision, window.features.astype(np.int8).tobytes())
 
 
-def session(method: str, windows: Sequence[Window], labels: Iterable[int]) -> Iterator[Command]:
-    """Yield the commands of a session: begin, every window with its class, end."""
+def _brought(window: Window | Command) -> Command:
+    return take(window) if isinstance(window, Window) else window
+
+
+def session(
+    method: str, windows: Sequence[Window | Command], labels: Iterable[int]
+) -> Iterator[Command]:
+    """Yield the commands of a session: begin, every window with its class, end.
+
+    windows   taken as if they had been inferred, or commands that infer
+    """
     yield Command(BEGIN, METHODS.index(method) + 1)
     for window, label in zip(windows, labels, strict=True):
-        yield take(window)
+        yield _brought(window)
         yield Command(WINDOW, int(label))
     yield Command(END)
 
 
-def decisions(windows: Sequence[Window]) -> Iterator[Command]:
-    """Yield the commands that classify windows: `take`, then decide, whose answer is the class."""
+def decisions(windows: Sequence[Window | Command]) -> Iterator[Command]:
+    """Yield the commands that classify windows, two each; the second answer is the class."""
     for window in windows:
-        yield take(window)
+        yield _brought(window)
         yield Command(CLASS)
 
 
@@ -96,4 +105,5 @@ def unpacked(answers: bytes) -> Iterator[Answer]:
 def saved_bytes(adaptation: Adaptation) -> int:
     """Return the bytes of a saved classifier."""
     weights = 2 * adaptation.classes * adaptation.features
-    return 28 + 4 * adaptation.classes + (weights + 3) // 4 * 4
+    norm = 0 if adaptation.norm is None else 4 + 8 * adaptation.norm.channels
+    return 28 + 4 * adaptation.classes + (weights + 3) // 4 * 4 + norm

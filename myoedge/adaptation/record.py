@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.adaptation.norm import InputNorm
 from myoedge.numerics.arrays import Array
 
-METHODS = ("prototypes", "lda", "head")  # the number of a method in C is its place plus 1
+METHODS = ("prototypes", "lda", "head", "norm")  # the number of a method in C is its place plus 1
 MOST_FEATURES = 256  # of a window: sums of products stay inside their integers
 MOST_CLASSES = 64
+NORM = "norm."  # in front of its fields, as arrays
 NEVER = -(1 << 31)  # bias of a class without windows: any other class wins
 
 
@@ -31,6 +33,7 @@ class Adaptation:
     kept         maximum number of windows per class that the head is trained on
     exponent     features divided by 2**exponent have a root mean square near 1
     replay, replay_labels   int8 features of training windows [n, features], and their classes [n]
+    norm         the input's channels, if norm is supported
     """
 
     layer: int
@@ -45,18 +48,26 @@ class Adaptation:
     exponent: int
     replay: Array = field(repr=False)
     replay_labels: Array = field(repr=False)
+    norm: InputNorm | None = None
 
 
 def to_arrays(adaptation: Adaptation) -> dict[str, Array]:
     """Return the fields of an adaptation as arrays."""
-    return {field.name: np.array(getattr(adaptation, field.name)) for field in fields(Adaptation)}
+    values = {one.name: getattr(adaptation, one.name) for one in fields(Adaptation)}
+    norm = values.pop("norm")
+    if norm is not None:
+        values |= {f"{NORM}{one.name}": getattr(norm, one.name) for one in fields(InputNorm)}
+    return {name: np.array(value) for name, value in values.items()}
 
 
 def from_arrays(arrays: Mapping[str, Array]) -> Adaptation:
     """Restore an adaptation from the result of `to_arrays`."""
     values: dict[str, Any] = {name: x if x.ndim else x.item() for name, x in arrays.items()}
     values["methods"] = tuple(map(str, arrays["methods"]))
-    return Adaptation(**values)
+    of_norm = {
+        name.removeprefix(NORM): values.pop(name) for name in arrays if name.startswith(NORM)
+    }
+    return Adaptation(**values, norm=InputNorm(**of_norm) if of_norm else None)
 
 
 def pooled(results: Array) -> Array:

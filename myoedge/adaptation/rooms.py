@@ -9,6 +9,17 @@ import numpy as np
 
 from myoedge.adaptation.record import Adaptation
 
+# arrays that hold nothing from one call to the next
+PASSING = (
+    "means",
+    "directions",
+    "factor",
+    "inverses",
+    "gradient",
+    "raw_input",
+    "normed_input",
+)
+
 
 @dataclass(frozen=True)
 class Room:
@@ -38,6 +49,11 @@ def rooms(adaptation: Adaptation) -> tuple[Room, ...]:
         head = classes * (size + 1)
         found += [Room(name, "int32", head) for name in ("head", "momentum", "gradient")]
         found.append(Room("stored", "int8", numbers * adaptation.kept))
+    if adaptation.norm is not None:
+        norm = adaptation.norm
+        found.append(Room("norm_sums", "int64", 2 * norm.channels))
+        found.append(Room("norm", "int32", 2 * norm.channels))
+        found += [Room(name, norm.dtype, norm.elements) for name in ("raw_input", "normed_input")]
     return tuple(found)
 
 

@@ -16,10 +16,12 @@ class AdaptTable:
               one with weights
     replay    memory for features of calibration samples, on which the head is trained again:
               "16KiB"
+    channels  of the input, which norm rescales; one axis of the input is as long
     """
 
-    methods: list[Literal["prototypes", "lda", "head"]] = field(
+    methods: list[Literal["prototypes", "lda", "head", "norm"]] = field(
         default_factory=lambda: ["prototypes", "head"]
     )
     layer: str | None = None
     replay: str | int = 0
+    channels: int | None = None

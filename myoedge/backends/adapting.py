@@ -13,6 +13,7 @@ import numpy as np
 from myoedge.adaptation import commands as c
 from myoedge.adaptation import session
 from myoedge.adaptation.commands import Answer, Command
+from myoedge.adaptation.norm import Normalization, added, no_norm_sums, normalization
 from myoedge.adaptation.record import Classifier
 from myoedge.backends.build_folder import ADAPT_ELF
 from myoedge.errors import MyoedgeError
@@ -137,19 +138,27 @@ def check_method(build: Build, method: str) -> None:
 class AdaptedNetwork:
     """A build with the classifier that a session of adaptation produced.
 
-    classifier   None: the session gained no accuracy
+    classifier   None: the session gained no accuracy, or its method has none
+    normalization   of inputs, by method norm
     """
 
     build: Build
     classifier: Classifier | None
+    normalization: Normalization | None = None
 
     def decide(self, windows: Sequence[Array]) -> Array:
         """Return the class of each window, given as floats."""
-        taken = _taken(self.build, windows)
+        taken = windows_of(on_host(self.build), self._inputs(windows))
         if self.classifier is None:
             return np.array([window.decision for window in taken], np.int64)
         x = np.array([window.features for window in taken]).astype(np.int64)
         return self.classifier.decide(x - self.build.adaptation.zero_point)
+
+    def _inputs(self, windows: Iterable[Array]) -> list[Array]:
+        inputs, norm = _integers(self.build, windows), self.build.adaptation.norm
+        if self.normalization is None or norm is None:
+            return inputs
+        return [self.normalization.apply(norm, x) for x in inputs]
 
 
 def adapt(
@@ -165,16 +174,27 @@ def adapt(
     given = Data({name: np.asarray(windows)}, np.asarray(labels), "the session")
     data = fit(given, build.network.graph)
     assert data.labels is not None
-    taken = _taken(build, data.inputs[name])
+    inputs = _integers(build, data.inputs[name])
+    if method == "norm":
+        return AdaptedNetwork(build, None, _normalization(build, inputs))
+    taken = windows_of(on_host(build), inputs)
     state = session.begin(build.adaptation, method)
     for window, label in zip(taken, data.labels, strict=True):
         state = session.window(state, window.features, window.decision, int(label))
     return AdaptedNetwork(build, session.end(state))
 
 
-def _taken(build: Build, windows: Iterable[Array]) -> list[c.Window]:
+def _integers(build: Build, windows: Iterable[Array]) -> list[Array]:
     network = build.network
     (name,) = network.graph.inputs
     shape = network.graph.shape(name)
-    rows = [network.input_integers(name, np.asarray(x).reshape(shape)) for x in windows]
-    return windows_of(on_host(build), rows)
+    return [network.input_integers(name, np.asarray(x).reshape(shape)) for x in windows]
+
+
+def _normalization(build: Build, inputs: Iterable[Array]) -> Normalization | None:
+    norm = build.adaptation.norm
+    assert norm
+    sums = no_norm_sums(norm)
+    for x in inputs:
+        sums = added(norm, sums, x)
+    return normalization(norm, sums) if sums.count else None

@@ -149,7 +149,7 @@ class Build(BuildFolder):
 
         windows   of floats, in the order in which they come
         labels    class of each
-        method    "prototypes", "lda" or "head", one of [adapt] methods
+        method    "prototypes", "lda", "head" or "norm", one of [adapt] methods
         Errors: E211 .. E225 samples, E268 a build without [adapt] or without this method.
         """
         from myoedge.backends import adapting

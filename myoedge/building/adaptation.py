@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myoedge.adaptation.norm import InputNorm, added, no_norm_sums, statistics
 from myoedge.adaptation.record import METHODS, MOST_CLASSES, MOST_FEATURES, Adaptation, pooled
 from myoedge.adaptation.table import AdaptTable
 from myoedge.building.quantities import size_bytes
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 HELD_BACK_BYTES, KEPT_BYTES = 32 << 10, 64 << 10  # of all classes together
 MOST_HELD_BACK, MOST_KEPT, MOST_REPLAYED = 64, 128, 1024
+POINTS = {"int8": 8, "int16": 0}  # bits after the point of statistics, by the input's type
 PROBED = 32  # samples that give the exponent, if none are replayed
 
 
@@ -61,7 +64,36 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data) -> Adaptation:
         exponent=_exponent(np.array(rows), zero_point),
         replay=np.array(rows[:replayed], np.int8).reshape(-1, features),
         replay_labels=_labels(data)[picked[:replayed]] if replayed else np.zeros(0, np.int64),
+        norm=_input_norm(plan, table.channels, data) if "norm" in table.methods else None,
     )
+
+
+def _input_norm(plan: Plan, channels: int | None, data: Data) -> InputNorm:
+    """Return the channels of the input, with their statistics over all samples."""
+    (name,) = plan.graph_inputs
+    shape, dtype = plan.quant.graph.shape(name), plan.quant.dtype(name)
+    axes = [axis for axis, size in enumerate(shape) if size == channels]
+    if len(axes) != 1 or dtype not in POINTS:
+        title = f"norm does not find {channels or 'the'} channels of the input"
+        facts = {"has": f"{dtype} {list(shape)}", "needs": "one axis of so many, of int8 or int16"}
+        raise MyoedgeError("E267", title, facts, ["[adapt] channels = 8", "without norm"])
+    none = np.zeros(shape[axes[0]], np.int64)
+    inner, zero_point = math.prod(shape[axes[0] + 1 :]), plan.quant.params[name].zero_point
+    norm = InputNorm(
+        channels=shape[axes[0]],
+        inner=inner,
+        elements=math.prod(shape),
+        dtype=dtype,
+        zero_point=zero_point,
+        point=POINTS[dtype],
+        means=none,
+        deviations=none,
+    )
+    sums = no_norm_sums(norm)
+    for x in data.inputs[name]:
+        sums = added(norm, sums, quantized_inputs(plan.quant, {name: x})[name])
+    means, deviations = statistics(norm, sums)
+    return replace(norm, means=means, deviations=deviations)
 
 
 def _refused(title: str, needs: str) -> MyoedgeError:

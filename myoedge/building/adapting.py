@@ -4,14 +4,14 @@ chip."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.adaptation.commands import Window, decisions, session
+from myoedge.adaptation.commands import Command, Window, decisions, infer, session
 from myoedge.adaptation.head import LAST_UPDATES, UPDATES
 from myoedge.adaptation.rooms import l2_bytes
 from myoedge.backends.adapting import Run, check_method, runner, windows_of
@@ -98,10 +98,17 @@ class Adapted(Tabular):
 
 @dataclass(frozen=True)
 class LabelledWindows:
-    """Windows with their true classes."""
+    """Windows with their true classes, and the integers that they were inferred from."""
 
     windows: Sequence[Window]
     labels: Array
+    inputs: Sequence[Array]
+
+    def brought(self, method: str, numbers: Iterable[int]) -> list[Window | Command]:
+        """Return windows as a session of a method needs them: norm changes what is inferred."""
+        if method == "norm":
+            return [infer(self.inputs[i]) for i in numbers]
+        return [self.windows[i] for i in numbers]
 
     def accuracy(self, decided: Array) -> float:
         """Return the percentage of correct decisions."""
@@ -130,10 +137,9 @@ def adapted(
     rows, same = [], True
     for method in methods or build.adaptation.methods:
         for seconds, picked in _sessions(new.labels, times):
-            part = [new.windows[i] for i in picked]
-            commands = [*session(method, part, new.labels[picked])]
+            commands = [*session(method, new.brought(method, picked), new.labels[picked])]
             for one in sets:
-                commands += decisions(one.windows)
+                commands += decisions(one.brought(method, range(len(one.labels))))
             answers = run(commands)
             if on != "host":
                 expected = [answer.result for answer in runner(build, "host")(commands)]
@@ -148,7 +154,7 @@ def _labelled(build: Build, run: Run, given: Given) -> LabelledWindows:
     (name,) = build.network.graph.inputs
     inputs = [build.network.input_integers(name, x) for x in data.inputs[name]]
     assert data.labels is not None
-    return LabelledWindows(windows_of(run, inputs), data.labels)
+    return LabelledWindows(windows_of(run, inputs), data.labels, inputs)
 
 
 def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:

@@ -39,7 +39,7 @@ TITLES = {
     "methods",
     multiple=True,
     metavar="NAME",
-    help="prototypes, lda, head (default: all).",
+    help="prototypes, lda, head, norm (default: all).",
 )
 @click.option("--every", metavar="TIME", help='Time between windows of a class: "5 ms".')
 @click.option("--window", metavar="TIME", help="Length of a window (default: as --every).")

@@ -4,13 +4,15 @@ sessions."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from myoedge.adaptation.norm import InputNorm
 from myoedge.adaptation.record import METHODS, Adaptation
-from myoedge.adaptation.rooms import rooms
+from myoedge.adaptation.rooms import PASSING, rooms
 from myoedge.codegen.constants import array_values
 from myoedge.codegen.library import library_files
 from myoedge.codegen.network import traced
@@ -22,6 +24,7 @@ PARTS = (
     "me_adapt_linear",
     "me_adapt_lda",
     "me_adapt_head",
+    "me_adapt_norm",
     "me_adapt_save",
     "me_slots",
 )
@@ -54,7 +57,9 @@ def hook(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
     (row,) = traced(plan, adaptation.layer)
     (name,) = plan.graph_outputs
     sizes = {key: getattr(adaptation, key) for key in ("features", "positions", "classes")}
-    return {**row, **sizes, "type": C_TYPES[plan.quant.dtype(name)]}
+    norm = adaptation.norm
+    rows = 0 if norm is None else norm.elements // norm.inner
+    return {**row, **sizes, "type": C_TYPES[plan.quant.dtype(name)], "rows": rows}
 
 
 def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
@@ -63,6 +68,9 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
     if len(adaptation.replay):
         labels = adaptation.replay_labels.astype(np.uint8)
         constants = {"replay": adaptation.replay, "replay_labels": labels}
+    if adaptation.norm is not None:
+        constants["channel_means"] = adaptation.norm.means.astype(np.int32)
+        constants["deviations"] = adaptation.norm.deviations.astype(np.int32)
     arrays = [
         {"name": room.name, "type": C_TYPES[room.dtype], "count": room.count}
         for room in rooms(adaptation)
@@ -79,5 +87,24 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
         "kept": adaptation.kept,
         "exponent": adaptation.exponent,
         "replayed": len(adaptation.replay),
-        "digest": [*bytes.fromhex(plan.quant.digest[:16])],
+        "digest": [*_digest(plan, adaptation)],
+        "norm": {} if adaptation.norm is None else _norm_sizes(adaptation.norm),
+        "passing": PASSING,
+    }
+
+
+def _digest(plan: Plan, adaptation: Adaptation) -> bytes:
+    """Return eight bytes of what a saved classifier belongs to: the network, and the features."""
+    what = f"{plan.quant.digest} {adaptation.name} {adaptation.features}"
+    return hashlib.sha256(what.encode()).digest()[:8]
+
+
+def _norm_sizes(norm: InputNorm) -> dict[str, int]:
+    return {
+        "channels": norm.channels,
+        "inner": norm.inner,
+        "elements": norm.elements,
+        "input_zero_point": norm.zero_point,
+        "wide": int(norm.dtype == "int16"),
+        "point": norm.point,
     }

@@ -14,17 +14,20 @@ import torch
 import myoedge
 from myoedge.adaptation import commands as c
 from myoedge.adaptation.commands import Command, Window
+from myoedge.adaptation.norm import added, no_norm_sums, normalization
 from myoedge.adaptation.record import METHODS, Classifier, pooled
 from myoedge.backends.adapting import runner
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import run_int
 from myoedge.building.config import Found, from_tables
 from myoedge.errors import MyoedgeError
-from tests.adapting import assert_equal, host_state, parsed, reference_states
+from myoedge.numerics.arrays import Array
+from tests.adapting import assert_equal, host_state, norm_state, parsed, reference_states
 from tests.conftest import myoedge as command
 from tests.storage.power_cuts import first_record, outcomes
 
 CLASSES, CHANNELS, LENGTH, SIZE = 3, 4, 10, 12
+CLASSIFIERS = METHODS[:3]
 
 
 class Network(torch.nn.Module):
@@ -69,7 +72,7 @@ def built(
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     torch.manual_seed(0)
-    adapt = {"methods": [*METHODS], "replay": "240"}
+    adapt = {"methods": [*METHODS], "replay": "240", "channels": CHANNELS}
     return built(tmp_path_factory.mktemp("adapt"), Network(), adapt)
 
 
@@ -83,7 +86,7 @@ def drawn(build: Build, count: int, seed: int) -> tuple[list[Window], list[int]]
     return [Window(x, int(random.integers(CLASSES))) for x in features], labels.tolist()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CLASSIFIERS)
 def test_every_state_is_the_references(build: Build, method: str) -> None:
     """On the chip all of a session's memory is written out after every call."""
     windows, labels = drawn(build, 30, METHODS.index(method))
@@ -112,7 +115,7 @@ def reference(
     return session.end(state)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CLASSIFIERS)
 @pytest.mark.parametrize("count", [0, 1, 5, 70])
 def test_every_weight_and_decision_is_the_references(build: Build, method: str, count: int) -> None:
     windows, labels = drawn(build, count, count)
@@ -190,14 +193,14 @@ def test_what_the_c_refuses(build: Build) -> None:
     windows, _ = drawn(build, 1, 0)
     alone = [c.take(windows[0]), Command(c.WINDOW, 0), Command(c.END)]
     started = [Command(c.BEGIN, 1), Command(c.WINDOW, -1), Command(c.WINDOW, CLASSES)]
-    begins = [Command(c.BEGIN, method) for method in (0, 4, -1, 32)]
+    begins = [Command(c.BEGIN, method) for method in (0, 5, -1, 32)]
     answers = runner(build, "host")(
         [Command(c.BEGIN, 1), Command(c.END), *alone, *started, *begins]
     )
     assert [x.result for x in answers] == [0, 1, 0, -1, -1, 0, -1, -1, *[-1] * 4]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CLASSIFIERS)
 def test_wrong_labels_gain_nothing(build: Build, method: str) -> None:
     """The network decides rightly what is held back: no classifier decides more."""
     windows, labels = drawn(build, 60, 7)
@@ -246,3 +249,89 @@ def test_power_cuts_leave_the_old_classifier_or_the_new_one(build: Build) -> Non
     """python -m tests.storage.power_cuts draws a thousand."""
     found = [*outcomes(build, first_record(build), 30, 3)]
     assert {*found} == {"old", "new"}
+
+
+def inputs_of(count: int, seed: int) -> list[Array]:
+    """Integers over all of int8, one channel constant."""
+    x = np.random.default_rng(seed).integers(-128, 128, (count, 1, CHANNELS, LENGTH))
+    x[:, :, 1] = 127
+    return [*x.astype(np.int8)]
+
+
+def test_norm_has_the_references_sums_and_decisions(build: Build) -> None:
+    """Sums after every window, the normalised inputs' features and decisions, and what is saved."""
+    norm = build.adaptation.norm
+    assert norm
+    inputs, tested = inputs_of(9, 11), inputs_of(5, 12)
+    steps = [*c.session("norm", [c.infer(x) for x in inputs], [-1] * len(inputs))]
+    windows = [one for x in tested for one in (c.infer(x), Command(c.CLASS))]
+    sums, expected = no_norm_sums(norm), []
+    for x in inputs:
+        sums = added(norm, sums, x)
+    changed = normalization(norm, sums)
+    for x in tested:
+        values = run_int(
+            build.network.steps, build.network.constants, {"x": changed.apply(norm, x)}
+        )
+        features = values[build.adaptation.name].reshape(-1)
+        expected.append((features.tolist(), values[build.network.graph.outputs[0]].argmax()))
+    saved = {}
+    for backend in ("host", "simulator"):
+        run = runner(build, backend)
+        answers = run([*steps, *windows, Command(c.SAVE)])
+        assert answers[len(steps) - 1].result == 1
+        found = answers[len(steps) : -1 : 2]
+        decided = answers[len(steps) + 1 : -1 : 2]
+        assert [(c.inferred(x).features.tolist(), x.result) for x in found] == expected
+        assert [x.result for x in decided] == [decision for _, decision in expected]
+        saved[backend] = answers[-1].content
+        again = run([Command(c.LOAD, 0, saved[backend]), *windows, Command(c.SAVE)])
+        assert [x.result for x in again[1:-1]] == [x.result for x in answers[len(steps) : -1]]
+        assert again[-1].content == saved[backend]
+        kept = np.frombuffer(saved[backend], np.int32, 1 + 2 * CHANNELS, len(saved[backend]) - 40)
+        assert kept.tolist() == [1, *changed.means, *changed.gains]
+    assert saved["host"] == saved["simulator"]
+
+
+def test_sums_of_norm_are_the_references_after_every_window(build: Build) -> None:
+    norm = build.adaptation.norm
+    assert norm
+    inputs = inputs_of(6, 13)
+    steps = [*c.session("norm", [c.infer(x) for x in inputs], [-1] * len(inputs))][:-1]
+    stated = [one for step in steps for one in (step, Command(c.STATE))]
+    answers = runner(build, "simulator")(stated)[1::2]
+    sums = no_norm_sums(norm)
+    for number, x in enumerate([None, *inputs]):
+        sums = sums if x is None else added(norm, sums, x)
+        state = norm_state(build.adaptation, answers[2 * number].content)
+        assert state["norm_count"] == sums.count
+        assert state["norm_sums"].tolist() == [*sums.sums, *sums.squares]
+    run = runner(build, "host")
+    run(steps)
+    state = norm_state(build.adaptation, host_state(build))
+    assert state["norm_sums"].tolist() == [*sums.sums, *sums.squares]
+
+
+def test_norm_gives_the_network_back_a_louder_session(build: Build) -> None:
+    """A gain of each channel and an offset, which only norm undoes; without windows it does not."""
+    x, y = samples(60, 21)
+    gains = np.array([0.3, 2.5, 0.6, 1.8], np.float32)[:, None]
+    run = runner(build, "host")
+    integers = [build.network.input_integers("x", window[None] * gains) for window in x]
+    plain = run([c.infer(build.network.input_integers("x", w[None])) for w in x])
+    usual = np.mean([a.result for a in plain] == y)
+    assert run([*c.session("norm", [], [])])[-1].result == 0
+    before = np.mean([a.result for a in run([c.infer(i) for i in integers])] == y)
+    session = [*c.session("norm", [c.infer(i) for i in integers], [-1] * 60)]
+    after = run([*session, *(c.infer(i) for i in integers)])[len(session) :]
+    same = np.mean([a.result for a in after] == np.array([a.result for a in plain]))
+    assert same > 0.9, (usual, before)
+    adapted = build.adapt(x * gains, y, method="norm")
+    assert adapted.decide(x * gains).tolist() == [a.result for a in after]
+
+
+def test_norm_needs_its_channels(tmp_path: Path) -> None:
+    for channels in ({}, {"channels": 5}):
+        with pytest.raises(MyoedgeError) as caught:
+            built(tmp_path, Network(), {"methods": ["norm"], **channels})
+        assert caught.value.code == "E267"

@@ -45,9 +45,11 @@ def found(program: Program, contents: bytes) -> bytes:
     return answers[1].content if answers[0].result == 0 else b""
 
 
-def another(record: bytes, number: int) -> bytes:
-    """A saved classifier with other weights, and the CRC that belongs to it."""
-    body = record[:24] + random.Random(number).randbytes(len(record) - 32) + bytes(4)
+def another(build: Build, record: bytes, number: int) -> bytes:
+    """A saved classifier with drawn biases and weights, and the CRC that belongs to it."""
+    size, classes = build.adaptation.features, build.adaptation.classes
+    drawn = random.Random(number).randbytes(classes * (4 + 2 * size))
+    body = record[:24] + drawn + record[24 + len(drawn) : -4]
     return body + struct.pack("<I", zlib.crc32(body))
 
 
@@ -61,7 +63,7 @@ def outcomes(build: Build, record: bytes, count: int, seed: int) -> Iterator[str
     _, done = ran(program, (Command(c.LOAD, 0, record), Command(c.KEEP)), FlashState())
     flash, old = done.flash, record
     for number in range(count):
-        new = another(record, number)
+        new = another(build, record, number)
         commands = (Command(c.LOAD, 0, new), Command(c.KEEP))
         answers, whole = ran(program, commands, FlashState(flash))
         last = answers[1].cycles // rng.choice((1, 1, 10))  # often while the head is programmed

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mean and deviation of each input channel, brought to those of the calibration samples. No
+labels.
+
+With `point` bits after the point of means and deviations, and GAIN_POINT of gains:
+
+    gain = deviation of the samples / deviation of the session
+    y = (((x << point) - mean of the session) * gain + mean of the samples) >> point
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+
+GAIN_POINT = 10
+MOST_GAIN = 8 << GAIN_POINT  # a channel that is nearly silent is not made louder than that
+
+
+@dataclass(frozen=True)
+class InputNorm:
+    """Channels of a network's input, and their statistics over the calibration samples.
+
+    channels, inner   their number, and the elements of the input from one of a position to the next
+    elements     of the input                     dtype   "int8" or "int16"
+    zero_point   of the input
+    point        bits after the point of means and deviations: 8 with int8, 0 with int16
+    means, deviations   of the calibration samples [channels]; of integers minus the zero point
+    """
+
+    channels: int
+    inner: int
+    elements: int
+    dtype: str
+    zero_point: int
+    point: int
+    means: Array
+    deviations: Array
+
+    def by_channel(self, inputs: Array) -> Array:
+        """Return integers of the input minus their zero point, [..., channels, inner]."""
+        rows = inputs.astype(np.int64).reshape(-1, self.channels, self.inner)
+        return np.asarray(rows - self.zero_point)
+
+
+@dataclass(frozen=True)
+class NormSums:
+    """Statistics of a session, by channel: elements, their sums, and those of their squares."""
+
+    count: int
+    sums: Array
+    squares: Array
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Rescaling of an input: by channel, the mean of the session and the gain."""
+
+    means: Array
+    gains: Array
+
+    def apply(self, norm: InputNorm, inputs: Array) -> Array:
+        """Return integers of the input in its shape, clipped to its type."""
+        x = (norm.by_channel(inputs) << norm.point) - self.means[:, None]
+        wanted = norm.means[:, None] << GAIN_POINT
+        half = 1 << (GAIN_POINT + norm.point - 1)
+        y = (x * self.gains[:, None] + wanted + half) >> (GAIN_POINT + norm.point)
+        limits = np.iinfo(norm.dtype)
+        clipped = (y + norm.zero_point).clip(limits.min, limits.max)
+        return np.asarray(clipped.reshape(inputs.shape).astype(norm.dtype))
+
+
+def no_norm_sums(norm: InputNorm) -> NormSums:
+    """Return the statistics of no windows."""
+    zeros = np.zeros(norm.channels, np.int64)
+    return NormSums(0, zeros, zeros)
+
+
+def added(norm: InputNorm, sums: NormSums, inputs: Array) -> NormSums:
+    """Return the statistics with one more input."""
+    x = norm.by_channel(inputs)
+    sizes = (x.sum(axis=(0, 2)), (x * x).sum(axis=(0, 2)))
+    count = sums.count + norm.elements // norm.channels
+    return NormSums(count, sums.sums + sizes[0], sums.squares + sizes[1])
+
+
+def statistics(norm: InputNorm, sums: NormSums) -> tuple[Array, Array]:
+    """Return (means, deviations) by channel, both rounded down, a deviation 1 at least."""
+    means = (sums.sums << norm.point) // sums.count
+    variances = (sums.squares << 2 * norm.point) // sums.count - means * means
+    deviations = [math.isqrt(max(int(variance), 1)) for variance in variances]
+    return means, np.array(deviations, np.int64)
+
+
+def normalization(norm: InputNorm, sums: NormSums) -> Normalization:
+    """Return what brings the session's statistics to those of the calibration samples."""
+    means, deviations = statistics(norm, sums)
+    gains = ((norm.deviations << GAIN_POINT) // deviations).clip(0, MOST_GAIN)
+    return Normalization(means, gains)
