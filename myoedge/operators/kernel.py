@@ -205,8 +205,8 @@ class PackedConstant:
 class TiledKernel:
     """A kernel for one quantised node: its loops, operands, and the cost of a tile.
 
-    function             C function, called with two structs: function_op, equal for all tiles, and
-                         function_tile
+    function             C function f, called with the structs f_params (equal for all tiles) and
+                         f_tile
     axes                 extent of every loop
     split                axes that may be tiled
     unit_axes            axes tiled to 1, because the kernel has no loop for them

@@ -31,7 +31,12 @@ TYPES = {
 
 @dataclass(frozen=True)
 class OnnxNode:
-    """A node of the exported ONNX model; notes are metadata for viewers."""
+    """A node of the exported ONNX model.
+
+    inputs, outputs   ONNX names
+    attrs             ONNX attributes
+    notes             metadata for viewers
+    """
 
     op: str
     inputs: tuple[str, ...]
@@ -47,11 +52,14 @@ class Writer:
 
     params            tensor of the network -> quantisation parameters
     floats            constants of the network before quantisation
-    integers, reals   tensor of the network -> ONNX name of its integers, of its dequantised values
+    nodes, initializers   contents of the ONNX model so far
+    integers, reals   tensor of the network -> ONNX name of its integers, and of its dequantised
+                      values
     taken             ONNX names in use
     label             base of new names
     notes             metadata of the nodes added next
     shares            whether equal constants with the same requested name are stored once
+    shared            ONNX names of such constants
     """
 
     params: Mapping[str, QuantParams]
@@ -67,7 +75,7 @@ class Writer:
     shared: dict[tuple[str, str, bytes], str] = field(default_factory=dict)
 
     def free(self, wanted: str) -> str:
-        """Return the requested name, with a number if it is in use."""
+        """Return the requested ONNX name, with a number appended if it is in use."""
         numbered = (f"{wanted}_{i}" for i in itertools.count(1))
         name = next(n for n in itertools.chain([wanted], numbered) if n not in self.taken)
         self.taken.add(name)
@@ -84,7 +92,7 @@ class Writer:
         return free_name
 
     def node(self, op: str, *inputs: str, output: str = "", result: int = 0, **attrs: Any) -> str:
-        """Add an ONNX operator; return the name of its output number `result`."""
+        """Add an ONNX operator; return the ONNX name of its output number `result`."""
         name = self.free(f"{self.label}/{op}")
         output = output or self.free(f"{name}:0")
         outputs = (*[""] * result, output)
@@ -96,20 +104,27 @@ class Writer:
         return self.constant(self.floats[name].astype(np.float32))
 
     def cast(self, x: str, dtype: str) -> str:
-        """Cast x to a type given by its NumPy name."""
+        """Cast x to an element type, given by its NumPy name; return the result's ONNX name."""
         return self.node("Cast", x, to=TYPES[dtype])
 
     def store(self, name: str, value: str, params: QuantParams) -> None:
-        """Quantise a float tensor and make it the network's tensor `name`; types wider than int16
-        are not rounded."""
+        """Quantise a float tensor and make the result the network's tensor `name`; types wider than
+        int16 are not rounded.
+
+        value   ONNX name of the float tensor
+        """
         if params.element_type.bits > 16:
             self.integers[name] = self.reals[name] = value
             return
         self.integers[name], self.reals[name] = self.rounded(name, value, params)
 
     def rounded(self, name: str, value: str, params: QuantParams) -> tuple[str, str]:
-        """Add QuantizeLinear and DequantizeLinear; return the names (integers, dequantised
-        values)."""
+        """Add QuantizeLinear and DequantizeLinear; return the ONNX names of the integers and of the
+        dequantised values.
+
+        name    base of the names
+        value   ONNX name of the float tensor
+        """
         scale, zero = self._parameters(name, params)
         integers = self.node("QuantizeLinear", value, scale, zero, output=self.free(f"{name}.q"))
         return integers, self.node("DequantizeLinear", integers, scale, zero)
@@ -136,17 +151,18 @@ def number(w: Writer, value: float) -> str:
 
 
 def whole(w: Writer, *values: int) -> str:
-    """Add a constant int64 vector, for axes, shapes or starts."""
+    """Add an int64 vector as a constant, for axes, shapes or starts; return its ONNX name."""
     return w.constant(np.array(values, np.int64))
 
 
 def named(op: str, **attrs: Any) -> Write:
-    """Return a function that writes the ONNX operator `op` with the same inputs."""
+    """Return a function that exports an operator as the ONNX operator `op` with the same inputs."""
     return lambda w, step, *xs: w.node(op, *xs, **attrs)
 
 
 def along_axis(op: str) -> Write:
-    """Return a function that writes the ONNX operator `op` with the same inputs and axis."""
+    """Return a function that exports an operator as the ONNX operator `op` with the same inputs and
+    axis."""
     return lambda w, step, *xs: w.node(op, *xs, axis=step.attrs["axis"])
 
 
@@ -171,7 +187,8 @@ def channels_last(w: Writer, x: str, rank: int) -> str:
 
 
 def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str, str]:
-    """Write weights and bias in dequantised form; return their names.
+    """Export weights and bias as integer initialisers followed by DequantizeLinear; return the ONNX
+    names of the dequantised values.
 
     layout   permutation of the weights' axes
     """
@@ -187,7 +204,8 @@ def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str,
 
 
 def dequantized(w: Writer, part: str, values: Array, scale: Array, axis: int = 0) -> str:
-    """Write an integer constant with DequantizeLinear; return the name of its float values.
+    """Export an integer constant followed by DequantizeLinear; return the ONNX name of the
+    dequantised values.
 
     part    base of the name
     scale   one scale per index along `axis`

@@ -22,10 +22,11 @@ class StreamState:
 
     operand   position of that operand, which may be omitted
     name      name in reports and of tensors
+    shape     shape of the state
     params    exact parameters of the state between frames; None: those of the result
     first     (QuantizedNode, initial state) -> its integers in `params`
     fill      QuantizedNode -> integer of the initial state if the operand is omitted
-    scalars   constants of the operator if the operand has `params`
+    scalars   constants that the operator gets if the operand has `params`
     last      operator that returns the state after the last frame; "": the last frame itself
     by_step   (this state, QuantizedNode) -> the state for that node's integer constants
     """
@@ -41,16 +42,19 @@ class StreamState:
     by_step: Callable[[StreamState, QuantizedNode], StreamState] = lambda state, step: state
 
     def of(self, step: QuantizedNode) -> StreamState:
-        """Return the state with the parameters for a node's integer constants."""
+        """Return the state with the quantisation parameters that a node's integer constants
+        imply."""
         return self.by_step(self, step)
 
 
 @dataclass(frozen=True, slots=True)
 class OperandAxis:
-    """One axis of one operand of a node: the question that an operator's streaming rule answers.
+    """One axis of one operand of a node: the argument of an operator's streaming rule.
 
-    attrs, shapes   attributes and input shapes of the node
-    operand         position of the operand
+    attrs     attributes of the node
+    shapes    shapes of its inputs
+    operand   position of the operand
+    axis      index of the axis
     """
 
     attrs: Attrs

@@ -21,7 +21,12 @@ LARGE_HEADROOM = 1.25  # of a c beyond the usual +-16
 
 
 class Reach(NamedTuple):
-    """Largest magnitudes in an LSTM: of the gate sums and their two addends, of c, and of h."""
+    """Largest magnitudes in an LSTM on a sample.
+
+    gates    of the gate sums and of their two addends
+    cell     of c
+    hidden   of h
+    """
 
     gates: float
     cell: float
@@ -32,7 +37,8 @@ class Reach(NamedTuple):
 
 
 def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reach:
-    """Return the largest magnitudes over all time steps of a sample, initial states included.
+    """Return the largest magnitudes in an LSTM over all time steps of a sample, initial states
+    included.
 
     gates, h, c, r   operands of the operator `lstm`
     """
@@ -45,7 +51,8 @@ def lstm_reach(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Reac
 
 
 def step_attrs(reach: Reach) -> dict[str, int]:
-    """Return the attributes that give an LSTM finer quantisation steps; {} for the default steps.
+    """Return the attributes that give an LSTM finer quantisation steps for small ranges; {} for the
+    default steps.
 
     Steps are finer if a range is at most 1/32 of the default (gates: 1/64).
     """

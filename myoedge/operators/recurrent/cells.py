@@ -45,8 +45,11 @@ def time_order(attrs: Attrs, gates: Array) -> Array:
 
 
 def states_before(steps: Callable[..., Iterator[tuple[Array, Array]]]) -> Callable[..., Array]:
-    """Make a `multiplicands` function (OpDef) from float steps: it returns h before each time
-    step."""
+    """Return a `multiplicands` function (OpDef) that runs a recurrence in floats and returns h
+    before each time step.
+
+    steps   function that runs the recurrence and yields (h, c)
+    """
 
     def vectors(attrs: Attrs, gates: Array, h: Array, *others: Array) -> Array:
         states = [h, *(state for state, _ in steps(attrs, gates, h, *others))]
@@ -60,7 +63,7 @@ def in_order(attrs: Attrs, states: Sequence[Array]) -> Array:
 
 
 def table(function: str) -> Array:
-    """Return a table of "sigmoid" or "tanh" in Q15 at equal distances, int16 [513]."""
+    """Return a Q15 table of "sigmoid" or "tanh" at equally spaced arguments, int16 [513]."""
     reach = SIGMOID_REACH if function == "sigmoid" else TANH_REACH
     x = np.linspace(-reach, reach, TABLE_INTERVALS + 1)
     y = sigmoid(x) if function == "sigmoid" else np.tanh(x)
@@ -68,7 +71,11 @@ def table(function: str) -> Array:
 
 
 def interpolated(values: Array, x: Array, bits: int) -> Array:
-    """Interpolate a Q15 table at x; its entries are 2**bits apart."""
+    """Interpolate a Q15 table linearly at x.
+
+    values   table as returned by `table`
+    x        integers; the table's entries are 2**bits apart
+    """
     limit = TABLE_INTERVALS // 2 << bits
     at = np.clip(x, -limit, limit - 1) + limit
     low, points = at >> bits, values.astype(np.int64)
@@ -82,29 +89,30 @@ INT8_RESULT_SHIFT = 23  # of an LSTM's h: from Q30 to steps of 1/128
 
 
 def cell_bits(step: QuantizedNode) -> int:
-    """Return the number of fraction bits of an LSTM's c."""
+    """Return the number of fraction bits of an LSTM's cell state c."""
     scaled = isinstance(step.integers, ScaledParams)
     return step.integers.cell_bits if scaled else CELL_BITS
 
 
 def gate_params(attrs: Attrs) -> QuantParams:
-    """Return the quantisation parameters of the gate sums, from a node's attributes."""
+    """Return the quantisation parameters of the gate sums that a node's attributes select."""
     return QuantParams(2.0 ** -attrs.get("gate_bits", GATE_BITS), 0, INT16)
 
 
 def is_wide(step: QuantizedNode) -> bool:
-    """Return whether h is int16 as an operand of the products, with int16 weights."""
+    """Return whether the layer multiplies int16 h by int16 weights."""
     return step.weight_type == INT16
 
 
 def hidden_limits(step: QuantizedNode) -> tuple[int, int]:
-    """Return the (smallest, largest) integer of h as an operand of the products: int8 or int16."""
+    """Return the smallest and the largest integer of h as it is multiplied by the weights: int8 or
+    int16."""
     return INT16_LIMITS if is_wide(step) else INT8_LIMITS
 
 
 def hidden_params(step: QuantizedNode) -> QuantParams:
-    """Return the parameters of an LSTM's or GRU's h as an operand of the next time step's
-    products."""
+    """Return the quantisation parameters of an LSTM's or GRU's h as it is multiplied by the
+    weights."""
     numbers = step.integers
     if isinstance(numbers, ShiftedParams):
         return QuantParams(2.0 ** (numbers.result_shift - 30), 0, step.weight_type)
@@ -114,7 +122,8 @@ def hidden_params(step: QuantizedNode) -> QuantParams:
 
 
 def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
-    """Convert an initial state to the format of the stored state, saturated at `limits`.
+    """Convert an initial state to the integer format in which the state is stored, saturated at
+    `limits`.
 
     name   prefix of the conversion's constants: "h" or "c"
     """
@@ -122,7 +131,7 @@ def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int
 
 
 def first_hidden(step: QuantizedNode, x: Array) -> Array:
-    """Convert an initial h to the integers that multiply the weights."""
+    """Convert an initial h to the integers that are multiplied by the weights."""
     return first_state(step, "h", x, hidden_limits(step))
 
 
@@ -140,7 +149,7 @@ def _recurrent(step: QuantizedNode, h: Array) -> Array:
 def lstm_steps(
     step: QuantizedNode, gates: Array, h: Array, c: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run an LSTM in integers; yield (h, c) after every time step.
+    """Run an LSTM in integers; yield h and c after every time step.
 
     gates   int16 [T, N, 4H]
     h, c    initial states, int8 or int16 [N, H]
@@ -163,7 +172,7 @@ def lstm_steps(
 
 
 def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
-    """Run a GRU in integers; yield (h, int16 h) after every time step.
+    """Run a GRU in integers; yield h as it is multiplied and h as int16 after every time step.
 
     gates   int16 [T, N, 3H]
     h       initial state, int8 or int16 [N, H]
@@ -225,7 +234,8 @@ def _scaled(step: QuantizedNode, name: str, x: Array) -> Array:
 
 
 def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
-    """Make an `integer` function (OpDef) that returns h of all time steps."""
+    """Return an `integer` function (OpDef) that runs a recurrence and returns h of all time
+    steps."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
         """Return h int8 or int16 [T, N, H]; arguments as `steps`."""
@@ -236,7 +246,8 @@ def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
 
 
 def last_state(steps: IntegerSteps) -> Callable[..., Array]:
-    """Make an `integer` function (OpDef) that returns the state after the last time step."""
+    """Return an `integer` function (OpDef) that runs a recurrence and returns the state after the
+    last time step."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
         """Return the last state [N, H], requantised to the output; arguments as `steps`."""
@@ -248,14 +259,16 @@ def last_state(steps: IntegerSteps) -> Callable[..., Array]:
 
 
 def recurrent_bound(step: QuantizedNode) -> int:
-    """Return the largest |sum| over h, and of f c + i g before its shift, with f and i below 1."""
+    """Return the largest |sum of products with h|, or |f c + i g| before its shift if that is
+    larger, with f and i below 1."""
     return max(
         bound_of(step, step.weight_type), (2**15 - 1) * (2**15 + (1 << cell_bits(step))) + 2**14
     )
 
 
 def gru_bound(step: QuantizedNode) -> int:
-    """Return the largest |sum| over h, and of z (h - n), with |h| <= 2**14 and int16 n."""
+    """Return the largest |sum of products with h|, or |z (h - n)| if that is larger, with |h| <=
+    2**14 and int16 n."""
     return max(
         bound_of(step, step.weight_type),
         2**15 * (3 * 2**14 if is_wide(step) else 2**15 - 1) + 2**14,

@@ -18,9 +18,9 @@ FloatSteps = Callable[..., Iterator[tuple[Array, Array]]]
 def lstm_floats(
     attrs: Attrs, gates: Array, h: Array, c: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run an LSTM in floats; yield (h, c) after every time step.
+    """Run an LSTM in floats; yield h and c after every time step.
 
-    gates   [T, N, 4H]
+    gates   gate sums of the inputs, [T, N, 4H]
     h, c    initial states [N, H]
     r       recurrent weights [4H, H]
     """
@@ -36,8 +36,8 @@ def gru_floats(
 ) -> Iterator[tuple[Array, Array]]:
     """Run a GRU in floats; yield (h, h) after every time step.
 
-    gates   [T, N, 3H]
-    h       [N, H]
+    gates   gate sums of the inputs, [T, N, 3H]
+    h       initial state [N, H]
     r       recurrent weights [3H, H]
     b       bias [3H]
     attrs["reset_first"]   whether h is reset before, not after, its product for the new gate
@@ -62,8 +62,8 @@ def plain_floats(
     """Run a plain RNN in floats; yield (h, h) after every time step.
 
     function   activation
-    sums       [T, N, H]
-    h          [N, H]
+    sums       products of the inputs, plus bias, [T, N, H]
+    h          initial state [N, H]
     r          recurrent weights [H, H]
     """
     for now in time_order(attrs, sums):
@@ -76,10 +76,12 @@ TANH_FLOATS = partial(plain_floats, np.tanh)
 
 
 def every_step(steps: FloatSteps) -> Callable[..., Array]:
-    """Make a `real` function (OpDef) that returns h of all time steps, [T, N, H]."""
+    """Return a `real` function (OpDef) that runs a recurrence and returns h of all time steps, [T,
+    N, H]."""
     return lambda attrs, *xs: in_order(attrs, [h for h, _ in steps(attrs, *xs)])
 
 
 def state_behind(steps: FloatSteps) -> Callable[..., Array]:
-    """Make a `real` function (OpDef) that returns the state after the last time step, [N, H]."""
+    """Return a `real` function (OpDef) that runs a recurrence and returns the state after the last
+    time step, [N, H]."""
     return lambda attrs, *xs: [state for _, state in steps(attrs, *xs)][-1]

@@ -36,10 +36,12 @@ DIRECTIONS = {
 
 
 class Weights(NamedTuple):
-    """Weights of one direction of one layer, in the gate order of the operators.
+    """Weights of one direction of one recurrent layer, in the gate order of the operators (G
+    gates).
 
-    w [G * H, C], r [G * H, H]   for the input and for h     bias_w, bias_r [G * H]
-    projection [P, H]   optional matrix applied to h after every time step; r is then [G * H, P]
+    w, r             weights of the input [G * H, C] and of h [G * H, H]
+    bias_w, bias_r   biases of both products, [G * H]
+    projection       optional matrix [P, H] applied to h after every time step; r is then [G * H, P]
     """
 
     w: Array
@@ -50,10 +52,10 @@ class Weights(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Outputs of one direction of a layer.
+    """Outputs of one direction of a recurrent layer, as names of tensors.
 
     steps   h of all time steps [T, N, H]
-    h, c    final states [1, N, H]
+    h, c    final states [1, N, H]; c is None without a cell state
     """
 
     steps: str
@@ -72,10 +74,11 @@ def _unit_by_unit(rows: Array, gates: int) -> Array:
 def plain(
     d: GraphBuilder, kind: str, x: str, learnt: Weights, first: Sequence[str], back: bool
 ) -> Run:
-    """Add a plain RNN (kind: tanh or relu) in one direction.
+    """Add one direction of a plain RNN over x [T, N, C]; return its outputs.
 
+    kind     operator: "rnn_tanh" or "rnn_relu"
     learnt   weights
-    first    initial h
+    first    initial h, [N, H]
     back     whether it runs backwards in time
     """
     bias = d.constant(learnt.bias_w + learnt.bias_r)
@@ -85,7 +88,8 @@ def plain(
 
 
 def projected(d: GraphBuilder, x: str, learnt: Weights, first: Sequence[str], back: bool) -> Run:
-    """Import an LSTM with projections as one whose recurrent weights include them.
+    """Add one direction of an LSTM with projections, as an LSTM whose recurrent weights include
+    them.
 
     An initial h is multiplied by the projection's pseudoinverse, the smallest h with that
     projection.
@@ -118,11 +122,13 @@ def run(
     reverse: bool,
     reset_first: bool = False,
 ) -> Run:
-    """Add one direction of a layer on x [T, N, C].
+    """Add the nodes of one direction of a recurrent layer over x [T, N, C]; return its outputs.
 
-    kind      "lstm", "gru", "tanh" or "relu"
-    reverse   whether it runs backwards in time
-    first     initial h, and c for an LSTM, each [N, H]
+    kind          "lstm", "gru", "rnn_tanh" or "rnn_relu"
+    learnt        weights
+    first         initial h, and c for an LSTM, each [N, H]
+    reverse       whether it runs backwards in time
+    reset_first   whether a GRU applies the reset gate before the product with h
     """
     if learnt.projection is not None:
         return projected(d, x, learnt, first, reverse)
@@ -156,12 +162,14 @@ def layer(
     at: int = 0,
     reset_first: bool = False,
 ) -> list[Run]:
-    """Add one layer of an LSTM, GRU or RNN in all its directions on x [T, N, C].
+    """Add one layer of an LSTM, GRU or RNN over x [T, N, C]; return the outputs of each direction.
 
-    learnt   weights of each direction
-    ways     name of each direction -> whether it runs backwards
-    first    initial states [L, N, H] of all layers and directions, this layer's from index `at` on;
-             None: zeros
+    kind          "lstm", "gru", "rnn_tanh" or "rnn_relu"
+    learnt        weights of each direction
+    first         initial states [L, N, H] of all layers and directions; None: zeros
+    ways          name of each direction -> whether it runs backwards in time
+    at            index of this layer's first state in `first`
+    reset_first   whether a GRU applies the reset gate before the product with h
     """
     runs = []
     for index, (w, part) in enumerate(zip(learnt, ways, strict=True), start=at):
@@ -180,7 +188,10 @@ def layer(
 
 def aten(kind: str) -> Row:
     """Return a function that imports torch's lstm.input, gru.input or rnn_tanh.input, with any
-    number of layers and one or two directions."""
+    number of layers and one or two directions.
+
+    kind   "lstm", "gru", "rnn_tanh" or "rnn_relu"
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]

@@ -25,7 +25,7 @@ STEP_CYCLES = 450  # of barriers, code that comes again, and of the engine's sta
 
 
 def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the NE16 kernel; all its operands are in L1."""
+    """Return the NE16 kernel of a recurrent layer, whose operands all stay in L1."""
     on_cores, units = in_tiles(step, engine), step.out[-1]
     gates = step.shapes[0][-1] // units
     bits = step.weight_bits

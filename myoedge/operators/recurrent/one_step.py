@@ -82,9 +82,11 @@ class StepParams(QuantizedParams):
     """Integer constants of one LSTM time step.
 
     cell_bits       fraction bits of c
-    sigmoid, tanh   tables of the functions
-    c_*, y_*        from the operand c to cell_bits; from cell_bits to the next c
+    acc_bound       largest |int32 intermediate|
+    c_mult, c_offset, c_shift   conversion of the operand c to cell_bits
     result_shift    shift from Q30 to h
+    y_mult, y_offset, y_shift   conversion from cell_bits to the next c, if that is the result
+    sigmoid, tanh   Q15 tables, int16 [513]
     """
 
     cell_bits: int

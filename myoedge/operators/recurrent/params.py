@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecurrentParams(WeightedParams):
-    """Integer constants of a recurrent layer: weights of h, state conversions, tables of gate
-    functions.
+    """Integer constants of a recurrent layer; None for those that the operator does not have.
 
-    h_*, c_*   from an initial state to the format of the stored state
-    x_*        from an input to the sums of a plain RNN
-    new_*      from a GRU's new gate to its int16 h
-    y_*        from the final state to the output, for operators that return it
+    relu            1 if the activation of a plain RNN is relu
+    h_*, c_*        conversion of an initial state to the format of the stored state
+    x_*             conversion of an input to the sums of a plain RNN
+    new_*           conversion of a GRU's new gate to its int16 h
+    y_*             conversion of the final state to the output, for operators that return it
+    sigmoid, tanh   Q15 tables, int16 [513]
     """
 
     relu: int | None = None
@@ -61,7 +62,11 @@ class ShiftedParams(RecurrentParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaledParams(ShiftedParams):
-    """Constants of an LSTM with its own fraction bits for gates and c."""
+    """Constants of an LSTM with its own fraction bits.
+
+    gate_bits   fraction bits of the gate sums
+    cell_bits   fraction bits of c
+    """
 
     gate_bits: int
     cell_bits: int

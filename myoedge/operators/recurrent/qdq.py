@@ -34,9 +34,9 @@ ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
 
 
 def write(op: str, *, result: int) -> Write:
-    """Return the function that writes a recurrent operator.
+    """Return the function that exports a recurrent operator as ONNX's LSTM, GRU or RNN.
 
-    result   index of ONNX's output: h of all time steps, or the last c
+    result   index of the ONNX output: h of all time steps, or the last c
     """
 
     def node(w: Writer, step: QuantizedNode, gates: str, h: str, *c: str) -> str:
@@ -123,7 +123,7 @@ def _lstm_start(w: Writer, step: QuantizedNode, gates: str) -> str:
 
 
 def next_step(*, cell: bool) -> Write:
-    """Return the function that writes one LSTM time step without its products.
+    """Return the function that exports one LSTM time step, whose products are separate operators.
 
     cell   whether it returns c, saturated at the limits of its bits, instead of h
     """

@@ -39,7 +39,7 @@ SMALL = 0.25  # range of h up to which 8 bits have finer steps
 
 
 def lstm_params(reach: float) -> QuantParams:
-    """Return the parameters of an LSTM's int16 h, with a power of two as step.
+    """Return the quantisation parameters of an LSTM's int16 h; the scale is a power of two.
 
     reach   largest |h|; at most 1 for a state limited by a sigmoid
     """
@@ -47,7 +47,8 @@ def lstm_params(reach: float) -> QuantParams:
 
 
 def lstm_int8_params(reach: float) -> QuantParams:
-    """Return the parameters of an LSTM's int8 h: the range +-1, or a smaller power of two.
+    """Return the quantisation parameters of an LSTM's int8 h: the range is +-1, or a smaller power
+    of two.
 
     reach   largest |h|; 0 for a layer that is always 0 on the samples
     """
@@ -55,24 +56,27 @@ def lstm_int8_params(reach: float) -> QuantParams:
 
 
 def int8_bits(reach: float) -> int:
-    """Return the fraction bits of an LSTM's int8 h from its largest magnitude."""
+    """Return the fraction bits of an LSTM's int8 h.
+
+    reach   largest |h|
+    """
     if not 0.0 < reach <= SMALL:
         return HIDDEN_BITS
     return HIDDEN_BITS + math.floor(-math.log2(max(reach, 2.0**-FINEST_BITS)))
 
 
 def is_lstm_params(q: QuantParams) -> bool:
-    """Return whether the LSTM kernels support these parameters of h."""
+    """Return whether the LSTM kernels support h with these quantisation parameters."""
     return q == lstm_params(q.scale * 2.0**WIDE_BITS)
 
 
 def is_gru_params(q: QuantParams) -> bool:
-    """Return whether the GRU kernels support these parameters of h."""
+    """Return whether the GRU kernels support h with these quantisation parameters."""
     return q == gru_params(q.scale * 2.0**STATE_BITS)
 
 
 def gru_params(reach: float) -> QuantParams:
-    """Return the parameters of a GRU's int16 h, of which 15 bits are used.
+    """Return the quantisation parameters of a GRU's int16 h, of which 15 bits are used.
 
     reach   largest |h|
     """
@@ -93,8 +97,8 @@ def _power_of_two(reach: float, unit_bits: int) -> QuantParams:
 
 
 def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Return the constants of an LSTM or GRU: weights with a factor per row from h to gate steps,
-    tables, and state conversions."""
+    """Return the constants of an LSTM or GRU: recurrent weights with a factor per row from products
+    to gate sums, function tables, and state conversions."""
     lstm, last = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1], len(inputs.out) == 2
     wide = inputs.target.element_type == INT16
     bits = _state_bits(inputs, lstm, last)
@@ -175,7 +179,7 @@ def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
 
 
 def relu_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Return the constants of an RNN with relu; its sums may reach SUMS_REACH times the results'
+    """Return the constants of an RNN with relu, whose sums may reach SUMS_REACH times the results'
     range."""
     y = inputs.target
     unit = SUMS_REACH * y.scale * max(y.high - y.zero_point, 1) / -INT16_LIMITS[0]
@@ -183,7 +187,7 @@ def relu_quantize(inputs: QuantizeInputs) -> RecurrentParams:
 
 
 def tanh_quantize(inputs: QuantizeInputs) -> RecurrentParams:
-    """Return the constants of an RNN with tanh; its sums have steps of 1/1024."""
+    """Return the constants of an RNN with tanh, whose sums have steps of 1/1024."""
     return _plain_quantize(inputs, GATE_PARAMS.scale, 2.0**-15, {}, {"tanh": table("tanh")})
 
 

@@ -72,10 +72,12 @@ def _gru(attrs: Attrs, gates: Array, own: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartParams(QuantizedParams):
-    """Integer constants of a single time step from zero states.
+    """Integer constants of a single LSTM or GRU time step from zero states.
 
-    result_shift   shift from Q30 to h
-    own            int16 biases of a GRU's new gates
+    result_shift    shift from Q30 to h
+    acc_bound       largest |int32 intermediate|
+    sigmoid, tanh   Q15 tables, int16 [513]
+    own             int16 biases of the products with h of a GRU's new gates
     """
 
     result_shift: int

@@ -40,8 +40,8 @@ UNITS = 8  # that all cores compute at once
 
 
 def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:
-    """Return kernels with one product with h per time step; they differ in the bytes of weights
-    that stay in L1."""
+    """Return kernels whose tiles are parts of one time step, so that weights may exceed L1; they
+    differ in the bytes of weights that stay in L1."""
     return tuple(
         Kernel(CLUSTER, partial(streamed, most_bytes=most), is_large, formats)
         for most in RESIDENT_BYTES
@@ -49,12 +49,13 @@ def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:
 
 
 def is_large(step: QuantizedNode) -> bool:
-    """Return whether the layer's weights may exceed L1."""
+    """Return whether the weights of a recurrent layer may exceed L1."""
     return step.integers.weight.nbytes > LEAST_BYTES and not step.attrs.get("reset_first")
 
 
 def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKernel:
-    """Tile a recurrent layer whose weights do not fit L1: some are loaded again in every time step.
+    """Return the tiled kernel of a recurrent layer whose weights do not fit in L1: some of them are
+    loaded again in every time step.
 
     most_bytes   maximum bytes of weights and channel constants that stay in L1
     """

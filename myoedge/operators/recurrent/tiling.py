@@ -35,7 +35,8 @@ STATES = (*STEPS, Format((SIXTEEN, EITHER), SIXTEEN, STORED_BITS))  # whatever i
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a recurrent layer by time steps; states stay in L1 between tiles."""
+    """Return the tiled kernel of a recurrent layer; tiles are ranges of time steps, and states stay
+    in L1 between them."""
     (t, n, columns), units = step.shapes[0], step.out[-1]
     gates, arrays = columns // units, _packed(step)
     reverse = bool(step.attrs["reverse"])
@@ -77,12 +78,13 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Names of the C functions that run an operator's time steps.
+    """Names of the C functions that run a recurrent operator's time steps.
 
-    whole         all weights in L1
-    streamed      some weights are loaded in every time step
-    on_ne16       products on NE16
-    reset_first   for a GRU whose h is reset before the product: two products per time step
+    whole         function with all weights in L1
+    streamed      function that loads some weights in every time step
+    on_ne16       function whose products run on NE16
+    reset_first   whether h of a GRU is reset before its product, which takes two products per time
+                  step
     """
 
     whole: str
@@ -91,7 +93,10 @@ class Instance:
     reset_first: bool = False
 
     def name(self, step: QuantizedNode, way: str = "whole") -> str:
-        """Return the C function for the layer's element type of h; `way` is the field to use."""
+        """Return the C function for the layer's element type of h.
+
+        way   name of the field: "whole", "streamed" or "on_ne16"
+        """
         scaled = "scaled_" if isinstance(step.integers, ScaledParams) else ""
         return f"{getattr(self, way)}_{scaled}s{step.weight_type.bits}"
 
@@ -115,9 +120,10 @@ def instance_of(step: QuantizedNode) -> Instance:
 def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts: int = 1) -> Any:
     """Return the instructions per time step on the busiest core.
 
-    units   number of units, or an array of numbers
-    words   words of h
+    batch   number of sequences
     loads   words of weights per word of h
+    words   words of h
+    units   number of units, or an array of numbers
     parts   parts of a time step, one barrier each
     """
     unit_work = words * (1 + 2 * loads) + 28 * loads
@@ -134,8 +140,8 @@ def _packed(step: QuantizedNode) -> dict[str, Array]:
 
 
 def packed_rows(rows: Array, units: int) -> Array:
-    """Pack weights int8 or int16 [gates * units, C]: for every unit and word of columns, one word
-    per gate."""
+    """Pack int8 or int16 recurrent weights [gates * units, C] for the kernels: for every unit and
+    word of columns, one word per gate."""
     columns = WORD_BYTES // rows.itemsize
     words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % columns)))
     words = words.reshape(units, len(rows) // units, -1, columns)

@@ -29,13 +29,13 @@ class ResizedAxis:
 
     @property
     def length(self) -> float:
-        """Number of results by the step, which may be fractional."""
+        """Number of results n / step, which may be fractional."""
         exact = self.n / self.step
         return round(exact) if abs(exact - round(exact)) < 1e-9 else exact
 
     def places(self) -> Array:
         """Return the coordinates of the results in units of input elements, float64 [wanted], by
-        ONNX's Resize."""
+        the formulas of ONNX's Resize."""
         return np.broadcast_to(PLACES[self.mode](self, np.arange(self.wanted)), (self.wanted,))
 
 
@@ -75,8 +75,8 @@ PLACES: Mapping[str, Callable[[ResizedAxis, Array], Array]] = {
 
 
 def nearest(axis: ResizedAxis, rounding: str) -> Array:
-    """Return the index of the nearest element of every result, int64 [wanted]; coordinates are
-    float32, as in onnxruntime.
+    """Return the index of the input element nearest to every result, int64 [wanted]; coordinates
+    are float32, as in onnxruntime.
 
     rounding   ONNX's nearest_mode
     """
@@ -95,22 +95,30 @@ def nearest(axis: ResizedAxis, rounding: str) -> Array:
 
 
 def nearest_of_torch(axis: ResizedAxis, first: float) -> Array:
-    """Return the index of the nearest element, int64 [wanted], in float32 as in torch: floor((i +
-    first) * step)."""
+    """Return the index of the input element nearest to every result as torch computes it in
+    float32, int64 [wanted]: floor((i + first) * step)."""
     at = np.arange(axis.wanted, dtype=np.float32) + np.float32(first)
     place = np.floor(at * np.float32(axis.step))
     return np.asarray(np.minimum(place, axis.n - 1), np.int64)
 
 
 def linear_weights(place: Array) -> Array:
-    """Return the linear weights [2, wanted] of the elements floor(place) and floor(place) + 1."""
+    """Return the weights of linear interpolation, [2, wanted], of the elements floor(place) and
+    floor(place) + 1.
+
+    place   coordinates of the results
+    """
     share = place - np.floor(place)
     return np.stack([1 - share, share])
 
 
 def cubic_weights(place: Array, a: float) -> Array:
-    """Return the cubic weights [4, wanted] of the elements from floor(place) - 1 on: Keys' kernel
-    with coefficient a."""
+    """Return the weights of cubic interpolation, [4, wanted], of the elements from floor(place) - 1
+    on.
+
+    place   coordinates of the results
+    a       coefficient of Keys' kernel
+    """
     share = place - np.floor(place)
     near, far = np.stack([share, 1 - share]), np.stack([share + 1, 2 - share])
     inside = ((a + 2) * near - (a + 3)) * near**2 + 1
@@ -120,7 +128,7 @@ def cubic_weights(place: Array, a: float) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The input elements that each result is a weighted sum of.
+    """The input elements of which each result of a resize is a weighted sum.
 
     starts    per result, index of the first of `taps` adjacent elements
     weights   float64 [results, taps]
@@ -131,7 +139,7 @@ class Neighbours:
 
 
 def neighbours(axis: ResizedAxis, place: Array, weights: Array, *, outside: bool) -> Neighbours:
-    """Return the neighbours of each result; the first is floor(place) - taps / 2 + 1.
+    """Return the input elements of each result; the first one is floor(place) - taps / 2 + 1.
 
     place     coordinates of the results
     weights   [taps, results]

@@ -55,8 +55,12 @@ def _resized(x: Shape, axis: int, n: int) -> Shape:
 
 
 def real(attrs: Attrs, x: Array, weights: Array) -> Array:
-    """Compute weighted sums of adjacent elements along an axis: weights [results, taps], the first
-    element of each result in attrs["starts"]."""
+    """Compute y[i] = sum over t of weights[i, t] * x[starts[i] + t] along the resized axis, in
+    floats.
+
+    weights           [results, taps]
+    attrs["starts"]   first element of each result
+    """
     axis, starts = attrs["axis"], np.array(attrs["starts"])
     along = [-1 if d == axis else 1 for d in range(x.ndim)]
     terms = (
@@ -68,10 +72,11 @@ def real(attrs: Attrs, x: Array, weights: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeParams(QuantizedParams):
-    """Integer constants of a weighted resize.
+    """Integer constants of y = (sum of x * mult + offset) >> shift.
 
-    mult     weights int32 [results, taps]
-    offset   int32 [results]
+    mult        weights in output steps, int32 [results, taps]
+    offset      int32 [results]
+    acc_bound   largest |sum| before the shift
     """
 
     shift: int
@@ -81,8 +86,8 @@ class ResizeParams(QuantizedParams):
 
 
 def quantize(site: QuantizeInputs) -> ResizeParams:
-    """Return the constants of y = (sum of x * mult + offset) >> shift; mult are weights in output
-    steps."""
+    """Return the constants of y = (sum of x * mult + offset) >> shift, where mult are the weights
+    in output steps."""
     x, y = site.params(0), site.target
     most = MULT_MAX if y.element_type == INT16 else TERM_FACTOR_MAX
     most = WIDE_FACTOR_MAX if x.element_type == INT16 else most

@@ -36,8 +36,8 @@ Axes = Sequence[ResizedAxis]
 
 
 def picked(d: GraphBuilder, x: str, indices: Sequence[Array]) -> str:
-    """Select elements by an index list per axis: as an integer repeat, a strided slice, or a
-    take."""
+    """Select elements by one index list per axis; each becomes a repeat by an integer, a strided
+    slice, or a take."""
     shape, rank = d.shape(x), len(indices)
     counts = [len(index) // n for index, n in zip(indices, shape, strict=True)]
     repeats = [
@@ -73,8 +73,10 @@ def interpolated(
     spans: Sequence[tuple[int, int]] = (),
     outside: bool = True,
 ) -> str:
-    """Interpolate along every axis, starting with the axis that shrinks most.
+    """Interpolate x along every axis, starting with the axis that shrinks most; return the result's
+    name.
 
+    axes         the resized axes
     weights_at   coordinates of results -> weights of their neighbours
     spans        range of required results per axis; () for all
     outside      whether positions outside the tensor repeat its first or last element
@@ -196,7 +198,8 @@ def _onnx_steps(a: Arguments, chosen: Sequence[int], shape: Shape, out: Shape) -
 
 
 def overloads(names: str) -> str:
-    """Return the overloads of ATen calls: with lists of sizes and factors, and with scalars."""
+    """Return the ATen names of an upsampling call: with lists of sizes and factors, and with
+    scalars."""
     return " ".join(f"{name}.vec {name}" for name in names.split())
 
 

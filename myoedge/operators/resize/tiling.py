@@ -23,9 +23,12 @@ COPY = 10.0  # words that pass while a line of copies begins
 
 @dataclass(frozen=True, slots=True)
 class ResizeLoops:
-    """Loops of x and y [outer, n, inner]: blocks of results, and lines of adjacent elements.
+    """Loops of a resize over x and y [outer, n, inner]: blocks of results, and lines of adjacent
+    elements.
 
-    axes      extent of every loop; those in `split` may be tiled
+    axes      extent of every loop
+    split     loops that may be tiled
+    x, y      operands
     results   index expression of the results
     """
 
@@ -53,7 +56,7 @@ class ResizeLoops:
         return ResizeLoops(axes, ("o", "b", "i"), x, y, results)
 
     def lines(self, sizes: Sizes, cores: int) -> tuple[Any, Any]:
-        """Return (result lines on the busiest core, elements per line)."""
+        """Return the number of result lines on the busiest core, and the elements per line."""
         outer, results, inner = self.y.extents(sizes)
         along = np.where(inner == 1, outer, inner)
         return np.ceil(outer * results * inner / along / cores), along

@@ -30,8 +30,9 @@ WIDE_MOST = (1 << 23) - 1  # of states next to numbers of 16 bits, which have 8 
 
 
 def along(attrs: Attrs, a: Array, b: Array, step: Callable[[Array, Array, Array], Array]) -> Array:
-    """Return the states after all iterations, starting from zero.
+    """Run a recurrence along attrs["axis"] from state 0; return the states after all iterations.
 
+    a, b   operands, one slice per iteration
     step   (a_t, state, b_t) -> next state
     """
     moved_a, moved_b = (np.moveaxis(x, attrs["axis"], 0) for x in (a, b))
@@ -43,7 +44,8 @@ def along(attrs: Attrs, a: Array, b: Array, step: Callable[[Array, Array, Array]
 
 
 def real(attrs: Attrs, a: Array, b: Array) -> Array:
-    """Compute h_t = a_t h_(t-1) + b_t in floats; a and b have the same shape."""
+    """Compute the states h_t = a_t h_(t-1) + b_t of a linear recurrence in floats; a and b have the
+    same shape."""
     return along(attrs, a, b, lambda a, state, b: a * state + b)
 
 
@@ -55,8 +57,13 @@ def _multiplier(factor: float, bits: int = 15) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanParams(QuantizedParams):
-    """Integer constants of a recurrence: conversions of both operands; `bits` is the number of
-    fraction bits of a's integers."""
+    """Integer constants of a linear recurrence h_t = a_t h_(t-1) + b_t.
+
+    a_zero, b_zero, y_zero   zero points of operands and result
+    a_mult, a_shift   conversion of a to `bits` fraction bits
+    b_mult, b_shift   conversion of b to state steps
+    acc_bound         largest |int32 intermediate|
+    """
 
     a_zero: int
     a_mult: int

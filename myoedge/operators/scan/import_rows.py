@@ -11,7 +11,7 @@ from myoedge.operators.import_rows import ImportRow
 
 
 def products(b: GraphBuilder, x: str, axis: int) -> str:
-    """Add cumulative products along an axis: h_t = x_t h_(t-1), h_0 = x_0."""
+    """Add cumulative products along an axis, as the recurrence h_t = x_t h_(t-1), h_0 = x_0."""
     shape = b.shape(x)
     if shape[axis] < 2:
         return x

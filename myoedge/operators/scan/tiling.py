@@ -16,7 +16,8 @@ NUMBERS = ("a_zero", "a_mult", "a_shift", "bits", "b_zero", "b_mult", "b_shift",
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a, b and y [outer, n, inner] over outer and inner, but never along the recurrence n."""
+    """Return the tiled kernel for a, b and y [outer, n, inner]; tiles divide outer and inner, but
+    never the recurrence n."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     shape, dims = (outer, n, inner), tuple[AffineExpr, ...](((("o", 1),), (), (("i", 1),)))
     sources: tuple[tuple[str, int | str], ...] = (("a", 0), ("b", 1), ("y", OUT))

@@ -51,10 +51,11 @@ HALF = 1 << DECAY_BITS >> 1
 
 
 def table_of(halvings: float, *, more: bool) -> Array:
-    """Return a table of 2^-f in Q15, int16 [2^13], for f in the middle of each entry's part of [0,
+    """Return a table of 2^-f in Q15, int16 [2^13], each entry at the middle of its part of [0,
     halvings).
 
-    more   whether the last entry is 0, for all larger f
+    halvings   end of the range of f
+    more       whether the last entry is 0, for all larger f
     """
     f = (np.arange(ENTRIES) + 0.5) * (halvings / ENTRIES)
     table = np.rint(np.exp2(15.0 - f)).clip(0, INT16_MAX).astype(np.int16)
@@ -66,7 +67,7 @@ def table_of(halvings: float, *, more: bool) -> Array:
 
 
 def steps(array: Array) -> Iterator[Array]:
-    """Yield [..., K] of every time step of [..., T, K]."""
+    """Yield the slice [..., K] of every time step of an array [..., T, K]."""
     return iter(np.moveaxis(array, -2, 0))
 
 
@@ -99,12 +100,12 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def b_shift(b: QuantParams) -> int:
-    """Return the left shift with which B still fits int16."""
+    """Return the largest left shift with which B minus its zero point still fits int16."""
     return int(math.log2(INT16_MAX / b.reach))
 
 
 def sums_of_delta(site: QuantizeInputs) -> Array:
-    """Return a bound of the states of every channel [D] for addends equal to delta.
+    """Return a bound of the states per channel [D], if every addend were delta.
 
     Decay and addend depend on the same delta, so that the slowest decay with a constant delta has
     the largest state: delta / (1 - exp(-delta |A|)) <= delta + 1 / |A|.
@@ -116,7 +117,7 @@ def sums_of_delta(site: QuantizeInputs) -> Array:
 
 
 def state_steps(site: QuantizeInputs) -> Array:
-    """Return the quantisation step of the states per channel [D], for which the largest possible
+    """Return the quantisation step of the states per channel [D], with which the largest possible
     state fits 16 bits."""
     x, b, sums = site.params(1), site.params(2), sums_of_delta(site)
     size = sums * (x.reach * x.scale) * (b.scale * 2.0 ** (DECAY_BITS - b_shift(b))) / STATE_MAX
@@ -125,10 +126,14 @@ def state_steps(site: QuantizeInputs) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectiveScanParams(RequantParams):
-    """Integer constants for int8 operands; term, delta_up, decay and skip are per channel.
+    """Integer constants of a selective scan with int8 operands; `quantize` has the formulas.
 
-    powers    int16 [8192], powers of 1/2
-    limited   whether delta * decay may exceed the table `powers`
+    delta_zero, x_zero, b_zero, c_zero   zero points
+    b_shift, term_shift   shifts of B and of the addend u
+    limited     whether delta * decay may exceed the table `powers`
+    acc_bound   largest |int32 intermediate|
+    term, delta_up, decay, skip   per channel [D]
+    powers      int16 [8192], powers of 1/2 in Q15
     """
 
     delta_zero: int
@@ -217,8 +222,8 @@ def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
 
 
 def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
-    """Run a selective scan on int8 or int16 operands, shaped as for `real` -> int8 or int16 [...,
-    T, D]."""
+    """Run a selective scan on int8 or int16 operands, shaped as for `real`; return int8 or int16
+    [..., T, D]."""
     if wide.is_wide(step):
         return wide.integer(step, delta, x, b, c)
     dq = np.maximum(delta.astype(np.int64) - step.integers.delta_zero, 0)

@@ -33,7 +33,8 @@ NUMBERS = (
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile delta, x, y [batch, T, D] and b, c [batch, T, N] over sequences and channels."""
+    """Return the tiled kernel for delta, x, y [batch, T, D] and b, c [batch, T, N]; tiles divide
+    sequences and channels."""
     is_wide = wide.is_wide(step)
     *around, n, channels = step.out
     batch, states = math.prod(around), step.shapes[2][-1]

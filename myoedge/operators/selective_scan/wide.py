@@ -31,8 +31,8 @@ FACTOR_MAX = INT32_MAX - (1 << OUT_SHIFT)  # two of them and a half are below 2^
 
 
 def powers() -> Array:
-    """Return 2^-f in Q31 for f = 0 .. 1, int32 [2^10 + 1]; the first entry, 2^31, is meant as
-    unsigned."""
+    """Return the table 2^-f in Q31 for f = 0 .. 1, int32 [2^10 + 1]; the first entry, 2^31, is to
+    be read as unsigned."""
     f = np.arange((1 << INDEX_BITS) + 1) / (1 << INDEX_BITS)
     return np.asarray(np.rint(np.exp2(31 - f)), np.uint32).view(np.int32)
 
@@ -42,10 +42,14 @@ TABLE = powers()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WideScanParams(QuantizedParams):
-    """Integer constants if an operand is int16.
+    """Integer constants of a selective scan if an operand is int16; `quantize` has the formulas.
 
-    term, decay, sum_mult, skip, sum_drop, out_shift   per channel
-    powers                                             powers of 1/2
+    delta_zero, x_zero, b_zero, c_zero, y_zero   zero points
+    x_up, b_up, delta_up, v_up, c_up, decay_up   left shifts
+    most        largest exponent before decay_up
+    acc_bound   largest |int32 intermediate|
+    term, decay, sum_mult, skip, sum_drop, out_shift   per channel [D]
+    powers      powers of 1/2 in Q31
     """
 
     delta_zero: int
@@ -103,7 +107,10 @@ def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
 
 
 def highest(delta: QuantParams) -> int:
-    """Return the largest integer of delta minus its zero point; delta is never negative."""
+    """Return the largest integer of delta minus its zero point; delta is never negative.
+
+    delta   quantisation parameters of delta
+    """
     return max(delta.high - delta.zero_point, 1)
 
 
@@ -173,8 +180,8 @@ def _centred(step: QuantizedNode, x: Array, name: str) -> Array:
 
 
 def integer(step: QuantizedNode, delta: Array, x: Array, b: Array, c: Array) -> Array:
-    """Run a selective scan on int8 or int16 operands, shaped as for `real` -> int8 or int16 [...,
-    T, D]."""
+    """Run a selective scan on int8 or int16 operands, shaped as for `real`; return int8 or int16
+    [..., T, D]."""
     now = np.maximum(_centred(step, delta, "delta"), 0) << step.integers.delta_up
     more, into = (
         _centred(step, q, n) << getattr(step.integers, f"{n}_up") for q, n in ((x, "x"), (b, "b"))

@@ -34,8 +34,8 @@ def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def greedy_real(attrs: Attrs, x: Array) -> Array:
-    """Decode scores x [T, N, C] by greedy CTC -> int32 [N, 1 + T]: number of symbols, the symbols,
-    then -1.
+    """Decode scores x [T, N, C] by greedy CTC; return int32 [N, 1 + T]: number of symbols, the
+    symbols, then -1.
 
     Repetitions and blanks are removed. A frame's class is the index of its first maximum.
     """
@@ -50,7 +50,8 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
 
 
 def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over sequences; each sequence is decoded by one core."""
+    """Return the tiled kernel of greedy CTC decoding; tiles divide the sequences, each of which one
+    core decodes."""
     (t, n, c), along = step.shapes[0], (("n", 1),)
     return TiledKernel(
         function="me_ctc_greedy_s16" if step.has_int16 else "me_ctc_greedy_s8",
@@ -108,8 +109,8 @@ def _windows(attrs: Attrs, x: Array) -> Array:
 
 
 def new_real(attrs: Attrs, x: Array) -> Array:
-    """Return the new symbol of each frame of x int32 [.., T, ..]: a class that differs from the
-    previous frame's and is not the blank; otherwise NOTHING."""
+    """Return the CTC symbol that each frame of classes x int32 [.., T, ..] adds: its class if that
+    differs from the previous frame's and is not the blank; otherwise NOTHING."""
     was, now = np.moveaxis(_windows(attrs, x), -1, 0)
     return np.where((now != was) & (now != attrs["blank"]), now, NOTHING).astype(np.int32)
 
@@ -126,7 +127,8 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
 
 
 def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over all axes except time; each core counts votes in its own scratch."""
+    """Return the tiled kernel of an operator on classes; tiles divide all axes except time. Each
+    core counts votes in its own scratch."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
     frames, classes = step.shapes[0][step.attrs["axis"]], step.attrs.get("classes", 0)
     taps, votes = _taps(step.attrs), step.node.op == "majority"

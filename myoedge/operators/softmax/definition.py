@@ -67,7 +67,8 @@ def log_softmax_real(attrs: Attrs, x: Array) -> Array:
 
 
 def exp_table(scale: float) -> Array:
-    """Return exp(-scale * d) in Q15, int32 [256], for d = 0 .. 255 below the row's maximum."""
+    """Return exp(-scale * d) in Q15, int32 [256], for integers d = 0 .. 255 below the row's
+    maximum."""
     return np.asarray(np.rint(EXP_ONE * np.exp(-scale * np.arange(256.0))), np.int32)
 
 
@@ -77,8 +78,11 @@ def _rows(step: QuantizedNode, x: Array) -> Array:
 
 
 def far_tables(x: QuantParams) -> dict[str, Any]:
-    """Return two tables of exponentials by name, by the lower and by the upper eight bits of the
-    distance from the maximum; kernels multiply them."""
+    """Return the tables "exp" and "exp_far" of exponentials, by the lower and by the upper eight
+    bits of the distance from the row's maximum; kernels multiply their entries.
+
+    x   quantisation parameters of the int16 input
+    """
     return {"exp": exp_table(x.scale), "exp_far": exp_table(256 * x.scale)}
 
 
@@ -86,7 +90,8 @@ def far_tables(x: QuantParams) -> dict[str, Any]:
 class SoftmaxParams(QuantizedParams):
     """Integer constants of a softmax.
 
-    exp   int32 [256], exponentials by distance from the row's maximum
+    acc_bound   largest |int32 intermediate|
+    exp         int32 [256], exponentials by distance from the row's maximum
     """
 
     acc_bound: int
@@ -97,8 +102,9 @@ class SoftmaxParams(QuantizedParams):
 class WideSoftmaxParams(SoftmaxParams):
     """Integer constants of a softmax with int16 input or result.
 
-    exp_far       exponentials by the upper eight bits of a distance
+    exp_far       exponentials by the upper eight bits of the distance from the row's maximum
     mult, shift   conversion of probabilities to output steps
+    zero          zero point of the result
     """
 
     exp_far: Array
@@ -109,10 +115,12 @@ class WideSoftmaxParams(SoftmaxParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSoftmaxParams(QuantizedParams):
-    """Integer constants of a log-softmax.
+    """Integer constants of y = (distance * mult + ln(sum) * log_mult + offset) >> shift.
 
-    exp   exponentials by distance from the row's maximum
-    log   int32 [256]: ln(1 + (i + 1/2) / 256) in Q12
+    ln2         ln(2), with the fraction bits of ln(sum)
+    acc_bound   largest |int32 intermediate|
+    exp         exponentials by distance from the row's maximum
+    log         int32 [256]: ln(1 + (i + 1/2) / 256) in Q12
     """
 
     mult: int
@@ -155,8 +163,8 @@ def _exponentials(
 
 
 def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
-    """Return the constants of a softmax: probabilities in steps of 1/256, or with int16 steps of
-    2**-16 times mult / 2**shift."""
+    """Return the constants of a softmax; int8 probabilities have steps of 1/256, int16 ones 2**-16
+    * mult / 2**shift."""
     x, y = inputs.params(0), inputs.target
     bound = EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]
     if not inputs.has_int16():
@@ -168,8 +176,8 @@ def softmax_quantize(inputs: QuantizeInputs) -> SoftmaxParams:
 
 
 def int16_params(most: float) -> QuantParams:
-    """Return the parameters of int16 probabilities up to 1, or of a smaller range if the largest is
-    below 1/4.
+    """Return the quantisation parameters of int16 probabilities: for a range up to 1, or a smaller
+    one if the largest is below 1/4.
 
     most   largest probability on the samples
     """
@@ -178,8 +186,8 @@ def int16_params(most: float) -> QuantParams:
 
 
 def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
-    """Compute softmax of x, int8 or int16, with unsigned 32-bit arithmetic; int8 results have scale
-    1/256 and zero point -128.
+    """Compute softmax in integers with unsigned 32-bit arithmetic; x and the result are int8 or
+    int16, an int8 result has scale 1/256 and zero point -128.
 
     mask   int8, negative for a hidden element
     """
@@ -256,7 +264,7 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> LogSoftmaxParams:
 
 
 def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute log-softmax of x along attrs["axis"]; int8 or int16."""
+    """Compute log-softmax of x along attrs["axis"] in integers; int8 or int16."""
     distance, _, mantissa, halvings = _exponentials(step, _rows(step, x), np.ones((), bool))
     log_sum = step.integers.log[(mantissa >> 7) - 256] + halvings * step.integers.ln2
     c = SumRequant(

@@ -47,8 +47,8 @@ def argmin(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def extreme(row: Row, index: Row) -> Row:
-    """Return an import function with two results: maxima (or minima) along an axis, and their
-    indices.
+    """Return a function that imports max or min along an axis, with two results: the extremes and
+    their indices.
 
     row, index   import functions of the two results
     """

@@ -35,8 +35,11 @@ Term = tuple[str, Array]  # a tensor and its float64 factor, which may be 0 in p
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A sum of tensors times constants (terms) plus a constant float64 array (known), all
-    broadcast."""
+    """A sum of tensors times constants, plus a constant, all broadcast.
+
+    terms   (tensor, factor) pairs
+    known   the constant, float64
+    """
 
     terms: tuple[Term, ...] = ()
     known: Array = field(default_factory=lambda: np.zeros(()))
@@ -45,13 +48,13 @@ class Sum:
         return Sum(self.terms + other.terms, self.known + other.known)
 
     def times(self, factor: Array) -> Sum:
-        """Multiply all terms by a constant array; 0 times infinity is 0."""
+        """Return the sum with all terms multiplied by a constant array; 0 times infinity is 0."""
         known = np.where(factor != 0.0, self.known, 0.0) * factor
         return Sum(tuple((x, f * factor) for x, f in self.terms), known)
 
 
 def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None) -> str:
-    """Add the softmax of x, or of x plus `added`; a mask in the sum becomes an operand."""
+    """Add the softmax of x, or of x plus `added`; a mask found in the sum becomes an operand."""
     shape, total = d.shape(x), addends(d, x) + (added or Sum())
     found = decide(d, total, shape, axis)
     if found is None:
@@ -64,7 +67,7 @@ def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None)
 def decide(
     d: GraphBuilder, total: Sum, shape: Shape, axis: int, *, bare: bool = False
 ) -> tuple[str, str, dict[str, Any]] | None:
-    """Split masked scores into (scores, mask, attributes); None if no key is hidden.
+    """Split masked scores into scores, mask and attributes; return None if no key is hidden.
 
     The mask is 1 for visible keys; scores are "" if nothing is left to add to an attention's own
     scores.
@@ -169,9 +172,10 @@ def _visible(d: GraphBuilder, mask: Term) -> str:
 
 
 def unmasked(d: GraphBuilder, scores: Sequence[Term], bias: Array, hidden: Array = NOWHERE) -> str:
-    """Add up scores and a bias, which is clipped to its range over visible keys; "" if there is
-    neither.
+    """Add up scores and a bias, which is clipped to its range over visible keys; return the sum's
+    name, "" if there is neither.
 
+    scores   (tensor, factor) pairs
     hidden   positions of hidden keys
     """
     left = bias[np.broadcast_to(~hidden, bias.shape)]
@@ -194,7 +198,8 @@ def _product(d: GraphBuilder, term: Term, hidden: Array) -> str:
 
 
 def addends(d: GraphBuilder, name: str) -> Sum:
-    """Return a tensor as a Sum, however the network computes it."""
+    """Return a tensor as a sum of scaled tensors and a constant, looking through the operators that
+    compute it."""
     needed = {name}
     nodes: list[Node] = []
     for node in reversed(d.nodes):
@@ -269,7 +274,7 @@ def _move(node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: 
 
 
 def narrow(value: Array) -> Array:
-    """Reduce axes along which all elements are equal to size 1."""
+    """Reduce axes of an array along which all elements are equal to size 1."""
     for axis in range(value.ndim):
         first = value.take([0], axis)
         value = first if (value == first).all() else value

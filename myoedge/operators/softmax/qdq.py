@@ -24,7 +24,8 @@ INT32 = np.dtype(np.int32)
 
 
 def masked(w: Writer, step: QuantizedNode, scores: str, mask: str) -> str:
-    """Write scores that are lowered where the mask is 0, so far that their exponentials are 0."""
+    """Export the lowering of masked scores: where the mask is 0, so far that their exponentials are
+    0."""
     least = number(w, -1e9 if step.attrs.get("flat") else -1e6)
     hidden = w.node("Less", mask, number(w, 0.5))
     return w.node("Add", scores, w.node("Mul", w.cast(hidden, "float32"), least))

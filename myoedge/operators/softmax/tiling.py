@@ -25,10 +25,13 @@ def rows_in_tiles(
     arrays: Mapping[str, Array],
     per_row: int = 6,
 ) -> TiledKernel:
-    """Tile along the axes before and after the softmax axis.
+    """Return the tiled kernel of a softmax or similar; tiles divide the axes before and after the
+    softmax axis.
 
-    kernel, op, arrays   C function, fields of its op struct, and its tables
-    per_row              overhead of a row, in elements
+    kernel    C function
+    op        fields of its op struct
+    arrays    its tables
+    per_row   overhead of a row, in elements
     """
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
@@ -90,7 +93,8 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKe
 
 
 def wide_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a softmax with int16 input or result, with the loops of the masked one."""
+    """Return the tiled kernel of a softmax with int16 input or result, with the loops of the masked
+    one."""
     tables = {name: getattr(step.integers, name).astype(np.uint16) for name in ("exp", "exp_far")}
     masked = _masked_in_tiles(step, engine, tables["exp"])
     x, *_, y = masked.operands

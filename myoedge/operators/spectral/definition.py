@@ -80,8 +80,8 @@ def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset
 
 
 def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loops over results and over the samples of a frame, as if computed without a fast
-    transform."""
+    """Return the loop nest of a spectrogram over results and the samples of a frame, as if computed
+    without a fast transform."""
     lanes = [f"e{i}" for i in range(len(out) - 2)]
     axes = {"t": out[0], **dict(zip(lanes, out[1:-1], strict=True)), "f": out[-1]}
     along = tuple(((lane, 1),) for lane in lanes)
@@ -113,8 +113,9 @@ def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 class SpectrogramParams(QuantizedParams):
     """Integer constants of a spectrogram.
 
-    window   int32 [n] in Q31
-    curve    int16, the function by power
+    acc_bound   largest |int32 intermediate|
+    window      int32 [n] in Q31
+    curve       int16, the function attrs["chain"] of the magnitude, at points of the power
     order, roots, radixes   tables of the transform (fourier.tables_of)
     mult, offset, shift   int32 per signal
     """
@@ -131,8 +132,8 @@ class SpectrogramParams(QuantizedParams):
 
 
 def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
-    """Return the constants: window in Q31, curve over the required range, factor and offset per
-    signal."""
+    """Return the constants of a spectrogram: window in Q31, function table over the range that the
+    outputs need, factor and offset per signal."""
     window, scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
     unit = inputs.params(0).scale * halved(len(window)) * largest * 2.0**-15
@@ -179,8 +180,8 @@ def _curve(
 
 
 def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
-    """Interpolate the curve at the power real^2 + imaginary^2, int64; the larger part is reduced to
-    15 bits."""
+    """Interpolate the table of a function of the magnitude at the power real^2 + imaginary^2,
+    int64; the larger of both parts is first reduced to 15 bits."""
     a, b = np.abs(real), np.abs(imaginary)
     drop = np.maximum(np.frexp((a | b).astype(np.float64))[1] - 15, 0)
     power = np.maximum((a >> drop) ** 2 + (b >> drop) ** 2, 1)
@@ -192,7 +193,8 @@ def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
 
 
 def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute the spectrogram of x int16 [T, *E] -> int8 or int16 [frames, *E, n / 2 + 1]."""
+    """Compute a spectrogram in integers: x int16 [T, *E] -> int8 or int16 [frames, *E, n / 2 +
+    1]."""
     length = len(step.integers.window)
     cut = np.lib.stride_tricks.sliding_window_view(x, length, axis=0)[:: step.attrs["hop"]]
     value = on_curve(step.integers.curve, *transformed(step, cut))
@@ -208,7 +210,7 @@ def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a spectrogram over frames; each tile has all signals."""
+    """Return the tiled kernel of a spectrogram; tiles are ranges of frames, with all signals."""
     count, *signals, bins = step.out
     lanes, length = math.prod(signals), len(step.integers.window)
     y_bytes, names = step.element_type.size_bytes, ("window", "order", "roots", "curve", "radixes")

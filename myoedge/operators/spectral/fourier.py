@@ -19,7 +19,8 @@ INT31 = 2**31 - 1
 
 
 def radixes_of(length: int) -> tuple[int, ...]:
-    """Return the factors of half a frame's length, the fours first; one stage each."""
+    """Return the radixes of a real transform's stages: the factors of half its length, the fours
+    first."""
     rest, radix, found = length // 2, 4, list[int]()
     while rest > 1:
         if rest % radix:
@@ -43,7 +44,7 @@ def _halvings(radix: int) -> int:
 
 
 def halved(length: int) -> int:
-    """Return the number by which all stages of a transform together divide its results."""
+    """Return the number by which all stages of an integer transform together divide its results."""
     return int(2 << sum(map(_halvings, radixes_of(length))))
 
 
@@ -158,8 +159,8 @@ def _of_odd(parts: list[Complex], w: Array) -> list[Complex]:
 
 
 def transformed(step: QuantizedNode, x: Array) -> Complex:
-    """Transform x int16 [..., n] times the window; return real and imaginary part [..., n / 2 + 1],
-    scaled by 2**15 / halved(n)."""
+    """Transform x int16 [..., n] times the window in integers; return real and imaginary part [...,
+    n / 2 + 1], scaled by 2**15 / halved(n)."""
     w, half = step.integers.roots.astype(np.int64), len(step.integers.window) // 2
     samples = high(x.astype(np.int64) << 16, step.integers.window)
     pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step.integers.order, :]

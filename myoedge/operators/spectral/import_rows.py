@@ -70,7 +70,8 @@ def _size(sizes: Sequence[int | None] | None, at: int) -> int | None:
 
 
 def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
-    """Return a function that imports torch.fft along one axis, or along several axes in turn.
+    """Return a function that imports a transform of torch.fft along one axis, or along several in
+    turn.
 
     inverse, onesided   which transform
     several             whether the call has a list of axes
@@ -137,8 +138,11 @@ def stft_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def shifted(sign: int) -> Row:
-    """Return a function that imports fftshift or ifftshift: half of an axis moves to the other
-    end."""
+    """Return a function that imports fftshift or ifftshift, which move half of an axis to the other
+    end.
+
+    sign   1 for fftshift, -1 for ifftshift
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         x = first(a)

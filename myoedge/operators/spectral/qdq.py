@@ -38,7 +38,8 @@ CURVES: Mapping[str, Write] = {
 
 
 def spectrogram(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Write a spectrogram as a convolution over frames, with each signal as an image."""
+    """Export a spectrogram as a convolution over frames, in which each signal is an image of the
+    batch."""
     window, scale, offset = (w.floats[name] for name in step.node.inputs[1:])
     count, lanes, bins = step.out[0], scale.size, step.out[-1]
     rows = transposed(w, reshaped(w, x, -1, 1, lanes), 2, 1, 0)

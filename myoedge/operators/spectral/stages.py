@@ -23,7 +23,7 @@ PRODUCTS, BYTES, OF_GROUP = 18, 6, 1000
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Factors of a transform's length, n = first * second.
+    """A discrete Fourier transform of length first * second as two matrix products.
 
     rows   computed rows of the frequencies, seen as a matrix [second, first]
     """
@@ -58,10 +58,11 @@ class Stages:
 
 
 def stages_of(n: int, frequencies: int, most_weights: int) -> Stages | None:
-    """Return the factors with the fewest estimated cycles; None if every choice has a stage with
-    more than `most_weights` weights.
+    """Return the two-stage transform with the fewest estimated cycles; None if every choice has a
+    stage with more than `most_weights` weights.
 
-    n, frequencies   length of the transform, and number of frequencies needed
+    n             length of the transform
+    frequencies   number of frequencies needed
     """
     pairs = ((n // second, second) for second in range(2, n // 2 + 1) if n % second == 0)
     found = (Stages(first, second, -(-frequencies // first)) for first, second in pairs)
@@ -70,7 +71,8 @@ def stages_of(n: int, frequencies: int, most_weights: int) -> Stages | None:
 
 
 def forward(b: GraphBuilder, parts: Sequence[str], s: Stages, factor: float) -> list[str]:
-    """Transform real samples, or real and imaginary parts [L, n] -> both parts [L, rows * first].
+    """Transform samples [L, n], real or as real and imaginary parts; return both parts [L, rows *
+    first].
 
     factor   factor of all results
     """
@@ -90,8 +92,8 @@ def forward(b: GraphBuilder, parts: Sequence[str], s: Stages, factor: float) -> 
 def inverse(
     b: GraphBuilder, parts: Sequence[str], s: Stages, factors: Array, *, real: bool
 ) -> list[str]:
-    """Transform both parts of a spectrum back: [L, rows * first] -> both parts [L, n], or only the
-    real one.
+    """Transform both parts of a spectrum [L, rows * first] back; return both parts [L, n], or only
+    the real one.
 
     factors   factor of each frequency [rows * first]
     real      whether only the real part is needed

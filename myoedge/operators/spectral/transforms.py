@@ -67,7 +67,8 @@ def scale_of(norm: str | None, n: int, *, inverse: bool) -> float:
 
 @functools.cache
 def waves(rows: int, n: int) -> Array:
-    """Return complex [rows, n]: exp(-2 pi i row * column / n); sines that are 0 are exactly 0."""
+    """Return the matrix exp(-2 pi i row * column / n), complex [rows, n]; sines that are 0 are
+    exactly 0."""
     quarters = np.outer(np.arange(rows), np.arange(n)) % n * 4
     cos, sin = (f(quarters * (np.pi / (2 * n))) for f in (np.cos, np.sin))
     cos[quarters % (2 * n) == n] = sin[quarters % (2 * n) == 0] = 0.0
@@ -75,7 +76,7 @@ def waves(rows: int, n: int) -> Array:
 
 
 def check_size(t: Transform) -> None:
-    """Raise Unsupported if the transform's matrix has too many weights."""
+    """Check that the matrix of a transform is not too large. Errors: Unsupported."""
     if t.frequencies * t.n > MOST_WEIGHTS:
         most = f"a matrix of at most {MOST_WEIGHTS:,} weights"
         raise Unsupported(f"a transform of {t.n:,} samples: {t.frequencies * t.n:,}, {most}")
@@ -132,7 +133,10 @@ def _filtered_signal(
 
 
 def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stages) -> Complex:
-    """Transform x, already of the transform's length, as two matrix products."""
+    """Transform x along an axis of the transform's length, as two matrix products.
+
+    stages   the factors of the length
+    """
     given = [part for part in x.parts if part != ""]
     shape = b.shape(str(given[0]))
     names = [tensor(b, part, shape) for part in (x.parts if x.imaginary != "" else given)]
@@ -166,8 +170,10 @@ def _filled(b: GraphBuilder, x: str, axis: int, length: int) -> str:
 def product(
     b: GraphBuilder, x: Complex, axis: int, matrix: Array, *, real: bool = False
 ) -> Complex:
-    """Return matrix @ x along an axis; with `real` only its real part.
+    """Return matrix @ x along an axis for complex x.
 
+    matrix   complex [results, inputs]
+    real     whether only the real part of the product is needed
     Both parts of x are joined into one operand, so that their products are summed before rounding.
     """
     columns = [matrix.real, matrix.imag]
@@ -181,7 +187,8 @@ def product(
 
 
 def along(b: GraphBuilder, x: str, axis: int, matrix: Array) -> str:
-    """Multiply a tensor by a real matrix along an axis."""
+    """Multiply a tensor by a real matrix [results, inputs] along an axis; return the result's
+    name."""
     rank = len(b.shape(x))
     if rank == 1:
         return reshape(b, along(b, reshape(b, x, (1, *b.shape(x))), 1, matrix), (len(matrix),))
@@ -191,7 +198,7 @@ def along(b: GraphBuilder, x: str, axis: int, matrix: Array) -> str:
 
 
 def spectrum(b: GraphBuilder, x: str, axis: int, t: Transform) -> Complex:
-    """Return the one-sided transform of a real tensor along an axis."""
+    """Return the one-sided transform of a real tensor along an axis, as real and imaginary part."""
     rank = len(b.shape(x))
     moved = transpose(b, x, (axis, *(i for i in range(rank) if i != axis)))
     made = frames(b, moved, np.full(t.n, t.scale), t.n)  # [1, *others, frequencies]
@@ -201,8 +208,8 @@ def spectrum(b: GraphBuilder, x: str, axis: int, t: Transform) -> Complex:
 
 
 def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
-    """Return the real and imaginary parts [frames, *E, n / 2 + 1] of the short-time transform of x
-    [T, *E].
+    """Return the short-time Fourier transform of x [T, *E], as real and imaginary part [frames, *E,
+    n / 2 + 1].
 
     window   [n]
     hop      samples from one frame to the next
@@ -214,8 +221,13 @@ def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
 
 
 def as_products(b: GraphBuilder, x: str, window: Array, hop: int, part: str) -> str:
-    """Return the real or imaginary part (`part`) of `frames` as a convolution with cosines or
-    sines, or as a matrix product if there is one frame."""
+    """Add one part of a short-time Fourier transform as a convolution with cosines or sines, or as
+    a matrix product if there is one frame.
+
+    window   [n]
+    hop      samples from one frame to the next
+    part     "real" or "imaginary"
+    """
     n, (samples, *lanes) = len(window), b.shape(x)
     matrix = matrix_of(Transform(n, inverse=False, onesided=True, scale=1.0)) * window
     weight = matrix.real if part == "real" else matrix.imag

@@ -39,7 +39,7 @@ def variance(d: Draw) -> DrawnUse:
 def slack(case: Any) -> Array | float:
     """Return the largest permitted deviation in output steps.
 
-    A root has 15 significant bits. For int16, one unit of the requantised value, the bits dropped
+    A root has 15 significant bits. With int16, one unit of the requantised value, the bits dropped
     before its multiplier, and half a unit of the product are added.
     """
     step, root = case.step, case.attrs["root"]

@@ -24,8 +24,11 @@ SQUARE_BITS, ROOT_BITS = 30, 22  # of accumulators
 
 
 def real(attrs: Attrs, x: Array) -> Array:
-    """Compute sum(x^2) / divisor in float64, with x minus its mean if attrs["centred"], and its
-    root if attrs["root"]."""
+    """Compute sum(x^2) / divisor over the reduced axes in float64.
+
+    attrs["centred"]   whether the mean is subtracted from x
+    attrs["root"]      whether the square root is returned
+    """
     axes, rows = tuple(attrs["axes"]), x.astype(np.float64)
     if attrs["centred"]:
         rows = rows - rows.mean(axes, keepdims=True)
@@ -35,7 +38,7 @@ def real(attrs: Attrs, x: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadParams(CentredParams):
-    """Integer constants of a variance, mean square or standard deviation.
+    """Integer constants of a variance, mean square, standard deviation or root mean square.
 
     up     left shift of the sum of squares before its square root
     down   right shift of the sum of squares, without a root
@@ -46,7 +49,8 @@ class SpreadParams(CentredParams):
 
 
 def quantize(inputs: QuantizeInputs) -> SpreadParams:
-    """Return the constants of acc = spread >> down, or root(spread << 2 up), requantised once.
+    """Return the constants of acc = spread >> down, or acc = root(spread << 2 up), which is
+    requantised once.
 
     spread   n times the sum of squared deviations from the mean, or the sum of (x - x_zero)^2
     """
@@ -69,8 +73,8 @@ def _length(attrs: Attrs, shape: Shape) -> int:
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute the variance, mean square or root over the reduced axes of x [*outer, *reduced,
-    *inner]; int8 or int16, with 64-bit sums."""
+    """Compute the variance, standard deviation, mean square or root mean square over the reduced
+    axes of x [*outer, *reduced, *inner] in integers with 64-bit sums; int8 or int16."""
     axes, rows = tuple(step.attrs["axes"]), x.astype(np.int64)
     if not step.attrs["centred"]:
         rows = rows - step.integers.x_zero
@@ -84,7 +88,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def root(x: Array) -> Array:
-    """Return the square root of x < 2**62, rounded down to its highest 15 or 16 bits."""
+    """Return the square root of integers x < 2**62, rounded down to its highest 15 or 16 bits."""
     bits = np.frexp(x.astype(np.float64))[1].astype(np.int64)
     half = np.maximum(bits - 31, 0) >> 1
     mantissa = x >> 2 * half

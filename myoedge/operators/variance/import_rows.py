@@ -13,7 +13,7 @@ from myoedge.operators.variance.definition import LENGTH_MAX
 
 
 def axes_of(d: GraphBuilder, a: Arguments) -> tuple[int, ...]:
-    """Return the axes to reduce; all axes without the argument."""
+    """Return the axes that a call reduces; all axes if it does not name any."""
     rank, dims = len(d.shape(first(a))), as_tuple([] if a.get("dim") is None else a["dim"], 1)
     return tuple(sorted({axis % rank for axis in dims})) or tuple(range(rank))
 
@@ -21,10 +21,10 @@ def axes_of(d: GraphBuilder, a: Arguments) -> tuple[int, ...]:
 def spread(
     d: GraphBuilder, a: Arguments, correction: float | None, *, centred: bool, root: bool
 ) -> str:
-    """Add sum(x^2) / (n - correction), or sum(x^2) without a correction.
+    """Add sum(x^2) / (n - correction), or sum(x^2) if correction is None; return the result's name.
 
     centred   whether the mean is subtracted from x
-    root      whether to return the square root
+    root      whether the square root is returned
     Errors: Unsupported for too many or too few elements.
     """
     axes, x = axes_of(d, a), first(a)
@@ -45,7 +45,7 @@ def spread(
 def variance(*, root: bool, with_mean: bool = False) -> Row:
     """Return a function that imports torch's var or std; the divisor is n - 1, or n - correction.
 
-    root        std instead of var
+    root        whether it is std
     with_mean   whether the call also returns the mean
     """
 
@@ -72,7 +72,7 @@ def length(*, root: bool) -> Row:
 
 
 def vector_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import vector norms of any order: a power sum and its root, the minimum, the maximum, or the
+    """Import a vector norm of any order: the root of a power sum, the maximum, the minimum, or the
     number of nonzero elements."""
     order = a.get("ord", a.get("p"))
     order = 2 if order is None else order

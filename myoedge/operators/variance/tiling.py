@@ -18,7 +18,8 @@ ROOT, WIDE_ROOT = 80, 9  # elements that take as long as a result
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile along the axes before and after the reduced ones."""
+    """Return the tiled kernel of a variance or mean square; tiles divide the axes before and after
+    the reduced ones."""
     outer, reduced, inner = reduce.split(step.attrs, step.shapes[0])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: AffineExpr = (("o", 1),)
