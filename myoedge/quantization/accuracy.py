@@ -35,8 +35,8 @@ def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None
 
 
 def can_measure_accuracy(graph: Graph) -> bool:
-    """Return whether accuracy can be measured on the first output, which a list of decoded symbols
-    does not allow."""
+    """Return whether accuracy can be measured on the first output; it cannot if that is a list of
+    decoded symbols."""
     made = graph.producer.get(graph.outputs[0])
     return made is None or not OPS[made.op].decodes
 

@@ -50,11 +50,12 @@ class Observer:
 class Calibration:
     """Ranges of all tensors, from the calibration samples.
 
-    ranges   tensor -> (low, high), after the observer
-    count    number of samples
-    seen     tensor -> (lowest, highest) value; {} for a build loaded from its files
-    source   description for reports: "512 samples of calib.npz", "1 example input of the archive"
-    digest   sha256 of the samples
+    ranges     tensor -> (low, high), after the observer
+    count      number of samples
+    source     description for reports: "512 samples of calib.npz", "1 example input of the archive"
+    digest     sha256 of the samples
+    observer   default observer
+    seen       tensor -> (lowest, highest) value; {} for a build loaded from its files
     """
 
     ranges: Mapping[str, Range]
@@ -88,9 +89,9 @@ def digest(samples: Samples) -> str:
 class TensorStatistics:
     """Statistics of every tensor over the calibration samples.
 
-    seen         (lowest, highest) value
+    seen         tensor -> (lowest, highest) value
     extremes     the same, but without masked scores
-    histograms   BINS counts between the extremes, for tensors whose observer needs them
+    histograms   tensor -> BINS counts between the extremes, if its observer needs them
     """
 
     seen: Mapping[str, Range]
@@ -98,7 +99,7 @@ class TensorStatistics:
     histograms: Mapping[str, Array]
 
     def range(self, name: str, observer: Observer) -> Range:
-        """Return the range of a tensor by an observer's rule."""
+        """Return the range that an observer derives for a tensor."""
         span = self.extremes[name]
         if observer.method in UNBINNED or name not in self.histograms:
             return span
@@ -273,7 +274,8 @@ def subsample_evenly(samples: Samples, count: int) -> Samples:
 
 
 def constant_inputs(graph: Graph, samples: Samples) -> Sequence[str]:
-    """Return the names of inputs whose values are all equal, so that they have no range."""
+    """Return the names of inputs whose values are equal in all samples, so that they have no
+    range."""
     given = {name: samples[name] for name in graph.inputs}
     return [name for name, x in given.items() if x.size and np.all(x == x.flat[0])]
 

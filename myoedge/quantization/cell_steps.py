@@ -26,8 +26,8 @@ Layers = Mapping[str, Node]  # a node for every layer and direction, by the name
 
 
 def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = None) -> Graph:
-    """Return the graph with steps for all LSTMs by their ranges over the samples; the graph itself
-    if the default steps suffice.
+    """Return the graph with finer quantisation steps for LSTMs whose ranges over the samples are
+    small; the graph itself if the default steps suffice.
 
     older   network of an earlier build; layers of equal name get its steps
     """

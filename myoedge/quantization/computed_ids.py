@@ -13,8 +13,8 @@ from myoedge.quantization.scales import QuantGraph
 
 
 def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> None:
-    """Raise E229 if an embedding index that the network computes from integer inputs is out of
-    range.
+    """Raise E229 if a sample leads to an embedding index out of range, where the network computes
+    the index from integer inputs.
 
     samples   input name -> [samples, *input shape]
     count     number of samples to check
@@ -36,8 +36,8 @@ def check_inputs(q: QuantGraph, inputs: Mapping[str, Array], title: str) -> None
     """Raise E229 if quantised inputs lead to an embedding index out of range, as in
     `check_samples`.
 
-    inputs   one sample
-    title    name of the sample for messages
+    inputs   input name -> integers of one sample
+    title    name of the sample in messages
     """
     values, readers = {**q.constants, **inputs}, _readers(q.graph)
     needed = _ancestors(q.graph, [node.inputs[0] for node in readers])

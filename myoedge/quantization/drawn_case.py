@@ -37,7 +37,7 @@ INDICES = QuantParams(1.0, 0, INT32)
 
 @dataclass(frozen=True)
 class DrawnCase(DrawnUse):
-    """A random test case of one operator with its data and its quantised network.
+    """A random test case of one operator, with its input data and its quantised network.
 
     Float results come from the operator's own definition; tests compare them with torch.
     """
@@ -48,7 +48,7 @@ class DrawnCase(DrawnUse):
 
     @cached_property
     def data(self) -> tuple[Array, ...]:
-        """Integer values of the inputs."""
+        """Random integer values of each input."""
         rng = np.random.default_rng(self.seed)
         pairs = zip(self.shapes, self.types, strict=True)
         return tuple(
@@ -70,7 +70,7 @@ class DrawnCase(DrawnUse):
 
     @property
     def types(self) -> tuple[str, ...]:
-        """Element type of every input; float32 inputs become int8."""
+        """Element type of every input in the float graph; float32 inputs are quantised to int8."""
         return self.kinds or (self.dtype,) * len(self.shapes)
 
     def _values(self, rng: np.random.Generator, shape: Shape, kind: str) -> Array:
@@ -119,13 +119,13 @@ class DrawnCase(DrawnUse):
 
     @cached_property
     def quant(self) -> QuantGraph:
-        """The quantised network, made as in a build."""
+        """The quantised network of the operator, made as in a build."""
         rules = [LayerRule("layer", "per_tensor")] if self.per_tensor else []
         return quantize_graph(self.graph, self.calibration, rules, self.wider)
 
     @cached_property
     def graph(self) -> Graph:
-        """The float network of one operator."""
+        """The float network that consists of the operator."""
         weights = {f"w{i}": value.astype(np.float32) for i, value in enumerate(self.weights)}
         attrs = {**self.attrs, **({"act": self.act} if self.act else {})}
         node = Node(self.op, (*self.names, *weights), ("y",), attrs, (Origin("layer", "net.py:1"),))
@@ -151,7 +151,7 @@ class DrawnCase(DrawnUse):
 
     @property
     def wider(self) -> frozenset[str]:
-        """Names of the int16 tensors."""
+        """Names of the tensors that are int16."""
         return frozenset([*(["y"] if self.is_wide else []), *(self.names[i] for i in self.wide)])
 
     @cached_property
@@ -191,11 +191,14 @@ class DrawnCase(DrawnUse):
 
     @property
     def target(self) -> QuantParams:
-        """Parameters of the requantised value, before a fused table."""
+        """Quantisation parameters of the requantised value, before a fused table."""
         return self.params("y" + PRE if self.has_table else "y")
 
     def real(self, inputs: Sequence[Array]) -> Any:
-        """Return the float result before a fused activation."""
+        """Return the operator's float result, before a fused activation.
+
+        inputs   float values of the inputs
+        """
         kind = np.int32 if self.dtype == "int32" else np.float32
         arrays = [np.asarray(x, kind) for x in inputs]
         return OPS[self.op].real(self.attrs, *arrays, *(w.astype(np.float32) for w in self.weights))
@@ -206,7 +209,7 @@ class DrawnCase(DrawnUse):
 
     @cached_property
     def dequantized(self) -> list[Array]:
-        """Real values of the integer inputs, in float64."""
+        """Real values of the inputs' integers, float64."""
         pairs = zip(self.names, self.data, strict=True)
         gates = gate_params(self.attrs)
         usual = (INDICES if self.is_index(x) else gates for x in self.data)

@@ -17,14 +17,15 @@ ROUNDING = 0.75  # output steps: half of one, and what the fixed-point factors l
 
 
 def is_exact(case: DrawnCase) -> bool:
-    """Return whether the integer results must be exact, because the operator only moves or
-    compares."""
+    """Return whether the integer results must be exact, because the operator only moves or compares
+    values."""
     op = OPS[case.op]
     return op.out_dtype == "int32" or (op.same_scale and case.op != "pad")
 
 
 def allowed(case: DrawnCase) -> tuple[Array, Array]:
-    """Return the (smallest, largest) integer that each result may be; possibly fractional."""
+    """Return the smallest and the largest integer that each result of a test case may be, as
+    floats."""
     if is_exact(case):
         exact = np.asarray(case.real(case.data))
         return exact, exact
@@ -37,7 +38,7 @@ def allowed(case: DrawnCase) -> tuple[Array, Array]:
 
 
 def steps_from(expected: Array, q: QuantParams) -> Array:
-    """Convert real numbers to quantisation steps, fractional and saturated."""
+    """Convert real numbers to quantisation steps, with fractions and saturated."""
     finite = np.clip(np.nan_to_num(expected, nan=0.0, posinf=1e30, neginf=-1e30), -1e30, 1e30)
     return np.asarray(np.clip(finite / q.scale + q.zero_point, q.low, q.high))
 

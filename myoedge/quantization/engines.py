@@ -44,12 +44,14 @@ class EngineRules:
 
 @dataclass(frozen=True)
 class EngineIntegers:
-    """Function network -> network, with integers for accelerators in the layers that they run.
+    """Function network -> network in which the layers that accelerators run have integers for them.
 
     An accelerator cannot pre-shift sums. A layer is requantised without a pre-shift if it then
     takes fewer estimated cycles there; the cores compute the same results from these integers.
-    older   network of an earlier build; layers keep its integers, unless they are forced onto an
-            accelerator that needs other integers
+    engines   rules that choose an engine for every layer
+    rules     layer rules of [quant]
+    older     network of an earlier build; layers keep its integers, unless they are forced onto an
+              accelerator that needs other integers
     """
 
     engines: EngineRules
@@ -136,7 +138,8 @@ def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]
 
 
 def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
-    """Return the layers with an accelerator's integers that could also use those of `cores`.
+    """Return the layers with an accelerator's integers that may also use the integers for the
+    cores.
 
     cores, network   the network before and after EngineIntegers
     """
@@ -147,7 +150,7 @@ def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
 def with_cores_integers(
     cores: QuantGraph, network: QuantGraph, names: Container[str]
 ) -> QuantGraph:
-    """Return the network with the integers for the cores in the layers `names`."""
+    """Return the network with the integers of `cores` in the layers `names`."""
     reason = "an output missed its SQNR with the accelerator's integers"
     pairs = zip(network.steps, cores.steps, strict=True)
     steps = (_on_cores(old, reason) if old.node.name in names else step for step, old in pairs)

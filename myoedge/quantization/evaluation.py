@@ -25,13 +25,15 @@ Outputs = Sequence[Sequence[Array]]  # of every sample
 class Evaluation:
     """Labels of samples, with the predictions of the float and the integer network.
 
-    labels          classes [frames], or float targets [samples, targets]
-    real, integer   predictions of the float and the integer network, shaped like the labels; `real`
-                    is None if only the integer network was run
-    data            "test"; "held-out" or "calibration": parts of the calibration recording; "given"
-    source, samples   description such as "225 samples of test.npz", and their number
-    names           names of the classes or targets; () for unnamed classes
-    digest          digest of samples and labels
+    labels    classes [frames], or float targets [samples, targets]
+    real      predictions of the float network, shaped like the labels; None if it was not run
+    integer   predictions of the integer network, shaped like the labels
+    data      role of the samples: "test"; "held-out" or "calibration", parts of the calibration
+              recording; or "given"
+    source    description of the samples, such as "225 samples of test.npz"
+    samples   number of samples
+    names     names of the classes or targets; () for unnamed classes
+    digest    digest of samples and labels
     """
 
     labels: Array
@@ -64,7 +66,7 @@ class Evaluation:
 def evaluate(
     graph: Graph, data: Data, real: Outputs | None, integer: Outputs, role: str = GIVEN
 ) -> Evaluation | None:
-    """Evaluate dequantised outputs against the labels; None if there are no labels, or the class
+    """Compare dequantised outputs with the labels; return None if there are no labels, or the class
     axis is ambiguous.
 
     real, integer   outputs of the float and the integer network
@@ -115,7 +117,8 @@ def _number_names(graph: Graph, count: int) -> tuple[str, ...]:
 
 
 def evaluated(network: QuantGraph, data: Data, role: str) -> Evaluation | None:
-    """Run and evaluate the float network and the integer reference; None as in `evaluate`."""
+    """Run the float network and the integer reference on samples, and compare them with the labels;
+    None as in `evaluate`."""
     if data.labels is None:
         return None
     fidelity = measure(network, data.inputs, layers=False)

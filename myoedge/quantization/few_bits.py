@@ -30,6 +30,7 @@ INT8_STEPS = 255.0  # in a range of activations
 def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) -> Graph:
     """Return the graph with low-bit integers for the weights that a rule sets below 8 bits.
 
+    samples   calibration samples, on which the rounding error is minimised
     Integers of the model file are kept. The float weights are kept too, as the reference for SQNR.
     """
     bits = {node.name: weight_bits(rules, node) for node in graph.nodes}
@@ -38,9 +39,10 @@ def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) ->
 
 
 def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]) -> Graph:
-    """Return the graph with the weights of some layers rounded to fit the samples.
+    """Return the graph with the weights of some layers rounded so that the layers' errors on the
+    samples are small.
 
-    bits   layer -> bits
+    bits   layer -> bits of its weights
     """
     nodes = [graph.producer[name] for name in bits]
     if not nodes:
@@ -54,8 +56,8 @@ def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]
 
 
 def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
-    """Return measured tensor -> noise power due to low-bit weights alone, relative to the signal;
-    {} without such weights."""
+    """Return the noise power due to low-bit weights alone, relative to the signal, by measured
+    tensor; {} without such weights."""
     graph = network.graph
     few = ((name, f, f.integers) for name, f in graph.formats.items())
     rounded = {name: f.real(q) for name, f, q in few if q is not None}
@@ -74,16 +76,16 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
 
 
 def layers_to_round(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
-    """Return the layers whose weights are floats (not integers of the model file) with no other
-    reader."""
+    """Return the layers whose weights can be rounded to fit samples: floats (not integers of the
+    model file) that no other node reads."""
     ours = [node for node in nodes if _is_ours(graph, node)]
     names = {node.name for node in ours}
     return [n for n in ours if all(x.name in names for x in graph.users[weight_of(n)])]
 
 
 def rounding_work(graph: Graph, nodes: Sequence[Node]) -> int:
-    """Return the multiply-accumulates of rounding these layers' weights, without those of running
-    samples."""
+    """Return the multiply-accumulates of rounding the weights of these layers, without those of
+    running the network on samples."""
     return sum(
         graph.array(weight_of(node)).size * min(_taps(graph, node), BLOCK_TAPS) for node in nodes
     )
@@ -110,8 +112,8 @@ Sums = list[list[Moments]]
 
 
 def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
-    """Return, per weight tensor, second moments of the vectors that it multiplies, over the
-    samples."""
+    """Return, per weight tensor, the second moments over the samples of the vectors that it
+    multiplies."""
     sums: dict[str, Sums] = {}
     read = {name for node in nodes for name in node.inputs}
     for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
@@ -145,7 +147,7 @@ def _added(sums: Sums, new: Sums) -> Sums:
 
 
 def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> ConstantFormat:
-    """Return integers and scales for a layer's weights with small error on the samples.
+    """Return integers and scales for a layer's weights that minimise the error on the samples.
 
     groups   result of `weight_input_moments` for the weights
     """
@@ -173,8 +175,10 @@ def chosen_format(graph: Graph, node: Node, groups: Sums, bits: int) -> Constant
 def rounding_error(
     graph: Graph, node: Node, groups: Sums, chosen: ConstantFormat, *, of_others: bool = False
 ) -> float:
-    """Return the squared error of a layer's sums for the vectors described by the moments `groups`.
+    """Return the squared error of a layer's sums due to rounded weights, for vectors with the
+    second moments `groups`.
 
+    chosen      integers and scales of the rounded weights
     of_others   whether to estimate the error on the same number of vectors that did not determine
                 the rounding
     """

@@ -17,8 +17,8 @@ BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
 
 
 def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, str, float]]:
-    """Yield (node, operand, fill) for sums whose int8 step exceeds all values except a fill that
-    drives a softmax's probability to 0.
+    """Yield (node, operand, fill) for each sum with a fill value so far from all other values that
+    int8 cannot represent them, if a softmax turns the fill into probability 0.
 
     ranges   range of every tensor
     """
@@ -52,7 +52,11 @@ def _span(graph: Graph, name: str, ranges: Mapping[str, Range]) -> Range:
 
 
 def refuse_unknown_masks(graph: Graph, ranges: Mapping[str, Range]) -> None:
-    """Raise E226 if a softmax or attention reads a fill that import did not recognise as a mask."""
+    """Raise E226 if a softmax or attention reads a mask's fill value that import did not recognise
+    as a mask.
+
+    ranges   range of every tensor
+    """
     for node, _, fill in fills_of(graph, ranges):
         readers = [node]
         for reader in readers:

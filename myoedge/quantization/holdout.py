@@ -34,7 +34,8 @@ class Split:
 
     @property
     def judged(self) -> Data:
-        """Samples on which SQNR is measured, and accuracy if there is no test set."""
+        """The samples on which SQNR is measured, and accuracy if there is no test set: the held-out
+        ones, otherwise the calibration samples."""
         return self.calibration if self.held_out is None else self.held_out
 
     @property
@@ -44,7 +45,7 @@ class Split:
 
     @property
     def labelled(self) -> tuple[str, Data]:
-        """(role, samples) on which accuracy is measured: the test set, otherwise `judged`."""
+        """Role and samples on which accuracy is measured: the test set, otherwise `judged`."""
         if self.test is not None:
             return TEST, self.test
         return self.judged_on, thin(self.judged, JUDGED_SAMPLES)
@@ -54,8 +55,8 @@ def split(data: Data, share: float = SHARE, test: Data | None = None) -> Split:
     """Hold out a fraction of the samples at random with a fixed seed, because neighbouring samples
     of a recording are similar.
 
-    share   0 .. 1; no samples are held out if there are fewer than LEAST_SAMPLES
-    test    samples of another file for the accuracy
+    share   fraction, 0 .. 1; no samples are held out if there are fewer than LEAST_SAMPLES
+    test    samples of another file, on which accuracy is measured
     """
     count = round(share * data.count)
     if data.count < LEAST_SAMPLES or not count:

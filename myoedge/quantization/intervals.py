@@ -17,7 +17,7 @@ def interval_db(signal: Array, error: Array) -> Interval | None:
     """Return the 95 % confidence interval of an SQNR in dB; None for fewer than two samples, or
     without signal.
 
-    signal, error   [samples] sums of squares
+    signal, error   [samples] sums of squared values and of squared errors
     The bootstrap over samples is used, with a fixed seed (B. Efron, Bootstrap methods: another look
     at the jackknife, 1979).
     """

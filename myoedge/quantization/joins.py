@@ -25,8 +25,8 @@ FAR = 4.0  # between two scales, 2 bits: a copy is worth its cycles
 
 
 def unlike_parts(graph: Graph, ranges: Mapping[str, Range]) -> frozenset[Join]:
-    """Return the operands of concats that need a requantised copy: they have other readers, and
-    their own scale would differ much from the concat's.
+    """Return (concat, operand) for operands that need a requantised copy: they have other readers,
+    and their own scale would differ from the concat's by more than a factor FAR.
 
     ranges   range of every computed tensor
     """
@@ -55,8 +55,11 @@ def _needs_own(graph: Graph, names: Collection[str]) -> bool:
 
 
 def with_copies(graph: Graph, joins: frozenset[Join]) -> Graph:
-    """Return the graph whose concats read requantised copies of these operands; the graph itself if
-    it has none of them."""
+    """Return the graph in which concats read requantised copies of some operands; the graph itself
+    if it has none of them.
+
+    joins   (concat, operand) pairs
+    """
     return apply((RewritePattern(partial(_reads_copies, joins=joins), ("concat",)),), graph)
 
 
@@ -70,7 +73,8 @@ def _reads_copies(graph: Graph, node: Node, joins: frozenset[Join]) -> Rewrite |
 
 
 def copied_parts(graph: Graph) -> frozenset[Join]:
-    """Return the operands of which concats already read requantised copies."""
+    """Return (concat, operand) for operands of which the concat already reads a requantised
+    copy."""
     tables = (node for node in graph.nodes if node.attrs.get("chain") == IDENTITY)
     return frozenset(
         (reader.name, node.inputs[0])

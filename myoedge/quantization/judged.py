@@ -20,13 +20,13 @@ CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The way in which a tensor's elements count for its SQNR.
+    """Rule by which the elements of a tensor count for its SQNR.
 
-    axis        axis along which an operator compares elements; None: all elements count
-    mask        name of the mask that hides elements; "" for none
+    axis               axis along which an operator compares elements; None: all elements count
+    mask               name of the mask that hides elements; "" for none
     is_compared_only   whether its readers depend only on differences between elements (softmax)
     is_chosen_from     whether only the index of the largest element is read (argmax)
-    reach       magnitude beyond which its readers saturate; larger elements count as equal
+    reach              magnitude beyond which its readers saturate; larger elements count as equal
     """
 
     axis: int | None = None
@@ -40,8 +40,8 @@ class Row:
 class JudgedTensor:
     """The elements of a float tensor that count for its SQNR, for one sample.
 
-    exact     float64 [n], their values
-    counted   function from a whole tensor to these n elements
+    exact     their float values, float64 [n]
+    counted   function that selects these n elements of a whole tensor
     """
 
     exact: Array = field(repr=False)
@@ -49,18 +49,17 @@ class JudgedTensor:
 
     @cached_property
     def signal(self) -> float:
-        """Sum of the squared float values."""
+        """Sum of the squared float values of the counted elements."""
         return float(np.sum(self.exact**2))
 
     def error(self, values: Array) -> float:
-        """Return the sum of squared differences between a dequantised tensor and the float
-        values."""
+        """Return the sum of squared errors of a dequantised tensor over the counted elements."""
         return float(np.sum((self.exact - self.counted(values)) ** 2))
 
 
 def rows_of(graph: Graph) -> dict[str, Row]:
-    """Return the Row of each tensor that needs one: gate sums, and scores before a softmax or
-    argmax."""
+    """Return the rule for each tensor of which not all elements count equally: gate sums, and
+    scores before a softmax or argmax."""
     reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
     rows = {name: Row(reach=reach) for name, reach in reaches if reach < np.inf}
     for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
@@ -82,7 +81,8 @@ def _compared(graph: Graph, node: Node) -> Row:
 def judged(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> JudgedTensor:
     """Return the elements of a tensor that count for its SQNR, for one sample.
 
-    rows, real   result of `rows_of`; values of all tensors in the float network
+    rows   result of `rows_of`
+    real   values of all tensors in the float network
 
     If readers saturate, elements are clipped to their limits. Of the scores of a softmax, only
     those with a non-zero probability count; if nothing else reads them, only their differences from

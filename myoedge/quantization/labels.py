@@ -21,7 +21,8 @@ MOST_SHOWN = 8  # names, in an error
 def fitted_labels(
     labels: Array, graph: Graph, names: Sequence[str] = (), title: str = "label"
 ) -> tuple[Array, tuple[str, ...]]:
-    """Convert labels to the form of the network's first output -> (labels, class names).
+    """Convert labels to the form of the network's first output; return the labels and the class
+    names.
 
     labels   per sample: class numbers or names, per sample or frame; one-hot rows; or targets, as
              many as the first output or all outputs have elements
@@ -163,7 +164,7 @@ def _target_counts(graph: Graph) -> tuple[int, ...]:
 
 
 def class_count(graph: Graph, frames: int | None = None) -> int:
-    """Return the number of classes of the first output.
+    """Return the number of classes of the network's first output.
 
     frames   labels per sample, if every frame has its own label
     """

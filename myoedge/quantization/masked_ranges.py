@@ -24,8 +24,8 @@ Range = tuple[float, float]
 
 
 def seen_elements(values: Array, mask: Array, axis: int) -> Array:
-    """Return bool: the elements that a mask leaves visible; all elements of a completely masked
-    row.
+    """Return, as bools, which elements a mask leaves visible: all of a row whose elements are all
+    masked.
 
     axis   softmax axis
     """

@@ -22,7 +22,8 @@ MOST = 0.5  # of a layer's noise, that an operand has to make
 
 
 def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelity:
-    """Add the noise source of the layer with the lowest SQNR and of all layers below WEAK_DB."""
+    """Add, for the layer with the lowest SQNR and all layers below WEAK_DB, the tensor that causes
+    most of their noise."""
     known = {name: db for name, db in fidelity.local.items() if db is not None}
     weakest = min(known, key=known.__getitem__, default=None)
     names = [name for name, db in known.items() if db < WEAK_DB or name == weakest]

@@ -23,8 +23,8 @@ PROBABILITY = (0.0, 1.0)
 
 
 def full_ranges(graph: Graph, seen: Mapping[str, Range]) -> dict[str, Range]:
-    """Return the full ranges of bounded outputs, and ranges of the operators' inputs that reach
-    both halves of it.
+    """Return full ranges for bounded outputs, such as 0 .. 1, and for their operators' inputs
+    ranges that reach both halves of these.
 
     seen   range of every tensor over the samples
     """

@@ -21,9 +21,11 @@ from myoedge.quantization.search.moves.exponentials import fine_attentions, with
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Names of the layers with integers of the earlier build, and of the requantised layers.
+    """Names of the layers that keep the integers of an earlier build.
 
-    digest   digest of the earlier build's network
+    digest        digest of the earlier build's network
+    kept          layers with its integers
+    requantised   layers with other integers
     """
 
     digest: str
@@ -38,9 +40,11 @@ def inherit_params(
     samples: Samples,
     time_axes: Mapping[str, int] = NO_AXES,
 ) -> Graph:
-    """Give unchanged layers their old parameters, and repeat the earlier build's graph changes:
-    copies for concats, separate tables, exponential formats, equalization.
+    """Return the graph in which unchanged layers have the quantisation parameters of an earlier
+    build, and which repeats that build's graph changes: copies for concats, separate tables,
+    exponential formats, equalization.
 
+    old         network of the earlier build
     samples     samples for equalization; the earlier build's samples give the same factors
     time_axes   as for `equalized`
 

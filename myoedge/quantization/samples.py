@@ -45,16 +45,17 @@ MOST_AXES = 5  # of samples whose axes may have another order
 class Data:
     """Samples of every input.
 
-    inputs   name -> [samples, *input shape], float32 or integers; names are the file's until `fit`
-    labels   as given until `fit`, then as converted by fitted_labels; None without labels
-    class_names  class names in order; () for unnamed classes
-    source   description for reports: "300 samples of calib.npz"
-    renamed  name of the array used for the only input, if it differs from the input's; else ""
-    numbers  index of each sample in the file; None: all samples in order
-    lengths  rows of each file, in order, until `fit`; empty: one file
-    scales   scale factors applied when reading, as in Reading
-    columns  names of a recording's columns, if known
-    is_random  whether the samples are random, for a first build
+    inputs        name -> [samples, *input shape], float32 or integers; names are the file's until
+                  `fit`
+    labels        as given until `fit`, then as converted by fitted_labels; None without labels
+    source        description for reports: "300 samples of calib.npz"
+    renamed       name of the array used for the only input, if it differs from the input's; else ""
+    numbers       index of each sample in the file; None: all samples in order
+    lengths       rows of each file, in order, until `fit`; (): one file
+    columns       names of a recording's columns, if known
+    is_random     whether the samples are random, for a first build
+    class_names   class names in order; () for unnamed classes
+    scales        scale factors applied when reading, as in Reading
     """
 
     inputs: Mapping[str, Array]
@@ -196,10 +197,11 @@ def label_as_input(data: Data, graph: Graph) -> Data:
 
 
 def check_integers(graph: Graph, name: str, x: Array, title: str) -> None:
-    """Raise E214 if values are not integers, E229 if one is out of range for a reader of input
-    `name`.
+    """Check the values of an integer input.
 
-    title   name of the samples for messages
+    title   name of the samples in messages
+    Errors: E214 values that are not integers, E229 a value out of range for a reader of input
+    `name`.
     """
     limits = id_limits(graph, name)
     assert limits is not None, name
@@ -272,7 +274,7 @@ def _shape_remedies(x: Array, shape: Shape) -> Iterator[str]:
 
 
 def one_window() -> tuple[str, str]:
-    """Return the code lines, for messages, that export a model for one window instead of a
+    """Return the lines of code, for messages, that export a model for one window instead of a
     batch."""
     return (
         "torch.export.export(model, (example[:1],)): a batch of one",
@@ -281,7 +283,7 @@ def one_window() -> tuple[str, str]:
 
 
 def window(shape: Shape) -> Shape:
-    """Return a sample's shape without a leading axis of size 1."""
+    """Return the shape of a sample without a leading axis of size 1."""
     return shape[1:] if shape[:1] == (1,) and len(shape) > 1 else shape
 
 
@@ -293,10 +295,11 @@ def thin(data: Data, limit: int) -> Data:
 
 
 def taken(data: Data, picked: Array, relation: str) -> Data:
-    """Select samples by index, and describe the selection in `source`, always relative to the
-    whole: "256 of 500 samples".
+    """Select samples by index, and describe the selection in `source` as a part of the original
+    samples: "256 of 500 samples".
 
-    relation   word between count and source: "of"
+    picked     indices
+    relation   word between both counts: "of"
     """
     inputs = {name: x[picked] for name, x in data.inputs.items()}
     labels = None if data.labels is None else data.labels[picked]
@@ -313,8 +316,11 @@ def from_examples(graph: Graph, examples: Sequence[Array]) -> Data:
 
 
 def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
-    """Draw random samples for a first build: normal noise with a fixed seed, values in a range that
-    the file gives, and valid integers. Every report says that they are random."""
+    """Return random samples for a first build: normal noise with a fixed seed, values in a range
+    that the file gives, and valid integers.
+
+    Every report says that they are random.
+    """
     rng = np.random.default_rng(0)
     inputs = {n: _random_values(rng, graph, n, count) for n in graph.inputs}
     return Data(inputs, None, f"{count} random samples", is_random=True)
@@ -354,7 +360,8 @@ def _unstated(graph: Graph) -> list[str]:
 
 
 def none_given(graph: Graph) -> MyoedgeError:
-    """Return E219, with code lines that create a calibration file for this model."""
+    """Return error E219 for missing samples, with lines of code that create a calibration file for
+    this model."""
     arrays = ", ".join(
         f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
     )

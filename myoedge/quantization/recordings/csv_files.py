@@ -35,9 +35,11 @@ NUMBERS = "let the file contain only numbers, after at most one line of names"
 class TextTable:
     """Rows of numbers as text, with their line numbers in the file.
 
-    names     column names; () without a header line
-    columns   number of columns
-    first     line number of the first row, counted from 1
+    lines       the rows
+    separator   character between two columns
+    names       column names; () without a header line
+    columns     number of columns
+    first       line number of the first row, counted from 1
     """
 
     lines: Sequence[str]

@@ -88,7 +88,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def check_there(path: Path) -> None:
-    """Raise E210 if no sample file exists at the path."""
+    """Raise E210 if there is no sample file at the path."""
     if not os.path.isfile(path):
         there = "is no file" if os.path.exists(path) else "does not exist"
         kind = "is a folder" if os.path.isdir(path) else there

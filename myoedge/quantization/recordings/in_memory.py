@@ -25,7 +25,8 @@ def is_collection(given: object) -> bool:
 
 
 def collected(given: Any, reading: Reading) -> dict[str, Array]:
-    """Collect an object's samples as the array "input"; second elements of pairs become the labels.
+    """Collect the samples of an iterable as the array "input"; second elements of pairs become the
+    labels.
 
     Items of a DataLoader are batches, as are items of a list whose first axes differ. Errors: E216
     masked values, E247 too large, E248 the object raises an error or has no samples.
@@ -50,7 +51,7 @@ def collected(given: Any, reading: Reading) -> dict[str, Array]:
 
 
 def not_samples(given: object) -> MyoedgeError:
-    """Return E248 for an object that is neither array, file nor collection."""
+    """Return error E248 for an object that is neither array, file nor collection."""
     facts = {"needs": KINDS, "has": type(given).__name__}
     return MyoedgeError(
         "E248",

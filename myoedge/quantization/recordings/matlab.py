@@ -25,7 +25,8 @@ SHORTER = ("emg = emg(1:10:end, :); save('calib.mat', 'emg', '-v7')  % fewer row
 
 
 def read_mat(path: Path, reading: Reading) -> Content:
-    """Read numeric variables by name, and labels, which may be text; other variables are skipped.
+    """Read the numeric variables of a MATLAB file by name, and labels, which may be text; other
+    variables are skipped.
 
     Errors: E211 damaged, or of version 7.3; E247 too large; E501 without scipy.
     """
@@ -55,7 +56,7 @@ def read_mat(path: Path, reading: Reading) -> Content:
 
 
 def is_hdf5(path: Path) -> MyoedgeError:
-    """Return E211 for MATLAB 7.3 and other HDF5 files, which cannot be read."""
+    """Return error E211 for MATLAB 7.3 and other HDF5 files, which cannot be read."""
     return unreadable(path, "HDF5, as MATLAB's version 7.3 writes it", AS_VERSION_7)
 
 

@@ -49,9 +49,10 @@ Scales = tuple[tuple[str, float], ...]  # factors by pattern of file names
 
 
 def factor_of(scales: Scales, source: str) -> float:
-    """Return the scale factor of a file's samples; the last matching pattern wins.
+    """Return the scale factor for a file's samples: that of the last pattern that matches its name.
 
     scales   (file name pattern, factor)
+    source   name of the file
     """
     found = [factor for pattern, factor in scales if fnmatchcase(source, pattern)]
     return found[-1] if found else 1.0
@@ -83,7 +84,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Content:
-    """Arrays of a file by name ("input" if the format has no names), and names of columns."""
+    """Content of a sample file.
+
+    arrays    arrays by name; "input" if the format has no names
+    columns   names of the columns of a recording, if known
+    """
 
     arrays: Mapping[str, Array]
     columns: tuple[str, ...] = ()
@@ -133,7 +138,7 @@ def plain(values: Any, title: str) -> Array:
 def unreadable(
     path: Path, cause: str, tries: tuple[str, ...] = (MAKE_CALIBRATION,)
 ) -> MyoedgeError:
-    """Return E211 for a file that cannot be read.
+    """Return error E211 for a file that cannot be read.
 
     cause   the reason
     tries   suggested remedies
@@ -145,7 +150,8 @@ def unreadable(
 def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Reading) -> None:
     """Raise E247 if `size_bytes` exceeds the limit of `reading`.
 
-    name, tries   name of the file and remedies, for the message
+    name    name of the file, for the message
+    tries   suggested remedies, for the message
     """
     most_bytes = reading.max_bytes
     if size_bytes > most_bytes:
@@ -156,7 +162,7 @@ def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Read
 
 def one_each(labels: Array, count: int) -> tuple[str]:
     """Return a remedy for labels of the wrong shape: code that transposes or reshapes them to
-    `count` labels, or the required number."""
+    `count` labels, or else the required number as text."""
     if labels.ndim == 2 and labels.shape[1] == count:
         return ("label=label.T",)
     if labels.size > count > 0 and labels.size % count == 0:
@@ -165,15 +171,17 @@ def one_each(labels: Array, count: int) -> tuple[str]:
 
 
 def label_lines(arrays: Iterable[str]) -> Iterator[str]:
-    """Yield a line for myoedge.toml for each array whose name suggests labels."""
+    """Yield the [calib] line for myoedge.toml that uses an array as labels, for each array whose
+    name suggests labels."""
     known = (LABEL, *LIKELY_LABELS)
     yield from (f'[calib] label = "{name}"' for name in arrays if name.lower() in known)
 
 
 def no_such_name(source: str, name: str | int, has: str) -> MyoedgeError:
-    """Return E211 for an array or column that [calib] names and the file does not have.
+    """Return error E211 for an array or column that [calib] names and the file does not have.
 
-    has   the names that exist
+    source   name of the file
+    has      the names that exist, joined by commas
     """
     lines = label_lines(has.split(", "))
     tries = (*lines, "[calib] label, array and columns are names of what the file holds")
@@ -182,7 +190,8 @@ def no_such_name(source: str, name: str | int, has: str) -> MyoedgeError:
 
 
 def no_labels(source: str, inputs: Sequence[str], columns: Sequence[str]) -> MyoedgeError:
-    """Return E211 for a test set without labels, with the code line that saves one with labels."""
+    """Return error E211 for a test set without labels, with the line of code that saves one with
+    labels."""
     has = columns or inputs
     arrays = ", ".join(f"{name}=x{n or ''}" for n, name in enumerate(inputs))
     made = f'np.savez("calib.npz", {arrays}, label=y)'

@@ -21,9 +21,9 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     """Cut recordings [rows, channels] or [rows] into windows, for a network with one input; other
     data is returned unchanged.
 
-    A window is within one file, and within one class if there are labels, which becomes its label.
-    If labels are targets, a window has those of its last row. Errors: E216 NaN, E218 labels, E247
-    too large, E255 a recording that cannot be cut.
+    All rows of a window are from one file and, if there are class labels, of one class, which
+    becomes its label. If labels are targets, a window has those of its last row. Errors: E216 NaN,
+    E218 labels, E247 too large, E255 a recording that cannot be cut.
     """
     data = label_as_input(data, graph)
     if _is_one_window(data, graph, reading):
@@ -57,8 +57,8 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
 
 
 def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
-    """Return one sample per input for a network whose shapes are not known yet; from a recording, a
-    window of [calib] window rows, channels first."""
+    """Return the arrays of one sample, for a network whose input shapes are not known yet; from a
+    recording, [calib] window rows with channels first."""
     arrays = [*data.inputs.values()] or [np.asarray(data.labels)]
     if reading.window is not None and all(x.ndim <= 2 for x in arrays):
         return tuple(np.atleast_2d(x[: reading.window].T) for x in arrays)

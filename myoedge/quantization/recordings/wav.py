@@ -22,7 +22,12 @@ _SUBFORMAT_AT = 24
 
 @dataclass(frozen=True, slots=True)
 class WavFormat:
-    """Format of a WAV file: tag (integers or floats), channels, bits per sample."""
+    """Number format of a WAV file.
+
+    tag        1 for integers, 3 for floats
+    channels   number of channels
+    bits       bits per sample
+    """
 
     tag: int
     channels: int

@@ -24,8 +24,8 @@ class WindowLayout:
 
 
 def layout(shape: Sequence[int], channels: int, window: int | None = None) -> WindowLayout | None:
-    """Return the layout of an input of this shape for a recording with this many channels; None if
-    none fits.
+    """Return the order of time and channels in an input of this shape, for a recording with this
+    many channels; None if neither order fits.
 
     window   required window length; None: any
     Axes of size 1 are ignored. If both orders fit, channels come first, as in nn.Conv1d.
@@ -44,9 +44,10 @@ def layout(shape: Sequence[int], channels: int, window: int | None = None) -> Wi
 def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) -> Array:
     """Return the first row of each window; windows are within one recording and one class.
 
-    lengths     rows of each recording, in order
-    labels      [rows, ...] or None
-    rows, hop   rows per window, and rows between the starts of windows
+    lengths   rows of each recording, in order
+    labels    [rows, ...]; None without labels
+    rows      rows per window
+    hop       rows between the starts of windows
     """
     ends = np.cumsum(lengths)
     spans = zip(ends - lengths, ends, strict=True)
@@ -63,8 +64,9 @@ def starts(lengths: Sequence[int], labels: Array | None, rows: int, hop: int) ->
 def cut(x: Array, first: Array, found: WindowLayout, shape: Sequence[int]) -> Array:
     """Cut windows [windows, *shape] from a recording.
 
-    x       [rows, channels]
+    x       the recording [rows, channels]
     first   first row of each window
+    found   order of time and channels
     """
     view = np.lib.stride_tricks.sliding_window_view(x, found.rows, axis=0)  # [.., channels, rows]
     windows = view[first] if found.transposed else view[first].transpose(0, 2, 1)
