@@ -173,6 +173,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
     "machine_flash_bytes": (ctypes.c_void_p, (MACHINE,)),
     "machine_power_cut": (None, (MACHINE, U32)),
     "machine_play": (None, (MACHINE, ctypes.POINTER(PlaybackStruct))),
+    "machine_disturb": (ctypes.c_int, (MACHINE, U32, U32, U32)),
     "machine_run": (ctypes.c_int, (MACHINE, U64)),
     "machine_now": (U64, (MACHINE,)),
     "machine_limit": (None, (MACHINE, U64)),

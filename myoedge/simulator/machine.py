@@ -16,6 +16,7 @@ from typing import Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
+from myoedge.simulator.disturbance import Disturbance, disturb
 from myoedge.simulator.fault import fault_error
 from myoedge.simulator.flash import FlashState
 from myoedge.simulator.playback import REFERENCE_HZ, Playback, to_c
@@ -50,13 +51,14 @@ Range = tuple[int, int]  # address, size in bytes
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Records of a run in addition to its counters.
+    """Records of a run in addition to its counters, and faults to inject.
 
     dump        (address, size) of memory to return at the end
     snapshots   value of me_mark(value) -> memory to record at that call
     profile     whether to record cycles by instruction address
     window      (from, to): record executed instructions between these cycles
     spans       whether to record transfers, NE16 jobs and sleeping cores
+    disturbed   faults to inject
     """
 
     dump: Sequence[Range] = ()
@@ -64,6 +66,7 @@ class RunOptions:
     profile: bool = False
     window: Range | None = None
     spans: bool = False
+    disturbed: Sequence[Disturbance] = ()
 
 
 COUNTERS_ONLY = RunOptions()
@@ -108,7 +111,8 @@ def simulate(
             core.machine_flash(machine, flash.contents, len(flash.contents))
         core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
         cut_cycle = None if flash is None else flash.cut_cycle
-        ended, output = _run(core, machine, progress, cut_cycle)
+        stops = sorted(options.disturbed)
+        ended, output = _run(core, machine, progress, cut_cycle, stops)
         run = _result(core, machine, options, output)
         if flash:
             if ended == _RUNNING:
@@ -191,16 +195,23 @@ def _run(
     machine: int,
     progress: Callable[[int, str], None] | None,
     cut_cycle: int | None,
+    stops: list[Disturbance],
 ) -> tuple[int, str]:
-    """Return (how the run ended, printed text); _RUNNING: its power went at `cut_cycle`."""
+    """Return (how the run ended, printed text); _RUNNING: its power went at `cut_cycle`.
+
+    stops   faults to inject, in order
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     buffer = ctypes.create_string_buffer(_CHUNK)
     parts: list[str] = []
     remaining_chars = MAX_TEXT_CHARS
     while True:
         limit = core.machine_now(machine) + SLICE_CYCLES
+        limit = min(limit, stops[0].cycle) if stops else limit
         is_last = cut_cycle is not None and cut_cycle <= limit
         ended = core.machine_run(machine, cut_cycle if is_last else limit)
+        while stops and ended == _RUNNING and stops[0].cycle <= limit:
+            disturb(core, machine, stops.pop(0))
         printed = b""
         while count := core.machine_take_output(machine, buffer, _CHUNK):
             printed += buffer.raw[:count]

@@ -149,6 +149,7 @@ SHARED = {
         "cli.shell",
         "backends.equivalence",
     },  # no whole build
+    "E243": {"simulator.machine", "simulator.disturbance"},  # no such place: a dump, a fault
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E301": {"building.size_check", "plan.l3.weight_streaming"},  # by the graph, by its plan
     "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget

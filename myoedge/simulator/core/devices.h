@@ -154,6 +154,8 @@ typedef struct {
     Cycle port_free[2][DMA_PORTS];
     Cycle due[STEPS];
     Transfer transfer[TRANSFERS];
+    bool loses_next;                // the next transfer that moves bytes is lost: see disturb.c
+    int lost;                       // the transfer that moves nothing, plus 1; 0: none
     uint32_t live;
     Cycle busy_from;
 } Dma;

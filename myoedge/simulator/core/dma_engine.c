@@ -109,6 +109,7 @@ static void end_transfer(Machine *m, Transfer *t)
     if (t->out) counts->dma_out_bytes += t->bytes;
     else counts->dma_in_bytes += t->bytes;
     t->live = false;
+    if (dma(m)->lost == (int)(t - dma(m)->transfer) + 1) dma(m)->lost = 0;
     if (!--dma(m)->live) counts->dma_busy_cycles += m->now - dma(m)->busy_from;
     unwatch_transfer(m, t);
     trace_transfer(m, t->out, t->start, m->now, t->bytes, t->l1 + m->chip.l1_base);
@@ -130,6 +131,14 @@ static uint32_t outer_address(const Transfer *t, uint32_t at)
     return t->outer + at / t->line_bytes * t->stride + at % t->line_bytes;
 }
 
+// Whether a transfer moves no bytes, as a disturbance made it.
+static bool is_lost(Dma *d, int transfer)
+{
+    if (d->loses_next) d->lost = transfer + 1;
+    d->loses_next = false;
+    return d->lost == transfer + 1;
+}
+
 // One access of a port to L1: up to the next boundary of its width. Returns its bytes.
 static uint32_t beat(Machine *m, Cycle *port_free, Burst *burst)
 {
@@ -140,8 +149,10 @@ static uint32_t beat(Machine *m, Cycle *port_free, Burst *burst)
         least(chip->dma_port_bytes - l1 % chip->dma_port_bytes, burst->bytes - burst->done);
     *port_free = bank_access(m, chip->l1_base + l1, m->now) + 1;
     uint8_t *outside = m->l2 + (outer_address(t, at) - chip->l2_base);
-    if (t->out) memcpy(outside, m->l1 + l1, bytes);
-    else memcpy(m->l1 + l1, outside, bytes);
+    if (!is_lost(dma(m), burst->transfer)) {
+        if (t->out) memcpy(outside, m->l1 + l1, bytes);
+        else memcpy(m->l1 + l1, outside, bytes);
+    }
     t->moved += bytes;
     burst->done += bytes;
     return bytes;

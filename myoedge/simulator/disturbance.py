@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults injected into a simulated run: inverted bits and lost transfers."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+from myoedge.errors import MyoedgeError
+
+DISTURBANCES = ("memory", "register", "dma")  # by enum Disturbance of machine.h
+
+
+@dataclass(frozen=True, order=True)
+class Disturbance:
+    """A fault that is injected when the run reaches a cycle.
+
+    kind    "memory" or "register": a bit is inverted; "dma": the next transfer moves no bytes
+    where   address of the byte, or 32 * core + register
+    bit     0..7 of a byte, 0..31 of a register
+    """
+
+    cycle: int
+    kind: str
+    where: int = 0
+    bit: int = 0
+
+
+def disturb(core: ctypes.CDLL, machine: int, fault: Disturbance) -> None:
+    """Inject a fault now. Errors: E243 no such address, register or bit."""
+    kind = DISTURBANCES.index(fault.kind)
+    if not core.machine_disturb(machine, kind, fault.where, fault.bit):
+        facts = {"has": f"{fault.kind} {fault.where:#x}, bit {fault.bit}"}
+        raise MyoedgeError("E243", "there is no such place to disturb", facts)
