@@ -164,6 +164,10 @@ class Node:
     def but(self, **changes: Any) -> Node:
         return replace(self, **changes)
 
+    def reading(self, names: Mapping[str, str]) -> Node:
+        """Return the node with renamed inputs."""
+        return replace(self, inputs=tuple(names.get(x, x) for x in self.inputs))
+
 
 class ConstantValues:
     """Access to values of constants by name, for a graph and for its builder."""

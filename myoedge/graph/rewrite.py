@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rewrite patterns: each replaces one node; they are applied until none matches."""
+"""Rewrite patterns: each replaces one node; they are applied until none matches.
+
+A pattern that does not apply returns None or raises NoMatch.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from myoedge.graph.ir import Constant, Graph, Node, Origin, Tensor, TensorQuant, prune
+from myoedge.graph.match import attempt
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 
 Key = tuple[int, ...]  # rises in execution order
 FAR = 8  # nodes that rules look back from the one that they match
-MAX_TRACKED_READERS = (
-    16  # readers of a tensor from which on one more or less changes nothing for the others
-)
+MAX_TRACKED_READERS = 16  # from which on one more or less changes nothing for the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +251,8 @@ def _swept(
 
 def _first(rules: Sequence[RewritePattern], graph: Graph, node: Node) -> Rewrite | None:
     """Return the replacement of the first pattern that matches."""
-    for rule in rules:
-        change = rule.rewrite(graph, node)
-        if change is not None:
-            return change
-    return None
+    changes = (attempt(rule.rewrite, graph, node) for rule in rules)
+    return next((change for change in changes if change is not None), None)
 
 
 def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
@@ -266,14 +265,3 @@ def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
 def joined_origins(*nodes: Node) -> tuple[Origin, ...]:
     """The origins of several nodes, each once, in order."""
     return tuple(dict.fromkeys(o for node in nodes for o in node.origin))
-
-
-def made_by(graph: Graph, name: str, *ops: str, reader: Node | None = None) -> Node | None:
-    """Return the node that writes a tensor, if its operator is one of `ops` (any if none is given);
-    otherwise None.
-
-    reader   if given, it must be the only reader, and the tensor not an output
-    """
-    node = graph.producer.get(name)
-    alone = reader is None or graph.only_user(name) is reader
-    return node if node is not None and alone and (not ops or node.op in ops) else None

@@ -8,10 +8,12 @@ import math
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, RewritePattern, made_by, rewrite_pattern
+from myoedge.graph.match import floats, require, writer
+from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 from myoedge.operators.recurrent.cells import GRU_GATES, LSTM_GATES
+from myoedge.passes.forms import is_zeros
 
 EVERY_STEP = ("lstm", "gru", "rnn_relu", "rnn_tanh")  # h of all steps
 INPUTS = ("gates", "sums")  # what steps read, of each step's input alone
@@ -19,15 +21,14 @@ KEPT_GATES = (0, 2, 3)  # of an LSTM; a forget gate multiplies c, which is 0
 
 
 @rewrite_pattern("slice")
-def slice_both_directions(graph: Graph, node: Node) -> Rewrite | None:
+def slice_both_directions(graph: Graph, node: Node) -> Rewrite:
     """Move a slice of time steps before the concat of both directions: slice(concat(a, b)) =
     concat(slice(a), slice(b))."""
-    both = made_by(graph, node.inputs[0], "concat", reader=node)
-    if both is None or not all(made_by(graph, x, *EVERY_STEP, reader=both) for x in both.inputs):
-        return None
+    both = writer(graph, node.inputs[0], "concat", reader=node)
+    for x in both.inputs:
+        writer(graph, x, *EVERY_STEP, reader=both)
     axis, cuts = both.attrs["axis"], node.attrs["cuts"]
-    if cuts[axis] != (0, graph.shape(both.name)[axis], 1):
-        return None
+    require(cuts[axis] == (0, graph.shape(both.name)[axis], 1))
     patch = GraphBuilder(graph, node)
     parts = [
         patch.add("slice", x, cuts=(*cuts[:axis], (0, graph.shape(x)[axis], 1), *cuts[axis + 1 :]))
@@ -37,18 +38,15 @@ def slice_both_directions(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("slice")
-def steps_that_are_read(graph: Graph, node: Node) -> Rewrite | None:
+def steps_that_are_read(graph: Graph, node: Node) -> Rewrite:
     """Run a recurrent layer only up to the last time step that is read; a backward layer of which
     only the last h in time is read runs one step."""
-    steps = made_by(graph, node.inputs[0], *EVERY_STEP, reader=node)
-    if steps is None:
-        return None
+    steps = writer(graph, node.inputs[0], *EVERY_STEP, reader=node)
     count, taken = graph.shape(steps.name)[0], range(*node.attrs["cuts"][0])
     back = steps.attrs["reverse"]
     first, end = (min(taken), count) if back else (0, max(taken) + 1)
-    source = made_by(graph, steps.inputs[0], *INPUTS, reader=steps)
-    if end - first == count or source is None:
-        return None
+    require(end - first < count)
+    source = writer(graph, steps.inputs[0], *INPUTS, reader=steps)
     patch = GraphBuilder(graph, node)
     x = slice_axis(patch, source.inputs[0], 0, first, end)
     gates = patch.add(source.op, x, *source.inputs[1:], **source.attrs, origin=source.origin)
@@ -59,13 +57,10 @@ def steps_that_are_read(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("lstm")
-def first_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
+def first_lstm_step(graph: Graph, node: Node) -> Rewrite:
     """Replace a single LSTM time step from zero states by a function of its gates; forget gates
     drop out."""
-    source = _only_step(graph, node, states=2)
-    if source is None:
-        return None
-    patch = GraphBuilder(graph, node)
+    source, patch = _only_step(graph, node, states=2), GraphBuilder(graph, node)
     rows = (patch.constant(_kept(graph, name)) for name in source.inputs[1:])
     gates = patch.add("gates", source.inputs[0], *rows, **source.attrs, origin=source.origin)
     return patch.last("lstm_start", gates)
@@ -79,47 +74,37 @@ def _kept(graph: Graph, name: str) -> Array:
 
 
 @rewrite_pattern("gru")
-def first_gru_step(graph: Graph, node: Node) -> Rewrite | None:
+def first_gru_step(graph: Graph, node: Node) -> Rewrite:
     """Replace a single GRU time step from a zero state by a function of its gates and of the bias
     b_hn."""
-    source = _only_step(graph, node, states=1)
-    if source is None:
-        return None
-    patch = GraphBuilder(graph, node)
-    own = graph.array(node.inputs[3]).reshape(-1, GRU_GATES)
-    source_bias = graph.array(source.inputs[2]).reshape(-1, GRU_GATES).astype(np.float64)
-    added = np.concatenate([source_bias[:, :2] + own[:, :2], source_bias[:, 2:]], axis=1)
-    gates = patch.add(
-        "gates", *source.inputs[:2], patch.constant(added.reshape(-1)), origin=source.origin
-    )
+    source, patch = _only_step(graph, node, states=1), GraphBuilder(graph, node)
+    names = node.inputs[3], source.inputs[2]
+    own, added = (values.reshape(-1, GRU_GATES) for values in floats(graph, names))
+    added[:, :2] += own[:, :2]
+    bias = patch.constant(added.reshape(-1))
+    gates = patch.add("gates", *source.inputs[:2], bias, origin=source.origin)
     return patch.last("gru_start", gates, patch.constant(own[:, 2]))
 
 
 @rewrite_pattern("rnn_relu")
-def first_plain_step(graph: Graph, node: Node) -> Rewrite | None:
+def first_plain_step(graph: Graph, node: Node) -> Rewrite:
     """Replace a single time step of a ReLU RNN from a zero state by a linear layer."""
-    source = _only_step(graph, node, states=1)
-    if source is None:
-        return None
-    patch = GraphBuilder(graph, node)
+    source, patch = _only_step(graph, node, states=1), GraphBuilder(graph, node)
     sums = patch.add("linear", *source.inputs, origin=source.origin)
     return patch.last("table", sums, chain=(("clamp", 0.0, math.inf),))
 
 
 @rewrite_pattern("lstm", "lstm_cell")
-def one_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
+def one_lstm_step(graph: Graph, node: Node) -> Rewrite:
     """Replace a single LSTM time step by a linear layer for h's products and a pointwise operator,
     if it has many sequences, or if c is read too.
 
     Otherwise a second run of the layer, for c, would load the weights and multiply again.
     """
     gates, h, c, r = node.inputs
-    count, *_ = graph.shape(gates)
-    sequences, _ = graph.shape(h)
-    is_one = sequences == 1 and all(user.op == "lstm" for user in graph.users[gates])
-    known = graph.find_array(h)  # of others than zeros, what they add would have steps of its own
-    if count > 1 or is_one or (known is not None and known.any()):
-        return None
+    require(graph.shape(gates)[0] == 1)
+    require(graph.shape(h)[0] > 1 or any(user.op != "lstm" for user in graph.users[gates]))
+    require(not graph.is_const(h) or is_zeros(graph, h))  # others would add steps of their own
     patch = GraphBuilder(graph, node)
     added = next((x.name for x in graph.users[h] if x.op == "gates" and x.inputs[1] == r), "")
     if not added:
@@ -128,12 +113,11 @@ def one_lstm_step(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last(next_op, gates, added, c)
 
 
-def _only_step(graph: Graph, node: Node, *, states: int) -> Node | None:
-    """Return the node that writes the gates of a single step from zero states; otherwise None."""
-    found = [graph.find_array(name) for name in node.inputs[1 : 1 + states]]
-    if graph.shape(node.name)[0] > 1 or any(x is None or x.any() for x in found):
-        return None
-    return made_by(graph, node.inputs[0], *INPUTS, reader=node)
+def _only_step(graph: Graph, node: Node, *, states: int) -> Node:
+    """Return the node that writes the gates of a single step from zero states."""
+    require(graph.shape(node.name)[0] == 1)
+    require(all(is_zeros(graph, name) for name in node.inputs[1 : 1 + states]))
+    return writer(graph, node.inputs[0], *INPUTS, reader=node)
 
 
 READ_STEPS: tuple[RewritePattern, ...] = (slice_both_directions, steps_that_are_read)

@@ -5,21 +5,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Graph, InputNormalization, Node, Shape
-from myoedge.graph.rewrite import (
-    Rewrite,
-    RewritePattern,
-    joined_origins,
-    made_by,
-    rewrite_pattern,
-    splice,
-)
+from myoedge.graph.ir import Attrs, Graph, InputNormalization, Node, Shape, ranked
+from myoedge.graph.match import behind, both_orders, floats, require, writer
+from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern, splice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.interpreter import real_node
 from myoedge.passes.fold_embeddings import FOLD_EMBEDDINGS
-from myoedge.passes.zeros import strip_views, times_zeros
+from myoedge.passes.forms import MOVES, before_functions, times_zeros
 
 POOLS = ("max_pool", "avg_pool")
 
@@ -27,10 +21,9 @@ WEIGHTED = ("conv", "linear")
 
 
 @rewrite_pattern()
-def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
+def fold_constants(graph: Graph, node: Node) -> Rewrite:
     """Replace a node that reads only constants by its value."""
-    if OPS[node.op].in_loops or not all(map(graph.is_const, node.inputs)):
-        return None
+    require(not OPS[node.op].in_loops, all(map(graph.is_const, node.inputs)))
     patch = GraphBuilder(graph, node)
     _, value = real_node(node, [graph.array(name) for name in node.inputs])
     return patch.same_as(patch.constant(np.asarray(value)))
@@ -63,40 +56,36 @@ def _reads_each(attrs: Attrs, shape: Shape) -> bool:
 @rewrite_pattern("add")
 def drop_products_of_zeros(graph: Graph, node: Node) -> Rewrite | None:
     """Replace a * 0 + b by b, as in the first iteration of a loop that begins with zeros."""
-    for product, other in (node.inputs, node.inputs[::-1]):
-        if "act" not in node.attrs and times_zeros(graph, strip_views(graph, product)):
+    for product, other in both_orders(node):
+        if "act" not in node.attrs and times_zeros(graph, behind(graph, product, *MOVES)):
             patch = GraphBuilder(graph, node)
             return patch.same_as(expand(patch, other, graph.shape(node.name)))
     return None
 
 
 @rewrite_pattern("add", "sub", "mul")
-def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
+def constant_to_affine(graph: Graph, node: Node) -> Rewrite:
     """Replace x + c, x - c, c - x and x * c, with c along one axis, by a factor and an offset per
     channel."""
-    const = next((i for i, name in enumerate(node.inputs) if graph.is_const(name)), None)
-    if "act" in node.attrs or const is None or graph.is_const(node.inputs[1 - const]):
-        return None
-    if times_zeros(graph, node.name):
-        return None
+    is_const = [graph.is_const(name) for name in node.inputs]
+    require(any(is_const), not all(is_const), "act" not in node.attrs)
+    require(not times_zeros(graph, node.name))
+    const = is_const.index(True)
     x, out = node.inputs[1 - const], graph.shape(node.name)
-    shape = graph.shape(node.inputs[const])
-    varying = [len(out) - len(shape) + axis for axis, n in enumerate(shape) if n != 1]
-    if graph.shape(x) != out or len(varying) > 1:
-        return None
-    along = varying[0] if varying else 0
-    c = graph.array(node.inputs[const]).reshape(-1).astype(np.float64)
+    shape = ranked(graph.shape(node.inputs[const]), len(out))
+    varying = [axis for axis, n in enumerate(shape) if n != 1]
+    require(graph.shape(x) == out, len(varying) <= 1)
+    (c,) = (value.reshape(-1) for value in floats(graph, [node.inputs[const]]))
     ones = np.ones_like(c)
     scale, offset = {
         "mul": (c, 0 * ones),
         "add": (ones, c),
         "sub": (-ones, c) if const == 0 else (ones, -c),
     }[node.op]
-    if c.size == 1:
-        chain = (("affine", float(scale[0]), float(offset[0])),)
-        return GraphBuilder(graph, node).last("table", x, chain=chain)
     patch = GraphBuilder(graph, node)
-    return patch.last("affine", x, patch.constant(scale), patch.constant(offset), axis=along)
+    if c.size == 1:
+        return patch.last("table", x, chain=(("affine", float(scale[0]), float(offset[0])),))
+    return patch.last("affine", x, patch.constant(scale), patch.constant(offset), axis=varying[0])
 
 
 @rewrite_pattern()
@@ -121,72 +110,58 @@ def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("affine")
-def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
+def merge_affines(graph: Graph, node: Node) -> Rewrite:
     """Merge two affine operators along the same axis: affine(affine(x)) -> affine(x)."""
-    producer = made_by(graph, node.inputs[0], "affine", reader=node)
-    if producer is None or "act" in producer.attrs or producer.attrs["axis"] != node.attrs["axis"]:
-        return None
-    a, b = (graph.array(name).astype(np.float64) for name in producer.inputs[1:])
-    c, e = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
-    patch = GraphBuilder(graph, node)
+    producer = writer(graph, node.inputs[0], "affine", reader=node, plain=True)
+    require(producer.attrs["axis"] == node.attrs["axis"])
+    (a, b), (c, e) = (floats(graph, x.inputs[1:]) for x in (producer, node))
+    patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
     factors = patch.constant(a * c), patch.constant(b * c + e)
-    return patch.last(
-        "affine", producer.inputs[0], *factors, **node.attrs, origin=joined_origins(producer, node)
-    )
+    return patch.last("affine", producer.inputs[0], *factors, **node.attrs, origin=origin)
 
 
 @rewrite_pattern("affine")
-def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
+def affine_into_weights(graph: Graph, node: Node) -> Rewrite:
     """Fold a factor and an offset per channel after conv or linear into weights and bias."""
     producer = _foldable(graph, node)
-    if producer is None or node.attrs["axis"] != len(graph.shape(node.name)) - 1:
-        return None
-    scale, offset = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
+    require(node.attrs["axis"] == len(graph.shape(node.name)) - 1)
     patch = GraphBuilder(graph, node)
-    inputs = _scaled(patch, producer, scale, offset)
+    inputs = _scaled(patch, producer, *floats(graph, node.inputs[1:]))
     attrs = {**producer.attrs, **{k: v for k, v in node.attrs.items() if k == "act"}}
     return patch.last(producer.op, *inputs, **attrs, origin=joined_origins(producer, node))
 
 
 @rewrite_pattern("table")
-def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
+def scalar_into_weights(graph: Graph, node: Node) -> Rewrite:
     """Fold x * a + b, the first step of a table after conv or linear, into the weights."""
-    producer = _foldable(graph, node)
-    if producer is None or node.attrs["chain"][0][0] != "affine":
-        return None
-    (_, scale, offset), *rest = node.attrs["chain"]
-    patch = GraphBuilder(graph, node)
-    inputs = _scaled(patch, producer, np.float64(scale), np.float64(offset))
+    producer, ((name, *numbers), *rest) = _foldable(graph, node), node.attrs["chain"]
+    require(name == "affine")
+    patch, (scale, offset) = GraphBuilder(graph, node), map(np.float64, numbers)
+    inputs, attrs = _scaled(patch, producer, scale, offset), producer.attrs
     origin = joined_origins(producer, node)
-    if not rest:
-        return patch.last(producer.op, *inputs, **producer.attrs, origin=origin)
-    y = patch.add(producer.op, *inputs, **producer.attrs, origin=origin)
-    return patch.last("table", y, chain=tuple(rest))
+    return before_functions(patch, rest, producer.op, *inputs, **attrs, origin=origin)
 
 
 @rewrite_pattern("argmax", "ctc_greedy", "softmax", "log_softmax")
-def drop_common_offset(graph: Graph, node: Node) -> Rewrite | None:
+def drop_common_offset(graph: Graph, node: Node) -> Rewrite:
     """Drop an offset that all scores of a softmax have in common, as softmax(x + 100) = softmax(x).
 
     Applies if the offset is larger than the differences of the scores' biases.
     """
     producer = _foldable(graph, node)
     last = len(graph.shape(node.inputs[0])) - 1
-    if producer is None or len(producer.inputs) < 3 or node.attrs.get("axis", last) != last:
-        return None
-    bias = graph.array(producer.inputs[2]).astype(np.float64)
-    if abs(bias.mean()) <= np.ptp(bias) or graph.format(producer.inputs[2]) is not None:
-        return None
+    require(len(producer.inputs) == 3, node.attrs.get("axis", last) == last)
+    (bias,) = floats(graph, producer.inputs[2:])
+    require(abs(bias.mean()) > np.ptp(bias), graph.format(producer.inputs[2]) is None)
     patch = GraphBuilder(graph, node)
     inputs = (*producer.inputs[:2], patch.constant(bias - bias.mean()))
     scores = patch.add(producer.op, *inputs, **producer.attrs, origin=producer.origin)
     return patch.last(node.op, scores, *node.inputs[1:], **node.attrs)
 
 
-def _foldable(graph: Graph, node: Node) -> Node | None:
+def _foldable(graph: Graph, node: Node) -> Node:
     """Return the conv or linear that feeds only this node, if its weights may be changed."""
-    producer = made_by(graph, node.inputs[0], *WEIGHTED, reader=node)
-    return None if producer is None or "act" in producer.attrs else producer
+    return writer(graph, node.inputs[0], *WEIGHTED, reader=node, plain=True)
 
 
 def _scaled(
@@ -239,10 +214,8 @@ def absorb_input_normalization(graph: Graph) -> Graph:
 
 def _normalization(graph: Graph, node: Node) -> InputNormalization | None:
     if node.op == "affine":
-        scale, offset = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
-        return InputNormalization(
-            tuple(scale.tolist()), tuple(offset.tolist()), node.attrs["axis"], node.origin
-        )
+        scale, offset = (tuple(values.tolist()) for values in floats(graph, node.inputs[1:]))
+        return InputNormalization(scale, offset, node.attrs["axis"], node.origin)
     if node.op == "table" and [step[0] for step in node.attrs["chain"]] == ["affine"]:
         _, factor, shift = node.attrs["chain"][0]
         return InputNormalization((factor,), (shift,), 0, node.origin)

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from myoedge.graph.ir import Graph, Node, TensorQuant
-from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, made_by, rewrite_pattern
+from myoedge.graph.match import found, made_by, require, writer
+from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern
 from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize.definition import carried_params
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.passes.fold import POOLS
+from myoedge.passes.forms import ROOTS, before_functions, square
 
 
 @rewrite_pattern("table")
-def merge_tables(graph: Graph, node: Node) -> Rewrite | None:
+def merge_tables(graph: Graph, node: Node) -> Rewrite:
     """Merge pointwise functions g(f(x)) into one table."""
-    producer = made_by(graph, node.inputs[0], "table", reader=node)
-    if producer is None:
-        return None
+    producer = writer(graph, node.inputs[0], "table", reader=node)
     chain = (*producer.attrs["chain"], *node.attrs["chain"])
     origin = joined_origins(producer, node)
     return GraphBuilder(graph, node).last("table", producer.inputs[0], chain=chain, origin=origin)
@@ -31,21 +31,18 @@ MOST_CALLS = 64  # of a function, nested ones too
 
 
 @rewrite_pattern(*TWO)
-def fuse_functions(graph: Graph, node: Node) -> Rewrite | None:
+def fuse_functions(graph: Graph, node: Node) -> Rewrite:
     """Fuse the product, sum, difference or maximum of two functions of one tensor into a table:
     exported GELU and softplus, choices by a comparison."""
-    if "act" in node.attrs or any(map(graph.is_const, node.inputs)):
-        return None
+    require("act" not in node.attrs, not any(map(graph.is_const, node.inputs)))
     first, second = (dict(_functions(graph, name)) for name in node.inputs)
-    x = next((name for name in first if name in second), None)
-    if x is None or not (first[x] or second[x]):
-        return None
+    x = found(next((name for name in first if name in second), None))
     left, right = first[x], second[x]
+    require(left or right)
     if node.op == "sub":
         right = (*right, ("affine", -1.0, 0.0))
     chain = ((TWO[node.op], left, right),)
-    if _calls(chain) > MOST_CALLS:
-        return None
+    require(_calls(chain) <= MOST_CALLS)
     return GraphBuilder(graph, node).last("table", x, chain=chain)
 
 
@@ -53,8 +50,8 @@ def _functions(graph: Graph, name: str) -> Iterator[tuple[str, Chain]]:
     """Yield tensors of which a tensor is a pointwise function, nearest first."""
     chain: Chain = ()
     yield name, chain
-    while (node := made_by(graph, name, "table", "mul")) is not None:
-        if node.op == "mul" and (len({*node.inputs}) > 1 or "act" in node.attrs):
+    while (node := made_by(graph, name, "table", "mul", plain=True)) is not None:
+        if len({*node.inputs}) > 1:
             return
         name = node.inputs[0]
         chain = (*(node.attrs["chain"] if node.op == "table" else (("square",),)), *chain)
@@ -66,24 +63,26 @@ def _calls(chain: Chain) -> int:
 
 
 @rewrite_pattern("table")
-def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
+def fuse_activation(graph: Graph, node: Node) -> Rewrite:
     """Fuse an activation into the preceding operator that requantises, as limits or a table."""
-    producer = made_by(graph, node.inputs[0], reader=node)
-    if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
-        return None
+    producer = _requantises(graph, node.inputs[0], node)
     return _with_function(graph, node, producer, graph.given(producer.name))
 
 
+def _requantises(graph: Graph, name: str, reader: Node) -> Node:
+    """Return the node that writes a tensor, if an activation can be fused into it."""
+    producer = writer(graph, name, reader=reader, plain=True)
+    require(OPS[producer.op].epilogue)
+    return producer
+
+
 @rewrite_pattern("table")
-def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite | None:
+def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite:
     """Fuse an activation with the preceding operator although the model file quantises the value
     between them, whose parameters are kept (`name.pre`). Clamps are fused too, as a table."""
-    rounding = made_by(graph, node.inputs[0], "fake_quantize", reader=node)
-    producer = None if rounding is None else made_by(graph, rounding.inputs[0], reader=rounding)
-    if rounding is None or producer is None or bounds(node.attrs["chain"]) is not None:
-        return None
-    if not OPS[producer.op].epilogue or "act" in producer.attrs:
-        return None
+    rounding = writer(graph, node.inputs[0], "fake_quantize", reader=node)
+    producer = _requantises(graph, rounding.inputs[0], rounding)
+    require(bounds(node.attrs["chain"]) is None)
     return _with_function(graph, node, producer, TensorQuant(carried_params(rounding.attrs)))
 
 
@@ -98,69 +97,41 @@ def _with_function(graph: Graph, node: Node, producer: Node, before: TensorQuant
     return patch.done()
 
 
-SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))
-ROOTS = (("sqrt",), ("pow", 0.5))
-
-
 @rewrite_pattern("table")
-def magnitude(graph: Graph, node: Node) -> Rewrite | None:
+def magnitude(graph: Graph, node: Node) -> Rewrite:
     """Fuse sqrt(a^2 + b^2) into one operator, because squares need twice the bits.
 
     It runs before functions are fused into the producers of a and b, which would hide the squares.
     """
-    total = made_by(graph, node.inputs[0], "add", reader=node)
-    if total is None or node.attrs["chain"][0] not in ROOTS:
-        return None
-    # squares that only the sum reads: functions, or products of a tensor with itself
-    factors = [made_by(graph, name, "table", "mul", reader=total) for name in total.inputs]
-    squares = [
-        square
-        for square in factors
-        if square is not None
-        and (
-            square.attrs["chain"] in SQUARES
-            if square.op == "table"
-            else square.inputs[0] == square.inputs[1]
-        )
-    ]
-    if len(squares) < 2:
-        return None
-    a, b = (square.inputs[0] for square in squares)
-    if graph.shape(a) != graph.shape(b):
-        return None
-    patch, (_, *rest) = GraphBuilder(graph, node), node.attrs["chain"]
+    total, (first, *rest) = writer(graph, node.inputs[0], "add", reader=node), node.attrs["chain"]
+    require(first in ROOTS)
+    squares = [square(graph, name, total) for name in total.inputs]
+    a, b = (each.inputs[0] for each in squares)
+    require(graph.shape(a) == graph.shape(b))
     origin = joined_origins(*squares, total, node)
-    if not rest:
-        return patch.last("magnitude", a, b, origin=origin)
-    return patch.last("table", patch.add("magnitude", a, b, origin=origin), chain=tuple(rest))
+    return before_functions(GraphBuilder(graph, node), rest, "magnitude", a, b, origin=origin)
 
 
 @rewrite_pattern("table")
-def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
+def clamp_before_max(graph: Graph, node: Node) -> Rewrite:
     """Move a clamp before a max pool, clamp(max_pool(x)) = max_pool(clamp(x)), so that the layer
     before fuses it."""
-    pool = made_by(graph, node.inputs[0], "max_pool", reader=node)
-    if pool is None or bounds(node.attrs["chain"]) is None:
-        return None
-    producer = made_by(graph, pool.inputs[0], reader=pool)
-    if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
-        return None
+    pool = writer(graph, node.inputs[0], "max_pool", reader=node)
+    require(bounds(node.attrs["chain"]) is not None)
+    _requantises(graph, pool.inputs[0], pool)
     patch = GraphBuilder(graph, node)
     clamped = patch.add("table", pool.inputs[0], **node.attrs)
     return patch.last("max_pool", clamped, **pool.attrs, origin=pool.origin)
 
 
 @rewrite_pattern("conv")
-def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
+def fuse_padding(graph: Graph, node: Node) -> Rewrite:
     """Fuse zero padding of spatial axes into the convolution, also through a transpose."""
     transpose = made_by(graph, node.inputs[0], "transpose")
-    pad = made_by(graph, transpose.inputs[0] if transpose else node.inputs[0], "pad")
-    if pad is None or pad.attrs["value"] != 0.0:
-        return None
+    pad = writer(graph, transpose.inputs[0] if transpose else node.inputs[0], "pad")
     order = transpose.attrs["perm"] if transpose else range(len(pad.attrs["pads"]))
     batch, *spatial, channels = (pad.attrs["pads"][axis] for axis in order)
-    if any((*batch, *channels)):
-        return None
+    require(pad.attrs["value"] == 0.0, not any((*batch, *channels)))
     pairs = zip(spatial, node.attrs["pads"], strict=True)
     attrs = {**node.attrs, "pads": tuple((a[0] + b[0], a[1] + b[1]) for a, b in pairs)}
     patch, x = GraphBuilder(graph, node), pad.inputs[0]
@@ -170,58 +141,47 @@ def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("slice")
-def slice_into_padding(graph: Graph, node: Node) -> Rewrite | None:
+def slice_into_padding(graph: Graph, node: Node) -> Rewrite:
     """Reduce a convolution's padding if a slice removes the results that read it, as in causal
     convolutions.
 
     Applies only if no padding becomes negative and no other node reads the removed results.
     """
-    conv = made_by(graph, node.inputs[0], "conv", reader=node)
-    if conv is None or "act" in conv.attrs:
-        return None
-    out = graph.shape(conv.name)
-    cuts = [*zip(node.attrs["cuts"], out, strict=True)]
-    if any(step != 1 for (_, _, step), _ in cuts) or any(
-        (start, stop) != (0, n) for (start, stop, _), n in (cuts[0], cuts[-1])
-    ):
-        return None
-    spatial = zip(cuts[1:-1], conv.attrs["pads"], conv.attrs["stride"], strict=True)
+    conv = writer(graph, node.inputs[0], "conv", reader=node, plain=True)
+    batch, *sides, channels = zip(node.attrs["cuts"], graph.shape(conv.name), strict=True)
+    require(all(cut == (0, n, 1) for cut, n in (batch, channels)))
+    spatial = zip(sides, conv.attrs["pads"], conv.attrs["stride"], strict=True)
     pads = tuple(
         (before - start * stride, after - (n - stop) * stride)
         for ((start, stop, _), n), (before, after), stride in spatial
     )
-    if min(min(pair) for pair in pads) < 0:
-        return None
+    require(all(step == 1 for (_, _, step), _ in sides), min(map(min, pads)) >= 0)
     attrs, origin = {**conv.attrs, "pads": pads}, joined_origins(conv, node)
     return GraphBuilder(graph, node).last("conv", *conv.inputs, **attrs, origin=origin)
 
 
 @rewrite_pattern("conv")
-def drop_unpooled_results(graph: Graph, node: Node) -> Rewrite | None:
+def drop_unpooled_results(graph: Graph, node: Node) -> Rewrite:
     """Reduce a convolution's end padding to the results that the following pool reads: of 401
     results, a pool of size 8 reads 400."""
-    pool = graph.only_user(node.name)
-    if pool is None or pool.op not in POOLS:
-        return None
+    pool = found(graph.only_user(node.name))
+    require(pool.op in POOLS)
     read = [max(end for _, end, _ in axis) for axis in pool.attrs["windows"]]
     axes = zip(graph.shape(node.name)[1:-1], read, node.attrs["stride"], strict=True)
     unread = [(n - end) * stride for n, end, stride in axes]
     pads = tuple((a, b - cut) for (a, b), cut in zip(node.attrs["pads"], unread, strict=True))
-    if not any(unread) or min(after for _, after in pads) < 0:
-        return None
+    require(any(unread), min(after for _, after in pads) >= 0)
     return GraphBuilder(graph, node).last("conv", *node.inputs, **{**node.attrs, "pads": pads})
 
 
 @rewrite_pattern("argmax", "ctc_greedy")
-def drop_softmax(graph: Graph, node: Node) -> Rewrite | None:
+def drop_softmax(graph: Graph, node: Node) -> Rewrite:
     """Drop a softmax before argmax or greedy CTC, because it does not change the order of the
     classes."""
     reshape = made_by(graph, node.inputs[0], "reshape") if node.op == "ctc_greedy" else None
     scores = reshape.inputs[0] if reshape else node.inputs[0]
-    softmax = made_by(graph, scores, "softmax", "log_softmax")
-    axis = node.attrs.get("axis", len(graph.shape(scores)) - 1)
-    if softmax is None or softmax.attrs["axis"] != axis:
-        return None
+    softmax = writer(graph, scores, "softmax", "log_softmax")
+    require(softmax.attrs["axis"] == node.attrs.get("axis", len(graph.shape(scores)) - 1))
     patch, x = GraphBuilder(graph, node), softmax.inputs[0]
     if reshape is not None:
         x = patch.add("reshape", x, **reshape.attrs, origin=reshape.origin)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node, ranked
-from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, made_by, rewrite_pattern
+from myoedge.graph.match import NoMatch, found, made_by, require, writer
+from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 
@@ -26,60 +27,55 @@ def inverse(perm: Sequence[int]) -> Perm:
 
 
 @rewrite_pattern("transpose")
-def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
+def merge_transposes(graph: Graph, node: Node) -> Rewrite:
     """Merge transpose(transpose(x)) into one transpose."""
-    producer = made_by(graph, node.inputs[0], "transpose")
-    if producer is None:
-        return None
+    producer = writer(graph, node.inputs[0], "transpose")
     perm = tuple(producer.attrs["perm"][axis] for axis in node.attrs["perm"])
     return GraphBuilder(graph, node).last("transpose", producer.inputs[0], perm=perm)
 
 
 @rewrite_pattern()
-def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
+def sink_transpose(graph: Graph, node: Node) -> Rewrite:
     """Move transposes after an operator: f(transpose(a), transpose(b)) -> transpose(f(a, b)); its
     other inputs get the inverse transpose.
 
     With several inputs, only a transpose that restores the model's axis order ("back") is moved. It
     usually cancels further down, and it never moves up, so that the pattern terminates.
     """
-    op = OPS[node.op]
-    if op.permute_rule is None:
-        return None
+    op, patch = OPS[node.op], GraphBuilder(graph, node)
+    rule = found(op.permute_rule)
     data = [i for i in range(len(node.inputs)) if i not in op.weights]
     chosen = _transpose_to_sink(graph, [node.inputs[i] for i in data])
-    if chosen is None:
-        return None
     perm: Perm = chosen.attrs["perm"]
-    patch, attrs = GraphBuilder(graph, node), op.permute_rule(node.attrs, perm)
+    attrs = found(rule(node.attrs, perm))
     inputs = {i: _transposed_input(patch, node.inputs[i], inverse(perm)) for i in data}
-    if attrs is None or None in inputs.values():
-        return None
-    names = [inputs.get(i) or name for i, name in enumerate(node.inputs)]
+    names = (inputs.get(i, name) for i, name in enumerate(node.inputs))
     y = patch.add(node.op, *names, **attrs)
     return patch.last("transpose", y, **chosen.attrs, origin=chosen.origin)
 
 
-def _transpose_to_sink(graph: Graph, names: Sequence[str]) -> Node | None:
+def _transpose_to_sink(graph: Graph, names: Sequence[str]) -> Node:
     """Return the transpose that restores the model's order, or that all computed inputs share."""
     made = [made_by(graph, name, "transpose") for name in names if not graph.is_const(name)]
-    transposes = [node for node in made if node is not None]
-    back = next((node for node in transposes if node.attrs.get("back")), None)
-    is_shared = len(made) == len(transposes) and len({n.attrs["perm"] for n in transposes}) == 1
-    return back or (transposes[0] if is_shared else None)
+    for node in made:
+        if node is not None and node.attrs.get("back"):
+            return node
+    perms = {None if node is None else node.attrs["perm"] for node in made}
+    require(len(perms) == 1)
+    return found(made[0])
 
 
-def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
-    """Return the name of a transposed tensor: cancelled, computed for constants, else a new node;
-    None if ranks differ."""
+def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str:
+    """Return the name of a transposed tensor: cancelled, computed for constants, else a new node.
+
+    Errors: NoMatch if ranks differ.
+    """
     graph = patch.graph
     if graph.is_const(name):
         value = graph.array(name)
-        if value.ndim > len(perm):
-            return None
+        require(value.ndim <= len(perm))
         return patch.constant(value.reshape(ranked(value.shape, len(perm))).transpose(perm))
-    if len(graph.shape(name)) != len(perm):
-        return None
+    require(len(graph.shape(name)) == len(perm))
     producer = made_by(graph, name, "transpose")
     if producer is not None and producer.attrs["perm"] == inverse(perm):
         return producer.inputs[0]
@@ -87,43 +83,38 @@ def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
 
 
 @rewrite_pattern("mean", "sum", "variance", "argmax")
-def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
+def sink_through_reduction(graph: Graph, node: Node) -> Rewrite:
     """Move a transpose after a reduction: reduce x first, then transpose the remaining axes.
 
     argmax returns int32 indices, which are not transposed, so that their axes must keep their
     order.
     """
-    transpose = made_by(graph, node.inputs[0], "transpose")
-    if transpose is None:
-        return None
+    transpose = writer(graph, node.inputs[0], "transpose")
     perm: Perm = transpose.attrs["perm"]
-    old = [node.attrs["axis"]] if node.op == "argmax" else list(node.attrs["axes"])
+    old = node.attrs["axes"] if "axes" in node.attrs else [node.attrs["axis"]]
     new = tuple(sorted(perm[axis] for axis in old))
-    attrs = {**node.attrs, **({"axis": new[0]} if node.op == "argmax" else {"axes": new})}
+    attrs = {**node.attrs, **({"axes": new} if "axes" in node.attrs else {"axis": new[0]})}
     left = [p for axis, p in enumerate(perm) if node.attrs["keepdim"] or axis not in old]
     order = tuple(sorted(left).index(p) for p in left)
     patch = GraphBuilder(graph, node)
     if node.op == "argmax":
-        in_order = order == tuple(sorted(order))
-        return patch.last("argmax", transpose.inputs[0], **attrs) if in_order else None
+        require(order == tuple(sorted(order)))
+        return patch.last("argmax", transpose.inputs[0], **attrs)
     y = patch.add(node.op, transpose.inputs[0], **attrs)
     return patch.last("transpose", y, **{**transpose.attrs, "perm": order}, origin=transpose.origin)
 
 
 @rewrite_pattern("linear")
-def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
+def flatten_into_linear(graph: Graph, node: Node) -> Rewrite:
     """Fold the transpose in linear(flatten(transpose(x))) into the order of the weights'
     columns."""
-    reshape = made_by(graph, node.inputs[0], "reshape")
-    transpose = made_by(graph, reshape.inputs[0], "transpose") if reshape else None
-    if reshape is None or transpose is None:
-        return None
+    reshape = writer(graph, node.inputs[0], "reshape")
+    transpose = writer(graph, reshape.inputs[0], "transpose")
     perm, shape = transpose.attrs["perm"], graph.shape(transpose.name)
     *leading, width = graph.shape(reshape.name)
     lead = len(leading)
-    flattens = tuple(leading) == shape[:lead] and width == math.prod(shape[lead:])
-    if not flattens or any(perm[axis] != axis for axis in range(lead)):
-        return None
+    require(tuple(leading) == shape[:lead], width == math.prod(shape[lead:]))
+    require([*perm[:lead]] == [*range(lead)])
     w = graph.array(node.inputs[1])
     column_order = (0, *(1 + p - lead for p in inverse(perm)[lead:]))
     columns = w.reshape(w.shape[0], *shape[lead:]).transpose(column_order).reshape(w.shape)
@@ -133,30 +124,26 @@ def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("transpose")
-def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
+def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite:
     """Compute equal transposes of one tensor once."""
     for other in graph.users[node.inputs[0]]:
-        if other is node:
-            return None
+        require(other is not node)
         if other.op == node.op and other.attrs["perm"] == node.attrs["perm"]:
             return GraphBuilder(graph, node).same_as(other.name)
-    return None
+    raise NoMatch
 
 
 @rewrite_pattern("reshape")
-def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
+def reshape_first(graph: Graph, node: Node) -> Rewrite:
     """Move a transpose after a reshape, reshape(transpose(x)) -> transpose(reshape(x)), if the
     merged axes are adjacent in x."""
-    transpose = made_by(graph, node.inputs[0], "transpose")
-    if transpose is None:
-        return None
+    transpose = writer(graph, node.inputs[0], "transpose")
     perm, source = transpose.attrs["perm"], graph.shape(transpose.inputs[0])
     out = node.attrs["shape"]
     groups = _regrouped(graph.shape(transpose.name), out)
     long_axes = [axis for axis, n in enumerate(source) if n != 1]
     places = [[long_axes.index(perm[axis]) for axis in old] for old, _ in groups]
-    if not groups or any(at != list(range(at[0], at[0] + len(at))) for at in places):
-        return None
+    require(groups, all(at == list(range(at[0], at[0] + len(at))) for at in places))
     moved_axes = [axis for _, (_, new) in sorted(zip(places, groups, strict=True)) for axis in new]
     axes = [*(axis for axis in range(len(out)) if axis not in moved_axes), *moved_axes]
     patch = GraphBuilder(graph, node)
@@ -184,32 +171,28 @@ def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], 
 
 
 @rewrite_pattern("table", "fake_quantize")
-def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
+def sink_reshape(graph: Graph, node: Node) -> Rewrite:
     """Move a reshape after a pointwise operator: f(reshape(x)) -> reshape(f(x))."""
-    reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
-    if reshape is None:
-        return None
+    reshape = writer(graph, node.inputs[0], "reshape", reader=node)
     patch = GraphBuilder(graph, node)
     y = patch.add(node.op, reshape.inputs[0], **node.attrs)
     return patch.last("reshape", y, **reshape.attrs, origin=joined_origins(reshape))
 
 
 @rewrite_pattern("table", "fake_quantize", "affine")
-def sink_fusible_view(graph: Graph, node: Node) -> Rewrite | None:
+def sink_fusible_view(graph: Graph, node: Node) -> Rewrite:
     """Move a fusible view after a pointwise operator, so that the operator can be fused: f(view(x))
     -> view(f(x)).
 
     Per-channel factors are repeated if x's last axis holds the channels several times.
     """
-    view = made_by(graph, node.inputs[0], "slice", "reshape", reader=node)
-    if view is None or not view.attrs.get("inside"):
-        return None
+    view = writer(graph, node.inputs[0], "slice", "reshape", reader=node)
+    require(view.attrs.get("inside"))
     x, attrs, patch = view.inputs[0], node.attrs, GraphBuilder(graph, node)
     factors = [graph.array(name) for name in node.inputs[1:]]
     if factors:
         source, last = graph.shape(x), len(graph.shape(node.name)) - 1
-        if attrs["axis"] != last or source[-1] % factors[0].size:
-            return None
+        require(attrs["axis"] == last, source[-1] % factors[0].size == 0)
         factors = [np.tile(factor, source[-1] // factor.size) for factor in factors]
         attrs = {**attrs, "axis": len(source) - 1}
     y = patch.add(node.op, x, *map(patch.constant, factors), **attrs)
@@ -229,34 +212,28 @@ SINK: tuple[RewritePattern, ...] = (
 
 
 @rewrite_pattern("transpose")
-def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
+def transpose_is_view(graph: Graph, node: Node) -> Rewrite:
     """Replace a transpose that only moves axes of extent 1 by a reshape."""
     shape = graph.shape(node.inputs[0])
     order = [axis for axis in node.attrs["perm"] if shape[axis] != 1]
-    if order != sorted(order):
-        return None
+    require(order == sorted(order))
     return GraphBuilder(graph, node).last("reshape", node.inputs[0], shape=graph.shape(node.name))
 
 
 @rewrite_pattern("reshape")
-def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
+def merge_reshapes(graph: Graph, node: Node) -> Rewrite:
     """Merge reshape(reshape(x)) into one reshape."""
-    producer = made_by(graph, node.inputs[0], "reshape")
-    if producer is None:
-        return None
+    producer = writer(graph, node.inputs[0], "reshape")
     return GraphBuilder(graph, node).last("reshape", producer.inputs[0], shape=node.attrs["shape"])
 
 
 @rewrite_pattern("matmul")
-def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
+def transpose_right_operand(graph: Graph, node: Node) -> Rewrite:
     """Fold a transpose of a matmul's right operand b: a transpose of the last two axes becomes part
     of the matmul, the rest remains."""
-    transpose = made_by(graph, node.inputs[1], "transpose")
-    if transpose is None or node.attrs.get("b_turned"):
-        return None
-    if transpose.attrs["perm"][-2] != len(transpose.attrs["perm"]) - 1:
-        return None
+    transpose = writer(graph, node.inputs[1], "transpose")
     *lead, first, last = transpose.attrs["perm"]
+    require(not node.attrs.get("b_turned"), first == len(lead) + 1)
     patch = GraphBuilder(graph, node)
     rows = patch.add(
         "transpose", transpose.inputs[0], perm=(*lead, last, first), origin=transpose.origin
@@ -265,7 +242,7 @@ def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("conv")
-def windows_as_channels(graph: Graph, node: Node) -> Rewrite | None:
+def windows_as_channels(graph: Graph, node: Node) -> Rewrite:
     """Turn kernel taps into channels if windows do not overlap, or if there is only one: [N, 8, 20,
     1] with 1x5 kernels of stride 5 becomes [N, 8, 4, 5], the same bytes, with 1x1 kernels.
 
@@ -275,13 +252,11 @@ def windows_as_channels(graph: Graph, node: Node) -> Rewrite | None:
     x, weight, *bias = node.inputs
     (n, *sides, c), (k, *taps, _) = graph.shape(x), graph.shape(weight)
     at = max((d for d, side in enumerate(sides) if side > 1), default=0)
-    if not graph.is_const(weight) or node.attrs["groups"] > 1 or not taps:
-        return None
+    require(graph.is_const(weight), node.attrs["groups"] == 1, taps)
     windows, size = graph.shape(node.name)[1 + at], taps[at]
     steps, dilations, pads = (node.attrs[name] for name in ("stride", "dilation", "pads"))
-    side_by_side = dilations[at] == 1 and (windows == 1 or steps[at] == size)
-    if size == 1 or any(map(any, pads[at:])) or not side_by_side:
-        return None
+    require(dilations[at] == 1, windows == 1 or steps[at] == size)
+    require(size > 1, not any(map(any, pads[at:])))
     ones = {name: (*node.attrs[name][:at], 1, *node.attrs[name][at + 1 :]) for name in ONES}
     patch = GraphBuilder(graph, node)
     if sides[at] > windows * size:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 
 from myoedge.graph.ir import Graph, Node
+from myoedge.graph.match import attempt, require
 from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 
@@ -20,12 +21,11 @@ WORD = 4  # bytes that parts of an axis begin at multiples of
 
 
 @rewrite_pattern("linear")
-def split_inputs(graph: Graph, node: Node) -> Rewrite | None:
+def split_inputs(graph: Graph, node: Node) -> Rewrite:
     """Split a linear layer over its inputs: x W^T + b = x[:n] W[:, :n]^T + b + x[n:] W[:, n:]^T."""
     x, weight, *bias = node.inputs
     terms = graph.shape(weight)[-1]
-    if terms <= MOST or node.attrs or not graph.is_const(weight):
-        return None
+    require(terms > MOST, not node.attrs, graph.is_const(weight))
     patch, last = GraphBuilder(graph, node), len(graph.shape(x)) - 1
     parts = []
     for start, stop in _even_parts(terms, -(-terms // PART), WORD):
@@ -36,40 +36,40 @@ def split_inputs(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("conv")
-def split_taps(graph: Graph, node: Node) -> Rewrite | None:
+def split_taps(graph: Graph, node: Node) -> Rewrite:
     """Split a kernel along its longest axis; each part reads only the part of the input that it
     covers."""
     _, weight, *bias = node.inputs
-    if not graph.is_const(weight) or "act" in node.attrs or node.attrs["groups"] > 1:
-        return None
+    require(graph.is_const(weight), "act" not in node.attrs, node.attrs["groups"] == 1)
     w = graph.array(weight)
     terms, axis = math.prod(w.shape[1:]), 1 + max(range(w.ndim - 2), key=lambda d: w.shape[1 + d])
-    if terms <= MOST or w.shape[axis] == 1:
-        return None
+    require(terms > MOST, w.shape[axis] > 1)
     patch, in_one = GraphBuilder(graph, node), max(1, PART * w.shape[axis] // terms)
     parts = list[str]()
     for start, stop in _even_parts(w.shape[axis], -(-w.shape[axis] // in_one)):
-        if (reached := _reached(patch, node, axis, start, stop)) is not None:
+        if (reached := attempt(_reached, patch, node, axis, start, stop)) is not None:
             taps = patch.constant(w.take(range(start, stop), axis))
             attrs = {**node.attrs, "pads": reached[1]}
             added = () if parts else bias
             parts.append(patch.add("conv", reached[0], taps, *added, **attrs))
-    return _sum_of(patch, parts) if parts else None
+    require(parts)
+    return _sum_of(patch, parts)
 
 
 def _reached(
     patch: GraphBuilder, node: Node, axis: int, first: int, end: int
-) -> tuple[str, tuple[tuple[int, int], ...]] | None:
-    """Return the input slice that taps first..end of an axis read, and its padding; None if they
-    read only padding."""
+) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Return the input slice that taps first..end of an axis read, and its padding.
+
+    Errors: NoMatch if they read only padding.
+    """
     at, x = axis - 1, node.inputs[0]
     step, stride = node.attrs["dilation"][at], node.attrs["stride"][at]
     length, windows = patch.shape(x)[axis], patch.graph.shape(node.name)[axis]
     start = first * step - node.attrs["pads"][at][0]
     stop = start + (windows - 1) * stride + (end - first - 1) * step + 1
     low, high = max(start, 0), min(stop, length)
-    if low >= high:
-        return None
+    require(low < high)
     pads = list(node.attrs["pads"])
     pads[at] = (low - start, stop - high)
     return slice_axis(patch, x, axis, low, high), tuple(pads)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from myoedge.graph.ir import Graph, Node
+from myoedge.graph.match import NoMatch, require
 from myoedge.passes.steps import FEWEST
 
 Column = tuple[str, ...]
@@ -151,10 +152,6 @@ class UnrolledBody:
         return found
 
 
-class StepsDiffer(Exception):
-    """Raised if the iterations of an unrolled loop are not equal."""
-
-
 def unrolled_body(unrolled: Unrolled, starts: Sequence[Column]) -> UnrolledBody | None:
     """Return the loop body that computes the columns `starts`; None if its iterations are not
     equal."""
@@ -163,7 +160,7 @@ def unrolled_body(unrolled: Unrolled, starts: Sequence[Column]) -> UnrolledBody 
         body, known = UnrolledBody(unrolled, starts), {**later}
         try:
             found = _follow(body, later)
-        except StepsDiffer:
+        except NoMatch:
             return None
         if found:
             return body
@@ -194,7 +191,7 @@ def _follow(body: UnrolledBody, later: dict[str, Column]) -> bool:
 def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) -> bool:
     """Note a column that is a state or is given; return False for one that the body computes.
 
-    Errors: StepsDiffer if the first step differs from the others.
+    Errors: NoMatch if the first step differs from the others.
     """
     unrolled, graph = body.unrolled, body.graph
     if len({*column}) == 1 or all(map(graph.is_const, column)):
@@ -203,17 +200,13 @@ def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) ->
     behind = _a_step_later(later, column)
     if behind:
         tensors = [graph.tensors.get(x) for x in column]
-        has_integers = any(x is not None and x.dtype != "float32" for x in tensors)
-        if has_integers or graph.shape(column[0]) != graph.shape(column[1]):
-            raise StepsDiffer
+        require(all(x is None or x.dtype == "float32" for x in tensors))
+        require(graph.shape(column[0]) == graph.shape(column[1]))
         body.states[column] = behind, column[0]
         return True
     if unrolled.is_regular(column):
         return False
-    if any(graph.shape(x) != graph.shape(column[0]) for x in column):
-        raise StepsDiffer
-    if unrolled.is_regular(column[1:]):
-        raise StepsDiffer
+    require(len({*map(graph.shape, column)}) == 1, not unrolled.is_regular(column[1:]))
     body.given[column] = None
     return True
 

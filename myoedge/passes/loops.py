@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node, prune
+from myoedge.graph.match import NoMatch, attempt, require
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import (
     GraphBuilder,
@@ -23,7 +24,6 @@ from myoedge.operators.loop.turns import LAST, NEXT, READ, STATE, WRITE, has_loo
 from myoedge.passes.loop_columns import (
     MOST_PEELED,
     Column,
-    StepsDiffer,
     Unrolled,
     UnrolledBody,
     loop_results,
@@ -80,7 +80,7 @@ class _Emitted:
     nodes: list[Node] = field(default_factory=list)
 
     def operand(self, column: Column) -> str:
-        """Return the tensor in the loop that a column is. Errors: StepsDiffer."""
+        """Return the tensor in the loop that a column is. Errors: NoMatch."""
         if column not in self.names:
             self.names[column] = self._made(column)
         return self.names[column]
@@ -90,11 +90,10 @@ class _Emitted:
             return self._computed(column, column[0])
         if len({*column}) == 1 or _is_one_constant(self.body.graph, column):
             return column[0]
-        sequence = stacked(self.patch, column)
+        sequence = attempt(stacked, self.patch, column)
         if sequence is not None:
             return self.patch.add(READ, sequence, **self.attrs)
-        if column not in self.body.columns:
-            raise StepsDiffer
+        require(column in self.body.columns)
         if not self._has_one_set_of_weights(column):
             return self.patch.add(READ, self._rows(column), **self.attrs)
         name = f"{column[0]}.step"
@@ -112,9 +111,8 @@ class _Emitted:
         return all(_is_one_constant(graph, x) for i, x in enumerate(inputs) if i in weights)
 
     def _computed(self, column: Column, name: str) -> str:
-        """Add a node of the body. Errors: StepsDiffer if its weights change from step to step."""
-        if not self._has_one_set_of_weights(column):
-            raise StepsDiffer
+        """Add a node of the body. Errors: NoMatch if its weights change from step to step."""
+        require(self._has_one_set_of_weights(column))
         node, columns = self.body.graph.producer[column[0]], self.body.unrolled.inputs(column)
         inputs = tuple(map(self.operand, columns))
         self.nodes.append(node.but(inputs=inputs, outputs=(name,)))
@@ -123,14 +121,13 @@ class _Emitted:
     def named(self, column: Column) -> str:
         """Return the tensor of a column that is read after an iteration.
 
-        Errors: StepsDiffer for a view of a state, which by then holds the next iteration's state.
+        Errors: NoMatch for a view of a state, which by then holds the next iteration's state.
         """
         made = {node.name: node for node in self.nodes}
         name = self.operand(column)
         while (node := made.get(name)) is not None and OPS[node.op].view:
             name = node.inputs[0]
-        if node is None and name != self.names[column]:
-            raise StepsDiffer
+        require(node is not None or name == self.names[column])
         return self.names[column]
 
 
@@ -157,7 +154,7 @@ def _with_loop(body: UnrolledBody) -> Graph | None:
         for column in body.stateful:
             made.operand(column)
         return _joined_graph(made, live)
-    except (StepsDiffer, Unsupported, ValueError):
+    except (NoMatch, Unsupported, ValueError):
         return None
 
 
@@ -175,7 +172,7 @@ def _live_states(body: UnrolledBody) -> list[Column]:
 def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
     """Return the graph with a loop, whose results replace those of single iterations.
 
-    Errors: ValueError for loops that need results of their own.
+    Errors: NoMatch for loops that need results of their own.
     """
     body, patch, graph = made.body, made.patch, made.body.graph
     columns = {name: (column, at) for column in body.stateful for at, name in enumerate(column)}
@@ -186,18 +183,25 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
     results = _Results(made, columns, nexts)
     readers = [results.read(node) for node in graph.nodes if node.name not in columns]
     outputs = tuple(results.tensor(x) if x in columns else x for x in graph.outputs)
-    whole = replace(
-        graph,
-        outputs=outputs,
-        nodes=(*readers, *made.nodes, *patch.nodes),
-        tensors={**graph.tensors, **patch.tensors},
-        constants={**graph.constants, **patch.constants},
-    )
+    whole = with_patch(graph, patch, (*readers, *made.nodes, *patch.nodes), outputs)
     return prune(in_loop_order(prune(in_operand_order(whole))))
 
 
+def with_patch(
+    graph: Graph, patch: GraphBuilder, nodes: tuple[Node, ...], outputs: tuple[str, ...]
+) -> Graph:
+    """Return the graph with these nodes and outputs, and the tensors and constants of a patch."""
+    return replace(
+        graph,
+        outputs=outputs,
+        nodes=nodes,
+        tensors={**graph.tensors, **patch.tensors},
+        constants={**graph.constants, **patch.constants},
+    )
+
+
 def in_operand_order(graph: Graph) -> Graph:
-    """Return the graph sorted topologically. Errors: ValueError if it has a cycle."""
+    """Return the graph sorted topologically. Errors: NoMatch if it has a cycle."""
     known, waiting, made = {*graph.inputs, *graph.constants}, [*graph.nodes], list[Node]()
     while waiting:
         left: list[Node] = []
@@ -207,8 +211,7 @@ def in_operand_order(graph: Graph) -> Graph:
                 known.add(node.name)
             else:
                 left.append(node)
-        if len(left) == len(waiting):
-            raise ValueError("operands that need their results")
+        require(len(left) < len(waiting))  # else operands need their results
         waiting = left
     return replace(graph, nodes=tuple(made))
 

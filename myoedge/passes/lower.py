@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from myoedge.graph.ir import Attrs, Graph, Node
-from myoedge.graph.rewrite import Rewrite, RewritePattern, made_by, rewrite_pattern
+from myoedge.graph.match import found, made_by, require
+from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.attention.graph_form import WORD, filled
 from myoedge.operators.base import OPS, fixed_params
@@ -14,14 +15,13 @@ from myoedge.operators.layout.tiling import PARTS
 
 
 @rewrite_pattern("mean", "sum", "variance")
-def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
+def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite:
     """Transpose before a reduction over axes that are not adjacent, so that they become the last
     axes."""
     axes, x = node.attrs["axes"], node.inputs[0]
     shape, rank = graph.shape(x), len(graph.shape(x))
     between = range(min(axes), max(axes) + 1)
-    if all(axis in axes or shape[axis] == 1 for axis in between):
-        return None
+    require(any(axis not in axes and shape[axis] > 1 for axis in between))
     perm = (*(d for d in range(rank) if d not in axes), *axes)
     patch = GraphBuilder(graph, node)
     transposed = patch.add("transpose", x, perm=perm)
@@ -31,7 +31,7 @@ def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("concat", "pad", "attention")
-def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite | None:
+def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite:
     """Requantise operands with fixed scales (softmax, ...) by a table before concat, pad and
     attention.
 
@@ -40,8 +40,7 @@ def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite | None:
     """
     scales = [fixed_params(graph, name) for name in node.inputs]
     fixed_inputs = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]
-    if not fixed_inputs or (node.op == "concat" and len(set(scales)) == 1):
-        return None
+    require(fixed_inputs, node.op != "concat" or len(set(scales)) > 1)
     patch = GraphBuilder(graph, node)
     requantised = {
         name: patch.add("table", name, chain=IDENTITY) for name in dict.fromkeys(fixed_inputs)
@@ -50,10 +49,9 @@ def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("concat")
-def split_concat(graph: Graph, node: Node) -> Rewrite | None:
+def split_concat(graph: Graph, node: Node) -> Rewrite:
     """Split a concat of more tensors than its kernel accepts into two levels."""
-    if len(node.inputs) <= PARTS:
-        return None
+    require(len(node.inputs) > PARTS)
     patch = GraphBuilder(graph, node)
     groups = [node.inputs[i : i + PARTS] for i in range(0, len(node.inputs), PARTS)]
     parts = [patch.add("concat", *g, **node.attrs) if len(g) > 1 else g[0] for g in groups]
@@ -61,13 +59,12 @@ def split_concat(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("attention")
-def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
+def pad_heads(graph: Graph, node: Node) -> Rewrite:
     """Pad the head width of attention to a multiple of 4 bytes. Zeros in queries and keys do not
     change the scores; the results of padded values are sliced off."""
     q, k, v, *bias = node.inputs
     (*_, d), (*_, e, _) = graph.shape(q), graph.shape(v)
-    if d % WORD == e % WORD == 0:
-        return None
+    require(d % WORD or e % WORD)
     patch = GraphBuilder(graph, node)
     rows, columns = (filled(patch, x, axis=3) for x in (q, k))
     y = patch.add(
@@ -77,17 +74,14 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
 
 
 @rewrite_pattern("conv")
-def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite | None:
+def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite:
     """Remove outer kernel taps that read only padding: a 3x3 kernel on one pixel becomes 1x1."""
     x, weight, *bias = node.inputs
-    if not graph.is_const(weight):
-        return None
-    w, pads = graph.array(weight), list(node.attrs["pads"])
+    w, pads = found(graph.find_array(weight)), list(node.attrs["pads"])
     for axis in range(1, w.ndim - 1):
         taps, pads[axis - 1] = _taps_of_input(graph, node, axis)
         w = w.take(taps, axis)
-    if w.shape == graph.shape(weight):
-        return None
+    require(w.shape != graph.shape(weight))
     attrs = {**node.attrs, "pads": tuple(pads)}
     patch = GraphBuilder(graph, node)
     return patch.last("conv", x, patch.constant(w), *bias, **attrs)
@@ -108,12 +102,10 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
 
 
 @rewrite_pattern("fake_quantize")
-def limits_apart(graph: Graph, node: Node) -> Rewrite | None:
+def limits_apart(graph: Graph, node: Node) -> Rewrite:
     """Separate a clamp from a fake quantisation to fewer integers than its type has: it goes before
     it if the requantisation can clamp, otherwise after it."""
-    limits = clamped_to(node.attrs)
-    if limits is None:
-        return None
+    limits = found(clamped_to(node.attrs))
     q, x = carried_params(node.attrs), node.inputs[0]
     whole: Attrs = {"scale": q.scale, "zero_point": q.zero_point, "low": q.low, "high": q.high}
     producer, patch = made_by(graph, x, reader=node), GraphBuilder(graph, node)

@@ -10,16 +10,26 @@ from typing import NamedTuple
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, made_by, rewrite_pattern
+from myoedge.graph.match import (
+    NoMatch,
+    attempt,
+    behind,
+    both_orders,
+    first_match,
+    floats,
+    made_by,
+    require,
+    writer,
+)
+from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.pointwise import Chain
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape, transpose
 from myoedge.operators.norm.import_rows import EPS_LEAST, EPS_MOST, of_rows
 from myoedge.operators.variance.definition import LENGTH_MAX
+from myoedge.passes.forms import ROOTS, before_functions, cut_axis, square
 
-SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))
-ROOTS = (("sqrt",), ("pow", 0.5))
 INVERSE_ROOTS = (("rsqrt",), ("pow", -0.5))
+NORMS = ("layer_norm", "rms_norm", "group_norm")
 INVERSES = (("reciprocal",), ("pow", -1.0))
 
 
@@ -33,89 +43,56 @@ class SumOfSquares(NamedTuple):
     keepdim: bool
 
 
-def _squared(graph: Graph, name: str) -> str | None:
-    """Return x if the tensor is x * x; None otherwise."""
-    node = made_by(graph, name, "table", "mul")
-    if node is None:
-        return None
-    if node.op == "table":
-        return node.inputs[0] if node.attrs["chain"] in SQUARES else None
-    return node.inputs[0] if node.inputs[0] == node.inputs[1] and "act" not in node.attrs else None
-
-
 def _axes(graph: Graph, node: Node) -> tuple[int, ...]:
     rank = len(graph.shape(node.inputs[0]))
     return tuple(sorted(axis % rank for axis in node.attrs["axes"]))
 
 
-def _centred(graph: Graph, name: str, axes: tuple[int, ...]) -> str | None:
+def _centred(graph: Graph, name: str, axes: tuple[int, ...]) -> str:
     """Return x if the tensor is x minus its mean over these axes."""
-    node = made_by(graph, name, "sub")
-    if node is None or "act" in node.attrs:
-        return None
-    x, subtracted = node.inputs
-    mean = made_by(graph, _unexpanded(graph, subtracted), "mean")
-    same = mean is not None and mean.inputs[0] == x and mean.attrs["keepdim"]
-    return x if same and mean is not None and _axes(graph, mean) == axes else None
+    x, subtracted = writer(graph, name, "sub", plain=True).inputs
+    mean = writer(graph, behind(graph, subtracted, "expand"), "mean")
+    require(mean.inputs[0] == x, mean.attrs["keepdim"], _axes(graph, mean) == axes)
+    return x
 
 
-def _unexpanded(graph: Graph, name: str) -> str:
-    node = made_by(graph, name, "expand")
-    return name if node is None else node.inputs[0]
-
-
-def _squares(graph: Graph, node: Node | None) -> SumOfSquares | None:
+def _squares(graph: Graph, node: Node) -> SumOfSquares:
     """Match a mean or sum of squares, or a variance."""
-    if node is not None and node.op == "add":
+    if node.op == "add":
         return _squares_of_parts(graph, node)
-    if node is None or node.op not in ("mean", "sum", "variance") or "act" in node.attrs:
-        return None
-    axes, keepdim = _axes(graph, node), bool(node.attrs["keepdim"])
+    require(node.op in ("mean", "sum", "variance"), "act" not in node.attrs)
+    x, axes, keepdim = node.inputs[0], _axes(graph, node), bool(node.attrs["keepdim"])
     if node.op == "variance":
-        of = SumOfSquares(
-            node.inputs[0], axes, node.attrs["centred"], node.attrs["divisor"], keepdim
-        )
-        return None if node.attrs["root"] else of
-    x = _squared(graph, node.inputs[0])
-    if x is None:
-        return None
+        require(not node.attrs["root"])
+        return SumOfSquares(x, axes, node.attrs["centred"], node.attrs["divisor"], keepdim)
+    x = square(graph, x).inputs[0]
     divisor = float(_count(graph, x, axes)) if node.op == "mean" else 1.0
-    source = _centred(graph, x, axes)
+    source = attempt(_centred, graph, x, axes)
     return SumOfSquares(source or x, axes, source is not None, divisor, keepdim)
 
 
-def _squares_of_parts(graph: Graph, node: Node) -> SumOfSquares | None:
+def _squares_of_parts(graph: Graph, node: Node) -> SumOfSquares:
     """Match x[.., 0]**2 + x[.., 1]**2 + .. over all elements along an axis."""
-    parts = [_element(graph, _squared(graph, name) or "") for name in _addends(graph, node)]
+    squares = (square(graph, name) for name in _addends(graph, node))
+    parts = [_element(graph, each.inputs[0]) for each in squares]
     x, axis, _ = parts[0]
-    found = sorted(index for _, _, index in parts)
-    if {part[:2] for part in parts} != {(x, axis)} or not x:
-        return None
-    every = found == [*range(graph.shape(x)[axis])]
-    return SumOfSquares(x, (axis,), centred=False, divisor=1.0, keepdim=False) if every else None
+    require(sorted(parts) == [(x, axis, index) for index in range(graph.shape(x)[axis])])
+    return SumOfSquares(x, (axis,), centred=False, divisor=1.0, keepdim=False)
 
 
 def _addends(graph: Graph, node: Node) -> Iterator[str]:
     for name in node.inputs:
-        inner = made_by(graph, name, "add")
-        yield from (name,) if inner is None or "act" in inner.attrs else _addends(graph, inner)
+        inner = made_by(graph, name, "add", plain=True)
+        yield from (name,) if inner is None else _addends(graph, inner)
 
 
 def _element(graph: Graph, name: str) -> tuple[str, int, int]:
     """Return (tensor, axis, index) of a slice that takes one element of an axis."""
     view = made_by(graph, name, "reshape")
-    cut = made_by(graph, name if view is None else view.inputs[0], "slice")
-    if cut is None:
-        return "", 0, 0
-    x = cut.inputs[0]
-    spans = zip(cut.attrs["cuts"], graph.shape(x), strict=True)
-    taken = [
-        (axis, start, stop)
-        for axis, ((start, stop, _), n) in enumerate(spans)
-        if (start, stop) != (0, n)
-    ]
-    (axis, start, stop), *others = taken or [(0, 0, 0)]
-    return (x, axis, start) if stop == start + 1 and not others else ("", 0, 0)
+    cut = writer(graph, name if view is None else view.inputs[0], "slice")
+    axis, span = cut_axis(graph, cut)
+    require(len(span) == 1)
+    return cut.inputs[0], axis, span[0]
 
 
 def _count(graph: Graph, x: str, axes: tuple[int, ...]) -> int:
@@ -123,40 +100,35 @@ def _count(graph: Graph, x: str, axes: tuple[int, ...]) -> int:
 
 
 @rewrite_pattern("mean", "sum")
-def variance(graph: Graph, node: Node) -> Rewrite | None:
+def variance(graph: Graph, node: Node) -> Rewrite:
     """Fuse mean((x - mean(x))^2) into a variance."""
-    found = _squares(graph, node)
-    if found is None or not found.centred or _count(graph, found.x, found.axes) > LENGTH_MAX:
-        return None
-    return _last_variance(GraphBuilder(graph, node), found, root=False)
+    squares = _squares_within_limits(graph, node)
+    require(squares.centred)
+    attrs = {**squares._asdict(), "root": False}
+    return GraphBuilder(graph, node).last("variance", attrs.pop("x"), **attrs)
 
 
-def _last_variance(patch: GraphBuilder, found: SumOfSquares, *, root: bool) -> Rewrite:
-    attrs = {**found._asdict(), "root": root}
-    return patch.last("variance", attrs.pop("x"), **attrs)
+def _squares_within_limits(graph: Graph, node: Node) -> SumOfSquares:
+    """Match squares of as few elements as a variance takes."""
+    squares = _squares(graph, node)
+    require(_count(graph, squares.x, squares.axes) <= LENGTH_MAX)
+    return squares
 
 
 @rewrite_pattern("table")
-def function_of_variance(graph: Graph, node: Node) -> Rewrite | None:
+def function_of_variance(graph: Graph, node: Node) -> Rewrite:
     """Fold a factor after a variance into its divisor; fuse a root, which gives a standard
     deviation or, for a sum of squares, a vector norm."""
     (name, *parameters), *rest = node.attrs["chain"]
-    producer = made_by(graph, node.inputs[0], "variance", "sum", "mean", reader=node)
-    found = _squares(graph, producer)
-    if producer is None or found is None or _count(graph, found.x, found.axes) > LENGTH_MAX:
-        return None
-    is_factor = producer.op == "variance" and name == "affine" and parameters[1:] == [0.0]
-    is_root = (name, *parameters) in ROOTS
-    if not is_root and not (is_factor and parameters[0] > 0.0):
-        return None
+    producer = writer(graph, node.inputs[0], "variance", "sum", "mean", reader=node)
+    squares, is_root = _squares_within_limits(graph, producer), (name, *parameters) in ROOTS
+    if not is_root:
+        require(producer.op == "variance", name == "affine", parameters[1:] == [0.0])
+        require(parameters[0] > 0.0)
+        squares = squares._replace(divisor=squares.divisor / parameters[0])
     patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
-    if is_factor:
-        found = found._replace(divisor=found.divisor / parameters[0])
-    attrs = {**found._asdict(), "root": is_root}
-    x = attrs.pop("x")
-    if not rest:
-        return patch.last("variance", x, **attrs, origin=origin)
-    return patch.last("table", patch.add("variance", x, **attrs, origin=origin), chain=tuple(rest))
+    attrs = {**squares._asdict(), "root": is_root, "origin": origin}
+    return before_functions(patch, rest, "variance", attrs.pop("x"), **attrs)
 
 
 class InverseRoot(NamedTuple):
@@ -166,29 +138,24 @@ class InverseRoot(NamedTuple):
     eps: float
 
 
-def _inverse_deviation(graph: Graph, name: str) -> InverseRoot | None:
+def _inverse_deviation(graph: Graph, name: str) -> InverseRoot:
     """Match + eps, root, maximum with eps or + eps, and inverse after a sum of squares; some may be
     missing."""
     chain: list[tuple[object, ...]] = []
-    name = _unexpanded(graph, name)
+    name = behind(graph, name, "expand")
     factors = graph.shape(name)
     while (node := made_by(graph, name, "table", "reshape")) is not None:
-        if node.op == "reshape" and not _moves_units(graph, node):
-            return None
+        require(node.op == "table" or _moves_units(graph, node))
         chain[:0] = node.attrs.get("chain", ())
-        name = _unexpanded(graph, node.inputs[0])
-    node = graph.producer.get(name)
-    if node is not None and node.op == "variance" and node.attrs["root"]:
+        name = behind(graph, node.inputs[0], "expand")
+    node = writer(graph, name)
+    if node.attrs.get("root"):  # of a variance
         node = node.but(attrs={**node.attrs, "root": False})
         chain[:0] = [("sqrt",)]
     squares = _squares(graph, node)
-    if squares is None:
-        return None
     rows = (1 if i in squares.axes else n for i, n in enumerate(graph.shape(squares.x)))
-    if not squares.keepdim and factors != tuple(rows):
-        return None
-    eps, rest = _inverse_chain(chain)
-    return None if rest else InverseRoot(squares, eps)
+    require(squares.keepdim or factors == tuple(rows))
+    return InverseRoot(squares, _eps(chain))
 
 
 def _moves_units(graph: Graph, view: Node) -> bool:
@@ -198,54 +165,48 @@ def _moves_units(graph: Graph, view: Node) -> bool:
     return before == after
 
 
-def _inverse_chain(chain: list[tuple[object, ...]]) -> tuple[float, bool]:
-    """Return (eps added to the squares, whether the chain is not an inverse root)."""
+def _eps(chain: list[tuple[object, ...]]) -> float:
+    """Return eps, added to the squares, of an inverse root. Errors: NoMatch for other functions."""
     eps, calls = 0.0, [call for call in chain if call != ("affine", 1.0, 0.0)]
-    if calls and calls[0][:2] == ("affine", 1.0):
+    require(calls)
+    if calls[0][:2] == ("affine", 1.0):
         eps = float(str(calls.pop(0)[2]))
-    if calls and calls[0] in INVERSE_ROOTS:
-        return eps, len(calls) > 1 or eps < 0.0
-    if not calls or calls.pop(0) not in ROOTS:
-        return eps, True
-    for least in _least(calls):
-        eps = max(eps, least**2)
+    inverses = INVERSE_ROOTS
+    if calls and calls[0] in ROOTS:
+        inverses = INVERSES
         calls.pop(0)
-    return eps, len(calls) != 1 or calls[0] not in INVERSES or eps < 0.0
+        if len(calls) == 2:
+            eps = max(eps, _least(*calls.pop(0)) ** 2)
+    require(len(calls) == 1, {*calls} <= {*inverses}, eps >= 0.0)
+    return eps
 
 
-def _least(calls: list[tuple[object, ...]]) -> Iterator[float]:
-    """Yield small numbers that are added to a root, or limit it from below."""
-    for name, *parameters in calls:
-        if name == "clamp" and parameters[1] == math.inf:
-            least = float(str(parameters[0]))
-        elif name == "affine" and parameters[0] == 1.0:
-            least = float(str(parameters[1]))
-        else:
-            return
-        if not 0.0 <= least <= EPS_MOST:
-            return
-        yield least
+def _least(name: object, *numbers: object) -> float:
+    """Return a small number that is added to a root, or limits it from below. Errors: NoMatch."""
+    is_sum = (name, numbers[:1]) == ("affine", (1.0,))
+    require(is_sum or (name, numbers[1:]) == ("clamp", (math.inf,)))
+    least = float(str(numbers[1] if is_sum else numbers[0]))
+    require(0.0 <= least <= EPS_MOST)
+    return least
 
 
 @rewrite_pattern("mul")
-def norm(graph: Graph, node: Node) -> Rewrite | None:
+def norm(graph: Graph, node: Node) -> Rewrite:
     """Fuse x / sqrt(mean(x^2) + eps) into an RMS norm, and the same with x - mean(x) into a layer
     norm."""
-    if "act" in node.attrs:
-        return None
-    for x, other in (node.inputs, node.inputs[::-1]):
-        scaled = _inverse_deviation(graph, other)
-        if scaled is None:
-            continue
-        squares, source = scaled.squares, x
-        if squares.centred:
-            source = _centred(graph, x, squares.axes) or ""
-        if source == squares.x and graph.shape(node.name) == graph.shape(source):
-            return _norm_over(graph, node, scaled)
-    return None
+    require("act" not in node.attrs)
+    return first_match(_norm_of, ((graph, node, x, other) for x, other in both_orders(node)))
 
 
-def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite | None:
+def _norm_of(graph: Graph, node: Node, x: str, other: str) -> Rewrite:
+    scaled = _inverse_deviation(graph, other)
+    squares = scaled.squares
+    source = _centred(graph, x, squares.axes) if squares.centred else x
+    require(source == squares.x, graph.shape(node.name) == graph.shape(source))
+    return _norm_over(graph, node, scaled)
+
+
+def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite:
     """Build the norm over any axes: transpose them to the end, normalise, transpose back."""
     (x, axes, centred, divisor, _), eps = scaled
     patch, shape, n = GraphBuilder(graph, node), graph.shape(x), _count(graph, x, axes)
@@ -257,24 +218,18 @@ def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite | None:
     try:
         y = of_rows(patch, "layer_norm" if centred else "rms_norm", rows, factors, least)
     except Unsupported:
-        return None
+        raise NoMatch from None
     y = reshape(patch, y, [shape[axis] for axis in order])
     return patch.same_as(transpose(patch, y, np.argsort(order).tolist()))
 
 
 @rewrite_pattern("affine")
-def affine_into_norm(graph: Graph, node: Node) -> Rewrite | None:
+def affine_into_norm(graph: Graph, node: Node) -> Rewrite:
     """Fold a factor and an offset per channel after a norm into its gains and offsets."""
-    norm = made_by(graph, node.inputs[0], "layer_norm", "rms_norm", "group_norm", reader=node)
-    if norm is None or "act" in norm.attrs:
-        return None
-    if node.attrs["axis"] != norm.attrs.get("axis", len(graph.shape(node.name)) - 1):
-        return None
-    parts = _joined_factors(graph, norm, node)
-    if parts is None:
-        return None
+    norm = writer(graph, node.inputs[0], *NORMS, reader=node, plain=True)
+    require(node.attrs["axis"] == norm.attrs.get("axis", len(graph.shape(node.name)) - 1))
     patch, attrs = GraphBuilder(graph, node), {**norm.attrs, **_activation(node)}
-    names = map(patch.constant, parts)
+    names = map(patch.constant, _joined_factors(graph, norm, node))
     return patch.last(norm.op, norm.inputs[0], *names, **attrs, origin=joined_origins(norm, node))
 
 
@@ -282,28 +237,26 @@ def _activation(node: Node) -> dict[str, object]:
     return {"act": node.attrs["act"]} if "act" in node.attrs else {}
 
 
-def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...] | None:
-    """Merge the factors and offsets of a norm and an affine after it; None if the norm has no
-    offsets."""
-    gain, *added = (graph.array(name).astype(np.float64) for name in norm.inputs[1:])
-    scale, offset = (graph.array(name).astype(np.float64) for name in affine.inputs[1:])
+def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...]:
+    """Merge the factors and offsets of a norm and an affine after it. Errors: NoMatch if a norm
+    without offsets needs one."""
+    gain, *added = floats(graph, norm.inputs[1:])
+    scale, offset = floats(graph, affine.inputs[1:])
     if not added:
-        return None if offset.any() else (gain * scale,)
+        require(not offset.any())
+        return (gain * scale,)
     return gain * scale, added[0] * scale + offset
 
 
 @rewrite_pattern("reshape")
-def grouped_norm(graph: Graph, node: Node) -> Rewrite | None:
+def grouped_norm(graph: Graph, node: Node) -> Rewrite:
     """Fuse a group norm written as an instance norm of a reshape to [N, groups, rest]."""
-    norm = made_by(graph, node.inputs[0], "group_norm", reader=node)
-    before = made_by(graph, norm.inputs[0], "reshape", reader=norm) if norm else None
-    if norm is None or before is None:
-        return None
+    norm = writer(graph, node.inputs[0], "group_norm", reader=node)
+    before = writer(graph, norm.inputs[0], "reshape", reader=norm)
     x, groups = before.inputs[0], norm.attrs["groups"]
     shape, rows = graph.shape(x), graph.shape(before.name)
-    back = graph.shape(node.name) == shape and norm.attrs["axis"] == 1 and len(shape) > 1
-    if not back or rows[:2] != (shape[0], groups) or shape[1] % groups:
-        return None
+    require(graph.shape(node.name) == shape, norm.attrs["axis"] == 1, len(shape) > 1)
+    require(rows[:2] == (shape[0], groups), shape[1] % groups == 0)
     patch = GraphBuilder(graph, node)
     parts = (graph.array(name) for name in norm.inputs[1:])
     names = [patch.constant(np.repeat(part, shape[1] // groups)) for part in parts]

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node, Shape, ranked
+from myoedge.graph.match import attempt, first_match, floats, found, require
 from myoedge.graph.rewrite import Rewrite, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.rotary import real
 from myoedge.operators.graph_builder import GraphBuilder, reshape
 from myoedge.operators.layout.definition import slice_real
+from myoedge.passes.forms import factor_of
 
 MOST_NODES = 48  # that one embedding is written in; complex numbers take most
 
@@ -59,20 +61,16 @@ class Turns:
 
 
 @rewrite_pattern("add", "concat", "reshape")
-def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
+def find_rotary(graph: Graph, node: Node) -> Rewrite:
     """Fuse rotations of pairs of elements by constant angles into one rotary embedding."""
     reader = graph.only_user(node.name)
-    if reader is not None and reader.op == "reshape":  # part of it
-        return None
-    for source in _sources(graph, node):
-        shapes = graph.shape(node.name), graph.shape(source)
-        turns = _turns(_terms(graph, node.name, source, {}), shapes)
-        if turns is not None:
-            return _written(graph, node, source, turns)
-    return None
+    require(reader is None or reader.op != "reshape")  # else part of it
+    return first_match(_rotated_source, ((graph, node, x) for x in _sources(graph, node)))
 
 
-def _written(graph: Graph, node: Node, source: str, turns: Turns) -> Rewrite:
+def _rotated_source(graph: Graph, node: Node, source: str) -> Rewrite:
+    shapes = graph.shape(node.name), graph.shape(source)
+    turns = _turns(_terms(graph, node.name, source, {}), shapes)
     patch, (axis, *tables) = GraphBuilder(graph, node), _tables(turns)
     names = [patch.constant(table) for table in tables]
     attrs: dict[str, Any] = {"axis": axis, **({"halves": True} if turns.distance > 1 else {})}
@@ -85,6 +83,7 @@ def _written(graph: Graph, node: Node, source: str, turns: Turns) -> Rewrite:
 
 # --- linear maps ----------------------------------------------------------------------------------
 
+SIGNS = {"add": (1.0, 1.0), "sub": (1.0, -1.0)}  # of operands
 MOVES = ("reshape", "transpose", "slice", "expand", "concat")
 
 
@@ -96,46 +95,41 @@ def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
     computed = tuple(x for x in node.inputs if not graph.is_const(x))
     linear = {
         "mul": len(computed) == 1,
-        "table": all(
-            step[0] == "affine" and step[2] == 0.0 for step in node.attrs.get("chain", ())
-        ),
+        "table": attempt(factor_of, node.attrs.get("chain", ())) is not None,
         "rotary": True,
     }
-    sums = node.op in (*MOVES, "add", "sub") and len(computed) == len(node.inputs)
+    sums = node.op in (*MOVES, *SIGNS) and len(computed) == len(node.inputs)
     return computed if linear.get(node.op, sums) else None
 
 
 def _sources(graph: Graph, node: Node) -> Iterator[str]:
     """Return the tensors of the result's size from which it is computed by a linear map with
     products and sums, nearest first; reshapes of another source are left out."""
-    found: dict[str, tuple[str, ...]] = {}
-    reached, pending = {node.name: None}, [node.name]
-    while pending:
-        name = pending.pop(0)
-        read = _read(graph, name)
-        if read is not None:
-            found[name] = read
-            pending += [x for x in dict.fromkeys(read) if x not in reached]
-            reached |= dict.fromkeys(read)
-        if len(found) > MOST_NODES:
+    reads: dict[str, tuple[str, ...]] = {}
+    reached = [node.name]
+    for name in reached:  # grows
+        if (read := _read(graph, name)) is not None:
+            reads[name] = read
+            reached += [x for x in dict.fromkeys(read) if x not in reached]
+        if len(reads) > MOST_NODES:
             return
     size = math.prod(graph.shape(node.name))
-    for name in [*reached][1:]:
-        shows = name in found and graph.producer[name].op == "reshape"
+    for name in reached[1:]:
+        shows = name in reads and graph.producer[name].op == "reshape"
         same = not shows and math.prod(graph.shape(name)) == size
-        between = _between(found, node.name, name) if same else ()
+        between = _between(reads, node.name, name) if same else ()
         if _is_written_out({graph.producer[x].op for x in between}):
             yield name
 
 
-def _between(found: Mapping[str, tuple[str, ...]], name: str, source: str) -> set[str]:
+def _between(reads: Mapping[str, tuple[str, ...]], name: str, source: str) -> set[str]:
     """Return the tensors from `source` to `name`; empty if `name` also depends on other tensors."""
     seen, pending = set[str](), [name]
     while pending:
         name = pending.pop()
-        if name != source and name not in found:
+        if name != source and name not in reads:
             return set()
-        pending += found[name] if name != source and name not in seen else ()
+        pending += reads[name] if name != source and name not in seen else ()
         seen.add(name)
     return seen - {source}
 
@@ -159,15 +153,14 @@ def _terms(graph: Graph, name: str, source: str, known: dict[str, Terms]) -> Ter
 
 def _made(graph: Graph, node: Node, parts: Sequence[Terms]) -> Terms:
     out, first = graph.shape(node.name), parts[0]
+    if node.op in SIGNS:
+        signed = zip(parts, SIGNS[node.op], strict=True)
+        return _joined([_expanded(part, out).times(sign) for part, sign in signed], 0)
     if node.op == "mul":
-        const = next(x for x in node.inputs if graph.is_const(x))
-        value = graph.array(const).astype(np.float64)
-        return _expanded(first, out).times(value)
+        (factors,) = floats(graph, filter(graph.is_const, node.inputs))
+        return _expanded(first, out).times(factors)
     if node.op == "table":
-        return first.times(math.prod(step[1] for step in node.attrs["chain"]))
-    if node.op in ("add", "sub"):
-        signs = (1.0, -1.0 if node.op == "sub" else 1.0)
-        return _joined([_expanded(p, out).times(s) for p, s in zip(parts, signs, strict=True)], 0)
+        return first.times(factor_of(node.attrs["chain"]))
     if node.op == "rotary":
         return _rotated(graph, node, first)
     if node.op == "concat":
@@ -201,7 +194,7 @@ def _joined(parts: Sequence[Terms], axis: int) -> Terms:
 
 def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
     """Apply a rotary embedding that was already found to a linear map."""
-    cos, sin = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
+    cos, sin = floats(graph, node.inputs[1:])
     one = np.ones(graph.shape(node.name))
     own, other = real(node.attrs, one, cos, 0 * sin), real(node.attrs, one, 0 * cos, sin)
     at = np.arange(one.shape[-1])
@@ -213,7 +206,7 @@ def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
 # --- the embedding --------------------------------------------------------------------------------
 
 
-def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns | None:
+def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns:
     """Return the pairs that a linear map rotates; unchanged pairs are rotated by 0.
 
     shapes   candidate shapes for the rotation; the smallest tables win, then the first shape
@@ -225,19 +218,14 @@ def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns | None:
     own, partner = (factors - rest).sum(0), places[np.abs(rest).argmax(0), at]
     other = np.where(places == partner, rest, 0.0).sum(0)
     turned = np.flatnonzero(other)
-    if not turned.size or (rest[places != partner] != 0.0).any():
-        return None
+    require(turned.size, not rest[places != partner].any())
     distance = int(abs(partner[turned[0]] - turned[0]))
-    if (
-        count % (2 * distance)
-        or (partner != at + np.where(at // distance % 2, -distance, distance))[turned].any()
-    ):
-        return None
+    beside = at + np.where(at // distance % 2, -distance, distance)
+    require(count % (2 * distance) == 0, (partner == beside)[turned].all())
     (c, d), (s, t) = (np.moveaxis(x.reshape(-1, 2, distance), 1, 0) for x in (own, other))
-    if not (np.array_equal(c, d) and np.array_equal(s, -t)):
-        return None
-    found = (_in_rows(shape, distance, c, t) for shape in shapes)
-    return min((x for x in found if x), key=lambda x: _tables(x)[1].size, default=None)
+    require(np.array_equal(c, d), np.array_equal(s, -t))
+    made = (_in_rows(shape, distance, c, t) for shape in shapes)
+    return found(min(filter(None, made), key=lambda x: _tables(x)[1].size, default=None))
 
 
 def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | None:

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, made_by, rewrite_pattern
+from myoedge.graph.match import attempt, found, made_by, require, writer
+from myoedge.graph.rewrite import Rewrite, rewrite_pattern
 from myoedge.operators.graph_builder import GraphBuilder, concat, reshape, slice_axis
+from myoedge.passes.forms import cut_axis
 
 PLAIN: Mapping[str, Any] = {
     "stride": (1, 1),
@@ -21,18 +23,17 @@ PLAIN: Mapping[str, Any] = {
 
 
 @rewrite_pattern("linear")
-def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
+def rotations_as_windows(graph: Graph, node: Node) -> Rewrite:
     """Replace the mean over rotations lo .. hi of E rows by a convolution whose kernel covers E
     rows, on the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1."""
     stack = _stack(graph, node)
-    if stack is None or graph.all_given:
-        return None
     *lead, e, f = graph.shape(stack.name)
-    rows, found = math.prod(lead[:-1]), [_rotation(graph, part) for part in stack.inputs]
-    sources, shifts = {x for x, _ in found}, sorted((by + e // 2) % e - e // 2 for _, by in found)
+    require(not graph.all_given)
+    rows, parts = math.prod(lead[:-1]), [_shown(graph, part) for part in stack.inputs]
+    turned = [attempt(_rotation, graph, part) or (part, 0) for part in parts]
+    sources, shifts = {x for x, _ in turned}, sorted((by + e // 2) % e - e // 2 for _, by in turned)
     low, high = shifts[0], shifts[-1]
-    if len(sources) > 1 or shifts != list(range(low, high + 1)) or not low <= 0 <= high:
-        return None
+    require(len(sources) == 1, shifts == list(range(low, high + 1)), low <= 0 <= high)
     b, (source,) = GraphBuilder(graph, node), sources
     x = reshape(b, source, (1, rows, e, f))
     first = [slice_axis(b, x, 2, e + low, e)] if low else []
@@ -44,40 +45,30 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite | None:
     return b.last("reshape", y, shape=graph.shape(node.name))
 
 
-def _stack(graph: Graph, node: Node) -> Node | None:
+def _stack(graph: Graph, node: Node) -> Node:
     """Return the concat of rotated tensors [.., 1, E, F] before a linear layer and a mean over the
-    rotations; `node` is the linear layer. None if the pattern is another."""
-    mean, flat = graph.only_user(node.name), made_by(graph, node.inputs[0], "reshape", reader=node)
-    stack = made_by(graph, flat.inputs[0], "concat", reader=flat) if flat else None
-    if mean is None or mean.op != "mean" or stack is None:
-        return None
+    rotations; `node` is the linear layer."""
+    flat = writer(graph, node.inputs[0], "reshape", reader=node)
+    stack, mean = writer(graph, flat.inputs[0], "concat", reader=flat), graph.only_user(node.name)
     *lead, e, f = graph.shape(stack.name)
     axis = len(lead) - 1
-    is_stack = stack.attrs["axis"] == axis and lead[-1] == len(stack.inputs) > 1
-    in_rows = graph.shape(node.inputs[0]) == (*lead, e * f)
-    one_long = math.prod(lead[:-1]) == max(lead[:-1], default=1)
-    known = all(name in graph.constants for name in node.inputs[1:])
-    is_mean = tuple(mean.attrs["axes"]) == (axis,)
-    return stack if is_stack and in_rows and one_long and known and is_mean else None
+    require(found(mean).op == "mean", tuple(found(mean).attrs.get("axes", ())) == (axis,))
+    require(stack.attrs["axis"] == axis, lead[-1] == len(stack.inputs) > 1)
+    require(graph.shape(node.inputs[0]) == (*lead, e * f))
+    require(math.prod(lead[:-1]) == max(lead[:-1], default=1))  # one long axis
+    require(all(name in graph.constants for name in node.inputs[1:]))
+    return stack
 
 
 def _rotation(graph: Graph, name: str) -> tuple[str, int]:
-    """Return the rotated tensor and the row that comes first in `name`; (`name`, 0) without a
-    rotation. Views are resolved."""
-    name, shape = _shown(graph, name), graph.shape(name)[-2:]
-    join = made_by(graph, name, "concat")
-    made = [made_by(graph, x, "slice") for x in join.inputs] if join else []
-    parts = [part for part in made if part is not None]
-    if join is None or len(parts) != 2 or len(made) != 2:
-        return name, 0
-    first, second = parts
-    x, axis, by = first.inputs[0], len(graph.shape(name)) - 2, graph.shape(second.name)[-2]
-    whole = tuple((0, n, 1) for n in graph.shape(x))
-    ends = ((by, shape[0], 1), (0, by, 1))
-    cuts = [(*whole[:axis], end, *whole[axis + 1 :]) for end in ends]
-    given = [tuple(map(tuple, part.attrs["cuts"])) for part in parts]
-    rotated = join.attrs["axis"] == axis and second.inputs[0] == x and given == cuts
-    return (_shown(graph, x), by) if rotated else (name, 0)
+    """Return the rotated tensor, without views, and the row that comes first in `name`."""
+    join = writer(graph, name, "concat")
+    parts = [writer(graph, x, "slice") for x in join.inputs]
+    cuts = [(part.inputs[0], *cut_axis(graph, part)) for part in parts]
+    x, axis, by = parts[0].inputs[0], len(graph.shape(name)) - 2, len(cuts[-1][2])
+    ends = range(by, graph.shape(name)[axis]), range(by)
+    require(join.attrs["axis"] == axis, cuts == [(x, axis, end) for end in ends])
+    return _shown(graph, x), by
 
 
 def _shown(graph: Graph, name: str) -> str:

@@ -14,9 +14,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, RewritePattern, made_by, rewrite_pattern
+from myoedge.graph.match import (
+    NoMatch,
+    attempt,
+    behind,
+    both_orders,
+    first_match,
+    found,
+    made_by,
+    require,
+    writer,
+)
+from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, transpose
+from myoedge.passes.forms import MOVES, factor_of, is_zeros
 
 Labels = tuple[int | None, ...]
 NOT_NEGATIVE = ("softplus", "sigmoid", "exp", "abs", "square")
@@ -30,8 +42,23 @@ class Labelled:
     labels: Labels
 
     @property
+    def long_axes(self) -> list[int]:
+        """Labels of the axes longer than 1, in order."""
+        return [label for label in self.labels if label is not None]
+
+    @property
     def axes(self) -> frozenset[int]:
-        return frozenset(label for label in self.labels if label is not None)
+        return frozenset(self.long_axes)
+
+    def moves(
+        self, axes: Sequence[int], extents: Sequence[int]
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Return shape, permutation and shape that bring a tensor's axes into an order; axes that
+        it lacks become 1 long."""
+        has = self.long_axes
+        order = [has.index(axis) for axis in axes if axis in has]
+        shape = [extents[axis] if axis in has else 1 for axis in axes]
+        return [extents[axis] for axis in has], order, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +90,14 @@ class Parts:
 
 
 @rewrite_pattern("sum", "matmul")
-def find_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
+def find_selective_scan(graph: Graph, node: Node) -> Rewrite:
     """Fuse the readout sum_n C h of a scan with decays exp(delta A) and addends delta x B into one
     operator."""
-    read, extents = _readout(graph, node), graph.shape(node.inputs[0])
-    parts = None if read is None else _parts(graph, *read)
-    rates = None if parts is None or not _fits(graph, parts) else _rates(graph, parts, extents)
-    if parts is None or rates is None or rates.max() > 0.0:  # else states grow
-        return None
+    (factors, state), extents = _readout(graph, node), graph.shape(node.inputs[0])
+    parts = _parts(graph, factors, state)
+    _check_axes(graph, parts)
+    rates = _rates(graph, parts, extents)
+    require(rates.max() <= 0.0)  # else states grow
     patch, axes = GraphBuilder(graph, node), parts.axes
     of_channels = (*((axis,) for axis in axes.rows), axes.channel)
     of_states = (*of_channels[:-1], (axes.state,))
@@ -83,23 +110,26 @@ def find_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("reshape", y, shape=graph.shape(node.name))
 
 
-def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int] | None:
+def _numbered(graph: Graph, name: str) -> Labelled:
+    """Return a tensor with the numbers of its axes as labels."""
+    return Labelled(name, tuple(i if n > 1 else None for i, n in enumerate(graph.shape(name))))
+
+
+def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int]:
     """Return (factors of the terms summed over one axis, its label); labels are axes of the first
     operand."""
-    shape = graph.shape(node.inputs[0])
-    labels = tuple(i if n > 1 else None for i, n in enumerate(shape))
-    scale, factors = _factors(graph, Labelled(node.inputs[0], labels))
-    axes = node.attrs.get("axes", (len(shape) - 1,))
+    operands = [_numbered(graph, node.inputs[0])]
+    labels = operands[0].labels
     if node.op == "matmul":  # states [..., D, N] times C [..., N, 1]
-        other = graph.shape(node.inputs[1])
-        if other[-1] > 1 or len(other) > len(shape) or node.attrs:
-            return None
-        columns = (*labels[len(shape) - len(other) : -2], labels[-1], None)
-        kept = tuple(x if n > 1 else None for n, x in zip(other, columns, strict=True))
-        more, others = _factors(graph, Labelled(node.inputs[1], kept))
-        scale, factors = scale * more, factors + others
+        shape = graph.shape(node.inputs[1])
+        require(shape[-1] == 1, len(shape) <= len(labels), not node.attrs)
+        columns = (*labels[len(labels) - len(shape) : -2], labels[-1], None)
+        operands.append(Labelled(node.inputs[1], _aligned(shape, columns)))
+    scale, factors = _all_factors(graph, operands)
+    axes = node.attrs.get("axes", (len(labels) - 1,))
     state = [label for axis in axes if (label := labels[axis]) is not None]
-    return (factors, state[0]) if len(state) == 1 and scale == 1.0 else None
+    require(len(state) == 1, scale == 1.0)
+    return factors, state[0]
 
 
 def _divided(
@@ -110,20 +140,17 @@ def _divided(
     return tuple(x for x, ok in found if ok), tuple(x for x, ok in found if not ok)
 
 
-def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts | None:
-    """Match the operands of a selective scan whose states are reduced by a readout; None if
-    none."""
+def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts:
+    """Match the operands of a selective scan whose states are reduced by a readout."""
     scans, c = _divided(factors, lambda some: made_by(graph, some.name, "scan") is not None)
-    if len(scans) != 1:
-        return None
+    require(len(scans) == 1)
     (scan,) = scans
     node = graph.producer[scan.name]
     decays, terms = (Labelled(name, scan.labels) for name in node.inputs)
-    time, (scale_of_term, term) = scan.labels[node.attrs["axis"]], _factors(graph, terms)
-    scale, rate = _exponent(graph, decays) or (1.0, [])
+    time, (scale_of_term, term) = found(scan.labels[node.attrs["axis"]]), _factors(graph, terms)
+    scale, rate = _exponent(graph, decays)
     constants, delta = _divided(rate, lambda some: graph.is_const(some.name))
-    if len(delta) != 1 or delta[0] not in term or time is None or scale_of_term != 1.0:
-        return None
+    require(len(delta) == 1, {*delta} <= {*term}, scale_of_term == 1.0)
     term.remove(delta[0])
     b, x = _divided(term, lambda some: state in some.axes)
     of_states = frozenset[int]().union(*(some.axes for some in (*b, *c)))
@@ -132,17 +159,15 @@ def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts | Non
     return Parts(axes, delta, x, b, c, scale, constants)
 
 
-def _fits(graph: Graph, parts: Parts) -> bool:
-    """Return whether all operands of a selective scan were found and share their axes."""
+def _check_axes(graph: Graph, parts: Parts) -> None:
+    """Check that all operands of a selective scan were found and share their axes."""
     axes, computed = parts.axes, (*parts.delta, *parts.x, *parts.b, *parts.c)
     rows, own = {*axes.rows, *axes.channel}, {*axes.channel, axes.state}
-    return (
-        bool(parts.x and parts.b and parts.c and axes.channel)
-        and all(some.axes <= rows for some in (*parts.delta, *parts.x))
-        and all(some.axes <= own for some in parts.constants)
-        and not any(graph.is_const(some.name) for some in computed)
-        and _not_negative(graph, parts.delta[0])
-    )
+    require(parts.x, parts.b, parts.c, axes.channel)
+    require(all(some.axes <= rows for some in (*parts.delta, *parts.x)))
+    require(all(some.axes <= own for some in parts.constants))
+    require(not any(graph.is_const(some.name) for some in computed))
+    require(_not_negative(graph, parts.delta[0]))
 
 
 def _rates(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
@@ -150,11 +175,8 @@ def _rates(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
     axes = (*parts.axes.channel, parts.axes.state)
     rates = np.full([extents[axis] for axis in axes], parts.scale, np.float32)
     for some in parts.constants:
-        present = [axis for axis in axes if axis in some.axes]
-        value = graph.array(some.name).reshape([extents[x] for x in some.labels if x is not None])
-        has = [label for label in some.labels if label is not None]
-        value = value.transpose([has.index(axis) for axis in present])
-        rates = rates * value.reshape([extents[a] if a in present else 1 for a in axes])
+        long_shape, order, shape = some.moves(axes, extents)
+        rates = rates * graph.array(some.name).reshape(long_shape).transpose(order).reshape(shape)
     return np.asarray(rates.reshape(-1, extents[parts.axes.state]), np.float32)
 
 
@@ -178,10 +200,9 @@ def _ordered(
     patch: GraphBuilder, some: Labelled, axes: Sequence[int], extents: Sequence[int]
 ) -> str:
     """Return a tensor with these axes in this order, broadcast."""
-    has = [label for label in some.labels if label is not None]
-    y = reshape(patch, some.name, [extents[axis] for axis in has])
-    y = transpose(patch, y, [has.index(axis) for axis in axes if axis in has])
-    y = reshape(patch, y, [extents[axis] if axis in has else 1 for axis in axes])
+    long_shape, order, shape = some.moves(axes, extents)
+    y = transpose(patch, reshape(patch, some.name, long_shape), order)
+    y = reshape(patch, y, shape)
     return expand(patch, y, [extents[axis] for axis in axes])
 
 
@@ -192,25 +213,24 @@ def _viewed(graph: Graph, some: Labelled) -> Labelled:
     """Resolve views and broadcasts: return the viewed tensor with its axes labelled."""
     while (node := made_by(graph, some.name, "reshape", "transpose", "expand")) is not None:
         source = node.inputs[0]
-        labels = _labels_before(graph.shape(source), node, some.labels)
+        labels = attempt(_labels_before, graph.shape(source), node, some.labels)
         if labels is None:
             return some
         some = Labelled(source, labels)
     return some
 
 
-def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels | None:
-    """Return the labels of a view's operand; None if it joins or splits axes."""
+def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels:
+    """Return the labels of a view's operand. Errors: NoMatch if it joins or splits axes."""
     if node.op == "transpose":
         by_axis = dict(zip(node.attrs["perm"], labels, strict=True))
         return tuple(by_axis[axis] for axis in range(len(shape)))
     if node.op == "expand":
         return _aligned(shape, labels)
-    after = [(n, x) for n, x in zip(node.attrs["shape"], labels, strict=True) if n > 1]
-    if [n for n, _ in after] != [n for n in shape if n > 1]:
-        return None
-    left = iter(after)
-    return tuple(next(left)[1] if n > 1 else None for n in shape)
+    before, after = ([n for n in some if n > 1] for some in (shape, node.attrs["shape"]))
+    require(before == after)
+    left = (x for n, x in zip(node.attrs["shape"], labels, strict=True) if n > 1)
+    return tuple(next(left) if n > 1 else None for n in shape)
 
 
 def _aligned(shape: Sequence[int], labels: Labels) -> Labels:
@@ -226,41 +246,38 @@ def _factors(graph: Graph, some: Labelled) -> tuple[float, list[Labelled]]:
     if node is None or "act" in node.attrs:
         return 1.0, [some]
     if node.op == "mul":
-        found = [
-            _factors(graph, Labelled(x, _aligned(graph.shape(x), some.labels))) for x in node.inputs
-        ]
-        return math.prod(f[0] for f in found), [x for f in found for x in f[1]]
-    scale = _scale(node.attrs["chain"]) if node.op == "table" else None
+        return _all_factors(graph, [_broadcast(graph, x, some.labels) for x in node.inputs])
+    scale = attempt(factor_of, node.attrs["chain"]) if node.op == "table" else None
     if scale is None:
         return 1.0, [some]
     factor, factors = _factors(graph, Labelled(node.inputs[0], some.labels))
     return scale * factor, factors
 
 
-def _scale(chain: Sequence[tuple[object, ...]]) -> float | None:
-    """Return the factor of functions that only scale; None for others."""
-    scales = [float(str(f[1])) for f in chain if f[0] == "affine" and f[2] == 0.0]
-    return math.prod(scales) if len(scales) == len(chain) else None
+def _all_factors(graph: Graph, operands: Iterable[Labelled]) -> tuple[float, list[Labelled]]:
+    """Factor the product of several tensors."""
+    made = [_factors(graph, some) for some in operands]
+    return math.prod(scale for scale, _ in made), [x for _, factors in made for x in factors]
 
 
-def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]] | None:
+def _broadcast(graph: Graph, name: str, labels: Labels) -> Labelled:
+    """Return an operand that is broadcast to a tensor with `labels`."""
+    return Labelled(name, _aligned(graph.shape(name), labels))
+
+
+def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]]:
     """Return the factors of z if a tensor is exp(z)."""
     decay = _viewed(graph, decay)
-    node = made_by(graph, decay.name, "table")
-    if node is None or node.attrs["chain"][-1][0] != "exp":
-        return None
-    scale = _scale(node.attrs["chain"][:-1])
-    if scale is None:
-        return None
+    node = writer(graph, decay.name, "table")
+    *scales, (last, *_) = node.attrs["chain"]
+    require(last == "exp")
     factor, factors = _factors(graph, Labelled(node.inputs[0], decay.labels))
-    return scale * factor, factors
+    return factor_of(scales) * factor, factors
 
 
 def _not_negative(graph: Graph, some: Labelled) -> bool:
-    node = graph.producer.get(some.name)
-    while node is not None and node.op in ("slice", "reshape", "transpose", "expand"):
-        node = graph.producer.get(node.inputs[0])
-    if node is None or node.op != "table":
+    node = made_by(graph, behind(graph, some.name, *MOVES), "table")
+    if node is None:
         return False
     last = node.attrs["chain"][-1]
     return last[0] in NOT_NEGATIVE or (last[0] == "clamp" and last[1] >= 0.0)
@@ -270,50 +287,43 @@ def _not_negative(graph: Graph, some: Labelled) -> bool:
 
 
 @rewrite_pattern("add")
-def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite | None:
+def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite:
     """Fuse y + D x into a selective scan with result y and input x."""
-    shape = graph.shape(node.name)
-    labels = tuple(i if n > 1 else None for i, n in enumerate(shape))
-    for ours, other in (node.inputs, node.inputs[::-1]):
-        if "act" in node.attrs or graph.shape(ours) != shape or graph.shape(other) != shape:
-            continue
-        y = _viewed(graph, Labelled(ours, labels))
-        scan = made_by(graph, y.name, "selective_scan")
-        if scan is None or len(scan.inputs) > 5 or len(graph.users[scan.name]) > 1:
-            continue
-        x = _viewed(graph, Labelled(scan.inputs[1], y.labels))
-        factor = _skip(graph, Labelled(other, labels), x, y.labels[-1])
-        if factor is not None:
-            patch = GraphBuilder(graph, node)
-            whole = patch.add(scan.op, *scan.inputs, patch.constant(factor), **scan.attrs)
-            return patch.last("reshape", _restored(patch, whole, y.labels, labels), shape=shape)
-    return None
+    require("act" not in node.attrs)
+    return first_match(_with_skip, ((graph, node, *order) for order in both_orders(node)))
 
 
-def _restored(patch: GraphBuilder, whole: str, inner: Labels, labels: Labels) -> str:
-    """Return a selective scan's result with its axes in the order of labels."""
-    has = [label for label in inner if label is not None]
-    y = reshape(patch, whole, [n for n in patch.shape(whole) if n > 1])
-    return transpose(patch, y, [has.index(label) for label in labels if label is not None])
+def _with_skip(graph: Graph, node: Node, ours: str, other: str) -> Rewrite:
+    shape, result = graph.shape(node.name), _numbered(graph, node.name)
+    require(graph.shape(ours) == graph.shape(other) == shape)
+    y = _viewed(graph, Labelled(ours, result.labels))
+    scan = writer(graph, y.name, "selective_scan")
+    require(len(scan.inputs) <= 5, len(graph.users[scan.name]) == 1)
+    x = _viewed(graph, Labelled(scan.inputs[1], y.labels))
+    factor = _skip(graph, Labelled(other, result.labels), x, y.labels[-1])
+    patch = GraphBuilder(graph, node)
+    whole = patch.add(scan.op, *scan.inputs, patch.constant(factor), **scan.attrs)
+    long_shape = [n for n in patch.shape(whole) if n > 1]
+    order = [y.long_axes.index(label) for label in result.long_axes]
+    y_rows = transpose(patch, reshape(patch, whole, long_shape), order)
+    return patch.last("reshape", y_rows, shape=shape)
 
 
-def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Array | None:
+def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Array:
     """Return D [channels] if a tensor is D x."""
     product = _viewed(graph, other)
-    node = made_by(graph, product.name, "affine", "mul")
-    if node is None or "act" in node.attrs or channel is None:
-        return None
+    node = writer(graph, product.name, "affine", "mul", plain=True)
+    require(channel is not None)
     if node.op == "affine":
-        value, axis = graph.array(node.inputs[1]), node.attrs["axis"]
-        only_scales = not graph.array(node.inputs[2]).any()
-        same = _viewed(graph, Labelled(node.inputs[0], product.labels)) == x
-        return value if only_scales and same and product.labels[axis] == channel else None
-    for source, constant in (node.inputs, node.inputs[::-1]):
-        at = Labelled(constant, _aligned(graph.shape(constant), product.labels))
-        inner = Labelled(source, _aligned(graph.shape(source), product.labels))
-        if graph.is_const(constant) and at.axes == {channel} and _viewed(graph, inner) == x:
+        require(product.labels[node.attrs["axis"]] == channel, is_zeros(graph, node.inputs[2]))
+        require(_viewed(graph, Labelled(node.inputs[0], product.labels)) == x)
+        return graph.array(node.inputs[1])
+    for source, constant in both_orders(node):
+        at = _broadcast(graph, constant, product.labels)
+        inner = _viewed(graph, _broadcast(graph, source, product.labels))
+        if graph.is_const(constant) and at.axes == {channel} and inner == x:
             return graph.array(constant).reshape(-1)
-    return None
+    raise NoMatch
 
 
 SELECTIVE: tuple[RewritePattern, ...] = (find_selective_scan, skip_of_selective_scan)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
+from myoedge.graph.match import found, require
 from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.graph_builder import GraphBuilder
@@ -16,20 +17,16 @@ from myoedge.operators.kernel_formats import layer_shapes, may_weigh
 
 
 @rewrite_pattern("conv")
-def weights_in_parts(graph: Graph, node: Node) -> Rewrite | None:
+def weights_in_parts(graph: Graph, node: Node) -> Rewrite:
     """Split 9-bit weights (uint8 minus zero point) into two 8-bit weights, w x = w1 x + w2 x, with
     every input channel twice."""
     x, weight, *bias = node.inputs
-    stated = graph.format(weight)
-    steps = None if stated is None else stated.steps(graph.array(weight))
+    stated = found(graph.format(weight))
+    steps = found(stated.steps(graph.array(weight)))
     shapes, out = layer_shapes(graph, node)
-    if stated is None or steps is None or not steps.size:
-        return None
-    if may_weigh(node, INT16.bits, shapes, out):
-        return None
+    require(steps.size, not may_weigh(node, INT16.bits, shapes, out))
     count = max(-(-int(steps.max()) // INT8.high), -(-int(steps.min()) // INT8.low))
-    if count < 2:
-        return None
+    require(count > 1)
     channels, groups = shapes[0][-1], node.attrs["groups"]
     each = np.arange(channels).reshape(groups, -1)
     index = tuple(map(int, np.tile(each, (1, count)).reshape(-1)))

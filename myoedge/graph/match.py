@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matching of rewrite patterns: each step returns what it finds, or raises NoMatch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.arrays import Array
+
+T = TypeVar("T")
+
+
+class NoMatch(Exception):
+    """Raised if a graph is not what a rewrite pattern looks for."""
+
+
+def require(*conditions: object) -> None:
+    """Check that all of these hold. Errors: NoMatch."""
+    if not all(conditions):
+        raise NoMatch
+
+
+def found(value: T | None) -> T:
+    """Return a value that was found. Errors: NoMatch if it is None."""
+    if value is None:
+        raise NoMatch
+    return value
+
+
+def attempt(match: Callable[..., T], *arguments: Any) -> T | None:
+    """Return what a matcher finds; None if it raises NoMatch."""
+    try:
+        return match(*arguments)
+    except NoMatch:
+        return None
+
+
+def first_match(match: Callable[..., T], candidates: Iterable[tuple[Any, ...]]) -> T:
+    """Return what a matcher finds for the first arguments that it accepts. Errors: NoMatch."""
+    for arguments in candidates:
+        try:
+            return match(*arguments)
+        except NoMatch:
+            continue
+    raise NoMatch
+
+
+def made_by(
+    graph: Graph, name: str, *ops: str, reader: Node | None = None, plain: bool = False
+) -> Node | None:
+    """Return the node that writes a tensor, if its operator is one of `ops` (any if none is given);
+    otherwise None.
+
+    reader   if given, it must be the only reader, and the tensor not an output
+    plain    whether a node with a fused activation does not count
+    """
+    node = graph.producer.get(name)
+    if node is None or (ops and node.op not in ops) or (plain and "act" in node.attrs):
+        return None
+    return node if reader is None or graph.only_user(name) is reader else None
+
+
+def writer(
+    graph: Graph, name: str, *ops: str, reader: Node | None = None, plain: bool = False
+) -> Node:
+    """Return the node that writes a tensor, as `made_by` does. Errors: NoMatch."""
+    return found(made_by(graph, name, *ops, reader=reader, plain=plain))
+
+
+def behind(graph: Graph, name: str, *ops: str) -> str:
+    """Return the tensor that a chain of these operators starts from."""
+    while (node := made_by(graph, name, *ops)) is not None:
+        name = node.inputs[0]
+    return name
+
+
+def both_orders(node: Node) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return the operands of a sum or product in both orders."""
+    one, other = node.inputs
+    return (one, other), (other, one)
+
+
+def floats(graph: Graph, names: Iterable[str]) -> list[Array]:
+    """Return the values of constants as float64."""
+    return [graph.array(name).astype(np.float64) for name in names]

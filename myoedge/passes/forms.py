@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Forms that several patterns recognise: squares, factors, zeros, cuts along one axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.match import both_orders, made_by, require, writer
+from myoedge.graph.rewrite import Rewrite
+from myoedge.numerics.pointwise import Chain
+from myoedge.operators.graph_builder import GraphBuilder
+
+MOVES = ("reshape", "transpose", "slice", "expand")
+SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))
+ROOTS = (("sqrt",), ("pow", 0.5))
+
+
+def square(graph: Graph, name: str, reader: Node | None = None) -> Node:
+    """Return the node that computes x * x, of which x is the first input. Errors: NoMatch."""
+    node = writer(graph, name, "table", "mul", reader=reader, plain=True)
+    is_product = node.op == "mul" and node.inputs[0] == node.inputs[1]
+    require(is_product or node.attrs.get("chain") in SQUARES)
+    return node
+
+
+def factor_of(chain: Sequence[tuple[Any, ...]]) -> float:
+    """Return the factor of functions that only scale. Errors: NoMatch for others."""
+    require(all(name == "affine" and numbers[1] == 0.0 for name, *numbers in chain))
+    return float(math.prod(step[1] for step in chain))
+
+
+def before_functions(
+    patch: GraphBuilder, functions: Sequence[object], op: str, *inputs: str, **attrs: Any
+) -> Rewrite:
+    """Return the replacement by an operator, and a table of functions, if any, after it."""
+    if not functions:
+        return patch.last(op, *inputs, **attrs)
+    return patch.last("table", patch.add(op, *inputs, **attrs), chain=tuple(functions))
+
+
+def is_zeros(graph: Graph, name: str) -> bool:
+    """Return whether a tensor is a constant of zeros."""
+    value = graph.find_array(name)
+    return value is not None and not value.any()
+
+
+def times_zeros(graph: Graph, name: str) -> str:
+    """Return the tensor that is multiplied by 0, or by zeros of the result's shape; "" if there is
+    none.
+
+    Broadcast zeros do not count, because a trained factor may be initialised with zeros.
+    """
+    node = made_by(graph, name, "mul", "table", plain=True)
+    if node is None:
+        return ""
+    if node.op == "table":
+        return node.inputs[0] if node.attrs["chain"] == (("affine", 0.0, 0.0),) else ""
+    shape = graph.shape(name)
+    found = (x for x, y in both_orders(node) if is_zeros(graph, y) and graph.shape(y) == shape)
+    return next(found, "")
+
+
+def all_of(shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    """Return the cuts of a slice that takes all of a tensor."""
+    return tuple((0, n, 1) for n in shape)
+
+
+def cut_axis(graph: Graph, cut: Node) -> tuple[int, range]:
+    """Return the only axis along which a slice takes less than all, and the elements that it
+    takes. Errors: NoMatch for none or several."""
+    spans = [range(*part) for part in cut.attrs["cuts"]]
+    shape = graph.shape(cut.inputs[0])
+    axes = [axis for axis, n in enumerate(shape) if spans[axis] != range(n)]
+    require(len(axes) == 1)
+    return axes[0], spans[axes[0]]
