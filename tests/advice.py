@@ -13,8 +13,9 @@ import myoedge
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.fidelity import Noise
 from myoedge.quantization.scales import quantize_graph
-from myoedge.quantization.sqnr import Noise, measure
+from myoedge.quantization.sqnr import measure
 
 COUNT = 8  # samples
 

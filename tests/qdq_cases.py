@@ -14,7 +14,8 @@ import onnx
 import onnxruntime as ort
 
 from myoedge.codegen.qdq import qdq_model
-from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor, as_constants
+from myoedge.graph.ir import Graph, Node, Shape, Tensor, as_constants
+from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, output_of
@@ -25,7 +26,8 @@ from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.targets import find_chip
 
 SAMPLES = 6

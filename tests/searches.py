@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from myoedge.graph.ir import Graph
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
-from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.candidates import Cycles
 from myoedge.quantization.search.goal import Goal

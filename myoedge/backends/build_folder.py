@@ -21,7 +21,7 @@ from myoedge.adaptation.record import Adaptation, from_arrays
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.loop.turns import STATE
-from myoedge.plan.plan import parse_location
+from myoedge.plan.plan_json import parse_location
 from myoedge.quantization.files import from_files
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.stream import Stream, from_json, ready_specs

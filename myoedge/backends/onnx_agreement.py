@@ -12,8 +12,9 @@ from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
+from myoedge.quantization.fidelity import Noise
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
+from myoedge.quantization.sqnr import quantized_inputs, real_values
 
 AGREES_DB = 40.0  # a step here and there
 DIFFERS_DB = 20.0  # steps that grow through tens of layers, as ALBERT's: 25.9 dB

@@ -19,8 +19,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_int
 from myoedge.plan.plan import IN_L3, Plan
+from myoedge.quantization.layer_rules import matches
 from myoedge.quantization.samples import Data
-from myoedge.quantization.scales import matches
 from myoedge.quantization.sqnr import quantized_inputs
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from myoedge.operators.layer_names import located
 from myoedge.plan.l1.layer_kernels import least_bytes, smaller, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.schedule import make_plan
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.report import NO_ROOM
-from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports.budget_check import (
     MAX_NAMED,
     Broken,

@@ -259,7 +259,7 @@ def build_files(
 def _described(build_plan: BuildPlan, quantized: Quantized) -> dict[str, bytes]:
     """graph.json, its weights, and plan.json."""
     from myoedge.codegen.qdq import qdq_model
-    from myoedge.plan.plan import describe
+    from myoedge.plan.plan_json import describe
 
     plan, stream = build_plan.plan, build_plan.stream
     documents = {"graph.json": graph_to_json(plan.quant), "plan.json": describe(plan)}

@@ -12,12 +12,13 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
 from myoedge.quantization.calibrate import Samples, constant_inputs
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.output_ranges import probability_ranges
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import ACCURATE_DB
-from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB, Fidelity
+from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB
 from myoedge.quantization.unseen_values import unseen_values
 from myoedge.reports.wording import percent
 

@@ -16,7 +16,7 @@ from myoedge.operators.kernel import EngineChoice
 from myoedge.plan.l1.layer_kernels import accelerator_gain
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.engines import EngineRules
-from myoedge.quantization.scales import LayerRule, matches
+from myoedge.quantization.layer_rules import LayerRule, matches
 from myoedge.targets.chip import Chip
 
 

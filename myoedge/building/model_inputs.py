@@ -24,7 +24,7 @@ from myoedge.building.stages import key
 from myoedge.errors import MyoedgeError, set_in
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.refusals import EXPORT_LINES, missing
-from myoedge.quantization import samples
+from myoedge.quantization import no_samples, samples
 from myoedge.quantization.recordings.reading import OF_TEST, Reading, no_labels
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
@@ -133,14 +133,14 @@ class ModelInputs:
         Errors: as windowed and fit; E219 if there are neither.
         """
         if is_random(self.calib):
-            return samples.at_random(model.graph)
+            return no_samples.at_random(model.graph)
         if self.given is not None:
             with set_in(self.set_in):
                 return samples.fit(windowed(self.given, model.graph, self.reading), model.graph)
-        if model.examples is None and samples.need_none(model.graph):
-            return samples.at_random(model.graph)
+        if model.examples is None and no_samples.need_none(model.graph):
+            return no_samples.at_random(model.graph)
         if model.examples is None:
-            raise samples.none_given(model.graph)
+            raise no_samples.none_given(model.graph)
         return samples.from_examples(model.graph, model.examples)
 
 

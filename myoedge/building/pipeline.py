@@ -46,19 +46,21 @@ from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.engines import EngineIntegers, on_accelerators
 from myoedge.quantization.evaluation import Evaluation, evaluated
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.float_runs import float_run_cache
 from myoedge.quantization.holdout import Split
+from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.samples import Data
-from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.observer import observers_for
 from myoedge.quantization.search.moves.weight_bits import Keeps
 from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.search.state import Design, Network, Workshop
-from myoedge.quantization.sqnr import Fidelity, measure
+from myoedge.quantization.sqnr import measure
 from myoedge.quantization.stated_widths import kept_of_file
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip

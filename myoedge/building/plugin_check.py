@@ -23,7 +23,8 @@ from myoedge.building.config import PluginsTable
 from myoedge.building.plugins import GROUP, KINDS, load_plugins
 from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Graph, Node, Origin
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.cases import Draw, drawn_uses
@@ -32,8 +33,9 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.drawn_case import DrawnCase
 from myoedge.quantization.drawn_meaning import allowed
+from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.masked_ranges import Range
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Shown
 from myoedge.targets import find_chip

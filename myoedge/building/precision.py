@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from myoedge.building.quantities import decibels
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import ACCURATE_DB, AIM_DB, UNLIMITED, Goal
 from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.search.search import search
 from myoedge.quantization.search.state import SearchState, Workshop
-from myoedge.quantization.sqnr import ROUNDED_DB, Fidelity
+from myoedge.quantization.sqnr import ROUNDED_DB
 
 MOST_SEARCHES = 3  # as usual, for the budget, and for what other samples keep less
 

@@ -12,11 +12,11 @@ from myoedge.errors import Notice, raised
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import activation, node_rows, unique_names
 from myoedge.quantization.evaluation import Evaluation
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.holdout import Split
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.report import TriedMove
-from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports import fidelity, wording
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows

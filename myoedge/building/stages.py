@@ -21,7 +21,9 @@ import myoedge.operators as families
 from myoedge.backends.measurement import Activity, Inference, LayerCost, Measurement
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.graph.ir import Constant, Graph, InputNormalization, Node, Origin, Tensor, TensorQuant
+from myoedge.graph.input_normalization import InputNormalization
+from myoedge.graph.ir import Constant, Graph, Node, Tensor, TensorQuant
+from myoedge.graph.origin import Origin
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
@@ -29,9 +31,9 @@ from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.kernel import EngineChoice
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.evaluation import Evaluation
+from myoedge.quantization.fidelity import Fidelity, OutputFidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.report import TriedMove
-from myoedge.quantization.sqnr import Fidelity, OutputFidelity
 from myoedge.system import cache as files
 from myoedge.system import toolchain
 from myoedge.system.tools import cache_folder

@@ -16,7 +16,7 @@ from myoedge.building.stream_rate import TOO_LARGE, plan_stream
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1.layers import distinct_layers
 from myoedge.plan.l1.tile_choice import TileRanks
-from myoedge.plan.plan import describe
+from myoedge.plan.plan_json import describe
 from myoedge.system.cache import content, keep
 from myoedge.system.tools import cache_folder
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES

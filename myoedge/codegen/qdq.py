@@ -21,8 +21,8 @@ from myoedge.operators.loop.qdq import write_in_step
 from myoedge.operators.loop.turns import IN_LOOPS, has_loops, turns
 from myoedge.operators.qdq import TYPES, OnnxNode, Writer, operator_writers
 from myoedge.plan.plan import Plan
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import Fidelity
 from myoedge.version import __version__
 
 # Integers of 16 bits came with opset 21. In models of that opset onnxruntime's extended

@@ -19,7 +19,7 @@ from myoedge.plan.plan import IN_L3, Plan, size_bytes
 from myoedge.targets.sensor import Pins, Sensor
 
 if TYPE_CHECKING:
-    from myoedge.graph.ir import InputNormalization
+    from myoedge.graph.input_normalization import InputNormalization
     from myoedge.numerics.quant_params import QuantParams
     from myoedge.quantization.scales import QuantGraph
     from myoedge.streaming.stream import Stream

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from myoedge.codegen.addresses import Addresses, Base, Outside, l1_addresses, named
+from myoedge.codegen.addresses import Addresses, Base, l1_addresses, named
 from myoedge.codegen.constants import dimensions, function_name, heading
 from myoedge.codegen.render import assignment, render
-from myoedge.codegen.tile_numbers import Tables, c_table, divisors
+from myoedge.codegen.tile_numbers import Tables
+from myoedge.codegen.tile_transfers import Movement, guarded, movements, phases_of, within
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import SCRATCH, WORD_BYTES, Fields
-from myoedge.plan.l1.tiling import Tiling, Transfer
+from myoedge.plan.l1.tiling import Tiling
 
 NO_TABLES: Mapping[str, int] = {}
-Moved = Sequence[Sequence[Transfer]]  # by tile
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def tiled_layer(
     addresses = LayerAddresses(l1, _outside_l1(tiling, base, l1, scratch, l3_tables))
     lines = {
         "arguments": _arguments(index, tiling, addresses, tables),
-        **_movements(tiling, base, Movement(tables, l1)),
+        **movements(tiling, base, Movement(tables, l1)),
         "compute": [*_unpacks(tiling, tables, addresses), _kernel_call(index, tiling)],
     }
     values = {
@@ -128,18 +128,6 @@ def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Ta
 def _kernel_call(index: int, tiling: Tiling) -> str:
     kernel, slot = tiling.kernel.function, _slot(tiling)
     return f"{kernel}(&me_op[{index % 2}].{kernel}, &me_tile[{slot}].{kernel});"
-
-
-def _movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[str]]:
-    """Statements of the functions that start transfers."""
-    sent = [tile.stores for tile in tiling.tiles]
-    stores = _moves(movement, "me_send", sent, base(tiling.kernel.out), False) if any(sent) else ()
-    early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
-    return {
-        "load": [*_loads(tiling, base, movement)],
-        "store": [*stores],
-        "fetch_constants": [_call("me_fetch", x, base, tiling, movement) for x in early],
-    }
 
 
 def _slot(tiling: Tiling) -> str:
@@ -223,10 +211,10 @@ def _unpacks(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Itera
     words = tables.number(f"{name}_words", [region.size // WORD_BYTES for region in regions])
     cores = 9 if tiling.kernel.nine_cores else 8
     call = f"{packing.function}({packed}, {to}, {words}, {cores});"
-    phases = _phases([t == 0 or regions[t] != regions[t - 1] for t in range(len(tiles))])
+    phases = phases_of([t == 0 or regions[t] != regions[t - 1] for t in range(len(tiles))])
     period, *part = phases or (1, 0, 1)
-    when = _within("t" if period == len(tiles) else f"t % {period}", period, *part)
-    yield from _guarded(" && ".join(when), [call])
+    when = within("t" if period == len(tiles) else f"t % {period}", period, *part)
+    yield from guarded(" && ".join(when), [call])
 
 
 def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[tuple[str, str]]:
@@ -295,112 +283,3 @@ def _place(value: str, l1: Mapping[str, int]) -> int | None:
     assert match is not None, value
     name, shift = match.groups()
     return None if name not in l1 else l1[name] + int(shift or 0)
-
-
-@dataclass(frozen=True)
-class Movement:
-    """The tables and L1 addresses used by a layer's statements that move operands."""
-
-    tables: Tables
-    l1: Addresses
-
-
-def _call(function: str, x: Transfer, base: Base, tiling: Tiling, movement: Movement) -> str:
-    operand = next(o for o in tiling.kernel.operands if o.name == x.operand)
-    return _one(movement, function, [x], base(operand))
-
-
-def _loads(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
-    """Return the statements that load the operands of tile t."""
-    for operand in tiling.kernel.operands:
-        loads = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
-        early = any(map(tiling.early, loads[0]))
-        if any(loads[1:] if early else loads):
-            yield from _moves(movement, "me_fetch", loads, base(operand), early)
-
-
-def _moves(
-    movement: Movement, function: str, every: Moved, base: Outside, early: bool
-) -> Iterator[str]:
-    """Return the statements that transfer one operand's part of tile t; `early`: except for the
-    first tile."""
-    most, at = max(map(len, every)), [t for t, moved in enumerate(every) if moved]
-    phases = _phases([bool(moved) for moved in every])
-    if phases is None or (most > 1 and at != [0]):
-        yield from _guarded("t > 0" if early else "", [_many(movement, function, every, base)])
-        return
-    period, first, end = phases
-    # if nothing is moved nobody asks what
-    alike = [moved or every[t - t % period + first] for t, moved in enumerate(every)]
-    calls = [_one(movement, function, [moved[i] for moved in alike], base) for i in range(most)]
-    when = list(_within("t" if period == len(every) else f"t % {period}", period, first, end))
-    yield from _guarded(" && ".join([*when, *(["t > 0"] if early else [])]), calls)
-
-
-def _phases(there: list[bool]) -> tuple[int, int, int] | None:
-    """Return (period, first, end) if exactly the tiles with first <= t % period < end are set;
-    otherwise None."""
-    for period in divisors(len(there)):
-        cut = there[:period]
-        if cut * (len(there) // period) == there:
-            first, count = cut.index(True), sum(cut)
-            return (period, first, first + count) if all(cut[first : first + count]) else None
-    raise AssertionError("all of it is a period")
-
-
-def _within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
-    """Yield the C conditions of first <= turn < end."""
-    if end - first == 1 < period:
-        yield f"{turn} == {first}"
-        return
-    if first > 0:
-        yield f"{turn} >= {first}"
-    if end < period:
-        yield f"{turn} < {end}"
-
-
-def _one(movement: Movement, function: str, moved: Sequence[Transfer], base: Outside) -> str:
-    """Return the C code of one transfer per tile."""
-    name, tables, origin = moved[0].operand, movement.tables, movement.l1.offset(moved[0].operand)
-    l1 = tables.number(f"{name}_moved_l1", [x.l1 - origin for x in moved])
-    at = tables.number(f"{name}_moved_at", [x.at - base.origin for x in moved])
-    sizes = ", ".join(
-        tables.number(f"{name}_moved_{key}", [getattr(x, key) for x in moved])
-        for key in ("bytes", "line", "stride")
-    )
-    inside, outside = _sum(movement.l1.l1(name), l1), _sum(base.text, at)
-    return f"{function}({inside}, {outside}, {sizes});"
-
-
-def _sum(start: str, offset: str) -> str:
-    return start if offset == "0" else f"{start} + {offset}".replace(" + -", " - ")
-
-
-def _many(movement: Movement, function: str, every: Moved, base: Outside) -> str:
-    """Return C for any number of transfers per tile, from a table."""
-    rows, ends = [x for moved in every for x in moved], [0]
-    for moved in every:
-        ends.append(ends[-1] + len(moved))
-    operand, tables = rows[0].operand, movement.tables
-    name, origin = f"{tables.prefix}_{operand}", movement.l1.offset(operand)
-    texts = (
-        f"{{ {x.at - base.origin}, {x.l1 - origin}, {x.bytes}, {x.line}, {x.stride} }}"
-        for x in rows
-    )
-    tables.lines.append(c_table("me_transfer", f"{name}_moves", texts))
-    first = tables.number(f"{operand}_first", ends[:-1])
-    last = tables.number(f"{operand}_last", ends[1:])
-    l1 = movement.l1.l1(operand)
-    return f"{function}_all({name}_moves + {first}, {name}_moves + {last}, {l1}, {base.text});"
-
-
-def _guarded(condition: str, calls: Sequence[str]) -> Iterator[str]:
-    if not condition:
-        yield from calls
-    elif len(calls) == 1:
-        yield f"if ({condition})"
-        yield f"    {calls[0]}"
-    else:
-        yield f"if ({condition}) {{"
-        yield from (f"    {call}" for call in calls)
-        yield "}"

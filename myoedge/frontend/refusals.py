@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from myoedge.errors import MyoedgeError, command, named_input
 from myoedge.frontend.detect import ModelFormat, describe, sniff
-from myoedge.graph.ir import Origin
+from myoedge.graph.origin import Origin
 from myoedge.operators.graph_builder import ReadsRefused, Unsupported
 from myoedge.operators.softmax.masks import MIXED, NO_KEY
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.graph.input_normalization import InputNormalization
+from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.quant_params import QuantParams
@@ -25,60 +27,6 @@ PRE = ".pre"  # suffix of the value between an operator and the table fused into
 def ranked(shape: Sequence[int], rank: int) -> Shape:
     """Prepend axes of size 1 to a shape, as broadcasting to this rank does."""
     return (1,) * (rank - len(shape)) + tuple(shape)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Place in the user's program that a node came from.
-
-    path    module path, "encoder.2.conv"; empty for functional calls at the root
-    source  "net.py:41", last frame outside installed packages; empty if unknown
-    part    layer within a module that has several: "l1_reverse" in a bidirectional stacked LSTM
-    """
-
-    path: str = ""
-    source: str = ""
-    part: str = ""
-
-    @property
-    def layer(self) -> str:
-        """Module path and part: "encoder.lstm.l1_reverse"."""
-        return f"{self.path}.{self.part}" if self.path and self.part else self.path
-
-    def __str__(self) -> str:
-        return (
-            f"{self.layer} ({self.source})"
-            if self.path and self.source
-            else self.path or self.source
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class InputNormalization:
-    """A factor and an offset per channel that the host applies before it quantises an input.
-
-    scale, offset   float64 values along `axis` of the input; a single value applies to all of it
-    """
-
-    scale: tuple[float, ...]
-    offset: tuple[float, ...]
-    axis: int = 0
-    origin: tuple[Origin, ...] = ()
-
-    def apply(self, x: Array) -> Array:
-        """Apply factor and offset: x float [...] of the input's shape -> float64."""
-        scale, offset = self._along(x)
-        return np.asarray(x.astype(np.float64) * scale + offset)
-
-    def undo(self, x: Array) -> Array:
-        """Invert `apply`: x float64 [...] -> the values before it; 0 if the factor is 0."""
-        scale, offset = self._along(x)
-        return np.asarray(np.divide(x - offset, scale, out=np.zeros_like(x), where=scale != 0.0))
-
-    def _along(self, x: Array) -> tuple[Array, Array]:
-        along = [-1 if d == self.axis else 1 for d in range(x.ndim)]
-        scale, offset = (np.reshape(values, along) for values in (self.scale, self.offset))
-        return scale, offset
 
 
 @dataclass(frozen=True, slots=True)

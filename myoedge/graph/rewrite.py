@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from myoedge.graph.ir import Constant, Graph, Node, Origin, Tensor, TensorQuant, prune
+from myoedge.graph.ir import Constant, Graph, Node, Tensor, TensorQuant, prune
 from myoedge.graph.match import attempt
+from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 

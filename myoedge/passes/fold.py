@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Graph, InputNormalization, Node, Shape, ranked
+from myoedge.graph.input_normalization import InputNormalization
+from myoedge.graph.ir import Attrs, Graph, Node, Shape, ranked
 from myoedge.graph.match import behind, both_orders, floats, require, writer
 from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern, splice
 from myoedge.numerics.arrays import Array

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Shape
-from myoedge.operators.base import OPS, QuantizedNode, strides
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
 from myoedge.operators.loop.turns import WRITE
@@ -34,6 +33,7 @@ from myoedge.plan.l3.weight_streaming import (
 from myoedge.plan.loops import LoopLayers, LoopPlaces, loop_layers
 from myoedge.plan.placement import Allocator, LiveRange, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
+from myoedge.plan.shared_buffers import row_bytes, shared_places, stored_at, written_outputs
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
 from myoedge.system.collector import paused_collector
@@ -45,7 +45,6 @@ LINKED_CODE_BYTES = 448
 HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
 ENOUGH = 2  # plans to choose from, if the best does not wait for L3
 WAITS = 1.1  # times what it computes
-BYTES_BY_DMA = 1024  # of a slice that is an output: from here on a step is faster than cores in L2
 
 
 @dataclass(frozen=True)
@@ -118,25 +117,18 @@ def _network(
     q: QuantGraph, chip: Chip, used: Chip, placing: Allocator, ranks: TileRanks
 ) -> LoweredNetwork:
     """Decide about layers on the engines of `used`."""
-    views = _aliases(q, chip.alignment_bytes)
+    views = shared_places(q, chip.alignment_bytes)
     places = LoopPlaces.of(q, views, chip.alignment_bytes)
     steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
-    roots = {name: _root(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
+    roots = {name: stored_at(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
     steps = fuse_layers(steps, q.graph.outputs, roots, used)
     stored = {*q.graph.inputs, *q.constants, *(roots[step.node.name][0] for step in steps)}
     roots = {name: root for name, root in roots.items() if root[0] in stored}
-    rows = {name: _row(name, places) for name in roots}
-    owned, copies = _outputs(q, roots)
+    rows = {name: row_bytes(name, places) for name in roots}
+    owned, copies = written_outputs(q, roots)
     kernels = NetworkKernels.of(steps, used, ranks)
     loops = loop_layers(q, steps)
     return LoweredNetwork(q, chip, steps, roots, owned, copies, placing, kernels, used, loops, rows)
-
-
-def _row(name: str, places: LoopPlaces) -> int:
-    """Return the bytes by which a tensor's place moves on in every step of its loop."""
-    while name not in places.rows and name in places.aliases:
-        name = places.aliases[name][0]
-    return places.rows.get(name, 0)
 
 
 def _fitting(network: LoweredNetwork) -> Plan:
@@ -223,67 +215,6 @@ def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
                 if modelled_cycles(best) <= WAITS * sum(layer_cycles(best)):
                     break
     return min(plans, key=modelled_cycles, default=None)
-
-
-def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
-    """Return {view: (tensor, offset in bytes)} for tensors that share another tensor's bytes."""
-    aliases: dict[str, tuple[str, int]] = {}
-    leaving = {_slice_of_output(q, name) for name in q.graph.outputs}
-    for node in q.graph.nodes:
-        first = 0 if OPS[node.op].view else None
-        if node.op == "slice" and node.name not in leaving:
-            first = contiguous_slice(q.graph.shape(node.inputs[0]), node.attrs["cuts"])
-        if first is not None:
-            offset = first * q.element_type(node.inputs[0]).size_bytes
-            if offset % alignment == 0:
-                aliases[node.name] = (node.inputs[0], offset)
-    return aliases
-
-
-def _slice_of_output(q: QuantGraph, name: str) -> str:
-    """Return the slice that an output views, if the DMA copies it faster than the cores."""
-    while (node := q.graph.producer.get(name)) is not None and OPS[node.op].view:
-        name = node.inputs[0]
-    return name if node is not None and size_bytes(q, name) >= BYTES_BY_DMA else ""
-
-
-def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int | None:
-    """Return the index of a slice's first element if the slice is contiguous in memory; otherwise
-    None.
-
-    cuts   (start, stop, step) per axis
-    """
-    resident = [len(range(*cut)) for cut in cuts]
-    cut_axes = [d for d, n in enumerate(shape) if resident[d] != n]
-    last = max(cut_axes, default=0)
-    one_run = all(n == 1 for n in resident[:last]) and all(
-        c[2] == 1 for c, n in zip(cuts, resident, strict=True) if n > 1
-    )
-    first = sum(cut[0] * stride for cut, stride in zip(cuts, strides(shape), strict=True))
-    return first if one_run else None
-
-
-def _root(name: str, alias: Mapping[str, tuple[str, int]]) -> tuple[str, int]:
-    offset = 0
-    while name in alias:
-        name, more = alias[name]
-        offset += more
-    return name, offset
-
-
-def _outputs(q: QuantGraph, roots: Roots) -> tuple[dict[str, int], tuple[tuple[int, str], ...]]:
-    """Return ({buffer: output written directly}, outputs that are copied at the end)."""
-    owned: dict[str, int] = {}
-    copies: list[tuple[int, str]] = []
-    for index, name in enumerate(q.graph.outputs):
-        root, _ = roots[name]
-        computed = root in q.graph.producer
-        is_all = size_bytes(q, root) == size_bytes(q, name)
-        if computed and is_all and root not in owned:
-            owned[root] = index
-        else:
-            copies.append((index, name))
-    return owned, tuple(copies)
 
 
 def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor, as_constants
+from myoedge.graph.ir import Graph, Node, Shape, Tensor, as_constants
+from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.pointwise import evaluate
@@ -28,8 +29,9 @@ from myoedge.operators.kernel_formats import (
 )
 from myoedge.operators.recurrent.cells import gate_params
 from myoedge.quantization.calibrate import Calibration
+from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.masked_ranges import Range
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.tensor_params import INNER_HEADROOM
 
 INDICES = QuantParams(1.0, 0, INT32)

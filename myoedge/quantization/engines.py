@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import AUTO, CORES, FASTEST, EngineChoice
-from myoedge.quantization.scales import LayerRule, QuantGraph, equal, matches, quantize_node
+from myoedge.quantization.layer_rules import LayerRule, matches
+from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 
 # Layer -> estimated cycles on the cores less those on the accelerator that accepts it.
 Gain = Callable[[QuantizedNode], float]

@@ -18,7 +18,8 @@ from myoedge.operators.base import OPS
 from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import judged, rows_of
-from myoedge.quantization.scales import LayerRule, QuantGraph
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import judged_tensors
 from myoedge.quantization.stated_widths import weight_bits
 

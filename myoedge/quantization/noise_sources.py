@@ -12,10 +12,11 @@ from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import stated_node
 from myoedge.quantization.calibrate import Samples, each_sample
+from myoedge.quantization.fidelity import Fidelity, Noise
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import judged, rows_of
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import WEAK_DB, Fidelity, Noise, alone, moves_integers, real_values
+from myoedge.quantization.sqnr import WEAK_DB, alone, moves_integers, real_values
 
 MAX_SAMPLES = 4  # that decide
 MOST = 0.5  # of a layer's noise, that an operand has to make

@@ -14,7 +14,8 @@ from myoedge.operators.interpreter import PRE
 from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.formats import operand_names, tables_apart, with_tables_apart
 from myoedge.quantization.joins import copied_parts, with_copies
-from myoedge.quantization.scales import LayerRule, QuantGraph, equal, quantize_node
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 from myoedge.quantization.search.moves.equalize import NO_AXES, equalized, is_equalized
 from myoedge.quantization.search.moves.exponentials import fine_attentions, with_exp_bits
 

@@ -6,7 +6,6 @@ QUANTIZED lists the consistency checks of the result; a violation is a bug in my
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,45 +26,17 @@ from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.elementwise.tables import make_table
 from myoedge.operators.interpreter import PRE, has_table, normalize_input
 from myoedge.operators.kernel_formats import weight_bits
-from myoedge.quantization.calibrate import Calibration, Observer
+from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.formats import (
     fills,
     operand_names,
     tables_beside_int16,
     with_tables_apart,
 )
+from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.stated_widths import left_in_8_bits, stated_int16, wide_weights
 from myoedge.quantization.tensor_params import choose_params, constants_of
 from myoedge.quantization.weak_layers import weak_layers
-
-
-@dataclass(frozen=True, slots=True)
-class LayerRule:
-    """A line `"head.*" = {...}` of [quant]: settings of the layers whose module path matches.
-
-    weights       one scale "per_channel", or "per_tensor"
-    weight_bits   2 to 8, or 16; None: not set by this rule
-    activations   bits of results: 16, or 8, which the precision search may raise
-    """
-
-    pattern: str
-    weights: str = "per_channel"
-    observer: Observer | None = None
-    weight_bits: int | None = None
-    activations: int = 8
-
-    def matches(self, node: Node) -> bool:
-        return matches(self.pattern, node)
-
-    def matches_input(self, graph: Graph, name: str) -> bool:
-        """Return whether the pattern matches the name of a quantised input."""
-        return graph.tensors[name].dtype == "float32" and fnmatch.fnmatchcase(name, self.pattern)
-
-
-def matches(pattern: str, node: Node) -> bool:
-    """Return whether a pattern matches a layer's module path; the submodule may be left out."""
-    names = {name for origin in node.origin for name in (origin.path, origin.layer)}
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 @dataclass(frozen=True)

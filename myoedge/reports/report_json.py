@@ -21,10 +21,10 @@ from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.evaluation import Evaluation
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
-from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS

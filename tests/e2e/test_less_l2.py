@@ -33,8 +33,8 @@ from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import Fidelity
 from myoedge.system import toolchain, tools
 from myoedge.system.library import ObjectOptions, compile_objects
 from myoedge.targets import CHIPS, find_chip

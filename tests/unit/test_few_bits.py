@@ -14,7 +14,8 @@ import pytest
 from myoedge.building.config import from_tables
 from myoedge.building.layer_rules import layer_rules
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Graph, Node, Origin, Tensor, as_constants
+from myoedge.graph.ir import Graph, Node, Tensor, as_constants
+from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.numerics.weight_rounding import Moments, rounded_rows
@@ -23,7 +24,8 @@ from myoedge.operators.interpreter import run_float, run_int
 from myoedge.operators.products.packed_weights import packed_bytes
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.goal import UNLIMITED, Goal
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.targets import find_chip

@@ -20,9 +20,10 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import Fidelity, measure
+from myoedge.quantization.sqnr import measure
 from myoedge.reports import fidelity, wording
 from tests.conftest import save_exported
 

@@ -23,8 +23,9 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.fidelity import Noise
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
+from myoedge.quantization.sqnr import quantized_inputs, real_values
 from tests.onnx_models import model, node, saved
 
 SAMPLES = 4

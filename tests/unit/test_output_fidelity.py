@@ -21,11 +21,11 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.interpreter import result_bounds
 from myoedge.quantization import holdout
+from myoedge.quantization.fidelity import OutputFidelity
 from myoedge.quantization.intervals import interval_db
 from myoedge.quantization.judged import Row, judged
 from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.samples import Data
-from myoedge.quantization.sqnr import OutputFidelity
 from myoedge.reports import fidelity
 from myoedge.reports.report_json import EXACT_DB
 from tests.conftest import save_exported

@@ -30,7 +30,8 @@ from myoedge.plan.placement import (
     lower_bound,
     place,
 )
-from myoedge.plan.plan import Plan, describe
+from myoedge.plan.plan import Plan
+from myoedge.plan.plan_json import describe
 from myoedge.plan.schedule import make_plan
 from myoedge.power.model import PUBLISHED
 from myoedge.quantization.calibrate import Observer, calibrate

@@ -23,7 +23,9 @@ from torch.nn import functional
 from myoedge.building.loading import load_model
 from myoedge.codegen.qdq import qdq_model
 from myoedge.frontend.torch.export import from_exported
-from myoedge.graph.ir import Graph, InputNormalization, Node, Origin
+from myoedge.graph.input_normalization import InputNormalization
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import FUNCTIONS, Chain, evaluate, listed
 from myoedge.numerics.quant_params import dequantize, quantize
@@ -36,8 +38,10 @@ from myoedge.passes import prepare
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
-from myoedge.quantization.scales import LayerRule, quantize_graph
-from myoedge.quantization.sqnr import Noise, measure, quantized_inputs, real_values
+from myoedge.quantization.fidelity import Noise
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import quantize_graph
+from myoedge.quantization.sqnr import measure, quantized_inputs, real_values
 from myoedge.targets import find_chip
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import thinned

@@ -15,7 +15,8 @@ from safetensors.numpy import load, save
 
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
 from myoedge.building.stages import CLASSES, operator_classes
-from myoedge.graph.ir import Node, Origin
+from myoedge.graph.ir import Node
+from myoedge.graph.origin import Origin
 from myoedge.operators.base import OPS
 from tests.ops.harness import drawn
 

@@ -28,7 +28,8 @@ from myoedge.operators.recurrent.cells import (
 )
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.scales import LayerRule, matches, quantize_graph
+from myoedge.quantization.layer_rules import LayerRule, matches
+from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
 from tests.conftest import save_exported, thinned
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from myoedge.graph.ir import Graph, Node, Origin, Tensor, prune
+from myoedge.graph.ir import Graph, Node, Tensor, prune
+from myoedge.graph.origin import Origin
 from myoedge.graph.rewrite import (
     Rewrite,
     RewritePattern,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Graph, InputNormalization, Node, Tensor
+from myoedge.graph.input_normalization import InputNormalization
+from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.operators.checks import SPEC, check
 from myoedge.operators.graph_builder import GraphBuilder
 from tests.conv_attributes import attributes

@@ -24,7 +24,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.weight_bits import (

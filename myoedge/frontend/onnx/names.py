@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from myoedge.frontend.sources import source_of
-from myoedge.graph.ir import Origin
+from myoedge.graph.origin import Origin
 
 if TYPE_CHECKING:
     from onnx import NodeProto

@@ -31,7 +31,7 @@ from myoedge.frontend.torch.traced import (
     type_of,
     unit_of,
 )
-from myoedge.graph.ir import Origin
+from myoedge.graph.origin import Origin
 from myoedge.operators.complex_numbers.pairs import is_complex, paired
 from myoedge.operators.elementwise.conditions import AS_FLOATS, added_mask, converted
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported

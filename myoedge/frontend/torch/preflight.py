@@ -221,9 +221,7 @@ RULES: Mapping[str, Callable[[str], bool]] = {
     **dict.fromkeys(FREE, lambda text: True),
     **dict.fromkeys(("in_spec", "out_spec"), _is_spec),
     **dict.fromkeys(("target", "as_operator"), lambda text: bool(OPERATOR.fullmatch(text))),
-    **dict.fromkeys(
-        ("name", "as_name", "forward_arg_names"), lambda text: text == "" or text.isidentifier()
-    ),
+    **dict.fromkeys(("name", "as_name", "forward_arg_names"), lambda x: not x or x.isidentifier()),
     "expr_str": lambda text: bool(SYMBOLIC.fullmatch(text)),
     "use_pickle": lambda text: False,
 }
@@ -269,8 +267,7 @@ def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
 
 
 def unsafe_classes(data: bytes) -> str:
-    """Return the classes other than tensors that a torch.save file would import, as text; "" for
-    none."""
+    """Return the classes other than tensors that a torch.save file would import; "" for none."""
     names = foreign_names(data)
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return f"it pickles {', '.join(names[:6])}{more}" if names else ""

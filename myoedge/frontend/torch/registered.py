@@ -9,7 +9,7 @@ from typing import Any
 from myoedge.frontend.refusals import Refusal, qualified_name, unsupported
 from myoedge.frontend.sources import source_of_trace
 from myoedge.frontend.torch.static_shapes import dicts
-from myoedge.graph.ir import Origin
+from myoedge.graph.origin import Origin
 
 PREFIX = "torch.ops."
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.sources import source_of_trace
-from myoedge.graph.ir import Origin
+from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.import_rows import Arguments
 from myoedge.operators.norm.import_rows import EPS_MOST

@@ -24,7 +24,8 @@ from myoedge.quantization.calibrate import Samples, each_sample, subsample_evenl
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.judged import judged, rows_of
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import QuantGraph, quantize_node
 from myoedge.quantization.sqnr import judged_tensors
 from myoedge.quantization.tensor_params import choose_params
 

@@ -13,7 +13,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.quantization.calibrate import Calibration, Observer, Samples
 from myoedge.quantization.engines import with_cores_integers
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import Bench, MeasuredNoise
 from myoedge.quantization.search.candidates import Candidate, Cycles, Group
 from myoedge.quantization.search.goal import Goal

@@ -11,7 +11,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.calibrate import Samples
 from myoedge.quantization.few_bits import layers_to_round, rounding_work, with_rounded_weights
-from myoedge.quantization.scales import LayerRule
+from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.search.goal import UNLIMITED
 from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 

@@ -27,7 +27,8 @@ from myoedge.quantization.few_bits import (
 )
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import judged, rows_of
-from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import Bench, network_macs
 from myoedge.quantization.search.candidates import NOISE_SAMPLES
 from myoedge.quantization.search.goal import judged_rows

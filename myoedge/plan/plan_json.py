@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""plan.json: a plan as plain JSON values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from myoedge.plan.l1.tiling import describe as describe_tiling
+from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.plan import Location, Plan
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """Return plan.json: buffers with live ranges and offsets, locations of all tensors."""
+    return {
+        "schema": "myoedge.plan/1",
+        "chip": plan.chip.name,
+        "arena_bytes": plan.arena_bytes,
+        "lower_bound_bytes": plan.placement.lower_bound_bytes,
+        "proven_optimal": plan.placement.proven,
+        "buffers": [
+            {
+                "name": life.name,
+                "size_bytes": life.size_bytes,
+                "offset": plan.placement.offsets[life.name],
+                "first_step": life.first,
+                "last_step": life.last,
+            }
+            for life in plan.lives
+        ],
+        "l1_bytes": plan.l1_bytes,
+        "l3_bytes": plan.l3_bytes,
+        "maps_in_l3": dict(plan.maps),
+        "hauls": [_l3_transfer_json(plan, x) for x in plan.l3_transfers],
+        "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
+        **({"loops": [asdict(loop) for loop in plan.loops]} if plan.loops else {}),
+        "copies": [{"output": index, "from": name} for index, name in plan.copies],
+    }
+
+
+def _step_json(plan: Plan, index: int) -> dict[str, Any]:
+    step, tiling = plan.steps[index], plan.tilings[index]
+    name, cycles = step.node.name, plan.cycles[index]
+    return {
+        "name": name,
+        "op": step.node.op,
+        "reads": {x: _text(plan.where[x]) for x in step.operands},
+        "writes": _text(_of_last_step(plan, index)),
+        "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
+        "tiles": describe_tiling(tiling),
+    }
+
+
+def _l3_transfer_json(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
+    """Return a transfer as JSON; its times are layer numbers."""
+    chunk, layer = l3_transfer.chunk, plan.timeline_steps.layer
+    return {
+        "step": chunk.step,
+        "array": chunk.array,
+        **({"map": chunk.tensor, "out": l3_transfer.out} if chunk.tensor else {}),
+        "start": chunk.start,
+        "size_bytes": chunk.size_bytes,
+        "l3_offset": l3_transfer.l3,
+        "offset": l3_transfer.l2,
+        "begins_moment": l3_transfer.begins,
+        "begins_in_step": layer(l3_transfer.begins),
+        "first_moment": chunk.first,
+        "last_moment": chunk.last,
+    }
+
+
+def _of_last_step(plan: Plan, index: int) -> Location:
+    """Return where a step's result lies when its loop has ended."""
+    location = plan.where[plan.steps[index].node.name]
+    moved = location.row_bytes * (plan.turns(index) - 1)
+    return replace(location, offset=location.offset + moved)
+
+
+def _text(location: Location) -> str:
+    place = f"{location.kind}{f' {location.index}' if location.index != '' else ''}"
+    has_offset = location.offset or location.kind in ("arena", "l1")
+    return f"{place} + {location.offset}" if has_offset else place
+
+
+def parse_location(text: str) -> tuple[str, int, int]:
+    """Parse a location written by `describe`: (kind, number or 0, offset)."""
+    place, _, offset = text.partition(" + ")
+    kind, _, number = place.partition(" ")
+    return kind, int(number) if number.isdigit() else 0, int(offset or 0)

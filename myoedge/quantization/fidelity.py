@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQNR of a quantised network and of its outputs, as results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.intervals import Interval
+from myoedge.quantization.judged import JudgedTensor
+
+LEAST = 1e-30  # share of the signal: what overflows has no logarithm
+
+
+@dataclass
+class Noise:
+    """Sums of squares of signal and error."""
+
+    signal: float = 0.0
+    error: float = 0.0
+
+    def add(self, real: Array, quantized: Array) -> None:
+        exact = real.astype(np.float64)
+        self.signal += float(np.sum(exact**2))
+        self.error += float(np.sum((exact - quantized) ** 2))
+
+    def add_judged(self, tensor: JudgedTensor, values: Array) -> None:
+        """Add the elements of a tensor that count for its SQNR.
+
+        values   dequantised values of the tensor
+        """
+        self.add(tensor.exact, tensor.counted(values))
+
+    def __add__(self, other: Noise) -> Noise:
+        return Noise(self.signal + other.signal, self.error + other.error)
+
+    @property
+    def db(self) -> float | None:
+        """10 log10(signal / error), at least -300; None without signal, infinity without error."""
+        if self.signal == 0.0:
+            return None
+        share = self.signal / self.error if self.error else math.inf
+        return 10.0 * math.log10(share) if share > LEAST else 10.0 * math.log10(LEAST)
+
+
+@dataclass(frozen=True)
+class OutputFidelity:
+    """SQNR of an output, before a final softmax or sigmoid; differences that do not affect the
+    softmax are ignored.
+
+    db                  SQNR in dB over all samples; None without signal
+    end_db              SQNR after the final softmax or sigmoid; None without one, or without signal
+    interval_db         confidence interval of `db`
+    samples_db          SQNR of each sample
+    numbers             indices of the samples in the file; (): the first ones, in order
+    agreement           fraction of frames with the float network's argmax; None without a class
+                        axis
+    is_passed_through   whether the output contains only elements of inputs
+    """
+
+    db: float | None
+    samples_db: tuple[float | None, ...] = ()
+    agreement: float | None = None
+    is_passed_through: bool = False
+    numbers: tuple[int, ...] = ()
+    end_db: float | None = None
+    interval_db: Interval | None = None
+
+    @property
+    def worst_sample(self) -> tuple[int, float] | None:
+        """Return the file index and dB of the sample with the lowest SQNR; None if no sample has a
+        signal."""
+        numbers = self.numbers or range(len(self.samples_db))
+        pairs = zip(self.samples_db, numbers, strict=True)
+        db, number = min(((db, at) for db, at in pairs if db is not None), default=(0.0, -1))
+        return None if number < 0 else (number, db)
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """SQNR of the quantised network and of its layers.
+
+    local       dB per tensor, with only its operator quantised; without data movement
+    cumulative  dB per tensor, with everything up to it quantised
+    outputs     output tensor -> its SQNR
+    real, integer   float and dequantised integer outputs, per sample
+    final_functions   final functions before which SQNR is measured: "softmax"
+    sources     layer with low SQNR -> tensor whose rounding causes most of its noise
+    """
+
+    local: Mapping[str, float | None]
+    cumulative: Mapping[str, float | None]
+    outputs: Mapping[str, OutputFidelity]
+    real: tuple[tuple[Array, ...], ...] = field(repr=False)
+    integer: tuple[tuple[Array, ...], ...] = field(repr=False)
+    final_functions: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def computed_db(self) -> dict[str, float]:
+        """SQNR by output, for computed outputs with a signal; for all outputs if none is
+        computed."""
+        computed = {n: x for n, x in self.outputs.items() if not x.is_passed_through}
+        rows = (computed or self.outputs).items()
+        return {name: x.db for name, x in rows if x.db is not None}
+
+    def of_samples(self, numbers: Array | None) -> Fidelity:
+        """Return a copy with the indices of the samples in their file."""
+        if numbers is None:
+            return self
+        places = tuple(map(int, numbers))
+        outputs = {name: replace(x, numbers=places) for name, x in self.outputs.items()}
+        return replace(self, outputs=outputs)
+
+    def without_classes(self, graph: Graph) -> Fidelity:
+        """Return a copy without the agreement of outputs, because a regression has no classes."""
+        outputs = {
+            name: replace(x, agreement=None) if graph.tensors[name].dtype == "float32" else x
+            for name, x in self.outputs.items()
+        }
+        return replace(self, outputs=outputs)
+
+    @property
+    def worst_judged_db(self) -> float | None:
+        """Lowest SQNR in dB of an output, before or after its final function."""
+        ends = (self.outputs[name].end_db for name in self.computed_db)
+        every_db = [*self.computed_db.values(), *(db for db in ends if db is not None)]
+        return min(every_db, default=None)
+
+    @property
+    def interval_db(self) -> Interval | None:
+        """Confidence interval of `worst_db`."""
+        computed = self.computed_db
+        worst = min(computed, key=computed.__getitem__, default=None)
+        return None if worst is None else self.outputs[worst].interval_db
+
+    @property
+    def worst_db(self) -> float | None:
+        """Lowest SQNR in dB of an output before its final function."""
+        return min(self.computed_db.values(), default=None)

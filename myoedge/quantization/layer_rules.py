@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of [quant] for the layers whose module path matches a pattern."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.quantization.calibrate import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRule:
+    """A line `"head.*" = {...}` of [quant]: settings of the layers whose module path matches.
+
+    weights       one scale "per_channel", or "per_tensor"
+    weight_bits   2 to 8, or 16; None: not set by this rule
+    activations   bits of results: 16, or 8, which the precision search may raise
+    """
+
+    pattern: str
+    weights: str = "per_channel"
+    observer: Observer | None = None
+    weight_bits: int | None = None
+    activations: int = 8
+
+    def matches(self, node: Node) -> bool:
+        return matches(self.pattern, node)
+
+    def matches_input(self, graph: Graph, name: str) -> bool:
+        """Return whether the pattern matches the name of a quantised input."""
+        return graph.tensors[name].dtype == "float32" and fnmatch.fnmatchcase(name, self.pattern)
+
+
+def matches(pattern: str, node: Node) -> bool:
+    """Return whether a pattern matches a layer's module path; the submodule may be left out."""
+    names = {name for origin in node.origin for name in (origin.path, origin.layer)}
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)

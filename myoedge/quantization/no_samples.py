@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks without samples: random ones, ranges that the file gives, and a refusal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.embedding.definition import id_limits
+from myoedge.quantization.samples import Data, window
+
+RANDOM_SAMPLES = 64
+
+
+def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
+    """Return random samples for a first build: normal noise with a fixed seed, values in a range
+    that the file gives, and valid integers.
+
+    Every report says that they are random.
+    """
+    rng = np.random.default_rng(0)
+    inputs = {n: _random_values(rng, graph, n, count) for n in graph.inputs}
+    return Data(inputs, None, f"{count} random samples", is_random=True)
+
+
+def _random_values(rng: np.random.Generator, graph: Graph, name: str, count: int) -> Array:
+    shape, limits = (count, *graph.shape(name)), id_limits(graph, name)
+    if limits is None and graph.is_fake_quantized(name):
+        return _in_range(rng.random(shape), graph, name)
+    if limits is None:
+        return rng.standard_normal(shape, np.float32)
+    return rng.integers(limits[0], limits[1] + 1, shape).astype(graph.tensors[name].dtype)
+
+
+def _in_range(shares: Array, graph: Graph, name: str) -> Array:
+    """Map fractions 0 .. 1 to the range that the file gives an input, before the host's
+    normalisation."""
+    given, border = graph.given(name), graph.tensors[name].input_normalization
+    assert given is not None, "a range of its own"
+    params = given.params
+    low, high = ((q - params.zero_point) * params.scale for q in (params.low, params.high))
+    inside = low + shares * (high - low)
+    undone = inside if border is None else np.stack([border.undo(sample) for sample in inside])
+    return undone.astype(np.float32)
+
+
+def need_none(graph: Graph) -> bool:
+    """Return whether the model file gives the parameters of all tensors, so that no samples are
+    needed."""
+    return bool(graph.has_fake_quantized) and not _unstated(graph)
+
+
+def _unstated(graph: Graph) -> list[str]:
+    """Return the tensors to calibrate, for which the file gives no parameters."""
+    floats = (name for name, tensor in graph.tensors.items() if tensor.dtype == "float32")
+    return [name for name in floats if graph.given(name) is None]
+
+
+def none_given(graph: Graph) -> MyoedgeError:
+    """Return error E219 for missing samples, with lines of code that create a calibration file for
+    this model."""
+    arrays = ", ".join(
+        f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
+    )
+    shape = ", ".join(map(str, window(graph.shape(graph.inputs[0]))))
+    made = (graph.producer[name] for name in _unstated(graph) if name in graph.producer)
+    layers = list(dict.fromkeys(node.where for node in made)) if graph.has_fake_quantized else []
+    return MyoedgeError(
+        "E219",
+        "there is nothing to calibrate with",
+        {
+            "needs": "some hundred real input windows",
+            "has": "no --calib, no [calib], no example inputs",
+            **({"in float": ", ".join(layers[:3])} if layers else {}),
+        },
+        [
+            f"import numpy as np\nwindows = ...  # float32 [samples, {shape}], real recordings\n"
+            f'np.savez("calib.npz", {arrays})',
+            "myoedge build ... --calib calib.npz",
+        ],
+    )
