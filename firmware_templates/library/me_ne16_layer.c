@@ -194,5 +194,7 @@ void me_ne16_run(const me_ne16_layer *layer)
         }
         before = from;
     }
+    if (layer->beside)
+        layer->beside(layer);
     end_tile(layer, running, before);
 }

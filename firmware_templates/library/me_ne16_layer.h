@@ -24,6 +24,9 @@ typedef struct me_ne16_layer me_ne16_layer;
 typedef void me_ne16_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 typedef int32_t me_ne16_program_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 
+/* What the cores compute beside the tile's last jobs. */
+typedef void me_ne16_beside(const me_ne16_layer *layer);
+
 /* A tile of a layer, from the arguments of its kernel. */
 typedef me_ne16_layer me_ne16_layer_of(const void *op, const void *tile);
 
@@ -34,6 +37,7 @@ typedef me_ne16_layer me_ne16_layer_of(const void *op, const void *tile);
  *          returns the number of the last; 0: there are no others
  * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing is to be prepared
  * finish   called by all cores behind the job, before the next but one starts; 0: nothing is left
+ * beside   called by all cores once all jobs wait or run; 0: the cores have nothing to compute
  * nine     results of nine pixels, where units are eight of them in a run; else 0
  * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8, and as unsigned ones
  * table    of me_ne16_look_up: 256 entries, the first for -128
@@ -48,6 +52,7 @@ struct me_ne16_layer {
     const int8_t *table;
     me_ne16_units *prepare, *finish;
     me_ne16_program_units *program, *start_others;
+    me_ne16_beside *beside;
     const void *op, *tile;
     me_ne16_layer_of *of;
     const me_next_tile *next;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_depthwise.h"
+#include "me_depthwise_conv_s8.h"
 
 #include <stdbool.h>
 

@@ -6,7 +6,7 @@
 #ifndef ME_DEPTHWISE_ROWS_H
 #define ME_DEPTHWISE_ROWS_H
 
-#include "me_depthwise.h"
+#include "me_depthwise_conv_s8.h"
 
 /* Two rows a and b of n pixels, a_step and b_step bytes apart: the two bytes of each of the first
  * four channels become a half, n halves 4 bytes apart, channel_bytes from channel to channel. */

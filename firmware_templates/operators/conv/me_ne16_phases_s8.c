@@ -56,14 +56,14 @@ static int32_t start_others(const me_ne16_layer *layer, int32_t first, int32_t e
     return number;
 }
 
-static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, const void *tile)
+__attribute__((noinline)) me_ne16_layer me_ne16_phases_layer(const void *params, const void *tile)
 {
     const me_ne16_phases_s8_params *op = params;
     me_ne16_layer layer = me_ne16_conv_layer(op, tile);
     layer.in_run = 0;
     layer.program = program;
     layer.start_others = op->phases_h * op->phases_w > 1 ? start_others : 0;
-    layer.of = layer_of;
+    layer.of = me_ne16_phases_layer;
     layer.outputs.inputs = op->inputs;
     layer.outputs.weight_bytes = 18;
     return layer;
@@ -71,6 +71,6 @@ static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, cons
 
 void me_ne16_phases_s8(const me_ne16_phases_s8_params *op, const me_ne16_phases_s8_tile *tile)
 {
-    const me_ne16_layer layer = layer_of(op, tile);
+    const me_ne16_layer layer = me_ne16_phases_layer(op, tile);
     me_ne16_run(&layer);
 }

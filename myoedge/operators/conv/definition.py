@@ -23,6 +23,8 @@ from myoedge.operators.common_rules import with_entry
 from myoedge.operators.conv.depthwise_lines import is_depthwise, lines_in_tiles
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16 import conv_by_channels_on_ne16, conv_on_ne16
+from myoedge.operators.conv.ne16_depthwise import depthwise_on_both
+from myoedge.operators.conv.ne16_depthwise import is_depthwise as is_depthwise_on_ne16
 from myoedge.operators.conv.ne16_mean import conv_with_mean_on_ne16, is_over_rows
 from myoedge.operators.conv.ne16_rules import (
     has_rows,
@@ -193,6 +195,7 @@ CONV = register(
             low_scratch_fallback(gathered_once, INT8_PRODUCTS, accepts=has_wide_windows),
             low_scratch_fallback(grouped_in_place, INT8_PRODUCTS, accepts=is_grouped),
             on_ne16(conv_on_ne16),
+            on_ne16(depthwise_on_both, one_group_or_depthwise, is_depthwise_on_ne16),
             on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
             *sum_kernels(Conv2dGeometry.of, in_one_group),
         ),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of depthwise convolutions: weight layout, scratch and cycles of me_depthwise.h."""
+"""Tiling of depthwise convolutions: weight layout, scratch and cycles of me_depthwise_conv_s8.h."""
 
 from __future__ import annotations
 

@@ -171,10 +171,11 @@ class JobSchedule:
 
         sizes   loop -> tile extent
         """
-        found = _cycles_by_jobs(self._prepared(sizes), self._jobs(sizes))
+        found = _cycles_by_jobs(self.prepared(sizes), self.computed(sizes))
         return found[self.jobs - 1] if self.jobs else np.minimum.reduce(found)
 
-    def _jobs(self, sizes: Sizes) -> Any:
+    def computed(self, sizes: Sizes) -> Any:
+        """Return the cycles of the engine for a tile's jobs."""
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
         if self.number in (FILTER, DEPTHWISE):
             return self._filters(rows, columns, k)
@@ -196,7 +197,8 @@ class JobSchedule:
         cut = phases.is_cut(rows * columns)
         return alone + cut * np.where(rows * columns < SIDE * phases.least, alone, JOB)
 
-    def _prepared(self, sizes: Sizes) -> Any:
+    def prepared(self, sizes: Sizes) -> Any:
+        """Return the cycles of the cores that prepare a tile's operands."""
         if self.number != WINDOWS:
             return self._image(sizes)
         padding = self._image(sizes) if self.copies_padding else self._edges(sizes)
@@ -223,17 +225,8 @@ class JobSchedule:
             regions = {**regions, **{name: _turned_region(regions[name]) for name in "xy"}}
         y = regions["y"]
         _, rows, columns, _, _ = y.extent
-        units, least = rows * columns, JOB_PIXELS
-        if self.in_rows:
-            units, least = rows, SIDE
-        if self.phases:
-            least = SIDE * self.phases.least
         sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
-        prepared, computed = self._prepared(sizes), self._jobs(sizes)
-        count = self.jobs or 1 + int(np.argmin(_cycles_by_jobs(prepared, computed)))
-        first, others = units_of_jobs(units, least, count, prepared, computed)
-        if self.phases:
-            first = self.phases.first_units(first, units)
+        first, others = self.job_units(sizes, self.jobs)
         known = tile_fields(regions)
         conv = {
             f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
@@ -248,6 +241,24 @@ class JobSchedule:
             "ninth": int(self._ninth(sizes)),
             "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
         }
+
+    def job_units(self, sizes: Sizes, jobs: int) -> tuple[int, int]:
+        """Return the units of a tile's (first job, each later job except the last).
+
+        jobs   per tile; 0: the estimated best number
+        """
+        units = sizes["t0"] * (1 if self.in_rows else sizes["t1"])
+        prepared, computed = self.prepared(sizes), self.computed(sizes)
+        count = jobs or 1 + int(np.argmin(_cycles_by_jobs(prepared, computed)))
+        first, others = units_of_jobs(units, self.least_units, count, prepared, computed)
+        return (self.phases.first_units(first, units) if self.phases else first), others
+
+    @property
+    def least_units(self) -> int:
+        """Rows of results, or results in a row, of the smallest job without waste."""
+        if self.phases:
+            return SIDE * self.phases.least
+        return SIDE if self.in_rows else JOB_PIXELS
 
     def launches_next_tile(self, here: Fields, behind: Fields) -> bool:
         """Return whether the first job of the next tile may start before the cores have finished

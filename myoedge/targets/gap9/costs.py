@@ -37,6 +37,7 @@ KERNELS = {
     "me_ne16_conv_sums_s8": KernelCost(1.0, 600, 2000),
     "me_ne16_conv_mean_s8": KernelCost(1.0, 800, 1800),
     "me_ne16_phases_s8": KernelCost(1.0, 800, 2000),
+    "me_ne16_depthwise_s8": KernelCost(1.0, 700, 1800),
     "me_conv_s8": KernelCost(25.5, 1300, 1400, warm_cycles=1200),
     "me_matmul_s8": KernelCost(27.0, 2600, 800),
     "me_conv_s16": KernelCost(23.8, 1030, 1500),

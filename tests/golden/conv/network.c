@@ -5,7 +5,7 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_depthwise.h"
+#include "library/me_depthwise_conv_s8.h"
 #include "library/me_gemm.h"
 #include "library/me_layout.h"
 #include "library/me_pool.h"

@@ -1,6 +1,7 @@
 /* Depthwise and grouped convolution; see test_depthwise.py for the numbers. */
-#include "me_depthwise.h"
+#include "me_depthwise_conv_s8.h"
 #include "me_depthwise_lines_s8.h"
+#include "me_group_conv_s8.h"
 
 #include "drawn.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Convolution of each channel with a kernel of its own, and in groups. As in me_gemm.h operands
+ * Convolution of each channel with a kernel of its own. As in me_gemm.h operands
  * lie in L1, cores 0 .. 7 call together and share the work, and no barrier is inside. Channels
  * last. Weights, channels and scratch are aligned to 4; x and y need not be, but it is faster.
  */
-#ifndef ME_DEPTHWISE_H
-#define ME_DEPTHWISE_H
+#ifndef ME_DEPTHWISE_CONV_S8_H
+#define ME_DEPTHWISE_CONV_S8_H
 
 #include <stdint.h>
 
@@ -23,19 +23,5 @@ void me_depthwise_conv_s8(const me_depthwise_conv_s8_params *op, const me_depthw
 
 /* For tiles of so many channels and ow columns at most. */
 int32_t me_depthwise_scratch_bytes(const me_conv_s8_params *op, int32_t channels, int32_t ow);
-
-/* c: input channels of a group; x has groups * c a pixel. Else as me_conv_s8_params. */
-typedef struct {
-    int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
-    me_scale scale;
-    int32_t groups;
-} me_group_conv_s8_params;
-
-typedef me_conv_s8_tile me_group_conv_s8_tile;
-
-/* Grouped convolution of int8, channels last, slower than me_conv_s8 group by group, but without
- * scratch: tile->k output channels, k / groups a group. Weights: [k][k_h][k_w][c]; where c is less
- * than 4, [k][c][k_h][k_w]. groups 1 to k, a divisor of it; formula and ranges are those of me_conv_s8. */
-void me_group_conv_s8(const me_group_conv_s8_params *op, const me_group_conv_s8_tile *tile);
 
 #endif

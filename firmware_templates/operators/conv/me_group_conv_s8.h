@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Convolution in groups. As in me_gemm.h operands lie in L1, cores 0 .. 7 call together and share the work, and no
+ * barrier is inside. Channels last.
+ */
+#ifndef ME_GROUP_CONV_S8_H
+#define ME_GROUP_CONV_S8_H
+
+#include <stdint.h>
+
+#include "me_gemm.h"
+
+/* c: input channels of a group; x has groups * c a pixel. Else as me_conv_s8_params. */
+typedef struct {
+    int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
+    me_scale scale;
+    int32_t groups;
+} me_group_conv_s8_params;
+
+typedef me_conv_s8_tile me_group_conv_s8_tile;
+
+/* Grouped convolution of int8, channels last, slower than me_conv_s8 group by group, but without
+ * scratch: tile->k output channels, k / groups a group. Weights: [k][k_h][k_w][c]; where c is less
+ * than 4, [k][c][k_h][k_w]. groups 1 to k, a divisor of it; formula and ranges are those of me_conv_s8. */
+void me_group_conv_s8(const me_group_conv_s8_params *op, const me_group_conv_s8_tile *tile);
+
+#endif
