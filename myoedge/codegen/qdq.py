@@ -29,6 +29,7 @@ from myoedge.version import __version__
 # optimisations write QuantizeLinear with an output_dtype that its own change to uint8 contradicts,
 # and refuse that then.
 OPSET, OPSET_INT16 = 20, 21
+ML, OPSET_ML = "ai.onnx.ml", 3
 IR_VERSION = 10  # has metadata on nodes
 WRITE = operator_writers()
 
@@ -123,6 +124,8 @@ def _serialised(
 
     int16 = any(value.dtype == np.int16 for value in w.initializers.values())
     opsets = [helper.make_opsetid("", OPSET_INT16 if int16 else OPSET)]
+    if any(node.op.startswith(ML) for node in w.nodes):
+        opsets.append(helper.make_opsetid(ML, OPSET_ML))
     graph = helper.make_graph(
         [*map(_node, w.nodes)],
         model_name,
@@ -145,7 +148,9 @@ def _serialised(
 def _node(node: OnnxNode) -> Any:
     from onnx import helper
 
-    made = helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **node.attrs)
+    domain, _, op = node.op.rpartition(".")
+    names = {"name": node.name, "domain": domain or None}
+    made = helper.make_node(op, node.inputs, node.outputs, **names, **node.attrs)
     for key, value in node.notes.items():
         made.metadata_props.add(key=f"myoedge.{key}", value=value)
     return made

@@ -33,6 +33,7 @@ TYPES = {
 class OnnxNode:
     """A node of the exported ONNX model.
 
+    op                ONNX operator, after its domain and a dot unless it is ONNX's own
     inputs, outputs   ONNX names
     attrs             ONNX attributes
     notes             metadata for viewers

@@ -50,12 +50,22 @@ def attribute(made: NodeProto, name: str) -> Any:
 
 
 def agree(
-    made: ModelProto, folder: Path, rng: Rng, spread: float = 2.0, atol: float = 2e-5
+    made: ModelProto,
+    folder: Path,
+    rng: Rng,
+    spread: float = 2.0,
+    atol: float = 2e-5,
+    *,
+    whole: bool = False,
 ) -> None:
-    """The last result of theirs is ours, before and after the passes."""
+    """The last result of theirs is ours, before and after the passes.
+
+    spread   of the inputs     whole   whether they are whole numbers
+    """
     graph = load_onnx(saved(made, folder)).graph
     for _ in range(5):
         x = rng.normal(0.0, spread, (1, FEATURES)).astype(np.float32)
+        x = np.rint(x) if whole else x
         wanted = theirs(made, x)
         for found in (graph, prepare(graph)):
             values = run_float(found, {found.inputs[0]: x})

@@ -321,11 +321,11 @@ def test_the_page_of_operators_is_up_to_date() -> None:
 
 
 # Or asked for, or on streams.
-FOUND_BY_PASSES = {
+FOUND_BY_PASSES = {  # trees: by ONNX alone
     "magnitude", "rotary", "ctc_greedy", "biquads", "biquads_past", "gru_state", "running_norm",
     "running_power", "majority", "ctc_new", "selective_scan", "lstm_start", "gru_start",
     "lstm_next", "lstm_next_cell", "loop_state", "loop_read", "loop_next", "loop_write",
-    "loop_last",
+    "loop_last", "trees",
 }  # fmt: skip
 
 

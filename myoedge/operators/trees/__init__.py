@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ensembles of decision trees: random forests, boosted trees."""

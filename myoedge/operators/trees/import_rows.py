@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Import of ai.onnx.ml's tree ensembles: those of classifiers and regressors, and TreeEnsemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.classic.scores import of_both_classes, rows_of, transformed, winner
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.trees.branches import MODES, Branch, Grove, Key
+
+TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+AVERAGE, SUM = 0, 1  # TreeEnsemble's aggregate_function
+ROUNDINGS = np.float32(2.0**-21)
+SINGLE = "a sum or an average of the trees"
+
+
+class Ensemble(NamedTuple):
+    """Trees that can be added: limits [n], links [n, 4], roots [t], leaves [l, K], base [K]."""
+
+    limits: Array
+    links: Array
+    roots: Array
+    leaves: Array
+    base: Array
+
+
+def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str]:
+    """Import TreeEnsembleClassifier -> the class, and scores of the classes."""
+    classes = len(a["classlabels_ints"]) or len(a["classlabels_strings"])
+    found = _of_lists(a, "class", classes)
+    kind = a["post_transform"]
+    if classes == 2 and {*a["class_ids"]} == {0} and len(_numbers(a, "base_values")) < 2:
+        found, kind = _of_both(found, a)
+    y = _add(d, a["self"], found)
+    return winner(d, y, a), transformed(d, y, kind)
+
+
+def _of_both(found: Ensemble, a: Arguments) -> tuple[Ensemble, str]:
+    """Return the scores of two classes, of which the file has the second one's as the first's."""
+    is_share = min(_numbers(a, "class_weights")) >= 0
+    one = found.leaves[:, :1].T, found.base[:1]
+    weight, base, kind = of_both_classes(*one, a["post_transform"], is_share=is_share)
+    return found._replace(leaves=weight.T, base=base), kind
+
+
+def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Import TreeEnsembleRegressor -> [N, targets]."""
+    found = _of_lists(a, "target", a["n_targets"])
+    if a["aggregate_function"] not in ("SUM", "AVERAGE"):
+        raise Unsupported(f"aggregate_function {a['aggregate_function']}", SINGLE)
+    shares = len(found.roots) if a["aggregate_function"] == "AVERAGE" else 1
+    found = found._replace(leaves=found.leaves / shares)
+    return transformed(d, _add(d, a["self"], found), a["post_transform"])
+
+
+def _of_lists(a: Arguments, what: str, results: int) -> Ensemble:
+    """Read the lists of nodes, and the weights of leaves: `what` is "class" or "target"."""
+    keys = [*zip(a["nodes_treeids"], a["nodes_nodeids"], strict=True)]
+    modes = [mode.removeprefix("BRANCH_") for mode in a["nodes_modes"]]
+    weights: dict[Key, Array] = {
+        key: np.zeros(results) for key, mode in zip(keys, modes, strict=True) if mode == "LEAF"
+    }
+    ends = zip(a[f"{what}_treeids"], a[f"{what}_nodeids"], strict=True)
+    added = zip(ends, a[f"{what}_ids"], _numbers(a, f"{what}_weights"), strict=True)
+    for key, target, weight in added:
+        weights[key][target] += weight
+    rows = zip(
+        modes, a["nodes_featureids"], _numbers(a, "nodes_values"),
+        a["nodes_truenodeids"], a["nodes_falsenodeids"], strict=True,
+    )  # fmt: skip
+    branches: dict[Key, Branch] = {
+        key: Branch(mode, feature, (value,), (key[0], yes), (key[0], no))
+        for key, (mode, feature, value, yes, no) in zip(keys, rows, strict=True)
+        if mode != "LEAF"
+    }
+    base = np.broadcast_to(np.asarray(_numbers(a, "base_values") or [0.0]), (results,))
+    below = {x for branch in branches.values() for x in (branch.yes, branch.no)}
+    roots = [key for key in keys if key not in below]
+    if len(roots) != len({*a["nodes_treeids"]}) or len({*keys}) != len(keys):
+        raise ValueError("trees without one root, or a node twice")
+    return _planted(branches, {k: tuple(w.tolist()) for k, w in weights.items()}, roots, base)
+
+
+def _numbers(a: Arguments, name: str) -> list[float]:
+    """Return a list of floats, which may stand in a tensor of doubles."""
+    given = a[f"{name}_as_tensor"] if a.get(f"{name}_as_tensor") is not None else a[name]
+    return [float(value) for value in np.ravel(given)]
+
+
+def _planted(
+    branches: Mapping[Key, Branch],
+    leaves: Mapping[Key, tuple[float, ...]],
+    roots: Sequence[Key],
+    base: Array,
+) -> Ensemble:
+    if any(branch.mode not in MODES for branch in branches.values()):
+        raise ValueError(f"a mode that is none of {', '.join(MODES)}")
+    grove = Grove(branches, leaves)
+    firsts = np.array([grove.plant(root) for root in roots])
+    limits, links, rows = grove.arrays()
+    return Ensemble(limits, links, firsts, rows, base)
+
+
+def ensemble(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Import TreeEnsemble, of ai.onnx.ml 5 -> [N, targets]."""
+    if a["aggregate_function"] not in (AVERAGE, SUM):
+        raise Unsupported(f"aggregate_function {a['aggregate_function']}", SINGLE)
+    results, shares = a["n_targets"], len(a["tree_roots"])
+    shares = shares if a["aggregate_function"] == AVERAGE else 1
+    leaves: dict[Key, tuple[float, ...]] = {}
+    ends = zip(a["leaf_targetids"], np.ravel(a["leaf_weights"]).tolist(), strict=True)
+    for i, (target, weight) in enumerate(ends):
+        row = np.zeros(results)
+        row[target] = weight / shares
+        leaves["leaf", i] = tuple(row.tolist())
+    members = _sets(a["membership_values"])
+    names = ("leaf" if leaf else "node" for leaf in (*a["nodes_trueleafs"], *a["nodes_falseleafs"]))
+    ways = [*zip(names, (*a["nodes_truenodeids"], *a["nodes_falsenodeids"]), strict=True)]
+    count = len(a["nodes_modes"])
+    branches: dict[Key, Branch] = {}
+    for i, mode in enumerate(np.ravel(a["nodes_modes"]).tolist()):
+        value = next(members) if MODES[mode] == "MEMBER" else (float(a["nodes_splits"][i]),)
+        branches["node", i] = Branch(
+            MODES[mode], a["nodes_featureids"][i], value, ways[i], ways[count + i]
+        )
+    roots: list[Key] = [
+        ways[i] if ways[i] == ways[count + i] and ways[i][0] == "leaf" else ("node", i)
+        for i in a["tree_roots"]
+    ]
+    found = _planted(branches, leaves, roots, np.zeros(results))
+    kind = TRANSFORMS[a["post_transform"]]
+    return transformed(d, _add(d, a["self"], found), kind)
+
+
+def _sets(values: Array | None) -> Any:
+    """Yield sets of values, which end in NaN each."""
+    found: list[float] = []
+    for value in np.ravel([] if values is None else values).tolist():
+        if np.isnan(value):
+            yield tuple(found)
+            found = []
+        else:
+            found.append(value)
+
+
+def _add(d: GraphBuilder, x: str, found: Ensemble) -> str:
+    """Add the ensemble of features that are brought to one range by what they are compared with.
+
+    The host does so if the features are the network's input; the integers of one tensor then suit
+    all of them.
+    """
+    _, features = rows_of(d, x, "a tree ensemble")
+    if not 0 <= found.links[:, 0].min() <= found.links[:, 0].max() < features:
+        raise ValueError(f"a feature that is none of {features}")
+    limits = found.limits.astype(np.float32)
+    if not np.isfinite(limits).all():
+        raise Unsupported("a threshold that is infinite or NaN", "a finite one")
+    scale, offset = _ranges(limits, found.links[:, 0].astype(int), features)
+    y = d.add("affine", x, d.constant(scale), d.constant(offset), axis=1)
+    own, strict = found.links[:, 0].astype(int), found.links[:, 3] > 0
+    # the roundings of float32 in the features, so that what equals a limit still does
+    apart = ROUNDINGS * (1 + np.abs(offset[own]))
+    limits = limits * scale[own] + offset[own] + np.where(strict, -apart, apart)
+    arrays = (limits, *found[1:])
+    return d.add("trees", y, *(d.constant(np.asarray(v, np.float32)) for v in arrays))
+
+
+def _ranges(limits: Array, own: Array, features: int) -> tuple[Array, Array]:
+    """Return factors and offsets, float32, that bring every feature's limits to -1 .. 1; 0 for a
+    feature that no node reads."""
+    low, high = np.full(features, np.inf), np.full(features, -np.inf)
+    np.minimum.at(low, own, limits)
+    np.maximum.at(high, own, limits)
+    read = high >= low
+    low, high = np.where(read, low, 0.0), np.where(read, high, 0.0)
+    half = (high - low) / 2
+    several = half[half > 0]
+    usual = float(np.median(several)) if several.size else 1.0
+    half = np.where(half > 0, half, np.maximum(np.abs(low), usual))
+    scale = np.where(read, 1.0 / half, 0.0).astype(np.float32)
+    return scale, (-scale * (high + low) / 2).astype(np.float32)
+
+
+NODES = (
+    "nodes_treeids=[], nodes_nodeids=[], nodes_featureids=[], nodes_modes=[], nodes_values=[], "
+    "nodes_truenodeids=[], nodes_falsenodeids=[], base_values=[], post_transform='NONE', "
+    "nodes_values_as_tensor=None, base_values_as_tensor=None"
+)
+ENDS = "X_treeids=[], X_nodeids=[], X_ids=[], X_weights=[], X_weights_as_tensor=None"
+
+ROWS = (
+    ImportRow(
+        "trees argmax",
+        classifier,
+        onnx=f"ai.onnx.ml.TreeEnsembleClassifier(self, *, {NODES}, {ENDS.replace('X', 'class')}, "
+        "classlabels_ints: classlabels_int64s = [], classlabels_strings=[])",
+        all_results=True,
+    ),
+    ImportRow(
+        "trees",
+        regressor,
+        onnx=f"ai.onnx.ml.TreeEnsembleRegressor(self, *, {NODES}, {ENDS.replace('X', 'target')}, "
+        "n_targets=1, aggregate_function='SUM')",
+    ),
+    ImportRow(
+        "trees",
+        ensemble,
+        onnx="ai.onnx.ml.TreeEnsemble(self, *, nodes_splits, nodes_featureids, nodes_modes, "
+        "nodes_truenodeids, nodes_falsenodeids, nodes_trueleafs, nodes_falseleafs, "
+        "leaf_targetids, leaf_weights, tree_roots, n_targets=1, membership_values=None, "
+        "aggregate_function=1, post_transform=0)",
+    ),
+)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arrays in which a kernel reads an ensemble of trees, and what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import RequantParams
+
+INT16_LOW, INT16_HIGH = -(2**15), 2**15 - 1
+MOST_OF_TREE = 2**15  # nodes, and entries of leaves: links have 16 bits
+MOST_FEATURES = 2**15
+SUM_BITS = 30  # of sums over all trees
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreesParams(RequantParams):
+    """Integer constants of an ensemble.
+
+    nodes    int32 [n, 2]: limit (low half) and feature; the nodes behind x <= limit (low half) and
+             x > limit, counted from the tree's first one, or -1 - e: entry e of the tree's leaves
+    trees    int32 [t, 2]: first node and first entry of each tree
+    entries  int16 [e, 2]: number to add, and 2 * result + 1 if it is a leaf's last one, else + 0
+    base     int32 [results]: where sums begin
+    """
+
+    nodes: Array
+    trees: Array
+    entries: Array
+    base: Array
+    acc_bound: int
+
+
+@dataclass(frozen=True)
+class Forest:
+    """An ensemble whose leaves are integers.
+
+    limits   int64 [n], links int64 [n, 3] (feature, the node if x <= limit, the other one), roots
+             int64 [t], leaves int64 [l, results]; trees lie one behind the other, and a link of -1
+             - i is leaf i
+    """
+
+    limits: Array
+    links: Array
+    roots: Array
+    leaves: Array
+
+    def tree(self, number: int) -> tuple[slice, Array]:
+        """Return the nodes of a tree, and its leaves."""
+        ends = [*self.roots[1:].tolist(), len(self.limits)]
+        nodes = slice(int(self.roots[number]), ends[number])
+        ways = self.links[nodes, 1:]
+        return nodes, np.unique(-1 - ways[ways < 0])
+
+    def bounds(self) -> Array:
+        """Return the largest magnitude of every sum."""
+        total = np.zeros(self.leaves.shape[1], np.int64)
+        for number in range(len(self.roots)):
+            total += np.abs(self.leaves[self.tree(number)[1]]).max(axis=0)
+        return total
+
+    def packed(self) -> tuple[Array, Array, Array]:
+        """Return nodes, trees and entries, as TreesParams has them.
+
+        Errors: ValueError for a tree of more nodes or entries than links reach.
+        """
+        places, entries, nodes = [], list[tuple[int, int]](), np.zeros((len(self.limits), 2), "i8")
+        for number in range(len(self.roots)):
+            at, leaves = self.tree(number)
+            places.append((at.start, len(entries)))
+            starts = dict[int, int]()
+            for leaf in leaves.tolist():
+                starts[leaf] = len(entries) - places[-1][1]
+                entries += _entries(self.leaves[leaf])
+            if max(at.stop - at.start, len(entries) - places[-1][1]) > MOST_OF_TREE:
+                raise ValueError("a tree of more than 32,768 nodes")
+            ways = [
+                way - at.start if way >= 0 else -1 - starts[-1 - way]
+                for way in self.links[at, 1:].reshape(-1).tolist()
+            ]
+            nodes[at] = _halves(self.limits[at], self.links[at, 0], np.reshape(ways, (-1, 2)))
+        return (
+            nodes.astype(np.int32),
+            np.array(places, np.int32),
+            np.array(entries, np.int16).reshape(-1, 2),
+        )
+
+
+def _entries(row: Array) -> list[tuple[int, int]]:
+    """Return the entries of a leaf: what is not zero, or one zero."""
+    results = np.flatnonzero(row).tolist() or [0]
+    last = results[-1]
+    return [(int(row[i]), 2 * i + int(i == last)) for i in results]
+
+
+def _halves(limits: Array, features: Array, ways: Array) -> Array:
+    first = (limits & 0xFFFF) | features << 16
+    return np.stack([first, (ways[:, 0] & 0xFFFF) | ways[:, 1] << 16], axis=1)
+
+
+def sums(integers: TreesParams, x: Array) -> Array:
+    """Return what the kernel sums: x integers [N, F] -> int64 [N, results]."""
+    first, second = integers.nodes.astype(np.int64).T
+    limit, feature = first.astype(np.int16), first >> 16
+    yes, no = second.astype(np.int16).astype(np.int64), second >> 16
+    start, leaves = integers.trees.astype(np.int64).T
+    rows, at = np.arange(len(x))[:, None], np.zeros((len(x), len(start)), np.int64)
+    while (inside := at >= 0).any():
+        node = np.where(inside, start + at, 0)
+        ways = np.where(x[rows, feature[node]] <= limit[node], yes[node], no[node])
+        at = np.where(inside, ways, at)
+    dense, number = _dense(integers.entries.astype(np.int64), len(integers.base))
+    return np.asarray(integers.base + dense[number[leaves - 1 - at]].sum(axis=1))
+
+
+def _dense(entries: Array, results: int) -> tuple[Array, Array]:
+    """Return the leaves [l, results], and the leaf of every entry."""
+    value, mark = entries.T
+    number = np.concatenate([[0], np.cumsum(mark & 1)[:-1]])
+    dense = np.zeros((int(number[-1]) + 1, results), np.int64)
+    dense[number, mark >> 1] = value
+    return dense, number
