@@ -175,6 +175,7 @@ def build(
     l3: str | int | None = None,
     operating_point: str | None = None,
     app: str | None = None,
+    prefix: str | None = None,
     engine: str = "auto",
     stream: bool = False,
     simulate: bool | None = None,
@@ -199,10 +200,11 @@ def build(
              "sensor": one from the front end of [sensor] to decisions on a line, and sensor.elf
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
+    prefix   of all C names, as "gesture" for gesture_run; None: from the model's name
     engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;
              "ne16": NE16 for every layer it can run (docs/ne16.md). [engine] overrides this per
              layer
-    stream   also generate me_push, which takes frames as they arrive, by [stream]
+    stream   also generate <prefix>_push, which takes frames as they arrive, by [stream]
              (docs/streaming.md)
     simulate False: report estimated cycles only; True: simulate even above 600 M estimated cycles
     tune     choose tiles by simulated cycles: simulate the best few of each distinct layer, keep

@@ -66,9 +66,9 @@ class Build(BuildFolder):
             library = host.load_library(
                 self.folder / "src", self.cc, host.CompileOptions(defines=defines)
             )
-            pushes = () if self.stream is None else ("me_push", "me_reset")
-            needed = ("me_run", *(("me_trace",) if defines else ()), *pushes)
-            return host.with_symbols(library, needed)
+            pushes = () if self.stream is None else ("push", "reset")
+            needed = ("run", *(("trace",) if defines else ()), *pushes)
+            return host.with_symbols(library, [host.named(library, name) for name in needed])
         except (MyoedgeError, OSError, AttributeError):
             for name in self.digests:
                 if name.startswith("src/"):

@@ -34,6 +34,7 @@ from myoedge.system.folder import (
     sha256,
     unreplaced,
 )
+from myoedge.system.library import c_prefix
 from myoedge.system.notebook import Card, Tabular, card_html, framed
 from myoedge.system.regular_files import read_regular, read_text
 
@@ -44,7 +45,7 @@ CONSOLE = "gap_sdk/console.c"  # of an application with frames
 APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
 ADAPT_NPZ, ADAPT_ELF = "adapt.npz", "adapt.elf"  # of a build with [adapt]
 CALIBRATION = "golden/calibration.npz"  # of each calibration sample 64 bits of its digest
-SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # if results lie that are no outputs
+RESULTS = ("arena", "l1")  # C arrays where results lie that are no outputs
 
 # Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
 REPORT_KEYS = frozenset(
@@ -276,6 +277,11 @@ class BuildFolder(Tabular):
         return self.written("firmware.elf")
 
     @cached_property
+    def prefix(self) -> str:
+        """Prefix of the network's C names."""
+        return c_prefix(self.folder / "src")
+
+    @cached_property
     def l3_image(self) -> bytes | None:
         """Contents of l3.bin; None if the build has none."""
         return self.written("l3.bin") if "l3.bin" in self.digests else None
@@ -296,12 +302,14 @@ class BuildFolder(Tabular):
     def regions(self) -> dict[int, tuple[str, int, int]]:
         """Layer -> (C symbol, offset, size in bytes) of its result in L2; without results in L3."""
         q, regions, count = self.network, {}, len(self.given_specs)
+        outputs = "me" if self.stream is None else self.prefix  # of the program, or of stream.c
         with self._meaningful("plan.json"):
             for index, step in enumerate(json.loads(self.written("plan.json"))["steps"]):
                 kind, number, offset = parse_location(step["writes"])
                 if kind == "far" or (kind == "output" and number >= count) or step["op"] == STATE:
                     continue  # states of a stream lie in one of two places, a loop replaces its own
-                symbol, name = SYMBOLS.get(kind, f"me_output{number}"), step["name"]
+                name, ours = step["name"], kind in RESULTS
+                symbol = f"{self.prefix}_{kind}" if ours else f"{outputs}_output{number}"
                 size = math.prod(q.graph.shape(name)) * q.element_type(name).size_bytes
                 regions[index] = (symbol, offset, size)
         return regions

@@ -22,6 +22,7 @@ __all__ = [
     "build_library",
     "invoke",
     "load_library",
+    "named",
     "open_library",
     "push",
     "reset",
@@ -43,44 +44,51 @@ def run(
     inputs: Sequence[Array],
     outputs: Sequence[Spec],
     *,
-    symbol: str = "me_run",
+    symbol: str | None = None,
     l3: bytes | None = None,
 ) -> list[Array]:
-    """Run the network: `int me_run(const void *const in[], void *const out[])`, or another
+    """Run the network: `int <prefix>_run(const void *const in[], void *const out[])`, or another
     function of this signature, on contiguous copies of the inputs.
 
+    symbol    name of another function
     outputs   shape and dtype of each result, which are new arrays
     l3        contents of l3.bin, for a network with weights in L3
     Raises E911 if the function does not return 0.
     """
     arrays = _contiguous(inputs)
     results = [np.zeros(shape, dtype) for shape, dtype in outputs]
-    invoke(library, symbol, *_addresses(arrays, results), l3=l3)
+    invoke(library, symbol or named(library, "run"), *_addresses(arrays, results), l3=l3)
     return results
 
 
 def push(
     library: Library, frame: Sequence[Array], outputs: Sequence[Spec], *, l3: bytes | None = None
 ) -> list[Array]:
-    """Pass a frame to the C function `int me_push(const void *const frame[], void *const out[])`.
+    """Pass a frame to `int <prefix>_push(const void *const frame[], void *const out[])`.
 
     frame     an array for each input
     outputs   shape and dtype of the result buffers; the first axis counts frames
     -> the frames that are ready
-    Raises E911 if me_push returns less than 0.
+    Raises E911 if the function returns less than 0.
     """
     arrays = _contiguous(frame)
     results = [np.zeros(shape, dtype) for shape, dtype in outputs]
-    ready = _call(library, "me_push", _addresses(arrays, results), l3)
+    symbol = named(library, "push")
+    ready = _call(library, symbol, _addresses(arrays, results), l3)
     if ready < 0:
-        raise _failed("me_push", ready)
+        raise _failed(symbol, ready)
     return [y[:ready] for y in results]
 
 
 def reset(library: Library) -> None:
-    """Call the C function `void me_reset(void)`."""
+    """Call the C function `void <prefix>_reset(void)`."""
     with library.lock:
-        ctypes.CFUNCTYPE(None)(("me_reset", library.handle))()
+        ctypes.CFUNCTYPE(None)((named(library, "reset"), library.handle))()
+
+
+def named(library: Library, name: str) -> str:
+    """Return the C name of a network's function or variable."""
+    return f"{library.prefix}_{name}"
 
 
 @contextmanager
@@ -95,7 +103,7 @@ def traced(library: Library) -> Iterator[dict[int, bytes]]:
         written[layer] = ctypes.string_at(data, size_bytes)
 
     callback = _TRACE(note)
-    hook = ctypes.c_void_p.in_dll(library.handle, "me_trace")
+    hook = ctypes.c_void_p.in_dll(library.handle, named(library, "trace"))
     hook.value = ctypes.cast(callback, ctypes.c_void_p).value
     try:
         yield written
@@ -111,7 +119,7 @@ def invoke(
     *,
     l3: bytes | None = None,
 ) -> None:
-    """Call a function with me_run's signature on buffer addresses; calls do not run
+    """Call a function with the signature of <prefix>_run on buffer addresses; calls do not run
     concurrently."""
     returned = _call(library, symbol, (inputs, outputs), l3)
     if returned != 0:
@@ -131,7 +139,7 @@ def _call(library: Library, symbol: str, groups: Sequence[Sequence[int]], l3: by
     addresses = [(ctypes.c_void_p * len(group))(*group) for group in groups]
     with library.lock:
         if l3 is not None:  # the library may be shared with another network
-            ctypes.c_char_p.in_dll(library.handle, "me_l3").value = l3
+            ctypes.c_char_p.in_dll(library.handle, named(library, "l3")).value = l3
         return int(function(*addresses))
 
 

@@ -210,7 +210,7 @@ def make_contents(
     app = None if request.of_app is None else request.of_app.application(plan, stream)
     calibration = quantized.parts.calibration
     adapts = None if request.adapt is None else adaptation_of(request.adapt, plan, calibration)
-    sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts)
+    sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, request.prefix)
     of_sdk, described = dict[str, str](), {} if app is None else app.described()
     if request.app in SDK_APPS:
         of_sdk = sdk_application(plan, name, sources, stream, app)

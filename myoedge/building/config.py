@@ -33,14 +33,16 @@ _TYPES = re.compile(r"str|int|float|(dict|list|literal)\[.*\]")  # pydantic's, i
 class ModelTable:
     """[model]: the model file, the factory of a checkpoint's network, and the decoder after it.
 
-    ctc    blank class of greedy CTC
-    vote   number of last frames in a majority vote
+    ctc      blank class of greedy CTC
+    vote     number of last frames in a majority vote
+    prefix   of all C names
     """
 
     path: str | None = None
     factory: str | None = None
     ctc: int | None = None
     vote: int | None = None
+    prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

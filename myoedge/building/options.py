@@ -25,6 +25,7 @@ TAKEN_FROM_TOML = {  # option -> its table of myoedge.toml
     "accurate": "calib",
     "weights": "calib",
     "ctc": "model",
+    "prefix": "model",
 }
 StrPath = str | Path
 OptionsT = TypeVar("OptionsT", bound="QuantizeOptions")
@@ -112,6 +113,9 @@ class BuildOptions(QuantizeOptions):
         "Also generate an application: gap-sdk; mlperf, for MLPerf Tiny; sensor, for a front end.",
         metavar="KIND",
     )
+    prefix: str | None = _option(
+        "Prefix of all C names (default: from the model's name).", metavar="NAME"
+    )
     engine: str = _option(
         "auto (default): the faster one per layer; cores; ne16: every layer that it can run.",
         default="auto",
@@ -135,7 +139,7 @@ def with_settings(options: OptionsT, settings: Config) -> OptionsT:
     values = {
         name: getattr(getattr(settings, table), name)
         for name, table in TAKEN_FROM_TOML.items()
-        if (value := getattr(options, name)) is None or value is False
+        if hasattr(options, name) and ((value := getattr(options, name)) is None or value is False)
     }
     method = values.get("method", options.method)
     if options.percentile is not None and method != "percentile":

@@ -21,6 +21,7 @@ from myoedge.building.plugins import Plugin, load_plugins
 from myoedge.building.size_check import LEAST_BITS, check_code, check_weights
 from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
 from myoedge.codegen.firmware import ProgramTooLarge
+from myoedge.codegen.names import check_prefix
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT8
@@ -57,6 +58,7 @@ class BuildRequest:
     frames        [stream]; None for a network on whole samples
     plugins       plug-ins that myoedge.toml names
     weight_bits   minimum bits of a weight
+    prefix   of all C names; None: from the model's name
     """
 
     chip: Chip
@@ -68,6 +70,7 @@ class BuildRequest:
     plugins: tuple[Plugin, ...] = ()
     weight_bits: int = INT8.bits
     adapt: AdaptTable | None = None
+    prefix: str | None = None
 
     @property
     def chip_at_point(self) -> Chip:
@@ -84,8 +87,9 @@ class BuildRequest:
 
     @property
     def of_integers(self) -> BuildRequest:
-        """Return the request without its latency limit, on which the integers do not depend."""
-        return replace(self, limits=replace(self.limits, latency_s=None))
+        """Return the request without latency limit and prefix, on which the integers do not
+        depend."""
+        return replace(self, limits=replace(self.limits, latency_s=None), prefix=None)
 
     def with_linked(self, code_bytes: int) -> BuildRequest:
         """Return the request with an L2 limit reduced by the size of the code, plus a margin."""
@@ -143,8 +147,8 @@ class Planned:
 def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     """Combine options and myoedge.toml.
 
-    Errors, before anything takes time: E201 target, E204 operating point, application or engine,
-    E232, E234, E302 limits, E258, E264 tables of applications, E256, E257 plug-ins.
+    Errors, before anything takes time: E201 target, E204 operating point, application, engine or
+    prefix, E232, E234, E302 limits, E258, E264 tables of applications, E256, E257 plug-ins.
     """
     chip = find_chip(options.target or settings.target.chip or DEFAULT_CHIP)
     engines = {options.engine, *settings.engine.values()}
@@ -160,7 +164,10 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     bits = LEAST_BITS if few_bits else min([INT8.bits, *asked])
     point = options.operating_point
     of_app = requested(options, settings)
-    parts = (of_app, frames, plugins, bits, settings.adapt)
+    prefix = options.prefix or settings.model.prefix
+    if prefix is not None:
+        check_prefix(prefix)
+    parts = (of_app, frames, plugins, bits, settings.adapt, prefix)
     request = BuildRequest(chip, limits, point, options.app, *parts)
     if settings.adapt is not None and options.stream:
         tries = ["without --stream", "without [adapt]"]

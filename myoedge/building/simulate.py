@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends.build_folder import SYMBOLS
 from myoedge.backends.equivalence import (
     Case,
     cases,
@@ -147,7 +146,7 @@ def simulate_build(
     is_silicon = cycles == GAP9_CYCLES
     files = report_files(report) if is_silicon else {}
     if records.spans and run is not None:
-        base = build.program.symbols.get(SYMBOLS["l1"], 0)
+        base = build.program.symbols.get(f"{build.prefix}_l1", 0)
         operands = L1Operands(base, report["memory"]["l1_buffers"])
         clock_hz = report["target"]["clock_hz"]
         files[TRACE] = perfetto(run, report["layers"], clock_hz, operands)

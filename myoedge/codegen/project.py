@@ -16,6 +16,7 @@ from myoedge.codegen.adaptation import adaptation_files, hook
 from myoedge.codegen.application import Application
 from myoedge.codegen.constants import array_aliases, array_values, comment, constants
 from myoedge.codegen.library import brought, called, include_files, library_files
+from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.numerics.arrays import Array
@@ -32,6 +33,8 @@ CHIP_ONLY = (
     "me_register_numbers.h",
     "me_runtime.h",
 )
+
+INTERNAL = ("arena", "maps", "l3_transfers", "l3_limits", "trace")  # shared by files of src/
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 
@@ -55,6 +58,7 @@ def make_sources(
     stream: Stream | None = None,
     application: Application | None = None,
     adaptation: Adaptation | None = None,
+    prefix: str | None = None,
 ) -> Sources:
     """Generate all of src/: C, headers, Makefile, licence, the chip's program in firmware/;
     stream.c with me_push for a stream.
@@ -62,10 +66,12 @@ def make_sources(
     golden        sample for selftest.c and golden.h
     application   also generate another program for the chip, in firmware/<its name>/
     adaptation    also generate the network's adaptation, and firmware/adapt/, which runs sessions
+    prefix        of all global C names; None: from the model's name
     Errors: as Application.files.
     """
     app = application.name if application is not None else ""
     common = {**_common_values(plan, model_name, stream), "app": app}
+    common["prefix"] = prefix or default_prefix(model_name)
     common["adapted"] = None if adaptation is None else hook(plan, adaptation)
     sized = {
         **common,
@@ -75,12 +81,12 @@ def make_sources(
         "l1_bytes": plan.l1_bytes,
     }
     files = {
-        "network.h": render("project/network.h.j2", sized),
+        **_named(plan, model_name, sized),
         "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
         **library_files(called(plan.tilings), brought(plan)),
         "Makefile": render("project/Makefile.j2", common),
         "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
-        **_weights(plan, common["banner"]),
+        **_weights(plan, common["banner"], common["prefix"]),
         **({} if golden is None else _selftest(golden, common)),
     }
     if stream is not None:
@@ -104,6 +110,7 @@ def _common_values(plan: Plan, model_name: str, stream: Stream | None) -> dict[s
         "banner": _banner(plan, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
         "l3_bytes": plan.l3_bytes,
+        "l3_tables": bool(plan.l3_tables),
         "in_l3": bool(plan.l3_transfers or plan.l3_tables),
         **_border(plan),
         "stream": None if stream is None else stream_values(plan, stream),
@@ -122,9 +129,35 @@ def _selftest(golden: Golden, common: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _weights(plan: Plan, banner: str) -> dict[str, str]:
+def _named(plan: Plan, model_name: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers that declare the network, and what it says of itself."""
+    prefix, stream = values["prefix"], values["stream"]
+    own = {
+        **values,
+        "p": prefix,
+        "P": prefix.upper(),
+        "digest": plan.quant.digest,
+        "name": comment(model_name),
+        "version": __version__,
+        "l2_bytes": plan.l2_bytes,
+    }
+    header = render("project/public.h.j2", own)
+    inner = list(INTERNAL)
+    if stream is not None:
+        ports = (("input", stream["inputs"]), ("output", stream["outputs"]))
+        inner += [f"{kind}{i}" for kind, of in ports for i in range(len(of))]
+    own["names"] = [*public_names(prefix, header), *((f"me_{x}", f"{prefix}_{x}") for x in inner)]
+    return {
+        f"{prefix}.h": header,
+        "network.h": render("project/network.h.j2", own),
+        "info.c": render("project/info.c.j2", own),
+    }
+
+
+def _weights(plan: Plan, banner: str, prefix: str) -> dict[str, str]:
     stored = {
         "banner": banner,
+        "prefix": prefix,
         "arrays": [array_values(n, a) for n, a in constants(plan).items()],
         "array_aliases": array_aliases(plan),
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -56,6 +57,7 @@ def environment() -> Environment:
     env = new_environment(escape=False)
     env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
     env.filters["floats"] = floats
+    env.filters["quoted"] = json.dumps
     env.filters["initializer"] = initializer
     env.filters["reads_tile"] = lambda lines: bool(re.search(r"\bt\b", "\n".join(lines)))
     return env

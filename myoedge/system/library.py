@@ -20,6 +20,7 @@ from myoedge.system import cache, toolchain, tools
 from myoedge.system.toolchain import CompileOptions, Compiler
 
 INCLUDED = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+RUN = re.compile(r"^#define me_run (\w+)_run$", re.MULTILINE)
 PROGRAMS = ("main.c", "selftest.c")
 KINDS = (".c", ".h", ".def")  # .def: tables included by C files
 KERNELS = "library"  # folder of kernels, shared by builds
@@ -35,11 +36,13 @@ class Library:
 
     lock   must be held during calls, because the C uses one static arena; a thread that needs
            several consecutive calls, such as for a stream, holds it around all of them
+    prefix   of the network's functions: <prefix>_run
     """
 
     path: Path
     handle: ctypes.CDLL = field(repr=False)
     lock: threading.RLock = field(repr=False)
+    prefix: str = "me"
 
 
 def build_library(
@@ -109,12 +112,20 @@ def load_library(
 ) -> Library:
     """Compile and load the C below a folder (build_library, open_library); a cached file that does
     not load is compiled again once."""
-    path = build_library(src_dir, cc, options)
+    path, prefix = build_library(src_dir, cc, options), c_prefix(src_dir)
     try:
-        return open_library(path)
+        return replace(open_library(path), prefix=prefix)
     except OSError:
         path.unlink(missing_ok=True)
-        return open_library(build_library(src_dir, cc, options))
+        return replace(open_library(build_library(src_dir, cc, options)), prefix=prefix)
+
+
+def c_prefix(src_dir: Path) -> str:
+    """Return the prefix of a network's C names, which network.h of its sources has; "me" for
+    sources without prefix."""
+    header = src_dir / "network.h"
+    found = RUN.search(header.read_text(encoding="utf-8")) if header.is_file() else None
+    return found[1] if found else "me"
 
 
 def with_symbols(library: Library, symbols: Sequence[str]) -> Library:

@@ -336,7 +336,7 @@ def test_make_of_4_takes_the_project(project: Path, gap_sdk: Path) -> None:
         return [Path(value) for key, value in said if key == kind]
 
     src = project / "src"
-    wanted = {src / "network.c", src / "weights.c", *(src / "library").glob("*.c")}
+    wanted = {src / "network.c", src / "info.c", src / "weights.c", *(src / "library").glob("*.c")}
     assert {*named("SOURCE")} == wanted | {*(project / SDK_FOLDER).glob("*.c")}
     texts = sorted(path.read_text() for path in named("ASSEMBLY"))
     assert texts == sorted(path.read_text() for path in (src / "library").glob("*.S"))

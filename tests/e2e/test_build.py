@@ -254,10 +254,10 @@ def test_header_holds_the_factors_of_a_norm_at_the_input(tmp_path: Path) -> None
     model[0].running_mean.copy_(torch.tensor([3.0, -1.5]))
     save_exported(model, (torch.randn(1, 2),), tmp_path / "m.pt2")
     build = myoedge.build(tmp_path / "m.pt2", calib="random", output=tmp_path / "out")
-    header = (build.folder / "src" / "network.h").read_text()
+    header = (build.folder / "src" / f"{build.prefix}.h").read_text()
     border = build.manifest["inputs"][0]["border"]
     for name, values in (("FACTORS", border["scale"]), ("OFFSETS", border["offset"])):
-        text = header.split(f"ME_INPUT0_{name} {{")[1].split("}")[0].replace("\\", "")
+        text = header.split(f"M_INPUT0_{name} {{")[1].split("}")[0].replace("\\", "")
         found = [float(word.strip(" \n").removesuffix("f")) for word in text.split(",")]
         np.testing.assert_allclose(found, values, rtol=1e-7)
 

@@ -67,7 +67,7 @@ def test_an_encoder_of_ids_and_masks(tmp_path: Path) -> None:
     torch.manual_seed(0)
     report = report_of(Encoder(VOCABULARY, WIDTH), samples(VOCABULARY), tmp_path)
     assert report["quantization"]["sqnr_db"] > 25.0
-    header = (tmp_path / "out" / "src" / "network.h").read_text()
+    header = (tmp_path / "out" / "src" / "model.h").read_text()
     assert f"in[0]: ids, int32_t[1][{TOKENS}], integers 0 to {VOCABULARY - 1}" in header
     assert f"in[1]: kinds, uint8_t[1][{TOKENS}], integers 0 to 2" in header
     assert f"in[2]: kept, uint8_t[1][{TOKENS}], integers 0 to 1" in header

@@ -84,7 +84,7 @@ facts = json.loads((folder / "facts.json").read_text())
 library = host.load_library(folder, options=host.CompileOptions(facts["sanitize"]))
 libc = ctypes.CDLL(None, use_errno=True)
 for start in facts["fences"]:
-    arena = ctypes.addressof(ctypes.c_int8.in_dll(library.handle, "me_arena"))
+    arena = ctypes.addressof(ctypes.c_int8.in_dll(library.handle, f"{library.prefix}_arena"))
     assert libc.mprotect(ctypes.c_void_p(arena + start), page, mmap.PROT_READ * 0) == 0
 outputs = [(tuple(s), d) for s, d in facts["outputs"]]
 for sample in facts["samples"]:

@@ -45,4 +45,4 @@ def test_samples_go_in_as_16_bits(tmp_path: Path) -> None:
     assert build.run(np.zeros(shape, np.int16), raw=True).shape == (2, 1, 2, 16, 33)
     with pytest.raises(myoedge.MyoedgeError, match="must be int16"):
         build.run(np.zeros(shape, np.int8), raw=True)
-    assert "int16_t" in (build.folder / "src" / "network.h").read_text()
+    assert "int16_t" in (build.folder / "src" / f"{build.prefix}.h").read_text()

@@ -138,11 +138,11 @@ def test_threads_that_validate_one_stream_find_it_exact(streams: dict[int, Build
 def test_the_selftest_runs_a_pass(streams: dict[int, Build]) -> None:
     """make check, without Python: golden.h holds the last pass of the golden stream."""
     src = streams[2].folder / "src"
-    texts = [(src / name).read_text() for name in ("Makefile", "golden.h", "network.h")]
+    texts = [(src / name).read_text() for name in ("Makefile", "golden.h", "model.h")]
     assert "stream.o" in texts[0]
     states = streams[2].streaming.states
     assert f"golden_input{len(states)}[" in texts[1]
-    assert "int me_push(const void *const frame[], void *const out[]);" in texts[2]
+    assert "int model_push(const void *const frame[], void *const out[]);" in texts[2]
 
 
 @pytest.mark.parametrize("frames", [1, 4])

@@ -65,6 +65,7 @@ SHARED = {
         "backends.onnx_agreement",
         "building.request",
         "building.simulate",
+        "codegen.names",
         "targets.chip",
     },  # a choice that there is not
     "E202": {"building.model_inputs", "sweeps.advise"},  # no model, nor one of a build any more

@@ -336,7 +336,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> myoedge.Build:
 
 
 def test_a_build_takes_integers_and_truth_values(build: myoedge.Build) -> None:
-    header = (build.folder / "src" / "network.h").read_text()
+    header = (build.folder / "src" / f"{build.prefix}.h").read_text()
     assert "in[0]: xs_0, int32_t[1][6], integers 0 to 9" in header
     assert "in[1]: xs_1, uint8_t[1][6], integers 0 to 1" in header
     y = build.run(IDS.numpy(), SEEN.numpy())

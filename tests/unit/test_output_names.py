@@ -151,7 +151,7 @@ def test_names_go_through_a_build(tmp_path: Path) -> None:
     build = myoedge.build(tmp_path / "m.pt2", calib=calib, output=tmp_path / "out")
     names = ["x", "returned_logits", "returned_hidden_states_0", "returned_hidden_states_1"]
     assert [port["name"] for port in build.report["outputs"]] == names
-    header = (build.folder / "src" / "network.h").read_text()
+    header = (build.folder / "src" / f"{build.prefix}.h").read_text()
     assert all(f"/* out[{i}]: {name}, " in header for i, name in enumerate(names))
     with np.load(build.folder / "golden" / "output.npz") as golden:
         assert {*names} <= {*golden.files}

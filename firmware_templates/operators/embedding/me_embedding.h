@@ -61,6 +61,9 @@ typedef struct {
 /* me_embedding_s8 of whole rows of a table in L3, at l3 + (width up to a multiple of 4) * row; l3 is a multiple
  * of 4. n, last_row at least 0, width at least 1. All nine cores call it; core 8 does the work. */
 void me_embedding_l3_s8(const me_embedding_l3_s8_params *op, const me_embedding_l3_s8_tile *tile);
+#ifndef ME_GAP9
+extern const void *me_embedding_l3; /* L3, of the network that runs */
+#endif
 
 /* The row of integer number i. */
 static inline int32_t me_row_of(const me_embedding_s8_params *op, const void *ids, int32_t i)

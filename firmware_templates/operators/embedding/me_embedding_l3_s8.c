@@ -12,14 +12,14 @@ static uint32_t fetch(uint32_t l3, int8_t *to, int32_t bytes)
 
 #else
 
-extern const void *me_l3;
+const void *me_embedding_l3;
 
 static void me_l3_wait(uint32_t ticket) { (void)ticket; }
 
 static uint32_t fetch(uint32_t l3, int8_t *to, int32_t bytes)
 {
     for (int32_t i = 0; i < bytes; i++)
-        to[i] = ((const int8_t *)me_l3)[l3 + (uint32_t)i];
+        to[i] = ((const int8_t *)me_embedding_l3)[l3 + (uint32_t)i];
     return 0;
 }
 

@@ -14,8 +14,14 @@ void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
 #endif
 
 
-/* Buffers of the operands; their offsets are in plan.json. */
+/* Buffers of the operands; their offsets are in plan.json. With ME_SHARED_L1 the program defines me_l1,
+ * once for all its networks, as large as the largest <PREFIX>_L1_BYTES. */
+#ifdef ME_SHARED_L1
+extern _Alignas(16) int8_t me_l1[];
+#else
+#define me_l1 model_l1
 _Alignas(16) int8_t me_l1[1712] ME_L1;
+#endif
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The prefix of a network's C names, so that several networks link into one program."""
+
+from __future__ import annotations
+
+import re
+
+from myoedge.errors import MyoedgeError
+
+# The public header is <prefix>.h: names of other files of src/, and of the C library's headers.
+TAKEN = frozenset(
+    (
+        *("weights", "golden", "network", "stream", "me"),
+        *("assert", "complex", "ctype", "errno", "float", "limits", "locale", "math", "setjmp"),
+        *("signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string", "time"),
+    )
+)
+LONGEST = 40  # characters of a prefix
+
+
+def default_prefix(model_name: str) -> str:
+    """Return a model's name as a C identifier in lower case."""
+    name = re.sub(r"\W+", "_", model_name, flags=re.ASCII).strip("_").lower()
+    name = re.sub(r"_{2,}", "_", name)[:LONGEST].rstrip("_")
+    is_free = name[:1].isalpha() and name not in TAKEN and not name.startswith("me_")
+    return name if is_free else f"net_{name}".rstrip("_")
+
+
+def check_prefix(prefix: str) -> None:
+    """Raise E204 unless a prefix can start C names of a build."""
+    is_name = re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", prefix)
+    if is_name and len(prefix) <= LONGEST and not _is_taken(prefix):
+        return
+    facts = {"needs": f"a C identifier, at most {LONGEST} characters, which names no header"}
+    tries = [f"--prefix {default_prefix(prefix)}"]
+    raise MyoedgeError("E204", f"C names cannot start with {prefix!r}", facts, tries)
+
+
+def _is_taken(prefix: str) -> bool:
+    return prefix.lower() in TAKEN or prefix.lower().startswith("me_")
+
+
+def public_names(prefix: str, header: str) -> list[tuple[str, str]]:
+    """Return (name without the network, own name) of all macros, functions and variables that a
+    network's public header has: ("me_run", "gesture_run"), ("ME_INPUTS", "GESTURE_INPUTS")."""
+    code = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
+    lower, upper = (re.findall(rf"\b{p}_(\w+)", code) for p in (prefix, prefix.upper()))
+    variables = [(f"me_{name}", f"{prefix}_{name}") for name in dict.fromkeys(lower)]
+    macros = [(f"ME_{name}", f"{prefix.upper()}_{name}") for name in dict.fromkeys(upper)]
+    return [*macros, *variables]
