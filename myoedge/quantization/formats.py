@@ -17,8 +17,9 @@ from myoedge.operators.kernel_formats import layer_shapes, may_read, may_write, 
 
 
 def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
-    """Split fused tables of these nodes into separate nodes, because kernels with a fused table
-    read and write int8 only. The value before the table becomes a tensor, `name.pre`."""
+    """Split fused activation tables of the nodes `names` into nodes of their own, because kernels
+    with a fused table read and write int8 only; the value before the table becomes a tensor,
+    `name.pre`."""
     apart = [node for node in graph.nodes if has_table(node) and node.name in names]
     if not apart:
         return graph
@@ -33,7 +34,7 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
 
 
 def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
-    """Return the nodes with a fused table that no kernel supports if the tensors `int16` are
+    """Return the nodes whose fused activation table no kernel supports if the tensors `int16` are
     int16."""
     return frozenset(
         node.name
@@ -60,18 +61,20 @@ def _apart(node: Node) -> tuple[Node, Node]:
 
 
 def tables_apart(graph: Graph) -> frozenset[str]:
-    """Return the nodes whose tables have been split off by `with_tables_apart`."""
+    """Return the nodes whose activation table is a node of its own, split off by
+    `with_tables_apart`."""
     tables = (node for node in graph.nodes if node.op == "table")
     return frozenset(node.name for node in tables if node.inputs == (node.name + PRE,))
 
 
 def fused_tables(graph: Graph) -> frozenset[str]:
-    """Return nodes with a fused table."""
+    """Return the nodes with a fused activation that needs a lookup table."""
     return frozenset(node.name for node in graph.nodes if has_table(node))
 
 
 def residual_streams(graph: Graph) -> frozenset[str]:
-    """Return the sums that are read only by norms (at least one) and other sums, except outputs.
+    """Return the sums that only norms (at least one) and other sums read, without outputs of the
+    network; they become int16.
 
     Their rounding noise would accumulate from block to block. int16 costs little in sums, which are
     dominated by loads and stores; norms take 50 % more cycles, and L2 doubles: 1.2 % of TinyMyo's
@@ -118,8 +121,8 @@ def _without_broadcast(graph: Graph, node: Node) -> bool:
 
 
 def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return the int8 tensors that may become int16, in groups that share parameters; without
-    tensors whose parameters are in the model file.
+    """Return the int8 tensors that may become int16, grouped by shared quantisation parameters;
+    tensors with parameters in the model file are left out.
 
     names   names of all quantised tensors
     """
@@ -134,7 +137,7 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
-    """Return the tensors that a model file rounds to int8 for only one of their readers, and
+    """Return the tensors that a model file rounds to int8 for only one of their readers, and the
     tensors that share their parameters, except outputs.
 
     Such a tensor becomes int16 if producers and readers support it; that reader gets a rounded
@@ -175,8 +178,8 @@ def all_stated(graph: Graph) -> bool:
 
 
 def integer_tensors(graph: Graph) -> set[str]:
-    """Return the tensors that are already integers in the float graph: argmax indices and views of
-    them, gate sums."""
+    """Return the tensors that are already integers in the float graph: argmax indices, views of
+    them, and gate sums."""
     return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}
 
 

@@ -26,7 +26,7 @@ MOST_NAMED = 5  # layers in a line
 
 
 class WidthRule(Protocol):
-    """Protocol of the bit widths in a LayerRule."""
+    """Protocol of a layer rule that sets bit widths."""
 
     @property
     def pattern(self) -> str: ...
@@ -99,7 +99,7 @@ def is_pattern(rule: WidthRule) -> bool:
 def left_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rules: Iterable[WidthRule]
 ) -> Iterator[Notice]:
-    """Yield warnings W107 for layers and inputs that stay int8 although a pattern sets int16."""
+    """Yield warning W107 for each layer or input that stays int8 although a pattern sets int16."""
     for rule in (r for r in rules if r.activations == WIDE_BITS):
         left = _inputs_in_8_bits(graph, params, rule)
         if is_pattern(rule):
@@ -118,8 +118,7 @@ def left_in_8_bits(
 def kept_of_file(
     graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """Yield warnings W108 for integers of the model file for which a rule sets other bits or
-    scales.
+    """Yield warning W108 for integers of the model file although a rule sets other bits or scales.
 
     steps   steps of the quantised network
     """

@@ -37,12 +37,13 @@ def choose_params(
     int16: frozenset[str] = frozenset(),
     apart: Container[str] = (),
 ) -> dict[str, QuantParams]:
-    """Return the parameters of every tensor and constant operand.
+    """Return the quantisation parameters of every tensor and constant operand.
 
     Tensors that must share parameters get those that an operator fixes for int8, otherwise those of
     the model file, otherwise parameters for the union of their ranges.
-    int16   int16 tensors in addition to residual streams
-    apart   nodes whose result does not share the parameters of its operands
+    ranges   range of every tensor
+    int16    int16 tensors in addition to residual streams
+    apart    nodes whose result does not share the parameters of its operands
     """
     padding = {name: (value, value) for name, value in fills(graph).items()}
     spans = {**ranges, **constants_of(graph, ranges), **padding}
@@ -146,7 +147,7 @@ def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range])
 
 
 def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Return the ranges of all constants that operators read as integers."""
+    """Return the ranges of all constants that operators read as integers, by name."""
     declared: dict[str, Range] = {}
     for node in graph.nodes:
         for index, name in enumerate(node.inputs):

@@ -22,8 +22,10 @@ FAR_SHARE = 0.25  # of the calibrated range: a little beyond it is usual for new
 class Unseen:
     """The first tensor of a network with values far outside the calibrated range.
 
-    calibrated, reached   its range on the calibration samples, and on the held-out samples
-    samples   number of held-out samples in which any tensor has such values
+    name         name of the tensor
+    calibrated   its range on the calibration samples
+    reached      its range on the held-out samples
+    samples      number of held-out samples in which any tensor has such values
     """
 
     name: str
@@ -33,8 +35,8 @@ class Unseen:
 
 
 def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
-    """Find tensors that saturate on samples, far outside the calibrated range; None if there are
-    none."""
+    """Return the first tensor that saturates on samples, far outside the calibrated range; None if
+    there is none."""
     seen, reached, count = q.calibration.seen, dict[str, Range](), 0
     computed = chain.from_iterable((node.name + PRE, node.name) for node in q.graph.nodes)
     known = seen.keys() & q.params.keys()

@@ -34,9 +34,10 @@ KEPT_BYTES = 2**27  # of integers of the run before
 
 @dataclass(frozen=True)
 class MeasuredNoise:
-    """Measured noise of a quantised network, per sample and measured tensor.
+    """Noise of a quantised network, per sample and measured tensor.
 
-    error, signal   [samples, measured tensors]: squared errors, squared float values
+    error    sum of squared errors over the elements, [samples, measured tensors]
+    signal   sum of squared float values over the elements, [samples, measured tensors]
     """
 
     error: Array = field(repr=False)
@@ -45,7 +46,7 @@ class MeasuredNoise:
     def noise(self, half: int | None = None) -> Array:
         """Return the noise power relative to the signal, [measured tensors]; 0 without noise.
 
-        half   0 or 1: every other sample; None: all. A single sample is in both halves
+        half   0 or 1: only every other sample; None: all. A single sample is in both halves
         """
         rows = slice(None) if half is None or len(self.error) < 2 else slice(half, None, 2)
         error, signal = self.error[rows].sum(axis=0), self.signal[rows].sum(axis=0)
@@ -53,7 +54,11 @@ class MeasuredNoise:
 
     def missing_db(self, limits: Array, half: int | None = None) -> float:
         """Return the decibels by which the noise exceeds its limits, summed over the measured
-        tensors; 0 if the goal is met."""
+        tensors; 0 if it exceeds none.
+
+        limits   maximum noise power relative to the signal, [measured tensors]
+        half     as for `noise`
+        """
         over = np.maximum(self.noise(half) / limits, 1.0)
         return float(np.sum(10 * np.log10(over)))
 
@@ -68,7 +73,9 @@ class MeasuredNoise:
 class Bench:
     """Samples on which quantised networks are compared with one float network.
 
-    runs   number of networks measured so far
+    graph     the float network
+    samples   the samples
+    runs      number of networks measured so far
     """
 
     graph: Graph
@@ -100,8 +107,10 @@ class Bench:
         return len(next(iter(self.samples.values())))
 
     def measure(self, network: QuantGraph, half: int | None = None) -> MeasuredNoise:
-        """Run the quantised network and return its noise; samples outside `half` count as without
-        noise."""
+        """Run a quantised network on the samples and return its noise.
+
+        half   0 or 1: only every other sample, the others count as without noise; None: all
+        """
         self.runs += 1
         rows = judged_rows(network)
         error, signal = np.zeros((2, self.count, len(rows)))

@@ -40,8 +40,9 @@ Cycles = Callable[[QuantizedNode], float]  # estimate of a layer by itself; infi
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A group of tensors that could become int16.
+    """A group of tensors that could become int16 together.
 
+    names         names of the tensors
     cost_cycles   estimated extra cycles of int16
     noise         [measured tensors] noise power that the group adds in int8, relative to the signal
     """
@@ -91,7 +92,8 @@ def int16_candidates(
 
 
 def noise_samples(graph: Graph, groups: Sequence[Group], most: int) -> int:
-    """Return the number of samples, 1 .. `most`, on which the noise of the groups is measured."""
+    """Return the number of samples, 1 .. `most`, on which measuring the noise of all groups is
+    affordable."""
     runs = sum(times_run(graph.nodes).values())
     affordable = MOST_RUNS_OF_NODES // max(len(groups) * runs, 1)
     return min(max(affordable, 1), most)
@@ -173,10 +175,11 @@ def picked_candidates(
     most_cycles: float = math.inf,
     worth: Worth = noise_per_cycle,
 ) -> list[Candidate]:
-    """Return candidates that together bring the noise of each tensor below its limit.
+    """Return candidates that, if they become int16, bring the noise of each measured tensor below
+    its limit.
 
     noise         current noise per measured tensor
-    limits        its maximum
+    limits        maximum noise per measured tensor
     most_cycles   maximum total of cost_cycles
     worth         (candidate, index of the tensor furthest above its limit) -> priority; the
                   candidate with the highest priority is chosen next
@@ -213,11 +216,12 @@ def noise_of(
     groups: Sequence[Group],
     measured: Sequence[str],
 ) -> list[Array]:
-    """Return, per group, its squared error at each measured tensor, summed over the samples.
+    """Return, per group of tensors, the squared error that rounding only this group causes at each
+    measured tensor, summed over the samples.
 
-    params   int8 parameters; only the group's tensors, and weights that int16 would refine, are
-             rounded
-    measured names of tensors; `name.pre` for the value before a fused table
+    params     int8 parameters
+    groups     groups of tensors; a group's weights that int16 would refine are rounded too
+    measured   names of tensors; `name.pre` for the value before a fused table
     """
     errors, rows = [np.zeros(len(measured)) for _ in groups], rows_of(graph)
     for sample in samples:

@@ -24,8 +24,11 @@ EVERY_MOVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CycleBudget:
-    """Maximum extra cycles, as a fraction of the int8 network's, while an output is below
-    `below_db`."""
+    """Limit of extra cycles of int16 tensors that applies while an output is below an SQNR.
+
+    share      maximum extra cycles, as a fraction of the int8 network's
+    below_db   SQNR in dB
+    """
 
     share: float
     below_db: float = math.inf
@@ -40,16 +43,17 @@ NEARLY_FREE, ROUNDED = (CycleBudget(0.015),), (CycleBudget(0.34),)  # for a file
 
 @dataclass(frozen=True)
 class Goal:
-    """Goal of a search: SQNR of the outputs, before and after a final softmax or sigmoid, and its
-    cost.
+    """Goal of a precision search: required SQNR of the outputs, and allowed cost.
 
-    db           SQNR in dB for outputs that outputs_db does not name
-    budgets      cycle budgets, ascending; a larger one applies if an output stays below its
-                 `below_db` within the smaller one
-    margin_db    dB required on the calibration samples in addition to `db`
-    floor        measured tensor -> noise of low-bit weights, which moves cannot reduce
+    db               SQNR in dB for outputs that outputs_db does not name, before and after a final
+                     softmax or sigmoid
+    outputs_db       output -> its SQNR in dB
+    budgets          cycle budgets, ascending; a larger one applies if an output stays below its
+                     `below_db` within the smaller one
+    margin_db        dB required on the calibration samples in addition to `db`
+    floor            measured tensor -> noise of low-bit weights, which moves cannot reduce
     planned_cycles   network -> cycles of its plan, infinity if it does not fit; None: sum of layers
-    moves        kinds of moves allowed
+    moves            kinds of moves allowed
     """
 
     db: float = AIM_DB
@@ -70,9 +74,11 @@ class Goal:
 
     @property
     def of_file(self) -> tuple[Goal, ...]:
-        """Return the goals for a network quantised by its model file: to stay close to the file's
-        own rounding, which depends on no samples. Tensors that the file leaves in float become
-        int16 if that costs hardly any cycles."""
+        """Goals for a network quantised by its model file: to stay close to the file's own
+        rounding, which depends on no samples.
+
+        Tensors that the file leaves in float become int16 if that costs hardly any cycles.
+        """
         near = replace(self, db=max(self.db, ROUNDED_DB), margin_db=0.0)
         budgets = (self.budgets,) * 2 if self.budgets == UNLIMITED else (NEARLY_FREE, ROUNDED)
         kinds = (frozenset({"int16"}), frozenset({"exponentials"}))
@@ -81,6 +87,6 @@ class Goal:
 
 
 def judged_rows(network: QuantGraph) -> list[tuple[str, str]]:
-    """Return (output, tensor on which its SQNR is measured) in a fixed order."""
+    """Return, in a fixed order, each (output, tensor on which the output's SQNR is measured)."""
     outputs = dict.fromkeys(network.graph.outputs)
     return [(output, name) for output in outputs for name in judged_tensors(network, output)]

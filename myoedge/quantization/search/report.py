@@ -15,12 +15,13 @@ OTHER_MOVE = "another move gains more for its cycles"
 
 @dataclass(frozen=True, slots=True)
 class TriedMove:
-    """A move that was tried.
+    """A move of the precision search that was tried.
 
     remedy        description of the move, with the reason if it was rejected
-    worst_db      lowest SQNR of an output with it in dB, on the calibration samples
-    more_cycles   estimated extra cycles with it, as a fraction of the int8 network's
-    tensors       number of int16 tensors with it
+    worst_db      lowest SQNR of an output in dB after the move, on the calibration samples
+    more_cycles   estimated extra cycles after the move, as a fraction of the int8 network's
+    is_kept       whether it was accepted
+    tensors       number of int16 tensors after the move
     """
 
     remedy: str

@@ -50,9 +50,12 @@ MOST_PLANS = 3  # of one proposal, with fewer and fewer tensors of 16 bits
 
 @dataclass(frozen=True)
 class Trial:
-    """A measured proposal.
+    """A proposal of a move whose noise was measured.
 
-    why   reason for rejecting it; "" if it is accepted
+    remedy    description of the proposal
+    state     the network that it leads to
+    gain_db   decibels by which it comes closer to the goal, over all measured tensors
+    why       reason for rejecting it; "" if it is accepted
     """
 
     remedy: str
@@ -64,10 +67,11 @@ class Trial:
 def search(
     workshop: Workshop, start: SearchState, goal: Goal, of_8_bits: Network
 ) -> tuple[SearchState, list[TriedMove]]:
-    """Search for a network that meets the goal -> (that network, or the closest one, moves tried).
+    """Search for a network that meets the goal; return it, or the one that comes closest, and the
+    moves tried.
 
     workshop    functions for making networks
-    start       state to begin with
+    start       network to begin with
     of_8_bits   int8 network, to whose cycles the budgets are relative
     """
     found = Search(workshop, goal, of_8_bits, goal.limits(start.network.engined))

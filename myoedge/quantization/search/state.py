@@ -21,8 +21,11 @@ from myoedge.quantization.search.goal import Goal
 
 
 class Calibrated(Protocol):
-    """Protocol of the function (graph, observers, samples) -> one calibration per observer; samples
-    None: all."""
+    """Protocol of a function that calibrates a graph with several observers.
+
+    given   samples; None: all calibration samples
+    -> one calibration per observer
+    """
 
     def __call__(
         self, graph: Graph, observers: Sequence[Observer], given: Samples | None = None
@@ -33,8 +36,10 @@ class Calibrated(Protocol):
 class Design:
     """The decisions that define a quantised network.
 
-    int16      groups of int16 tensors, in the order in which they were chosen
-    on_cores   layers with the cores' integers, although an accelerator could run them
+    graph         the float network
+    calibration   ranges of its tensors
+    int16         groups of int16 tensors, in the order in which they were chosen
+    on_cores      layers with the cores' integers, although an accelerator could run them
     """
 
     graph: Graph
@@ -52,8 +57,9 @@ class Design:
 class Network:
     """The quantised networks of a design, and their estimated cost.
 
-    cores     with integers for the cores in all layers
-    engined   with integers for accelerators in the layers that they run; this one is built
+    cores     the network with integers for the cores in all layers
+    engined   the network with integers for accelerators in the layers that they run; this one is
+              built
     cycles    sum of the layers' estimated cycles
     """
 
@@ -65,7 +71,7 @@ class Network:
 
 @dataclass(frozen=True)
 class SearchState:
-    """A network with its measured noise."""
+    """A network of the precision search, with its noise on the samples."""
 
     network: Network
     measured: MeasuredNoise
@@ -83,8 +89,10 @@ class SearchState:
 class Proposal:
     """A design proposed by a move.
 
-    remedy description for reports
-    fit    half of the samples -> the design fitted to it; None if the design depends on no samples
+    remedy   description for reports
+    design   the design
+    fit      half of the samples -> the design fitted to it; None if the design depends on no
+             samples
     """
 
     remedy: str
@@ -100,11 +108,13 @@ Proposals = Generator[Proposal, SearchState, None]
 class Workshop:
     """Functions and samples for making and measuring networks.
 
-    bench        samples for measuring
-    samples      calibration samples, which include the former
+    bench        samples for measuring noise
+    samples      calibration samples, which include those of `bench`
     calibrated   (graph, observers) -> a calibration per observer, from all or given samples
     observers    observers to choose from, the default first
+    cycles       layer -> estimated cycles
     on_engines   network -> the network with integers for accelerators
+    rules        layer rules of [quant]
     time_axes    input -> time axis, along which equalization factors are constant
     digest       digest of the float network
     """
@@ -121,7 +131,10 @@ class Workshop:
     _cycles: dict[int, tuple[QuantizedNode, float]] = field(default_factory=dict)
 
     def make(self, design: Design, before: Network | None = None) -> Network:
-        """Make the network of a design; steps shared with `before` are reused."""
+        """Quantise the network of a design.
+
+        before   network from which equal steps are reused
+        """
         like = None if before is None else before.cores
         cores = quantize_graph(design.graph, design.calibration, self.rules, design.names, like)
         cores = replace(cores, digest=self.digest or cores.digest)
@@ -144,12 +157,15 @@ class Workshop:
 
 @dataclass(frozen=True)
 class Search:
-    """The state shared by all moves of one search.
+    """The data that all moves of one precision search share.
 
-    start    the int8 network, to whose cycles the budgets are relative
-    limits   [measured tensors] allowed noise
-    narrow, candidates   calibration id -> measured int8 network, and candidates for int16
-    planned  network id -> cycles by goal.planned_cycles
+    workshop     functions for making networks
+    goal         required SQNR and allowed cost
+    start        the int8 network, to whose cycles the budgets are relative
+    limits       [measured tensors] allowed noise
+    narrow       cache: calibration id -> measured int8 network
+    candidates   cache: calibration id -> candidates for int16
+    planned      cache: network id -> cycles by goal.planned_cycles
     """
 
     workshop: Workshop
@@ -164,8 +180,8 @@ class Search:
         return state.measured.missing_db(self.limits)
 
     def more_cycles(self, network: Network) -> float:
-        """Return a network's extra cycles by the sum of its layers, as a fraction of those at the
-        start."""
+        """Return the estimated extra cycles of a network as a fraction of those of the int8
+        network, by the sums of their layers."""
         return network.cycles / max(self.start.cycles, 1.0) - 1.0
 
     def shares(self, state: SearchState) -> list[float]:

@@ -11,7 +11,7 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def cores_integers(search: Search, state: SearchState) -> Proposals:
-    """Propose the cores' integers, which have a pre-shift, for the cheaper half of the
+    """Propose integers with a pre-shift, which only the cores support, for the cheaper half of the
     accelerator's layers, then for all.
 
     The noise per layer hardly differs (0.01 dB), but at the outputs it may, at random.

@@ -63,7 +63,7 @@ def equalized(
     time_axes: Mapping[str, int] = NO_AXES,
     count: int | None = None,
 ) -> Graph:
-    """Return the graph with equalized channels between pairs of layers with weights; the graph
+    """Return the graph with channels equalized between pairs of layers with weights; the graph
     itself if there is no such pair.
 
     Channels of the first layer are multiplied by powers of two, the next layers' weights divided;

@@ -37,8 +37,8 @@ def fine_attentions(graph: Graph) -> frozenset[str]:
 
 
 def with_exp_bits(graph: Graph, names: Collection[str]) -> Graph:
-    """Set 12-bit exponentials in these attention layers; return the graph itself if all have
-    them."""
+    """Return the graph with 12-bit exponentials in the attention layers `names`; the graph itself
+    if all have them."""
     if fine_attentions(graph).issuperset(names):
         return graph
 

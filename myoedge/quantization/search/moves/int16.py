@@ -25,8 +25,8 @@ MOST_TRIED = 3  # one after the other in one budget: noise adds up nearly, not q
 
 
 def wider_tensors(search: Search, state: SearchState) -> Proposals:
-    """Propose more int16 tensors, within the smallest cycle budget that is not used up, then the
-    next.
+    """Propose more int16 tensors within the smallest cycle budget that is not used up, then within
+    the next.
 
     At last the noisiest tensors are proposed instead, because many cheap tensors may leave no
     cycles for an expensive one.
@@ -55,7 +55,8 @@ def wider_tensors(search: Search, state: SearchState) -> Proposals:
 
 
 def fewer_tensors(before: SearchState, design: Design) -> Design:
-    """Return a design with only half of the int16 tensors by which `design` exceeds `before`."""
+    """Return a design with half of the int16 tensors that `design` has in addition to those of
+    `before`."""
     kept = len(before.design.int16)
     if design.int16[:kept] != before.design.int16:
         kept = 0

@@ -19,21 +19,23 @@ NEAR_DB = 6.0  # missing at a judged tensor: ranges win no more
 
 
 def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]:
-    """Return the observers to try; only "file" if the model file gives all scales."""
+    """Return the observers that calibration may choose from; only "file" if the model file gives
+    all scales."""
     if all_stated(graph):
         return [Observer("file")]
     return [Observer() if observer.method == "file" else observer for observer in observers]
 
 
 def other_ranges(search: Search, state: SearchState) -> Proposals:
-    """Propose ranges from other observers whose SQNR could come close to the goal."""
+    """Propose the ranges of other observers, if the SQNR is close enough to the goal for them to
+    reach it."""
     if search.missing_db(state) <= NEAR_DB * len(search.limits):
         yield from _by_others(search, state)
 
 
 def last_ranges(search: Search, state: SearchState) -> Proposals:
-    """Propose output ranges up to the samples' extremes, with more int16 tensors; then the ranges
-    of other observers, however far they are from the goal."""
+    """Propose to end the ranges of bounded outputs at the samples' extremes, with more int16
+    tensors; then the ranges of other observers, however far the SQNR is from the goal."""
     observer = state.design.calibration.observer
     if observer.full_outputs and any(bounded_results(state.design.graph)):
         narrow = yield _ranged(search, state, replace(observer, full_outputs=False))

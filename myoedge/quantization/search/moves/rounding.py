@@ -19,7 +19,8 @@ MOST_ROUNDING = 2_000_000_000  # products for rounding weights, where cycles cou
 
 
 def rounded_weights(search: Search, state: SearchState) -> Proposals:
-    """Propose weights rounded to fit the samples; only of small layers if cycles are limited."""
+    """Propose weights that are rounded to minimise the error on the samples; only those of small
+    layers if cycles are limited."""
     workshop, design = search.workshop, state.design
     graph, steps = design.graph, state.network.engined.steps
     of_8_bits = {

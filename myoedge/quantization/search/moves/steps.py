@@ -12,7 +12,8 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def usual_cell_steps(search: Search, state: SearchState) -> Proposals:
-    """Propose the default range of cell states, ±16, beyond which they saturate."""
+    """Propose the default range of LSTM cell states, ±16, instead of a calibrated one beyond which
+    they saturate."""
     design = state.design
     graph = replace(design.graph, nodes=tuple(map(_usual, design.graph.nodes)))
     if graph.nodes != design.graph.nodes:

@@ -48,8 +48,12 @@ Formats = Mapping[int, ConstantFormat]  # of a layer's weights by bits
 
 @dataclass(frozen=True, slots=True)
 class FewerBits:
-    """One reduction of a layer's weight bits, relative to the previous reduction.
+    """One reduction of the bits of a layer's weights; noise and bytes are relative to the previous
+    one.
 
+    weight        name of the weights
+    bits          their new number of bits
+    format        their integers and scales
     noise         [measured tensors] noise power that it adds, relative to the signal
     of_others     the same, as expected on samples that did not determine the rounding
     saved_bytes   reduction of the stored weights in bytes
@@ -68,9 +72,10 @@ class WeightBudget:
     """Limits for reducing weight bits.
 
     limits   [measured tensors] maximum noise on the calibration samples
-    keeps    network -> whether it meets memory and energy limits, at which the reduction stops;
+    keeps    network -> whether it meets the memory and energy limits, at which the reduction stops;
              None: as few bits as the noise allows
-    planes   layers on an accelerator, which supports PLANE_BITS; the cores support STORED_BITS
+    planes   layers on an accelerator, whose weights may have PLANE_BITS; those of the cores
+             STORED_BITS
     """
 
     limits: Array = field(repr=False)
@@ -78,13 +83,17 @@ class WeightBudget:
     planes: frozenset[str] = frozenset()
 
     def levels(self, node: Node) -> Sequence[int]:
-        """Return the possible bits of a layer's weights, descending."""
+        """Return the numbers of bits that a layer's weights may have, descending."""
         return PLANE_BITS if node.name in self.planes else STORED_BITS
 
 
 @dataclass(frozen=True)
 class ChosenBits:
-    """The network with reduced weight bits, and the moves tried on the way."""
+    """Result of reducing weight bits.
+
+    network   the network with reduced weight bits
+    choices   the reductions tried on the way
+    """
 
     network: QuantGraph
     choices: tuple[TriedMove, ...] = ()
@@ -96,6 +105,8 @@ def with_chosen_bits(
     """Return the network with as few weight bits as the noise limits allow, or as memory and energy
     limits require.
 
+    bench   samples for measuring noise
+    rules   layer rules of [quant]
     Layers whose bits a rule or the model file sets are unchanged. A network whose noise exceeds its
     limits from the start degrades by at most MOST_LOST_DB.
     """
@@ -207,8 +218,8 @@ class _OrderedBits:
 def ordered_steps(
     network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> list[FewerBits]:
-    """Return the reductions of all layers, ordered by added noise (relative to its limit) per saved
-    byte."""
+    """Return all possible reductions of weight bits, those with the least added noise (relative to
+    its limit) per saved byte first."""
     nodes = {weight_of(node): node for node in _able(network.graph, rules)}
     if not nodes:
         return []
