@@ -27,11 +27,15 @@ NO_REST = (("", "", ""),)
 
 @dataclass(frozen=True, slots=True)
 class InterleavedScan:
-    """The interleaved results of one recursion level of an unrolled associative scan.
+    """The results of one recursion level of an unrolled associative scan, in separate tensors for
+    even and odd steps.
 
-    axis, n       axis of the steps, and their number
-    first, rest   results of step 0 and of steps 2, 4, ...; "" for two steps
-    odd           results of steps 1, 3, ...
+    graph   the graph
+    axis    axis of the steps
+    n       number of steps
+    first   result of step 0
+    rest    results of steps 2, 4, ..; "" for two steps
+    odd     results of steps 1, 3, ..
     """
 
     graph: Graph
@@ -46,19 +50,19 @@ class InterleavedScan:
         return self.n // 2
 
     def whole(self, name: str, start: int) -> str:
-        """Return the tensor whose every second step from `start` on is `name`; "" if there is
+        """Return the tensor of which every second step from `start` on is `name`; "" if there is
         none."""
         return self._cut(name, range(start, self.n if start else 2 * self.pairs, 2), self.n)
 
     def whole_from(self, even: str, odd: str) -> str:
-        """Return the tensor whose even and odd steps these are and whose first step is the first
+        """Return the tensor that holds these even and odd steps and begins with the scan's first
         result; "" if there is none."""
         found = {self.whole(even, 0), self.whole(odd, 1), self._cut(self.first, range(1), self.n)}
         return found.pop() if len(found) == 1 else ""
 
     def goes_on(self, before: str, now: str, x: str) -> bool:
-        """Return whether tensors contain, for each step of `rest`, the result of the step before,
-        and that step of x."""
+        """Return whether `before` and `now` are the operands of the scan for the steps of `rest`:
+        the results of the steps before, and those steps of x."""
         is_before = self.odd in (before, self._cut(before, range(self.pairs - 1), self.pairs))
         return is_before and self.whole(now, 2) == x
 

@@ -43,8 +43,8 @@ class _Cells:
 
 
 def roll_cells(graph: Graph) -> Graph:
-    """Replace chains of at least two cell calls by one layer, if their inputs do not depend on the
-    states."""
+    """Replace chains of at least two calls of a recurrent cell by one layer, if their inputs do not
+    depend on the states."""
     rolled = graph
     for chain in [*_chains(graph)][::-1]:  # those that others read first
         rolled = attempt(_rolled, _Cells(rolled, chain)) or rolled

@@ -23,13 +23,15 @@ class Conditioning:
     """[conditioning]: a Butterworth band-pass and a notch filter, as in scipy.signal, and a running
     z-score.
 
-    rate_hz    samples per second    band_hz  edges at -3 dB; None: no band-pass
-    order      order of the low-pass from which the band-pass is derived
-    notch_hz, notch_q   mains frequency and quality factor; None: no notch
-    zscore_s   time constant of the running z-score in seconds; None: no z-score
-    deviation  initial standard deviation in the input's unit, such as the training set's
-    rectify    whether to take absolute values at the end
-    axis       time axis of the input; None: the longest axis
+    rate_hz     samples per second
+    band_hz     band edges at -3 dB; None: no band-pass
+    order       order of the low-pass from which the band-pass is derived
+    notch_hz    mains frequency; None: no notch
+    notch_q     quality factor of the notch
+    zscore_s    time constant of the running z-score in seconds; None: no z-score
+    deviation   initial standard deviation in the input's unit, such as the training set's
+    rectify     whether to take absolute values at the end
+    axis        time axis of the input; None: the longest axis
     """
 
     rate_hz: float | None = None

@@ -13,12 +13,12 @@ SYMBOLS, CLASSES = "symbols", "classes"
 
 
 def append_ctc_decoder(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
-    """Append a greedy CTC decoder -> int32 [batch, 1 + frames]: number of symbols, then the
-    symbols.
+    """Append a greedy CTC decoder, whose output is int32 [batch, 1 + frames]: number of symbols,
+    then the symbols.
 
-    blank      index of the blank class; negative: from the end
-    framewise  for streams, one symbol per frame instead: int32 [frames, batch], -1 for no new
-               symbol
+    blank       index of the blank class; negative: from the end
+    framewise   for streams, one symbol per frame instead: int32 [frames, batch], -1 for no new
+                symbol
     The network's output is [frames, batch, classes], as for torch's CTCLoss, or [frames, classes];
     a batch axis of 1 may also come first. Errors: E207 another shape.
     """
@@ -36,8 +36,8 @@ def append_ctc_decoder(graph: Graph, blank: int, *, framewise: bool = False) -> 
 
 
 def append_majority_vote(graph: Graph, frames: int) -> Graph:
-    """Append a majority vote over the last `frames` frames, for every frame -> int32 [frames,
-    batch].
+    """Append a majority vote over the last `frames` frames, for every frame; the output is int32
+    [frames, batch].
 
     The network's output has the shape described for `append_ctc_decoder`. Errors: E207 another
     shape.

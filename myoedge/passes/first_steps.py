@@ -22,8 +22,8 @@ KEPT_GATES = (0, 2, 3)  # of an LSTM; a forget gate multiplies c, which is 0
 
 @rewrite_pattern("slice")
 def slice_both_directions(graph: Graph, node: Node) -> Rewrite:
-    """Move a slice of time steps before the concat of both directions: slice(concat(a, b)) =
-    concat(slice(a), slice(b))."""
+    """Move a slice of time steps before the concat of a recurrent layer's two directions:
+    slice(concat(a, b)) = concat(slice(a), slice(b))."""
     both = writer(graph, node.inputs[0], "concat", reader=node)
     for x in both.inputs:
         writer(graph, x, *EVERY_STEP, reader=both)
@@ -39,8 +39,8 @@ def slice_both_directions(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("slice")
 def steps_that_are_read(graph: Graph, node: Node) -> Rewrite:
-    """Run a recurrent layer only up to the last time step that is read; a backward layer of which
-    only the last h in time is read runs one step."""
+    """Run a recurrent layer only up to the last time step that is read; if only the last h in time
+    is read, the backward direction runs one step."""
     steps = writer(graph, node.inputs[0], *EVERY_STEP, reader=node)
     count, taken = graph.shape(steps.name)[0], range(*node.attrs["cuts"][0])
     back = steps.attrs["reverse"]

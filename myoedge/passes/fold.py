@@ -32,8 +32,8 @@ def fold_constants(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("table", "reshape", "transpose", "slice", "expand", "concat", *POOLS)
 def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
-    """Remove empty tables, reshapes to the same shape, identity transposes, full slices and pools
-    of single elements."""
+    """Remove nodes that change nothing: empty chains of functions, reshapes to the same shape,
+    identity transposes, full slices and pools of single elements."""
     attrs, shape = node.attrs, graph.shape(node.inputs[0])
     is_identity = {
         "table": not attrs.get("chain"),

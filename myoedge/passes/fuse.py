@@ -19,7 +19,7 @@ from myoedge.passes.forms import ROOTS, before_functions, square
 
 @rewrite_pattern("table")
 def merge_tables(graph: Graph, node: Node) -> Rewrite:
-    """Merge pointwise functions g(f(x)) into one table."""
+    """Merge pointwise functions g(f(x)) into one node."""
     producer = writer(graph, node.inputs[0], "table", reader=node)
     chain = (*producer.attrs["chain"], *node.attrs["chain"])
     origin = joined_origins(producer, node)
@@ -32,8 +32,8 @@ MOST_CALLS = 64  # of a function, nested ones too
 
 @rewrite_pattern(*TWO)
 def fuse_functions(graph: Graph, node: Node) -> Rewrite:
-    """Fuse the product, sum, difference or maximum of two functions of one tensor into a table:
-    exported GELU and softplus, choices by a comparison."""
+    """Fuse the product, sum, difference or maximum of two pointwise functions of one tensor into
+    one function: exported GELU and softplus, choices by a comparison."""
     require("act" not in node.attrs, not any(map(graph.is_const, node.inputs)))
     first, second = (dict(_functions(graph, name)) for name in node.inputs)
     x = found(next((name for name in first if name in second), None))
@@ -64,7 +64,8 @@ def _calls(chain: Chain) -> int:
 
 @rewrite_pattern("table")
 def fuse_activation(graph: Graph, node: Node) -> Rewrite:
-    """Fuse an activation into the preceding operator that requantises, as limits or a table."""
+    """Fuse an activation into the preceding operator that requantises, as saturation limits or as a
+    table."""
     producer = _requantises(graph, node.inputs[0], node)
     return _with_function(graph, node, producer, graph.given(producer.name))
 
@@ -79,7 +80,10 @@ def _requantises(graph: Graph, name: str, reader: Node) -> Node:
 @rewrite_pattern("table")
 def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite:
     """Fuse an activation with the preceding operator although the model file quantises the value
-    between them, whose parameters are kept (`name.pre`). Clamps are fused too, as a table."""
+    between them, whose parameters are kept (`name.pre`).
+
+    Clamps are fused too, as a table.
+    """
     rounding = writer(graph, node.inputs[0], "fake_quantize", reader=node)
     producer = _requantises(graph, rounding.inputs[0], rounding)
     require(bounds(node.attrs["chain"]) is None)
@@ -99,7 +103,7 @@ def _with_function(graph: Graph, node: Node, producer: Node, before: TensorQuant
 
 @rewrite_pattern("table")
 def magnitude(graph: Graph, node: Node) -> Rewrite:
-    """Fuse sqrt(a^2 + b^2) into one operator, because squares need twice the bits.
+    """Fuse sqrt(a^2 + b^2) into one operator, because quantised squares need twice the bits.
 
     It runs before functions are fused into the producers of a and b, which would hide the squares.
     """

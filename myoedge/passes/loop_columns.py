@@ -25,7 +25,11 @@ FARTHEST = 600  # nodes of a step that are searched for the state of the step be
 
 @dataclass(frozen=True)
 class Unrolled:
-    """A graph with the kind of each node; nodes of equal kind may be one node in two iterations."""
+    """A graph with unrolled loops.
+
+    graph   the graph; nodes of equal kind (operator, attributes, shapes) may be one node in two
+            iterations
+    """
 
     graph: Graph
 
@@ -40,7 +44,8 @@ class Unrolled:
         return f"{node.op} {kind} {tensor.pre_q}"
 
     def is_regular(self, column: Column) -> bool:
-        """Return whether the same operator computes a column in every iteration."""
+        """Return whether a column's tensors, one per iteration, are results of the same
+        operator."""
         kinds = {self.kinds.get(name, "") for name in column}
         return len(kinds) == 1 and "" not in kinds and len({*column}) == len(column)
 
@@ -50,8 +55,8 @@ class Unrolled:
 
 
 def loop_results(unrolled: Unrolled) -> Iterator[list[Column]]:
-    """Yield sets of columns that may be the results of a loop: joined results of all iterations, or
-    one final state."""
+    """Yield sets of columns (tensors, one per iteration) that may be the results of a loop: the
+    joined results of all iterations, or one final state."""
     joins = [*_joined(unrolled)]
     by_steps: dict[int, list[Column]] = {}
     for column in joins:
@@ -123,11 +128,13 @@ def _chain(unrolled: Unrolled, name: str, path: Sequence[int]) -> Column:
 
 @dataclass
 class UnrolledBody:
-    """The columns of a loop's body.
+    """The body of an unrolled loop as columns: lists of tensors, one per iteration.
 
-    columns  computed in every iteration, in the order in which they were found
-    states   column of operands -> (column that equals it one iteration later, the initial value)
-    given    columns computed outside the loop: constants, rows of sequences
+    unrolled   the graph
+    starts     columns from which the search for the body begins: the loop's results
+    columns    columns computed in the body, in the order in which they were found
+    states     column of operands -> (column that equals it one iteration later, the initial value)
+    given      columns computed outside the loop: constants, rows of sequences
     """
 
     unrolled: Unrolled
@@ -142,7 +149,7 @@ class UnrolledBody:
 
     @cached_property
     def stateful(self) -> dict[Column, None]:
-        """Columns that depend on a state, operands first."""
+        """Columns that depend on a state, in topological order."""
         order = {node.name: at for at, node in enumerate(self.graph.nodes)}
         found: dict[Column, None] = {}
         for column in sorted(self.columns, key=lambda column: order[column[-1]]):

@@ -32,8 +32,8 @@ def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("concat", "pad", "attention")
 def requantize_fixed_scale_inputs(graph: Graph, node: Node) -> Rewrite:
-    """Requantise operands with fixed scales (softmax, ...) by a table before concat, pad and
-    attention.
+    """Requantise operands whose producers have fixed scales (softmax, ...) by a table before
+    concat, pad and attention.
 
     A concat whose operands all have the same fixed scale, such as the two directions of a recurrent
     layer, is left unchanged.
@@ -103,8 +103,8 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
 
 @rewrite_pattern("fake_quantize")
 def limits_apart(graph: Graph, node: Node) -> Rewrite:
-    """Separate a clamp from a fake quantisation to fewer integers than its type has: it goes before
-    it if the requantisation can clamp, otherwise after it."""
+    """Move the limits of a fake quantisation to fewer integers than its type has into a clamp:
+    before it if the requantisation can clamp, otherwise after it."""
     limits = found(clamped_to(node.attrs))
     q, x = carried_params(node.attrs), node.inputs[0]
     whole: Attrs = {"scale": q.scale, "zero_point": q.zero_point, "low": q.low, "high": q.high}

@@ -34,7 +34,13 @@ INVERSES = (("reciprocal",), ("pow", -1.0))
 
 
 class SumOfSquares(NamedTuple):
-    """A match of sum(x^2) over `axes` / `divisor`; x minus its mean if `centred`."""
+    """A match of sum(x^2) / divisor in a graph.
+
+    x         tensor
+    axes      axes of the sum
+    centred   whether the mean is subtracted from x
+    keepdim   whether reduced axes are kept with size 1
+    """
 
     x: str
     axes: tuple[int, ...]
@@ -132,7 +138,7 @@ def function_of_variance(graph: Graph, node: Node) -> Rewrite:
 
 
 class InverseRoot(NamedTuple):
-    """A match of the factor 1 / sqrt(squares + eps) of a norm."""
+    """A match of 1 / sqrt(squares + eps), the factor of a norm, in a graph."""
 
     squares: SumOfSquares
     eps: float

@@ -19,8 +19,8 @@ ROUND = "fake_quantize"
 
 
 def tables_of_16_bits_apart(graph: Graph) -> Graph:
-    """Split int16 activations from operators that write int8 only, and discontinuous ones, which
-    interpolation cannot represent, from all operators."""
+    """Split off fused int16 activations from operators that only write int8, and discontinuous
+    ones, which interpolation cannot represent, from all operators."""
     apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
     if not apart:
         return graph

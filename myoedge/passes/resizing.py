@@ -17,7 +17,10 @@ from myoedge.passes.forms import cut_axis, factor_of
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """A match of elements of x at constant indices along one axis."""
+    """A match of a tensor's elements at constant indices along one axis.
+
+    index   int64 indices
+    """
 
     x: str
     axis: int

@@ -31,7 +31,8 @@ MOST_NODES = 48  # that one embedding is written in; complex numbers take most
 class Terms:
     """A tensor whose elements are weighted sums of elements of another tensor.
 
-    places, factors   int64 and float64 [terms, *shape]: flat index in the other tensor, and weight
+    places    flat indices in the other tensor, int64 [terms, *shape]
+    factors   weights, float64 [terms, *shape]
     """
 
     places: Array
@@ -41,17 +42,18 @@ class Terms:
         return Terms(self.places, self.factors * factor)
 
     def filled(self, count: int) -> Terms:
-        """Return the same sums with `count` terms; added ones have factor 0."""
+        """Return the same sums written with `count` terms; added terms have factor 0."""
         more = ((0, count - len(self.places)), *[(0, 0)] * (self.places.ndim - 1))
         return Terms(np.pad(self.places, more), np.pad(self.factors, more))
 
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Rotations of pairs of elements that are `distance` apart.
+    """Rotations of pairs of elements by constant angles.
 
-    cos, sin   float64 [*leading axes, pairs]
+    distance   number of elements between the two of a pair
     rows       the tensor's shape, whose last axis holds the pairs
+    cos, sin   float64 [*leading axes, pairs]
     """
 
     distance: int

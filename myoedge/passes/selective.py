@@ -36,7 +36,11 @@ NOT_NEGATIVE = ("softplus", "sigmoid", "exp", "abs", "square")
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A tensor with a label per axis, by which axes are recognised after views and broadcasts."""
+    """A tensor with a label for each axis, by which axes are recognised after views and broadcasts.
+
+    name     name of the tensor
+    labels   labels of its axes
+    """
 
     name: str
     labels: Labels
@@ -63,7 +67,13 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Labels of the axes of a selective scan: sequences, time, channels, states."""
+    """Labels of the axes of a selective scan.
+
+    around    axes of the sequences (batch)
+    time      time axis
+    channel   axes of the channels
+    state     axis of the states
+    """
 
     around: tuple[int, ...]
     time: int
@@ -77,8 +87,12 @@ class Axes:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Operands of a selective scan, each as a product of tensors; A is `scale` times the
-    constants."""
+    """Operands of a selective scan, each a product of tensors.
+
+    axes               labels of the axes
+    delta, x, b, c     factors of the operands
+    scale, constants   A, as `scale` times the constants
+    """
 
     axes: Axes
     delta: tuple[Labelled, ...]

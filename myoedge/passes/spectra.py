@@ -99,7 +99,8 @@ def _parts(graph: Graph, node: Node) -> tuple[str, ...]:
 
 @rewrite_pattern("spectrogram")
 def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite:
-    """Compute a magnitude from real and imaginary parts if other nodes need both parts as well."""
+    """Compute the magnitude of a Fourier transform from its real and imaginary parts, instead of a
+    spectrogram, if other nodes need both parts as well."""
     beside = (
         other
         for other in graph.users[node.inputs[0]]
@@ -112,8 +113,11 @@ def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("spectrogram")
 def lower_spectrogram(graph: Graph, node: Node) -> Rewrite:
-    """Lower real and imaginary parts to products with constant matrices, and so spectrograms of
-    tensors other than int16 samples. An input normalisation before them is moved to the host."""
+    """Replace real and imaginary parts of a Fourier transform by products with constant matrices,
+    and so spectrograms of tensors other than int16 samples.
+
+    An input normalisation before them is moved to the host.
+    """
     x, window, *_ = node.inputs
     is_part = "part" in node.attrs
     require(is_part or find_non_int16_use(graph, x, _normalizes) is not None)
@@ -125,7 +129,8 @@ def lower_spectrogram(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("table")
 def function_into_curve(graph: Graph, node: Node) -> Rewrite:
-    """Fuse a pointwise function after a spectrogram into it, if its signals have no factors."""
+    """Fuse a pointwise function after a spectrogram into the spectrogram's own function, if its
+    signals have no factors."""
     made = writer(graph, node.inputs[0], "spectrogram", reader=node)
     require(CURVES.issuperset(name for name, *_ in node.attrs["chain"]))
     scale, offset = (graph.array(name) for name in made.inputs[2:])
@@ -150,8 +155,8 @@ def function_before_slice(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("affine")
 def affine_into_lanes(graph: Graph, node: Node) -> Rewrite:
-    """Fold a factor and an offset after a spectrogram, also through a reshape, into its factors per
-    signal."""
+    """Fold a factor and an offset after a spectrogram, also through a reshape, into the factors and
+    offsets of its signals."""
     reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
     power = reshape.inputs[0] if reshape else node.inputs[0]
     spectrogram = writer(graph, power, "spectrogram", reader=reshape or node)

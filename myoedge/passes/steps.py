@@ -25,13 +25,13 @@ PAIRS = ("add", "sub", "mul")
 @rewrite_pattern("concat")
 def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite:
     """Replace a concat of the results of an unrolled loop by operators on all iterations at once,
-    and a scan for its states."""
+    with a scan for the states."""
     return _rolled(graph, node, lambda ops: "scan" in ops)
 
 
 @rewrite_pattern("concat")
 def join_steps(graph: Graph, node: Node) -> Rewrite:
-    """Replace a concat of the slices of a tensor by that tensor."""
+    """Replace a concat of all slices of a tensor, in order, by that tensor."""
     return _rolled(graph, node, {"slice", "reshape", "transpose"}.issuperset)
 
 
@@ -107,8 +107,11 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
 
 
 def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
-    """Return a tensor [steps, *shape] with the tensors of all iterations, computed by one operator
-    if they have a common one. Errors: NoMatch if the iterations are not equal."""
+    """Return a tensor [steps, *shape] that stacks the tensors of all iterations, computed by their
+    common operator at once; None if the iterations are not equal.
+
+    names   one tensor per iteration
+    """
     graph, shape = patch.graph, patch.graph.shape(names[0])
     if all(map(graph.is_const, names)):
         return patch.constant(np.stack([graph.array(name) for name in names]))

@@ -18,8 +18,8 @@ from myoedge.operators.kernel_formats import layer_shapes, may_weigh
 
 @rewrite_pattern("conv")
 def weights_in_parts(graph: Graph, node: Node) -> Rewrite:
-    """Split 9-bit weights (uint8 minus zero point) into two 8-bit weights, w x = w1 x + w2 x, with
-    every input channel twice."""
+    """Split 9-bit weights (uint8 minus zero point) into two 8-bit weights w = w1 + w2, whose layer
+    reads every input channel twice."""
     x, weight, *bias = node.inputs
     stated = found(graph.format(weight))
     steps = found(stated.steps(graph.array(weight)))

@@ -15,8 +15,8 @@ from myoedge.plan.plan import Plan
 
 
 def other_engine(plan: Plan, index: int) -> str | None:
-    """Return the reason why a layer does not run on the other engine; None on chips without an
-    accelerator."""
+    """Return, for messages, why a layer does not run on the other engine (the cores or the
+    accelerator); None on chips without an accelerator."""
     engine = next((e.name for e in plan.chip.engines if e.accelerator), None)
     choice, kernel = plan.steps[index].engine, plan.tilings[index].kernel
     if engine is None:
@@ -49,7 +49,8 @@ def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
 
 
 def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | None:
-    """Return the constraint for which a layer cannot run on an accelerator; None if it can."""
+    """Return the constraint of an accelerator that a layer violates; None if the accelerator can
+    run it."""
     step, chip = plan.steps[index], plan.chip
     known = {e.name: e for e in chip.engines}
     kernels = _kernels(step, engine)
@@ -73,7 +74,7 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
 
 
 def check_forced(plan: Plan) -> None:
-    """Raise E308 for layers that [engine] forces onto an accelerator that cannot run them."""
+    """Raise E308 if [engine] forces a layer onto an accelerator that cannot run it."""
     found = [*_not_there(plan)]
     if not found:
         return

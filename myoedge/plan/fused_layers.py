@@ -20,7 +20,8 @@ Roots = Mapping[str, tuple[str, int]]
 def fuse_layers(
     steps: Sequence[QuantizedNode], outputs: Iterable[str], roots: Roots, chip: Chip
 ) -> tuple[QuantizedNode, ...]:
-    """Fuse pairs of layers if a fused kernel takes fewer estimated cycles; return the new steps.
+    """Fuse pairs of layers for which a fused kernel takes fewer estimated cycles; return the new
+    steps.
 
     outputs   output tensors, which must not be fused away
     roots     tensor -> (tensor whose buffer it shares, offset in bytes)

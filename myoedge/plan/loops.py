@@ -21,7 +21,11 @@ Aliases = dict[str, tuple[str, int]]  # tensor -> tensor whose bytes it shares, 
 
 @dataclass(frozen=True, slots=True)
 class LoopLayers:
-    """The layers of a loop's body: first .. last run in order, `steps` times."""
+    """The layers of a loop's body.
+
+    first, last   indices of the first and of the last layer, inclusive
+    steps         number of iterations
+    """
 
     first: int
     last: int
@@ -33,11 +37,11 @@ class LoopLayers:
 
 @dataclass
 class LoopPlaces:
-    """Addresses of the states and rows of a network's loops.
+    """Addresses of the states and rows of a network's loops that need no copies.
 
-    aliases  tensor -> (tensor whose buffer it shares, offset in bytes)
-    idle     nodes that need no layer
-    rows     tensor that is a row of a sequence -> bytes from one iteration's row to the next
+    aliases   tensor -> (tensor whose buffer it shares, offset in bytes)
+    idle      nodes that need no layer
+    rows      tensor that is a row of a sequence -> bytes from one iteration's row to the next
     """
 
     aliases: Aliases = field(default_factory=dict)
@@ -138,11 +142,12 @@ def loop_layers(q: QuantGraph, steps: Sequence[QuantizedNode]) -> tuple[LoopLaye
 
 
 def borders(loops: Iterable[LoopLayers]) -> frozenset[int]:
-    """Return the layers that start a loop or follow one; data for them is not prefetched before."""
+    """Return the first layer of every loop and the layer after it; data for them is not prefetched
+    before they start."""
     return frozenset(at for loop in loops for at in (loop.first, loop.last + 1))
 
 
 def own_row(q: QuantGraph, step: QuantizedNode) -> int:
-    """Return the bytes from one iteration's row to the next in the sequence from or to which a
-    layer copies; 0 for other layers."""
+    """Return the bytes between two iterations' rows, for a layer that copies from or to a row of a
+    sequence; 0 for other layers."""
     return row_bytes(q, step.node) if step.node.op in (READ, WRITE) else 0

@@ -23,7 +23,10 @@ MANY = 1000  # from here on the model alone takes longer than it is worth
 
 @dataclass(frozen=True, slots=True)
 class LiveRange:
-    """A buffer: its size, and the first and last step that touches it."""
+    """A buffer and the steps during which it is alive.
+
+    first, last   first and last step that touches it
+    """
 
     name: str
     size_bytes: int
@@ -40,9 +43,12 @@ class LiveRange:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Offsets by buffer name, the size of the arena, and a lower bound of that size.
+    """Offsets of buffers in the arena.
 
-    proven   whether no smaller arena exists
+    offsets             buffer -> offset in bytes
+    arena_bytes         size of the arena
+    lower_bound_bytes   lower bound of that size
+    proven              whether no smaller arena exists
     """
 
     offsets: dict[str, int]
@@ -60,7 +66,7 @@ def lower_bound(lives: Sequence[LiveRange], alignment: int) -> int:
 
 
 def peak(lives: Sequence[LiveRange], alignment: int) -> tuple[int, int]:
-    """Return (maximum bytes alive at one step, first such step)."""
+    """Return the maximum bytes alive in one step, and the first such step."""
     change: defaultdict[int, int] = defaultdict(int)
     for life in lives:
         change[life.first] += round_up(life.size_bytes, alignment)
@@ -129,7 +135,8 @@ class GrowingPlacement:
     placed: LiveRangeIndex = field(default_factory=LiveRangeIndex)
 
     def with_one_more(self, added: LiveRange) -> dict[str, int]:
-        """Return the offsets that change if a buffer is added, its own included."""
+        """Return the offsets that change if a buffer is added, its own included, without adding
+        it."""
         moved: dict[str, int] = {}
         now = ChainMap(moved, self.offsets)
         pending, seen = [(_turn(added), added)], {added.name}

@@ -36,10 +36,11 @@ MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies aft
 class Location:
     """Location of a tensor's bytes.
 
-    kind    "input" or "output": a caller's buffer; "arena"; "constant"; IN_L3; "l1": resident in
-            L1
-    index   number of the input or output, or name of the constant or L3 feature map; otherwise ""
-    offset  bytes from the start of that memory
+    kind        "input" or "output": a caller's buffer; "arena"; "constant"; IN_L3; "l1": resident
+                in L1
+    index       number of the input or output, or name of the constant or L3 feature map; otherwise
+                ""
+    offset      bytes from the start of that memory
     row_bytes   for a row of a sequence in a loop: bytes from one iteration's row to the next;
                 `offset` is that of the first iteration
     """
@@ -52,13 +53,15 @@ class Location:
 
 @dataclass(frozen=True)
 class Plan:
-    """A network with all addresses.
+    """A quantised network with the address of every tensor and the transfers of every layer.
 
+    quant            the network
+    chip             the chip
     steps            layers that run; views are left out
     where            location of every tensor
     copies           (output number, tensor) for outputs that no layer writes directly
     lives            buffers of the arena
-    placement        their offsets
+    placement        offsets of these buffers
     tilings          tiling of each layer
     timeline_steps   numbering of barrier intervals
     l3_transfers     transfers between L3 and L2, in order
@@ -89,7 +92,7 @@ class Plan:
 
     @property
     def weight_bytes(self) -> int:
-        """Weights, tables and constant operands that stay in L2."""
+        """Bytes of the weights, tables and constant operands that stay in L2."""
         near = (self.stored(key[0])[key[1]] for key in {*self.owners.values()} if self.stays(key))
         return sum(array.nbytes for array in near) + sum(self.constants.values())
 
@@ -100,21 +103,21 @@ class Plan:
 
     @cached_property
     def same(self) -> Mapping[str, str]:
-        """Map every constant operand to the equal operand that is stored; operands that no layer
+        """Constant operand -> the operand with equal bytes that is stored; operands that no layer
         reads, such as initial states of a stream, are left out."""
         read = {name for step in self.steps for name in step.operands}
         return owners((n, array) for n, array in self.quant.constants.items() if n in read)
 
     @cached_property
     def constants(self) -> Mapping[str, int]:
-        """Stored constant operands, with their sizes in bytes."""
+        """Bytes of the stored constant operands, by name."""
         return {
             name: self.quant.constants[name].nbytes for name in dict.fromkeys(self.same.values())
         }
 
     @cached_property
     def owners(self) -> Mapping[Key, Key]:
-        """Map every (layer, constant) to the first one with equal bytes, which is stored."""
+        """(layer, constant) -> the first one with equal bytes, which is stored."""
         return owners(
             ((index, name), array)
             for index in range(len(self.steps))
@@ -123,7 +126,7 @@ class Plan:
 
     @cached_property
     def streamed(self) -> Mapping[tuple[int, str], tuple[L3Transfer, ...]]:
-        """Transfers by (step, array), in the order of the array's bytes."""
+        """(layer, constant) -> its transfers from l3.bin, in the order of the constant's bytes."""
         transfers: dict[tuple[int, str], tuple[L3Transfer, ...]] = {}
         for x in sorted(self.from_l3_bin, key=lambda x: x.chunk.start):
             key = (x.chunk.step, x.chunk.array)
@@ -143,8 +146,8 @@ class Plan:
 
     @cached_property
     def l3_tables(self) -> Mapping[Key, tuple[int, Array]]:
-        """Tables that stay in L3: (layer, name) -> (offset in l3.bin, values); equal tables share
-        one."""
+        """(layer, table) -> (offset in l3.bin, values) of the tables that stay in L3; equal tables
+        share one offset."""
         tables = {
             (index, o.name): o.array
             for index, tiling in enumerate(self.tilings)
@@ -175,12 +178,13 @@ class Plan:
         return max((at + whole_words(sizes[n]) for n, at in self.maps.items()), default=0)
 
     def windows(self, index: int) -> dict[str, int]:
-        """Return the arena offsets of a node's windows on feature maps, by operand."""
+        """Return the arena offsets of a layer's windows on feature maps in L3, by operand."""
         at, last = self.placement.offsets, len(self.steps) - 1
         return {a.operand: at[a.window(last).name] for a in self.accesses if a.step == index}
 
     def l3_image(self) -> bytes:
-        """Build l3.bin: chunks in the order in which they are needed, each aligned to words."""
+        """Return the contents of l3.bin: the constants to be transferred, in chunks in the order in
+        which the network loads them, then tables; each begins at a word."""
         image = bytearray(self.l3_bytes)
         for x in self.from_l3_bin:
             image[x.l3 : x.l3 + x.chunk.room_bytes] = self.content(x.chunk)
@@ -195,7 +199,7 @@ class Plan:
         return own.tobytes().ljust(chunk.room_bytes, b"\0")
 
     def stored(self, index: int) -> Mapping[str, Array]:
-        """Return the constant arrays of a step, packed for its kernel."""
+        """Return the constant arrays of a layer by name, packed for its kernel."""
         return self.tilings[index].kernel.arrays
 
     @cached_property
@@ -206,7 +210,7 @@ class Plan:
         return tuple(n * self.turns(index) for index, n in enumerate(cycles))
 
     def turns(self, index: int) -> int:
-        """Return how often a layer runs per inference."""
+        """Return how often a layer runs per inference: the iterations of its loop, or 1."""
         return next((loop.steps for loop in self.loops if index in loop), 1)
 
     @property
@@ -242,13 +246,14 @@ class Plan:
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """Display names of steps, by the names of their results."""
+        """Layer names for messages, by the names of the layers' results."""
         names = (step.node.name for step in self.steps)
         return dict(zip(names, located(self.steps), strict=True))
 
     @cached_property
     def writers(self) -> Mapping[str, str]:
-        """Sequence that needs no layer of its own -> result of the layer that writes its rows."""
+        """Sequence written row by row in a loop, without a layer of its own -> result of the layer
+        that writes its rows."""
         made = {step.node.name: self.where[step.node.name] for step in self.steps}
         rows = {replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes}
         idle = (node.name for node in self.quant.graph.nodes if rows and node.name not in made)
@@ -283,7 +288,7 @@ class Plan:
 
 
 def scratch_name(index: int) -> str:
-    """Return the name of the arena buffer for a step's scratch that does not fit L1."""
+    """Return the name of the arena buffer that holds a step's scratch if it does not fit in L1."""
     return f"scratch, step {index}"
 
 

@@ -51,12 +51,17 @@ WAITS = 1.1  # times what it computes
 class LoweredNetwork:
     """A network before tiling: the layers that run, and the tensors that share buffers.
 
-    roots    tensor -> (tensor whose buffer it shares, offset in bytes)
-    owned    tensor -> number of the output to which it is directly written
-    copies   (output number, tensor) copied at the end
-    used     chip with only the engines in use
-    loops    loop bodies
-    rows     tensor -> bytes by which its address advances per iteration of a loop
+    quant     the quantised network
+    chip      the chip
+    steps     layers that run; views are left out
+    roots     tensor -> (tensor whose buffer it shares, offset in bytes)
+    owned     tensor -> number of the output to which it is directly written
+    copies    (output number, tensor) copied at the end
+    placing   placement function for the arena
+    kernels   candidate kernels of the layers
+    used      chip with only the engines in use
+    loops     loop bodies
+    rows      tensor -> bytes by which its address advances per iteration of a loop
     """
 
     quant: QuantGraph
@@ -76,11 +81,11 @@ class LoweredNetwork:
 def make_plan(
     q: QuantGraph, chip: Chip, *, placing: Allocator = place, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
-    """Plan a network: shared buffers, live ranges, offsets, tiles.
+    """Plan a network: which tensors share buffers, live ranges, offsets, and tiles.
 
     placing      placement function for the arena
     tile_ranks   layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
-    Errors: E301 if it does not fit L2.
+    Errors: E301 if it does not fit in L2.
     """
     network = _network(q, chip, chip, placing, tile_ranks)
     try:

@@ -25,7 +25,7 @@ class TimelineSteps:
     """Numbering of timeline steps: one before each layer, and one per tile.
 
     A transfer that starts in a step ends before the next one, except between L3 and L2.
-    enters   timeline step before each layer, and after the last one
+    enters   step before each layer, and after the last one
     """
 
     enters: tuple[int, ...]
@@ -47,23 +47,28 @@ class TimelineSteps:
         return bisect_right(self.enters, timeline_step) - 1
 
     def beside(self, tile: int) -> int:
-        """Return the timeline step in which a tile is computed; tiles are numbered over the
-        network."""
+        """Return the timeline step in which a tile is computed.
+
+        tile   its number over the whole network
+        """
         begins = [enter - at for at, enter in enumerate(self.enters)]
         return tile + bisect_right(begins, tile)
 
     def alive(self, life: LiveRange) -> LiveRange:
-        """Convert a live range from layers to timeline steps."""
+        """Convert a live range in layers to one in timeline steps."""
         last = self.enters[life.last + 1] - 1
         return LiveRange(life.name, life.size_bytes, self.enters[life.first], last)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a constant or feature map that one L3 transfer moves, and the steps that need it.
+    """A range of bytes of a constant or feature map that one L3 transfer moves, and the steps that
+    need it.
 
-    step, array   layer and its constant, or its operand for a feature map
+    step          layer
+    array         its constant, or its operand for a feature map
     start         byte offset in the array
+    size_bytes    number of bytes
     first, last   timeline steps that need it
     tensor        name of the feature map; "" for constants
     """
@@ -100,8 +105,10 @@ def chunks(
     timeline_steps: TimelineSteps,
     most: int,
 ) -> list[Chunk]:
-    """Split an array into chunks of at most `most` bytes where tiles allow it: the part that a tile
-    loads is never split."""
+    """Split a constant of layer `index` into chunks for L3 transfers.
+
+    most   maximum bytes of a chunk, unless a single tile loads more: what a tile loads is not split
+    """
     enter = timeline_steps.enters[index]
     operand = next(o for o in tiling.kernel.operands if o.source == array)
     if operand.name in tiling.choice.in_l2:

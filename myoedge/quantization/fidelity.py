@@ -19,7 +19,11 @@ LEAST = 1e-30  # share of the signal: what overflows has no logarithm
 
 @dataclass
 class Noise:
-    """Sums of squares of signal and error."""
+    """Sums of squares over samples, from which an SQNR follows.
+
+    signal   sum of squared float values
+    error    sum of squared errors
+    """
 
     signal: float = 0.0
     error: float = 0.0
@@ -54,13 +58,13 @@ class OutputFidelity:
     softmax are ignored.
 
     db                  SQNR in dB over all samples; None without signal
-    end_db              SQNR after the final softmax or sigmoid; None without one, or without signal
-    interval_db         confidence interval of `db`
-    samples_db          SQNR of each sample
-    numbers             indices of the samples in the file; (): the first ones, in order
+    samples_db          SQNR of each sample in dB
     agreement           fraction of frames with the float network's argmax; None without a class
                         axis
     is_passed_through   whether the output contains only elements of inputs
+    numbers             indices of the samples in the file; (): the first ones, in order
+    end_db              SQNR after the final softmax or sigmoid; None without one, or without signal
+    interval_db         confidence interval of `db`
     """
 
     db: float | None
@@ -73,7 +77,7 @@ class OutputFidelity:
 
     @property
     def worst_sample(self) -> tuple[int, float] | None:
-        """Return the file index and dB of the sample with the lowest SQNR; None if no sample has a
+        """File index and SQNR in dB of the sample with the lowest SQNR; None if no sample has a
         signal."""
         numbers = self.numbers or range(len(self.samples_db))
         pairs = zip(self.samples_db, numbers, strict=True)
@@ -85,12 +89,12 @@ class OutputFidelity:
 class Fidelity:
     """SQNR of the quantised network and of its layers.
 
-    local       dB per tensor, with only its operator quantised; without data movement
-    cumulative  dB per tensor, with everything up to it quantised
-    outputs     output tensor -> its SQNR
-    real, integer   float and dequantised integer outputs, per sample
-    final_functions   final functions before which SQNR is measured: "softmax"
-    sources     layer with low SQNR -> tensor whose rounding causes most of its noise
+    local             tensor -> dB with only its operator quantised; without data movement
+    cumulative        tensor -> dB with everything up to it quantised
+    outputs           output tensor -> its SQNR
+    real, integer     float and dequantised integer outputs, per sample
+    final_functions   names of the final functions before which SQNR is measured, such as "softmax"
+    sources           layer with low SQNR -> tensor whose rounding causes most of its noise
     """
 
     local: Mapping[str, float | None]
@@ -103,14 +107,17 @@ class Fidelity:
 
     @property
     def computed_db(self) -> dict[str, float]:
-        """SQNR by output, for computed outputs with a signal; for all outputs if none is
+        """SQNR in dB by output, for computed outputs with a signal; for all outputs if none is
         computed."""
         computed = {n: x for n, x in self.outputs.items() if not x.is_passed_through}
         rows = (computed or self.outputs).items()
         return {name: x.db for name, x in rows if x.db is not None}
 
     def of_samples(self, numbers: Array | None) -> Fidelity:
-        """Return a copy with the indices of the samples in their file."""
+        """Return a copy in which samples have their indices in the file.
+
+        numbers   these indices; None: all samples in order
+        """
         if numbers is None:
             return self
         places = tuple(map(int, numbers))

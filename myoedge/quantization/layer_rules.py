@@ -14,7 +14,9 @@ from myoedge.quantization.calibrate import Observer
 class LayerRule:
     """A line `"head.*" = {...}` of [quant]: settings of the layers whose module path matches.
 
-    weights       one scale "per_channel", or "per_tensor"
+    pattern       pattern of module paths
+    weights       scales of the weights: "per_channel", or "per_tensor" for a single one
+    observer      observer for the ranges of results; None: the default one
     weight_bits   2 to 8, or 16; None: not set by this rule
     activations   bits of results: 16, or 8, which the precision search may raise
     """
@@ -34,6 +36,6 @@ class LayerRule:
 
 
 def matches(pattern: str, node: Node) -> bool:
-    """Return whether a pattern matches a layer's module path; the submodule may be left out."""
+    """Return whether a pattern matches a layer's module path, with or without its submodule."""
     names = {name for origin in node.origin for name in (origin.path, origin.layer)}
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)

@@ -43,11 +43,13 @@ from myoedge.quantization.weak_layers import weak_layers
 class QuantGraph:
     """A quantised network.
 
-    graph      the float network, with one node per step
-    params     parameters of every tensor, also of `name.pre` before fused tables
-    steps      the quantised nodes in execution order
-    constants  constant operands as integers
-    digest     digest of the float network, even if its weights are left out
+    graph         the float network, with one node per step
+    params        quantisation parameters of every tensor, also of `name.pre` before fused tables
+    steps         the quantised nodes in execution order
+    constants     constant operands as integers
+    calibration   ranges from which the parameters were chosen
+    digest        digest of the float network, even if its weights are left out
+    warnings      warnings from quantisation
     """
 
     graph: Graph
@@ -93,10 +95,12 @@ def quantize_graph(
     int16: frozenset[str] = frozenset(),
     before: QuantGraph | None = None,
 ) -> QuantGraph:
-    """Quantise a graph: parameters of all tensors, and the integers of every operator.
+    """Quantise a graph: choose the parameters of all tensors, and compute the integers of every
+    operator.
 
-    int16   int16 tensors in addition to residual streams; fused tables next to them are split off
-    before  network with the same rules; steps with equal node, constants and parameters are reused
+    rules    layer rules of [quant]
+    int16    int16 tensors in addition to residual streams; fused tables next to them are split off
+    before   network with the same rules; steps with equal node, constants and parameters are reused
     Errors: E117 an accumulator that could exceed int32; E244 a rule for 16 bits without a kernel.
     """
     rules = tuple(rules)

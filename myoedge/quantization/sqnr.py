@@ -132,7 +132,10 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
 def measure_each(
     networks: Sequence[QuantGraph], samples: Samples, *, layers: bool = False
 ) -> list[Fidelity]:
-    """Measure several quantised versions of one float network, which is run only once."""
+    """Return the SQNR of several quantised versions of one float network, which is run only once.
+
+    layers   as for `measure`
+    """
     graph = networks[0].graph
     rows, reals = rows_of(graph), list[tuple[Array, ...]]()
     every = [_Sums(q, _measured_layers(q) if layers else (), rows) for q in networks]
@@ -218,8 +221,8 @@ def moves_integers(q: QuantGraph, node: Node) -> bool:
 def alone(
     q: QuantGraph, steps: Iterable[QuantizedNode], real: Mapping[str, Array]
 ) -> Iterator[tuple[str, Array]]:
-    """Yield (operator name, its integers for exact operands): the effect of each operator's own
-    rounding.
+    """Yield (operator name, its integers for exact operands), from which the effect of each
+    operator's own rounding follows.
 
     real   float values of all tensors
     """
@@ -236,9 +239,9 @@ def _exact(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
 
 
 def integers_of(q: QuantGraph, name: str, values: Mapping[str, Array]) -> Array:
-    """Quantise the float values of a tensor, or of `name.pre` before a fused table.
+    """Return the integers of a tensor; those of `name.pre` before a fused table are computed.
 
-    values   float values of all tensors
+    values   integers of the network's tensors by name
     """
     if name in values:
         return values[name]

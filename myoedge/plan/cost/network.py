@@ -13,7 +13,7 @@ def layer_cycles(plan: Plan) -> tuple[int, ...]:
 
 
 def computed(plan: Plan) -> ComputeCycles:
-    """Return the estimated compute cycles of every timeline step (barrier to barrier)."""
+    """Return the estimated compute cycles of every timeline step, from one barrier to the next."""
     cycles_of = [0.0] * (plan.timeline_steps.count + 1)
     nine_cores: set[int] = set()
     rows = zip(layer_cycles(plan), plan.tilings, strict=True)

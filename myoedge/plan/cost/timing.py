@@ -27,7 +27,7 @@ Due = tuple[int, int]  # layer and tile that need a transfer
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """An unfinished transfer into L1.
+    """An unfinished DMA transfer into L1.
 
     due      first timeline step that needs it
     cycles   remaining DMA cycles
@@ -41,10 +41,12 @@ class Load:
 class TimelineStep:
     """Work of the cores, the control core and the DMA from one barrier to the next.
 
-    compute, control   cycles of the cores; of the control core in addition to DMA commands
-    loads, stores      transfers into L1 started here; DMA cycles of the transfers out of L1
-    needed             loads that are due by this step must be complete at its end
-    nine_cores         whether the control core also runs the kernel, after its commands
+    compute      cycles of the worker cores
+    control      cycles of the control core, in addition to issuing DMA commands
+    loads        transfers into L1 that start in this step
+    stores       DMA cycles of each transfer out of L1
+    needed       loads that are due by this step must be complete at its end
+    nine_cores   whether the control core also runs the kernel, after its commands
     """
 
     compute: float
@@ -57,7 +59,7 @@ class TimelineStep:
     def lasts(
         self, under_way: Sequence[Load], cost: TransferCost, l3_cycles: float = 0.0
     ) -> tuple[float, list[Load]]:
-        """Return (cycles of the step, loads that are then unfinished).
+        """Return the cycles of the step, and the loads that are unfinished at its end.
 
         under_way   unfinished loads of earlier steps
         l3_cycles   cycles that the control core first spends on L3 transfers

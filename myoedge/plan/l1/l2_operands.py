@@ -15,8 +15,8 @@ from myoedge.targets.chip import TransferCost
 
 
 def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> TileChoice | None:
-    """Return the tiling with as few operands in L2 as possible, the largest first; None if the rest
-    still does not fit L1.
+    """Return the tiling with as few operands in L2 as possible, the largest first; None if the
+    other operands still do not fit in L1.
 
     room   bytes of L1; scratch is in L2 too if it does not fit
     """
@@ -35,8 +35,8 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
 
 
 def in_place(kernel: TiledKernel) -> TileChoice:
-    """Return the tiling with one tile, whose operands are used in L2 if they are contiguous
-    there."""
+    """Return the tiling with one tile, whose operands the kernel reads and writes in L2 if they are
+    contiguous there."""
     grid = Grid.of(replace(kernel, split=()), TransferCost())
     in_l2 = frozenset(o.name for o in kernel.operands if in_one_run(o, grid).all())
     return TileChoice(dict.fromkeys(grid.sizes, 1), tuple(grid.sizes), 0.0, 0, in_l2=in_l2)

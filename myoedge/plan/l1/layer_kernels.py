@@ -34,6 +34,9 @@ class NetworkKernels:
     """Candidate kernels of all layers of a network, with cached results about their tiles.
 
     kernels   per layer, its (kernel, layer signature) pairs
+    has_l1    whether the chip has an L1 memory
+    cost      cost of DMA transfers
+    ranks     layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
     known     cached cycles, as for fastest_kernel
     chosen, alone, grids   caches as in TileSearch, shared by all plans of the network
     """
@@ -77,7 +80,7 @@ def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -
 
     tables_in_l3   whether tables that are read row by row are in L3
 
-    Low-scratch fallbacks are included only if the cores' other kernels hardly fit L1, and those
+    Low-scratch fallbacks are included only if the cores' other kernels hardly fit in L1; those
     kernels are left out if their scratch leaves no L1 for operands. Errors: E257 a kernel without a
     cost.
     """
@@ -142,11 +145,13 @@ def fastest_kernel(
     limits: Limits,
     known: dict[Hashable, list[float]],
 ) -> tuple[TiledKernel, str]:
-    """Return the (kernel, layer signature) with the fewest estimated cycles among those that fit
+    """Return the (kernel, layer signature) with the fewest estimated cycles among those that fit in
     L1; a kernel marked as preferred comes first.
 
-    room    bytes of L1
-    known   cache of estimated cycles, by signature and room
+    kernels   (kernel, layer signature) pairs of the layer
+    room      bytes of L1
+    limits    constraints by L2
+    known     cache of estimated cycles, by signature and room
     """
     if len(kernels) < 2:
         return kernels[0]
@@ -202,13 +207,13 @@ def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
     """Return the estimated cycles of a layer, including the loading of its code after another
     kernel.
 
-    choice   its tiling; None: infinity is returned
+    choice   tiling of the layer; None: infinity is returned
     """
     return math.inf if choice is None else choice.cycles + kernel.cost.layer_cycles
 
 
 def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
-    """Return the function layer -> estimated cycles that an accelerator saves over the cores.
+    """Return a function layer -> estimated cycles that an accelerator saves over the cores.
 
     It is infinity if only the accelerator has a tiling in L1, and minus infinity if it has none.
     """
@@ -227,8 +232,8 @@ def accelerator_gain(chip: Chip) -> Callable[[QuantizedNode], float]:
 
 
 def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
-    """Return the function layer -> estimated cycles on its fastest engine: 0 for a view, infinity
-    if no tiling fits."""
+    """Return a function layer -> estimated cycles on its fastest engine: 0 for a view, infinity if
+    no tiling fits."""
 
     def fewest(kernels: Sequence[TiledKernel]) -> float:
         cycles = _cycles_alone(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
@@ -261,7 +266,8 @@ def _once(
 def content_key(step: QuantizedNode) -> Hashable:
     """Return a key that is equal for layers with equal kernels and constants, whatever their names.
 
-    The precision search plans a network many times with most layers unchanged.
+    It serves as cache key, because the precision search plans a network many times with most layers
+    unchanged.
     """
     sha = hashlib.blake2b(digest_size=20)
     for name, array in sorted(step.integers.arrays.items()):
@@ -288,8 +294,11 @@ def least_bytes(kernel: TiledKernel) -> int:
 
 
 def tile_facts(kernel: TiledKernel, room: int) -> dict[str, str]:
-    """Return facts for messages: the layer's smallest tile, the available L1 (`room`), its largest
-    operand."""
+    """Return facts for messages about a layer that does not fit: its smallest tile, the available
+    L1, its largest operand.
+
+    room   bytes of L1
+    """
     sizes, parts = smallest(kernel)
     largest = max(parts, key=lambda name: parts[name])
     tile = " ".join(f"{axis} {n}" for axis, n in sizes.items() if axis in kernel.split)
@@ -301,19 +310,27 @@ def tile_facts(kernel: TiledKernel, room: int) -> dict[str, str]:
 
 
 def smaller(kernel: TiledKernel) -> str:
-    """Return the remedy for a layer without a tiling, as text for messages."""
+    """Return, for messages, how to change a layer without a tiling so that it gets one."""
     channels = kernel.operands[0].shape[-1]
     return f"{'fewer channels or ' * (channels > 1)}smaller kernels in this layer"
 
 
 def without_room(name: str, kernel: TiledKernel, room: int) -> MyoedgeError:
-    """Return E304 for a layer that has no tiling in L1, and no tiling with operands in L2."""
+    """Return error E304 for a layer that has no tiling in L1, and no tiling with operands in L2.
+
+    name   path of the layer
+    room   bytes of L1
+    """
     facts, tries = tile_facts(kernel, room), [smaller(kernel)]
     return MyoedgeError("E304", f"{name} has no tile in L1, nor with operands in L2", facts, tries)
 
 
 def too_small(name: str, kernel: TiledKernel, room: int) -> Notice:
-    """Return the warning that a layer is computed from L2; `name` is the layer's path."""
+    """Return the warning that a layer is computed from L2 because it does not fit in L1.
+
+    name   path of the layer
+    room   bytes of L1
+    """
     reason = "does not fit L1 in any tile"
     if least_bytes(kernel) <= room:
         reason = f"needs more than {kernel.most_tiles:,} tiles to fit L1"

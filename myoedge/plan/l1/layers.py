@@ -52,10 +52,10 @@ def plan_l1(
 ) -> tuple[Tiling | None, ...]:
     """Return the tiling of every layer; None for layers that cannot be tiled within their limits.
 
-    room     bytes of L1 for operands; on a chip without L1, all operands are used in L2
-    limits   layer -> limits by L2
-    tensors  tensors that may stay in L1 between layers
-    borders  layers before which no data may be prefetched for them and later layers
+    room      bytes of L1 for operands; on a chip without L1, all operands are used in L2
+    limits    layer -> constraints by L2
+    tensors   tensors that may stay in L1 between layers
+    loops     loop bodies, across whose start and end no data is prefetched
     """
     if not network.has_l1:
         return tuple(_without_l1(network))
@@ -291,6 +291,6 @@ def _end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[Resident
 
 
 def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
-    """Return each layer's signature, equal for layers with equal tiles; None for layers without
-    tiles."""
+    """Return each layer's signature, which is equal for layers with equal tiles; None for layers
+    without tiles."""
     return [None if tiling is None else layer_signature(tiling.kernel) for tiling in tilings]

@@ -19,8 +19,8 @@ Offsets = Mapping[str, int]  # operand -> bytes from the first of these constant
 def loop_constants(
     kernels: Sequence[TiledKernel], loops: Sequence[LoopLayers], room: int
 ) -> dict[int, Offsets]:
-    """Return layer -> offsets of its constants that stay in L1, chosen in ascending size as long as
-    they fit.
+    """Return layer -> L1 offsets of the constants that stay in L1 for all iterations of its loop,
+    chosen in ascending size as long as they fit.
 
     room   bytes of L1; loops run one after another, so that their constants share it
     """
@@ -41,11 +41,14 @@ def loop_constants(
 
 
 def end_bytes(kernels: Sequence[TiledKernel], staying: Mapping[int, Offsets]) -> int:
-    """Return the end of these constants, in bytes from the start of L1."""
+    """Return the end of the constants that stay in L1 during loops, in bytes from the start of L1.
+
+    staying   result of `loop_constants`
+    """
     rows = ((kernels[i].operand(name), at) for i, x in staying.items() for name, at in x.items())
     return max((at + size_bytes(operand) for operand, at in rows), default=0)
 
 
 def size_bytes(operand: Operand) -> int:
-    """Return the bytes of L1 for an untiled constant."""
+    """Return the bytes of L1 that a constant takes if it is not tiled."""
     return int(round_up(math.prod(operand.shape) * operand.itemsize, ALIGNMENT))

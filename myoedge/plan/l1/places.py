@@ -26,12 +26,14 @@ from myoedge.targets.chip import TransferCost
 class PlacedLayer:
     """A layer whose buffers have offsets in L1. Tiles are numbered over the whole network.
 
-    first      its first tile
-    prefetch_tile   tile of an earlier layer in which the prefetch of its first tile's constants
-                    starts; None: they are loaded with the other operands
-    constants, fetch_cycles   number and DMA cycles of the transfers of these constants
-    buffers    (operand, slot, live range in tiles, offset in L1)
-    resident   operand -> offset in L1, for resident tensors
+    kernel, choice   kernel and tiling of the layer
+    first            its first tile
+    prefetch_tile    tile of an earlier layer in which the prefetch of its first tile's constants
+                     starts; None: they are loaded with the other operands
+    constants        number of the transfers of these constants
+    fetch_cycles     their DMA cycles
+    buffers          (operand, slot, live range in tiles, offset in L1)
+    resident         operand -> offset in L1, for resident tensors
     """
 
     kernel: TiledKernel
@@ -45,7 +47,8 @@ class PlacedLayer:
 
     @property
     def waits(self) -> bool:
-        """Whether the first tile's constants are fetched only after the previous layer."""
+        """Whether the first tile's constants are fetched only after the previous layer has
+        ended."""
         return self.prefetch_tile is None and self.constants > 0 and self.first > 0
 
 
@@ -55,7 +58,8 @@ class L1State:
 
     spare      per tile of the earlier layers, cycles in which the DMA is idle
     recent     the most recently placed layers
-    resident, held   operand -> offset of resident tensors; (offset, live range) of all of them
+    resident   operand of the layer -> offset, for resident tensors
+    held       (offset, live range) of all resident tensors
     earliest   tile from which the layer's constants are prefetched; None: not decided yet
     begins     tile before which no data may be prefetched for the layer
     """
@@ -73,7 +77,8 @@ class L1State:
         return [*self.held, *buffers]
 
     def largest_gap(self, l1_bytes: int) -> int:
-        """Return the largest number of contiguous free bytes during the last tile."""
+        """Return the largest number of contiguous bytes of L1 that are free during the last
+        tile."""
         last = len(self.spare) - 1
         there = [(at, x.size_bytes) for at, x in self.taken if x.first <= last <= x.last]
         gap = end = 0
@@ -88,8 +93,10 @@ class PlacementProblem:
 
     kernels    kernels of all layers, in execution order
     l1_bytes   bytes of L1 for operands
-    limits     layer -> limits by L2
+    cost       cost of DMA transfers
+    limits     layer -> constraints by L2
     borders    layers before which no data may be prefetched for them and later layers
+    staying    layer -> L1 offsets of constants that stay for all iterations of its loop
     """
 
     kernels: Sequence[TiledKernel]
@@ -107,9 +114,12 @@ def placed_layer(
     choice: TileChoice,
     state: L1State,
 ) -> PlacedLayer | None:
-    """Place a layer's buffers at the lowest free offsets; None if they do not fit.
+    """Place the buffers of layer `index` at the lowest free offsets in L1; return None if they do
+    not fit.
 
     Its constants are prefetched from the best tile for which there is space.
+    choice   tiling of the layer
+    state    state of L1 before it
     """
     spare, recent, resident = state.spare, state.recent, state.resident
     first = len(spare)
@@ -132,12 +142,13 @@ def placed_layer(
 def buffer_offsets(
     found: Sequence[tuple[str, int, LiveRange]], first: int, taken: Sequence[tuple[int, LiveRange]]
 ) -> list[tuple[str, int, LiveRange, int]]:
-    """Place buffers at the lowest offsets that are free during their live ranges.
+    """Place buffers in L1 at the lowest offsets that are free during their live ranges.
 
-    found   (operand, slot, live range)
+    found   (operand, slot, live range) of each buffer
     first   first tile of the layer
     taken   (offset, live range) of the buffers already placed
-    Prefetched buffers are placed first, then the others, largest first.
+    -> (operand, slot, live range, offset); prefetched buffers are placed first, then the others,
+    largest first
     """
     buffers: list[tuple[str, int, LiveRange, int]] = []
     for operand, slot, life in sorted(found, key=lambda x: (x[2].first >= first, -x[2].size_bytes)):

@@ -34,9 +34,10 @@ def prefetched(tiling: Tiling) -> list[Transfer]:
 def first_constants(
     kernel: TiledKernel, choice: TileChoice, resident: Container[str] = ()
 ) -> list[Transfer]:
-    """Return the transfers of the first tile's constants, whose L1 addresses are not known yet.
+    """Return the transfers of the first tile's constants, before L1 addresses are known.
 
-    resident   operands that are there already
+    choice     tiling of the layer
+    resident   operands that are in L1 already
     """
     apart = {o.name for o in kernel.operands if o.name in choice.in_l2 or o.name in resident}
     uses = (use for use in cut(kernel, choice).uses if use.operand.name not in apart)
@@ -78,7 +79,7 @@ def _dma_cycles(
 
 
 def hidden_cycles(spare: Sequence[float]) -> float:
-    """Return the cycles of transfers that can be hidden before a layer, rounded down to three
+    """Return the DMA cycles of transfers that earlier layers can hide, rounded down to three
     significant bits, so that equal layers get equal tilings.
 
     spare   idle DMA cycles per earlier tile
@@ -106,7 +107,11 @@ def possible_starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
 
 def take_spare(spare: list[float], prefetch_tile: int, cycles: float) -> None:
     """Subtract the cycles of a prefetch from the idle DMA cycles of the tiles in which it runs,
-    beginning with the last tile."""
+    from the last tile back to its first.
+
+    spare           idle DMA cycles per tile; changed in place
+    prefetch_tile   tile in which the prefetch starts
+    """
     for tile in range(len(spare) - 1, prefetch_tile - 1, -1):
         taken = min(spare[tile], cycles)
         spare[tile] -= taken
@@ -114,7 +119,7 @@ def take_spare(spare: list[float], prefetch_tile: int, cycles: float) -> None:
 
 
 def latest_starts(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) -> list[int]:
-    """Return, for each prefetch, the latest tile in which it must start to cost nothing.
+    """Return, for each prefetch, the latest tile in which it can start without delaying the run.
 
     fetches   (first tile that needs it, DMA cycles), in order
     spare     idle DMA cycles per tile

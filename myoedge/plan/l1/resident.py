@@ -27,9 +27,11 @@ LARGEST = 2  # of L1's room, the part of it that a tensor may take
 
 @dataclass(frozen=True, slots=True)
 class ResidentTensor:
-    """A tensor that stays in L1, with the step that computes it and its readers.
+    """A tensor that stays in L1 from the layer that computes it to its last reader.
 
-    readers   (step, operand number, offset in bytes in the tensor), in order of steps
+    producer     step that computes it
+    size_bytes   size in bytes
+    readers      (step, operand number, offset in bytes in the tensor), in order of steps
     """
 
     producer: int
@@ -42,7 +44,7 @@ class ResidentTensor:
 
     @property
     def ends(self) -> set[int]:
-        """Return the steps that write or read the buffer."""
+        """Return the steps that write or read the tensor."""
         return {self.producer, *(step for step, _, _ in self.readers)}
 
     @property
@@ -76,8 +78,8 @@ def beside(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTe
 def resident_operands(
     index: int, kernel: TiledKernel, resident: Sequence[ResidentTensor]
 ) -> dict[str, tuple[ResidentTensor, int]]:
-    """Return the operands of layer `index` that are resident tensors: operand -> (tensor, offset in
-    it)."""
+    """Return the operands of layer `index` that are resident tensors, each with the tensor and its
+    byte offset in the tensor."""
     found: dict[str, tuple[ResidentTensor, int]] = {}
     for tensor in beside(index, resident):
         if tensor.producer == index:
@@ -90,7 +92,10 @@ def resident_operands(
 
 
 def room_left(index: int, resident: Sequence[ResidentTensor], room: int) -> int:
-    """Return the bytes of L1 (of `room`) that resident tensors leave to layer `index`."""
+    """Return the bytes of L1 that resident tensors leave to layer `index`.
+
+    room   bytes of L1
+    """
     sizes = (tensor.size_bytes for tensor in beside(index, resident))
     return room - sum(round_up(size, ALIGNMENT) for size in sizes)
 
@@ -100,8 +105,9 @@ def choose_resident(
 ) -> list[ResidentTensor]:
     """Return the tensors that make the network faster by staying in L1, decided in execution order.
 
-    room   bytes of L1
-    pick   function that returns the fastest tiling of a layer in given bytes
+    tensors   tensors that may stay
+    room      bytes of L1
+    pick      function that returns the fastest tiling of a layer in given bytes
     While a layer runs, the next layer's constants are assumed to be in L1 too.
     """
     # of the layer before, as one tile

@@ -64,10 +64,13 @@ def layer_signature(kernel: TiledKernel) -> str:
 class TileSearch:
     """Search for the fastest tiling of each layer; equal layers are searched once.
 
-    distinct   signature of each layer; None without tiles
-    ranks      signature -> rank of the tiling to use, by estimated cycles; 0 (default): the fastest
+    distinct        signature of each layer; None without tiles
+    cost            cost of DMA transfers
+    limits          layer -> constraints by L2
+    ranks           signature -> rank of the tiling to use, by estimated cycles; 0 (default): the
+                    fastest
     chosen, alone   caches of tilings, and of cycles of compared tilings
-    grids      grid of tile sizes of each distinct layer
+    grids           grid of tile sizes of each distinct layer
     """
 
     distinct: Sequence[str | None]
@@ -81,11 +84,12 @@ class TileSearch:
     def pick(
         self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: Hidden
     ) -> TileChoice | None:
-        """Return the fastest tiling of a layer that fits `room` bytes, or the one of its rank; None
-        if none fits.
+        """Return the fastest tiling of layer `index` that fits, or the one of its rank; None if
+        none fits.
 
+        room       bytes of L1
         resident   operands that stay in L1
-        hidden     spare cycles before the layer for a prefetch
+        hidden     spare DMA cycles and bytes before the layer, for a prefetch
         """
         cycles = max(hidden.cycles, HIDDEN_CYCLES) if index else hidden.cycles
         hidden = replace(hidden, cycles=float(round(cycles)))  # nearly equal ones share a search

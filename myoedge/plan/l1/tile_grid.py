@@ -19,8 +19,11 @@ ALIGNMENT = 8  # bytes: what buffers in L1 start at
 
 
 def distinct(extent: int) -> list[int]:
-    """Return the tile sizes of an axis that lead to different numbers of tiles, ascending; of sizes
-    with the same number only the smallest."""
+    """Return the tile sizes of an axis that lead to different numbers of tiles, ascending; if
+    several sizes give one number, the smallest.
+
+    extent   elements along the axis
+    """
     return sorted({-(-extent // count) for count in range(1, extent + 1)})
 
 
@@ -30,8 +33,11 @@ def cut_axes(kernel: TiledKernel) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """All combinations of tile sizes, with the bytes and cycles of each for any loop order.
+    """All combinations of a layer's tile sizes, with the bytes and cycles of each for any loop
+    order.
 
+    kernel   kernel of the layer
+    cost     cost of DMA transfers
     sizes    axis that may be tiled -> tile sizes
     counts   axis -> number of tiles
     """
@@ -79,12 +85,13 @@ class Grid:
 
     @cached_property
     def transfer_cycles(self) -> dict[str, Array]:
-        """Cycles of a tile's transfer between L2 and L1, by operand."""
+        """Cycles of one tile's transfer between L2 and L1, by operand."""
         return {o.name: _transfer_cycles(o, self) for o in self.kernel.operands}
 
     @cached_property
     def compute_cycles(self) -> Array:
-        """Cycles of all tiles of each combination; the last along an axis may be smaller."""
+        """Compute cycles of all tiles of each combination; the last tile along an axis may be
+        smaller."""
         axes = list(self.sizes)
         total = np.zeros(len(self.tiles))
         for last in itertools.product((False, True), repeat=len(axes)):
@@ -100,7 +107,7 @@ class Grid:
 
 
 def aligned(size: Any) -> Any:
-    """Round buffer sizes up to the alignment in L1."""
+    """Round the size of a buffer up to the alignment of buffers in L1."""
     return round_up(size, ALIGNMENT)
 
 

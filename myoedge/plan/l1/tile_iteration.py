@@ -22,9 +22,11 @@ Loop = tuple[str, int, int, bool]  # axis, extent, of that in a tile, whether th
 class OperandTiles:
     """The use of an operand by every tile of a layer.
 
-    regions   part of the operand
-    slot      buffer number
-    loaded    tile before which the buffer's content was loaded
+    operand      the operand
+    regions      per tile, the region of the operand
+    slot         per tile, the number of the buffer
+    loaded       per tile, the tile before which the buffer's content was loaded
+    size_bytes   bytes of a buffer
     """
 
     operand: Operand
@@ -34,7 +36,7 @@ class OperandTiles:
     size_bytes: int
 
     def complete(self, t: int) -> bool:
-        """Return whether tile t is the last one that adds to its part of the result."""
+        """Return whether tile t is the last one that adds to its region of the result."""
         return t + 1 == len(self.loaded) or self.loaded[t + 1] > t
 
     def turns(self) -> Iterator[tuple[int, int, int]]:
@@ -48,7 +50,11 @@ class OperandTiles:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Cut:
-    """A layer cut into tiles, in execution order, without addresses."""
+    """A layer cut into tiles, in execution order, without addresses.
+
+    tiles   per tile, axis -> range of indices
+    uses    use of each operand
+    """
 
     tiles: tuple[Spans, ...]
     uses: tuple[OperandTiles, ...]

@@ -26,6 +26,7 @@ class TileChoice:
 
     sizes      tiled axis -> size
     order      tiled axes, outermost first
+    cycles     estimated cycles of the layer
     l1_bytes   bytes of buffers and scratch
     depth      buffers per read operand that changes between tiles; loads run depth - 1 tiles ahead
     in_l2      operands, and SCRATCH, that the kernel accesses in L2, without buffers in L1
@@ -58,15 +59,21 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """Resources before a layer for a prefetch of its constants: idle DMA cycles, and free bytes of
-    L1."""
+    """Resources before a layer for a prefetch of its constants.
+
+    cycles       idle DMA cycles
+    size_bytes   free bytes of L1
+    """
 
     cycles: float
     size_bytes: float = math.inf
 
     def waiting(self, cycles: Any, size_bytes: Any) -> Any:
-        """Return the cycles that the layer waits for a prefetch of this many DMA cycles and
-        bytes."""
+        """Return the cycles that the layer waits for a prefetch.
+
+        cycles       DMA cycles of the prefetch
+        size_bytes   its bytes
+        """
         hidden = np.where(size_bytes <= self.size_bytes, self.cycles, 0.0)
         return np.maximum(cycles - hidden, 0.0)
 
@@ -86,7 +93,8 @@ def choose(
 
 
 def choices(problem: TilingProblem, near: float = NEAR) -> list[TileChoice]:
-    """Return the best tiling for each number of tiles, if it is about as fast as the fastest.
+    """Return the best tiling for each number of tiles, if it is nearly as fast as the fastest of
+    all.
 
     near   maximum factor above the fewest estimated cycles
     """
@@ -110,8 +118,10 @@ def _orders(kernel: TiledKernel) -> Iterator[tuple[str, ...]]:
 class TilingProblem:
     """A layer to be tiled, and the memory available.
 
+    grid       combinations of tile sizes
     l1_bytes   bytes of L1 for buffers and scratch
     hidden     idle DMA cycles and free bytes before the layer, for a prefetch of constants
+    limits     constraints by L2
     resident   operands in L1 as a whole, outside `l1_bytes`; their tiles are contiguous
     in_l2      whether `resident`, and SCRATCH, are in L2 instead
     """
@@ -129,11 +139,11 @@ class TilingProblem:
 
 
 def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n: int) -> Array:
-    """Return how often an operand's tile changes, including the first load, int64 [n].
+    """Return how often the tile of an operand changes, including the first load, int64 [n].
 
     order    tiled axes, outermost first
-    n        number of combinations of tile sizes
     counts   axis -> number of tiles, per combination
+    n        number of combinations of tile sizes
     """
     prefix, found = np.ones(n, np.int64), np.ones(n, np.int64)
     for axis in order:
@@ -209,7 +219,8 @@ def _in_rows(
 
 
 def strips(operand: Operand, axis: str) -> int:
-    """Return the number of contiguous parts of an operand that each have all rows along an axis."""
+    """Return the number of contiguous strips of an operand: ranges of bytes that contain all its
+    rows along an axis."""
     d = next((d for d, dim in enumerate(operand.dims) if axis in dict(dim)), 0)
     return math.prod(operand.shape[:d])
 
@@ -237,8 +248,8 @@ def in_positions(operand: Operand, grid: Grid) -> Array:
 
 
 def in_rows(operand: Operand, grid: Grid) -> Array:
-    """Return, per tile size, whether tiles are contiguous rows of an image, with a kernel that
-    supports a stride between rows."""
+    """Return, per tile size, whether every tile is a block of contiguous rows of an image, and the
+    kernel supports a stride between rows."""
     found = np.full(len(grid.tiles), bool(operand.row_stride) and operand.shape[0] == 1)
     for d in range(3, len(operand.dims)):
         found &= _whole(operand, d, grid)
@@ -285,8 +296,8 @@ def _fill_cycles(grid: Grid, reads: Sequence[Operand], hidden: Hidden) -> Array:
 
 
 def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the smallest tile: ({axis: 1} for all axes that may be tiled, bytes per
-    double-buffered operand)."""
+    """Return the smallest tile of a layer: its size along every axis that may be tiled (1), and the
+    bytes per double-buffered operand."""
     cut = cut_axes(kernel)
     sizes = {**kernel.axes, **dict.fromkeys(cut, 1)}
     parts = {

@@ -19,12 +19,14 @@ from myoedge.plan.placement import LiveRange
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One DMA command: rows of bytes, contiguous in L1, strided outside.
+    """One DMA command: rows of bytes, contiguous in L1, strided in the other memory.
 
-    at      offset in bytes in the operand, outside L1
-    l1      offset in bytes in L1
-    bytes, line   total bytes, and bytes per row
-    stride  bytes between the starts of rows outside L1; 0 for one row
+    operand   name of the operand
+    at        offset in bytes in the operand, outside L1
+    l1        offset in bytes in L1
+    bytes     total bytes
+    line      bytes per row
+    stride    bytes between the starts of rows outside L1; 0 for one row
     """
 
     operand: str
@@ -42,11 +44,12 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One tile: the parts of operands that it accesses, their L1 offsets, and its transfers.
+    """One tile: the regions of operands that it accesses, their L1 offsets, and its transfers.
 
-    l1      operand -> offset in L1, or in the operand itself if that stays in L2
-    loads   transfers before it, for operands that differ from the previous tile's
-    stores  transfers after it
+    regions   operand -> region
+    l1        operand -> offset in L1, or in the operand itself if that stays in L2
+    loads     transfers before it, for operands that differ from the previous tile's
+    stores    transfers after it
     """
 
     regions: Mapping[str, Region]
@@ -55,7 +58,7 @@ class Tile:
     stores: tuple[Transfer, ...]
 
     def moved(self, operand: str) -> list[Transfer]:
-        """Return the transfers of an operand."""
+        """Return the transfers of an operand, loads and stores."""
         return [x for x in (*self.loads, *self.stores) if x.operand == operand]
 
 
@@ -63,7 +66,9 @@ class Tile:
 class Buffer:
     """A buffer in L1.
 
+    operand       name of the operand
     slot          number among the buffers of the operand
+    offset        offset in bytes in L1
     first, last   tiles of the network during which it is reserved
     """
 
@@ -79,11 +84,16 @@ class Buffer:
 class Tiling:
     """A tiled layer. Tiles are numbered over the whole network.
 
-    first    its first tile
+    kernel          kernel that computes it
+    choice          tile sizes and loop order
+    first           its first tile
     prefetch_tile   tile of an earlier layer in which the prefetch of its first tile's constants
                     starts; None: they are loaded with the other operands
-    resident  operand -> L1 offset, for tensors kept from earlier or for later layers
-    back_to_back  whether nothing is loaded or stored between the previous layer and the first tile
+    buffers         buffers in L1
+    tiles           tiles in execution order
+    resident        operand -> L1 offset, for tensors kept from earlier or for later layers
+    back_to_back    whether nothing is loaded or stored between the previous layer and the first
+                    tile
     """
 
     kernel: TiledKernel
@@ -149,6 +159,7 @@ def lives(
 ) -> list[tuple[str, int, LiveRange]]:
     """Return (operand, slot, live range in tiles of the network) for every L1 buffer of a layer.
 
+    choice          tiling of the layer
     first           first tile
     prefetch_tile   as in Tiling
     resident        operands without buffers, as they stay in L1
@@ -181,9 +192,11 @@ def make_tiling(
     placed: Sequence[tuple[str, int, LiveRange, int]],
     resident: Mapping[str, int],
 ) -> Tiling:
-    """Build a Tiling from buffers with offsets.
+    """Build the tiling of a layer from buffers with offsets.
 
-    placed     (operand, slot, live range, L1 offset)
+    choice     tile sizes and loop order
+    first, prefetch_tile   as in Tiling
+    placed     (operand, slot, live range, L1 offset) of each buffer
     resident   operand -> L1 offset
     """
     offsets = {(operand, slot): offset for operand, slot, _, offset in placed}
@@ -202,7 +215,8 @@ def unplaced(
     resident: Container[str],
     prefetch_tile: int | None = None,
 ) -> Tiling:
-    """Build the Tiling of a single layer without scratch, with all buffers at offset 0."""
+    """Build the tiling of a single layer before its buffers are placed: all are at offset 0, and it
+    has no scratch."""
     there = {o.name: 0 for o in kernel.operands if o.name in resident}
     buffers = tuple(
         Buffer(operand, slot, life.size_bytes, 0, life.first, life.last)
@@ -214,8 +228,11 @@ def unplaced(
 
 @lru_cache(MOST_KNOWN)
 def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
-    """Return tiles with all buffers at offset 0, except operands that are used in L2
-    (`in_place`)."""
+    """Return tiles with all buffers at offset 0.
+
+    made       the layer cut into tiles
+    in_place   operands that are used in L2, at their own offsets
+    """
     offsets = {(use.operand.name, slot): 0 for use in made.uses for slot in use.slot}
     places = dict.fromkeys(in_place, 0)
     return tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.tiles)))
@@ -302,8 +319,8 @@ def _runs(shape: Shape, itemsize: int, part: Shape) -> tuple[int, tuple[tuple[in
 
 
 def describe(tiling: Tiling) -> dict[str, Any]:
-    """Return the tiling for plan.json: tiles, buffers, transfers of the first tile and of all
-    tiles."""
+    """Return the entry of a tiling in plan.json: tiles, buffers, transfers of the first tile and of
+    all tiles."""
     moved = [x for tile in tiling.tiles for x in (*tile.loads, *tile.stores)]
     return {
         "kernel": tiling.kernel.function,

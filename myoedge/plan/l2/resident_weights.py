@@ -39,7 +39,12 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class WeightResidency:
-    """A choice of streamed arrays, with the bytes of the resident ones and the cycles of a run."""
+    """A choice of constants that stay in L2 for the whole run; the others are streamed from L3.
+
+    streamed         the streamed constants
+    resident_bytes   bytes of the resident ones
+    cycles           estimated cycles of a run
+    """
 
     streamed: frozenset[Key]
     resident_bytes: int
@@ -52,10 +57,11 @@ def residences(
     room: int,
     rate: L3TransferCost,
 ) -> list[WeightResidency]:
-    """Return choices of resident constants that fit `room` bytes of L2, fastest first.
+    """Return choices of resident constants that fit in L2, fastest first.
 
-    known      array -> the chunks of the array and of equal arrays, which share one resident copy
+    known      constant -> its chunks and those of equal constants, which share one resident copy
     computed   compute cycles by timeline step
+    room       bytes of L2 for constants
     rate       cost of L3 transfers
     """
     return sorted(_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.resident_bytes))
@@ -123,10 +129,10 @@ def fill(
     room: int,
     rate: L3TransferCost,
 ) -> list[Key]:
-    """Return streamed arrays, in order of use, that can become resident without making a run
+    """Return the streamed constants, in order of use, that can stay in L2 without making a run
     slower.
 
-    streamed   the arrays streamed so far
+    streamed   the constants streamed so far
     known, computed, room, rate   as in `residences`
     """
     sizes, left, found = sizes_bytes(known), {*streamed}, []
@@ -145,7 +151,10 @@ def fill(
 
 
 def sizes_bytes(known: Mapping[Key, Sequence[Chunk]]) -> dict[Key, int]:
-    """Return the bytes of L2 per array if it is resident; equal arrays count once."""
+    """Return constant -> bytes of L2 that it takes if it is resident; equal constants count once.
+
+    known   as in `residences`
+    """
     return {
         key: sum(p.room_bytes for p in chunks if (p.step, p.array) == key)
         for key, chunks in known.items()
@@ -175,7 +184,7 @@ def _cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float 
 
 
 def most_read(chunks: Sequence[Chunk]) -> int:
-    """Return the maximum bytes of chunks that one timeline step needs in L2 together."""
+    """Return the most bytes that one timeline step needs in L2 at a time, of these chunks."""
     change: dict[int, int] = {}
     for chunk in chunks:
         change[chunk.first] = change.get(chunk.first, 0) + chunk.room_bytes
@@ -196,7 +205,7 @@ def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
 
 
 def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
-    """Map every array to the first array with the same type and bytes."""
+    """Map the name of every array to the name of the first array with the same type and bytes."""
     first: dict[tuple[str, bytes], K] = {}
     return {
         key: first.setdefault((a.dtype.str, content_digest(a.tobytes())), key) for key, a in arrays
@@ -206,7 +215,7 @@ def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
 def stored_once(
     l3_transfers: Sequence[L3Transfer], digest: Callable[[Chunk], bytes]
 ) -> list[L3Transfer]:
-    """Return the transfers with constants of equal bytes at one place in L3; feature maps are
+    """Return the transfers with constants of equal bytes stored once in L3; feature maps are
     unchanged.
 
     digest   chunk -> digest of its bytes

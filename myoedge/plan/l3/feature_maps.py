@@ -19,7 +19,13 @@ SLOTS = 2  # of a window: one moves while the other is used
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A contiguous part of an operand, or of each of its strips, and the tiles that access it."""
+    """A contiguous range of bytes of an operand, or of each of its strips, and the tiles that
+    access it.
+
+    start         offset in bytes
+    size_bytes    number of bytes
+    first, last   tiles of the layer
+    """
 
     start: int
     size_bytes: int
@@ -29,13 +35,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The access of a layer to a feature map in L3.
+    """The access of a layer to a feature map in L3, through windows in L2.
 
-    tensor, offset   the map, and the operand's byte offset in it
-    parts            parts in tile order; parts that are read may overlap
-    strips           number of equal strips of the operand, such as channels of a transposed
-                     operand; each strip has its own parts and transfers
-    strip_bytes      bytes between strips of the operand
+    step, operand   the layer and its operand
+    written         whether the layer writes it
+    tensor          the feature map
+    offset          byte offset of the operand in the feature map
+    parts           parts in tile order; parts that are read may overlap
+    strips          number of equal strips of the operand, such as channels of a transposed operand;
+                    each strip has its own parts and transfers
+    strip_bytes     bytes between strips of the operand
     """
 
     step: int
@@ -72,7 +81,11 @@ class Access:
             yield start, lead + part.size_bytes, self.lead(n, 0) + strip * self.pitch - lead
 
     def placed(self, n: int, x: Transfer) -> Transfer:
-        """Return a tile's transfer with its offset in the window's slot of part n."""
+        """Return a tile's transfer with its offset in the L2 window instead of the operand.
+
+        n   part of the operand that the tile accesses
+        x   the transfer
+        """
         strip, at = divmod(x.at, self.strip_bytes)
         across = x.stride % self.strip_bytes == 0
         stride = x.stride // self.strip_bytes * self.pitch if across else x.stride
@@ -80,7 +93,7 @@ class Access:
         return replace(x, at=at, stride=stride)
 
     def window(self, last: int) -> LiveRange:
-        """Return the live range, in layers, of the L2 buffer; rows that are written are transferred
+        """Return the live range, in layers, of the L2 window; rows that are written are transferred
         to L3 until the end of the next layer.
 
         last   index of the last layer
@@ -97,8 +110,12 @@ class Access:
 def access(
     step: int, tiling: Tiling, operand: Operand, tensor: str, offset: int, most: int
 ) -> Access | None:
-    """Split a layer's accesses to a feature map into parts of at most `most` bytes; None if its
-    tiling does not allow that.
+    """Split a layer's accesses to a feature map into parts; return None if its tiling does not
+    allow that.
+
+    tensor   the feature map
+    offset   byte offset of the operand in it
+    most     maximum bytes of a part
 
     Written parts start at word boundaries, and tiles write all of their bytes.
     """
@@ -155,9 +172,10 @@ def _groups(
 def map_transfers(
     access: Access, tiling: Tiling, timeline_steps: TimelineSteps, l3: int, l2: int
 ) -> list[L3Transfer]:
-    """Return the L3 transfers of all parts.
+    """Return the transfers of all parts of a feature map between L3 and L2.
 
-    l3, l2   start of the map in L3, and offset of the window in the arena
+    l3   start of the map in L3, in bytes
+    l2   offset of the window in the arena, in bytes
     """
     step_numbers = list(_step_spans(access, tiling, timeline_steps))
     l3_transfers = []
@@ -202,7 +220,8 @@ def _turn(
 def through_windows(
     tiling: Tiling, accesses: Sequence[Access], windows: Mapping[str, int]
 ) -> Tiling:
-    """Return the tiling with transfers that use the L2 windows instead of the operands.
+    """Return the tiling of a layer with transfers from and to the L2 windows instead of the
+    operands.
 
     windows   operand -> offset of its window in the arena
     """

@@ -32,7 +32,7 @@ Roots = Mapping[str, tuple[str, int]]
 
 
 def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernels) -> Plan:
-    """Return the plan with as few feature maps in L3 as possible, the largest first.
+    """Return the plan with as few feature maps moved to L3 as possible, the largest first.
 
     roots     tensor -> (tensor whose buffer it shares, offset)
     placing   placement function

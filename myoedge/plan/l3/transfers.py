@@ -19,10 +19,12 @@ from myoedge.targets.chip import Chip
 
 @dataclass(frozen=True, slots=True)
 class L3Transfer:
-    """The transfer of a chunk; L3's controller runs transfers one after another, in the plan's
+    """The transfer of a chunk between L3 and L2; transfers run one after another, in the plan's
     order.
 
-    l3, l2   address in L3, and offset in the arena
+    chunk    the bytes
+    l3       address in L3
+    l2       offset in the arena
     begins   first timeline step in which it may run
     out      whether it goes to L3; its bytes in L2 are then reserved until it has ended
     """
@@ -46,7 +48,11 @@ class L3Transfer:
 
 @dataclass(frozen=True, slots=True)
 class L3TransferCost:
-    """Cost of L3 transfers in cluster cycles: per byte, plus per transfer."""
+    """Cost of L3 transfers, in cluster cycles.
+
+    byte          cycles per byte
+    l3_transfer   cycles per transfer
+    """
 
     byte: float
     l3_transfer: float
@@ -75,9 +81,10 @@ class ComputeCycles:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Cycles of a run with its transfers, and the transfers that it waits for.
+    """Result of the simulation of a run with L3 transfers.
 
-    late   per transfer: whether it is late, or a transfer that follows it without a pause
+    cycles   cycles of the run
+    late     per transfer: whether the run waits for it, or for one that follows it without a pause
     """
 
     cycles: float
@@ -94,11 +101,12 @@ def timeline(
     needed: Sequence[int],
     computed: ComputeCycles,
 ) -> Timeline:
-    """Simulate a run with transfers in order.
+    """Estimate the cycles of a run with its L3 transfers, which run one after another.
 
-    costs            cycles per transfer
-    computed         compute cycles per timeline step
-    begins, needed   per transfer, first step in which it may run, and step before which it must end
+    costs      cycles per transfer
+    begins     per transfer, the first step in which it may run
+    needed     per transfer, the step before which it must end
+    computed   compute cycles per timeline step
     """
     now = free = 0.0
     ends: list[float] = []
@@ -128,9 +136,10 @@ def timeline(
 
 
 def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
-    """Schedule transfers in order of use into `window` bytes of L2; fragmentation is ignored.
+    """Schedule L3 transfers in order of use into a window of L2; fragmentation is ignored.
 
-    -> (start step of each, index of the first one that would be late, or None)
+    window   bytes of the window
+    -> the start step of each, and the index of the first transfer that would be late, or None
     """
     begins: list[int] = []
     alive: list[tuple[int, int]] = []
@@ -154,8 +163,8 @@ def place_l3_transfers(
     room: int,
     maps: Sequence[L3Transfer] = (),
 ) -> list[L3Transfer] | None:
-    """Give each transfer its earliest possible start and then the lowest offset; None if one does
-    not fit.
+    """Give each transfer its earliest possible start, and then the lowest offset in L2; return None
+    if one does not fit.
 
     room     bytes of L2 for the arena
     others   (offset, live range in timeline steps) of all other buffers in the arena
@@ -203,7 +212,7 @@ def _earliest(
 
 def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
     """Yield (timeline step, number of transfers that may have started, number that must have ended)
-    at each change."""
+    for each step in which one of the numbers changes."""
     begins = [x.begins for x in l3_transfers]
     over = dict.fromkeys(begins, 0)
     for number, l3_transfer in enumerate(l3_transfers, 1):
@@ -215,9 +224,10 @@ def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
 
 
 def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[L3Transfer]]) -> Tiling:
-    """Return the tiling of a layer that reads streamed arrays in the arena.
+    """Return the tiling of a layer with transfers from the arena, into which its streamed constants
+    were loaded.
 
-    streamed_chunks   array -> its transfers
+    streamed_chunks   constant -> its transfers from L3
     """
     operands = [o for o in tiling.kernel.operands if o.source in streamed_chunks]
     streamed = {o.name: streamed_chunks[str(o.source)] for o in operands}

@@ -31,20 +31,20 @@ SHORT_OF_L1 = "L1"  # the fact that tells which layers need more of it
 
 
 def fits(plan: Plan) -> bool:
-    """Return whether the whole plan fits in L2."""
+    """Return whether all data of a plan fits in L2."""
     chip = plan.chip
     return plan.l2_bytes <= (plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes)
 
 
 def window_bytes(plan: Plan) -> int:
-    """Return the bytes of L2 for constants, resident or streamed."""
+    """Return the bytes of L2 that a plan leaves for constants, resident or streamed."""
     owners, arrays = plan.owners, candidates(plan.tilings)
     constants = sum(size for index, name, size in arrays if owners[index, name] == (index, name))
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
 def exceeds_l3(plan: Plan) -> bool:
-    """Return whether the distinct constants exceed L3 and L2 together."""
+    """Return whether the distinct constants of a network exceed L3 and L2 together."""
     constants_bytes = plan.weight_bytes + sum(a.nbytes for _, a in plan.l3_tables.values())
     return constants_bytes > plan.chip.l3_bytes + plan.l2_room_bytes
 
@@ -65,8 +65,8 @@ def with_l3_transfers(plan: Plan) -> Plan | None:
 
 
 def filled(plan: Plan) -> Plan:
-    """Return the plan with more constants resident in L2, as far as no run gets slower; this saves
-    energy."""
+    """Return the plan with more constants resident in L2, as long as no run gets slower; this saves
+    the energy of L3 transfers."""
     plans = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
     return min(plans, key=lambda plan: plan.l3_moved_bytes)
 
@@ -130,7 +130,7 @@ def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
 
 
 def least_bytes(plan: Plan) -> int:
-    """Return the minimum bytes of L2 with all constants streamed from L3."""
+    """Return the minimum bytes of L2 that a plan needs, with all constants streamed from L3."""
     read = most_read([chunk for chunks in _known(plan).values() for chunk in chunks])
     return plan.l2_room_bytes - window_bytes(plan) + read
 
@@ -148,7 +148,7 @@ def read_at_once(plan: Plan) -> dict[int, int]:
 def too_large(
     plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()
 ) -> MyoedgeError:
-    """Return E301 with the buffers that need L2 even if all constants are streamed.
+    """Return error E301, which lists the buffers that need L2 even if all constants are streamed.
 
     least         the plan that needs the least L2; None without L3
     short_of_l1   layers that could keep more in L3 if L1 were larger
