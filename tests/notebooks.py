@@ -25,7 +25,8 @@ COLORS = 64  # of a picture
 def executed(path: Path, folder: Path) -> Any:
     """A notebook with its outputs, run in an empty folder beside the data that it reads."""
     (folder / "data").symlink_to(EXAMPLES / "data")
-    shutil.copy(EXAMPLES / "stream.py", folder)
+    for program in EXAMPLES.glob("*.py"):
+        shutil.copy(program, folder)
     document = nbformat.read(path, as_version=4)
     place = {"metadata": {"path": str(folder)}}
     return NotebookClient(document, timeout=MOST_S, resources=place).execute()

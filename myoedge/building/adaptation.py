@@ -6,12 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myoedge.adaptation.commands import saved_bytes
 from myoedge.adaptation.norm import InputNorm, added, no_norm_sums, statistics
 from myoedge.adaptation.record import METHODS, MOST_CLASSES, MOST_FEATURES, Adaptation, pooled
+from myoedge.adaptation.rooms import l2_bytes
 from myoedge.adaptation.table import AdaptTable
 from myoedge.building.quantities import size_bytes
 from myoedge.errors import MyoedgeError
@@ -94,6 +96,23 @@ def _input_norm(plan: Plan, channels: int | None, data: Data) -> InputNorm:
         sums = added(norm, sums, quantized_inputs(plan.quant, {name: x})[name])
     means, deviations = statistics(norm, sums)
     return replace(norm, means=means, deviations=deviations)
+
+
+def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:
+    """Return what report.json says of an adaptation."""
+    return {
+        "methods": [*adaptation.methods],
+        "layer": adaptation.name,
+        "features": adaptation.features,
+        "positions": adaptation.positions,
+        "classes": adaptation.classes,
+        "held_back": adaptation.held_back,
+        "kept": adaptation.kept,
+        "replayed": len(adaptation.replay),
+        "channels": None if adaptation.norm is None else adaptation.norm.channels,
+        "l2_bytes": l2_bytes(adaptation),
+        "saved_bytes": saved_bytes(adaptation),
+    }
 
 
 def _refused(title: str, needs: str) -> MyoedgeError:

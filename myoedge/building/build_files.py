@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.adaptation.record import to_arrays
 from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ, CALIBRATION, report_digest
-from myoedge.building.adaptation import adaptation_of
+from myoedge.building.adaptation import adaptation_of, adaptation_report
 from myoedge.building.budget import SDK_APPS
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.building.sample_warnings import described
@@ -180,6 +180,7 @@ class BuildArtifacts:
 
     files      name -> bytes
     firmware   None for a target without firmware
+    adaptation   facts of [adapt] for the report; None without
     digest     digest of the network
     golden     input name -> integers of the golden sample
     values     tensor -> its reference value for the golden sample
@@ -190,6 +191,7 @@ class BuildArtifacts:
     golden: Mapping[str, Array]
     values: Mapping[str, Array]
     firmware: Firmware | None = None
+    adaptation: Mapping[str, Any] | None = None
 
 
 def make_contents(
@@ -226,7 +228,8 @@ def make_contents(
         **_golden(quantized, integers, values),
         **({} if adapts is None else _adapting(sources, adapts)),
     }
-    return BuildArtifacts(files, sources.digest, integers, values, firmware)
+    described_adaptation = None if adapts is None else adaptation_report(adapts)
+    return BuildArtifacts(files, sources.digest, integers, values, firmware, described_adaptation)
 
 
 def _adapting(sources: Sources, adaptation: Adaptation) -> dict[str, bytes]:
@@ -241,6 +244,8 @@ def build_files(
     contents: BuildArtifacts, report: Report, plugins: Iterable[Plugin] = ()
 ) -> dict[str, bytes]:
     """Return all files of a build folder, the manifest last; equal arguments give equal bytes."""
+    if contents.adaptation is not None:
+        report = {**report, "adaptation": contents.adaptation}
     files = {**contents.files, **report_files(report)}
     manifest = {  # digests of what went in and of every file, and what the border means
         "schema": SCHEMA,

@@ -94,6 +94,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield from _filled("engines", wording.engines(report))
     if "stream" in report:
         yield "stream", styled("\n".join([streams.one_line(report), *streams.by_point(report)]))
+    yield from _filled("adapts", wording.adapts(report))
     yield "L2 memory", _l2(report)
     yield from _filled("activations", wording.arena_bound(report))
     yield from _filled("int16", speed.int16_costs(report))

@@ -16,6 +16,7 @@ from myoedge.adaptation import commands as c
 from myoedge.adaptation.commands import Command, Window
 from myoedge.adaptation.norm import added, no_norm_sums, normalization
 from myoedge.adaptation.record import METHODS, Classifier, pooled
+from myoedge.adaptation.rooms import l2_bytes
 from myoedge.backends.adapting import runner
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import run_int
@@ -74,6 +75,15 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     torch.manual_seed(0)
     adapt = {"methods": [*METHODS], "replay": "240", "channels": CHANNELS}
     return built(tmp_path_factory.mktemp("adapt"), Network(), adapt)
+
+
+def test_the_report_describes_the_adaptation(build: Build) -> None:
+    found = build.report["adaptation"]
+    assert found["methods"] == [*METHODS]
+    assert (found["layer"], found["features"], found["classes"]) == ("mean", SIZE, CLASSES)
+    assert (found["replayed"], found["channels"]) == (20 // CLASSES * CLASSES, CHANNELS)
+    saved = runner(build, "host")([Command(c.SAVE)])[0].result
+    assert (found["saved_bytes"], found["l2_bytes"]) == (saved, l2_bytes(build.adaptation))
 
 
 def drawn(build: Build, count: int, seed: int) -> tuple[list[Window], list[int]]:
