@@ -43,12 +43,12 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
 
 
 def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -> Iterator[Notice]:
-    """Yield W209 if the predictions of the float or integer network are no better than chance: than
-    random classes with the same frequencies or, for targets, their mean. No warning for few frames
-    or a single class.
+    """Yield W209 if the predictions of the float or the integer network are no better than chance:
+    than random classes with the same frequencies or, for targets, than their mean.
 
     judged     labels and predictions; None: not measured
     accurate   whether --accurate was set
+    There is no warning for few frames or a single class.
     """
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
@@ -79,10 +79,11 @@ def _no_better_than_chance(judged: Evaluation, accurate: bool) -> Iterator[Notic
 
 
 def with_scale_first(chance: Iterable[Notice], others: Iterable[Notice]) -> Iterator[Notice]:
-    """Yield both kinds of warnings; if `others` show that a wrong scale is the likely cause, W209
-    comes first.
+    """Yield the warnings of `chance` and `others`, the former first if `others` show that a wrong
+    scale of the samples is the likely cause.
 
-    chance, others   W209 warnings, and other warnings about the same samples
+    chance   W209 warnings
+    others   other warnings about the same samples
     """
     is_scaled = any(warning.code in OF_SCALE for warning in others)
     for warning in chance:
@@ -106,8 +107,11 @@ def _worse_than_the_mean(judged: Evaluation, accurate: bool) -> Iterator[Notice]
 
 
 def chance(labels: Array, chosen: Array) -> float:
-    """Return the expected accuracy if predicted classes (`chosen`) were independent of the labels
-    (J. Cohen, A coefficient of agreement for nominal scales, 1960)."""
+    """Return the accuracy that is expected if the predictions were independent of the labels (J.
+    Cohen, A coefficient of agreement for nominal scales, 1960).
+
+    chosen   predicted classes
+    """
     classes = np.union1d(labels, chosen)
     counts = [np.searchsorted(classes, x) for x in (labels, chosen)]
     label, choice = (np.bincount(x, minlength=len(classes)) / len(labels) for x in counts)
@@ -157,8 +161,8 @@ def _lost(accurate: bool) -> tuple[str, tuple[str, ...]]:
 
 
 def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:
-    """Return the network's class for every label if renumbering the labels makes them fit well;
-    otherwise None.
+    """Return the network's class for every label if the labels fit the predictions well after
+    renumbering; otherwise None.
 
     chosen   predicted classes
     """

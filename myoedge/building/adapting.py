@@ -34,7 +34,11 @@ SHARES = (0.125, 0.25, 0.5, 1.0)  # of the windows, if their times are unknown
 
 @dataclass(frozen=True)
 class Times:
-    """Durations in seconds: between two windows of a class, and of a window."""
+    """Durations of the labelled windows of a session.
+
+    every_s    seconds between the starts of two windows of a class
+    window_s   seconds that a window covers
+    """
 
     every_s: float
     window_s: float
@@ -46,17 +50,19 @@ class Times:
 
 @dataclass(frozen=True)
 class AdaptedRow:
-    """Result of one session.
+    """Result of one session of adaptation.
 
-    seconds             duration of all classes together; None: unknown
-    windows             number of labelled windows
-    accuracy_before, accuracy_after   in percent of the test windows: of the network, and with the
-                        session's classifier
+    method            "prototypes", "lda" or "head"
+    seconds           duration of all classes together; None: unknown
+    windows           number of labelled windows
+    accuracy_before   percentage of test windows that the network decides correctly
+    accuracy_after    the same with the session's classifier
     accuracy_old_session   accuracy_after on windows of the old session; None without
-    gained              whether the new classifier was better on the held-back windows
-    cycles_per_step     of using a window, for the head of one update; None on the host
-    cycles_end          of the end of the session, including all updates of the head
-    energy_uj_per_step  at the build's operating point, with one instruction per cycle
+    gained            whether the new classifier was better on the held-back windows
+    cycles_per_step   cycles of using a window, for the head of one update; None on the host
+    cycles_end        cycles of the end of the session, including all updates of the head
+    time_us_per_step, energy_uj_per_step   time and energy of cycles_per_step at the build's
+                                           operating point, with one instruction per cycle
     """
 
     method: str
@@ -74,12 +80,12 @@ class AdaptedRow:
 
 @dataclass(frozen=True)
 class Adapted(Tabular):
-    """Results of sessions of adaptation.
+    """Results of several sessions of adaptation.
 
-    on               "host" or "simulator"
-    exact            whether the simulator's results equal those of the C on the host; None on the
-                     host
-    l2_bytes         bytes of the adaptation's arrays in L2
+    on         "host" or "simulator"
+    sessions   one result per session
+    exact      whether the simulator's results equal those of the C on the host; None on the host
+    l2_bytes   bytes of the adaptation's arrays in L2
     """
 
     on: str
@@ -111,7 +117,10 @@ class LabelledWindows:
         return [self.windows[i] for i in numbers]
 
     def accuracy(self, decided: Array) -> float:
-        """Return the percentage of correct decisions."""
+        """Return the percentage of windows that were decided correctly.
+
+        decided   class of each window
+        """
         return 100.0 * float(np.mean(decided == self.labels))
 
 

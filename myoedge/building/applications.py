@@ -25,11 +25,13 @@ PROBED_CHANNELS = 8  # for checks of [sensor] before the network is known
 
 @dataclass(frozen=True)
 class SensorRequest:
-    """[sensor], with the settings of other tables that the application needs.
+    """Settings of the sensor application: [sensor], with keys of other tables.
 
-    axis, scale   time axis of windows, [stream] axis; [calib] scale
-    hop, window   samples between frames and samples per frame, of [stream]; hop None without a
-                  stream
+    table    [sensor]
+    axis     [stream] axis, the time axis of windows
+    scale    [calib] scale
+    hop      [stream] hop, samples between the starts of frames; None without a stream
+    window   [stream] window, samples per frame
     """
 
     table: SensorTable
@@ -55,7 +57,8 @@ class SensorRequest:
 
 @dataclass(frozen=True)
 class MlperfRequest:
-    """[mlperf], with all keys that the protocol requires."""
+    """Settings of the MLPerf Tiny application: [mlperf], with all keys that the protocol
+    requires."""
 
     dataset: Dataset
 
@@ -70,7 +73,7 @@ ApplicationRequest = SensorRequest | MlperfRequest
 
 
 def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | None:
-    """Return the table for the application that --app names; None if the application needs none.
+    """Return the settings of the application that --app names; None if it needs none.
 
     Errors: E232 [mlperf] lacks a key; E258 MLPerf Tiny on a stream; E264 [sensor] is wrong.
     """

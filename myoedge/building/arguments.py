@@ -29,7 +29,11 @@ OWN = ("output", "strict", "simulate")  # of the one call only
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of api.build by name, and the folder from which it was called."""
+    """Arguments with which a build can be repeated.
+
+    given    arguments of api.build by name
+    folder   working folder of the call
+    """
 
     given: Mapping[str, Any] = field(default_factory=dict)
     folder: str = "."
@@ -51,7 +55,7 @@ def _current_folder() -> str:
 
 @contextmanager
 def inside(folder: str) -> Iterator[None]:
-    """Change the working folder within this context; "" changes nothing."""
+    """Return a context with another working folder; "" changes nothing."""
     before = _current_folder()
     if folder:
         os.chdir(folder)
@@ -63,7 +67,8 @@ def inside(folder: str) -> Iterator[None]:
 
 
 def remember(folder: Path, arguments: Arguments) -> None:
-    """Store the arguments of a build, unless they contain arrays or the cache is not writable."""
+    """Store the arguments of a build in the cache, unless they contain arrays or the cache is not
+    writable."""
     if not arguments.folder:
         return
     with suppress(TypeError, OSError, MyoedgeError):
@@ -76,8 +81,8 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recalled(build: Build) -> Arguments:
-    """Return the arguments of a build, found by its folder, or by its files if the folder was
-    moved.
+    """Return the stored arguments of a build, found by its folder, or by its files if the folder
+    was moved.
 
     Errors: E262 they are unknown, or name files that no longer exist.
     """

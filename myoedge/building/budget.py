@@ -52,11 +52,13 @@ SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of co
 class Budget:
     """Limits that the user has set; None: no limit.
 
-    l1_bytes, l3_bytes   data
-    l2_bytes             data and code
+    l1_bytes, l3_bytes   data in L1 and in L3
+    l2_bytes             data and code in L2
+    latency_s            duration of an inference
+    energy_j             energy of an inference
+    sqnr_db              SQNR of every output
+    outputs_sqnr_db      output -> its SQNR, for some outputs
     l2_code_bytes        size of the linked code; None: estimated
-    sqnr_db              of every output
-    outputs_sqnr_db      output name -> limit, for some outputs
     """
 
     l1_bytes: int | None = None
@@ -86,7 +88,7 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
 
 
 def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
-    """Return the limits minus the memory of the application's runtime. Errors: E204 unknown
+    """Return the limits reduced by the memory of an application's runtime. Errors: E204 unknown
     application."""
     if app in (None, "baremetal"):
         return budget
@@ -98,8 +100,11 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
 
 
 def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
-    """Return the part of [budget] l2 that code takes; 0 without a limit or without a linked
-    program."""
+    """Return how much of the L2 limit code takes, in bytes; 0 without a limit or without a linked
+    program.
+
+    layers   number of layers of the network
+    """
     if budget.l2_bytes is None or not chip.point.clock_hz:
         return 0
     known = budget.l2_code_bytes
@@ -114,7 +119,7 @@ def check_linked(budget: Budget, plan: Plan, linked_bytes: int) -> None:
 
 
 class CodeOverBudget(MyoedgeError):
-    """E302: data and code of a linked program exceed [budget] l2."""
+    """E302: data and code of a linked program together exceed [budget] l2."""
 
     def __init__(self, limit: int, data_bytes: int, linked_bytes: int) -> None:
         total = data_bytes + linked_bytes
@@ -129,7 +134,7 @@ class CodeOverBudget(MyoedgeError):
 def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     """Return the chip with its memories reduced to the limits.
 
-    layers   number of layers of the network, to estimate its code
+    layers   number of layers of the network, from which its code is estimated
     Errors: E234 a latency or energy limit for a chip without a clock, E302 L1 smaller than the
     runtime.
     """
@@ -162,7 +167,7 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
 def plan_within(
     network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
-    """Plan the network for the part of the chip that the budget allows.
+    """Plan the network for the chip with its memories reduced to the limits.
 
     tile_ranks   as for make_plan
     Errors: E301 does not fit; E304 a layer has no tile within an L1 limit (without a limit it is
@@ -224,9 +229,9 @@ def check(
     short: Broken | None = None,
     reused: bool = False,
 ) -> None:
-    """Raise E302 with all violated limits at once: latency, energy and SQNR.
+    """Raise E302 if a build exceeds its latency, energy or SQNR limits, with all of them at once.
 
-    report   with cycles and energy, estimated or simulated, and the limits under "budget"
+    report   report with cycles and energy, estimated or simulated, and the limits under "budget"
     short    memory that is too small; the report is then for a plan with the whole memory
     reused   whether the int16 tensors come from an older build
     """

@@ -48,7 +48,8 @@ AUTO = "auto"  # operating point: the cheapest that keeps [budget] latency
 def estimated_report(
     build_plan: BuildPlan, quantized: Quantized, request: BuildRequest, by: Coefficients
 ) -> Report:
-    """Return report.json with estimated cycles, with the limits of the request under "budget".
+    """Return report.json of a build that has not been simulated, with estimated cycles, and the
+    limits of the request under "budget".
 
     by   energy coefficients
     """
@@ -90,7 +91,7 @@ def with_run(
     """Return the report with cycles, stalls and energy of a run at the chip's first operating
     point.
 
-    auto   select the cheapest operating point instead
+    auto   whether to select the cheapest operating point instead
     by     energy coefficients
     """
     counted = with_cycles(at_points(report, chip), measured, chip.point)
@@ -101,7 +102,7 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
     """Return the report with latency, energy and stream figures at the chip's first operating
     point.
 
-    auto   select the cheapest operating point instead
+    auto   whether to select the cheapest operating point instead
     by     energy coefficients
     """
     if not report["cycles"] or not chip.point.clock_hz:
@@ -116,11 +117,12 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
 def cheapest_point(
     report: Report, chip: Chip, by: Coefficients, latency_s: float | None = None
 ) -> str:
-    """Return the name of the operating point with the least energy that meets `latency_s` and
-    [budget] latency and keeps up with the stream; if none does, the fastest.
+    """Return the name of the operating point with the least energy that meets the latency limits
+    and keeps up with the stream; if none does, the fastest.
 
+    by          energy coefficients
+    latency_s   latency limit in seconds, in addition to [budget] latency
     Candidates are the chip's points and the highest clock at each voltage.
-    by   energy coefficients
     """
     judged = at_operating_point(report, chip.at_every_voltage(), False, by)
     limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]
@@ -131,8 +133,8 @@ def cheapest_point(
 
 
 def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
-    """Return the name of the point with the least energy within the latency; if none is, the
-    fastest.
+    """Return the name of the operating point with the least energy that meets the latency; if none
+    does, that of the fastest.
 
     points   (name, seconds, joules)
     """
@@ -176,14 +178,13 @@ def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class BuildArtifacts:
-    """Files of a build except its reports.
+    """Content of a build except its reports.
 
-    files      name -> bytes
-    firmware   None for a target without firmware
-    adaptation   facts of [adapt] for the report; None without
+    files      file name -> bytes
     digest     digest of the network
     golden     input name -> integers of the golden sample
     values     tensor -> its reference value for the golden sample
+    firmware   the linked program; None for a target without firmware
     """
 
     files: Mapping[str, bytes]
@@ -197,7 +198,8 @@ class BuildArtifacts:
 def make_contents(
     build_plan: BuildPlan, quantized: Quantized, request: BuildRequest
 ) -> BuildArtifacts:
-    """Generate C, firmware, applications, golden samples, and the network and its plan as data."""
+    """Generate the content of a build except its reports: C, firmware, applications, golden sample,
+    and the network and its plan as data."""
     from myoedge.codegen.firmware import make_application, make_firmware
     from myoedge.codegen.project import make_sources, sdk_application
 

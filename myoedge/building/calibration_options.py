@@ -15,7 +15,8 @@ METHODS = ("auto", *METHODS_TRIED)
 
 
 def observers_of(options: QuantizeOptions) -> list[Observer]:
-    """Return the observers to try; only one if the options name it or an older build used it.
+    """Return the observers that calibration may choose from; only one if the options name it or an
+    older build used it.
 
     Errors: E203 unknown method, or a percentile out of range.
     """

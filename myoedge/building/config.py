@@ -33,9 +33,8 @@ _TYPES = re.compile(r"str|int|float|(dict|list|literal)\[.*\]")  # pydantic's, i
 class ModelTable:
     """[model]: the model file, the factory of a checkpoint's network, and the decoder after it.
 
-    ctc      blank class of greedy CTC
-    vote     number of last frames in a majority vote
-    prefix   of all C names
+    ctc    index of the blank class of greedy CTC; None: no CTC decoder
+    vote   number of last frames in a majority vote; None: no vote
     """
 
     path: str | None = None
@@ -117,8 +116,11 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True)
 class BudgetTable:
-    """[budget]: limits of a build: times, sizes and energies as text ("20 ms", "900 KiB", "1 mJ"),
-    and sqnr in dB for all outputs or by output."""
+    """[budget]: limits of a build.
+
+    latency, l1, l2, l3, energy   as text with units: "20 ms", "900 KiB", "1 mJ"
+    sqnr   in dB, for all outputs or by output
+    """
 
     latency: str | float | None = None
     l1: str | int | float | None = None
@@ -130,9 +132,12 @@ class BudgetTable:
 
 @dataclass(frozen=True, slots=True)
 class StreamTable:
-    """[stream]: the time axis of the inputs, and the number of frames computed at once.
+    """[stream]: the time axis of the inputs, and the number of frames computed per pass.
 
-    rate, hop, window   samples per second; a frame covers `window` samples, one starts every `hop`
+    axis           time axis; None: the only possible one
+    frames         frames per pass
+    rate           samples per second
+    hop, window    a frame covers `window` samples, one starts every `hop`
     past, future   context before and after the frames of a pass, in frames or as "900 ms"
     states         input -> output that supplies it in the next pass, for one-step networks
     """
@@ -186,7 +191,12 @@ class Config:
 
 
 class Found(NamedTuple):
-    """A configuration with its file, and the folder for its relative paths."""
+    """A configuration.
+
+    settings   tables of myoedge.toml
+    base       folder for relative paths
+    file       name of the file, for messages
+    """
 
     settings: Config
     base: Path
@@ -245,7 +255,8 @@ def toml_text(text: str) -> str:
 
 
 def from_tables(tables: Mapping[str, Any], name: str) -> Config:
-    """Convert parsed TOML tables to a Config; one error lists all unknown keys and wrong values.
+    """Convert parsed TOML tables to a Config. Errors: E230 unknown keys, E232 wrong values, all of
+    them at once.
 
     name   file name for messages
     """

@@ -29,7 +29,10 @@ Checks = Iterator[tuple[str, bool]]  # a rule, and whether it holds
 
 
 def check_numbers(config: Config, name: str) -> None:
-    """Raise E232 for the first number out of its range."""
+    """Raise E232 for the first number of a configuration that is out of range.
+
+    name   file name for messages
+    """
     for checks in (_calib_checks, _stream_checks, _conditioning_checks, _mlperf_checks):
         for rule, holds in checks(config):
             if not holds:
@@ -96,8 +99,8 @@ def _size(value: float) -> float:
 
 
 def check_limits(table: BudgetTable) -> None:
-    """Raise E232 for a limit that is not a size, time, energy or number of dB, or that cannot be
-    met."""
+    """Raise E232 for a limit of [budget] that is not a size, time, energy or number of dB, or that
+    no build can meet."""
     for key in ("l1", "l2", "l3"):
         if (size := getattr(table, key)) is not None:
             size_bytes(size)

@@ -60,8 +60,8 @@ Result = TypeVar("Result")
 class SimulationOptions:
     """Options of the simulated inference at the end of a build.
 
-    simulate   None: up to LONGEST_CYCLES estimated cycles; True: always; False: never
-    tune       choose tiles by simulated cycles, in several simulations
+    simulate   True: always; False: never; None: up to LONGEST_CYCLES estimated cycles
+    tune       whether to choose tiles by simulated cycles, in several simulations
     progress   callback during the simulation
     """
 
@@ -77,9 +77,13 @@ class SimulationOptions:
 
 @dataclass(frozen=True)
 class BuildInputs:
-    """Inputs of the stages plan, emit and simulate.
+    """Inputs of the stages plan, emit and simulate of a build.
 
-    energy   coefficients for the reported energy
+    quantized      the quantised network
+    request        chip, limits and other arguments
+    energy         coefficients for the reported energy
+    confirmation   options of the simulation
+    stage          context that reports the name of a stage
     """
 
     quantized: Quantized
@@ -91,9 +95,12 @@ class BuildInputs:
 
 @dataclass(frozen=True)
 class Finished:
-    """A build that has not been written yet: plan, files and report.
+    """A build that has not been written yet.
 
-    notices   W303 or W304, if its cycles are only estimated
+    build_plan   its plan
+    contents     its files
+    report       its report.json
+    notices      W303 or W304, if its cycles are only estimated
     """
 
     build_plan: BuildPlan
@@ -123,7 +130,8 @@ def first_accepted(
     evaluate: Callable[[Candidate], Result],
     holds: Callable[[Result], bool],
 ) -> Result:
-    """Evaluate candidates in order; return the first accepted result, or the last one if none is.
+    """Evaluate candidates in order until a result is accepted; return it, or the last result if
+    none is.
 
     candidates   at least one, best estimate first
     evaluate     candidate -> result
@@ -137,12 +145,12 @@ def first_accepted(
 
 
 def finish(inputs: BuildInputs) -> Finished:
-    """Plan a build within its limits, generate C and report, and simulate it. If a memory cannot
-    hold the program together with the plan's data, the network is planned again with less of that
-    memory.
+    """Plan a build within its limits, generate C and report, and simulate it.
 
-    Errors: as planned; E302 all limits that are exceeded; E303 the code does not fit; E401 the
-    simulated outputs differ from the reference; E701 .. E711 the firmware fails.
+    If a memory cannot hold the program together with the plan's data, the network is planned again
+    with less of that memory. Errors: as planned; E302 all limits that are exceeded; E303 the code
+    does not fit; E401 the simulated outputs differ from the reference; E701 .. E711 the firmware
+    fails.
     """
     for _ in range(MOST_PLANS - 1):
         try:

@@ -23,11 +23,12 @@ RESTARTS = Flags.SAMPLES_LOST | Flags.PASSES_SKIPPED  # a stream starts again be
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The reference's decision on the samples up to `frame`.
+    """The reference's decision on the samples of a recording up to `frame`.
 
-    frame                number of its last sample
-    values               integers of the first output
-    class_index, score   as in packets; the class is None if the output has no classes
+    frame         number of its last sample
+    class_index   class with the largest output; None if the output has no classes
+    score         integer of that output
+    values        integers of the first output
     """
 
     frame: int
@@ -36,7 +37,7 @@ class Expected:
     values: tuple[int, ...]
 
     def matches(self, found: Decision) -> bool:
-        """Return whether a packet contains the same decision."""
+        """Return whether a received packet contains this decision."""
         same = (found.frame, found.class_index, found.score)
         is_same = same == (self.frame, self.class_index, self.score)
         return is_same and found.values in ((), self.values)
@@ -44,9 +45,11 @@ class Expected:
 
 @dataclass(frozen=True)
 class Reference:
-    """Computes the reference decisions of one recording.
+    """The reference of a sensor application on one recording.
 
-    integers   [frames, channels] of the network's input
+    program           settings of the application
+    network, stream   the quantised network; for a stream, its passes
+    integers          [frames, channels] of the network's input
     """
 
     program: SensorProgram
@@ -55,7 +58,10 @@ class Reference:
     integers: Array
 
     def decisions(self, first: int = 0) -> Iterator[Expected]:
-        """Yield the decisions, in order, for a signal that begins with sample `first`."""
+        """Yield the reference's decisions in order.
+
+        first   sample with which the signal begins
+        """
         if self.stream is not None:
             yield from self._of_stream(self.stream, first)
             return

@@ -43,10 +43,12 @@ EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high
 
 @dataclass(frozen=True)
 class EnergyCalibration(Tabular):
-    """Energy coefficients fitted to a board's measurements.
+    """Result of fitting energy coefficients to a board's measurements.
 
-    before   the coefficients used until then
-    path     file in which the new ones are stored
+    coefficients   the new coefficients
+    residuals      measurements with modelled energies before and after
+    before         the coefficients used until then
+    path           file in which the new ones are stored
     """
 
     coefficients: Coefficients
@@ -76,7 +78,8 @@ class EnergyCalibration(Tabular):
 def duty_cycle(
     every: str | None, battery: str | float | None, battery_volts: str | float | None
 ) -> dict[str, float | None] | None:
-    """Return period and battery for `energy --every`; None if neither is given.
+    """Parse `energy --every --battery --volts`: period in seconds, capacity in mAh, voltage; None
+    if neither period nor battery is given.
 
     Errors: E232 not a time, capacity or voltage.
     """
@@ -95,8 +98,10 @@ def duty_cycle(
 def module_powers(
     others: str | None, sleep: str | None, board_name: str | None
 ) -> dict[str, float]:
-    """Return the powers of `energy --others --sleep --board`, in milliwatts, without those not
-    given. Errors: E232 no power; E252, E253 no such board."""
+    """Parse `energy --others --sleep --board`; return the powers that are given, in milliwatts.
+
+    Errors: E232 no power; E252, E253 no such board.
+    """
     stated = find_board(board_name).energy if board_name else None
     known = {} if stated is None else asdict(stated)
     if others is not None:

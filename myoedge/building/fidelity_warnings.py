@@ -34,7 +34,7 @@ def weak_outputs(
 ) -> Iterable[Notice]:
     """Yield W104 for outputs with a low SQNR, before or after their final softmax or sigmoid.
 
-    given      samples; unusually large ones are named as a remedy
+    given      the user's samples; if some are unusually large, leaving them out is suggested
     accurate   whether int16 was tried regardless of cycles
     """
     more = (*(loud(given) if given else ()), *(() if accurate else (ACCURATE,)))
@@ -81,7 +81,7 @@ def unlike_decisions(graph: Graph, fidelity: Fidelity, *, accurate: bool) -> Ite
 def less_accurate(
     network: QuantGraph, fidelity: Fidelity, *, tried: bool, reused: bool
 ) -> Iterable[Notice]:
-    """Return W105 for a network with a lower SQNR than --accurate requires.
+    """Return W105 if the SQNR of a network is lower than --accurate requires.
 
     tried    whether int16 was tried; not if the calibration samples reach the SQNR without it
     reused   whether the decisions of an older build were kept

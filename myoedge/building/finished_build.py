@@ -26,7 +26,12 @@ OF_THIS_COMPUTER = ("W304",)  # warnings of what it lacks
 
 @dataclass(frozen=True)
 class FinishedBuild:
-    """Files of a build folder by name, the network's name, and the build's warnings."""
+    """A build that is ready to be written.
+
+    name       name of the network
+    files      file name -> bytes
+    warnings   warnings of the build
+    """
 
     name: str
     files: Mapping[str, bytes]

@@ -65,7 +65,7 @@ def engine_rules(
 ) -> EngineRules:
     """Return the rules of [engine]. Errors: E233 a pattern that matches no layer.
 
-    chip    None: only the cores
+    chip    the chip; None: only the cores
     usual   engine of layers that no pattern matches
     """
     _check_patterns(graph, "engine", settings.engine)

@@ -46,11 +46,13 @@ WEIGHTS = (
 
 @dataclass(frozen=True)
 class PrePostProcessing:
-    """Operators added before a network (conditioning of raw signals) and after it (decoding).
+    """Operators that are added before a network (conditioning of raw signals) and after it
+    (decoding).
 
-    ctc    blank class of a greedy CTC decoder
-    vote   frames in a majority vote
-    framewise whether decoders work frame by frame, for a stream
+    filters     [conditioning]
+    ctc         blank class of a greedy CTC decoder; None: no decoder
+    vote        frames in a majority vote; None: no vote
+    framewise   whether decoders work frame by frame, for a stream
     """
 
     filters: Conditioning = field(default_factory=Conditioning)
@@ -64,9 +66,9 @@ class Model(Tabular):
     """A loaded network.
 
     name       file name without its ending
-    params     number of parameters in use
     imported   graph as captured
     graph      graph after folding and fusion
+    params     number of parameters in use
     examples   the archive's example inputs, or None
     notes      steps that were needed to load it ("took the weights from 'state_dict'")
     """
@@ -99,7 +101,7 @@ class Model(Tabular):
 
 
 def layer_work(graph: Graph) -> list[dict[str, Any]]:
-    """Return the layers with location, operator, output shape and MACs, as reports list them."""
+    """Return one row per layer as in reports: location, operator, output shape and MACs."""
     nodes, times = [n for n in graph.nodes if not OPS[n.op].view], times_run(graph.nodes)
     return [
         {
@@ -162,8 +164,10 @@ def load_model(
 
 
 def check_kind(kind: ModelFormat, path: Path, factory: str | None) -> None:
-    """Raise E101 .. E107 for a file that cannot be loaded, E206 for a factory that the file does
-    not need."""
+    """Check that a file of this kind can be loaded.
+
+    Errors: E101 .. E107 if it cannot, E206 a factory that the file does not need.
+    """
     if factory and kind in WHOLE:
         raise needs_no_factory(kind, path)
     if kind not in WHOLE and not (factory and kind in WEIGHTS):
@@ -249,9 +253,10 @@ def is_random(calib: Given | None) -> bool:
 
 
 def on_chip(graph: Graph, chip: Chip | None, *, stream: bool) -> Graph:
-    """Rewrite the graph for the chip's accelerators, if it has any.
+    """Rewrite the graph for the accelerators of the chip, if it has any.
 
-    stream   whether frames are pushed; otherwise single-step recurrent layers are simplified, too
+    stream   whether the network is to run on frames; otherwise single-step recurrent layers are
+             simplified, too
     """
     from myoedge.passes import prepare_for_accelerator, prepare_whole
 

@@ -41,13 +41,16 @@ NAMED = "myoedge build model.pt2 --calib calib.npz"
 class ModelInputs:
     """A model file and its samples, each read once, on first use.
 
-    factory   function that builds a checkpoint's network
-    calib     file, arrays, or "random"; None: the model's own examples
-    test      labelled samples used only for evaluation, as a file or arrays; None: there are none
-    stages    conditioning before the network and decoding after it
-    reading, test_reading   settings for reading the samples, and the test set
-    set_in, factory_in, test_in   for messages, the place where samples, factory and test set are
-                                  set
+    path           the model file
+    factory        function that builds a checkpoint's network
+    calib          calibration samples: file, arrays, or "random"; None: the model's own examples
+    stages         conditioning before the network and decoding after it
+    reading        settings for reading the samples
+    test           labelled samples used only for evaluation, as a file or arrays; None: there are
+                   none
+    set_in, test_in, factory_in   for messages, the option or table that sets samples, test set and
+                                  factory
+    test_reading   settings for reading the test set
     """
 
     path: Path
@@ -145,7 +148,8 @@ class ModelInputs:
 
 
 def model_inputs(options: Options, found: Found) -> ModelInputs:
-    """Return model file and samples, after checking their names.
+    """Return the model file and the samples that the options and myoedge.toml name, after checking
+    that they exist.
 
     Errors: E101 .. E107, E202, E206; as read.
     """

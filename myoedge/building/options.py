@@ -132,7 +132,7 @@ class BuildOptions(QuantizeOptions):
 
 
 def with_settings(options: OptionsT, settings: Config) -> OptionsT:
-    """Fill unset options from myoedge.toml.
+    """Return the options with unset ones taken from myoedge.toml.
 
     Errors: E203 a percentile with another method.
     """

@@ -106,7 +106,14 @@ class Options(QuantizeOptions):
 
 @dataclass(frozen=True)
 class Integers:
-    """The part of Quantized that takes long to compute and is cached."""
+    """The part of Quantized that takes long to compute and is cached.
+
+    network        the quantised network
+    fidelity       its SQNR
+    warnings       warnings of the quantisation
+    observers_db   observer -> SQNR of the worst output in dB
+    choices        moves of the precision search
+    """
 
     network: QuantGraph
     fidelity: Fidelity
@@ -117,8 +124,13 @@ class Integers:
 
 @dataclass(frozen=True)
 class Quantizing:
-    """A network to quantise, its calibration and held-out samples, and the seconds of each
-    stage."""
+    """Inputs of the quantisation of a network.
+
+    model     the network
+    data      all samples
+    parts     calibration and held-out samples
+    times_s   stage -> seconds so far
+    """
 
     model: Model
     data: Data
@@ -130,10 +142,12 @@ class Quantizing:
 class Chosen:
     """Starting point and settings of the precision search.
 
-    network       the network before the search
-    workshop      functions for making networks
-    tried         moves tried while choosing weight bits
-    goal, needs   goal of the search, and output -> SQNR in dB required by [budget]
+    network    the network before the search
+    workshop   functions for making networks
+    tried      moves tried while choosing weight bits
+    goal       goal of the search
+    needs      output -> SQNR in dB required by [budget]
+    warnings   warnings of these steps
     """
 
     network: Network
@@ -146,7 +160,10 @@ class Chosen:
 
 @contextmanager
 def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
-    """Report the name of a stage, and add the duration of this context to times_s[stage]."""
+    """Return a context that reports the name of a stage, and adds its duration to times_s[stage].
+
+    say   progress callback
+    """
     say(stage)
     began = time.perf_counter()
     yield

@@ -50,13 +50,14 @@ RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # scalars of a file
 
 @dataclass(frozen=True)
 class Played(Tabular):
-    """Result of playing a recording to an application.
+    """Result of playing a recording to a sensor application on the simulated chip.
 
     frames         samples that the front end delivered
     samples_lost   number of them that the application did not use
     decisions      packets with a decision
     compared       comparison of the decisions with the reference
     latency        from the last sample's data-ready to the packet's last bit; None: no decision
+    power          power and energy of the playback
     records        all packets
     run            counters of the simulated chip
     over           E302 if a decision came later than [budget] latency

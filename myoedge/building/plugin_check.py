@@ -46,7 +46,13 @@ OK, DIFFERS, NOT_CHECKED, UNUSABLE = "ok", "differs", "not checked", "unusable"
 
 @dataclass(frozen=True, slots=True)
 class CheckedPoint:
-    """A checked entry point: state "ok" or "unusable", and the cause."""
+    """Result of loading one entry point of a plug-in package.
+
+    kind    kind of plug-in: operators, boards or calibration
+    name    name of the entry point
+    state   "ok" or "unusable"
+    cause   reason if it is unusable
+    """
 
     kind: str
     name: str
@@ -56,9 +62,12 @@ class CheckedPoint:
 
 @dataclass(frozen=True, slots=True)
 class CheckedOperator:
-    """A checked operator: state "ok", "differs" or "not checked", and the cause.
+    """Result of testing one operator of a plug-in package.
 
-    uses   number of random cases tested
+    name    name of the operator
+    uses    number of random cases tested
+    state   "ok", "differs" or "not checked"
+    cause   first difference, or reason
     """
 
     name: str
@@ -141,7 +150,7 @@ def _loaded(kind: str, name: str) -> CheckedPoint:
 
 
 def drawn(op: str) -> tuple[DrawnCase, ...]:
-    """Return the random cases of an operator, with fixed seeds."""
+    """Return random test cases of an operator, with fixed seeds."""
     draw, uses = Draw(np.random.default_rng(zlib.crc32(op.encode()))), drawn_uses()
     return tuple(DrawnCase(**vars(uses[op](draw))) for _ in range(COUNT))
 

@@ -22,9 +22,9 @@ Blame = Callable[[str], MyoedgeError]  # the error that names a plug-in, for a c
 
 
 def with_checked_returns(op: OpDef, blame: Blame) -> OpDef:
-    """Return the operator with functions that check the types of their results.
+    """Return an operator of a plug-in with functions that check the types of their results.
 
-    blame   makes the E257 of this plug-in
+    blame   makes the error E257 for this plug-in
     """
 
     def checked(name: str, is_right: Callable[..., bool], wanted: Callable[..., str]) -> Any:
@@ -83,10 +83,10 @@ def _checked_tiling(op: str, tiling: Callable[..., Any], blame: Blame) -> Callab
 
 
 def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
-    """Return the entry with an import function that checks its result: the name of a tensor of the
-    right shape.
+    """Return an import row of a plug-in whose function checks its result: the name of a tensor of
+    the right shape.
 
-    blame   makes the E257 of this plug-in
+    blame   makes the error E257 for this plug-in
     """
 
     @functools.wraps(row.row)
@@ -104,7 +104,11 @@ def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
 
 
 def checked_rows(rows: Any, blame: Blame) -> tuple[ImportRow, ...]:
-    """Return the ROWS of a plug-in's import_rows, checked."""
+    """Return `rows`, the ROWS of a plug-in's import_rows, after checking that they are a sequence
+    of ImportRow.
+
+    blame   makes the error E257 for this plug-in
+    """
     if not (isinstance(rows, list | tuple) and all(isinstance(row, ImportRow) for row in rows)):
         raise blame(f"ROWS of its import_rows is {_shown(rows)}, not a tuple of ImportRow")
     return tuple(with_checked_result(row, blame) for row in rows)

@@ -36,7 +36,12 @@ FRONT_ENDS = "myoedge.frontend.operator_table"  # read once, with all operators
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plug-in: an entry point, the package that has it, and that package's files (`places`)."""
+    """A plug-in: an entry point of an installed package.
+
+    kind, name         kind and name of the entry point
+    package, version   the package that has it
+    places             files of that package
+    """
 
     kind: str
     name: str

@@ -21,7 +21,8 @@ MOST_SEARCHES = 3  # as usual, for the budget, and for what other samples keep l
 
 
 def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> dict[str, float]:
-    """Resolve [budget] sqnr to output tensor -> dB; one number applies to all outputs.
+    """Resolve [budget] sqnr to the required SQNR in dB of each output tensor; one number applies to
+    all outputs.
 
     Errors: E233 no output of that name.
     """
@@ -68,8 +69,12 @@ def usual_goal(graph: Graph, needs: Mapping[str, float], *, accurate: bool) -> G
 
 @dataclass(frozen=True)
 class Reached:
-    """A network found by the search, with its SQNR on the evaluation samples, and the moves
-    tried."""
+    """Result of the precision search.
+
+    network    the network found
+    fidelity   its SQNR on the evaluation samples
+    tried      moves tried
+    """
 
     network: QuantGraph
     fidelity: Fidelity

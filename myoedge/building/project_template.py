@@ -148,7 +148,11 @@ def _write_new(folder: Path, files: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InputArray:
-    """Array of an input: shape of one window; limits of its integers, None for floats."""
+    """Array of an input in the script that makes calibration data.
+
+    shape    shape of one window
+    limits   smallest and largest integer; None for floats
+    """
 
     shape: tuple[int, ...]
     limits: tuple[int, int] | None = None

@@ -67,7 +67,7 @@ def milliampere_hours(value: str | float) -> float:
 def volts(value: str | float, name: str = "--volts") -> float:
     """Parse a voltage: a number in V, or "3.7 V".
 
-    name   of the option or key
+    name   name of the option or key, for the message
     Errors: E232.
     """
     if isinstance(value, int | float):
@@ -88,7 +88,11 @@ def milliwatts(text: str | float, name: str) -> float:
 
 
 def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
-    """Return a number. Errors: E232 if it is not positive or exceeds LARGEST."""
+    """Check that a number is positive and at most LARGEST, and return it. Errors: E232.
+
+    name    name of the option or key, for the message
+    tries   remedies, for the message
+    """
     if not 0 < number <= LARGEST:
         limits = "above 0" if number < 1 else f"{LARGEST:,.0f} at most"
         raise MyoedgeError("E232", f"{name} must be {limits}", {"has": f"{number:g}"}, tries)

@@ -28,10 +28,13 @@ from myoedge.system.notebook import Card, Tabular
 class Quantized(Tabular):
     """A quantised network with its SQNR and accuracy.
 
+    model          the float network
+    data, parts    all samples; calibration samples, and those on which `fidelity` was measured
+    network        the quantised network
+    fidelity       its SQNR
     warnings       such as constant layers and constant calibration inputs
     times_s        seconds by stage
     older          network of an older build whose integers unchanged layers have; None without one
-    parts          calibration samples, and the samples on which `fidelity` was measured
     observers_db   observer -> SQNR of the worst output in dB, on calibration samples
     choices        moves tried to reach the SQNR goal
     accurate       whether the goal was 30 dB at every output, regardless of cycles
@@ -66,7 +69,10 @@ class Quantized(Tabular):
         return {} if self.evaluation is None else self.evaluation.accuracies
 
     def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
-        """Return the result with more warnings. Errors: the first warning, if `strict`."""
+        """Return the result with more warnings.
+
+        strict   whether the first warning is raised as an error
+        """
         raise_first(strict, more)
         return replace(self, warnings=(*self.warnings, *more))
 

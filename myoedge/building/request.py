@@ -53,12 +53,12 @@ class BuildRequest:
     chip          chip with the operating point selected
     limits        limits of the build
     point         operating point, "auto", or None
-    app, of_app   "gap-sdk", "mlperf", "sensor", or None; the application's table
-    adapt         [adapt]; None: the firmware does not adapt
+    app           "gap-sdk", "mlperf", "sensor", or None
+    of_app        settings of the application
     frames        [stream]; None for a network on whole samples
     plugins       plug-ins that myoedge.toml names
     weight_bits   minimum bits of a weight
-    prefix   of all C names; None: from the model's name
+    adapt         [adapt]; None: the firmware does not adapt
     """
 
     chip: Chip
@@ -105,7 +105,8 @@ class BuildRequest:
         return replace(self, chip=replace(self.chip, **{name: reserved}))
 
     def check_graph(self, graph: Graph) -> Graph:
-        """Check early that the network can fit; return the part to build.
+        """Check before quantisation that the network can fit the chip; return the part of it to
+        build.
 
         Errors: as check_stream; E301 more weights than L2 and L3 hold; E303 so many layers that
         their code exceeds L2.
@@ -134,10 +135,11 @@ class BuildPlan:
 
 @dataclass(frozen=True)
 class Planned:
-    """Candidate plans, fastest estimate first.
+    """Candidate plans of a build.
 
-    short   memory whose limit is too small for any plan; the only candidate then uses the whole
-            memory
+    candidates   the plans, fastest estimate first
+    short        memory whose limit is too small for any plan; the only candidate then uses the
+                 whole memory
     """
 
     candidates: Iterator[BuildPlan]
@@ -203,7 +205,8 @@ def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
 
 
 def possible(chip: Chip, limits: Budget) -> Budget:
-    """Return the limits unchanged. Errors: E232 a limit above the chip's memory."""
+    """Check that the limits are not larger than the chip's memories, and return them. Errors:
+    E232."""
     for name in budget.MEMORIES:
         limit, most = (getattr(x, f"{name}_bytes") for x in (limits, chip))
         if limit is not None and 0 < most < limit:
@@ -238,8 +241,11 @@ def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPla
 
 
 def memory_costs(network: QuantGraph, request: BuildRequest, plan: Plan) -> dict[str, float]:
-    """Return memory -> extra cycles caused by its limit, as a fraction of all cycles; {} for
-    streams."""
+    """Return, per memory with a limit, the extra cycles that the limit causes as a fraction of all
+    cycles; {} for streams.
+
+    plan   plan within the limits
+    """
     if request.frames is not None:
         return {}
     shares = {}

@@ -164,7 +164,7 @@ def _scale_line(scales: Scales, power: float, file: str) -> str:
 
 
 def loud(given: Data) -> Iterator[str]:
-    """Yield the remedy for a few samples that are much larger than the others: leave them out."""
+    """Yield the remedy to leave out a few samples, if these are much larger than the others."""
     peaks = [np.abs(x.reshape(given.count, -1)).max(1) for x in given.inputs.values() if x.size]
     peak = np.max(np.array(peaks, np.float64), axis=0) if peaks else np.zeros(0)
     usual = float(np.median(peak)) if len(peak) else 0.0

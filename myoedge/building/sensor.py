@@ -45,8 +45,8 @@ def with_board(table: SensorTable) -> SensorTable:
 def sensor_of(table: SensorTable, channels: int | None = None, hop: int | None = None) -> Sensor:
     """Complete and check [sensor].
 
-    channels   default: the network's
-    hop        of [stream], which replaces [sensor] hop
+    channels   number of channels if [sensor] does not set it, from the network
+    hop        [stream] hop, which replaces [sensor] hop
     Errors: E264 with all missing and wrong keys, E232 no voltage or clock, E252, E253 the board.
     """
     table = with_board(table)

@@ -56,9 +56,9 @@ class Simulated(Tabular):
     measurement   outputs, cycles and core activity of each layer
     exact         whether every inference gave the integers of the reference
     report        the updated report.json
+    run           counters of the whole run; None on GVSoC
     over          E302 if the run takes longer, or more energy, than [budget] allows
     unwritten     W210 if the reports of the folder could not be replaced
-    run           counters of the whole run; None on GVSoC
     evaluation    accuracy or errors on labelled samples, with the keys of report.json
     """
 
@@ -127,8 +127,11 @@ def simulate_build(
 ) -> Simulated:
     """Implement api.simulate, which documents the arguments.
 
-    cycles    cost table of the simulated chip, from `costs`
-    records   what to record: spans for trace.json; profile, window
+    on           backend
+    given        the user's samples; None: the golden sample
+    point_name   operating point; None: that of the build
+    cycles       cost table of the simulated chip, from `costs`
+    records      what to record: spans for trace.json; profile, window
     """
     if records.spans:  # a file that is asked for, before the long part
         build.check_writable()

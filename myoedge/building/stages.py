@@ -54,7 +54,7 @@ Result = TypeVar("Result")
 
 
 def key(*parts: Any) -> str | None:
-    """Return a digest of everything that a result depends on; None if caching is off.
+    """Return a digest of everything that a stage's result depends on; None if caching is off.
 
     parts   inputs of the stage; None is returned if one of them cannot be serialised
     """
@@ -106,8 +106,8 @@ def operator_classes() -> dict[str, type[Any]]:
 
 
 def environment_fingerprint() -> tuple[Any, ...]:
-    """Return everything besides inputs that affects results: code, packages, compiler, machine,
-    plug-ins.
+    """Return everything except its inputs that may affect a stage's result: code, packages,
+    compiler, machine, plug-ins.
 
     Errors: NotRecordable if an operator comes from no package.
     """

@@ -42,7 +42,12 @@ PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # of a number of frames
 
 @dataclass(frozen=True, slots=True)
 class PassCost:
-    """Estimated cost of a pass with this many frames: cycles, and bytes moved to and from L3."""
+    """Estimated cost of a pass of a stream.
+
+    frames     frames per pass
+    cycles     cycles
+    l3_bytes   bytes moved to and from L3
+    """
 
     frames: int
     cycles: int
@@ -51,8 +56,9 @@ class PassCost:
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """A stream, its plan, and the rate of its frames.
+    """A stream with the plan of its pass, and the rate of its frames.
 
+    stream, plan   the stream and the plan of one pass
     frame_hz       frames per second; None if unknown
     window_s       duration of the signal that a frame covers, in seconds
     least_frames   operating point -> fewest frames per pass that run in real time by the estimate;
@@ -97,7 +103,8 @@ def _chosen_point(report: Report) -> Mapping[str, Any] | None:
 
 
 def check_stream(graph: Graph, table: StreamTable) -> Graph:
-    """Check early that the network can be streamed; return the part of it that runs on the chip.
+    """Check before quantisation that the network can be streamed; return the part of it that runs
+    on the chip.
 
     Errors: E131 not causal, E232 no such axis, E235 ambiguous time axis, E236 frames, E239 states.
     """
@@ -239,7 +246,7 @@ def plan_stream(
 
 
 def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | None:
-    """Return the smallest number of frames per pass that takes at most `frame_cycles` per frame;
+    """Return the smallest number of frames per pass with at most `frame_cycles` cycles per frame;
     None if there is none.
 
     plan_for   frames -> plan, or None if it does not fit

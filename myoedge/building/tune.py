@@ -32,10 +32,11 @@ Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and out
 
 @dataclass(frozen=True)
 class TilingTrial:
-    """A simulated plan.
+    """A plan with other tiles than the fastest by the estimate, and its simulated cycles.
 
-    ranks    layer signature -> rank of its tiling by estimated cycles
-    cycles   simulated cycles of every layer, then those outside layers
+    ranks        layer signature -> rank of its tiling by estimated cycles
+    build_plan   the plan
+    cycles       simulated cycles of every layer, then those outside layers
     """
 
     ranks: TileRanks
@@ -50,7 +51,8 @@ class TilingTrial:
 def tuned_plan(
     build_plan: BuildPlan, cycles: Sequence[int], chip: Chip, limits: Budget, measure: Measure
 ) -> BuildPlan:
-    """Return the plan with the tiles that made the network fastest; the same plan if none did.
+    """Return the plan with the tiles that made the simulated network fastest; the same plan if none
+    made it faster.
 
     First, every layer is simulated with its second fastest tiles by the estimate, then with its
     third, and so on, to find layers that gain. These changes are then tried together and one by

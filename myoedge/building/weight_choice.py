@@ -53,7 +53,8 @@ def with_weights(
     keeps: Keeps | None,
     planes: frozenset[str],
 ) -> tuple[Network, tuple[TriedMove, ...]]:
-    """Choose weight bits; return the network, and the moves tried.
+    """Reduce the weight bits of a network as far as its SQNR goal allows, or until it meets the
+    limits; return the network, and the reductions tried.
 
     keeps    network -> whether it meets the limits; None without limits
     planes   layers whose weights an accelerator reads bit by bit
@@ -68,7 +69,7 @@ def with_weights(
 
 
 def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
-    """Return the function network -> whether it fits the requested L2 without L3 and meets the
+    """Return a function network -> whether it fits the requested L2 without L3 and meets the
     requested energy, by estimated cycles; None without such limits."""
     if request.limits.l2_bytes is None and request.limits.energy_j is None:
         return None

@@ -26,7 +26,8 @@ def show(block: Table | Padding | Text, console: Console) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Text blocks that rich renders at the console's width, without trailing blanks.
+    """A rich renderable made of text blocks, which are rendered at the console's width without
+    trailing blanks.
 
     draw   width in characters -> blocks
     """
@@ -68,7 +69,7 @@ def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: An
 
 
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
-    """Return a table of names and values, with values wrapped next to the names."""
+    """Return a table of (name, value) rows, with long values wrapped next to their names."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)

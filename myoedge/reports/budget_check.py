@@ -23,9 +23,12 @@ SMALLER = "fewer channels in the layers named"
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A budget that a build exceeds: facts for its message, and remedies.
+    """A budget that a build exceeds, as material for an error message.
 
-    code, title   of the error, if no other budget is exceeded
+    name          name of the budget
+    facts         limit and value of the build, as text
+    tries         remedies
+    code, title   code and title of the error, if no other budget is exceeded
     """
 
     name: str
@@ -36,18 +39,21 @@ class Broken:
 
 
 def broken(name: str, budget: str, build: str, layers: Iterable[str], tries: list[str]) -> Broken:
-    """Return an exceeded budget with the most expensive layers, one per line.
+    """Return an exceeded budget, with the most expensive layers in its facts.
 
+    name            name of the budget
     budget, build   the limit, and the build's value, as text
+    layers          the most expensive layers, as text
     tries           remedies
     """
     return Broken(name, {"budget": budget, "build": build, "most": "\n".join(layers)}, tries)
 
 
 def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
-    """Return E302 with all exceeded budgets, or the specific code if there is only one.
+    """Return the error E302 with all exceeded budgets, or the more specific error if there is only
+    one.
 
-    short   memory that is too small; the other budgets are then checked with the whole memory
+    short   memory that is too small; the other budgets were then checked with the whole memory
     """
     tries = [*dict.fromkeys(chain.from_iterable(one.tries for one in found))]
     if loose := [one.name for one in found if "build" in one.facts]:
@@ -64,8 +70,8 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
 
 
 def over_goals(report: Report) -> Notice | None:
-    """Return E302 if a run took more time or energy than [budget] allows; None if not, or without a
-    run."""
+    """Return E302 if a run took more time or energy than [budget] allows; None if it did not, or
+    was not run."""
     judged = () if speed.is_modelled(report) else (broken_latency(report), broken_energy(report))
     found = [one for one in judged if one is not None]
     return over_budget(found) if found else None

@@ -24,7 +24,7 @@ def budget_lines(report: Report) -> list[str]:
 
 
 def goals(limits: Mapping[str, Any]) -> list[str]:
-    """Return the names of the limits that are set."""
+    """Return the names of the limits that [budget] sets."""
     known = {
         "latency": limits.get("latency_s"),
         "energy": limits.get("energy_j"),

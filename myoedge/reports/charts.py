@@ -24,7 +24,12 @@ LETTER = 7.0  # mean width of a letter at 11 units, in the widest fonts that bro
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A grid line, or an axis label."""
+    """A grid line, or a label of an axis.
+
+    at      position in the picture
+    text    the label
+    title   tooltip
+    """
 
     at: float
     text: str
@@ -33,8 +38,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The two bars of a layer: SQNR with only this layer quantised (local), and accumulated
-    (total)."""
+    """The two bars of a layer in the SQNR chart.
+
+    x       position
+    local   height of the bar with only this layer quantised; None without noise
+    total   height of the bar with all layers up to this one quantised
+    title   tooltip
+    weak    whether the layer's own SQNR is low
+    """
 
     x: float
     local: float | None
@@ -47,7 +58,12 @@ class Pair:
 class Frame:
     """Size of a chart, and the positions of its columns.
 
-    slanted   whether operator names are too long for horizontal labels
+    steps           number of columns
+    column          width of a column
+    plot_height     height of the plot without labels
+    width, height   size of the chart
+    right, bottom   edges of the plot
+    slanted         whether operator names are too long for horizontal labels
     """
 
     steps: int
@@ -82,13 +98,13 @@ def frame_of(report: Report, plot_height: int, steps: int = 0) -> Frame:
 
 
 def is_on_scale(db: float | None) -> bool:
-    """Return whether a layer has noise; exact layers have none to draw."""
+    """Return whether a layer's SQNR can be drawn; that of an exact layer is infinite."""
     return db is not None and db < EXACT_DB
 
 
 def noise(report: Report) -> dict[str, Any] | None:
-    """Return the chart of the SQNR of every layer, its own and accumulated, in dB; None without
-    SQNR."""
+    """Return the data of the SQNR chart: for every layer its own and the accumulated SQNR in dB;
+    None without SQNR."""
     layers, keys = report["layers"], ("sqnr_local_db", "sqnr_db")
     levels = [row[key] for row in layers for key in keys if is_on_scale(row[key])]
     if not levels:
@@ -118,7 +134,7 @@ def noise(report: Report) -> dict[str, Any] | None:
 
 
 def columns(report: Report, frame: Frame) -> list[Tick]:
-    """Return a label for every column: the operator, with the layer's name as tooltip."""
+    """Return the label of every column: the layer's operator, with the layer's name as tooltip."""
     layers = report["layers"]
     rows = enumerate(zip(layers, naming.unique_names(layers), strict=True))
     return [Tick(frame.x(i + 0.5), row["op"], name) for i, (row, name) in rows]
@@ -129,7 +145,11 @@ def columns(report: Report, frame: Frame) -> list[Tick]:
 
 @dataclass(frozen=True, slots=True)
 class BarPart:
-    """Part of a bar for one stall cause, in percent of the bar."""
+    """Part of a layer's bar that shows the cycles of one stall cause.
+
+    percent   length in percent of the bar
+    title     tooltip
+    """
 
     cause: str
     percent: float
@@ -138,8 +158,16 @@ class BarPart:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Bar for the time of a layer: length in percent of the longest bar, and parts by stall
-    cause."""
+    """Bar that shows the time of a layer, divided by stall cause.
+
+    name     the layer
+    note     its operator and place
+    cycles   its cycles
+    rate     MAC/cycle as text
+    length   length in percent of the longest bar
+    parts    parts by stall cause
+    short    shortened name
+    """
 
     name: str
     note: str
@@ -151,7 +179,8 @@ class Bar:
 
 
 def time(report: Report) -> dict[str, Any] | None:
-    """Return the bars of the slowest layers, in network order; None without cycles."""
+    """Return the data of the time chart: bars of the slowest layers, in network order; None without
+    cycles."""
     cycles = speed.cycles(report)
     if cycles is None:
         return None

@@ -22,8 +22,8 @@ NETWORKS = ("float", "int8")
 
 
 def by_class(judged: Evaluation) -> dict[str, Any]:
-    """Return counts per class: labelled frames, correct ones of each network with intervals, and
-    confusions [label][class], which are null for too many classes."""
+    """Return counts per class for report.json: labelled frames, correct ones of each network with
+    intervals, and the confusion matrix [label][class], null if there are too many classes."""
     chosen, names = judged.results, judged.names
     largest = max(int(x.max()) for x in (judged.labels, *chosen.values()))
     size = max(1 + largest, len(names))
@@ -96,7 +96,7 @@ def share(row: Mapping[str, Any], network: str) -> str:
 
 
 def interval(row: Mapping[str, Any], network: str) -> str:
-    """Return the interval of that accuracy: "94.2 to 98.3 %"."""
+    """Return the confidence interval of a network's accuracy on a class: "94.2 to 98.3 %"."""
     low, high = row[f"interval_{network}"]
     return f"{100 * low:.1f} to {100 * high:.1f} %"
 
@@ -112,7 +112,8 @@ def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
 
 
 def class_table(classes: Mapping[str, Any], most: int) -> ReportTable:
-    """Return the table of accuracies of both networks for the first `most` classes, and for all."""
+    """Return the table of accuracies of both networks: for each of the first `most` classes, and
+    for all classes together."""
     confused = ("int8 takes it for",) if classes["confusion"] else ()
     rows = [(str(row["name"] or row["class"]), row) for row in classes["rows"][:most]]
     cells = [
@@ -132,8 +133,8 @@ def _shares(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def matrix(classes: Mapping[str, Any], network: str) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of a confusion matrix; a cell has a count, the percentage of its row, a style
-    and a tooltip."""
+    """Yield the rows of a confusion matrix; a cell has a count, its percentage of the row, a CSS
+    class and a tooltip."""
     confusion = classes["confusion"][network]
     names = class_names(classes, len(confusion))
     for label, counts in enumerate(confusion):

@@ -29,9 +29,11 @@ MOST_LAYERS = 60  # with bars
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of both builds as text, with its change.
+    """A key figure of both builds as text, with its change.
 
-    look   "good", "bad", or "" if nothing changed or neither direction is better
+    title      name of the figure
+    old, new   values with units
+    look       "good", "bad", or "" if nothing changed or neither direction is better
     """
 
     title: str
@@ -43,11 +45,13 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class PairedLayer:
-    """A layer in both builds; pairs are (old, new).
+    """A layer that both builds have; pairs are (old, new).
 
-    cycles, decibels   cycles, and SQNR as text
-    lengths            bar lengths in percent of the longest
-    change, look       change of the cycles as text, and its style as in Figure
+    name, note     the layer, and its operator
+    cycles         cycles
+    lengths        bar lengths in percent of the longest bar
+    change, look   change of the cycles as text, and its style as in Figure
+    decibels       SQNR as text
     """
 
     name: str

@@ -28,8 +28,8 @@ Report = dict[str, Any]
 
 
 def with_cycles(report: Mapping[str, Any], measured: Measurement, point: OperatingPoint) -> Report:
-    """Add cycles, latency and stalls of the first inference to a report; for a stream, those of the
-    last pass, because most passes run with warm caches."""
+    """Add cycles, latency and stalls of a run to a report: those of the first inference; for a
+    stream those of the last pass, because most passes run with warm caches."""
     index = len(measured.inferences) - 1 if "stream" in report else 0
     inference = measured.inferences[index]
     ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)

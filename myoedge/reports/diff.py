@@ -25,8 +25,10 @@ Value = float | int | str | bool | list[float] | None
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A value that is compared between two reports: its path in report.json, and its title.
+    """A value that is compared between two reports.
 
+    path     its path in report.json
+    title    its name in messages
     better   +1: more is better, -1: less is better, 0: neither
     show     value -> text with unit
     points   whether a change is a difference of two percentages
@@ -43,8 +45,10 @@ class Measure:
 class Change:
     """One value that differs between two reports.
 
-    where    "" for the whole network, otherwise the layer
-    kind     "changed", "added" or "removed" (a layer)
+    where      "" for the whole network, otherwise the layer
+    measure    the value's name and unit
+    old, new   the values; None if missing
+    kind       "changed", "added" or "removed" (a layer)
     """
 
     where: str
@@ -257,7 +261,8 @@ def kind_of(report: Report) -> str:
 
 
 def network_values(old: Report, new: Report) -> Iterator[tuple[Measure, Any, Any]]:
-    """Yield the network's values in both reports, changed or not."""
+    """Yield (measure, old value, new value) for every value of the whole network, changed or
+    not."""
     for measure in NETWORK:
         yield measure, _value(old, measure.path), _value(new, measure.path)
 

@@ -29,9 +29,10 @@ RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Key figures that changed by more than TOLERATED, as text: "latency -12.5 %".
+    """Summary of the key figures that changed by more than TOLERATED.
 
-    result   "better", "worse", "mixed" or "same"
+    result             "better", "worse", "mixed" or "same"
+    better, worse      the figures as text: "latency -12.5 %"
     has_other_labels   whether accuracies or errors were measured on different samples, and are not
                        compared
     """

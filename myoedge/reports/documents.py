@@ -13,7 +13,7 @@ from myoedge.system.notebook import Card, Tabular, framed
 
 
 class ReportDocument(dict[str, Any], Tabular):
-    """report.json (docs/reports.md) as a dictionary."""
+    """The content of report.json (docs/reports.md), as a dictionary."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ class ReportDocument(dict[str, Any], Tabular):
 
 
 class EnergyReport(ReportDocument):
-    """report.json after an estimate of its energy, which notebooks show.
+    """The content of report.json after an estimate of its energy, which notebooks show.
 
     unwritten   W210 if the reports of the folder could not be replaced
     """
@@ -42,7 +42,8 @@ class EnergyReport(ReportDocument):
         self.unwritten = unwritten
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per operating point: energies in microjoules, latency_s, power_mw."""
+        """One row per operating point: energies in microjoules, latency_s in seconds, power_mw in
+        milliwatts."""
         row = energy.energy_row(self)
         return [dict(point) for point in row["points"]] if row else []
 

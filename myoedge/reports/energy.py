@@ -47,8 +47,8 @@ PART_NAMES = {
 
 
 def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
-    """Add energy_uj of the network and its layers to a report; a report of a chip without a clock
-    is unchanged.
+    """Return a report with the energy of the network and of its layers in microjoules (energy_uj);
+    a report of a chip without a clock is unchanged.
 
     by   energy coefficients
     """
@@ -82,8 +82,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
 
 
 def coefficients_for(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
-    """Return the coefficients with wider intervals if counters or cycles of the report are
-    estimated."""
+    """Return coefficients with wider intervals if the report's counters or cycles are estimates."""
     if counted(report):
         return by
     is_modelled = report["cycles"]["source"] == "modelled"
@@ -116,7 +115,7 @@ def _duty(
 
 
 def module_powers(report: Mapping[str, Any]) -> ModulePowers:
-    """Return the powers given by `energy --others --sleep`."""
+    """Return the powers given by `energy --others --sleep`, which a report stores."""
     given = report.get("every") or {}
     return ModulePowers(given.get("others_mw"), given.get("sleep_mw"))
 
@@ -135,13 +134,14 @@ def as_point(row: Mapping[str, Any]) -> OperatingPoint:
 
 
 def counted(report: Mapping[str, Any]) -> bool:
-    """Return whether the report has counted instructions and accesses, rather than cycles only."""
+    """Return whether a report has counted instructions and memory accesses, rather than cycles
+    only."""
     return any(row.get("activity") for row in report["layers"])
 
 
 def activity(report: Mapping[str, Any]) -> Activity:
-    """Return the counters of the inference: total cycles, and its layers' instructions and
-    accesses."""
+    """Return the counters of an inference: its total cycles, and the instructions and accesses of
+    its layers."""
     total = report["cycles"]["total"]
     layers = sum(map(layer_activity, report["layers"]), Activity(0))
     return replace(layers, cycles=total)
@@ -205,15 +205,15 @@ def in_joules(row: Mapping[str, Any]) -> str:
 
 
 def of_result(row: Mapping[str, Any]) -> str:
-    """Format the energy of a sweep's result or of a layer with its interval; "" if unknown."""
+    """Format the energy of a layer, or of a sweep's result, with its interval; "" if unknown."""
     values_uj = [row.get(f"energy_{end}uj") for end in ("", "low_", "high_")]
     joules = [uj / MICRO for uj in values_uj if uj is not None]
     return interval(*joules) if len(joules) == len(values_uj) else ""
 
 
 def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Return (energy, latency, power, operating point) as text for every point, the selected one
-    first."""
+    """Return (energy, latency, power, operating point) as text for every operating point, the
+    selected one first."""
     row = energy_row(report)
     return [
         (
@@ -233,7 +233,8 @@ def one_line(report: Mapping[str, Any]) -> str:
 
 
 def source(report: Mapping[str, Any]) -> str:
-    """Describe where the counters and the coefficients come from."""
+    """Describe whether the counters were counted or estimated, and where the energy coefficients
+    come from."""
     row = energy_row(report)
     if row is None:
         return ""
@@ -243,7 +244,7 @@ def source(report: Mapping[str, Any]) -> str:
 
 
 def parts(report: Mapping[str, Any]) -> str:
-    """Format the energy by part: "cores 55 %, clock trees 20 %, ..."."""
+    """Format the energy by part of the chip: "cores 55 %, clock trees 20 %, ..."."""
     row = energy_row(report)
     if row is None:
         return ""
@@ -280,8 +281,8 @@ CHIP_ONLY = "chip only: no front end, no radio"
 
 
 def counted_powers(report: Mapping[str, Any]) -> str:
-    """Describe what the power includes: "chip only: no front end, no radio", or "the chip, and 8 mW
-    of all else"."""
+    """Describe which parts the power includes: "chip only: no front end, no radio", or "the chip,
+    and 8 mW of all else"."""
     others_mw = module_powers(report).others_mw
     if others_mw is None:
         return CHIP_ONLY

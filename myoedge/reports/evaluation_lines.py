@@ -17,7 +17,8 @@ SHOWN = 10  # classes or numbers in a table on the terminal
 
 
 def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Yield (title, lines) of an evaluation on classes or targets; nothing without an evaluation.
+    """Yield (title, lines) that describe an evaluation on classes or targets; nothing without an
+    evaluation.
 
     q   evaluation with the keys of evaluation_rows
     """
@@ -43,7 +44,7 @@ def _float_unknown(q: Mapping[str, Any], value: float | None) -> Iterator[str]:
 
 
 def card_facts(q: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return result_lines as (name, value) facts; [] without an evaluation."""
+    """Return the lines of `result_lines` as (name, value) facts; [] without an evaluation."""
     return [] if q is None else [(title, "\n".join(lines)) for title, lines in result_lines(q)]
 
 

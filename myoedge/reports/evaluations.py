@@ -45,7 +45,10 @@ def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
 
 def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """Replace the evaluation in report.json by one of the integer network only; the float network's
-    results are kept if they are for the same samples and labels."""
+    results are kept if the samples and labels are the same.
+
+    found   the new evaluation, with the keys of evaluation_rows
+    """
     q = report["quantization"]
     of_samples = (q.get("evaluated_on") or {}).get("digest")
     if of_samples == found["evaluated_on"]["digest"]:

@@ -37,9 +37,11 @@ def scales(report: Report) -> str:
 
 
 def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], samples: int) -> str:
-    """Describe where the scales come from, given the source of the samples and the observer.
+    """Describe where the scales come from.
 
-    source, method   description of the samples, and the observer; others as for `observers`
+    source              description of the samples
+    method              the observer
+    worst_db, samples   as for `observers`
     """
     if method == "file":
         return "scales of the model file"
@@ -52,7 +54,7 @@ def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -
 
     chosen     the observer used
     worst_db   observer -> SQNR of the worst output in dB
-    samples    number of calibration samples, of which some are used for the trial
+    samples    number of calibration samples, of which some were used to try observers
     """
     name = METHOD_NAMES.get(chosen, chosen)
     if len(worst_db) < 2:

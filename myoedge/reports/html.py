@@ -38,7 +38,7 @@ JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def report_html(report: Report) -> str:
-    """Return the report as one page; text from the user's program is escaped."""
+    """Return the report as an HTML page; text from the user's program is escaped."""
     from markupsafe import Markup
 
     embedded = json.dumps(report, allow_nan=False, sort_keys=True).translate(JSON_ESCAPES)
@@ -62,7 +62,7 @@ def report_html(report: Report) -> str:
 
 @cache
 def environment() -> Environment:
-    """Return the jinja2 environment of the pages, with HTML escaping."""
+    """Return the jinja2 environment of the HTML pages, which escapes text."""
     env = new_environment(escape=True)
     env.globals.update(
         backends=BACKENDS,
@@ -94,7 +94,7 @@ def environment() -> Environment:
 
 
 def verdict(report: Report) -> str:
-    """Return two or three sentences that sum up the report, from measured values only."""
+    """Return two or three sentences that sum up a report, made of measured values only."""
     l2_bytes = report["target"]["l2_bytes"]
     limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
     space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of L2 memory."

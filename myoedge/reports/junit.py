@@ -15,8 +15,10 @@ COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 @dataclass(frozen=True, slots=True)
 class JunitCase:
-    """A test case of a suite.
+    """A test case of a JUnit suite.
 
+    group     name of the class under which viewers list it
+    name      name of the case
     kind      "passed", or a key of COUNTED
     message   one line, for a case that did not pass
     text      details, or the results of a passed case
@@ -30,7 +32,7 @@ class JunitCase:
 
 
 def junit_xml(suite: str, cases: Sequence[JunitCase]) -> bytes:
-    """Return a suite as an XML file; equal cases give equal bytes."""
+    """Return a test suite as a JUnit XML file; equal cases give equal bytes."""
     counts = {
         "tests": str(len(cases)),
         **{key: str(sum(case.kind == kind for case in cases)) for key, kind in COUNTED.items()},
@@ -50,7 +52,7 @@ def junit_xml(suite: str, cases: Sequence[JunitCase]) -> bytes:
 
 
 def error_xml(suite: str, error: Notice) -> bytes:
-    """Return an XML file of a suite that ended with an error."""
+    """Return the JUnit XML file of a suite that ended with an error."""
     case = JunitCase(suite, error.code, "error", error.title, error.text("error"))
     return junit_xml(suite, [case])
 

@@ -30,7 +30,8 @@ Row = dict[str, Any]
 
 
 def memory(plan: Plan) -> Row:
-    """Return sizes in bytes, the peak of L2, and the buffers of the L2 arena and of L1."""
+    """Return the `memory` entry of report.json: planned bytes of L1, L2 and L3 by kind of data, the
+    buffers in use at the peak of L2, and all buffers of the L2 arena and of L1."""
     arena = [_in_arena(plan, life) for life in plan.lives]
     buffers = [*arena, *(_l3_transfer(plan, l3_transfer) for l3_transfer in plan.from_l3_bin)]
     peak, chip = fullest(buffers), plan.chip
@@ -69,7 +70,8 @@ def memory(plan: Plan) -> Row:
 
 
 def with_firmware(report: Mapping[str, Any], program: Program) -> Row:
-    """Add to the report the memory that the linked program takes in addition to the plan's data.
+    """Return the report with the memory that the linked program takes in addition to the plan's
+    data.
 
     Code includes everything else in L2: instructions, their tables, the runtime's variables.
     """
@@ -202,8 +204,8 @@ def _in_steps(starts: Sequence[int], at: int) -> float:
 
 
 def layer_bytes(plan: Plan, index: int) -> Row:
-    """Return the location of a layer's weights, and the bytes of its weights, inputs and outputs;
-    constants shared with earlier layers are not counted in L2 and L3."""
+    """Return the memory that holds a layer's weights, and the bytes of its weights, inputs and
+    outputs; constants shared with earlier layers are not counted in L2 and L3."""
     step = plan.steps[index]
     sizes = {(index, name): array.nbytes for name, array in plan.stored(index).items()}
     tables = sum(array.nbytes for (at, _), (_, array) in plan.l3_tables.items() if at == index)

@@ -22,7 +22,13 @@ Names = tuple[tuple[str, ...], ...]  # lines of text, each in forms from long to
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A buffer as a rectangle with a few lines of text; `look` is its CSS class."""
+    """A buffer as a rectangle in a memory map.
+
+    x, y, width, height   position and size
+    title   tooltip
+    lines   text in the rectangle
+    look    CSS class
+    """
 
     x: float
     y: float
@@ -34,7 +40,8 @@ class Box:
 
 
 def l2(report: Report) -> dict[str, Any] | None:
-    """Return the map of the L2 arena; None if every layer reads an input and writes an output."""
+    """Return the data of the map of the L2 arena, time by address; None if every layer reads an
+    input and writes an output."""
     memory = report["memory"]
     if not memory["buffers"]:
         return None
@@ -50,7 +57,8 @@ def l2(report: Report) -> dict[str, Any] | None:
 
 
 def l1(report: Report) -> dict[str, Any] | None:
-    """Return the map of the L1 tile buffers; None if no layer runs in tiles."""
+    """Return the data of the map of the L1 tile buffers, time by address; None if no layer runs in
+    tiles."""
     buffers = report["memory"].get("l1_buffers")
     if not buffers:
         return None
@@ -133,8 +141,8 @@ def _location(buffer: Row) -> str:
 
 
 def budget(report: Report) -> list[dict[str, Any]]:
-    """Return the segments of L2, with their fractions of its size, or of the used bytes if L2 has
-    no limit."""
+    """Return the segments of the bar that shows the use of L2, with their fractions of its size, or
+    of the used bytes if L2 has no limit."""
     memory = report["memory"]
     limit = report["target"]["l2_bytes"]
     activations = "activations, what comes from L3" if memory["l3_bytes"] else "activations"

@@ -23,7 +23,13 @@ BELOW = 34.0  # axis and its text
 
 @dataclass(frozen=True, slots=True)
 class LayerBox:
-    """Box of a layer: position, lines of text that fit, and its engine as CSS class."""
+    """Box of a layer in the network map.
+
+    x, width   position and width
+    title      tooltip
+    lines      lines of text that fit
+    look       engine of the layer, as CSS class
+    """
 
     x: float
     width: float
@@ -34,7 +40,11 @@ class LayerBox:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Arc for a result that a later layer than the next one reads, as an SVG path."""
+    """Arc in the network map for a result that a layer after the next one reads.
+
+    path    SVG path
+    title   tooltip
+    """
 
     path: str
     title: str
@@ -42,7 +52,15 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class NetworkMap:
-    """Boxes of equal height, from left to right in execution order, with arcs and axis ticks."""
+    """Drawing of a network: one box per layer in execution order, as wide as its cycles, an arc for
+    each result that skips layers, and a cycle axis.
+
+    boxes, skips, ticks   boxes, arcs and axis labels
+    top          height of the arcs above the boxes
+    looks        (CSS class, name) of each engine, for the legend
+    width        width of the drawing
+    box_height   height of all boxes
+    """
 
     boxes: tuple[LayerBox, ...]
     skips: tuple[Skip, ...]
@@ -61,7 +79,7 @@ LOOKS = {"cores": "layers on the cores", "ne16": "on NE16", "moves": "without mu
 
 
 def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
-    """Return the picture of the network; None without cycles.
+    """Return the drawing of the network; None without cycles.
 
     scale_cycles   cycles that the full width represents, if more than this network's
     """

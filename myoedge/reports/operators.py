@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def markdown(operators: Sequence[Operator]) -> str:
-    """Return the page as Markdown; equal tables give equal text."""
+    """Return the page of supported operators as Markdown; equal tables give equal text."""
     values = {
         "operators": operators,
         "formats": [*format_rows()],

@@ -28,9 +28,10 @@ _COUNTS = {
 
 
 def line_of(record: Record, time_s: float | None, last: dict[type, Packet]) -> str | None:
-    """Return a record as a line of text; None for a status packet without changes.
+    """Format a received record as a line of text; None for a status packet without changes.
 
-    last   latest packet of each kind, which is updated
+    time_s   its time in seconds
+    last     latest packet of each kind, which is updated
     """
     if isinstance(record, BrokenFrame):
         return f"{'':>12}  damaged frame: {record.why}"
@@ -69,12 +70,12 @@ def _decision(decision: Decision) -> str:
 
 
 def open_channels(status: Status) -> list[int]:
-    """Return the channels with open electrodes."""
+    """Return the channels whose electrodes are open, from a status packet."""
     return [i for i in range(64) if status.open_electrodes >> i & 1]
 
 
 def flag_names(flags: Flags) -> list[str]:
-    """Return the names of set flags, in words."""
+    """Return the names of the set flags, in words."""
     return [flag.name.lower().replace("_", " ") for flag in Flags if flag in flags and flag.name]
 
 

@@ -22,12 +22,14 @@ _SEQUENCES, _TIMES_US = 1 << 16, 1 << 32
 
 @dataclass
 class PacketLog:
-    """Received packets with their times in seconds.
+    """Received packets with their times.
 
     packets   (number of application starts before it, seconds since that start, packet)
-    lost      packets missing in the sequence
-    broken    frames that were not valid packets
-    time_us   time of the last packet since its start, without the wrap-around at 32 bits
+    lost      number of packets missing in the sequence
+    broken    number of frames that were not valid packets
+    starts    number of starts of the application
+    time_us   time of the last packet since its start in microseconds, without the wrap-around at 32
+              bits
     """
 
     packets: list[tuple[int, float, Packet]] = field(default_factory=list)
@@ -60,8 +62,8 @@ class PacketLog:
         return [packet for _, _, packet in self.packets if isinstance(packet, kind)]
 
     def summary(self) -> dict[str, Any]:
-        """Return counts as JSON values: packets by kind, decisions by class, lost and broken
-        frames, the last status and start."""
+        """Return a summary as JSON values: number of packets by kind, of decisions by class, of
+        lost and broken frames, and the last status and start."""
         decisions, statuses, starts = map(self.of, (Decision, Status, Start))
         classes = collections.Counter(d.class_index for d in decisions if d.class_index is not None)
         return {
@@ -89,8 +91,8 @@ def _own_fields(packet: Packet) -> dict[str, Any]:
 
 
 def npz_bytes(log: PacketLog) -> bytes:
-    """Return an npz file with one array per field: decisions by field name, other packets as
-    status_NAME and start_NAME."""
+    """Return the log as an npz file with one array per field: decisions by field name, other
+    packets as status_NAME and start_NAME."""
     buffer = io.BytesIO()
     arrays = {**_arrays(log, Decision, "")}
     arrays |= {**_arrays(log, Status, "status_"), **_arrays(log, Start, "start_")}

@@ -34,13 +34,14 @@ ARENA = {
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A buffer in use at the peak.
+    """A buffer in use at the peak of a memory.
 
-    what     "result", "weights", "weights from L3", "window on L3", "input", "output", "scratch",
-             "constant", or a part of PROGRAM; GAPS are unused bytes between buffers; L1 operands
-             have their names
-    layer    display name of its layer; "" for none
-    source   source line of the layer in the user's program; "" if unknown
+    what         "result", "weights", "weights from L3", "window on L3", "input", "output",
+                 "scratch", "constant", or a part of PROGRAM; GAPS are unused bytes between buffers;
+                 L1 operands have their names
+    layer        display name of its layer; "" for none
+    source       source line of the layer in the user's program; "" if unknown
+    size_bytes   its size
     """
 
     what: str
@@ -53,10 +54,13 @@ class Held:
 class Peak:
     """Peak use of a memory.
 
-    step, layer    layer index and name at the peak; None and "" for a memory whose use is constant
-    held           buffers in use, largest first; they add up to `used_bytes`
-    shrink         the largest buffer that a change of the network can reduce
-    without_bytes  the peak without that buffer, which another time may nearly reach
+    memory          "L1", "L2" or "L3"
+    used_bytes      bytes in use at the peak
+    limit_bytes     size of the memory; None: unlimited
+    step, layer     layer index and name at the peak; None and "" for a memory whose use is constant
+    held            buffers in use, largest first; they add up to `used_bytes`
+    shrink          the largest buffer that a change of the network can reduce
+    without_bytes   the peak without that buffer, which another time may nearly reach
     """
 
     memory: str
@@ -70,7 +74,7 @@ class Peak:
 
 
 class Peaks(Rows[Peak]):
-    """Peak use of each memory."""
+    """Peak use of each memory of a build, as a tuple of Peak."""
 
     __slots__ = ()
     noun = "memory"
@@ -139,8 +143,8 @@ def _l2(report: Report) -> Peak:
 
 
 def owner(report: Report, buffer: Row) -> Row:
-    """Return the layer that writes a buffer of the arena, or for which data are loaded into it from
-    L3."""
+    """Return the report's row of the layer that writes a buffer of the arena, or for which it holds
+    data from L3."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
     return next(dict(row) for row in report["layers"] if row["name"] == buffer["name"])

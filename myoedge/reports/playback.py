@@ -44,8 +44,9 @@ def latency_s(ready_cycles: Array, packet_end_cycles: Array, clock_hz: float) ->
 class Latency:
     """Distribution of the latencies of all decisions, in seconds.
 
-    p99      smallest latency that at least 99 % of the decisions do not exceed
-    median   mean of the two middle ones for an even number
+    max_s             largest latency
+    p99_s             smallest latency that at least 99 % of the decisions do not exceed
+    median_s          median; the mean of the two middle ones for an even number
     edges_s, counts   histogram: [bins + 1] equally spaced edges, [bins]
     """
 
@@ -83,7 +84,7 @@ def _step(span_s: float) -> float:
 
 
 def over_latency(latency: Latency | None, limit_s: float | None) -> Notice | None:
-    """Return E302 if a decision came later than [budget] latency; None if not, or without a
+    """Return E302 if a decision came later than [budget] latency allows; None if not, or without a
     limit."""
     if latency is None or limit_s is None or latency.max_s <= limit_s:
         return None
@@ -105,9 +106,11 @@ def playback_json(
 ) -> dict[str, Any]:
     """Return the result of `simulate --play` as JSON values, of schema playback/1.
 
-    exact     whether every decision equals the reference
-    frames    data-ready events of the recording
-    flagged   decisions with a flag
+    exact          whether every decision equals the reference
+    frames         number of data-ready events of the recording
+    samples_lost   number of samples that the application did not use
+    decisions      number of decisions
+    flagged        number of decisions with a flag
     """
     return {
         "exact": exact,

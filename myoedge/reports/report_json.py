@@ -48,14 +48,17 @@ Report = dict[str, Any]
 class Outcome:
     """Results of a build in addition to its plan; None if not measured.
 
-    evaluation    on labelled samples: classes, or errors of targets
-    exact         backend -> whether its integers equal the reference; None if not run
-    params        parameters of the model as loaded; None: counted after folding
-    judged_on     samples used for SQNR: "calibration" or "held-out"
-    holdout       the held-out samples; None if there are none
-    observers_db  observer -> SQNR of the worst output in dB, on calibration samples
-    choices       moves tried to reach the SQNR goal
-    accurate      whether the goal was 30 dB regardless of cycles
+    model_name     name of the model
+    fidelity       SQNR of the network and its layers
+    evaluation     results on labelled samples: classes, or errors of targets
+    exact          backend -> whether its integers equal the reference; None if not run
+    warnings       warnings of the build
+    params         parameters of the model as loaded; None: counted after folding
+    judged_on      samples used for SQNR: "calibration" or "held-out"
+    holdout        the held-out samples; None if there are none
+    observers_db   observer -> SQNR of the worst output in dB, on calibration samples
+    choices        moves tried to reach the SQNR goal
+    accurate       whether the goal was 30 dB regardless of cycles
     """
 
     model_name: str
@@ -222,7 +225,8 @@ def decibels(value: float | None) -> float | None:
 
 
 def interval_db(ends: Sequence[float] | None) -> list[float | None] | None:
-    """Return the interval's lower and upper end in dB, rounded as `decibels`."""
+    """Return the lower and upper end of an SQNR's confidence interval in dB, rounded as `decibels`
+    does."""
     return None if ends is None else [*map(decibels, ends)]
 
 

@@ -13,7 +13,7 @@ MIN_PREFIX_CHARS = 4  # characters that all names begin with and that are worth 
 
 
 def shortened(names: Sequence[str], max_chars: int) -> list[str]:
-    """Shorten layer names to `max_chars` per line, keeping them distinct.
+    """Shorten layer names to `max_chars` characters per line, keeping them distinct.
 
     Fused parts, common leading modules and further leading modules are dropped, in this order; a
     name takes several lines if it would otherwise equal another one.
@@ -31,7 +31,8 @@ def shortened(names: Sequence[str], max_chars: int) -> list[str]:
 
 
 def on_one_line(names: Sequence[str], max_chars: int) -> list[str]:
-    """Shorten names as `shortened` does, with an ellipsis in the middle instead of line breaks."""
+    """Shorten layer names as `shortened` does, with an ellipsis in the middle instead of line
+    breaks."""
     head, tail = (max_chars - 1) // 2, max_chars // 2
     pairs = zip(names, shortened(names, max_chars), strict=True)
     return [

@@ -40,8 +40,8 @@ CAUSE_MEANINGS = {
 
 
 def cycles(report: Report) -> dict[str, Any] | None:
-    """Return the cycles in a report: those of a run, otherwise the cost model's; None without a
-    clock."""
+    """Return the entry with the cycles of an inference in a report: those of a run, otherwise the
+    cost model's; None without a clock."""
     counts: dict[str, Any] | None = report.get("cycles")
     return counts
 
@@ -64,7 +64,7 @@ def cycles_by_layer(report: Report) -> list[int]:
 
 
 def outside_layers(report: Report) -> tuple[str, int] | None:
-    """Return (name, cycles) for the cycles outside all layers; None if there are none."""
+    """Return the name and number of the cycles outside all layers; None if there are none."""
     counts = cycles(report)
     cycles_outside = (counts or {}).get("outside_layers") or 0
     if cycles_outside <= 0:
@@ -84,14 +84,15 @@ def measured_on(report: Report) -> str:
 
 
 def the_place(report: Report) -> str:
-    """Return that name for the middle of a sentence: "the simulated GAP9", "GVSoC"."""
+    """Return the name of the chip or simulator that counted the cycles, with its article for the
+    middle of a sentence: "the simulated GAP9", "GVSoC"."""
     name = measured_on(report)
     return name if name.startswith(BACKENDS["gvsoc"].chip) else f"the {name}"
 
 
 def outputs_compared(report: Report, backend: str) -> bool:
-    """Return whether only outputs have been compared on this backend, as at the end of a build;
-    `validate` compares every layer."""
+    """Return whether only outputs have been compared with the reference on this backend, as at the
+    end of a build; `validate` compares every layer."""
     simulated = (report["cycles"] or {}).get("source") == "simulated"
     return simulated and backend == "simulator" and report["exact"].get(backend) is None
 
@@ -159,7 +160,8 @@ def latency(report: Report) -> str:
 
 
 def one_line(report: Report) -> str:
-    """Return a summary: "10,125 cycles, 0.14 MAC/cycle; 27.4 µs at 0.80 V, 42.2 µs at 0.65 V"."""
+    """Return a summary of the speed: "10,125 cycles, 0.14 MAC/cycle; 27.4 µs at 0.80 V, 42.2 µs at
+    0.65 V"."""
     total = report["cycles"]["total"]
     cycles = f"{total:,}" if total < 10**7 else wording.count(total)
     parts = [f"{cycles} cycles", f"{rate(report['model']['macs'], total) or 0} MAC/cycle"]
@@ -168,7 +170,7 @@ def one_line(report: Report) -> str:
 
 
 def startup(report: Report) -> str:
-    """Format the cycles before the first layer; "" if unknown."""
+    """Format the cycles from reset to the first layer; "" if unknown."""
     startup_cycles = report["cycles"].get("startup")
     if startup_cycles is None:
         return ""
@@ -185,7 +187,7 @@ def ne16(report: Report) -> str:
 
 
 def repeats(report: Report) -> str:
-    """Describe the range over several inferences, "100 inferences of 1,234 to 1,240 cycles"; for a
+    """Describe the cycles of several inferences, "100 inferences of 1,234 to 1,240 cycles"; for a
     stream "the last of 4 passes; the first, with cold instruction caches, took 1,300 cycles"; ""
     for a single inference."""
     counted = report["cycles"].get("inferences") or []
@@ -203,8 +205,8 @@ NO_STALLS = ("busy", "engine")
 
 
 def slowest_layer(report: Report) -> str:
-    """Describe the slowest layer with its fraction of the time, NE16's fraction, and the largest
-    stall cause."""
+    """Describe the slowest layer: its fraction of the time, NE16's fraction of that, and the
+    largest stall cause."""
     total = report["cycles"]["total"]
     row = max(report["layers"], key=lambda r: layer_cycles(r) or 0, default=None)
     longest = layer_cycles(row) if row else None

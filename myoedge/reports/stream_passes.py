@@ -20,8 +20,8 @@ TITLES = ("frames", "every", "computing", "latency", "average power")
 
 
 def with_passes(report: Report, by: Coefficients) -> Report:
-    """Add latency and power of longer and shorter passes to a report; unchanged without a frame
-    rate.
+    """Return the report with latency and power of longer and shorter passes of a stream; unchanged
+    without a frame rate.
 
     The build's own pass length has its cycles; other lengths have estimates.
     by   energy coefficients
@@ -64,8 +64,8 @@ def _typical(report: Report, row: Mapping[str, Any]) -> Activity:
 
 
 def pass_table(report: Report) -> ReportTable:
-    """Return the table of pass lengths; without rows if no frame rate or only one length is
-    known."""
+    """Return the table of pass lengths of a stream; without rows if no frame rate or only one
+    length is known."""
     stream = report.get("stream") or {}
     rows = [row for row in stream.get("passes", ()) if "latency_s" in row]
     cells = (_cells(row, stream["pass_frames"]) for row in rows if len(rows) > 1)

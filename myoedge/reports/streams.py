@@ -48,8 +48,8 @@ def stream_report(
 
 
 def with_real_time(report: Report) -> Report:
-    """Add duty cycle and latency of a stream at each operating point; unchanged without a frame
-    rate."""
+    """Return the report with duty cycle and latency of a stream at each operating point; unchanged
+    without a frame rate."""
     stream = report.get("stream")
     if not stream or not stream["frame_hz"] or not report["cycles"]:
         return report

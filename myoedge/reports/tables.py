@@ -12,7 +12,10 @@ Cells = tuple[str, ...]
 class ReportTable:
     """A table of text cells.
 
-    words   titles of left-aligned text columns; other columns contain numbers and are right-aligned
+    titles   titles of the columns
+    rows     rows of cells
+    words    titles of left-aligned text columns; other columns contain numbers and are
+             right-aligned
     """
 
     titles: Cells

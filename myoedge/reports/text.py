@@ -40,7 +40,7 @@ GAP_CHARS = 2  # between columns
 def print_report(report: Report, console: Console, *, html: str = "") -> None:
     """Print a report: model, SQNR, memory, equivalence, layers and warnings.
 
-    html   path of report.html, which is printed
+    html   path of report.html, to which the text refers
     """
     from rich.padding import Padding
 

@@ -37,7 +37,13 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """An interval of cycles on a track."""
+    """An interval of cycles on a track of the trace.
+
+    track        number of the track
+    name         label
+    start, end   cycles
+    facts        further (name, value) entries that the viewer shows
+    """
 
     track: int
     name: str
@@ -52,8 +58,8 @@ def perfetto(
     clock_hz: int,
     operands: L1Operands | None = None,
 ) -> bytes:
-    """Return the trace: tracks for the network, every core, DMA and L3, and counters; times in
-    microseconds.
+    """Return a run as a trace file for ui.perfetto.dev: tracks for the network, every core, DMA and
+    L3, and counters; times in microseconds.
 
     layers     rows of the report
     operands   names of the operands that the DMA moves

@@ -30,7 +30,8 @@ class Sample:
 
 
 def steps(run: Simulation, layers: Rows) -> Iterator[tuple[int, Mark, Mark]]:
-    """Yield (index of a layer, counters before it, counters after it) in execution order."""
+    """Yield (index of a layer, counters before it, counters after it) for every layer of a run, in
+    execution order."""
     for start, end in pairwise(run.marks):
         if 0 <= end.value < len(layers):
             yield end.value, start, end
@@ -74,7 +75,8 @@ class L1Operands:
     def name(self, span: Span, at: float, layers: Sequence[str]) -> str:
         """Return the operand that a transfer moves, "weights of conv2"; "" if none fits.
 
-        at       time, counted in layers
+        span     the transfer
+        at       its time, counted in layers
         layers   names of the layers
         """
         begin = span.address - self.base
@@ -99,7 +101,7 @@ def _distance(row: Mapping[str, Any], at: float) -> float:
 
 
 def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) -> Mapping[int, str]:
-    """Return, per DMA transfer (index of its span in the run), the operand that it moves."""
+    """Return index of a DMA transfer among the run's spans -> name of the operand that it moves."""
     if operands is None:
         return {}
     known, layer_names = list(steps(run, layers)), naming.unique_names(layers)

@@ -233,7 +233,7 @@ MAX_FACTORS = 32
 
 
 def factors(port: dict[str, Any]) -> list[tuple[float, float]]:
-    """Return the first per-channel scales and offsets of an input."""
+    """Return the scales and offsets of the first channels of an input's normalisation."""
     return list(zip(port["border"]["scale"], port["border"]["offset"], strict=True))[:MAX_FACTORS]
 
 
@@ -255,7 +255,7 @@ def peak(report: Report) -> str:
 
 
 def from_l3(report: Report) -> str:
-    """Return the bytes that every run moves to and from L3, as text; "" for none."""
+    """Format the bytes that every run moves to and from L3; "" for none."""
     memory = report["memory"]
     maps = sum(row["size_bytes"] for row in memory.get("l3_maps", ()))
     parts = {"weights": memory.get("l3_weights_bytes", memory["l3_bytes"]), "feature maps": maps}
@@ -266,7 +266,7 @@ METER_DB = 60.0  # a full bar: int8 can hardly be better
 
 
 def meter(value: float | None) -> str:
-    """Return the length of an SQNR's bar in percent."""
+    """Return the length of the bar that shows an SQNR, in percent."""
     return f"{100 * min(max(value or 0.0, 0.0) / METER_DB, 1.0):.1f}"
 
 
