@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A front end: start, check, and the format of its samples. ads129x.c and spi_device.c implement it.
+ * A front end: start, check, and the format of its samples. ads129x.c and device.c implement it.
  */
 #ifndef ME_FRONT_END_H
 #define ME_FRONT_END_H

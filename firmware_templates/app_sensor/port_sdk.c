@@ -22,9 +22,8 @@
 #define WATCHDOG_TICKS 32768u /* a second */
 #define BITS(bytes) (8u * (bytes))
 
-static struct pi_device commands, samples, line, pins[3];
-static pi_task_t sampled, sent, alarm, awake;
-static pi_gpio_callback_t data_ready;
+static struct pi_device line, pins[3];
+static pi_task_t sent, alarm, awake;
 static volatile bool is_asleep;
 static int before; /* interrupts were switched off */
 
@@ -44,20 +43,6 @@ static void wake(void)
 }
 
 /* ---- what interrupts call */
-
-static void on_data_ready(void *unused)
-{
-    (void)unused;
-    me_sensor_ready();
-    wake();
-}
-
-static void on_sample(void *unused)
-{
-    (void)unused;
-    me_sensor_sample();
-    wake();
-}
 
 static void on_sent(void *unused)
 {
@@ -130,6 +115,27 @@ static void open_output(me_pin pin, bool high)
     me_port_pin(pin, high);
 }
 
+/* ---- SPI */
+
+#ifdef ME_SPI
+static struct pi_device commands, samples;
+static pi_task_t sampled;
+static pi_gpio_callback_t data_ready;
+
+static void on_data_ready(void *unused)
+{
+    (void)unused;
+    me_sensor_ready();
+    wake();
+}
+
+static void on_sample(void *unused)
+{
+    (void)unused;
+    me_sensor_sample();
+    wake();
+}
+
 static void open_data_ready(void)
 {
     const uint32_t number = ME_PIN_DATA_READY;
@@ -139,8 +145,6 @@ static void open_data_ready(void)
     pi_gpio_callback_init(&data_ready, 1u << number % 32, on_data_ready, 0);
     pi_gpio_callback_add(bank_of(number), &data_ready);
 }
-
-/* ---- SPI and line */
 
 static bool open_spi(struct pi_device *device, struct pi_spi_conf *conf, int32_t hz)
 {
@@ -153,17 +157,6 @@ static bool open_spi(struct pi_device *device, struct pi_spi_conf *conf, int32_t
     conf->cs = ME_CHIP_SELECT;
     pi_open_from_conf(device, conf);
     return pi_spi_open(device) == 0;
-}
-
-static bool open_line(void)
-{
-    static struct pi_uart_conf conf;
-    pi_uart_conf_init(&conf);
-    conf.uart_id = ME_SENSOR_UART;
-    conf.baudrate_bps = ME_SENSOR_BAUD_RATE;
-    conf.enable_tx = 1;
-    pi_open_from_conf(&line, &conf);
-    return pi_uart_open(&line) == 0;
 }
 
 void me_port_spi_exchange(const uint8_t *tx, uint8_t *rx, uint32_t bytes)
@@ -188,6 +181,60 @@ void me_port_spi_start(uint8_t *rx, uint32_t bytes)
 /* The driver cannot stop a transfer; if it never ends, the watchdog restarts all. */
 void me_port_spi_stop(void) {}
 
+static bool open_source(void)
+{
+    static struct pi_spi_conf slow, fast;
+    open_data_ready();
+    return open_spi(&commands, &slow, COMMAND_HZ) && open_spi(&samples, &fast, ME_SPI_HZ);
+}
+#endif
+
+/* ---- line */
+
+static bool open_line(void)
+{
+    static struct pi_uart_conf conf;
+    pi_uart_conf_init(&conf);
+    conf.uart_id = ME_SENSOR_UART;
+    conf.baudrate_bps = ME_SENSOR_BAUD_RATE;
+    conf.enable_tx = 1;
+#ifdef ME_LINE_RECEIVES
+    conf.enable_rx = 1;
+#endif
+    pi_open_from_conf(&line, &conf);
+    return pi_uart_open(&line) == 0;
+}
+
+#ifdef ME_LINE_RECEIVES
+static PI_L2 uint8_t byte;
+static uint8_t ring[256];
+static volatile uint32_t filled, taken;
+static pi_task_t received;
+
+static void on_byte(void *unused)
+{
+    (void)unused;
+    ring[filled % sizeof ring] = byte;
+    filled++;
+    pi_uart_read_async(&line, &byte, 1, pi_task_irq_callback(&received, on_byte, 0));
+    me_sensor_received();
+    wake();
+}
+
+static void start_receiver(void)
+{
+    pi_uart_read_async(&line, &byte, 1, pi_task_irq_callback(&received, on_byte, 0));
+}
+
+uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most)
+{
+    uint32_t count = 0;
+    while (taken != filled && count < most)
+        bytes[count++] = ring[taken++ % sizeof ring];
+    return count;
+}
+#endif
+
 void me_port_uart_start(const uint8_t *bytes, uint32_t count)
 {
     pi_task_irq_callback(&sent, on_sent, 0);
@@ -198,16 +245,21 @@ void me_port_uart_start(const uint8_t *bytes, uint32_t count)
 
 bool me_port_open(void)
 {
-    static struct pi_spi_conf slow, fast;
     me_port_interrupts(false);
     for (uint32_t bank = 0; bank < 3; bank++)
         if (!open_bank(bank))
             return false;
-    if (!open_spi(&commands, &slow, COMMAND_HZ) || !open_spi(&samples, &fast, ME_SPI_HZ) || !open_line())
+    if (!open_line())
         return false;
     open_output(ME_PIN_START, false);
     open_output(ME_PIN_RESET, true);
-    open_data_ready();
+#ifdef ME_SPI
+    if (!open_source())
+        return false;
+#endif
+#ifdef ME_LINE_RECEIVES
+    start_receiver();
+#endif
     on_alarm(0);
     pi_watchdog_timer_set(WATCHDOG_TICKS);
     pi_watchdog_start();

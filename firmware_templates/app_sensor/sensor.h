@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The sensor application: samples of a front end in, decisions of the network out.
- *   data-ready interrupt -> SPI by DMA -> its interrupt checks, counts and quantises the sample into
- *   a ring of samples (acquisition.c, samples.c) -> the main loop copies windows or frames, runs the
+ *   data-ready interrupt -> SPI by DMA (data_ready.c), or messages of a UART (uart_samples.c) -> the
+ *   interrupt at the end checks, counts and quantises the sample into a ring of samples
+ *   (acquisition.c, samples.c) -> the main loop copies windows or frames, runs the
  *   network on the cluster, and sends packets (sensor.c, transmit.c)
  * A window never contains a sample that was not measured: after a lost one, the next window (the
  * next frame of a stream, which is reset) starts with the first sample after it.
@@ -32,5 +33,8 @@ void me_sensor_sample(void);
 
 /* The line has sent the bytes of me_port_uart_start. */
 void me_sensor_sent(void);
+
+/* Bytes have come in on the line. */
+void me_sensor_received(void);
 
 #endif

@@ -31,7 +31,7 @@ void me_port_watchdog_feed(void);
 /* Restarts by the watchdog since power came. */
 uint32_t me_port_watchdog_restarts(void);
 
-/* ---- front end */
+/* ---- front end; functions of the SPI where ME_SPI is defined */
 
 typedef enum { ME_PIN_START, ME_PIN_RESET } me_pin;
 
@@ -53,6 +53,10 @@ void me_port_spi_stop(void);
 
 /* Starts to send bytes by DMA; the end calls me_sensor_sent. The bytes stay unchanged until then. */
 void me_port_uart_start(const uint8_t *bytes, uint32_t count);
+
+/* Where the line receives (ME_LINE_RECEIVES): takes bytes that have come in, at most `most`; when
+ * some have, an interrupt calls me_sensor_received. -> how many */
+uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most);
 
 /* ---- network */
 

@@ -16,9 +16,11 @@ from typing import Any
 
 VERSION = 1
 MAX_FRAME_BYTES = 4096  # without the zero byte
+SAMPLE_KIND = 16  # message of a device with a sample
 NO_CLASS = 0xFFFF  # on the line: the outputs are not scores of classes
 
 _HEAD = struct.Struct("<BBHIIH")  # kind, version, sequence, time, frame, flags
+_SAMPLE = struct.Struct("<BBH")  # kind, version, number
 _CRC = struct.Struct("<H")
 _CLASS = struct.Struct("<Hh")
 _VALUES = struct.Struct("<BH")
@@ -160,6 +162,27 @@ def unstuffed(frame: bytes) -> bytes | None:
         has_zero = size < 0xFF and at < len(frame)
         parts.append(block + b"\0" * has_zero)
     return b"".join(parts)
+
+
+def sample_message(number: int, counts: bytes) -> bytes:
+    """Return the message by which a device sends one sample to front_end = "uart": a COBS frame
+    with its zero byte.
+
+    number   of the sample, modulo 2^16     counts   signed integers, most significant byte first
+    """
+    content = _SAMPLE.pack(SAMPLE_KIND, VERSION, number % 2**16) + counts
+    return stuffed(content + _CRC.pack(binascii.crc_hqx(content, 0xFFFF)))
+
+
+def stuffed(data: bytes) -> bytes:
+    """Encode a COBS frame, with its zero byte; the inverse of `unstuffed`."""
+    blocks = (data + b"\0").split(b"\0")[:-1]
+    parts = []
+    for block in blocks:
+        *full, rest = (block[at : at + 254] for at in range(0, len(block) + 1, 254))
+        parts += [b"\xff" + run for run in full]
+        parts.append(bytes([len(rest) + 1]) + rest)
+    return b"".join(parts) + b"\0"
 
 
 def _decision(head: Packet, content: bytes) -> Decision | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.backends.packets import Decision, Record, Start, Status, decoded
+from myoedge.backends.packets import Decision, Record, Start, Status, decoded, sample_message
 from myoedge.backends.simulator import activity_of
 from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
@@ -195,7 +195,7 @@ def _unplayable(needs: str, has: object, remedy: str) -> MyoedgeError:
 
 def playback_of(sensor: Sensor, counts: Array, faults: Sequence[Fault] = ()) -> Playback:
     """Return the simulated front end, wired as in [sensor], that delivers these counts."""
-    pins = {name: getattr(sensor.pins, name) for name in ("start", "reset")}
+    pins = {name: getattr(sensor.pins, name) for name in ("data_ready", "start", "reset")}
     is_chip = sensor.kind is not None
     return Playback(
         counts=counts if is_chip else on_the_line(sensor, counts),
@@ -206,7 +206,6 @@ def playback_of(sensor: Sensor, counts: Array, faults: Sequence[Fault] = ()) -> 
         spi=sensor.spi,
         chip_select=sensor.chip_select,
         uart=sensor.uart,
-        data_ready=sensor.pins.data_ready,
         **{name: None if pin == NOT_WIRED else pin for name, pin in pins.items()},
         start_s=0.0 if is_chip else 0.01,
         tail_s=TAIL_S,
@@ -215,11 +214,15 @@ def playback_of(sensor: Sensor, counts: Array, faults: Sequence[Fault] = ()) -> 
 
 
 def on_the_line(sensor: Sensor, counts: Array) -> Array:
-    """Return the bytes that a generic SPI device sends for each sample, uint8 [samples, bytes]."""
+    """Return the bytes that a device other than a chip sends for each sample, uint8 [samples,
+    bytes]."""
     width = -(-sensor.bits // 8)
     shifts = 8 * np.arange(width - 1, -1, -1)
     bits = counts.astype(np.int64)[:, :, None] >> shifts & 0xFF
     rows = bits.reshape(len(counts), -1).astype(np.uint8)
+    if sensor.is_on_line:
+        lines = [sample_message(number, row.tobytes()) for number, row in enumerate(rows)]
+        return np.frombuffer(b"".join(lines), np.uint8).reshape(len(lines), -1)
     return np.pad(rows, ((0, 0), (sensor.header_bytes, 0)))
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from fractions import Fraction
 from typing import Any
@@ -12,7 +12,14 @@ from typing import Any
 from myoedge.building.quantities import hertz, volts
 from myoedge.errors import MyoedgeError
 from myoedge.targets.boards import find_board
-from myoedge.targets.sensor import FRONT_ENDS, FrontEnd, Pins, Sensor, SensorTable
+from myoedge.targets.sensor import (
+    FRONT_ENDS,
+    MESSAGE_HEAD_BYTES,
+    FrontEnd,
+    Pins,
+    Sensor,
+    SensorTable,
+)
 
 CODE = "E264"
 DEFAULTS: dict[str, Any] = {
@@ -20,14 +27,23 @@ DEFAULTS: dict[str, Any] = {
     "uart": 1, "baud_rate": 1_000_000, "packets": "class", "bits": 24,
     "header_bytes": 0,
 }  # fmt: skip
+EXAMPLES: dict[str, Any] = {
+    "rate": 1000.0, "channels": 8, "hop": 16, "unit": "uV", "input_range": "2.4 V"
+}  # fmt: skip
 DEFAULT_SPI_CLOCK = "8 MHz"
 PIN_NAMES = tuple(field.name for field in fields(Pins))
-GENERIC_KEYS = ("bits", "header_bytes", "input_range")  # of front_end = "spi"
-CHIP_KEYS = ("gain", "reference")  # of the others
+# keys that are not for a front end; "chips" are ADS1298 and ADS1299
+SPI_KEYS = ("spi", "spi_clock", "chip_select")
+FOREIGN_KEYS = {
+    "chips": ("bits", "header_bytes", "input_range"),
+    "spi": ("gain", "reference"),
+    "uart": ("gain", "reference", "header_bytes", *SPI_KEYS),
+}
 MOST_CHANNELS, MOST_PIN, MOST_HOP = 128, 95, 1 << 16
 MOST_RATE_HZ, MOST_SPI_HZ = 32_000, 50_000_000
 MOST_BAUD_RATE, LEAST_BAUD_RATE = 12_000_000, 9_600
 TRANSFER_SHARE = Fraction(4, 5)  # of a period: the rest is for jitter and the interrupts
+CRC_BYTES, COBS_BYTES, MOST_MESSAGE_BYTES = 2, 2, 253  # of a sample on the UART
 Problems = Iterator[tuple[str, str]]
 
 
@@ -52,17 +68,16 @@ def sensor_of(table: SensorTable, channels: int | None = None, hop: int | None =
     table = with_board(table)
     channels = table.channels if table.channels is not None else channels
     table = replace(table, channels=channels, hop=hop or table.hop)
-    missing = dict(_missing(table))
-    if missing:
-        raise _wrong(missing)
+    problems = dict(_missing(table))
+    table = _filled(table, problems)
     chosen = {name: getattr(table, name) for name in DEFAULTS}
     values = {name: DEFAULTS[name] if x is None else x for name, x in chosen.items()}
     kind = FRONT_ENDS.get(values["front_end"])
     sensor = _sensor(table, values, kind)
-    problems = {**dict(_foreign(table, kind)), **dict(_ranges(sensor))}
+    problems |= {**dict(_foreign(table, kind)), **dict(_ranges(sensor))}
     problems |= dict(_chip_problems(sensor, kind)) if kind else {}
     if not problems:
-        problems = dict(_transfer_problems(sensor))
+        problems = dict(_line_problems(sensor) if sensor.is_on_line else _transfer_problems(sensor))
     if problems:
         raise _wrong(problems)
     return sensor
@@ -73,9 +88,19 @@ def _wrong(problems: dict[str, str]) -> MyoedgeError:
     return MyoedgeError(CODE, "[sensor] is wrong or incomplete", problems, tries)
 
 
+def _filled(table: SensorTable, missing: Mapping[str, str]) -> SensorTable:
+    """Return the table with something right for keys that are missing, so that all others are
+    checked."""
+    absent = {name: x for name, x in EXAMPLES.items() if f"sensor.{name}" in missing}
+    known = {name: pin for name, pin in (table.pins or {}).items() if name in PIN_NAMES}
+    free = min({*range(len(PIN_NAMES))} - {*known.values()})
+    pins = known if table.front_end == "uart" else {"data_ready": free, **known}
+    return replace(table, **{**absent, "pins": pins})
+
+
 def _missing(table: SensorTable) -> Problems:
     needed = {"rate": "1000", "channels": "8", "hop": "16", "unit": '"uV", of the calibration data'}
-    if table.front_end == "spi" and table.unit != "counts":
+    if table.front_end in ("spi", "uart") and table.unit != "counts":
         needed["input_range"] = '"2.4 V"'
     for name, example in needed.items():
         if getattr(table, name) is None:
@@ -83,16 +108,18 @@ def _missing(table: SensorTable) -> Problems:
     if not math.isfinite(table.rate or 0):
         yield "sensor.rate", "is no number"
     pins = table.pins or {}
-    if "data_ready" not in pins:
+    if "data_ready" not in pins and table.front_end != "uart":
         yield "sensor.pins", "has no data_ready; { data_ready = 42 }, for example"
-    for name in pins.keys() - set(PIN_NAMES):
+    for name in sorted(pins.keys() - set(PIN_NAMES)):
         yield f"sensor.pins.{name}", f"is none of {', '.join(PIN_NAMES)}"
 
 
 def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -> Sensor:
     if kind is None:
         volts_of = {"gain": 1, "reference": 1 if table.input_range is None else table.input_range}
-        of_kind = {"bits": values["bits"], "header_bytes": values["header_bytes"]}
+        is_on_line = table.front_end == "uart"
+        header = MESSAGE_HEAD_BYTES if is_on_line else values["header_bytes"]
+        of_kind = {"bits": values["bits"], "header_bytes": header}
     else:
         default = float(kind.references_v[0])
         given = default if table.reference is None else table.reference
@@ -113,9 +140,10 @@ def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -
 
 
 def _foreign(table: SensorTable, kind: FrontEnd | None) -> Problems:
-    for name in CHIP_KEYS if kind is None else GENERIC_KEYS:
+    front_end = table.front_end or DEFAULTS["front_end"]
+    for name in FOREIGN_KEYS["chips" if kind else front_end]:
         if getattr(table, name) is not None:
-            yield f"sensor.{name}", f"is not for front_end = {table.front_end or 'ads1298'!r}"
+            yield f"sensor.{name}", f"is not for front_end = {front_end!r}"
 
 
 def _ranges(sensor: Sensor) -> Problems:
@@ -133,14 +161,17 @@ def _ranges(sensor: Sensor) -> Problems:
         "input_range": (sensor.reference_v, Fraction(1, 1000), 100),
     }
     for name in PIN_NAMES:
-        least = 0 if name == "data_ready" else -1
+        least = 0 if name == "data_ready" and not sensor.is_on_line else -1
         limits[f"pins.{name}"] = (getattr(sensor.pins, name), least, MOST_PIN)
     for name, (value, low, high) in limits.items():
         if not low <= value <= high:
             yield f"sensor.{name}", f"{float(value):,.10g} is not {float(low):,g} to {high:,}"
-    wired = [pin for pin in map(sensor.pins.__getattribute__, PIN_NAMES) if pin >= 0]
-    if len({*wired}) < len(wired):
-        yield "sensor.pins", "two have the same number"
+    wired: dict[int, str] = {}
+    for name in PIN_NAMES:
+        pin = getattr(sensor.pins, name)
+        other = wired.setdefault(pin, name)
+        if pin >= 0 and other != name:
+            yield f"sensor.pins.{name}", f"{pin} is the number of {other} too"
 
 
 def _chip_problems(sensor: Sensor, kind: FrontEnd) -> Problems:
@@ -164,3 +195,14 @@ def _transfer_problems(sensor: Sensor) -> Problems:
         needed = 8 * sensor.sample_bytes * sensor.rate_hz / TRANSFER_SHARE
         text = f"{sensor.sample_bytes} bytes per sample need {float(needed) / 1e6:.3g} MHz or more"
         yield "sensor.spi_clock", text
+
+
+def _line_problems(sensor: Sensor) -> Problems:
+    """A message of a sample is one run of COBS, and there well before the next one."""
+    if sensor.sample_bytes + CRC_BYTES > MOST_MESSAGE_BYTES:
+        most = MOST_MESSAGE_BYTES - CRC_BYTES - MESSAGE_HEAD_BYTES
+        yield "sensor.channels", f"counts of {most:,} bytes are the most that a message takes"
+    bits = 10 * (sensor.sample_bytes + CRC_BYTES + COBS_BYTES)
+    if bits > TRANSFER_SHARE * sensor.baud_rate / sensor.rate_hz:
+        needed = bits * sensor.rate_hz / TRANSFER_SHARE
+        yield "sensor.baud_rate", f"samples of {bits} bits need {float(needed):,.0f} or more"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 from myoedge.codegen.render import C_TYPES, render, template_dir
@@ -17,10 +18,18 @@ BARE_METAL = (
     "main.c.j2",
     "cluster.c",
     "port_gap9.c",
+    "port_gap9.h",
+    "port_gap9_front_end.c",
+    "port_gap9_line.c",
     "vectors.S",
 )  # for the chip without an SDK
 SDK_PORT = "port_sdk.c"  # of gap_sdk/
-DRIVERS = {"ads1298": "ads129x.c", "ads1299": "ads129x.c", "spi": "spi_device.c"}
+DRIVERS = {
+    "ads1298": ("ads129x.c", "data_ready.c"),
+    "ads1299": ("ads129x.c", "data_ready.c"),
+    "spi": ("device.c", "data_ready.c"),
+    "uart": ("device.c", "uart_samples.c", "receive.c", "receive.h"),
+}
 INT32_MIN = -(2**31)
 CLOCK_HZ = 370_500_000  # that the runtime sets (runtime/platform.c)
 
@@ -104,8 +113,8 @@ def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str)
         "other_outputs": program.other_outputs_bytes,
         "is_stream": program.is_stream,
     }
-    left_out = {SDK_PORT, "sensor_network.h.j2", *DRIVERS.values()}
-    left_out -= {DRIVERS[program.sensor.front_end]}
+    left_out = {SDK_PORT, "sensor_network.h.j2", *chain.from_iterable(DRIVERS.values())}
+    left_out -= {*DRIVERS[program.sensor.front_end]}
     files = {"sensor_network.h": header(program, values["banner"], digest)}
     for path in sorted((template_dir() / TEMPLATES).iterdir()):
         if path.name not in left_out:

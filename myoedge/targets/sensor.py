@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-FrontEndName = Literal["ads1298", "ads1299", "spi"]
+FrontEndName = Literal["ads1298", "ads1299", "spi", "uart"]
 UnitName = Literal["uV", "mV", "V", "counts"]
 PacketContent = Literal["class", "outputs"]
 
@@ -19,6 +19,7 @@ UNIT_V: Mapping[str, Fraction] = {
 }
 CHIP_CHANNELS = 8  # of an ADS1298 or ADS1299
 STATUS_BYTES = 3  # before the channels of each
+MESSAGE_HEAD_BYTES = 4  # of a sample on the UART: kind, version, number
 NOT_WIRED = -1  # number of a pin
 
 
@@ -104,9 +105,9 @@ FRONT_ENDS: Mapping[str, FrontEnd] = {
 @dataclass(frozen=True, slots=True)
 class Pins:
     """GPIO numbers of the front end's pins; NOT_WIRED if it is started or reset by a command
-    instead."""
+    instead, or sends samples by itself."""
 
-    data_ready: int
+    data_ready: int = NOT_WIRED
     start: int = NOT_WIRED
     reset: int = NOT_WIRED
 
@@ -140,8 +141,13 @@ class Sensor:
 
     @property
     def kind(self) -> FrontEnd | None:
-        """Model of the front end chip; None for a generic SPI device."""
+        """Model of the front end chip; None for any other device."""
         return FRONT_ENDS.get(self.front_end)
+
+    @property
+    def is_on_line(self) -> bool:
+        """Whether samples come in on the UART by which decisions go out."""
+        return self.front_end == "uart"
 
     @property
     def chips(self) -> int:
@@ -150,7 +156,8 @@ class Sensor:
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes that the SPI transfers for one sample of all channels."""
+        """Bytes of one sample of all channels on the SPI, or of its message on the UART before the
+        CRC."""
         if self.kind is None:
             return self.header_bytes + self.channels * -(-self.bits // 8)
         return self.chips * (STATUS_BYTES + 3 * CHIP_CHANNELS)

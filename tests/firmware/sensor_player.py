@@ -52,9 +52,11 @@ def program(
     )  # fmt: skip
 
 
-RENAMED = (  # port_host.c's functions if port_sdk.c is the port, with the shim in between
+INTERRUPTS = ("ready", "sample", "sent", "received")
+PORTS = ("port_host", "front_end_host", "network_host")
+RENAMED = (  # their functions if port_sdk.c is the port, with the shim in between
     *("open", "us", "interrupts", "sleep", "pin", "spi_exchange", "spi_start", "uart_start", "run"),
-    *("spi_stop", "has_pin", "watchdog_restarts"),
+    *("uart_receive", "spi_stop", "has_pin", "watchdog_restarts"),
 )
 
 
@@ -62,12 +64,14 @@ def with_sdk(folder: Path) -> tuple[list[Path], list[str]]:
     """Return sources and flags with which the application calls PMSIS."""
     names = {f"me_port_{name}": f"host_{name}" for name in RENAMED}
     names |= {"me_port_watchdog_feed": "host_feed"}
-    names |= {f"me_sensor_{name}": f"host_{name}" for name in ("ready", "sample", "sent")}
-    sensor_h = "".join(f"#define {old} {new}\n" for old, new in names.items())
-    (folder / "host.c").write_text(f'{sensor_h}#include "{HOST / "port_host.c"}"\n')
+    names |= {f"me_sensor_{name}": f"host_{name}" for name in INTERRUPTS}
+    renamed = "".join(f"#define {old} {new}\n" for old, new in names.items())
+    hosts = [folder / f"{name}.c" for name in PORTS]
+    for path in hosts:
+        path.write_text(f'{renamed}#include "{HOST / path.name}"\n')
     port = template_dir() / "app_sensor" / "port_sdk.c"
     flags = ["-DME_UART=1", "-DME_SDK_4", f"-I{HOST / 'sdk'}"]
-    return [folder / "host.c", HOST / "sdk" / "shim.c", port], flags
+    return [*hosts, HOST / "sdk" / "shim.c", port], flags
 
 
 def compiled(made: SensorProgram, folder: Path, *, sdk: bool = False) -> Path:
@@ -78,7 +82,7 @@ def compiled(made: SensorProgram, folder: Path, *, sdk: bool = False) -> Path:
         if (name := Path(path).name) not in left_out:
             (folder / name).write_text(text)
     sources, flags = [*folder.glob("*.c")], list[str]()
-    ports, flags = with_sdk(folder) if sdk else ([HOST / "port_host.c"], [])
+    ports, flags = with_sdk(folder) if sdk else ([HOST / f"{name}.c" for name in PORTS], [])
     compiler = ["gcc", *FLAGS, *flags, f"-I{folder}", f"-I{HOST}", "-o", str(folder / "app")]
     subprocess.run([*compiler, *map(str, (*sources, *ports))], check=True)
     return folder / "app"

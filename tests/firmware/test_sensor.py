@@ -282,6 +282,31 @@ def test_faults_with_the_sdk(pmsis: tuple[SensorProgram, Path], kind: str) -> No
     assert frames[-1] > 1990
 
 
+# ---- samples on the line
+
+
+@pytest.mark.parametrize("sdk", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "value", "flags"),
+    [
+        ("missed", 0, player.LOST),
+        ("spi", 70, player.LOST | player.SPI),
+        ("jitter", 700, 0),
+        ("doubled", 300, 0),
+    ],
+)
+def test_samples_on_the_line(kind: str, value: int, flags: int, sdk: bool, tmp_path: Path) -> None:
+    table = {"front_end": "uart", "bits": 24, "unit": "counts", "pins": {"start": 43}}
+    made = player.program(SampleLayout(8, 20, 1), 6, **table)
+    app = player.compiled(made, tmp_path, sdk=sdk)
+    counts = signal(1100)
+    found = player.played(app, counts, [(200, kind, value)])
+    frames = check_windows(made, counts, found)
+    assert len(frames) == 181 - 3 * bool(flags)
+    assert [x.flags for x in decided(found, 1100) if x.flags] == [flags] * bool(flags)
+    assert last_status(found)["overruns"] == (kind == "doubled")
+
+
 # ---- other front ends and formats
 
 

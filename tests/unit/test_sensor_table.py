@@ -68,7 +68,7 @@ def test_the_board_supplies_what_the_file_does_not_set(tmp_path: Path) -> None:
         ({"front_end": "ads1299", "gain": 3}, "sensor.gain"),
         ({"reference": "3 V"}, "sensor.reference"),
         ({"pins": {"start": 3}}, "sensor.pins"),
-        ({"pins": {"data_ready": 3, "start": 3}}, "sensor.pins"),
+        ({"pins": {"data_ready": 3, "start": 3}}, "sensor.pins.start"),
         ({"pins": {"data_ready": 3, "stop": 4}}, "sensor.pins.stop"),
         ({"pins": {"data_ready": 96}}, "sensor.pins.data_ready"),
         ({"spi_clock": "25 MHz"}, "sensor.spi_clock"),
@@ -94,6 +94,39 @@ def test_all_that_is_missing_is_listed() -> None:
     assert [*dict(raised.value.notice.facts)] == [
         f"sensor.{x}" for x in ("rate", "channels", "hop", "unit", "pins")
     ]
+
+
+def test_what_is_missing_and_what_is_wrong_come_together() -> None:
+    table = {"front_end": "ads1299", "gain": 5, "pins": {"start": 7, "reset": 7, "drdy": 3}}
+    with pytest.raises(MyoedgeError, match="E264") as raised:
+        made({**table, "uart": 9}, channels=None)
+    facts = dict(raised.value.notice.facts)
+    wrong = ("rate", "channels", "hop", "unit", "pins", "pins.drdy", "gain", "uart", "pins.reset")
+    assert {*facts} == {f"sensor.{x}" for x in wrong}
+    assert "start" in str(facts["sensor.pins.reset"])
+
+
+UART = {"front_end": "uart", "rate": 1000, "hop": 4, "unit": "counts", "bits": 16}
+
+
+def test_samples_on_the_line_need_no_pin() -> None:
+    sensor = made(UART)
+    assert (sensor.pins.data_ready, sensor.sample_bytes) == (-1, 4 + 8 * 2)
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ({"channels": 124, "baud_rate": 6_000_000}, "sensor.channels"),
+        ({"baud_rate": 115_200}, "sensor.baud_rate"),
+        ({"spi_clock": "8 MHz"}, "sensor.spi_clock"),
+        ({"header_bytes": 2}, "sensor.header_bytes"),
+    ],
+)
+def test_what_the_line_does_not_take(table: dict[str, Any], key: str) -> None:
+    with pytest.raises(MyoedgeError, match="E264") as raised:
+        made({**UART, "baud_rate": 3_000_000, **table})
+    assert [*dict(raised.value.notice.facts)] == [key]
 
 
 def test_counts_need_no_input_range() -> None:

@@ -79,6 +79,7 @@ struct pi_uart_conf {
 };
 void pi_uart_conf_init(struct pi_uart_conf *conf);
 int pi_uart_open(struct pi_device *device);
+int pi_uart_read_async(struct pi_device *device, void *buffer, uint32_t size, pi_task_t *task);
 int pi_uart_write_async(struct pi_device *device, void *buffer, uint32_t size, pi_task_t *task);
 
 #endif

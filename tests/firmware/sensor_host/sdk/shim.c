@@ -22,15 +22,16 @@ void host_feed(void);
 void host_pin(me_pin pin, bool high);
 void host_spi_exchange(const uint8_t *tx, uint8_t *rx, uint32_t bytes);
 void host_spi_start(uint8_t *rx, uint32_t bytes);
+uint32_t host_uart_receive(uint8_t *bytes, uint32_t most);
 void host_uart_start(const uint8_t *bytes, uint32_t count);
 int host_run(const void *const in[], void *const out[]);
 void host_ready(void);
 void host_sample(void);
 void host_sent(void);
+void host_received(void);
 
-static pi_task_t *sampled, *sent, *alarm;
+static pi_task_t *sent, *alarm;
 static uint32_t alarm_us;
-static pi_gpio_callback_t *edges;
 static bool interrupts = true, watched;
 
 static void check(bool holds, const char *what)
@@ -124,13 +125,6 @@ void pi_time_wait_us(int us)
     }
 }
 
-void host_ready(void)
-{
-    check(edges != 0, "no callback");
-    edges->handler(edges->args);
-}
-
-void host_sample(void) { sampled->function(sampled->arg); }
 void host_sent(void) { sent->function(sent->arg); }
 
 /* ---- watchdog */
@@ -160,6 +154,12 @@ void pi_pad_set_function(pi_pad_e pad, int function)
     check((int)pad >= 0 && (int)pad < 96 && function == PI_PAD_FUNC1, "a pad");
 }
 
+#ifdef ME_SPI
+enum { DATA_READY = ME_PIN_DATA_READY };
+#else
+enum { DATA_READY = -1 };
+#endif
+
 static uint32_t number_of(const struct pi_device *device, uint32_t gpio)
 {
     const struct pi_gpio_conf *conf = device->config;
@@ -170,7 +170,7 @@ static uint32_t number_of(const struct pi_device *device, uint32_t gpio)
 
 int pi_gpio_pin_configure(struct pi_device *device, pi_gpio_e gpio, int flags)
 {
-    const bool is_input = number_of(device, (uint32_t)gpio) == ME_PIN_DATA_READY;
+    const bool is_input = (int)number_of(device, (uint32_t)gpio) == DATA_READY;
     check(flags == (is_input ? PI_GPIO_INPUT : PI_GPIO_OUTPUT), "a pin's direction");
     return 0;
 }
@@ -181,6 +181,20 @@ int pi_gpio_pin_write(struct pi_device *device, uint32_t pin, uint32_t value)
     host_pin(number == (uint32_t)ME_PIN_OF_START ? ME_PIN_START : ME_PIN_RESET, value != 0);
     return 0;
 }
+
+/* ---- data-ready and SPI, or what the line receives */
+
+#ifdef ME_SPI
+static pi_task_t *sampled;
+static pi_gpio_callback_t *edges;
+
+void host_ready(void)
+{
+    check(edges != 0, "no callback");
+    edges->handler(edges->args);
+}
+
+void host_sample(void) { sampled->function(sampled->arg); }
 
 void pi_gpio_pin_notif_configure(struct pi_device *device, uint32_t pin, pi_gpio_notif_e flags)
 {
@@ -198,8 +212,6 @@ int pi_gpio_callback_add(struct pi_device *device, pi_gpio_callback_t *cb)
     edges = cb;
     return 0;
 }
-
-/* ---- SPI and line */
 
 void pi_spi_conf_init(struct pi_spi_conf *conf) { *conf = (struct pi_spi_conf){ .cs = -1, .itf = -1 }; }
 
@@ -236,6 +248,35 @@ void pi_spi_receive_async(struct pi_device *device, void *data, size_t len, pi_s
     sampled = task;
     host_spi_start(data, (uint32_t)len / 8);
 }
+
+#else
+static pi_task_t *received;
+static uint8_t *received_to;
+
+/* A byte at a time, as each read asks for one; the next is asked for by then. */
+void host_received(void)
+{
+    uint8_t byte;
+    while (host_uart_receive(&byte, 1) > 0) {
+        pi_task_t *const task = received;
+        check(task != 0, "a byte that nobody reads");
+        *received_to = byte;
+        received = 0;
+        task->function(task->arg);
+    }
+}
+
+int pi_uart_read_async(struct pi_device *device, void *buffer, uint32_t size, pi_task_t *task)
+{
+    check(device->opened && ((struct pi_uart_conf *)device->config)->enable_rx, "a line that hears nothing");
+    check(size == 1 && !received, "a second read at once");
+    received_to = buffer;
+    received = task;
+    return 0;
+}
+#endif
+
+/* ---- line */
 
 void pi_uart_conf_init(struct pi_uart_conf *conf) { *conf = (struct pi_uart_conf){ 0 }; }
 

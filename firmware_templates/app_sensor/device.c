@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Any device that signals data-ready and then sends a fixed number of bytes: a header, then a signed
+ * Any device that sends a fixed number of bytes per sample, by SPI or UART: a header, then a signed
  * count per channel, most significant byte first. It needs no commands and cannot be checked.
  */
 #include "front_end.h"

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of the bare chip's port share. Addresses, lines and events are those of the register
+ * pages of GreenWaves' gap_sdk 4.12 (ITC, SoC event unit, GPIO, uDMA, SPIM, UART, timer unit, power
+ * manager, apb_soc_ctrl).
+ */
+#ifndef ME_PORT_GAP9_H
+#define ME_PORT_GAP9_H
+
+#include <stdint.h>
+
+#include "registers.h"
+
+/* The uDMA: clocks and resets by device, and its linear channels. Their numbers are their events. */
+#define UDMA_CLOCKS_ON 0x1A102004u
+#define UDMA_RESETS_OFF 0x1A102010u
+#define CHANNEL(n) (0x1A103000u + 0x20u * (uint32_t)(n))
+enum { SPI_RX, SPI_TX, SPI_COMMANDS, UART_TX, UART_RX };
+enum { ADDRESS = 0x00, ADDRESS_2 = 0x04, BYTES = 0x08, NOW_AT = 0x14, CONTROL = 0x1C };
+enum { IN_TURN = 1, GO = 2, STOP = 16 };
+
+/* Starts a transfer of a channel. */
+static inline void start_channel(uint32_t channel, const void *bytes, uint32_t count)
+{
+    __asm__ volatile("" ::: "memory"); /* the bytes are in memory */
+    ME_REG(CHANNEL(channel) + ADDRESS) = (uint32_t)(uintptr_t)bytes;
+    ME_REG(CHANNEL(channel) + BYTES) = count;
+    ME_REG(CHANNEL(channel) + CONTROL) = GO;
+}
+
+static inline void open_device(uint32_t device)
+{
+    ME_REG(UDMA_RESETS_OFF) = 1u << device;
+    ME_REG(UDMA_CLOCKS_ON) = 1u << device;
+}
+
+/* Lets an event of the SoC through to the fabric controller. */
+static inline void hear_event(uint32_t event) { ME_REG(0x1A106098u) = event; }
+
+/* Front end: pins and SPI (port_gap9_front_end.c). Line: UART (port_gap9_line.c). */
+void me_port_open_front_end(void);
+void me_port_open_line(void);
+
+/* In interrupts: an event of the SoC, an edge of a pin. */
+void me_port_front_end_event(uint32_t event);
+void me_port_line_event(uint32_t event);
+void me_port_edge(void);
+
+#endif

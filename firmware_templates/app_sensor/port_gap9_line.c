@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The bare chip's port to the line: a UART.
+ */
+#include "port_gap9.h"
+
+#include "sensor.h"
+#include "sensor_network.h"
+#include "sensor_port.h"
+
+#define UART_BASE (0x1A102280u + 0x80u * ME_SENSOR_UART)
+#define UART_DEVICE (4u + ME_SENSOR_UART)
+#define DIVIDER ((ME_CLOCK_HZ + ME_SENSOR_BAUD_RATE / 2) / ME_SENSOR_BAUD_RATE - 1)
+#define TRANSMITS (1u << 8)
+#define EIGHT_BITS (3u << 1)
+#ifdef ME_LINE_RECEIVES
+#define RECEIVES (1u << 9)
+#else
+#define RECEIVES 0u
+#endif
+enum { RX_CHANNEL = 0x00, TX_CHANNEL = 0x04, SETUP = 0x24, EVENTS = 0x2C };
+
+void me_port_uart_start(const uint8_t *bytes, uint32_t count) { start_channel(UART_TX, bytes, count); }
+
+#ifdef ME_LINE_RECEIVES
+#define BYTE_EVENT (84u + 3u * ME_SENSOR_UART)
+enum { EVENT_OF_BYTES = 1 };
+
+/* Two halves that the uDMA fills in turn. */
+static uint8_t ring[256];
+static uint32_t next;
+
+static void open_receiver(void)
+{
+    ME_REG(UART_BASE + RX_CHANNEL) = UART_RX;
+    ME_REG(UART_BASE + EVENTS) = EVENT_OF_BYTES;
+    ME_REG(CHANNEL(UART_RX) + ADDRESS) = (uint32_t)(uintptr_t)ring;
+    ME_REG(CHANNEL(UART_RX) + ADDRESS_2) = (uint32_t)(uintptr_t)(ring + sizeof ring / 2);
+    ME_REG(CHANNEL(UART_RX) + BYTES) = sizeof ring / 2;
+    ME_REG(CHANNEL(UART_RX) + CONTROL) = GO | IN_TURN;
+    hear_event(BYTE_EVENT);
+}
+
+/* At the end of the ring, or of its first half, the uDMA may not have gone on yet. */
+uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most)
+{
+    const uint32_t at = (ME_REG(CHANNEL(UART_RX) + NOW_AT) - (uint32_t)(uintptr_t)ring) % sizeof ring;
+    uint32_t count = 0;
+    __asm__ volatile("" ::: "memory"); /* the bytes are in memory */
+    for (; next != at && count < most; next = (next + 1) % sizeof ring)
+        bytes[count++] = ring[next];
+    return count;
+}
+#endif
+
+void me_port_line_event(uint32_t event)
+{
+    if (event == UART_TX)
+        me_sensor_sent();
+#ifdef ME_LINE_RECEIVES
+    if (event == BYTE_EVENT)
+        me_sensor_received();
+#endif
+}
+
+void me_port_open_line(void)
+{
+    open_device(UART_DEVICE);
+    ME_REG(UART_BASE + TX_CHANNEL) = UART_TX;
+    ME_REG(UART_BASE + SETUP) = DIVIDER << 16 | TRANSMITS | RECEIVES | EIGHT_BITS;
+    hear_event(UART_TX);
+#ifdef ME_LINE_RECEIVES
+    open_receiver();
+#endif
+}
