@@ -52,8 +52,8 @@ def adaptation_files(
 
 
 def hook(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
-    """Return the template values for the code in network.c that passes features and decision to the
-    adaptation."""
+    """Return the template values for the code in network.c that hands features and decision of an
+    inference to the adaptation."""
     (row,) = traced(plan, adaptation.layer)
     (name,) = plan.graph_outputs
     sizes = {key: getattr(adaptation, key) for key in ("features", "positions", "classes")}

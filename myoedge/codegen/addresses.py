@@ -16,8 +16,8 @@ L1, L2 = "me_l1", "me_arena"  # C arrays
 
 
 def macro(function: str, operand: str, memory: str = "") -> str:
-    """Return the macro's name for a buffer: ("l01_conv", "x", "L2") -> "L01_CONV_X_L2"; without a
-    memory it is in L1."""
+    """Return the name of the macro for a buffer's address: ("l01_conv", "x", "L2") ->
+    "L01_CONV_X_L2"; without a memory it is in L1."""
     return "_".join(part.upper() for part in (function, operand, memory) if part)
 
 
@@ -50,8 +50,9 @@ Base = Callable[[Operand], Outside]
 class Addresses:
     """Macros for the addresses of a layer's buffers.
 
-    offsets   operand -> offset in L1 that its macro stands for
-    lines     the #define lines
+    function   C name of the layer
+    offsets    operand -> offset in L1 that its macro stands for
+    lines      the #define lines
     """
 
     function: str
@@ -59,10 +60,11 @@ class Addresses:
     lines: list[str] = field(default_factory=list)
 
     def define(self, operand: str, value: str, memory: str = "", note: str = "") -> str:
-        """Add a macro for an operand's address and return its name.
+        """Add a macro for the address of an operand and return its name.
 
-        value   C expression
-        note    comment
+        value    C expression of the address
+        memory   memory in the macro's name; "": L1
+        note     comment
         """
         name = macro(self.function, operand, memory)
         value = f"({value})" if " " in value else value
@@ -96,7 +98,7 @@ def l1_addresses(function: str, tiling: Tiling, resident: Callable[[int], str]) 
 
 
 def buffer_sizes(tiling: Tiling) -> dict[str, dict[int, int]]:
-    """Return operand -> {offset in L1: bytes} of its buffers."""
+    """Return the buffers of a layer in L1: operand -> {offset: bytes}."""
     sizes: dict[str, dict[int, int]] = {}
     for buffer in tiling.buffers:
         sizes.setdefault(buffer.operand, {})[buffer.offset] = buffer.size_bytes
@@ -105,7 +107,8 @@ def buffer_sizes(tiling: Tiling) -> dict[str, dict[int, int]]:
 
 @dataclass(frozen=True)
 class NetworkAddresses:
-    """C expressions for the addresses of tensors, for each layer and after the last one."""
+    """C expressions for the addresses of tensors, as each layer and the code after the last one
+    need them."""
 
     plan: Plan
 
@@ -137,7 +140,10 @@ class NetworkAddresses:
 
 
 def named(base: Base, addresses: Addresses) -> Base:
-    """Return `base` with macros for arena addresses, each defined on first use."""
+    """Return a function like `base` whose arena addresses are macros, each defined on first use.
+
+    base   operand -> its address
+    """
     found: dict[str, Outside] = {}
 
     def of(operand: Operand) -> Outside:

@@ -23,7 +23,9 @@ SENSOR = "sensor"
 class Application(ABC):
     """A main program around the network, with its files in src/firmware/<name>.
 
-    They replace files of src/firmware with the same names; the program is linked to <name>.elf.
+    name   name of the program
+    The files replace files of src/firmware with the same names; the program is linked to
+    <name>.elf.
     """
 
     name: ClassVar[str]
@@ -41,10 +43,10 @@ class Application(ABC):
 
     @abstractmethod
     def sdk_files(self) -> dict[str, str]:
-        """Return the files of gap_sdk/ that replace the console's."""
+        """Return the files of gap_sdk/ that replace those of the console application."""
 
     def described(self) -> dict[str, Any]:
-        """Return further JSON files of the build folder: name -> document."""
+        """Return further JSON files of the build folder, as name -> document."""
         return {}
 
 

@@ -20,7 +20,8 @@ def function_name(index: int, step: QuantizedNode) -> str:
 
 
 def heading(step: QuantizedNode) -> str:
-    """Return a one-line comment: operator, shapes, module path, source."""
+    """Return the comment above a layer's C code, one line: operator, shapes, module path,
+    source."""
     reads = ", ".join(dimensions(shape) for shape in step.shapes)
     return comment(f"{step.node.op} {reads} -> {dimensions(step.out)}  {step.node.where}")
 
@@ -38,7 +39,7 @@ def dimensions(shape: Shape) -> str:
 
 
 def arrays(index: int, step: QuantizedNode, stored: Mapping[str, Array]) -> dict[str, Array]:
-    """Return C name -> constant array of a layer, packed for its kernel.
+    """Return the constant arrays of layer `index` by C name, packed for its kernel.
 
     stored   name -> the layer's arrays
     """
@@ -47,7 +48,7 @@ def arrays(index: int, step: QuantizedNode, stored: Mapping[str, Array]) -> dict
 
 
 def constants(plan: Plan) -> dict[str, Array]:
-    """Return C name -> array, for the constants in L2."""
+    """Return the constant arrays that are in L2, by C name."""
     arrays_of: dict[str, Array] = {}
     for index, step in enumerate(plan.steps):
         stored = plan.stored(index)
@@ -69,7 +70,7 @@ def array_aliases(plan: Plan) -> list[tuple[str, str]]:
 
 
 def constant_name(plan: Plan, name: str) -> str:
-    """Return the C name of a constant operand; operands with equal bytes share one."""
+    """Return the C name of a constant operand; operands with equal bytes share one name."""
     return f"const{list(plan.constants).index(plan.same[name]):02d}"
 
 

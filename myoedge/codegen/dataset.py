@@ -27,9 +27,11 @@ SIGN = 1 << 31
 class Dataset:
     """[mlperf]: the benchmark's task, and the format of its data-set files.
 
-    model   task, by which the benchmark's runner selects its test
-    input   type of the values; float32 values are real numbers, others scale * (value - zero_point)
-    axes    the input's axes in the file's order; None: unchanged
+    model               task, by which the benchmark's runner selects its test
+    input               type of the values; float32 values are real numbers, others scale * (value -
+                        zero_point)
+    scale, zero_point   quantisation parameters of integer values
+    axes                the input's axes in the file's order; None: unchanged
     """
 
     model: ModelName | None = None
@@ -51,14 +53,18 @@ class Dataset:
 
 @dataclass(frozen=True)
 class FileAxis:
-    """An axis of a data-set file: its length, and the stride of its elements in the input array."""
+    """An axis of a data-set file.
+
+    length   number of elements
+    stride   distance of two elements in the network's input array
+    """
 
     length: int
     stride: int
 
 
 def file_axes(dataset: Dataset, shape: Sequence[int]) -> list[FileAxis]:
-    """Return the axes of a file, slowest first. Errors: E232 a wrong number of axes."""
+    """Return the axes of a data-set file, slowest first. Errors: E232 a wrong number of axes."""
     order = [*range(len(shape))] if dataset.axes is None else dataset.axes
     if sorted(order) != [*range(len(shape))]:
         facts = {"needs": f"0 to {len(shape) - 1}, each once", "has": order}
@@ -68,8 +74,8 @@ def file_axes(dataset: Dataset, shape: Sequence[int]) -> list[FileAxis]:
 
 
 def integers_of_bytes(dataset: Dataset, q: QuantGraph, name: str) -> Array:
-    """Return the input's integer for every byte value, quantised as in the reference: integers
-    [channels, 256].
+    """Return the network input's integer for each of the 256 byte values, quantised as in the
+    reference, [channels, 256].
 
     channels is 1 unless the host normalises them separately.
     """
@@ -78,8 +84,9 @@ def integers_of_bytes(dataset: Dataset, q: QuantGraph, name: str) -> Array:
 
 
 def limits_of_floats(q: QuantGraph, name: str) -> Array:
-    """Return the thresholds between the input's integers: for each integer above the lowest, the
-    smallest float that the reference quantises to it, as a key, uint32 [channels, 255]."""
+    """Return the thresholds between the integers of a network input, for a binary search in the
+    firmware: for each integer above the lowest, the smallest float that the reference quantises to
+    it, as a key (`keys_of`), uint32 [channels, 255]."""
     low, high = keys_of(np.array([-np.inf, np.inf], np.float32)).astype(np.int64)
     lowest = q.params[name].low
     wanted = np.arange(lowest + 1, lowest + 1 + MOST_LIMITS)[:, None]
@@ -95,7 +102,7 @@ def limits_of_floats(q: QuantGraph, name: str) -> Array:
 
 
 def keys_of(x: Array) -> Array:
-    """Return uint32 keys of float32 numbers, whose order is that of the numbers."""
+    """Return float32 numbers as uint32 keys that have the same order."""
     bits = np.asarray(x, np.float32).view(np.uint32)
     return np.where(bits & np.uint32(SIGN), ~bits, bits | np.uint32(SIGN))
 

@@ -45,7 +45,7 @@ class Firmware:
 
 
 class ProgramTooLarge(MyoedgeError):
-    """E303: a program that exceeds a memory, with the number of missing bytes.
+    """E303: a program that exceeds a memory.
 
     free_bytes   bytes that the plan reserved for data but did not use
     """
@@ -72,8 +72,11 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
 
 
 def make_application(sources: Sources, name: str, *, cc: str = "zig") -> Firmware:
-    """Compile, link and check the program with the files in firmware/<name>, which replace files of
-    firmware/ with the same names. Errors: as make_firmware."""
+    """Compile, link and check the program whose files are in firmware/<name>; they replace files of
+    firmware/ with the same names.
+
+    Errors: as make_firmware.
+    """
     own = {file for file in sources.files if file.startswith(f"{FOLDER}/{name}/")}
     replaced = {f"{FOLDER}/{Path(file).name}" for file in own}
     shared = {file for file in sources.files if not _is_applications(file)}
@@ -92,8 +95,10 @@ def _checked(names: Set[str], sources: Sources, cc: str) -> Firmware:
 
 
 def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] = ()) -> Firmware:
-    """Link files, among them SCRIPT, to a program; cached by files, compiler and flags.
+    """Compile and link C and assembly files to a program; cached by files, compiler and flags.
 
+    files     file name -> text, with the linker script SCRIPT
+    defines   macros to define
     Errors: as make_firmware, and E281.
     """
     compiler = toolchain.compiler(cc)

@@ -19,8 +19,8 @@ _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
 def library_files(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> dict[str, str]:
-    """Return path -> text of the files that kernels need: their sources and all included headers,
-    with the sources of these.
+    """Return path -> text of the C library's files that kernels need: their sources and all
+    included headers, with the sources of these.
 
     kernels   C function names
     brought   file name -> text of plug-ins' kernel sources
@@ -56,13 +56,17 @@ def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, 
 
 def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> list[str]:
     """Return the paths of the headers that declare kernels: the first #include of each kernel's
-    file."""
+    file.
+
+    kernels   C function names
+    brought   file name -> text of plug-ins' kernel sources
+    """
     texts = (_text(f"{kernel}.c", brought) or "" for kernel in kernels)
     return sorted({f"library/{_INCLUDE.findall(text)[0]}" for text in texts})
 
 
 def called(tilings: Iterable[Tiling]) -> set[str]:
-    """Names of the C functions that tiles call."""
+    """Return the names of the C functions that the layers' tiles call."""
     return {function for tiling in tilings for function in tiling.kernel.functions}
 
 

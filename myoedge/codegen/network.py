@@ -30,7 +30,7 @@ FUNCTIONS = ("arguments", "load", "compute", "store")  # of a me_layer, besides 
 
 
 def network_values(plan: Plan) -> dict[str, Any]:
-    """Return values for the template of network.c, without inputs and outputs."""
+    """Return the values for the template of network.c, except those of inputs and outputs."""
     layers = [_layer(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
     prefetches = _prefetches(plan)
@@ -87,10 +87,10 @@ def _layer_table(
 def layer_fields(
     function: str, tiling: Tiling, layer: TiledLayer, prefetch: Prefetch | None = None
 ) -> list[str]:
-    """Return the lines that initialise one me_layer struct.
+    """Return the lines of C that initialise a layer's me_layer struct.
 
-    function   C name of the layer
-    prefetch   its prefetch of later layers' constants
+    function   name of the layer's C function
+    prefetch   DMA of later layers' constants that starts during this layer; None: there is none
     """
     member = "once" if len(tiling.tiles) == 1 else "of_tile"
     numbers = {
@@ -109,9 +109,10 @@ def layer_fields(
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """The C function with which a layer prefetches constants of later layers during its tiles.
+    """The prefetch of later layers' constants during the tiles of a layer.
 
-    lines   its statements; () if the function exists anyway
+    function   name of its C function
+    lines      statements of this function; () if it exists anyway
     """
 
     function: str
@@ -191,8 +192,8 @@ def _tensor(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Outside:
 
 
 def traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
-    """Yield the values that trace a layer's result under ME_TRACE, unless it is in L3, or a state
-    that the loop replaces."""
+    """Yield the template values for recording a layer's result under ME_TRACE, unless the result is
+    in L3, or a state that the loop replaces."""
     name, op = plan.steps[index].node.name, plan.steps[index].node.op
     if plan.where[name].kind != IN_L3 and op != STATE:
         data = NetworkAddresses(plan).written(index) or _tensor(plan, name, index).text

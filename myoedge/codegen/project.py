@@ -222,8 +222,8 @@ def _meaning(plan: Plan, name: str) -> str:
 
 
 def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
-    """Return the values for the templates of stream.c and a stream's firmware: sizes of frames and
-    states; `begins` is the last pass before a state is filled."""
+    """Return the values for the templates of stream.c and of a stream's firmware: sizes of frames
+    and states, and `begins`, the last pass before which a state is reset."""
     q = plan.quant
     states = [
         {
@@ -288,7 +288,7 @@ def build_digest(sources: Sources, l3: bytes) -> str:
 
 
 def marker(chip: str, digest: str) -> str:
-    """Return the identity of the application: chip and build."""
+    """Return the identity that an application reports: chip and digest of the build."""
     return f"{MARKER} {chip} {digest}"
 
 

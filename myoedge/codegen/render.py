@@ -30,7 +30,8 @@ C_TYPES = {
 
 @cache
 def template_dir() -> Path:
-    """Folder firmware_templates: in an installed package, or next to the package in a checkout."""
+    """Return the folder firmware_templates: in an installed package, or next to the package in a
+    checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "firmware_templates"
     return installed if installed.is_dir() else package.parent / "firmware_templates"
@@ -101,9 +102,10 @@ Fields = Sequence[tuple[str, str]]  # (name, value) of a C struct, in its order
 
 
 def assignment(place: str, kind: str, fields: Fields) -> list[str]:
-    """Return the C statements that assign the fields to a struct, as one compound literal.
+    """Return the C statements that assign fields to a struct, as one compound literal.
 
-    place, kind   C expression and type of the struct
+    place   C expression of the struct
+    kind    its C type
     A struct with arrays is assigned field by field, because a compound literal would also store
     zeros to all other elements.
     """
@@ -155,7 +157,7 @@ def _text(value: str | Nested) -> str:
 
 
 def wrapped(words: Iterable[str], indent: int) -> list[str]:
-    """Wrap words into lines that end before column WIDTH at this indent."""
+    """Wrap words into lines that end before column WIDTH if they are indented by `indent`."""
     lines: list[str] = []
     for word in words:
         if lines and indent + len(lines[-1]) + 1 + len(word) <= WIDTH:

@@ -34,7 +34,7 @@ MOST_VALUE_BYTES = 4000  # of a packet with all integers of the output
 
 @dataclass(frozen=True, slots=True)
 class SampleLayout:
-    """Layout of the network's input as [outer, samples, inner]; channel c is at (c // inner, c %
+    """The network's input as [outer, samples, inner]; channel c of a sample is at (c // inner, c %
     inner)."""
 
     outer: int
@@ -60,15 +60,19 @@ class _Border(NamedTuple):
 class SensorProgram:
     """Settings of the sensor application of one build.
 
-    hop       samples between two windows or frames
-    frames    frames per pass; 1 without a stream
-    stride    frames per output frame
-    results   integers of one decision
-    ready     maximum number of decisions per pass
-    classes   "largest": the class is the index of the largest integer; "index": the integer is the
-              class; "none": there are no classes
+    sensor       front end and its wiring
+    layout       order of samples and channels in the network's input
+    conversion   from converter values to the input's integers
+    hop          samples between the starts of two windows or frames
+    frames       frames per pass; 1 without a stream
+    stride       frames per output frame
+    results      number of integers of one decision
+    ready        maximum number of decisions per pass
+    classes      "largest": the class is the index of the largest integer; "index": the integer is
+                 the class; "none": there are no classes
     sample_type, result_type   element types of input and output
     other_outputs_bytes   sizes of the outputs after the first
+    is_stream    whether the network is a stream
     """
 
     sensor: Sensor

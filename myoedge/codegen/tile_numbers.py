@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Tables:
-    """C arrays of a function, for values that no formula gives.
+    """Constant C arrays that hold values per tile for which no formula is found.
 
     prefix   beginning of their names
     lines    their definitions
@@ -22,9 +22,10 @@ class Tables:
     lines: list[str] = field(default_factory=list)
 
     def number(self, name: str, values: Sequence[int]) -> str:
-        """Return the C expression for the value of tile t; a table is added if no formula gives it.
+        """Return a C expression for a value in tile t; if no formula gives it, a table is added.
 
-        values   value of every tile
+        name     name of the value, for the table
+        values   value in every tile
         """
         if (text := expression(values)) is not None:
             return text
@@ -52,8 +53,8 @@ class TileTerm:
 
 
 def expression(values: Sequence[int]) -> str | None:
-    """Return a C expression in t that gives all values: a constant, or a sum of a * (t / b % c);
-    None if there is none."""
+    """Return a C expression in the tile's number t that gives all values, a constant or a sum of
+    terms a * (t / b % c); None if there is none."""
     terms = _terms(values, 1)
     if terms is None:
         return None

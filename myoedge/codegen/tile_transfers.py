@@ -14,7 +14,10 @@ Moved = Sequence[Sequence[Transfer]]  # by tile
 
 
 def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[str]]:
-    """Statements of the functions that start transfers."""
+    """Return the statements of a layer's functions that start DMA transfers, by function.
+
+    base   operand -> its address in L2, or in a caller's buffer
+    """
     sent = [tile.stores for tile in tiling.tiles]
     stores = _moves(movement, "me_send", sent, base(tiling.kernel.out), False) if any(sent) else ()
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
@@ -27,7 +30,11 @@ def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[
 
 @dataclass(frozen=True)
 class Movement:
-    """The tables and L1 addresses used by a layer's statements that move operands."""
+    """Names shared by the statements that start a layer's transfers.
+
+    tables   tables of values per tile
+    l1       addresses of the layer's operands in L1
+    """
 
     tables: Tables
     l1: Addresses
@@ -66,8 +73,11 @@ def _moves(
 
 
 def phases_of(there: list[bool]) -> tuple[int, int, int] | None:
-    """Return (period, first, end) if exactly the tiles with first <= t % period < end are set;
-    otherwise None."""
+    """Return (period, first, end) if a flag is set exactly in the tiles t with first <= t % period
+    < end; otherwise None.
+
+    there   the flag in every tile
+    """
     for period in divisors(len(there)):
         cut = there[:period]
         if cut * (len(there) // period) == there:
@@ -77,7 +87,7 @@ def phases_of(there: list[bool]) -> tuple[int, int, int] | None:
 
 
 def within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
-    """Yield the C conditions of first <= turn < end."""
+    """Yield the C conditions that state first <= turn < end; none if they always hold."""
     if end - first == 1 < period:
         yield f"{turn} == {first}"
         return

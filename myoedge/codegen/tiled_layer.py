@@ -26,7 +26,9 @@ NO_TABLES: Mapping[str, int] = {}
 class TiledLayer:
     """The C code of a layer.
 
-    functions   those that it defines: "arguments", "load", "compute", "store", "fetch_constants"
+    text        the code
+    functions   functions that it defines: "arguments", "load", "compute", "store",
+                "fetch_constants"
     """
 
     text: str
@@ -35,14 +37,17 @@ class TiledLayer:
 
 @dataclass(frozen=True)
 class LayerAddresses:
-    """C expressions for the start addresses of a layer's operands, in L1, or in L2 if used
-    there."""
+    """C expressions for the start addresses of a layer's operands.
+
+    l1   operands in L1
+    l2   operands that are used in L2
+    """
 
     l1: Addresses
     l2: Mapping[str, str]
 
     def pointer(self, operand: str, places: Sequence[int], tables: Tables, name: str = "") -> str:
-        """Return the C expression for an operand's address in a tile.
+        """Return the C expression for the address of an operand's region in tile t.
 
         places   offset of every tile, from the start of L1, or of the operand in L2
         name     name of the table, if one is needed
@@ -138,8 +143,8 @@ def _slot(tiling: Tiling) -> str:
 
 
 def summary(step: QuantizedNode, tiling: Tiling) -> str:
-    """Describe a layer in one line: the kernel's shapes if they differ, tiles, and weights in
-    L2."""
+    """Describe a layer for the comment above its code: the kernel's shapes if they differ, tiles,
+    and weights in L2."""
     shape, count = "x".join(map(str, tiling.shape)), len(tiling.tiles)
     tiles = "one tile" if count == 1 else f"{count} tiles of {shape}"
     known = (*(o.name for o in tiling.kernel.operands), SCRATCH)

@@ -121,8 +121,8 @@ def module_class(path: Path) -> str:
 
 
 def describe(kind: ModelFormat, path: Path) -> str:
-    """Return a description of the file's type for messages, with the class of a pickled module or
-    the name of another tool's format."""
+    """Describe a model file for messages: its format, with the class of a pickled module or the
+    name of another tool's format."""
     if kind is ModelFormat.MODULE:
         name = module_class(path)
         return f"{kind} of class {name}" if name else str(kind)
@@ -156,7 +156,7 @@ def pickle_globals(data: bytes) -> list[str]:
 
 
 def head_of(path: Path) -> bytes:
-    """Return the first HEAD bytes of a file, or all of a shorter file."""
+    """Return the first HEAD bytes of a file."""
     with path.open("rb") as file:
         return file.read(HEAD)
 

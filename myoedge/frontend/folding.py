@@ -59,14 +59,15 @@ ONNX_FOLDED = frozenset((
 
 
 def aten_folded() -> tuple[str, ...]:
-    """Return the names, without overloads, of torch calls that can be computed at import."""
+    """Return the torch calls, without overloads, that import computes if their operands are
+    constant."""
     names = (name.removeprefix("aten.") for name in ATEN_FOLDED)
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def onnx_folded() -> tuple[str, ...]:
-    """Return the names of ONNX operators that can be computed at import, including Shape and
-    Size."""
+    """Return the ONNX operators that import computes if their inputs are constant, including Shape
+    and Size."""
     return tuple(sorted({*ONNX_FOLDED, *SHAPES}))
 
 
@@ -77,7 +78,8 @@ def check_elements(count: int) -> None:
 
 
 def check_einsum(equation: str, shapes: Sequence[Sequence[int]]) -> None:
-    """Raise Unsupported for an einsum of constants that may need too many products."""
+    """Raise Unsupported for an einsum of constants whose products would take too long to
+    compute."""
     products = math.prod(math.prod(shape) for shape in shapes)
     terms = equation.replace(" ", "").partition("->")[0].split(",")
     if "." not in equation and [*map(len, terms)] == [*map(len, shapes)]:

@@ -34,10 +34,9 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """Raise E112 for arrays that cannot be masks, because they contain NaN or infinities of both
-    signs.
+    """Raise E112 for constants with NaN or with infinities of both signs, which cannot be masks.
 
-    `replace_clamped_infinities` checks all other arrays.
+    `replace_clamped_infinities` checks all other constants.
     """
     for value in arrays:
         if value is not None and not _infinity(value):

@@ -23,8 +23,9 @@ def integer_input(
     uses: Iterable[str],
 ) -> str:
     """Return the graph's tensor for an integer or boolean input: integers, or floats if it is only
-    used in arithmetic; booleans are converted to ones and zeros by a table.
+    used in arithmetic.
 
+    Booleans are converted to ones and zeros by a table.
     dtype   input type, one of SMALL or INTEGERS
     uses    names of operations that read it
     """

@@ -44,7 +44,7 @@ ONNX_OF_INTEGERS: Mapping[str, OnnxRow] = {
 
 
 def calls_of(op: str) -> tuple[str, ...]:
-    """Return the torch calls, without overloads, that import as this operator, sorted.
+    """Return the torch calls, without overloads, that are imported as an operator, sorted.
 
     op   name of the operator; "" for calls that need no operator
     """
@@ -62,7 +62,7 @@ def _without_overloads(calls: Iterable[str]) -> tuple[str, ...]:
 
 
 def onnx_of(op: str) -> tuple[str, ...]:
-    """Return the ONNX operators that import as this operator, sorted.
+    """Return the ONNX operators that are imported as an operator, sorted.
 
     op   as for `calls_of`
     """

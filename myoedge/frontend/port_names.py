@@ -14,7 +14,8 @@ _TAKEN = frozenset(("label", "file", "np", "numpy", "recording", *keyword.kwlist
 
 
 def port_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return valid, unique names made of letters, digits and underscores."""
+    """Return names of inputs or outputs changed so that they are unique and made of letters, digits
+    and underscores."""
     found: list[str] = []
     for name in names:
         stem = re.sub(r"[^A-Za-z0-9_]", "_", name)[:LONGEST] or "value"
@@ -27,8 +28,11 @@ def port_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def under_port_names(arrays: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
-    """Return the arrays under the model's input names `names`; those that are named as in the
-    model's file, such as onnx::Add_0 for onnx__Add_0, are renamed."""
+    """Return arrays under the network's input names; those named as in the model's file, such as
+    onnx::Add_0 for onnx__Add_0, are renamed.
+
+    names   names of the inputs
+    """
     ports = dict(zip(arrays, port_names([*map(str, arrays)]), strict=True))
     left = {*names} - {*arrays}
     return {port if (port := ports[name]) in left else name: x for name, x in arrays.items()}

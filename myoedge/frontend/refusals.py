@@ -51,7 +51,7 @@ def refuse(kind: ModelFormat, path: Path) -> NoReturn:
 
 
 def missing(path: Path, named_by: str = "") -> MyoedgeError:
-    """Return E101 with similarly named files.
+    """Return error E101 for a file that does not exist, with similarly named files.
 
     named_by   configuration file that contains the path, if any
     """
@@ -66,22 +66,28 @@ def missing(path: Path, named_by: str = "") -> MyoedgeError:
 
 
 def wrong_format(path: Path, what: str, hint: str = "") -> MyoedgeError:
-    """Return E103, with the file's type (`what`) and the Python lines that create a loadable
-    file."""
+    """Return error E103 for a file that is no model, with the Python lines that create a loadable
+    one.
+
+    what   type of the file
+    """
     needs = "a torch.export archive, an ONNX model, or weights with --factory pkg.mod:make_model"
     facts = {"needs": needs}
     return MyoedgeError("E103", f"{path} is {what}", facts, filter(None, (hint, EXPORT_LINES)))
 
 
 def damaged(path: Path, cause: str) -> MyoedgeError:
-    """Return E104 for a file with inconsistent contents."""
+    """Return error E104 for a file with inconsistent contents.
+
+    cause   the inconsistency
+    """
     return MyoedgeError(
         "E104", f"{path} is damaged", {"cause": cause}, ("copy or save the model again",)
     )
 
 
 def needs_no_factory(kind: ModelFormat, path: Path) -> MyoedgeError:
-    """Return E206 for --factory with a file that already contains its network."""
+    """Return error E206 for --factory with a file that already contains its network."""
     facts = {"needs": "weights without a network", "has": f"{path} is {kind}"}
     tries = [f"{command('build', path)}  without --factory or [model] factory"]
     return MyoedgeError("E206", "the factory would not be used", facts, tries)
@@ -111,10 +117,13 @@ def _hint(kind: ModelFormat, path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A call that cannot be imported.
+    """A call of the model that cannot be imported.
 
-    reason, instead   reason, and replacement; "": the operator's default advice
-    follows           whether it is only a consequence of another refusal
+    target    name of the call
+    origin    its place in the user's program
+    reason    why it cannot be imported
+    instead   suggested replacement; "": the operator's default advice
+    follows   whether it is only a consequence of another refusal
     """
 
     target: str
@@ -221,8 +230,8 @@ def suggest_replacement(target: str) -> str:
 def unsupported(
     refusals: Sequence[Refusal], advice: Callable[[str], str] = suggest_replacement
 ) -> MyoedgeError:
-    """Return E111 with one line per cause: the operators and the first places; consequences of
-    other refusals are left out.
+    """Return error E111 with one line per cause: the operators and the first places; consequences
+    of other refusals are left out.
 
     advice   operator -> suggested replacement
     """
@@ -271,7 +280,7 @@ def _try(refusal: Refusal, advice: Callable[[str], str]) -> str:
 
 
 def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
-    """Return E116 for an input of an unsupported type.
+    """Return error E116 for an input of an unsupported type.
 
     readers   the operators that read it, with their places
     """
@@ -285,8 +294,11 @@ def not_numbers(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
 
 
 def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeError:
-    """Return E110 for an input with too many elements, or none (which some exporters write for
-    dynamic sizes)."""
+    """Return error E110 for an input with too many elements, or with none (which some exporters
+    write for dynamic sizes).
+
+    needs   the requirement, as text
+    """
     facts = {"needs": needs, "has": f"{name} [{', '.join(map(str, shape))}]"}
     tries = ["export with an example input of the size the device sees"]
     return MyoedgeError(
@@ -308,7 +320,11 @@ INDEX_BY_NUMBERS = (
 
 
 def depends_on_values(target: str, place: str, *, is_constant: bool) -> MyoedgeError:
-    """Return E110 for a call whose result's shape depends on values."""
+    """Return error E110 for a call whose result's shape depends on values.
+
+    place         where it is in the user's program
+    is_constant   whether these values are constants
+    """
     what = f"{short(target)}{f' at {place}' if place else ''}"
     facts = {"needs": "shapes that are known before any value is", "has": what}
     title = f"the shape of what {what} gives depends on values"

@@ -14,13 +14,14 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 def source_of_trace(trace: str) -> str:
-    """Return `source_of` for the text of a Python stack trace."""
+    """Return the place in the user's program from the text of a Python stack trace, as `source_of`
+    formats it."""
     return source_of(_FRAME.findall(trace))
 
 
 def source_of(frames: Sequence[tuple[str, str]]) -> str:
-    """Return "net.py:41", file and line of the last frame outside installed packages; "" if there
-    is none.
+    """Return the last frame of a stack trace outside installed packages, as "net.py:41"; "" if
+    there is none.
 
     frames   (file, line), outermost first
     A library file called from there follows, "net.py:41, timm/layers/mlp.py:12", except torch's.

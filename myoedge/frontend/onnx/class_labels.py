@@ -31,7 +31,8 @@ class _Label(NamedTuple):
 
 
 def without_labels(graph: GraphProto) -> list[str]:
-    """Replace labels and dictionaries among a model's outputs by scores; return notes on it."""
+    """Make a classifier's model output scores instead of class labels and of dictionaries of
+    scores; return notes for the user."""
     makers = {name: node for node in graph.node for name in node.output}
     notes: list[str] = []
     for value in graph.output:

@@ -47,8 +47,8 @@ def needed_nodes(graph: GraphProto) -> list[NodeProto]:
 
 
 def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Yield the nodes that replace a loop or branch. Each must be imported before the next is
-    requested.
+    """Yield the nodes that replace a loop or branch, each of which must be imported before the next
+    is requested.
 
     Errors: Unsupported for computed conditions and numbers of iterations, or too many nodes.
     """

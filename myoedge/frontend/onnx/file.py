@@ -37,8 +37,8 @@ OWN = ("", "ai.onnx")  # two names of ONNX's own operators
 
 
 def read_onnx(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
-    """Read and check a model, convert it if its opset is older than OLDEST, and load its external
-    data.
+    """Read and check an ONNX model, convert it if its opset is older than OLDEST, and load its
+    external data.
 
     -> the model, and notes: one if it was converted
 

@@ -29,7 +29,11 @@ SHOWN_ELEMENTS = 2**12  # of a constant that decides a shape
 
 
 class TensorType(NamedTuple):
-    """Element type (TensorProto.DataType) and shape of a tensor; shape None if it is not known."""
+    """Type of a tensor in an ONNX model.
+
+    kind    element type (TensorProto.DataType)
+    shape   None if it is not known
+    """
 
     kind: int
     shape: Shape | None
@@ -43,7 +47,8 @@ def results(
 ) -> dict[str, TensorType]:
     """Infer types and shapes of a node's outputs with the onnx package.
 
-    values, arrays   types of its inputs, and values of the constant ones, by name
+    values   types of its inputs, by name
+    arrays   values of its constant inputs, by name
     Errors: the onnx package's InferenceError if the inputs are inconsistent.
     """
     from onnx import defs, helper, numpy_helper, shape_inference
@@ -66,7 +71,8 @@ def results(
 
 
 def value_of(stated: TypeProto) -> TensorType:
-    """Return the type and shape that a file declares for a tensor, or that onnx infers."""
+    """Return a tensor's type and shape from the description that a file contains or that onnx
+    infers."""
     if not stated.HasField("tensor_type"):
         return TensorType(0, None)
     tensor = stated.tensor_type
@@ -78,7 +84,12 @@ def value_of(stated: TypeProto) -> TensorType:
 def constant(
     node: NodeProto, values: Mapping[str, TensorType], arrays: Mapping[str, Array]
 ) -> Array:
-    """Return the value of a node of onnx_rows.SHAPES, or of a CastLike or NonZero of a constant."""
+    """Return the value of a node that needs no values of its inputs, such as Constant, Shape or
+    Size, or of a CastLike or NonZero of a constant.
+
+    values   types of tensors, by name
+    arrays   values of constants, by name
+    """
     from onnx import helper
 
     if node.op_type == "Constant":
@@ -124,7 +135,8 @@ def _refuse_deadly(
 def evaluated(
     node: NodeProto, opset: int, arrays: Mapping[str, Array], outs: Mapping[str, TensorType]
 ) -> dict[str, Array]:
-    """Return the outputs of a node with constant inputs, by ONNX's reference implementation."""
+    """Return the outputs of a node with constant inputs by name, computed by ONNX's reference
+    implementation."""
     from onnx.reference import ReferenceEvaluator
 
     for value in outs.values():

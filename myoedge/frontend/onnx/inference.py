@@ -38,8 +38,8 @@ def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:
 
 @contextmanager
 def refusing_nonsense(state: Importing, node: NodeProto) -> Iterator[None]:
-    """Convert Python exceptions in this context, about inconsistent inputs and attributes, to
-    E119."""
+    """Return a context that converts Python exceptions about inconsistent inputs and attributes of
+    a node to E119."""
     try:
         yield
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -47,7 +47,10 @@ def refusing_nonsense(state: Importing, node: NodeProto) -> Iterator[None]:
 
 
 def nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeError:
-    """Return E119 for a node whose inputs and attributes are inconsistent."""
+    """Return error E119 for a node whose inputs and attributes are inconsistent.
+
+    error   the exception that they caused
+    """
     lines = [line for line in str(error).splitlines() if line.strip()]
     cause = f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__
     where = f"{origin_of(node)} ({node.op_type})"

@@ -209,7 +209,7 @@ WRITTEN_OUT: Mapping[str, Write] = {
 
 
 def is_of_integers(node: NodeProto) -> bool:
-    """Return whether a node computes on integers and is replaced by float nodes."""
+    """Return whether a node computes on quantised integers and is replaced by float nodes."""
     return node.domain in (*OWN, MICROSOFT) and node.op_type in WRITTEN_OUT
 
 

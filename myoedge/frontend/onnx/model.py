@@ -54,7 +54,12 @@ Made = Callable[[Importing, "NodeProto"], "Iterator[NodeProto]"]
 
 
 class Imported(NamedTuple):
-    """An imported graph, its number of parameters, and notes on how it was loaded."""
+    """Result of importing a model file.
+
+    graph    the imported graph
+    params   number of parameters
+    notes    how it was loaded, for the user
+    """
 
     graph: Graph
     params: int

@@ -164,7 +164,7 @@ def numbers_read(state: Importing, node: NodeProto) -> Mapping[str, Array]:
 
 
 def is_held(state: Importing, name: str) -> bool:
-    """Return whether a tensor of the file contains quantised integers."""
+    """Return whether a tensor of the file contains the integers of a quantised tensor."""
     if name not in state.names or state.values[name].kind in FLOATS:
         return False
     return rounding_of(state.builder, state.names[name]) is not None

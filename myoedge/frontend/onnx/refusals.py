@@ -90,8 +90,10 @@ INLINE = (
 
 
 def instead(target: str) -> str:
-    """Return a suggested replacement for an operator, "LSTM" or with its domain
-    "com.acme.Fancy"."""
+    """Return a suggested replacement for an unsupported operator.
+
+    target   "LSTM", or with its domain "com.acme.Fancy"
+    """
     known = target.rpartition(".")[2]
     advice = ADVICE.get(known) or SPECIAL.get(target)
     if advice:
@@ -104,8 +106,8 @@ def instead(target: str) -> str:
 
 
 def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> MyoedgeError:
-    """Return E120 for an opset that is too old, cannot be converted, or is newer than the onnx
-    package.
+    """Return error E120 for an opset that is too old, cannot be converted, or is newer than the
+    onnx package.
 
     newest   newest opset of the installed onnx package
     cause    message of the converter
@@ -134,9 +136,10 @@ def _known_since(op: str) -> str:
 
 
 def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
-    """Return E119 with the message (`cause`) of the onnx package's checker or shape inference.
+    """Return error E119 for a file that the onnx package's checker or shape inference rejects; the
+    suggested remedy runs the checker on it.
 
-    The suggested remedy runs the checker on this file.
+    cause   message of the onnx package
     """
     facts = {"cause": cause[:400], **({"at": where} if where else {})}
     check = f"import onnx; onnx.checker.check_model({escaped(repr(str(path)))}, full_check=True)"
@@ -147,8 +150,8 @@ def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
 
 
 def dynamic(path: Path, name: str, axis: int, shape: Sequence[int | str]) -> MyoedgeError:
-    """Return E110 for a dynamic axis, with the command of onnxruntime's tool that fixes its
-    size."""
+    """Return error E110 for a dynamic axis of an input, with the command of onnxruntime's tool that
+    fixes its size."""
     size = shape[axis] if shape else "?"
     shown = ",".join(
         str(n) if isinstance(n, int) else "1" if i == 0 else "<n>" for i, n in enumerate(shape)

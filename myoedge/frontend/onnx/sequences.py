@@ -24,14 +24,14 @@ SEQUENCES = (
 
 
 def of_sequences(state: Importing, node: NodeProto) -> bool:
-    """Import a node that works on sequences; return whether the node is one."""
+    """Import a node that works on ONNX sequences; return False for other nodes."""
     known = any(name in state.sequences for name in node.input)
     return node.op_type in SEQUENCES or (known and node.op_type == "Identity")
 
 
 def without_sequence(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Yield nodes on tensors that replace a node on sequences; state.sequences has the names of the
-    elements.
+    """Yield the nodes on tensors that replace a node on ONNX sequences; state.sequences has the
+    names of the elements.
 
     Errors: Unsupported for computed sizes or positions, or elements that do not exist.
     """

@@ -52,11 +52,22 @@ MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array withou
 class Importing:
     """State of an ONNX import; all dicts are by ONNX names.
 
-    arrays   constants in the model's own types
-    names    names in the builder
-    values   types and shapes; missing for results of refused nodes
-    declared types and shapes that the file declares; used only after a refusal
-    absent   reasons why a result is not available: not computed by our operator, unsupported type
+    path, opset   the file, and the opset of ONNX's own operators
+    builder       the graph imported so far
+    arrays        constants in the model's own types
+    names         names in the builder
+    values        types and shapes; missing for results of refused nodes
+    declared      types and shapes that the file declares; used only after a refusal
+    absent        reasons why a result is not available: not computed by our operator, unsupported
+                  type
+    dequantized   constants stored as integers of a quantised tensor
+    places        results of a lookup: (tensor of integers, number added to it)
+    scales        constants used as scales or zero points, which are no parameters
+    formats       integer formats of dequantised constants
+    sequences     names of the elements of ONNX sequences
+    notes         how the model was changed, for the user
+    folded        number of elements of constants computed so far
+    unrolled      number of nodes that replaced loops and branches so far
     """
 
     path: Path
@@ -101,7 +112,10 @@ def keep(state: Importing, name: str, array: Array) -> None:
 
 
 def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
-    """Add constants for tensors that have no elements, whatever computes them."""
+    """Add constants for results without elements, whatever operator computes them.
+
+    outs   types and shapes of the results
+    """
     from onnx import helper
 
     for name, value in outs.items():
@@ -220,8 +234,8 @@ def note_name(state: Importing, what: str, name: str, port: str) -> None:
 
 
 def count_parameters(graph: GraphProto, state: Importing) -> int:
-    """Return the number of parameters: elements of initialisers and Constant nodes that are used as
-    floats or quantised integers, without masks."""
+    """Return the number of parameters of a model: elements of initialisers and Constant nodes that
+    are used as floats or quantised integers, without masks."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     learnt = (constants - state.scales) & state.arrays.keys()

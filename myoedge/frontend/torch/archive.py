@@ -33,9 +33,10 @@ REEXPORT = (f"if the file is your own, export it again with {TORCH}:", EXPORT_LI
 
 
 def read_members(data: bytes, path: Path, inside: str = "") -> dict[str, bytes]:
-    """Read all members of a zip archive as torch writes it: uncompressed, each name once, together
-    no larger than the file. The common root folder is removed from the names.
+    """Read all members of a zip archive by name, without the common root folder.
 
+    The archive must be as torch writes it: uncompressed, each name once, together no larger than
+    the file.
     inside   name of the outer member, if the archive is in another archive
     """
     try:
@@ -114,7 +115,7 @@ def check_schema(program: Mapping[str, Any], path: Path) -> None:
 
 
 def packed_again(members: Mapping[str, bytes]) -> io.BytesIO:
-    """Pack members into a new archive, without extra files that are not needed."""
+    """Pack the needed members of an archive into a new one."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
@@ -125,14 +126,20 @@ def packed_again(members: Mapping[str, bytes]) -> io.BytesIO:
 
 
 def runs_code(path: Path, member: str, why: str) -> MyoedgeError:
-    """Return E107 for a member that torch.export.load would unpickle, import, evaluate or
-    execute."""
+    """Return error E107 for a member that torch.export.load would unpickle, import, evaluate or
+    execute.
+
+    why   the reason
+    """
     facts = {"member": member, "because": why, "done": "nothing in it was run"}
     return MyoedgeError("E107", f"{path} would run code when loaded", facts, REEXPORT)
 
 
 def strange(path: Path, member: str, why: str) -> MyoedgeError:
-    """Return E107 for a member that torch.export.save never writes."""
+    """Return error E107 for a member that torch.export.save never writes.
+
+    why   the reason
+    """
     facts = {"member": member, "because": why, "done": "nothing in it was run"}
     return MyoedgeError("E107", f"{path} is not as torch.export.save writes it", facts, REEXPORT)
 

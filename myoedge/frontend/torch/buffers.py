@@ -25,7 +25,8 @@ Buffers = Mapping[str, Array]  # by their names in the module
 
 
 def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Buffers:
-    """Return the written buffers that an output depends on, with their values after one call.
+    """Return the buffers that a call of the network writes and on which an output depends, with
+    their values after one call.
 
     values   values of the program's nodes
     The call counter of a quantisation-aware batch norm (prepare_qat_pt2e) is ignored. Errors: E114

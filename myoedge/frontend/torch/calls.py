@@ -51,7 +51,7 @@ ATTENTION = "aten.scaled_dot_product_attention.default"
 
 
 def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> list[Refusal]:
-    """Import every call; return all refusals together.
+    """Import every call of a program into `builder`; return all refusals together.
 
     values   node name -> imported value, filled here
     """

@@ -42,13 +42,14 @@ def load_checkpoint(
     otherwise: tuple[Array, ...] | None = None,
     max_bytes: int = MAX_UNPACKED_BYTES,
 ) -> tuple[ExportedProgram, tuple[str, ...]]:
-    """Build the factory's network, load the weights in `path`, and export it.
+    """Build the factory's network, load the weights of a checkpoint, and export it with
+    torch.export.
 
-    factory         "pkg.mod:fn", also searched from the working folder; called without arguments,
-                    returns a module or (module, example_inputs)
-    example_inputs  one array per input with its batch axis; overrides the factory's
-    otherwise       example inputs to try if the network does not accept these
-    max_bytes       maximum unpacked size of a compressed file
+    factory          "pkg.mod:fn", also searched from the working folder; called without arguments,
+                     returns a module or (module, example_inputs)
+    example_inputs   one array per input with its batch axis; overrides the factory's
+    otherwise        example inputs to try if the network does not accept these
+    max_bytes        maximum unpacked size of a compressed file
     -> the exported program, and notes on wrappers that were removed from the checkpoint
 
     Errors: E103, E104, E106 for the file, E109 for weights that do not fit the network, E205

@@ -25,8 +25,11 @@ EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
 def verify_call_metadata(program: torch.export.ExportedProgram) -> None:
-    """Raise E109 if a call's recorded shapes or types differ from torch's, found with meta
-    tensors."""
+    """Check the shapes and types that a program records for each call, by running the call on meta
+    tensors.
+
+    Errors: E109 if they differ from torch's.
+    """
     import torch
 
     known: dict[str, list[str]] = {}
@@ -103,7 +106,7 @@ def _made(node: Any) -> Any:
 
 
 def described(value: Any) -> list[str]:
-    """Return shapes and types, as text, of a tensor or of all results of a call."""
+    """Return shape and type, as text, of a tensor or of each result of a call."""
     return [f"{type_of(x.dtype)} {[*x.shape]}" for x in _tensors(value)]
 
 
@@ -139,7 +142,7 @@ def _is_folded(target: Any) -> bool:
 
 @cache
 def by_element(target: Any) -> bool:
-    """Return whether a call is pointwise, such as comparisons, logic and selection; torch tags only
+    """Return whether a call is pointwise, such as a comparison, logic or selection; torch tags only
     one overload of a name, and no operators (__or__)."""
     import torch
 

@@ -26,7 +26,7 @@ WRITTEN_OUT = frozenset(
 
 
 def is_written_out(target: Any) -> bool:
-    """Return whether any overload of a call is decomposed."""
+    """Return whether any overload of a call is decomposed into basic calls at import."""
     return str(target).rpartition(".")[0] in WRITTEN_OUT
 
 

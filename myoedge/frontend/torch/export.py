@@ -59,7 +59,7 @@ TAKES_ROWS = tuple(
 
 
 def from_exported(program: torch.export.ExportedProgram) -> Graph:
-    """Import an exported program.
+    """Import a program of torch.export as a graph.
 
     Errors: E109 weights of other shapes than the graph reads, E110 dynamic shapes, E111 unsupported
     operators (all of them), E112 weights that are not finite, E113 exported in training mode, E114

@@ -33,7 +33,10 @@ HINTS = {
 
 
 def make_network(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
-    """Call the factory; return its module, and its example inputs or None."""
+    """Call the user's factory; return its module, and its example inputs or None.
+
+    factory   "pkg.mod:fn"
+    """
     named = _of_factory(factory)
     named.check()
     torch = import_torch()
@@ -56,7 +59,7 @@ def _of_factory(factory: str) -> UserFunction:
 
 
 def example_of(module: nn.Module, arrays: tuple[Any, ...] | None) -> tuple[Any, ...]:
-    """Convert the example inputs to tensors, floats in the precision of the weights."""
+    """Convert example inputs to tensors, floats in the precision of the module's weights."""
     torch = import_torch()
     if not arrays:
         needs = {"needs": "the shape of the inputs, from calibration samples"}

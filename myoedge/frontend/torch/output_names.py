@@ -17,15 +17,21 @@ Path = tuple[str | int, ...]
 
 
 def output_paths(spec: Any, count: int) -> list[Path]:
-    """Return, for each of `count` outputs, the keys that lead to it in a
-    torch.utils._pytree.TreeSpec; positions if the spec has another number of leaves."""
+    """Return, for each of `count` outputs, the keys that lead to it in the model's nested result;
+    positions if it has another number of values.
+
+    spec   torch.utils._pytree.TreeSpec of the result
+    """
     paths = [*_paths(spec, ())]
     return paths if len(paths) == count else [(i,) for i in range(count)]
 
 
 def output_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Return a name for each path: "logits", "aux_hidden", "output1_hidden"; without keys "output",
-    or "output0", "output1" in order."""
+    """Return a name for each output: "logits", "aux_hidden", "output1_hidden"; without keys
+    "output", or "output0", "output1" in order.
+
+    paths   keys that lead to each output
+    """
     if not any(isinstance(key, str) for path in paths for key in path):
         return tuple(f"output{i}" if len(paths) > 1 else "output" for i in range(len(paths)))
     return port_names([_joined(path) for path in paths])
@@ -65,7 +71,8 @@ def with_dicts(text: str, plain_types: set[str], is_plain: Callable[[str], bool]
     """Replace containers of user-defined classes by dicts in a JSON pytree spec, so that no class
     is imported; other text is returned unchanged.
 
-    plain_types, is_plain   types that are left unchanged; name -> whether it is such a type
+    plain_types   types that are left unchanged
+    is_plain      name -> whether the type is left unchanged too
     """
     try:
         version, root = json.loads(text)

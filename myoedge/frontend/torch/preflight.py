@@ -95,7 +95,8 @@ def load_exported(path: Path) -> ExportedProgram:
 
 
 def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
-    """Check an archive; return a new archive with only the needed members, and the program as JSON.
+    """Check that loading a torch.export archive runs no code; return a new archive with only the
+    needed members, and the program as JSON.
 
     Errors: E104 damaged, E107 loading could run code, E110 dynamic shapes.
     """

@@ -28,7 +28,7 @@ STATIC = (
 
 
 def is_quantizer(node: Any) -> bool:
-    """Return whether a call quantises, dequantises or computes scales."""
+    """Return whether a call quantises, dequantises, or computes quantisation scales."""
     return str(node.target).startswith((NAMESPACE, "torchao."))
 
 

@@ -48,7 +48,7 @@ ATTENTION = "aten.scaled_dot_product_attention.default"
 class TensorGroup:
     """Inputs and results of calls that share one scale and zero point.
 
-    nodes       in the graph's order
+    nodes       their nodes, in the graph's order
     fixed       scale and zero point if an operator fixes them; otherwise None
     symmetric   whether an operator requires zero point 0
     residual    whether it is a residual stream, which is int16
@@ -62,7 +62,11 @@ class TensorGroup:
 
 @dataclass(frozen=True, slots=True)
 class CallWeights:
-    """The weights of a call: nodes of weights and bias, and the axis of the output channels."""
+    """The weights of a call.
+
+    node, bias   nodes of weights and bias
+    axis         axis of the output channels
+    """
 
     node: Any
     bias: Any
@@ -117,8 +121,8 @@ def quantized_tensors(graph: Any) -> list[Any]:
 
 
 def weights_of(node: Any) -> CallWeights | None:
-    """Return the weights of a convolution, a linear layer or a matrix product; None for other
-    calls."""
+    """Return the constant weights of a convolution, a linear layer or a matrix product; None for
+    other calls."""
     call, given = call_of(node), [*node.args, None, None]
     if call in PRODUCTS:
         return CallWeights(given[1], None, 1) if _is_parameter(given[1], 2) else None
@@ -154,14 +158,14 @@ def call_of(node: Any) -> str:
 
 
 def moved(node: Any) -> tuple[Any, ...]:
-    """Return the tensors whose elements a call only moves; () if it computes."""
+    """Return the tensors whose elements a call moves without computing; () if it computes."""
     call = node.args[0] if node.target is operator.getitem else node
     is_move = call.op == "call_function" and call_of(call) in MOVES
     return tuple(filter(_is_float, call.all_input_nodes)) if is_move else ()
 
 
 def source(node: Any) -> Any:
-    """Return the tensor that a dropout reads, through several dropouts; other nodes unchanged."""
+    """Return the tensor that a chain of dropouts reads; other nodes are returned unchanged."""
     while node.op == "call_function" and call_of(node) in DROPOUTS:
         node = node.args[0]
     return node

@@ -38,7 +38,11 @@ Rules = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class LayerBits:
-    """Bits of a layer's results and weights."""
+    """Bits of a layer's quantised tensors.
+
+    activations   bits of results: 8 or 16
+    weights       bits of weights: 2 to 8, or 16
+    """
 
     activations: int = 8
     weights: int = 8

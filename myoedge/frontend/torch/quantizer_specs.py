@@ -32,7 +32,8 @@ WEIGHT_MOST = (2**31 - INT16_BIAS_MAX) // 2**15  # sum of a channel's weights ne
 
 
 class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "PerChannel" in names
-    """Observer of weights: symmetric scales per output channel, from the current values only.
+    """torchao observer of weights: symmetric scales per output channel, from the current values
+    only.
 
     16-bit weights get larger scales if their sums would exceed int32. Channels that are nearly 0
     get the scale of a channel 1,024 times smaller than the largest, so that their bias fits int32.
@@ -51,8 +52,12 @@ class PerChannelWeightObserver(PerChannelMinMaxObserver):  # torchao asks for "P
 
 @cache
 def activation(bits: int, *, symmetric: bool, is_qat: bool) -> QuantizationSpec:
-    """Return the specification of a tensor: int8 with a zero point (0 if `symmetric`), or int16
-    without one."""
+    """Return torchao's specification of a result: int8 with a zero point (0 if `symmetric`), or
+    int16 without one.
+
+    bits     8 or 16
+    is_qat   whether it is for quantisation-aware training
+    """
     element, affine = (INT8 if bits == INT8.bits else INT16), bits == INT8.bits and not symmetric
     observer: Any = HistogramObserver.with_args(eps=2**-20) if affine else MinMaxObserver
     if is_qat:
@@ -69,9 +74,11 @@ def activation(bits: int, *, symmetric: bool, is_qat: bool) -> QuantizationSpec:
 
 @cache
 def weight(bits: int, axis: int, *, is_qat: bool) -> QuantizationSpec:
-    """Return the specification of weights: symmetric, 2 to 16 bits, one scale per channel.
+    """Return torchao's specification of weights: symmetric, one scale per channel.
 
-    axis   of the output channels
+    bits     2 to 8, or 16
+    axis     axis of the output channels
+    is_qat   whether it is for quantisation-aware training
     """
     observer: Any = PerChannelWeightObserver.with_args(ch_axis=axis)
     if is_qat:
@@ -88,7 +95,8 @@ def weight(bits: int, axis: int, *, is_qat: bool) -> QuantizationSpec:
 
 
 def bias(x: Any, weights: tuple[Any, Any]) -> DerivedQuantizationSpec:
-    """Return the specification of an int32 bias, whose scale is the operand's times the weights'.
+    """Return torchao's specification of an int32 bias, whose scale is the operand's times the
+    weights'.
 
     x         node of the operand
     weights   edge of the weights: (their node, the operator's node)
@@ -111,7 +119,8 @@ def _products(observers: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fixed(params: QuantParams) -> FixedQParamsQuantizationSpec:
-    """Return the specification of a result whose scale the operator fixes, such as a softmax."""
+    """Return torchao's specification of a result whose scale the operator fixes, such as a
+    softmax."""
     return FixedQParamsQuantizationSpec(
         dtype=torch.int8 if params.element_type == INT8 else torch.int16,
         scale=params.scale,

@@ -25,8 +25,8 @@ SCHEMAS = (
 
 @contextmanager
 def names_of_torchao() -> Iterator[None]:
-    """Register torchao's calls with torch in this context; torchao may still be imported
-    afterwards."""
+    """Return a context in which torchao's calls are registered with torch; torchao may still be
+    imported afterwards."""
     import torch
 
     if hasattr(torch.ops.torchao, "quantize_affine"):
@@ -39,8 +39,8 @@ def names_of_torchao() -> Iterator[None]:
 
 
 def as_decomposed(program: Any) -> None:
-    """Replace torchao's calls in a program's graph by those of quantized_decomposed, if their
-    blocks are whole tensors or channels."""
+    """Replace torchao's quantising calls in a program's graph by those of quantized_decomposed, if
+    their blocks are whole tensors or channels."""
     for node in program.graph.nodes:
         name = str(node.target).removeprefix("torchao.")
         if node.op == "call_function" and name in (

@@ -62,7 +62,7 @@ def arguments_of(node: Any) -> dict[str, Any]:
 
 
 def static(shape: Iterable[Any], name: str) -> tuple[int, ...]:
-    """Return a shape as numbers. Errors: E110 for a dynamic axis.
+    """Return a tensor's shape as ints. Errors: E110 for a dynamic axis.
 
     name   name of the tensor for messages
     """
@@ -84,7 +84,8 @@ def type_of(dtype: Any) -> str:
 
 
 def kind_of(node: Any) -> str:
-    """Return the kind of a call's result: "bool", "int", or "float", also for complex numbers."""
+    """Return the kind of numbers of a call's result: "bool", "int", or "float", also for complex
+    numbers."""
     dtype = getattr(node.meta.get("val"), "dtype", None)
     if dtype is None or dtype.is_floating_point or dtype.is_complex:
         return "float"
@@ -98,7 +99,7 @@ def gives_complex(node: Any) -> bool:
 
 
 def complex_source(node: Any) -> Any:
-    """Return the call that produced a call's complex operand."""
+    """Return the call that computed the complex operand of a call."""
     while found := [n for n in node.all_input_nodes if gives_complex(n)]:
         node = found[0]
     return node
@@ -115,7 +116,12 @@ def array(tensor: Any) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A match of x / max(|x|, eps): node of x, axis of the vectors, and eps."""
+    """A match of x / max(|x|, eps), a division of vectors by their length.
+
+    x      node of the vectors
+    axis   axis along which they lie
+    eps    least length
+    """
 
     x: Any
     axis: int
@@ -123,7 +129,8 @@ class Unit:
 
 
 def unit_of(node: Any) -> Unit | None:
-    """Match a division that normalises vectors to unit length; None for other nodes."""
+    """Return the match of a division that normalises vectors to unit length; None for other
+    nodes."""
     if _target(node) != "aten.div.Tensor":
         return None
     given = arguments_of(node)

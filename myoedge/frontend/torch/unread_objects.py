@@ -59,8 +59,8 @@ def is_unread(value: Any) -> bool:
 
 
 def load_without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """Load a torch.save archive; return (content, names of classes and functions that were replaced
-    by placeholders).
+    """Load a torch.save archive without importing or calling anything; return its content, and the
+    names of the classes and functions that were replaced by placeholders.
 
     Errors: as torch.load; pickle.UnpicklingError for unknown pickle operations.
     """
