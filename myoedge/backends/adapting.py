@@ -31,8 +31,10 @@ Run = Callable[[Sequence[Command]], Answers]
 
 
 def runner(build: Build, backend: str) -> Run:
-    """Return the function commands -> answers for a backend; each call starts without adaptation.
+    """Return a function commands -> answers that runs adaptation commands on a backend; each call
+    starts without adaptation.
 
+    backend   "host" or "simulator"
     Errors: E204 no such backend, E268 a build without [adapt].
     """
     assert build.adaptation
@@ -43,7 +45,8 @@ def runner(build: Build, backend: str) -> Run:
 
 
 def on_host(build: Build) -> Run:
-    """Return the function commands -> answers that runs the generated C on this computer."""
+    """Return a function commands -> answers that runs adaptation commands in the generated C on
+    this computer."""
 
     def run(commands: Sequence[Command]) -> Answers:
         _call(build, "me_adapt_reset")
@@ -98,7 +101,8 @@ def _type(argument: object) -> Any:
 
 
 def on_simulator(build: Build) -> Run:
-    """Return the function commands -> answers that runs adapt.elf on the simulated chip."""
+    """Return a function commands -> answers that runs adaptation commands in adapt.elf on the
+    simulated chip."""
     from myoedge.simulator import read_elf, simulate
     from myoedge.system import tools
 
@@ -119,8 +123,9 @@ def on_simulator(build: Build) -> Run:
 
 
 def windows_of(run: Run, inputs: Sequence[Array]) -> list[c.Window]:
-    """Return features and decision of each input.
+    """Run the network on each input; return features and decision of each.
 
+    run      function commands -> answers
     inputs   integer arrays of the network's input
     """
     return [c.inferred(answer) for answer in run([c.infer(x) for x in inputs])]
@@ -138,8 +143,8 @@ def check_method(build: Build, method: str) -> None:
 class AdaptedNetwork:
     """A build with the classifier that a session of adaptation produced.
 
-    classifier   None: the session gained no accuracy, or its method has none
-    normalization   of inputs, by method norm
+    build        the build
+    classifier   the new classifier; None: the session gained no accuracy
     """
 
     build: Build

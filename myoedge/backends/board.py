@@ -28,10 +28,11 @@ RUN_S = 60.0  # for an inference
 
 @dataclass(frozen=True, slots=True)
 class BoardRun:
-    """Inputs of one inference or one pass of a stream, in the model's order.
+    """Inputs of one inference, or of one pass of a stream, for a board.
 
-    inputs    arrays of one inference; for a pass of a stream, those of each frame
-    restarts  whether the stream is reset first
+    inputs     arrays of one inference, in the model's order; for a pass of a stream, those of each
+               frame
+    restarts   whether the stream is reset first
     """
 
     inputs: Sequence[Sequence[Array]]
@@ -72,7 +73,8 @@ def _not_one(devices: Sequence[str], ids: Iterable[str]) -> MyoedgeError:
 
 
 def plugged_in() -> list[tuple[str, str]]:
-    """Return (device, "vendor:product") of every USB serial port; [] without pyserial."""
+    """Return (device, "vendor:product") of every USB serial port of this computer; [] without
+    pyserial."""
     try:
         from serial.tools import list_ports
     except ImportError:
@@ -81,7 +83,11 @@ def plugged_in() -> list[tuple[str, str]]:
 
 
 def check_identity(identity: Identity, marker: str) -> None:
-    """Raise E606 if the board runs another build or program."""
+    """Check that the board runs the program of this build.
+
+    marker   identity that the build's program reports
+    Errors: E606 another build or program.
+    """
     if identity.marker == marker:
         return
     facts = {"needs": marker, "has": identity.marker}

@@ -38,11 +38,11 @@ MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that nee
 class Build(BuildFolder):
     """A build folder, with methods that run the build.
 
-    cc        compiler for the generated C: "zig", "cc", or a path
-    line      serial line of a board that runs the build's application
-    board     board that runs firmware.elf over its probe
+    cc      compiler for the generated C: "zig", "cc", or a path
+    line    serial line of a board that runs the build's application
+    board   board that runs firmware.elf over its probe
     times_s, warnings, arguments   of `build`: seconds of each stage, warnings, and arguments; empty
-              or None for a build that was loaded from its folder
+                                   or None for a build that was loaded from its folder
     """
 
     cc: str = "zig"
@@ -145,11 +145,12 @@ class Build(BuildFolder):
     def adapt(
         self, windows: Sequence[Array], labels: Sequence[int], *, method: str = "lda"
     ) -> AdaptedNetwork:
-        """Adapt to a new session, as the firmware would; this build stays as it is.
+        """Adapt to a new session, as the firmware would, and return the build with the new
+        classifier; this build is unchanged.
 
-        windows   of floats, in the order in which they come
-        labels    class of each
-        method    "prototypes", "lda", "head" or "norm", one of [adapt] methods
+        windows   arrays of floats, in the order in which they are recorded
+        labels    class of each window
+        method    "prototypes", "lda" or "head", one of [adapt] methods
         Errors: E211 .. E225 samples, E268 a build without [adapt] or without this method.
         """
         from myoedge.backends import adapting

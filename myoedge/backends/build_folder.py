@@ -67,7 +67,7 @@ MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", 
 
 @dataclass(frozen=True)
 class BuildFolder(Tabular):
-    """A build folder whose files are checked to belong to one build."""
+    """A build folder, whose files are checked to belong to one build when they are read."""
 
     folder: Path
 
@@ -129,7 +129,10 @@ class BuildFolder(Tabular):
             tempfile.TemporaryFile(dir=self.folder).close()
 
     def check_written(self, files: Mapping[str, bytes]) -> None:
-        """Raise E222 if another build has replaced these files."""
+        """Check that these files in the folder are still those of this build. Errors: E222.
+
+        files   file name -> bytes
+        """
         self._check_manifest(json.loads(files[MANIFEST]))
 
     def _check_manifest(self, known: Mapping[str, Any]) -> None:
@@ -150,7 +153,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def network(self) -> QuantGraph:
-        """The quantised network, for the reference."""
+        """The quantised network, which the reference runs."""
         weights = self.written("weights.safetensors")
         with self._meaningful("graph.json"):
             return from_files(json.loads(self.written("graph.json")), weights)
@@ -174,7 +177,7 @@ class BuildFolder(Tabular):
 
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
-        """Tensors that the generated functions write, in order."""
+        """Names of the tensors that the layers of the generated C write, in order."""
         with self._meaningful("plan.json"):
             return tuple(
                 str(step["name"]) for step in json.loads(self.written("plan.json"))["steps"]
@@ -182,15 +185,15 @@ class BuildFolder(Tabular):
 
     @cached_property
     def golden_inputs(self) -> dict[str, Array]:
-        """Return the float sample of golden/input.npz by input name."""
+        """Return the golden sample as floats by input name, from golden/input.npz."""
         packed = io.BytesIO(self.written("golden/input.npz"))
         with np.load(packed, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in self.frame_inputs}
 
     @cached_property
     def given_states(self) -> frozenset[str]:
-        """Names of states that a calibration sample may contain, although a stream computes them
-        itself."""
+        """Names of a stream's states that a calibration sample may contain, although the stream
+        computes them itself."""
         packed = io.BytesIO(self.written("golden/input.npz"))
         with np.load(packed, allow_pickle=False) as arrays:
             known = {name for name in arrays.files if f"{name}.q" in arrays.files}
@@ -294,13 +297,13 @@ class BuildFolder(Tabular):
 
     @cached_property
     def given_specs(self) -> list[tuple[tuple[int, ...], str]]:
-        """Return shape and integer type of each output of a run; for a stream, of the ready
-        frames."""
+        """Return shape and integer type of each output of a run; for a stream, of the frames that a
+        pass makes ready."""
         return self.output_specs if self.stream is None else ready_specs(self.stream)
 
     @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:
-        """Layer -> (C symbol, offset, size in bytes) of its result in L2; without results in L3."""
+        """Layer -> (C symbol, offset, size in bytes) of its result in L2, for results in L2."""
         q, regions, count = self.network, {}, len(self.given_specs)
         outputs = "me" if self.stream is None else self.prefix  # of the program, or of stream.c
         with self._meaningful("plan.json"):
@@ -374,7 +377,11 @@ def _digest(document: Mapping[str, Any]) -> Any:
 
 
 def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
-    """Return E222 for a damaged build folder; `name` is the file that could not be read."""
+    """Return error E222 for a damaged build folder.
+
+    error   the exception
+    name    file that could not be read
+    """
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     cause = f"{name}: {text.splitlines()[0]}".removeprefix(": ")
     if isinstance(error, FileNotFoundError) and name:

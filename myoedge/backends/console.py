@@ -40,7 +40,11 @@ REFUSAL_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class SerialLine:
-    """Device and baud rate of a board's console."""
+    """A board's console.
+
+    port        serial device
+    baud_rate   bits per second
+    """
 
     port: str
     baud_rate: int
@@ -48,7 +52,12 @@ class SerialLine:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message; `kind` is a lower-case letter for a request, upper-case for an answer."""
+    """One message of the console's protocol.
+
+    kind      a lower-case letter for a request, upper-case for an answer
+    number    number by which an answer refers to its request
+    payload   content
+    """
 
     kind: str
     number: int
@@ -57,7 +66,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Sizes that an application reports, and its marker, which names chip and build."""
+    """Description of itself that an application on a board sends.
+
+    input_bytes, output_bytes   bytes of all inputs and of all outputs
+    layers   number of layers
+    marker   name of chip and build
+    """
 
     input_bytes: int
     output_bytes: int
@@ -84,8 +98,8 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes) -> tuple[list[Message], bytes]:
-    """Split data into complete messages and the rest, which may begin another message; bytes
-    outside messages are skipped."""
+    """Split received data into complete messages and the rest, which may begin another message;
+    bytes outside messages are skipped."""
     messages: list[Message] = []
     while (start := data.find(MAGIC)) >= 0:
         body = data[start + len(MAGIC) :]
@@ -199,9 +213,10 @@ class Conversation:
 
 
 def lines_heard(port: SerialPort) -> Iterator[str]:
-    """Yield the lines that a board prints, and its messages in brackets, without sending requests.
+    """Yield the lines that a board prints, and its messages in brackets, without sending requests,
+    until the connection breaks.
 
-    Ends when the connection breaks. Errors: E607.
+    Errors: E607.
     """
     rest = b""
     while True:
@@ -238,7 +253,7 @@ def _end_of_line(data: bytes) -> int | None:
 
 @contextmanager
 def unplug_errors() -> Iterator[None]:
-    """Raise E607 if the connection breaks within this context."""
+    """Return a context that converts errors of a broken connection to E607."""
     try:
         yield
     except OSError as error:  # pyserial's SerialException is one

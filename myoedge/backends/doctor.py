@@ -32,11 +32,14 @@ State = Literal["ok", "missing", "wrong version"]
 class ToolRow:
     """A tool or package in the table of `doctor`.
 
-    where    its path, for the terminal only
-    blocks   verbs, or options of verbs, that cannot run unless the state is "ok"
-    fix      a command line that installs it; "" if the state is "ok"
-    needed   whether doctor fails without it; false for tools of boards and options
-    works    what still works without it, if `blocks` could be misread as everything
+    name      its name
+    state     "ok", or what is wrong
+    version   its version; "" if unknown
+    where     its path, for the terminal only
+    blocks    verbs, or options of verbs, that cannot run unless the state is "ok"
+    fix       a command line that installs it; "" if the state is "ok"
+    needed    whether doctor fails without it; false for tools of boards and options
+    works     what still works without it, if `blocks` could be misread as everything
     """
 
     name: str
@@ -175,5 +178,6 @@ def _package_place(name: str, module: str | None = None) -> tuple[str, str] | No
 
 
 def satisfies(version: str, requirement: str) -> bool:
-    """Return whether a version meets "name==1.2.3", "name>=1.2,<2" or ""; pre-releases never do."""
+    """Return whether a version meets a requirement: "name==1.2.3", "name>=1.2,<2" or "";
+    pre-releases never do."""
     return not requirement or Requirement(requirement).specifier.contains(version, False)

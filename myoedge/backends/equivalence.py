@@ -45,9 +45,13 @@ from myoedge.streaming.stream import (
 class Difference:
     """The first difference between a backend and the reference.
 
-    sample, index   number of the sample, and index of the element in the tensor
-    layer   index of the layer in network.c; the number of layers for the copy of an output
-    where   module path, operator and source line
+    backend         name of the backend
+    sample          number of the sample
+    layer           index of the layer in network.c; the number of layers for the copy of an output
+    name            name of the tensor
+    where           module path, operator and source line
+    index           index of the element in the tensor
+    expected, got   its integer in the reference and on the backend
     """
 
     backend: str
@@ -103,7 +107,8 @@ def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample])
 
 
 def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Array]]:
-    """Inputs for input.bin, run by run."""
+    """Return the inputs for input.bin, run by run, in the order in which the firmware reads
+    them."""
     given = [run.given for run in runs]
     if stream is None or not given:
         return given
@@ -111,7 +116,7 @@ def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Ar
 
 
 def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
-    """Inputs for a board's serial line, run by run."""
+    """Return the inputs that are sent to a board, run by run."""
     from myoedge.backends.board import BoardRun
 
     if stream is None:
@@ -127,8 +132,11 @@ def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
 
 
 def random_samples(q: QuantGraph, stream: Stream | None, count: int) -> Iterator[Sample]:
-    """Draw random integer inputs, in samples or (for a stream) passes of one sample. Values cover
-    the type's full range, or the valid values; the type's edge values are drawn more often."""
+    """Return random integer inputs: samples, or for a stream passes of one sample.
+
+    Values cover the type's full range, or the valid values; the type's edge values are drawn more
+    often.
+    """
     rng, lengths = np.random.default_rng(0), {}
     if stream is not None:
         frames, count = count * stream.frames - stream.early, 1
@@ -154,7 +162,10 @@ def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]
 
 
 def golden_sample(build: Build, short: bool = False) -> Sample:
-    """Return the golden sample; with `short`, only the first passes of a stream."""
+    """Return the golden sample as integers.
+
+    short   whether to return only the first passes of a stream
+    """
     sample, stream = quantized_inputs(build.network, build.golden_inputs), build.stream
     return first_frames(stream, PASSES, sample) if stream and short else sample
 
@@ -176,13 +187,14 @@ def real_inputs(build: Build, given: Data | None) -> dict[str, Array]:
 def given_data(
     build: Build, given: Given, reading: Reading = AS_GIVEN, *, needs_labels: bool = False
 ) -> Data:
-    """Read the user's samples as floats with their labels; whole samples, or streams of any length.
+    """Read the user's samples as floats with their labels: whole samples, or streams of any length.
 
+    reading        settings for reading them
     needs_labels   whether labels that do not match the network are an error; otherwise they are
                    dropped
 
-    States in a calibration file are ignored for a stream, which computes its own.
-    Errors: as read, windowed and fit; E211 no labels if they are needed.
+    States in a calibration file are ignored for a stream, which computes its own. Errors: as read,
+    windowed and fit; E211 no labels if they are needed.
     """
     stream, graph = build.stream, build.network.graph
     data = label_as_input(read(given, reading), graph)
@@ -211,10 +223,11 @@ def _fitted(data: Data, graph: Graph, reading: Reading, needs_labels: bool) -> D
 def evaluated_outputs(
     build: Build, data: Data, outputs: Sequence[Sequence[Array]] | None = None, role: str = GIVEN
 ) -> Evaluation | None:
-    """Evaluate a build's integer outputs on labelled samples; None without labels.
+    """Compare a build's outputs with the labels of samples; None without labels.
 
     outputs   integers of every sample; None: run the generated C, or for a stream the reference on
               whole samples
+    role      as Evaluation.data
     """
     if data.labels is None:
         return None
@@ -241,7 +254,11 @@ def _whole_outputs(build: Build, samples: Iterable[Sample]) -> Iterator[Sequence
 def all_samples(
     build: Build, random: int, given: Data | None = None, *, short: bool = False
 ) -> Iterator[Sample]:
-    """Yield the golden sample, the user's samples and random ones; for a stream, passes."""
+    """Yield the golden sample, the user's samples and random ones; for a stream, their passes.
+
+    random   number of random samples
+    short    whether to yield only the first passes of the golden sample
+    """
     yield golden_sample(build, short)
     yield from given_samples(build, given)
     yield from random_samples(build.network, build.stream, random)
@@ -250,8 +267,8 @@ def all_samples(
 def first_difference(
     build: Build, samples: Iterable[Sample], backend: str = "host"
 ) -> tuple[int, Difference | None]:
-    """Compare a backend's outputs with the reference; return (samples compared, first
-    difference)."""
+    """Compare a backend's outputs with the reference; return the number of samples compared, and
+    the first difference or None."""
     count = 0
     with one_blas_thread():
         runs = cases(build.network, build.stream, samples)
@@ -353,7 +370,10 @@ RUN_ON: Mapping[str, Callable[[Build, Sequence[Sequence[Array]]], Measurement]] 
 
 
 def run_elsewhere(build: Build, backend: str, runs: Sequence[Case]) -> Measurement:
-    """Run inferences on GVSoC or on a board. Errors: as run_on_gvsoc, run_on_board."""
+    """Run inferences on GVSoC or on a board. Errors: as run_on_gvsoc, run_on_board.
+
+    backend   its name
+    """
     if backend == "board":
         return build.run_on_board(board_runs(build.stream, runs))
     return RUN_ON[backend](build, chip_inputs(build.stream, runs))

@@ -30,8 +30,11 @@ ALIGNMENT = 16
 
 
 def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
-    """Return a program as a ROM boot image; segments (address, bytes) start at multiples of 16
-    after the table."""
+    """Return a program as an image that the chip's ROM boots.
+
+    entry      entry address
+    segments   (address, bytes), placed at multiples of 16 after the table
+    """
     start = round_up(SEGMENTS_AT + len(segments) * _SEGMENT.size, ALIGNMENT)
     rows, body = b"", b""
     for address, data in segments:
@@ -78,7 +81,13 @@ VOLUME_TABLE = PartitionType(2, 0xE1)
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A part of a flash; `offset` and `size_bytes` are bytes, labels have at most 16 letters."""
+    """A part of a flash memory.
+
+    label                name, of at most 16 letters
+    type                 its type and subtype
+    memory               the flash: "mram" or "octospi"
+    offset, size_bytes   position and size in bytes
+    """
 
     label: str
     type: PartitionType
@@ -92,9 +101,11 @@ def flash_images(
 ) -> dict[str, bytes]:
     """Return the image of each flash ("mram", "octospi") for an application with files.
 
-    program        boot image for the flash `to`; None: the program is loaded into RAM
+    program        boot image of the application; None: it is loaded into RAM
+    to             flash of the boot image
     files          file system, placed at the first free sector of the octal flash
     table          "mram": partition table for SDK 5.x; "octospi": for SDK 4.x
+    sector_bytes   sector size of the octal flash
     """
     programs = {} if program is None else {to: program}
     with_table = {"mram": with_table_of_5, "octospi": with_table_of_4}[table]

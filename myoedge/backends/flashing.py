@@ -35,9 +35,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class FlashRequest:
-    """A board, and the memories to write.
+    """Target of flashing an application.
 
-    to      "ram", "mram" or "octospi"
+    board   the board
+    to      memory for the program: "ram", "mram" or "octospi"
     table   flash with the partition table in which the application finds l3.bin: "mram" or
             "octospi"; None: "mram", or no l3.bin
     """
@@ -51,7 +52,8 @@ class FlashRequest:
 class FlashResult(Shown):
     """Result of flashing a board.
 
-    to            "ram", "mram" or "octospi"
+    board         name of the board
+    to            memory of the program: "ram", "mram" or "octospi"
     bytes         size of the program
     files_bytes   size of the file system with l3.bin, or 0
     says          identity that the started program reports; None if not asked

@@ -113,7 +113,8 @@ def run_elf(
 
 
 def starts(installation: Gvsoc) -> bool:
-    """Return whether GVSoC accepts our system: the first Python on PATH needs its packages."""
+    """Return whether GVSoC accepts the description of our system, for which the first Python on
+    PATH needs its packages."""
     with tools.scratch() as scratch:
         try:
             _prepare(installation, scratch, [], {})

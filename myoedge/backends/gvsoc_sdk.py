@@ -40,7 +40,11 @@ PARTS = ("src", "gap_sdk", "l3.bin")
 
 @dataclass(frozen=True, slots=True)
 class Sdk:
-    """A GAP SDK in the environment, and the cmake that builds with it."""
+    """A GAP SDK named by the environment.
+
+    home    its folder
+    cmake   the cmake that builds with it
+    """
 
     home: Path
     cmake: str

@@ -47,11 +47,11 @@ def run(
     symbol: str | None = None,
     l3: bytes | None = None,
 ) -> list[Array]:
-    """Run the network: `int <prefix>_run(const void *const in[], void *const out[])`, or another
+    """Run the generated C once: `int me_run(const void *const in[], void *const out[])`, or another
     function of this signature, on contiguous copies of the inputs.
 
-    symbol    name of another function
     outputs   shape and dtype of each result, which are new arrays
+    symbol    name of the function
     l3        contents of l3.bin, for a network with weights in L3
     Raises E911 if the function does not return 0.
     """

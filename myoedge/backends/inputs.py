@@ -58,8 +58,8 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
 
 
 def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int | None:
-    """Return the number of samples in the arrays, [samples, *shape], or None for arrays of one
-    sample. A first axis of 1 in the shape may be left out.
+    """Return the number of samples in arrays [samples, *shape]; None for arrays of one sample. A
+    first axis of 1 in the shape may be left out.
 
     Errors: E218 different numbers of samples.
     """
@@ -97,10 +97,10 @@ def integers(
 ) -> list[Array]:
     """Quantise one sample; return integer arrays in the model's order.
 
-    arrays   from named_arrays; axes of size 1 may be missing
-    shapes   input name -> shape
-    raw      whether the values are integers already
-    is_frame whether the values are a frame of a stream
+    arrays     from named_arrays; axes of size 1 may be missing
+    shapes     input name -> shape
+    raw        whether the values are integers already
+    is_frame   whether the values are a frame of a stream
     Errors: E213 shapes, E214 types, E216 NaN or infinite, E229 integers out of range.
     """
     for name, x in arrays.items():

@@ -25,15 +25,15 @@ Counted = tuple[tuple[Array, ...], tuple[int, ...], int]  # outputs, cycles of l
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Counters of one layer or one inference that determine its energy.
+    """Counters of a layer or of an inference that determine its energy.
 
-    cycles            of the cluster clock
-    instructions      of the cluster's cores
-    fc_instructions   of the fabric controller
+    cycles            cycles of the cluster clock
+    instructions      instructions of the cluster's cores
+    fc_instructions   instructions of the fabric controller
     accesses          loads and stores of the cluster's cores to L1
-    dma_bytes         between L2 and L1
-    l3_bytes          from and to L3
-    ne16_cycles       while NE16 ran a job
+    dma_bytes         bytes moved between L2 and L1
+    l3_bytes          bytes moved from and to L3
+    ne16_cycles       cycles while NE16 ran a job
     """
 
     cycles: float
@@ -52,10 +52,13 @@ class Activity:
 class LayerCost:
     """Cycles and stalls of a layer in one inference.
 
-    cycles        of the cluster clock
-    instructions  sum over the cores that compute
-    stalls        stall cycles by cause, sum over these cores ("sleep": waiting for others)
-    activity      activity of all cores; None if only cycles are counted
+    cycles             cycles of the cluster clock
+    instructions       sum over the cores that compute
+    stalls             stall cycles by cause, sum over these cores ("sleep": waiting for others)
+    dma_bytes, dma_busy_cycles   bytes moved between L2 and L1, and cycles in which the DMA worked
+    ne16_busy_cycles   cycles in which NE16 ran a job
+    l3_bytes           bytes moved from and to L3
+    activity           activity of all cores; None if only cycles are counted
     """
 
     cycles: int
@@ -87,8 +90,10 @@ def sum_of(costs: Sequence[LayerCost]) -> LayerCost:
 class Inference:
     """Outputs and cycles of one run of the network.
 
-    cycles   from the start of the first layer to the end of the last
-    written  layer index -> bytes that it wrote; empty if not recorded
+    outputs   output arrays
+    cycles    cycles from the start of the first layer to the end of the last
+    layers    cycles and stalls of each layer
+    written   layer index -> bytes that it wrote; empty if not recorded
     """
 
     outputs: tuple[Array, ...]
@@ -101,9 +106,11 @@ class Inference:
 class Measurement:
     """Consecutive inferences of a firmware.
 
-    source          "simulated", "gvsoc", "gvsoc-sdk", "board" or "jtag"
-    startup_cycles  from reset to the start of the first layer
-    l1_bytes        bytes of L1 that were written; None if unknown
+    source           "simulated", "gvsoc", "gvsoc-sdk", "board" or "jtag"
+    inferences       outputs and cycles of each inference
+    startup_cycles   cycles from reset to the start of the first layer
+    l1_bytes         bytes of L1 that were written; None if unknown
+    printed          text that the firmware printed
     """
 
     source: str
@@ -184,8 +191,8 @@ def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Arr
 
 
 def layer_cycles(data: bytes, layers: int, count: int) -> list[tuple[tuple[int, ...], int]]:
-    """Split cycles.bin into (cycles of each layer, total) per inference. Errors: E710 wrong
-    size."""
+    """Split cycles.bin into the cycles of each layer and the total, per inference. Errors: E710
+    wrong size."""
     expected = 4 * (4 + count * (layers + 1))
     values = struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
     if len(data) != expected or values[:4] != (MAGIC, VERSION, count, layers):

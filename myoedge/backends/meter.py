@@ -40,8 +40,9 @@ _NEUTRAL = {"GS": 1.0, "GI": 1.0, "O": 0.0, "S": 0.0, "I": 0.0, "UG": 1.0}
 class PowerTrace:
     """Consecutive samples of a power meter.
 
-    amps   into the board
-    high   whether the board's power pad was high
+    amps      current into the board
+    high      whether the board's power pad was high
+    rate_hz   samples per second
     """
 
     amps: Array
@@ -57,12 +58,12 @@ class PowerMeter(Protocol):
 
 @dataclass(frozen=True)
 class MeasuredEnergy(Shown):
-    """Energy per inference, integrated while the pad was high.
+    """Energy per inference, integrated while the power pad was high.
 
-    joules          mean
-    spread_joules   standard deviation
-    seconds         mean
-    watts           mean power while the pad was high
+    inferences   number of inferences
+    joules, spread_joules   mean and standard deviation of the energy
+    seconds      mean duration
+    watts        mean power while the pad was high
     """
 
     inferences: int
@@ -110,8 +111,8 @@ class Ppk2:
     supply_v: float
 
     def record(self, work: Callable[[], None]) -> PowerTrace:
-        """Call `work` and return what was recorded meanwhile. Errors: E607 unplugged, E614 samples
-        lost."""
+        """Call `work` and return what the meter recorded meanwhile. Errors: E607 unplugged, E614
+        samples lost."""
         received, finished = bytearray(), threading.Event()
 
         def read() -> None:  # a broken line is reported by the next write

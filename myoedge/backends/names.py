@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A backend as reports and messages name it.
+    """Names of a backend in reports and messages.
 
     text           name, such as "C on the host"
     chip           name of its cycle counts, with {} for the chip; "": it counts no cycles

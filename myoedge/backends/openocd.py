@@ -39,8 +39,12 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class OpenOcd:
-    """An OpenOCD installation: the program, its scripts (tcl/) and flashers (gap_bins/), its
-    version."""
+    """An OpenOCD installation.
+
+    program   its executable
+    tools     folder with the vendor's scripts (tcl/) and flashers (gap_bins/)
+    version   its version
+    """
 
     program: str
     tools: Path
@@ -178,7 +182,7 @@ def _failed(running: tools.Background, command: str, answer: str) -> MyoedgeErro
 
 
 def check_chain(link: Session, board: Board, probe: Probe) -> None:
-    """Raise E610 if the IDCODE at the probe is another chip's."""
+    """Check that the IDCODE that the probe reads is that of the board's chip. Errors: E610."""
     chain = link.ask("capture {scan_chain}")
     if probe.idcode in (int(code, 16) for code in TAP.findall(chain)):
         return

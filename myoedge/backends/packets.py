@@ -31,7 +31,7 @@ _RESTARTS = ("reset", "watchdog", "deep sleep", "software")
 
 
 class Flags(enum.IntFlag):
-    """Bit flags for events since the last decision."""
+    """Bit flags of a packet for events since the last decision."""
 
     SAMPLES_LOST = 1
     ELECTRODE_OPEN = 2
@@ -103,7 +103,10 @@ class Status(Packet):
 
 @dataclass(frozen=True, slots=True)
 class BrokenFrame:
-    """A frame that is not a valid packet, with the reason."""
+    """A received frame that is not a valid packet.
+
+    why   the reason
+    """
 
     why: str
 
@@ -112,7 +115,8 @@ Record = Start | Decision | Status | BrokenFrame
 
 
 def decoded(line: bytes) -> list[tuple[int, Record]]:
-    """Decode all frames that end in `line`: (offset of the frame's zero byte, record)."""
+    """Decode all frames in received bytes; return (offset of the frame's zero byte, record) for
+    each."""
     found: list[tuple[int, Record]] = []
     start = 0
     while (end := line.find(0, start)) >= 0:
@@ -123,8 +127,10 @@ def decoded(line: bytes) -> list[tuple[int, Record]]:
 
 
 def records(chunks: Iterable[bytes]) -> Iterator[Record]:
-    """Yield a packet, or BrokenFrame, for every frame; the line's bytes arrive in arbitrary
-    chunks."""
+    """Yield a packet, or BrokenFrame, for every received frame.
+
+    chunks   received bytes, in chunks that need not end with a frame
+    """
     rest = b""
     for chunk in chunks:
         *frames, rest = (rest + chunk).split(b"\0")
@@ -133,7 +139,7 @@ def records(chunks: Iterable[bytes]) -> Iterator[Record]:
 
 
 def record_of(frame: bytes) -> Record:
-    """Decode a COBS frame without its zero byte."""
+    """Decode a COBS frame without its zero byte as a packet, or as BrokenFrame."""
     body = unstuffed(frame) if len(frame) <= MAX_FRAME_BYTES else None
     if body is None:
         return BrokenFrame("no COBS frame" if len(frame) <= MAX_FRAME_BYTES else "no end")
@@ -151,7 +157,7 @@ def record_of(frame: bytes) -> Record:
 
 
 def unstuffed(frame: bytes) -> bytes | None:
-    """Decode a COBS frame; None if it is invalid."""
+    """Return the bytes that a COBS frame encodes; None if it is invalid."""
     parts, at = [], 0
     while at < len(frame):
         size = frame[at]

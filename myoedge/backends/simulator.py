@@ -42,9 +42,11 @@ def run_firmware(
     max_cycles: int = 1 << 40,
     progress: Progress | None = None,
 ) -> tuple[Measurement, Simulation]:
-    """Run several inferences one after another.
+    """Run several inferences of a firmware, one after another, on the simulated chip.
 
-    regions   layer -> location of its result in memory, to record in Inference.written
+    regions      layer -> location of its result in memory, to record in Inference.written
+    cycles       cost table of the chip
+    max_cycles   limit for the whole run
     Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
     """
     snapshots = {

@@ -31,14 +31,14 @@ _DISK_FULL = (
 
 
 def is_cached(path: Path) -> bool:
-    """Return whether the cache has an intact file at this path, owned by the user; mark it as
-    used."""
+    """Return whether the cache has an intact file at this path, owned by the user; if so, mark it
+    as used."""
     return content(path) is not None
 
 
 def content(path: Path) -> bytes | None:
-    """Return a cached file's content; None unless it is intact and only the user can write it.
-    Marks it as used."""
+    """Return the content of a cached file, and mark it as used; None unless it is intact and only
+    the user can write it."""
     with suppress(FileNotFoundError, PermissionError):
         data = path.read_bytes()
         found, seal = data[:-SEAL_BYTES], data[-SEAL_BYTES:]
@@ -92,14 +92,13 @@ def keep(data: bytes, path: Path) -> None:
 
 
 def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:
-    """Return a digest of the names and contents of files below a folder, and of the build
-    options."""
+    """Return a digest of the names and contents of files below a folder, and of build options."""
     contents = ((file.relative_to(root).as_posix(), file.read_bytes()) for file in files)
     return digest_of_contents(contents, build)
 
 
 def digest_of_contents(contents: Iterable[tuple[str, bytes]], build: Iterable[str]) -> str:
-    """Return a digest of (name, content) pairs and of the build options."""
+    """Return a digest of (name, content) pairs and of build options."""
     sha = hashlib.sha256("\n".join(build).encode())
     for name, data in contents:
         sha.update(f"\n{name} {len(data)}\n".encode())

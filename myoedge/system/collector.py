@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Pause the garbage collector in this context, while many long-lived objects are created; it
-    would take 30 % of the time for loading a large graph."""
+    """Return a context without garbage collection, for creating many long-lived objects; the
+    collector would take 30 % of the time for loading a large graph."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

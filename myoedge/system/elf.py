@@ -45,11 +45,12 @@ Functions = tuple[tuple[int, int, str], ...]  # (start, end, name)
 class Program:
     """A bare-metal program read from an ELF file.
 
-    segments   (address, bytes) to load
-    symbols    name -> address
-    functions  (start, end, name), sorted by address
-    code       (address, bytes) of every executable section
-    objects    (start, end) of variables and tables, sorted by address
+    data        bytes of the file
+    entry       entry address
+    segments    (address, bytes) to load
+    symbols     name -> address
+    functions   (start, end, name), sorted by address
+    code        (address, bytes) of every executable section
     """
 
     data: bytes

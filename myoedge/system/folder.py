@@ -149,7 +149,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unreplaced(folder: Path) -> Iterator[None]:
-    """Lock a folder in this context, so that no other process replaces it or its reports."""
+    """Return a context in which no other process replaces a folder or its reports."""
     opened = _locked(folder)
     while opened is not None and not _is_at(folder, opened):  # replaced while this waited
         os.close(opened)
@@ -236,9 +236,10 @@ def _is_running(pid: int) -> bool:
 
 @contextlib.contextmanager
 def explained(target: Path, *tries: str) -> Iterator[None]:
-    """Convert file system errors in this context to E220 and E281.
+    """Return a context that converts file system errors to E220 and E281.
 
-    tries   remedies of E220; none: suggest another -o
+    target   file or folder that is written
+    tries    remedies of E220; none: suggest another -o
     """
     try:
         yield

@@ -129,7 +129,7 @@ def c_prefix(src_dir: Path) -> str:
 
 
 def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
-    """Return the library. Errors: AttributeError if it lacks one of the symbols."""
+    """Check that a library has these symbols, and return it. Errors: AttributeError."""
     for symbol in symbols:
         getattr(library.handle, symbol)
     return library
@@ -156,8 +156,8 @@ class ObjectOptions:
 def compile_objects(
     sources: Sequence[Path], options: ObjectOptions
 ) -> tuple[list[Path], tools.CompletedProcess]:
-    """Compile sources to objects; return (objects, result of the first compilation that failed, or
-    a successful result)."""
+    """Compile sources to objects; return the objects, and the result of the first compilation that
+    failed, or a successful result."""
     build = (sys.platform, platform.machine(), options.cc.version, *options.flags)
     folder, objects = tools.cache_folder("objects"), []
     included = functools.cache(lambda file: _included(file, options))

@@ -46,7 +46,7 @@ class Card:
 
 
 class Shown:
-    """Base of results that a notebook shows as a card, and print() as the card's text."""
+    """Base class of results that a notebook shows as a card, and print() as the card's text."""
 
     __slots__ = ()
 
@@ -61,7 +61,7 @@ class Shown:
 
 
 class Tabular(Shown):
-    """Base of results that have rows."""
+    """Base class of results that have rows."""
 
     __slots__ = ()
 
@@ -75,7 +75,10 @@ class Tabular(Shown):
 
 
 class Rows(tuple[T, ...], Tabular):
-    """Base of results that are tuples of dataclasses, one row each."""
+    """Base class of results that are tuples of dataclasses, with one row per element.
+
+    noun   name of the elements
+    """
 
     __slots__ = ()
     noun: ClassVar[str] = "row"

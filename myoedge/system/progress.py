@@ -19,7 +19,7 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
-    """Report the progress of this thread's work to a watcher in this context."""
+    """Return a context in which the progress of this thread's work is reported to a watcher."""
     token = _watcher.set(watcher)
     try:
         yield
@@ -28,19 +28,31 @@ def watched(watcher: Watcher) -> Iterator[None]:
 
 
 def tell(unit: str, done: int, total: int) -> None:
-    """Report to the watcher, if there is one, that `done` of `total` units are done."""
+    """Report progress to this thread's watcher, if there is one.
+
+    unit          name of the units
+    done, total   number of units
+    """
     watcher = _watcher.get()
     if watcher is not None:
         watcher(unit, done, total)
 
 
 def tell_cycles(done: int, estimated: float) -> None:
-    """Report simulated cycles, in millions, and the estimated total."""
+    """Report the progress of a simulation to the watcher, in millions of cycles.
+
+    done        cycles simulated so far
+    estimated   estimated cycles of the whole run
+    """
     tell("M cycles", done // MILLION, math.ceil(max(done, estimated) / MILLION))
 
 
 def counted(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
-    """Yield the items; report each as progress when it is done."""
+    """Yield the items, and report each as progress when it is done.
+
+    total   number of items
+    unit    name of an item
+    """
     for done, item in enumerate(items, 1):
         yield item
         tell(unit, done, total)

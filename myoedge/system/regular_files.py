@@ -48,7 +48,7 @@ def read_text(path: str | Path) -> str:
 
 
 def in_steps(entry: zipfile.ZipInfo) -> bool:
-    """Return whether a zip member can be unpacked incrementally, up to its stated size. zipfile
+    """Return whether a zip member can be unpacked step by step, up to its stated size; zipfile
     expands 4 KiB of bzip2 or LZMA at once, possibly to gigabytes."""
     return entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 

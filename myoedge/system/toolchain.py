@@ -32,7 +32,12 @@ Files = Sequence[Path]
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """A C compiler with its version; `name` as requested."""
+    """A C compiler.
+
+    name      name as requested: "zig", "cc" or a path
+    command   command line that runs it
+    version   its version
+    """
 
     name: str
     command: tuple[str, ...]

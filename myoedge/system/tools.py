@@ -27,7 +27,11 @@ _LOCKED = "locked-"  # begins the names of scratch folders
 
 @dataclass(frozen=True, slots=True)
 class CompletedProcess:
-    """Result of a program; returncode is minus the number of a signal that ended it."""
+    """Result of a program that has ended.
+
+    returncode       exit code, or minus the number of the signal that ended it
+    stdout, stderr   its output
+    """
 
     returncode: int
     stdout: str
@@ -78,7 +82,7 @@ class Background:
 
 @contextmanager
 def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Background]:
-    """Run a program in the background within this context and kill it at the end.
+    """Return a context in which a program runs in the background; it is killed at the end.
 
     Errors: E501 it cannot start.
     """
@@ -160,7 +164,8 @@ def cache_folder(name: str) -> Path:
 
 @contextmanager
 def opened_folders(*names: str) -> Iterator[list[int]]:
-    """Yield open descriptors of cache folders; a folder that is removed meanwhile has link count 0.
+    """Open cache folders in this context and yield their file descriptors; if another process
+    deletes a folder meanwhile, os.fstat of its descriptor has st_nlink 0.
 
     Errors: FileNotFoundError if one is removed before it is opened.
     """
@@ -195,8 +200,10 @@ BY_OTHERS = 0o022  # permission to write, for group and all
 
 
 def is_own(path: Path) -> bool:
-    """Return whether a path is no link, belongs to this user, and only this user can write it;
-    required because the cache's contents are executed."""
+    """Return whether a path is no link, belongs to this user, and only this user can write it.
+
+    The cache requires this, because its contents are executed.
+    """
     status = path.lstat()
     is_link = stat.S_ISLNK(status.st_mode)
     return status.st_uid == os.getuid() and not is_link and not status.st_mode & BY_OTHERS
@@ -214,8 +221,8 @@ def _own_folder(shared: Path) -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Create an empty folder next to the cache, in which programs may be executed; remove it at the
-    end of this context.
+    """Return a context with an empty folder next to the cache, in which programs may be executed;
+    it is removed at the end.
 
     It is locked as long as its process lives, so that `remove_abandoned` keeps it.
     """

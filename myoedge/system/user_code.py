@@ -29,7 +29,7 @@ class UserFunction:
     name     "pkg.mod:fn"
     option   option for messages: "--factory"
     code     code of its errors
-    tries    remedies for all of them
+    tries    remedies of all its errors
     places   files of its package, if that is installed
     """
 
@@ -68,8 +68,8 @@ class UserFunction:
 
     @contextlib.contextmanager
     def guarded(self, what: str) -> Iterator[None]:
-        """Convert exceptions of the user's code in this context to an error with its last source
-        line.
+        """Return a context that converts exceptions of the user's code to an error with the last
+        source line of that code.
 
         what   description of the work for the message
         """
@@ -77,9 +77,10 @@ class UserFunction:
             yield
 
     def error(self, what: str, cause: str) -> MyoedgeError:
-        """Return an error about this function.
+        """Return the error for a failure of this function.
 
-        what, cause   what failed, and why
+        what    description of the work that failed
+        cause   the reason
         """
         facts = {"cause": cause} if cause else {}
         return MyoedgeError(self.code, f"{self.option} {self.name} {what}", facts, self.tries)
@@ -122,8 +123,11 @@ def _working_folder() -> Iterator[None]:
 
 @contextlib.contextmanager
 def converted(to: Callable[[BaseException], MyoedgeError]) -> Iterator[None]:
-    """Convert all exceptions of user code in this context, including SystemExit, by `to`; Ctrl-C is
-    passed on."""
+    """Return a context in which all exceptions of user code, including SystemExit, are converted;
+    Ctrl-C is passed on.
+
+    to   exception -> error
+    """
     try:
         yield
     except (MyoedgeError, KeyboardInterrupt):
