@@ -72,7 +72,8 @@ def verb_first(arguments: list[str]) -> list[str]:
 
 
 class Verbs(click.Group):
-    """A click group whose verbs are functions of this package's modules, imported on use."""
+    """A click group whose verbs are functions of this package's modules, which are imported on
+    use."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, verb_first(args))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class DefaultShow(click.Group):
-    """A click group whose default subcommand is `show`: `energy DIR` is `energy show DIR`."""
+    """A click group with the default subcommand `show`: `energy DIR` is `energy show DIR`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):

@@ -18,8 +18,8 @@ JUNIT = click.option(
 
 @contextmanager
 def junit_file(file: str | None, suite: str) -> Iterator[Callable[[Callable[[], bytes]], None]]:
-    """Yield a function that writes JUnit XML to `file`, if given; errors raised in this context are
-    written, too.
+    """Return a context that yields a function writing JUnit XML to `file`, if given; an error
+    raised in the context is written, too.
 
     suite   name of the test suite
     Errors: E220, E281 the file cannot be written, raised at once.

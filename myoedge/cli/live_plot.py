@@ -25,7 +25,7 @@ PLAIN_LEVELS = " .:-=+*#@"  # for terminals that have only ASCII
 
 
 class DecisionPlot:
-    """A plot of the most recent decisions, one column each, as wide as the terminal."""
+    """A text plot of the most recent decisions, one column each, as wide as the terminal."""
 
     def __init__(self, log: PacketLog, most_columns: int = 1024) -> None:
         self.log, self.classes, self.time_s = log, 1, 0.0
@@ -33,7 +33,10 @@ class DecisionPlot:
         self.status: Status | None = None
 
     def add(self, record: Record, time_s: float | None) -> None:
-        """Add a record; time_s is its time in seconds."""
+        """Add a record to the plot.
+
+        time_s   its time in seconds; None for a broken frame
+        """
         self.time_s = self.time_s if time_s is None else time_s
         match record:
             case Decision():
@@ -89,7 +92,11 @@ def _bars(values: list[int], levels: str) -> str:
 def live_plot(
     terminal: Terminal, log: PacketLog
 ) -> Iterator[Callable[[Record, float | None], None]]:
-    """Yield a function that adds records to a plot, which is redrawn in the terminal."""
+    """Return a context that yields a function adding records to a plot, which is redrawn in the
+    terminal.
+
+    log   records so far
+    """
     from rich.live import Live
 
     plot = DecisionPlot(log)

@@ -18,7 +18,8 @@ SHORT = {"output": ("-o",)}
 
 
 def model_options(record: type[QuantizeOptions]) -> Decorator:
-    """Add the argument MODEL and one option per field of a dataclass."""
+    """Return a decorator that adds the argument MODEL and one option per field of a dataclass to a
+    verb."""
     decorators = [click.argument("model", required=False, type=click.Path())]
     decorators += [click_option(f) for f in fields(record) if f.metadata]
 

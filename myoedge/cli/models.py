@@ -54,10 +54,10 @@ def build(terminal: Terminal, **options: Any) -> None:
 @model_options(QuantizeOptions)
 @common
 def quantize(terminal: Terminal, **options: Any) -> None:
-    """Show int8 accuracy and SQNR layer by layer, without writing anything.
+    """Quantise a network; show its accuracy and SQNR layer by layer, and write nothing.
 
-    MODEL is a model file as for build; default: the one in myoedge.toml. The integers are those of
-    build --engine cores.
+    MODEL is a model file as for build; default: the one in myoedge.toml. The integers equal those
+    of build --engine cores.
     """
     from myoedge import api
 

@@ -21,7 +21,8 @@ FACTORY = "net:make_model"  # that init writes for a checkpoint
 
 
 def given_words(*left_out: str) -> list[str]:
-    """Return the verb's arguments as typed, to suggest another verb with the same arguments.
+    """Return the arguments of the running verb as typed, to suggest another verb with the same
+    arguments.
 
     left_out   parameters to omit, in addition to the common ones
     """
@@ -54,8 +55,8 @@ REPEATS = ("build", "quantize")
 
 
 def after_warnings(warnings: Iterable[Notice], *others: str) -> Iterator[str]:
-    """Yield the command with the remedy of the first warning about unusable samples; without such a
-    warning, `others`."""
+    """Yield the next command if the first warning about unusable samples has a remedy; otherwise
+    `others`."""
     unusable = next((w for w in warnings if w.code in UNUSABLE), None)
     if unusable is None:
         yield from others
@@ -95,7 +96,8 @@ def _missing_model(folder: Path) -> Iterator[str]:
 
 
 def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterator[str]:
-    """Suggest a build with the existing samples, or first without samples."""
+    """Yield the next steps after inspect: a build with the existing samples, or first without
+    samples."""
     words = [*(("--factory", factory) if factory else ())]
     found = calib or (CALIB if Path(CALIB).is_file() else None)
     if found:
@@ -108,7 +110,8 @@ def after_inspect(model: str, factory: str | None, calib: str | None) -> Iterato
 
 
 def after_build(folder: Path, report: Mapping[str, Any], app: str | None) -> Iterator[str]:
-    """Suggest validation on every backend of the target, simulation, then the steps to a board."""
+    """Yield the next steps after build: validation on every backend of the target, simulation, then
+    the steps to a board."""
     on_chip = bool(report["cycles"])
     yield command("validate", folder, *(("--on", "host,simulator") if on_chip else ()))
     if on_chip and report["cycles"]["source"] == "modelled":
@@ -132,7 +135,7 @@ def to_board(folder: Path, *, has_l3: bool) -> Iterator[str]:
 
 
 def after_validate(folder: Path, report: Mapping[str, Any], exact: Mapping[str, Any]) -> str:
-    """Suggest simulation if it has not been compared, then energy."""
+    """Return the next step after validate: simulation if it has not been compared, then energy."""
     if not report["cycles"]:
         return command("report", folder, "--open")
     is_open = exact.get("simulator") is None
@@ -140,14 +143,15 @@ def after_validate(folder: Path, report: Mapping[str, Any], exact: Mapping[str, 
 
 
 def after_energy(folder: Path, every: str | None, report: Mapping[str, Any]) -> str:
-    """Suggest battery life if no period is known, then the whole report."""
+    """Return the next step after energy: battery life if no period is known, then the whole
+    report."""
     if report["duty"] is None and every is None:
         return command("energy", folder, "--every", "50 ms", "--battery", "300")
     return command("report", folder, "--open")
 
 
 def after_report(folder: Path, against: str | None, *, is_page: bool) -> str:
-    """Suggest opening the page, then listing the largest buffers."""
+    """Return the next step after report: opening the page, then listing the largest buffers."""
     if is_page:
         return command("inspect", folder, "--memory")
     if against is not None:
@@ -156,7 +160,8 @@ def after_report(folder: Path, against: str | None, *, is_page: bool) -> str:
 
 
 def after_sweep(file: str, folder: Path, against: str | None) -> str:
-    """Suggest comparing a later sweep with this one, or reading the comparison."""
+    """Return the next step after sweep: comparing a later sweep with this one, or reading the
+    comparison."""
     if against is not None:
         from myoedge.sweeps.results import WORSE_CODE
 
@@ -166,7 +171,8 @@ def after_sweep(file: str, folder: Path, against: str | None) -> str:
 
 
 def at_a_model() -> str:
-    """Suggest inspecting a model file of the current folder, or a new project if there is none."""
+    """Return a command that inspects a model file of the current folder, or one that starts a new
+    project if there is none."""
     files = [path for path in Path().iterdir() if path.suffix in MODEL_ENDINGS]
     return command("inspect", max(files, key=_changed)) if files else command("init")
 

@@ -21,8 +21,8 @@ LINE_INTERVAL_S = 10.0  # between lines, if there is no terminal
 
 
 class StageProgress:
-    """Progress display: the name of each stage, and a count within stages longer than SHOWN_AFTER_S
-    seconds."""
+    """Progress display of a verb: the name of each stage, and a count within stages longer than
+    SHOWN_AFTER_S seconds."""
 
     def __init__(self, terminal: Terminal, name: str = "") -> None:
         self.terminal, self.name, self.runs = terminal, name, 0
@@ -68,7 +68,7 @@ class StageProgress:
         )
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Remove the display from the terminal."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
@@ -76,7 +76,7 @@ class StageProgress:
 
 @contextmanager
 def stage_progress(terminal: Terminal, name: str = "") -> Iterator[StageProgress]:
-    """Show the progress of counted work within this context.
+    """Return a context that shows the progress of counted work.
 
     name   first stage, which is not printed
     """

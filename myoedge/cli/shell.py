@@ -36,7 +36,7 @@ Verb = Callable[..., Any]
 class Terminal:
     """Output of a verb: messages to stderr, the result to stdout.
 
-    as_json   print one JSON object on stdout and nothing else there
+    as_json   whether stdout gets one JSON object and nothing else
     level     -1 quiet, 0 normal, 1 verbose
     """
 
@@ -127,8 +127,8 @@ def board_options(verb: Verb) -> Verb:
 
 
 def chosen_build(terminal: Terminal, folder: str | None) -> Path:
-    """Return the folder given on the command line; without one, the newest build, whose name is
-    printed."""
+    """Return the build folder given on the command line; without one, the newest build, whose name
+    is printed."""
     if folder is not None:
         return Path(folder)
     folder_of_newest = newest()
@@ -137,7 +137,7 @@ def chosen_build(terminal: Terminal, folder: str | None) -> Path:
 
 
 def newest() -> Path:
-    """Return the most recent build below ./build. Errors: E222 no build there."""
+    """Return the folder of the most recent build below ./build. Errors: E222 no build there."""
     from myoedge.system.folder import MANIFEST, is_build
 
     builds = [path.parent for path in Path("build").glob(f"*/{MANIFEST}") if is_build(path.parent)]

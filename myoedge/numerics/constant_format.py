@@ -18,8 +18,10 @@ class ConstantFormat:
     The integers follow from the floats and the format.
 
     scale, zero_point   one value each, or one per index along `axis`
-    integers   chosen q of the constant's shape, if the floats lie between steps; None: the floats
-               are multiples of the steps
+    low, high           smallest and largest integer
+    axis                axis along which scales differ
+    integers            chosen q of the constant's shape, if the floats lie between steps; None: the
+                        floats are multiples of the steps
     """
 
     scale: tuple[float, ...]
@@ -31,8 +33,8 @@ class ConstantFormat:
 
     @property
     def params(self) -> QuantParams | None:
-        """Signed parameters of the constant as an operand; None if there are several scales, or
-        more than 16 bits."""
+        """Quantisation parameters of the constant as an operand; None if there are several scales,
+        or more than 16 bits."""
         kind = INT8 if self.high - self.low < 1 << INT8.bits else INT16
         if len({*self.scale}) > 1 or len({*self.zero_point}) > 1 or self.high - self.low >= 1 << 16:
             return None
@@ -41,7 +43,7 @@ class ConstantFormat:
 
     @property
     def by_rows(self) -> ConstantFormat | None:
-        """Return the format if its scales are one, or one per index of axis 0; None if they differ
+        """Return the format if it has one scale, or one per index of axis 0; None if scales differ
         along another axis."""
         if len(self.scale) == 1 or self.axis == 0:
             return self
@@ -56,8 +58,8 @@ class ConstantFormat:
             return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
 
     def steps(self, value: Array) -> Array | None:
-        """Return (value / scale) as int64, that is q - zero_point; None if float32 values are not
-        exact in this format."""
+        """Return a constant's values in steps as int64, that is q - zero_point; None if float32
+        values are not exact in this format."""
         if len(self.scale) > 1 and value.shape[self.axis : self.axis + 1] != (len(self.scale),):
             return None
         if self.integers is not None:

@@ -20,9 +20,10 @@ COUNT_BITS = 32
 
 @dataclass(frozen=True, slots=True)
 class CountConversion:
-    """The conversion q = clamp((count * multiplier + offset) >> shift, low, high) in int64; one
-    multiplier and offset per channel, or one for all channels.
+    """The conversion q = clamp((count * multiplier + offset) >> shift, low, high) of converter
+    values (counts) in int64.
 
+    multipliers, offsets   one per channel, or one for all channels
     The offset contains the zero point and the half that rounds to nearest, ties up. The result is
     the exact product rounded, except within 2**-15 steps of a tie, where it may be one step away.
     """
@@ -46,8 +47,9 @@ def count_conversion(
     """Return the fixed-point form of q = factor * count + offset, per channel; None if a factor or
     an offset is too large for it.
 
-    factors   steps of q per count
-    offsets   q at count 0, zero point included
+    factors     quantisation steps per count
+    offsets     q at count 0, zero point included
+    low, high   limits of q
     """
     largest = max(map(abs, factors))
     shift = SUM_BITS if largest == 0 else MULTIPLIER_BITS - 1 - _exponent(largest)

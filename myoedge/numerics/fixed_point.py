@@ -54,7 +54,8 @@ def shifted_right(x: Array, bits: Array) -> Array:
 
 
 def inverse_root(x: Array) -> tuple[Array, Array]:
-    """Return (inverse, half) such that 1 / sqrt(x) = inverse / 2**(30 + half); see me_inverse_root.
+    """Return inverse and half such that 1 / sqrt(x) = inverse / 2**(30 + half), as me_inverse_root
+    does in C.
 
     x   int64, 1 .. 2**62
     """

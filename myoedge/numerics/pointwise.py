@@ -27,8 +27,8 @@ _ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond, the error function is 1 to double
 
 
 def erf(x: Array) -> Array:
-    """Return the error function: math.erf for few numbers, otherwise interpolated to 1e-13 (cubic,
-    by values and derivatives)."""
+    """Return the error function of every element: math.erf for few elements, otherwise interpolated
+    to 1e-13 (cubic, by values and derivatives)."""
     if x.size <= ERF_EXACT:
         return np.asarray(_erf(x), dtype=np.float64)
     value, slope, square, cube = _erf_curves()
@@ -88,7 +88,7 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def listed(values: Array) -> str:
-    """Encode table values as text, the argument of the function "lookup" in a chain."""
+    """Encode the values of a table as text, the argument of the function "lookup" in a chain."""
     return values.astype("<f4").tobytes().hex()
 
 
@@ -182,8 +182,10 @@ MONOTONE = frozenset(("affine", "clamp", "neg", "quotient"))
 
 
 def result_range(chain: Sequence[Call]) -> tuple[float, float] | None:
-    """Return the (low, high) range of a chain's results; None if unbounded. It is the range of the
-    last bounded function, mapped by the monotone functions after it."""
+    """Return the range (low, high) of a chain's results; None if unbounded.
+
+    It is the range of the last bounded function, mapped by the monotone functions after it.
+    """
     found: tuple[float, float] | None = None
     for call in chain:
         ends = (
@@ -218,7 +220,7 @@ def is_continuous(chain: Sequence[Call]) -> bool:
 
 
 def defaults(name: str) -> tuple[float, ...]:
-    """Default parameters of a function, as in PyTorch."""
+    """Return the default parameters of a pointwise function, as in PyTorch."""
     return getattr(FUNCTIONS.get(name), "__defaults__", None) or ()
 
 
@@ -236,8 +238,8 @@ def evaluate(chain: Sequence[Call], x: Array) -> Array:
 
 
 def bounds(chain: Sequence[Call]) -> tuple[float, float] | None:
-    """Return (low, high) if the chain only clamps; otherwise None. Kernels clamp without extra
-    cost."""
+    """Return the limits (low, high) of a chain that only clamps, which kernels do without extra
+    cost; otherwise None."""
     low, high = -math.inf, math.inf
     for step in chain:
         if step[0] != "clamp":

@@ -36,7 +36,7 @@ class QuantParams:
 
     @property
     def reach(self) -> int:
-        """Largest |q - zero_point|."""
+        """Largest |q - zero_point| of the integer type."""
         return max(self.high - self.zero_point, self.zero_point - self.low)
 
 

@@ -75,19 +75,20 @@ class Requant:
 
     @property
     def scalars(self) -> dict[str, int]:
-        """Return the C fields that all channels share, by name: `pre`, and others if there is one
-        factor."""
+        """Return the fields of the C struct that all channels share, by name: `pre`, and the others
+        if there is one factor."""
         shared = () if np.ndim(self.mult) else NUMBERS
         return {"pre": self.pre, **{name: int(getattr(self, name)) for name in shared}}
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """C arrays with one value per channel; empty if all channels share them."""
+        """Return the fields with one value per channel as arrays, by name; {} if all channels share
+        them."""
         return {name: getattr(self, name) for name in (NUMBERS if np.ndim(self.mult) else ())}
 
     @staticmethod
     def of(fields: Mapping[str, Any]) -> Requant:
-        """Construct a requantisation from its C fields: `scalars` and `arrays` together."""
+        """Return the requantisation with these fields: `scalars` and `arrays` together."""
         return Requant(fields["pre"], *(np.asarray(fields[name]) for name in NUMBERS))
 
 
@@ -164,7 +165,10 @@ class SumRequant:
         return np.asarray(np.clip(total >> self.shift, low, high), element_type.dtype)
 
     def largest(self, bounds: Sequence[int]) -> int:
-        """Return the largest |intermediate| for |x_i| <= bounds_i, in any order of summation."""
+        """Return the largest |intermediate| in any order of summation.
+
+        bounds   largest |x_i| of each term
+        """
         return abs(self.offset) + sum(b * abs(m) for b, m in zip(bounds, self.mult, strict=True))
 
 

@@ -17,14 +17,15 @@ INT16_BIAS_MAX = 2**28  # next to 16-bit products, which have the rest of int32
 
 @dataclass(frozen=True, slots=True)
 class WeightFormat:
-    """Symmetric 2- to 16-bit integers with one scale per output channel or per tensor."""
+    """Symmetric integers of 2 to 16 bits for weights, with one scale per output channel or per
+    tensor."""
 
     bits: int = 8
     per_channel: bool = True
 
     @property
     def high(self) -> int:
-        """Largest |weight|."""
+        """Largest |weight| as an integer."""
         return (1 << (self.bits - 1)) - 1
 
     @property
@@ -34,7 +35,7 @@ class WeightFormat:
 
     def beside(self, operand: ElementType) -> WeightFormat:
         """Return the format for weights that multiply an operand of this type; it has at least as
-        many bits."""
+        many bits as this one."""
         return replace(self, bits=max(self.bits, operand.bits))
 
     def quantize(self, w: Array, bias: Array, x: QuantParams) -> tuple[Array, Array]:

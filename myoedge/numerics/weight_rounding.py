@@ -23,7 +23,7 @@ SCARCITY = 0.1  # the same, for as many vectors as inputs: more if there are few
 
 @dataclass(frozen=True)
 class Moments:
-    """Second moments of the input vectors x that weight rows multiply.
+    """Second moments of the vectors x that the rows of a weight matrix multiply.
 
     squares   [C, C] sum of x x^T
     count     number of vectors
@@ -46,8 +46,8 @@ class Moments:
 
     @property
     def damped(self) -> Array:
-        """Return `squares` with a larger diagonal if there are few vectors; the identity if all are
-        0."""
+        """Return `squares` with a larger diagonal if there are few vectors, so that it can be
+        inverted; the identity if all are 0."""
         taps = len(self.squares)
         mean = float(np.trace(self.squares)) / taps
         more = mean * (DAMPING + SCARCITY * taps / self.count) if mean > 0.0 else 1.0
@@ -65,9 +65,10 @@ def rounded_rows(
     w: Array, blocks: Sequence[Moments], used: WeightFormat, least_scale: Array
 ) -> tuple[Array, Array]:
     """Quantise weights [K, C] so that a row's sums over the input vectors differ least from the
-    float sums; return (int8 [K, C], float64 scales [K], float32 values).
+    float sums; return integers int8 [K, C], scales float64 [K], and the quantised values float32.
 
     blocks        moments of blocks of columns; columns of a block compensate each other's errors
+    used          format of the weights
     least_scale   [K] lower bound of each scale, for channels with a large bias
     """
     w, ends = w.astype(np.float64), np.cumsum([len(block.squares) for block in blocks])[:-1]

@@ -32,9 +32,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Tried:
-    """A variation with the report of its build, or with the code of the error that it ended with.
+    """A variation that was built.
 
-    digests   file name -> sha256 of its build, without reports
+    variation   the variation
+    report      report of its build; None if it ended with an error
+    code        code of that error
+    digests     file name -> sha256 of its build, without reports
     """
 
     variation: Variation
@@ -45,12 +48,14 @@ class Tried:
 
 @dataclass(frozen=True)
 class Advice(Tabular):
-    """Measured suggestions, the best first.
+    """Measured suggestions for a build.
 
-    tried     number of measured builds
-    refused   variations that cannot be built, with the code of the error: "16 bits at conv2 (E244)"
-    folder    folder in which the suggested commands are to be run
-    unwritten W210 if the reports of the build could not be replaced
+    suggestions   the suggestions, the best first
+    tried         number of measured builds
+    refused       variations that cannot be built, with the code of the error: "16 bits at conv2
+                  (E244)"
+    folder        folder in which the suggested commands are to be run
+    unwritten     W210 if the reports of the build could not be replaced
     """
 
     suggestions: tuple[Suggestion, ...]

@@ -58,7 +58,7 @@ Result = dict[str, Any]
 
 
 def work(task: Task) -> Result:
-    """Run one build, and simulate it if the sweep requests that.
+    """Run one build of a sweep, and simulate it if the sweep requests that.
 
     A refused model or an exceeded budget is a result, too. All other errors (a missing tool, a bug)
     are raised, prefixed with the task's name.

@@ -35,8 +35,10 @@ COLOURS = 8  # of models, in sweep.html.j2
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A figure as an axis of a plot.
+    """A figure of the results as an axis of a plot.
 
+    figure   name of the figure
+    title    title of the axis
     show     value -> text
     better   -1: less is better, +1: more is better
     unit     ticks are round multiples of it
@@ -58,7 +60,12 @@ PLOTS = ((LATENCY, ENERGY), (LATENCY, MEMORY), (LATENCY, SQNR), (ENERGY, SQNR), 
 
 @dataclass(frozen=True, slots=True)
 class DotName:
-    """A name next to a dot: its position and text alignment."""
+    """The label of a dot.
+
+    text     the name
+    x, y     position
+    anchor   text alignment
+    """
 
     text: str
     x: float
@@ -67,7 +74,8 @@ class DotName:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Return the text's (left, top, right, bottom), estimated from an average letter width."""
+        """Return the edges (left, top, right, bottom) of the text, estimated from an average letter
+        width."""
         width = LETTER * len(self.text)
         left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
         return left, self.y - ABOVE, left + width, self.y + BELOW
@@ -77,10 +85,12 @@ class DotName:
 class Dot:
     """A result in a plot.
 
-    on_front    whether it is Pareto-optimal
-    best        whether it is the best within its budget
-    model       index of its model's colour
-    name        its label; None if there is no room next to the dot
+    x, y       position
+    title      tooltip
+    on_front   whether it is Pareto-optimal
+    best       whether it is the best within its budget
+    model      index of its model's colour
+    name       its label; None if there is no room next to the dot
     """
 
     x: float
@@ -94,7 +104,14 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot: dots, the line through the Pareto-optimal ones, and ticks as (position, text)."""
+    """A plot of two figures of the results.
+
+    x, y               the axes
+    dots               the results
+    x_ticks, y_ticks   (position, text) of the ticks
+    width, height      size of the plot
+    left, bottom       margins
+    """
 
     x: Axis
     y: Axis
@@ -152,7 +169,8 @@ def models(rows: Sequence[Result]) -> list[str]:
 
 
 def named(dots: Sequence[Dot]) -> tuple[Dot, ...]:
-    """Return the dots, some of them with names: the best first, as long as there is space."""
+    """Return the dots, some of them with labels: the best results first, as long as there is
+    space."""
     taken = [(d.x - RADIUS, d.y - RADIUS, d.x + RADIUS, d.y + RADIUS) for d in dots]
     placed: list[Dot] = []
     for dot in reversed(dots):

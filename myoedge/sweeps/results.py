@@ -28,7 +28,7 @@ COLUMNS = (*LABELS, *OUTCOME, *FIGURES)
 
 
 def kept(folder: Path, task: Task) -> Result | None:
-    """Return the stored result of a task; None if there is none that is readable."""
+    """Return the stored result of a task; None if there is no readable one."""
     try:
         found = json.loads(read_text(_file(folder, task.key)))
     except (OSError, ValueError, RecursionError):
@@ -38,7 +38,7 @@ def kept(folder: Path, task: Task) -> Result | None:
 
 
 def keep(folder: Path, result: Result) -> None:
-    """Store a result. Errors: E220, E281."""
+    """Store a result of a sweep in its folder. Errors: E220, E281."""
     file = _file(folder, result["key"])
     with explained(folder):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -93,12 +93,13 @@ WORSE_CODE = "E305"
 class Judged:
     """A figure that is checked for regressions.
 
-    figure        column of the table
-    title, show   its name, and value -> text with unit
-    bound         key of [bounds]
-    sign          -1: less is better, 1: more is better
-    relative      whether the bound is a fraction of the earlier value
-    only_with     figures that must be equal in both sweeps for a comparison
+    figure      column of the table
+    title       its name
+    show        value -> text with unit
+    bound       key of [bounds]
+    sign        -1: less is better, 1: more is better
+    relative    whether the bound is a fraction of the earlier value
+    only_with   figures that must be equal in both sweeps for a comparison
     """
 
     figure: str
@@ -145,8 +146,13 @@ _BY_FIGURE = {judged.figure: judged for judged in JUDGED}
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A figure that is worse than before by more than its bound; `what` is "result" if the result
-    itself is missing."""
+    """A figure that is worse than in an earlier sweep by more than its bound.
+
+    name       name of the result
+    what       name of the figure; "result" if the result itself is missing
+    old, new   its values
+    bound      tolerated loss; None without one
+    """
 
     name: str
     what: str
@@ -179,8 +185,10 @@ class Regression:
 
 
 def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) -> list[Regression]:
-    """Return the regressions of results that were valid before. Results are matched by name,
-    because digests may change."""
+    """Return the regressions of results that were valid in the earlier sweep.
+
+    Results are matched by name, because digests may change.
+    """
     now = {name_of(row): row for row in new}
     good = [row for row in old if row["status"] == OK]
     return [found for row in good for found in _of(row, now.get(name_of(row)), bounds)]
@@ -189,7 +197,10 @@ def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) ->
 def junit_cases(rows: Sequence[Result], worse: Sequence[Regression]) -> list[JunitCase]:
     """Return one JUnit case per result: a regression is a failure, a difference from the reference
     an error; a model that was refused before as well is skipped, unless nothing could be built.
-    Missing results have a case too."""
+    Missing results have a case too.
+
+    worse   the regressions
+    """
     by_name: dict[str, list[Regression]] = {}
     for one in worse:
         by_name.setdefault(one.name, []).append(one)

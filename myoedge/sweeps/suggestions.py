@@ -38,9 +38,10 @@ Figures = Mapping[str, float | None]
 class Suggestion:
     """A measured variation that improves a build.
 
-    text        title and gains: "frames = 16: 3.2 instead of 18.5 mW, 8 ms later"
-    how         lines for myoedge.toml, or the command that builds it
-    old, new    figures of the existing build, and of the variation
+    title      title of the variation
+    text       title and gains: "frames = 16: 3.2 instead of 18.5 mW, 8 ms later"
+    how        lines for myoedge.toml, or the command that builds it
+    old, new   figures of the existing build, and of the variation
     """
 
     title: str
@@ -51,8 +52,8 @@ class Suggestion:
 
 
 def figures(report: Report) -> dict[str, float | None]:
-    """Return the figures of a report by which suggestions are ranked: those in PATHS; average_mw if
-    a period is known; delay_s, from the first sample of a stream's pass to its outputs."""
+    """Return the figures of a report by which suggestions are ranked: those in PATHS, average_mw if
+    a period is known, and delay_s, from the first sample of a stream's pass to its outputs."""
     values: dict[str, float | None] = {name: _at(report, path) for name, path in PATHS.items()}
     duty = report.get("duty") or {}
     values["average_mw"] = duty["average_mw"][0] if duty.get("keeps_up") else None
@@ -94,7 +95,7 @@ def _title(variation: Variation, base: Figures, new: Figures) -> str:
 
 
 def gains(base: Figures, new: Figures) -> bool:
-    """Return whether a figure improves by more than a negligible amount."""
+    """Return whether a variation improves one of the figures by more than a negligible amount."""
     if keeps_up_now(base, new):
         return True
     costs = ("energy_uj", "cycles") if base["average_mw"] is None else ("average_mw",)
@@ -124,8 +125,8 @@ def _loses(base: Figures, new: Figures) -> bool:
 
 
 def worth(base: Figures, new: Figures) -> float:
-    """Return a suggestion's rank: the logarithm of the cost saved, minus the added delay, plus the
-    dB gained up to GOOD_DB."""
+    """Return the rank of a suggestion: the logarithm of the cost saved, minus the added delay, plus
+    the dB gained up to GOOD_DB."""
     if keeps_up_now(base, new):
         return math.inf
     power = "energy_uj" if base["average_mw"] is None else "average_mw"
@@ -140,7 +141,10 @@ def _decibels_won(base: Figures, new: Figures) -> float:
 
 
 def less(name: str, base: Figures, new: Figures) -> float:
-    """Return the fraction by which a figure decreases; 0 if unknown."""
+    """Return the fraction by which a figure of the new build is smaller; 0 if unknown.
+
+    name   name of the figure
+    """
     return 1.0 - math.exp(-_saved(name, base, new))
 
 
@@ -150,8 +154,8 @@ def _saved(name: str, base: Figures, new: Figures) -> float:
 
 
 def said(base: Figures, new: Figures) -> Iterator[str]:
-    """Yield gains and costs as text: "3.2 instead of 18.5 mW", "-12 % energy", "+6.0 dB", "8 ms
-    later"."""
+    """Yield the gains and costs of a variation as text: "3.2 instead of 18.5 mW", "-12 % energy",
+    "+6.0 dB", "8 ms later"."""
     old_mw, mw = base["average_mw"], new["average_mw"]
     if mw and keeps_up_now(base, new):
         yield f"keeps up with the stream, at {wording.three_digits(mw)} mW"

@@ -36,8 +36,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Swept(Tabular):
-    """Result of a sweep, in the order of SWEEP.toml.
+    """Result of a sweep.
 
+    folder        its folder
+    results       one result per combination, in the order of SWEEP.toml
     computed      number of results that were computed now rather than reused
     regressions   regressions against an earlier sweep; () without one
     """

@@ -39,9 +39,11 @@ KNOWN = "*"  # after accuracies of samples that may be training data
 
 
 def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
-    """Return whether each result is the best within its budget: least energy (latency, without
-    energies) among the results with sufficient accuracy. Ties go to the first; single results are
-    not marked."""
+    """Return whether each result is the best within its budget: of those with sufficient accuracy,
+    the one with least energy (least latency, without energies).
+
+    Ties go to the first; single results are not marked.
+    """
     by_budget: dict[str, list[Result]] = {row["budget"]: [] for row in rows}
     for row in filter(_is_good, rows):
         by_budget[row["budget"]].append(row)
@@ -81,8 +83,8 @@ def _cost(row: Result) -> tuple[float, float]:
 
 
 def differing(rows: Sequence[Result]) -> tuple[str, ...]:
-    """Return the labels in which results differ (model, budget, options, point); "model" if in
-    none."""
+    """Return the labels (model, budget, options, point) in which the results differ; "model" if
+    they differ in none."""
     labels = [label for label in LABELS if len({str(row[label]) for row in rows}) > 1]
     return tuple(labels or LABELS[:1])
 
@@ -128,15 +130,15 @@ def _size(row: Mapping[str, Any], *keys: str) -> str:
 
 
 def outcome(row: Result, *, is_best: bool) -> str:
-    """Return a result's mark: "best", "", or the code of its error: "E302"."""
+    """Return the mark of a result in the table: "best", "", or the code of its error: "E302"."""
     if row["status"] == OK:
         return BEST if is_best else ""
     return str(row["code"] or row["status"])
 
 
 def printed(rows: Sequence[Result], width: int) -> Table:
-    """Return the table for a terminal of this width; empty columns, and if necessary less important
-    ones, are left out."""
+    """Return the table of results for a terminal of this width; empty columns, and if necessary
+    less important ones, are left out."""
     from rich.markup import escape
 
     columns, _ = _fitting(rows, width)
@@ -170,7 +172,7 @@ def _fitting(rows: Sequence[Result], width: int) -> tuple[dict[str, list[str]], 
 
 
 def said(rows: Sequence[Result]) -> Iterator[str]:
-    """Yield lines below the table that explain its marks and codes."""
+    """Yield the lines below the table of results, which explain its marks and codes."""
     if any(best_in_budgets(rows)):
         yield f"{BEST}: {MEANING}"
     if any(row.get("evaluated_on") not in (None, TEST) for row in rows):

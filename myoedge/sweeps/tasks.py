@@ -188,7 +188,12 @@ def _wrong(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file by path and sha256, with its bytes if another computer needs them."""
+    """A file of a task.
+
+    path      its path
+    sha256    digest of its content
+    content   its bytes, if another computer needs them
+    """
 
     path: str
     sha256: str
@@ -199,10 +204,12 @@ class Source:
 class Task:
     """One build of a sweep, with its simulation.
 
-    key      digest of everything that determines the result
-    labels   model, budget, options, operating point: the name of the result
-    chosen   arguments of build
-    toml     content of its myoedge.toml
+    key                  digest of everything that determines the result
+    labels               model, budget, options, operating point: the name of the result
+    model, calib, test   files
+    chosen               arguments of build
+    toml                 content of its myoedge.toml
+    simulate             whether to run the firmware
     """
 
     key: str
@@ -220,10 +227,10 @@ class Task:
 
 
 def tasks(sweep: Sweep, base: Path, depends: str = "") -> tuple[Task, ...]:
-    """Return the tasks for every combination, in the order of SWEEP.toml.
+    """Return one task per combination, in the order of SWEEP.toml.
 
     base      folder for relative paths
-    depends   text that determines results in addition, such as versions
+    depends   further text that determines results, such as versions
     Errors: E101, E102 a model, E210 samples that do not exist; E260 an unreadable file.
     """
     digests: dict[str, Source] = {}

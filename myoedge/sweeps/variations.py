@@ -56,7 +56,8 @@ def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[
     """Return the variations that may improve a build.
 
     report      report of the existing build
-    settings, arguments   its myoedge.toml, and its arguments of api.build
+    settings    its myoedge.toml
+    arguments   its arguments of api.build
     """
     return (
         *_frames(report, settings),
