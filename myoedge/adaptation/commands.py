@@ -20,7 +20,12 @@ INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE, KEEP, RESTORE = range
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its number, an integer argument, and a payload."""
+    """A command to the adaptation of a firmware.
+
+    number     number of the command
+    argument   an integer
+    content    a payload
+    """
 
     number: int
     argument: int = 0
@@ -29,7 +34,12 @@ class Command:
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer to a command: return value, payload, and cycles (0 on the host)."""
+    """The firmware's answer to a command.
+
+    result    return value
+    content   a payload
+    cycles    cycles that the command took; 0 on the host
+    """
 
     result: int
     content: bytes = b""
@@ -38,8 +48,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Window:
-    """Input of the adaptation for one window: int8 features [features], and the class that the
-    network decided."""
+    """Input of the adaptation for one window.
+
+    features   int8 [features]
+    decision   class that the network decided
+    """
 
     features: Array
     decision: int
@@ -52,8 +65,8 @@ def infer(inputs: Array) -> Command:
 
 
 def take(window: Window) -> Command:
-    """Return the command that uses the features and decision of a window as if it had just been
-    inferred."""
+    """Return the command that hands features and decision of a window to the adaptation, as if the
+    network had just run on it."""
     return Command(TAKE, window.decision, window.features.astype(np.int8).tobytes())
 
 
@@ -64,10 +77,7 @@ def _brought(window: Window | Command) -> Command:
 def session(
     method: str, windows: Sequence[Window | Command], labels: Iterable[int]
 ) -> Iterator[Command]:
-    """Yield the commands of a session: begin, every window with its class, end.
-
-    windows   taken as if they had been inferred, or commands that infer
-    """
+    """Yield the commands of a session of adaptation: begin, every window with its class, end."""
     yield Command(BEGIN, METHODS.index(method) + 1)
     for window, label in zip(windows, labels, strict=True):
         yield _brought(window)

@@ -33,7 +33,7 @@ EXPONENTIALS = np.round(32768 * np.exp(-np.arange(STEPS) / 16)).astype(np.int64)
 
 @dataclass(frozen=True)
 class Stored:
-    """Windows of a session kept for training: a random sample (reservoir) per class.
+    """Windows of a session that the head is trained on: a random sample (reservoir) per class.
 
     windows   int8 [classes, kept, features]
     seen      windows seen per class [classes]; the first `kept` are stored, a later one replaces a
@@ -53,24 +53,28 @@ class Stored:
 
 @dataclass(frozen=True)
 class Head:
-    """Weights of the linear layer and their momentum, int32 [classes, features + 1]; the last
-    column is the bias."""
+    """Weights of the linear layer that is trained on the chip.
+
+    weights    int32 [classes, features + 1]; the last column is the bias
+    momentum   their momentum, of the same shape
+    """
 
     weights: Array
     momentum: Array
 
 
 def drawn(random: int, below: int) -> tuple[int, int]:
-    """Return (next state of the generator, random integer 0 .. below - 1).
+    """Return the next state of the random generator, and a random integer 0 .. below - 1: the upper
+    16 bits modulo `below`.
 
-    random   state     The integer is the upper 16 bits modulo `below`.
+    random   state of the generator
     """
     state = (random * 1664525 + 1013904223) & 0xFFFFFFFF
     return state, (state >> 16) % below
 
 
 def nothing_stored(adaptation: Adaptation) -> Stored:
-    """Return an empty store with the generator in its initial state."""
+    """Return an empty store of windows, with the random generator in its initial state."""
     shape = (adaptation.classes, adaptation.kept, adaptation.features)
     return Stored(np.zeros(shape, np.int8), np.zeros(adaptation.classes, np.int64), SEED)
 
@@ -94,8 +98,11 @@ def untrained(adaptation: Adaptation) -> Head:
 
 
 def trained(adaptation: Adaptation, head: Head, store: Stored, updates: int) -> tuple[Head, Stored]:
-    """Return head and store after a number of updates; both are unchanged if no windows are
-    stored."""
+    """Return the head and the store after a number of training steps on stored windows; both are
+    unchanged if there are none.
+
+    updates   number of training steps
+    """
     if not store.seen.any():
         return head, store
     for left in range(updates, 0, -1):
@@ -143,7 +150,7 @@ def _updated(
 
 
 def forward(head: Head) -> Array:
-    """Return the int16 weights used for inference, with FORWARD_POINT fraction bits."""
+    """Return the int16 weights that are used for inference, with FORWARD_POINT fraction bits."""
     return head.weights >> (POINT - FORWARD_POINT)
 
 

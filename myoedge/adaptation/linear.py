@@ -27,8 +27,12 @@ def centre(counts: Array, means: Array) -> Array:
 
 
 def classifier(counts: Array, means: Array, middle: Array, directions: Array) -> Classifier:
-    """Return the classifier whose score of class c is direction c . (x - (mean c + middle) / 2).
+    """Return the classifier in which the score of class c is direction c . (x - (mean c + middle) /
+    2).
 
+    counts       windows per class
+    means        mean features per class
+    middle       mean of the class means
     directions   [classes, features], magnitudes of at most 2**62; they are shifted so that the
                  largest is 2**13 .. 2**14
     """

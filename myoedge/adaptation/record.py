@@ -23,17 +23,18 @@ NEVER = -(1 << 31)  # bias of a class without windows: any other class wins
 class Adaptation:
     """Settings of the adaptation of one network.
 
-    layer, name  index in network.c of the layer whose results are the features, and its tensor
-    features     features per window, at most MOST_FEATURES
-    positions    positions of the layer's result, over which features are averaged, rounded half up
-    classes      number of classes of the network's output
-    zero_point   zero point of the features
-    methods      supported methods, a subset of METHODS
-    held_back    maximum number of windows per class that are held back to evaluate the result
-    kept         maximum number of windows per class that the head is trained on
-    exponent     features divided by 2**exponent have a root mean square near 1
-    replay, replay_labels   int8 features of training windows [n, features], and their classes [n]
-    norm         the input's channels, if norm is supported
+    layer, name     index in network.c of the layer whose results are the features, and its tensor
+    features        features per window, at most MOST_FEATURES
+    positions       positions of the layer's result, over which features are averaged, rounded half
+                    up
+    classes         number of classes of the network's output
+    zero_point      zero point of the features
+    methods         supported methods, a subset of METHODS
+    held_back       maximum number of windows per class that are held back to evaluate the result
+    kept            maximum number of windows per class that the head is trained on
+    exponent        features divided by 2**exponent have a root mean square near 1
+    replay          int8 features of training windows [n, features]
+    replay_labels   classes of these windows [n]
     """
 
     layer: int

@@ -23,8 +23,12 @@ PASSING = (
 
 @dataclass(frozen=True)
 class Room:
-    """An array in the firmware: its field of the C struct me_adapt_network, element type and
-    length."""
+    """An array of the firmware's adaptation.
+
+    name    its field of the C struct me_adapt_network
+    dtype   element type
+    count   number of elements
+    """
 
     name: str
     dtype: str

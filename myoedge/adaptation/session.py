@@ -18,14 +18,15 @@ HELD_BACK_EACH = 4  # of four windows of a class the last is held back, until it
 
 @dataclass(frozen=True)
 class AdaptSession:
-    """State of a session.
+    """State of a session of adaptation.
 
-    held, held_counts   held-back windows, int8 [classes, held_back, features], and their number per
-                        class
-    right               number of held-back windows that the current classifier decided correctly
-    came                windows per class so far [classes]
-    sums                statistics for prototypes and lda
-    store               windows for the head
+    adaptation, method   settings, and the method to fit
+    held                 held-back windows, int8 [classes, held_back, features]
+    held_counts          number of held-back windows per class
+    right                number of held-back windows that the current classifier decided correctly
+    came                 windows per class so far [classes]
+    sums                 statistics for prototypes and lda
+    store                windows for the head
     """
 
     adaptation: Adaptation
@@ -48,7 +49,7 @@ def begin(adaptation: Adaptation, method: str) -> AdaptSession:
 
 
 def window(session: AdaptSession, features: Array, decision: int, label: int) -> AdaptSession:
-    """Return the session after another window.
+    """Return the session of adaptation after another window.
 
     features   int8 [features]
     decision   class by the current classifier
@@ -77,8 +78,8 @@ def _learnt(session: AdaptSession, features: Array, label: int) -> AdaptSession:
 
 
 def end(session: AdaptSession) -> Classifier | None:
-    """Fit a classifier; return None if it decides no more held-back windows correctly than the
-    current classifier.
+    """Fit a classifier to the windows of a session; return None if it decides no more held-back
+    windows correctly than the current classifier.
 
     Otherwise, or if no windows are held back, it is fitted to the held-back windows as well.
     """

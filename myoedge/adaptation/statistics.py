@@ -25,7 +25,7 @@ MOST_SOLVED = 1 << 24  # size of an entry of a solution
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over the windows of a session.
+    """Sums over the windows of a session, from which prototypes and LDA are computed.
 
     counts     windows per class [classes]
     sums       sum of the features per class [classes, features]
@@ -83,7 +83,8 @@ def scatter(sums: Sums, means: Array) -> Array:
 
 
 def scaled(within: Array) -> Array:
-    """Scale the scatter by a power of two and add a ridge to its diagonal.
+    """Return the scatter within classes, scaled by a power of two and with a ridge added to its
+    diagonal.
 
     The largest variance, at least 1, becomes 2**28 .. 2**29, and no entry exceeds 2**29.
     """
@@ -98,8 +99,8 @@ def scaled(within: Array) -> Array:
 
 
 def cholesky(matrix: Array) -> tuple[Array, Array]:
-    """Return (lower Cholesky factor with POINT fraction bits, inverses of its diagonal with
-    INVERSE_POINT fraction bits), rounded down.
+    """Return the lower Cholesky factor with POINT fraction bits, and the inverses of its diagonal
+    with INVERSE_POINT fraction bits, rounded down.
 
     A pivot below the smallest ridge, which only rounding can cause, is replaced by it. Sums wrap
     around in 64 bits.
@@ -120,7 +121,8 @@ def solved(factor: Array, inverses: Array, wanted: Array) -> Array:
     """Solve factor * factor^T * w = wanted by forward and back substitution; |w| is limited to
     MOST_SOLVED.
 
-    inverses   inverses of the factor's diagonal
+    factor     lower Cholesky factor
+    inverses   inverses of its diagonal
     """
     size = len(wanted)
     found = wanted.copy()

@@ -15,7 +15,12 @@ from myoedge.errors import EXIT_CODES, MyoedgeError, Notice
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A code's meaning in one line, and its explanation."""
+    """The explanation of an error or warning code.
+
+    code    "E213"
+    title   its meaning in one line
+    text    its explanation
+    """
 
     code: str
     title: str
@@ -51,7 +56,7 @@ def entries() -> Mapping[str, Entry]:
 
 
 def meanings() -> str:
-    """Return every code with its meaning, one line each, in order."""
+    """Return every error and warning code with its meaning, one line each, in order."""
     return "\n".join(f"{code}  {entry.title}" for code, entry in sorted(entries().items()))
 
 
@@ -61,9 +66,9 @@ _BY_EXIT_CODE = (
 
 
 def explanation(code: str) -> str:
-    """Explanation of a code: meaning, reason, remedy, and exit code.
+    """Return the explanation of an error or warning code: meaning, reason, remedy, and exit code.
 
-    code    "E213", in capitals or not; or an exit code, "4"
+    code   "E213", in capitals or not; or an exit code, "4"
     Errors: E208 if there is no such code.
     """
     name = code.strip().upper()

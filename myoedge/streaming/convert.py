@@ -40,8 +40,8 @@ States = Mapping[str, str]  # output of the model that an input will be in the n
 
 
 def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
-    """Return a stream that computes `frames` frames per pass, with the integers of the network on
-    all frames.
+    """Return a stream that computes `frames` frames per pass, with the same integers as the network
+    on all frames at once.
 
     axes     input -> time axis
     frames   input frames per pass; a multiple of the product of the strides along time
@@ -218,9 +218,11 @@ def _rule(graph: Graph, node: Node) -> StreamingRule | None:
 
 
 def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
-    """Return a stream with one time step per pass and initial states of 0.
+    """Return a stream of a network whose states are inputs and outputs, with one time step per pass
+    and initial states of 0.
 
-    q, states   network from a graph of `without_states`; input -> output with its next value
+    q        network from a graph of `without_states`
+    states   input -> output with its next value
     """
     graph, (places, _) = q.graph, _state_places(q.graph, states)
     inputs = tuple(name for name in graph.inputs if name not in states)

@@ -21,11 +21,11 @@ from myoedge.streaming.time_axis import TimeAxisMap
 class Read:
     """Frames of one operand that an operator reads in a pass.
 
-    delay    frames by which the operand is delayed, to align it with another operand
-    history  number of frames of earlier passes, which precede the new ones
-    taken    number of frames read, of history and new ones, from the first on
-    begins   pass before which the history is filled again, so that frame 0 has the correct past;
-             None if no result depends on frames before 0
+    delay     frames by which the operand is delayed, to align it with another operand
+    history   number of frames of earlier passes, which precede the new ones
+    taken     number of frames read, of history and new ones, from the first on
+    begins    pass before which the history is filled again, so that frame 0 has the correct past;
+              None if no result depends on frames before 0
     """
 
     delay: int = 0
@@ -38,6 +38,7 @@ class Read:
 class PassReads:
     """Frames that the operators of a graph read in every pass.
 
+    frames   input frames per pass
     start    tensor -> index of its first frame in pass 0
     reads    node -> operand -> frames read; "" stands for the outputs
     """
@@ -57,8 +58,12 @@ class PassReads:
 
 
 def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
-    """Return the reads with the number of frames before frame 0 with which outputs are available
-    earliest."""
+    """Return the frames read in a pass if pass 0 begins so many frames before frame 0 that outputs
+    are available earliest.
+
+    paths    time axes and streaming rules of the graph
+    frames   input frames per pass
+    """
     tried = (reads_of_pass(graph, paths, frames, early) for early in range(frames))
     rate = paths.stride[graph.outputs[0]]
     return min(tried, key=lambda r: (r.warmup(graph) * rate - r.early(graph), r.early(graph)))

@@ -23,12 +23,14 @@ from myoedge.streaming.time_axis import Axes, not_causal
 
 @dataclass
 class PassBuilder:
-    """The network of one pass under construction.
+    """The network of one pass of a stream under construction.
 
-    q, axis   the whole network, and tensor -> time axis
-    read      tensors that contain the frames that operators read
-    like      new tensor -> tensor of `q` with the same quantisation
-    params    parameters of other new tensors
+    q        the whole network
+    axis     its tensors -> time axis
+    tensors, steps, states   contents of the pass so far
+    read     tensors that contain the frames that operators read
+    like     new tensor -> tensor of `q` with the same quantisation
+    params   parameters of other new tensors
     """
 
     q: QuantGraph
@@ -69,7 +71,7 @@ class PassBuilder:
         self.params[name] = params
 
     def add_step(self, step: QuantizedNode, inputs: Sequence[str], attrs: Attrs) -> QuantizedNode:
-        """Add an operator of `q` with other inputs and attributes."""
+        """Add an operator of `q` to the pass, with other inputs and attributes."""
         node = step.node.but(inputs=tuple(inputs), attrs=attrs)
         operands = operand_names(node)
         shapes = tuple(map(self.shape, operands))
@@ -82,10 +84,12 @@ class PassBuilder:
         return placed
 
     def with_past(self, like: str, x: str, count: int, fill: int, begins: int | None) -> str:
-        """Return the concatenation of the last `count` frames of earlier passes and x.
+        """Return the name of a tensor that holds the last `count` frames of earlier passes,
+        followed by x.
 
-        like           tensor of `q` with the same quantisation
-        fill, begins   initial integer of the past frames, and the pass before which it is set again
+        like     tensor of `q` with the same quantisation
+        fill     initial integer of the past frames
+        begins   pass before which they are set to `fill` again
         """
         if count == 0:
             return x
@@ -98,8 +102,9 @@ class PassBuilder:
         return joined
 
     def frames_of(self, name: str, read: Read, fill: int) -> str:
-        """Return a tensor with the frames of `name` that an operator reads.
+        """Return the name of a tensor that holds the frames of `name` that an operator reads.
 
+        read   the frames
         fill   integer of frames before the first one
         """
         key = (name, read, fill)
@@ -112,7 +117,11 @@ class PassBuilder:
         return self.read[key]
 
     def part(self, like: str, x: str, first: int, count: int) -> str:
-        """Return frames first .. first + count - 1 of x; x itself if these are all."""
+        """Return the name of a tensor that holds frames first .. first + count - 1 of x; x itself
+        if these are all.
+
+        like   tensor of `q` with the same quantisation
+        """
         if count == self.shape(x)[self.axis[like]]:
             return x
         return self._slice(like, x, first, count, f"{like}_part")
@@ -148,7 +157,11 @@ class PassBuilder:
         return name
 
     def last(self, like: str, name: str) -> str:
-        """Return the last frame of a tensor, without the time axis."""
+        """Return the name of a tensor that holds the last frame of another one, without the time
+        axis.
+
+        like   tensor of `q` with the same quantisation
+        """
         shape, axis = self.shape(like), self.axis[like]
         frame = self._slice(like, like, shape[axis] - 1, 1, f"{name}_frame")
         return self._move(

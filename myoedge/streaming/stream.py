@@ -19,8 +19,9 @@ NUMBERS = ("early", "warmup", "stride", "future")  # of a Stream
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input or output that carries frames.
+    """An input or output of a stream that carries frames.
 
+    name     name of the tensor
     axis     time axis
     frames   frames per pass
     fill     integer of frames before the first one
@@ -34,7 +35,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A tensor passed from one pass to the next.
+    """A tensor passed from one pass of a stream to the next.
 
     input, output   tensors of the network: the old and the new state
     fill            initial integer of all elements
@@ -49,14 +50,16 @@ class State:
 
 @dataclass(frozen=True)
 class Stream:
-    """A network that runs in passes, with its states.
+    """A network that runs in passes of several frames, with its states.
 
-    network   network of one pass; its inputs are `inputs`, then the states, its outputs `outputs`,
-              then the new states
-    early     input frames of pass 0 before the first pushed frame
-    warmup    output frames at the start that are dropped
-    stride    input frames per output frame
-    future    input frames after an output frame on which it depends (look-ahead)
+    network           network of one pass; its inputs are `inputs`, then the states, its outputs
+                      `outputs`, then the new states
+    inputs, outputs   inputs and outputs that carry frames
+    states            states between passes
+    early             input frames of pass 0 before the first pushed frame
+    warmup            output frames at the start that are dropped
+    stride            input frames per output frame
+    future            input frames after an output frame on which it depends (look-ahead)
     """
 
     network: QuantGraph
@@ -134,7 +137,8 @@ def frame_shapes(stream: Stream) -> dict[str, Shape]:
 
 
 def ready_specs(stream: Stream) -> list[tuple[tuple[int, ...], str]]:
-    """Return shape and integer type of the frames of each output in a pass, time first."""
+    """Return shape and integer type of the frames of each output that a pass makes ready, time
+    first."""
     graph = stream.network.graph
     rows = [(port, graph.shape(port.name)) for port in stream.outputs]
     return [
@@ -166,7 +170,7 @@ def frames_of_pass(stream: Stream, run: Pass) -> list[Array]:
 
 
 def firmware_head(numbers: Sequence[int]) -> Array:
-    """Return the header of input.bin for streams: number of streams, and the passes of each.
+    """Return the header of input.bin for streams: number of resets, and of passes after each.
 
     numbers   per pass, its index since the reset
     """

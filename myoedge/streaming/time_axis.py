@@ -21,7 +21,8 @@ FACTORS = "factors of input {} change from frame to frame"  # a title of E131
 class TimeAxisMap:
     """Time axes, strides and streaming rules of a graph that runs on frames.
 
-    axis     tensor -> time axis    stride   tensor -> input frames per frame of it
+    axis     tensor -> time axis
+    stride   tensor -> input frames per frame of it
     rules    node -> operand -> streaming rule along the axis
     """
 
@@ -68,7 +69,8 @@ def _follow(
 
 
 def changing_factors(name: str) -> MyoedgeError:
-    """Return E131 for an input normalization that varies along time, with overlapping windows."""
+    """Return error E131 for an input normalization that varies along time, which overlapping
+    windows do not support."""
     tries = ["without --stream a window has these factors"]
     return MyoedgeError("E131", FACTORS.format(name), {"needs": "the same ones"}, tries)
 
@@ -117,9 +119,10 @@ def _check_constants(graph: Graph, node: Node, axis: int) -> None:
 
 
 def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeError:
-    """Return E131 for a node that cannot be streamed.
+    """Return error E131 for a node that cannot be streamed.
 
-    reason, tries   explanation, and remedies
+    reason   explanation
+    tries    remedies
     """
     title = f"{node.where} cannot run on a stream: it {reason}"
     needs = "what is known of a frame when it comes, and of those before it"
@@ -151,7 +154,7 @@ def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
 
 
 def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
-    """Return E131 for an input that lacks this axis, or has only one frame along it."""
+    """Return error E131 for an input that lacks this axis, or has only one frame along it."""
     facts = {"needs": "two frames at least along the axis of time", "has": list(shape)}
     tries = ["[stream] axis counts from 0, the batch axis included"] * any(n > 1 for n in shape)
     tries += ["export the network with some frames of input: how many does not matter"]
@@ -165,8 +168,11 @@ PAD = "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without paddi
 
 
 def stream_error(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeError:
-    """Return E131 with remedies: `tries`, then overlapping windows or whole windows, if the outputs
-    allow them."""
+    """Return error E131; its remedies are `tries`, then overlapping or whole windows, if the
+    outputs allow these.
+
+    needs   the requirement
+    """
     window = _window(graph)
     frames = f"past = {window * 3 // 4}, future = {window // 8}"
     overlapping = f"[stream] {frames} runs the whole network on windows that overlap so"
@@ -261,7 +267,10 @@ def _reachable_count(graph: Graph, axis: int) -> int:
 
 
 def ambiguous_axes(fit: Sequence[int]) -> MyoedgeError:
-    """Return E235 with the possible axes."""
+    """Return error E235 with the possible time axes.
+
+    fit   the axes
+    """
     facts = {"has": f"frames could go along axes {', '.join(map(str, fit))} of the input"}
     tries = [f"[stream] axis = {axis}" for axis in fit]
     return MyoedgeError("E235", "which axis is time?", facts, tries)

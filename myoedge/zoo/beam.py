@@ -58,11 +58,13 @@ def trained(text: str, order: int = ORDER) -> Ngrams:
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """Widths and weights of the beam search.
+    """Widths and weights of a beam search over key classes.
 
-    beams, classes   beams kept after each frame; classes tried per frame
-    weight, bonus    weight of the model's log-probabilities; bonus per character
-    back             class of the backspace key; None: there is none
+    beams     beams kept after each frame
+    classes   classes tried per frame
+    weight    weight of the language model's log-probabilities
+    bonus     bonus per character
+    back      class of the backspace key; None: there is none
     """
 
     beams: int = 50
@@ -78,7 +80,7 @@ def decode(
     model: Ngrams | None = None,
     search: SearchOptions | None = None,
 ) -> list[int]:
-    """Return the most likely sequence of classes, without blanks and repetitions.
+    """Return the most likely sequence of classes by a beam search, without blanks and repetitions.
 
     scores       log-probabilities [T, C]
     characters   characters of the classes 0 .. C - 2; the last class is the blank

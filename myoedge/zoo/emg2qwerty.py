@@ -27,7 +27,7 @@ FLOOR = 1e-6  # of a power
 
 
 class LogSpectrogram(nn.Module):
-    """Spectrogram layer: samples [T, *E] -> log10 power [(T - 64) // 16 + 1, *E, 33], as
+    """Spectrogram layer: samples [T, *E] -> log10 power [(T - 64) // 16 + 1, *E, 33], like
     torchaudio's Spectrogram(64, hop_length=16, normalized=True, center=False)."""
 
     window: Tensor
@@ -45,8 +45,8 @@ class LogSpectrogram(nn.Module):
 
 
 class Armband(nn.Module):
-    """Layer that duplicates an armband's electrodes for both bands: spectra [T, N, 8, 33] -> [T, N,
-    2, 16, 33]."""
+    """Layer that copies the spectra of an armband's electrodes for both bands: [T, N, 8, 33] -> [T,
+    N, 2, 16, 33]."""
 
     def forward(self, x: Tensor) -> Tensor:
         band = torch.cat([x, x], 2)
@@ -137,8 +137,8 @@ class TDSConvEncoder(nn.Module):
 
 
 class ResidualLSTMEncoder(nn.Module):
-    """Encoder of two bidirectional LSTM layers, a norm and a block, added to its input: [T, N,
-    768], same shape out.
+    """Encoder of two bidirectional LSTM layers, a norm and a block, added to its input: [T, N, 768]
+    -> the same shape.
 
     plain   whether the block is a linear layer and a ReLU; else the convolutional encoder's block
     """

@@ -18,9 +18,12 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording with the gesture (label) and the repetition of every sample.
+    """A recording with the gesture and the repetition of every sample.
 
-    emg [samples, channels] in the recording's own unit; labels [samples]; reps [samples]
+    emg      [samples, channels], in the recording's own unit
+    fs_hz    samples per second
+    labels   gesture, [samples]
+    reps     repetition, [samples]
     """
 
     emg: Floats
@@ -50,12 +53,13 @@ def windows(
     smooth: int = 1,
     part: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[Floats, Ints]:
-    """Cut windows x [n, 1, channels, length] from the given repetitions; return them with their
-    gestures y [n].
+    """Cut windows from the given repetitions of a recording; return x [n, 1, channels, length] and
+    the gestures y [n].
 
-    length, hop, smooth   in samples; smooth is the length of a moving average
-    rectify               whether to take absolute values first
-    part                  part of each gesture's samples to use: (0.0, 0.5) is the first half
+    length, hop   length of a window, and distance between the starts of two, in samples
+    rectify       whether to take absolute values first
+    smooth        length of a moving average, in samples
+    part          part of each gesture's samples to use: (0.0, 0.5) is the first half
 
     No sample of a window, smoothing included, is from another gesture, repetition or part.
     """

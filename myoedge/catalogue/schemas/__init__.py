@@ -12,12 +12,13 @@ _FOLDER = Path(__file__).parent
 
 
 def names() -> tuple[str, ...]:
-    """File names of the schemas: "report.1.json" describes documents whose `schema` is
-    myoedge.report/1."""
+    """Return the file names of the JSON Schemas: "report.1.json" describes documents whose `schema`
+    is myoedge.report/1."""
     return tuple(sorted(path.name for path in _FOLDER.glob("*.json")))
 
 
 def schema(name: str) -> Mapping[str, Any]:
-    """Return a schema by file name; its `$ref` point into the same file or a file next to it."""
+    """Return a JSON Schema by file name; its `$ref` point into the same file or a file next to
+    it."""
     document: Mapping[str, Any] = json.loads((_FOLDER / name).read_text(encoding="utf-8"))
     return document

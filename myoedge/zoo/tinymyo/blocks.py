@@ -18,14 +18,16 @@ BASE = 10_000.0  # of the wavelengths of the rotary embedding
 
 
 def angles(positions: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Return (cosines, sines) [positions, width / 2] of the rotary embedding at these positions."""
+    """Return cosines and sines [positions, width / 2] of the rotary embedding's angles at these
+    positions."""
     theta = BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
     angle = torch.outer(positions.to(torch.float32), theta)
     return angle.cos(), angle.sin()
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate neighbouring pairs of x [..., width]; cos, sin broadcast to [..., width/2]."""
+    """Rotate adjacent pairs of elements of x [..., width] by a rotary embedding; cos, sin broadcast
+    to [..., width / 2]."""
     pairs = x.reshape(*x.shape[:-1], -1, 2)
     even, odd = pairs[..., 0], pairs[..., 1]
     return torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1).flatten(-2)
@@ -34,7 +36,8 @@ def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, explicit: bool) -> Tensor:
     """Compute softmax(q k^T / sqrt(width) + mask) v over [..., tokens, width].
 
-    explicit   whether products and softmax are separate calls instead of one
+    explicit   whether products and softmax are separate calls instead of
+               scaled_dot_product_attention
     """
     if not explicit:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -46,7 +49,8 @@ class Attention(nn.Module):
     """Self-attention over [n, tokens, DIM].
 
     cos, sin   rotary embedding, broadcast to [heads, tokens, width / 2]; None without one
-    explicit   whether products and softmax are separate calls
+    explicit   whether products and softmax are separate calls instead of
+               scaled_dot_product_attention
     """
 
     cos: Tensor | None
@@ -78,7 +82,8 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU: [n, tokens, DIM] through RATIO times the channels."""
+    """Two linear layers with a GELU between them, [n, tokens, DIM] -> the same shape; the hidden
+    layer has RATIO times the channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +97,7 @@ class Mlp(nn.Module):
 
 
 class PreNormBlock(nn.Module):
-    """Block x + attention(norm(x)), then the same with the MLP."""
+    """Transformer block x + attention(norm(x)), followed by the same with the MLP."""
 
     def __init__(self, attn: Attention) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ class _Patching(nn.Module):
 
 
 class Reconstruction(nn.Module):
-    """Head for pre-training: tokens -> the samples of their patches."""
+    """Head for pre-training: from tokens to the samples of their patches."""
 
     def __init__(self) -> None:
         super().__init__()
