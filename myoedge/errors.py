@@ -83,7 +83,7 @@ def notice(code: str, title: str, facts: Facts | None = None, tries: Iterable[st
 
 
 def raised(warning: Notice) -> MyoedgeError:
-    """Convert a warning to an error, for `--strict`."""
+    """Return the error that a warning becomes under `--strict`."""
     return MyoedgeError(warning.code, warning.title, dict(warning.facts), warning.tries)
 
 
@@ -91,8 +91,8 @@ def raised(warning: Notice) -> MyoedgeError:
 def set_in(
     place: str, words: Mapping[str, str] | None = None, code: str | None = None
 ) -> Iterator[None]:
-    """Add to errors raised in this context the file or option that set the wrong value; "" adds
-    nothing.
+    """Return a context that adds the file or option that set the wrong value to errors raised in
+    it; "" adds nothing.
 
     words   replacements in remedies, and of options in titles; a remedy that becomes empty is
             dropped
@@ -117,7 +117,7 @@ def command(*words: object) -> str:
 
 
 def named_input(name: str) -> str:
-    """Return "input x", or "the input" if `name` is "input"."""
+    """Return how messages name an input: "input x", or "the input" if its name is "input"."""
     return "the input" if name == "input" else f"input {name}"
 
 

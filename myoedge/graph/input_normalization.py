@@ -15,7 +15,9 @@ from myoedge.numerics.arrays import Array
 class InputNormalization:
     """A factor and an offset per channel that the host applies before it quantises an input.
 
-    scale, offset   float64 values along `axis` of the input; a single value applies to all of it
+    scale, offset   float64 values along `axis`; a single value applies to all of the input
+    axis            axis of the channels
+    origin          where the model had them
     """
 
     scale: tuple[float, ...]
@@ -29,7 +31,7 @@ class InputNormalization:
         return np.asarray(x.astype(np.float64) * scale + offset)
 
     def undo(self, x: Array) -> Array:
-        """Invert `apply`: x float64 [...] -> the values before it; 0 if the factor is 0."""
+        """Return the values to which `apply` gives x, float64 [...]; 0 if the factor is 0."""
         scale, offset = self._along(x)
         return np.asarray(np.divide(x - offset, scale, out=np.zeros_like(x), where=scale != 0.0))
 

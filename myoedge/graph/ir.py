@@ -25,15 +25,16 @@ PRE = ".pre"  # suffix of the value between an operator and the table fused into
 
 
 def ranked(shape: Sequence[int], rank: int) -> Shape:
-    """Prepend axes of size 1 to a shape, as broadcasting to this rank does."""
+    """Return a shape with axes of size 1 prepended up to this rank, as broadcasting does."""
     return (1,) * (rank - len(shape)) + tuple(shape)
 
 
 @dataclass(frozen=True, slots=True)
 class TensorQuant:
-    """A value's quantisation parameters from a file or an older build; other values are
+    """Quantisation parameters of a tensor from a model file or an older build; other tensors are
     calibrated.
 
+    params           the parameters
     fake_quantized   whether the file rounds the float values to these parameters; ranges and SQNR
                      are then computed from the rounded values
     """
@@ -44,10 +45,10 @@ class TensorQuant:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One value: name, shape, element type and quantisation parameters.
+    """A tensor of the graph: an input, or the result of a node.
 
     dtype   "float32" for tensors to quantise; else an integer type: "int32", "uint8", "int16"
-    q       parameters from a file or an older build; None: calibrated
+    q       quantisation parameters from a file or an older build; None: calibrated
     pre_q   parameters of the value before a fused table
     input_normalization   factor and offset that the host applies to an input
     """
@@ -66,10 +67,11 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Constant:
-    """An array that nodes read.
+    """A constant array that nodes read.
 
-    format   integers of the model file
-    q        quantisation parameters as an operand
+    array    its values
+    format   format of its integers in the model file; None without any
+    q        quantisation parameters as an operand; None: calibrated
     """
 
     array: Array
@@ -84,7 +86,13 @@ def as_constants(arrays: Mapping[str, Array]) -> dict[str, Constant]:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator: inputs and outputs by tensor name, attributes, and its origin in the model."""
+    """One operator of the graph.
+
+    op                name of the operator
+    inputs, outputs   names of tensors and constants
+    attrs             attributes
+    origin            where in the model it comes from
+    """
 
     op: str
     inputs: tuple[str, ...]
@@ -98,13 +106,14 @@ class Node:
 
     @property
     def label(self) -> str:
-        """Module path(s) for reports: "block.0.conv + block.0.relu", else the tensor's name."""
+        """Name for reports: module path(s) "block.0.conv + block.0.relu", else the tensor's
+        name."""
         paths = dict.fromkeys(o.layer or o.source for o in self.origin)
         return " + ".join(p for p in paths if p) or self.name
 
     @property
     def where(self) -> str:
-        """Place for error messages: "encoder.2 (conv, net.py:41)"."""
+        """Place in the user's program for error messages: "encoder.2 (conv, net.py:41)"."""
         source = next((o.source for o in self.origin if o.source), "")
         known = self.op if source in self.label else f"{self.op}, {source}"
         return f"{self.label} ({known})"
@@ -142,8 +151,10 @@ class Graph(ConstantValues):
     """A network in execution order; every tensor name is written once.
 
     inputs, outputs   tensor names in the user's order (an output may repeat)
-    tensors           every input and every node output
-    constants         arrays that nodes read
+    nodes             operators
+    tensors           every input and every node output, by name
+    constants         arrays that nodes read, by name
+    output_names      names of the outputs in the model file
     """
 
     inputs: tuple[str, ...]
@@ -176,13 +187,17 @@ class Graph(ConstantValues):
         return self.tensors[name].shape
 
     def format(self, name: str) -> ConstantFormat | None:
-        """Return the format of a constant's integers in the model file; None without one."""
+        """Return the integer format (scale, zero point, limits) in which the model file stores a
+        constant; None if it stores floats."""
         found = self.constants.get(name)
         return None if found is None else found.format
 
     def given(self, name: str) -> TensorQuant | None:
-        """Return the given parameters of a tensor or constant; `name.pre` is the value before a
-        fused table."""
+        """Return the quantisation parameters of a tensor or constant from the model file or an
+        older build; None without any.
+
+        name   `name.pre` stands for the value before a fused table
+        """
         found = self.tensors.get(name) or self.constants.get(name)
         if found is not None:
             return found.q
@@ -199,7 +214,8 @@ class Graph(ConstantValues):
 
     @cached_property
     def all_given(self) -> Mapping[str, TensorQuant]:
-        """Given parameters by name of a tensor, a constant, or `name.pre`."""
+        """Quantisation parameters from the model file or an older build, by name of a tensor, a
+        constant, or `name.pre`."""
         rows = [(t.name, t.q) for t in self.tensors.values()]
         rows += [(t.name + PRE, t.pre_q) for t in self.tensors.values()]
         rows += [(name, c.q) for name, c in self.constants.items()]
@@ -211,7 +227,7 @@ class Graph(ConstantValues):
 
     @cached_property
     def formats(self) -> Mapping[str, ConstantFormat]:
-        """Formats of constants whose integers the model file has, by name."""
+        """Integer formats of the constants that the model file stores as integers, by name."""
         return {name: c.format for name, c in self.constants.items() if c.format is not None}
 
     @cached_property
@@ -234,12 +250,12 @@ class Graph(ConstantValues):
         return replace(self, tensors=tensors, constants=constants)
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> Graph:
-        """Return the graph with new values, in the same formats, of these constants."""
+        """Return the graph with new values of some constants, in the same formats."""
         made = {name: replace(self.constants[name], array=x) for name, x in arrays.items()}
         return replace(self, constants={**self.constants, **made})
 
     def with_formats(self, formats: Mapping[str, ConstantFormat | None]) -> Graph:
-        """Return the graph with new formats of these constants."""
+        """Return the graph with new integer formats of some constants."""
         made = {name: replace(self.constants[name], format=f) for name, f in formats.items()}
         return replace(self, constants={**self.constants, **made})
 
@@ -260,7 +276,7 @@ class Graph(ConstantValues):
 
 
 def describe(graph: Graph) -> dict[str, Any]:
-    """The graph without its weights as plain JSON values (graph.json)."""
+    """Return the graph without its weights as JSON values (graph.json)."""
     return {
         "schema": "myoedge.graph/1",
         "inputs": list(graph.inputs),

@@ -24,13 +24,13 @@ MAX_TRACKED_READERS = 16  # from which on one more or less changes nothing for t
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Replacement of a matched node.
+    """Replacement of a node by others.
 
-    nodes      new nodes, in order, in place of the matched node; empty: drop the node
-    renamed    {old: new}: readers of the old tensor read the new one from now on
-    tensors    descriptions of the tensors that `nodes` write
-    constants  constants that `nodes` read; without a format they get the format of the original
-               constants, if it still fits
+    nodes       new nodes, in order, in place of the replaced node; (): the node is dropped
+    renamed     {old: new}: readers of the old tensor read the new one from now on
+    tensors     the tensors that `nodes` write
+    constants   constants that `nodes` read; without a format they get the format of the original
+                constants, if it still fits
     """
 
     nodes: tuple[Node, ...] = ()
@@ -41,7 +41,11 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class RewritePattern:
-    """A rewrite of the nodes of some operators; of all nodes if `ops` is empty."""
+    """A rewrite rule for nodes.
+
+    rewrite   (graph, node) -> replacement of the node, if the rule applies
+    ops       operators of the nodes that are tried; (): all
+    """
 
     rewrite: Callable[[Graph, Node], Rewrite | None]
     ops: tuple[str, ...] = ()
@@ -50,7 +54,8 @@ class RewritePattern:
 def rewrite_pattern(
     *ops: str,
 ) -> Callable[[Callable[[Graph, Node], Rewrite | None]], RewritePattern]:
-    """Decorate a function as a rewrite pattern for these operators (for all if none is given)."""
+    """Return a decorator that makes a function a rewrite pattern for these operators (for all if
+    none is given)."""
     return lambda rewrite: RewritePattern(rewrite, ops)
 
 
@@ -124,7 +129,8 @@ class MutableGraph:
         return sorted(self._producer.values(), key=self._key)
 
     def near(self, names: Iterable[str]) -> list[Node]:
-        """Return the nodes whose pattern matches may change if these tensors have changed."""
+        """Return the nodes to which rewrite patterns may newly apply after these tensors have
+        changed."""
         found: dict[str, Node] = {}
         for _ in range(FAR):
             behind = [n for x in names for n in self._few_readers(x) if n.name not in found]
@@ -264,5 +270,5 @@ def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
 
 
 def joined_origins(*nodes: Node) -> tuple[Origin, ...]:
-    """The origins of several nodes, each once, in order."""
+    """Return the origins of several nodes, each once, in order."""
     return tuple(dict.fromkeys(o for node in nodes for o in node.origin))

@@ -24,7 +24,11 @@ MIN_SIGMA = 1e-6  # relative, of a prior that is as good as certain
 class Measured:
     """Measured energy of a board, for an inference or for a number of idle cycles.
 
-    sigma   relative standard deviation of the measurement
+    name       name of the measurement
+    activity   counters of the inference
+    point      operating point
+    joules     the energy
+    sigma      relative standard deviation of the measurement
     """
 
     name: str
@@ -41,7 +45,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """A measurement with the modelled energy before and after calibration, in joules."""
+    """A measurement with its modelled energy before and after calibration, in joules."""
 
     measured: Measured
     before_j: float
@@ -96,14 +100,15 @@ def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> C
 
 
 def relative_contributions(rows: Sequence[Measured]) -> tuple[Array, Array]:
-    """Return the relative contribution of every coefficient to each measurement, and a vector of
-    ones."""
+    """Return the least-squares problem a x = b whose solution x are the coefficients: a
+    [measurements, coefficients] is the energy per unit of each coefficient, divided by the measured
+    energy, and b is ones."""
     lines = [np.array(joules_per_unit(row.activity, row.point)) / row.joules for row in rows]
     return np.array(lines).reshape(len(rows), -1), np.ones(len(rows))
 
 
 def non_negative(a: Array, b: Array) -> Array:
-    """Return the x >= 0 that minimises |a x - b|. Errors: E501 without scipy."""
+    """Return the x >= 0 that minimises |a x - b| (least squares). Errors: E501 without scipy."""
     try:
         from scipy.optimize import nnls
     except ImportError:

@@ -37,12 +37,12 @@ PARTS = ("leakage", "clocks", *WEIGHTED, "l3", "ne16")
 class Coefficients:
     """Coefficients of the energy model, at 0.80 V.
 
-    values      leakage in mW, clocks in pJ per cycle, factor of the weights, pJ per byte of L3, pJ
-                per busy cycle of NE16
-    covariance  covariance of the values
-    workload    relative standard deviation of the model error between workloads
-    board       relative standard deviation between boards and chips
-    source      description for reports
+    values       leakage in mW, clocks in pJ per cycle, factor of the weights, pJ per byte of L3, pJ
+                 per busy cycle of NE16
+    covariance   covariance of the values
+    workload     relative standard deviation of the model error between workloads
+    board        relative standard deviation between boards and chips
+    source       description for reports
     """
 
     values: Vector
@@ -63,7 +63,11 @@ PUBLISHED = Coefficients(
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """Energy in joules by part (keys PARTS), and the standard deviation of the sum."""
+    """Estimated energy of an inference.
+
+    parts     joules by part of the chip (keys PARTS)
+    sigma_j   standard deviation of the sum in joules
+    """
 
     parts: Mapping[str, float]
     sigma_j: float
@@ -96,7 +100,7 @@ def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energ
 
 
 def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
-    """Return the energy in joules per unit of each of Coefficients.values."""
+    """Return the energy in joules that each coefficient would contribute if its value were 1."""
     volts = point.volts / VOLTS
     seconds = activity.cycles / point.clock_hz
     dynamic = volts**2 * 1e-12
@@ -136,12 +140,14 @@ def typical_on_ne16(cycles: float, l3_bytes: float = 0) -> Activity:
 
 
 def with_typical_error(by: Coefficients) -> Coefficients:
-    """Return the coefficients with the added error of typical instead of counted activity."""
+    """Return the coefficients with a larger model error, for typical instead of counted
+    activity."""
     return replace(by, workload=math.hypot(by.workload, gap9_energy.TYPICAL_ERROR))
 
 
 def with_modelled_error(by: Coefficients) -> Coefficients:
-    """Return the coefficients with the added errors of typical activity and of modelled cycles."""
+    """Return the coefficients with a larger model error, for typical activity and modelled
+    cycles."""
     workload = math.hypot(with_typical_error(by).workload, gap9_energy.MODELLED_ERROR)
     return replace(by, workload=workload)
 
@@ -154,7 +160,11 @@ Interval = tuple[float, float, float]  # value, low, high
 
 @dataclass(frozen=True, slots=True)
 class Battery:
-    """A battery: capacity in mAh and mean voltage; converter losses are not included."""
+    """A battery, without losses of a converter.
+
+    capacity_mah   capacity in mAh
+    volts          mean voltage
+    """
 
     capacity_mah: float
     volts: float = BATTERY_VOLTS
@@ -178,13 +188,15 @@ class ModulePowers:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Duty cycle with one inference per period.
+    """Duty cycle of a chip with one inference per period.
 
-    share       computing time / period; above 1 the chip is too slow
-    asleep_s    sleeping time per period in seconds; 0 if there is no time to fall asleep and wake
-    average_mw, sleep_mw   (value, low, high)
-    hours       battery life (value, low, high); None without a battery
-    others_mw   power included in addition to the chip; None: chip only
+    period_s     period in seconds
+    share        computing time / period; above 1 the chip is too slow
+    asleep_s     sleeping time per period in seconds; 0 if there is no time to fall asleep and wake
+    average_mw   average power (value, low, high)
+    sleep_mw     power while it sleeps (value, low, high)
+    hours        battery life (value, low, high); None without a battery
+    others_mw    power included in addition to the chip; None: chip only
     """
 
     period_s: float
@@ -220,8 +232,8 @@ def duty(
     battery: Battery | None = None,
     module: ModulePowers = ModulePowers(),
 ) -> Duty:
-    """Return the duty cycle of an inference. Between inferences the chip sleeps with memories
-    retained, and is idle while it wakes.
+    """Return the duty cycle of a chip that runs an inference in every period and sleeps in between,
+    with memories retained; it is idle while it wakes.
 
     period_s   period in seconds, such as hop / rate
     The average uses the value of `sleep_power_mw`, its interval both bounds.

@@ -39,7 +39,7 @@ class PlaybackPower:
     """Power and energy of a playback; intervals are (value, low, high).
 
     states_s    seconds in each power state
-    states_j    joules in each, without bounds
+    states_j    joules in each power state, without bounds
     chip_j      energy of the chip
     network_j   part of chip_j for the passes of the network
     power_w     average power of the application, others_w included
@@ -81,7 +81,8 @@ def playback_power(
     activity       counters of the complete run; its cycles are not read
     inference      counters of one pass of the network
     passes         number of passes in the run
-    state_cycles   cycles of the point's clock in each of STATES; absent: 0
+    state_cycles   power state -> cycles at the operating point's clock, for each of STATES; absent:
+                   0
     """
     cycles = {state: state_cycles.get(state, 0) for state in STATES}
     states_s = {state: count / point.clock_hz for state, count in cycles.items()}

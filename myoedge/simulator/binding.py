@@ -198,7 +198,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
 
 @functools.cache
 def core(cc: str = "zig", sanitize: Sequence[str] = ()) -> ctypes.CDLL:
-    """Load the simulator's C core, compiled on first use.
+    """Load the simulator's C core as a shared library, compiled on first use.
 
     sanitize   sanitizers to compile with
     Errors: E501 no compiler, E281 no disk space to compile.

@@ -77,8 +77,10 @@ def fault_error(report: FaultReport, program: Program, run: Simulation) -> Fault
 
 
 def with_other_first_core(fault: Faulted, program: Program, fc_hart: int) -> Faulted:
-    """Return the fault with a first remedy: simulate the core number of the other platform.
+    """Return the fault with a first remedy: to simulate the core number that the other platform
+    gives the fabric controller.
 
+    fc_hart   the number simulated so far
     A program that finds an unknown core number mistakes the fabric controller for a cluster core,
     and then waits or has no stack.
     """

@@ -51,14 +51,13 @@ Range = tuple[int, int]  # address, size in bytes
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Records of a run in addition to its counters, and faults to inject.
+    """Records of a run in addition to its counters.
 
     dump        (address, size) of memory to return at the end
     snapshots   value of me_mark(value) -> memory to record at that call
     profile     whether to record cycles by instruction address
     window      (from, to): record executed instructions between these cycles
     spans       whether to record transfers, NE16 jobs and sleeping cores
-    disturbed   faults to inject
     """
 
     dump: Sequence[Range] = ()
@@ -151,7 +150,7 @@ def _machine(
 
 
 def parameters(core: ctypes.CDLL) -> list[str]:
-    """Return the names of the C core's parameters."""
+    """Return the names of the parameters that the C core takes: sizes and costs of the chip."""
     names: list[str] = []
     while (name := core.machine_parameter(len(names))) is not None:
         names.append(name.decode())

@@ -25,7 +25,7 @@ REFERENCE_HZ = 32768
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault injected at a frame.
+    """A fault injected into a playback at a frame, of one of these kinds:
 
     jitter    its data-ready comes `value` cycles late
     missed    it has no data-ready

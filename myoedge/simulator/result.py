@@ -25,8 +25,12 @@ POWER_STATES = ("run", "control", "idle", "cluster_off", "retention")
 
 @dataclass(frozen=True, slots=True)
 class CoreCounts:
-    """Counters of one core; `stalls` are cycles by cause (STALLS; "sleep": waiting for an
-    event)."""
+    """Counters of one core.
+
+    outside_loads, outside_stores   loads and stores outside L1
+    taken    branches taken
+    stalls   cycles by cause (STALLS; "sleep": waiting for an event)
+    """
 
     instructions: int = 0
     compressed: int = 0
@@ -46,7 +50,7 @@ class CoreCounts:
         return self.instructions + sum(n for cause, n in self.stalls.items() if cause != "sleep")
 
     def since(self, earlier: CoreCounts) -> CoreCounts:
-        """Return the counters minus those of an earlier time."""
+        """Return the counters of the time since `earlier`, counters of the same core."""
         numbers = {
             name: getattr(self, name) - getattr(earlier, name)
             for name in self.__dataclass_fields__
@@ -58,9 +62,12 @@ class CoreCounts:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A call of the program's mark function: its argument, the cycle, and the counters at that
-    cycle.
+    """A call of the program's function me_mark, with the counters at that cycle.
 
+    value       its argument
+    cycle       cycle of the call
+    core        core that called it
+    counts      counters of each core
     snapshots   memory contents, as requested by RunOptions.snapshots for this value
     """
 
@@ -78,7 +85,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An interval of cycles during which a transfer or job ran, or a core slept."""
+    """An interval of cycles during which a transfer or an NE16 job ran, or a core slept.
+
+    what   kind of the interval
+    core   core that started it, or slept
+    size_bytes, address   bytes and address of a transfer
+    """
 
     what: str
     core: int
@@ -90,7 +102,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ExecutedInstruction:
-    """One executed instruction, with the register that it wrote (None: none) and its value."""
+    """One instruction that a core executed.
+
+    pc         its address
+    register   register that it wrote; None: none
+    value      value written
+    """
 
     cycle: int
     core: int

@@ -58,8 +58,8 @@ class PassReads:
 
 
 def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
-    """Return the frames read in a pass if pass 0 begins so many frames before frame 0 that outputs
-    are available earliest.
+    """Return the frames that operators read in every pass, with as many frames of pass 0 before
+    frame 0 as make outputs available earliest.
 
     paths    time axes and streaming rules of the graph
     frames   input frames per pass

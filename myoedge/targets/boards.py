@@ -26,7 +26,7 @@ FLASHES = ("mram", "octospi")
 
 @dataclass(frozen=True, slots=True)
 class Ram:
-    """External memory used as L3."""
+    """External RAM of a board, used as L3."""
 
     part: str
     bytes: int
@@ -35,8 +35,10 @@ class Ram:
 
 @dataclass(frozen=True, slots=True)
 class Flash:
-    """A flash memory for programs.
+    """A flash memory of a board, for programs.
 
+    part           name of the component
+    bytes          its size
     sector_bytes   a power of two that divides the size
     flasher        program in gap_bins/ that writes the flash; "" for none
     """
@@ -72,7 +74,12 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Serial line to the application; `port` is its device path if fixed."""
+    """Serial line of a board to the application.
+
+    uart        number of the chip's UART
+    baud_rate   bits per second
+    port        path of the serial device, if fixed
+    """
 
     kind: Literal["uart"]
     uart: int
@@ -82,8 +89,11 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """Wiring for power measurement: a pad that is high while the network runs, and the supply
-    voltage."""
+    """Wiring of a board for power measurement.
+
+    pad        pad that is high while the network runs
+    supply_v   supply voltage
+    """
 
     pad: int
     supply_v: float

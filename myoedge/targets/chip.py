@@ -43,19 +43,18 @@ class KernelCost:
 class TransferCost:
     """Cost model in cycles for everything around kernels: transfers, barriers, control of tiles.
 
-    bytes_per_cycle        of the DMA between L1 and L2, in each direction
-    line_cycles            of the DMA, per row of a transfer into L1
-    command_cycles         of the control core, to start a transfer
-    contention             fraction of a compute cycle that the DMA loses, because L1 banks are
-                           shared
-    barrier_cycles         before each tile
-    tile_setup_cycles      of the control core, for each tile's arguments
-    layer_setup_cycles     of the control core, per layer
-    network_cycles         of the first layer, with empty instruction caches
-    ninth_core_cycles      per tile that the control core also computes
-    l3_command_cycles      of the control core, to start a transfer between L3 and L2
-    l3_start_cycles        of L3, before the first byte of a transfer
-    l2_operand_factor      factor on the cycles of a unit of work with operands in L2
+    bytes_per_cycle      rate of the DMA between L1 and L2, in each direction
+    line_cycles          cycles of the DMA per row of a transfer into L1
+    command_cycles       cycles of the control core to start a transfer
+    contention           fraction of a compute cycle that the DMA loses, because L1 banks are shared
+    barrier_cycles       cycles of a barrier, before each tile
+    tile_setup_cycles    cycles of the control core for each tile's arguments
+    layer_setup_cycles   cycles of the control core per layer
+    network_cycles       further cycles of the first layer, with empty instruction caches
+    ninth_core_cycles    cycles per tile that the control core also computes
+    l3_command_cycles    cycles of the control core to start a transfer between L3 and L2
+    l3_start_cycles      cycles of L3 before the first byte of a transfer
+    l2_operand_factor    factor on the cycles of a unit of work with operands in L2
     """
 
     bytes_per_cycle: float = 8.0
@@ -72,7 +71,10 @@ class TransferCost:
     l2_operand_factor: float = 4.2
 
     def load_cycles(self, size_bytes: float, lines: float) -> float:
-        """Return the DMA cycles of a transfer into L1; also for arrays of sizes."""
+        """Return the DMA cycles of a transfer into L1, as an array if sizes are arrays.
+
+        lines   rows of the transfer
+        """
         return size_bytes / self.bytes_per_cycle + lines * self.line_cycles
 
     def store_cycles(self, size_bytes: float) -> float:
@@ -182,7 +184,7 @@ class Chip:
         return replace(self, points=(*self.points, *map(self._at_clock, clocks_hz)))
 
     def cores_alone(self) -> Chip:
-        """Return the chip without its accelerators."""
+        """Return the chip without its accelerators, so that only the cores compute."""
         return replace(self, engines=tuple(e for e in self.engines if not e.accelerator))
 
     @property

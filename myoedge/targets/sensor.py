@@ -28,12 +28,13 @@ class SensorTable:
     """[sensor]: keys that are not set are None.
 
     board       id or path of the board whose [sensor] supplies the other keys
+    front_end   name of the front end chip, or "spi"
     rate        samples per second and channel
-    reference, input_range   as "2.4 V"
+    reference   reference voltage, as "2.4 V"
     spi, uart   numbers of the chip's devices
     spi_clock   as "8 MHz"
     pins        data_ready, start, reset -> GPIO number; the last two may be absent
-    unit        of the calibration data
+    unit        unit of the calibration data
     hop         samples between the starts of two windows; a stream has [stream] hop
     packets     content of a decision: class and score, or all integers of the first output
     bits, header_bytes, input_range   of front_end = "spi": bits of a count (converter value), bytes
@@ -62,7 +63,7 @@ class SensorTable:
 
 @dataclass(frozen=True, slots=True)
 class FrontEnd:
-    """A model of analogue front end chip, with its register values.
+    """A type of analogue front end chip, with its register values.
 
     rates           samples per second -> value of CONFIG1 without daisy-chain and clock bits
     gains           gain -> bits 6 to 4 of CHnSET
@@ -116,10 +117,17 @@ class Pins:
 class Sensor:
     """A front end and its wiring: [sensor], completed and checked.
 
-    reference_v    gain times the voltage of the largest count
-    bits           of a count (converter value)
-    header_bytes   bytes of a sample before the first count of each chip
-    hop            samples between the starts of two windows
+    front_end         name of the front end chip, or "spi"
+    rate_hz           samples per second and channel
+    reference_v       gain times the voltage of the largest count
+    spi, spi_hz, chip_select   SPI device, its clock, and its chip select
+    pins              GPIO numbers
+    uart, baud_rate   serial line of the packets
+    unit              unit of the calibration data
+    hop               samples between the starts of two windows
+    packets           content of a decision: "class" or "outputs"
+    bits              bits of a count (converter value)
+    header_bytes      bytes of a sample before the first count of each chip
     """
 
     front_end: str

@@ -18,8 +18,9 @@ ROUNDING = "silicon needs an instruction before the new rounding mode counts; GV
 class Erratum:
     """An instruction on which chip and simulators differ.
 
-    pattern   16 or 32 bits, highest first: 0, 1, or - for any; blanks are ignored
-    asked_by  functions that may contain it, because they test its behaviour
+    pattern    16 or 32 bits, highest first: 0, 1, or - for any; blanks are ignored
+    why        the difference
+    asked_by   functions that may contain it, because they test its behaviour
     """
 
     name: str
