@@ -7,20 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "me_gap.h"
 #include "network.h"
 #include "pmsis_runtime.h"
 #include "port.h"
 #include "ports.h"
 #include "serve.h"
 
-enum { OK, NO_CLOCK, NO_CLUSTER, NO_MEMORY, NO_RAM, NO_FILE, WRONG_CORE, NO_LINE, DIFFERS };
+enum { OK, NO_CLOCK = 16, NO_LINE, DIFFERS }; /* beside those of me_status */
 
-#define SLAVE_STACK_BYTES 1280u
-#define CHUNK_BYTES 4096u
-
-static struct pi_device cluster, flash, files;
-static struct pi_cluster_task task;
-static uint8_t *chunk;
+static me_gap network;
 
 /* ---- start */
 
@@ -32,103 +28,13 @@ static bool start_clocks(void)
         && pi_freq_set(PI_FREQ_DOMAIN_PERIPH, ME_CLOCK_HZ) >= 0;
 }
 
-static bool start_cluster(void)
-{
-    static struct pi_cluster_conf conf;
-    pi_cluster_conf_init(&conf);
-    conf.id = 0;
-    conf.cc_stack_size = 2048;
-    pi_open_from_conf(&cluster, &conf);
-    return pi_cluster_open(&cluster) == 0 && pi_freq_set(PI_FREQ_DOMAIN_CL, ME_CLOCK_HZ) >= 0;
-}
-
-static bool open_ram(void)
-{
-    static struct pi_default_ram_conf conf;
-    pi_default_ram_conf_init(&conf);
-    pi_open_from_conf(&me_ram, &conf);
-    return pi_ram_open(&me_ram) == 0 && pi_ram_alloc(&me_ram, &me_l3_base, me_l3_all_bytes) == 0;
-}
-
-static bool open_files(void)
-{
-    static struct pi_default_flash_conf flash_conf;
-    static struct pi_readfs_conf conf;
-    pi_default_flash_conf_init(&flash_conf);
-    pi_open_from_conf(&flash, &flash_conf);
-    if (pi_flash_open(&flash) != 0)
-        return false;
-    pi_readfs_conf_init(&conf);
-    conf.fs.flash = &flash;
-    pi_open_from_conf(&files, &conf);
-    return pi_fs_mount(&files) == 0;
-}
-
-/* Out of the flash's file system, chunk by chunk through L2. */
-static bool load_l3(void)
-{
-    pi_fs_file_t *file = open_files() ? pi_fs_open(&files, "l3.bin", 0) : 0;
-    uint32_t at = 0;
-    int32_t found = 1;
-    for (; file && at < me_l3_file_bytes && found > 0; at += (uint32_t)found) {
-        const uint32_t left = me_l3_file_bytes - at;
-        found = pi_fs_read(file, chunk, left < CHUNK_BYTES ? left : CHUNK_BYTES);
-        if (found > 0)
-            pi_ram_write(&me_ram, me_l3_base + at, chunk, (uint32_t)found);
-    }
-    if (file)
-        pi_fs_close(file);
-    return file && at == me_l3_file_bytes;
-}
-
-static int32_t start_memory(void)
-{
-    task.stacks = pi_cl_l1_malloc(&cluster, ME_WORKERS * SLAVE_STACK_BYTES);
-    task.slave_stack_size = SLAVE_STACK_BYTES;
-    chunk = pi_l2_malloc(CHUNK_BYTES);
-    if (!task.stacks || !chunk)
-        return NO_MEMORY;
-    if (me_l3_all_bytes && !open_ram())
-        return NO_RAM;
-    return me_l3_file_bytes && !load_l3() ? NO_FILE : OK;
-}
-
 /* ---- the network */
 
-static volatile int32_t started_on;
-static const void *const *given;
-static void *const *made;
-
-static void on_each_core(void *unused)
+int me_cluster_pass(const void *const in[], void *const out[])
 {
-    (void)unused;
-    if (me_core() == ME_CONTROL_CORE)
-        me_mark(-1);
-    me_run(given, made);
+    const me_status status = me_start(&network, in, out, 0, 0);
+    return status == ME_OK && me_wait() == ME_OK ? 0 : -1;
 }
-
-/* Cluster tasks must start on core 8, which nobody computes on. */
-static void on_cluster(void *unused)
-{
-    started_on = me_core();
-    if (started_on == ME_CONTROL_CORE)
-        me_team_run(on_each_core, unused);
-}
-
-static bool computed(const void *const in[], void *const out[])
-{
-    void *const stacks = task.stacks;
-    given = in, made = out;
-    pi_cluster_task(&task, on_cluster, 0);
-    task.stacks = stacks;
-    task.slave_stack_size = SLAVE_STACK_BYTES;
-    me_pad_set(ME_POWER_PAD, 1);
-    pi_cluster_send_task_to_cl(&cluster, &task);
-    me_pad_set(ME_POWER_PAD, 0);
-    return started_on == ME_CONTROL_CORE;
-}
-
-int me_cluster_pass(const void *const in[], void *const out[]) { return computed(in, out) ? 0 : -1; }
 
 #ifdef ME_PASS_FRAMES /* a stream: what lies at the inputs is a frame */
 bool me_infer(void)
@@ -142,7 +48,7 @@ bool me_infer(void)
 
 void me_restart(void) { me_reset(); }
 #else
-bool me_infer(void) { return computed(me_inputs, me_outputs); }
+bool me_infer(void) { return me_cluster_pass(me_inputs, me_outputs) == 0; }
 
 void me_restart(void) {}
 #endif
@@ -197,7 +103,7 @@ static int32_t run_golden(void)
         memcpy(me_input_ports[i].l2, me_golden_inputs[i], me_input_ports[i].bytes);
     printf("%s\n", me_digest);
     if (!me_infer())
-        return WRONG_CORE;
+        return ME_WRONG_CORE;
     print_cycles();
 #ifdef ME_PRINT_OUTPUTS
     return print_outputs();
@@ -211,17 +117,17 @@ static int32_t started(void)
 {
     if (!start_clocks())
         return NO_CLOCK;
-    if (!start_cluster())
-        return NO_CLUSTER;
-    me_pad_open(ME_POWER_PAD);
-    return start_memory();
+    const me_status status = me_open(&network, &me_info, 0);
+    if (status != ME_OK)
+        return (int32_t)status;
+    return pi_freq_set(PI_FREQ_DOMAIN_CL, ME_CLOCK_HZ) >= 0 ? OK : NO_CLOCK;
 }
 
 int main(void)
 {
     const int32_t code = started();
     if (code != OK) {
-        printf("%s: cannot start, code %ld of app.c\n", me_digest, (long)code);
+        printf("%s: cannot start, code %ld of app.c and me_gap.h\n", me_digest, (long)code);
         return code;
     }
 #ifdef ME_UART

@@ -13,6 +13,21 @@
 #include "bsp/fs/readfs.h"
 #include "bsp/ram.h"
 
+/* Events: one that calls a function in an interrupt, and one that the fabric controller sleeps on. */
+#ifdef ME_SDK_4
+typedef pi_task_t me_event;
+#define me_event_call(event, function) pi_task_irq_callback((event), (function), 0)
+#define me_event_open(event) pi_task_block(event)
+#define me_event_push(event) pi_task_push(event)
+#define me_event_wait(event) pi_task_wait_on(event)
+#else
+typedef pi_evt_t me_event;
+#define me_event_call(event, function) pi_evt_callback_irq_init((event), (function), 0)
+#define me_event_open(event) pi_evt_sig_init(event)
+#define me_event_push(event) pi_evt_push(event)
+#define me_event_wait(event) pi_evt_wait(event)
+#endif
+
 /* A pad as an output that starts low, and its level. */
 #ifdef ME_SDK_4
 #include "pmsis/chips/gap9/pmu.h" /* pi_pmu_voltage_set; pmsis.h of 4.12 does not include it */

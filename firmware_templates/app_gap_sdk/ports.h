@@ -24,9 +24,6 @@ extern const void *const me_golden_inputs[], *const me_golden_outputs[];
 extern const uint32_t me_layer_count;
 extern const uint32_t me_mark_count; /* a mark more than layers, and another where outputs are copied */
 
-/* Of L3: what l3.bin fills, and all that the network needs. */
-extern const uint32_t me_l3_file_bytes, me_l3_all_bytes;
-
 /* "myoedge gap-sdk gap9 " and 64 hexadecimal digits: which build this is. */
 extern const char me_digest[];
 

@@ -7,8 +7,8 @@
 
 #include <stdint.h>
 
-#define ME_NETWORK_FORMAT 1   /* of these structs and of the generated functions */
-#define ME_STACK_BYTES 1280 /* that a run needs on each core, below 1.3 kB on GAP9 */
+#define ME_NETWORK_FORMAT 1 /* of these structs and of the generated functions */
+#define ME_STACK_BYTES 1280 /* that a run needs on each core of GAP9's cluster */
 
 /* An input or output.
  * type    "int8_t", say     shape   `rank` extents, in the model's own axis order; 0 for a scalar
@@ -25,7 +25,7 @@ typedef struct {
  * generator    "myoedge" and its version     format   ME_NETWORK_FORMAT
  * l1_bytes     buffers of operands in L1
  * l2_bytes     weights, activations, inputs and outputs in L2; without code
- * l3_bytes     of l3.bin
+ * l3_bytes     of l3.bin; behind it l3_map_bytes for activations in L3
  * stack_bytes  of each core that runs the network
  * run          <prefix>_run */
 typedef struct {
@@ -33,7 +33,7 @@ typedef struct {
     int32_t format;
     const me_tensor_info *inputs, *outputs;
     int32_t input_count, output_count, layer_count;
-    uint32_t l1_bytes, l2_bytes, l3_bytes, stack_bytes;
+    uint32_t l1_bytes, l2_bytes, l3_bytes, l3_map_bytes, stack_bytes;
     int (*run)(const void *const in[], void *const out[]);
 } me_network_info;
 

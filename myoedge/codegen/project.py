@@ -140,6 +140,7 @@ def _named(plan: Plan, model_name: str, values: Mapping[str, Any]) -> dict[str, 
         "name": comment(model_name),
         "version": __version__,
         "l2_bytes": plan.l2_bytes,
+        "l3_map_bytes": plan.map_bytes,
     }
     header = render("project/public.h.j2", own)
     inner = list(INTERNAL)
@@ -341,10 +342,11 @@ def sdk_application(
         "voltages": plan.chip.voltages,
     }
     files = {}
-    for path in sorted((template_dir() / "app_gap_sdk").iterdir()):
-        made = path.suffix == ".j2"
-        text = render(f"app_gap_sdk/{path.name}", values) if made else path.read_text()
-        files[f"{SDK_FOLDER}/{path.name.removesuffix('.j2')}"] = text
+    folder = template_dir() / "app_gap_sdk"
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name, made = path.relative_to(folder).as_posix(), path.suffix == ".j2"
+        text = render(f"app_gap_sdk/{name}", values) if made else path.read_text()
+        files[f"{SDK_FOLDER}/{name.removesuffix('.j2')}"] = text
     if application is not None:
         consoles = (f"{SDK_FOLDER}/{name}" for name in CONSOLE)
         files = {name: files[name] for name in files.keys() - {*consoles}}

@@ -30,10 +30,11 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _REPLACED = r"report\.json|report\.html|layers\.csv|trace\.json"
 _COMPLETE_MARKER = ".reports."  # with a process id: all new files are complete
 _OTHER_FILES = re.compile(
-    r"manifest\.json|trace\.json|gap_sdk/(build|BUILD)/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|(firmware|mlperf|sensor)\.elf)"
+    r"manifest\.json|trace\.json|gap_sdk/(build|BUILD|user)/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|(firmware|mlperf|sensor)\.elf)"
     rf"|\.({_REPLACED}|reports)\.[0-9]+|(.*/)?\.DS_Store"
 )
 EDITABLE = ("src/", "gap_sdk/")  # by people; a build never overwrites an edit
+USERS = "gap_sdk/user"  # folder of files that a rebuild keeps
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
 
 
@@ -62,6 +63,8 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
                 path = fresh / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
+            if (target / USERS).is_dir():
+                shutil.copytree(target / USERS, fresh / USERS, dirs_exist_ok=True)
             is_there = False
             while not is_there:
                 with unreplaced(target):
@@ -103,7 +106,8 @@ def _check_replaceable(target: Path) -> None:
 def _edited(target: Path, files: Mapping[str, str]) -> Iterator[str]:
     """Return the names of sources that were changed after they were written."""
     for name, digest in files.items():
-        is_there = name.startswith(EDITABLE) and (target / name).is_file()
+        is_generated = name.startswith(EDITABLE) and not name.startswith(f"{USERS}/")
+        is_there = is_generated and (target / name).is_file()
         if is_there and sha256((target / name).read_bytes()) != digest:
             yield name
 

@@ -54,7 +54,7 @@ def _texts(folder: Path, pattern: str) -> dict[str, str]:
     return {str(f.relative_to(folder)): f.read_text() for f in folder.rglob(pattern)}
 
 
-def _renamed_runtime() -> dict[str, str]:
+def renamed_runtime() -> dict[str, str]:
     """The bare-metal runtime under names that the application does not have."""
     files = {name: text for name, text in runtime().items() if not name.endswith("marks.c")}
     return {name: re.sub(r"\bme_", "bm_", text) for name, text in files.items()}
@@ -73,23 +73,24 @@ def _application(build: Build) -> dict[str, str]:
     return _texts(build.folder / SDK_FOLDER, "*.[ch]")
 
 
-def _defined(files: dict[str, str], defines: Iterable[str]) -> dict[str, str]:
+def defined(files: dict[str, str], defines: Iterable[str]) -> dict[str, str]:
     """Files with macros defined at the top of each C file."""
     lines = "".join(f"#define {define.replace('=', ' ')}\n" for define in defines)
     return {name: lines * name.endswith(".c") + text for name, text in files.items()}
 
 
+def shim_for_chip() -> dict[str, str]:
+    """The shim's files on the simulated chip."""
+    files = _texts(SHIM, "*.[ch]").items()
+    return {name.removeprefix("chip/"): t for name, t in files if not name.endswith("host.c")}
+
+
 def for_chip(build: Build, *defines: str, cc: str = "zig") -> Firmware:
     """An ELF for the simulated chip, kernels as words; SHIM_CHECKS among the defines: with every
     argument checked. Of the defines, kernels see SEEN_BY_KERNELS alone: programs share objects."""
-    shim = {
-        name.removeprefix("chip/"): text
-        for name, text in _texts(SHIM, "*.[ch]").items()
-        if not name.endswith("host.c")
-    }
     seen = SEEN_BY_KERNELS.intersection(defines)
-    own = _defined({**_application(build), **shim}, sorted({*defines} - seen))
-    files = {**_network(build), **_renamed_runtime(), **own}
+    own = defined({**_application(build), **shim_for_chip()}, sorted({*defines} - seen))
+    files = {**_network(build), **renamed_runtime(), **own}
     made = link(files, cc=cc, defines=(*DEFINES, "ME_XPULP_WORD", "SHIM_CHIP", *seen))
     check_instructions(made)
     return made

@@ -135,7 +135,7 @@ def test_folders_that_an_sdk_has_built_are_not_copied(
     for name in ("build", "BUILD"):  # by CMake with 5.x, by make with 4.x
         (folder / "gap_sdk" / name).mkdir()
     played.setenv("FAKE_FAILS", "configure")
-    with pytest.raises(MyoedgeError, match=re.escape("folders: []")):
+    with pytest.raises(MyoedgeError, match=re.escape("folders: ['user']")):
         myoedge.simulate(folder, on="gvsoc-sdk")
 
 

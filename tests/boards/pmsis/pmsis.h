@@ -64,9 +64,30 @@ struct pi_cluster_task {
 void pi_cluster_conf_init(struct pi_cluster_conf *conf);
 int pi_cluster_open(struct pi_device *device);
 void pi_cluster_task(struct pi_cluster_task *task, void (*entry)(void *), void *arg);
-int pi_cluster_send_task_to_cl(struct pi_device *device, struct pi_cluster_task *task);
+int pi_cluster_close(struct pi_device *device);
 void *pi_cl_l1_malloc(struct pi_device *device, uint32_t size);
+void pi_cl_l1_free(struct pi_device *device, void *room, int size);
 void *pi_l2_malloc(uint32_t size);
+void pi_l2_free(void *room, uint32_t size);
+
+/* events: a function that an interrupt calls, or a signal that one waits for */
+typedef struct {
+    void (*function)(void *);
+    void *arg;
+    int kind, pushed;
+} pi_evt_t;
+#ifdef ME_SDK_4
+typedef pi_evt_t pi_task_t;
+#define pi_evt_sig_init pi_task_block
+#define pi_evt_callback_irq_init pi_task_irq_callback
+#define pi_evt_push pi_task_push
+#define pi_evt_wait pi_task_wait_on
+#endif
+pi_evt_t *pi_evt_sig_init(pi_evt_t *event);
+pi_evt_t *pi_evt_callback_irq_init(pi_evt_t *event, void (*function)(void *), void *arg);
+void pi_evt_push(pi_evt_t *event);
+void pi_evt_wait(pi_evt_t *event);
+int pi_cluster_send_task_to_cl_async(struct pi_device *device, struct pi_cluster_task *task, pi_evt_t *end);
 
 /* these and the DMA's are inline on the chip, as in the SDK */
 #ifndef SHIM_CHIP

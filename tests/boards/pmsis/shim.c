@@ -108,6 +108,16 @@ void *pi_cl_l1_malloc(struct pi_device *device, uint32_t size)
     return shim_l1_room(size);
 }
 
+void pi_cl_l1_free(struct pi_device *device, void *room, int size)
+{
+    shim_check(device->opened && shim_in_l1(number(room), (uint32_t)size), "room that is not of L1");
+}
+
+void pi_l2_free(void *room, uint32_t size)
+{
+    shim_check(shim_in_l2(number(room), size), "room that is not of L2");
+}
+
 void *pi_l2_malloc(uint32_t size)
 {
     static PI_L2 _Alignas(8) uint8_t room[1 << 16];
@@ -121,12 +131,60 @@ void pi_cluster_task(struct pi_cluster_task *task, void (*entry)(void *), void *
     *task = (struct pi_cluster_task){ .entry = entry, .arg = arg };
 }
 
-int pi_cluster_send_task_to_cl(struct pi_device *device, struct pi_cluster_task *task)
+/* Events. A task does its work when somebody waits, so that what it reads must stay until then. */
+
+enum { SIGNAL = 1, CALLBACK };
+
+static struct pi_cluster_task *sent;
+static pi_evt_t *sent_end;
+
+pi_evt_t *pi_evt_sig_init(pi_evt_t *event)
+{
+    *event = (pi_evt_t){ .kind = SIGNAL };
+    return event;
+}
+
+pi_evt_t *pi_evt_callback_irq_init(pi_evt_t *event, void (*function)(void *), void *arg)
+{
+    *event = (pi_evt_t){ function, arg, CALLBACK, 0 };
+    return event;
+}
+
+void pi_evt_push(pi_evt_t *event)
+{
+    shim_check(event->kind != 0, "an event that was not initialised");
+    event->pushed = 1;
+    if (event->kind == CALLBACK)
+        event->function(event->arg);
+}
+
+int pi_cluster_send_task_to_cl_async(struct pi_device *device, struct pi_cluster_task *task, pi_evt_t *end)
 {
     shim_check(device->opened && shim_on_fc(), "a task for a cluster that is off");
     shim_check(level == 1, "a run that the power pad does not show");
     shim_check(shim_in_l1(number(task->stacks), 8 * task->slave_stack_size), "stacks outside L1");
-    shim_run_task(task->entry, task->arg);
+    shim_check(!sent, "a task while there is one");
+    sent = task;
+    sent_end = end;
+    return 0;
+}
+
+void pi_evt_wait(pi_evt_t *event)
+{
+    shim_check(shim_on_fc() && event->kind == SIGNAL, "a wait for what is no signal");
+    while (!event->pushed) {
+        struct pi_cluster_task *const task = sent;
+        shim_check(task != 0, "a wait that does not end");
+        shim_run_task(task->entry, task->arg);
+        sent = 0;
+        pi_evt_push(sent_end);
+    }
+}
+
+int pi_cluster_close(struct pi_device *device)
+{
+    shim_check(device->opened && !sent, "a cluster that is off, or works");
+    device->opened = cluster_is_open = false;
     return 0;
 }
 
@@ -149,13 +207,28 @@ int pi_ram_open(struct pi_device *device)
     return opened(device);
 }
 
+/* One behind the other: each room stays until the memory is closed. */
 int pi_ram_alloc(struct pi_device *device, uint32_t *address, uint32_t size)
 {
     shim_check(device->opened != 0, "memory of a chip that is not open");
     ram_from = SHIM_RAM + 0x1240u;
-    ram_bytes = size;
-    *address = ram_from;
-    return size <= SHIM_RAM_BYTES - 0x1240u ? 0 : -1;
+    *address = ram_from + ram_bytes;
+    ram_bytes += (size + 3u) & ~3u;
+    return ram_bytes <= SHIM_RAM_BYTES - 0x1240u ? 0 : -1;
+}
+
+int pi_ram_free(struct pi_device *device, uint32_t address, uint32_t size)
+{
+    shim_check(device->opened && address >= ram_from && address + size <= ram_from + ram_bytes,
+               "L3 of others");
+    return 0;
+}
+
+void pi_ram_close(struct pi_device *device)
+{
+    shim_check(device->opened != 0, "memory of a chip that is not open");
+    device->opened = ram_is_open = false;
+    ram_bytes = 0;
 }
 
 static uint32_t checked(const struct pi_device *device, uint32_t address, const void *data, uint32_t size)

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_gap.h"
+
+#include "pmsis_runtime.h"
+#include "port.h"
+
+#define STACKS_BYTES (ME_WORKERS * ME_STACK_BYTES)
+#define CHUNK_BYTES 4096u
+
+static struct pi_device own_cluster, *cluster, flash, files;
+static struct pi_cluster_task task;
+static void *stacks;
+static uint32_t networks, networks_in_l3;
+
+/* ---- the run */
+
+static struct {
+    const me_network_info *of;
+    const void *const *in;
+    void *const *out;
+    me_done done;
+    void *argument;
+} now;
+static volatile bool running;
+static volatile int32_t started_on;
+static me_event ended, awake;
+
+static void on_each_core(void *unused)
+{
+    (void)unused;
+    if (me_core() == ME_CONTROL_CORE)
+        me_mark(-1);
+    now.of->run(now.in, now.out);
+}
+
+/* Cluster tasks must start on core 8, which nobody computes on. */
+static void on_cluster(void *unused)
+{
+    started_on = me_core();
+    if (started_on == ME_CONTROL_CORE)
+        me_team_run(on_each_core, unused);
+}
+
+static void show(uint32_t level)
+{
+#ifdef ME_POWER_PAD
+    me_pad_set(ME_POWER_PAD, level);
+#else
+    (void)level;
+#endif
+}
+
+static void on_end(void *unused)
+{
+    (void)unused;
+    show(0);
+    running = false;
+    me_event_push(&awake);
+    if (now.done)
+        now.done(now.argument);
+}
+
+me_status me_start(const me_gap *gap, const void *const in[], void *const out[], me_done done, void *argument)
+{
+    if (running)
+        return ME_BUSY;
+    now.of = gap->of, now.in = in, now.out = out;
+    now.done = done, now.argument = argument;
+    me_l3_base = gap->l3_base;
+    pi_cluster_task(&task, on_cluster, 0);
+    task.stacks = stacks;
+    task.slave_stack_size = ME_STACK_BYTES;
+    running = true;
+    me_event_open(&awake);
+    show(1);
+    pi_cluster_send_task_to_cl_async(cluster, &task, me_event_call(&ended, on_end));
+    return ME_OK;
+}
+
+me_status me_wait(void)
+{
+    if (running)
+        me_event_wait(&awake);
+    return started_on == ME_CONTROL_CORE ? ME_OK : ME_WRONG_CORE;
+}
+
+bool me_is_running(void) { return running; }
+
+/* ---- cluster and L3 */
+
+static bool open_cluster(const me_gap_options *options)
+{
+    static struct pi_cluster_conf conf;
+    if (options && options->cluster) {
+        cluster = options->cluster;
+        return true;
+    }
+    pi_cluster_conf_init(&conf);
+    conf.id = 0;
+    conf.cc_stack_size = ME_CONTROL_STACK_BYTES;
+    pi_open_from_conf(&own_cluster, &conf);
+    cluster = &own_cluster;
+    return pi_cluster_open(cluster) == 0;
+}
+
+static uint32_t l3_bytes(const me_network_info *of) { return of->l3_bytes + of->l3_map_bytes; }
+
+static bool open_ram(me_gap *gap)
+{
+    static struct pi_default_ram_conf conf;
+    if (networks_in_l3 == 0) {
+        pi_default_ram_conf_init(&conf);
+        pi_open_from_conf(&me_ram, &conf);
+        if (pi_ram_open(&me_ram) != 0)
+            return false;
+    }
+    networks_in_l3++;
+    return pi_ram_alloc(&me_ram, &gap->l3_base, l3_bytes(gap->of)) == 0;
+}
+
+static bool open_files(void)
+{
+    static struct pi_default_flash_conf flash_conf;
+    static struct pi_readfs_conf conf;
+    static bool are_open;
+    if (are_open)
+        return true;
+    pi_default_flash_conf_init(&flash_conf);
+    pi_open_from_conf(&flash, &flash_conf);
+    if (pi_flash_open(&flash) != 0)
+        return false;
+    pi_readfs_conf_init(&conf);
+    conf.fs.flash = &flash;
+    pi_open_from_conf(&files, &conf);
+    are_open = pi_fs_mount(&files) == 0;
+    return are_open;
+}
+
+/* Out of the flash's file system, chunk by chunk through L2. */
+static bool load_l3(const me_gap *gap, const char *name, uint8_t *chunk)
+{
+    pi_fs_file_t *file = open_files() ? pi_fs_open(&files, name, 0) : 0;
+    const uint32_t bytes = gap->of->l3_bytes;
+    uint32_t at = 0;
+    int32_t found = 1;
+    for (; file && at < bytes && found > 0; at += (uint32_t)found) {
+        const uint32_t left = bytes - at;
+        found = pi_fs_read(file, chunk, left < CHUNK_BYTES ? left : CHUNK_BYTES);
+        if (found > 0)
+            pi_ram_write(&me_ram, gap->l3_base + at, chunk, (uint32_t)found);
+    }
+    if (file)
+        pi_fs_close(file);
+    return file && at == bytes;
+}
+
+static me_status fill_l3(const me_gap *gap, const char *name)
+{
+    uint8_t *chunk = pi_l2_malloc(CHUNK_BYTES);
+    const bool is_there = chunk && load_l3(gap, name, chunk);
+    if (!chunk)
+        return ME_NO_MEMORY;
+    pi_l2_free(chunk, CHUNK_BYTES);
+    return is_there ? ME_OK : ME_NO_FILE;
+}
+
+static me_status open_first(const me_gap_options *options)
+{
+    if (!open_cluster(options))
+        return ME_NO_CLUSTER;
+#ifdef ME_POWER_PAD
+    me_pad_open(ME_POWER_PAD);
+#endif
+    stacks = pi_cl_l1_malloc(cluster, STACKS_BYTES);
+    return stacks ? ME_OK : ME_NO_MEMORY;
+}
+
+me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *options)
+{
+    const me_status status = networks == 0 ? open_first(options) : ME_OK;
+    gap->of = of;
+    gap->l3_base = 0;
+    if (status != ME_OK)
+        return status;
+    networks++;
+    if (l3_bytes(of) > 0 && !open_ram(gap))
+        return ME_NO_RAM;
+    me_l3_base = gap->l3_base;
+    return of->l3_bytes > 0 ? fill_l3(gap, options && options->l3_file ? options->l3_file : "l3.bin") : ME_OK;
+}
+
+void me_close(me_gap *gap)
+{
+    if (l3_bytes(gap->of) > 0) {
+        pi_ram_free(&me_ram, gap->l3_base, l3_bytes(gap->of));
+        if (--networks_in_l3 == 0)
+            pi_ram_close(&me_ram);
+    }
+    if (--networks > 0)
+        return;
+    pi_cl_l1_free(cluster, stacks, STACKS_BYTES);
+    if (cluster == &own_cluster)
+        pi_cluster_close(cluster);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Networks on the cluster of GAP9, asked for by the fabric controller, out of PMSIS.
+ *
+ *   static me_gap gesture;
+ *   me_open(&gesture, &gesture_info, 0);
+ *   me_start(&gesture, in, out, 0, 0);   the cluster computes, the fabric controller goes on
+ *   me_wait();                           it sleeps until the run has ended
+ *
+ * Cores       a run takes all nine cores of the cluster: 0 .. 7 compute, 8 steers, moves data and helps.
+ *             The functions here are for the fabric controller.
+ * Stacks      ME_STACK_BYTES for each of cores 0 .. 7 (from pi_cl_l1_malloc), ME_CONTROL_STACK_BYTES for
+ *             core 8 (by the cluster's driver); 0.5 kB of the caller's own.
+ * L1          buffers of the network, static (<PREFIX>_L1_BYTES), 1 kB of this file and of
+ *             pmsis_runtime.c, and the stacks.
+ * Interrupts  stay on. The end of a run is an interrupt of the fabric controller, in which `done` is
+ *             called: it may set flags and push events, but not call the functions here.
+ * DMA         up to 16 commands of the cluster's DMA at a time, by core 8; with weights in L3 up to 16
+ *             requests of the RAM's driver, which takes its uDMA channel. No channel is used between runs.
+ * Re-entrancy one run at a time, of whatever network: me_start returns ME_BUSY while there is one. Other
+ *             cluster tasks wait their turn in the driver's queue.
+ * Power       the cluster stays on from me_open to me_close. With ME_POWER_PAD that pad is high during runs.
+ */
+#ifndef ME_GAP_H
+#define ME_GAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "me_network_info.h"
+#include "pmsis.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ME_CONTROL_STACK_BYTES 2048u
+
+typedef enum { ME_OK, ME_NO_CLUSTER, ME_NO_MEMORY, ME_NO_RAM, ME_NO_FILE, ME_WRONG_CORE, ME_BUSY } me_status;
+
+/* cluster   that the program has opened, with ME_CONTROL_STACK_BYTES; 0: me_open opens it
+ * l3_file   of the flash's read-only file system, with the network's l3.bin; 0: "l3.bin" */
+typedef struct {
+    struct pi_device *cluster;
+    const char *l3_file;
+} me_gap_options;
+
+/* A network that is open; the caller's memory. */
+typedef struct {
+    const me_network_info *of;
+    uint32_t l3_base;
+} me_gap;
+
+/* In the interrupt at the end of a run. */
+typedef void (*me_done)(void *argument);
+
+/* Brings up what a network needs: the cluster at the first one, stacks, L3 filled from the flash. The
+ * clock of the cluster is the caller's to set, behind this. options may be 0. */
+me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *options);
+
+/* Starts a run. in and out, and what they point to, stay as they are until its end; they lie in L2, at
+ * multiples of 4. done may be 0. */
+me_status me_start(const me_gap *gap, const void *const in[], void *const out[], me_done done,
+                   void *argument);
+
+/* Sleeps until the run has ended. -> ME_OK, or ME_WRONG_CORE where cluster tasks start on another core
+ * than 8. Without a run: what the last one gave. */
+me_status me_wait(void);
+
+bool me_is_running(void);
+
+/* Gives back what me_open took; the cluster with the last network. Not during a run. */
+void me_close(me_gap *gap);
+
+/* For the program, once: what all its networks share, as large as the largest needs. The first where
+ * network.c is compiled with ME_SHARED_L1. */
+#define ME_GAP_BUFFERS(l1_bytes) PI_L1 _Alignas(16) int8_t me_l1[l1_bytes]
+#define ME_GAP_MARKS(layers) PI_L1 volatile uint32_t me_marks[(layers) + 2]
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
