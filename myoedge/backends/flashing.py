@@ -102,8 +102,7 @@ def flash_build(
     image = boot_image(program.entry, program.segments)
     images = _images(request, image, files, table)
     warnings += _overwritten(board, images)
-    find_line = None if _is_simulators(program) else find_serial_line
-    line = None if find_line is None else find_line()
+    line = None if find_serial_line is None or _is_simulators(program) else find_serial_line()
     installation = openocd.find()
     for warning in warnings:
         warn(warning)
@@ -114,7 +113,7 @@ def flash_build(
         if to == "ram":
             openocd.start_in_memory(link, board.probe, program.data, program.entry, progress)
         banner = None if line is None else _banner(line, build, link, progress)
-    size = sum(len(data) for _, data in program.segments) if to == "ram" else len(image)
+    size = program.loaded_bytes if to == "ram" else len(image)
     return FlashResult(board.id, to, size, len(files or b""), banner, warnings, table)
 
 

@@ -43,18 +43,25 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
     Errors: E212 names or count.
     """
     listed = values if isinstance(values, list | tuple | Mapping) else [values]
-    is_mapping = isinstance(listed, Mapping)
     by_name = listed if isinstance(listed, Mapping) else dict(zip(shapes, listed, strict=False))
     by_name = under_port_names(by_name, shapes)
-    if len(listed) != len(shapes) or any(name not in by_name for name in shapes):
-        description = ", ".join(map(str, by_name)) if is_mapping else f"{len(listed)} arrays"
-        facts = {"needs": ", ".join(shapes), "has": description or "no arrays"}
-        is_list = len(shapes) == 1 and isinstance(values, list | tuple)
-        tries = ["run(np.stack(windows)): one array [samples, *shape]"] if is_list else []
-        if is_mapping:
-            tries = [f"run({{{', '.join(f'{name!r}: ...' for name in shapes)}}})"]
-        raise MyoedgeError("E212", "names or number of inputs are wrong", facts, tries)
+    if len(listed) != len(shapes) or not by_name.keys() >= shapes.keys():
+        raise _wrong_inputs(values, by_name, len(listed), [*shapes])
     return {name: plain(by_name[name], named_input(name)) for name in shapes}
+
+
+def _wrong_inputs(
+    values: Any, by_name: Iterable[str], count: int, names: Sequence[str]
+) -> MyoedgeError:
+    """Return E212: a mapping with other names, or another number of arrays."""
+    has, tries = f"{count} arrays", []
+    if isinstance(values, Mapping):
+        has = ", ".join(map(str, by_name))
+        tries = [f"run({{{', '.join(f'{name!r}: ...' for name in names)}}})"]
+    elif len(names) == 1 and isinstance(values, list | tuple):
+        tries = ["run(np.stack(windows)): one array [samples, *shape]"]
+    facts = {"needs": ", ".join(names), "has": has or "no arrays"}
+    return MyoedgeError("E212", "names or number of inputs are wrong", facts, tries)
 
 
 def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int | None:

@@ -7,7 +7,7 @@ import io
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -71,17 +71,15 @@ class LayerCost:
     activity: Activity | None = None
 
 
+COUNTS = tuple(x.name for x in fields(LayerCost) if x.name not in ("stalls", "activity"))
+
+
 def sum_of(costs: Sequence[LayerCost]) -> LayerCost:
     """Return the sum of the costs of a layer that ran several times."""
     activities = [cost.activity for cost in costs if cost.activity is not None]
     return LayerCost(
-        cycles=sum(cost.cycles for cost in costs),
-        instructions=sum(cost.instructions for cost in costs),
+        **{name: sum(getattr(cost, name) for cost in costs) for name in COUNTS},
         stalls={cause: sum(cost.stalls[cause] for cost in costs) for cause in costs[0].stalls},
-        dma_bytes=sum(cost.dma_bytes for cost in costs),
-        dma_busy_cycles=sum(cost.dma_busy_cycles for cost in costs),
-        ne16_busy_cycles=sum(cost.ne16_busy_cycles for cost in costs),
-        l3_bytes=sum(cost.l3_bytes for cost in costs),
         activity=sum(activities, Activity(0)) if activities else None,
     )
 

@@ -73,17 +73,22 @@ def _measurement(
 ) -> Measurement:
     starts = [i for i, mark in enumerate(run.marks) if mark.value == STARTED]
     groups = [run.marks[a:b] for a, b in pairwise([*starts, len(run.marks)])]
-    rows = []
-    for (outputs, cycles, total), marks in zip(counted, chain(groups, repeat(())), strict=False):
-        # A mark more than layers: the outputs that had to be copied are there.
-        turns = _turns(marks)
-        costs = [_layer_cost(turns[layer], n) for layer, n in enumerate(cycles) if layer in turns]
-        total = _unwrapped(marks[0], marks[-1], total) if marks else total
-        recorded = filter(attrgetter("snapshots"), marks)
-        written = {mark.value: mark.snapshots[0] for mark in recorded if mark.value in regions}
-        rows.append(Inference(outputs, total, tuple(costs), written))
+    pairs = zip(counted, chain(groups, repeat(())), strict=False)
+    rows = tuple(_inference(one, marks, regions) for one, marks in pairs)
     startup = run.marks[0].cycle if run.marks else None
-    return Measurement("simulated", tuple(rows), startup, run.l1_bytes, run.output)
+    return Measurement("simulated", rows, startup, run.l1_bytes, run.output)
+
+
+def _inference(counted: Counted, marks: Sequence[Mark], regions: Mapping[int, Region]) -> Inference:
+    """Return one inference from the firmware's counts and the simulator's marks, if there are any:
+    one mark more than layers, after which the outputs that had to be copied are there."""
+    outputs, cycles, total = counted
+    turns = _turns(marks)
+    costs = [_layer_cost(turns[layer], n) for layer, n in enumerate(cycles) if layer in turns]
+    total = _unwrapped(marks[0], marks[-1], total) if marks else total
+    recorded = filter(attrgetter("snapshots"), marks)
+    written = {mark.value: mark.snapshots[0] for mark in recorded if mark.value in regions}
+    return Inference(outputs, total, tuple(costs), written)
 
 
 def _turns(marks: Sequence[Mark]) -> dict[int, list[tuple[Mark, Mark]]]:

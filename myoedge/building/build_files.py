@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
     from myoedge.building.quantized import Quantized
     from myoedge.building.request import BuildPlan, BuildRequest
+    from myoedge.codegen.application import Application
     from myoedge.codegen.firmware import Firmware
     from myoedge.codegen.project import Sources
     from myoedge.power.model import Coefficients
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from myoedge.targets import Chip
 
 
+FIRMWARE = "firmware.elf"
 AUTO = "auto"  # operating point: the cheapest that keeps [budget] latency
 
 
@@ -200,11 +202,10 @@ def make_contents(
 ) -> BuildArtifacts:
     """Generate the content of a build except its reports: C, firmware, applications, golden sample,
     and the network and its plan as data."""
-    from myoedge.codegen.firmware import make_application, make_firmware
     from myoedge.codegen.project import make_sources, sdk_application
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
-    network = quantized.network
+    network, calibration = quantized.network, quantized.parts.calibration
     golden = {key: x[0] for key, x in quantized.data.inputs.items()}
     integers = quantized_inputs(network, golden)
     values = run_int(network.steps, network.constants, integers)
@@ -212,34 +213,36 @@ def make_contents(
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
-    calibration = quantized.parts.calibration
     adapts = None if request.adapt is None else adaptation_of(request.adapt, plan, calibration)
     sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, request.prefix)
-    of_sdk, described = dict[str, str](), {} if app is None else app.described()
-    if request.app in SDK_APPS:
-        of_sdk = sdk_application(plan, name, sources, stream, app)
-    firmware = make_firmware(sources) if sources.on_chip else None
+    of_sdk = sdk_application(plan, name, sources, stream, app) if request.app in SDK_APPS else {}
+    programs = _programs(sources, app, adapts)
     files = {
-        **_described(build_plan, quantized),
+        **_described(build_plan, quantized, app),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
         **{key: text.encode() for key, text in of_sdk.items()},
-        **{key: to_json(document).encode() for key, document in described.items()},
-        **({"firmware.elf": firmware.elf} if firmware is not None else {}),
-        **({f"{app.name}.elf": make_application(sources, app.name).elf} if app else {}),
+        **{key: program.elf for key, program in programs.items()},
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),
-        **({} if adapts is None else _adapting(sources, adapts)),
+        **({} if adapts is None else {ADAPT_NPZ: npz(to_arrays(adapts))}),
     }
-    described_adaptation = None if adapts is None else adaptation_report(adapts)
-    return BuildArtifacts(files, sources.digest, integers, values, firmware, described_adaptation)
+    told = None if adapts is None else adaptation_report(adapts)
+    return BuildArtifacts(files, sources.digest, integers, values, programs.get(FIRMWARE), told)
 
 
-def _adapting(sources: Sources, adaptation: Adaptation) -> dict[str, bytes]:
-    """Return the adaptation as arrays, and the program that runs its sessions on a chip."""
-    from myoedge.codegen.firmware import make_application
+def _programs(
+    sources: Sources, app: Application | None, adaptation: Adaptation | None
+) -> dict[str, Firmware]:
+    """Link the programs of a build for a chip: the firmware, the application, and the one that runs
+    sessions of the adaptation."""
+    from myoedge.codegen.firmware import make_application, make_firmware
 
-    elf = {ADAPT_ELF: make_application(sources, "adapt").elf} if sources.on_chip else {}
-    return {ADAPT_NPZ: npz(to_arrays(adaptation)), **elf}
+    programs = {FIRMWARE: make_firmware(sources)} if sources.on_chip else {}
+    if app is not None:
+        programs[f"{app.name}.elf"] = make_application(sources, app.name)
+    if adaptation is not None and sources.on_chip:
+        programs[ADAPT_ELF] = make_application(sources, "adapt")
+    return programs
 
 
 def build_files(
@@ -263,8 +266,10 @@ def build_files(
     return {**files, MANIFEST: to_json(manifest).encode()}
 
 
-def _described(build_plan: BuildPlan, quantized: Quantized) -> dict[str, bytes]:
-    """graph.json, its weights, and plan.json."""
+def _described(
+    build_plan: BuildPlan, quantized: Quantized, app: Application | None
+) -> dict[str, bytes]:
+    """graph.json, its weights, plan.json, and what describes the application."""
     from myoedge.codegen.qdq import qdq_model
     from myoedge.plan.plan_json import describe
 
@@ -272,6 +277,8 @@ def _described(build_plan: BuildPlan, quantized: Quantized) -> dict[str, bytes]:
     documents = {"graph.json": graph_to_json(plan.quant), "plan.json": describe(plan)}
     if stream is not None:
         documents["stream.json"] = stream_to_json(stream)
+    if app is not None:
+        documents |= app.described()
     return {
         **{key: to_json(document).encode() for key, document in documents.items()},
         "weights.safetensors": to_safetensors(plan.quant),

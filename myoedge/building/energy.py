@@ -37,7 +37,8 @@ NOTHING_GIVEN: Mapping[str, float | None] = dict.fromkeys(
     ("period_s", "battery_mah", "battery_volts")
 )
 LARGEST = 1e9  # of a measurement, in microjoules, milliwatts or percent
-COLUMNS = ("build", "operating_point", "energy_uj", "power_mw", "sigma_percent")
+NUMBERS = ("energy_uj", "power_mw", "sigma_percent")
+COLUMNS = ("build", "operating_point", *NUMBERS)
 EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high,58.1"
 
 
@@ -290,15 +291,15 @@ def _row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
         raise _wrong(file, f"{where}: columns are {', '.join(COLUMNS)}")
     point = find_chip("gap9").at(row.get("operating_point") or "high").point
     name, done = row["build"], _activity(row["build"], file)
-    keys = ("energy_uj", "power_mw", "sigma_percent")
-    energy_uj, power_mw, sigma_percent = (_number(row, key, file, where) for key in keys)
-    if (energy_uj is None) == (power_mw is None):
+    numbers = {key: _number(row, key, file, where) for key in NUMBERS}
+    given = {key: x for key, x in numbers.items() if x is not None}
+    if ("energy_uj" in given) == ("power_mw" in given):
         raise _wrong(file, f"{where}: either energy_uj or power_mw")
-    if name == IDLE and power_mw is None:
+    if name == IDLE and "power_mw" not in given:
         raise _wrong(file, f"{where}: what idles has a power: power_mw")
     seconds = done.cycles / point.clock_hz
-    energy_j = (energy_uj or 0.0) * 1e-6 + (power_mw or 0.0) * 1e-3 * seconds
-    sigma = METER if sigma_percent is None else sigma_percent / 100
+    energy_j = given.get("energy_uj", 0.0) * 1e-6 + given.get("power_mw", 0.0) * 1e-3 * seconds
+    sigma = given["sigma_percent"] / 100 if "sigma_percent" in given else METER
     return Measured(name, done, point, energy_j, sigma)
 
 

@@ -160,22 +160,34 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     limits = budget.for_app(options.app, chip, given)
     frames = settings.stream if options.stream else None
     plugins = load_plugins(settings.plugins)
-    asked = [row.weights for row in settings.quant.values() if isinstance(row.weights, int)]
-    # an older build may have low-bit weights
-    few_bits = options.weights or settings.calib.weights or options.reuse is not None
-    bits = LEAST_BITS if few_bits else min([INT8.bits, *asked])
-    point = options.operating_point
-    of_app = requested(options, settings)
     prefix = options.prefix or settings.model.prefix
     if prefix is not None:
         check_prefix(prefix)
-    parts = (of_app, frames, plugins, bits, settings.adapt, prefix)
-    request = BuildRequest(chip, limits, point, options.app, *parts)
+    request = BuildRequest(
+        chip,
+        limits,
+        options.operating_point,
+        options.app,
+        requested(options, settings),
+        frames,
+        plugins,
+        _weight_bits(options, settings),
+        settings.adapt,
+        prefix,
+    )
     if settings.adapt is not None and options.stream:
         tries = ["without --stream", "without [adapt]"]
         raise MyoedgeError("E267", "a network on frames is not adapted", {}, tries)
     budget.within(request.chip_at_point, limits)
     return request
+
+
+def _weight_bits(options: BuildOptions, settings: Config) -> int:
+    """Return the fewest bits that a weight may get; an older build may have low-bit weights."""
+    if options.weights or settings.calib.weights or options.reuse is not None:
+        return LEAST_BITS
+    asked = (row.weights for row in settings.quant.values() if isinstance(row.weights, int))
+    return min([INT8.bits, *asked])
 
 
 def _with_engines(chip: Chip, engine: str, *, is_used: bool) -> Chip:

@@ -201,16 +201,21 @@ def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[s
 
 def _fitting(report: Report, free: int) -> dict[str, str]:
     """Return titles of the largest stall causes that fit; "" stands for the remaining causes."""
-    total = report["cycles"].get("stalls") or {}
-    stalls_of = [row["stalls"] for row in report["layers"] if row["stalls"]]
-    relevant = [c for c in CAUSES if any(part.get(c, 0) >= MIN_PERCENT for part in stalls_of)]
-    relevant.sort(key=lambda cause: (cause not in speed.NO_STALLS, -total.get(cause, 0)))
+    relevant = _relevant_causes(report)
     for count in range(len(relevant), 0, -1):
         titles = {cause: speed.CAUSE_NAMES[cause] for cause in relevant[:count]}
         titles |= {"": "other"} if count < len(relevant) else {}
         if _chars(titles) <= free:
             return titles
     return {}
+
+
+def _relevant_causes(report: Report) -> list[str]:
+    """Return the stall causes that some layer shows, the most important first."""
+    total = report["cycles"].get("stalls") or {}
+    stalls_of = [row["stalls"] for row in report["layers"] if row["stalls"]]
+    relevant = [c for c in CAUSES if any(part.get(c, 0) >= MIN_PERCENT for part in stalls_of)]
+    return sorted(relevant, key=lambda c: (c not in speed.NO_STALLS, -total.get(c, 0)))
 
 
 def _chars(causes: Mapping[str, str]) -> int:

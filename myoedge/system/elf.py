@@ -61,6 +61,10 @@ class Program:
     code: tuple[tuple[int, bytes], ...]
     objects: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def loaded_bytes(self) -> int:
+        return sum(len(data) for _, data in self.segments)
+
     def function_at(self, pc: int) -> str:
         """Return the name of the function at an address; "" if there is none."""
         at = bisect.bisect_right(self.functions, (pc, 1 << 40, "")) - 1

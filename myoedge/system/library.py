@@ -10,7 +10,7 @@ import platform
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,14 +81,11 @@ def _compile_library(
     """Compile a shared library; kernels are compiled without `defines` to objects that builds
     share. Errors: E281, E910."""
     include = sorted({file.parent.resolve() for file in files if file.suffix == ".h"})
-    sources = [file for file in files if file.suffix == ".c"]
-    folder_of_kernels = (src_dir / KERNELS).resolve()
-    kernels = [file for file in sources if file.resolve().is_relative_to(folder_of_kernels)]
+    kernels, others = _kernels_and_others(src_dir, files)
     flags = ("-fPIC", *replace(options, defines=()).flags(cc))
     shared = ObjectOptions(src_dir.resolve(), cc, flags, include)
     objects, finished = compile_objects([kernel.resolve() for kernel in kernels], shared)
     if finished.returncode == 0:
-        others = [file for file in sources if file not in kernels]
         finished = toolchain.compile_library(others, output, cc, options, include, objects)
     if finished.returncode != 0:
         says = finished.stderr.strip()
@@ -96,6 +93,17 @@ def _compile_library(
         facts = {"folder": src_dir, "compiler": cc.version, "output": first}
         disk_full = cache.disk_full_error(says)
         raise disk_full or MyoedgeError("E910", "the C does not compile", facts)
+
+
+def _kernels_and_others(src_dir: Path, files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the C files of the kernels, and all other C files."""
+    kernels: list[Path] = []
+    others: list[Path] = []
+    for file in files:
+        if file.suffix == ".c":
+            is_kernel = file.resolve().is_relative_to((src_dir / KERNELS).resolve())
+            (kernels if is_kernel else others).append(file)
+    return kernels, others
 
 
 def open_library(path: Path) -> Library:

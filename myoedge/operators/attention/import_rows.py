@@ -118,17 +118,18 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     tokens = out[2] if heads_first else out[1]
     x = a["self"] if heads_first else _side_by_side(d, a["self"], a["num_heads"], out)
     tables = [_of_positions(d.array(a[name]), a["positions"]) for name in ("cos", "sin")]
-    shape, same = tables[0].shape, all((table == table[:1]).all() for table in tables)
+    shape = tables[0].shape
     if shape != tables[1].shape or shape[:2] not in ((1, tokens), (out[0], tokens)):
         raise ValueError(f"tables of {list(shape)} for {list(out)}")
-    is_turned = heads_first and not same  # tokens first, so that batches can be in a row
-    x = transpose(d, x, (0, 2, 1, 3)) if is_turned else x
+    if all((table == table[:1]).all() for table in tables):
+        first = [table[0] for table in tables]
+        return reshape(d, _rotated(d, x, first, a, axis=2 if heads_first else 1), out)
+    order = (0, 2, 1, 3) if heads_first else (0, 1, 2, 3)
+    x = transpose(d, x, order)  # tokens first, so that batches can be in a row
     heads = d.shape(x)
-    x = x if same else reshape(d, x, (1, heads[0] * tokens, *heads[2:]))
-    parts = [table[0] if same else table.reshape(-1, shape[-1]) for table in tables]
-    y = _rotated(d, x, parts, a, axis=2 if heads_first and same else 1)
-    y = reshape(d, y, heads)
-    return reshape(d, transpose(d, y, (0, 2, 1, 3)) if is_turned else y, out)
+    rows = reshape(d, x, (1, heads[0] * tokens, *heads[2:]))
+    y = _rotated(d, rows, [table.reshape(-1, shape[-1]) for table in tables], a, axis=1)
+    return reshape(d, transpose(d, reshape(d, y, heads), order), out)
 
 
 def _side_by_side(d: GraphBuilder, x: str, count: int, out: Shape) -> str:

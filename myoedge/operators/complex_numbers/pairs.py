@@ -49,6 +49,15 @@ class Complex:
     def parts(self) -> tuple[Part, Part]:
         return self.real, self.imaginary
 
+    @property
+    def given(self) -> list[str]:
+        """The parts that are not zero everywhere, as tensors."""
+        return [str(part) for part in self.parts if part != ""]
+
+    def shape(self, b: GraphBuilder) -> Shape:
+        """Return the shape of a complex tensor."""
+        return b.shape(self.given[0])
+
 
 def paired(parts: Iterable[Part]) -> Complex:
     real, imaginary = parts
@@ -156,16 +165,15 @@ def on_parts(row: Row) -> Row:
     """
 
     def pair_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
-        made = [
-            row(b, {name: _part(b, value, i) for name, value in a.items()}, out)
-            if any(pair.parts[i] != "" for pair in _pairs(b, a))
-            else None
+        made = {
+            i: row(b, {name: _part(b, value, i) for name, value in a.items()}, out)
             for i in range(2)
-        ]
-        if all(isinstance(part, str | None) for part in made):
-            return paired(part or "" for part in made)
-        count = len(next(part for part in made if part is not None))
-        columns = (part or ("",) * count for part in made)
+            if any(pair.parts[i] != "" for pair in _pairs(b, a))
+        }
+        first = next(iter(made.values()), "")
+        if isinstance(first, str):
+            return paired(made.get(i, "") for i in range(2))
+        columns = (made.get(i, ("",) * len(first)) for i in range(2))
         return tuple(paired(parts) for parts in zip(*columns, strict=True))
 
     return pair_row
@@ -185,12 +193,11 @@ def _part(b: GraphBuilder, value: Any, i: int) -> Any:
     """Return the real (0) or imaginary (1) part of an argument, or of all items of a list."""
     if _has_pairs(b, value):
         pairs = [pair_of(b, x) for x in value]
-        shapes = [b.shape(next(str(part) for part in pair.parts if part != "")) for pair in pairs]
-        return [tensor(b, p.parts[i], shape) for p, shape in zip(pairs, shapes, strict=True)]
+        return [tensor(b, pair.parts[i], pair.shape(b)) for pair in pairs]
     if not is_complex(b, value):
         return value
     pair = pair_of(b, value)
-    return tensor(b, pair.parts[i], b.shape(next(str(p) for p in pair.parts if p != "")))
+    return tensor(b, pair.parts[i], pair.shape(b))
 
 
 def _are_conjugate(b: GraphBuilder, x: Complex, y: Complex) -> bool:

@@ -81,8 +81,12 @@ class Conv2dGeometry:
     @property
     def pointwise(self) -> bool:
         """Whether the kernel is 1x1 with stride 1 and without padding."""
-        none = ((0, 0), (0, 0))
-        return self.kernel == self.stride == (1, 1) and self.pads == none
+        return self.kernel == self.stride == (1, 1) and not self.reaches_over
+
+    @property
+    def reaches_over(self) -> bool:
+        """Whether windows cross the edges of the operand."""
+        return self.pads != ((0, 0), (0, 0))
 
     @property
     def narrow(self) -> bool:

@@ -103,20 +103,15 @@ class _Dense:
 
         once   copy all windows once, whatever is faster
         """
-        c = conv.x[-1]
-        reaches_over = conv.pads != ((0, 0), (0, 0))
-        few = c <= FEW_CHANNELS and conv.kernel[0] > 1
-        in_place = conv.crossing and not once
+        in_place, copies_words = conv.crossing and not once, conv.x[-1] % 4 == 0
         room = 0 if in_place else dense.scratch(conv.taps, cores)
-        padded = conv.narrow or (few and reaches_over)
-        padded = padded or (in_place and (reaches_over or conv.taps % 4 > 0))
         return _Dense(
             conv,
             conv.windows(once=once),
             in_place=in_place,
-            gather=not conv.pointwise or c % 4 != 0,
-            padded=padded and not once,
-            together=once or (room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise),
+            gather=not (conv.pointwise and copies_words),
+            padded=not once and _is_padded_first(conv),
+            together=once or (room > TOGETHER_BYTES and copies_words and not conv.pointwise),
             room=room,
             table=dense.TABLE if step.table is not None else 0,
             cores=cores,
@@ -130,7 +125,7 @@ class _Dense:
     @property
     def has_edges(self) -> bool:
         """Whether windows cross the edges of the operand."""
-        return self.conv.pads != ((0, 0), (0, 0)) and not self.padded
+        return self.conv.reaches_over and not self.padded
 
     def work(self, sizes: Sizes) -> Any:
         """Work in words of taps of 4 x 4 sums, with equivalents for copied windows and padding."""
@@ -160,6 +155,13 @@ class _Dense:
     def fields(self, regions: Mapping[str, Region]) -> Fields:
         padded = f"@scratch+{self.room}" if self.padded else "@none"
         return {**tile_fields(regions), "padded": padded}
+
+
+def _is_padded_first(conv: Conv2dGeometry) -> bool:
+    """Return whether the input is copied with its padding before windows are read."""
+    few = conv.x[-1] <= FEW_CHANNELS and conv.kernel[0] > 1
+    odd = conv.crossing and conv.taps % 4 > 0
+    return conv.narrow or odd or (conv.reaches_over and (few or conv.crossing))
 
 
 def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:

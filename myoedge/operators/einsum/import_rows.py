@@ -62,15 +62,16 @@ def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     if any(n < 0 or ("..." not in axes and n) for axes, n in zip(given, hidden, strict=True)):
         raise ValueError(f"{equation!r} for operands of {[*ranks]} axes")
     inputs = [_spelt(axes, n) for axes, n in zip(given, hidden, strict=True)]
-    if arrow:
-        result = _spelt(result, max(hidden))
-    else:
-        counts = Counter("".join(inputs))
-        once = sorted(axis for axis in counts.keys() - {*SPARE} if counts[axis] == 1)
-        result = "".join((*SPARE[len(SPARE) - max(hidden) :], *once))
+    result = _spelt(result if arrow else f"...{_letters_once(inputs)}", max(hidden))
     if len({*result}) < len(result):
         raise ValueError(f"{equation!r} gives an axis twice")
     return inputs, result
+
+
+def _letters_once(inputs: Sequence[str]) -> str:
+    """Return the letters that occur once in all operands, sorted, without an ellipsis's axes."""
+    counts = Counter("".join(inputs))
+    return "".join(sorted(x for x in counts.keys() - {*SPARE} if counts[x] == 1))
 
 
 def _spelt(axes: str, count: int) -> str:

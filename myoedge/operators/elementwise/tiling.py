@@ -112,13 +112,9 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     inputs = _read("a", 0, loops, dims), _read("b", 1, loops, dims)
     op: dict[str, int | str] = step.integers.named(numbers)
-    # 8-bit multipliers have a faster way.
-    small = "a_mult" in op and all(
-        -128 <= getattr(step.integers, name) <= 127 for name in ("a_mult", "b_mult")
-    )
-    fast = len(loops) == 1 and _is_unlimited(step)
-    limited = 0.0 if fast else LIMITED_WORDS.get(kernel, 0.0)
-    word = (0.71 if small else 1.0) + limited + 0.4 * bool(table)
+    is_fast = len(loops) == 1 and _is_unlimited(step)
+    limited = 0.0 if is_fast else LIMITED_WORDS.get(kernel, 0.0)
+    word = _sum_word(op) + limited + 0.4 * bool(table)
     around = 4.0 if kernel == "me_mul_s8" else 1.7
     return TiledKernel(
         function=kernel,
@@ -130,6 +126,12 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
         tile=lambda regions: _pair_tile(regions, loops),
         work=lambda sizes: row_work(y, sizes, engine.cores, around, word),
     )
+
+
+def _sum_word(op: Mapping[str, Any]) -> float:
+    """Return the work of a word of results: 8-bit multipliers have a faster way."""
+    small = "a_mult" in op and all(-128 <= op[name] <= 127 for name in ("a_mult", "b_mult"))
+    return 0.71 if small else 1.0
 
 
 def _is_unlimited(step: QuantizedNode) -> bool:

@@ -87,15 +87,13 @@ def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
     if node.op == "gather":
         n = graph.shape(node.inputs[0])[1]
         return -n, n - 1
-    if OPS[node.op].is_data_movement:
-        return _asked_for(graph, node.name)
     low, high = _asked_for(graph, node.name)
-    limited = (low, high) != (INT32.low, INT32.high)
+    if OPS[node.op].is_data_movement or (low, high) == (INT32.low, INT32.high):
+        return low, high
     function, (least, most) = node.attrs.get("function"), node.attrs.get("span", (0, 0))
-    if limited and function in ("add", "sub") and "span" in node.attrs:
-        least, most = (least, most) if function == "add" else (-most, -least)
-        return low - most, high - least
-    if limited and function == "mul" and least == most > 0:
+    if function in ("add", "sub") and "span" in node.attrs:
+        return (low - most, high - least) if function == "add" else (low + least, high + most)
+    if function == "mul" and least == most > 0:
         return -(-low // most), high // most
     return INT32.low, INT32.high
 

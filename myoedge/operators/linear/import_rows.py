@@ -50,28 +50,28 @@ def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
     If B is constant and C has a constant per column, it becomes a linear layer.
     """
-    left, right = (next(a[n] for n in (f"mat{i}", f"batch{i}") if n in a) for i in (1, 2))
-    left, right = (
-        _transposed(d, x) if a.get(f"trans{i}") else x for i, x in ((1, left), (2, right))
-    )
+    left, right = (_factor(d, a, i) for i in (1, 2))
     added, alpha, beta = a["self"], float(a["alpha"]), float(a["beta"])
     if right in d.constants:
-        right = times(d, right, alpha)
+        right, alpha = times(d, right, alpha), 1.0
         value = d.find_array(added or "")
         if len(d.shape(right)) == 2 and value is not None and {*value.shape[:-1]} <= {1}:
             bias = np.broadcast_to(value.reshape(-1), out[-1:])
             weight = d.constant(d.array(right).T)
             return d.add("linear", left, weight, times(d, d.constant(bias), beta))
     shape = (*d.shape(left)[:-1], d.shape(right)[-1])
-    y = matmul(d, {"self": left, "other": right}, shape)
-    y = y if right in d.constants else times(d, y, alpha)
+    y = times(d, matmul(d, {"self": left, "other": right}, shape), alpha)
     return y if added is None else combined(d, "add", y, times(d, added, beta), 1.0, out)
 
 
+def _factor(d: GraphBuilder, a: Arguments, i: int) -> str:
+    """Return the first or second matrix of a call, transposed if the call says so."""
+    x = str(next(a[name] for name in (f"mat{i}", f"batch{i}") if name in a))
+    return _transposed(d, x) if a.get(f"trans{i}") else x
+
+
 def _transposed(d: GraphBuilder, x: str) -> str:
-    if x in d.constants:
-        return d.constant(d.array(x).T)
-    return transpose(d, x, (1, 0))
+    return d.constant(d.array(x).T) if x in d.constants else transpose(d, x, (1, 0))
 
 
 # Products are under two operators: with a constant matrix they are linear layers.

@@ -118,22 +118,20 @@ def in_order(nodes: Iterable[Node], tensors: Iterable[str]) -> tuple[Node, ...]:
     group_of = {node.name: group for group in _groups(listed) for node in group}
     made: list[Node] = []
     known = {*tensors}
-    while listed:
-        left: list[Node] = []
-        for node in listed:
+    while left := [node for node in listed if node.name not in known]:
+        for node in left:
             group = group_of.get(node.name, [node])
-            inside = {x.name for x in group}
-            if node.name in known:
-                continue
-            if all(x in known or x in inside for member in group for x in member.inputs):
+            if node.name not in known and _needed(group) <= known:
                 made += group
-                known |= inside
-            else:
-                left.append(node)
-        if len(left) == len(listed):
+                known.update(x.name for x in group)
+        if known.isdisjoint(node.name for node in left):
             raise ValueError("loops that need each other's results")
-        listed = left
     return tuple(made)
+
+
+def _needed(group: Sequence[Node]) -> set[str]:
+    """Return the tensors from outside that nodes read."""
+    return {x for node in group for x in node.inputs} - {node.name for node in group}
 
 
 def _groups(nodes: Sequence[Node]) -> list[list[Node]]:

@@ -120,7 +120,7 @@ def max_real(attrs: Attrs, x: Array) -> Array:
 
 
 def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
+    taps = most_taps(step.attrs)
     work = tiling.Work(taps, average=False, few=taps <= 9)
     name = "me_max_pool_s16" if step.has_int16 else "me_max_pool_s8"
     return tiling.in_tiles(step, engine, name, {"unused": 0}, work)
@@ -180,6 +180,11 @@ def avg_real(attrs: Attrs, x: Array) -> Array:
     return y
 
 
+def most_taps(attrs: Attrs) -> int:
+    """Return the number of taps of the largest window."""
+    return math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
+
+
 def divisors(attrs: Attrs) -> tuple[int, ...]:
     """Return the distinct divisors of an average pool in ascending order; each gets its own
     multiplier."""
@@ -193,7 +198,7 @@ def avg_quantize(inputs: QuantizeInputs) -> CentredParams:
     """Return the constants of an average pool: the sum of x - x_zero over the taps inside the input
     is requantised with one factor per divisor."""
     x, attrs = inputs.params(0), inputs.attrs
-    taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
+    taps = most_taps(attrs)
     distinct = divisors(attrs)
     factors = [x.scale / (inputs.target.scale * d) for d in distinct]
     bound, y = sum_bound(x, taps), inputs.target
@@ -220,17 +225,22 @@ def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     distinct, at = divisors(step.attrs), [0]
     kinds: tuple[Sequence[int], Sequence[int]] = ((), ())
     if len(distinct) > 1:
-        rows, columns = (sorted({w[2] for w in axis}) for axis in tiling.windows_of(step))
-        kinds = (rows, columns)
+        kinds = rows, columns = _divisors_by_axis(step)
         at = [distinct.index(r * c) if r * c in distinct else 0 for r in rows for c in columns]
     numbers = [np.zeros(len(at), np.int32), *(getattr(step.integers, name)[at] for name in REQUANT)]
     op = {"x_zero": step.integers.x_zero, "kinds": max(len(kinds[1]), 1), "each": "@each"}
     op |= {**scale_fields(step), **(step.wide_flags("x", "y") if step.has_int16 else {})}
-    taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
+    taps = most_taps(step.attrs)
     work = tiling.Work(taps, average=True, few=taps == 4 and step.integers.pre == 0)
     each = Operand.whole("each", np.stack(numbers, axis=1))
     name = "me_avg_pool_s16" if step.has_int16 else "me_avg_pool_s8"
     return tiling.in_tiles(step, engine, name, op, work, (each,), kinds)
+
+
+def _divisors_by_axis(step: QuantizedNode) -> tuple[list[int], list[int]]:
+    """Return the distinct divisors along rows, and along columns."""
+    rows, columns = (sorted({w[2] for w in axis}) for axis in tiling.windows_of(step))
+    return rows, columns
 
 
 AVG_POOL = register(

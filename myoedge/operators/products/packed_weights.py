@@ -24,15 +24,11 @@ def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine
     """Return the kernel with weights stored in 2 or 4 bits if they fit; otherwise the kernel
     unchanged."""
     bits = stored_bits(step)
-    found = [o for o in kernel.operands if o.name == WEIGHTS and o.array is not None]
-    packed = packed_operand(found[0], bits) if found and bits < INT8.bits else None
+    packed = _packed(kernel, bits)
     if packed is None:
         return kernel
-    stays = tuple(
-        axis
-        for axis in (*kernel.unit_axes, *kernel.split)
-        if axis not in packed.axes and packed.axes
-    )
+    axes = (*kernel.unit_axes, *kernel.split) if packed.axes else ()
+    stays = tuple(axis for axis in axes if axis not in packed.axes)
     cost = engine.kernels.get(f"me_unpack_s{bits}", FREE)
     packing = PackedConstant(WEIGHTS, bits, kernel.scratch, stays, cost)
 
@@ -47,6 +43,12 @@ def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine
         scratch=scratch,
         packing=packing,
     )
+
+
+def _packed(kernel: TiledKernel, bits: int) -> Operand | None:
+    """Return the kernel's weights with 2 or 4 bits; None if they stay bytes."""
+    found = [o for o in kernel.operands if o.name == WEIGHTS and o.array is not None]
+    return packed_operand(found[0], bits) if found and bits < INT8.bits else None
 
 
 def stored_bits(step: QuantizedNode) -> int:

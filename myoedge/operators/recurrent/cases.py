@@ -163,17 +163,14 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     beyond = outside if gru else max(reach[-1] - 0.99 * limit, 0.0)
     h, c = unit + outside, cell_unit + (unit if wide and gru else 0.0) + beyond
     largest, found = min(reach[-1], limit), []
+    beside = max(reach[0], 1.0) if wide else 1.0  # what a weight's error is multiplied by
+    own = (2.0**-9 + unit * total if wide else 2.0**-8 * (1 + total)) + weights * beside
     for _ in range(steps):
-        gate = (2.0**-9 + unit * total if wide else 2.0**-8 * (1 + total)) + weights * max(
-            reach[0] if wide else 1.0, 1.0
-        )
-        gate += total * h
+        gate = own + total * h
         if gru:
-            size = max(float(total), 1.0) * (max(reach[0], 1.0) if wide else 1.0)
-            new = gate * (1 + size / 4) + 2.0**-10
+            new = gate * (1 + max(total, 1.0) * beside / 4) + 2.0**-10
             c = c + new + (2 + max(reach[0] - 1.0, 0.0)) * (gate / 4 + 2.0**-10) + 2.0**-13
-            h = c = c + unit if wide else c
-            h = c + 2.0**-8 if not wide else c
+            c, h = (c + unit, c + unit) if wide else (c, c + 2.0**-8)
         else:
             c = c + largest * (gate / 4 + 2.0**-10) + gate * 1.25 + max(2.0**-9, 2 * cell_unit)
             c += max(largest + 1.0 - limit, 0.0)  # a c beyond its range saturates

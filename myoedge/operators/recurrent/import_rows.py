@@ -304,17 +304,22 @@ def _check_states(
 
 def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
     activations = [name.lower() for name in a["activations"] or ()]
-    usual = ACTIVATIONS[kind]
-    if activations and activations != usual * (len(activations) // len(usual)):
-        raise Unsupported(f"activations {', '.join(activations)}")
-    for name in ("clip", "input_forget"):
-        if a.get(name):
-            raise Unsupported(f"{name}={a[name]}")
-    if kind == "lstm" and a["peepholes"] is not None and np.any(a["peepholes"]):
-        raise Unsupported("peepholes")
-    steps = d.shape(a["input"])[1 if a["layout"] else 0]
-    if a["lengths"] is not None and np.any(a["lengths"] != steps):
-        raise Unsupported("sequences of different lengths")
+    usual, steps = ACTIVATIONS[kind], d.shape(a["input"])[1 if a["layout"] else 0]
+    odd = {
+        f"activations {', '.join(activations)}": (
+            activations != usual * (len(activations) // len(usual))
+        ),
+        **{f"{name}={a.get(name)}": a.get(name) for name in ("clip", "input_forget")},
+        "peepholes": _differs(a.get("peepholes"), 0),
+        "sequences of different lengths": _differs(a["lengths"], steps),
+    }
+    for what, is_odd in odd.items():
+        if is_odd:
+            raise Unsupported(what)
+
+
+def _differs(given: Array | None, usual: int) -> bool:
+    return given is not None and bool(np.any(given != usual))
 
 
 def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[Weights]:

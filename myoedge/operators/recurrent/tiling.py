@@ -42,7 +42,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     reverse = bool(step.attrs["reverse"])
     size = step.weight_type.size_bytes
     instance = instance_of(step)
-    parts = 2 if instance.reset_first else 1
+    parts = 1 + instance.reset_first
     states = [f"{name}0" for name in "hc"[: len(step.operands) - 1]]
     wide = {
         f"{name}_wide": 1 for i, name in enumerate(states, start=1) if step.read_type(i) == INT16
@@ -56,7 +56,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         function=instance.name(step),
         axes={"t": t},
         split=("t",),
-        reversed_axes=("t",) if reverse else (),
+        reversed_axes=("t",) * reverse,
         operands=_operands(step, states, arrays),
         op={
             "units": units,

@@ -82,9 +82,7 @@ def decide(
         masks, scores = [], masks
         if not scores:
             return None
-    with np.errstate(invalid="ignore"):
-        most = sum((np.maximum(factor, 0.0) for _, factor in masks), total.known)
-    most = np.reshape(most, ranked(np.shape(most), len(shape)))
+    most = _most(masks, total.known, len(shape))
     if not (most < np.inf).all():  # NaN is none either
         return None
     best = most.max(axis=axis, keepdims=True)
@@ -99,6 +97,13 @@ def decide(
     with np.errstate(invalid="ignore"):
         below = float(np.where(hidden, most - best, -math.inf).max())
     return left, _mask_operand(d, narrow(~hidden), seen, shape), _fill(below, masks)
+
+
+def _most(masks: Sequence[Term], known: Array, rank: int) -> Array:
+    """Return the largest constant of every score, whatever the masks show, in `rank` axes."""
+    with np.errstate(invalid="ignore"):
+        most = sum((np.maximum(factor, 0.0) for _, factor in masks), known)
+    return np.reshape(most, ranked(np.shape(most), rank))
 
 
 def _fill(below: float, masks: Sequence[Term]) -> dict[str, Any]:
@@ -247,11 +252,12 @@ def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
     shapes = [d.shape(x) for x in node.inputs]
     known = _move(node, [part.known for part in parts], shapes, node.attrs.get("value", 0.0))
     rows: list[tuple[Term, ...]] = [(term,) for term in parts[0].terms]
-    if len(parts) > 1 and max(len(part.terms) for part in parts) == 1:
+    most = max(len(part.terms) for part in parts)
+    if len(parts) > 1 and most > 1:
+        return None
+    if len(parts) > 1 and most == 1:
         none = [(d.constant(np.zeros(shape)), 0.0 * ONE) for shape in shapes]
         rows = [tuple((*part.terms, n)[0] for part, n in zip(parts, none, strict=True))]
-    elif len(parts) > 1 and any(part.terms for part in parts):
-        return None
     return Sum(tuple(_moved_term(d, node, row, shapes) for row in rows), known)
 
 

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
 from myoedge.operators.complex_numbers.import_rows import stacked, unstacked
 from myoedge.operators.complex_numbers.pairs import Complex, pair_of, paired, tensor
 from myoedge.operators.graph_builder import (
@@ -46,12 +46,15 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
     size = d.shape(rows)[-1]
     if n > size:
         raise Unsupported(f"n_fft = {n} of {size} samples")
-    parts = frames(d, transpose(d, rows, (1, 0)), window, int(a["hop_length"] or n // 4))
-    complete = a["onesided"] is False
-    turned = (d.add("transpose", part, perm=(1, 2, 0), back=True) for part in parts)
-    sides = [_both_sides(d, part, n, i, 1) if complete else part for i, part in enumerate(turned)]
+    hop, columns = int(a["hop_length"] or n // 4), transpose(d, rows, (1, 0))
+    parts = [
+        d.add("transpose", part, perm=(1, 2, 0), back=True)
+        for part in frames(d, columns, window, hop)
+    ]
+    if a["onesided"] is False:
+        parts = [_both_sides(d, part, n, i, 1) for i, part in enumerate(parts)]
     shape = out if a["return_complex"] else out[:-1]
-    made = paired(reshape(d, part, shape) for part in sides)
+    made = paired(reshape(d, part, shape) for part in parts)
     return made if a["return_complex"] else stacked(d, made, out)
 
 
@@ -63,10 +66,16 @@ def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> s
     return concat(d, [part, rest], axis)
 
 
-def _size(sizes: Sequence[int | None] | None, at: int) -> int | None:
-    """Return the length to which an axis is cut or padded; None: unchanged."""
-    size = sizes[at] if sizes else None
-    return None if size in (None, -1) else int(size)
+def _along(
+    length: int, size: int | None, norm: str | None, *, inverse: bool, onesided: bool
+) -> Transform:
+    """Return the transform along an axis.
+
+    length   of the axis     size   length to which it is cut or padded; None or -1: unchanged
+    """
+    whole = 2 * (length - 1) if inverse and onesided else length
+    n = whole if size in (None, -1) else int(size)
+    return Transform(n, inverse, onesided, scale_of(norm, n, inverse=inverse))
 
 
 def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
@@ -79,19 +88,15 @@ def fourier(*, inverse: bool, onesided: bool, several: bool = False) -> Row:
 
     def row(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
         x = pair_of(d, a["self"])
-        shape = d.shape(next(str(part) for part in x.parts if part != ""))
+        shape = x.shape(d)
         sizes: Any = a.get("s") if several else (a.get("n"),)
         axes = axes_of(a["dim"], sizes, len(shape)) if several else [a["dim"] % len(shape)]
-        order = range(len(axes)) if inverse else reversed(range(len(axes)))
-        for i in order:
-            axis, last = axes[i], i == len(axes) - 1
-            whole = 2 * (shape[axis] - 1) if inverse and onesided and last else shape[axis]
-            n = _size(sizes, i) or whole
-            scale = scale_of(a.get("norm"), n, inverse=inverse)
-            t = Transform(n, inverse, onesided=onesided and last, scale=scale)
+        turns = [*zip(axes, sizes or [None] * len(axes), strict=True)]
+        for axis, size in turns if inverse else reversed(turns):
+            halves = onesided and axis == axes[-1]
+            t = _along(shape[axis], size, a.get("norm"), inverse=inverse, onesided=halves)
             x = transformed(d, x, axis, t, shape)
-            results = t.n if inverse else t.frequencies
-            shape = (*shape[:axis], results, *shape[axis + 1 :])
+            shape = (*shape[:axis], t.results, *shape[axis + 1 :])
         return str(x.real) if inverse and onesided else x
 
     return row
@@ -121,20 +126,26 @@ def _default_axis(shape: Shape, out: Shape) -> int:
 
 def stft_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """Import ONNX's STFT: [B, T] or [B, T, 1] -> [B, frames, frequencies, 2]."""
-    shape, given = d.shape(a["self"]), a.get("window")
+    shape = d.shape(a["self"])
     if len(shape) == 3 and shape[2] != 1:
         raise Unsupported("an STFT of complex samples")
-    window = None if given is None else weights(d, given, "a window").astype(np.float64)
-    size = a["frame_length"][0] if a["frame_length"] else None
-    n = int(size or (len(window) if window is not None else 2 * (out[2] - 1)))
-    window = np.ones(n) if window is None else window
-    if len(window) != n:
-        raise Unsupported(f"frames of {n} samples under a window of {len(window)}")
+    window = _window_onnx(d, a, out)
     rows = transpose(d, reshape(d, a["self"], shape[:2]), (1, 0))
     parts = (transpose(d, part, (1, 0, 2)) for part in frames(d, rows, window, int(a["hop"][0])))
     if not a["onesided"]:
-        parts = (_both_sides(d, part, n, i, 2) for i, part in enumerate(parts))
+        parts = (_both_sides(d, part, len(window), i, 2) for i, part in enumerate(parts))
     return stacked(d, paired(parts), out)
+
+
+def _window_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> Array:
+    """Return the window [samples of a frame]; ones if the call has none."""
+    given, n = a.get("window"), int(a["frame_length"][0]) if a["frame_length"] else 0
+    if given is None:
+        return np.ones(n or 2 * (out[2] - 1))
+    window = weights(d, given, "a window").astype(np.float64)
+    if n and len(window) != n:
+        raise Unsupported(f"frames of {n} samples under a window of {len(window)}")
+    return window
 
 
 def shifted(sign: int) -> Row:

@@ -27,22 +27,22 @@ def window_of(d: GraphBuilder, a: Arguments, n: int) -> Array:
 def istft(d: GraphBuilder, a: Arguments, out: Shape) -> Complex | str:
     """Import istft: complex [B, frequencies, frames] or [frequencies, frames] -> [B, T] or [T]."""
     x, n = pair_of(d, a["self"]), int(a["n_fft"])
-    *batch, frequencies, count = d.shape(next(str(part) for part in x.parts if part != ""))
-    hop, whole = int(a["hop_length"] or n // 4), a["onesided"] is False or a["return_complex"]
-    t = Transform(n, True, not whole, 1 / np.sqrt(n) if a["normalized"] else 1 / n)
+    given, hop, is_complex = x.shape(d), int(a["hop_length"] or n // 4), bool(a["return_complex"])
+    onesided = a["onesided"] is not False and not is_complex
+    t = Transform(n, True, onesided, 1 / np.sqrt(n) if a["normalized"] else 1 / n)
     window = window_of(d, a, n)
     matrix = matrix_of(t) * window[:, None]
-    shape = (batch[0] if batch else 1, frequencies, count)
-    parts = [reshape(d, tensor(d, part, (*batch, *shape[1:])), shape) for part in x.parts]
+    shape = (*(1,) * (3 - len(given)), *given)
+    count = shape[-1]
+    parts = [reshape(d, tensor(d, part, given), shape) for part in x.parts]
     rows, kept = concat(d, parts, 1), _kept(a, out[-1], (count - 1) * hop + n)
     factors = _factors(window, hop, count)[kept]
-    real, imaginary = [matrix.real, -matrix.imag], [matrix.imag, matrix.real]
+    both = ([matrix.real, -matrix.imag], [matrix.imag, matrix.real])
     sums = (
-        _overlapped(d, rows, np.hstack(m).T, hop, (kept, factors))
-        for m in (real, *([imaginary] if a["return_complex"] else []))
+        _overlapped(d, rows, np.hstack(m).T, hop, (kept, factors)) for m in both[: 1 + is_complex]
     )
     made = [reshape(d, y, out) for y in sums]
-    return paired(made) if a["return_complex"] else made[0]
+    return paired(made) if is_complex else made[0]
 
 
 def _kept(a: Arguments, length: int, whole: int) -> slice:

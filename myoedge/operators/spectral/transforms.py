@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,11 @@ class Transform:
     def length(self) -> int:
         """Number of input elements along the axis."""
         return self.frequencies if self.inverse else self.n
+
+    @property
+    def results(self) -> int:
+        """Number of output elements along the axis."""
+        return self.n if self.inverse else self.frequencies
 
 
 def scale_of(norm: str | None, n: int, *, inverse: bool) -> float:
@@ -113,14 +118,9 @@ def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Sha
     if whole and (known := _filtered_signal(b, x.filtered, axis, t)) is not None:
         matrix = (matrix_of(t) * known.factors) @ waves(t.frequencies, t.n)
         return product(b, Complex(known.x), axis, matrix.real if t.onesided else matrix)
-    is_signal = parts[1] == "" and not t.inverse
-    if is_signal and t.onesided:
-        return spectrum(b, str(parts[0]), axis, t)
-    result = product(b, paired(parts), axis, matrix_of(t), real=t.inverse and t.onesided)
-    if not is_signal:
-        return result
-    factors = np.full(t.frequencies, t.scale, complex)
-    return Complex(result.real, result.imaginary, Filtered(str(parts[0]), axis, factors))
+    if t.inverse or parts[1] != "":
+        return product(b, paired(parts), axis, matrix_of(t), real=t.inverse and t.onesided)
+    return spectrum(b, str(parts[0]), axis, t)
 
 
 def _filtered_signal(
@@ -137,11 +137,9 @@ def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stag
 
     stages   the factors of the length
     """
-    given = [part for part in x.parts if part != ""]
-    shape = b.shape(str(given[0]))
-    names = [tensor(b, part, shape) for part in (x.parts if x.imaginary != "" else given)]
-    last = (*(i for i in range(len(shape)) if i != axis), axis)
-    rows = [transpose(b, name, last) for name in names]
+    shape, parts = x.shape(b), x.parts if x.imaginary != "" else x.parts[:1]
+    last, back = _last_and_back(len(shape), axis)
+    rows = [transpose(b, tensor(b, part, shape), last) for part in parts]
     lead = b.shape(rows[0])[:-1]
     flat = [reshape(b, row, (math.prod(lead), t.length)) for row in rows]
     if t.inverse:
@@ -150,9 +148,14 @@ def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stag
         made = inverse(b, filled, stages, factors, real=t.onesided)
     else:
         made = [slice_axis(b, y, 1, 0, t.frequencies) for y in forward(b, flat, stages, t.scale)]
-    back = tuple(last.index(i) for i in range(len(shape)))
     found = [transpose(b, reshape(b, y, (*lead, b.shape(y)[-1])), back) for y in made]
     return paired((*found, "")[:2])
+
+
+def _last_and_back(rank: int, axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the permutation that makes an axis the last one, and its inverse."""
+    last = (*range(axis), *range(axis + 1, rank), axis)
+    return last, (*range(axis), rank - 1, *range(axis, rank - 1))
 
 
 def fitted(b: GraphBuilder, x: str, axis: int, t: Transform) -> str:
@@ -179,7 +182,7 @@ def product(
     columns = [matrix.real, matrix.imag]
     if x.imaginary != "":
         columns = [np.hstack([matrix.real, -matrix.imag]), np.hstack([matrix.imag, matrix.real])]
-    joined = concat(b, [str(part) for part in x.parts if part != ""], axis)
+    joined = concat(b, x.given, axis)
     largest = np.abs(matrix).max() * 1e-12
     needed = [np.abs(part).max() > largest and not (real and i) for i, part in enumerate(columns)]
     made = (along(b, joined, axis, m) if n else "" for m, n in zip(columns, needed, strict=True))
@@ -192,19 +195,21 @@ def along(b: GraphBuilder, x: str, axis: int, matrix: Array) -> str:
     rank = len(b.shape(x))
     if rank == 1:
         return reshape(b, along(b, reshape(b, x, (1, *b.shape(x))), 1, matrix), (len(matrix),))
-    last = (*(i for i in range(rank) if i != axis), axis)
-    back = tuple(last.index(i) for i in range(rank))
+    last, back = _last_and_back(rank, axis)
     return transpose(b, b.add("linear", transpose(b, x, last), b.constant(matrix)), back)
 
 
 def spectrum(b: GraphBuilder, x: str, axis: int, t: Transform) -> Complex:
-    """Return the one-sided transform of a real tensor along an axis, as real and imaginary part."""
+    """Return the transform of a real tensor along an axis, as real and imaginary part."""
+    filtered = Filtered(x, axis, np.full(t.frequencies, t.scale, complex))
+    if not t.onesided:
+        return replace(product(b, Complex(x), axis, matrix_of(t)), filtered=filtered)
     rank = len(b.shape(x))
-    moved = transpose(b, x, (axis, *(i for i in range(rank) if i != axis)))
+    moved = transpose(b, x, (axis, *range(axis), *range(axis + 1, rank)))
     made = frames(b, moved, np.full(t.n, t.scale), t.n)  # [1, *others, frequencies]
-    order = (*range(axis), rank - 1, *range(axis, rank - 1))
-    real, imaginary = (transpose(b, reshape(b, part, b.shape(part)[1:]), order) for part in made)
-    return Complex(real, imaginary, Filtered(x, axis, np.full(t.frequencies, t.scale, complex)))
+    _, back = _last_and_back(rank, axis)
+    real, imaginary = (transpose(b, reshape(b, part, b.shape(part)[1:]), back) for part in made)
+    return Complex(real, imaginary, filtered)
 
 
 def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
