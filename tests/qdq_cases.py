@@ -18,11 +18,12 @@ from myoedge.graph.ir import Graph, Node, Shape, Tensor, as_constants
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize
-from myoedge.operators.base import OPS, output_of
+from myoedge.operators.base import OPS
 from myoedge.operators.cases import Draw as Choices
 from myoedge.operators.cases import drawn_uses
 from myoedge.operators.interpreter import run_int
 from myoedge.operators.pool.definition import adaptive, regular
+from myoedge.operators.queries import output_of
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate

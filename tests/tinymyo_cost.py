@@ -23,7 +23,7 @@ import torch
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.backends.equivalence import real_samples
+from myoedge.backends.samples import real_samples
 from myoedge.simulator import Program, RunOptions, Simulation
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from myoedge.zoo import tinymyo

@@ -15,17 +15,9 @@ from myoedge.api.projects import (
     init,
     sweep,
 )
+from myoedge.api.reports import calibrate_energy, energy, peaks, report
 from myoedge.api.results import Inspection, Operator, Validation
-from myoedge.api.runs import (
-    calibrate_energy,
-    energy,
-    peaks,
-    play,
-    report,
-    simulate,
-    simulate_elf,
-    validate,
-)
+from myoedge.api.runs import play, simulate, simulate_elf, validate
 from myoedge.api.safety import evidence
 from myoedge.backends.build import Build
 

@@ -14,7 +14,7 @@ from myoedge.api.results import Boards
 from myoedge.api.runs import line_of, simulate
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
-from myoedge.building.pipeline import Progress
+from myoedge.building.pipeline_options import Progress
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.quantization.samples import Given
 
@@ -128,8 +128,9 @@ def bench(
     Errors: as `run`; E237 a stream, E602 the board has no power pad, E614 unexpected signal.
     """
     from myoedge.backends.board import measure_on_board
-    from myoedge.backends.equivalence import cases, chip_inputs, golden_sample
+    from myoedge.backends.equivalence import cases, chip_inputs
     from myoedge.backends.meter import energy_of, open_ppk2
+    from myoedge.backends.samples import golden_sample
     from myoedge.building.plugins import described_board
 
     chosen = as_build(build)

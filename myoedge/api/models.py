@@ -16,9 +16,9 @@ from myoedge.backends.build import Build
 from myoedge.backends.build import load_build as read_build
 from myoedge.building.loading import Model, load_model
 from myoedge.building.options import BuildOptions, QuantizeOptions, StrPath, quantize_values
-from myoedge.building.pipeline import Options, Progress
+from myoedge.building.pipeline_options import Options, Progress
 from myoedge.building.quantized import Quantized
-from myoedge.operators.kernel import CORES
+from myoedge.operators.engine_choice import CORES
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.samples import Given
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
@@ -219,7 +219,8 @@ def build(
     from myoedge.building.config import find
     from myoedge.building.confirm import SimulationOptions
     from myoedge.building.energy import coefficients
-    from myoedge.building.request import build_request, check_simulation, planned_cycles
+    from myoedge.building.plans import planned_cycles
+    from myoedge.building.request import build_request, check_simulation
     from myoedge.building.weight_choice import keeper
 
     given = BuildOptions(**{f.name: arguments[f.name] for f in fields(BuildOptions)})

@@ -12,7 +12,7 @@ from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Tools, WrittenFiles
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
-from myoedge.building.pipeline import Progress
+from myoedge.building.pipeline_options import Progress
 from myoedge.system.notebook import PlainText
 
 if TYPE_CHECKING:

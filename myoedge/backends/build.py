@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.backends import host
-from myoedge.backends.build_folder import REPLACED, BuildFolder, damaged
+from myoedge.backends.build_folder import BuildFolder
 from myoedge.backends.inputs import as_argument, batch_size, integers, named_arrays
 from myoedge.backends.measurement import FirmwareFiles
+from myoedge.backends.report_folder import REPLACED, damaged
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import real_values

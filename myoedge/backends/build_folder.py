@@ -3,40 +3,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import math
-import shlex
-import tempfile
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from myoedge.adaptation.record import Adaptation, from_arrays
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.backends.report_folder import ReportFolder
+from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.operators.loop.turns import STATE
 from myoedge.plan.plan_json import parse_location
 from myoedge.quantization.files import from_files
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.stream import Stream, from_json, ready_specs
-from myoedge.system.folder import (
-    MANIFEST,
-    UNWRITABLE,
-    explained,
-    finish_replacing,
-    replace_files,
-    sha256,
-    unreplaced,
-)
 from myoedge.system.library import c_prefix
 from myoedge.system.notebook import Card, Tabular, card_html, framed
-from myoedge.system.regular_files import read_regular, read_text
+from myoedge.system.regular_files import read_text
 
 if TYPE_CHECKING:
     from myoedge.simulator import Program
@@ -47,109 +34,10 @@ ADAPT_NPZ, ADAPT_ELF = "adapt.npz", "adapt.elf"  # of a build with [adapt]
 CALIBRATION = "golden/calibration.npz"  # of each calibration sample 64 bits of its digest
 RESULTS = ("arena", "l1")  # C arrays where results lie that are no outputs
 
-# Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
-REPORT_KEYS = frozenset(
-    (
-        *("schema", "digest", "model", "target", "quantization", "exact", "memory", "inputs"),
-        *("outputs", "layers"),
-    )
-)
-
-# Errors of reading a document that is JSON, and describes no network.
-MEANINGLESS = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError),
-    *(MemoryError, RecursionError, TypeError, ValueError),
-)
-REPLACED = ("report.", "layers.csv")  # by validate, simulate and others
-
-MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", "l3_maps"))
-
 
 @dataclass(frozen=True)
-class BuildFolder(Tabular):
+class BuildFolder(ReportFolder, Tabular):
     """A build folder, whose files are checked to belong to one build when they are read."""
-
-    folder: Path
-
-    @cached_property
-    def manifest(self) -> dict[str, Any]:
-        return self._json(MANIFEST)
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """Current report.json, which `validate` and other verbs replace."""
-        with contextlib.suppress(OSError):  # a folder that may only be read
-            finish_replacing(self.folder)
-        report = self._json("report.json")
-        if missing := REPORT_KEYS - report.keys():
-            raise damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
-        if report["digest"] != report_digest(report):
-            raise damaged(self.folder, ValueError("report.json is not as it was written"))
-        if _digest(report) != _digest(self.manifest):
-            raise damaged(self.folder, ValueError("report.json is about another model"))
-        self._check_manifest(self.manifest)  # the report is not of a build that came meanwhile
-        return report
-
-    @property
-    def mapped_report(self) -> dict[str, Any]:
-        """Return report.json with its list of buffers. Errors: E222 if an older version wrote
-        it."""
-        report = self.report
-        if missing := MAP_KEYS - report["memory"].keys():
-            raise damaged(self.folder, ValueError(f"report.json has no memory.{min(missing)}"))
-        return report
-
-    def replace(self, files: Mapping[str, bytes]) -> None:
-        """Replace reports in the folder. Errors: E222 if the folder has been rebuilt meanwhile."""
-        with unreplaced(self.folder):
-            self._check_manifest(self.manifest)
-            replace_files(self.folder, files)
-
-    def updated(self, files: Mapping[str, bytes]) -> Notice | None:
-        """Write new reports into the folder; return W210 if they cannot be written.
-
-        Errors: E222 as for `replace`.
-        """
-        try:
-            self.replace(files)
-        except MyoedgeError as error:
-            if error.code not in UNWRITABLE:
-                raise
-            title = f"reports in {self.folder} are not updated"
-            return notice("W210", title, dict(error.notice.facts), [self._copied])
-        return None
-
-    @property
-    def _copied(self) -> str:
-        return f"{shlex.join(['cp', '-r', str(self.folder), 'copy'])}, and again with copy"
-
-    def check_writable(self) -> None:
-        """Raise E220 or E281 if the folder cannot be written."""
-        with explained(self.folder, self._copied):
-            tempfile.TemporaryFile(dir=self.folder).close()
-
-    def check_written(self, files: Mapping[str, bytes]) -> None:
-        """Check that these files in the folder are still those of this build. Errors: E222.
-
-        files   file name -> bytes
-        """
-        self._check_manifest(json.loads(files[MANIFEST]))
-
-    def _check_manifest(self, known: Mapping[str, Any]) -> None:
-        if self._json(MANIFEST) != known:
-            raise damaged(self.folder, ValueError("it was built anew meanwhile"))
-
-    @cached_property
-    def digests(self) -> dict[str, str]:
-        """sha256 of every file by name, from the manifest as first read, so that files of two
-        builds are never mixed."""
-        files = self.manifest.get("files")
-        return files if isinstance(files, dict) else {}
-
-    @property
-    def layers(self) -> tuple[Mapping[str, Any], ...]:
-        """One row per operator, as in layers.csv."""
-        return tuple(self.report["layers"])
 
     @cached_property
     def network(self) -> QuantGraph:
@@ -223,17 +111,6 @@ class BuildFolder(Tabular):
         """Names of the inputs that the user supplies, without a stream's states."""
         stream = self.stream
         return self.network.graph.inputs if stream is None else tuple(p.name for p in stream.inputs)
-
-    def written(self, name: str) -> bytes:
-        """Read a file of the build. Errors: E222 if it is missing or has changed since the
-        build."""
-        try:
-            content = read_regular(self.folder / name)
-        except OSError as error:
-            raise damaged(self.folder, error, name) from None
-        if sha256(content) != self.digests.get(name):
-            raise damaged(self.folder, ValueError(f"{name} is not as build wrote it"))
-        return content
 
     def check_application(self) -> None:
         """Raise E240 if the build has no GAP SDK application."""
@@ -317,20 +194,6 @@ class BuildFolder(Tabular):
                 regions[index] = (symbol, offset, size)
         return regions
 
-    @contextlib.contextmanager
-    def _meaningful(self, name: str) -> Iterator[None]:
-        """Raise E222 if a file has the right digest but invalid content."""
-        try:
-            yield
-        except MEANINGLESS as error:
-            raise damaged(self.folder, error, name) from None
-
-    def _json(self, name: str) -> dict[str, Any]:
-        try:
-            return dict(json.loads(read_text(self.folder / name)))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise damaged(self.folder, error, name) from None
-
     def rows(self) -> list[dict[str, Any]]:
         """One row per layer, as in layers.csv."""
         return [dict(row) for row in self.layers]
@@ -363,28 +226,3 @@ class BuildFolder(Tabular):
         except OSError as error:
             return card_html(Card(self.folder.name, [("gone", error.strerror)]))
         return framed(page, self.folder.name)
-
-
-def report_digest(report: Mapping[str, Any]) -> str:
-    """Return the sha256 of a report without its own digest; indentation does not matter."""
-    others = {key: value for key, value in report.items() if key != "digest"}
-    return sha256(json.dumps(others, sort_keys=True).encode())
-
-
-def _digest(document: Mapping[str, Any]) -> Any:
-    model = document.get("model")
-    return model.get("digest") if isinstance(model, dict) else None
-
-
-def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
-    """Return error E222 for a damaged build folder.
-
-    error   the exception
-    name    file that could not be read
-    """
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    cause = f"{name}: {text.splitlines()[0]}".removeprefix(": ")
-    if isinstance(error, FileNotFoundError) and name:
-        cause = f"{name} is gone"
-    title = f"{folder.name} is not a whole build folder"
-    return MyoedgeError("E222", title, {"cause": cause}, ["myoedge build ... again"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,24 +17,18 @@ from myoedge.backends import gvsoc, gvsoc_sdk, host, jtag, openocd
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.backends.names import BACKENDS
+from myoedge.backends.samples import Sample, real_samples
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.embedding.definition import id_limits
 from myoedge.operators.interpreter import one_blas_thread, run_int
 from myoedge.quantization.evaluation import GIVEN, Evaluation, evaluate
-from myoedge.quantization.recordings.reading import Reading, no_labels
-from myoedge.quantization.recordings.recorded import windowed
-from myoedge.quantization.recordings.sources import AS_GIVEN, read
-from myoedge.quantization.samples import Data, Given, fit, label_as_input
+from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.sqnr import quantized_inputs, real_values
+from myoedge.quantization.sqnr import real_values
 from myoedge.streaming.stream import (
     Stream,
     firmware_head,
-    first_frames,
     frames_of_pass,
-    graph_of_length,
     padded_outputs,
     passes,
     zero_padded,
@@ -64,9 +58,6 @@ class Difference:
     got: int
 
 
-PASSES = 4  # of the golden sample of a stream, if a pass takes long
-
-Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
 Layers = Mapping[int, bytes]  # what each layer wrote, by its number; empty: not to be seen
 Written = tuple[Layers, Sequence[Array]]  # and the outputs
 
@@ -131,95 +122,6 @@ def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
     ]
 
 
-def random_samples(q: QuantGraph, stream: Stream | None, count: int) -> Iterator[Sample]:
-    """Return random integer inputs: samples, or for a stream passes of one sample.
-
-    Values cover the type's full range, or the valid values; the type's edge values are drawn more
-    often.
-    """
-    rng, lengths = np.random.default_rng(0), {}
-    if stream is not None:
-        frames, count = count * stream.frames - stream.early, 1
-        lengths = {port.name: (port.axis, frames) for port in stream.inputs}
-    for _ in range(count):
-        sample = {}
-        for name in lengths or q.graph.inputs:
-            shape, dtype = [*q.graph.shape(name)], q.dtype(name)
-            if name in lengths:
-                axis, shape[axis] = lengths[name]
-            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-            first, last = id_limits(q.graph, name) or (low, high)
-            values = rng.integers(first, last + 1, shape, dtype)
-            edges = rng.choice(np.array([low, high], dtype), shape)
-            sample[name] = np.where(rng.random(shape) < 0.1, edges, values)
-        yield sample
-
-
-def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]:
-    """Return float samples [samples, *shape], quantised as on the host."""
-    count = len(next(iter(inputs.values())))
-    return (quantized_inputs(q, {name: x[i] for name, x in inputs.items()}) for i in range(count))
-
-
-def golden_sample(build: Build, short: bool = False) -> Sample:
-    """Return the golden sample as integers.
-
-    short   whether to return only the first passes of a stream
-    """
-    sample, stream = quantized_inputs(build.network, build.golden_inputs), build.stream
-    return first_frames(stream, PASSES, sample) if stream and short else sample
-
-
-def given_samples(build: Build, given: Data | None) -> Iterable[Sample]:
-    """Return the user's samples as integers."""
-    return () if given is None else real_samples(build.network, given.inputs)
-
-
-def real_inputs(build: Build, given: Data | None) -> dict[str, Array]:
-    """Return the golden sample and the user's samples as floats [samples, *shape], by input
-    name."""
-    golden = {name: x[None] for name, x in build.golden_inputs.items()}
-    if given is None:
-        return golden
-    return {name: np.concatenate([x, given.inputs[name]]) for name, x in golden.items()}
-
-
-def given_data(
-    build: Build, given: Given, reading: Reading = AS_GIVEN, *, needs_labels: bool = False
-) -> Data:
-    """Read the user's samples as floats with their labels: whole samples, or streams of any length.
-
-    reading        settings for reading them
-    needs_labels   whether labels that do not match the network are an error; otherwise they are
-                   dropped
-
-    States in a calibration file are ignored for a stream, which computes its own. Errors: as read,
-    windowed and fit; E211 no labels if they are needed.
-    """
-    stream, graph = build.stream, build.network.graph
-    data = label_as_input(read(given, reading), graph)
-    inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
-    if stream is None:
-        return _fitted(windowed(data, graph, reading), graph, reading, needs_labels)
-    data = replace(data, inputs=inputs or data.inputs)
-    long = graph_of_length(stream, data.inputs)
-    is_whole = all(long.shape(name) == graph.shape(name) for name in graph.inputs)
-    labels = data.labels if is_whole else None
-    return _fitted(replace(data, labels=labels), long, reading, needs_labels)
-
-
-def _fitted(data: Data, graph: Graph, reading: Reading, needs_labels: bool) -> Data:
-    if needs_labels and data.labels is None:
-        raise no_labels(data.source, [*data.inputs], data.columns)
-    unlabelled = fit(replace(data, labels=None), graph)
-    try:
-        return fit(data, graph)
-    except MyoedgeError:  # of the labels
-        if needs_labels:
-            raise
-    return unlabelled
-
-
 def evaluated_outputs(
     build: Build, data: Data, outputs: Sequence[Sequence[Array]] | None = None, role: str = GIVEN
 ) -> Evaluation | None:
@@ -249,19 +151,6 @@ def _whole_outputs(build: Build, samples: Iterable[Sample]) -> Iterator[Sequence
         else:
             values = run_int(q.steps, q.constants, sample)
             yield [values[name] for name in q.graph.outputs]
-
-
-def all_samples(
-    build: Build, random: int, given: Data | None = None, *, short: bool = False
-) -> Iterator[Sample]:
-    """Yield the golden sample, the user's samples and random ones; for a stream, their passes.
-
-    random   number of random samples
-    short    whether to yield only the first passes of the golden sample
-    """
-    yield golden_sample(build, short)
-    yield from given_samples(build, given)
-    yield from random_samples(build.network, build.stream, random)
 
 
 def first_difference(

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge.backends.build_folder import damaged
 from myoedge.backends.measurement import (
     FirmwareFiles,
     Inference,
@@ -25,6 +24,7 @@ from myoedge.backends.measurement import (
     Measurement,
     outputs_of,
 )
+from myoedge.backends.report_folder import damaged
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.system import tools

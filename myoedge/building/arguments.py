@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.building.options import BuildOptions
 from myoedge.errors import MyoedgeError, command
-from myoedge.operators.kernel import AUTO
+from myoedge.operators.engine_choice import AUTO
 from myoedge.system.cache import content, keep
 from myoedge.system.folder import MANIFEST, sha256
 from myoedge.system.tools import cache_folder

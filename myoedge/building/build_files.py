@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from myoedge.adaptation.record import to_arrays
-from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ, CALIBRATION, report_digest
+from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ, CALIBRATION
+from myoedge.backends.report_folder import report_digest
 from myoedge.building.adaptation import adaptation_of, adaptation_report
 from myoedge.building.budget import SDK_APPS
 from myoedge.building.plugins import Plugin, recorded
@@ -16,8 +17,8 @@ from myoedge.building.sample_warnings import described
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import every_value, run_int
 from myoedge.quantization import holdout
+from myoedge.quantization.files import npz, to_safetensors
 from myoedge.quantization.files import to_json as graph_to_json
-from myoedge.quantization.files import to_safetensors
 from myoedge.quantization.reuse import reused_layers
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.reports.cycles import with_cycles
@@ -32,8 +33,9 @@ from myoedge.version import __version__
 if TYPE_CHECKING:
     from myoedge.adaptation.record import Adaptation
     from myoedge.backends.measurement import Measurement
+    from myoedge.building.plans import BuildPlan
     from myoedge.building.quantized import Quantized
-    from myoedge.building.request import BuildPlan, BuildRequest
+    from myoedge.building.request import BuildRequest
     from myoedge.codegen.application import Application
     from myoedge.codegen.firmware import Firmware
     from myoedge.codegen.project import Sources
@@ -165,7 +167,7 @@ def with_digest(report: Mapping[str, Any]) -> dict[str, Any]:
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
     """report.json, report.html and layers.csv, which simulate, validate and energy replace."""
     from myoedge.reports.html import report_html
-    from myoedge.reports.report_json import layers_csv
+    from myoedge.reports.layers_csv import layers_csv
 
     written = with_digest(report)
     return {
@@ -318,21 +320,3 @@ def _golden(
     known = described(quantized.model, quantized.data)
     kept = {CALIBRATION: npz(known)} if known else {}
     return {"golden/input.npz": npz(inputs), "golden/output.npz": npz(outputs), **kept}
-
-
-def npz(arrays: Mapping[str, Array]) -> bytes:
-    """Return an npz file without timestamps, so that equal arrays give equal bytes."""
-    import io
-    import zipfile
-
-    import numpy as np
-
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for name, values in arrays.items():
-            member = io.BytesIO()
-            np.save(member, values, allow_pickle=False)
-            archive.writestr(
-                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
-            )
-    return packed.getvalue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from myoedge.building.options import QuantizeOptions
 from myoedge.errors import MyoedgeError
-from myoedge.operators.kernel import AUTO
+from myoedge.operators.engine_choice import AUTO
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.moves.observer import METHODS_TRIED

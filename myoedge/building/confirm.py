@@ -22,8 +22,9 @@ from myoedge.building.build_files import (
     make_contents,
     with_run,
 )
+from myoedge.building.plans import BuildPlan, memory_costs, planned
 from myoedge.building.quantized import Quantized
-from myoedge.building.request import BuildPlan, BuildRequest, memory_costs, planned
+from myoedge.building.request import BuildRequest
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import keeps_up, slow_stream
 from myoedge.building.tune import tuned_plan

@@ -11,14 +11,8 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends.equivalence import (
-    cases,
-    chip_inputs,
-    given_samples,
-    golden_sample,
-    random_samples,
-    same_outputs,
-)
+from myoedge.backends.equivalence import cases, chip_inputs, same_outputs
+from myoedge.backends.samples import given_samples, golden_sample, random_samples
 from myoedge.codegen.render import render
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.software_bill import software_bill

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from myoedge.building.energy import coefficients
 from myoedge.building.model_inputs import ModelInputs
-from myoedge.building.pipeline import Options, run_quantize, stage_key, timed
+from myoedge.building.pipeline import run_quantize, stage_key
+from myoedge.building.pipeline_options import Options, timed
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import reused
 from myoedge.building.stream_rate import TOO_LARGE

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myoedge.backends.build import Build
-from myoedge.backends.equivalence import given_data
+from myoedge.backends.samples import given_data
 from myoedge.building import config
 from myoedge.errors import set_in
 from myoedge.quantization.recordings.reading import OF_INPUT, OF_TEST

@@ -12,7 +12,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import OPS
-from myoedge.operators.kernel import EngineChoice
+from myoedge.operators.engine_choice import EngineChoice
 from myoedge.plan.l1.layer_kernels import accelerator_gain
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.engines import EngineRules

@@ -31,7 +31,7 @@ from myoedge.quantization.recordings.sources import is_function, read
 from myoedge.quantization.samples import Data, Given
 
 if TYPE_CHECKING:
-    from myoedge.building.pipeline import Options
+    from myoedge.building.pipeline_options import Options
 
 
 NAMED = "myoedge build model.pt2 --calib calib.npz"

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from myoedge.building import config as configuration
@@ -28,7 +26,8 @@ from myoedge.building.fidelity_warnings import (
 from myoedge.building.layer_rules import engine_rules, layer_rules
 from myoedge.building.loading import Model
 from myoedge.building.model_inputs import ModelInputs, model_inputs
-from myoedge.building.options import QuantizeOptions, with_settings
+from myoedge.building.options import with_settings
+from myoedge.building.pipeline_options import Options, timed
 from myoedge.building.precision import Reached, needs_db, reach, usual_goal
 from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.sample_warnings import compared, described, doubtful
@@ -37,8 +36,8 @@ from myoedge.building.stream_rate import axes_of_windows
 from myoedge.building.weight_choice import is_chosen, with_weights
 from myoedge.errors import Notice
 from myoedge.graph.ir import Graph
+from myoedge.operators.engine_choice import CORES, EngineChoice
 from myoedge.operators.interpreter import one_blas_thread
-from myoedge.operators.kernel import AUTO, CORES, EngineChoice
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization import holdout, samples
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrations
@@ -62,46 +61,12 @@ from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.search.state import Design, Network, Workshop
 from myoedge.quantization.sqnr import measure
 from myoedge.quantization.stated_widths import kept_of_file
-from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.chip import GAP9
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
-
-Progress = Callable[[str], None]
 _FROM_FILES = ("model", "calib", "test", "factory", "config")  # of which the contents count
 _NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "ctc")
-
-
-@dataclass(frozen=True)
-class Options(QuantizeOptions):
-    """Options of quantisation, and the limits that a build adds.
-
-    reuse       network of an older build; unchanged layers keep its parameters
-    max_bytes   maximum unpacked size of samples and of a compressed checkpoint
-    planned_cycles   network -> estimated cycles of its plan, infinite if it does not fit the
-                     memories; None: the estimates of the layers are added
-    examine     called with the loaded network before the long part; returns the part to build, or
-                raises
-    say         progress callback with the name of each stage
-    stream      whether frames are pushed, so that a decoder works frame by frame
-    engine      engine of layers that [engine] does not name: "auto", "cores", or an accelerator
-    chip        chip whose accelerators may run layers; such layers get the accelerator's integers
-    keeps       network -> whether it meets [budget] l2 and energy; None without such limits
-    decided_by  values that determine planned_cycles, keeps and examine, for the cache key; None: no
-                caching
-    """
-
-    reuse: QuantGraph | None = None
-    max_bytes: int = MAX_UNPACKED_BYTES
-    examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
-    planned_cycles: Callable[[QuantGraph], float] | None = None
-    say: Progress = field(default=lambda stage: None)
-    stream: bool = False
-    engine: str = AUTO
-    chip: Chip | None = None
-    keeps: Keeps | None = None
-    decided_by: object = None
 
 
 @dataclass(frozen=True)
@@ -156,18 +121,6 @@ class Chosen:
     goal: Goal
     needs: Mapping[str, float]
     warnings: tuple[Notice, ...]
-
-
-@contextmanager
-def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
-    """Return a context that reports the name of a stage, and adds its duration to times_s[stage].
-
-    say   progress callback
-    """
-    say(stage)
-    began = time.perf_counter()
-    yield
-    times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - began
 
 
 def checked_inputs(options: Options) -> tuple[Options, ModelInputs]:
@@ -310,9 +263,8 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
     goal = usual_goal(graph, needs, accurate=options.accurate)
     tried: tuple[TriedMove, ...] = ()
     if chooses and options.reuse is None:
-        on_engines = workshop.on_engines
         planes = on_accelerators(network.engined, engines)
-        keeps = _keeps(options, on_engines)
+        keeps = _keeps(options, workshop.on_engines)
         network, tried = with_weights(workshop, network, goal, keeps, planes)
     seen = (*renamed(model.graph, given.data), *flat(model.graph, given.data))
     stays = kept_of_file(model.graph, network.cores.steps, rules)
@@ -367,10 +319,9 @@ def _priced(options: Options) -> Chip:
 
 
 def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> Keeps | None:
-    """Return the check Options.keeps, applied to a network after its layers are assigned to
-    engines."""
+    """Return Options.keeps for networks whose layers have no engines yet."""
     keeps = options.keeps
-    return None if keeps is None else lambda network: keeps(on_engines(network))
+    return keeps and (lambda network: keeps(on_engines(network)))
 
 
 def _calibrated(

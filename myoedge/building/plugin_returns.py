@@ -13,10 +13,11 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
-from myoedge.operators.base import LoopNest, OpDef, QuantizedParams
+from myoedge.operators.base import OpDef, QuantizedParams
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.import_rows import ImportRow
 from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.loop_nest import LoopNest
 
 Blame = Callable[[str], MyoedgeError]  # the error that names a plug-in, for a cause
 

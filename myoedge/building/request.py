@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A build request (chip, operating point, limits, frames), and the plans that satisfy it."""
+"""A build request: chip, operating point, limits, application, frames."""
 
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import TYPE_CHECKING
 
 from myoedge.adaptation.table import AdaptTable
 from myoedge.building import budget
@@ -19,31 +15,19 @@ from myoedge.building.config import Config, StreamTable
 from myoedge.building.options import BuildOptions
 from myoedge.building.plugins import Plugin, load_plugins
 from myoedge.building.size_check import LEAST_BITS, check_code, check_weights
-from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
+from myoedge.building.stream_rate import check_stream
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.codegen.names import check_prefix
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT8
-from myoedge.operators.kernel import CORES, FASTEST
-from myoedge.plan.cost.network import modelled_cycles
-from myoedge.plan.l3.weight_streaming import NO_L2
-from myoedge.quantization.scales import QuantGraph
-from myoedge.reports.budget_check import Broken
+from myoedge.operators.engine_choice import CORES, FASTEST
 from myoedge.targets import Chip, find_chip
-
-if TYPE_CHECKING:
-    from myoedge.building.stream_rate import StreamPlan
-    from myoedge.errors import Notice
-    from myoedge.plan.plan import Plan
-    from myoedge.streaming.stream import Stream
 
 DEFAULT_CHIP = "gap9"
 DEFAULT_ENGINE = FASTEST.name
 CODE_MARGIN_BYTES = 4096  # by which the code of the next plan may be longer
 LINKED_MARGIN_BYTES = 256
-MORE_CODE_KIB = 12  # that linked code, transfers from L3 included, may take beyond the estimate
-L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 
 @dataclass(frozen=True)
@@ -115,35 +99,6 @@ class BuildRequest:
             check_code(graph, self.chip)
             check_weights(graph, self.chip, self.weight_bits)
         return graph if self.frames is None else check_stream(graph, self.frames)
-
-
-@dataclass(frozen=True)
-class BuildPlan:
-    """A plan, with its stream; stream_plan is None for a network on whole samples."""
-
-    plan: Plan
-    stream_plan: StreamPlan | None = None
-
-    @property
-    def stream(self) -> Stream | None:
-        return None if self.stream_plan is None else self.stream_plan.stream
-
-    @property
-    def warnings(self) -> tuple[Notice, ...]:
-        return self.plan.warnings
-
-
-@dataclass(frozen=True)
-class Planned:
-    """Candidate plans of a build.
-
-    candidates   the plans, fastest estimate first
-    short        memory whose limit is too small for any plan; the only candidate then uses the
-                 whole memory
-    """
-
-    candidates: Iterator[BuildPlan]
-    short: Broken | None = None
 
 
 def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
@@ -229,157 +184,4 @@ def possible(chip: Chip, limits: Budget) -> Budget:
     return limits
 
 
-def planned(network: QuantGraph, request: BuildRequest) -> Planned:
-    """Plan a network within the memory limits. Errors: E236, E301 does not fit the chip, E304,
-    E306."""
-    try:
-        return Planned(_candidates(network, request))
-    except MyoedgeError as error:
-        names = _limited(request) if error.exit_code == TOO_LARGE else []
-        if not names:
-            raise
-        plan = next(_candidates(network, _freed(request, names)))  # else the chip is too small
-        return Planned(iter([plan]), _short(network, request, error.notice, plan.plan))
-
-
-def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
-    """The candidate plans, computed on demand after the first. Errors: E236, E301, E304, E306."""
-    chip, limits = request.chip_at_point, request.limits
-    if request.frames is None:
-        return iter([BuildPlan(budget.plan_within(network, chip, limits))])
-    plans = stream_plans(network, request.frames, chip, limits)
-    first = next(plans)
-    return (BuildPlan(one.plan, one) for one in chain([first], plans))
-
-
-def memory_costs(network: QuantGraph, request: BuildRequest, plan: Plan) -> dict[str, float]:
-    """Return, per memory with a limit, the extra cycles that the limit causes as a fraction of all
-    cycles; {} for streams.
-
-    plan   plan within the limits
-    """
-    if request.frames is not None:
-        return {}
-    shares = {}
-    for name in _limited(request):
-        free = next(_candidates(network, _freed(request, [name]))).plan
-        shares[name] = modelled_cycles(plan) / modelled_cycles(free) - 1.0
-    return shares
-
-
 # --- memories that are too small ------------------------------------------------------------------
-
-
-def _limited(request: BuildRequest) -> list[str]:
-    """Return the memories with a limit below the chip's size minus the application's runtime."""
-    most = _freed(request, budget.MEMORIES).limits.l1_bytes
-    spared = most is not None and request.limits.l1_bytes == most
-    names = budget.memories(request.limits, request.chip)
-    return [name for name in names if not (spared and name == "l1")]
-
-
-def _freed(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
-    """Return the request without the limits of these memories."""
-    limits = budget.without(request.limits, names)
-    return replace(request, limits=budget.for_app(request.app, request.chip, limits))
-
-
-def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Plan) -> Broken:
-    """Find the limited memories that are too small: each that would suffice if only it were larger,
-    or all limited memories if none would.
-
-    free   plan without the limits of these memories
-    """
-    if notice.code == budget.NO_TILE:
-        return Broken("l1", dict(notice.facts), notice.tries, notice.code, notice.title)
-    names = _limited(request)
-    cures = _cures(network, request, names)
-    short = cures or names
-    more = [f"a larger --{name} or [budget] {name}" for name in short]
-    facts, tries = dict(notice.facts), more if cures else [", and ".join(more)]
-    if cures == ["l2"] and (enough := _enough_l2(network, request, free)):
-        l2_kib, plan = enough
-        code = _code_bytes(network, request)
-        beside = f", code {code:,} B included" * (code > 0)
-        facts["needs"] = f"{plan.l2_bytes + code:,} B, as the smallest plan that was tried{beside}"
-        facts["has"] = f"{request.limits.l2_bytes:,} B"
-        tries = [f"--l2 {_advised_l2_kib(l2_kib, code, request, free)}KiB"]
-    if (l3_bytes := request.limits.l3_bytes) is not None:
-        facts["l3"] = f"{l3_bytes:,} B at most for what L2 has no room for"
-    name = " or ".join(cures) or " and ".join(names)
-    is_short_of_l2 = notice.code == NO_L2 and "l2" not in short
-    title = f"over budget: {name}, with which the network does not fit L2" * is_short_of_l2
-    return Broken(name, facts, [*tries, *notice.tries[:1]], title=title)
-
-
-def _cures(network: QuantGraph, request: BuildRequest, names: list[str]) -> list[str]:
-    """Return the memories that, if enlarged alone, would suffice."""
-    if len(names) == 1:
-        return names
-    return [name for name in names if fits(network, _freed(request, [name]))]
-
-
-def _advised_l2_kib(enough_kib: int, code: int, request: BuildRequest, free: Plan) -> int:
-    """Return an L2 limit in KiB that suffices: smaller tiles need longer code, but no more than the
-    tiles of the free plan."""
-    if not code:
-        return enough_kib
-    safe_kib = enough_kib + MORE_CODE_KIB
-    if request.limits.l2_code_bytes is None:
-        return safe_kib
-    return min(safe_kib, -(-(free.l2_bytes + code) // budget.KIB))
-
-
-def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[int, Plan] | None:
-    """Search an L2 limit that suffices, between the given limit and the L2 of the free plan; return
-    it in KiB with its plan.
-
-    None if no tried limit suffices, or if each trial would search the frames per pass.
-    """
-    if request.frames is not None and request.frames.rate is not None:
-        return None
-    low = max((request.limits.l2_bytes or 0) // budget.KIB, 1)
-    needed = free.l2_bytes + _code_bytes(network, request)
-    most = high = max(-(-needed // budget.KIB), low)
-    enough = None
-    for _ in range(L2_TRIES):
-        middle = math.isqrt(low * high) + 1
-        if (plan := _first_plan(network, _with_l2(request, middle))) is not None:
-            high, enough = middle, (middle, plan)
-        else:
-            low = middle
-    if enough is None and (plan := _first_plan(network, _with_l2(request, most))) is not None:
-        return most, plan
-    return enough
-
-
-def _code_bytes(network: QuantGraph, request: BuildRequest) -> int:
-    return budget.code_bytes(request.limits, request.chip, len(network.steps))
-
-
-def _with_l2(request: BuildRequest, l2_kib: int) -> BuildRequest:
-    return replace(request, limits=replace(request.limits, l2_bytes=l2_kib * budget.KIB))
-
-
-def fits(network: QuantGraph, request: BuildRequest) -> bool:
-    """Return whether a plan of the network fits in the memories."""
-    return _first_plan(network, request) is not None
-
-
-def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:
-    """Return the estimated cycles of a planned network; infinite if no plan fits, 0 for streams,
-    whose passes differ in length."""
-    plan = _first_plan(network, request)
-    if plan is None:
-        return math.inf
-    return 0.0 if request.frames is not None else float(modelled_cycles(plan))
-
-
-def _first_plan(network: QuantGraph, request: BuildRequest) -> Plan | None:
-    """Return the fastest plan by the estimate; None if none fits the memories."""
-    try:
-        return next(_candidates(network, request)).plan
-    except MyoedgeError as error:
-        if error.exit_code == TOO_LARGE:
-            return None
-        raise

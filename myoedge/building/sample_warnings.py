@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings about samples (too few, scaled or transposed differently than in training, overlap with
-the calibration samples) and about networks exported with a batch axis."""
+"""Warnings about samples (few, scaled or transposed otherwise, also used for calibration) and about
+networks exported with a batch axis."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ UNEQUAL = 0.05  # variance of the logarithms of channels' powers: they differ by
 CLEARLY = 20.0  # times more so in the other order of axes
 LOUD, FEW_LOUD = 1e3, 0.05  # times the usual largest value; share of the samples
 MOST_NAMED = 3
+CUTTING = "myoedge build ... --calib recordings/"
 UNTESTED = "another recording, session or repetition as --test"
 BETTER = 1.5  # times less spread within channels, if these are the longer axis
 
@@ -54,10 +55,7 @@ def _few(given: Data) -> Iterator[Notice]:
             "W205",
             f"ranges follow from {given.source} alone",
             {"needs": f"{LEAST_SAMPLES} windows at least, better some hundred of every class"},
-            [
-                _more(given.source),
-                "myoedge build ... --calib recordings/  cuts them from recordings",
-            ],
+            [_more(given.source), f"{CUTTING}  cuts them from recordings"],
         )
 
 

@@ -13,12 +13,11 @@ from myoedge.backends.equivalence import (
     check_known,
     chip_inputs,
     evaluated_outputs,
-    given_samples,
-    golden_sample,
     run_elsewhere,
     same_outputs,
 )
 from myoedge.backends.names import BACKENDS, BY_SOURCE
+from myoedge.backends.samples import given_samples, golden_sample
 from myoedge.building.build_files import AUTO, report_files, with_run
 from myoedge.building.energy import coefficients
 from myoedge.building.labelled import samples_for

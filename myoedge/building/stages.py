@@ -28,7 +28,7 @@ from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
-from myoedge.operators.kernel import EngineChoice
+from myoedge.operators.engine_choice import EngineChoice
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity, OutputFidelity

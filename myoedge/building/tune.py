@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from myoedge.building.budget import Budget, plan_within
-from myoedge.building.request import BuildPlan
+from myoedge.building.plans import BuildPlan
 from myoedge.building.stages import sources
 from myoedge.building.stream_rate import TOO_LARGE, plan_stream
 from myoedge.errors import MyoedgeError

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from myoedge.building.config import BudgetTable
-from myoedge.building.request import BuildRequest, planned
+from myoedge.building.plans import planned
+from myoedge.building.request import BuildRequest
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.power.model import Coefficients, energy, typical

@@ -15,7 +15,7 @@ from myoedge.cli.shell import Terminal, chosen_build, common, warn
 from myoedge.errors import command, printable
 
 if TYPE_CHECKING:
-    from myoedge.building.energy import EnergyCalibration
+    from myoedge.building.energy_calibration import EnergyCalibration
     from myoedge.power.calibrate import Residual
 
 
@@ -84,6 +84,7 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
 def _show(
     terminal: Terminal, folder: Path, report: Mapping[str, Any], options: Mapping[str, Any]
 ) -> None:
+    from myoedge.reports import duty_lines
     from myoedge.reports import energy as joules
     from myoedge.reports.blocks import facts
     from myoedge.reports.blocks import show as print_block
@@ -99,8 +100,8 @@ def _show(
         ("parts", joules.parts(report)),
         ("layers", "\n".join(joules.costliest(report))),
         *_remembered(folder, report, options),
-        *joules.duty_rows(report),
-        ("counted", joules.counted_powers(report)),
+        *duty_lines.duty_rows(report),
+        ("counted", duty_lines.counted_powers(report)),
         ("from", joules.source(report)),
     ]
     print_block(facts(rows), terminal.out)

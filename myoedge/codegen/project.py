@@ -19,8 +19,7 @@ from myoedge.codegen.library import brought, called, include_files, library_file
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
-from myoedge.numerics.arrays import Array
-from myoedge.operators.base import outer_inner
+from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
 from myoedge.streaming.stream import Port, Stream

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.counts import CountConversion, count_conversion
-from myoedge.operators.base import outer_inner
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
 from myoedge.targets.sensor import Pins, Sensor
 

@@ -16,7 +16,8 @@ from myoedge.codegen.tile_numbers import Tables
 from myoedge.codegen.tile_transfers import Movement, guarded, movements, phases_of, within
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import SCRATCH, WORD_BYTES, Fields
+from myoedge.operators.kernel import SCRATCH, Fields
+from myoedge.operators.products.packed_weights import WORD_BYTES
 from myoedge.plan.l1.tiling import Tiling
 
 NO_TABLES: Mapping[str, int] = {}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,3 +81,15 @@ def round_up_12_bits(x: float) -> float:
     mantissa, exponent = math.frexp(x)
     steps = math.ceil(abs(mantissa) * 4096 - 2.0**-12)
     return math.copysign(math.ldexp(steps / 4096, exponent), x)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultParams:
+    """Rule for the quantisation parameters of an operator's results of one element type.
+
+    of       largest magnitude -> parameters
+    may_be   parameters (from a model file, say) -> whether the kernel supports them
+    """
+
+    of: Callable[[float], QuantParams]
+    may_be: Callable[[QuantParams], bool] = lambda params: True

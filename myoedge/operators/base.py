@@ -12,47 +12,20 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Graph, Node, Shape, Tensor
+from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16, ElementType
-from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import Requant
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
+from myoedge.operators.engine_choice import FASTEST, EngineChoice
 from myoedge.operators.format import MOVES, Format
-from myoedge.operators.kernel import FASTEST, AffineExpr, EngineChoice, Kernel
+from myoedge.operators.kernel import Kernel
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 WEIGHT_BITS_MIN = 2
-
-
-@dataclass(frozen=True, slots=True)
-class LoopNest:
-    """A perfect loop nest with the index maps of its operands.
-
-    axes      loop -> extent, outermost first
-    operands  operand name -> one affine expression per dimension: "t*2 + r" is (("t", 2), ("r", 1))
-    reduce    names of the reduction loops
-    """
-
-    axes: Mapping[str, int]
-    operands: Mapping[str, tuple[AffineExpr, ...]]
-    reduce: frozenset[str] = frozenset()
-
-    @property
-    def iterations(self) -> int:
-        return math.prod(self.axes.values())
-
-    def footprint(self, operand: str, tile: Mapping[str, int] | None = None) -> Shape:
-        """Return the shape of the part of an operand that one tile reads, halo included.
-
-        tile   loop -> tile extent; missing loops have their full extent
-        """
-        sizes = {**self.axes, **(tile or {})}
-        return tuple(
-            1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
-            for dim in self.operands[operand]
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,18 +205,6 @@ class QuantizedNode(Generic[P]):
 
 
 @dataclass(frozen=True, slots=True)
-class ResultParams:
-    """Rule for the quantisation parameters of an operator's results of one element type.
-
-    of       largest magnitude -> parameters
-    may_be   parameters (from a model file, say) -> whether the kernel supports them
-    """
-
-    of: Callable[[float], QuantParams]
-    may_be: Callable[[QuantParams], bool] = lambda params: True
-
-
-@dataclass(frozen=True, slots=True)
 class OpDef:
     """Definition of an operator; everything else in myoedge is derived from it.
 
@@ -365,68 +326,3 @@ def registered_together() -> Iterator[dict[str, OpDef]]:
     finally:
         _TABLES.pop()
     OPS.update(found)
-
-
-def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
-    """Return the kernels that can run a layer, including its fused following layer if it has
-    one."""
-    op = OPS[step.node.op]
-    return op.kernels if step.behind is None else op.kernels_before.get(step.behind.node.op, ())
-
-
-def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
-    """Build an operator's QuantizedParams from field values by name.
-
-    Errors: ValueError if no class of the operator has exactly these fields.
-    """
-    kind = next((kind for kind in OPS[op].params if kind.holds(numbers)), None)
-    if kind is None:
-        raise ValueError(f"parameters that {op} does not have: {', '.join(sorted(numbers))}")
-    return kind(**numbers)
-
-
-def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
-    """Return a node's multiply-accumulates; those on padding count, those that fill SIMD words do
-    not."""
-    op = OPS[node.op]
-    if op.products is not None:
-        return op.products(node.attrs, shapes, out)
-    return op.nest(node.attrs, shapes, out).iterations if op.multiplies else 0
-
-
-def strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the element strides of a C-contiguous array."""
-    return tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
-
-
-def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
-    """Return the products of a shape's extents (before the axis, along it, after it)."""
-    axis %= len(shape)
-    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-
-
-def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Tensor:
-    """Return a node's output tensor: its name, shape and element type.
-
-    shapes   shapes of the inputs
-    dtype    element type of the first input
-    """
-    op = OPS[node.op]
-    kept = dtype if op.is_data_movement else op.out_dtype
-    return Tensor(node.name, op.shape(node.attrs, *shapes), kept)
-
-
-def own_params(node: Node) -> QuantParams | None:
-    """Return the parameters that an operator fixes for its result (softmax: scale 1/256, say); None
-    if they depend on data."""
-    op = OPS[node.op]
-    return op.fixed_params if op.params_of is None else op.params_of(node.attrs)
-
-
-def fixed_params(graph: Graph, name: str) -> QuantParams | None:
-    """Return the parameters that a tensor's producer fixes, also through operators that keep the
-    scale; None if they depend on data."""
-    node = graph.producer.get(name)
-    while node is not None and OPS[node.op].same_scale:
-        node = graph.producer.get(node.inputs[0])
-    return None if node is None else OPS[node.op].fixed_params

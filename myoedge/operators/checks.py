@@ -15,7 +15,8 @@ import numpy as np
 import myoedge.operators  # noqa: F401  (fills OPS)
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
-from myoedge.operators.base import OPS, fixed_params, output_of
+from myoedge.operators.base import OPS
+from myoedge.operators.queries import fixed_params, output_of
 from myoedge.operators.softmax.definition import ROW_MAX
 
 T = TypeVar("T")

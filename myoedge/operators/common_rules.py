@@ -15,8 +15,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import NUMBERS, choose_requant
-from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, RequantParams
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.kernel import AffineExpr
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 R = TypeVar("R", bound=RequantParams)

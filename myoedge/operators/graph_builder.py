@@ -16,7 +16,8 @@ from myoedge.graph.origin import Origin
 from myoedge.graph.rewrite import Rewrite, with_formats_of
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
-from myoedge.operators.base import OPS, output_of
+from myoedge.operators.base import OPS
+from myoedge.operators.queries import output_of
 
 
 class Unsupported(Exception):

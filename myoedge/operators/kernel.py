@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array, round_up
+from myoedge.numerics.arrays import Array
+from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import INT8_ALONE, Format
 from myoedge.targets.chip import Engine, KernelCost
 
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
+    from myoedge.operators.products.packed_weights import PackedConstant
 
 AffineExpr = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
 Span = tuple[int, int]  # first, how many
@@ -27,13 +29,11 @@ OUT = "out"  # the source of what is written
 SCRATCH = "scratch"  # name of a kernel's scratch, next to those of its operands
 FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
 CLUSTER, NINE_CORES = "cluster", "nine cores"  # engines, as chips name them
-AUTO, CORES = "auto", "cores"  # choices of an engine, next to the names of accelerators
 
 # The ninth core of the cluster, the control core that moves data, comes some hundred cycles late to
 # every tile, when it has started what is to be moved meanwhile. A layer of so many MACs has tiles
 # that are longer than nine times that.
 NINE_CORES_MACS = 2**18
-WORD_BYTES, UNPACKING_CORES = 4, 8
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
 
 
@@ -164,43 +164,6 @@ def of_member(member: str, fields: Fields) -> dict[str, int | str]:
     return {f"{member}.{name}": value for name, value in fields.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class PackedConstant:
-    """A constant operand stored with 2 or 4 bits per element; the cores unpack each tile's part
-    into scratch.
-
-    operand   name of the operand
-    bits      bits of an element
-    scratch   tile sizes -> bytes of the kernel's own scratch; the unpacked bytes follow
-    stays     innermost axes along which consecutive tiles reuse the unpacked bytes
-    cost      cycles per packed word on the busiest core, and per tile that unpacks
-    """
-
-    operand: str
-    bits: int
-    scratch: Callable[[Sizes], Any]
-    stays: tuple[str, ...]
-    cost: KernelCost
-
-    @property
-    def function(self) -> str:
-        return f"me_unpack_s{self.bits}"
-
-    def offset(self, sizes: Sizes) -> Any:
-        """Return the offset of the unpacked bytes in scratch."""
-        return round_up(self.scratch(sizes), WORD_BYTES)
-
-    def unpacked_bytes(self, packed: Operand, sizes: Sizes) -> Any:
-        return packed.footprint(sizes) * 8 // self.bits
-
-    def cycles(self, packed: Operand, axes: Mapping[str, int], sizes: Sizes) -> Any:
-        """Return the unpacking cycles per tile, averaged over the tiles that share the unpacked
-        bytes."""
-        words = -(-packed.footprint(sizes) // (WORD_BYTES * UNPACKING_CORES))
-        share = math.prod(sizes[axis] / axes[axis] for axis in self.stays)
-        return self.cost.cycles(words) * share
-
-
 @dataclass(frozen=True)
 class TiledKernel:
     """A kernel for one quantised node: its loops, operands, and the cost of a tile.
@@ -299,39 +262,6 @@ class TiledKernel:
         return next(operand for operand in self.operands if operand.written)
 
 
-@dataclass(frozen=True, slots=True)
-class ConstraintViolation:
-    """A constraint of an accelerator that a layer violates, as texts for messages.
-
-    needs    what the accelerator requires
-    has      what the layer has instead
-    change   change of the network that would satisfy the constraint
-    """
-
-    needs: str
-    has: str
-    change: str
-
-
-@dataclass(frozen=True, slots=True)
-class EngineChoice:
-    """The engine requested for a layer.
-
-    name     AUTO: the one with the fewest estimated cycles; CORES; or an accelerator
-    source   option or [quant] pattern that requests it, for messages
-    forced   whether an error is raised if the layer cannot run there
-    broken_rule   constraint of the accelerator that the layer violates, if any
-    """
-
-    name: str = AUTO
-    source: str = ""
-    forced: bool = False
-    broken_rule: ConstraintViolation | None = None
-
-
-FASTEST = EngineChoice()
-
-
 Tiling = Callable[["QuantizedNode", Engine], TiledKernel]
 
 
@@ -409,9 +339,7 @@ def is_large(macs: int) -> bool:
 
 
 def on_nine_cores(
-    tiling: Tiling,
-    large: Callable[[QuantizedNode], bool],
-    *formats: Format,
+    tiling: Tiling, large: Callable[[QuantizedNode], bool], *formats: Format
 ) -> tuple[Kernel, ...]:
     """Return two kernels, for eight cores and for nine.
 

@@ -12,7 +12,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Constant, Graph, Node, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
-from myoedge.operators.filters.definition import is_stable
+from myoedge.operators.filters.sections import is_stable
 from myoedge.system.extras import install_command
 
 LEAST_GAIN = 2.0**-14  # of a section: of less, integers keep 14 bits at most

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Graph, Node, Shape
-from myoedge.operators.base import output_of
+from myoedge.operators.queries import output_of
 
 SYMBOLS, CLASSES = "symbols", "classes"
 

@@ -8,10 +8,11 @@ from myoedge.graph.match import found, made_by, require
 from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.operators.attention.graph_form import WORD, filled
-from myoedge.operators.base import OPS, fixed_params
+from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize.definition import carried_params, clamped_to
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.layout.tiling import PARTS
+from myoedge.operators.queries import fixed_params
 
 
 @rewrite_pattern("mean", "sum", "variance")

@@ -16,9 +16,10 @@ from myoedge.graph.ir import PRE, Constant, Graph, Node, Shape, Tensor, TensorQu
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS, fixed_params, own_params
+from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize.definition import carried_params
 from myoedge.operators.kernel_formats import always_writes, may_read, may_write, operand_places
+from myoedge.operators.queries import fixed_params, own_params
 from myoedge.passes.qdq_tables import (
     ROUND,
     fuse_tables_between_roundings,

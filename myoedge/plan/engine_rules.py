@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import AUTO, CORES, ConstraintViolation, EngineChoice, Kernel
+from myoedge.operators.engine_choice import AUTO, CORES, ConstraintViolation, EngineChoice
+from myoedge.operators.kernel import Kernel
 from myoedge.plan.fused_layers import unfused_cycles
 from myoedge.plan.l1.layer_kernels import cycles_with_code, least_bytes
 from myoedge.plan.plan import Plan

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import CORES
+from myoedge.operators.engine_choice import CORES
 from myoedge.plan.l1.layer_kernels import candidates, cycles_with_code
 from myoedge.plan.l1.tile_search import choose
 from myoedge.targets.chip import Chip

@@ -12,9 +12,10 @@ import numpy as np
 
 from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import QuantizedNode, macs
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.layer_names import located
+from myoedge.operators.queries import macs
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.layer_kernels import candidates, too_small
 from myoedge.plan.l1.tile_search import choose

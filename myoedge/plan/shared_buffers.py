@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.base import OPS, strides
+from myoedge.numerics.arrays import strides
+from myoedge.operators.base import OPS
 from myoedge.plan.l3.spill import Roots
 from myoedge.plan.loops import LoopPlaces
 from myoedge.plan.plan import size_bytes

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import AUTO, CORES, FASTEST, EngineChoice
+from myoedge.operators.engine_choice import AUTO, CORES, FASTEST, EngineChoice
 from myoedge.quantization.layer_rules import LayerRule, matches
 from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 

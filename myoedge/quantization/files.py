@@ -15,7 +15,8 @@ from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import QuantizedNode, params_of
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.queries import params_of
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.scales import QuantGraph, element_type
 
@@ -139,3 +140,19 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(map(_frozen, value))
     return float(value) if value in ("inf", "-inf") else value
+
+
+def npz(arrays: Mapping[str, Array]) -> bytes:
+    """Return an npz file without timestamps, so that equal arrays give equal bytes."""
+    import io
+    import zipfile
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, values in arrays.items():
+            member = io.BytesIO()
+            np.save(member, values, allow_pickle=False)
+            archive.writestr(
+                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
+            )
+    return packed.getvalue()

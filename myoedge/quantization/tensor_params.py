@@ -11,9 +11,10 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams, range_params, symmetric_params
-from myoedge.operators.base import OPS, own_params
+from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, result_bounds
 from myoedge.operators.kernel_formats import always_reads, always_writes
+from myoedge.operators.queries import own_params
 from myoedge.operators.softmax.masks import MASK_GAP
 from myoedge.quantization.formats import (
     fills,

@@ -11,10 +11,11 @@ from typing import Any
 from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import classes, speed, wording
-from myoedge.reports.diff import Change, Measure, cells, compare, kind_of, network_values
+from myoedge.reports.diff import Change, cells, compare, kind_of, network_values
 from myoedge.reports.diff_verdict import verdict_of
 from myoedge.reports.evaluation_lines import interval, samples_of
 from myoedge.reports.html import environment
+from myoedge.reports.measures import Measure
 from myoedge.reports.network_map import network_map
 from myoedge.reports.report_json import Report
 from myoedge.version import __version__

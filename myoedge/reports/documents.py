@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from myoedge.errors import Notice
-from myoedge.reports import energy
+from myoedge.reports import duty_lines, energy
 from myoedge.reports.html import report_html
 from myoedge.system.notebook import Card, Tabular, framed
 
@@ -52,8 +52,8 @@ class EnergyReport(ReportDocument):
 
     def _card(self) -> Card:
         facts = [
-            *energy.duty_rows(self),
-            ("counted", energy.counted_powers(self)),
+            *duty_lines.duty_rows(self),
+            ("counted", duty_lines.counted_powers(self)),
             ("parts", energy.parts(self)),
             ("from", energy.source(self)),
             ("warning", self.unwritten),

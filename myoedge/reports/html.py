@@ -15,6 +15,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.reports import (
     charts,
     classes,
+    duty_lines,
     energy,
     evaluation_lines,
     fidelity,
@@ -68,6 +69,7 @@ def environment() -> Environment:
         backends=BACKENDS,
         budget_lines=budget_lines,
         classes=classes,
+        duty_lines=duty_lines,
         energy=energy,
         evaluation=evaluation_lines,
         fidelity=fidelity,

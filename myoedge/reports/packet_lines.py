@@ -5,15 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myoedge.backends.packets import (
-    BrokenFrame,
-    Decision,
-    Flags,
-    Packet,
-    Record,
-    Start,
-    Status,
-)
+from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Record, Start, Status
 
 SHOWN_VALUES = 8  # of a decision
 _COUNTS = {

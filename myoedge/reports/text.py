@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
 from myoedge.errors import Notice, printable
+from myoedge.reports import (
+    duty_lines,
+    evaluation_lines,
+    fidelity,
+    speed,
+    stream_passes,
+    streams,
+    wording,
+)
 from myoedge.reports import energy as joules
-from myoedge.reports import evaluation_lines, fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.blocks import columns, facts, show, styled
 from myoedge.reports.budget_check import over_goals
 from myoedge.reports.budget_costs import budget_lines
@@ -145,7 +153,7 @@ def _time(report: Report) -> Iterable[tuple[str, Text]]:
         yield "cycles", text.append(f"   {speed.measured_on(report)}", "dim")
     if joules.energy_row(report):
         yield "energy", styled(joules.one_line(report))
-        if average := joules.on_average(report):
+        if average := duty_lines.on_average(report):
             yield "on average", styled(average)
 
 

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from myoedge.operators.kernel import CLUSTER, CORES, NINE_CORES
+from myoedge.operators.engine_choice import CORES
+from myoedge.operators.kernel import CLUSTER, NINE_CORES
 from myoedge.operators.layer_names import unique_names
 from myoedge.reports.report_json import EXACT_DB, Report, dims
 

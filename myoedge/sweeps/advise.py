@@ -10,7 +10,7 @@ from typing import Any
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.backends.build_folder import REPLACED
+from myoedge.backends.report_folder import REPLACED
 from myoedge.building.arguments import Arguments, build_command, inside, recalled
 from myoedge.building.build_files import at_operating_point, report_files
 from myoedge.building.config import Found, find

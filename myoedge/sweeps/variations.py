@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from myoedge.building.config import Config, LayerTable
 from myoedge.building.stream_rate import MOST_FRAMES, in_windows
-from myoedge.operators.kernel import AUTO, CORES
+from myoedge.operators.engine_choice import AUTO, CORES
 from myoedge.reports import wording
 from myoedge.reports.report_json import GOOD_DB, Report
 

@@ -24,7 +24,7 @@ import torch
 import myoedge
 from myoedge.backends import console, jtag, openocd
 from myoedge.backends.build import Build
-from myoedge.backends.equivalence import golden_sample
+from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 from myoedge.system.elf import read_elf

@@ -16,8 +16,8 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.backends.equivalence import golden_sample
 from myoedge.backends.measurement import Inference
+from myoedge.backends.samples import golden_sample
 from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.project import SDK_FOLDER, Sources, build_digest, marker
 from myoedge.errors import MyoedgeError

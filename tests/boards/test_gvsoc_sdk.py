@@ -16,7 +16,7 @@ import myoedge
 from myoedge.api import runs
 from myoedge.backends import gvsoc_sdk
 from myoedge.backends.build import Build
-from myoedge.backends.equivalence import golden_sample
+from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
 from tests.conftest import myoedge as command
 

@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.backends.equivalence import given_data
+from myoedge.backends.samples import given_data
 from myoedge.operators import layer_names as naming
 from tests.conftest import ROOT, Ran, save_exported, steps
 from tests.conftest import myoedge as command

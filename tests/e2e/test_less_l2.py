@@ -22,7 +22,8 @@ from myoedge.backends import host
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.budget import Budget, check, plan_within
-from myoedge.building.request import BuildRequest, planned
+from myoedge.building.plans import planned
+from myoedge.building.request import BuildRequest
 from myoedge.codegen.firmware import make_firmware
 from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError

@@ -15,7 +15,8 @@ from torch import nn
 
 import myoedge
 from myoedge.building.fidelity_warnings import less_accurate
-from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.pipeline import run_quantize
+from myoedge.building.pipeline_options import Options
 from myoedge.quantization.scales import equal
 from tests.conftest import save_exported
 

@@ -19,7 +19,8 @@ from torch import nn
 
 import myoedge
 from myoedge.building.loading import load_model
-from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.pipeline import run_quantize
+from myoedge.building.pipeline_options import Options
 from myoedge.codegen.library import headers
 from myoedge.codegen.render import assignment
 from myoedge.numerics.arrays import Array

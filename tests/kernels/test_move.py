@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.base import strides
+from myoedge.numerics.arrays import strides
 from myoedge.operators.elementwise.tiling import collapse_loops
 from tests.kernels.drawn import GUARD_BYTE, RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.base import outer_inner
+from myoedge.numerics.arrays import outer_inner
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of

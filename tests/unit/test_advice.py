@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from myoedge.building.loading import load_model
-from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.pipeline import run_quantize
+from myoedge.building.pipeline_options import Options
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 from tests.onnx_models import gemm, model, node, saved

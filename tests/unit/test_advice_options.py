@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.building.loading import load_model
-from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.pipeline import run_quantize
+from myoedge.building.pipeline_options import Options
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 from tests.torch_oracle import Net, seeded

@@ -14,8 +14,8 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.filters import definition
-from myoedge.operators.filters.definition import gain, stored_sections
 from myoedge.operators.filters.running import POINT, quantize
+from myoedge.operators.filters.sections import gain, stored_sections
 from myoedge.passes.condition import Conditioning, sections
 
 

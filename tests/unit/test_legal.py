@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.pipeline import run_quantize
+from myoedge.building.pipeline_options import Options
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.quant_params import QuantParams

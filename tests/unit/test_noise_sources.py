@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.building.fidelity_warnings import weak_layers
-from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.pipeline import run_quantize
+from myoedge.building.pipeline_options import Options
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
 from myoedge.passes import prepare

@@ -170,7 +170,7 @@ def test_results_of_boards_and_sweeps() -> None:
 
 def test_a_calibration_has_a_row_a_measurement() -> None:
     from myoedge.backends.measurement import Activity
-    from myoedge.building.energy import EnergyCalibration
+    from myoedge.building.energy_calibration import EnergyCalibration
     from myoedge.power.model import PUBLISHED
     from myoedge.targets import OperatingPoint
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.building.fidelity_warnings import weak_outputs
-from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.pipeline import run_quantize
+from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Quantized
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize

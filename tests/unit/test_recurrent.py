@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from myoedge.building.pipeline import Options, run_quantize
+from myoedge.building.pipeline import run_quantize
+from myoedge.building.pipeline_options import Options
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array

@@ -40,7 +40,8 @@ from myoedge.reports.comparison import comparison_html
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.diff_verdict import verdict_of
 from myoedge.reports.html import report_html
-from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, layers_csv, make_report
+from myoedge.reports.layers_csv import layers_csv
+from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, make_report
 from myoedge.reports.short_names import on_one_line, shortened
 from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers
 from myoedge.targets import Chip, find_chip

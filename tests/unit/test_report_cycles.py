@@ -22,11 +22,13 @@ from myoedge.power.model import PUBLISHED
 from myoedge.reports import fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.charts import MAX_BARS, time
 from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
-from myoedge.reports.diff import Change, Measure, compare, difference
+from myoedge.reports.diff import Change, compare, difference
 from myoedge.reports.energy import costliest, source, with_energy
 from myoedge.reports.html import report_html, verdict
+from myoedge.reports.layers_csv import layers_csv
+from myoedge.reports.measures import Measure
 from myoedge.reports.peaks import peaks
-from myoedge.reports.report_json import CAUSES, Outcome, Report, layers_csv, make_report
+from myoedge.reports.report_json import CAUSES, Outcome, Report, make_report
 from myoedge.reports.text import MAX_LAYERS, shown_layers
 from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation
 from myoedge.targets import OperatingPoint, find_chip

@@ -21,8 +21,8 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.engine_choice import EngineChoice
 from myoedge.operators.interpreter import integer_step
-from myoedge.operators.kernel import EngineChoice
 from myoedge.quantization.calibrate import Observer, Samples
 from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.scales import QuantGraph

@@ -23,7 +23,7 @@ import myoedge
 import myoedge.operators as families
 from myoedge.building import finished_build, loading, model_inputs, pipeline, stages
 from myoedge.building.confirm import SimulationOptions
-from myoedge.building.pipeline import Options
+from myoedge.building.pipeline_options import Options
 from myoedge.errors import notice
 from myoedge.operators.base import OPS
 from myoedge.system.tools import scratch

@@ -7,12 +7,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import (
-    OpDef,
-    QuantizedNode,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     CentredParams,
     broadcast_streaming_rule,

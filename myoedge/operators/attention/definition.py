@@ -27,18 +27,12 @@ from myoedge.operators.attention.geometry import added, broadcast_dims, in_windo
 from myoedge.operators.attention.ne16 import on_ne16, sees_all_keys
 from myoedge.operators.attention.ne16_resident import resident_on_ne16
 from myoedge.operators.attention.tiling import in_tiles
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import masked_scores, stored_bound
 from myoedge.operators.format import EITHER, INT8_ALONE, Format
 from myoedge.operators.kernel import AffineExpr, is_large, on_nine_cores
-from myoedge.operators.products.ne16 import sums_on_ne16
+from myoedge.operators.loop_nest import LoopNest
+from myoedge.operators.products.ne16_rules import sums_on_ne16
 
 KEYS_MAX = 4096  # of a row: sums of 12-bit exponentials keep within 24
 BELOW = 2**29  # a hidden key's score is so much less

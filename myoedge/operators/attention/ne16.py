@@ -19,7 +19,8 @@ from myoedge.operators.attention import wide
 from myoedge.operators.attention.exponentials import is_fine, kernel_of, row_bytes
 from myoedge.operators.attention.geometry import sizes_of
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import ConstraintViolation, Sizes, TiledKernel
+from myoedge.operators.engine_choice import ConstraintViolation
+from myoedge.operators.kernel import Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
 from myoedge.operators.products.ne16_cycles import SUMS, pointwise_cycles
 

@@ -14,17 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import (
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    outer_inner,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     axis_permuted,
     last_axis_kept,

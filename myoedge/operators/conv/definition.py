@@ -12,13 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import exact_sums
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import with_entry
 from myoedge.operators.conv.depthwise_lines import is_depthwise, lines_in_tiles
 from myoedge.operators.conv.geometry import Conv2dGeometry
@@ -43,7 +37,8 @@ from myoedge.operators.conv.tiling import (
 )
 from myoedge.operators.format import SIXTEEN, STORED_BITS, Condition, Format
 from myoedge.operators.kernel import CLUSTER, Kernel, low_scratch_fallback, on_nine_cores
-from myoedge.operators.products.ne16 import on_ne16
+from myoedge.operators.loop_nest import LoopNest
+from myoedge.operators.products.ne16_rules import on_ne16
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,

@@ -17,13 +17,7 @@ from myoedge.operators.conv.geometry import (
     spread_weight,
 )
 from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
-from myoedge.operators.conv.ne16_schedule import (
-    DEPTHWISE,
-    FILTER,
-    GROUP,
-    PIXELS,
-    JobSchedule,
-)
+from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, GROUP, PIXELS, JobSchedule
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, TiledKernel
 from myoedge.operators.products.ne16 import rows_on_ne16
 from myoedge.operators.products.ne16_constants import (

@@ -17,15 +17,8 @@ from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16 import jobs_in_tiles
 from myoedge.operators.conv.ne16_phases import Phases
 from myoedge.operators.conv.ne16_schedule import DEPTHWISE, JobSchedule
-from myoedge.operators.kernel import (
-    FREE,
-    ConstraintViolation,
-    Fields,
-    Region,
-    Sizes,
-    TiledKernel,
-    of_member,
-)
+from myoedge.operators.engine_choice import ConstraintViolation
+from myoedge.operators.kernel import FREE, Fields, Region, Sizes, TiledKernel, of_member
 from myoedge.operators.products.ne16_constants import scale_bytes
 from myoedge.operators.products.ne16_cycles import JOB
 from myoedge.targets.chip import Engine

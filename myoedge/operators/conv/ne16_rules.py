@@ -6,7 +6,7 @@ from __future__ import annotations
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16_phases import Phases
-from myoedge.operators.kernel import ConstraintViolation
+from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.products.ne16_constants import SIDE
 
 

@@ -10,17 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from myoedge.numerics.arrays import ceil_div, round_up
-from myoedge.operators.conv.geometry import (
-    Conv2dGeometry,
-    tile_fields,
-)
+from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
 from myoedge.operators.conv.ne16_phases import Phases
 from myoedge.operators.conv.ne16_rules import is_filter
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes
-from myoedge.operators.products.ne16_constants import (
-    SIDE,
-    WEIGHT_BITS,
-)
+from myoedge.operators.products.ne16_constants import SIDE, WEIGHT_BITS
 from myoedge.operators.products.ne16_cycles import (
     JOB,
     JOB_PIXELS,

@@ -19,23 +19,9 @@ from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
 from myoedge.operators.conv.ne16_rules import is_filter
-from myoedge.operators.kernel import (
-    ConstraintViolation,
-    Fields,
-    Kernel,
-    Operand,
-    Region,
-    Sizes,
-    TiledKernel,
-)
-from myoedge.operators.products.ne16 import (
-    CHANNEL,
-    SUM,
-    Rule,
-    has_int8_products,
-    requantised_by_engine,
-    sums_on_ne16,
-)
+from myoedge.operators.engine_choice import ConstraintViolation
+from myoedge.operators.kernel import Fields, Kernel, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.products.ne16 import CHANNEL, SUM
 from myoedge.operators.products.ne16_constants import (
     INPUTS,
     OUTPUTS,
@@ -44,6 +30,12 @@ from myoedge.operators.products.ne16_constants import (
     bit_planes,
 )
 from myoedge.operators.products.ne16_cycles import JOB, JOBS_A_TILE, run_tiles, sums_cycles
+from myoedge.operators.products.ne16_rules import (
+    Rule,
+    has_int8_products,
+    requantised_by_engine,
+    sums_on_ne16,
+)
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,
     packed_channels,

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.operators.base import QuantizedNode, outer_inner
-from myoedge.operators.elementwise.tiling import rows_tile
+from myoedge.numerics.arrays import outer_inner
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.elementwise.channels import rows_tile
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine

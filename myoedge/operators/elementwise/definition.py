@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,18 +11,10 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.element_type import INT8
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
-from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
-from myoedge.operators.base import (
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    RequantParams,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     ProductParams,
     axis_permuted,
@@ -34,17 +25,14 @@ from myoedge.operators.common_rules import (
     same_shape,
     stored_bound,
     stream_except_axis,
-    with_requant,
 )
+from myoedge.operators.elementwise import channels
 from myoedge.operators.elementwise import tiling as flat
-from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, NOT_ACTIVATED, Format, int16_where
+from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
 from myoedge.operators.kernel import TiledKernel, by_width, on_cluster, on_nine_cores
 from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")
-ROOT_MAX = 2**16 - 1  # of a magnitude
-WIDE_ROOT_MAX = 4 * 46341  # of 16-bit operands: of 2^31, in quarters
-COMMON_BITS = 14  # below the point of factors that bring both operands to one step
 
 
 def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
@@ -88,22 +76,6 @@ class PreluParams(ChannelParams):
     """
 
     x_zero: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MagnitudeParams(RequantParams):
-    """Integer constants of sqrt(a^2 + b^2), and the requantisation of the root.
-
-    a_zero, b_zero   zero points of the operands
-    a_mult, b_mult   factors of the squares, or of int16 operands
-    acc_bound        largest |requantised root| before its shift
-    """
-
-    a_zero: int
-    b_zero: int
-    a_mult: int
-    b_mult: int
-    acc_bound: int
 
 
 def _quantize_sum(inputs: QuantizeInputs, sign: int) -> SumParams:
@@ -277,7 +249,7 @@ AFFINE = register(
         quantize=affine_quantize,
         params=(ChannelParams,),
         acc_bound=stored_bound,
-        kernels=on_cluster(flat.per_channel, *int16_where(LIMITED)),
+        kernels=on_cluster(channels.per_channel, *int16_where(LIMITED)),
         weights=(1, 2),
         epilogue=True,
         permute_rule=axis_permuted,
@@ -302,86 +274,7 @@ PRELU = register(
         real=lambda attrs, x, slope: np.where(x >= 0, x, x * _along(attrs, slope, x.ndim)),
         quantize=prelu_quantize,
         params=(PreluParams,),
-        kernels=on_cluster(flat.by_sign, *int16_where(LIMITED)),
+        kernels=on_cluster(channels.by_sign, *int16_where(LIMITED)),
         weights=(1,),
-    )
-)
-
-
-def magnitude_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
-    assert a == b
-    return same_shape(attrs, a)
-
-
-def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
-    """Return the constants of sqrt(a^2 + b^2).
-
-    a_mult and b_mult are as large as a uint32 sum of squares allows; int16 operands are instead
-    converted to one common scale.
-    """
-    a, b, y = inputs.params(0), inputs.params(1), inputs.target
-    if INT16 in (a.element_type, b.element_type):
-        return _wide_magnitude(inputs, a, b)
-    most = sum((p.reach * p.scale) ** 2 for p in (a, b))
-    unit = (2.0**32 - 2.0**18) / most
-    a_mult, b_mult = (round(unit * p.scale**2) for p in (a, b))
-    zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
-    mults = {"a_mult": a_mult, "b_mult": b_mult}
-    factor = 1 / (math.sqrt(unit) * y.scale)
-    return with_requant(MagnitudeParams, inputs, factor, ROOT_MAX, {**zeros, **mults})
-
-
-def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> MagnitudeParams:
-    """Scale both operands so that the larger range is 2^15; square roots are in quarter steps."""
-    unit = max(p.reach * p.scale for p in (a, b)) / 2**15
-    numbers: dict[str, int] = {}
-    for name, p in (("a", a), ("b", b)):
-        numbers |= {
-            f"{name}_mult": round(p.scale / unit * (1 << COMMON_BITS)),
-            f"{name}_zero": p.zero_point,
-        }
-    factor = unit / 4 / inputs.target.scale
-    return with_requant(MagnitudeParams, inputs, factor, WIDE_ROOT_MAX, numbers)
-
-
-def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Root of the sum of squares of 16-bit operands, in quarters of their common step."""
-    power = np.zeros(np.shape(a), np.int64)
-    for name, x in (("a", a), ("b", b)):
-        centred = (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) * getattr(
-            step.integers, f"{name}_mult"
-        )
-        power += ((centred + (1 << COMMON_BITS >> 1)) >> COMMON_BITS) ** 2
-    up = np.where(power < 1 << 28, 4, 0)
-    root = np.floor(np.sqrt((power << up).astype(np.float64))).astype(np.int64)  # as below
-    return np.asarray(root << (2 - up // 2))
-
-
-def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Compute sqrt(a^2 + b^2) of operands of equal shape, int8 or int16 -> int8 or int16; the sum
-    of squares is uint32 and the root is rounded down."""
-    if INT16 in step.operand_types:
-        return step.requantize(_wide_root(step, a, b))
-    squares = [
-        (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) ** 2
-        * getattr(step.integers, f"{name}_mult")
-        for name, x in (("a", a), ("b", b))
-    ]
-    total = squares[0] + squares[1]
-    root = np.floor(np.sqrt(total.astype(np.float64))).astype(np.int64)  # exact below 2**52
-    return step.requantize(root)
-
-
-MAGNITUDE = register(
-    pairwise(
-        name="magnitude",
-        doc="sqrt(a^2 + b^2) of two tensors of one shape: magnitudes of spectra",
-        shape=magnitude_shape,
-        real=lambda attrs, a, b: np.asarray(np.hypot(a, b)),
-        integer=magnitude_integer,
-        quantize=magnitude_quantize,
-        params=(MagnitudeParams,),
-        kernels=on_cluster(flat.magnitude, *int16_where(NOT_ACTIVATED)),
-        broadcast_inputs={},
     )
 )

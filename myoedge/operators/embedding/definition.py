@@ -14,7 +14,6 @@ from myoedge.numerics.element_type import INT32, ElementType
 from myoedge.numerics.quant_params import quantize
 from myoedge.operators.base import (
     OPS,
-    LoopNest,
     OpDef,
     QuantizedNode,
     QuantizedParams,
@@ -25,6 +24,7 @@ from myoedge.operators.common_rules import broadcast_index
 from myoedge.operators.embedding.tiling import in_tiles
 from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 

@@ -14,18 +14,10 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.element_type import INT16, INT32, INT64
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    outer_inner,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     elementwise,
     final_state,
@@ -34,17 +26,16 @@ from myoedge.operators.common_rules import (
     stored_bound,
     stream_except_axis,
 )
+from myoedge.operators.filters.sections import gain, normalized, stored_sections
 from myoedge.operators.format import ANY, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
-Pair = tuple[float, float]  # the latest two samples
 SAMPLES = QuantParams(1.0, 0, INT32)  # what is kept between them: `guard` bits after the point
-DECAYED = 2.0**-40  # of an impulse response: what is left of it does not count
-LONGEST = 1 << 17  # samples that it may take until then
 
 
 # ---- common to filters along time, one signal after another, with 64-bit products
@@ -179,14 +170,8 @@ def _floats(
     """Return (all results, time first; last two samples of every section)."""
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:])) + sum(before)
-    coefficients = _normal(sections)
+    coefficients = normalized(sections)
     return np.stack([_sample(coefficients, past, now) for now in signal]), past
-
-
-def _normal(sections: Array) -> Array:
-    """Normalise sections to float64 [S, 5]: b0, b1, b2, a1, a2 divided by a0."""
-    rows = sections.astype(np.float64)
-    return np.asarray(np.delete(rows, 3, axis=1) / rows[:, 3:4])
 
 
 def _sample(
@@ -205,47 +190,6 @@ def _sample(
 
 def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
     return (sections[0] + 1, 2, *without_time(attrs, x))
-
-
-def gain(coefficients: Array) -> float:
-    """Return the largest gain from the input to the output of any section: the sum of |impulse
-    response|; infinity if it has not decayed after 2**17 samples."""
-    rows, now = coefficients.tolist(), 1.0
-    past = [(0.0, 0.0)] * (len(rows) + 1)
-    sums = [0.0] * len(past)
-    for _ in range(LONGEST):
-        past = _impulse(rows, past, now)
-        sums = [total + abs(latest) for total, (latest, _) in zip(sums, past, strict=True)]
-        now = 0.0
-        if max(abs(x) for pair in past[1:] for x in pair) <= DECAYED * max(sums):
-            return max(sums)
-        if not math.isfinite(sum(sums)):
-            break
-    return math.inf
-
-
-def stored_sections(sections: Array) -> tuple[Array, int]:
-    """Return the coefficients as int32 with as many fraction bits as fit, and the number of these
-    bits."""
-    floats = _normal(sections)
-    fraction = 30 - max(int(np.frexp(np.abs(floats).max())[1]), 1)
-    return np.rint(np.ldexp(floats, fraction)).astype(np.int32), fraction
-
-
-def is_stable(sections: Array) -> bool:
-    """Return whether the filter with int32 coefficients is stable and decays within 2**17
-    samples."""
-    integers, fraction = stored_sections(sections)
-    return math.isfinite(gain(np.ldexp(integers.astype(np.float64), -fraction)))
-
-
-def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair]:
-    """Compute `_sample` for one signal in Python floats, ten times as fast as with arrays."""
-    latest = []
-    for (b0, b1, b2, a1, a2), (x1, x2), (y1, y2) in zip(rows, past, past[1:], strict=False):
-        latest.append((now, x1))
-        now = b0 * now + b1 * x1 + b2 * x2 - a1 * y1 - a2 * y2
-    return [*latest, (now, past[-1][0])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

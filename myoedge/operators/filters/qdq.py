@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
-from myoedge.operators.base import QuantizedNode, outer_inner
+from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.filters.definition import biquads_real, past_real
 from myoedge.operators.qdq import Write, Writer, number, reshaped, sliced, transposed, whole
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
-from myoedge.operators.base import outer_inner
+from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.elementwise.conditions import BY_INTEGERS, rows_by
 from myoedge.operators.graph_builder import (
     GraphBuilder,

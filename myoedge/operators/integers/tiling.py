@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.operators.base import QuantizedNode, outer_inner
-from myoedge.operators.elementwise.tiling import rows_tile
+from myoedge.numerics.arrays import outer_inner
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.elementwise.channels import rows_tile
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 

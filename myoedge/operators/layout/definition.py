@@ -14,14 +14,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import quantize
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     all_beside_axis,
     as_in_floats,
@@ -32,7 +25,8 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.format import MOVES
 from myoedge.operators.kernel import AffineExpr, TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
-from myoedge.operators.layout.tiling import Along
+from myoedge.operators.layout.loops import Along, in_bytes, in_groups, in_steps
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
@@ -105,7 +99,7 @@ def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
 def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     x = step.shapes[0]
     loops = [Along(x[axis], x[axis], axis) for axis in step.attrs["perm"]]
-    return moves.turned(step, engine, moves.in_bytes(step, loops))
+    return moves.turned(step, engine, in_bytes(step, loops))
 
 
 def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -115,7 +109,7 @@ def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         Along(out, n, axis, cut[0], cut[2] if out > 1 else 1)
         for axis, (out, n, cut) in enumerate(rows)
     ]
-    byte_loops = moves.in_steps(moves.in_groups(moves.in_bytes(step, loops)))
+    byte_loops = in_steps(in_groups(in_bytes(step, loops)))
     if all(loop.step == 1 for loop in byte_loops):
         return moves.pieces(step, engine, [byte_loops])
     return moves.turned(step, engine, byte_loops)
@@ -126,7 +120,7 @@ def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     loops = [Along(n) for n in step.out[:lead]]
     for axis, (n, own) in enumerate(zip(step.out[lead:], x, strict=True)):
         loops.append(Along(n, own, axis) if own > 1 else Along(n))
-    return moves.turned(step, engine, moves.in_bytes(step, loops))
+    return moves.turned(step, engine, in_bytes(step, loops))
 
 
 def _slice_streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -203,7 +197,7 @@ def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     part of the input."""
     rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
     loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
-    return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step.integers.fill)
+    return moves.pieces(step, engine, [in_bytes(step, loops)], step.integers.fill)
 
 
 def _pad_streaming_rule(at: OperandAxis) -> StreamingRule:

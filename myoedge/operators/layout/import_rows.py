@@ -25,13 +25,11 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.layout.copies import copied
+from myoedge.operators.layout.padding import pad, pad_onnx
 from myoedge.operators.layout.tiling import PARTS as MOST_PARTS
 
 FLOATS = frozenset((1, 10, 11, 16))  # TensorProto: float, float16, double, bfloat16
 INTEGERS = frozenset((6, 7))  # int32, int64
-PAD_MODES = {"edge": "replicate", "wrap": "circular"}  # ONNX's names of torch's
-
-FINITE_PADDING = 'before a maximum, pad with edge values: F.pad(x, (1, 1), mode="replicate")'
 
 
 def dropout(d: GraphBuilder, a: Arguments, out: Any) -> str:
@@ -221,72 +219,6 @@ def repeat_each(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     counts = [1] * len(d.shape(x))
     counts[a["dim"] or 0] = a["repeats"]
     return copied(d, x, counts, whole=False)
-
-
-def pad(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import torch's padding, which lists (before, after) from the last axis back; negative numbers
-    crop."""
-    shape, flat = d.shape(a["self"]), list(a["pad"])
-    pairs = list(zip(flat[0::2], flat[1::2], strict=True))
-    pads = [(0, 0)] * (len(shape) - len(pairs)) + pairs[::-1]
-    return padded(d, a["self"], pads, a.get("mode", "constant"), a.get("value"))
-
-
-def pad_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import ONNX's Pad, which lists all starts, then all ends."""
-    shape, flat, mode = d.shape(a["self"]), a["pads"], str(a["mode"])
-    axes = range(len(shape)) if a["axes"] is None else a["axes"]
-    pads = [(0, 0)] * len(shape)
-    for i, axis in enumerate(axes):
-        pads[axis % len(shape)] = (flat[i], flat[i + len(flat) // 2])
-    for pair, n in zip(pads, shape, strict=True):
-        most = {"reflect": n - 1, "wrap": n}.get(mode, max(pair))
-        odd = max(pair) > most or (min(pair) < 0 and max(pair) > 0)
-        if mode != "constant" and odd:
-            raise Unsupported(f"mode {mode} with pads {list(pair)} for {n} elements")
-    return padded(d, a["self"], pads, PAD_MODES.get(mode, mode), a["value"])
-
-
-def padded(
-    d: GraphBuilder, x: str, pads: Sequence[tuple[int, int]], mode: str, value: float | None
-) -> str:
-    """Pad every axis of x by (before, after); negative numbers crop.
-
-    mode    "constant", or how elements of x are repeated: "reflect", "replicate" or "circular"
-    value   padding value; None: 0
-    """
-    for axis, (before, after) in enumerate(pads):
-        x = slice_axis(d, x, axis, max(-before, 0), d.shape(x)[axis] + min(after, 0))
-        if mode != "constant":
-            x = _mirrored(d, x, axis, max(before, 0), max(after, 0), mode)
-    positive = tuple((max(before, 0), max(after, 0)) for before, after in pads)
-    if mode != "constant" or not any(map(any, positive)):
-        return x
-    if not math.isfinite(value or 0.0):
-        raise Unsupported(f"padding with {value}", FINITE_PADDING)
-    return d.add("pad", x, pads=positive, value=float(value or 0.0))
-
-
-def _mirrored(d: GraphBuilder, x: str, axis: int, before: int, after: int, mode: str) -> str:
-    """Pad with the tensor's own elements (reflect, edge, wrap)."""
-    n = d.shape(x)[axis]
-
-    def part(count: int, start: int, stop: int, step: int = 1) -> list[str]:
-        return [slice_axis(d, x, axis, start, stop, step)] if count else []
-
-    def edge(count: int, at: int) -> list[str]:
-        counts = [count if i == axis else 1 for i in range(len(d.shape(x)))]
-        return [copied(d, y, counts, whole=True) for y in part(count, at, at + 1)]
-
-    if mode == "replicate":
-        front, behind = edge(before, 0), edge(after, n - 1)
-    elif mode == "reflect":
-        front, behind = part(before, before, 0, -1), part(after, n - 2, n - 2 - after, -1)
-    elif mode == "circular":
-        front, behind = part(before, n - before, n), part(after, 0, after)
-    else:
-        raise LookupError(f"mode {mode}")
-    return concat(d, [*front, x, *behind], axis)
 
 
 NOTHING = (

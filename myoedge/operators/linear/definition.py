@@ -3,70 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array, round_up
+from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import exact_matmul, exact_sums
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizeInputs,
-    register,
-)
-from myoedge.operators.common_rules import (
-    ProductParams,
-    broadcast_index,
-    product_requant,
-    stored_bound,
-    stream_except_last_axis,
-)
+from myoedge.numerics.fixed_point import exact_sums
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.common_rules import stream_except_last_axis
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16_sums import sum_kernels
 from myoedge.operators.conv.tiling import wide_in_tiles
-from myoedge.operators.elementwise.tiling import Loop, broadcast_steps, collapse_loops
-from myoedge.operators.format import (
-    INT8_ALONE,
-    LIMITED,
-    NOT_ACTIVATED,
-    SIXTEEN,
-    STORED_BITS,
-    Format,
-    int16_where,
-)
-from myoedge.operators.kernel import (
-    OUT,
-    AffineExpr,
-    Fields,
-    Operand,
-    Region,
-    Sizes,
-    TiledKernel,
-    low_scratch_fallback,
-    on_nine_cores,
-)
-from myoedge.operators.linear import wide_matmul
+from myoedge.operators.format import NOT_ACTIVATED, SIXTEEN, STORED_BITS, Format
+from myoedge.operators.kernel import TiledKernel, low_scratch_fallback, on_nine_cores
 from myoedge.operators.linear.ne16_add import WITH_SUM_ON_NE16
-from myoedge.operators.linear.ne16_matmul import is_packed, matmul_on_ne16
-from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.ne16 import is_in_words, on_ne16, rows_on_ne16, sums_on_ne16
+from myoedge.operators.loop_nest import LoopNest
+from myoedge.operators.products.ne16 import rows_on_ne16
+from myoedge.operators.products.ne16_rules import is_in_words, on_ne16
 from myoedge.operators.products.packing import (
-    CHANNELS,
     INT8_PRODUCTS,
     INT16_PRODUCTS,
     WeightedParams,
     acc_bound,
-    channel_axes,
     quantize,
-    scale_fields,
-    table_operand,
 )
 from myoedge.operators.products.rows import (
     is_int8,
@@ -76,10 +38,7 @@ from myoedge.operators.products.rows import (
     rows_in_tiles,
     wide_rows,
 )
-from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
-
-ODD_TAPS = 60.0  # of a tile of a product of two activations, in words of taps of 4 x 4 sums
 
 
 def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -165,188 +124,5 @@ LINEAR = register(
         multiplies=True,
         streaming_rule=stream_except_last_axis,
         multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1]),
-    )
-)
-
-
-def _turned(attrs: Attrs) -> bool:
-    """Return whether b is stored as rows [..., K, C] instead of [..., C, K]."""
-    return bool(attrs.get("b_turned", False))
-
-
-def _columns(attrs: Attrs, b: Array) -> Array:
-    """Return b as [..., C, K]."""
-    return np.swapaxes(b, -1, -2) if _turned(attrs) else b
-
-
-def matmul_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
-    columns = b[-2 if _turned(attrs) else -1]
-    return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], columns)
-
-
-def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    a, b = shapes
-    lead = {f"b{d}": n for d, n in enumerate(out[:-2])}
-    axes = {**lead, "m": out[-2], "k": out[-1], "c": a[-1]}
-    m, k, c = ((("m", 1),), (("k", 1),), (("c", 1),))
-    inner = (k, c) if _turned(attrs) else (c, k)
-    batch_a, batch_b, batch = (broadcast_index(x[:-2], out[:-2], "b") for x in (a, b, out))
-    operands = {"a": (*batch_a, m, c), "b": (*batch_b, *inner), "y": (*batch, m, k)}
-    return LoopNest(axes, operands, frozenset("c"))
-
-
-def matmul_quantize(inputs: QuantizeInputs) -> ProductParams:
-    wide = wide_matmul.quantize(inputs)
-    if wide is not None:
-        return wide
-    reach = inputs.params(0).reach * inputs.params(1).reach
-    return product_requant(inputs, inputs.shapes[0][-1] * reach)
-
-
-def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Multiply a [..., M, C] by b [..., C, K], or by a transposed b [..., K, C], in integers;
-    return int8 or int16 [..., M, K]."""
-    centred = a.astype(np.int64) - step.integers.a_zero
-    columns = _columns(step.attrs, b).astype(np.int64)
-    acc = exact_matmul(centred, columns - step.integers.b_zero)
-    return step.requantize(acc >> (step.integers.drop or 0))
-
-
-def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a batched matrix product; tiles divide rows m of a, and columns k
-    of b in multiples of four, in one batch at a time."""
-    (*_, m, c), n = step.shapes[0], step.out[-1]
-    loops = _batch_loops(step)
-    batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}
-    a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
-    turned = _turned(step.attrs)
-    inner: tuple[AffineExpr, ...] = (CHANNELS, ()) if turned else ((), CHANNELS)
-    b = _matmul_read("b", 1, loops, (n, c) if turned else (c, n), inner)
-    lead = tuple(((axis, 1),) for axis in batch)
-    y = Operand("y", OUT, (*batch.values(), m, n), (*lead, (("m", 1),), CHANNELS))
-    gathered = dense.scratch(c, engine.cores) if c % 4 else 0
-    numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
-    tiled = TiledKernel(
-        function="me_matmul_s8",
-        kernel_waits=True,
-        axes={**batch, "m": m, **channel_axes(n)},
-        split=("k", "m"),
-        unit_axes=tuple(batch),
-        innermost_axes=("m",),
-        operands=(a, b, *table_operand(step), y),
-        op={
-            "c": c,
-            **step.integers.named(numbers),
-            "b_transposed": int(turned),
-            **scale_fields(step),
-        },
-        tile=_matmul_tile,
-        scratch=lambda sizes: 4 * sizes["k"] * (round_up(c, 4) + 16) + gathered,
-        work=partial(_matmul_work, step, engine.cores),
-        nine_cores=engine.control_core,
-    )
-    return wide_matmul.in_tiles(step, engine, tiled) if step.has_int16 else tiled
-
-
-def _batch_loops(step: QuantizedNode) -> tuple[Loop, ...]:
-    """Return the loops over products, and the operands' offsets per iteration."""
-    steps = [broadcast_steps(s[:-2], step.out[:-2], s[-2] * s[-1]) for s in step.shapes]
-    return collapse_loops(step.out[:-2], steps)
-
-
-def _matmul_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return matmul_on_ne16(matmul_in_tiles(step, engine), step, _batch_loops(step))
-
-
-def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
-    """Work units: blocks of sums, copied rows of a, the zero point of b, and columns of b, packed
-    four at a time; taps after the last word cost more, because their code is not in the instruction
-    cache."""
-    (*_, m, c), zero = step.shapes[0], step.integers.b_zero != 0
-    windows = dense.Windows(-(-c // 4), copied=c % 4 != 0, rest=c % 4)
-    words = windows.words + (dense.TABLE if step.table is not None else 0)
-    column_words = -(-c // 4) * (0.5 if _turned(step.attrs) else 1.0)
-    packed = (ODD_TAPS if c % 4 else 0.0) + -(-sizes["k"] // cores) * (column_words + 10)
-    return (
-        dense.block_work(sizes["m"], sizes["k"], words, cores)
-        + dense.gather_work(sizes["m"], sizes["m"], sizes["k"], windows, cores)
-        + (round_up(sizes["m"], 4) / cores * (10 + 0.1 * windows.words) if zero else 0)
-        + packed * sizes["m"] / m
-    )
-
-
-def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the kernel that tiles only the batch and reads operands in place."""
-    tiled = matmul_in_tiles(step, engine)
-    m, words = tiled.axes["m"], -(-step.shapes[0][-1] // 4)
-    return replace(
-        tiled,
-        function="me_matmul_in_place_s8",
-        kernel_waits=False,
-        split=(),
-        innermost_axes=(),
-        tile=lambda regions: {
-            name: value
-            for name, value in _matmul_tile(regions).items()
-            if name not in ("scratch", "packed")
-        },
-        scratch=lambda sizes: 0,
-        work=lambda sizes: -(-m * step.out[-1] // engine.cores) * words,
-        nine_cores=None,
-    )
-
-
-def _matmul_read(
-    name: str, number: int, loops: Sequence[Loop], shape: Shape, dims: tuple[AffineExpr, ...]
-) -> Operand:
-    """Return an operand with a dimension for every batch loop that moves it."""
-    moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
-    lead = tuple(loops[d].extent for d in moves)
-    index = tuple(((f"b{d}", 1),) for d in moves)
-    return Operand(name, number, (*lead, *shape), (*index, *dims))
-
-
-def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
-    (m, c), n = regions["a"].extent[-2:], regions["y"].extent[-1]
-    places: Fields = {"a": "@a", "b": "@b", "y": "@y", "scratch": "@scratch"}
-    strides: Fields = {"a_stride": c, "b_stride": regions["b"].extent[-1], "y_stride": n}
-    packed = int(regions["a"].start[-2] > 0)
-    return {**places, "m": m, "n": n, **strides, "packed": packed}
-
-
-def _matmul_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream along batch axes, rows of a, columns of b; not along the summed axis."""
-    rank, turned = len(at.shapes[at.operand]), at.operand == 1 and _turned(at.attrs)
-    if at.axis == rank - 1 - (at.operand and not turned):
-        return None
-    made = at.axis + turned if at.axis == rank - 2 else at.axis
-    return StreamingRule(made + max(map(len, at.shapes)) - rank)
-
-
-def _is_large_matmul(step: QuantizedNode) -> bool:
-    large = is_large_product(step.out[-2], step.shapes[0][-1], step.out[-1])
-    return large and not step.has_int16
-
-
-MATMUL = register(
-    OpDef(
-        name="matmul",
-        doc="product of two activations, batch axes broadcast; the right one as columns or rows",
-        shape=matmul_shape,
-        nest=matmul_nest,
-        real=lambda attrs, a, b: np.asarray(np.matmul(a, _columns(attrs, b))),
-        integer=matmul_integer,
-        quantize=matmul_quantize,
-        params=(ProductParams,),
-        acc_bound=stored_bound,
-        kernels=(
-            *on_nine_cores(matmul_in_tiles, _is_large_matmul, *int16_where(LIMITED)),
-            sums_on_ne16(_matmul_on_ne16, INT8_ALONE, is_packed),
-            low_scratch_fallback(_matmul_in_place, INT8_ALONE),
-        ),
-        epilogue=True,
-        multiplies=True,
-        prefers_symmetric=(1,),
-        streaming_rule=_matmul_streaming_rule,
     )
 )

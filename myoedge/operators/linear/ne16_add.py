@@ -12,24 +12,12 @@ from typing import Any
 from myoedge.numerics.arrays import round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.tiling import wide_sum
+from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import EIGHT, EITHER, STORED_BITS, Format
-from myoedge.operators.kernel import (
-    ConstraintViolation,
-    Fields,
-    Operand,
-    Region,
-    Sizes,
-    TiledKernel,
-    of_member,
-)
-from myoedge.operators.products.ne16 import (
-    first_job_rows,
-    is_in_words,
-    last_job_row,
-    on_ne16,
-    rows_on_ne16,
-)
+from myoedge.operators.kernel import Fields, Operand, Region, Sizes, TiledKernel, of_member
+from myoedge.operators.products.ne16 import first_job_rows, last_job_row, rows_on_ne16
 from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
+from myoedge.operators.products.ne16_rules import is_in_words, on_ne16
 from myoedge.operators.products.rows import row_sizes
 from myoedge.targets.chip import Engine
 

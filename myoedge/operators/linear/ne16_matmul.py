@@ -12,7 +12,8 @@ import numpy as np
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.tiling import Loop
-from myoedge.operators.kernel import ConstraintViolation, Fields, Region, Sizes, TiledKernel
+from myoedge.operators.engine_choice import ConstraintViolation
+from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
 from myoedge.operators.products.ne16_cycles import SUMS, image_cycles, run_tiles
 

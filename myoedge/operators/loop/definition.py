@@ -19,7 +19,7 @@ from myoedge.operators.common_rules import as_in_floats, by_output, same_shape
 from myoedge.operators.format import MOVES
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
-from myoedge.operators.layout.tiling import Along
+from myoedge.operators.layout.loops import Along, in_bytes
 from myoedge.operators.loop.turns import LAST, NEXT, READ, STATE, WRITE
 from myoedge.targets.chip import Engine
 
@@ -39,7 +39,7 @@ def _copied(step: QuantizedNode, engine: Engine) -> TiledKernel:
     row = step.out[1:] if step.node.op == WRITE else step.out
     loops = [Along(n, n, axis) for axis, n in enumerate(row)]
     copied = replace(step, out=row, shapes=(row,))
-    return moves.pieces(copied, engine, [moves.in_bytes(copied, loops)])
+    return moves.pieces(copied, engine, [in_bytes(copied, loops)])
 
 
 moves_rows = partial(

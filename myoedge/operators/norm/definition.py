@@ -15,14 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, inverse_root
 from myoedge.numerics.requant import CONSTANT_MAX
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     last_axis_kept,
     same_shape,
@@ -31,6 +24,7 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import OUT, Operand, TiledKernel, is_large, on_nine_cores
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits

@@ -15,7 +15,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import elementwise, same_shape, stored_bound
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, SIXTEEN, Condition, Format
 from myoedge.operators.kernel import (
@@ -27,6 +27,7 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.norm.definition import NormParams, affine_params, line, on_line
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule

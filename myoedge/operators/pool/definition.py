@@ -14,7 +14,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import choose_requant
-from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     CentredParams,
     as_in_floats,
@@ -24,6 +24,7 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.format import EITHER_WIDTH, LIMITED, int16_where
 from myoedge.operators.kernel import AffineExpr, Operand, TiledKernel, on_cluster
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.pool import tiling
 from myoedge.operators.products.packing import scale_fields
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule

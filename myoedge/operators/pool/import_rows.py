@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.base import outer_inner
+from myoedge.numerics.arrays import outer_inner
 from myoedge.operators.conv.windows import batched, pads_of, per_axis
 from myoedge.operators.elementwise.conditions import truth
 from myoedge.operators.graph_builder import (

@@ -13,20 +13,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import ceil_div, round_up
-from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.format import Format
-from myoedge.operators.kernel import (
-    OUT,
-    ConstraintViolation,
-    Fields,
-    Kernel,
-    Operand,
-    Region,
-    Sizes,
-    TiledKernel,
-)
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import (
     OUTPUTS,
     WEIGHT_OFFSET,
@@ -42,127 +30,12 @@ from myoedge.operators.products.ne16_cycles import (
     pads_to_nine_pixels,
     pointwise_cycles,
 )
-from myoedge.operators.products.packing import (
-    INT8_PRODUCTS,
-    packed_channels,
-    row_sums,
-    table_operand,
-    unsigned_bound,
-)
-from myoedge.operators.products.rows import is_int8, row_sizes
+from myoedge.operators.products.packing import packed_channels, row_sums, table_operand
+from myoedge.operators.products.rows import row_sizes
 from myoedge.targets.chip import Engine
 
-NE16 = "ne16"  # engine, as chips name it
-MULTIPLIER_BITS = 6  # of fewer, weights that make them exact lose more than a pre-shift does
 RESTORED_BYTE = 0.12  # cycles of eight cores: a byte of x that is int8 again
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores: requantising a channel of a job, a sum of it
-
-
-Rule = Callable[[QuantizedNode], ConstraintViolation | None]  # of layers: None if they keep to it
-
-
-def on_ne16(
-    tiling: Callable[[QuantizedNode, Engine], TiledKernel],
-    *rules: Rule,
-    form: Format = INT8_PRODUCTS,
-) -> Kernel:
-    """Return an NE16 kernel for layers that satisfy the accelerator's constraints and `rules`.
-
-    tiling   (layer, engine) -> tiled kernel
-    form     supported element types
-    """
-    rules = (*rules, _eight_bits, requantised_by_engine)
-    return _kernel(tiling, form, *rules, unsigned_sums=True)
-
-
-def sums_on_ne16(
-    tiling: Callable[[QuantizedNode, Engine], TiledKernel], form: Format, *rules: Rule
-) -> Kernel:
-    """Return an NE16 kernel whose int32 sums the cores requantise, for layers that satisfy `rules`.
-
-    tiling   (layer, engine) -> tiled kernel
-    form     supported element types
-    """
-    return _kernel(tiling, form, *rules, unsigned_sums=False)
-
-
-def _kernel(
-    tiling: Callable[[QuantizedNode, Engine], TiledKernel],
-    form: Format,
-    *rules: Rule,
-    unsigned_sums: bool,
-) -> Kernel:
-    def broken_rule(step: QuantizedNode) -> ConstraintViolation | None:
-        return next((broken for rule in rules if (broken := rule(step))), None)
-
-    return Kernel(
-        NE16,
-        tiling,
-        lambda step: broken_rule(step) is None,
-        (form,),
-        unsigned_sums=unsigned_sums,
-        broken_rule=broken_rule,
-    )
-
-
-def _eight_bits(step: QuantizedNode) -> ConstraintViolation | None:
-    if is_int8(step):
-        return None
-    has = "results of 16 bits" if step.element_type == INT16 else "weights of 16 bits"
-    change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
-    return ConstraintViolation("inputs, weights and results of 8 bits", has, change)
-
-
-def requantised_by_engine(step: QuantizedNode) -> ConstraintViolation | None:
-    """Require a result that NE16 can requantise itself.
-
-    -> None, or the violated requirement
-    """
-    return _no_clamp(step) or _multipliers(step)
-
-
-def _no_clamp(step: QuantizedNode) -> ConstraintViolation | None:
-    if (step.low, step.high) == (INT8.low, INT8.high):
-        return None
-    change = "calibration samples that reach the clamp's ends, or an activation without a clamp"
-    return ConstraintViolation(
-        "results over all of int8", f"a clamp to {step.low} .. {step.high}", change
-    )
-
-
-def _multipliers(step: QuantizedNode) -> ConstraintViolation | None:
-    """Check that multipliers need no pre-shift and that sums of unsigned products fit int32."""
-    mult, weight = step.integers.mult.astype(np.int64), step.integers.weight
-    bound = unsigned_bound(weight, step.integers.bias)
-    largest = bound * mult + np.abs(step.integers.offset.astype(np.int64))
-    live = row_sums(np.abs(weight.astype(np.int64))) > 0
-    bits = int(mult[live].min()).bit_length() if live.any() else MULTIPLIER_BITS
-    if not 0 <= int(mult.min()) <= int(mult.max()) < 1 << 16:
-        has = f"{mult.min()} to {mult.max()}"
-        return ConstraintViolation(
-            "multipliers of 16 bits without a sign", has, "other multipliers"
-        )
-    if step.integers.pre == 0 and int(largest.max()) <= INT32_MAX and bits >= MULTIPLIER_BITS:
-        return None
-    needs = f"multipliers of {MULTIPLIER_BITS} bits or more that leave the largest sums in 32 bits"
-    has = f"{bits} bits" if bits < MULTIPLIER_BITS else "sums of more than 32 bits"
-    return ConstraintViolation(
-        needs, has, "fewer products per output: smaller kernels, fewer channels"
-    )
-
-
-def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
-    """Require int8 inputs, weights of at most 8 bits, and sums of uint8 inputs times weights that
-    fit int32.
-
-    -> None, or the violated requirement
-    """
-    if step.weight_type == INT16:
-        change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
-        return ConstraintViolation("inputs and weights of 8 bits", "16 bits", change)
-    if int(unsigned_bound(step.integers.weight, step.integers.bias).max()) <= INT32_MAX:
-        return None
-    return ConstraintViolation("sums of 32 bits", "sums of more", "fewer inputs")
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -344,19 +217,6 @@ def _requantised_cycles(rows: Any, c: int, k: Any) -> Any:
     cores = JOB + k * (CHANNEL + SUM * at_a_time)
     last = k * (CHANNEL + SUM * (rows - (jobs - 1) * at_a_time))
     return engine + (jobs - 1) * np.maximum(engine, cores) + last
-
-
-def is_in_words(step: QuantizedNode) -> ConstraintViolation | None:
-    """Require input rows of a multiple of 4 bytes, so that they can be converted to uint8 in place.
-
-    -> None, or the violated requirement
-    """
-    has = row_sizes(step)[1]
-    return (
-        ConstraintViolation("inputs in multiples of 4", str(has), "more inputs")
-        if has % 4
-        else None
-    )
 
 
 def _along_k(regions: Mapping[str, Region]) -> tuple[int, int]:

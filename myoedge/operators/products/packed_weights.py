@@ -4,20 +4,60 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import WORD_BYTES, Operand, PackedConstant, Sizes, TiledKernel
+from myoedge.operators.kernel import Operand, Sizes, TiledKernel
 from myoedge.operators.products.packing import BLOCK, CHANNELS
 from myoedge.targets.chip import Engine, KernelCost
 
 WEIGHTS = "weights"  # operand
 STORED_BITS = (2, 4)  # of more, weights are bytes
 FREE = KernelCost(0.0, 0.0)
+WORD_BYTES, UNPACKING_CORES = 4, 8
+
+
+@dataclass(frozen=True, slots=True)
+class PackedConstant:
+    """A constant operand stored with 2 or 4 bits per element; the cores unpack each tile's part
+    into scratch.
+
+    operand   name of the operand
+    bits      bits of an element
+    scratch   tile sizes -> bytes of the kernel's own scratch; the unpacked bytes follow
+    stays     innermost axes along which consecutive tiles reuse the unpacked bytes
+    cost      cycles per packed word on the busiest core, and per tile that unpacks
+    """
+
+    operand: str
+    bits: int
+    scratch: Callable[[Sizes], Any]
+    stays: tuple[str, ...]
+    cost: KernelCost
+
+    @property
+    def function(self) -> str:
+        return f"me_unpack_s{self.bits}"
+
+    def offset(self, sizes: Sizes) -> Any:
+        """Return the offset of the unpacked bytes in scratch."""
+        return round_up(self.scratch(sizes), WORD_BYTES)
+
+    def unpacked_bytes(self, packed: Operand, sizes: Sizes) -> Any:
+        return packed.footprint(sizes) * 8 // self.bits
+
+    def cycles(self, packed: Operand, axes: Mapping[str, int], sizes: Sizes) -> Any:
+        """Return the unpacking cycles per tile, averaged over the tiles that share the unpacked
+        bytes."""
+        words = -(-packed.footprint(sizes) // (WORD_BYTES * UNPACKING_CORES))
+        share = math.prod(sizes[axis] / axes[axis] for axis in self.stays)
+        return self.cost.cycles(words) * share
 
 
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:

@@ -15,11 +15,7 @@ from dataclasses import replace
 from functools import partial
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    register,
-)
+from myoedge.operators.base import OpDef, register
 from myoedge.operators.common_rules import final_state, stream_except_last_axis
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
 from myoedge.operators.kernel import AffineExpr, on_cluster
@@ -31,12 +27,9 @@ from myoedge.operators.linear.definition import (
     quantize_beside,
     rows_of_16_bits,
 )
-from myoedge.operators.products.ne16 import (
-    has_int8_products,
-    is_in_words,
-    sums_on_ne16,
-    wide_rows_on_ne16,
-)
+from myoedge.operators.loop_nest import LoopNest
+from myoedge.operators.products.ne16 import wide_rows_on_ne16
+from myoedge.operators.products.ne16_rules import has_int8_products, is_in_words, sums_on_ne16
 from myoedge.operators.products.packing import ROOM_FOR_SUMS, WeightedParams, acc_bound
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import ConstraintViolation, Operand, TiledKernel
+from myoedge.operators.engine_choice import ConstraintViolation
+from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.operators.products.ne16_constants import WEIGHT_OFFSET, linear_planes
 from myoedge.operators.products.ne16_cycles import linear_cycles
 from myoedge.operators.products.packing import packed_channels, row_sums

@@ -17,17 +17,11 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.requant import SumRequant
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.recurrent.cells import (
     HIDDEN_PARAMS,
     INT16_LIMITS,

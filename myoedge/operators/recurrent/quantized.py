@@ -13,9 +13,9 @@ from dataclasses import replace
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
-from myoedge.operators.base import QuantizeInputs, ResultParams
+from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.products.packing import quantize
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,

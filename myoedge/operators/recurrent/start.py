@@ -15,17 +15,11 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.numerics.quant_params import quantize as rounded
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import stored_bound, stream_except_last_axis
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
     HIDDEN_PARAMS,

@@ -14,23 +14,10 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.format import Format
-from myoedge.operators.kernel import (
-    CLUSTER,
-    Fields,
-    Kernel,
-    Operand,
-    Region,
-    Sizes,
-    TiledKernel,
-)
+from myoedge.operators.kernel import CLUSTER, Fields, Kernel, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.products.packed_weights import WORD_BYTES
 from myoedge.operators.products.packing import packed_channels
-from myoedge.operators.recurrent.tiling import (
-    WORD_BYTES,
-    in_tiles,
-    instance_of,
-    packed_rows,
-    step_work,
-)
+from myoedge.operators.recurrent.tiling import in_tiles, instance_of, packed_rows, step_work
 from myoedge.targets.chip import Engine
 
 LEAST_BYTES = 16384  # of weights: fewer fit any L1

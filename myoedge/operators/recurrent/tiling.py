@@ -14,6 +14,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
+from myoedge.operators.products.packed_weights import WORD_BYTES
 from myoedge.operators.products.packing import packed_channels
 from myoedge.operators.recurrent.params import ScaledParams
 from myoedge.targets.chip import Engine
@@ -25,7 +26,6 @@ FIELDS = (  # of the C structs, of all operators
     *("result_shift", "gate_bits", "cell_bits"),
     *(f"{name}_{part}" for name in ("new", "y") for part in FACTORS),
 )
-WORD_BYTES = 4
 # gates have 16 bits, first states any; results of 16 bits are multiplied by weights of 16
 STEPS = (
     Format((SIXTEEN, EITHER), EIGHT, STORED_BITS),

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.operators.base import QuantizedNode, outer_inner
+from myoedge.numerics.arrays import outer_inner
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 

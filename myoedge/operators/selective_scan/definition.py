@@ -20,7 +20,6 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant, choose_requant
 from myoedge.operators.base import (
-    LoopNest,
     OpDef,
     QuantizedNode,
     QuantizedParams,
@@ -31,6 +30,7 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import same_shape, stored_bound
 from myoedge.operators.format import EITHER, Format
 from myoedge.operators.kernel import AffineExpr, on_cluster
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.selective_scan import wide
 from myoedge.operators.selective_scan.tiling import in_tiles
 

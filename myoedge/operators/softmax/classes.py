@@ -14,12 +14,13 @@ from dataclasses import replace
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.element_type import INT32
-from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, outer_inner, register
+from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import as_in_floats
 from myoedge.operators.format import EITHER, INTEGERS, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 

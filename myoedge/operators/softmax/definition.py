@@ -13,16 +13,9 @@ from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
-from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.quant_params import QuantParams, ResultParams
 from myoedge.numerics.requant import TERM_FACTOR_MAX, SumRequant, choose_sum_requant
-from myoedge.operators.base import (
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    ResultParams,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     all_beside_axis,
     as_in_floats,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from myoedge.operators.base import QuantizedNode, outer_inner
+from myoedge.numerics.arrays import outer_inner
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.qdq import (
     Write,
     Writer,

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
-from myoedge.operators.base import QuantizedNode, outer_inner
-from myoedge.operators.elementwise.tiling import Loop, axes_of, rows_tile
+from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.elementwise.channels import rows_tile
+from myoedge.operators.elementwise.tiling import Loop, axes_of
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel
 from myoedge.targets.chip import Engine
 

@@ -18,14 +18,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import evaluate
 from myoedge.numerics.requant import choose_sum_requant
-from myoedge.operators.base import (
-    LoopNest,
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    register,
-)
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import (
@@ -37,13 +30,8 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
-from myoedge.operators.spectral.fourier import (
-    INT31,
-    halved,
-    products_of,
-    tables_of,
-    transformed,
-)
+from myoedge.operators.loop_nest import LoopNest
+from myoedge.operators.spectral.fourier import INT31, halved, products_of, tables_of, transformed
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 

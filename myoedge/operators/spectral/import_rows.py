@@ -21,15 +21,9 @@ from myoedge.operators.graph_builder import (
     weights,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
-from myoedge.operators.layout.import_rows import padded
+from myoedge.operators.layout.padding import padded
 from myoedge.operators.spectral.inverse import istft, window_of
-from myoedge.operators.spectral.transforms import (
-    Transform,
-    axes_of,
-    frames,
-    scale_of,
-    transformed,
-)
+from myoedge.operators.spectral.transforms import Transform, axes_of, frames, scale_of, transformed
 
 Made = Complex | str
 

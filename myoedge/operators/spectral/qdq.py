@@ -10,14 +10,7 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.elementwise.qdq import NATIVE
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    number,
-    reshaped,
-    transposed,
-    whole,
-)
+from myoedge.operators.qdq import Write, Writer, number, reshaped, transposed, whole
 
 
 def _log(w: Writer, x: str, base: float) -> str:

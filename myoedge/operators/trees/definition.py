@@ -9,10 +9,11 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, QuantizeInputs, register
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import stored_bound, with_requant
 from myoedge.operators.format import EIGHT, LIMITED, SIXTEEN, Format
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.trees.packed import (
     INT16_HIGH,

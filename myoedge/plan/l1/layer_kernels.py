@@ -14,9 +14,11 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import plain
-from myoedge.operators.base import OPS, QuantizedNode, kernels_of
-from myoedge.operators.kernel import CORES, FREE, SCRATCH, Kernel, TiledKernel
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.engine_choice import CORES
+from myoedge.operators.kernel import FREE, SCRATCH, Kernel, TiledKernel
 from myoedge.operators.products.packed_weights import with_packed_weights
+from myoedge.operators.queries import kernels_of
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, layer_signature

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verbs on a build's reports: energy, peaks, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from myoedge.api.models import as_build
+from myoedge.api.plugin_errors import with_plugin_errors
+from myoedge.backends.build import Build
+from myoedge.building.options import StrPath
+
+if TYPE_CHECKING:
+    from myoedge.building.energy_calibration import EnergyCalibration
+    from myoedge.reports.diff import Changes
+    from myoedge.reports.documents import EnergyReport, ReportDocument
+    from myoedge.reports.peaks import Peaks
+
+
+@with_plugin_errors
+def energy(
+    build: Build | StrPath,
+    *,
+    operating_point: str | None = None,
+    every: str | None = None,
+    battery: str | float | None = None,
+    volts: str | float | None = None,
+    latency: str | None = None,
+    others: str | None = None,
+    sleep: str | None = None,
+    board: str | None = None,
+    reset: bool = False,
+) -> EnergyReport:
+    """Estimate the energy per inference with the current coefficients; return the new report.json.
+
+    operating_point   "high", "low", a clock between them as "300MHz", or "auto": the point of least
+                      energy that meets `latency` and [budget] latency and keeps up with the stream
+    latency           latency limit such as "20ms"; implies "auto"
+    every             period of the inferences such as "50 ms", for duty cycle and average power
+    battery           capacity in mAh, or as text, "300 mAh"; needs `every` or a stream with a known
+                      rate
+    volts             voltage of the battery; None: 3.7
+    others            power of front end, radio and all else that is always on, "8 mW"; None: chip
+                      only
+    sleep             power of the sleeping chip, "0.05 mW"; None: between two bounds
+    board             id or board.toml whose [energy] sets `others` and `sleep` if they are not
+                      given
+    reset             forget every, battery, volts, others and sleep of earlier runs
+
+    The reports in the folder are replaced. They store these five values for later runs without
+    them; a new `every` or `battery` replaces all five. If the reports cannot be written,
+    `unwritten` has W210.
+
+    Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients, E302
+    no point meets the latency.
+    """
+    from myoedge.building.energy import consumption, duty_cycle, given_latency_s, module_powers
+    from myoedge.reports.documents import EnergyReport
+
+    chosen, latency_s = as_build(build), given_latency_s(latency, operating_point)
+    periodic = duty_cycle(every, battery, volts)
+    given = {**(periodic or {}), **module_powers(others, sleep, board)}
+    found = consumption(chosen, operating_point, given, latency_s, resets=reset)
+    return EnergyReport(*found)
+
+
+def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
+    """Fit the energy coefficients to measurements of a board, and store them on this computer.
+
+    measurements   CSV: build (folder, or "idle"), operating_point, energy_uj or power_mw, and
+                   sigma_percent if the meter's error is not 2 %
+
+    All later energies on this computer use them; MYOEDGE_ENERGY names another file.
+    Errors: E204, E220, E222, E250 measurements, E501 without scipy.
+    """
+    from myoedge.building.energy_calibration import calibration
+
+    return calibration(Path(measurements))
+
+
+@with_plugin_errors
+def peaks(build: Build | StrPath) -> Peaks:
+    """Return the buffers in use at the peak of L1, L2 and L3. Errors: E222 no build, or a build of
+    an older version."""
+    from myoedge.reports.peaks import Peaks
+    from myoedge.reports.peaks import peaks as peaks_of
+
+    chosen = as_build(build)
+    return Peaks(peaks_of(chosen.mapped_report))
+
+
+@overload
+def report(
+    build: Build | StrPath, *, against: None = None, html: StrPath | None = None
+) -> ReportDocument: ...
+
+
+@overload
+def report(
+    build: Build | StrPath, *, against: Build | StrPath, html: StrPath | None = None
+) -> Changes: ...
+
+
+@with_plugin_errors
+def report(
+    build: Build | StrPath,
+    *,
+    against: Build | StrPath | None = None,
+    html: StrPath | None = None,
+) -> ReportDocument | Changes:
+    """Return report.json of a build; with `against`, the differences from that build.
+
+    html    file to write: the report's page, or both builds side by side
+
+    Errors: E220, E281.
+    """
+    from myoedge.system.folder import write_file
+
+    new = as_build(build)
+    if against is None:
+        from myoedge.reports.documents import ReportDocument
+
+        if html is not None:
+            from myoedge.reports.html import report_html
+
+            write_file(Path(html), report_html(new.report).encode())
+        return ReportDocument(new.report)
+    from myoedge.reports.diff import Changes, compare
+
+    old = as_build(against)
+    if html is not None:
+        from myoedge.reports.comparison import comparison_html
+
+        titles = str(old.folder), str(new.folder)
+        write_file(Path(html), comparison_html(old.report, new.report, titles).encode())
+    return Changes(compare(old.report, new.report))

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tiling of pointwise functions with a factor or a table per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.elementwise.tiling import Loop, axes_of
+from myoedge.operators.kernel import (
+    OUT,
+    AffineExpr,
+    Fields,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+    reach,
+)
+from myoedge.operators.products.packing import limit_fields, table_operand
+from myoedge.targets.chip import Engine
+
+TABLE_NUMBERS = 64  # of a channel, from which on a table for each is worth its memory
+WORDS_AROUND_ROW = 3  # that pass around a column or a row
+
+
+def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the tiled kernel of a PReLU: a factor per channel below x_zero and a common one above,
+    or a table per channel if int8 channels have many elements."""
+    outer, _, inner = outer_inner(step.out, step.attrs["axis"])
+    if not step.has_int16 and outer * inner >= TABLE_NUMBERS:
+        return _in_tables(step, engine)
+    return per_channel(step, engine, step.integers.x_zero)
+
+
+def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) -> TiledKernel:
+    """Return the tiled kernel of a factor and an offset per channel; tiles divide the channel axis,
+    the axes before it and the axes after it.
+
+    x_zero   smallest x that uses the last factor in all channels (PReLU); None: no such factor
+    """
+    numbers = [*step.integers.named(("mult", "offset", "shift")).values()]
+    is_wide = step.has_int16
+    most = 32768 if is_wide else 128
+    x_zero = most if x_zero is None else x_zero
+    outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
+    rows = np.stack([0 * numbers[0], *numbers], axis=1)
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    dims: tuple[AffineExpr, ...] = ((("o", 1),), (), inside)
+    shape = (outer, channels, inner)
+    return TiledKernel(
+        function="me_affine_s16" if is_wide else "me_affine_s8",
+        axes={"o": outer, **axes},
+        split=("o", "i0"),
+        operands=(
+            Operand("x", 0, shape, dims, itemsize=step.read_type(0).size_bytes),
+            Operand.whole("channels", rows.astype(np.int32)),
+            *table_operand(step),
+            Operand("y", OUT, shape, dims, itemsize=step.element_type.size_bytes),
+        ),
+        op={
+            "channels": channels,
+            "x_zero": x_zero,
+            "each": "@channels",
+            "scale.pre": 0,
+            **limit_fields(step),
+            **(step.wide_flags("x", "y") if is_wide else {}),
+        },
+        tile=rows_tile,
+        work=lambda sizes: (
+            -(-sizes["o"] * channels * np.minimum(inner, 1 + reach(inside, sizes)) // engine.cores)
+            * (2 if x_zero < most and not is_wide else 1)
+            + -(-sizes["o"] * (channels if inner > 1 else 1) // engine.cores) * 4
+        ),
+    )
+
+
+def _in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Tile along all axes, with one 256-entry table per channel."""
+    outer, channels, inner = shape = outer_inner(step.out, step.attrs["axis"])
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    dims: tuple[AffineExpr, ...] = ((("o", 1),), (("c", 1),), inside)
+    per_row = 0 if inner == 1 else WORDS_AROUND_ROW
+
+    def work(sizes: Sizes) -> Any:
+        """Return the words of four elements per core, plus the start of each channel or row."""
+        rows = sizes["c"] * (1 if inner == 1 else sizes["o"])
+        each = sizes["o"] if inner == 1 else np.minimum(inner, 1 + reach(inside, sizes))
+        return rows * (each / 4 + per_row) / engine.cores + WORDS_AROUND_ROW
+
+    return TiledKernel(
+        function="me_tables_s8",
+        axes={"o": outer, "c": channels, **axes},
+        split=("o", "c", "i0"),
+        operands=(
+            Operand("x", 0, shape, dims),
+            Operand("tables", "tables", (channels, 256), ((("c", 1),), ()), array=_tables(step)),
+            Operand("y", OUT, shape, dims),
+        ),
+        op={},
+        tile=lambda regions: {
+            **rows_tile(regions),
+            "channels": regions["x"].extent[1],
+            "tables": "@tables",
+        },
+        work=work,
+    )
+
+
+def _tables(step: QuantizedNode) -> Array:
+    """Return the results for every int8 value in every channel, [C, 256]."""
+    every = np.arange(-128, 128)
+    columns = [*zip(*step.integers.named(("mult", "offset", "shift")).values(), strict=True)]
+    rows = np.array([(every * m + o) >> s for m, o, s in np.array(columns, np.int64)])
+    rows = np.where(every < step.integers.x_zero, rows[:-1], rows[-1])
+    rows = np.clip(rows, step.low, step.high)
+    return np.asarray(rows if step.table is None else step.table[rows + 128], np.int8)
+
+
+def rows_tile(regions: Mapping[str, Region]) -> Fields:
+    """Return the tile struct's fields for a kernel along the middle axis of [outer, axis,
+    inner]."""
+    outer, _, inner = regions["x"].extent
+    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}

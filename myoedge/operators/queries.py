@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels, parameters, products and output of a node, by its operator's definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from myoedge.graph.ir import Graph, Node, Shape, Tensor
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
+from myoedge.operators.kernel import Kernel
+
+
+def kernels_of(step: QuantizedNode) -> tuple[Kernel, ...]:
+    """Return the kernels that can run a layer, including its fused following layer if it has
+    one."""
+    op = OPS[step.node.op]
+    return op.kernels if step.behind is None else op.kernels_before.get(step.behind.node.op, ())
+
+
+def params_of(op: str, numbers: Mapping[str, Any]) -> QuantizedParams:
+    """Build an operator's QuantizedParams from field values by name.
+
+    Errors: ValueError if no class of the operator has exactly these fields.
+    """
+    kind = next((kind for kind in OPS[op].params if kind.holds(numbers)), None)
+    if kind is None:
+        raise ValueError(f"parameters that {op} does not have: {', '.join(sorted(numbers))}")
+    return kind(**numbers)
+
+
+def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
+    """Return a node's multiply-accumulates; those on padding count, those that fill SIMD words do
+    not."""
+    op = OPS[node.op]
+    if op.products is not None:
+        return op.products(node.attrs, shapes, out)
+    return op.nest(node.attrs, shapes, out).iterations if op.multiplies else 0
+
+
+def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Tensor:
+    """Return a node's output tensor: its name, shape and element type.
+
+    shapes   shapes of the inputs
+    dtype    element type of the first input
+    """
+    op = OPS[node.op]
+    kept = dtype if op.is_data_movement else op.out_dtype
+    return Tensor(node.name, op.shape(node.attrs, *shapes), kept)
+
+
+def own_params(node: Node) -> QuantParams | None:
+    """Return the parameters that an operator fixes for its result (softmax: scale 1/256, say); None
+    if they depend on data."""
+    op = OPS[node.op]
+    return op.fixed_params if op.params_of is None else op.params_of(node.attrs)
+
+
+def fixed_params(graph: Graph, name: str) -> QuantParams | None:
+    """Return the parameters that a tensor's producer fixes, also through operators that keep the
+    scale; None if they depend on data."""
+    node = graph.producer.get(name)
+    while node is not None and OPS[node.op].same_scale:
+        node = graph.producer.get(node.inputs[0])
+    return None if node is None else OPS[node.op].fixed_params

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values that are compared between two reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from myoedge.reports import energy, speed, wording
+
+Value = float | int | str | bool | list[float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A value that is compared between two reports.
+
+    path     its path in report.json
+    title    its name in messages
+    better   +1: more is better, -1: less is better, 0: neither
+    show     value -> text with unit
+    points   whether a change is a difference of two percentages
+    """
+
+    path: str
+    title: str
+    better: int
+    show: Callable[[Any], str] = str
+    points: bool = False
+
+
+def is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if is_number(value) else str(value)
+
+
+TARGETS = "quantization.targets.all"
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return "{:.1f} to {:.1f} %".format(*(100 * end for end in ends))
+
+
+def _error(value: float) -> str:
+    return f"{value:.4g}"
+
+
+NETWORK = (
+    Measure("model.name", "model", 0),
+    Measure("model.digest", "digest", 0, lambda digest: str(digest)[:16]),
+    Measure("target.chip", "target", 0),
+    Measure("target.operating_point", "operating point", 0),
+    Measure("quantization.accuracy_float", "accuracy, float", 1, wording.percent, points=True),
+    Measure("quantization.accuracy_int8", "accuracy, int8", 1, wording.percent, points=True),
+    Measure("quantization.classes.interval_int8", "95 % interval, int8", 0, _interval),
+    *(
+        Measure(f"{TARGETS}.{error}_{network}", f"{title}, {network}", better, _error)
+        for error, title, better in (("rmse", "RMSE", -1), ("mae", "MAE", -1), ("r2", "R2", 1))
+        for network in ("float", "int8")
+    ),
+    Measure("quantization.accuracy_source", "accuracy of", 0),
+    Measure("quantization.evaluated_on.source", "labels of", 0),
+    Measure("quantization.sqnr_db", "SQNR", 1, wording.decibels, points=True),
+    Measure("quantization.calibration.source", "calibration", 0),
+    Measure("quantization.calibration.digest", "calibration data", 0, lambda d: str(d)[:16]),
+    Measure("quantization.calibration.observer", "observer", 0),
+    Measure("exact.host", "exact on the host", 0, wording.COMPARISONS.__getitem__),
+    Measure("exact.simulator", "exact on the simulator", 0, wording.COMPARISONS.__getitem__),
+    Measure("exact.gvsoc", "exact on GVSoC", 0, wording.COMPARISONS.__getitem__),
+    Measure("exact.board", "exact on the board", 0, wording.COMPARISONS.__getitem__),
+    Measure("cycles.total", "cycles", -1, _number),
+    Measure("cycles.source", "cycles come from", 0),
+    Measure("cycles.macs_per_cycle", "MAC/cycle", 1, _number),
+    Measure("latency_s", "latency", -1, speed.duration),
+    Measure("cycles.startup", "start-up cycles", -1, _number),
+    Measure("energy_uj.value", "energy", -1, lambda uj: energy.amount(uj / energy.MICRO)),
+    Measure("energy_uj.low", "energy, at least", -1, lambda uj: energy.amount(uj / energy.MICRO)),
+    Measure("energy_uj.high", "energy, at most", -1, lambda uj: energy.amount(uj / energy.MICRO)),
+    Measure("energy_uj.coefficients", "energy by", 0),
+    Measure("model.params", "parameters", -1, _number),
+    Measure("model.macs", "MACs", -1, _number),
+    Measure("memory.l1_peak_bytes", "L1 memory", -1, wording.size),
+    Measure("memory.l2_peak_bytes", "L2 memory", -1, wording.size),
+    Measure("memory.l3_bytes", "L3 memory", -1, wording.size),
+    Measure("memory.code_bytes", "code", -1, wording.size),
+    Measure("memory.weights_bytes", "weights", -1, wording.size),
+    Measure("memory.arena_bytes", "activations", -1, wording.size),
+)
+LAYER = (
+    Measure("op", "operator", 0),
+    Measure("activation", "activation", 0, lambda name: name or "none"),
+    Measure("out_shape", "output", 0),
+    Measure("macs", "MACs", -1, _number),
+    Measure("cycles", "cycles", -1, _number),
+    Measure("cycles_modelled", "cycles, modelled", -1, _number),
+    Measure("weights_bytes", "weights", -1, wording.size),
+    Measure("out_bytes", "output size", -1, wording.size),
+    Measure("sqnr_local_db", "SQNR alone", 1, wording.decibels, points=True),
+    Measure("sqnr_db", "SQNR so far", 1, wording.decibels, points=True),
+)
+ROW = Measure("layer", "layer", 0)
+
+# Figures that a run measures, and that the cost model or the plan estimates before a run.
+MEASURED = (
+    *("cycles.total", "cycles.macs_per_cycle", "latency_s"),
+    *("energy_uj.value", "energy_uj.low", "energy_uj.high"),
+    "memory.l1_peak_bytes",
+)
+# What is of labelled samples, and what says which they are.
+LABELLED = ("quantization.accuracy_", "quantization.targets.")
+LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
