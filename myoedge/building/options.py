@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: RUF009  (_option calls dataclasses.field)
-# ruff: noqa: RUF009  (_option calls dataclasses.field)
 """Options of a build: one dataclass for the command line, Python and myoedge.toml."""
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from myoedge.building.options import QuantizeOptions
+from myoedge.cli.shell import with_options
 
 Decorator = Callable[[Any], Any]
 SHORT = {"output": ("-o",)}
@@ -20,15 +21,8 @@ SHORT = {"output": ("-o",)}
 def model_options(record: type[QuantizeOptions]) -> Decorator:
     """Return a decorator that adds the argument MODEL and one option per field of a dataclass to a
     verb."""
-    decorators = [click.argument("model", required=False, type=click.Path())]
-    decorators += [click_option(f) for f in fields(record) if f.metadata]
-
-    def add_all(verb: Any) -> Any:
-        for decorator in reversed(decorators):
-            verb = decorator(verb)
-        return verb
-
-    return add_all
+    model = click.argument("model", required=False, type=click.Path())
+    return with_options(model, *(click_option(f) for f in fields(record) if f.metadata))
 
 
 def click_option(option: Field[Any]) -> Decorator:

@@ -14,7 +14,16 @@ import click
 from myoedge.cli import next_steps
 from myoedge.cli.junit_file import JUNIT, junit_file
 from myoedge.cli.progress import stage_progress
-from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, newest, warn
+from myoedge.cli.shell import (
+    DIFFERENT,
+    Terminal,
+    board_options,
+    chosen_build,
+    common,
+    newest,
+    warn,
+    with_options,
+)
 from myoedge.errors import MyoedgeError, command, printable
 
 if TYPE_CHECKING:
@@ -26,36 +35,37 @@ REPORT, COMPARISON = "report.html", "comparison.html"
 USUAL = "."  # of --html without a name
 
 
+CHECK_OPTIONS = with_options(
+    click.argument("folder", type=click.Path(), required=False),
+    click.option(
+        "--on",
+        default=("host",),
+        multiple=True,
+        metavar="BACKENDS",
+        help="Backends, comma-separated: host, simulator, gvsoc, gvsoc-sdk, board, jtag.",
+    ),
+    click.option("--input", metavar="FILE", help="More samples, in the formats of --calib."),
+    click.option(
+        "--test",
+        metavar="DATA",
+        help="Labelled test samples: measure the accuracy of the C, also for the report.",
+    ),
+    click.option(
+        "--onnx", is_flag=True, help="Also measure model.int8.onnx (pip install onnxruntime)."
+    ),
+    click.option(
+        "--cc", default="zig", metavar="COMPILER", help="C compiler: zig (included), cc, or a path."
+    ),
+    JUNIT,
+    board_options,
+)
+
+
 @click.command("validate")
-@click.argument("folder", type=click.Path(), required=False)
-@click.option(
-    "--on",
-    default=("host",),
-    multiple=True,
-    metavar="BACKENDS",
-    help="Backends, comma-separated: host, simulator, gvsoc, gvsoc-sdk, board, jtag.",
-)
-@click.option("--input", metavar="FILE", help="More samples, in the formats of --calib.")
-@click.option(
-    "--test",
-    metavar="DATA",
-    help="Labelled test samples: measure the accuracy of the C, also for the report.",
-)
-@click.option(
-    "--onnx", is_flag=True, help="Also measure model.int8.onnx (pip install onnxruntime)."
-)
-@click.option(
-    "--cc", default="zig", metavar="COMPILER", help="C compiler: zig (included), cc, or a path."
-)
-@JUNIT
-@board_options
+@CHECK_OPTIONS
 @common
 def validate(
-    terminal: Terminal,
-    folder: str | None,
-    on: tuple[str, ...],
-    junit: str | None,
-    **options: Any,
+    terminal: Terminal, folder: str | None, on: tuple[str, ...], junit: str | None, **options: Any
 ) -> None:
     """Compare every layer of the generated C with the NumPy reference, bit for bit.
 
@@ -70,17 +80,7 @@ def validate(
         with stage_progress(terminal) as progress:
             validation = api.validate(build, on=backends, **options, say=progress.stage)
         write_junit(lambda: validation.junit(api.load_build(build).report["model"]["name"]))
-    difference = None if validation.difference is None else asdict(validation.difference)
-    if difference is not None:
-        difference["rung"] = difference.pop("backend")  # the key of earlier versions
-    result = {
-        "exact": validation.exact,
-        "samples": validation.samples,
-        "difference": difference,
-        "evaluation": validation.evaluation,
-        "onnx_db": None if validation.onnx_db is None else min(validation.onnx_db, 999.0),
-    }
-    if not terminal.json_printed("validation/1", result):
+    if not terminal.json_printed("validation/1", _as_json(validation)):
         _show_validation(terminal, validation)
     warn(*validation.warnings, validation.unwritten)
     if not validation.passed:
@@ -88,6 +88,19 @@ def validate(
     report = api.load_build(build).report
     step = next_steps.after_validate(build, report, validation.exact)
     terminal.next(*next_steps.after_warnings(validation.warnings, step))
+
+
+def _as_json(validation: Validation) -> dict[str, Any]:
+    difference = None if validation.difference is None else asdict(validation.difference)
+    if difference is not None:
+        difference["rung"] = difference.pop("backend")  # the key of earlier versions
+    return {
+        "exact": validation.exact,
+        "samples": validation.samples,
+        "difference": difference,
+        "evaluation": validation.evaluation,
+        "onnx_db": None if validation.onnx_db is None else min(validation.onnx_db, 999.0),
+    }
 
 
 def _onnx_verdict(db: float) -> str:

@@ -120,10 +120,21 @@ def common(verb: Verb) -> Verb:
     return wrapped
 
 
-def board_options(verb: Verb) -> Verb:
-    """Add the options for a board."""
-    verb = click.option("--port", metavar="DEVICE", help="Serial port of the console.")(verb)
-    return click.option("--board", metavar="ID|TOML", help="Board (default: gap9_evk).")(verb)
+def with_options(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
+    """Return a decorator that adds options to a verb, in the order of its help."""
+
+    def add_all(verb: Verb) -> Verb:
+        for option in reversed(options):
+            verb = option(verb)
+        return verb
+
+    return add_all
+
+
+board_options = with_options(
+    click.option("--board", metavar="ID|TOML", help="Board (default: gap9_evk)."),
+    click.option("--port", metavar="DEVICE", help="Serial port of the console."),
+)
 
 
 def chosen_build(terminal: Terminal, folder: str | None) -> Path:
