@@ -55,10 +55,7 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
 
     short   memory that is too small; the other budgets were then checked with the whole memory
     """
-    tries = [*dict.fromkeys(chain.from_iterable(one.tries for one in found))]
-    if loose := [one.name for one in found if "build" in one.facts]:
-        values = f"value{'s' * (len(loose) > 1)}"
-        tries.append(f"[budget] {', '.join(loose)} = ..., if the build's {values} will do")
+    tries = [*dict.fromkeys(chain.from_iterable(one.tries for one in found)), *_looser(found)]
     names = [one.name for one in found]
     title = f"over budget: {', '.join(names)}"
     if len(found) == 1:
@@ -67,6 +64,14 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
     if short is not None:
         facts["judged"] = f"{', '.join(names[1:])}: with all memory"
     return notice("E302", title, facts, tries)
+
+
+def _looser(found: Iterable[Broken]) -> list[str]:
+    """Return the advice to set budgets to what the build takes."""
+    loose = [one.name for one in found if "build" in one.facts]
+    values = f"value{'s' * (len(loose) > 1)}"
+    text = f"[budget] {', '.join(loose)} = ..., if the build's {values} will do"
+    return [text] if loose else []
 
 
 def over_goals(report: Report) -> Notice | None:

@@ -39,17 +39,21 @@ class Along:
 
 def joined(loops: Sequence[Along]) -> tuple[Along, ...]:
     """Merge adjacent loops that one loop can replace, and renumber their places from 0."""
-    left = [loop for loop in loops if not loop.idle]
-    order = sorted(loop.place for loop in left if loop.place is not None)
+    left = _renumbered([loop for loop in loops if not loop.idle])
     made: list[Along] = []
     for loop in left:
-        at = None if loop.place is None else order.index(loop.place)
-        made.append(replace(loop, place=at))
+        made.append(loop)
         while len(made) > 1 and _neighbours(made[-2], made[-1]):
             made[-2:] = [_one_of(made[-2], made[-1])]
     if len(made) < len(left):
         return joined(made)
     return tuple(made) or (Along(1, 1, 0),)
+
+
+def _renumbered(loops: Sequence[Along]) -> list[Along]:
+    order = sorted(loop.place for loop in loops if loop.place is not None)
+    places = (None if loop.place is None else order.index(loop.place) for loop in loops)
+    return [replace(loop, place=at) for loop, at in zip(loops, places, strict=True)]
 
 
 def _neighbours(outer: Along, inner: Along) -> bool:

@@ -123,15 +123,19 @@ def in_order(nodes: Iterable[Node], tensors: Iterable[str]) -> tuple[Node, ...]:
             group = group_of.get(node.name, [node])
             if node.name not in known and _needed(group) <= known:
                 made += group
-                known.update(x.name for x in group)
-        if known.isdisjoint(node.name for node in left):
+                known |= _names(group)
+        if known.isdisjoint(_names(left)):
             raise ValueError("loops that need each other's results")
     return tuple(made)
 
 
 def _needed(group: Sequence[Node]) -> set[str]:
     """Return the tensors from outside that nodes read."""
-    return {x for node in group for x in node.inputs} - {node.name for node in group}
+    return {x for node in group for x in node.inputs} - _names(group)
+
+
+def _names(nodes: Iterable[Node]) -> set[str]:
+    return {node.name for node in nodes}
 
 
 def _groups(nodes: Sequence[Node]) -> list[list[Node]]:

@@ -252,10 +252,9 @@ def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
     shapes = [d.shape(x) for x in node.inputs]
     known = _move(node, [part.known for part in parts], shapes, node.attrs.get("value", 0.0))
     rows: list[tuple[Term, ...]] = [(term,) for term in parts[0].terms]
-    most = max(len(part.terms) for part in parts)
-    if len(parts) > 1 and most > 1:
-        return None
-    if len(parts) > 1 and most == 1:
+    if len(parts) > 1 and any(part.terms for part in parts):
+        if max(len(part.terms) for part in parts) > 1:
+            return None
         none = [(d.constant(np.zeros(shape)), 0.0 * ONE) for shape in shapes]
         rows = [tuple((*part.terms, n)[0] for part, n in zip(parts, none, strict=True))]
     return Sum(tuple(_moved_term(d, node, row, shapes) for row in rows), known)

@@ -34,22 +34,17 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
     rows = x if len(d.shape(x)) == 2 else reshape(d, x, (1, *d.shape(x)))
     if a.get("center"):
         rows = padded(d, rows, [(0, 0), (n // 2, n // 2)], str(a["pad_mode"]), 0.0)
-    window = window_of(d, a, n)
-    if a["normalized"]:
-        window = window / np.sqrt(n)
+    window = window_of(d, a, n) / (np.sqrt(n) if a["normalized"] else 1.0)
     size = d.shape(rows)[-1]
     if n > size:
         raise Unsupported(f"n_fft = {n} of {size} samples")
-    hop, columns = int(a["hop_length"] or n // 4), transpose(d, rows, (1, 0))
-    parts = [
-        d.add("transpose", part, perm=(1, 2, 0), back=True)
-        for part in frames(d, columns, window, hop)
-    ]
+    parts = frames(d, transpose(d, rows, (1, 0)), window, int(a["hop_length"] or n // 4))
+    sides = [d.add("transpose", part, perm=(1, 2, 0), back=True) for part in parts]
     if a["onesided"] is False:
-        parts = [_both_sides(d, part, n, i, 1) for i, part in enumerate(parts)]
-    shape = out if a["return_complex"] else out[:-1]
-    made = paired(reshape(d, part, shape) for part in parts)
-    return made if a["return_complex"] else stacked(d, made, out)
+        sides = [_both_sides(d, part, n, i, 1) for i, part in enumerate(sides)]
+    if a["return_complex"]:
+        return paired(reshape(d, part, out) for part in sides)
+    return stacked(d, paired(reshape(d, part, out[:-1]) for part in sides), out)
 
 
 def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> str:

@@ -112,8 +112,7 @@ def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Sha
     """
     whole = shape[axis] == t.length
     parts = [part if part == "" else fitted(b, tensor(b, part, shape), axis, t) for part in x.parts]
-    large = t.frequencies * t.n > MOST_AT_ONCE
-    if large and (stages := stages_of(t.n, t.frequencies, MOST_WEIGHTS)):
+    if stages := _stages(t):
         return in_stages(b, paired(parts), axis, t, stages)
     if whole and (known := _filtered_signal(b, x.filtered, axis, t)) is not None:
         matrix = (matrix_of(t) * known.factors) @ waves(t.frequencies, t.n)
@@ -121,6 +120,12 @@ def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Sha
     if t.inverse or parts[1] != "":
         return product(b, paired(parts), axis, matrix_of(t), real=t.inverse and t.onesided)
     return spectrum(b, str(parts[0]), axis, t)
+
+
+def _stages(t: Transform) -> Stages | None:
+    """Return two smaller transforms whose product is t; None if t is faster as one matrix."""
+    large = t.frequencies * t.n > MOST_AT_ONCE
+    return stages_of(t.n, t.frequencies, MOST_WEIGHTS) if large else None
 
 
 def _filtered_signal(
