@@ -196,17 +196,6 @@ _Noreturn void core_hold(Core *c, const Insn *i);
 _Noreturn void core_repeat(Core *c, const Insn *i); // the same, where only its turn is missing
 void count_retired(Core *c);
 
-#if defined(__clang__) && !defined(NO_TAIL_CALLS)
-#define HAND_OVER(c, i) __attribute__((musttail)) return hand_over((c), (i))
-#else
-#define HAND_OVER(c, i) return yield((c), (i))
-#endif
-// An ordered op starts with this.
-#define ORDERED(c, i) \
-    do { \
-        if ((c)->t >= (c)->turn) HAND_OVER((c), (i)); \
-    } while (0)
-
 // ---- machine.c
 bool is_untouched(const uint8_t *block); // 64 bytes that nobody has written
 
@@ -305,44 +294,4 @@ uint32_t csr_read(Core *c, const Insn *i, uint32_t number);
 void csr_write(Core *c, const Insn *i, uint32_t number, uint32_t value);
 void settle_counters(Core *c); // brings pccr up to date
 
-// ---- going on
-#if defined(__clang__) && !defined(NO_TAIL_CALLS)
-#define GO(n) \
-    do { \
-        const Insn *go_ = (n); \
-        __attribute__((musttail)) return go_->op(c, go_); \
-    } while (0)
-#else
-#define GO(n) return (n)
-#endif
-// What enter_line and the like end with.
-#if defined(__clang__) && !defined(NO_TAIL_CALLS)
-#define RUN_OP(op, i) __attribute__((musttail)) return (op)(c, (i))
-#else
-#define RUN_OP(op, i) return (op)(c, (i))
-#endif
-#define RUN_BODY(i) RUN_OP((i)->body, i)
-// The end of an op whose extra cycles are already in c->t.
-#define DONE() \
-    do { \
-        c->t += 1; \
-        c->retired += i->retired; \
-        GO(i->next); \
-    } while (0)
-// The same for one whose result is late (kind: STALL_LOAD_USE or STALL_ARITHMETIC).
-#define DONE_LATE(kind) \
-    do { \
-        c->t += 1u + i->use_stall; \
-        c->counts.stall[kind] += i->use_stall; \
-        c->retired += i->retired; \
-        GO(i->next); \
-    } while (0)
-// Going to an instruction that is not behind this one: a taken branch, a jump, a loop's start.
-// Endless loops without any access have to hand over once in a while: c->turn is never NEVER.
-#define GO_TO(n) \
-    do { \
-        const Insn *to_ = (n); \
-        if (c->t >= c->turn) HAND_OVER(c, to_); \
-        if (to_->line != c->line && !(to_ = fetch(c, to_))) return NULL; \
-        GO(to_); \
-    } while (0)
+#include "ends.h"

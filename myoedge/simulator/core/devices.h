@@ -290,6 +290,8 @@ void files_close(Machine *m);
 
 #include "peripherals.h"
 
+static inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
 struct Devices {
     EventUnit events;
     Dma dma;

@@ -58,8 +58,6 @@ static Transfer *current(Dma *d, int out)
     return d->current[out] < 0 ? NULL : &d->transfer[d->current[out]];
 }
 
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
 // The next burst of a transfer: it ends where a line ends.
 static Burst next_burst(Machine *m, int out)
 {

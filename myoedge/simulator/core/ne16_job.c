@@ -12,7 +12,6 @@ static uint32_t field(uint32_t word, uint32_t first, uint32_t bits)
 static uint32_t high(uint32_t word) { return word >> 16; }
 static uint32_t low(uint32_t word) { return word & 0xffff; }
 static uint32_t or_full(uint32_t remainder, uint32_t full) { return remainder ? remainder : full; }
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 static enum Ne16Mode mode_of(uint32_t config)
 {
@@ -104,7 +103,6 @@ void ne16_decode(const uint32_t word[NE16_WORDS], Ne16Job *job)
 }
 
 // ---- rules
-
 static const char *const REGISTER_NAMES[NE16_WORDS] = {
     "WEIGHTS_PTR",       "INFEAT_PTR",        "OUTFEAT_PTR",       "SCALE_PTR",
     "SCALE_SHIFT_PTR",   "SCALE_BIAS_PTR",    "INFEAT_D0_STRIDE",  "INFEAT_D1_STRIDE",
