@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 import myoedge
-from myoedge.backends import build_folder
+from myoedge.backends import report_folder
 from myoedge.errors import MyoedgeError
 from myoedge.system.folder import explained
 from tests.conftest import myoedge as command
@@ -38,7 +38,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_file(*arguments: Any, **options: Any) -> NoReturn:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(build_folder, "replace_files", refuse)
+    monkeypatch.setattr(report_folder, "replace_files", refuse)
     monkeypatch.setattr(tempfile, "TemporaryFile", no_file)
 
 

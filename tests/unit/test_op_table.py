@@ -20,6 +20,7 @@ from myoedge.numerics.fixed_point import exact_matmul, exact_sums, lookup
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.operators import base as table
+from myoedge.operators import queries
 from myoedge.operators.base import OPS, OpDef, QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.tiling import collapse_loops
 from myoedge.operators.import_rows import aten_names, import_rows
@@ -132,17 +133,17 @@ def test_macs_are_those_torch_counts() -> None:
         lambda x, w: torch.nn.functional.conv2d(x, w, **options), (2, 6, 5, 7), (4, 3, 3, 2)
     )
     node = Node("conv", ("x", "w"), ("y",), CONV)
-    assert table.macs(node, (x, w), OPS["conv"].shape(CONV, x, w)) == padded
+    assert queries.macs(node, (x, w), OPS["conv"].shape(CONV, x, w)) == padded
     linear = Node("linear", ("x", "w"), ("y",))
-    assert table.macs(linear, ((3, 7, 5), (4, 5)), (3, 7, 4)) == counted(
+    assert queries.macs(linear, ((3, 7, 5), (4, 5)), (3, 7, 4)) == counted(
         torch.nn.functional.linear, (3, 7, 5), (4, 5)
     )
     matmul = Node("matmul", ("a", "b"), ("y",))
-    assert table.macs(matmul, ((6, 2, 5), (6, 5, 3)), (6, 2, 3)) == counted(
+    assert queries.macs(matmul, ((6, 2, 5), (6, 5, 3)), (6, 2, 3)) == counted(
         torch.bmm, (6, 2, 5), (6, 5, 3)
     )
     add = Node("add", ("a", "b"), ("y",))
-    assert table.macs(add, ((3,), (3,)), (3,)) == 0
+    assert queries.macs(add, ((3,), (3,)), (3,)) == 0
 
 
 def test_an_exact_matmul_is_exact() -> None:
@@ -286,11 +287,11 @@ def test_a_user_s_text_stays_inside_its_comment(text: str) -> None:
 def test_a_step_gives_its_numbers_by_name() -> None:
     held = {"x_zero": 2, "pre": 3, "weight": np.ones((1, 1), np.int8), "bias": np.array([7])}
     held |= dict.fromkeys(("mult", "offset", "shift"), np.array([1]))
-    numbers = table.params_of("linear", held)
+    numbers = queries.params_of("linear", held)
     step = table.QuantizedNode(Node("linear", ("x",), ("y",)), ("x",), ((1,),), (1,), numbers)
     assert step.integers.pre == 3
     assert step.integers.bias.tolist() == [7]
     assert step.table is None
     assert {**numbers.scalars, **numbers.arrays} == held
     with pytest.raises(ValueError, match="linear does not have: absent"):
-        table.params_of("linear", {"absent": 1})
+        queries.params_of("linear", {"absent": 1})
