@@ -12,7 +12,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 import myoedge
-from myoedge.backends.build_folder import report_digest
+from myoedge.backends.report_folder import report_digest
 from myoedge.building.evidence import _loops, _program
 from myoedge.system.call_graph import CallGraph, Function
 from tests.conftest import myoedge as command
