@@ -146,7 +146,7 @@ SHARED = {
     },  # a folder that cannot be used
     "E222": {
         "backends.build",
-        "backends.build_folder",
+        "backends.report_folder",
         "cli.shell",
         "backends.equivalence",
     },  # no whole build
