@@ -25,11 +25,13 @@ MOST_GAIN = 8 << GAIN_POINT  # a channel that is nearly silent is not made loude
 class InputNorm:
     """Channels of a network's input, and their statistics over the calibration samples.
 
-    channels, inner   their number, and the elements of the input from one of a position to the next
-    elements     of the input                     dtype   "int8" or "int16"
-    zero_point   of the input
-    point        bits after the point of means and deviations: 8 with int8, 0 with int16
-    means, deviations   of the calibration samples [channels]; of integers minus the zero point
+    channels            number of channels
+    inner               product of the input's extents after the channel axis
+    elements            elements of the input
+    dtype               "int8" or "int16"
+    zero_point          zero point of the input
+    point               fraction bits of means and deviations: 8 with int8, 0 with int16
+    means, deviations   by channel, of integers minus the zero point [channels]
     """
 
     channels: int
@@ -42,14 +44,18 @@ class InputNorm:
     deviations: Array
 
     def by_channel(self, inputs: Array) -> Array:
-        """Return integers of the input minus their zero point, [..., channels, inner]."""
+        """Return the integers of an input minus their zero point, as [..., channels, inner]."""
         rows = inputs.astype(np.int64).reshape(-1, self.channels, self.inner)
         return np.asarray(rows - self.zero_point)
 
 
 @dataclass(frozen=True)
 class NormSums:
-    """Statistics of a session, by channel: elements, their sums, and those of their squares."""
+    """Sums over a session's windows, by input channel.
+
+    count           elements per channel
+    sums, squares   sums of the elements and of their squares [channels]
+    """
 
     count: int
     sums: Array
@@ -58,13 +64,17 @@ class NormSums:
 
 @dataclass(frozen=True)
 class Normalization:
-    """Rescaling of an input: by channel, the mean of the session and the gain."""
+    """Rescaling of an input to the statistics of the calibration samples.
+
+    means   mean of the session by channel
+    gains   deviation of the calibration samples over that of the session, by channel
+    """
 
     means: Array
     gains: Array
 
     def apply(self, norm: InputNorm, inputs: Array) -> Array:
-        """Return integers of the input in its shape, clipped to its type."""
+        """Return the rescaled integers of an input, in its shape, clipped to its type."""
         x = (norm.by_channel(inputs) << norm.point) - self.means[:, None]
         wanted = norm.means[:, None] << GAIN_POINT
         half = 1 << (GAIN_POINT + norm.point - 1)
@@ -75,13 +85,13 @@ class Normalization:
 
 
 def no_norm_sums(norm: InputNorm) -> NormSums:
-    """Return the statistics of no windows."""
+    """Return the sums over no windows."""
     zeros = np.zeros(norm.channels, np.int64)
     return NormSums(0, zeros, zeros)
 
 
 def added(norm: InputNorm, sums: NormSums, inputs: Array) -> NormSums:
-    """Return the statistics with one more input."""
+    """Return the sums with one more input."""
     x = norm.by_channel(inputs)
     sizes = (x.sum(axis=(0, 2)), (x * x).sum(axis=(0, 2)))
     count = sums.count + norm.elements // norm.channels
@@ -89,7 +99,8 @@ def added(norm: InputNorm, sums: NormSums, inputs: Array) -> NormSums:
 
 
 def statistics(norm: InputNorm, sums: NormSums) -> tuple[Array, Array]:
-    """Return (means, deviations) by channel, both rounded down, a deviation 1 at least."""
+    """Return means and deviations by channel from the sums, rounded down; a deviation is at least
+    1."""
     means = (sums.sums << norm.point) // sums.count
     variances = (sums.squares << 2 * norm.point) // sums.count - means * means
     deviations = [math.isqrt(max(int(variance), 1)) for variance in variances]
@@ -97,7 +108,8 @@ def statistics(norm: InputNorm, sums: NormSums) -> tuple[Array, Array]:
 
 
 def normalization(norm: InputNorm, sums: NormSums) -> Normalization:
-    """Return what brings the session's statistics to those of the calibration samples."""
+    """Return the rescaling that gives a session's inputs the means and deviations of the
+    calibration samples."""
     means, deviations = statistics(norm, sums)
     gains = ((norm.deviations << GAIN_POINT) // deviations).clip(0, MOST_GAIN)
     return Normalization(means, gains)

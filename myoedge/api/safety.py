@@ -26,8 +26,8 @@ def evidence(
     input: Given | None = None,
     drawn: int = 8,
 ) -> Evidence:
-    """Compare a build with the reference, run it on the simulated chip and analyse its program;
-    return its requirements with the evidence.
+    """Collect evidence for the requirements of a build: compare it with the reference, run it on
+    the simulated chip, and analyse its program.
 
     output   folder for evidence.json, evidence.md and sbom.cdx.json; None: nothing is written
     input    float samples to run, as for calibration; None: the golden sample

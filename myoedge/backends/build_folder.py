@@ -158,7 +158,7 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def prefix(self) -> str:
-        """Prefix of the network's C names."""
+        """Prefix of the C names of the build's network, such as "gesture"."""
         return c_prefix(self.folder / "src")
 
     @cached_property

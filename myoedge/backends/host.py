@@ -87,7 +87,10 @@ def reset(library: Library) -> None:
 
 
 def named(library: Library, name: str) -> str:
-    """Return the C name of a network's function or variable."""
+    """Return the C name of a network's function or variable, with the network's prefix.
+
+    name   its name with the prefix me
+    """
     return f"{library.prefix}_{name}"
 
 

@@ -171,10 +171,11 @@ def unstuffed(frame: bytes) -> bytes | None:
 
 
 def sample_message(number: int, counts: bytes) -> bytes:
-    """Return the message by which a device sends one sample to front_end = "uart": a COBS frame
+    """Return the message with which a device sends one sample to front_end = "uart": a COBS frame
     with its zero byte.
 
-    number   of the sample, modulo 2^16     counts   signed integers, most significant byte first
+    number   number of the sample, modulo 2^16
+    counts   converter values, signed integers, most significant byte first
     """
     content = _SAMPLE.pack(SAMPLE_KIND, VERSION, number % 2**16) + counts
     return stuffed(content + _CRC.pack(binascii.crc_hqx(content, 0xFFFF)))

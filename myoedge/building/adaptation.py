@@ -99,7 +99,7 @@ def _input_norm(plan: Plan, channels: int | None, data: Data) -> InputNorm:
 
 
 def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:
-    """Return what report.json says of an adaptation."""
+    """Return the entry of an adaptation in report.json."""
     return {
         "methods": [*adaptation.methods],
         "layer": adaptation.name,

@@ -111,7 +111,11 @@ class LabelledWindows:
     inputs: Sequence[Array]
 
     def brought(self, method: str, numbers: Iterable[int]) -> list[Window | Command]:
-        """Return windows as a session of a method needs them: norm changes what is inferred."""
+        """Return windows in the form that a method of adaptation takes: as commands that run the
+        network for "norm", which changes the network's input, otherwise as features and decision.
+
+        numbers   indices of the windows
+        """
         if method == "norm":
             return [infer(self.inputs[i]) for i in numbers]
         return [self.windows[i] for i in numbers]

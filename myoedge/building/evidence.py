@@ -38,8 +38,9 @@ class Requirement:
     """A requirement of a build, and the evidence for it.
 
     key        such as "EXACT-1"
+    text       the requirement
     shown      whether the evidence shows it; None if the build sets no limit
-    value      what was measured, counted or found
+    value      measured, counted or found value
     evidence   "test", "measurement" or "analysis", and how to repeat it
     """
 
@@ -53,7 +54,7 @@ class Requirement:
 @dataclass(frozen=True)
 class LayerRange:
     """Smallest and largest simulated cycles of a layer over all inputs; they differ by the values,
-    and by instruction caches and waiting cores too."""
+    the instruction caches and waiting cores."""
 
     layer: str
     cycles_min: int
@@ -62,7 +63,12 @@ class LayerRange:
 
 @dataclass(frozen=True)
 class Stack:
-    """Bound of a stack in bytes, None with recursion or an unknown frame; and its reserved size."""
+    """A core's stack.
+
+    core             the core
+    bound_bytes      upper bound of its use; None with recursion or an unknown frame
+    reserved_bytes   its size
+    """
 
     core: str
     bound_bytes: int | None
@@ -77,9 +83,13 @@ class Stack:
 class Evidence(Tabular):
     """Requirements of a build with their evidence.
 
-    inputs    number of inputs of the simulated run
-    cycles    smallest and largest of an inference
-    digests   file of the build -> SHA-256
+    name           name of the network
+    requirements   the requirements
+    inputs         number of inputs of the simulated run
+    cycles         smallest and largest number of cycles of an inference
+    layers         range of cycles of each layer
+    stacks         stacks of the cores
+    digests        file of the build -> SHA-256
     """
 
     name: str
@@ -135,10 +145,12 @@ class Evidence(Tabular):
 def collect_evidence(
     build: Build, exact: Mapping[str, bool | None], given: Data | None, drawn: int
 ) -> Evidence:
-    """Run the build on the simulated chip and analyse its program.
+    """Run the build on the simulated chip and analyse its program; return its requirements with the
+    evidence.
 
-    exact    backend -> whether it gave the reference's integers, from `validate`
-    given    samples to run in addition to the golden sample and `drawn` random ones
+    exact   backend -> whether it gave the reference's integers, from `validate`
+    given   samples to run in addition to the golden sample
+    drawn   number of random inputs to run in addition
     """
     own = [golden_sample(build, short=True)] if given is None else given_samples(build, given)
     samples = chain(own, random_samples(build.network, build.stream, drawn))

@@ -19,7 +19,8 @@ LONGEST = 40  # characters of a prefix
 
 
 def default_prefix(model_name: str) -> str:
-    """Return a model's name as a C identifier in lower case."""
+    """Return the default prefix of a build's C names: the model's name as a C identifier in lower
+    case."""
     name = re.sub(r"\W+", "_", model_name, flags=re.ASCII).strip("_").lower()
     name = re.sub(r"_{2,}", "_", name)[:LONGEST].rstrip("_")
     is_free = name[:1].isalpha() and name not in TAKEN and not name.startswith("me_")
@@ -27,7 +28,7 @@ def default_prefix(model_name: str) -> str:
 
 
 def check_prefix(prefix: str) -> None:
-    """Raise E204 unless a prefix can start C names of a build."""
+    """Check that a text can be the prefix of a build's C names. Errors: E204."""
     is_name = re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", prefix)
     if is_name and len(prefix) <= LONGEST and not _is_taken(prefix):
         return
@@ -41,8 +42,12 @@ def _is_taken(prefix: str) -> bool:
 
 
 def public_names(prefix: str, header: str) -> list[tuple[str, str]]:
-    """Return (name without the network, own name) of all macros, functions and variables that a
-    network's public header has: ("me_run", "gesture_run"), ("ME_INPUTS", "GESTURE_INPUTS")."""
+    """Return (name with the prefix me, name with the network's prefix) of all macros, functions and
+    variables in a network's public header: ("me_run", "gesture_run"), ("ME_INPUTS",
+    "GESTURE_INPUTS").
+
+    header   text of the header
+    """
     code = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
     lower, upper = (re.findall(rf"\b{p}_(\w+)", code) for p in (prefix, prefix.upper()))
     variables = [(f"me_{name}", f"{prefix}_{name}") for name in dict.fromkeys(lower)]

@@ -95,7 +95,8 @@ def _times(rate_hz: Fraction) -> dict[str, int]:
 
 
 def sdk_sources(files: Mapping[str, str]) -> set[str]:
-    """Return the files of src/, among `files`, that do not depend on the port."""
+    """Return those of the files of src/ that do not depend on the port, which the GAP SDK
+    application compiles too."""
     left_out = {f"{FOLDER}/{name.removesuffix('.j2')}" for name in BARE_METAL}
     return {name for name in files if name.startswith(f"{FOLDER}/")} - left_out
 

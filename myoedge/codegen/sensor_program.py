@@ -134,11 +134,11 @@ def from_json(document: Mapping[str, Any]) -> SensorProgram:
 def sensor_program(
     plan: Plan, sensor: Sensor, stream: Stream | None, axis: int | None, scale: float
 ) -> SensorProgram:
-    """Combine a planned network with its front end.
+    """Return the settings of the sensor application for a planned network and a front end.
 
-    axis    time axis of whole windows, [stream] axis
+    axis    [stream] axis, the time axis of whole windows
     scale   [calib] scale
-    Errors: E265 the network does not fit.
+    Errors: E265 the network does not fit the front end.
     """
     _check_border(plan, stream)
     q, name = plan.quant, plan.graph_inputs[0]

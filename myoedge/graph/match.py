@@ -15,24 +15,25 @@ T = TypeVar("T")
 
 
 class NoMatch(Exception):
-    """Raised if a graph is not what a rewrite pattern looks for."""
+    """Raised if a rewrite pattern does not match."""
 
 
 def require(*conditions: object) -> None:
-    """Check that all of these hold. Errors: NoMatch."""
+    """Raise NoMatch unless all conditions hold."""
     if not all(conditions):
         raise NoMatch
 
 
 def found(value: T | None) -> T:
-    """Return a value that was found. Errors: NoMatch if it is None."""
+    """Return a value. Errors: NoMatch if it is None."""
     if value is None:
         raise NoMatch
     return value
 
 
 def attempt(match: Callable[..., T], *arguments: Any) -> T | None:
-    """Return what a matcher finds; None if it raises NoMatch."""
+    """Call a function that matches a part of a graph; return its result, or None if it raises
+    NoMatch."""
     try:
         return match(*arguments)
     except NoMatch:
@@ -40,7 +41,11 @@ def attempt(match: Callable[..., T], *arguments: Any) -> T | None:
 
 
 def first_match(match: Callable[..., T], candidates: Iterable[tuple[Any, ...]]) -> T:
-    """Return what a matcher finds for the first arguments that it accepts. Errors: NoMatch."""
+    """Return the result of a matching function for the first arguments for which it does not raise
+    NoMatch. Errors: NoMatch if there are none.
+
+    candidates   tuples of arguments
+    """
     for arguments in candidates:
         try:
             return match(*arguments)
@@ -72,14 +77,14 @@ def writer(
 
 
 def behind(graph: Graph, name: str, *ops: str) -> str:
-    """Return the tensor that a chain of these operators starts from."""
+    """Return the tensor at the start of a chain of these operators that ends in `name`."""
     while (node := made_by(graph, name, *ops)) is not None:
         name = node.inputs[0]
     return name
 
 
 def both_orders(node: Node) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Return the operands of a sum or product in both orders."""
+    """Return the two operands of a sum or product in both orders, ((a, b), (b, a))."""
     one, other = node.inputs
     return (one, other), (other, one)
 

@@ -19,7 +19,10 @@ ROOTS = (("sqrt",), ("pow", 0.5))
 
 
 def square(graph: Graph, name: str, reader: Node | None = None) -> Node:
-    """Return the node that computes x * x, of which x is the first input. Errors: NoMatch."""
+    """Return the node that computes x * x. Errors: NoMatch.
+
+    reader   if given, it must be the only reader
+    """
     node = writer(graph, name, "table", "mul", reader=reader, plain=True)
     is_product = node.op == "mul" and node.inputs[0] == node.inputs[1]
     require(is_product or node.attrs.get("chain") in SQUARES)
@@ -27,7 +30,8 @@ def square(graph: Graph, name: str, reader: Node | None = None) -> Node:
 
 
 def factor_of(chain: Sequence[tuple[Any, ...]]) -> float:
-    """Return the factor of functions that only scale. Errors: NoMatch for others."""
+    """Return the product of the factors of pointwise functions that only scale. Errors: NoMatch for
+    others."""
     require(all(name == "affine" and numbers[1] == 0.0 for name, *numbers in chain))
     return float(math.prod(step[1] for step in chain))
 
@@ -35,7 +39,8 @@ def factor_of(chain: Sequence[tuple[Any, ...]]) -> float:
 def before_functions(
     patch: GraphBuilder, functions: Sequence[object], op: str, *inputs: str, **attrs: Any
 ) -> Rewrite:
-    """Return the replacement by an operator, and a table of functions, if any, after it."""
+    """Return a replacement of a node by an operator, followed by pointwise functions if there are
+    any."""
     if not functions:
         return patch.last(op, *inputs, **attrs)
     return patch.last("table", patch.add(op, *inputs, **attrs), chain=tuple(functions))
@@ -64,7 +69,7 @@ def times_zeros(graph: Graph, name: str) -> str:
 
 
 def all_of(shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
-    """Return the cuts of a slice that takes all of a tensor."""
+    """Return the cuts (start, stop, step) of a slice that takes all of a tensor of this shape."""
     return tuple((0, n, 1) for n in shape)
 
 

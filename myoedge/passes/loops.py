@@ -190,7 +190,11 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
 def with_patch(
     graph: Graph, patch: GraphBuilder, nodes: tuple[Node, ...], outputs: tuple[str, ...]
 ) -> Graph:
-    """Return the graph with these nodes and outputs, and the tensors and constants of a patch."""
+    """Return the graph with other nodes and outputs, and with the tensors and constants of a
+    builder.
+
+    patch   the builder
+    """
     return replace(
         graph,
         outputs=outputs,

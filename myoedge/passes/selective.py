@@ -47,7 +47,7 @@ class Labelled:
 
     @property
     def long_axes(self) -> list[int]:
-        """Labels of the axes longer than 1, in order."""
+        """Labels of the tensor's axes longer than 1, in order."""
         return [label for label in self.labels if label is not None]
 
     @property
@@ -57,8 +57,12 @@ class Labelled:
     def moves(
         self, axes: Sequence[int], extents: Sequence[int]
     ) -> tuple[list[int], list[int], list[int]]:
-        """Return shape, permutation and shape that bring a tensor's axes into an order; axes that
-        it lacks become 1 long."""
+        """Return shape, permutation and shape with which reshape, transpose and reshape bring a
+        tensor's axes into an order; axes that it lacks get size 1.
+
+        axes      labels in the wanted order
+        extents   extent of each label's axis
+        """
         has = self.long_axes
         order = [has.index(axis) for axis in axes if axis in has]
         shape = [extents[axis] if axis in has else 1 for axis in axes]

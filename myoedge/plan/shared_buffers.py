@@ -17,14 +17,19 @@ BYTES_BY_DMA = 1024  # of a slice that is an output: from here on a step is fast
 
 
 def row_bytes(name: str, places: LoopPlaces) -> int:
-    """Return the bytes by which a tensor's place moves on in every step of its loop."""
+    """Return the bytes by which a tensor's address advances per iteration of its loop; 0 outside
+    loops."""
     while name not in places.rows and name in places.aliases:
         name = places.aliases[name][0]
     return places.rows.get(name, 0)
 
 
 def shared_places(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
-    """Return {view: (tensor, offset in bytes)} for tensors that share another tensor's bytes."""
+    """Return tensor -> (tensor whose bytes it shares, offset in bytes), for views and contiguous
+    slices.
+
+    alignment   bytes of which an offset must be a multiple
+    """
     aliases: dict[str, tuple[str, int]] = {}
     leaving = {_slice_of_output(q, name) for name in q.graph.outputs}
     for node in q.graph.nodes:
@@ -62,7 +67,8 @@ def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int 
 
 
 def stored_at(name: str, alias: Mapping[str, tuple[str, int]]) -> tuple[str, int]:
-    """Return the tensor whose bytes a tensor shares, and its offset in them in bytes."""
+    """Return the tensor whose buffer a tensor shares, directly or through others, and its offset in
+    it in bytes."""
     offset = 0
     while name in alias:
         name, more = alias[name]
@@ -73,7 +79,8 @@ def stored_at(name: str, alias: Mapping[str, tuple[str, int]]) -> tuple[str, int
 def written_outputs(
     q: QuantGraph, roots: Roots
 ) -> tuple[dict[str, int], tuple[tuple[int, str], ...]]:
-    """Return ({buffer: output written directly}, outputs that are copied at the end)."""
+    """Return the outputs that layers write directly, as {buffer: output number}, and the (output
+    number, tensor) pairs that are copied at the end."""
     owned: dict[str, int] = {}
     copies: list[tuple[int, str]] = []
     for index, name in enumerate(q.graph.outputs):

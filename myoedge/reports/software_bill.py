@@ -21,10 +21,11 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "myoedge")
 
 
 def software_bill(name: str, digests: Mapping[str, str]) -> str:
-    """Return a bill with the network's program, its files and the tools of this environment.
+    """Return a software bill of materials in CycloneDX's JSON: the network's program, its files and
+    the tools of this environment.
 
     digests   file of the build -> SHA-256
-    It holds no time stamp, and its serial number follows from the digests: equal builds and tools
+    It has no time stamp, and its serial number follows from the digests: equal builds and tools
     give equal text. Errors: E501 cyclonedx-python-lib is missing.
     """
     try:

@@ -272,7 +272,7 @@ def meter(value: float | None) -> str:
 
 
 def adapts(report: Mapping[str, Any]) -> str:
-    """Return how the firmware adapts; "" if it does not."""
+    """Describe how the firmware adapts to a new session; "" if it does not."""
     found = report.get("adaptation")
     if not found:
         return ""

@@ -13,11 +13,11 @@ DISTURBANCES = ("memory", "register", "dma")  # by enum Disturbance of machine.h
 
 @dataclass(frozen=True, order=True)
 class Disturbance:
-    """A fault that is injected when the run reaches a cycle.
+    """A fault that is injected into the chip when the run reaches a cycle.
 
     kind    "memory" or "register": a bit is inverted; "dma": the next transfer moves no bytes
     where   address of the byte, or 32 * core + register
-    bit     0..7 of a byte, 0..31 of a register
+    bit     0 .. 7 of a byte, 0 .. 31 of a register
     """
 
     cycle: int
@@ -27,7 +27,8 @@ class Disturbance:
 
 
 def disturb(core: ctypes.CDLL, machine: int, fault: Disturbance) -> None:
-    """Inject a fault now. Errors: E243 no such address, register or bit."""
+    """Inject a fault into the running machine at once. Errors: E243 no such address, register or
+    bit."""
     kind = DISTURBANCES.index(fault.kind)
     if not core.machine_disturb(machine, kind, fault.where, fault.bit):
         facts = {"has": f"{fault.kind} {fault.where:#x}, bit {fault.bit}"}

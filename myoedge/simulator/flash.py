@@ -12,13 +12,12 @@ FLASH_BYTES = GAP9_CYCLES["mram_bytes"]
 
 @dataclass(frozen=True)
 class FlashState:
-    """Flash at the start of a run, and when its power goes.
+    """The simulated chip's flash at the start of a run, and when its power fails.
 
     contents    first bytes; the rest is erased (0xFF)
-    cut_cycle   cycle in which power goes and the run ends; None: never. Of a word that is being
-                programmed, and of the words that are being erased, each bit is then the old or the
-                new one
-    seed        of the choice of these bits
+    cut_cycle   cycle in which power fails and the run ends; None: never. Each bit of a word that is
+                being programmed or erased then has its old or its new value
+    seed        seed of the choice of these bits
     """
 
     contents: bytes = b""

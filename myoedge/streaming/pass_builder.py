@@ -102,9 +102,9 @@ class PassBuilder:
         return joined
 
     def frames_of(self, name: str, read: Read, fill: int) -> str:
-        """Return the name of a tensor that holds the frames of `name` that an operator reads.
+        """Return the name of a tensor with the frames of the tensor `name` that an operator reads.
 
-        read   the frames
+        read   the frames, relative to those of the pass
         fill   integer of frames before the first one
         """
         key = (name, read, fill)

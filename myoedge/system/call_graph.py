@@ -26,13 +26,13 @@ Fact = tuple[int, int]  # kind, and its target, address or bytes
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the program.
+    """A function of a compiled program.
 
-    frame_bytes     bytes by which it lowers the stack pointer, all decrements added
-    calls           names of the functions that it calls directly
-    holds           names of the functions whose addresses it holds
-    is_indirect     whether it calls through a register
-    is_frame_known  False if the stack pointer changes by a value that the code does not state
+    frame_bytes      bytes by which it lowers the stack pointer, all decrements added
+    calls            names of the functions that it calls directly
+    holds            names of the functions whose addresses it holds
+    is_indirect      whether it calls through a register
+    is_frame_known   whether the code states every change of the stack pointer
     """
 
     name: str
@@ -247,7 +247,11 @@ def _addi16sp_offset(word: int) -> int:
 
 @dataclass(frozen=True)
 class CallGraph:
-    """Functions of a program by name, and the ones that a core starts with."""
+    """The functions of a compiled program and their calls.
+
+    functions   name -> function
+    roots       functions with which a core starts
+    """
 
     functions: Mapping[str, Function]
     roots: tuple[str, ...]
@@ -270,7 +274,8 @@ class CallGraph:
 
     @functools.cached_property
     def unreached(self) -> tuple[str, ...]:
-        """Functions that no root reaches: the pointer through which they are called is unknown."""
+        """Functions that no root reaches, because the pointer through which they are called is
+        unknown."""
         reached: set[str] = set()
         waiting = [*self.roots]
         while waiting:

@@ -74,7 +74,8 @@ class Program:
         return name if first <= pc < max(end, first + 1) else ""
 
     def object_at(self, address: int) -> tuple[int, int] | None:
-        """Return (start, end) of the variable or table at an address; None if there is none."""
+        """Return the start and the end of the variable or table at an address; None if there is
+        none."""
         at = bisect.bisect_right(self.objects, (address, 1 << 40)) - 1
         if at < 0 or not self.objects[at][0] <= address < self.objects[at][1]:
             return None

@@ -129,8 +129,8 @@ def load_library(
 
 
 def c_prefix(src_dir: Path) -> str:
-    """Return the prefix of a network's C names, which network.h of its sources has; "me" for
-    sources without prefix."""
+    """Return the prefix of a network's C names from the network.h among its sources; "me" for
+    sources without a prefix."""
     header = src_dir / "network.h"
     found = RUN.search(header.read_text(encoding="utf-8")) if header.is_file() else None
     return found[1] if found else "me"

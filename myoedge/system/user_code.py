@@ -52,7 +52,8 @@ class UserFunction:
             raise self.error("could not be imported", cause)
 
     def imported(self) -> Callable[..., Any]:
-        """Import the function, also from the working folder. Errors: `code`."""
+        """Import the function and return it; the working folder is searched too. Errors:
+        `self.code`."""
         self.check()
         module, _, attribute = self.name.partition(":")
         with _working_folder(), self.guarded("could not be imported"):

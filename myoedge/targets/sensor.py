@@ -154,7 +154,7 @@ class Sensor:
 
     @property
     def is_on_line(self) -> bool:
-        """Whether samples come in on the UART by which decisions go out."""
+        """Whether samples are received on the UART on which decisions are sent."""
         return self.front_end == "uart"
 
     @property

@@ -36,7 +36,7 @@ def _per_feature(values: Any, usual: float, features: int) -> Array:
 
 
 def scaler(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import (x - offset) * scale, per feature of the last axis."""
+    """Import ONNX's Scaler: (x - offset) * scale for each feature of the last axis."""
     shape = d.shape(a["self"])
     scale = _per_feature(a["scale"], 1.0, shape[-1])
     offset = _per_feature(a["offset"], 0.0, shape[-1])
@@ -45,7 +45,8 @@ def scaler(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def normalizer(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import a row divided by its largest element, the sum of its magnitudes, or its length."""
+    """Import ONNX's Normalizer, which divides a row by its largest element (MAX), the sum of its
+    magnitudes (L1) or its length (L2)."""
     x, kind = a["self"], a["norm"]
     rows_of(d, x, "Normalizer")
     if kind == "L2":
@@ -59,7 +60,7 @@ def normalizer(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def linear_regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import weights times x, plus intercepts."""
+    """Import ONNX's LinearRegressor: weights times x, plus intercepts."""
     rows_of(d, a["self"], "LinearRegressor")
     weight = matrix(a["coefficients"], a["targets"])
     bias = np.asarray(a["intercepts"] or [0.0] * a["targets"], np.float64)
@@ -67,7 +68,8 @@ def linear_regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def linear_classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str]:
-    """Import weights times x, plus intercepts -> the class's position, and scores of classes."""
+    """Import ONNX's LinearClassifier; return the names of the predicted class index and of the
+    scores of the classes."""
     _, features = rows_of(d, a["self"], "LinearClassifier")
     weight = np.asarray(a["coefficients"], np.float64).reshape(-1, features)
     bias = np.asarray(a["intercepts"] or [0.0] * len(weight), np.float64)
@@ -83,7 +85,7 @@ def binarizer(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def feature_vectorizer(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import rows [N, n] side by side."""
+    """Import ONNX's FeatureVectorizer, which concatenates the rows of inputs [N, n]."""
     sizes = [rows_of(d, x, "FeatureVectorizer")[1] for x in a["tensors"]]
     if sizes != [*a["inputdimensions"]]:
         raise ValueError(f"inputdimensions {a['inputdimensions']} for {sizes}")
@@ -91,7 +93,7 @@ def feature_vectorizer(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def extracted(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import ArrayFeatureExtractor: elements of the last axis by constant positions."""
+    """Import ONNX's ArrayFeatureExtractor: elements of the last axis at constant positions."""
     shape, count = d.shape(a["self"]), math.prod(d.shape(a["index"]))
     columns = d.constant(d.array(a["index"]).reshape(-1))
     picks = {"self": a["self"], "index": columns, "dim": len(shape) - 1}

@@ -15,7 +15,10 @@ PLAIN = "post_transform NONE, SOFTMAX or LOGISTIC: the class with the largest sc
 
 
 def rows_of(d: GraphBuilder, x: str, op: str) -> tuple[int, int]:
-    """Return (rows, features) of x. Errors: Unsupported unless it has two axes."""
+    """Return the number of rows and of features of x. Errors: Unsupported unless it has two axes.
+
+    op   operator, for the message
+    """
     if len(d.shape(x)) != 2:
         raise Unsupported(f"{op} of {list(d.shape(x))}", "Reshape to [rows, features] before it")
     rows, features = d.shape(x)
@@ -23,7 +26,11 @@ def rows_of(d: GraphBuilder, x: str, op: str) -> tuple[int, int]:
 
 
 def transformed(d: GraphBuilder, scores: str, kind: str) -> str:
-    """Add a post_transform of scores [N, C]."""
+    """Apply ONNX's attribute post_transform to scores [N, C]; return the result's name.
+
+    kind   "NONE", "SOFTMAX" or "LOGISTIC"
+    Errors: Unsupported for others.
+    """
     if kind == "SOFTMAX":
         return d.add("softmax", scores, axis=1)
     if kind == "LOGISTIC":
@@ -36,10 +43,12 @@ def transformed(d: GraphBuilder, scores: str, kind: str) -> str:
 def of_both_classes(
     weight: Array, bias: Array, kind: str, *, is_share: bool
 ) -> tuple[Array, Array, str]:
-    """Return weights [2, n], biases [2] and post_transform of the scores of both classes, given
-    those of the second one's alone, [1, n] and [1], as onnxruntime computes them.
+    """Return weights [2, n], biases [2] and post_transform for the scores of both classes of a
+    binary classifier, as onnxruntime computes them.
 
-    is_share   whether the first class's score is 1 - score instead of -score, unless LOGISTIC
+    weight, bias   those of the second class, [1, n] and [1]
+    kind           post_transform of the model
+    is_share       whether the first class's score is 1 - score instead of -score, unless LOGISTIC
     """
     first = 0.0 if kind == "LOGISTIC" else float(is_share)
     both = np.concatenate([-weight, weight]), np.concatenate([first - bias, bias])
@@ -47,19 +56,23 @@ def of_both_classes(
 
 
 def linear(d: GraphBuilder, x: str, weight: Array, bias: Array) -> str:
-    """Add weight [K, n] times x [N, n], plus bias [K]."""
+    """Add x W^T + bias for x [N, n]; return the result's name.
+
+    weight, bias   [K, n] and [K]
+    """
     if not weight.shape[0] == bias.shape[0] or weight.shape[1] != d.shape(x)[1]:
         raise ValueError(f"weights {list(weight.shape)}, {bias.size} offsets for {d.shape(x)}")
     return d.add("linear", x, d.constant(weight), d.constant(bias))
 
 
 def matrix(values: Sequence[float], rows: int) -> Array:
-    """Return an attribute's numbers as [rows, n], in float64."""
+    """Return the numbers of an ONNX attribute as a matrix [rows, n], float64."""
     return np.asarray(values, np.float64).reshape(rows, -1)
 
 
 def winner(d: GraphBuilder, scores: str, a: Arguments) -> str | None:
-    """Add the class with the largest score; None if classes are not 0, 1, 2 .."""
+    """Add the index of the class with the largest score; return its name, or None if the model's
+    classes are not 0, 1, 2 .."""
     if [*a["classlabels_ints"]] != [*range(len(a["classlabels_ints"]))] or a["classlabels_strings"]:
         return None
     return d.add("argmax", scores, axis=1, keepdim=False)

@@ -98,8 +98,11 @@ def _votes(d: GraphBuilder, scores: str, classes: int) -> str:
 
 
 def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str]:
-    """Import SVMClassifier -> the class's position, and scores: of pairs, or of classes if there
-    are two, if it has no support vectors, or with probabilities."""
+    """Import ONNX's SVMClassifier; return the names of the predicted class index and of the scores.
+
+    Scores are of pairs of classes; of classes if there are two, no support vectors, or
+    probabilities.
+    """
     rows_of(d, a["self"], "SVMClassifier")
     classes = len(a["classlabels_ints"]) or len(a["classlabels_strings"])
     counts, rho = [int(n) for n in a["vectors_per_class"]], np.asarray(a["rho"], np.float64)
@@ -138,7 +141,8 @@ def _of_two(
 
 
 def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import SVMRegressor -> [N, 1]; with one_class 1 inside and -1 outside."""
+    """Import ONNX's SVMRegressor, with result [N, 1]; a one-class SVM gives 1 inside and -1
+    outside."""
     rows_of(d, a["self"], "SVMRegressor")
     rho, coefficients = np.asarray(a["rho"], np.float64)[:1], matrix(a["coefficients"], 1)
     if a["n_supports"]:

@@ -33,8 +33,9 @@ ENGINE_SLOWED, CORES_SLOWED = 1.5, 1.35  # by conflicts in L1
 class SharedTiles:
     """Division of a depthwise layer's tiles between NE16 and the cores.
 
-    jobs    of the engine     cores   kernel for the rest, in cycles
-    share   of a tile's units that the engine computes, of SHARES
+    jobs    schedule of NE16's jobs
+    cores   kernel of the cores for the rest
+    share   part of a tile's units that NE16 computes, of SHARES
     """
 
     jobs: JobSchedule
@@ -42,18 +43,18 @@ class SharedTiles:
     share: int = SHARES
 
     def fastest(self) -> SharedTiles:
-        """Return the division with the fewest estimated cycles if the layer is one tile."""
+        """Return the division with the fewest estimated cycles if a single tile holds the layer."""
         ways = [replace(self, share=share) for share in range(1, SHARES + 1)]
         return min(ways, key=lambda way: float(way.cycles(self.cores.axes)))
 
     @property
     def axis(self) -> str:
-        """Axis of a tile that is divided."""
+        """Axis of a tile that is divided between NE16 and the cores."""
         return "t0" if self.jobs.in_rows else "t1"
 
     def units(self, sizes: Sizes) -> Any:
-        """Return the units of a tile that the engine computes: whole tiles of its own, and more of
-        a larger tile."""
+        """Return the rows or columns of a tile that NE16 computes: a multiple of those of its
+        smallest job."""
         least, whole = self.jobs.least_units, sizes[self.axis]
         return np.minimum(np.maximum(whole * self.share // (SHARES * least), 1) * least, whole)
 
@@ -61,8 +62,8 @@ class SharedTiles:
         return {**sizes, self.axis: self.units(sizes)}
 
     def cycles(self, sizes: Sizes) -> Any:
-        """Return the estimated cycles of a tile: the cores prepare the first job, then, while the
-        engine computes, the second, and compute the rest."""
+        """Return the estimated cycles of a tile: the cores prepare the first job, and while NE16
+        computes they prepare the second and compute the rest."""
         of_engine, left = self.of_engine(sizes), sizes[self.axis] - self.units(sizes)
         rest = self.cores.cycles({**sizes, self.axis: np.maximum(left, 1)})
         prepared, computed = self.jobs.prepared(of_engine), self.jobs.computed(of_engine)
@@ -71,12 +72,13 @@ class SharedTiles:
         return FIRST_JOB * prepared + np.maximum(slowed * computed, work)
 
     def scratch(self, sizes: Sizes) -> Any:
-        """Return the bytes of the engine's scratch, which is before that of the cores."""
+        """Return the scratch bytes of NE16's jobs, which precede those of the cores."""
         return round_up(self.jobs.scratch(self.of_engine(sizes)), 4)
 
 
 def depthwise_on_both(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile a depthwise convolution over rows t0 and columns t1."""
+    """Return the kernel of a depthwise convolution that NE16 and the cores share; tiles divide rows
+    t0 and columns t1."""
     conv = Conv2dGeometry.of(step)
     scale, bits, phases = scale_bytes(step), step.weight_bits, Phases.of(conv)
     jobs = JobSchedule(conv, DEPTHWISE, scale, bits=bits, phases=phases)
@@ -120,7 +122,7 @@ def depthwise_on_both(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def is_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
-    """Require a kernel for each channel.
+    """Require a depthwise convolution: one filter per channel.
 
     -> None, or the violated requirement
     """

@@ -169,7 +169,7 @@ class JobSchedule:
         return found[self.jobs - 1] if self.jobs else np.minimum.reduce(found)
 
     def computed(self, sizes: Sizes) -> Any:
-        """Return the cycles of the engine for a tile's jobs."""
+        """Return the cycles of NE16 for the jobs of a tile."""
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
         if self.number in (FILTER, DEPTHWISE):
             return self._filters(rows, columns, k)
@@ -192,7 +192,7 @@ class JobSchedule:
         return alone + cut * np.where(rows * columns < SIDE * phases.least, alone, JOB)
 
     def prepared(self, sizes: Sizes) -> Any:
-        """Return the cycles of the cores that prepare a tile's operands."""
+        """Return the cycles in which the cores prepare the operands of a tile's jobs."""
         if self.number != WINDOWS:
             return self._image(sizes)
         padding = self._image(sizes) if self.copies_padding else self._edges(sizes)
@@ -237,9 +237,10 @@ class JobSchedule:
         }
 
     def job_units(self, sizes: Sizes, jobs: int) -> tuple[int, int]:
-        """Return the units of a tile's (first job, each later job except the last).
+        """Return the units (rows or results) of a tile's first job, and of each later job except
+        the last.
 
-        jobs   per tile; 0: the estimated best number
+        jobs   jobs per tile; 0: the estimated best number
         """
         units = sizes["t0"] * (1 if self.in_rows else sizes["t1"])
         prepared, computed = self.prepared(sizes), self.computed(sizes)
@@ -249,7 +250,8 @@ class JobSchedule:
 
     @property
     def least_units(self) -> int:
-        """Rows of results, or results in a row, of the smallest job without waste."""
+        """Units (rows of results, or results in a row) of the smallest job that fills NE16's 3x3
+        blocks."""
         if self.phases:
             return SIDE * self.phases.least
         return SIDE if self.in_rows else JOB_PIXELS

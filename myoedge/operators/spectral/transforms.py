@@ -34,11 +34,11 @@ PARTS = ("real", "imaginary")
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """A transform along one axis of n samples, as in torch.fft.
+    """A discrete Fourier transform along one axis of n samples, as in torch.fft.
 
-    inverse     from frequencies to samples
-    onesided    for real samples: only n / 2 + 1 frequencies, without their conjugates
-    scale       factor of all results
+    inverse    whether it transforms frequencies to samples
+    onesided   whether samples are real, with n / 2 + 1 frequencies
+    scale      factor of all results
     """
 
     n: int
@@ -231,8 +231,8 @@ def frames(b: GraphBuilder, x: str, window: Array, hop: int) -> list[str]:
 
 
 def as_products(b: GraphBuilder, x: str, window: Array, hop: int, part: str) -> str:
-    """Add one part of a short-time Fourier transform as a convolution with cosines or sines, or as
-    a matrix product if there is one frame.
+    """Add the real or the imaginary part of the short-time Fourier transform of x, as a convolution
+    with cosines or sines, or as a matrix product if there is one frame.
 
     window   [n]
     hop      samples from one frame to the next

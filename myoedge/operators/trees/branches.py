@@ -20,9 +20,12 @@ Slot = tuple[int, int]  # a link: node, and 1 if its test holds or 2 if not
 
 @dataclass(frozen=True)
 class Branch:
-    """A node of a file; `yes` and `no` are keys of nodes or of leaves.
+    """An inner node of a tree in an ONNX file.
 
-    mode     one of MODES     values   what the feature is compared with: several for MEMBER
+    mode      comparison, one of MODES
+    feature   index of the feature that is compared
+    values    numbers that it is compared with: several for MEMBER
+    yes, no   keys of the next nodes or leaves
     """
 
     mode: str
@@ -34,10 +37,11 @@ class Branch:
 
 @dataclass
 class Grove:
-    """Trees under construction; leaves that are equal are stored once.
+    """Decision trees under construction; equal leaves are stored once.
 
-    limits, links   of the nodes so far, as in operators/trees/definition.py
-    rows            numbers of the leaves so far -> their positions
+    branches, leaves   inner nodes and leaves of the file
+    limits, links      the nodes added so far, as in operators/trees/definition.py
+    rows               values of the leaves added so far -> their positions
     """
 
     branches: Mapping[Key, Branch]
@@ -47,9 +51,9 @@ class Grove:
     rows: dict[tuple[float, ...], int] = field(default_factory=dict)
 
     def plant(self, root: Key) -> int:
-        """Add a tree and return its first node.
+        """Add the tree with this root, and return its first node.
 
-        Errors: ValueError for a node that is missing or that several ways lead to; Unsupported for
+        Errors: ValueError for a node that is missing or that several paths lead to; Unsupported for
         too many nodes.
         """
         first, seen, pending = len(self.limits), {root}, [(root, list[Slot]())]
@@ -72,7 +76,7 @@ class Grove:
         return first
 
     def arrays(self) -> tuple[Array, Array, Array]:
-        """Return limits [n], links [n, 4] and leaves [l, results].
+        """Return the arrays of all trees: limits [n], links [n, 4] and leaves [l, results].
 
         Errors: Unsupported if many sets of values share branches, which ONNX would write out.
         """
@@ -123,7 +127,10 @@ class Grove:
 
 
 def asks_twice(links: Array, at: int) -> bool:
-    """Return whether a node and the one behind it ask for b <= x <= a, so for x == a if b = a."""
+    """Return whether a node and the next one together test b <= x <= a, which is x == a if b = a.
+
+    at   the first of both nodes
+    """
     feature, yes, no, strict = (int(x) for x in links[at])
     is_pair = yes >= 0 and not strict and links[yes, 3] and links[yes, 0] == feature
     return bool(is_pair and links[yes, 1] == no)

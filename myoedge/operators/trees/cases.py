@@ -24,7 +24,8 @@ leaves[-1 - at].sum(1) + base
 
 
 def slack(case: Any) -> float:
-    """Half a step of leaves for each tree, and for the base."""
+    """Return the largest permitted deviation in output steps: half a step of the leaves for each
+    tree, and for the base."""
     _, _, roots, leaves, base = case.weights
     return float(leaf_step(leaves, base, len(roots)) * (len(roots) + 1) / 2 / case.target.scale)
 

@@ -27,7 +27,11 @@ from myoedge.operators.trees.tiling import in_tiles
 
 
 def shape(attrs: Attrs, x: Shape, limits: Shape, links: Shape, roots: Shape, *rows: Shape) -> Shape:
-    """x [N, F], limits [n], links [n, 4], roots [t], leaves [l, K], base [K] -> [N, K]."""
+    """Return the result shape [N, K] of an ensemble of decision trees.
+
+    x   features [N, F]
+    limits, links, roots, rows   [n], [n, 4], [t], then leaves [l, K] and base [K]
+    """
     return (x[0], rows[0][1])
 
 
@@ -38,11 +42,12 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def real(attrs: Attrs, x: Array, *ensemble: Array) -> Array:
-    """Sum a leaf of every tree and the base.
+    """Compute an ensemble of decision trees in floats: the sum of the leaf that each tree reaches,
+    plus the base.
 
-    limits   [n]: a node asks x <= limit, or x < limit if it is strict
-    links    [n, 4]: feature, the next node if so, the next node if not, whether it is strict; -1 -
-             i is leaf i
+    limits   [n]: a node tests x <= limit, or x < limit if it is strict
+    links    [n, 4]: feature, next node if the test holds, next node if not, whether it is strict;
+             -1 - i is leaf i
     """
     limits, links, roots, leaves, base = ensemble
     feature, yes, no, strict = links.astype(np.int64).T
@@ -56,9 +61,9 @@ def real(attrs: Attrs, x: Array, *ensemble: Array) -> Array:
 
 
 def quantize(site: QuantizeInputs) -> TreesParams:
-    """Return the ensemble in integers: limits on the operand's grid, leaves of 16 bits.
+    """Return the constants of an ensemble: limits in steps of the operand, leaves with 16 bits.
 
-    A limit is rounded as a value is, so that a value that equals it still does.
+    A limit is rounded as a value is, so that a value equal to it stays equal.
     """
     limits, links, roots, leaves, base = (site.constant(i) for i in range(1, 6))
     step = leaf_step(leaves, base, len(roots))
@@ -71,7 +76,8 @@ def quantize(site: QuantizeInputs) -> TreesParams:
 
 
 def leaf_step(leaves: Array, base: Array, trees: int) -> float:
-    """Return the step of leaves: of 16 bits, and sums keep within 2**30."""
+    """Return the quantisation step of the leaves, with which they fit 16 bits and sums over all
+    trees stay below 2**30."""
     largest = float(np.abs(leaves).max())
     total = largest * trees + float(np.abs(base).max())
     most = (1 << SUM_BITS) - trees - 1
@@ -90,7 +96,8 @@ def _forest(
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
-    """Compute y = requantize(base + the leaves reached): x int16 [N, F] -> [N, K]."""
+    """Compute requantise(base + sum of the leaves reached) in integers: x int16 [N, F] -> [N,
+    K]."""
     return step.requantize(sums(step.integers, x))
 
 

@@ -21,7 +21,13 @@ SINGLE = "a sum or an average of the trees"
 
 
 class Ensemble(NamedTuple):
-    """Trees that can be added: limits [n], links [n, 4], roots [t], leaves [l, K], base [K]."""
+    """Decision trees whose leaves are summed.
+
+    limits, links   nodes, [n] and [n, 4]
+    roots           first node of each tree [t]
+    leaves          values of the leaves [l, K]
+    base            values added to the sum [K]
+    """
 
     limits: Array
     links: Array
@@ -31,7 +37,8 @@ class Ensemble(NamedTuple):
 
 
 def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str]:
-    """Import TreeEnsembleClassifier -> the class, and scores of the classes."""
+    """Import ONNX's TreeEnsembleClassifier; return the names of the predicted class index and of
+    the scores of the classes."""
     classes = len(a["classlabels_ints"]) or len(a["classlabels_strings"])
     found = _of_lists(a, "class", classes)
     kind = a["post_transform"]
@@ -50,7 +57,7 @@ def _of_both(found: Ensemble, a: Arguments) -> tuple[Ensemble, str]:
 
 
 def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import TreeEnsembleRegressor -> [N, targets]."""
+    """Import ONNX's TreeEnsembleRegressor, with result [N, targets]."""
     found = _of_lists(a, "target", a["n_targets"])
     if a["aggregate_function"] not in ("SUM", "AVERAGE"):
         raise Unsupported(f"aggregate_function {a['aggregate_function']}", SINGLE)
@@ -108,7 +115,7 @@ def _planted(
 
 
 def ensemble(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import TreeEnsemble, of ai.onnx.ml 5 -> [N, targets]."""
+    """Import ONNX's TreeEnsemble (ai.onnx.ml 5), with result [N, targets]."""
     if a["aggregate_function"] not in (AVERAGE, SUM):
         raise Unsupported(f"aggregate_function {a['aggregate_function']}", SINGLE)
     results, shares = a["n_targets"], len(a["tree_roots"])

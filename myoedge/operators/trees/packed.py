@@ -18,13 +18,16 @@ SUM_BITS = 30  # of sums over all trees
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreesParams(RequantParams):
-    """Integer constants of an ensemble.
+    """Integer constants of an ensemble of decision trees.
 
-    nodes    int32 [n, 2]: limit (low half) and feature; the nodes behind x <= limit (low half) and
-             x > limit, counted from the tree's first one, or -1 - e: entry e of the tree's leaves
-    trees    int32 [t, 2]: first node and first entry of each tree
-    entries  int16 [e, 2]: number to add, and 2 * result + 1 if it is a leaf's last one, else + 0
-    base     int32 [results]: where sums begin
+    nodes       int32 [n, 2]: limit (low half) and feature (upper half); next node if x <= limit
+                (low half) and if x > limit (upper half), counted from the tree's first node, or -1
+                - e for entry e of the tree's leaves
+    trees       int32 [t, 2]: first node and first entry of each tree
+    entries     int16 [e, 2]: number to add, and 2 * index of the result, plus 1 for the last entry
+                of a leaf
+    base        int32 [results]: initial values of the sums
+    acc_bound   largest |sum|
     """
 
     nodes: Array
@@ -36,11 +39,12 @@ class TreesParams(RequantParams):
 
 @dataclass(frozen=True)
 class Forest:
-    """An ensemble whose leaves are integers.
+    """Decision trees with integer leaves, stored one after another.
 
-    limits   int64 [n], links int64 [n, 3] (feature, the node if x <= limit, the other one), roots
-             int64 [t], leaves int64 [l, results]; trees lie one behind the other, and a link of -1
-             - i is leaf i
+    limits   int64 [n]
+    links    int64 [n, 3]: feature, next node if x <= limit, next node otherwise; -1 - i is leaf i
+    roots    int64 [t]
+    leaves   int64 [l, results]
     """
 
     limits: Array
@@ -49,23 +53,26 @@ class Forest:
     leaves: Array
 
     def tree(self, number: int) -> tuple[slice, Array]:
-        """Return the nodes of a tree, and its leaves."""
+        """Return the range of nodes of a tree, and the indices of its leaves.
+
+        number   index of the tree
+        """
         ends = [*self.roots[1:].tolist(), len(self.limits)]
         nodes = slice(int(self.roots[number]), ends[number])
         ways = self.links[nodes, 1:]
         return nodes, np.unique(-1 - ways[ways < 0])
 
     def bounds(self) -> Array:
-        """Return the largest magnitude of every sum."""
+        """Return the largest magnitude that the sum of each result can have, [results]."""
         total = np.zeros(self.leaves.shape[1], np.int64)
         for number in range(len(self.roots)):
             total += np.abs(self.leaves[self.tree(number)[1]]).max(axis=0)
         return total
 
     def packed(self) -> tuple[Array, Array, Array]:
-        """Return nodes, trees and entries, as TreesParams has them.
+        """Return nodes, trees and entries in the kernel's format, as TreesParams describes.
 
-        Errors: ValueError for a tree of more nodes or entries than links reach.
+        Errors: ValueError for a tree with more nodes or entries than links can number.
         """
         places, entries, nodes = [], list[tuple[int, int]](), np.zeros((len(self.limits), 2), "i8")
         for number in range(len(self.roots)):
@@ -102,7 +109,8 @@ def _halves(limits: Array, features: Array, ways: Array) -> Array:
 
 
 def sums(integers: TreesParams, x: Array) -> Array:
-    """Return what the kernel sums: x integers [N, F] -> int64 [N, results]."""
+    """Return the sums that the kernel computes before requantisation: x integers [N, F] -> int64
+    [N, results]."""
     first, second = integers.nodes.astype(np.int64).T
     limit, feature = first.astype(np.int16), first >> 16
     yes, no = second.astype(np.int16).astype(np.int64), second >> 16

@@ -22,7 +22,8 @@ L1_BYTES = 2**16  # of trees that may be brought there
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile rows of x [N, F] and y [N, K]; the cores share the trees of a row."""
+    """Return the tiled kernel of an ensemble of decision trees; tiles are rows of x [N, F] and y
+    [N, K], and the cores share the trees of a row."""
     (n, features), results = step.shapes[0], step.out[1]
     row = (("row", 1),)
     x = Operand("x", 0, (n, features), (row, ()), itemsize=2)

@@ -240,8 +240,8 @@ def in_one_run(operand: Operand, grid: Grid) -> Array:
 
 
 def in_positions(operand: Operand, grid: Grid) -> Array:
-    """Return, per tile size, whether a tile holds part of the channels of contiguous positions, and
-    the kernel supports a stride between positions."""
+    """Return, per tile size, whether every tile is a block of contiguous positions with part of the
+    channels, and the kernel supports a stride between positions."""
     if not operand.position_stride:
         return np.zeros(len(grid.tiles), bool)
     return in_one_run(replace(operand, shape=operand.shape[:-1], dims=operand.dims[:-1]), grid)
