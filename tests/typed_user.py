@@ -22,6 +22,12 @@ def on_a_new_day(build: myoedge.Build, day: Path) -> None:
     assert_type(adapted.rows(), list[dict[str, Any]])
 
 
+def for_a_product(build: myoedge.Build) -> bool:
+    found = myoedge.evidence(build, output="evidence", drawn=4)
+    assert_type(found.rows(), list[dict[str, Any]])
+    return found.is_complete
+
+
 def before_any_target(model: Path) -> myoedge.Quantized:
     loaded: myoedge.Model = myoedge.load(model, calib="calib.npz")
     found: myoedge.Inspection = myoedge.inspect(model)

@@ -176,6 +176,7 @@ def build(
     operating_point: str | None = None,
     app: str | None = None,
     prefix: str | None = None,
+    checks: bool = False,
     engine: str = "auto",
     stream: bool = False,
     simulate: bool | None = None,
@@ -201,6 +202,8 @@ def build(
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
     prefix   of all C names, as "gesture" for gesture_run; None: from the model's name
+    checks   also generate <prefix>_check, the CRC-32 of the constants; the firmware calls it at its
+             start and after each inference (docs/guides/evidence.md)
     engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;
              "ne16": NE16 for every layer it can run (docs/ne16.md). [engine] overrides this per
              layer

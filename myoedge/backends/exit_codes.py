@@ -13,6 +13,7 @@ MEANINGS = MappingProxyType(
         104: "output.bin or cycles.bin cannot be written",
         105: "the clock generator does not lock",
         106: "l3.bin is not there or too short",
+        107: "code or constants have changed",
     }
 )
 RUNTIME_SYMBOL = "me_stacks"  # of programs with the runtime that ends so

@@ -115,6 +115,10 @@ class BuildOptions(QuantizeOptions):
     prefix: str | None = _option(
         "Prefix of all C names (default: from the model's name).", metavar="NAME"
     )
+    checks: bool = _option(
+        "Also generate <prefix>_check, the CRC-32 of the constants; the firmware calls it.",
+        default=False,
+    )
     engine: str = _option(
         "auto (default): the faster one per layer; cores; ne16: every layer that it can run.",
         default="auto",

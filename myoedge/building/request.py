@@ -43,6 +43,8 @@ class BuildRequest:
     plugins       plug-ins that myoedge.toml names
     weight_bits   minimum bits of a weight
     adapt         [adapt]; None: the firmware does not adapt
+    prefix        of all C names; None: from the model's name
+    checks        whether the C checks its constants
     """
 
     chip: Chip
@@ -55,6 +57,7 @@ class BuildRequest:
     weight_bits: int = INT8.bits
     adapt: AdaptTable | None = None
     prefix: str | None = None
+    checks: bool = False
 
     @property
     def chip_at_point(self) -> Chip:
@@ -71,9 +74,9 @@ class BuildRequest:
 
     @property
     def of_integers(self) -> BuildRequest:
-        """Return the request without latency limit and prefix, on which the integers do not
-        depend."""
-        return replace(self, limits=replace(self.limits, latency_s=None), prefix=None)
+        """Return the request without latency limit, prefix and checks, on which the integers
+        do not depend."""
+        return replace(self, limits=replace(self.limits, latency_s=None), prefix=None, checks=False)
 
     def with_linked(self, code_bytes: int) -> BuildRequest:
         """Return the request with an L2 limit reduced by the size of the code, plus a margin."""
@@ -129,6 +132,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         _weight_bits(options, settings),
         settings.adapt,
         prefix,
+        options.checks,
     )
     if settings.adapt is not None and options.stream:
         tries = ["without --stream", "without [adapt]"]

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from myoedge.codegen.render import C_TYPES, initializer
@@ -13,6 +14,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.plan.l2.resident_weights import Key
 from myoedge.plan.plan import Plan
+
+SLICE_BYTES = 4096  # of a check
+# one byte's contribution to the CRC-32: what zlib makes of it, without its inversions
+CRC_TABLE = tuple(zlib.crc32(bytes([i])) ^ zlib.crc32(b"\0") for i in range(256))
 
 
 def function_name(index: int, step: QuantizedNode) -> str:
@@ -57,6 +62,19 @@ def constants(plan: Plan) -> dict[str, Array]:
     return arrays_of | {
         constant_name(plan, name): plan.quant.constants[name] for name in plan.constants
     }
+
+
+def check_slices(arrays: Mapping[str, Array]) -> Iterator[dict[str, Any]]:
+    """Yield the slices of constant arrays that <prefix>_check compares, at most SLICE_BYTES each,
+    with their CRC-32 (IEEE 802.3, as in zlib); C stores numbers little-endian.
+
+    arrays   C name -> array
+    """
+    for name, values in arrays.items():
+        data = values.astype(values.dtype.newbyteorder("<")).tobytes()
+        for first in range(0, len(data), SLICE_BYTES):
+            part = data[first : first + SLICE_BYTES]
+            yield {"name": name, "first": first, "bytes": len(part), "crc": zlib.crc32(part)}
 
 
 def array_aliases(plan: Plan) -> list[tuple[str, str]]:

@@ -14,7 +14,14 @@ import numpy as np
 from myoedge.adaptation.record import Adaptation
 from myoedge.codegen.adaptation import adaptation_files, hook
 from myoedge.codegen.application import Application
-from myoedge.codegen.constants import array_aliases, array_values, comment, constants
+from myoedge.codegen.constants import (
+    CRC_TABLE,
+    array_aliases,
+    array_values,
+    check_slices,
+    comment,
+    constants,
+)
 from myoedge.codegen.library import brought, called, include_files, library_files
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
@@ -58,6 +65,7 @@ def make_sources(
     application: Application | None = None,
     adaptation: Adaptation | None = None,
     prefix: str | None = None,
+    checks: bool = False,
 ) -> Sources:
     """Generate all of src/: C, headers, Makefile, licence, the chip's program in firmware/;
     stream.c with me_push for a stream.
@@ -66,10 +74,13 @@ def make_sources(
     application   also generate another program for the chip, in firmware/<its name>/
     adaptation    also generate the network's adaptation, and firmware/adapt/, which runs sessions
     prefix        of all global C names; None: from the model's name
+    checks        whether to generate <prefix>_check, which the program for the chip then calls
     Errors: as Application.files.
     """
     app = application.name if application is not None else ""
     common = {**_common_values(plan, model_name, stream), "app": app}
+    slices = [*check_slices(constants(plan))] if checks else []
+    common |= {"checks": checks, "slices": slices, "crc_table": CRC_TABLE}
     common["prefix"] = prefix or default_prefix(model_name)
     common["adapted"] = None if adaptation is None else hook(plan, adaptation)
     sized = {
@@ -85,7 +96,7 @@ def make_sources(
         **library_files(called(plan.tilings), brought(plan)),
         "Makefile": render("project/Makefile.j2", common),
         "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
-        **_weights(plan, common["banner"], common["prefix"]),
+        **_weights(plan, common),
         **({} if golden is None else _selftest(golden, common)),
     }
     if stream is not None:
@@ -154,10 +165,9 @@ def _named(plan: Plan, model_name: str, values: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _weights(plan: Plan, banner: str, prefix: str) -> dict[str, str]:
+def _weights(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
     stored = {
-        "banner": banner,
-        "prefix": prefix,
+        **common,
         "arrays": [array_values(n, a) for n, a in constants(plan).items()],
         "array_aliases": array_aliases(plan),
     }
