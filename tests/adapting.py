@@ -18,7 +18,7 @@ from myoedge.backends.build import Build
 from myoedge.numerics.arrays import Array
 
 MOST_CLASSES = 64
-SCALARS = ("method", "decision", "in_force", "windows", "right", "normed")
+SCALARS = ("method", "decision", "in_force", "windows", "right", "normed", "pseudo")
 BY_CLASS = ("came", "held_counts", "counts", "seen")
 STATE_BYTES = 4 * (len(SCALARS) + MOST_CLASSES * (len(BY_CLASS) + 2) + 2)
 POINTERS = (
@@ -39,7 +39,8 @@ class _Network(ctypes.Structure):
         ("digest", ctypes.c_uint8 * 8),
         *((name, ctypes.c_void_p) for name in POINTERS),
         ("norm_sizes", ctypes.c_int32 * 6),
-        *((name, ctypes.c_void_p) for name in NORM_POINTERS),
+        *((name, ctypes.c_void_p) for name in (*NORM_POINTERS, "scores")),
+        ("score_sizes", ctypes.c_int32 * 4),
     )
 
 

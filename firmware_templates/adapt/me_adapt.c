@@ -56,7 +56,7 @@ int32_t me_adapt_begin(int32_t method)
         return -1;
     const int32_t classes = me_adapt_of.classes, size = me_adapt_of.features;
     me_adapt.method = method;
-    me_adapt.windows = me_adapt.right = 0;
+    me_adapt.windows = me_adapt.right = me_adapt.pseudo = 0;
     zero(me_adapt.came, classes);
     zero(me_adapt.held, classes);
     zero(me_adapt.counts, classes);
@@ -103,6 +103,10 @@ static int8_t *held_window(int32_t label, int32_t place)
 
 int32_t me_adapt_window(int32_t label)
 {
+    if (label == ME_ADAPT_PSEUDO && me_adapt.method != ME_ADAPT_NORM) {
+        me_adapt.pseudo = 1;
+        label = me_adapt_pseudo_label();
+    }
     const int32_t is_class = me_adapt.method == ME_ADAPT_NORM || (label >= 0 && label < me_adapt_of.classes);
     if (!me_adapt.method || !is_class || me_adapt.windows >= MOST_WINDOWS)
         return -1;
@@ -156,6 +160,12 @@ static int32_t end_norm(void)
     return 1;
 }
 
+/* right   of `count` held-back windows; of pseudo-labels the network decided all, so most are enough */
+static int32_t gains(int32_t right, int32_t count)
+{
+    return count == 0 || right > me_adapt.right || (me_adapt.pseudo && 10 * right >= 9 * count);
+}
+
 int32_t me_adapt_end(void)
 {
     if (!me_adapt.method)
@@ -167,7 +177,7 @@ int32_t me_adapt_end(void)
     for (int32_t label = 0; label < me_adapt_of.classes; label++)
         for (int32_t place = 0; place < me_adapt.held[label]; place++, count++)
             right += decide(1, held_window(label, place)) == label;
-    const int32_t gained = count == 0 || right > me_adapt.right;
+    const int32_t gained = gains(right, count);
     if (gained) {
         for (int32_t label = 0; label < me_adapt_of.classes; label++)
             for (int32_t place = 0; place < me_adapt.held[label]; place++)

@@ -34,12 +34,15 @@ typedef enum {
 int32_t me_adapt_begin(int32_t method);
 
 /* The window of the last inference belongs to this class; ME_ADAPT_NORM does not look at it. Every fourth
- * window of a class is held back.
+ * window of a class is held back. ME_ADAPT_PSEUDO, in a build with [adapt] pseudo: to the class that the
+ * network decided, if it is confident.
  * Returns 0 learnt, 1 held back, -1 no session, no such class, or 32,768 windows came already. */
+#define ME_ADAPT_PSEUDO (-2)
 int32_t me_adapt_window(int32_t label);
 
 /* Ends the session. The new classifier comes into force if it decides more of the held-back windows
- * rightly than the one in force did, or if none was held back. ME_ADAPT_NORM: from the next inference on
+ * rightly than the one in force did, or if none was held back; after pseudo-labels, if it
+ * agrees with nine tenths of them. ME_ADAPT_NORM: from the next inference on
  * inputs are normalised, and the network itself decides again. Returns 1 if so, 0 if not, -1 without a
  * session. */
 int32_t me_adapt_end(void);
@@ -64,6 +67,7 @@ void me_adapt_reset(void);
 /* For the network: features and decision of an inference. */
 void me_adapt_take_features(const int8_t *features);
 void me_adapt_take_decision(int32_t decision);
+void me_adapt_take_score(int32_t label, int32_t score);
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,7 @@
  * channels, inner of the input, and its numbers from one channel to the next; elements: all numbers
  * wide            1: they have 16 bits          point   bits after the point of means and deviations
  * channel_means, deviations   of the calibration samples [channels]
+ * scores          of the last inference [classes]; 0 where labels must be given; and what they mean
  * norm_sums, norm [2][channels], see me_adapt_norm.c      raw_input, normed_input   [elements] */
 typedef struct {
     int32_t features, classes, zero_point, methods, held_back, kept, exponent, replayed;
@@ -45,6 +46,8 @@ typedef struct {
     int64_t *norm_sums;
     int32_t *norm;
     void *raw_input, *normed_input;
+    int32_t *scores;
+    int32_t threshold, score_factor, is_probability, score_zero_point;
 } me_adapt_network;
 
 /* method        of the session; 0: none
@@ -52,9 +55,10 @@ typedef struct {
  * in_force      method of the classifier in force; 0: the network itself
  * bias          of the classifier in force, then of the one that is judged
  * counts        windows in the sums      seen   windows that the store saw
+ * pseudo        1: the session has pseudo-labels
  * normed        1: inputs are normalised        norm_count   numbers of a channel in its sums */
 typedef struct {
-    int32_t method, decision, in_force, windows, right, normed;
+    int32_t method, decision, in_force, windows, right, normed, pseudo;
     int32_t came[ME_ADAPT_MOST_CLASSES], held[ME_ADAPT_MOST_CLASSES];
     int32_t counts[ME_ADAPT_MOST_CLASSES], seen[ME_ADAPT_MOST_CLASSES];
     uint32_t random, norm_count;
@@ -85,6 +89,9 @@ void me_adapt_from_directions(void);
 
 void me_adapt_fit_prototypes(void);
 void me_adapt_fit_lda(void);
+
+/* The network's decision, or -1 where its confidence is less than the build's threshold. */
+int32_t me_adapt_pseudo_label(void);
 
 void me_adapt_norm_begin(void);
 void me_adapt_norm_add(void);

@@ -67,8 +67,10 @@ static inline void me_adapt_after_layer(const int8_t *results, int32_t features,
         int32_t best = 0; \
         if (!ME_ADAPT_NOTES()) \
             break; \
-        for (int32_t i = 1; i < (count); i++) \
+        for (int32_t i = 0; i < (count); i++) { \
             best = (outputs)[i] > (outputs)[best] ? i : best; \
+            me_adapt_take_score(i, (outputs)[i]); \
+        } \
         me_adapt_take_decision(best); \
     } while (0)
 

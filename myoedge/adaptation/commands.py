@@ -17,6 +17,8 @@ INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE, KEEP, RESTORE = range
     11
 )  # as in app_adapt/main.c
 
+PSEUDO = -2  # as a label: ME_ADAPT_PSEUDO
+
 
 @dataclass(frozen=True)
 class Command:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from myoedge.adaptation.exponentials import EXPONENTIALS, STEPS
 from myoedge.adaptation.record import Adaptation, Classifier
 from myoedge.numerics.arrays import Array
 
@@ -27,8 +28,6 @@ POINT, FORWARD_POINT = 20, 12  # bits after the point of the weights, and of the
 LIMIT = 1 << 14  # of the int16 weights
 MOMENTUM_SHIFT = RATE_SHIFT = 3
 SETTLING_SHIFT = 6  # in place of RATE_SHIFT
-STEPS = 256  # of the table of exponentials, 1 / 16 each
-EXPONENTIALS = np.round(32768 * np.exp(-np.arange(STEPS) / 16)).astype(np.int64)
 
 
 @dataclass(frozen=True)

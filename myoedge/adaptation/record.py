@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from myoedge.adaptation.norm import InputNorm
+from myoedge.adaptation.pseudo import Pseudo
 from myoedge.numerics.arrays import Array
 
 METHODS = ("prototypes", "lda", "head", "norm")  # the number of a method in C is its place plus 1
 MOST_FEATURES = 256  # of a window: sums of products stay inside their integers
 MOST_CLASSES = 64
-NORM = "norm."  # in front of its fields, as arrays
 NEVER = -(1 << 31)  # bias of a class without windows: any other class wins
 
 
@@ -35,6 +35,8 @@ class Adaptation:
     exponent        features divided by 2**exponent have a root mean square near 1
     replay          int8 features of training windows [n, features]
     replay_labels   classes of these windows [n]
+    norm            the input's channels, if norm is supported
+    pseudo          confidence of pseudo-labels, if they are supported
     """
 
     layer: int
@@ -50,14 +52,19 @@ class Adaptation:
     replay: Array = field(repr=False)
     replay_labels: Array = field(repr=False)
     norm: InputNorm | None = None
+    pseudo: Pseudo | None = None
+
+
+PARTS: dict[str, Any] = {"norm": InputNorm, "pseudo": Pseudo}  # fields with fields of their own
 
 
 def to_arrays(adaptation: Adaptation) -> dict[str, Array]:
     """Return the fields of an adaptation as arrays."""
     values = {one.name: getattr(adaptation, one.name) for one in fields(Adaptation)}
-    norm = values.pop("norm")
-    if norm is not None:
-        values |= {f"{NORM}{one.name}": getattr(norm, one.name) for one in fields(InputNorm)}
+    for part in PARTS:
+        of_part = values.pop(part)
+        if of_part is not None:
+            values |= {f"{part}.{one.name}": getattr(of_part, one.name) for one in fields(of_part)}
     return {name: np.array(value) for name, value in values.items()}
 
 
@@ -65,10 +72,11 @@ def from_arrays(arrays: Mapping[str, Array]) -> Adaptation:
     """Restore an adaptation from the result of `to_arrays`."""
     values: dict[str, Any] = {name: x if x.ndim else x.item() for name, x in arrays.items()}
     values["methods"] = tuple(map(str, arrays["methods"]))
-    of_norm = {
-        name.removeprefix(NORM): values.pop(name) for name in arrays if name.startswith(NORM)
-    }
-    return Adaptation(**values, norm=InputNorm(**of_norm) if of_norm else None)
+    for part, kind in PARTS.items():
+        names = [name for name in arrays if name.startswith(f"{part}.")]
+        of_part = {name.removeprefix(f"{part}."): values.pop(name) for name in names}
+        values[part] = kind(**of_part) if of_part else None
+    return Adaptation(**values)
 
 
 def pooled(results: Array) -> Array:

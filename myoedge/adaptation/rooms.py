@@ -18,6 +18,7 @@ PASSING = (
     "gradient",
     "raw_input",
     "normed_input",
+    "scores",
 )
 
 
@@ -58,6 +59,8 @@ def rooms(adaptation: Adaptation) -> tuple[Room, ...]:
         found.append(Room("norm_sums", "int64", 2 * norm.channels))
         found.append(Room("norm", "int32", 2 * norm.channels))
         found += [Room(name, norm.dtype, norm.elements) for name in ("raw_input", "normed_input")]
+    if adaptation.pseudo is not None:
+        found.append(Room("scores", "int32", classes))
     return tuple(found)
 
 

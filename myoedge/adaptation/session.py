@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from myoedge.adaptation import head as heads
+from myoedge.adaptation.pseudo import AGREEING, OF_HELD_BACK
 from myoedge.adaptation.record import Adaptation, Classifier
 from myoedge.adaptation.statistics import MOST_WINDOWS, Sums, lda, no_sums, prototypes
 from myoedge.numerics.arrays import Array
@@ -37,15 +38,19 @@ class AdaptSession:
     came: Array
     sums: Sums
     store: heads.Stored
+    is_pseudo: bool = False
 
 
-def begin(adaptation: Adaptation, method: str) -> AdaptSession:
-    """Start a session with one of the supported methods."""
+def begin(adaptation: Adaptation, method: str, *, is_pseudo: bool = False) -> AdaptSession:
+    """Start a session with one of the supported methods.
+
+    is_pseudo   the labels are the network's own decisions
+    """
     classes, features = adaptation.classes, adaptation.features
     held = np.zeros((classes, adaptation.held_back, features), np.int8)
     none = np.zeros(classes, np.int64)
     sums, store = no_sums(classes, features), heads.nothing_stored(adaptation)
-    return AdaptSession(adaptation, method, held, none, 0, none, sums, store)
+    return AdaptSession(adaptation, method, held, none, 0, none, sums, store, is_pseudo)
 
 
 def window(session: AdaptSession, features: Array, decision: int, label: int) -> AdaptSession:
@@ -92,7 +97,7 @@ def end(session: AdaptSession) -> Classifier | None:
         found, session = heads.classifier(adaptation, head), replace(session, store=store)
     rows = [*_held(session)]
     right = sum(int(found.decide(_centred(adaptation, x))[0] == label) for x, label in rows)
-    if rows and right <= session.right:
+    if rows and not gains(session, right, len(rows)):
         return None
     for x, label in rows:
         session = _learnt(session, x, label)
@@ -100,6 +105,13 @@ def end(session: AdaptSession) -> Classifier | None:
         return fits[session.method](session.sums)
     head, _ = heads.trained(adaptation, head, session.store, heads.LAST_UPDATES)
     return heads.classifier(adaptation, head)
+
+
+def gains(session: AdaptSession, right: int, held_back: int) -> bool:
+    """Return whether a classifier that decides so many held-back windows correctly comes into
+    force. Pseudo-labels cannot show a gain: it has to agree with most of them."""
+    is_alike = OF_HELD_BACK * right >= AGREEING * held_back
+    return right > session.right or (session.is_pseudo and is_alike)
 
 
 def _held(session: AdaptSession) -> list[tuple[Array, int]]:

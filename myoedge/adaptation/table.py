@@ -17,6 +17,8 @@ class AdaptTable:
     replay    memory for features of calibration samples, on which the head is trained again:
               "16KiB"
     channels  of the input, which norm rescales; one axis of the input is as long
+    pseudo    least confidence with which the network's decisions are labels: 0.95; default: they
+              never are
     """
 
     methods: list[Literal["prototypes", "lda", "head", "norm"]] = field(
@@ -25,3 +27,4 @@ class AdaptTable:
     layer: str | None = None
     replay: str | int = 0
     channels: int | None = None
+    pseudo: float | None = None

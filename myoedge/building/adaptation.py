@@ -12,6 +12,7 @@ import numpy as np
 
 from myoedge.adaptation.commands import saved_bytes
 from myoedge.adaptation.norm import InputNorm, added, no_norm_sums, statistics
+from myoedge.adaptation.pseudo import Pseudo, pseudo
 from myoedge.adaptation.record import METHODS, MOST_CLASSES, MOST_FEATURES, Adaptation, pooled
 from myoedge.adaptation.rooms import l2_bytes
 from myoedge.adaptation.table import AdaptTable
@@ -67,7 +68,19 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data) -> Adaptation:
         replay=np.array(rows[:replayed], np.int8).reshape(-1, features),
         replay_labels=_labels(data)[picked[:replayed]] if replayed else np.zeros(0, np.int64),
         norm=_input_norm(plan, table.channels, data) if "norm" in table.methods else None,
+        pseudo=None if table.pseudo is None else _pseudo(plan, table.pseudo),
     )
+
+
+def _pseudo(plan: Plan, threshold: float) -> Pseudo:
+    """Return what confidence the network's output shows: a softmax's, or of logits."""
+    if not 0 < threshold <= 1:
+        facts = {"has": threshold, "needs": "more than 0, at most 1"}
+        raise MyoedgeError("E232", "[adapt] pseudo is no confidence", facts, ["pseudo = 0.95"])
+    (name,) = plan.graph_outputs
+    params = plan.quant.params[name]
+    op = next((step.node.op for step in plan.steps if step.node.name == name), "")
+    return pseudo(threshold, params.scale, params.zero_point, is_probability=op == "softmax")
 
 
 def _input_norm(plan: Plan, channels: int | None, data: Data) -> InputNorm:

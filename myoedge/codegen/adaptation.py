@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.adaptation.commands import saved_bytes
 from myoedge.adaptation.norm import InputNorm
+from myoedge.adaptation.pseudo import Pseudo
 from myoedge.adaptation.record import METHODS, Adaptation
 from myoedge.adaptation.rooms import PASSING, rooms
 from myoedge.codegen.constants import array_values
@@ -25,6 +27,7 @@ PARTS = (
     "me_adapt_lda",
     "me_adapt_head",
     "me_adapt_norm",
+    "me_adapt_pseudo",
     "me_adapt_save",
     "me_slots",
 )
@@ -88,8 +91,9 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
         "exponent": adaptation.exponent,
         "replayed": len(adaptation.replay),
         "digest": [*_digest(plan, adaptation)],
-        "norm": {} if adaptation.norm is None else _norm_sizes(adaptation.norm),
+        "sizes": {**_norm_sizes(adaptation.norm), **_pseudo_sizes(adaptation.pseudo)},
         "passing": PASSING,
+        "saved_bytes": saved_bytes(adaptation),
     }
 
 
@@ -99,7 +103,20 @@ def _digest(plan: Plan, adaptation: Adaptation) -> bytes:
     return hashlib.sha256(what.encode()).digest()[:8]
 
 
-def _norm_sizes(norm: InputNorm) -> dict[str, int]:
+def _pseudo_sizes(pseudo: Pseudo | None) -> dict[str, int]:
+    if pseudo is None:
+        return {}
+    return {
+        "threshold": pseudo.threshold,
+        "score_factor": pseudo.factor,
+        "is_probability": int(pseudo.is_probability),
+        "score_zero_point": pseudo.zero_point,
+    }
+
+
+def _norm_sizes(norm: InputNorm | None) -> dict[str, int]:
+    if norm is None:
+        return {}
     return {
         "channels": norm.channels,
         "inner": norm.inner,

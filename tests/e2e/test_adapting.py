@@ -13,6 +13,7 @@ import torch
 
 import myoedge
 from myoedge.adaptation import commands as c
+from myoedge.adaptation import session
 from myoedge.adaptation.commands import Command, Window
 from myoedge.adaptation.norm import added, no_norm_sums, normalization
 from myoedge.adaptation.record import METHODS, Classifier, pooled
@@ -117,8 +118,6 @@ def test_every_state_is_the_references(build: Build, method: str) -> None:
 def reference(
     build: Build, method: str, windows: Sequence[Window], labels: Sequence[int]
 ) -> Classifier | None:
-    from myoedge.adaptation import session
-
     state = session.begin(build.adaptation, method)
     for window, label in zip(windows, labels, strict=True):
         state = session.window(state, window.features, window.decision, label)
@@ -345,3 +344,41 @@ def test_norm_needs_its_channels(tmp_path: Path) -> None:
         with pytest.raises(MyoedgeError) as caught:
             built(tmp_path, Network(), {"methods": ["norm"], **channels})
         assert caught.value.code == "E267"
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_pseudo_labels_are_confident_decisions(tmp_path: Path, softmax: bool) -> None:
+    """Each label by the reference's confidence, then the session's classifier and decisions."""
+    torch.manual_seed(2)
+    network: torch.nn.Module = Network()
+    with torch.no_grad():
+        network.last.weight.mul_(8)
+        network.last.bias.zero_()
+    if softmax:
+        network = torch.nn.Sequential(network, torch.nn.Softmax(-1))
+    build = built(tmp_path, network, {"methods": ["lda"], "pseudo": 0.8}, simulate=False)
+    pseudo, net = build.adaptation.pseudo, build.network
+    assert pseudo
+    assert pseudo.is_probability == softmax
+    (name,) = net.graph.inputs
+    inputs = [net.input_integers(name, 2 * window[None]) for window in samples(40, 31)[0]]
+    output = net.graph.outputs[0]
+    state = session.begin(build.adaptation, "lda", is_pseudo=True)
+    labels = []
+    for x in inputs:
+        values = run_int(net.steps, net.constants, {name: x})
+        labels.append(pseudo.label(values[output]))
+        features, decision = values[build.adaptation.name].reshape(-1), values[output].argmax()
+        if labels[-1] >= 0:
+            state = session.window(state, features, int(decision), labels[-1])
+    assert 0 < labels.count(-1) < len(labels)
+    classifier = session.end(state)
+    steps = [*c.session("lda", [c.infer(x) for x in inputs], [c.PSEUDO] * len(inputs))]
+    for backend in ("host", "simulator"):
+        answers = runner(build, backend)([*steps, Command(c.SAVE)])
+        taken = [answer.result >= 0 for answer in answers[2 : len(steps) - 1 : 2]]
+        assert taken == [label >= 0 for label in labels]
+        assert answers[-2].result == (classifier is not None)
+        if classifier is not None:
+            weights = np.frombuffer(answers[-1].content, np.int16, CLASSES * SIZE, 24 + 4 * CLASSES)
+            np.testing.assert_array_equal(weights, classifier.weights.reshape(-1))

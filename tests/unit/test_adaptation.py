@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myoedge.adaptation import head as heads
+from myoedge.adaptation import session
 from myoedge.adaptation.commands import saved_bytes
+from myoedge.adaptation.pseudo import pseudo
 from myoedge.adaptation.record import Adaptation, Classifier, from_arrays, pooled, to_arrays
 from myoedge.adaptation.statistics import (
     LEAST_RIDGE_SHIFT,
@@ -181,3 +183,25 @@ def test_records_come_back_from_their_arrays() -> None:
 def test_equal_scores_are_the_first_class() -> None:
     zeros = np.zeros((3, 2), np.int16)
     assert Classifier(zeros, np.array([1, 5, 5], np.int32)).decide(np.zeros((1, 2), int)) == [1]
+
+
+def test_confidence_is_that_of_a_softmax() -> None:
+    """Of logits by the table, whose steps are 1 / 16, and of probabilities."""
+    rng = np.random.default_rng(5)
+    for scale in (0.01, 0.1, 0.7):
+        found = pseudo(0.95, scale, 0, is_probability=False)
+        for _ in range(200):
+            scores = rng.integers(-128, 128, 6)
+            powers = np.exp(scale * (scores - scores.max()))
+            assert abs(found.confidence(scores) / 32768 - 1 / powers.sum()) < 0.04
+    found = pseudo(0.95, 1 / 256, -128, is_probability=True)
+    assert [found.label(np.array([x, -128])) for x in (114, 116, 127)] == [-1, 0, 0]
+
+
+def test_pseudo_labels_need_agreement_and_no_gain() -> None:
+    """Nine tenths of the held-back windows."""
+    state = replace(session.begin(ADAPTATION, "prototypes", is_pseudo=True), right=10)
+    assert [session.gains(state, right, 10) for right in (8, 9, 10)] == [False, True, True]
+    labelled = replace(state, is_pseudo=False)
+    assert not session.gains(labelled, 10, 10)
+    assert session.gains(replace(labelled, right=3), 4, 10)
