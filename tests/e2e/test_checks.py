@@ -11,7 +11,8 @@ import pytest
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.backends.equivalence import cases, chip_inputs, golden_sample
+from myoedge.backends.equivalence import cases, chip_inputs
+from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions
 from myoedge.simulator.disturbance import Disturbance

@@ -24,7 +24,8 @@ import torch
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.backends.equivalence import Case, cases, chip_inputs, golden_sample
+from myoedge.backends.equivalence import Case, cases, chip_inputs
+from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions
 from myoedge.simulator.disturbance import Disturbance
