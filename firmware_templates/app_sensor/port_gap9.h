@@ -11,30 +11,42 @@
 #include "registers.h"
 
 /* The uDMA: clocks and resets by device, and its linear channels. Their numbers are their events. */
-#define UDMA_CLOCKS_ON 0x1A102004u
-#define UDMA_RESETS_OFF 0x1A102010u
-#define CHANNEL(n) (0x1A103000u + 0x20u * (uint32_t)(n))
-enum { SPI_RX, SPI_TX, SPI_COMMANDS, UART_TX, UART_RX };
-enum { ADDRESS = 0x00, ADDRESS_2 = 0x04, BYTES = 0x08, NOW_AT = 0x14, CONTROL = 0x1C };
-enum { IN_TURN = 1, GO = 2, STOP = 16 };
+#define ME_UDMA_CLOCKS_ON 0x1A102004u
+#define ME_UDMA_RESETS_OFF 0x1A102010u
+#define ME_CHANNEL(n) (0x1A103000u + 0x20u * (uint32_t)(n))
+enum {
+    ME_CHANNEL_SPI_RX,
+    ME_CHANNEL_SPI_TX,
+    ME_CHANNEL_SPI_COMMANDS,
+    ME_CHANNEL_UART_TX,
+    ME_CHANNEL_UART_RX
+};
+enum {
+    ME_CHANNEL_ADDRESS = 0x00,
+    ME_CHANNEL_ADDRESS_2 = 0x04,
+    ME_CHANNEL_BYTES = 0x08,
+    ME_CHANNEL_NOW_AT = 0x14,
+    ME_CHANNEL_CONTROL = 0x1C
+};
+enum { ME_CHANNEL_IN_TURN = 1, ME_CHANNEL_GO = 2, ME_CHANNEL_STOP = 16 };
 
 /* Starts a transfer of a channel. */
-static inline void start_channel(uint32_t channel, const void *bytes, uint32_t count)
+static inline void me_channel_start(uint32_t channel, const void *bytes, uint32_t count)
 {
     __asm__ volatile("" ::: "memory"); /* the bytes are in memory */
-    ME_REG(CHANNEL(channel) + ADDRESS) = (uint32_t)(uintptr_t)bytes;
-    ME_REG(CHANNEL(channel) + BYTES) = count;
-    ME_REG(CHANNEL(channel) + CONTROL) = GO;
+    ME_REG(ME_CHANNEL(channel) + ME_CHANNEL_ADDRESS) = (uint32_t)(uintptr_t)bytes;
+    ME_REG(ME_CHANNEL(channel) + ME_CHANNEL_BYTES) = count;
+    ME_REG(ME_CHANNEL(channel) + ME_CHANNEL_CONTROL) = ME_CHANNEL_GO;
 }
 
-static inline void open_device(uint32_t device)
+static inline void me_device_open(uint32_t device)
 {
-    ME_REG(UDMA_RESETS_OFF) = 1u << device;
-    ME_REG(UDMA_CLOCKS_ON) = 1u << device;
+    ME_REG(ME_UDMA_RESETS_OFF) = 1u << device;
+    ME_REG(ME_UDMA_CLOCKS_ON) = 1u << device;
 }
 
 /* Lets an event of the SoC through to the fabric controller. */
-static inline void hear_event(uint32_t event) { ME_REG(0x1A106098u) = event; }
+static inline void me_event_hear(uint32_t event) { ME_REG(0x1A106098u) = event; }
 
 /* Front end: pins and SPI (port_gap9_front_end.c). Line: UART (port_gap9_line.c). */
 void me_port_open_front_end(void);

@@ -86,26 +86,26 @@ static volatile bool is_exchanging;
 
 static void open_spi(void)
 {
-    open_device(ME_SPI);
-    ME_REG(SPI_BASE + RX_CHANNEL) = SPI_RX;
-    ME_REG(SPI_BASE + TX_CHANNEL) = SPI_TX;
-    ME_REG(SPI_BASE + COMMAND_CHANNEL) = SPI_COMMANDS;
+    me_device_open(ME_SPI);
+    ME_REG(SPI_BASE + RX_CHANNEL) = ME_CHANNEL_SPI_RX;
+    ME_REG(SPI_BASE + TX_CHANNEL) = ME_CHANNEL_SPI_TX;
+    ME_REG(SPI_BASE + COMMAND_CHANNEL) = ME_CHANNEL_SPI_COMMANDS;
     ME_REG(SPI_BASE + SPI_CONFIG) = 0; /* master */
-    hear_event(SPI_END_EVENT);
+    me_event_hear(SPI_END_EVENT);
 }
 
 void me_port_spi_start(uint8_t *rx, uint32_t bytes)
 {
     static uint32_t commands[4] = { SPI_CLOCK(DIVIDER(ME_SPI_HZ)), SPI_SELECT, 0, SPI_END };
     commands[2] = SPI_RECEIVE | SPI_BYTES(bytes);
-    start_channel(SPI_RX, rx, bytes);
-    start_channel(SPI_COMMANDS, commands, sizeof commands);
+    me_channel_start(ME_CHANNEL_SPI_RX, rx, bytes);
+    me_channel_start(ME_CHANNEL_SPI_COMMANDS, commands, sizeof commands);
 }
 
 void me_port_spi_stop(void)
 {
-    for (uint32_t channel = SPI_RX; channel <= SPI_COMMANDS; channel++)
-        ME_REG(CHANNEL(channel) + CONTROL) = STOP;
+    for (uint32_t channel = ME_CHANNEL_SPI_RX; channel <= ME_CHANNEL_SPI_COMMANDS; channel++)
+        ME_REG(ME_CHANNEL(channel) + ME_CHANNEL_CONTROL) = ME_CHANNEL_STOP;
 }
 
 /* The interrupt at the end is waited for asleep; if none comes, the watchdog restarts all. */
@@ -129,9 +129,9 @@ void me_port_spi_exchange(const uint8_t *tx, uint8_t *rx, uint32_t bytes)
     commands[2] = (rx ? SPI_BOTH : SPI_SEND) | SPI_BYTES(bytes);
     is_exchanging = true;
     if (rx)
-        start_channel(SPI_RX, received, bytes);
-    start_channel(SPI_TX, sent, bytes);
-    start_channel(SPI_COMMANDS, commands, sizeof commands);
+        me_channel_start(ME_CHANNEL_SPI_RX, received, bytes);
+    me_channel_start(ME_CHANNEL_SPI_TX, sent, bytes);
+    me_channel_start(ME_CHANNEL_SPI_COMMANDS, commands, sizeof commands);
     wait_for_exchange();
     for (uint32_t i = 0; rx && i < bytes; i++)
         rx[i] = received[i];

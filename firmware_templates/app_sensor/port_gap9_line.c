@@ -19,7 +19,10 @@
 #endif
 enum { RX_CHANNEL = 0x00, TX_CHANNEL = 0x04, SETUP = 0x24, EVENTS = 0x2C };
 
-void me_port_uart_start(const uint8_t *bytes, uint32_t count) { start_channel(UART_TX, bytes, count); }
+void me_port_uart_start(const uint8_t *bytes, uint32_t count)
+{
+    me_channel_start(ME_CHANNEL_UART_TX, bytes, count);
+}
 
 #ifdef ME_LINE_RECEIVES
 #define BYTE_EVENT (84u + 3u * ME_SENSOR_UART)
@@ -31,19 +34,22 @@ static uint32_t next;
 
 static void open_receiver(void)
 {
-    ME_REG(UART_BASE + RX_CHANNEL) = UART_RX;
+    ME_REG(UART_BASE + RX_CHANNEL) = ME_CHANNEL_UART_RX;
     ME_REG(UART_BASE + EVENTS) = EVENT_OF_BYTES;
-    ME_REG(CHANNEL(UART_RX) + ADDRESS) = (uint32_t)(uintptr_t)ring;
-    ME_REG(CHANNEL(UART_RX) + ADDRESS_2) = (uint32_t)(uintptr_t)(ring + sizeof ring / 2);
-    ME_REG(CHANNEL(UART_RX) + BYTES) = sizeof ring / 2;
-    ME_REG(CHANNEL(UART_RX) + CONTROL) = GO | IN_TURN;
-    hear_event(BYTE_EVENT);
+    ME_REG(ME_CHANNEL(ME_CHANNEL_UART_RX) + ME_CHANNEL_ADDRESS) = (uint32_t)(uintptr_t)ring;
+    ME_REG(ME_CHANNEL(ME_CHANNEL_UART_RX) + ME_CHANNEL_ADDRESS_2) =
+        (uint32_t)(uintptr_t)(ring + sizeof ring / 2);
+    ME_REG(ME_CHANNEL(ME_CHANNEL_UART_RX) + ME_CHANNEL_BYTES) = sizeof ring / 2;
+    ME_REG(ME_CHANNEL(ME_CHANNEL_UART_RX) + ME_CHANNEL_CONTROL) = ME_CHANNEL_GO | ME_CHANNEL_IN_TURN;
+    me_event_hear(BYTE_EVENT);
 }
 
 /* At the end of the ring, or of its first half, the uDMA may not have gone on yet. */
 uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most)
 {
-    const uint32_t at = (ME_REG(CHANNEL(UART_RX) + NOW_AT) - (uint32_t)(uintptr_t)ring) % sizeof ring;
+    const uint32_t at =
+        (ME_REG(ME_CHANNEL(ME_CHANNEL_UART_RX) + ME_CHANNEL_NOW_AT) - (uint32_t)(uintptr_t)ring)
+        % sizeof ring;
     uint32_t count = 0;
     __asm__ volatile("" ::: "memory"); /* the bytes are in memory */
     for (; next != at && count < most; next = (next + 1) % sizeof ring)
@@ -54,7 +60,7 @@ uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most)
 
 void me_port_line_event(uint32_t event)
 {
-    if (event == UART_TX)
+    if (event == ME_CHANNEL_UART_TX)
         me_sensor_sent();
 #ifdef ME_LINE_RECEIVES
     if (event == BYTE_EVENT)
@@ -64,10 +70,10 @@ void me_port_line_event(uint32_t event)
 
 void me_port_open_line(void)
 {
-    open_device(UART_DEVICE);
-    ME_REG(UART_BASE + TX_CHANNEL) = UART_TX;
+    me_device_open(UART_DEVICE);
+    ME_REG(UART_BASE + TX_CHANNEL) = ME_CHANNEL_UART_TX;
     ME_REG(UART_BASE + SETUP) = DIVIDER << 16 | TRANSMITS | RECEIVES | EIGHT_BITS;
-    hear_event(UART_TX);
+    me_event_hear(ME_CHANNEL_UART_TX);
 #ifdef ME_LINE_RECEIVES
     open_receiver();
 #endif

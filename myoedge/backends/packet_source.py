@@ -10,7 +10,7 @@ from pathlib import Path
 
 from myoedge.backends.console import SerialLine, SerialPort, open_port, unplug_errors
 from myoedge.backends.packets import BrokenFrame, Record, records
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.errors import MyoedgeError, Notice, command, notice
 from myoedge.system.regular_files import open_regular
 
 SILENCE_S = 5.0  # without a packet: reported once; the application sends a status every second
@@ -40,7 +40,9 @@ def _records_of_file(path: Path) -> Iterator[Record]:
         yield record
     if not has_packets:
         facts = {"file": path, "needs": "the bytes of the serial line, unchanged"}
-        raise MyoedgeError("E616", "the file holds no packet of the sensor application", facts)
+        tries = [command("simulate", "BUILD", "--play", "RECORDING", "--save", "line.bin")]
+        title = "the file holds no packet of the sensor application"
+        raise MyoedgeError("E616", title, facts, tries)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

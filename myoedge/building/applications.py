@@ -49,10 +49,14 @@ class SensorRequest:
         return SensorApplication(sensor_program(plan, sensor, stream, self.axis, self.scale))
 
     def _channels(self, plan: Plan, stream: Stream | None) -> int | None:
-        """Return the channels of the network's input, if its time axis is known."""
+        """Return the channels of the network's input, if its time axis is known: in a window
+        without [stream] axis the longer of two axes."""
         shape = plan.quant.graph.shape(plan.graph_inputs[0])
         axis = self.axis if stream is None else stream.inputs[0].axis
-        return None if axis is None else math.prod(shape) // shape[axis] // self.window
+        if axis is not None:
+            return math.prod(shape) // shape[axis] // self.window
+        long = sorted(length for length in shape if length > 1)
+        return long[0] if len(long) == 2 and long[0] < long[1] else None
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.backends.packets import Decision, Record, Start, Status, decoded, sample_message
+from myoedge.backends.packets import Decision, Record, Start, Status, decoded
 from myoedge.backends.simulator import activity_of
 from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
+from myoedge.building.recording import CODE, playback_of, recording_of
 from myoedge.codegen.sensor import CLOCK_HZ
 from myoedge.codegen.sensor_program import JSON, SensorProgram, from_json
-from myoedge.errors import MyoedgeError, Notice
+from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.power.playback import PlaybackPower, playback_power
-from myoedge.quantization.recordings.files import read_file
-from myoedge.quantization.recordings.reading import Reading
 from myoedge.reports.energy import activity
 from myoedge.reports.playback import (
     Latency,
@@ -33,19 +31,15 @@ from myoedge.reports.playback import (
     playback_json,
     playback_lines,
 )
-from myoedge.simulator import Fault, Playback, Simulation, simulate
+from myoedge.simulator import Fault, Simulation, simulate
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
-from myoedge.targets.sensor import NOT_WIRED, Sensor
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
 
-CODE = "E266"
 ELF = "sensor.elf"
-TAIL_S = 0.05  # after the last sample: its pass, its packets, a last status
-RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # scalars of a file
 
 
 @dataclass(frozen=True)
@@ -61,6 +55,7 @@ class Played(Tabular):
     records        all packets
     run            counters of the simulated chip
     over           E302 if a decision came later than [budget] latency
+    assumed_rate_hz   that of [sensor], if the recording's file does not say its own
     """
 
     frames: int
@@ -72,6 +67,7 @@ class Played(Tabular):
     records: tuple[Record, ...] = field(repr=False)
     run: Simulation = field(repr=False)
     over: Notice | None = None
+    assumed_rate_hz: float | None = None
 
     @property
     def exact(self) -> bool:
@@ -93,6 +89,8 @@ class Played(Tabular):
     def lines(self) -> list[str]:
         """Return the result as lines of text, with the first decision that differs."""
         lines = playback_lines(self.to_json())
+        if self.assumed_rate_hz is not None:
+            lines.append(f"no fs in the file: {self.assumed_rate_hz:g} samples per second assumed")
         for found, expected in self.compared.wrong[:1]:
             lines.append(f"first difference at sample {found.frame}: {found}, expected {expected}")
         return lines
@@ -111,7 +109,8 @@ def program_of(build: Build) -> SensorProgram:
     """Return the sensor application of a build. Errors: E266 a build without one."""
     if JSON not in build.digests:
         title = f"{build.folder.name} has no sensor application"
-        raise MyoedgeError(CODE, title, {"needs": "a build with --app sensor"})
+        tries = [command("build", "MODEL", "--calib", "FILE", "--app", "sensor")]
+        raise MyoedgeError(CODE, title, {}, tries)
     return from_json(json.loads(build.written(JSON)))
 
 
@@ -124,7 +123,8 @@ def play_build(
 ) -> Played:
     """Implement api.play, which documents the arguments."""
     program = program_of(build)
-    counts = counts_of(program.sensor, recording)
+    delivered = recording_of(program.sensor, recording)
+    counts = delivered.counts
     if seconds is not None:
         counts = counts[: max(round(seconds * program.sensor.rate_hz), 1)]
     run = _simulated(build, program, counts, faults, progress)
@@ -145,85 +145,12 @@ def play_build(
         power=_power(build, run, -(-len(rows) // program.ready)),
         records=tuple(record for _, record in found),
         run=run,
+        assumed_rate_hz=float(program.sensor.rate_hz) if delivered.is_assumed else None,
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
     )
 
 
-# --- the recording --------------------------------------------------------------------------------
-
-
-def counts_of(sensor: Sensor, recording: str | Path | Array) -> Array:
-    """Convert a recording to the converter's integers (counts), int32 [samples, channels], rounded
-    and saturated.
-
-    Errors: E266 other channels, or another rate; as reading samples.
-    """
-    if isinstance(recording, str | Path):
-        recording = _array_of(Path(recording), sensor)
-    signal = np.asarray(recording)
-    if signal.ndim != 2 or signal.shape[1] != sensor.channels or not len(signal):
-        needs = f"[samples, {sensor.channels}]"
-        raise _unplayable(needs, list(signal.shape), "transpose it, or change [sensor] channels")
-    low, high = sensor.count_limits
-    counts = np.rint(signal.astype(np.float64) / float(sensor.count_units))
-    return np.asarray(np.clip(counts, low, high), np.int32)
-
-
-def _array_of(path: Path, sensor: Sensor) -> Array:
-    arrays = read_file(path, Reading()).arrays
-    for name in RATES:
-        rate = arrays.get(name)
-        if rate is not None and rate.size == 1 and Fraction(float(rate)) != sensor.rate_hz:
-            has = f"{name} = {float(rate):g}"
-            needs = f"{float(sensor.rate_hz):g} samples per second"
-            raise _unplayable(needs, has, f"resample it to {needs}, or change [sensor] rate")
-    shapes = {name: x.shape for name, x in arrays.items()}
-    names = [n for n, shape in shapes.items() if len(shape) == 2 and shape[1] == sensor.channels]
-    if len(names) != 1:
-        needs = f"one array [samples, {sensor.channels}]"
-        raise _unplayable(needs, shapes, "transpose it, or change [sensor] channels")
-    return arrays[names[0]]
-
-
-def _unplayable(needs: str, has: object, remedy: str) -> MyoedgeError:
-    title = "the recording does not fit the sensor application"
-    return MyoedgeError(CODE, title, {"needs": needs, "has": has}, [remedy])
-
-
 # --- the run --------------------------------------------------------------------------------------
-
-
-def playback_of(sensor: Sensor, counts: Array, faults: Sequence[Fault] = ()) -> Playback:
-    """Return the simulated front end, wired as in [sensor], that delivers these counts."""
-    pins = {name: getattr(sensor.pins, name) for name in ("data_ready", "start", "reset")}
-    is_chip = sensor.kind is not None
-    return Playback(
-        counts=counts if is_chip else on_the_line(sensor, counts),
-        rate_hz=sensor.rate_hz,
-        clock_hz=CLOCK_HZ,
-        front_end=sensor.front_end,
-        chips=sensor.chips,
-        spi=sensor.spi,
-        chip_select=sensor.chip_select,
-        uart=sensor.uart,
-        **{name: None if pin == NOT_WIRED else pin for name, pin in pins.items()},
-        start_s=0.0 if is_chip else 0.01,
-        tail_s=TAIL_S,
-        faults=faults,
-    )
-
-
-def on_the_line(sensor: Sensor, counts: Array) -> Array:
-    """Return the bytes that a device other than a chip sends for each sample, uint8 [samples,
-    bytes]."""
-    width = -(-sensor.bits // 8)
-    shifts = 8 * np.arange(width - 1, -1, -1)
-    bits = counts.astype(np.int64)[:, :, None] >> shifts & 0xFF
-    rows = bits.reshape(len(counts), -1).astype(np.uint8)
-    if sensor.is_on_line:
-        lines = [sample_message(number, row.tobytes()) for number, row in enumerate(rows)]
-        return np.frombuffer(b"".join(lines), np.uint8).reshape(len(lines), -1)
-    return np.pad(rows, ((0, 0), (sensor.header_bytes, 0)))
 
 
 def _simulated(

@@ -44,7 +44,9 @@ def build(terminal: Terminal, **options: Any) -> None:
     warn(*built.warnings)
     summary = {**built.report, "warnings": []}  # printed already
     result = {"folder": str(built.folder), "report": built.report}
-    if not terminal.json_printed("build/1", result):
+    if terminal.level < 0 and not terminal.as_json:
+        terminal.out.print(str(built.folder), markup=False, highlight=False, soft_wrap=True)
+    elif not terminal.json_printed("build/1", result):
         print_report(summary, terminal.out, html=str(built.folder / "report.html"))
     steps = next_steps.after_build(built.folder, built.report, options["app"])
     terminal.next(*next_steps.after_warnings(built.warnings, *steps))

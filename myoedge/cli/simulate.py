@@ -94,6 +94,10 @@ OPTIONS = (
         "--seconds", PLAYBACK, type=click.FloatRange(min=0, min_open=True),
         help="With --play: only so much of it.",
     ),
+    _option(
+        "--save", PLAYBACK, type=click.Path(), metavar="FILE",
+        help="With --play: write the bytes of the line, for monitor FILE.",
+    ),
     _option("--elf", PROGRAM, type=click.Path(), metavar="FILE", help="Run a bare-metal program."),
     _option(
         "--dump", PROGRAM, nargs=2, metavar="ADDRESS:SIZE FILE",
@@ -136,7 +140,8 @@ def simulate(terminal: Terminal, folder: str | None, **options: Any) -> None:
     if kind == PROGRAM:
         run_elf(terminal, **options)
     elif kind == PLAYBACK:
-        _play(terminal, chosen_build(terminal, folder), options["play"], options["seconds"])
+        played = {name: options[name] for name in ("play", "seconds", "save")}
+        _play(terminal, chosen_build(terminal, folder), **played)
     else:
         _run_build(terminal, chosen_build(terminal, folder), options)
 
@@ -167,12 +172,19 @@ def _run_build(terminal: Terminal, build: Path, options: Mapping[str, Any]) -> N
     terminal.next(command("energy", build), *traced)
 
 
-def _play(terminal: Terminal, build: Path, recording: str, seconds: float | None) -> None:
+def _play(
+    terminal: Terminal, build: Path, *, play: str, seconds: float | None, save: str | None
+) -> None:
     """Play a recording; exit with an error code if decisions differ or samples are lost."""
     from myoedge import api
+    from myoedge.system.folder import check_file, write_file
 
+    if save is not None:
+        check_file(Path(save))
     with stage_progress(terminal, "play"):
-        played = api.play(build, recording, seconds=seconds)
+        played = api.play(build, play, seconds=seconds)
+    if save is not None:
+        write_file(Path(save), played.run.line)
     if not terminal.json_printed("playback/1", played.to_json()):
         for line in played.lines():
             terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -182,6 +194,10 @@ def _play(terminal: Terminal, build: Path, recording: str, seconds: float | None
         sys.exit(DIFFERENT)
     if played.over is not None:
         sys.exit(played.over.exit_code)
+    if save is not None:
+        terminal.next(command("monitor", save))
+    else:
+        terminal.next(command("simulate", build, "--play", play, "--save", "line.bin"))
 
 
 def _refuse_ignored_options(kind: str) -> None:
@@ -195,7 +211,8 @@ def _refuse_ignored_options(kind: str) -> None:
         decides = PROGRAM if PROGRAM in (kind, *kinds[:1]) else PLAYBACK
         goes = "without" if kind == decides else "with"
         option = parameter.get_error_hint(context)
-        raise click.UsageError(f"{option} goes {goes} {FLAGS[decides]}.")
+        instead = "; --play FILE has the samples" if (name, kind) == ("input", PLAYBACK) else ""
+        raise click.UsageError(f"{option} goes {goes} {FLAGS[decides]}{instead}.")
 
 
 def _exit_unless_fine(simulated: Simulated) -> None:

@@ -186,7 +186,7 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
     network_w = document["network_w"]["value"]
     lines = [
         f"power     {_of_interval(document['power_w'])}, {scope}",
-        f"          {_milliwatts(network_w)} of it for the network",
+        f"          {_milliwatts(network_w)} of it for the network; certainty: docs/energy.md",
     ]
     if per_decision := document["energy_per_decision_j"]:
         lines.append(f"energy    {joules.amount(per_decision['value'])} of the chip per decision")

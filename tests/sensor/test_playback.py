@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -110,12 +111,26 @@ def test_the_command(windows: Build) -> None:
     assert found["power_w"]["low"] <= found["power_w"]["value"] <= found["power_w"]["high"]
     shown = simulated(windows, "--play", str(MYO), "--seconds", "1")
     assert "equal to the reference" in shown.out
+    assert "200 samples per second assumed" not in shown.out  # the file says it
+
+
+def test_packets_are_saved_for_monitor(windows: Build, tmp_path: Path) -> None:
+    np.savez(tmp_path / "silent.npz", emg=np.zeros((100, 8)))
+    file = tmp_path / "line.bin"
+    ran = simulated(windows, "--play", str(tmp_path / "silent.npz"), "--save", str(file))
+    assert ran.code == 0
+    assert "200 samples per second assumed" in ran.out
+    assert f"monitor {file}" in ran.err
+    found = command("monitor", str(file), "--json", cwd=tmp_path)
+    assert found.json["decisions"] == len(range(39, 100, 8))
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("--seconds", "1"), "goes with --play"),
+        (("--save", "line.bin"), "goes with --play"),
+        (("--play", str(MYO), "--input", str(MYO)), "--play FILE has the samples"),
         (("--play", str(MYO), "--trace"), "goes without --play"),
         (("--play", str(MYO), "--profile"), "goes without --play"),
     ],
@@ -132,15 +147,19 @@ def test_recordings_that_do_not_fit(windows: Build, tmp_path: Path) -> None:
         {"x": np.zeros((9, 7))},
         {"x": np.zeros((9, 8)), "fs": 1000},
         {"x": np.zeros(9)},
+        {"x": np.zeros((9, 8)), "y": np.zeros((9, 8))},
     ):
         np.savez(tmp_path / "recording.npz", **arrays)
         with pytest.raises(MyoedgeError, match="E266"):
             myoedge.play(windows, tmp_path / "recording.npz")
+    with pytest.raises(MyoedgeError, match=re.escape("x [9, 8], y [9, 8]")):
+        myoedge.play(windows, tmp_path / "recording.npz")
     assert json.loads(windows.written("sensor.json"))["schema"] == "myoedge.sensor/1"
 
 
 def test_a_build_without_the_application(tmp_path: Path) -> None:
     model = save_exported(nn.Linear(8, 2).eval(), (torch.zeros(1, 8),), tmp_path / "m.pt2")
     build = myoedge.build(model, calib="random", output=tmp_path / "out", simulate=False)
-    with pytest.raises(MyoedgeError, match="E266"):
+    with pytest.raises(MyoedgeError, match="E266") as raised:
         myoedge.play(build, np.zeros((10, 8)))
+    assert "--app sensor" in str(raised.value)

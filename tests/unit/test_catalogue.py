@@ -98,7 +98,10 @@ SHARED = {
     },  # a pattern without a layer
     "E258": {"building.applications", "codegen.mlperf"},  # a stream, and what the plan shows
     "E264": {"building.applications", "building.sensor"},  # [calib] scale, and its own keys
-    "E266": {"building.playback", "simulator.playback"},  # not of the sensor, or of no front end
+    "E266": {
+        "building.recording",
+        "simulator.playback",
+    },  # not of the sensor, of another one, or of no front end
     "E240": {
         "backends.build_folder",
         "building.energy",

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recording as a sensor application's front end delivers it: counts, and bytes on the line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from myoedge.backends.packets import sample_message
+from myoedge.codegen.sensor import CLOCK_HZ
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.recordings.files import read_file
+from myoedge.quantization.recordings.reading import Reading
+from myoedge.simulator import Fault, Playback
+from myoedge.targets.sensor import NOT_WIRED, Sensor
+
+CODE = "E266"
+TAIL_S = 0.05  # after the last sample: its pass, its packets, a last status
+RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # scalars of a file
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The converter's integers of a recording.
+
+    counts       int32 [samples, channels]
+    is_assumed   a file that does not say its rate: that of [sensor] is assumed
+    """
+
+    counts: Array = field(repr=False)
+    is_assumed: bool = False
+
+
+def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
+    """Convert a recording to the converter's integers (counts), rounded and saturated.
+
+    Errors: E266 other channels, or another rate; as reading samples.
+    """
+    is_assumed = False
+    if isinstance(signal, str | Path):
+        arrays = read_file(Path(signal), Reading()).arrays
+        is_assumed = not _is_told(arrays, sensor)
+        signal = _array_of(arrays, sensor)
+    values = np.asarray(signal)
+    if values.ndim != 2 or values.shape[1] != sensor.channels or not len(values):
+        raise _unplayable(f"[samples, {sensor.channels}]", list(values.shape), OTHER_SHAPE)
+    low, high = sensor.count_limits
+    counts = np.rint(values.astype(np.float64) / float(sensor.count_units))
+    return Delivered(np.asarray(np.clip(counts, low, high), np.int32), is_assumed)
+
+
+OTHER_SHAPE = "transpose it, or change [sensor] channels"
+
+
+def _is_told(arrays: Mapping[str, Array], sensor: Sensor) -> bool:
+    """Return whether a file says its rate. Errors: E266 another one."""
+    told = {name: arrays[name] for name in RATES if name in arrays and arrays[name].size == 1}
+    for name, rate in told.items():
+        if Fraction(float(rate)) != sensor.rate_hz:
+            has = f"{name} = {float(rate):g}"
+            needs = f"{float(sensor.rate_hz):g} samples per second"
+            raise _unplayable(needs, has, f"resample it to {needs}, or change [sensor] rate")
+    return bool(told)
+
+
+def _array_of(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
+    names = [n for n, x in arrays.items() if x.ndim == 2 and x.shape[1] == sensor.channels]
+    if len(names) != 1:
+        has = ", ".join(f"{name} {list(x.shape)}" for name, x in arrays.items())
+        raise _unplayable(f"one array [samples, {sensor.channels}]", has, OTHER_SHAPE)
+    return arrays[names[0]]
+
+
+def _unplayable(needs: str, has: object, remedy: str) -> MyoedgeError:
+    title = "the recording does not fit the sensor application"
+    return MyoedgeError(CODE, title, {"needs": needs, "has": has}, [remedy])
+
+
+def playback_of(sensor: Sensor, counts: Array, faults: Sequence[Fault] = ()) -> Playback:
+    """Return the simulated front end, wired as in [sensor], that delivers these counts."""
+    pins = {name: getattr(sensor.pins, name) for name in ("data_ready", "start", "reset")}
+    is_chip = sensor.kind is not None
+    return Playback(
+        counts=counts if is_chip else on_the_line(sensor, counts),
+        rate_hz=sensor.rate_hz,
+        clock_hz=CLOCK_HZ,
+        front_end=sensor.front_end,
+        chips=sensor.chips,
+        spi=sensor.spi,
+        chip_select=sensor.chip_select,
+        uart=sensor.uart,
+        **{name: None if pin == NOT_WIRED else pin for name, pin in pins.items()},
+        start_s=0.0 if is_chip else 0.01,
+        tail_s=TAIL_S,
+        faults=faults,
+    )
+
+
+def on_the_line(sensor: Sensor, counts: Array) -> Array:
+    """Return the bytes that a device other than a chip sends for each sample, uint8 [samples,
+    bytes]."""
+    width = -(-sensor.bits // 8)
+    shifts = 8 * np.arange(width - 1, -1, -1)
+    bits = counts.astype(np.int64)[:, :, None] >> shifts & 0xFF
+    rows = bits.reshape(len(counts), -1).astype(np.uint8)
+    if sensor.is_on_line:
+        lines = [sample_message(number, row.tobytes()) for number, row in enumerate(rows)]
+        return np.frombuffer(b"".join(lines), np.uint8).reshape(len(lines), -1)
+    return np.pad(rows, ((0, 0), (sensor.header_bytes, 0)))
