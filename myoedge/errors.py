@@ -77,7 +77,7 @@ class MyoedgeError(Exception):
 
 
 def notice(code: str, title: str, facts: Facts | None = None, tries: Iterable[str] = ()) -> Notice:
-    """Make a Notice from keyword facts; values are converted to text."""
+    """Return a Notice with facts given as keywords; their values are converted to text."""
     pairs = tuple((key, str(value)) for key, value in (facts or {}).items())
     return Notice(code, title, pairs, tuple(tries))
 

@@ -31,7 +31,8 @@ class Inspection(Tabular):
     inputs, outputs   (name, shape)
     operators         operator -> number of nodes after folding and fusing
     layers            (place as in reports, operator, output shape, MACs)
-    params, macs      number of parameters; multiply-accumulates per inference
+    params            number of parameters
+    macs              multiply-accumulates per inference
     notes             steps that were needed to load the network
     """
 
@@ -46,7 +47,7 @@ class Inspection(Tabular):
     notes: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per layer."""
+        """Return one row per layer: name, operator, output shape, multiply-accumulates."""
         keys = ("layer", "operator", "output_shape", "macs")
         return [dict(zip(keys, layer, strict=True)) for layer in self.layers]
 
@@ -114,7 +115,7 @@ class Validation(Tabular):
         return JunitCase(name, case, "failure", f"{first.where} differs", f"{text}\n{values}")
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per backend; `samples` is 0 if the backend was not run this time."""
+        """Return one row per backend; `samples` is 0 if the backend was not run this time."""
         return [
             {"backend": name, "exact": exact, "samples": self.samples.get(name, 0)}
             for name, exact in self.exact.items()
@@ -201,5 +202,5 @@ class WrittenFiles(Rows[Path]):
     noun = "file"
 
     def rows(self) -> Sequence[Mapping[str, str]]:
-        """One row per file."""
+        """Return one row per file."""
         return [{"file": str(path)} for path in self]

@@ -39,11 +39,14 @@ MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that nee
 class Build(BuildFolder):
     """A build folder, with methods that run the build.
 
-    cc      compiler for the generated C: "zig", "cc", or a path
-    line    serial line of a board that runs the build's application
-    board   board that runs firmware.elf over its probe
-    times_s, warnings, arguments   of `build`: seconds of each stage, warnings, and arguments; empty
-                                   or None for a build that was loaded from its folder
+    cc          compiler for the generated C: "zig", "cc", or a path
+    line        serial line of a board that runs the build's application
+    board       board that runs firmware.elf over its probe
+    times_s     seconds of each stage of `build`
+    warnings    warnings of `build`
+    arguments   arguments of `build`
+
+    The last three are empty or None for a build that was loaded from its folder.
     """
 
     cc: str = "zig"

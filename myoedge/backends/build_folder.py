@@ -195,7 +195,7 @@ class BuildFolder(ReportFolder, Tabular):
         return regions
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per layer, as in layers.csv."""
+        """Return one row per layer, as in layers.csv."""
         return [dict(row) for row in self.layers]
 
     def _card(self) -> Card:

@@ -51,7 +51,7 @@ class PowerTrace:
 
 
 class PowerMeter(Protocol):
-    """Protocol of a meter that records while a function runs."""
+    """Protocol of a power meter, which records the supply current while a function runs."""
 
     def record(self, work: Callable[[], None]) -> PowerTrace: ...
 

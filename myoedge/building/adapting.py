@@ -94,7 +94,7 @@ class Adapted(Tabular):
     l2_bytes: int
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per session."""
+        """Return one row per session."""
         return [asdict(row) for row in self.sessions]
 
     def _card(self) -> Card:

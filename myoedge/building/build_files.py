@@ -165,7 +165,8 @@ def with_digest(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
-    """report.json, report.html and layers.csv, which simulate, validate and energy replace."""
+    """Return the files that simulate, validate and energy replace: report.json, report.html and
+    layers.csv."""
     from myoedge.reports.html import report_html
     from myoedge.reports.layers_csv import layers_csv
 

@@ -250,7 +250,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def toml_text(text: str) -> str:
-    """Quote and escape a string for TOML."""
+    """Return a text as a TOML string, quoted and escaped."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -47,9 +47,10 @@ class Expected:
 class Reference:
     """The reference of a sensor application on one recording.
 
-    program           settings of the application
-    network, stream   the quantised network; for a stream, its passes
-    integers          [frames, channels] of the network's input
+    program    settings of the application
+    network    the quantised network
+    stream     its passes; None without a stream
+    integers   [frames, channels] of the network's input
     """
 
     program: SensorProgram

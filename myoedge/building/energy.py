@@ -207,7 +207,8 @@ def keep(fitted: Coefficients) -> Path:
 
 
 def place() -> Path | None:
-    """Path of the calibration file; None if calibrations are disabled."""
+    """Return the path of the file with calibrated energy coefficients; None if calibrations are
+    disabled."""
     named = os.environ.get(VARIABLE)
     if named is not None:
         return Path(named).absolute() if named else None

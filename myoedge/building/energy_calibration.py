@@ -43,7 +43,7 @@ class EnergyCalibration(Tabular):
     path: Path
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per measurement: measured and modelled energy in joules."""
+        """Return one row per measurement: measured and modelled energy in joules."""
         return [
             {
                 "build": residual.measured.name,

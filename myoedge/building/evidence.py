@@ -121,7 +121,7 @@ class Evidence(Tabular):
         return all(row.shown is not False for row in self.requirements)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per requirement."""
+        """Return one row per requirement."""
         return [asdict(row) for row in self.requirements]
 
     def document(self) -> dict[str, Any]:

@@ -82,16 +82,16 @@ class Model(Tabular):
     notes: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per layer of the folded and fused network: output shape and
+        """Return one row per layer of the folded and fused network: output shape and
         multiply-accumulates."""
         return layer_work(self.graph)
 
     def inputs(self) -> tuple[tuple[str, Shape], ...]:
-        """(name, shape) of every input."""
+        """Return (name, shape) of every input."""
         return tuple((name, self.graph.shape(name)) for name in self.graph.inputs)
 
     def outputs(self) -> tuple[tuple[str, Shape], ...]:
-        """(name, shape) of every output, by the names of the model file."""
+        """Return (name, shape) of every output, by the names of the model file."""
         shapes = map(self.graph.shape, self.graph.outputs)
         return tuple(zip(self.graph.output_names, shapes, strict=True))
 

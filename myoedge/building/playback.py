@@ -96,7 +96,7 @@ class Played(Tabular):
         return lines
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per decision."""
+        """Return one row per decision."""
         names = ("frame", "time_us", "class_index", "score", "flags")
         return [{name: getattr(decision, name) for name in names} for decision in self.decisions]
 

@@ -29,12 +29,13 @@ class Quantized(Tabular):
     """A quantised network with its SQNR and accuracy.
 
     model          the float network
-    data, parts    all samples; calibration samples, and those on which `fidelity` was measured
+    data           all samples
     network        the quantised network
     fidelity       its SQNR
     warnings       such as constant layers and constant calibration inputs
     times_s        seconds by stage
     older          network of an older build whose integers unchanged layers have; None without one
+    parts          calibration samples, and those on which `fidelity` was measured
     observers_db   observer -> SQNR of the worst output in dB, on calibration samples
     choices        moves tried to reach the SQNR goal
     accurate       whether the goal was 30 dB at every output, regardless of cycles
@@ -77,7 +78,7 @@ class Quantized(Tabular):
         return replace(self, warnings=(*self.warnings, *more))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Rows of the layers with the keys of report.json."""
+        """Return one row per layer, with the keys of report.json."""
         nodes = [step.node for step in self.network.steps if not OPS[step.node.op].view]
         return [
             {
@@ -94,13 +95,13 @@ class Quantized(Tabular):
         return sqnr(self.fidelity)
 
     def outputs(self) -> list[dict[str, Any]]:
-        """Rows of the outputs with the keys of report.json."""
+        """Return one row per output, with the keys of report.json."""
         graph = self.network.graph
         pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
         return [{"name": n, **output_fidelity(self.fidelity, tensor)} for n, tensor in pairs]
 
     def evaluation_rows(self) -> dict[str, Any]:
-        """The evaluation, with the keys of report.json."""
+        """Return accuracy or errors on labelled samples, with the keys of report.json."""
         return evaluation_rows(self.evaluation)
 
     def _card(self) -> Card:

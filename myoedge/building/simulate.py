@@ -70,7 +70,8 @@ class Simulated(Tabular):
     evaluation: dict[str, Any] | None = field(default=None, repr=False)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per layer and inference: its cycles, and stall cycles of the cores by cause."""
+        """Return one row per layer and inference: its cycles, and stall cycles of the cores by
+        cause."""
         layers = self.report["layers"]
         names = [
             {"layer": p, "op": row["op"]}

@@ -32,8 +32,8 @@ def heading(step: QuantizedNode) -> str:
 
 
 def comment(text: str) -> str:
-    """Make text from a user's program safe for a C comment: one line that can neither end nor
-    continue it."""
+    """Return a text from a user's program as one line that can neither end nor continue a C
+    comment."""
     clean = re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /")
     clean = re.sub(r"\?(?=\?)", "? ", clean)  # no trigraphs
     return clean.rstrip("\\ ")

@@ -38,8 +38,11 @@ def template_dir() -> Path:
 
 
 def new_environment(*, escape: bool) -> Environment:
-    """The jinja2 environment of all templates: undefined names are errors, blocks leave no blank
-    lines."""
+    """Return the jinja2 environment for templates: undefined names are errors, blocks leave no
+    blank lines.
+
+    escape   whether values are escaped for HTML
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(

@@ -80,7 +80,7 @@ class Constant:
 
 
 def as_constants(arrays: Mapping[str, Array]) -> dict[str, Constant]:
-    """Make constants of these values, without formats."""
+    """Return constants with these values, without integer formats."""
     return {name: Constant(array) for name, array in arrays.items()}
 
 
@@ -132,11 +132,11 @@ class ConstantValues:
     constants: Mapping[str, Constant]
 
     def array(self, name: str) -> Array:
-        """Values of a constant."""
+        """Return the values of a constant."""
         return self.constants[name].array
 
     def find_array(self, name: str) -> Array | None:
-        """Values of a constant; None for a tensor."""
+        """Return the values of a constant; None for a tensor."""
         found = self.constants.get(name)
         return None if found is None else found.array
 

@@ -125,7 +125,7 @@ class MutableGraph:
         return self._producer.get(node.name) is node
 
     def nodes(self) -> list[Node]:
-        """Nodes in execution order."""
+        """Return the nodes in execution order."""
         return sorted(self._producer.values(), key=self._key)
 
     def near(self, names: Iterable[str]) -> list[Node]:

@@ -41,7 +41,8 @@ class ElementType:
 
     @staticmethod
     def of(dtype: Any) -> ElementType:
-        """Element type of a NumPy integer dtype or its name. Errors: ValueError for others."""
+        """Return the element type of a NumPy integer dtype or its name. Errors: ValueError for
+        others."""
         found = np.dtype(dtype)
         if found.kind not in "iu":
             raise ValueError(f"{found} is no integer type")

@@ -50,9 +50,10 @@ class LoopPlaces:
 
     @staticmethod
     def of(q: QuantGraph, aliases: Mapping[str, tuple[str, int]], alignment: int) -> LoopPlaces:
-        """Find the states and rows that need no copies.
+        """Return the states and rows of a network's loops that need no copies, with their
+        addresses.
 
-        aliases   buffers shared by views and slices
+        aliases   tensor -> (tensor whose buffer it shares, offset), for views and slices
         """
         places = LoopPlaces({**aliases})
         for span in loop_spans(q.graph.nodes):

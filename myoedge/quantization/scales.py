@@ -66,7 +66,7 @@ class QuantGraph:
         return frozenset(name for name, q in self.params.items() if q.element_type == INT16)
 
     def element_type(self, name: str) -> ElementType:
-        """Element type of a tensor's integers."""
+        """Return the element type of a tensor's integers."""
         return element_type(self.graph, self.params, name)
 
     def input_integers(self, name: str, x: Array) -> Array:
@@ -76,12 +76,12 @@ class QuantGraph:
         return quantize(normalize_input(self.graph, name, x), self.params[name])
 
     def dtype(self, name: str) -> str:
-        """Name of a tensor's element type, as in files and reports."""
+        """Return the name of a tensor's element type, as in files and reports."""
         return str(self.element_type(name))
 
 
 def element_type(graph: Graph, params: Mapping[str, QuantParams], name: str) -> ElementType:
-    """Element type of a tensor's integers."""
+    """Return the element type of a tensor's integers."""
     tensor = graph.tensors.get(name)
     if tensor is not None and tensor.dtype != "float32":
         return ElementType.of(tensor.dtype)

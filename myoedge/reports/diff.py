@@ -80,7 +80,7 @@ class Change:
         return difference(self)
 
     def plain(self) -> dict[str, Any]:
-        """The change as JSON values, for --json."""
+        """Return the change as JSON values, for --json."""
         return {
             "kind": self.kind,
             "layer": self.where or None,
@@ -99,7 +99,7 @@ class Changes(Rows[Change]):
     noun = "change"
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per change, as with `--json`."""
+        """Return one row per change, as with `--json`."""
         return [change.plain() for change in self]
 
     @property

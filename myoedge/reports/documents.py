@@ -18,7 +18,7 @@ class ReportDocument(dict[str, Any], Tabular):
     __slots__ = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per layer, as in layers.csv."""
+        """Return one row per layer, as in layers.csv."""
         return [dict(row) for row in self["layers"]]
 
     def _repr_html_(self) -> str:
@@ -42,8 +42,8 @@ class EnergyReport(ReportDocument):
         self.unwritten = unwritten
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per operating point: energies in microjoules, latency_s in seconds, power_mw in
-        milliwatts."""
+        """Return one row per operating point: energies in microjoules, latency_s in seconds,
+        power_mw in milliwatts."""
         row = energy.energy_row(self)
         return [dict(point) for point in row["points"]] if row else []
 

@@ -159,8 +159,8 @@ class Simulation(Tabular):
     power_cut: bool = False
 
     def rows(self) -> list[dict[str, object]]:
-        """One row per core that ran (9 is the fabric controller): instructions, and stall cycles by
-        cause."""
+        """Return one row per core that ran (9 is the fabric controller): instructions, and stall
+        cycles by cause."""
         counters = ("instructions", "macs", "loads", "stores", "active_cycles")
         return [
             {"core": core, **{name: getattr(c, name) for name in counters}, **c.stalls}

@@ -137,7 +137,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
-    """Plot the results that have both figures; None if there are none."""
+    """Return the plot of the results that have both figures; None if there are none."""
     chosen = best_in_budgets(rows)
     known = [i for i, row in enumerate(rows) if row["status"] == OK and _has(row, x, y)]
     if not known:

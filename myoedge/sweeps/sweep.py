@@ -54,7 +54,7 @@ class Swept(Tabular):
         return junit_xml("myoedge sweep", junit_cases(self.results, self.regressions))
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per result, as in sweep.json."""
+        """Return one row per result, as in sweep.json."""
         return [dict(row) for row in self.results]
 
     def _repr_html_(self) -> str:

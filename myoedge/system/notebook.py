@@ -84,7 +84,7 @@ class Rows(tuple[T, ...], Tabular):
     noun: ClassVar[str] = "row"
 
     def rows(self) -> Sequence[Row]:
-        """One row per element, one column per field."""
+        """Return one row per element, with one column per field."""
         return [{f.name: getattr(x, f.name) for f in fields(x)} for x in self]  # type: ignore[arg-type]
 
     def _card(self) -> Card:

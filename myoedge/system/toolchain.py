@@ -113,7 +113,7 @@ class CompileOptions:
     warnings: Names = WARNINGS
 
     def flags(self, cc: Compiler) -> tuple[str, ...]:
-        """All flags that affect the machine code; none contains a path."""
+        """Return all flags that affect the machine code; none contains a path."""
         if unknown := set(self.sanitize) - set(SANITIZERS):
             raise ValueError(f"unknown sanitizers {sorted(unknown)}; there are {SANITIZERS}")
         # zig cc enables UBSan by default in some modes: every sanitizer is set explicitly.

@@ -230,7 +230,8 @@ def _filtered(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Filtered |
 
 
 def constant_of(b: GraphBuilder, part: Part) -> Array | None:
-    """Return the values of a constant part; None for a computed tensor."""
+    """Return the values of a real or imaginary part if it is a constant or a number; None for a
+    computed tensor."""
     if part == "" or isinstance(part, float):
         return np.asarray(part or 0.0)
     return b.array(part).astype(np.float64) if part in b.constants else None

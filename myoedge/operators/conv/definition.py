@@ -141,7 +141,7 @@ def windows_are_contiguous(attrs: Attrs, shapes: Sequence[Shape], out: Shape) ->
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming along an axis: sliding windows along a spatial axis,
+    """Return the rule for streaming a convolution: sliding windows along a spatial axis,
     independent images along the batch axis; None along channels."""
     attrs, axis, d = at.attrs, at.axis, at.axis - 1
     x, w = at.shapes[:2]

@@ -257,8 +257,8 @@ def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
 
 def biquads_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming: along time with the filters' states, along other axes frame by
-    frame."""
+    """Return the rule for streaming a biquad cascade: along time with the filters' states, along
+    other axes frame by frame."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     past = StreamState(2, "samples", past_shape(at.attrs, *at.shapes), SAMPLES, last="biquads_past")

@@ -137,8 +137,8 @@ def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
 
 
 def norm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming: along time with the mean square as state, along other axes
-    frame by frame."""
+    """Return the rule for streaming a running z-score: along time with the mean square as state,
+    along other axes frame by frame."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     power = StreamState(

@@ -30,8 +30,8 @@ def gathered(attrs: Attrs, x: Array, ids: Array) -> Array:
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming frame by frame along an axis that elements and indices share;
-    None for other axes."""
+    """Return the rule for streaming a gather: frame by frame along an axis that elements and
+    indices share; None for other axes."""
     both = [shape[at.axis] for shape in at.shapes]
     return StreamingRule(at.axis) if at.axis != 1 and both[0] == both[1] else None
 

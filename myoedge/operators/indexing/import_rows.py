@@ -276,7 +276,7 @@ def trilu(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def diagonal(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Take a diagonal: every (n + 1)-th element of two flattened axes."""
+    """Import a diagonal of two axes, as every (n + 1)-th element of both axes flattened."""
     x, rank = str(a["A"] if "A" in a else a["self"]), len(out) + 1
     axes = (a.get("dim1", 0) % rank, a.get("dim2", 1) % rank)
     x = transpose(d, x, (*(i for i in range(rank) if i not in axes), *axes))

@@ -77,7 +77,8 @@ def cumsum_real(attrs: Attrs, x: Array) -> Array:
 
 
 def cumsum_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming along time, with the sum of all previous frames as state."""
+    """Return the rule for streaming a cumulative sum along time, with the sum of all previous
+    frames as state."""
     if at.operand or at.axis != at.attrs["axis"]:
         return stream_except_axis(at)
     shape = at.shapes[0]

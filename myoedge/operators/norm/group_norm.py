@@ -182,7 +182,8 @@ def _fields(step: QuantizedNode, at: Layout) -> Fields:
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming row by row along the first axis; None for other axes."""
+    """Return the rule for streaming a group norm: row by row along the first axis; None for other
+    axes."""
     return StreamingRule(0) if at.axis == at.operand == 0 else None
 
 

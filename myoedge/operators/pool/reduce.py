@@ -111,8 +111,8 @@ def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming frame by frame along an axis that is not reduced; None
-    otherwise."""
+    """Return the rule for streaming a reduction: frame by frame along an axis that is not reduced;
+    None otherwise."""
     axes = axes_over(at.attrs)
     gone = 0 if at.attrs["keepdim"] else sum(other < at.axis for other in axes)
     return None if at.axis in axes else StreamingRule(at.axis - gone)

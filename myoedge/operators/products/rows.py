@@ -52,8 +52,8 @@ def is_large_product(rows: int, c: int, k: int) -> bool:
 
 
 def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile products of rows and weights over rows and blocks of output channels, with int8
-    results."""
+    """Return the tiled kernel of a linear layer with int8 results; tiles divide rows and blocks of
+    output channels."""
     rows, c, k = row_sizes(step)
     gather, table, cores = c % 4 != 0, table_operand(step), engine.cores
     weights = packed_weights(step.integers.weight.reshape(k, c))
@@ -95,8 +95,8 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
 
 
 def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the kernel that reads rows of any length in place, with unaligned loads if
-    necessary."""
+    """Return the kernel of a linear layer that reads input rows of any length in place, with
+    unaligned loads if necessary."""
     tiled, words = rows_in_tiles(step, engine), -(-row_sizes(step)[1] // 4)
     return replace(
         tiled,
@@ -110,8 +110,8 @@ def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile products with int16 results over rows and blocks of output channels k; rows are
-    contiguous."""
+    """Return the tiled kernel of a linear layer with int16 results and contiguous input rows; tiles
+    divide rows and blocks of output channels k."""
     rows, c, k = row_sizes(step)
     weights = packed_weights(rows_in_blocks(step.integers.weight.reshape(k, c)))
     channels = channels_in_blocks(step)

@@ -27,8 +27,8 @@ AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0}
 
 
 def lstm_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming forwards in time with h and c as states; None for other
-    axes."""
+    """Return the rule for streaming an LSTM: forwards in time, with h and c as states; None for
+    other axes."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     factors = from_params(HIDDEN_PARAMS, "h", 7)
@@ -67,8 +67,8 @@ def _first_cell(step: QuantizedNode, x: Array) -> Array:
 
 
 def gru_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming forwards in time, with h in its stored format as state; None
-    for other axes."""
+    """Return the rule for streaming a GRU: forwards in time, with h in its stored format as state;
+    None for other axes."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     factors = {**from_params(WHOLE, "h", STATE_BITS), **from_params(WHOLE, "y", STATE_BITS)}
@@ -85,7 +85,8 @@ def _first_kept(step: QuantizedNode, x: Array) -> Array:
 
 
 def plain_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming forwards in time with h as state; None for other axes."""
+    """Return the rule for streaming a plain RNN: forwards in time, with h as state; None for other
+    axes."""
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
     h = StreamState(

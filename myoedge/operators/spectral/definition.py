@@ -87,8 +87,8 @@ def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> i
 
 
 def spectrogram_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming along time: each output frame reads a window of samples, one
-    hop after the previous one."""
+    """Return the rule for streaming a spectrogram along time: each output frame reads a window of
+    samples, one hop after the previous one."""
     if at.operand or at.axis:
         return None
     return StreamingRule(0, taps=at.shapes[1][0], stride=at.attrs["hop"])
