@@ -79,7 +79,8 @@ def _brought(window: Window | Command) -> Command:
 def session(
     method: str, windows: Sequence[Window | Command], labels: Iterable[int]
 ) -> Iterator[Command]:
-    """Yield the commands of a session of adaptation: begin, every window with its class, end."""
+    """Yield the commands of a session of adaptation: begin with `method`, every window with its
+    class, end."""
     yield Command(BEGIN, METHODS.index(method) + 1)
     for window, label in zip(windows, labels, strict=True):
         yield _brought(window)

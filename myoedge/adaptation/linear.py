@@ -15,13 +15,21 @@ BIAS_LIMIT = 1 << 29  # with it and the products a score stays inside int32
 
 def class_means(counts: Array, sums: Array) -> Array:
     """Return the mean features per class [classes, features], rounded down, with MEAN_POINT
-    fraction bits; 0 for a class without windows."""
+    fraction bits; 0 for a class without windows.
+
+    counts   windows per class [classes]
+    sums     sum of the features per class [classes, features]
+    """
     return np.where(counts[:, None] > 0, (sums << MEAN_POINT) // np.maximum(counts, 1)[:, None], 0)
 
 
 def centre(counts: Array, means: Array) -> Array:
     """Return the mean of the class means [features], rounded down; classes without windows are left
-    out."""
+    out.
+
+    counts   windows per class [classes]
+    means    mean features per class [classes, features]
+    """
     present = counts > 0
     return np.asarray(means[present].sum(axis=0) // max(int(present.sum()), 1))
 

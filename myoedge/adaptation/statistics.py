@@ -74,8 +74,12 @@ def _from_centre(sums: Sums, means: Array, middle: Array) -> Array:
 
 
 def scatter(sums: Sums, means: Array) -> Array:
-    """Return the scatter within classes, products - sum over classes of sum * mean^T, with
-    MEAN_POINT fraction bits; only the lower triangle is used."""
+    """Return the scatter within classes [features, features] with MEAN_POINT fraction bits:
+    products minus the sum over classes of sum * mean^T; only the lower triangle is used.
+
+    sums    sums over the windows
+    means   mean features per class
+    """
     within = sums.products << MEAN_POINT
     for total, mean in zip(sums.sums, means, strict=True):
         within -= np.outer(total, mean)

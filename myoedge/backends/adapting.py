@@ -169,9 +169,11 @@ class AdaptedNetwork:
 def adapt(
     build: Build, windows: Sequence[Array], labels: Sequence[int], method: str
 ) -> AdaptedNetwork:
-    """Run a session with the NumPy reference, on features computed by the generated C.
+    """Run a session of adaptation with the NumPy reference, on features computed by the generated
+    C; return the build with the new classifier.
 
-    labels   class of each window
+    windows, labels   inputs in the order in which they are recorded, and their classes
+    method            "prototypes", "lda" or "head"
     Errors: as fit, E268.
     """
     check_method(build, method)

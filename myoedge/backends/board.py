@@ -129,8 +129,13 @@ def run_on_board(
 def measure_on_board(
     line: SerialLine, marker: str, sample: Sequence[Array], times: int, meter: PowerMeter
 ) -> PowerTrace:
-    """Run one inference `times` times while a power meter records. Errors: as run_on_board,
-    E614."""
+    """Run an inference `times` times on a board while a power meter records; return its samples.
+
+    line     serial line of the board
+    marker   the expected identity of the application
+    sample   inputs of the inference
+    Errors: as run_on_board, E614.
+    """
     with open_line(line) as link:
         check_identity(link.identity(), marker)
         link.send_inputs(input_bytes([sample]))

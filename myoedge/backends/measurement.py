@@ -145,8 +145,10 @@ class FirmwareFiles:
             (folder / "l3.bin").write_bytes(self.l3)
 
     def read(self, folder: Path, exit_code: int, printed: str) -> list[Counted]:
-        """Read the results of a run: outputs, cycles of each layer and total cycles, per inference.
+        """Read the results of a run from its folder: outputs, cycles of each layer and total
+        cycles, per inference.
 
+        exit_code, printed   exit code and output of the firmware
         Errors: E710 files of the wrong size, E711 the firmware ended with its own error code.
         """
         if exit_code != 0:
@@ -160,7 +162,8 @@ class FirmwareFiles:
         return [(y, *counted) for y, counted in zip(outputs, cycles, strict=True)]
 
     def inferences(self, folder: Path, exit_code: int, printed: str) -> tuple[Inference, ...]:
-        """Return the inferences with cycles, without stall counts. Errors: as `read`."""
+        """Return the inferences of a run with their cycles, without stall counts. Arguments and
+        errors as for `read`."""
         return tuple(
             Inference(outputs, total, tuple(map(LayerCost, cycles)))
             for outputs, cycles, total in self.read(folder, exit_code, printed)

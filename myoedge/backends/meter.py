@@ -83,7 +83,13 @@ class MeasuredEnergy(Shown):
 
 
 def energy_of(trace: PowerTrace, supply_v: float, inferences: int) -> MeasuredEnergy:
-    """Return the energy per inference. Errors: E614 the pad was not high once per inference."""
+    """Return the energy per inference from the samples of a power meter.
+
+    trace        the samples
+    supply_v     supply voltage of the board
+    inferences   number of inferences, each with the power pad high
+    Errors: E614 the pad was not high once per inference.
+    """
     edges = np.diff(np.concatenate([[0], trace.high.astype(np.int8), [0]]))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     if len(starts) != inferences:
@@ -150,7 +156,11 @@ class Ppk2:
 
 
 def amperes(samples: Array, factors: dict[str, Array], supply_v: float) -> Array:
-    """Convert the PPK2's 32-bit samples to currents in A."""
+    """Convert the PPK2's 32-bit samples to currents in A.
+
+    factors    calibration of the device, by letter, for each of its five ranges
+    supply_v   supply voltage
+    """
     range_index = np.minimum(samples >> 14 & 7, RANGES - 1)
     f = {name: values[range_index] for name, values in factors.items()}
     raw = ((samples & 0x3FFF) * 4.0 - f["O"]) * (_ADC_VOLTS / f["R"])

@@ -19,11 +19,15 @@ _PORT = re.compile(r"/dev/.*|COM\d+", re.IGNORECASE)
 
 
 def records_from(source: str, baud_rate: int, warn: Callable[[Notice], None]) -> Iterator[Record]:
-    """Yield the packets of a file, or those of a serial port until the connection breaks.
+    """Yield the packets in a file, or those that arrive at a serial port until the connection
+    breaks.
 
+    source      file or serial device
+    baud_rate   bits per second of the port
+    warn        called with W603 if no packet arrives
     Broken frames before the first packet of a port are skipped, as reading may begin within a
     frame. Errors: E501, E603 the port does not open; E607 the connection breaks; E615 no such file;
-    E616 a file without packets. Warnings: W603 no packet arrives.
+    E616 a file without packets.
     """
     path = Path(source)
     if not _PORT.fullmatch(source) and (not path.exists() or path.is_file() or path.is_dir()):

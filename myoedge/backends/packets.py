@@ -89,7 +89,17 @@ class Decision(Packet):
 
 @dataclass(frozen=True, slots=True)
 class Status(Packet):
-    """Counts since the start of the application; bit a of open_electrodes is channel a."""
+    """Packet with counts of events since the start of the application.
+
+    frames_lost         samples lost
+    saturated           samples with a saturated channel
+    spi_errors          SPI transfers that were no sample
+    resets              times that the front end was started again
+    passes_skipped      passes of the network left out because the ring buffer was full
+    overruns            data-ready events that were no sample
+    watchdog_restarts   restarts by the watchdog
+    open_electrodes     no count: bit a is set if the electrode of channel a is open
+    """
 
     frames_lost: int
     saturated: int

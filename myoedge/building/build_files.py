@@ -253,7 +253,13 @@ def _programs(
 def build_files(
     contents: BuildArtifacts, report: Report, plugins: Iterable[Plugin] = ()
 ) -> dict[str, bytes]:
-    """Return all files of a build folder, the manifest last; equal arguments give equal bytes."""
+    """Return all files of a build folder by name, the manifest last; equal arguments give equal
+    bytes.
+
+    contents   files except the reports
+    report     report.json
+    plugins    plug-ins that the build needs
+    """
     if contents.adaptation is not None:
         report = {**report, "adaptation": contents.adaptation}
     files = {**contents.files, **report_files(report)}

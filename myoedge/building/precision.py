@@ -88,10 +88,13 @@ def reach(
     needs: Mapping[str, float],
     judge: Callable[[QuantGraph], Fidelity],
 ) -> Reached:
-    """Search for a network that meets a goal; if [budget] is missed, search without a cycle limit.
+    """Search for a network that meets an SQNR goal; if [budget] is missed, search without a cycle
+    limit.
 
-    needs   output -> dB, from [budget]
-    judge   network -> SQNR on samples that influence no decision
+    workshop   functions for making networks
+    start      network to begin with
+    needs      output -> dB, from [budget]
+    judge      network -> SQNR on samples that influence no decision
 
     The goal on the calibration samples is raised by the dB that the evaluation samples fall short.
     If all networks miss the budget, the best one is returned.

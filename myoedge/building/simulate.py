@@ -204,7 +204,9 @@ def _measured(
 def costs(like: str, fc_hart: int | None = None, on: str = "simulator") -> Mapping[str, int]:
     """Return the cost table (event -> cycles) of a simulated platform.
 
-    fc_hart   number of the fabric controller; None: the platform's
+    like      "silicon" or "public-gvsoc"
+    fc_hart   number of the fabric controller, for the backend "simulator"; None: the platform's
+    on        backend
     Errors: E204 unknown platform, or a number for another backend.
     """
     if fc_hart is not None and on != "simulator":

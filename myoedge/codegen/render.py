@@ -73,7 +73,8 @@ def render(name: str, values: Mapping[str, Any]) -> str:
 
 
 def initializer(values: Array, indent: str = "    ", width: int = 96) -> str:
-    """Format the initialiser of a C array, wrapped; equal numbers give equal text."""
+    """Format the initialiser of a C array, wrapped at `width` columns; equal numbers give equal
+    text."""
     lines, line = [], indent
     for number in np.asarray(values).reshape(-1).tolist():
         # -2147483648 is an expression of a wider type in C

@@ -158,7 +158,9 @@ def run_int(
 ) -> dict[str, Array]:
     """Run the quantised network on one sample; return the integers of all tensors by name.
 
-    inputs   quantised inputs by name
+    steps       quantised operators in execution order
+    constants   integers of constant operands by name
+    inputs      quantised inputs by name
     """
     values: dict[str, Array] = {**constants, **inputs}
     for step, node, turn in turns([step.node for step in steps], steps):

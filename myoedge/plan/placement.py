@@ -61,7 +61,11 @@ Allocator = Callable[[Sequence[LiveRange], int], Placement]
 
 
 def lower_bound(lives: Sequence[LiveRange], alignment: int) -> int:
-    """Return the maximum bytes alive in one step, which no placement can fall below."""
+    """Return the maximum bytes alive in one step, which the arena of no placement can fall below.
+
+    lives       buffers
+    alignment   bytes of which every offset is a multiple
+    """
     return peak(lives, alignment)[0]
 
 
@@ -116,7 +120,12 @@ def _turn(life: LiveRange) -> tuple[int, int, str]:
 
 
 def greedy(lives: Sequence[LiveRange], alignment: int) -> dict[str, int]:
-    """Place buffers largest first, each at the lowest offset that is free during its life."""
+    """Return offsets of buffers: the largest first, each at the lowest offset that is free during
+    its life.
+
+    lives       buffers
+    alignment   bytes of which every offset is a multiple
+    """
     offsets: dict[str, int] = {}
     placed = LiveRangeIndex()
     for life in sorted(lives, key=_turn):
@@ -199,7 +208,7 @@ def place(lives: Sequence[LiveRange], alignment: int) -> Placement:
 
 
 def height(lives: Sequence[LiveRange], offsets: dict[str, int], alignment: int) -> int:
-    """Return the bytes of the arena that these offsets take."""
+    """Return the bytes of the arena that buffers take at these offsets."""
     return max((round_up(offsets[x.name] + x.size_bytes, alignment) for x in lives), default=0)
 
 

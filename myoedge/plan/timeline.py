@@ -32,7 +32,10 @@ class TimelineSteps:
 
     @staticmethod
     def of(tilings: Sequence[Tiling | None], copies: bool) -> TimelineSteps:
-        """Number the timeline steps; copied outputs count as one more layer with one tile."""
+        """Number the timeline steps of a network.
+
+        copies   whether outputs are copied at the end, which counts as one more layer with one tile
+        """
         counts = [1 if tiling is None else len(tiling.tiles) for tiling in tilings]
         enters = [0]
         for count in (*counts, *((1,) if copies else ())):
@@ -107,7 +110,11 @@ def chunks(
 ) -> list[Chunk]:
     """Split a constant of layer `index` into chunks for L3 transfers.
 
-    most   maximum bytes of a chunk, unless a single tile loads more: what a tile loads is not split
+    array            name of the constant
+    size_bytes       its size
+    timeline_steps   numbering of the timeline steps
+    most             maximum bytes of a chunk, unless a single tile loads more: what a tile loads is
+                     not split
     """
     enter = timeline_steps.enters[index]
     operand = next(o for o in tiling.kernel.operands if o.source == array)

@@ -86,7 +86,12 @@ class Energy:
 
 
 def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energy:
-    """Estimate the energy of an inference, a layer, or a part of either."""
+    """Estimate the energy of an inference, a layer, or a part of either.
+
+    activity   its counters
+    point      operating point
+    by         energy coefficients
+    """
     row = joules_per_unit(activity, point)
     leakage, clocks, work, *rest = (a * c for a, c in zip(row, by.values, strict=True))
     weights = _weights_pj(activity)
@@ -213,9 +218,12 @@ class Duty:
 
 
 def sleep_power_mw(has_l3: bool, by: Coefficients, module: ModulePowers) -> Interval:
-    """Return the power of the sleeping chip with memories retained, (value, low, high): that of
-    `module`, otherwise two assumed bounds (targets/gap9/energy.py), the lower of which is the
-    value."""
+    """Return the power of the sleeping chip with memories retained, (value, low, high).
+
+    has_l3   whether the build uses L3, which is retained too
+    module   known powers; if the sleep power is unknown, two assumed bounds are used
+             (targets/gap9/energy.py), the lower of which is the value
+    """
     if module.sleep_mw is not None:
         return module.sleep_mw, module.sleep_mw, module.sleep_mw
     # at most the leakage with everything powered, at the lower voltage
@@ -235,7 +243,10 @@ def duty(
     """Return the duty cycle of a chip that runs an inference in every period and sleeps in between,
     with memories retained; it is idle while it wakes.
 
-    period_s   period in seconds, such as hop / rate
+    inference   counters of the inference
+    period_s    period in seconds, such as hop / rate
+    battery     for the battery life; None: not computed
+    module      powers in addition to inferences
     The average uses the value of `sleep_power_mw`, its interval both bounds.
     """
     active_s = inference.cycles / point.clock_hz

@@ -209,7 +209,7 @@ def calibrate(
     source: str,
     overrides: Mapping[str, Observer] | None = None,
 ) -> Calibration:
-    """Calibrate with one observer; see `calibrations`."""
+    """Calibrate with one observer; the arguments are those of `calibrations`."""
     return calibrations(graph, samples, [observer], source, overrides)[0]
 
 

@@ -80,6 +80,8 @@ def probability_ranges(
     """Yield (node, range over the samples, range of its integers) for outputs that are
     probabilities: bounded by 0 and 1, or by limits between them on both sides of 0.5.
 
+    seen     range of every tensor over the samples
+    params   quantisation parameters of every tensor
     The range over the samples is (0, 1) for a softmax, all of whose values are small with many
     classes.
     """

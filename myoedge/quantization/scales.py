@@ -172,8 +172,11 @@ def quantize_node(
     *,
     unsigned_sums: bool = False,
 ) -> QuantizedNode:
-    """Quantise one node: weights, multipliers and tables, for the given parameters of its tensors.
+    """Quantise one node: its weights, multipliers and tables, for the given parameters of its
+    tensors.
 
+    params          quantisation parameters by tensor
+    rules           layer rules of [quant]
     unsigned_sums   as in QuantizeInputs
     """
     op, names = OPS[node.op], operand_names(node)

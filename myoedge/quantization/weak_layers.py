@@ -16,8 +16,12 @@ from myoedge.quantization.masked_ranges import Range
 def weak_layers(
     graph: Graph, ranges: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[Notice]:
-    """Yield warnings: W101 an output that is constant on the calibration samples; W103 a fill far
-    from all other values that no softmax hides; W106 an initial state that int8 clips."""
+    """Yield warnings about tensors: W101 an output that is constant on the calibration samples;
+    W103 a fill far from all other values that no softmax hides; W106 an initial state that int8
+    clips.
+
+    ranges, params   range and quantisation parameters of every tensor
+    """
     yield from _cut_states(graph, ranges, params)
     for node in graph.nodes:
         low, high = ranges.get(node.name, (0.0, 1.0))

@@ -66,7 +66,7 @@ def _confusion(labels: Array, classes: Array, size: int) -> list[list[int]]:
 
 
 def wilson(right: int, total: int) -> list[float]:
-    """Return the 95 % confidence interval of a fraction; 0 to 1 for no trials.
+    """Return the 95 % confidence interval of a fraction right / total; 0 to 1 for no trials.
 
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """

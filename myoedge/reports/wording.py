@@ -205,7 +205,7 @@ def _signed(number: int) -> str:
 
 
 def rough_percent(part: float, total: float) -> str:
-    """Format a whole percentage: "27 %", "<1 %"; "" for zero."""
+    """Format part / total as a whole percentage: "27 %", "<1 %"; "" for zero."""
     if not part:
         return ""
     rounded = round(100 * fraction(part, total))

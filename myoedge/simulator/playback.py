@@ -45,15 +45,18 @@ class Fault:
 class Playback:
     """A recording that a front end delivers to the program, frame k at cycle start + k * period.
 
-    counts       int [frames, channels] of the converter (24 bits), for ads1298 and ads1299;
-                 uint8 [frames, bytes] on the line otherwise
-    rate_hz      of the frames; a chip delivers what its registers say, and that is the recording
-                 frame by frame only at this rate
-    clock_hz     of the cluster: cycles a second
+    counts             int [frames, channels] of the converter (24 bits), for ads1298 and ads1299;
+                       uint8 [frames, bytes] on the line otherwise
+    rate_hz            frames per second; a chip delivers what its registers say, and that is the
+                       recording frame by frame only at this rate
+    clock_hz           cycles per second of the cluster
+    front_end, chips   name of the front end, and number of chips in the daisy chain
+    spi, chip_select, uart   devices to which it is wired
     data_ready, start, reset   GPIO numbers of the pins (data-ready is low while a frame waits);
-                 None: not wired
-    start_s      the earliest time of frame 0: a chip's first conversion after its START
-    tail_s       the run ends so long after the last frame
+                               None: not wired
+    start_s            the earliest time of frame 0: a chip's first conversion after its START
+    tail_s             seconds after the last frame at which the run ends
+    faults             injected faults
     """
 
     counts: npt.NDArray[np.generic]

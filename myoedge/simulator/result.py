@@ -68,6 +68,7 @@ class Mark:
     cycle       cycle of the call
     core        core that called it
     counts      counters of each core
+    *_bytes, *_busy_cycles   counters of DMA, L3 and NE16
     snapshots   memory contents, as requested by RunOptions.snapshots for this value
     """
 

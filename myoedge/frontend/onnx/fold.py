@@ -136,7 +136,11 @@ def evaluated(
     node: NodeProto, opset: int, arrays: Mapping[str, Array], outs: Mapping[str, TensorType]
 ) -> dict[str, Array]:
     """Return the outputs of a node with constant inputs by name, computed by ONNX's reference
-    implementation."""
+    implementation.
+
+    arrays   values of the inputs by name
+    outs     inferred types of the outputs
+    """
     from onnx.reference import ReferenceEvaluator
 
     for value in outs.values():

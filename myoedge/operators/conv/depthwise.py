@@ -51,7 +51,8 @@ def is_3x3(k_h: int, k_w: int) -> bool:
 
 
 def tap_words(k_h: int, k_w: int) -> int:
-    """Return the number of 32-bit words that the weights of one channel take."""
+    """Return the number of 32-bit words that the weights of one channel take, k_h * k_w taps of
+    int8."""
     return 3 if is_3x3(k_h, k_w) else -(-k_h * k_w // 4)
 
 

@@ -76,7 +76,10 @@ class JobSchedule:
     def depthwise(
         conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool
     ) -> JobSchedule:
-        """Return the schedule of a layer that satisfies `one_group_or_depthwise`."""
+        """Return the schedule of a depthwise layer, which satisfies `one_group_or_depthwise`.
+
+        keeps_scratch   whether scratch lasts between tiles of the same positions
+        """
         phases = None if is_filter(conv) else Phases.of(conv)
         return JobSchedule(
             conv, DEPTHWISE, scale, keeps_scratch=keeps_scratch, bits=bits, phases=phases
@@ -102,8 +105,8 @@ class JobSchedule:
 
     @staticmethod
     def by_rows(conv: Conv2dGeometry, scale: int, groups: int, bits: int) -> JobSchedule:
-        """Return a schedule in which each job computes a few rows, JOBS_A_TILE jobs per tile; the
-        layer satisfies `has_rows`."""
+        """Return a schedule in which each job computes a few rows of results, JOBS_A_TILE jobs per
+        tile; the layer satisfies `has_rows`."""
         number = FILTER if is_filter(conv) else PIXELS
         return JobSchedule(
             conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE, bits=bits

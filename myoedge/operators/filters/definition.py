@@ -196,8 +196,11 @@ def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
 class BiquadParams(QuantizedParams):
     """Integer constants of a biquad cascade.
 
-    sections   int32 [S, 5] with `fraction` fraction bits
-    guard      fraction bits added to samples for the intermediate results
+    fraction    fraction bits of the coefficients
+    guard       fraction bits added to samples for the intermediate results
+    acc_bound   largest |intermediate result|
+    mult, offset, shift   conversion of the last section's results to output steps
+    sections    coefficients b0, b1, b2, a1, a2 of each section, int32 [S, 5]
     """
 
     fraction: int

@@ -74,6 +74,8 @@ def grouped(
 
     factors   names of gains and offsets
     axis      channel axis
+    groups    number of groups
+    eps       added to the variance
     centred   whether the mean is subtracted; otherwise an RMS norm per group
     Errors: Unsupported if a group has too many elements for 64-bit statistics.
     """

@@ -70,7 +70,7 @@ def plain(
 
 def projected(d: GraphBuilder, x: str, learnt: Weights, first: Sequence[str], back: bool) -> Run:
     """Add one direction of an LSTM with projections, as an LSTM whose recurrent weights include
-    them.
+    them; arguments as for `run`.
 
     An initial h is multiplied by the projection's pseudoinverse, the smallest h with that
     projection.

@@ -216,7 +216,11 @@ def unplaced(
     prefetch_tile: int | None = None,
 ) -> Tiling:
     """Build the tiling of a single layer before its buffers are placed: all are at offset 0, and it
-    has no scratch."""
+    has no scratch.
+
+    choice   tile sizes and loop order
+    resident, prefetch_tile   as for `lives`
+    """
     there = {o.name: 0 for o in kernel.operands if o.name in resident}
     buffers = tuple(
         Buffer(operand, slot, life.size_bytes, 0, life.first, life.last)

@@ -172,10 +172,11 @@ def _groups(
 def map_transfers(
     access: Access, tiling: Tiling, timeline_steps: TimelineSteps, l3: int, l2: int
 ) -> list[L3Transfer]:
-    """Return the transfers of all parts of a feature map between L3 and L2.
+    """Return the L3 transfers of all parts of a layer's access to a feature map.
 
-    l3   start of the map in L3, in bytes
-    l2   offset of the window in the arena, in bytes
+    timeline_steps   numbering of the timeline steps
+    l3               start of the map in L3, in bytes
+    l2               offset of the window in the arena, in bytes
     """
     step_numbers = list(_step_spans(access, tiling, timeline_steps))
     l3_transfers = []
