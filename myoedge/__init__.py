@@ -8,7 +8,7 @@
 
     model files    load, inspect, quantize, build, sweep, check_regressions
     builds         load_build, validate, simulate, play, report, peaks, energy, advise, adapt,
-                   evidence
+                   evidence, check
     boards         boards, flash, run, bench, calibrate_energy, monitor
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         boards,
         build,
         calibrate_energy,
+        check,
         check_plugin,
         check_regressions,
         doctor,
@@ -84,6 +85,7 @@ __all__ = [
     "boards",
     "build",
     "calibrate_energy",
+    "check",
     "check_plugin",
     "check_regressions",
     "doctor",

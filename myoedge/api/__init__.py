@@ -15,7 +15,7 @@ from myoedge.api.projects import (
     init,
     sweep,
 )
-from myoedge.api.reports import calibrate_energy, energy, peaks, report
+from myoedge.api.reports import calibrate_energy, check, energy, peaks, report
 from myoedge.api.results import Inspection, Operator, Validation
 from myoedge.api.runs import play, simulate, simulate_elf, validate
 from myoedge.api.safety import evidence
@@ -32,6 +32,7 @@ __all__ = [
     "boards",
     "build",
     "calibrate_energy",
+    "check",
     "check_plugin",
     "check_regressions",
     "doctor",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -12,7 +13,9 @@ from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 
 if TYPE_CHECKING:
+    from myoedge.building.config import Found
     from myoedge.building.energy_calibration import EnergyCalibration
+    from myoedge.reports.check import Check
     from myoedge.reports.diff import Changes
     from myoedge.reports.documents import EnergyReport, ReportDocument
     from myoedge.reports.peaks import Peaks
@@ -135,3 +138,20 @@ def report(
         titles = str(old.folder), str(new.folder)
         write_file(Path(html), comparison_html(old.report, new.report, titles).encode())
     return Changes(compare(old.report, new.report))
+
+
+@with_plugin_errors
+def check(
+    build: Build | StrPath, *, against: Build | StrPath, config: StrPath | Found | None = None
+) -> Check:
+    """Judge a build's figures against those of an accepted build, by the bounds of [check].
+
+    against   the accepted build, or its folder
+    config    myoedge.toml with [check]
+    `raise_worse` of the result raises E305. Errors: E222 no build; E230 .. E232 myoedge.toml.
+    """
+    from myoedge.building.config import find
+    from myoedge.reports.check import check_reports
+
+    bounds = asdict(find(config).settings.check)
+    return check_reports(as_build(against).report, as_build(build).report, bounds)

@@ -131,6 +131,24 @@ class BudgetTable:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckTable:
+    """[check]: by how much a build may be worse than the accepted one of `myoedge check`.
+
+    cycles, latency, energy, memory, rmse   fractions: 0.02 is 2 %
+    sqnr_db    decibels
+    accuracy   shares: 0.01 is a point
+    """
+
+    cycles: float | None = None
+    latency: float | None = None
+    energy: float | None = None
+    memory: float | None = None
+    rmse: float | None = None
+    sqnr_db: float | None = None
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamTable:
     """[stream]: the time axis of the inputs, and the number of frames computed per pass.
 
@@ -182,6 +200,7 @@ class Config:
     quant: dict[str, LayerTable] = field(default_factory=dict)
     engine: dict[str, EngineName] = field(default_factory=dict)
     budget: BudgetTable = field(default_factory=BudgetTable)
+    check: CheckTable = field(default_factory=CheckTable)
     stream: StreamTable = field(default_factory=StreamTable)
     conditioning: Conditioning = field(default_factory=Conditioning)
     mlperf: Dataset = field(default_factory=Dataset)

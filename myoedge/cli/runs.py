@@ -190,6 +190,44 @@ def report(
     terminal.next(next_steps.after_report(chosen.folder, against, is_page=bool(html or show)))
 
 
+@click.command("check")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option(
+    "--against", type=click.Path(), required=True, metavar="OLD", help="The accepted build."
+)
+@click.option(
+    "--config", type=click.Path(), metavar="TOML", help="With [check] (default: ./myoedge.toml)."
+)
+@click.option("--annotations", is_flag=True, help="Also print annotations for GitHub Actions.")
+@JUNIT
+@common
+def check(
+    terminal: Terminal,
+    folder: str | None,
+    against: str,
+    config: str | None,
+    annotations: bool,
+    junit: str | None,
+) -> None:
+    """Compare a build with an accepted one; exit with 3 if a figure is worse than [check] allows.
+
+    FOLDER is a build; default: the newest below build/. Figures are cycles, latency, energy,
+    memory, SQNR, accuracy, and whether outputs are exact.
+    """
+    from myoedge import api
+
+    with junit_file(junit, "myoedge check") as write_junit:
+        found = api.check(chosen_build(terminal, folder), against=against, config=config)
+        write_junit(found.junit)
+    if not terminal.json_printed("check/1", found.plain()):
+        for row in found.rows:
+            terminal.text(f"{row.status:<8}{row.text}", soft_wrap=True)
+    if annotations:
+        for line in found.annotations():
+            click.echo(line, err=True)
+    found.raise_worse()
+
+
 @click.command("advise")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option(

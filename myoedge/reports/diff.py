@@ -135,6 +135,17 @@ def compare(old: Report, new: Report) -> list[Change]:
     return [*changes, *_layer_changes(measures, before, after)]
 
 
+def comparable(old: Report, new: Report) -> Iterator[tuple[Measure, bool, Value, Value]]:
+    """Yield (measure, whether it is determined in the same way, old value, new value) for every
+    figure of a whole network."""
+    apart = _incomparable(old, new)
+    has_other_labels = _value(old, OF_LABELS) != _value(new, OF_LABELS)
+    for measure in NETWORK:
+        path = measure.path
+        is_apart = path in apart or (has_other_labels and path.startswith(LABELLED))
+        yield measure, not is_apart, _value(old, path), _value(new, path)
+
+
 def _layer_changes(
     measures: Sequence[Measure], before: Mapping[str, Report], after: Mapping[str, Report]
 ) -> Iterator[Change]:

@@ -157,6 +157,7 @@ SHARED = {
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E301": {"building.size_check", "plan.l3.weight_streaming"},  # by the graph, by its plan
     "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget
+    "E305": {"reports.check", "sweeps.results"},  # a build, a sweep that is worse
     "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
     "E247": {"quantization.recordings.reading", "system.regular_files"},  # too large
     "W304": {"building.confirm", "building.finished_build"},  # the simulator is not compiled

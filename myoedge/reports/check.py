@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judgement of a build against an accepted one: `myoedge check NEW --against OLD`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from myoedge.errors import MyoedgeError
+from myoedge.reports.diff import Change, comparable
+from myoedge.reports.diff_verdict import KINDS, TOLERATED
+from myoedge.reports.junit import JunitCase, junit_xml
+from myoedge.reports.report_json import Report
+
+CHECKED = {**KINDS, "cycles.total": "cycles"}  # path in report.json -> its bound
+BOUNDS = {**TOLERATED, "cycles": 0.02}
+OK, WORSE, GONE, SKIPPED = "ok", "worse", "gone", "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """A figure of a build, judged.
+
+    change    old and new value
+    allowed   by how much it may be worse: decibels, shares, or a fraction of the old value; None:
+              it is right or wrong
+    status    "ok", "worse", "gone" (the accepted build has it), "skipped" (of other samples)
+    """
+
+    change: Change
+    allowed: float | None
+    status: str
+
+    @property
+    def text(self) -> str:
+        """The figure as one line: "latency 1.2 ms -> 1.4 ms (+16.7 %), worse: 2 % is allowed"."""
+        measure, values = self.change.measure, (self.change.old, self.change.new)
+        old, new = ("-" if v is None else measure.show(v) for v in values)
+        difference = f" ({self.change.text})" if self.change.text else ""
+        line = f"{measure.title} {old} -> {new}{difference}"
+        return line if self.status == OK else f"{line}, {self.status}{self._allowed}"
+
+    @property
+    def _allowed(self) -> str:
+        if self.status != WORSE or self.allowed is None:
+            return ""
+        if CHECKED[self.change.measure.path] == "sqnr_db":
+            return f": {self.allowed:g} dB are allowed"
+        return f": {100 * self.allowed:g} % are allowed"
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "what": self.change.measure.path,
+            "old": self.change.old,
+            "new": self.change.new,
+            "delta": self.change.delta,
+            "allowed": self.allowed,
+            "status": self.status,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The judgement on a build: one row for each figure that both builds may have."""
+
+    name: str
+    rows: tuple[CheckRow, ...]
+
+    @property
+    def failed(self) -> tuple[CheckRow, ...]:
+        return tuple(row for row in self.rows if row.status in (WORSE, GONE))
+
+    def plain(self) -> dict[str, Any]:
+        """Return the judgement as JSON values."""
+        return {"model": self.name, "rows": [row.plain() for row in self.rows]}
+
+    def junit(self) -> bytes:
+        """Return JUnit XML with a case for each figure."""
+        kinds = {OK: "passed", WORSE: "failure", GONE: "error", SKIPPED: "skipped"}
+        cases = [
+            JunitCase(self.name, row.change.measure.title, kinds[row.status], row.text)
+            for row in self.rows
+        ]
+        return junit_xml("myoedge check", cases)
+
+    def annotations(self) -> list[str]:
+        """Return the lines that make GitHub Actions show each failed figure beside the commit."""
+        title = f"title={_escaped(f'{self.name}: myoedge check')}"
+        return [f"::error {title}::{_escaped(row.text)}" for row in self.failed]
+
+    def raise_worse(self) -> None:
+        """Raise E305 if a figure is worse than allowed, or gone."""
+        if not self.failed:
+            return
+        facts = {"worse": "\n".join(row.text for row in self.failed)}
+        tries = [
+            "[check] in myoedge.toml, if that will do",
+            "a new build to compare with",
+            "myoedge report NEW --against OLD, layer by layer",
+        ]
+        title = f"{self.name} is worse than the accepted build"
+        raise MyoedgeError("E305", title, facts, tries)
+
+
+def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) -> Check:
+    """Judge the figures of the new report against the old one's.
+
+    bounds   from [check]; None: the default
+    """
+    allowed = {
+        name: default if bounds.get(name) is None else float(bounds[name] or 0.0)
+        for name, default in BOUNDS.items()
+    }
+    return Check(str(new["model"]["name"]), tuple(_rows(old, new, allowed)))
+
+
+def _rows(old: Report, new: Report, allowed: Mapping[str, float]) -> Iterator[CheckRow]:
+    for measure, is_comparable, before, after in comparable(old, new):
+        change = Change("", measure, before, after)
+        if measure.path.startswith("exact.") and not (before is None and after is None):
+            status = WORSE if after is False else GONE if after is None else OK
+            yield CheckRow(change, None, status)
+        elif measure.path in CHECKED and before is not None:
+            bound = allowed[CHECKED[measure.path]]
+            yield CheckRow(change, bound, _status(change, bound) if is_comparable else SKIPPED)
+
+
+def _status(change: Change, bound: float) -> str:
+    if change.new is None:
+        return GONE
+    tolerated = bound if change.measure.points else bound * change.magnitude
+    is_worse = change.is_better is False and abs(change.delta or 0.0) > tolerated
+    return WORSE if is_worse else OK
+
+
+def _escaped(text: str) -> str:
+    """Return text for a workflow command of GitHub Actions."""
+    for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C")):
+        text = text.replace(character, code)
+    return text

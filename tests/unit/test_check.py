@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge check`: bounds, what is gone, JUnit, annotations, exit code."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from myoedge.reports.check import check_reports
+from tests.conftest import myoedge as command
+from tests.conftest import save_exported
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "regressions.md"
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> myoedge.Build:
+    folder = tmp_path_factory.mktemp("good")
+    torch.manual_seed(0)
+    model = save_exported(torch.nn.Linear(16, 8), (torch.zeros(1, 16),), folder / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((16, 1, 16), np.float32)
+    np.savez(folder / "calib.npz", input=calib)
+    return myoedge.build(model, calib=calib, output=folder / "good")
+
+
+def changed(report: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    new = copy.deepcopy(report)
+    *tables, key = path.split(".")
+    table = new
+    for name in tables:
+        table = table[name]
+    table[key] = value
+    return new
+
+
+def statuses(old: dict[str, Any], new: dict[str, Any], **bounds: float) -> dict[str, str]:
+    rows = check_reports(old, new, bounds).rows
+    return {row.change.measure.path: row.status for row in rows if row.status != "ok"}
+
+
+# (figure, its bound in [check], factor on the old value, verdict): by hand from the defaults
+@pytest.mark.parametrize(
+    ("path", "factor", "bounds", "status"),
+    [
+        ("cycles.total", 1.019, {}, None),
+        ("cycles.total", 1.021, {}, "worse"),
+        ("cycles.total", 1.021, {"cycles": 0.03}, None),
+        ("cycles.total", 1.001, {"cycles": 0.0}, "worse"),
+        ("cycles.total", 0.5, {"cycles": 0.0}, None),
+        ("energy_uj.value", 1.1, {}, "worse"),
+        ("energy_uj.value", 1.1, {"energy": 0.2}, None),
+        ("memory.l2_peak_bytes", 1.01, {}, "worse"),
+        ("memory.l2_peak_bytes", 1.01, {"memory": 0.02}, None),
+    ],
+)
+def test_a_figure_may_be_worse_by_its_bound(
+    good: myoedge.Build, path: str, factor: float, bounds: dict[str, float], status: str | None
+) -> None:
+    old = dict(good.report)
+    value: Any = old
+    for key in path.split("."):
+        value = value[key]
+    new = changed(old, path, value * factor)
+    assert statuses(old, new, **bounds).get(path) == status
+
+
+def test_decibels_are_absolute(good: myoedge.Build) -> None:
+    old = dict(good.report)
+    db = old["quantization"]["sqnr_db"]
+    for lost, bounds, found in ((0.4, {}, None), (0.6, {}, "worse"), (0.6, {"sqnr_db": 1.0}, None)):
+        new = changed(old, "quantization.sqnr_db", db - lost)
+        assert statuses(old, new, **bounds).get("quantization.sqnr_db") == found  # type: ignore[arg-type]
+
+
+def test_what_is_gone_or_wrong_fails(good: myoedge.Build) -> None:
+    old = changed(dict(good.report), "exact.simulator", True)
+    for value, status in ((None, "gone"), (False, "worse"), (True, None)):
+        new = changed(old, "exact.simulator", value)
+        assert statuses(old, new).get("exact.simulator") == status
+    assert "gone" in statuses(old, changed(old, "energy_uj", None)).values()
+
+
+def test_other_samples_are_not_compared(good: myoedge.Build) -> None:
+    old = changed(dict(good.report), "quantization.accuracy_int8", 0.9)
+    new = changed(old, "quantization.accuracy_int8", 0.8)
+    assert statuses(old, new) == {"quantization.accuracy_int8": "worse"}
+    elsewhere = changed(new, "quantization.accuracy_source", "another file")
+    assert statuses(old, elsewhere) == {"quantization.accuracy_int8": "skipped"}
+
+
+def test_junit_and_annotations_name_the_figure(good: myoedge.Build) -> None:
+    old = dict(good.report)
+    found = check_reports(old, changed(old, "cycles.total", old["cycles"]["total"] * 2), {})
+    suite = ElementTree.fromstring(found.junit())[0]
+    assert (suite.get("failures"), suite.get("errors")) == ("1", "0")
+    (line,) = found.annotations()
+    assert re.match(r"::error title=model%3A myoedge check::cycles .*100\.0 %25.*worse", line)
+    with pytest.raises(MyoedgeError, match="E305"):
+        found.raise_worse()
+
+
+def test_the_verb_says_and_exits(good: myoedge.Build, tmp_path: Path) -> None:
+    (tmp_path / "same.toml").write_text("[check]\ncycles = 0.0\n")
+    arguments = ("check", good.folder, "--against", good.folder)
+    ran = command(*arguments, "--config", "same.toml", "--junit", "x.xml", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert "cycles" in ran.out
+    assert 'failures="0"' in (tmp_path / "x.xml").read_text()
+    assert (
+        json.loads(command(*arguments, "--json", cwd=tmp_path).out)["schema"] == "myoedge.check/1"
+    )
+    (tmp_path / "wrong.toml").write_text("[check]\ncycels = 0.0\n")
+    assert command(*arguments, "--config", "wrong.toml", cwd=tmp_path).code == 2
+
+
+def test_a_larger_network_is_worse(good: myoedge.Build, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(16, 96), torch.nn.ReLU(), torch.nn.Linear(96, 8))
+    model = save_exported(network, (torch.zeros(1, 16),), tmp_path / "model.pt2")
+    myoedge.build(model, calib=good.folder.parent / "calib.npz", output=tmp_path / "now")
+    ran = command("check", "now", "--against", good.folder, "--annotations", cwd=tmp_path)
+    assert ran.code == 3
+    assert "E305" in ran.err
+    assert "::error title=model%3A myoedge check::latency" in ran.err
+
+
+def test_the_guide_s_workflow_runs_from_a_clean_folder(good: myoedge.Build, tmp_path: Path) -> None:
+    """Its myoedge commands, as they stand, in a folder with model, samples and `accepted`."""
+    for name in ("model.pt2", "calib.npz"):
+        (tmp_path / name).write_bytes((good.folder.parent / name).read_bytes())
+    (tmp_path / "myoedge.toml").write_text("[check]\ncycles = 0.0\n")
+    lines = re.findall(r"^ +- run: myoedge (.*)$", GUIDE.read_text(), re.MULTILINE)
+    assert [line.split()[0] for line in lines] == ["build", "validate", "check"]
+    command(*lines[0].replace("-o now", "-o accepted").split(), cwd=tmp_path)
+    for line in lines:
+        ran = command(*line.split(), cwd=tmp_path)
+        assert ran.code == 0, (line, ran.err)
+    assert {"validate.xml", "check.xml"} <= {path.name for path in tmp_path.iterdir()}
