@@ -35,7 +35,7 @@ def check_comparable(build: Build) -> None:
 
 def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | None:
     """Return the SQNR in dB between model.int8.onnx in onnxruntime and the reference, over all
-    float outputs.
+    float outputs; None without a signal.
 
     samples   input name -> float [samples, *shape]
     The mean over samples, or over the values of a single sample, does not count as signal, because

@@ -108,7 +108,7 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
 
 def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
     """Return a tensor [steps, *shape] that stacks the tensors of all iterations, computed by their
-    common operator at once; None if the iterations are not equal.
+    common operator at once. Errors: NoMatch if the iterations are not equal.
 
     names   one tensor per iteration
     """

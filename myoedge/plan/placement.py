@@ -169,7 +169,7 @@ class GrowingPlacement:
         return [*beside, added] if life is not added and life.meets(added) else beside
 
     def add(self, added: LiveRange, moved: dict[str, int]) -> None:
-        """Add a buffer.
+        """Add a buffer to the placement.
 
         moved   offsets that `with_one_more` returned for it
         """

@@ -134,7 +134,8 @@ class Fidelity:
 
     @property
     def worst_judged_db(self) -> float | None:
-        """Lowest SQNR in dB of an output, before or after its final function."""
+        """Lowest SQNR in dB of an output, before or after its final function; None if none was
+        measured."""
         ends = (self.outputs[name].end_db for name in self.computed_db)
         every_db = [*self.computed_db.values(), *(db for db in ends if db is not None)]
         return min(every_db, default=None)
@@ -148,5 +149,5 @@ class Fidelity:
 
     @property
     def worst_db(self) -> float | None:
-        """Lowest SQNR in dB of an output before its final function."""
+        """Lowest SQNR in dB of an output before its final function; None if none was measured."""
         return min(self.computed_db.values(), default=None)

@@ -121,19 +121,26 @@ class ExecutedInstruction:
 class Simulation(Tabular):
     """Result of a run that ended by the program's own exit.
 
-    cycles    of the cluster clock, from the first instruction of the fabric controller on
-    counts    counters of cores 0..8 and, last, the fabric controller
-    dumps     memory contents at the end, as requested by RunOptions.dump
+    exit_code, output    exit code and printed text of the program
+    cycles               cycles of the cluster clock, from the first instruction of the fabric
+                         controller on
+    counts               counters of cores 0..8 and, last, the fabric controller
+    devices              counters of DMA and off-chip memory, by name
     l1_bytes, l2_bytes   bytes of each memory changed since reset, in blocks of 64
-    devices   counters of DMA and off-chip memory, by name
-    profile   cycles by instruction address
-    line, line_cycles   bytes that the UARTs sent, and the cycle in which each one's stop bit ended
+    dumps                memory contents at the end, as requested by RunOptions.dump
+    marks                calls of me_mark
+    spans, spans_lost    recorded intervals, and number of those not recorded
+    steps, steps_lost    recorded instructions, and number of those not recorded
+    profile              cycles by instruction address
+    line                 bytes that the UARTs sent
+    line_cycles          cycle in which each byte's stop bit ended
     ready_cycles, ready_frames   cycle and frame number of every data-ready of a playback
-    state_cycles   by power state: run (the cluster or an engine works), control (only the fabric
-                   controller does), idle, cluster_off (idle, the cluster powered down), retention
-    restarts       by watchdog, by the program and out of deep sleep
-    flash, power_cut   what the flash holds at the end, and whether the run ended as power went;
-                   of a run with `flash`
+    state_cycles         cycles by power state: run (the cluster or an engine works), control (only
+                         the fabric controller does), idle, cluster_off (idle, the cluster powered
+                         down), retention
+    restarts             number of restarts by watchdog, by the program and out of deep sleep
+    flash                content of the flash at the end, in a run with `flash`
+    power_cut            whether the run ended because power failed
     """
 
     exit_code: int

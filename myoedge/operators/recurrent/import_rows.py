@@ -107,7 +107,10 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
 
 
 def onnx(name: str) -> Row:
-    """Return a function that imports ONNX's LSTM, GRU or RNN, with one or two directions."""
+    """Return a function that imports ONNX's LSTM, GRU or RNN, with one or two directions.
+
+    name   "lstm", "gru" or "rnn"
+    """
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         batch_first, kind = bool(a["layout"]), name

@@ -79,15 +79,16 @@ def is_wide(step: QuantizedNode) -> bool:
 
 
 def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
-    """Quantise s = clip31((a * 2 s >> 32) + (u * (B << b_up) >> 32) + r), u = (v << v_up) * term >>
-    32, v = (delta << delta_up) * (x << x_up) >> 32, all products in 64 bits.
+    """Return the constants of a selective scan with int16 operands; None if all operands are int8.
 
-    bound  [D] bound of states, in units of the product of delta's, x's and B's steps
-    a      power of 1/2 for p = min((delta << delta_up) * decay >> 32, most) << decay_up
-    r      1, half a step for each product; 0 in even steps of u = 0, and where delta is 0
-    y      (z * sum_mult >> 32) + ((x << x_up) * skip >> 32) + half >> out_shift,
-           z = clip32(sum of (C << c_up) s >> sum_drop)
-    None if all operands have 8 bits.
+    The state is s = clip31((a * 2 s >> 32) + (u * (B << b_up) >> 32) + r), with u = (v << v_up) *
+    term >> 32, v = (delta << delta_up) * (x << x_up) >> 32, all products in 64 bits.
+
+    bound   [D] bound of states, in units of the product of delta's, x's and B's steps
+    a       power of 1/2 for p = min((delta << delta_up) * decay >> 32, most) << decay_up
+    r       1, half a step for each product; 0 in even steps of u = 0, and where delta is 0
+    y       (z * sum_mult >> 32) + ((x << x_up) * skip >> 32) + half >> out_shift, z = clip32(sum of
+            (C << c_up) s >> sum_drop)
     """
     operands = {name: site.params(i) for i, name in enumerate(OPERANDS)}
     if all(q.element_type != INT16 for q in operands.values()):

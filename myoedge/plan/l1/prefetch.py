@@ -50,6 +50,7 @@ def spare_cycles(
 ) -> list[float]:
     """Return the cycles in which the DMA is idle, for each tile of a layer.
 
+    choice     tiling of the layer
     resident   operands that stay in L1 and are not transferred
     """
     computed = float(kernel.cycles({**kernel.axes, **choice.sizes})) * (1 - cost.contention)
