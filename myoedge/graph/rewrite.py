@@ -180,9 +180,9 @@ class MutableGraph:
         for old in names:
             for reader in [*self._users.get(old, ())]:
                 if all(reader is not node for node in made):
-                    key, inputs = self._key(reader), (names.get(x, x) for x in reader.inputs)
+                    key = self._key(reader)
                     self._remove(reader)
-                    self._insert(reader.but(inputs=tuple(inputs)), key)
+                    self._insert(reader.reading(names), key)
         if not self._outputs.isdisjoint(names):
             self._show(tuple(names.get(out, out) for out in self.view.outputs))
 

@@ -106,10 +106,7 @@ def _rename_tensors(graph: Graph) -> Graph:
         names_left = free.setdefault(stem, itertools.chain([stem], numbered))
         names[node.name] = next(name for name in names_left if name not in used)
         used.add(names[node.name])
-    nodes = tuple(
-        n.but(inputs=tuple(names.get(x, x) for x in n.inputs), outputs=(names[n.name],))
-        for n in graph.nodes
-    )
+    nodes = tuple(node.reading(names).but(outputs=(names[node.name],)) for node in graph.nodes)
     tensors = {new: replace(graph.tensors[old], name=new) for old, new in names.items()}
     outputs = tuple(names[name] for name in graph.outputs)
     return replace(graph, nodes=nodes, tensors=tensors, outputs=outputs)
@@ -124,16 +121,15 @@ def _name_projections(graph: Graph) -> Graph:
         for role, name in zip(ROLES, node.inputs, strict=False)
         for projection in _producers(graph, node, name)
     }
-    nodes = [*graph.nodes]
-    for at, node in enumerate(nodes):
-        role = roles.get(node.name, "")
-        endings = (f".{role}", f".{role}_proj")
-        named = (
-            o if o.path.endswith(endings) else replace(o, path=f"{o.path}.{role}")
-            for o in node.origin
-        )
-        nodes[at] = node.but(origin=tuple(named)) if role else node
-    return replace(graph, nodes=tuple(nodes)) if roles else graph
+    named = (_with_role(node, roles.get(node.name, "")) for node in graph.nodes)
+    return replace(graph, nodes=tuple(named)) if roles else graph
+
+
+def _with_role(node: Node, role: str) -> Node:
+    """Append a role to the paths of a node, unless they end in it."""
+    endings = (f".{role}", f".{role}_proj")
+    paths = {o: o.path if o.path.endswith(endings) else f"{o.path}.{role}" for o in node.origin}
+    return node.but(origin=tuple(replace(o, path=paths[o]) for o in node.origin)) if role else node
 
 
 def _path(node: Node) -> str:

@@ -154,7 +154,7 @@ def add_conditioning_filters(graph: Graph, filters: Conditioning) -> Graph:
     for op, attrs in further:
         nodes.append(Node(op, (nodes[-1].name,), (f"conditioning.{op}",), attrs, (ORIGIN,)))
     last, tensors = nodes[-1].name, {n.name: Tensor(n.name, shape) for n in nodes}
-    readers = (n.but(inputs=tuple(last if i == x else i for i in n.inputs)) for n in graph.nodes)
+    readers = (node.reading({x: last}) for node in graph.nodes)
     return replace(
         graph,
         nodes=(*nodes, *readers),

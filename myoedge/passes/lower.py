@@ -13,6 +13,7 @@ from myoedge.operators.fake_quantize.definition import carried_params, clamped_t
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.layout.tiling import PARTS
 from myoedge.operators.queries import fixed_params
+from myoedge.passes.forms import all_of
 
 
 @rewrite_pattern("mean", "sum", "variance")
@@ -71,7 +72,7 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite:
     y = patch.add(
         "attention", rows, columns, filled(patch, v, axis=2), *bias, **node.attrs, widths=(d, e)
     )
-    return patch.last("slice", y, cuts=tuple((0, n, 1) for n in graph.shape(node.name)))
+    return patch.last("slice", y, cuts=all_of(graph.shape(node.name)))
 
 
 @rewrite_pattern("conv")

@@ -64,7 +64,7 @@ class _Propagation:
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
-            self.add(node.but(inputs=tuple(self.names.get(x, x) for x in node.inputs)))
+            self.add(node.reading(self.names))
         outputs = tuple(self.names.get(x, x) for x in self.graph.outputs)
         made = replace(self.graph, nodes=tuple(self.nodes), outputs=outputs)
         made = replace(made, tensors=self.tensors, constants=self.constants)

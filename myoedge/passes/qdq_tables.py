@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myoedge.graph.ir import PRE, Graph, Node
+from myoedge.graph.match import attempt, found, require, writer
 from myoedge.graph.rewrite import joined_origins
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import IDENTITY, bounds, is_continuous
@@ -21,30 +22,30 @@ ROUND = "fake_quantize"
 def tables_of_16_bits_apart(graph: Graph) -> Graph:
     """Split off fused int16 activations from operators that only write int8, and discontinuous
     ones, which interpolation cannot represent, from all operators."""
-    apart = [node for node in graph.nodes if _needs_table_apart(graph, node)]
-    if not apart:
-        return graph
-    before = [(node, graph.given_params(node.name + PRE)) for node in apart]
-    split = {node.name: _apart(node, params) for node, params in before if params is not None}
-    made = {x: graph.tensors[n] for n, parts in split.items() for p in parts for x in p.outputs}
-    return replace(
-        graph,
-        nodes=tuple(part for node in graph.nodes for part in split.get(node.name, (node,))),
-        tensors={**graph.tensors, **{x: replace(t, name=x, pre_q=None) for x, t in made.items()}},
-    )
+    nodes, tensors = list[Node](), {**graph.tensors}
+    for node in graph.nodes:
+        parts = attempt(_apart, graph, node) or ()
+        nodes += parts or (node,)
+        for part in parts:
+            tensors[part.name] = replace(graph.tensors[node.name], name=part.name, pre_q=None)
+    return replace(graph, nodes=tuple(nodes), tensors=tensors)
 
 
-def _needs_table_apart(graph: Graph, node: Node) -> bool:
-    before = graph.given_params(node.name + PRE)
-    if before is None or not has_table(node):
-        return False
+def _check_table(graph: Graph, node: Node, before: QuantParams) -> None:
+    """Check that a node's table has to be split off. Errors: NoMatch."""
+    is_rounded = _is_rounded_to_16_bits(graph, node.name)
     if before.element_type != INT16:  # tables of 16-bit results are nodes of their own
-        return _is_rounded_to_16_bits(graph, node.name)
-    alone = node.but(attrs={name: x for name, x in node.attrs.items() if name != "act"})
-    written = [alone, node] if _is_rounded_to_16_bits(graph, node.name) else [alone]
+        require(is_rounded)
+        return
+    written = [_alone(node), node] if is_rounded else [_alone(node)]
     layer = layer_shapes(graph, node)
     is_written = all(may_write(each, INT16, *layer) for each in written)
-    return not (is_written and is_continuous(node.attrs["act"]))
+    require(not is_written or not is_continuous(node.attrs["act"]))
+
+
+def _alone(node: Node) -> Node:
+    """Return a node without its fused function."""
+    return node.but(attrs={name: x for name, x in node.attrs.items() if name != "act"})
 
 
 def _is_rounded_to_16_bits(graph: Graph, name: str) -> bool:
@@ -52,15 +53,20 @@ def _is_rounded_to_16_bits(graph: Graph, name: str) -> bool:
     return any(carried_params(reader.attrs).element_type == INT16 for reader in rounds)
 
 
-def _apart(node: Node, before: QuantParams) -> tuple[Node, Node, Node]:
-    """Split a node into the operator, the rounding of its result, and its function."""
+def _apart(graph: Graph, node: Node) -> tuple[Node, Node, Node]:
+    """Split a node into the operator, the rounding of its result, and its function.
+
+    Errors: NoMatch if they need not be apart.
+    """
+    before = found(graph.given_params(node.name + PRE))
+    require(has_table(node))
+    _check_table(graph, node, before)
     whole, rounded = f"{node.name}.whole", f"{node.name}.rounded"
-    attrs = {name: value for name, value in node.attrs.items() if name != "act"}
     kind = before.element_type
     limits = {"low": kind.low, "high": kind.high}
     stated = {"scale": before.scale, "zero_point": before.zero_point, **limits}
     return (
-        node.but(outputs=(whole,), attrs=attrs),
+        _alone(node).but(outputs=(whole,)),
         Node(ROUND, (whole,), (rounded,), stated, node.origin),
         Node("table", (rounded,), node.outputs, {"chain": node.attrs["act"]}, node.origin),
     )
@@ -73,23 +79,21 @@ def fuse_tables_between_roundings(graph: Graph) -> Graph:
     Returns the graph itself if it has none.
     """
     for node in graph.nodes:
-        maker = _maker(graph, node)
+        maker = attempt(_maker, graph, node)
         if maker is not None:
             graph = _fused(graph, maker, node)
     return graph
 
 
-def _maker(graph: Graph, node: Node) -> Node | None:
-    """Return the operator that a table is fused into; None if the table stays a separate layer."""
-    if node.op != "table":
-        return None
-    x = node.inputs[0]
-    maker, stated = graph.producer.get(x), (graph.given_params(x), graph.given_params(node.name))
-    if maker is None or not OPS[maker.op].epilogue or has_table(maker):
-        return None
-    alone = graph.only_user(x) is node and x not in graph.outputs
-    of_8_bits = all(q is not None and q.element_type == INT8 for q in stated)
-    return maker if alone and of_8_bits and graph.is_fake_quantized(x) else None
+def _maker(graph: Graph, node: Node) -> Node:
+    """Return the operator that a table is fused into. Errors: NoMatch if the table stays a separate
+    layer."""
+    require(node.op == "table")
+    maker = writer(graph, node.inputs[0], reader=node)
+    require(OPS[maker.op].epilogue, not has_table(maker), graph.is_fake_quantized(maker.name))
+    stated = (found(graph.given_params(x)) for x in (maker.name, node.name))
+    require(all(params.element_type == INT8 for params in stated))
+    return maker
 
 
 def _fused(graph: Graph, maker: Node, table: Node) -> Graph:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from myoedge.plan.l1.tiling import describe as describe_tiling
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.plan import Location, Plan
 
@@ -48,7 +48,37 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
         "reads": {x: _text(plan.where[x]) for x in step.operands},
         "writes": _text(_of_last_step(plan, index)),
         "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
-        "tiles": describe_tiling(tiling),
+        "tiles": _tiling_json(tiling),
+    }
+
+
+def _tiling_json(tiling: Tiling) -> dict[str, Any]:
+    """Return the entry of a tiling: tiles, buffers, transfers of the first and of all tiles."""
+    moved = [x for tile in tiling.tiles for x in (*tile.loads, *tile.stores)]
+    return {
+        "kernel": tiling.kernel.function,
+        "count": len(tiling.tiles),
+        "shape": list(tiling.shape),
+        "order": list(tiling.choice.order),
+        "sizes": dict(tiling.choice.sizes),
+        "depth": tiling.choice.depth,
+        "first_tile": tiling.first,
+        "fetched_since_tile": tiling.prefetch_tile,
+        "kept_in_l1": dict(tiling.resident),
+        **({"stays_in_l2": sorted(tiling.choice.in_l2)} if tiling.choice.in_l2 else {}),
+        "transfers": len(moved),
+        "transfer_bytes": sum(x.bytes for x in moved),
+        "l1_bytes": tiling.l1_bytes,
+        "buffers": [
+            {
+                "operand": b.operand,
+                "offset": b.offset,
+                "size_bytes": b.size_bytes,
+                "first_tile": b.first,
+                "last_tile": b.last,
+            }
+            for b in tiling.buffers
+        ],
     }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Graph, Node, Tensor, prune
+from myoedge.graph.match import NoMatch
 from myoedge.graph.origin import Origin
 from myoedge.graph.rewrite import (
     Rewrite,
@@ -55,6 +56,14 @@ def dropped(graph: Graph, node: Node) -> Rewrite | None:
 def test_rules_run_until_none_matches() -> None:
     rules = [replaced("abs", "exp"), replaced("exp", "log")]
     assert functions(apply(rules, chain("abs", "sin", "exp"))) == ["log", "sin", "log"]
+
+
+def test_a_rule_that_raises_no_match_leaves_the_node_to_the_next() -> None:
+    @rewrite_pattern("table")
+    def never(graph: Graph, node: Node) -> Rewrite:
+        raise NoMatch
+
+    assert functions(apply([never, replaced("abs", "exp")], chain("abs", "sin"))) == ["exp", "sin"]
 
 
 def test_the_first_rule_of_the_table_wins() -> None:

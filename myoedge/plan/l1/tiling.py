@@ -8,7 +8,6 @@ import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.kernel import SCRATCH, Operand, Region, TiledKernel
@@ -320,34 +319,3 @@ def _runs(shape: Shape, itemsize: int, part: Shape) -> tuple[int, tuple[tuple[in
         else:
             loops.insert(0, (extent, stride))
     return run, tuple(loops)
-
-
-def describe(tiling: Tiling) -> dict[str, Any]:
-    """Return the entry of a tiling in plan.json: tiles, buffers, transfers of the first tile and of
-    all tiles."""
-    moved = [x for tile in tiling.tiles for x in (*tile.loads, *tile.stores)]
-    return {
-        "kernel": tiling.kernel.function,
-        "count": len(tiling.tiles),
-        "shape": list(tiling.shape),
-        "order": list(tiling.choice.order),
-        "sizes": dict(tiling.choice.sizes),
-        "depth": tiling.choice.depth,
-        "first_tile": tiling.first,
-        "fetched_since_tile": tiling.prefetch_tile,
-        "kept_in_l1": dict(tiling.resident),
-        **({"stays_in_l2": sorted(tiling.choice.in_l2)} if tiling.choice.in_l2 else {}),
-        "transfers": len(moved),
-        "transfer_bytes": sum(x.bytes for x in moved),
-        "l1_bytes": tiling.l1_bytes,
-        "buffers": [
-            {
-                "operand": b.operand,
-                "offset": b.offset,
-                "size_bytes": b.size_bytes,
-                "first_tile": b.first,
-                "last_tile": b.last,
-            }
-            for b in tiling.buffers
-        ],
-    }
