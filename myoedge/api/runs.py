@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,6 @@ def validate(
     from myoedge.backends.equivalence import check_backends
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
     from myoedge.backends.samples import real_inputs
-    from myoedge.building.accuracy_warnings import warn_chance_accuracy, with_scale_first
     from myoedge.building.labelled import samples_for
     from myoedge.reports.evaluations import evaluation_rows
 
@@ -78,8 +77,7 @@ def validate(
     found = _evaluated(chosen, given, tested)
     rows = None if found is None else evaluation_rows(found)
     exact, unwritten = _recorded(chosen, same, None if tested is None else rows)
-    known = (*_compared(chosen, given, tested),)
-    warnings = (*known, *with_scale_first(warn_chance_accuracy(found), known))
+    warnings = _warnings(chosen, given, tested, found)
     in_passes = chosen.stream is not None
     return Validation(exact, counts, difference, onnx_db, in_passes, unwritten, rows, warnings)
 
@@ -98,13 +96,18 @@ def _recorded(
     return exact, build.updated(report_files({**report, "exact": exact}))
 
 
-def _compared(build: Build, given: Data | None, tested: Data | None) -> Iterator[Notice]:
-    """Warnings about the samples: scaled differently than in training, or used for calibration."""
+def _warnings(
+    build: Build, given: Data | None, tested: Data | None, found: Evaluation | None
+) -> tuple[Notice, ...]:
+    """Return warnings about samples scaled otherwise than in training or used for calibration, and
+    about accuracy at chance level."""
+    from myoedge.building.accuracy_warnings import warn_chance_accuracy, with_scale_first
     from myoedge.building.sample_warnings import compared
 
     data = given if tested is None else tested
-    if data is not None:
-        yield from compared(build.calibration, data, is_test=tested is not None)
+    is_test = tested is not None
+    known = () if data is None else (*compared(build.calibration, data, is_test=is_test),)
+    return (*known, *with_scale_first(warn_chance_accuracy(found), known))
 
 
 def _evaluated(build: Build, given: Data | None, tested: Data | None) -> Evaluation | None:

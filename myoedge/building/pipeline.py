@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 
 from myoedge.building import config as configuration
@@ -24,10 +24,9 @@ from myoedge.building.fidelity_warnings import (
     weak_outputs,
 )
 from myoedge.building.layer_rules import engine_rules, layer_rules
-from myoedge.building.loading import Model
 from myoedge.building.model_inputs import ModelInputs, model_inputs
 from myoedge.building.options import with_settings
-from myoedge.building.pipeline_options import Options, timed
+from myoedge.building.pipeline_options import Chosen, Integers, Options, Quantizing, timed
 from myoedge.building.precision import Reached, needs_db, reach, usual_goal
 from myoedge.building.quantized import Quantized, raise_first
 from myoedge.building.sample_warnings import compared, described, doubtful
@@ -54,11 +53,10 @@ from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
-from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.observer import observers_for
 from myoedge.quantization.search.moves.weight_bits import Keeps
 from myoedge.quantization.search.report import TriedMove
-from myoedge.quantization.search.state import Design, Network, Workshop
+from myoedge.quantization.search.state import Design, Workshop
 from myoedge.quantization.sqnr import measure
 from myoedge.quantization.stated_widths import kept_of_file
 from myoedge.targets.chip import Chip
@@ -67,60 +65,6 @@ from myoedge.targets.gap9.chip import GAP9
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 _FROM_FILES = ("model", "calib", "test", "factory", "config")  # of which the contents count
 _NO_VALUES = (*_FROM_FILES, "examine", "planned_cycles", "keeps", "say", "ctc")
-
-
-@dataclass(frozen=True)
-class Integers:
-    """The part of Quantized that takes long to compute and is cached.
-
-    network        the quantised network
-    fidelity       its SQNR
-    warnings       warnings of the quantisation
-    observers_db   observer -> SQNR of the worst output in dB
-    choices        moves of the precision search
-    """
-
-    network: QuantGraph
-    fidelity: Fidelity
-    warnings: tuple[Notice, ...]
-    observers_db: Mapping[str, float]
-    choices: tuple[TriedMove, ...]
-
-
-@dataclass(frozen=True)
-class Quantizing:
-    """Inputs of the quantisation of a network.
-
-    model     the network
-    data      all samples
-    parts     calibration and held-out samples
-    times_s   stage -> seconds so far
-    """
-
-    model: Model
-    data: Data
-    parts: Split
-    times_s: dict[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """Starting point and settings of the precision search.
-
-    network    the network before the search
-    workshop   functions for making networks
-    tried      moves tried while choosing weight bits
-    goal       goal of the search
-    needs      output -> SQNR in dB required by [budget]
-    warnings   warnings of these steps
-    """
-
-    network: Network
-    workshop: Workshop
-    tried: tuple[TriedMove, ...]
-    goal: Goal
-    needs: Mapping[str, float]
-    warnings: tuple[Notice, ...]
 
 
 def checked_inputs(options: Options) -> tuple[Options, ModelInputs]:

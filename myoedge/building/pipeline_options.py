@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the pipeline, and the time of its stages."""
+"""Options and intermediate results of the pipeline, and the time of its stages."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from myoedge.building.loading import Model
 from myoedge.building.options import QuantizeOptions
+from myoedge.errors import Notice
 from myoedge.graph.ir import Graph
 from myoedge.operators.engine_choice import AUTO
+from myoedge.quantization.fidelity import Fidelity
+from myoedge.quantization.holdout import Split
+from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.weight_bits import Keeps
+from myoedge.quantization.search.report import TriedMove
+from myoedge.quantization.search.state import Network, Workshop
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip
 
@@ -60,3 +68,57 @@ def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None
     began = time.perf_counter()
     yield
     times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class Integers:
+    """The part of Quantized that takes long to compute and is cached.
+
+    network        the quantised network
+    fidelity       its SQNR
+    warnings       warnings of the quantisation
+    observers_db   observer -> SQNR of the worst output in dB
+    choices        moves of the precision search
+    """
+
+    network: QuantGraph
+    fidelity: Fidelity
+    warnings: tuple[Notice, ...]
+    observers_db: Mapping[str, float]
+    choices: tuple[TriedMove, ...]
+
+
+@dataclass(frozen=True)
+class Quantizing:
+    """Inputs of the quantisation of a network.
+
+    model     the network
+    data      all samples
+    parts     calibration and held-out samples
+    times_s   stage -> seconds so far
+    """
+
+    model: Model
+    data: Data
+    parts: Split
+    times_s: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Starting point and settings of the precision search.
+
+    network    the network before the search
+    workshop   functions for making networks
+    tried      moves tried while choosing weight bits
+    goal       goal of the search
+    needs      output -> SQNR in dB required by [budget]
+    warnings   warnings of these steps
+    """
+
+    network: Network
+    workshop: Workshop
+    tried: tuple[TriedMove, ...]
+    goal: Goal
+    needs: Mapping[str, float]
+    warnings: tuple[Notice, ...]

@@ -30,10 +30,6 @@ SCRATCH = "scratch"  # name of a kernel's scratch, next to those of its operands
 FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
 CLUSTER, NINE_CORES = "cluster", "nine cores"  # engines, as chips name them
 
-# The ninth core of the cluster, the control core that moves data, comes some hundred cycles late to
-# every tile, when it has started what is to be moved meanwhile. A layer of so many MACs has tiles
-# that are longer than nine times that.
-NINE_CORES_MACS = 2**18
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
 
 
@@ -304,49 +300,3 @@ def on_cluster(tiling: Tiling, *formats: Format) -> tuple[Kernel, ...]:
     formats   supported formats in addition to int8
     """
     return (Kernel(CLUSTER, tiling, formats=formats or (INT8_ALONE,)),)
-
-
-def low_scratch_fallback(
-    tiling: Tiling,
-    *formats: Format,
-    accepts: Callable[[QuantizedNode], bool] = lambda node: True,
-) -> Kernel:
-    """Return a slower kernel with little scratch, for layers whose other kernels need more scratch
-    than fits in L1."""
-    return Kernel(CLUSTER, tiling, accepts, formats or (INT8_ALONE,), fallback=True)
-
-
-def has_int16(step: QuantizedNode) -> bool:
-    """Return whether an operand or the result is int16; used as `accepts` of an int16 kernel."""
-    return step.has_int16
-
-
-def by_width(tiling: Tiling, wide: Tiling, *formats: Format) -> tuple[Kernel, ...]:
-    """Return two kernels for eight cores, one for int8 only and one for int16.
-
-    tiling, wide   tiling of the int8 and of the int16 kernel
-    formats        formats of the int16 kernel
-    """
-    return (
-        Kernel(CLUSTER, tiling, lambda node: not node.has_int16),
-        Kernel(CLUSTER, wide, has_int16, formats),
-    )
-
-
-def is_large(macs: int) -> bool:
-    """Return whether a layer with this number of multiply-accumulates is faster on nine cores."""
-    return macs >= NINE_CORES_MACS
-
-
-def on_nine_cores(
-    tiling: Tiling, large: Callable[[QuantizedNode], bool], *formats: Format
-) -> tuple[Kernel, ...]:
-    """Return two kernels, for eight cores and for nine.
-
-    large     layer -> whether the kernel for nine cores runs it
-    formats   formats of both kernels in addition to int8
-    """
-    return (
-        Kernel(CLUSTER, tiling, lambda node: not large(node), formats),
-        Kernel(NINE_CORES, tiling, large, formats),
-    )

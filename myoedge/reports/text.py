@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
 from myoedge.errors import Notice, printable
-from myoedge.reports import (
-    duty_lines,
-    evaluation_lines,
-    fidelity,
-    speed,
-    stream_passes,
-    streams,
-    wording,
-)
 from myoedge.reports import energy as joules
+from myoedge.reports import evaluation_lines, fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.blocks import columns, facts, show, styled
 from myoedge.reports.budget_check import over_goals
 from myoedge.reports.budget_costs import budget_lines
+from myoedge.reports.duty_lines import on_average
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.short_names import in_lines, shortened
 from myoedge.reports.tables import ReportTable
@@ -153,7 +146,7 @@ def _time(report: Report) -> Iterable[tuple[str, Text]]:
         yield "cycles", text.append(f"   {speed.measured_on(report)}", "dim")
     if joules.energy_row(report):
         yield "energy", styled(joules.one_line(report))
-        if average := duty_lines.on_average(report):
+        if average := on_average(report):
             yield "on average", styled(average)
 
 

@@ -29,8 +29,9 @@ from myoedge.operators.attention.ne16_resident import resident_on_ne16
 from myoedge.operators.attention.tiling import in_tiles
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import masked_scores, stored_bound
+from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.format import EITHER, INT8_ALONE, Format
-from myoedge.operators.kernel import AffineExpr, is_large, on_nine_cores
+from myoedge.operators.kernel import AffineExpr
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16_rules import sums_on_ne16
 

@@ -35,8 +35,9 @@ from myoedge.operators.conv.tiling import (
     is_grouped,
     is_large_pointwise,
 )
+from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.format import SIXTEEN, STORED_BITS, Condition, Format
-from myoedge.operators.kernel import CLUSTER, Kernel, low_scratch_fallback, on_nine_cores
+from myoedge.operators.kernel import CLUSTER, Kernel
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16_rules import on_ne16
 from myoedge.operators.products.packing import (

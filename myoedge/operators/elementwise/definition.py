@@ -26,10 +26,11 @@ from myoedge.operators.common_rules import (
     stored_bound,
     stream_except_axis,
 )
+from myoedge.operators.core_kernels import by_width, on_nine_cores
 from myoedge.operators.elementwise import channels
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, Format, int16_where
-from myoedge.operators.kernel import TiledKernel, by_width, on_cluster, on_nine_cores
+from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.targets.chip import Engine
 
 REQUANT = ("mult", "offset", "shift")

@@ -15,16 +15,8 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import strides
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import (
-    OUT,
-    AffineExpr,
-    Fields,
-    Operand,
-    Region,
-    Sizes,
-    TiledKernel,
-    is_large,
-)
+from myoedge.operators.core_kernels import is_large
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import limit_fields, scale_fields, table_operand
 from myoedge.targets.chip import Engine
 

@@ -17,8 +17,9 @@ from myoedge.operators.common_rules import stream_except_last_axis
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16_sums import sum_kernels
 from myoedge.operators.conv.tiling import wide_in_tiles
+from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.format import NOT_ACTIVATED, SIXTEEN, STORED_BITS, Format
-from myoedge.operators.kernel import TiledKernel, low_scratch_fallback, on_nine_cores
+from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.linear.ne16_add import WITH_SUM_ON_NE16
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16 import rows_on_ne16

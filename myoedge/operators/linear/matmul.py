@@ -20,19 +20,10 @@ from myoedge.operators.common_rules import (
     product_requant,
     stored_bound,
 )
+from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.elementwise.tiling import Loop, broadcast_steps, collapse_loops
 from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
-from myoedge.operators.kernel import (
-    OUT,
-    AffineExpr,
-    Fields,
-    Operand,
-    Region,
-    Sizes,
-    TiledKernel,
-    low_scratch_fallback,
-    on_nine_cores,
-)
+from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.linear import wide_matmul
 from myoedge.operators.linear.ne16_matmul import is_packed, matmul_on_ne16
 from myoedge.operators.loop_nest import LoopNest

@@ -12,10 +12,11 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.core_kernels import by_width
 from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.elementwise.tiling import pair, wide_pair
 from myoedge.operators.format import LIMITED, int16_where
-from myoedge.operators.kernel import TiledKernel, by_width
+from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.products.packing import limit_fields
 from myoedge.targets.chip import Engine
 

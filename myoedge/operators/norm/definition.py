@@ -22,8 +22,9 @@ from myoedge.operators.common_rules import (
     stored_bound,
     stream_except_last_axis,
 )
+from myoedge.operators.core_kernels import is_large, on_nine_cores
 from myoedge.operators.format import EITHER_WIDTH
-from myoedge.operators.kernel import OUT, Operand, TiledKernel, is_large, on_nine_cores
+from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.targets.chip import Engine
 

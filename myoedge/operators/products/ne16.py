@@ -60,10 +60,9 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
     def tile(regions: Mapping[str, Region]) -> Fields:
         height, width = regions["y"].extent
         ninth = not in_place and bool(pads_to_nine_pixels(height, rows))
-        first_k = regions["y"].start[1]
         return {
             "scratch": "@scratch",
-            "first_k": first_k,
+            "first_k": regions["y"].start[1],
             "y_stride": width,
             "ninth": int(ninth),
             **_in_place_fields(regions, k, in_place=in_place),

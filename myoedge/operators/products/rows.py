@@ -14,7 +14,8 @@ import numpy as np
 from myoedge.numerics.arrays import ceil_div
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, is_large
+from myoedge.operators.core_kernels import is_large
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
     CHANNELS,

@@ -26,8 +26,9 @@ from myoedge.operators.common_rules import (
     stored_bound,
     stream_except_axis,
 )
+from myoedge.operators.core_kernels import by_width
 from myoedge.operators.format import EITHER, EITHER_WIDTH, Format
-from myoedge.operators.kernel import TiledKernel, by_width, on_cluster
+from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.pool import reduce
 from myoedge.operators.softmax.tiling import (
     log_softmax_in_tiles,
