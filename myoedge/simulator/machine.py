@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import codecs
 import ctypes
 import os
 from array import array
@@ -20,6 +19,7 @@ from myoedge.simulator.disturbance import Disturbance, disturb
 from myoedge.simulator.fault import fault_error
 from myoedge.simulator.flash import FlashState
 from myoedge.simulator.playback import REFERENCE_HZ, Playback, to_c
+from myoedge.simulator.printed import Printed
 from myoedge.simulator.result import (
     POWER_STATES,
     STALLS,
@@ -38,13 +38,10 @@ MARK = "me_mark"
 STACKS, STACK_BYTES, GUARD_BYTES = "me_stacks", "me_stack_bytes", 16
 MAX_STEPS = 1_000_000
 MAX_SPANS = 1_500_000
-MAX_TEXT_CHARS = 16 << 20  # characters recorded of a program's output
 MAX_CYCLE_LIMIT = 1 << 60  # what C can compare with
-_TRUNCATED_NOTE = "\n... the program printed more than is recorded\n"
 SPANS = ("dma in", "dma out", "l3 read", "l3 write", "asleep", "ne16")
 
 _RUNNING, _FAULT = 0, 2
-_CHUNK = 1 << 16
 
 Range = tuple[int, int]  # address, size in bytes
 
@@ -200,30 +197,20 @@ def _run(
 
     stops   faults to inject, in order
     """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    buffer = ctypes.create_string_buffer(_CHUNK)
-    parts: list[str] = []
-    remaining_chars = MAX_TEXT_CHARS
+    printed = Printed(core, machine)
     while True:
         limit = core.machine_now(machine) + SLICE_CYCLES
         limit = min(limit, stops[0].cycle) if stops else limit
         is_last = cut_cycle is not None and cut_cycle <= limit
         ended = core.machine_run(machine, cut_cycle if is_last else limit)
-        while stops and ended == _RUNNING and stops[0].cycle <= limit:
+        is_last = is_last or ended != _RUNNING
+        while not is_last and stops and stops[0].cycle <= limit:
             disturb(core, machine, stops.pop(0))
-        printed = b""
-        while count := core.machine_take_output(machine, buffer, _CHUNK):
-            printed += buffer.raw[:count]
-        text = decoder.decode(printed, final=is_last or ended != _RUNNING)
-        if len(text) <= remaining_chars:
-            parts.append(text)
-        else:
-            parts.append(text[:remaining_chars] + _TRUNCATED_NOTE if remaining_chars >= 0 else "")
-        remaining_chars -= len(text)
+        text = printed.take(is_last)
         if progress is not None:
-            progress(core.machine_now(machine), parts[-1])
-        if is_last or ended != _RUNNING:
-            return ended, "".join(parts)
+            progress(core.machine_now(machine), text)
+        if is_last:
+            return ended, "".join(printed.parts)
 
 
 def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -> Simulation:

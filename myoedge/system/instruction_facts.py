@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls, jumps, stack frames and addresses in the instructions of an RV32 function.
+
+Encodings: The RISC-V Instruction Set Manual, volume I, chapters RV32I and "C".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from myoedge.system.elf import instructions
+
+RA, SP, FRAME_POINTER = 1, 2, 8
+# registers that a call may change: ra, t0-t6, a0-a7
+CALLER_SAVED = (1, 5, 6, 7, *range(10, 18), *range(28, 32))
+CALL, JUMP, INDIRECT, INDIRECT_JUMP, FRAME, UNKNOWN_FRAME, ADDRESS = range(7)
+
+Fact = tuple[int, int]  # kind, and its target, address or bytes
+
+
+@dataclass
+class Decoder:
+    """Decodes the instructions of one function in order.
+
+    known   register -> its value, if that is a constant
+    upper   register -> value of the lui or auipc that no instruction has completed to an address
+    """
+
+    known: dict[int, int] = field(default_factory=dict)
+    upper: dict[int, int] = field(default_factory=dict)
+
+    def facts(self, code: bytes, start: int) -> Iterator[Fact]:
+        for at, size, word in instructions(code, start):
+            found = [*(self._wide(at, word) if size == 4 else self._compressed(at, word))]
+            yield from found
+            if any(kind in (CALL, INDIRECT) for kind, _ in found):
+                for register in CALLER_SAVED:
+                    yield from self._forget(register)
+        for register in range(32):
+            yield from self._forget(register)
+
+    def _forget(self, register: int) -> Iterator[Fact]:
+        """Drop a register's value; what lui left there alone was an address after all."""
+        self.known.pop(register, None)
+        if register in self.upper:
+            yield ADDRESS, self.upper.pop(register)
+
+    def _set(self, register: int, value: int | None) -> Iterator[Fact]:
+        """Note a register's new value; None if it is not a constant."""
+        yield from self._forget(register)
+        if value is not None and register:
+            self.known[register] = value & 0xFFFFFFFF
+            yield ADDRESS, value & 0xFFFFFFFF
+
+    def _set_upper(self, register: int, value: int) -> Iterator[Fact]:
+        yield from self._forget(register)
+        self.known[register] = self.upper[register] = value & 0xFFFFFFFF
+
+    def _plus(self, register: int, offset: int) -> int | None:
+        self.upper.pop(register, None)
+        if not register:
+            return offset
+        return self.known[register] + offset if register in self.known else None
+
+    def _moves_stack(self, offset: int | None) -> Iterator[Fact]:
+        yield (UNKNOWN_FRAME, 0) if offset is None else (FRAME, offset)
+
+    def _wide(self, at: int, word: int) -> Iterator[Fact]:
+        opcode, rd, rs1 = word & 0x7F, word >> 7 & 31, word >> 15 & 31
+        low12 = _signed(word >> 20, 12)
+        match opcode:
+            case 0x37 | 0x17:
+                yield from self._set_upper(rd, (word & 0xFFFFF000) + at * (opcode == 0x17))
+            case 0x13 if word >> 12 & 7 == 0:
+                yield from self._add(rd, rs1, low12)
+            case 0x33 if rd == SP:
+                yield from self._stack_by_register(word)
+            case 0x6F:
+                yield (CALL if rd else JUMP), at + _jal_offset(word)
+            case 0x67:
+                yield from self._through(rs1, low12, links=rd != 0)
+            case 0x63:
+                pass
+            case 0x23 | 0x03:
+                yield from self._memory(word, rs1)
+                if opcode == 0x03:
+                    yield from self._forget(rd)
+            case _:  # the vendor's post-increments change rs1 too
+                yield from self._forget(rd)
+                yield from self._forget(rs1)
+
+    def _add(self, rd: int, rs1: int, offset: int) -> Iterator[Fact]:
+        if rd == SP and rs1 == SP:
+            yield FRAME, offset
+        elif rd == SP:
+            yield from self._stack_from(rs1)
+        else:
+            yield from self._set(rd, self._plus(rs1, offset))
+
+    def _stack_by_register(self, word: int) -> Iterator[Fact]:
+        """Decode add or sub sp, sp, register, for frames beyond 2 KiB."""
+        rs2 = word >> 20 & 31
+        value = self.known.get(rs2)
+        sign = -1 if word >> 30 & 1 else 1
+        yield from self._moves_stack(None if value is None else sign * _signed(value, 32))
+
+    def _stack_from(self, register: int) -> Iterator[Fact]:
+        """Decode a stack pointer that is copied: from the frame pointer it is only restored."""
+        if register != FRAME_POINTER:
+            yield UNKNOWN_FRAME, 0
+
+    def _memory(self, word: int, base: int) -> Iterator[Fact]:
+        is_store = word & 0x7F == 0x23
+        offset = (word >> 25 << 5 | word >> 7 & 31) if is_store else word >> 20
+        if base and (at := self._plus(base, _signed(offset, 12))) is not None:
+            yield ADDRESS, at & 0xFFFFFFFF
+
+    def _through(self, register: int, offset: int, *, links: bool) -> Iterator[Fact]:
+        target = self._plus(register, offset) if register else None
+        if target is not None and register != RA:
+            yield (CALL if links else JUMP), target
+        elif links and target is not None:
+            yield CALL, target
+        elif links:
+            yield INDIRECT, 0
+        elif register not in (RA, 5):
+            yield INDIRECT_JUMP, 0
+
+    def _compressed(self, at: int, word: int) -> Iterator[Fact]:
+        quadrant, kind, rd = word & 3, word >> 13, word >> 7 & 31
+        match quadrant, kind:
+            case 1, (1 | 5):
+                yield (CALL if kind == 1 else JUMP), at + _cj_offset(word)
+            case 1, (0 | 2 | 3):
+                yield from self._immediate(word, kind, rd)
+            case 2, 4:
+                yield from self._register_form(word, rd)
+            case 0, (2 | 6):
+                yield from self._word_access(word, kind)
+            case (0, _) | (1, 4):
+                yield from self._forget(8 + (word >> (2 if quadrant == 0 else 7) & 7))
+            case 2, (0 | 2):
+                yield from self._forget(rd)
+
+    def _immediate(self, word: int, kind: int, rd: int) -> Iterator[Fact]:
+        """Decode c.addi, c.li, c.addi16sp and c.lui."""
+        low6 = _signed(word >> 7 & 32 | word >> 2 & 31, 6)
+        if kind == 0:
+            yield from self._add(rd, rd, low6)
+        elif kind == 2:
+            yield from self._set(rd, low6)
+        elif rd == SP:
+            yield FRAME, _addi16sp_offset(word)
+        else:
+            yield from self._set_upper(rd, low6 << 12)
+
+    def _word_access(self, word: int, kind: int) -> Iterator[Fact]:
+        offset = word >> 7 & 0x38 | word >> 4 & 4 | word << 1 & 0x40
+        if (at := self._plus(8 + (word >> 7 & 7), offset)) is not None:
+            yield ADDRESS, at & 0xFFFFFFFF
+        if kind == 2:
+            yield from self._forget(8 + (word >> 2 & 7))
+
+    def _register_form(self, word: int, rd: int) -> Iterator[Fact]:
+        rs2, links = word >> 2 & 31, bool(word >> 12 & 1)
+        if not rs2:
+            yield from self._through(rd, 0, links=links) if rd else ()
+        elif rd == SP and links:  # sp += register
+            value = self.known.get(rs2)
+            yield from self._moves_stack(None if value is None else _signed(value, 32))
+        elif rd == SP:
+            yield from self._stack_from(rs2)
+        else:
+            other = self.known.get(rs2) if rs2 in self.known else None
+            total = None if other is None else self._plus(rd, other) if links else other
+            yield from self._set(rd, total)
+
+
+def values_by_kind(facts: Iterable[Fact]) -> Mapping[int, list[int]]:
+    found: dict[int, list[int]] = defaultdict(list)
+    for kind, value in facts:
+        found[kind].append(value)
+    return found
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (value >> bits - 1 << bits)
+
+
+def _gathered(word: int, places: Sequence[tuple[int, int, int]], bits: int) -> int:
+    """Return a signed immediate; places are (lowest bit in the word, width, bit in the result)."""
+    parts = ((word >> source & (1 << width) - 1) << target for source, width, target in places)
+    return _signed(sum(parts), bits)
+
+
+def _jal_offset(word: int) -> int:
+    return _gathered(word, ((21, 10, 1), (20, 1, 11), (12, 8, 12), (31, 1, 20)), 21)
+
+
+def _cj_offset(word: int) -> int:
+    places = (
+        (3, 3, 1),
+        (11, 1, 4),
+        (2, 1, 5),
+        (7, 1, 6),
+        (6, 1, 7),
+        (9, 2, 8),
+        (8, 1, 10),
+        (12, 1, 11),
+    )
+    return _gathered(word, places, 12)
+
+
+def _addi16sp_offset(word: int) -> int:
+    return _gathered(word, ((6, 1, 4), (2, 1, 5), (5, 1, 6), (3, 2, 7), (12, 1, 9)), 10)
