@@ -9,6 +9,13 @@
 #define LAST_UPDATES 256
 
 me_adapt_state me_adapt;
+void (*me_adapt_progress)(void);
+
+void me_adapt_go_on(void)
+{
+    if (me_adapt_progress)
+        me_adapt_progress();
+}
 
 void me_adapt_take_features(const int8_t *features)
 {

@@ -47,6 +47,9 @@ int32_t me_adapt_window(int32_t label);
  * session. */
 int32_t me_adapt_end(void);
 
+/* What me_adapt_end calls now and then, at least every 10 ms of its seconds; 0: nothing. */
+extern void (*me_adapt_progress)(void);
+
 /* Class of the window of the last inference: of the new classifier, or else of the network. */
 int32_t me_adapt_class(void);
 

@@ -130,8 +130,10 @@ void me_adapt_head_train(int32_t updates)
     int32_t seen = 0;
     for (int32_t label = 0; label < classes; label++)
         seen += me_adapt.seen[label];
-    for (int32_t left = updates; left > 0 && seen > 0; left--)
+    for (int32_t left = updates; left > 0 && seen > 0; left--) {
         update(left <= SETTLING ? SETTLING_SHIFT : RATE_SHIFT);
+        me_adapt_go_on();
+    }
     int16_t *weights = me_adapt_of.weights + classes * size;
     const int32_t *head = me_adapt_of.head;
     for (int32_t label = 0; label < classes; label++, head += columns()) {

@@ -44,6 +44,7 @@ static void scale(void)
             const int64_t x = scatter(i, j), moved = shift < 0 ? x * (1 << -shift) : x >> shift;
             *matrix++ = (int32_t)limited(moved, 1 << DIAGONAL_BITS);
         }
+        me_adapt_go_on();
         sum += matrix[-1];
         most = matrix[-1] > most ? matrix[-1] : most;
     }
@@ -86,6 +87,7 @@ static void factorise(void)
             const int64_t left = (int64_t)(entry - (uint64_t)product(row, pivots, j));
             row[j] = (int32_t)limited(divided(left >> POINT, inverse), 1 << POINT);
         }
+        me_adapt_go_on();
     }
 }
 

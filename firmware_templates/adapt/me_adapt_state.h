@@ -87,6 +87,9 @@ void me_adapt_find_means(void);
 /* Directions -> the classifier that is judged: score of class c = direction c . (x - (mean c + centre) / 2). */
 void me_adapt_from_directions(void);
 
+/* Between two steps of a fit. */
+void me_adapt_go_on(void);
+
 void me_adapt_fit_prototypes(void);
 void me_adapt_fit_lda(void);
 

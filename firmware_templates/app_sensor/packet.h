@@ -5,6 +5,7 @@
  *   outputs   the same, then u8 bytes per value, u16 count, values
  *   status    u32 lost frames, saturated frames, SPI errors, resets, skipped passes, overruns,
  *             watchdog restarts; u64 open electrodes
+ *   adapted   u8 command of labels.h, i32 what it returned
  *   start     first 8 bytes of the model's digest, u16 channels, u32 rate in mHz, u16 classes, u8
  *             cause: 1 after the watchdog
  */
@@ -15,7 +16,7 @@
 
 #include "sensor_network.h"
 
-typedef enum { ME_DECISION = 1, ME_STATUS = 2, ME_START = 3, ME_OUTPUTS = 4 } me_packet_kind;
+typedef enum { ME_DECISION = 1, ME_STATUS = 2, ME_START = 3, ME_OUTPUTS = 4, ME_ADAPTED = 5 } me_packet_kind;
 
 #define ME_NO_CLASS 0xFFFFu
 

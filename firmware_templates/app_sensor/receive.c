@@ -8,6 +8,10 @@
 #include "sensor_network.h"
 #include "sensor_port.h"
 
+#ifdef ME_ADAPTS
+#include "labels.h"
+#endif
+
 enum { CRC_BYTES = 2, FULL_RUN = 255, AT_ONCE = 16 };
 
 static uint8_t message[ME_MESSAGE_BYTES];
@@ -30,11 +34,22 @@ static bool is_right(void)
     return me_crc16(message, count - CRC_BYTES) == crc;
 }
 
+static void pass_on(uint32_t bytes)
+{
+#ifdef ME_ADAPTS
+    if (message[0] == ME_COMMAND_MESSAGE) {
+        me_labels_command(message, bytes);
+        return;
+    }
+#endif
+    me_received(message, bytes);
+}
+
 /* A frame without bytes is none: a sender may begin with 0. */
 static void end_frame(void)
 {
     if (is_started && is_right())
-        me_received(message, count - CRC_BYTES);
+        pass_on(count - CRC_BYTES);
     else if (is_started)
         me_received_broken();
     count = left = 0;

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum { ME_SAMPLE_MESSAGE = 16 }; /* kinds; those that go out are in packet.h */
+enum { ME_SAMPLE_MESSAGE = 16, ME_COMMAND_MESSAGE = 17 }; /* kinds; those that go out are in packet.h */
 
 /* A message without its CRC, which was right. Called in an interrupt. */
 void me_received(const uint8_t *message, uint32_t bytes);

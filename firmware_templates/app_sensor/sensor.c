@@ -9,6 +9,10 @@
 #include "sensor_port.h"
 #include "transmit.h"
 
+#ifdef ME_ADAPTS
+#include "labels.h"
+#endif
+
 #define STATUS_APART_US 50000u /* between two status packets */
 #define LONGEST_SLEEP_US 100000u
 
@@ -158,10 +162,14 @@ static void take_frame(void)
     next += ME_HOP;
     pushed++;
     const int ready = me_sensor_infer();
-    if (ready < 0)
+    if (ready < 0) {
         skip_pass();
-    else
-        send_decisions(ready);
+        return;
+    }
+#ifdef ME_ADAPTS
+    me_labels_window(next - ME_HOP);
+#endif
+    send_decisions(ready);
 }
 
 /* ---- main loop */
@@ -197,6 +205,9 @@ void me_sensor_turn(void)
 {
     me_port_watchdog_feed();
     me_acquisition_look();
+#ifdef ME_ADAPTS
+    me_labels_serve();
+#endif
     if (is_frame_there())
         take_frame();
     report_status();

@@ -17,10 +17,15 @@ from typing import Any
 VERSION = 1
 MAX_FRAME_BYTES = 4096  # without the zero byte
 SAMPLE_KIND = 16  # message of a device with a sample
+COMMAND_KIND = 17  # message to an application that adapts
+COMMANDS = ("begin", "label", "end", "reset")  # in the order of their numbers
+NO_LABEL, PSEUDO_LABEL = 0xFFFF, 0xFFFE
 NO_CLASS = 0xFFFF  # on the line: the outputs are not scores of classes
 
 _HEAD = struct.Struct("<BBHIIH")  # kind, version, sequence, time, frame, flags
 _SAMPLE = struct.Struct("<BBH")  # kind, version, number
+_COMMAND = struct.Struct("<BBBBH")  # kind, version, command, 0, argument
+_ADAPTED = struct.Struct("<Bi")
 _CRC = struct.Struct("<H")
 _CLASS = struct.Struct("<Hh")
 _VALUES = struct.Struct("<BH")
@@ -112,6 +117,19 @@ class Status(Packet):
 
 
 @dataclass(frozen=True, slots=True)
+class Adapted(Packet):
+    """Answer to a command of `command_message`, when it has been carried out.
+
+    command   its name
+    result    what me_adapt.h's function returned: less than 0 where it was refused; of "end", 1 if
+              the new classifier is in force
+    """
+
+    command: str
+    result: int
+
+
+@dataclass(frozen=True, slots=True)
 class BrokenFrame:
     """A received frame that is not a valid packet.
 
@@ -121,7 +139,7 @@ class BrokenFrame:
     why: str
 
 
-Record = Start | Decision | Status | BrokenFrame
+Record = Start | Decision | Status | Adapted | BrokenFrame
 
 
 def decoded(line: bytes) -> list[tuple[int, Record]]:
@@ -191,6 +209,18 @@ def sample_message(number: int, counts: bytes) -> bytes:
     return stuffed(content + _CRC.pack(binascii.crc_hqx(content, 0xFFFF)))
 
 
+def command_message(command: str, argument: int = 0) -> bytes:
+    """Return the message that tells a sensor application with [adapt] what to do, a COBS frame
+    with its zero byte: COMMANDS by firmware_templates/app_sensor/labels.h.
+
+    argument   of "begin" the method (its place in adaptation.record.METHODS, plus 1), of "label"
+               the class, NO_LABEL or PSEUDO_LABEL
+    """
+    number = COMMANDS.index(command) + 1
+    content = _COMMAND.pack(COMMAND_KIND, VERSION, number, 0, argument)
+    return stuffed(content + _CRC.pack(binascii.crc_hqx(content, 0xFFFF)))
+
+
 def stuffed(data: bytes) -> bytes:
     """Encode a COBS frame, with its zero byte; the inverse of `unstuffed`."""
     blocks = (data + b"\0").split(b"\0")[:-1]
@@ -220,6 +250,14 @@ def _outputs(head: Packet, content: bytes) -> Decision | None:
         return None
     values = struct.unpack_from(f"<{count}{code}", content, start)
     return Decision(**_fields(head), class_index=_class(class_index), score=score, values=values)
+
+
+def _adapted(head: Packet, content: bytes) -> Adapted | None:
+    if len(content) != _ADAPTED.size:
+        return None
+    number, result = _ADAPTED.unpack(content)
+    name = COMMANDS[number - 1] if 0 < number <= len(COMMANDS) else f"command {number}"
+    return Adapted(**_fields(head), command=name, result=result)
 
 
 def _status(head: Packet, content: bytes) -> Status | None:
@@ -257,4 +295,5 @@ _CONTENTS: dict[int, Callable[[Packet, bytes], Record | None]] = {
     2: _status,
     3: _start,
     4: _outputs,
+    5: _adapted,
 }

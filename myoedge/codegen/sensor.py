@@ -30,6 +30,8 @@ DRIVERS = {
     "spi": ("device.c", "data_ready.c"),
     "uart": ("device.c", "uart_samples.c", "receive.c", "receive.h"),
 }
+LABELS = ("labels.c", "labels.h", "receive.c", "receive.h")  # of a network that adapts
+COMMAND_BYTES, CRC_BYTES = 6, 2  # of a message
 INT32_MIN = -(2**31)
 CLOCK_HZ = 370_500_000  # that the runtime sets (runtime/platform.c)
 
@@ -56,11 +58,12 @@ def registers(sensor: Sensor) -> list[int]:
     return [config1, CONFIG2[name], config3, LEAD_OFF[name], *channels, *lead_off]
 
 
-def header(program: SensorProgram, banner: str, digest: str) -> str:
+def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = False) -> str:
     """Return the text of sensor_network.h.
 
     banner   first comment
     digest   of the model, hexadecimal
+    adapts   whether commands on the line adapt the network
     """
     sensor, kind = program.sensor, program.sensor.kind
     value_bytes = int(program.result_type.removeprefix("u").removeprefix("int")) // 8
@@ -68,6 +71,8 @@ def header(program: SensorProgram, banner: str, digest: str) -> str:
     values = {
         "banner": banner,
         "sensor": sensor,
+        "adapts": adapts,
+        "message_bytes": _message_bytes(sensor, adapts),
         "registers": [] if kind is None else registers(sensor),
         **_times(sensor.rate_hz),
         "sample_type": C_TYPES[program.sample_type],
@@ -83,6 +88,12 @@ def header(program: SensorProgram, banner: str, digest: str) -> str:
     names = ("hop", "frames", "stride", "ring_samples", "results", "ready", "all_values")
     values |= {name: getattr(program, name) for name in names}
     return render(f"{TEMPLATES}/sensor_network.h.j2", values)
+
+
+def _message_bytes(sensor: Sensor, adapts: bool) -> int:
+    """Return the bytes of the longest message that the line receives; 0: it receives none."""
+    longest = max(sensor.sample_bytes * sensor.is_on_line, COMMAND_BYTES * adapts)
+    return longest + CRC_BYTES if longest else 0
 
 
 def _times(rate_hz: Fraction) -> dict[str, int]:
@@ -108,15 +119,18 @@ def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str)
     digest   of the network
     """
     told = {
+        "adapted": None,
         **values,
         "classes": program.classes,
         "all_values": program.all_values,
         "other_outputs": program.other_outputs_bytes,
         "is_stream": program.is_stream,
     }
-    left_out = {SDK_PORT, "sensor_network.h.j2", *chain.from_iterable(DRIVERS.values())}
+    left_out = {SDK_PORT, "sensor_network.h.j2", *LABELS, *chain.from_iterable(DRIVERS.values())}
     left_out -= {*DRIVERS[program.sensor.front_end]}
-    files = {"sensor_network.h": header(program, values["banner"], digest)}
+    adapts = told["adapted"] is not None
+    left_out -= {*LABELS} if adapts else set()
+    files = {"sensor_network.h": header(program, values["banner"], digest, adapts=adapts)}
     for path in sorted((template_dir() / TEMPLATES).iterdir()):
         if path.name not in left_out:
             is_made = path.suffix == ".j2"

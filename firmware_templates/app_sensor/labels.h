@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sessions of adaptation by commands of the line (ME_COMMAND_MESSAGE of receive.h):
+ *   u8 kind, u8 version (1), u8 command, u8 0, u16 argument
+ * Each is answered by a packet (ME_ADAPTED of packet.h) when it has been carried out.
+ */
+#ifndef ME_LABELS_H
+#define ME_LABELS_H
+
+#include <stdint.h>
+
+/* begin   a session; the argument is the method of me_adapt.h
+ * label   windows whose samples all come after this command belong to the class of the argument, until
+ *         the next command; ME_NO_LABEL: to none
+ * end     the session; answered by 1 where the new classifier is in force
+ * reset   the network decides as it was built */
+enum { ME_COMMAND_BEGIN = 1, ME_COMMAND_LABEL = 2, ME_COMMAND_END = 3, ME_COMMAND_RESET = 4 };
+
+#define ME_NO_LABEL 0xFFFFu
+#define ME_PSEUDO_LABEL 0xFFFEu /* the network's confident decisions */
+
+/* A message that is a command. Called in an interrupt. */
+void me_labels_command(const uint8_t *message, uint32_t bytes);
+
+/* Carries out the commands that have come; by the main loop. */
+void me_labels_serve(void);
+
+/* The window of the last inference begins with this sample. */
+void me_labels_window(uint32_t first_sample);
+
+#endif

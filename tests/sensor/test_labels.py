@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sensor application that adapts by commands on the line, on the simulated chip: it learns which
+windows it should, and decides as the reference does from then on."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge.adaptation import commands as c
+from myoedge.adaptation import session
+from myoedge.backends.adapting import runner, windows_of
+from myoedge.backends.build import Build
+from myoedge.backends.packets import (
+    NO_LABEL,
+    Adapted,
+    Decision,
+    Record,
+    command_message,
+    decoded,
+    unstuffed,
+)
+from myoedge.building.playback import playback_of, program_of
+from myoedge.codegen.sensor_program import SensorProgram
+from myoedge.numerics.arrays import Array
+from myoedge.simulator import simulate
+from tests.firmware.sensor_player import integers, window
+from tests.sensor import applications
+from tests.sensor.packets import crc16
+
+LENGTH, HOP = 40, 10
+LDA = 2
+COMMANDS = {50: ("begin", LDA), 60: ("label", 3), 400: ("label", 1), 700: ("end", 0)}
+SENSOR = {"front_end": "uart", "bits": 24, "input_range": "0.4 V", "hop": HOP, "channels": 8}
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder, sensor = tmp_path_factory.mktemp("labels"), {**SENSOR, "rate": 1000, "unit": "uV"}
+    tables = {"sensor": sensor, "adapt": {"methods": ["lda"]}}
+    return applications.built(folder, applications.Windows, LENGTH, **tables)
+
+
+def played(build: Build, program: SensorProgram, counts: Array) -> list[Record]:
+    """What the application sends while samples come, and commands between them."""
+    playback = playback_of(program.sensor, counts)
+    rows = [*playback.counts]
+    for number, command in sorted(COMMANDS.items(), reverse=True):
+        message = command_message(*command)
+        rows.insert(number, np.frombuffer(message.ljust(len(rows[0]), b"\0"), np.uint8))
+    run = simulate(build.written("sensor.elf"), playback=replace(playback, counts=np.array(rows)))
+    return [record for _, record in decoded(run.line)]
+
+
+def inferred(
+    build: Build, program: SensorProgram, counts: Array, frames: Sequence[int]
+) -> list[c.Window]:
+    """Features and decisions of the windows that end with these samples, by the C on the host."""
+    q = integers(program, counts)
+    dtype, (name,) = np.dtype(program.sample_type), build.network.graph.inputs
+    shape = build.network.graph.shape(name)
+    inputs = [window(program, q, f - LENGTH + 1).astype(dtype).reshape(shape) for f in frames]
+    return windows_of(runner(build, "host"), inputs)
+
+
+def test_windows_between_two_commands_are_learnt(build: Build) -> None:
+    program = program_of(build)
+    rng = np.random.default_rng(4)
+    counts = rng.normal(0, 3000, (1100, 8)).astype(np.int64)
+    counts[400:700, :4] *= 8
+    counts[900:, :4] *= 8
+    records = played(build, program, counts)
+    found = inferred(build, program, counts, [r.frame for r in records if isinstance(r, Decision)])
+    state, classifier, label, start = session.begin(build.adaptation, "lda"), None, NO_LABEL, 0
+    answers, learnt, windows = [], [], iter(found)
+    given = iter(COMMANDS.values())
+    for record in records:
+        if isinstance(record, Adapted):
+            command, argument = next(given)
+            assert record.command == command
+            answers.append(record.result)
+            label, start = (argument if command == "label" else NO_LABEL), record.frame + 1
+            classifier = session.end(state) if command == "end" else classifier
+        elif isinstance(record, Decision):
+            one = next(windows)
+            assert record.class_index == decided(build, classifier, one)
+            if label != NO_LABEL and record.frame - LENGTH + 1 >= start:
+                state = session.window(state, one.features, one.decision, label)
+                learnt.append((record.frame, label))
+    assert answers == [0, 0, 0, 1]
+    assert {label for _, label in learnt} == {1, 3}
+    assert len(learnt) > 40
+    assert min(frame for frame, label in learnt if label == 1) - LENGTH + 1 >= 400
+    after = [r.class_index for r in records if isinstance(r, Decision) and r.frame > 950]
+    assert {*after} == {1}
+
+
+def decided(build: Build, classifier: session.Classifier | None, one: c.Window) -> int:
+    if classifier is None:
+        return one.decision
+    x = one.features[None].astype(int) - build.adaptation.zero_point
+    return int(classifier.decide(x)[0])
+
+
+def test_a_command_message() -> None:
+    content = struct.pack("<BBBBH", 17, 1, 2, 0, 3)
+    with_crc = content + struct.pack("<H", crc16(content))
+    assert unstuffed(command_message("label", 3)[:-1]) == with_crc
+
+
+def test_an_application_with_a_chip_takes_commands_too(tmp_path: Path) -> None:
+    """Without any it decides as the network."""
+    tables = {"sensor": {**applications.ADS1298, "hop": HOP}, "adapt": {"methods": ["lda"]}}
+    build = applications.built(tmp_path, applications.Windows, LENGTH, **tables)
+    signal = np.random.default_rng(5).normal(0, 60, (300, 8))
+    assert myoedge.play(build, signal).exact
