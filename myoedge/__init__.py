@@ -9,7 +9,7 @@
     model files    load, inspect, quantize, build, sweep, check_regressions
     builds         load_build, validate, simulate, play, report, peaks, energy, advise, adapt,
                    evidence, check
-    boards         boards, flash, run, bench, calibrate_energy, monitor
+    boards         boards, flash, run, bench, board_card, calibrate_energy, monitor
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
 Each verb of the command line is a function with the same arguments. Notebooks show results as
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         adapt,
         advise,
         bench,
+        board_card,
         boards,
         build,
         calibrate_energy,
@@ -82,6 +83,7 @@ __all__ = [
     "adapt",
     "advise",
     "bench",
+    "board_card",
     "boards",
     "build",
     "calibrate_energy",

@@ -83,6 +83,7 @@ def others(stream: myoedge.Build) -> None:
     swept: myoedge.Swept = myoedge.sweep("sweep.toml", jobs=2)
     myoedge.check_regressions(swept)
     myoedge.check(stream, against=stream).raise_worse()
+    myoedge.board_card(stream, on="jtag").raise_failed()
     advice: myoedge.Advice = myoedge.advise(stream, jobs=1)
     assert_type([suggestion.text for suggestion in advice.suggestions], list[str])
     played = myoedge.play("build", np.zeros((1000, 8)), seconds=0.5)

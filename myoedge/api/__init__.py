@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from myoedge.api.adaptation import adapt
+from myoedge.api.cards import board_card
 from myoedge.api.devices import bench, boards, flash, monitor, run
 from myoedge.api.models import build, inspect, load, load_build, ops, quantize
 from myoedge.api.projects import (
@@ -29,6 +30,7 @@ __all__ = [
     "adapt",
     "advise",
     "bench",
+    "board_card",
     "boards",
     "build",
     "calibrate_energy",

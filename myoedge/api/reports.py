@@ -71,8 +71,9 @@ def energy(
 def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
     """Fit the energy coefficients to measurements of a board, and store them on this computer.
 
-    measurements   CSV: build (folder, or "idle"), operating_point, energy_uj or power_mw, and
-                   sigma_percent if the meter's error is not 2 %
+    measurements   a file of `board_card`, a folder of them, or CSV: build (folder, or "idle"),
+                   operating_point, energy_uj or power_mw, and sigma_percent if the meter's error
+                   is not 2 %
 
     All later energies on this computer use them; MYOEDGE_ENERGY names another file.
     Errors: E204, E220, E222, E250 measurements, E501 without scipy.

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,12 +74,30 @@ def calibration(measurements: Path) -> EnergyCalibration:
 
 
 def _measured(file: Path) -> Iterator[Measured]:
+    if file.is_dir() or file.suffix == ".json":
+        cards = sorted(file.glob("*.json")) if file.is_dir() else [file]
+        yield from (_of_card(card) for card in cards)
+        return
     try:
         rows = list(csv.DictReader(read_text(file).splitlines()))
     except (OSError, ValueError, csv.Error) as error:
         raise _wrong(file, getattr(error, "strerror", None) or str(error)) from None
     for number, row in enumerate(rows, 2):
         yield _row(row, file, f"line {number}")
+
+
+def _of_card(file: Path) -> Measured:
+    """Return the measurement of a board card (`myoedge bench --card`)."""
+    try:
+        card = json.loads(read_text(file))
+        point = find_chip("gap9").at(card["operating_point"]).point
+        done, energy = Activity(**card["counters"]), card["energy"]
+        spread = energy["spread_joules"] / energy["joules"] / math.sqrt(energy["inferences"])
+        sigma = math.hypot(METER, spread)
+        return Measured(card["model"]["name"], done, point, float(energy["joules"]), sigma)
+    except (OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
+        cause = "it is no board card with an energy" if isinstance(error, TypeError) else str(error)
+        raise _wrong(file, cause) from None
 
 
 def _row(row: Mapping[str, Any], file: Path, where: str) -> Measured:

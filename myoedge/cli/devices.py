@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from myoedge.errors import command
 
 if TYPE_CHECKING:
     from myoedge.backends.flashing import FlashResult
+    from myoedge.reports.board_card import BoardCard
     from myoedge.targets.boards import Board
 
 
@@ -119,14 +121,28 @@ def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
 
 @click.command("bench")
 @click.argument("folder", type=click.Path(), required=False)
-@click.option("--meter", required=True, metavar="DEVICE", help="Serial port of a Nordic PPK2.")
+@click.option("--meter", metavar="DEVICE", help="Serial port of a Nordic PPK2.")
+@click.option(
+    "--card",
+    type=click.Path(),
+    metavar="FILE",
+    help="Try everything (flash, outputs, cycles, energy), and write one JSON file.",
+)
+@click.option("--on", default="board", metavar="WHERE", help="With --card: board, or jtag.")
 @click.option(
     "--times", type=click.IntRange(1), default=20, help="Number of inferences (default: 20)."
 )
 @board_options
 @common
-def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
-    """Measure the energy of an inference on a board with a power meter.
+def bench(
+    terminal: Terminal,
+    folder: str | None,
+    card: str | None,
+    on: str,
+    meter: str | None,
+    **options: Any,
+) -> None:
+    """Measure the energy of an inference on a board with a power meter; with --card all figures.
 
     FOLDER is the output of build --app gap-sdk; default: the newest below build/. The meter is
     between the supply and the board, its D0 at the board's power pad.
@@ -134,6 +150,12 @@ def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
     from myoedge import api
 
     build = chosen_build(terminal, folder)
+    if card is not None:
+        _card(terminal, card, api.board_card(build, on=on, meter=meter, **options))
+        return
+    if meter is None:
+        raise click.UsageError("bench needs --meter DEVICE, or --card FILE")
+    options["meter"] = meter
     energy = api.bench(build, **options)
     if not terminal.json_printed("measured-energy/1", asdict(energy)):
         spread_uj = energy.spread_joules * 1e6
@@ -143,6 +165,14 @@ def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
             f"time      {energy.seconds * 1e3:,.2f} ms, mean of {energy.inferences}",
         )
     terminal.next(command("energy", build))
+
+
+def _card(terminal: Terminal, file: str, card: BoardCard) -> None:
+    card.write(Path(file))
+    if not terminal.json_printed("board-card/1", dict(card.document)):
+        terminal.text(*card.lines())
+    terminal.progress(f"written: {file}")
+    card.raise_failed()
 
 
 @click.command("boards")

@@ -146,13 +146,14 @@ def _application(folder: Path, point: str) -> Iterator[tuple[str, str]]:
 
 
 @energy.command("calibrate")
-@click.argument("measurements", type=click.Path(dir_okay=False))
+@click.argument("measurements", type=click.Path())
 @common
 def calibrate(terminal: Terminal, measurements: str) -> None:
     """Fit the coefficients to measurements of your own board, and store them on this computer.
 
-    MEASUREMENTS is a CSV file with the columns build (a build's folder, simulated before, or
-    "idle"), operating_point, and energy_uj of an inference or power_mw.
+    MEASUREMENTS is a file of `bench --card`, a folder of them, or a CSV file with the columns build
+    (a build's folder, simulated before, or "idle"), operating_point, and energy_uj of an inference
+    or power_mw.
     """
     from myoedge import api
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -36,8 +37,8 @@ ELF runs here (the programs m01 to m07, added later, ran on `public` only):
 * `gap9_banked`: the same with L1 banks of 4 bytes a cycle.
 * `public`: GVSoC 209c147 of 2026-03-17 with a GAP9-like system of its blocks (gvsoc/ here).
 
-Nothing was measured on a chip. The authors of GVSoC state errors typically below 10 % against RTL
-(arXiv 2201.08166).
+What was measured on a chip is in [Boards](#boards). The authors of GVSoC state errors typically
+below 10 % against RTL (arXiv 2201.08166).
 
 The simulator has two descriptions of the chip (myoedge/targets/gap9/simulator_costs.py).
 `silicon`, the default, takes what both platforms agree on; where they do not, what the manual of
@@ -47,6 +48,14 @@ holds the choices of the public platform and is compared with that one alone.
 Cycles are those of a row less those of the program's `empty` row (a function that does nothing).
 A row is compared with the judge nearest to it. Tier 1: within 3 % or 5 cycles; tier 2: within 10 %
 or 10 cycles.
+"""
+
+CARDS = Path(__file__).resolve().parents[1] / "fixtures" / "cards"
+NO_CARDS = """\
+## Boards
+
+Nobody has measured a board yet. If you have one: `myoedge bench --card card.json`
+([step 10](boards.md#10-all-at-once-and-a-file-to-send)).
 """
 
 FUNCTIONAL = """\
@@ -154,6 +163,7 @@ def page() -> str:
     parts = (
         HEAD,
         "## Summary\n\n" + _table(_summary()),
+        boards(CARDS),
         FUNCTIONAL.format(floats=len(load()[NO_FLOATS].rows)),
         "## By program\n\nCycles are the sum over a program's rows; errors are those of rows.\n\n"
         + _table(_programs()),
@@ -169,6 +179,28 @@ def page() -> str:
         "## Rows that are not equal, `public-gvsoc`\n\n" + _differences(_unequal(PUBLIC)),
     )
     return "\n".join(parts)
+
+
+def boards(folder: Path) -> str:
+    """What owners of boards sent: files of `myoedge bench --card`."""
+    cards = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    if not cards:
+        return NO_CARDS
+    rows: list[tuple[object, ...]] = [
+        ("board", "network", "outputs", "cycles", "simulated", "difference", "energy")
+    ]
+    for card in cards:
+        board, simulated = card["cycles"]["board"], card["cycles"]["simulated"]
+        exact = {True: "exact", False: "differ", None: "–"}[card["exact"]]
+        counted = board is not None and simulated is not None
+        difference = f"{100 * (board / simulated - 1):+.1f} %" if counted else "–"
+        energy = "–" if card["energy"] is None else f"{card['energy']['joules'] * 1e6:,.1f} uJ"
+        name = f"{card['board']}, {card['on']}"
+        cycles = [f"{n:,}" if n is not None else "–" for n in (board, simulated)]
+        rows.append((name, card["model"]["name"], exact, *cycles, difference, energy))
+    return "## Boards\n\nFrom files of `myoedge bench --card` (tests/fixtures/cards).\n\n" + _table(
+        rows
+    )
 
 
 def _table(rows: Iterable[Sequence[object]]) -> str:

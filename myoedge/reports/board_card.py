@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A board card: what the owner of a board measured with a build, as one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from myoedge.errors import MyoedgeError
+from myoedge.operators.layer_names import unique_names
+from myoedge.reports.energy import activity, counted
+from myoedge.reports.report_json import Report
+from myoedge.system.folder import to_json, write_file
+
+CARD = "myoedge.board-card/1"
+
+
+@dataclass(frozen=True, slots=True)
+class BoardCard:
+    """The document; `failed` has the steps that did not succeed."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def failed(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(row for row in self.document["steps"] if row["state"] == "failed")
+
+    def write(self, file: Path) -> None:
+        """Write the document. Errors: E220, E281."""
+        write_file(file, to_json(dict(self.document)).encode())
+
+    def lines(self) -> list[str]:
+        """Return the document's figures for people, one per line."""
+        rows = [f"{r['step']:<8} {r['state']} {r['code'] or ''}".rstrip() for r in self._steps]
+        cycles, energy = self.document["cycles"], self.document["energy"]
+        if cycles["board"] is not None:
+            simulated = f"{cycles['simulated'] or 0:,}"
+            rows.append(f"cycles   {cycles['board']:,} on the board, {simulated} simulated")
+        if energy is not None:
+            rows.append(f"energy   {energy['joules'] * 1e6:,.1f} uJ an inference")
+        return rows
+
+    @property
+    def _steps(self) -> Sequence[Mapping[str, Any]]:
+        return tuple(self.document["steps"])
+
+    def raise_failed(self) -> None:
+        """Raise E617 if a step failed."""
+        if not self.failed:
+            return
+        facts = {row["step"]: f"{row['code']} {row['title']}" for row in self.failed}
+        tries = ["myoedge explain CODE", "send the file all the same: failures help too"]
+        raise MyoedgeError("E617", "not every step of the board card succeeded", facts, tries)
+
+
+def figures(before: Report, after: Report | None, exact: bool | None) -> dict[str, Any]:
+    """Return model, operating point, exactness, cycles by layer, and the counters that calibration
+    needs.
+
+    before   report of the simulated run     after   report of the board's run; None: it failed
+    """
+    simulated = _cycles(before)
+    layers = before["layers"] if after is None else after["layers"]
+    found = {} if after is None else dict(zip(unique_names(layers), layers, strict=True))
+    rows = [
+        {
+            "layer": name,
+            "op": row["op"],
+            "simulated": row.get("cycles"),
+            "board": found.get(name, {}).get("cycles"),
+        }
+        for name, row in zip(unique_names(before["layers"]), before["layers"], strict=True)
+    ]
+    return {
+        "model": {key: before["model"][key] for key in ("name", "digest")},
+        "operating_point": before["target"]["operating_point"],
+        "exact": exact,
+        "cycles": {
+            "simulated": simulated,
+            "board": None if after is None else _cycles(after),
+            "layers": rows,
+        },
+        "counters": asdict(activity(before)) if counted(before) else None,
+    }
+
+
+def _cycles(report: Report) -> int | None:
+    return (report["cycles"] or {}).get("total")
