@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from myoedge.streaming.stream import Stream
     from myoedge.targets import Chip
 
-
 FIRMWARE = "firmware.elf"
 AUTO = "auto"  # operating point: the cheapest that keeps [budget] latency
 
