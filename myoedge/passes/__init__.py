@@ -39,13 +39,17 @@ from myoedge.passes.spectra import (
     magnitude_of_parts,
 )
 from myoedge.passes.wide_weights import WIDE_WEIGHTS
+from myoedge.passes.window_features import FIND_FEATURES, FOLD_FEATURES
 
 ROLES = ("q", "k", "v")  # operands of attention
 STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
-    ("find", (*FIND, *FIND_NORMS, *FIND_SPECTRA)),
+    ("find", (*FIND, *FIND_NORMS, *FIND_SPECTRA, *FIND_FEATURES)),
     ("parts", (magnitude_of_parts,)),
     ("spectra", (lower_spectrogram,)),
-    ("fold", (*FOLD, *FOLD_NORMS, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
+    (
+        "fold",
+        (*FOLD, *FOLD_NORMS, *FOLD_FEATURES, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding),
+    ),
     ("scans", (*FOLD, *READ_STEPS, *SELECTIVE, *SINK)),
     ("lower", (*FOLD, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),

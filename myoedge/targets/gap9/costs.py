@@ -134,6 +134,7 @@ KERNELS = {
     "me_reduce_s8": KernelCost(3.15, 360, 500),
     "me_reduce_s16": KernelCost(5.3, 360, 500),
     "me_trees_s16": KernelCost(14, 300, 700),
+    "me_features_s16": KernelCost(2.0, 300, 700),
     # a byte of a core
     "me_copy_s8": KernelCost(0.66, 195, 500),
     "me_transpose_s8": KernelCost(1.7, 620, 450),

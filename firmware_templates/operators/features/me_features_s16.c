@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_features.h"
+
+#include "me_math.h"
+#include "me_share.h"
+#include "me_wide.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { VALUE, ABS, PRODUCT, LARGER, MOST_FACTORS = 4 };
+
+/* x[first + t] - x[less + t], or - zero: keep is -1 or 0. */
+typedef struct {
+    const int8_t *first, *less;
+    int32_t keep, zero;
+} taps;
+
+/* A factor of one window; a test holds where (value >= limit) == least. */
+typedef struct {
+    taps a, b;
+    int32_t form, limit, least;
+} factor;
+
+static inline taps taps_of(const int8_t *x, const me_features_s16_params *op, int32_t first, int32_t less)
+{
+    const int8_t *at = x + first * (1 + op->x_wide);
+    const taps one = { at, at, 0, op->x_zero }, both = { at, x + less * (1 + op->x_wide), -1, 0 };
+    return less < 0 ? one : both;
+}
+
+static inline factor factor_of(const int8_t *x, const me_features_s16_params *op, const me_feature_factor *f)
+{
+    const factor made = { taps_of(x, op, f->a_first, f->a_less), taps_of(x, op, f->b_first, f->b_less),
+                          f->form, f->limit + (f->test < 0), f->test > 0 };
+    return made;
+}
+
+/* pairs: whether all that a factor takes are differences of two samples; else -1 where none is, or 0. */
+INLINE int32_t difference(const taps *p, int32_t t, int32_t wide, int32_t pairs)
+{
+    const int32_t first = me_wide_load(p->first, t, wide);
+    if (pairs > 0)
+        return first - me_wide_load(p->less, t, wide);
+    return first - p->zero - (pairs ? 0 : me_wide_load(p->less, t, wide) & p->keep);
+}
+
+INLINE int32_t magnitude(int32_t value) { return value < 0 ? -value : value; }
+
+/* The value at t, a product of int16 limited to int32. */
+INLINE int32_t value_of(const factor *f, int32_t t, int32_t wide, int32_t pairs, int32_t form)
+{
+    const int32_t a = difference(&f->a, t, wide, pairs);
+    if (form == VALUE || form == ABS)
+        return form == VALUE ? a : magnitude(a);
+    const int32_t b = difference(&f->b, t, wide, pairs);
+    if (form == LARGER)
+        return me_max(magnitude(a), magnitude(b));
+    if (!wide)
+        return a * b;
+    const int64_t product = (int64_t)a * b;
+    return (int32_t)product == product ? (int32_t)product : product < 0 ? INT32_MIN : INT32_MAX;
+}
+
+/* The value at t of a factor that is not tested. */
+static int64_t untested(const factor *f, int32_t t, int32_t wide)
+{
+    const int32_t a = difference(&f->a, t, wide, 0), b = difference(&f->b, t, wide, 0);
+    if (f->form == PRODUCT)
+        return (int64_t)a * b;
+    return f->form == VALUE ? a : f->form == ABS ? magnitude(a) : me_max(magnitude(a), magnitude(b));
+}
+
+INLINE int32_t holds(const factor *f, int32_t t, int32_t wide, int32_t pairs, int32_t form)
+{
+    return (value_of(f, t, wide, pairs, form) >= f->limit) == f->least;
+}
+
+static __attribute__((noinline)) int32_t holds_any(const factor *f, int32_t t, int32_t wide)
+{
+    return f->form == PRODUCT ? holds(f, t, wide, 0, PRODUCT)
+        : f->form == VALUE    ? holds(f, t, wide, 0, VALUE)
+                              : holds(f, t, wide, 0, LARGER); /* b is a of an ABS */
+}
+
+/* The sum where `tests` factors hold of the one behind them, or of ones if there is none. */
+INLINE int64_t sum_where(const factor *f, int32_t tests, int32_t has_value, int32_t end, int32_t wide,
+                         int32_t pairs, int32_t form)
+{
+    const factor first = *f, second = f[1];
+    const int32_t is_plain = tests == 2 && (second.form == ABS || second.form == LARGER);
+    int64_t sum = 0;
+    int32_t count = 0;
+    for (int32_t t = 0; t < end; t++) {
+        if (!holds(&first, t, wide, pairs, form))
+            continue;
+        if (is_plain) {
+            if (!holds(&second, t, wide, 0, LARGER))
+                continue;
+        } else {
+            int32_t i = 1;
+            while (i < tests && holds_any(f + i, t, wide))
+                i++;
+            if (i < tests)
+                continue;
+        }
+        count++;
+        if (has_value)
+            sum += untested(f + tests, t, wide);
+    }
+    return has_value ? sum : count;
+}
+
+/* The sum of a factor that is not tested; inside int32 but for products of int16. */
+INLINE int64_t sum_of(const factor *f, int32_t end, int32_t wide, int32_t pairs, int32_t form)
+{
+    const factor one = *f;
+    int64_t products = 0;
+    int32_t sum = 0;
+    for (int32_t t = 0; t < end; t++) {
+        if (wide && form == PRODUCT)
+            products += (int64_t)difference(&one.a, t, wide, pairs) * difference(&one.b, t, wide, pairs);
+        else
+            sum += value_of(&one, t, wide, pairs, form);
+    }
+    return products + sum;
+}
+
+INLINE int64_t sum_with(const factor *f, int32_t tests, int32_t has_value, int32_t end, int32_t wide,
+                        int32_t form)
+{
+    const int32_t pairs = f->a.keep && f->b.keep ? 1 : f->a.keep || f->b.keep ? 0 : -1;
+    if (tests && pairs > 0)
+        return sum_where(f, tests, has_value, end, wide, 1, form);
+    if (tests && pairs < 0)
+        return sum_where(f, tests, has_value, end, wide, -1, form);
+    if (tests)
+        return sum_where(f, tests, has_value, end, wide, 0, form);
+    return pairs > 0 ? sum_of(f, end, wide, 1, form) : sum_of(f, end, wide, pairs, form);
+}
+
+/* A function of its own for each width and form, which a compiler would make one with branches in its loops. */
+#define LOOP(name, wide, form) \
+    static __attribute__((noinline)) int64_t name(const factor *f, int32_t tests, int32_t has_value, \
+                                                  int32_t end) \
+    { \
+        return sum_with(f, tests, has_value, end, wide, form); \
+    }
+
+LOOP(values_s8, 0, VALUE)
+LOOP(values_s16, 1, VALUE)
+LOOP(magnitudes_s8, 0, ABS)
+LOOP(magnitudes_s16, 1, ABS)
+LOOP(products_s8, 0, PRODUCT)
+LOOP(products_s16, 1, PRODUCT)
+LOOP(larger_s8, 0, LARGER)
+LOOP(larger_s16, 1, LARGER)
+
+static int64_t feature(const factor *f, int32_t tests, int32_t has_value, int32_t end, int32_t wide)
+{
+    switch (f->form) {
+    case ABS: return (wide ? magnitudes_s16 : magnitudes_s8)(f, tests, has_value, end);
+    case PRODUCT: return (wide ? products_s16 : products_s8)(f, tests, has_value, end);
+    case LARGER: return (wide ? larger_s16 : larger_s8)(f, tests, has_value, end);
+    default: return (wide ? values_s16 : values_s8)(f, tests, has_value, end);
+    }
+}
+
+/* A sum over the positions at which all samples are there; tests come before what is not tested. */
+static int64_t window_sum(const me_features_s16_params *op, const int32_t *part, const int8_t *x)
+{
+    const me_feature_factor *f = (const me_feature_factor *)op->factors + part[0];
+    factor own[MOST_FACTORS];
+    int32_t reach = 0, tests = 0;
+    for (int32_t i = 0; i < part[1]; i++) {
+        own[i] = factor_of(x, op, f + i);
+        tests += f[i].test != 0;
+        reach = me_max(reach, me_max(f[i].a_first, f[i].a_less));
+        reach = me_max(reach, me_max(f[i].b_first, f[i].b_less));
+    }
+    const int32_t end = op->length - reach, has_value = tests < part[1];
+    return feature(own, tests, has_value, end, op->x_wide);
+}
+
+void me_features_s16(const me_features_s16_params *op, const me_features_s16_tile *tile)
+{
+    const int32_t row = op->length * (1 + op->x_wide), all = tile->n * op->results * tile->c;
+    for (int32_t i = ME_FIRST(all); i < ME_LAST(all);
+         i++) { /* all features of a channel one after the other */
+        const int32_t outer = i / op->results, k = i - outer * op->results;
+        const int32_t n = outer / tile->c, c = outer - n * tile->c;
+        const int32_t *part = op->parts + 3 * k;
+        const int64_t sum = window_sum(op, part, (const int8_t *)tile->x + (n * tile->c + c) * row);
+        const int32_t *each = op->each + 3 * (k * op->channels + tile->first + c);
+        const int64_t offset = (int64_t)each[1] * ((int64_t)1 << (each[2] - 8));
+        const int64_t y = ((sum >> part[2]) * each[0] + offset) >> each[2];
+        const int32_t most = op->y_wide ? 32767 : 127;
+        const int32_t limited = (int32_t)(y < -most - 1 ? -most - 1 : y > most ? most : y);
+        me_saturated_store(tile->y, (n * op->results + k) * tile->c + c, op->y_wide, limited);
+    }
+}

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patterns that find time-domain features: sums over a window of what neighbouring samples are.
+
+Waveform length, zero crossings, slope sign changes, jumps and autocorrelations as they are written
+with slices; those of one window that are joined become one operator, a scaler behind them too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.match import (
+    NoMatch,
+    attempt,
+    behind,
+    first_match,
+    made_by,
+    require,
+    writer,
+)
+from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern
+from myoedge.numerics.arrays import Array
+from myoedge.operators.features.factors import (
+    MOST_FACTORS,
+    TESTS,
+    Factor,
+    Feature,
+    features_of,
+    positions,
+)
+from myoedge.operators.graph_builder import GraphBuilder, concat, reshape, transpose
+
+Taps = tuple[int, int]
+PARTS = ("maximum", "mul", "slice", "sub", "table")
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A tensor that slices take samples from, and its axis of time."""
+
+    graph: Graph
+    source: str
+    axis: int
+
+    def taps(self, name: str, shift: int = 0) -> Taps:
+        """Return which samples a slice, or a difference of two, takes. Errors: NoMatch."""
+        if name == self.source:
+            return shift, -1
+        node = writer(self.graph, name, "slice", "sub", plain=True)
+        if node.op == "slice":
+            return self.taps(node.inputs[0], shift + self._first(node))
+        first, second = (self.taps(x, shift) for x in node.inputs)
+        require(first[1] < 0, second[1] < 0)
+        return first[0], second[0]
+
+    def _first(self, node: Node) -> int:
+        """Return where a slice along the axis begins. Errors: NoMatch for other slices."""
+        cuts = [*node.attrs["cuts"]]
+        first, _, step = cuts.pop(self.axis)
+        others = [*self.graph.shape(node.inputs[0])]
+        others.pop(self.axis)
+        require(step == 1, cuts == [(0, n, 1) for n in others])
+        return int(first)
+
+    def factors(self, name: str) -> Feature:
+        """Return the factors whose product a tensor is. Errors: NoMatch."""
+        node = self.graph.producer.get(name)
+        if node is not None and node.op == "mul" and "act" not in node.attrs:
+            tested = [attempt(self.factors, x) for x in node.inputs]
+            if all(part is not None and all(f.test for f in part) for part in tested):
+                return tuple(f for part in tested if part is not None for f in part)
+            a, b = (self.taps(x) for x in node.inputs)
+            return (Factor("product", a, b),)
+        if node is not None and node.op == "maximum" and "act" not in node.attrs:
+            return (self._either(*(self.factors(x) for x in node.inputs)),)
+        if node is not None and node.op == "table":
+            factors = self.factors(node.inputs[0])
+            for call in node.attrs["chain"]:
+                require(len(factors) == 1)
+                factors = (_followed(factors[0], *call),)
+            return factors
+        a = self.taps(name)
+        return (Factor("value", a, a),)
+
+    def _either(self, first: Feature, second: Feature) -> Factor:
+        """Return |a| >= c or |b| >= c as the larger one's test."""
+        require(len(first) == len(second) == 1)
+        a, b = first[0], second[0]
+        require(a.form == b.form == "abs", a[3:] == b[3:], a.test in ("gt", "ge"))
+        return a._replace(form="larger", b=b.a)
+
+
+def _followed(factor: Factor, name: str, *numbers: float) -> Factor:
+    """Return a function of a factor. Errors: NoMatch."""
+    require(not factor.test)
+    if name in TESTS:
+        return factor._replace(test=name, limit=float(numbers[0]))
+    require(factor.form == "value", name in ("abs", "square"))
+    return factor._replace(form="abs" if name == "abs" else "product")
+
+
+def _feature(graph: Graph, node: Node, least: int) -> tuple[_Window, Feature]:
+    """Return what a sum or mean sums, and of which window.
+
+    least   samples that a factor reaches further, at least
+    Errors: NoMatch.
+    """
+    require(node.op in ("sum", "mean"), "act" not in node.attrs, len(node.attrs["axes"]) == 1)
+    (axis,), name = node.attrs["axes"], node.inputs[0]
+    sources = [name]
+    while (maker := made_by(graph, sources[-1], *PARTS)) is not None:
+        sources.append(maker.inputs[0])
+    windows = [(_Window(graph, source, axis), name) for source in sources[::-1]]
+    window, factors = first_match(lambda w, x: (w, w.factors(x)), windows)
+    length, count = graph.shape(window.source)[axis], graph.shape(name)[axis]
+    require(positions(factors, length) == count, max(f.reach for f in factors) >= least)
+    require(len(factors) <= MOST_FACTORS, sum(not f.test for f in factors) < 2)
+    return window, factors
+
+
+def _added(patch: GraphBuilder, window: _Window, parts: Sequence[tuple[Feature, float]]) -> str:
+    """Add features [N, K, C] of a window, each times a number."""
+    shape = window.graph.shape(window.source)
+    last = len(shape) - 1
+    perm = [*(d for d in range(last + 1) if d != window.axis), window.axis]
+    lead = tuple(shape[d] for d in perm[:-1])
+    channels = lead[-1] if lead else 1
+    x = transpose(patch, window.source, perm)
+    x = reshape(patch, x, (math.prod(lead[:-1]), channels, shape[window.axis]))
+    scale = np.repeat([[number] for _, number in parts], channels, axis=1)
+    numbers = patch.constant(scale), patch.constant(np.zeros_like(scale))
+    return patch.add("features", x, *numbers, features=tuple(feature for feature, _ in parts))
+
+
+def _share(graph: Graph, node: Node) -> float:
+    return 1.0 / graph.shape(node.inputs[0])[node.attrs["axes"][0]] if node.op == "mean" else 1.0
+
+
+@rewrite_pattern("sum", "mean")
+def feature_of_neighbours(graph: Graph, node: Node) -> Rewrite:
+    """Replace a sum of functions of neighbouring samples by the feature that it is."""
+    window, feature = _feature(graph, node, least=1)
+    patch = GraphBuilder(graph, node)
+    y = _added(patch, window, [(feature, _share(graph, node))])
+    return patch.same_as(reshape(patch, y, graph.shape(node.name)))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An operand of a concat: features of a window, with their factors and offsets [K, C]."""
+
+    window: _Window
+    features: tuple[Feature, ...]
+    numbers: tuple[Array, Array]
+
+
+def _part(graph: Graph, name: str, reader: Node) -> _Part:
+    """Return an operand as features, also if it is a sum of samples themselves. Errors: NoMatch."""
+    while (view := made_by(graph, name, "reshape", reader=reader)) is not None:
+        name, reader = view.inputs[0], view
+    node = writer(graph, name, "features", "sum", "mean", reader=reader)
+    if node.op == "features":
+        scale, offset = (graph.array(x) for x in node.inputs[1:])
+        x, axis = node.inputs[0], 2
+        return _Part(_Window(graph, x, axis), features_of(node.attrs), (scale, offset))
+    window, feature = _feature(graph, node, least=0)
+    shape = graph.shape(window.source)
+    require(window.axis == len(shape) - 1)
+    scale = np.full((1, shape[-2] if len(shape) > 1 else 1), _share(graph, node), np.float32)
+    return _Part(window, (feature,), (scale, np.zeros_like(scale)))
+
+
+def _same_window(graph: Graph, a: _Part, b: _Part) -> bool:
+    starts = [behind(graph, part.window.source, "reshape") for part in (a, b)]
+    return starts[0] == starts[1] and a.numbers[0].shape[1] == b.numbers[0].shape[1]
+
+
+@rewrite_pattern("concat")
+def features_of_one_window(graph: Graph, node: Node) -> Rewrite:
+    """Join features of one window that are neighbours in a concat."""
+    parts = [attempt(_part, graph, name, node) for name in node.inputs]
+    for at, (a, b) in enumerate(itertools.pairwise(parts)):
+        if a is None or b is None or not _same_window(graph, a, b):
+            continue
+        if max(f.reach for feature in (*a.features, *b.features) for f in feature) == 0:
+            continue
+        joined = attempt(_joined, graph, node, at, a, b)
+        if joined is not None:
+            return joined
+    raise NoMatch
+
+
+def _joined(graph: Graph, node: Node, at: int, a: _Part, b: _Part) -> Rewrite:
+    axis, patch = node.attrs["axis"], GraphBuilder(graph, node)
+    shapes = [graph.shape(name) for name in node.inputs[at : at + 2]]
+    channels, count = a.numbers[0].shape[1], len(a.features) + len(b.features)
+    inner = [math.prod(shape[axis:]) for shape in shapes]
+    side_by_side = inner == [channels * len(part.features) for part in (a, b)]
+    require(side_by_side or (inner == [1, 1] and count == 2))
+    window = a.window if made_by(graph, a.window.source, "reshape") is None else b.window
+    shape = graph.shape(window.source)
+    x = reshape(patch, window.source, (math.prod(shape[:-2]), channels, shape[-1]))
+    numbers = [
+        patch.constant(np.concatenate(pair)) for pair in zip(a.numbers, b.numbers, strict=True)
+    ]
+    y = patch.add("features", x, *numbers, features=(*a.features, *b.features))
+    y = y if side_by_side else transpose(patch, y, (0, 2, 1))
+    sizes = shapes[0][axis] + shapes[1][axis]
+    y = reshape(patch, y, (*shapes[0][:axis], sizes, *shapes[0][axis + 1 :]))
+    names = (*node.inputs[:at], y, *node.inputs[at + 2 :])
+    return patch.same_as(concat(patch, names, axis))
+
+
+def _scaled(graph: Graph, node: Node) -> Node:
+    """Return the features that a node reads through views. Errors: NoMatch."""
+    name, reader = node.inputs[0], node
+    while (view := made_by(graph, name, "reshape", reader=reader)) is not None:
+        name, reader = view.inputs[0], view
+    return writer(graph, name, "features", reader=reader)
+
+
+@rewrite_pattern("affine", "table")
+def factor_of_features(graph: Graph, node: Node) -> Rewrite:
+    """Fold a factor and an offset behind features into theirs."""
+    features = _scaled(graph, node)
+    scale, offset = (graph.array(name).astype(np.float64) for name in features.inputs[1:])
+    if node.op == "table":
+        (name, *numbers), *rest = node.attrs["chain"]
+        require(name == "affine", not rest)
+        a, b = (np.full(scale.shape, number) for number in numbers)
+    else:
+        require(node.attrs["axis"] == len(graph.shape(node.name)) - 1, "act" not in node.attrs)
+        a, b = (graph.array(name).astype(np.float64) for name in node.inputs[1:])
+        require(a.size == scale.size)
+        a, b = a.reshape(scale.shape), b.reshape(scale.shape)
+    patch = GraphBuilder(graph, node)
+    numbers = patch.constant(scale * a), patch.constant(offset * a + b)
+    origin = joined_origins(features, node)
+    y = patch.add("features", features.inputs[0], *numbers, **features.attrs, origin=origin)
+    return patch.same_as(reshape(patch, y, graph.shape(node.name)))
+
+
+@rewrite_pattern("affine")
+def factor_of_parts(graph: Graph, node: Node) -> Rewrite:
+    """Apply factors and offsets behind a concat to its operands, if one is features."""
+    join = writer(graph, node.inputs[0], "concat", reader=node)
+    require(join.attrs["axis"] == node.attrs["axis"], "act" not in node.attrs)
+    require(any(attempt(_part, graph, name, join) is not None for name in join.inputs))
+    patch, axis = GraphBuilder(graph, node), node.attrs["axis"]
+    ends = np.cumsum([graph.shape(name)[axis] for name in join.inputs])[:-1]
+    numbers = [np.split(graph.array(name), ends) for name in node.inputs[1:]]
+    parts = [
+        patch.add("affine", name, patch.constant(a), patch.constant(b), axis=axis)
+        for name, a, b in zip(join.inputs, *numbers, strict=True)
+    ]
+    return patch.same_as(concat(patch, parts, axis))
+
+
+FIND_FEATURES: tuple[RewritePattern, ...] = (feature_of_neighbours,)
+FOLD_FEATURES: tuple[RewritePattern, ...] = (
+    features_of_one_window,
+    factor_of_features,
+    factor_of_parts,
+)
