@@ -13,7 +13,6 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import (
-    LoopNest,
     OpDef,
     QuantizedNode,
     QuantizedParams,
@@ -25,6 +24,7 @@ from myoedge.operators.features.factors import features_of, total, unpacked
 from myoedge.operators.features.tiling import in_tiles
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import on_cluster
+from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 SUM_BITS = 31  # of a sum that is multiplied
