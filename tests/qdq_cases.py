@@ -14,7 +14,8 @@ import onnx
 import onnxruntime as ort
 
 from myoedge.codegen.qdq import qdq_model
-from myoedge.graph.ir import Graph, Node, Shape, Tensor, as_constants
+from myoedge.graph.constants import as_constants
+from myoedge.graph.ir import Graph, Node, Shape, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize

@@ -15,7 +15,8 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import located
-from myoedge.plan.l1.layer_kernels import least_bytes, smaller, tile_facts
+from myoedge.plan.l1.layer_kernels import least_bytes
+from myoedge.plan.l1.no_tiling import smaller, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.fidelity import Fidelity

@@ -204,7 +204,8 @@ def make_contents(
 ) -> BuildArtifacts:
     """Generate the content of a build except its reports: C, firmware, applications, golden sample,
     and the network and its plan as data."""
-    from myoedge.codegen.project import make_sources, sdk_application
+    from myoedge.codegen.project import make_sources
+    from myoedge.codegen.sdk_application import sdk_application
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
     network, calibration = quantized.network, quantized.parts.calibration

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.building.stages import key, reused
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ELSEWHERE, ModelFormat, sniff
-from myoedge.frontend.refusals import needs_no_factory, refuse
+from myoedge.frontend.file_refusals import needs_no_factory, refuse
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS

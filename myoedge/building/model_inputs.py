@@ -23,7 +23,8 @@ from myoedge.building.loading import (
 from myoedge.building.stages import key
 from myoedge.errors import MyoedgeError, set_in
 from myoedge.frontend.detect import ModelFormat, sniff
-from myoedge.frontend.refusals import EXPORT_LINES, missing
+from myoedge.frontend.file_refusals import missing
+from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.quantization import no_samples, samples
 from myoedge.quantization.recordings.reading import OF_TEST, Reading, no_labels
 from myoedge.quantization.recordings.recorded import windowed

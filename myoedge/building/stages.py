@@ -21,8 +21,9 @@ import myoedge.operators as families
 from myoedge.backends.measurement import Activity, Inference, LayerCost, Measurement
 from myoedge.building.records import NotRecordable, digest, packed, unpacked
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.graph.constants import Constant, TensorQuant
 from myoedge.graph.input_normalization import InputNormalization
-from myoedge.graph.ir import Constant, Graph, Node, Tensor, TensorQuant
+from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import ElementType

@@ -101,17 +101,22 @@ def make_sources(
     }
     if stream is not None:
         files["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
-    if common["on_chip"]:  # start-up, drivers and main program
-        values = {**common, **(common["stream"] or {}), "copies": plan.copies}
-        main = "stream" if stream is not None else "main"
-        files |= runtime()
-        files["firmware/main.c"] = render(f"app_baremetal/{main}.c.j2", values)
-        if application is not None:
-            files |= application.files(plan, values)
+    if common["on_chip"]:
+        files |= _chip_program(plan, common, application)
     if adaptation is not None:
         files |= adaptation_files(plan, adaptation, {**common, "copies": plan.copies})
     files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
     return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
+
+
+def _chip_program(
+    plan: Plan, common: Mapping[str, Any], application: Application | None
+) -> dict[str, str]:
+    """Return start-up, drivers and main program for the chip, and an application besides."""
+    values = {**common, **(common["stream"] or {}), "copies": plan.copies}
+    main = "main" if common["stream"] is None else "stream"
+    files = {**runtime(), "firmware/main.c": render(f"app_baremetal/{main}.c.j2", values)}
+    return files if application is None else files | application.files(plan, values)
 
 
 def _common_values(plan: Plan, model_name: str, stream: Stream | None) -> dict[str, Any]:
@@ -284,7 +289,6 @@ def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:
 # --- application of the GAP SDK -------------------------------------------------------------------
 
 SDK_FOLDER = "gap_sdk"
-CONSOLE = ("console.c", "console.h", "serve.c")  # files that an application replaces
 MARKER = "myoedge gap-sdk"  # what the program's digest starts with, so that it is found in an ELF
 
 
@@ -312,53 +316,3 @@ def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
         "far": any(port["map"] is not None for ports in border.values() for port in ports),
         **border,
     }
-
-
-def sdk_application(
-    plan: Plan,
-    model_name: str,
-    sources: Sources,
-    stream: Stream | None = None,
-    application: Application | None = None,
-) -> dict[str, str]:
-    """Return the files of gap_sdk/: CMake project, program, PMSIS runtime; they refer to ../src.
-
-    application   program of `sources` that runs instead of the console
-    """
-    digest = build_digest(sources, plan.l3_image())
-    ports: dict[str, Any] = {}
-    if stream is not None:  # frames that are pushed and that a pass makes ready, without states
-        pushed = stream_values(plan, stream)["inputs"]
-        counts = {
-            "inputs": [port["outer"] * port["piece_bytes"] for port in pushed],
-            "outputs": [size_bytes(plan.quant, port.name) for port in stream.outputs],
-        }
-        row = {"type": "int8_t", "map": None}
-        ports = {
-            name: [{**row, "number": i, "count": count} for i, count in enumerate(sizes)]
-            for name, sizes in counts.items()
-        }
-    values = {
-        **app_values(plan, model_name),
-        "stream": stream is not None,
-        "app": application.name if application is not None else "",
-        "app_sources": application.sdk_sources(sources.files) if application is not None else [],
-        **ports,
-        "marker": marker(plan.chip.name, digest),
-        "l3_all_bytes": plan.l3_bytes + plan.map_bytes,
-        "points": plan.chip.points,
-        "lowest_hz": min(point.clock_hz for point in plan.chip.points),
-        "voltages": plan.chip.voltages,
-    }
-    files = {}
-    folder = template_dir() / "app_gap_sdk"
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name, made = path.relative_to(folder).as_posix(), path.suffix == ".j2"
-        text = render(f"app_gap_sdk/{name}", values) if made else path.read_text()
-        files[f"{SDK_FOLDER}/{name.removesuffix('.j2')}"] = text
-    if application is not None:
-        consoles = (f"{SDK_FOLDER}/{name}" for name in CONSOLE)
-        files = {name: files[name] for name in files.keys() - {*consoles}}
-        added = application.sdk_files()
-        files |= {f"{SDK_FOLDER}/{name}": text for name, text in added.items()}
-    return files

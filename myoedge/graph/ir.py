@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.graph.constants import Constant, ConstantValues, TensorQuant
 from myoedge.graph.input_normalization import InputNormalization
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
@@ -27,20 +28,6 @@ PRE = ".pre"  # suffix of the value between an operator and the table fused into
 def ranked(shape: Sequence[int], rank: int) -> Shape:
     """Return a shape with axes of size 1 prepended up to this rank, as broadcasting does."""
     return (1,) * (rank - len(shape)) + tuple(shape)
-
-
-@dataclass(frozen=True, slots=True)
-class TensorQuant:
-    """Quantisation parameters of a tensor from a model file or an older build; other tensors are
-    calibrated.
-
-    params           the parameters
-    fake_quantized   whether the file rounds the float values to these parameters; ranges and SQNR
-                     are then computed from the rounded values
-    """
-
-    params: QuantParams
-    fake_quantized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +50,6 @@ class Tensor:
     @property
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Constant:
-    """A constant array that nodes read.
-
-    array    its values
-    format   format of its integers in the model file; None without any
-    q        quantisation parameters as an operand; None: calibrated
-    """
-
-    array: Array
-    format: ConstantFormat | None = None
-    q: TensorQuant | None = None
-
-
-def as_constants(arrays: Mapping[str, Array]) -> dict[str, Constant]:
-    """Return constants with these values, without integer formats."""
-    return {name: Constant(array) for name, array in arrays.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +92,6 @@ class Node:
     def reading(self, names: Mapping[str, str]) -> Node:
         """Return the node with renamed inputs."""
         return replace(self, inputs=tuple(names.get(x, x) for x in self.inputs))
-
-
-class ConstantValues:
-    """Access to values of constants by name, for a graph and for its builder."""
-
-    constants: Mapping[str, Constant]
-
-    def array(self, name: str) -> Array:
-        """Return the values of a constant."""
-        return self.constants[name].array
-
-    def find_array(self, name: str) -> Array | None:
-        """Return the values of a constant; None for a tensor."""
-        found = self.constants.get(name)
-        return None if found is None else found.array
-
-    @property
-    def arrays(self) -> dict[str, Array]:
-        """Values of all constants."""
-        return {name: constant.array for name, constant in self.constants.items()}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from myoedge.graph.ir import Constant, Graph, Node, Tensor, TensorQuant, prune
+from myoedge.graph.constants import Constant, TensorQuant
+from myoedge.graph.ir import Graph, Node, Tensor, prune
 from myoedge.graph.match import attempt
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Constant, ConstantValues, Graph, Node, Shape, Tensor
+from myoedge.graph.constants import Constant, ConstantValues
+from myoedge.graph.ir import Graph, Node, Shape, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.graph.rewrite import Rewrite, with_formats_of
 from myoedge.numerics.arrays import Array

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Attrs, Constant, Graph, Node, Tensor
+from myoedge.graph.constants import Constant
+from myoedge.graph.ir import Attrs, Graph, Node, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.filters.sections import is_stable

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from myoedge.graph.ir import Graph, Node, TensorQuant
+from myoedge.graph.constants import TensorQuant
+from myoedge.graph.ir import Graph, Node
 from myoedge.graph.match import found, made_by, require, writer
 from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern
 from myoedge.numerics.pointwise import Chain, bounds

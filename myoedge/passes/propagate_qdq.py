@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from myoedge.graph.ir import PRE, Constant, Graph, Node, Shape, Tensor, TensorQuant
+from myoedge.graph.constants import Constant, TensorQuant
+from myoedge.graph.ir import PRE, Graph, Node, Shape, Tensor
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import IDENTITY
 from myoedge.numerics.quant_params import QuantParams

@@ -8,7 +8,7 @@ the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,6 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.match import (
     NoMatch,
-    attempt,
     behind,
     both_orders,
     first_match,
@@ -29,44 +28,18 @@ from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, transpose
 from myoedge.passes.forms import MOVES, factor_of, is_zeros
+from myoedge.passes.labelled_axes import (
+    Labelled,
+    aligned,
+    all_factors,
+    broadcast_to,
+    divided,
+    factors_of,
+    numbered,
+    viewed,
+)
 
-Labels = tuple[int | None, ...]
 NOT_NEGATIVE = ("softplus", "sigmoid", "exp", "abs", "square")
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """A tensor with a label for each axis, by which axes are recognised after views and broadcasts.
-
-    name     name of the tensor
-    labels   labels of its axes
-    """
-
-    name: str
-    labels: Labels
-
-    @property
-    def long_axes(self) -> list[int]:
-        """Labels of the tensor's axes longer than 1, in order."""
-        return [label for label in self.labels if label is not None]
-
-    @property
-    def axes(self) -> frozenset[int]:
-        return frozenset(self.long_axes)
-
-    def moves(
-        self, axes: Sequence[int], extents: Sequence[int]
-    ) -> tuple[list[int], list[int], list[int]]:
-        """Return shape, permutation and shape with which reshape, transpose and reshape bring a
-        tensor's axes into an order; axes that it lacks get size 1.
-
-        axes      labels in the wanted order
-        extents   extent of each label's axis
-        """
-        has = self.long_axes
-        order = [has.index(axis) for axis in axes if axis in has]
-        shape = [extents[axis] if axis in has else 1 for axis in axes]
-        return [extents[axis] for axis in has], order, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,49 +101,36 @@ def find_selective_scan(graph: Graph, node: Node) -> Rewrite:
     return patch.last("reshape", y, shape=graph.shape(node.name))
 
 
-def _numbered(graph: Graph, name: str) -> Labelled:
-    """Return a tensor with the numbers of its axes as labels."""
-    return Labelled(name, tuple(i if n > 1 else None for i, n in enumerate(graph.shape(name))))
-
-
 def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int]:
     """Return (factors of the terms summed over one axis, its label); labels are axes of the first
     operand."""
-    operands = [_numbered(graph, node.inputs[0])]
+    operands = [numbered(graph, node.inputs[0])]
     labels = operands[0].labels
     if node.op == "matmul":  # states [..., D, N] times C [..., N, 1]
         shape = graph.shape(node.inputs[1])
         require(shape[-1] == 1, len(shape) <= len(labels), not node.attrs)
         columns = (*labels[len(labels) - len(shape) : -2], labels[-1], None)
-        operands.append(Labelled(node.inputs[1], _aligned(shape, columns)))
-    scale, factors = _all_factors(graph, operands)
+        operands.append(Labelled(node.inputs[1], aligned(shape, columns)))
+    scale, factors = all_factors(graph, operands)
     axes = node.attrs.get("axes", (len(labels) - 1,))
     state = [label for axis in axes if (label := labels[axis]) is not None]
     require(len(state) == 1, scale == 1.0)
     return factors, state[0]
 
 
-def _divided(
-    rows: Iterable[Labelled], holds: Callable[[Labelled], bool]
-) -> tuple[tuple[Labelled, ...], tuple[Labelled, ...]]:
-    """Split operands into those that satisfy a condition and the rest."""
-    found = [(some, holds(some)) for some in rows]
-    return tuple(x for x, ok in found if ok), tuple(x for x, ok in found if not ok)
-
-
 def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts:
     """Match the operands of a selective scan whose states are reduced by a readout."""
-    scans, c = _divided(factors, lambda some: made_by(graph, some.name, "scan") is not None)
+    scans, c = divided(factors, lambda some: made_by(graph, some.name, "scan") is not None)
     require(len(scans) == 1)
     (scan,) = scans
     node = graph.producer[scan.name]
     decays, terms = (Labelled(name, scan.labels) for name in node.inputs)
-    time, (scale_of_term, term) = found(scan.labels[node.attrs["axis"]]), _factors(graph, terms)
+    time, (scale_of_term, term) = found(scan.labels[node.attrs["axis"]]), factors_of(graph, terms)
     scale, rate = _exponent(graph, decays)
-    constants, delta = _divided(rate, lambda some: graph.is_const(some.name))
+    constants, delta = divided(rate, lambda some: graph.is_const(some.name))
     require(len(delta) == 1, {*delta} <= {*term}, scale_of_term == 1.0)
     term.remove(delta[0])
-    b, x = _divided(term, lambda some: state in some.axes)
+    b, x = divided(term, lambda some: state in some.axes)
     of_states = frozenset[int]().union(*(some.axes for some in (*b, *c)))
     around = tuple(sorted(of_states - {time, state}))
     axes = Axes(around, time, tuple(sorted(scan.axes - {*around, time, state})), state)
@@ -227,69 +187,13 @@ def _ordered(
 # ---- factors of a product
 
 
-def _viewed(graph: Graph, some: Labelled) -> Labelled:
-    """Resolve views and broadcasts: return the viewed tensor with its axes labelled."""
-    while (node := made_by(graph, some.name, "reshape", "transpose", "expand")) is not None:
-        source = node.inputs[0]
-        labels = attempt(_labels_before, graph.shape(source), node, some.labels)
-        if labels is None:
-            return some
-        some = Labelled(source, labels)
-    return some
-
-
-def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels:
-    """Return the labels of a view's operand. Errors: NoMatch if it joins or splits axes."""
-    if node.op == "transpose":
-        by_axis = dict(zip(node.attrs["perm"], labels, strict=True))
-        return tuple(by_axis[axis] for axis in range(len(shape)))
-    if node.op == "expand":
-        return _aligned(shape, labels)
-    before, after = ([n for n in some if n > 1] for some in (shape, node.attrs["shape"]))
-    require(before == after)
-    left = (x for n, x in zip(node.attrs["shape"], labels, strict=True) if n > 1)
-    return tuple(next(left) if n > 1 else None for n in shape)
-
-
-def _aligned(shape: Sequence[int], labels: Labels) -> Labels:
-    """Return the labels of an operand that is broadcast to a tensor with `labels`."""
-    own = labels[len(labels) - len(shape) :]
-    return tuple(label if n > 1 else None for n, label in zip(shape, own, strict=True))
-
-
-def _factors(graph: Graph, some: Labelled) -> tuple[float, list[Labelled]]:
-    """Factor a tensor into a number and tensors."""
-    some = _viewed(graph, some)
-    node = graph.producer.get(some.name)
-    if node is None or "act" in node.attrs:
-        return 1.0, [some]
-    if node.op == "mul":
-        return _all_factors(graph, [_broadcast(graph, x, some.labels) for x in node.inputs])
-    scale = attempt(factor_of, node.attrs["chain"]) if node.op == "table" else None
-    if scale is None:
-        return 1.0, [some]
-    factor, factors = _factors(graph, Labelled(node.inputs[0], some.labels))
-    return scale * factor, factors
-
-
-def _all_factors(graph: Graph, operands: Iterable[Labelled]) -> tuple[float, list[Labelled]]:
-    """Factor the product of several tensors."""
-    made = [_factors(graph, some) for some in operands]
-    return math.prod(scale for scale, _ in made), [x for _, factors in made for x in factors]
-
-
-def _broadcast(graph: Graph, name: str, labels: Labels) -> Labelled:
-    """Return an operand that is broadcast to a tensor with `labels`."""
-    return Labelled(name, _aligned(graph.shape(name), labels))
-
-
 def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]]:
     """Return the factors of z if a tensor is exp(z)."""
-    decay = _viewed(graph, decay)
+    decay = viewed(graph, decay)
     node = writer(graph, decay.name, "table")
     *scales, (last, *_) = node.attrs["chain"]
     require(last == "exp")
-    factor, factors = _factors(graph, Labelled(node.inputs[0], decay.labels))
+    factor, factors = factors_of(graph, Labelled(node.inputs[0], decay.labels))
     return factor_of(scales) * factor, factors
 
 
@@ -312,12 +216,12 @@ def skip_of_selective_scan(graph: Graph, node: Node) -> Rewrite:
 
 
 def _with_skip(graph: Graph, node: Node, ours: str, other: str) -> Rewrite:
-    shape, result = graph.shape(node.name), _numbered(graph, node.name)
+    shape, result = graph.shape(node.name), numbered(graph, node.name)
     require(graph.shape(ours) == graph.shape(other) == shape)
-    y = _viewed(graph, Labelled(ours, result.labels))
+    y = viewed(graph, Labelled(ours, result.labels))
     scan = writer(graph, y.name, "selective_scan")
     require(len(scan.inputs) <= 5, len(graph.users[scan.name]) == 1)
-    x = _viewed(graph, Labelled(scan.inputs[1], y.labels))
+    x = viewed(graph, Labelled(scan.inputs[1], y.labels))
     factor = _skip(graph, Labelled(other, result.labels), x, y.labels[-1])
     patch = GraphBuilder(graph, node)
     whole = patch.add(scan.op, *scan.inputs, patch.constant(factor), **scan.attrs)
@@ -329,16 +233,16 @@ def _with_skip(graph: Graph, node: Node, ours: str, other: str) -> Rewrite:
 
 def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Array:
     """Return D [channels] if a tensor is D x."""
-    product = _viewed(graph, other)
+    product = viewed(graph, other)
     node = writer(graph, product.name, "affine", "mul", plain=True)
     require(channel is not None)
     if node.op == "affine":
         require(product.labels[node.attrs["axis"]] == channel, is_zeros(graph, node.inputs[2]))
-        require(_viewed(graph, Labelled(node.inputs[0], product.labels)) == x)
+        require(viewed(graph, Labelled(node.inputs[0], product.labels)) == x)
         return graph.array(node.inputs[1])
     for source, constant in both_orders(node):
-        at = _broadcast(graph, constant, product.labels)
-        inner = _viewed(graph, _broadcast(graph, source, product.labels))
+        at = broadcast_to(graph, constant, product.labels)
+        inner = viewed(graph, broadcast_to(graph, source, product.labels))
         if graph.is_const(constant) and at.axes == {channel} and inner == x:
             return graph.array(constant).reshape(-1)
     raise NoMatch

@@ -17,7 +17,8 @@ from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.layer_names import located
 from myoedge.operators.queries import macs
 from myoedge.plan.cost.timing import modelled
-from myoedge.plan.l1.layer_kernels import candidates, too_small
+from myoedge.plan.l1.layer_kernels import candidates
+from myoedge.plan.l1.no_tiling import too_small
 from myoedge.plan.l1.tile_search import choose
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l2.resident_weights import Key, owners

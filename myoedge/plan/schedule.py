@@ -14,8 +14,9 @@ from myoedge.operators.loop.turns import WRITE
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
 from myoedge.plan.fused_layers import fuse_layers
-from myoedge.plan.l1.layer_kernels import NetworkKernels, without_room
+from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
+from myoedge.plan.l1.no_tiling import without_room
 from myoedge.plan.l1.resident import ResidentTensor
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.l1.tile_search import Limits

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node, Shape, Tensor, as_constants
+from myoedge.graph.constants import as_constants
+from myoedge.graph.ir import Graph, Node, Shape, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16, INT32

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.graph.constants import as_constants
 from myoedge.graph.input_normalization import InputNormalization
-from myoedge.graph.ir import Graph, Node, Shape, Tensor, as_constants, describe, plain
+from myoedge.graph.ir import Graph, Node, Shape, Tensor, describe, plain
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType

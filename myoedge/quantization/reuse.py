@@ -7,7 +7,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from myoedge.graph.ir import Graph, Node, TensorQuant, plain
+from myoedge.graph.constants import TensorQuant
+from myoedge.graph.ir import Graph, Node, plain
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE

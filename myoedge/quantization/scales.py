@@ -14,7 +14,8 @@ from itertools import chain
 import numpy as np
 
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.graph.ir import Constant, Graph, Node
+from myoedge.graph.constants import Constant
+from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX

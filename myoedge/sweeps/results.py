@@ -18,7 +18,8 @@ from myoedge.reports.energy import amount
 from myoedge.reports.junit import JunitCase
 from myoedge.reports.speed import duration
 from myoedge.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, Result
-from myoedge.sweeps.tasks import SCHEMA, Bounds, Task
+from myoedge.sweeps.settings import Bounds
+from myoedge.sweeps.tasks import SCHEMA, Task
 from myoedge.system.folder import explained, replace_files, to_json
 from myoedge.system.regular_files import read_text
 

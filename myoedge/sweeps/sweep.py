@@ -27,7 +27,8 @@ from myoedge.sweeps.results import (
     table_csv,
     table_json,
 )
-from myoedge.sweeps.tasks import Task, read_sweep, tasks
+from myoedge.sweeps.settings import read_sweep
+from myoedge.sweeps.tasks import Task, tasks
 from myoedge.system.folder import explained, replace_files
 from myoedge.system.notebook import Tabular, framed
 

@@ -20,7 +20,8 @@ from myoedge.building.options import BuildOptions
 from myoedge.building.request import build_request
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.preflight import load_exported
-from myoedge.graph.ir import Graph, Node, Tensor, as_constants
+from myoedge.graph.constants import as_constants
+from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.sources import read
 from myoedge.system import regular_files

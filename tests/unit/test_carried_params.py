@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from myoedge.graph.ir import PRE, Graph, TensorQuant
+from myoedge.graph.constants import TensorQuant
+from myoedge.graph.ir import PRE, Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS

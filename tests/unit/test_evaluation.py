@@ -21,7 +21,7 @@ from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import evaluation_rows
 from myoedge.sweeps import table
 from myoedge.sweeps.results import regressions
-from myoedge.sweeps.tasks import Bounds
+from myoedge.sweeps.settings import Bounds
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.schemas import check

@@ -14,7 +14,8 @@ import pytest
 from myoedge.building.config import from_tables
 from myoedge.building.layer_rules import layer_rules
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Graph, Node, Tensor, as_constants
+from myoedge.graph.constants import as_constants
+from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.weight_format import WeightFormat

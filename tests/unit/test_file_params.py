@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from myoedge.graph.constants import TensorQuant
 from myoedge.graph.input_normalization import InputNormalization
-from myoedge.graph.ir import PRE, Graph, Node, TensorQuant
+from myoedge.graph.ir import PRE, Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16

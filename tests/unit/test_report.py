@@ -23,8 +23,9 @@ from rich.console import Console
 
 import myoedge.operators  # noqa: F401  (fills the table of operators)
 from myoedge.errors import notice
+from myoedge.graph.constants import as_constants
 from myoedge.graph.input_normalization import InputNormalization
-from myoedge.graph.ir import Graph, Node, Tensor, as_constants
+from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.pointwise import FUNCTIONS
 from myoedge.operators import layer_names as naming

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, describe, sniff
-from myoedge.frontend.refusals import refuse
+from myoedge.frontend.file_refusals import refuse
 from tests import attacks
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(64)

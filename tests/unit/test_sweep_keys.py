@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.sweeps.tasks import Task, read_sweep, tasks, toml_lines
+from myoedge.sweeps.settings import read_sweep
+from myoedge.sweeps.tasks import Task, tasks, toml_lines
 
 
 def found(folder: Path, text: str) -> Task:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ELSEWHERE
+from myoedge.frontend.file_refusals import damaged
 from myoedge.frontend.onnx import convert
 from myoedge.frontend.onnx.refusals import breaks_rules, wrong_opset
-from myoedge.frontend.refusals import damaged
 from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myoedge.frontend.file_refusals import damaged
 from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.fold import (
@@ -25,7 +26,7 @@ from myoedge.frontend.onnx.fold import (
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.operator_table import ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
-from myoedge.frontend.refusals import damaged, not_numbers, wrong_size
+from myoedge.frontend.refusals import not_numbers, wrong_size
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported

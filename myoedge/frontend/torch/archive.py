@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.refusals import EXPORT_LINES, damaged
+from myoedge.frontend.file_refusals import damaged
+from myoedge.frontend.refusals import EXPORT_LINES
 
 MAX_BYTES = 4 << 30
 MODEL = "models/model.json"

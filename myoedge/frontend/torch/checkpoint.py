@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, describe, sniff
-from myoedge.frontend.refusals import damaged, refuse, wrong_format
+from myoedge.frontend.file_refusals import damaged, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
 from myoedge.frontend.torch.factory import example_of, exported, make_network, size_text
 from myoedge.frontend.torch.preflight import import_torch, unsafe_classes

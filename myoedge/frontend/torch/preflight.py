@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.refusals import EXPORT_LINES, damaged
+from myoedge.frontend.file_refusals import damaged
+from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.frontend.torch.archive import (
     MAX_BYTES,
     MODEL,
@@ -141,8 +142,7 @@ def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
 
 
 def _made_plain(objects: Objects) -> bool:
-    """Convert output containers of other classes to dicts with plain names, so that torch imports
-    no class; return whether there were any."""
+    """Convert output containers of other classes, which torch imports, to dicts of plain names."""
     changed = False
     for _, node in objects:
         if isinstance(spec := node.get("out_spec"), str):
@@ -198,8 +198,7 @@ def _is_dotted(text: str) -> bool:
 
 
 def _is_spec(text: str) -> bool:
-    """Return whether a text is a pytree spec of plain containers; for other kinds torch imports
-    modules."""
+    """Return whether a text is a pytree spec of containers for which torch imports no module."""
     try:
         loaded = json.loads(text)
         return isinstance(loaded, list) and len(loaded) == 2 and _is_spec_node(loaded[1])

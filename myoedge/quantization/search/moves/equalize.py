@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from myoedge.graph.constants import as_constants
 from myoedge.graph.input_normalization import InputNormalization
-from myoedge.graph.ir import Graph, Node, as_constants, prune
+from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.operators.base import OPS

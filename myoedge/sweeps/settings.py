@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SWEEP.toml: the settings of a sweep."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+from myoedge.building.config import BudgetTable, EngineName, LayerTable, Method
+from myoedge.building.config_rules import check_limits
+from myoedge.errors import MyoedgeError
+from myoedge.reports.diff_verdict import TOLERATED
+from myoedge.system.regular_files import read_text
+from myoedge.targets import find_chip
+
+STRICT = {"extra": "forbid"}
+EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
+
+
+@dataclass(frozen=True, slots=True)
+class SweepModel:
+    """[[model]]: a model with its samples; paths are relative to SWEEP.toml.
+
+    name   default: the file's name
+    test   labelled samples used only for evaluation
+    window, hop, label, array, columns, scale, classes   as in [calib] of myoedge.toml
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    path: str
+    calib: str | None = None
+    test: str | None = None
+    factory: str | None = None
+    name: str | None = None
+    window: int | None = None
+    hop: int | None = None
+    label: str | int | None = None
+    array: str | None = None
+    columns: list[str | int] | None = None
+    scale: float | None = None
+    classes: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepBudget(BudgetTable):
+    """[[budget]]: as [budget] of myoedge.toml; `name` defaults to the limits."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    name: str | None = None
+
+    def __str__(self) -> str:
+        """Return the limits as text: "l2 20KiB, sqnr 12.5"; "free" without limits."""
+        limits = {f.name: getattr(self, f.name) for f in fields(BudgetTable)}
+        texts = (f"{name} {value}" for name, value in limits.items() if value is not None)
+        return self.name or ", ".join(texts) or "free"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """[[options]]: settings of calibration; `quant` and `engine` as in myoedge.toml."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    name: str = "default"
+    method: Method | None = None
+    percentile: float | None = None
+    samples: int | None = None
+    quant: dict[str, LayerTable] = field(default_factory=dict)
+    engine: dict[str, EngineName] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """[bounds]: tolerated losses against an earlier sweep, as fractions of the earlier value;
+    sqnr_db in dB.
+
+    accuracy   as a difference: 0.01 is one percentage point
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    latency: float = TOLERATED["latency"]
+    energy: float = TOLERATED["energy"]
+    memory: float = TOLERATED["memory"]
+    sqnr_db: float = TOLERATED["sqnr_db"]
+    accuracy: float = TOLERATED["accuracy"]
+    rmse: float = TOLERATED["rmse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A parsed SWEEP.toml.
+
+    simulate   whether to run every firmware; otherwise cycles are modelled
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    model: list[SweepModel]
+    budget: list[SweepBudget] = field(default_factory=lambda: [SweepBudget()])
+    options: list[SweepOptions] = field(default_factory=lambda: [SweepOptions()])
+    operating_points: list[str] | None = None
+    target: str = "gap9"
+    simulate: bool = True
+    bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def points(self) -> Sequence[str | None]:
+        """Operating points; by default the chip's first, or (None,) for a chip without any.
+
+        Errors: E201 no such target.
+        """
+        if self.operating_points is not None:
+            return self.operating_points
+        described = find_chip(self.target)
+        return [described.point.name if described.point.clock_hz else None]
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read SWEEP.toml. Errors: E260 missing, not TOML, unknown key, wrong value, duplicate name."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        tables = tomllib.loads(read_text(path))
+    except OSError as error:
+        raise _wrong(path, {"cause": error.strerror}) from None
+    except (ValueError, RecursionError) as error:
+        raise _wrong(path, {"cause": str(error)}) from None
+    try:
+        sweep = TypeAdapter(Sweep).validate_json(json.dumps(tables), strict=True)
+    except ValidationError as error:
+        reasons = {".".join(map(str, e["loc"])) or "file": e["msg"] for e in error.errors()}
+        raise _wrong(path, reasons) from None
+    except TypeError as error:  # dates and times
+        raise _wrong(path, {"cause": str(error)}) from None
+    for cause in _problems(sweep):
+        raise _wrong(path, cause)
+    for budget in sweep.budget:
+        check_limits(budget)
+    return sweep
+
+
+def _problems(sweep: Sweep) -> Iterator[dict[str, str]]:
+    """Yield invalid values that types cannot exclude."""
+    for rows in (sweep.model, sweep.points, sweep.budget, sweep.options):
+        if not rows:
+            yield {"cause": "an empty list: nothing would be built"}
+    named = {
+        "models": [*map(name_of, sweep.model)],
+        "budgets": [*map(str, sweep.budget)],
+        "options": [options.name for options in sweep.options],
+        "operating points": [*filter(None, sweep.points)],
+    }
+    for what, names in named.items():
+        if twice := [name for name in names if names.count(name) > 1]:
+            yield {"cause": f"two {what} are named {twice[0]}"}
+    for key, bound in asdict(sweep.bounds).items():
+        if not 0 <= bound < math.inf:
+            yield {f"bounds.{key}": "must be a number, 0 or more"}
+
+
+def name_of(model: SweepModel) -> str:
+    return model.name or Path(model.path).stem
+
+
+def _wrong(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:
+    known = ", ".join(f.name for f in fields(Sweep))
+    rows = {**facts, "knows": known, "needs": EXAMPLE}
+    return MyoedgeError("E260", f"{path.name} describes no sweep", rows)
