@@ -31,14 +31,14 @@ class SensorRequest:
     axis     [stream] axis, the time axis of windows
     scale    [calib] scale
     hop      [stream] hop, samples between the starts of frames; None without a stream
-    window   [stream] window, samples per frame
+    window   [stream] window, samples per frame; None: as the network has it
     """
 
     table: SensorTable
     axis: int | None
     scale: float
     hop: int | None = None
-    window: int = 1
+    window: int | None = None
 
     def application(self, plan: Plan, stream: Stream | None) -> Application:
         """Return the application of a planned network. Errors: E264, E265."""
@@ -46,7 +46,15 @@ class SensorRequest:
         from myoedge.codegen.sensor_program import sensor_program
 
         sensor = sensor_of(self.table, self._channels(plan, stream), self.hop)
-        return SensorApplication(sensor_program(plan, sensor, stream, self.axis, self.scale))
+        program = sensor_program(plan, sensor, stream, self.axis, self.scale)
+        self._check_window(program.layout.samples)
+        return SensorApplication(program)
+
+    def _check_window(self, samples: int) -> None:
+        if self.window not in (None, samples):
+            facts = {"[stream] window": self.window, "samples in a frame of the network": samples}
+            tries = ["[stream] rate alone, if a frame of the network is one sample"]
+            raise MyoedgeError("E265", "a frame has other samples than [stream] says", facts, tries)
 
     def _channels(self, plan: Plan, stream: Stream | None) -> int | None:
         """Return the channels of the network's input, if its time axis is known: in a window
@@ -54,7 +62,7 @@ class SensorRequest:
         shape = plan.quant.graph.shape(plan.graph_inputs[0])
         axis = self.axis if stream is None else stream.inputs[0].axis
         if axis is not None:
-            return math.prod(shape) // shape[axis] // self.window
+            return math.prod(shape) // shape[axis] // (self.window or 1)
         long = sorted(length for length in shape if length > 1)
         return long[0] if len(long) == 2 and long[0] < long[1] else None
 
@@ -93,7 +101,7 @@ def _sensor(options: BuildOptions, settings: Config) -> SensorRequest:
         raise MyoedgeError("E264", "[sensor] needs one [calib] scale", facts)
     found = SensorRequest(settings.sensor, stream.axis, scale)
     if options.stream:
-        found = SensorRequest(settings.sensor, None, scale, stream.hop, stream.window or 1)
+        found = SensorRequest(settings.sensor, None, scale, stream.hop, stream.window)
     channels = None if settings.sensor.channels else PROBED_CHANNELS
     sensor_of(settings.sensor, channels, found.hop)
     return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.backends.packets import Decision, Record, Start, Status, decoded
-from myoedge.backends.simulator import activity_of
+from myoedge.backends.simulator import STARTED, activity_of
 from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
 from myoedge.building.recording import CODE, playback_of, recording_of
@@ -26,6 +26,7 @@ from myoedge.reports.energy import activity
 from myoedge.reports.playback import (
     Latency,
     latency_of,
+    latency_parts_s,
     latency_s,
     over_latency,
     playback_json,
@@ -135,7 +136,9 @@ def play_build(
         reference = Reference(program, network, build.stream, integers)
         same = compared(reference, _located(run, _of_first_start([x for _, x in found])))
     rows = tuple(record for _, record in found if isinstance(record, Decision))
-    latency = latency_of(latency_s(*_times(run, found), CLOCK_HZ))
+    ready, ended = _times(run, found)
+    parts = latency_parts_s(ready, ended, _passes(run), CLOCK_HZ)
+    latency = latency_of(latency_s(ready, ended, CLOCK_HZ), parts)
     return Played(
         frames=len(run.ready_cycles),
         samples_lost=_lost([record for _, record in found], len(run.ready_cycles)),
@@ -182,6 +185,16 @@ def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array,
     ]
     starts, ends = zip(*pairs, strict=True) if pairs else ((), ())
     return np.array(starts, np.int64), np.array(ends, np.int64)
+
+
+def _passes(run: Simulation) -> Array:
+    """Return the first and last cycle of every pass of the network."""
+    starts = [at for at, mark in enumerate(run.marks) if mark.value == STARTED]
+    ends = [*starts[1:], len(run.marks)]
+    spans = [
+        (run.marks[a].cycle, run.marks[b - 1].cycle) for a, b in zip(starts, ends, strict=True)
+    ]
+    return np.array(spans, np.int64).reshape(-1, 2)
 
 
 def _located(run: Simulation, decisions: Sequence[Decision]) -> list[Decision]:

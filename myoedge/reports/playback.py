@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from myoedge.reports.wording import rough_percent, three_digits
 
 MOST_BINS = 20  # of the histogram
 BAR_COLUMNS = 30
+PARTS = ("wait", "network", "packet")  # of a latency, in order
 STATE_NAMES = {
     "run": "cluster computes",
     "control": "controller computes",
@@ -40,6 +41,28 @@ def latency_s(ready_cycles: Array, packet_end_cycles: Array, clock_hz: float) ->
     return np.asarray((ended - ready) / clock_hz)
 
 
+def latency_parts_s(
+    ready_cycles: Array, packet_end_cycles: Array, passes: Array, clock_hz: float
+) -> dict[str, Array]:
+    """Return the parts of every decision's latency in seconds: from data-ready to the pass, the
+    pass, from its end to the packet's last bit.
+
+    passes   int [passes, 2]: first and last cycle of each pass, in order
+    The pass of a decision is the first one after its last sample, unless this ended too late.
+    """
+    ready, ended = (np.asarray(x, np.int64) for x in (ready_cycles, packet_end_cycles))
+    if not len(passes) or not len(ready):
+        return {}
+    started, finished = np.asarray(passes, np.int64).T
+    at = np.minimum(np.searchsorted(started, ready), np.searchsorted(finished, ended) - 1)
+    at = np.maximum(at, 0)
+    edges = (ready, started[at], finished[at], ended)
+    return {
+        name: (after - before) / clock_hz
+        for name, before, after in zip(PARTS, edges, edges[1:], strict=False)
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Latency:
     """Distribution of the latencies of all decisions, in seconds.
@@ -48,6 +71,7 @@ class Latency:
     p99_s             smallest latency that at least 99 % of the decisions do not exceed
     median_s          median; the mean of the two middle ones for an even number
     edges_s, counts   histogram: [bins + 1] equally spaced edges, [bins]
+    parts_s           median and maximum of each part: wait (for the pass), network, packet
     """
 
     max_s: float
@@ -55,10 +79,11 @@ class Latency:
     median_s: float
     edges_s: tuple[float, ...]
     counts: tuple[int, ...]
+    parts_s: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def latency_of(latencies_s: Array) -> Latency | None:
-    """Return the distribution of latencies; None without a decision."""
+def latency_of(latencies_s: Array, parts_s: Mapping[str, Array] | None = None) -> Latency | None:
+    """Return the distribution of latencies, and of their parts; None without a decision."""
     if len(latencies_s) == 0:
         return None
     low_s, high_s = float(latencies_s.min()), float(latencies_s.max())
@@ -72,6 +97,7 @@ def latency_of(latencies_s: Array) -> Latency | None:
         float(np.median(latencies_s)),
         tuple(n * step_s for n in range(first, last + 2)),
         tuple(map(int, counts)),
+        {name: (float(np.median(x)), float(x.max())) for name, x in (parts_s or {}).items()},
     )
 
 
@@ -135,6 +161,10 @@ def _latency_json(latency: Latency) -> dict[str, Any]:
         "max": latency.max_s,
         "p99": latency.p99_s,
         "median": latency.median_s,
+        "parts": {
+            name: {"median": median_s, "max": max_s}
+            for name, (median_s, max_s) in latency.parts_s.items()
+        },
         "histogram": {"edges": [*latency.edges_s], "counts": [*latency.counts]},
     }
 
@@ -173,7 +203,9 @@ def _latency_lines(latency: Mapping[str, Any] | None) -> list[str]:
         f"  {duration(start):>8}  {count:>9,}  {'#' * _columns(count, counts)}"
         for start, count in zip(edges, counts, strict=False)
     )
-    return [f"latency   {named}", *rows]
+    medians = (f"{name} {duration(part['median'])}" for name, part in latency["parts"].items())
+    parts = f"          of it {', '.join(medians)} (medians)"
+    return [f"latency   {named}", *([parts] if latency["parts"] else []), *rows]
 
 
 def _columns(count: int, counts: Sequence[int]) -> int:

@@ -46,6 +46,11 @@ def test_the_armband(windows: Build) -> None:
     assert not any(x.flags for x in played.decisions)
     assert played.latency is not None
     assert played.latency.max_s < 0.002
+    parts = played.latency.parts_s
+    assert [*parts] == ["wait", "network", "packet"]
+    assert sum(median for median, _ in parts.values()) == pytest.approx(
+        played.latency.median_s, rel=0.02
+    )
     start, *_ = played.records
     assert isinstance(start, Start)
     assert start.digest == windows.manifest["model"]["digest"][:16]

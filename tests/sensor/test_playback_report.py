@@ -15,6 +15,7 @@ from myoedge.power.model import PUBLISHED, Battery, Coefficients, ModulePowers, 
 from myoedge.power.playback import STATES, playback_power
 from myoedge.reports.playback import (
     latency_of,
+    latency_parts_s,
     latency_s,
     over_latency,
     playback_json,
@@ -39,6 +40,23 @@ CYCLES = {**SECOND, "retention": 370_000_000 - sum(SECOND.values())}
 def test_latencies_by_hand() -> None:
     found = latency_s(np.array([0, 1000, 5000]), np.array([370, 1740, 5370]), 370e6)
     assert found.tolist() == pytest.approx([1e-6, 2e-6, 1e-6])
+
+
+def test_parts_of_a_latency() -> None:
+    """The third decision's packet waits for the line while the next pass runs."""
+    passes = np.array([[100, 300], [1100, 1300], [2100, 2250]])
+    ready, ended = np.array([0, 1000, 2050]), np.array([350, 1340, 2900])
+    found = latency_parts_s(ready, ended, passes, 100.0)
+    assert {name: [*x] for name, x in found.items()} == {
+        "wait": [1.0, 1.0, 0.5],
+        "network": [2.0, 2.0, 1.5],
+        "packet": [0.5, 0.4, 6.5],
+    }
+    np.testing.assert_allclose(sum(found.values()), latency_s(ready, ended, 100.0))
+    latency = latency_of(latency_s(ready, ended, 100.0), found)
+    assert latency is not None
+    assert latency.parts_s["network"] == (2.0, 2.0)
+    assert latency_parts_s(ready, ended, np.zeros((0, 2)), 100.0) == {}
 
 
 @given(st.lists(st.floats(1e-6, 2.0), min_size=1, max_size=300))
@@ -159,7 +177,8 @@ def test_counters_of_a_complete_run() -> None:
 
 def test_json_meets_the_contract_and_its_schema() -> None:
     power = playback_power(TOTAL, PASS, 100, CYCLES, HIGH, PLAIN, Battery(150.0))
-    latency = latency_of(np.array([1e-3] * 99 + [2e-3]))
+    parts = {"wait": np.array([1e-4]), "packet": np.array([2e-4])}
+    latency = latency_of(np.array([1e-3] * 99 + [2e-3]), parts)
     figures = {"exact": True, "frames": 1000, "samples_lost": 0, "decisions": 100}
     document = playback_json(latency, power, **figures)  # type: ignore[arg-type]
     assert check({"schema": "myoedge.playback/1", **document})
@@ -169,7 +188,14 @@ def test_json_meets_the_contract_and_its_schema() -> None:
     assert document["states"]["run"] == pytest.approx(0.02)
     assert document["network_w"]["value"] < document["power_w"]["value"]
     text = "\n".join(playback_lines(document))
-    for part in ("100, equal to the reference", "none lost", "2 ms max", "deep sleep", "battery"):
+    for part in (
+        "100, equal to the reference",
+        "none lost",
+        "2 ms max",
+        "deep sleep",
+        "battery",
+        "wait 100 µs",
+    ):
         assert part in text
     bare = playback_json(None, power, **{**figures, "decisions": 0, "exact": False})  # type: ignore[arg-type]
     assert check({"schema": "myoedge.playback/1", **bare})

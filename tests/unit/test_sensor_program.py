@@ -49,8 +49,9 @@ def built(folder: Path, network: nn.Module, shape: tuple[int, ...], **tables: An
     data = np.random.default_rng(0).normal(0, 300, (8, *shape)).astype(np.float32)
     config = Found(from_tables({"sensor": SENSOR, **tables}, "myoedge.toml"), Path())
     return myoedge.build(
-        model, calib=data, app="sensor", config=config, output=folder / "out", simulate=False
-    )
+        model, calib=data, app="sensor", config=config, output=folder / "out", simulate=False,
+        stream="rate" in tables.get("stream", {}),
+    )  # fmt: skip
 
 
 def test_a_channels_integers_follow_its_own_factor(tmp_path: Path) -> None:
@@ -110,6 +111,16 @@ def test_no_axis_of_samples(shape: tuple[int, ...], channels: int, axis: int | N
         window_layout(shape, channels, axis)
 
 
+class Causal(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(8, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.conv(nn.functional.pad(x, (2, 0)))
+        return y
+
+
 class TwoInputs(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.abs()
@@ -123,6 +134,13 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
         built(tmp_path, TwoInputs(), (1, 8, 20), calib={"scale": {"a*": 2.0}})
     with pytest.raises(MyoedgeError, match="E264"):
         built(tmp_path, TwoInputs(), (1, 8, 20), sensor={**SENSOR, "gain": 5})
+
+
+def test_a_frame_with_other_samples_than_the_stream_says(tmp_path: Path) -> None:
+    stream = {"axis": 2, "rate": 1000, "hop": 4, "window": 8}
+    with pytest.raises(MyoedgeError, match="E265") as raised:
+        built(tmp_path, Causal(), (1, 8, 20), stream=stream, sensor={**SENSOR, "channels": 8})
+    assert "[stream] window" in str(raised.value)
 
 
 def test_a_build_has_the_program_and_its_description(tmp_path: Path) -> None:
