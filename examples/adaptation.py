@@ -48,9 +48,13 @@ class Task:
     """A trained network and what it is adapted with.
 
     example   an input of the network
-    calib     samples of its training set          replay   memory for features of these
-    new       windows that a session learns from   rest     others of the same session
-    old       windows of the session before        every, window   of two windows of a class
+    calib     samples of its training set
+    new       windows that a session learns from
+    rest      other windows of the same session
+    old       windows of the session before
+    every     time between two windows of a class
+    window    duration of a window
+    replay    memory for features of the training set
     layer     whose results are the features; None: in front of the last layer
     """
 
