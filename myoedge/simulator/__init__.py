@@ -5,6 +5,7 @@ files."""
 from __future__ import annotations
 
 from myoedge.simulator.fault import Faulted, with_other_first_core
+from myoedge.simulator.flash import FlashState
 from myoedge.simulator.machine import PROGRAM_CYCLES, RunOptions, simulate
 from myoedge.simulator.playback import Fault, Playback
 from myoedge.simulator.result import CoreCounts, ExecutedInstruction, Mark, Simulation, Span
@@ -16,6 +17,7 @@ __all__ = [
     "ExecutedInstruction",
     "Fault",
     "Faulted",
+    "FlashState",
     "Mark",
     "Playback",
     "Program",

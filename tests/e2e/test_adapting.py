@@ -59,14 +59,19 @@ def samples(count: int, seed: int, shift: int = 0) -> tuple[np.ndarray, np.ndarr
 
 
 def built(
-    folder: Path, network: torch.nn.Module, adapt: dict[str, object], **more: object
+    folder: Path,
+    network: torch.nn.Module,
+    adapt: dict[str, object],
+    quant: dict[str, object] | None = None,
+    **more: object,
 ) -> Build:
     torch.manual_seed(0)
     x, y = samples(48, 0)
     exported = torch.export.export(network.eval(), (torch.from_numpy(x[:1]),))
     torch.export.save(exported, folder / "model.pt2")
     np.savez(folder / "calib.npz", input=x, label=y)
-    config = Found(from_tables({"adapt": adapt}, "myoedge.toml"), folder)
+    tables = {"adapt": adapt, "quant": quant or {}}
+    config = Found(from_tables(tables, "myoedge.toml"), folder)
     files = {"calib": folder / "calib.npz", "output": folder / "build", "config": config}
     return myoedge.build(folder / "model.pt2", **files, **more)
 
@@ -260,18 +265,33 @@ def test_power_cuts_leave_the_old_classifier_or_the_new_one(build: Build) -> Non
     assert {*found} == {"old", "new"}
 
 
-def inputs_of(count: int, seed: int) -> list[Array]:
-    """Integers over all of int8, one channel constant."""
-    x = np.random.default_rng(seed).integers(-128, 128, (count, 1, CHANNELS, LENGTH))
-    x[:, :, 1] = 127
-    return [*x.astype(np.int8)]
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Inputs of 16 bits."""
+    torch.manual_seed(0)
+    adapt = {"methods": ["norm"], "channels": CHANNELS}
+    quant = {"x": {"activations": 16}}
+    return built(tmp_path_factory.mktemp("wide"), Network(), adapt, quant, simulate=False)
 
 
-def test_norm_has_the_references_sums_and_decisions(build: Build) -> None:
-    """Sums after every window, the normalised inputs' features and decisions, and what is saved."""
+def inputs_of(build: Build, count: int, seed: int) -> list[Array]:
+    """Integers over all of the input's type, one channel constant."""
     norm = build.adaptation.norm
     assert norm
-    inputs, tested = inputs_of(9, 11), inputs_of(5, 12)
+    limits = np.iinfo(norm.dtype)
+    shape = (count, 1, CHANNELS, LENGTH)
+    x = np.random.default_rng(seed).integers(limits.min, limits.max + 1, shape)
+    x[:, :, 1] = limits.max
+    return [*x.astype(norm.dtype)]
+
+
+@pytest.mark.parametrize("name", ["build", "wide"])
+def test_norm_has_the_references_decisions(name: str, request: pytest.FixtureRequest) -> None:
+    """The normalised inputs' features and decisions, and what is saved."""
+    build = request.getfixturevalue(name)
+    norm = build.adaptation.norm
+    assert norm
+    inputs, tested = inputs_of(build, 9, 11), inputs_of(build, 5, 12)
     steps = [*c.session("norm", [c.infer(x) for x in inputs], [-1] * len(inputs))]
     windows = [one for x in tested for one in (c.infer(x), Command(c.CLASS))]
     sums, expected = no_norm_sums(norm), []
@@ -302,10 +322,13 @@ def test_norm_has_the_references_sums_and_decisions(build: Build) -> None:
     assert saved["host"] == saved["simulator"]
 
 
-def test_sums_of_norm_are_the_references_after_every_window(build: Build) -> None:
+@pytest.mark.parametrize("name", ["build", "wide"])
+def test_sums_of_norm_are_the_references(name: str, request: pytest.FixtureRequest) -> None:
+    """After every window."""
+    build = request.getfixturevalue(name)
     norm = build.adaptation.norm
     assert norm
-    inputs = inputs_of(6, 13)
+    inputs = inputs_of(build, 6, 13)
     steps = [*c.session("norm", [c.infer(x) for x in inputs], [-1] * len(inputs))][:-1]
     stated = [one for step in steps for one in (step, Command(c.STATE))]
     answers = runner(build, "simulator")(stated)[1::2]

@@ -21,8 +21,7 @@ from myoedge.adaptation.commands import Answer, Command, Window
 from myoedge.backends.adapting import runner
 from myoedge.backends.build import Build, load_build
 from myoedge.backends.build_folder import ADAPT_ELF
-from myoedge.simulator import Simulation, read_elf, simulate
-from myoedge.simulator.flash import FlashState
+from myoedge.simulator import FlashState, Simulation, read_elf, simulate
 from myoedge.system import tools
 from myoedge.system.elf import Program
 
