@@ -98,6 +98,7 @@ SHARED = {
     },  # a pattern without a layer
     "E258": {"building.applications", "codegen.mlperf"},  # a stream, and what the plan shows
     "E264": {"building.applications", "building.sensor"},  # [calib] scale, and its own keys
+    "E265": {"building.applications", "codegen.sensor_program"},  # [stream], and the network
     "E266": {
         "building.recording",
         "simulator.playback",
