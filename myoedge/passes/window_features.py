@@ -70,30 +70,40 @@ class _Window:
 
     def factors(self, name: str) -> Feature:
         """Return the factors whose product a tensor is. Errors: NoMatch."""
-        node = self.graph.producer.get(name)
-        if node is not None and node.op == "mul" and "act" not in node.attrs:
-            tested = [attempt(self.factors, x) for x in node.inputs]
-            if all(part is not None and all(f.test for f in part) for part in tested):
-                return tuple(f for part in tested if part is not None for f in part)
-            a, b = (self.taps(x) for x in node.inputs)
-            return (Factor("product", a, b),)
-        if node is not None and node.op == "maximum" and "act" not in node.attrs:
-            return (self._either(*(self.factors(x) for x in node.inputs)),)
-        if node is not None and node.op == "table":
-            factors = self.factors(node.inputs[0])
-            for call in node.attrs["chain"]:
-                require(len(factors) == 1)
-                factors = (_followed(factors[0], *call),)
-            return factors
+        rules = {"mul": self._product, "maximum": self._either, "table": self._function}
+        node = made_by(self.graph, name, *rules, plain=True)
+        if node is not None:
+            return rules[node.op](node)
         a = self.taps(name)
         return (Factor("value", a, a),)
 
-    def _either(self, first: Feature, second: Feature) -> Factor:
+    def _product(self, node: Node) -> Feature:
+        """Return the tests that are multiplied, or a product of two samples."""
+        tests = attempt(self._tests, node)
+        if tests is not None:
+            return tests
+        a, b = (self.taps(x) for x in node.inputs)
+        return (Factor("product", a, b),)
+
+    def _tests(self, node: Node) -> Feature:
+        tests = tuple(factor for x in node.inputs for factor in self.factors(x))
+        require(all(factor.test for factor in tests))
+        return tests
+
+    def _either(self, node: Node) -> Feature:
         """Return |a| >= c or |b| >= c as the larger one's test."""
+        first, second = (self.factors(x) for x in node.inputs)
         require(len(first) == len(second) == 1)
         a, b = first[0], second[0]
         require(a.form == b.form == "abs", a[3:] == b[3:], a.test in ("gt", "ge"))
-        return a._replace(form="larger", b=b.a)
+        return (a._replace(form="larger", b=b.a),)
+
+    def _function(self, node: Node) -> Feature:
+        factors = self.factors(node.inputs[0])
+        for call in node.attrs["chain"]:
+            require(len(factors) == 1)
+            factors = (_followed(factors[0], *call),)
+        return factors
 
 
 def _followed(factor: Factor, name: str, *numbers: float) -> Factor:
