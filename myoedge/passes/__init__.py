@@ -22,6 +22,7 @@ from myoedge.passes.layout import (
     merge_transposes,
     windows_as_channels,
 )
+from myoedge.passes.linear_parts import LINEAR_PARTS
 from myoedge.passes.long_sums import LONG_SUMS
 from myoedge.passes.loops import in_loop_order, roll_recurrences
 from myoedge.passes.lower import LOWER
@@ -51,7 +52,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
         (*FOLD, *FOLD_NORMS, *FOLD_FEATURES, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding),
     ),
     ("scans", (*FOLD, *READ_STEPS, *SELECTIVE, *SINK)),
-    ("lower", (*FOLD, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
+    ("lower", (*FOLD, *LINEAR_PARTS, interpolation, *LOWER, *LONG_SUMS, *WIDE_WEIGHTS)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )

@@ -19,7 +19,14 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize.definition import rounds_to_16_bits
 from myoedge.operators.graph_builder import GraphBuilder, reshape
-from myoedge.operators.kernel_formats import always_reads, always_writes
+from myoedge.operators.kernel_formats import (
+    always_reads,
+    always_writes,
+    layer_shapes,
+    may_read,
+    may_write,
+    operand_places,
+)
 from myoedge.operators.spectral.definition import CURVES
 from myoedge.operators.spectral.fourier import has_transform
 from myoedge.operators.spectral.transforms import PARTS, as_products
@@ -235,12 +242,27 @@ def _is_written_so(graph: Graph, name: str) -> bool:
     return made is not None and always_writes(made.op, INT16)
 
 
+def _may_be_int16(graph: Graph, name: str) -> bool:
+    """Return whether what computes a tensor can write it as int16, and all that read it can read
+    that; False for an input, moved at most."""
+    while True:
+        for node in graph.users.get(name, ()):
+            places = [i for i in operand_places(node) if node.inputs[i] == name]
+            layer = layer_shapes(graph, node)
+            if not _moves(node) and not all(may_read(node, i, INT16, *layer) for i in places):
+                return False
+        made = graph.producer.get(name)
+        if made is None or not _moves(made):
+            return made is not None and may_write(made, INT16, *layer_shapes(graph, made))
+        name = made.inputs[0]
+
+
 def check_samples(graph: Graph) -> None:
-    """Raise E111 unless the int16 samples of spectrograms come from an input, moved at most, that
-    has no other readers."""
+    """Raise E111 unless what an operator reads as int16 can be written so, or comes from an input,
+    moved at most, that has no other readers."""
     for node in graph.nodes:
         read = (node.inputs[i] for i in always_reads(node, INT16))
-        samples = (x for x in read if not _is_written_so(graph, x))
+        samples = (x for x in read if not (_is_written_so(graph, x) or _may_be_int16(graph, x)))
         others = (find_non_int16_use(graph, x) for x in samples)
         if (other := next(filter(None, others), None)) is not None:
             raise MyoedgeError(

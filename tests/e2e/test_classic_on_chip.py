@@ -7,13 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import torch
 from onnx import NodeProto
 
 import myoedge
 from tests.onnx_models import saved
 from tests.unit.test_classic import FEATURES, Rng, floats, machine, ml, with_ml
-from tests.unit.test_trees import ORDERED, Drawn
+from tests.unit.test_trees import ORDERED, Drawn, drawn
 
 SAMPLES = 64
 
@@ -52,3 +54,37 @@ def test_exact_and_as_onnxruntime_computes(
     assert (found.exact["host"], found.exact["simulator"]) == (True, True)
     assert found.onnx_db is not None
     assert found.onnx_db >= 40.0
+
+
+class Features(torch.nn.Module):
+    """Four features per channel."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        d = x[..., 1:] - x[..., :-1]
+        crossings = (x[..., :-1] * x[..., 1:] < 0) & (d.abs() >= 0.1)
+        turns = ((x[..., 1:-1] - x[..., :-2]) * (x[..., 1:-1] - x[..., 2:]) > 0.01).float().sum(-1)
+        parts = (x.abs().mean(-1), d.abs().sum(-1), crossings.float().sum(-1), turns)
+        return torch.cat(parts, -1)
+
+
+def test_features_before_a_forest(tmp_path: Path) -> None:
+    """Trees read 16 bits, which features write; both exact, samples of several tiles."""
+    rng = np.random.default_rng(0)
+    lists = drawn(rng, [0, 1, 2]).attributes("class")
+    trees = ml("TreeEnsembleClassifier", "f", "label y", classlabels_int64s=[0, 1, 2], **lists)
+    path = tmp_path / "features.onnx"
+    example = torch.zeros(1, 2, 9000)
+    torch.onnx.export(
+        Features(), (example,), path, input_names=["x"], output_names=["f"], opset_version=17,
+        dynamo=False,
+    )  # fmt: skip
+    made = onnx.load(path)
+    made.graph.node.append(trees)
+    made.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", 1, (1, 3)))
+    made.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
+    x = rng.normal(size=(8, 1, 2, 9000)).astype(np.float32)
+    build = myoedge.build(
+        saved(made, tmp_path), target="gap9", calib={"x": x}, output=tmp_path / "out"
+    )
+    found = myoedge.validate(build, on=("host", "simulator"))
+    assert (found.exact["host"], found.exact["simulator"]) == (True, True)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pattern that makes one linear layer of many small sums and differences of one tensor's elements.
+
+Decision functions of support vector machines come so: sums of slices of the scores of pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.match import require
+from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder, reshape
+
+SMALL = 512  # elements of a tensor
+LEAST_SUMS = 4  # that one layer replaces
+MOVES = ("slice", "reshape", "transpose")
+
+
+@dataclass
+class _Parts:
+    """The tensors on the way from one tensor to sums of its elements.
+
+    source   that tensor, as soon as it is found
+    known    tensor -> [*shape, elements + 1]: factors of the source's elements, and a constant
+    """
+
+    graph: Graph
+    source: str = ""
+    known: dict[str, Array] = field(default_factory=dict)
+
+    def of(self, name: str) -> Array:
+        """Return the factors of a tensor. Errors: NoMatch."""
+        if name not in self.known:
+            value, shape = self.graph.find_array(name), self.graph.shape(name)
+            require(math.prod(shape) <= SMALL)
+            node = self.graph.producer.get(name)
+            if value is not None:
+                self.known[name] = value[..., None].astype(np.float64)
+            elif node is None or not _is_linear(node):
+                require(self.source in ("", name))
+                self.source = name
+                rows = np.eye(math.prod(shape), math.prod(shape) + 1)
+                self.known[name] = rows.reshape(*shape, -1)
+            else:
+                require(self.graph.given(name) is None)
+                self.known[name] = self._computed(node)
+        return self.known[name]
+
+    def _computed(self, node: Node) -> Array:
+        parts = [self.of(x) for x in node.inputs]
+        count = max(part.shape[-1] for part in parts)
+        parts = [part if part.shape[-1] == count else _constant(part, count) for part in parts]
+        if node.op in ("add", "sub"):
+            return parts[0] + (parts[1] if node.op == "add" else -parts[1])
+        if node.op == "concat":
+            return np.concatenate(parts, axis=node.attrs["axis"])
+        if node.op == "table":
+            return _scaled(parts[0], node)
+        columns = [OPS[node.op].real(node.attrs, column) for column in np.moveaxis(parts[0], -1, 0)]
+        return np.stack(columns, axis=-1)
+
+
+def _is_linear(node: Node) -> bool:
+    steps = node.attrs.get("chain", ())
+    plain = "act" not in node.attrs
+    return plain and (
+        node.op in (*MOVES, "add", "sub", "concat")
+        or (node.op == "table" and all(name in ("affine", "neg") for name, *_ in steps))
+    )
+
+
+def _constant(part: Array, count: int) -> Array:
+    """Return a constant's values as factors."""
+    return np.concatenate([np.zeros((*part.shape[:-1], count - 1)), part], axis=-1)
+
+
+def _scaled(part: Array, node: Node) -> Array:
+    for name, *numbers in node.attrs["chain"]:
+        factor, offset = numbers if name == "affine" else (-1.0, 0.0)
+        part = part * factor
+        part[..., -1] += offset
+    return part
+
+
+@rewrite_pattern("concat")
+def sums_as_linear(graph: Graph, node: Node) -> Rewrite:
+    """Replace joined sums of a tensor's elements by a linear layer of it."""
+    require(len(node.inputs) > 1, math.prod(graph.shape(node.name)) <= SMALL)
+    require(all(name in graph.producer for name in node.inputs))
+    parts = _Parts(graph)
+    factors = parts.of(node.name)
+    made = [graph.producer[name].op for name in parts.known if name in graph.producer]
+    require(parts.source, sum(op in ("add", "sub") for op in made) >= LEAST_SUMS)
+    rows = factors.reshape(-1, factors.shape[-1])
+    patch, count = GraphBuilder(graph, node), rows.shape[1] - 1
+    x = reshape(patch, parts.source, (1, count))
+    y = patch.add("linear", x, patch.constant(rows[:, :-1]), patch.constant(rows[:, -1]))
+    return patch.same_as(reshape(patch, y, graph.shape(node.name)))
+
+
+LINEAR_PARTS: tuple[RewritePattern, ...] = (sums_as_linear,)
