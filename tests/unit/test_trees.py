@@ -13,6 +13,7 @@ import pytest
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from myoedge.errors import MyoedgeError
+from tests.onnx_models import model
 from tests.unit.test_classic import FEATURES, Rng, agree, attribute, floats, loaded, ml, with_ml
 
 ORDERED = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT")
@@ -191,6 +192,48 @@ def test_what_is_refused(tmp_path: Path) -> None:
         assert error.code == "E111"
         assert text in str(error)
         assert error.notice.tries
+
+
+def stump(feature: int = 0, **more: Any) -> NodeProto:
+    """A tree of one test."""
+    made = Drawn(np.random.default_rng(0), ORDERED)
+    ends = [(0, at, 0, "LEAF", 0.0, 0, 0) for at in (1, 2)]
+    made.nodes = [(0, 0, feature, "BRANCH_LEQ", 0.5, 1, 2), *ends]
+    made.leaves = [(0, 1, 0, 1.0), (0, 2, 0, -2.0)]
+    return ml("TreeEnsembleRegressor", **{**made.attributes("target"), **more})
+
+
+def chain(nodes: int) -> NodeProto:
+    """A tree of which every test has a leaf."""
+    made = Drawn(np.random.default_rng(0), ORDERED)
+    for at in range(0, 2 * nodes, 2):
+        made.nodes.append((0, at, 0, "BRANCH_LEQ", float(at), at + 1, at + 2))
+        made.nodes.append((0, at + 1, 0, "LEAF", 0.0, 0, 0))
+        made.leaves.append((0, at + 1, 0, float(at)))
+    made.nodes.append((0, 2 * nodes, 0, "LEAF", 0.0, 0, 0))
+    return ml("TreeEnsembleRegressor", **made.attributes("target"))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "made"),
+    [
+        ("E111", "40,000 features", stump(39_999)),
+        ("E111", "a tree of more than 32,768 nodes", chain(32_769)),
+        ("E111", "20,000 results of 2 leaves", stump(n_targets=20_000)),
+        ("E111", f"{2**40:,} results", stump(n_targets=2**40)),
+        ("E119", "0 results", stump(n_targets=0)),
+        ("E119", "an index below 0", stump(target_ids=[0, -1], n_targets=2)),
+    ],
+)
+def test_more_than_the_kernel_can_number_is_refused(
+    code: str, text: str, made: NodeProto, tmp_path: Path
+) -> None:
+    """16 bits of a node hold its feature, links and results."""
+    whole = model([made], {"x": (1, 40_000 if "features" in text else FEATURES)}, ("y",))
+    whole.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
+    error = refused(whole, tmp_path)
+    assert error.code == code
+    assert text in str(error)
 
 
 def outcome(made: ModelProto, folder: Path) -> str:

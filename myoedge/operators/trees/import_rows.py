@@ -13,7 +13,14 @@ from myoedge.operators.classic.scores import of_both_classes, rows_of, transform
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.trees.branches import MODES, Branch, Grove, Key
+from myoedge.operators.trees.packed import (
+    MOST_FEATURES,
+    MOST_OF_TREE,
+    MOST_RESULTS,
+    Forest,
+)
 
+MOST_NUMBERS = 2**25  # of all leaves
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 AVERAGE, SUM = 0, 1  # TreeEnsemble's aggregate_function
 ROUNDINGS = np.float32(2.0**-21)
@@ -70,6 +77,7 @@ def _of_lists(a: Arguments, what: str, results: int) -> Ensemble:
     """Read the lists of nodes, and the weights of leaves: `what` is "class" or "target"."""
     keys = [*zip(a["nodes_treeids"], a["nodes_nodeids"], strict=True)]
     modes = [mode.removeprefix("BRANCH_") for mode in a["nodes_modes"]]
+    _check_results(results, modes.count("LEAF"), a[f"{what}_ids"])
     weights: dict[Key, Array] = {
         key: np.zeros(results) for key, mode in zip(keys, modes, strict=True) if mode == "LEAF"
     }
@@ -92,6 +100,27 @@ def _of_lists(a: Arguments, what: str, results: int) -> Ensemble:
     if len(roots) != len({*a["nodes_treeids"]}) or len({*keys}) != len(keys):
         raise ValueError("trees without one root, or a node twice")
     return _planted(branches, {k: tuple(w.tolist()) for k, w in weights.items()}, roots, base)
+
+
+def _check_results(results: int, leaves: int, targets: Sequence[int]) -> None:
+    """Check the number of results, which are stored for each of the leaves.
+
+    targets   indices of the results that leaves add to
+    """
+    if results > MOST_RESULTS or results * leaves > MOST_NUMBERS:
+        raise Unsupported(f"{results:,} results of {leaves:,} leaves", "fewer results or leaves")
+    if results < 1 or min(targets, default=0) < 0:
+        raise ValueError(f"an index below 0, or {results} results")
+
+
+def _check_trees(found: Ensemble) -> None:
+    """Check that the kernel's links can number the nodes and leaves of every tree."""
+    forest = Forest(found.limits, found.links.astype(int), found.roots, found.leaves)
+    entries = np.maximum(np.count_nonzero(found.leaves, axis=1), 1)
+    for number in range(len(found.roots)):
+        nodes, leaves = forest.tree(number)
+        if max(nodes.stop - nodes.start, entries[leaves].sum()) > MOST_OF_TREE:
+            raise Unsupported(f"a tree of more than {MOST_OF_TREE:,} nodes", "trees of less depth")
 
 
 def _numbers(a: Arguments, name: str) -> list[float]:
@@ -120,6 +149,7 @@ def ensemble(d: GraphBuilder, a: Arguments, out: Any) -> str:
         raise Unsupported(f"aggregate_function {a['aggregate_function']}", SINGLE)
     results, shares = a["n_targets"], len(a["tree_roots"])
     shares = shares if a["aggregate_function"] == AVERAGE else 1
+    _check_results(results, len(a["leaf_weights"]), a["leaf_targetids"])
     leaves: dict[Key, tuple[float, ...]] = {}
     ends = zip(a["leaf_targetids"], np.ravel(a["leaf_weights"]).tolist(), strict=True)
     for i, (target, weight) in enumerate(ends):
@@ -163,6 +193,11 @@ def _add(d: GraphBuilder, x: str, found: Ensemble) -> str:
     all of them.
     """
     _, features = rows_of(d, x, "a tree ensemble")
+    if features > MOST_FEATURES:
+        raise Unsupported(
+            f"{features:,} features", f"at most {MOST_FEATURES:,}, those that are read"
+        )
+    _check_trees(found)
     if not 0 <= found.links[:, 0].min() <= found.links[:, 0].max() < features:
         raise ValueError(f"a feature that is none of {features}")
     limits = found.limits.astype(np.float32)

@@ -13,6 +13,7 @@ from myoedge.operators.base import RequantParams
 INT16_LOW, INT16_HIGH = -(2**15), 2**15 - 1
 MOST_OF_TREE = 2**15  # nodes, and entries of leaves: links have 16 bits
 MOST_FEATURES = 2**15
+MOST_RESULTS = 2**14  # twice as many fit 16 bits
 SUM_BITS = 30  # of sums over all trees
 
 
