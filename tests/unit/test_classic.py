@@ -151,9 +151,10 @@ def test_label_of_an_svm_is_by_votes(kernel: str, classes: int, tmp_path: Path) 
     agree(made, tmp_path, rng, 1.0)
 
 
-def test_platts_probabilities_of_two_classes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["NONE", "LOGISTIC", "SOFTMAX"])
+def test_platts_probabilities_of_two_classes(kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
-    made = machine(rng, "RBF", classes=2, prob_a=[-1.3], prob_b=[0.2])
+    made = machine(rng, "RBF", kind, classes=2, prob_a=[-1.3], prob_b=[0.2])
     # libsvm's iteration, which has a closed form for two classes, ends within 0.005 / 2
     agree(with_ml(made, outputs=("label", "y")), tmp_path, rng, 1.0, 0.0025)
 
@@ -249,6 +250,9 @@ def test_what_is_refused_says_why(tmp_path: Path) -> None:
     cases = {
         "more than two classes": with_ml(several, outputs=("label", "y")),
         "post_transform PROBIT": linear(rng, "PROBIT"),
+        "post_transform PROBIT (ai.onnx.ml.SVM": with_ml(
+            machine(rng, "RBF", "PROBIT", classes=2), outputs=("label", "y")
+        ),
         "ai.onnx.ml.DictVectorizer": with_ml(ml("DictVectorizer", string_vocabulary=[b"a"])),
     }
     for text, made in cases.items():
@@ -256,6 +260,20 @@ def test_what_is_refused_says_why(tmp_path: Path) -> None:
         assert error.code == "E111"
         assert text in str(error)
         assert error.notice.tries
+
+
+def test_numbers_that_do_not_go_together(tmp_path: Path) -> None:
+    """Scores and labels, and support vectors of a class below 0."""
+    rng = np.random.default_rng(0)
+    labels = {"classlabels_ints": [0, 1, 2]}
+    scores = ml(
+        "LinearClassifier", "x", "label y", coefficients=floats(rng.normal(size=FEATURES)), **labels
+    )
+    several = machine(rng, "RBF", classes=2)
+    counts = attribute(several, "vectors_per_class").ints
+    counts[:] = [-2, sum(counts) + 2]
+    for made in (scores, several):
+        assert refused(with_ml(made, outputs=("label", "y")), tmp_path).code == "E119"
 
 
 def test_classes_of_other_numbers_are_no_values(tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ def linear_classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | No
     kind, labels = a["post_transform"], a["classlabels_ints"] or a["classlabels_strings"]
     if len(weight) == 1 and len(labels) == 2:
         weight, bias, kind = of_both_classes(weight, bias, kind, is_share=True)
+    elif len(weight) != (len(labels) or len(weight)):
+        raise ValueError(f"scores of {len(weight)} classes, labels of {len(labels)}")
     y = linear(d, a["self"], weight, bias)
     return winner(d, y, a), transformed(d, y, kind)
 

@@ -52,7 +52,7 @@ def of_both_classes(
     """
     first = 0.0 if kind == "LOGISTIC" else float(is_share)
     both = np.concatenate([-weight, weight]), np.concatenate([first - bias, bias])
-    return (*both, kind if kind == "LOGISTIC" else "NONE")
+    return (*both, "NONE" if kind in ("SOFTMAX", "SOFTMAX_ZERO") else kind)
 
 
 def linear(d: GraphBuilder, x: str, weight: Array, bias: Array) -> str:

@@ -110,7 +110,7 @@ def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str
         weight = matrix(a["coefficients"], classes)
         y = linear(d, a["self"], weight, np.full(classes, rho[0]))
         return winner(d, y, a), transformed(d, y, a["post_transform"])
-    if len(counts) != classes:
+    if len(counts) != classes or min(counts) < 0:
         raise ValueError(f"{classes} classes, {len(counts)} numbers of support vectors")
     vectors = matrix(a["support_vectors"], sum(counts))
     weight = _pairs(matrix(a["coefficients"], classes - 1), counts)
@@ -132,7 +132,8 @@ def _of_two(
         weight = np.concatenate([-steep * weight, steep * weight])
         offsets = np.concatenate([-steep * rho - shift, steep * rho + shift])
         y = _sums(d, a["self"], vectors, a, (weight, offsets))
-        return winner(d, y, a), d.add("table", y, chain=(("sigmoid",),))
+        shares = d.add("table", y, chain=(("sigmoid",),))
+        return winner(d, y, a), transformed(d, shares, a["post_transform"])
     kind = a["post_transform"]
     weight, rho, kind = of_both_classes(weight, rho, kind, is_share=kind == "SOFTMAX")
     y = _sums(d, a["self"], vectors, a, (weight, rho))
