@@ -8,7 +8,7 @@
 
     model files    load, inspect, quantize, build, sweep, check_regressions
     builds         load_build, validate, simulate, play, report, peaks, energy, advise, adapt,
-                   evidence, check
+                   evidence, check, diff
     boards         boards, flash, run, bench, board_card, calibrate_energy, monitor
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         check,
         check_plugin,
         check_regressions,
+        diff,
         doctor,
         energy,
         evidence,
@@ -90,6 +91,7 @@ __all__ = [
     "check",
     "check_plugin",
     "check_regressions",
+    "diff",
     "doctor",
     "energy",
     "evidence",

@@ -82,6 +82,7 @@ def on_a_board(folder: Path) -> None:
 def others(stream: myoedge.Build) -> None:
     swept: myoedge.Swept = myoedge.sweep("sweep.toml", jobs=2)
     myoedge.check_regressions(swept)
+    print(myoedge.diff(stream, stream).blob_suffices)
     myoedge.check(stream, against=stream).raise_worse()
     myoedge.board_card(stream, on="jtag").raise_failed()
     advice: myoedge.Advice = myoedge.advise(stream, jobs=1)

@@ -10,6 +10,10 @@
 #define ME_NETWORK_FORMAT 1 /* of these structs and of the generated functions */
 #define ME_STACK_BYTES 1280 /* that a run needs on each core of GAP9's cluster */
 
+/* What <prefix>_load says: a blob that is short or long, of another version of the format, of another
+ * layout, or with a wrong CRC-32. */
+typedef enum { ME_LOADED, ME_LOAD_SIZE, ME_LOAD_VERSION, ME_LOAD_LAYOUT, ME_LOAD_DAMAGED } me_load_status;
+
 /* An input or output.
  * type    "int8_t", say     shape   `rank` extents, in the model's own axis order; 0 for a scalar
  * scale   real = scale * (q - zero_point); 0: integers that stand for themselves */

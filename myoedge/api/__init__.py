@@ -16,7 +16,7 @@ from myoedge.api.projects import (
     init,
     sweep,
 )
-from myoedge.api.reports import calibrate_energy, check, energy, peaks, report
+from myoedge.api.reports import calibrate_energy, check, diff, energy, peaks, report
 from myoedge.api.results import Inspection, Operator, Validation
 from myoedge.api.runs import play, simulate, simulate_elf, validate
 from myoedge.api.safety import evidence
@@ -37,6 +37,7 @@ __all__ = [
     "check",
     "check_plugin",
     "check_regressions",
+    "diff",
     "doctor",
     "energy",
     "evidence",

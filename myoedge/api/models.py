@@ -177,6 +177,7 @@ def build(
     app: str | None = None,
     prefix: str | None = None,
     checks: bool = False,
+    weights_blob: bool = False,
     engine: str = "auto",
     stream: bool = False,
     simulate: bool | None = None,
@@ -202,6 +203,8 @@ def build(
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
     prefix   of all C names, as "gesture" for gesture_run; None: from the model's name
+    weights_blob   also write model.blob: <prefix>_load of another build of this layout takes it in
+             place of its own weights, scales and tables
     checks   also generate <prefix>_check, the CRC-32 of the constants; the firmware calls it at its
              start and after each inference (docs/guides/evidence.md)
     engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;

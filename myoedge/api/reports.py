@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from myoedge.reports.check import Check
     from myoedge.reports.diff import Changes
     from myoedge.reports.documents import EnergyReport, ReportDocument
+    from myoedge.reports.layouts import LayoutDiff
     from myoedge.reports.peaks import Peaks
 
 
@@ -139,6 +140,19 @@ def report(
         titles = str(old.folder), str(new.folder)
         write_file(Path(html), comparison_html(old.report, new.report, titles).encode())
     return Changes(compare(old.report, new.report))
+
+
+@with_plugin_errors
+def diff(old: Build | StrPath, new: Build | StrPath) -> LayoutDiff:
+    """Tell whether the model.blob of the new build suffices to update the old one's firmware.
+
+    Errors: E222 no build; E240 a build without --weights-blob.
+    """
+    from myoedge.codegen.blob import layout_in
+    from myoedge.reports.layouts import LayoutDiff
+
+    layouts = [layout_in(as_build(build).model_blob) for build in (old, new)]
+    return LayoutDiff(*layouts)
 
 
 @with_plugin_errors

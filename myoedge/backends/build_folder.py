@@ -28,6 +28,7 @@ from myoedge.system.regular_files import read_text
 if TYPE_CHECKING:
     from myoedge.simulator import Program
 
+MODEL_BLOB = "model.blob"  # of a build with --weights-blob
 CONSOLE = "gap_sdk/console.c"  # of an application with frames
 APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
 ADAPT_NPZ, ADAPT_ELF = "adapt.npz", "adapt.elf"  # of a build with [adapt]
@@ -155,6 +156,14 @@ class BuildFolder(ReportFolder, Tabular):
                 ["myoedge build ... --target gap9"],
             )
         return self.written("firmware.elf")
+
+    @property
+    def model_blob(self) -> bytes:
+        """Content of model.blob. Errors: E240 a build without one."""
+        if MODEL_BLOB not in self.digests:
+            tries = ["myoedge build ... --weights-blob"]
+            raise MyoedgeError("E240", f"{self.folder.name} has no {MODEL_BLOB}", {}, tries)
+        return self.written(MODEL_BLOB)
 
     @cached_property
     def prefix(self) -> str:

@@ -204,6 +204,7 @@ def make_contents(
 ) -> BuildArtifacts:
     """Generate the content of a build except its reports: C, firmware, applications, golden sample,
     and the network and its plan as data."""
+    from myoedge.codegen.blob import BLOB
     from myoedge.codegen.project import make_sources
     from myoedge.codegen.sdk_application import sdk_application
 
@@ -217,9 +218,7 @@ def make_contents(
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
     adapts = None if request.adapt is None else adaptation_of(request.adapt, plan, calibration)
-    sources = make_sources(
-        plan, name, (inputs, outputs), stream, app, adapts, request.prefix, request.checks
-    )
+    sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, request.of_sources)
     of_sdk = sdk_application(plan, name, sources, stream, app) if request.app in SDK_APPS else {}
     programs = _programs(sources, app, adapts)
     files = {
@@ -227,6 +226,7 @@ def make_contents(
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
         **{key: text.encode() for key, text in of_sdk.items()},
         **{key: program.elf for key, program in programs.items()},
+        **({} if sources.blob is None else {BLOB: sources.blob}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),
         **({} if adapts is None else {ADAPT_NPZ: npz(to_arrays(adapts))}),

@@ -119,6 +119,10 @@ class BuildOptions(QuantizeOptions):
         "Also generate <prefix>_check, the CRC-32 of the constants; the firmware calls it.",
         default=False,
     )
+    weights_blob: bool = _option(
+        "Also write model.blob, which <prefix>_load of another build of this layout takes.",
+        default=False,
+    )
     engine: str = _option(
         "auto (default): the faster one per layer; cores; ne16: every layer that it can run.",
         default="auto",

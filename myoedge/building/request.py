@@ -18,6 +18,7 @@ from myoedge.building.size_check import LEAST_BITS, check_code, check_weights
 from myoedge.building.stream_rate import check_stream
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.codegen.names import check_prefix
+from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT8
@@ -43,8 +44,7 @@ class BuildRequest:
     plugins       plug-ins that myoedge.toml names
     weight_bits   minimum bits of a weight
     adapt         [adapt]; None: the firmware does not adapt
-    prefix        of all C names; None: from the model's name
-    checks        whether the C checks its constants
+    of_sources    options of the generated C
     """
 
     chip: Chip
@@ -56,8 +56,7 @@ class BuildRequest:
     plugins: tuple[Plugin, ...] = ()
     weight_bits: int = INT8.bits
     adapt: AdaptTable | None = None
-    prefix: str | None = None
-    checks: bool = False
+    of_sources: SourceOptions = DEFAULT_OPTIONS
 
     @property
     def chip_at_point(self) -> Chip:
@@ -74,9 +73,10 @@ class BuildRequest:
 
     @property
     def of_integers(self) -> BuildRequest:
-        """Return the request without latency limit, prefix and checks, on which the integers
+        """Return the request without latency limit and options of the C, on which the integers
         do not depend."""
-        return replace(self, limits=replace(self.limits, latency_s=None), prefix=None, checks=False)
+        limits = replace(self.limits, latency_s=None)
+        return replace(self, limits=limits, of_sources=DEFAULT_OPTIONS)
 
     def with_linked(self, code_bytes: int) -> BuildRequest:
         """Return the request with an L2 limit reduced by the size of the code, plus a margin."""
@@ -118,9 +118,6 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     limits = budget.for_app(options.app, chip, given)
     frames = settings.stream if options.stream else None
     plugins = load_plugins(settings.plugins)
-    prefix = options.prefix or settings.model.prefix
-    if prefix is not None:
-        check_prefix(prefix)
     request = BuildRequest(
         chip,
         limits,
@@ -131,14 +128,24 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         plugins,
         _weight_bits(options, settings),
         settings.adapt,
-        prefix,
-        options.checks,
+        _of_sources(options, settings),
     )
     if settings.adapt is not None and options.stream:
         tries = ["without --stream", "without [adapt]"]
         raise MyoedgeError("E267", "a network on frames is not adapted", {}, tries)
     budget.within(request.chip_at_point, limits)
     return request
+
+
+def _of_sources(options: BuildOptions, settings: Config) -> SourceOptions:
+    """Return the options of the generated C. Errors: E204."""
+    prefix = options.prefix or settings.model.prefix
+    if prefix is not None:
+        check_prefix(prefix)
+    if options.weights_blob and options.checks:
+        title = "--checks is for constants, and --weights-blob makes them data"
+        raise MyoedgeError("E204", title, {}, ["one of both"])
+    return SourceOptions(prefix, options.checks, options.weights_blob)
 
 
 def _weight_bits(options: BuildOptions, settings: Config) -> int:

@@ -27,6 +27,7 @@ VERBS = {
     "bench": "measure the energy per inference on a board with a power meter",
     "monitor": "decode the packets of a sensor application: print, plot, save, forward",
     "report": "show a build's report; with --against, its differences from another build",
+    "diff": "tell whether a new model.blob suffices to update a firmware",
     "check": "compare a build with the accepted one; exit code 3 if it is worse",
     "sweep": "build variants (models, budgets, options, points) and find regressions",
     "ops": "list the supported operators",
@@ -48,7 +49,7 @@ Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
 
 MODULES = {  # of this package, with their verbs
     "models": ("inspect", "quantize", "build", "ops"),
-    "runs": ("validate", "report", "check", "advise"),
+    "runs": ("validate", "report", "diff", "check", "advise"),
     "simulate": ("simulate",),
     "energy": ("energy",),
     "adapt": ("adapt",),

@@ -190,6 +190,22 @@ def report(
     terminal.next(next_steps.after_report(chosen.folder, against, is_page=bool(html or show)))
 
 
+@click.command("diff")
+@click.argument("old", type=click.Path())
+@click.argument("new", type=click.Path())
+@common
+def diff(terminal: Terminal, old: str, new: str) -> None:
+    """Tell whether the model.blob of build NEW suffices to update the firmware of build OLD.
+
+    Both are made with --weights-blob. Figures are compared by `report NEW --against OLD`.
+    """
+    from myoedge import api
+
+    found = api.diff(old, new)
+    if not terminal.json_printed("layouts/1", found.plain()):
+        terminal.text(str(found))
+
+
 @click.command("check")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option(

@@ -29,13 +29,21 @@ from myoedge.plan.plan import IN_L3, Location, Plan, scratch_name, size_bytes
 FUNCTIONS = ("arguments", "load", "compute", "store")  # of a me_layer, besides its prefetch
 
 
-def network_values(plan: Plan) -> dict[str, Any]:
-    """Return the values for the template of network.c, except those of inputs and outputs."""
-    layers = [_layer(plan, index) for index in range(len(plan.steps))]
+def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
+    """Return the values for the template of network.c, except those of inputs and outputs.
+
+    as_data   whether the numbers of layers are data too: "scalars", C name -> numbers
+    """
+    layers = [_layer(plan, index, as_data=as_data) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
     prefetches = _prefetches(plan)
     return {
         "kernels": [layer.text for layer in layers],
+        "scalars": {
+            f"{function_name(index, step)}_scalars": layer.scalars
+            for index, (step, layer) in enumerate(zip(plan.steps, layers, strict=True))
+            if layer.scalars
+        },
         "used": sorted({tiling.kernel.function for tiling in plan.tilings}),
         "starts_next_tiles": any(tiling.kernel.launches_next_tile for tiling in plan.tilings),
         "headers": headers(called(plan.tilings), brought(plan)),
@@ -135,7 +143,7 @@ def _l3_transfer(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
     }
 
 
-def _layer(plan: Plan, index: int) -> TiledLayer:
+def _layer(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
     """Generate the C of a tiled layer."""
     step, tiling = plan.steps[index], plan.tilings[index]
     near = in_arena(
@@ -153,6 +161,7 @@ def _layer(plan: Plan, index: int) -> TiledLayer:
         resident=NetworkAddresses(plan).resident(index),
         scratch="" if at is None else f"me_arena + {at}",
         l3_tables={name: at for (owner, name), (at, _) in plan.l3_tables.items() if owner == index},
+        as_data=as_data,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.adaptation.record import Adaptation
 from myoedge.codegen.adaptation import adaptation_files, hook
 from myoedge.codegen.application import Application
+from myoedge.codegen.blob import ModelBlob, border_array, layout_of
 from myoedge.codegen.constants import (
     CRC_TABLE,
     array_aliases,
@@ -26,6 +27,8 @@ from myoedge.codegen.library import brought, called, include_files, library_file
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
+from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
+from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
@@ -55,6 +58,7 @@ class Sources:
     files: Mapping[str, str]
     digest: str
     on_chip: bool = False
+    blob: bytes | None = None
 
 
 def make_sources(
@@ -64,8 +68,7 @@ def make_sources(
     stream: Stream | None = None,
     application: Application | None = None,
     adaptation: Adaptation | None = None,
-    prefix: str | None = None,
-    checks: bool = False,
+    options: SourceOptions = DEFAULT_OPTIONS,
 ) -> Sources:
     """Generate all of src/: C, headers, Makefile, licence, the chip's program in firmware/;
     stream.c with me_push for a stream.
@@ -73,40 +76,68 @@ def make_sources(
     golden        sample for selftest.c and golden.h
     application   also generate another program for the chip, in firmware/<its name>/
     adaptation    also generate the network's adaptation, and firmware/adapt/, which runs sessions
-    prefix        of all global C names; None: from the model's name
-    checks        whether to generate <prefix>_check, which the program for the chip then calls
     Errors: as Application.files.
     """
-    app = application.name if application is not None else ""
-    common = {**_common_values(plan, model_name, stream), "app": app}
-    slices = [*check_slices(constants(plan))] if checks else []
-    common |= {"checks": checks, "slices": slices, "crc_table": CRC_TABLE}
-    common["prefix"] = prefix or default_prefix(model_name)
+    common = _common_values(plan, model_name, stream, options)
+    common["app"] = application.name if application is not None else ""
     common["adapted"] = None if adaptation is None else hook(plan, adaptation)
-    sized = {
-        **common,
-        "layers": len(plan.steps),
-        "arena_bytes": plan.arena_bytes,
-        "arena_alignment": max(8, plan.chip.alignment_bytes),
-        "l1_bytes": plan.l1_bytes,
-    }
+    code, blob = _code(plan, common, options)
+    kernels = [*called(plan.tilings), *(["me_crc32"] if blob is not None else ())]
     files = {
-        **_named(plan, model_name, sized),
-        "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
-        **library_files(called(plan.tilings), brought(plan)),
+        **_named(plan, model_name, common),
+        **code,
+        **library_files(kernels, brought(plan)),
         "Makefile": render("project/Makefile.j2", common),
         "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
         **_weights(plan, common),
         **({} if golden is None else _selftest(golden, common)),
     }
-    if stream is not None:
-        files["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
     if common["on_chip"]:
         files |= _chip_program(plan, common, application)
     if adaptation is not None:
         files |= adaptation_files(plan, adaptation, {**common, "copies": plan.copies})
     files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
-    return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
+    content = None if blob is None else blob.content()
+    return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"], content)
+
+
+def _code(
+    plan: Plan, common: dict[str, Any], options: SourceOptions
+) -> tuple[dict[str, str], ModelBlob | None]:
+    """Return the files with code of the network itself, and the model as data if it is; the
+    latter's values are added to `common`."""
+    network = network_values(plan, as_data=options.weights_blob)
+    code = {"network.c": render("project/network.c.j2", {**common, **network})}
+    if common["stream"] is not None:
+        code["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
+    if not options.weights_blob:
+        return code, None
+    blob = _blob(plan, network["scalars"], common, code)
+    common["blob"] = blob.values()
+    return {**code, "load.c": render("project/load.c.j2", common)}, blob
+
+
+def _blob(
+    plan: Plan,
+    scalars: Mapping[str, Sequence[int]],
+    common: Mapping[str, Any],
+    code: Mapping[str, str],
+) -> ModelBlob:
+    """Return the model as data.
+
+    scalars   C name -> numbers of a layer
+    code      files whose text the layout covers
+    Errors: E204 weights in L3, which are no part of it.
+    """
+    if plan.l3_bytes:
+        tries = ["without --weights-blob", "fewer bits of weights, so that all stay in L2"]
+        facts = {"L3": f"{plan.l3_bytes:,} B"}
+        raise MyoedgeError("E204", "weights in L3 are no part of a blob", facts, tries)
+    arrays = dict(constants(plan))
+    arrays |= {name: np.array(values, np.int32) for name, values in scalars.items()}
+    arrays["border"] = border_array([*common["inputs"], *common["outputs"]])
+    layout = layout_of([*code.values(), str(array_aliases(plan))], arrays, common["banner"])
+    return ModelBlob(arrays, layout, bytes.fromhex(plan.quant.digest))
 
 
 def _chip_program(
@@ -119,9 +150,20 @@ def _chip_program(
     return files if application is None else files | application.files(plan, values)
 
 
-def _common_values(plan: Plan, model_name: str, stream: Stream | None) -> dict[str, Any]:
+def _common_values(
+    plan: Plan, model_name: str, stream: Stream | None, options: SourceOptions
+) -> dict[str, Any]:
     """Return values that the templates of all files share."""
     return {
+        "prefix": options.prefix or default_prefix(model_name),
+        "checks": options.checks,
+        "slices": [*check_slices(constants(plan))] if options.checks else [],
+        "crc_table": CRC_TABLE,
+        "blob": None,
+        "layers": len(plan.steps),
+        "arena_bytes": plan.arena_bytes,
+        "arena_alignment": max(8, plan.chip.alignment_bytes),
+        "l1_bytes": plan.l1_bytes,
         "banner": _banner(plan, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
         "l3_bytes": plan.l3_bytes,
@@ -171,9 +213,11 @@ def _named(plan: Plan, model_name: str, values: Mapping[str, Any]) -> dict[str, 
 
 
 def _weights(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
+    arrays = [array_values(n, a) for n, a in constants(plan).items()]
+    blob = common["blob"]
     stored = {
         **common,
-        "arrays": [array_values(n, a) for n, a in constants(plan).items()],
+        "arrays": arrays if blob is None else blob["arrays"],
         "array_aliases": array_aliases(plan),
     }
     names = ("weights.h", "weights.c")

@@ -16,10 +16,22 @@ class Tables:
 
     prefix   beginning of their names
     lines    their definitions
+    scalars  numbers that are read from the model's data; None: all are literals
     """
 
     prefix: str
     lines: list[str] = field(default_factory=list)
+    scalars: list[int] | None = None
+
+    def scalar(self, place: str, text: str) -> str:
+        """Return C for a number that is assigned to `place`: itself, or read from the data."""
+        is_number = re.fullmatch(r"-?\d+", text) is not None
+        if self.scalars is None or not is_number or not -(2**31) <= int(text) < 2**31:
+            return text
+        self.scalars.append(int(text))
+        # a pointer to a table that there is not is 0, too
+        read = f"{self.prefix}_scalars[{len(self.scalars) - 1}]"
+        return f"(__typeof__({place}))(intptr_t){read}"
 
     def number(self, name: str, values: Sequence[int]) -> str:
         """Return a C expression for a value in tile t; if no formula gives it, a table is added.

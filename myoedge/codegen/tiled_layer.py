@@ -30,10 +30,12 @@ class TiledLayer:
     text        the code
     functions   functions that it defines: "arguments", "load", "compute", "store",
                 "fetch_constants"
+    scalars     numbers that it reads from the model's data
     """
 
     text: str
     functions: frozenset[str]
+    scalars: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def tiled_layer(
     resident: Callable[[int], str] = lambda offset: f"me_l1 + {offset}",
     scratch: str = "",
     l3_tables: Mapping[str, int] = NO_TABLES,
+    as_data: bool = False,
 ) -> TiledLayer:
     """Generate the C of a tiled layer.
 
@@ -79,9 +82,10 @@ def tiled_layer(
     resident    offset of an operand that an earlier layer left in L1 -> C expression
     scratch     C expression for the start of scratch in L2
     l3_tables   table -> offset in L3
+    as_data     whether numbers of the kernel's arguments are read from the model's data
     """
     fn = function_name(index, step)
-    tables, l1 = Tables(fn), l1_addresses(fn, tiling, resident)
+    tables, l1 = Tables(fn, scalars=[] if as_data else None), l1_addresses(fn, tiling, resident)
     base = named(base, l1)
     addresses = LayerAddresses(l1, _outside_l1(tiling, base, l1, scratch, l3_tables))
     lines = {
@@ -103,7 +107,8 @@ def tiled_layer(
         "lines": lines,
     }
     functions = frozenset(name for name, part in lines.items() if part)
-    return TiledLayer(render("project/layer.c.j2", values), functions)
+    text = render("project/layer.c.j2", values)
+    return TiledLayer(text, functions, tuple(tables.scalars or ()))
 
 
 def _outside_l1(
@@ -125,7 +130,9 @@ def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Ta
     """Statements that write the arguments of the kernel call."""
     kernel, slot = tiling.kernel.function, _slot(tiling)
     op, fields = _op(tiling, addresses, tables), _fields(tiling, tables, addresses)
-    params = assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", op)
+    place = f"me_op[{index % 2}].{kernel}"
+    op = [(name, tables.scalar(f"{place}.{name}", text)) for name, text in op]
+    params = assignment(place, f"{kernel}_params", op)
     if len(tiling.tiles) > 1:
         params = ["if (t == 0) {", *(f"    {line}" for line in params), "}"]
     return [*params, *assignment(f"me_tile[{slot}].{kernel}", f"{kernel}_tile", fields)]
