@@ -7,12 +7,25 @@ import re
 
 from myoedge.errors import MyoedgeError
 
-# The public header is <prefix>.h: names of other files of src/, and of the C library's headers.
+# The public header is <prefix>.h: names of other files of src/, of the C library's headers, and of
+# those that these include.
 TAKEN = frozenset(
     (
         *("weights", "golden", "network", "stream", "me"),
         *("assert", "complex", "ctype", "errno", "float", "limits", "locale", "math", "setjmp"),
         *("signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string", "time"),
+        *(
+            "fenv",
+            "inttypes",
+            "iso646",
+            "stdalign",
+            "stdatomic",
+            "stdnoreturn",
+            "tgmath",
+            "threads",
+        ),
+        *("uchar", "wchar", "wctype", "alloca", "endian", "features", "newlib", "picolibc"),
+        *("pmsis", "pthread", "sched", "strings", "unistd", "xlocale"),
     )
 )
 LONGEST = 40  # characters of a prefix
@@ -24,7 +37,7 @@ def default_prefix(model_name: str) -> str:
     name = re.sub(r"\W+", "_", model_name, flags=re.ASCII).strip("_").lower()
     name = re.sub(r"_{2,}", "_", name)[:LONGEST].rstrip("_")
     is_free = name[:1].isalpha() and name not in TAKEN and not name.startswith("me_")
-    return name if is_free else f"net_{name}".rstrip("_")
+    return name if is_free else f"net_{name}"[:LONGEST].rstrip("_")
 
 
 def check_prefix(prefix: str) -> None:

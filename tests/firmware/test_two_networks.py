@@ -197,6 +197,8 @@ def test_one_model_with_two_prefixes(pair: tuple[Build, Build], tmp_path: Path) 
         ("me_first", "net_me_first"),
         ("Gebärde", "geb_rde"),
         ("手", "net"),
+        ("features", "net_features"),
+        ("1" * 60, "net_" + 36 * "1"),
     ],
 )
 def test_a_model_s_name_becomes_a_prefix(model: str, prefix: str) -> None:
@@ -205,7 +207,7 @@ def test_a_model_s_name_becomes_a_prefix(model: str, prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "3d", "a b", "_x", "a__b", "me", "me_x", "string", "x" * 41]
+    "prefix", ["", "3d", "a b", "_x", "a__b", "me", "me_x", "string", "features", "x" * 41]
 )
 def test_a_prefix_that_cannot_be_is_refused(prefix: str) -> None:
     with pytest.raises(MyoedgeError, match="E204"):
