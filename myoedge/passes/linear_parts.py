@@ -19,6 +19,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, reshape
 
 SMALL = 512  # elements of a tensor
+MOST_DEPTH, MOST_TENSORS = 64, 2048  # on the way
 LEAST_SUMS = 4  # that one layer replaces
 MOVES = ("slice", "reshape", "transpose")
 
@@ -35,8 +36,9 @@ class _Parts:
     source: str = ""
     known: dict[str, Array] = field(default_factory=dict)
 
-    def of(self, name: str) -> Array:
-        """Return the factors of a tensor. Errors: NoMatch."""
+    def of(self, name: str, depth: int = 0) -> Array:
+        """Return the factors of a tensor, `depth` operators before the last. Errors: NoMatch."""
+        require(depth <= MOST_DEPTH, len(self.known) <= MOST_TENSORS)
         if name not in self.known:
             value, shape = self.graph.find_array(name), self.graph.shape(name)
             require(math.prod(shape) <= SMALL)
@@ -50,11 +52,11 @@ class _Parts:
                 self.known[name] = rows.reshape(*shape, -1)
             else:
                 require(self.graph.given(name) is None)
-                self.known[name] = self._computed(node)
+                self.known[name] = self._computed(node, depth)
         return self.known[name]
 
-    def _computed(self, node: Node) -> Array:
-        parts = [self.of(x) for x in node.inputs]
+    def _computed(self, node: Node, depth: int) -> Array:
+        parts = [self.of(x, depth + 1) for x in node.inputs]
         count = max(part.shape[-1] for part in parts)
         parts = [part if part.shape[-1] == count else _constant(part, count) for part in parts]
         if node.op in ("add", "sub"):

@@ -37,6 +37,7 @@ from myoedge.operators.features.factors import (
 from myoedge.operators.graph_builder import GraphBuilder, concat, reshape, transpose
 
 Taps = tuple[int, int]
+MOST_DEPTH = 10  # of operators from samples to a sum
 PARTS = ("maximum", "mul", "slice", "sub", "table")
 
 
@@ -48,14 +49,15 @@ class _Window:
     source: str
     axis: int
 
-    def taps(self, name: str, shift: int = 0) -> Taps:
+    def taps(self, name: str, shift: int = 0, depth: int = 0) -> Taps:
         """Return which samples a slice, or a difference of two, takes. Errors: NoMatch."""
+        require(depth <= MOST_DEPTH)
         if name == self.source:
             return shift, -1
         node = writer(self.graph, name, "slice", "sub", plain=True)
         if node.op == "slice":
-            return self.taps(node.inputs[0], shift + self._first(node))
-        first, second = (self.taps(x, shift) for x in node.inputs)
+            return self.taps(node.inputs[0], shift + self._first(node), depth + 1)
+        first, second = (self.taps(x, shift, depth + 1) for x in node.inputs)
         require(first[1] < 0, second[1] < 0)
         return first[0], second[0]
 
@@ -68,38 +70,42 @@ class _Window:
         require(step == 1, cuts == [(0, n, 1) for n in others])
         return int(first)
 
-    def factors(self, name: str) -> Feature:
-        """Return the factors whose product a tensor is. Errors: NoMatch."""
+    def factors(self, name: str, depth: int = 0) -> Feature:
+        """Return the factors whose product a tensor is, `depth` operators before a sum.
+
+        Errors: NoMatch.
+        """
+        require(depth <= MOST_DEPTH)
         rules = {"mul": self._product, "maximum": self._either, "table": self._function}
         node = made_by(self.graph, name, *rules, plain=True)
         if node is not None:
-            return rules[node.op](node)
+            return rules[node.op](node, depth + 1)
         a = self.taps(name)
         return (Factor("value", a, a),)
 
-    def _product(self, node: Node) -> Feature:
+    def _product(self, node: Node, depth: int) -> Feature:
         """Return the tests that are multiplied, or a product of two samples."""
-        tests = attempt(self._tests, node)
+        tests = attempt(self._tests, node, depth)
         if tests is not None:
             return tests
         a, b = (self.taps(x) for x in node.inputs)
         return (Factor("product", a, b),)
 
-    def _tests(self, node: Node) -> Feature:
-        tests = tuple(factor for x in node.inputs for factor in self.factors(x))
+    def _tests(self, node: Node, depth: int) -> Feature:
+        tests = tuple(factor for x in node.inputs for factor in self.factors(x, depth))
         require(all(factor.test for factor in tests))
         return tests
 
-    def _either(self, node: Node) -> Feature:
+    def _either(self, node: Node, depth: int) -> Feature:
         """Return |a| >= c or |b| >= c as the larger one's test."""
-        first, second = (self.factors(x) for x in node.inputs)
+        first, second = (self.factors(x, depth) for x in node.inputs)
         require(len(first) == len(second) == 1)
         a, b = first[0], second[0]
         require(a.form == b.form == "abs", a[3:] == b[3:], a.test in ("gt", "ge"))
         return (a._replace(form="larger", b=b.a),)
 
-    def _function(self, node: Node) -> Feature:
-        factors = self.factors(node.inputs[0])
+    def _function(self, node: Node, depth: int) -> Feature:
+        factors = self.factors(node.inputs[0], depth)
         for call in node.attrs["chain"]:
             require(len(factors) == 1)
             factors = (_followed(factors[0], *call),)
@@ -124,7 +130,7 @@ def _feature(graph: Graph, node: Node, least: int) -> tuple[_Window, Feature]:
     require(node.op in ("sum", "mean"), "act" not in node.attrs, len(node.attrs["axes"]) == 1)
     (axis,), name = node.attrs["axes"], node.inputs[0]
     sources = [name]
-    while (maker := made_by(graph, sources[-1], *PARTS)) is not None:
+    while len(sources) <= MOST_DEPTH and (maker := made_by(graph, sources[-1], *PARTS)):
         sources.append(maker.inputs[0])
     windows = [(_Window(graph, source, axis), name) for source in sources[::-1]]
     window, factors = first_match(lambda w, x: (w, w.factors(x)), windows)

@@ -56,3 +56,15 @@ def test_sums_of_pairs_are_one_layer() -> None:
 def test_few_sums_stay() -> None:
     graph = prepared(lambda x: torch.cat([x[:, 1:] - x[:, :-1], x], 1))
     assert "linear" not in {node.op for node in graph.nodes}
+
+
+def test_long_chains_of_sums_are_left_alone() -> None:
+    """As unrolled recurrences have them: none is too deep for the pass."""
+
+    def chain(x: Tensor) -> Tensor:
+        y = x[:, :2]
+        for _ in range(400):
+            y = y + x[:, 1:3]
+        return torch.cat([y, x], 1)
+
+    prepared(chain)

@@ -181,6 +181,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         "aggregate_function MIN": with_ml(
             ml("TreeEnsembleRegressor", aggregate_function="MIN", **lists)
         ),
+        "1,099,511,627,776 results": with_ml(ml("TreeEnsembleRegressor", n_targets=2**40, **lists)),
         "aggregate_function 3": whole_ensemble(aggregate_function=3),
         "post_transform SOFTMAX_ZERO": whole_ensemble(post_transform=3),
         "post_transform PROBIT": with_ml(

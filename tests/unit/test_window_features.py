@@ -132,3 +132,15 @@ def test_sums_of_other_things_stay() -> None:
         lambda x: (x[:, 1:] - x[:, :-1]).abs().sum(-1),
     ):
         assert "features" not in {node.op for node in prepared(Calling(function)).nodes}
+
+
+def test_long_products_are_left_alone() -> None:
+    """None is too deep for the pass."""
+
+    def product(x: Tensor) -> Tensor:
+        y = x[..., 1:]
+        for _ in range(400):
+            y = torch.maximum(y * x[..., :-1], x[..., 1:])
+        return y.sum(-1)
+
+    prepared(Calling(product), 0.1 * X)

@@ -23,6 +23,7 @@ from myoedge.operators.trees.packed import (
 MOST_NUMBERS = 2**25  # of all leaves
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 AVERAGE, SUM = 0, 1  # TreeEnsemble's aggregate_function
+MOST_NUMBERS = 2**26  # of leaves, with all results
 ROUNDINGS = np.float32(2.0**-21)
 SINGLE = "a sum or an average of the trees"
 
@@ -75,6 +76,7 @@ def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 def _of_lists(a: Arguments, what: str, results: int) -> Ensemble:
     """Read the lists of nodes, and the weights of leaves: `what` is "class" or "target"."""
+    _refuse_many(results, len(a[f"{what}_ids"]))
     keys = [*zip(a["nodes_treeids"], a["nodes_nodeids"], strict=True)]
     modes = [mode.removeprefix("BRANCH_") for mode in a["nodes_modes"]]
     _check_results(results, modes.count("LEAF"), a[f"{what}_ids"])
@@ -121,6 +123,13 @@ def _check_trees(found: Ensemble) -> None:
         nodes, leaves = forest.tree(number)
         if max(nodes.stop - nodes.start, entries[leaves].sum()) > MOST_OF_TREE:
             raise Unsupported(f"a tree of more than {MOST_OF_TREE:,} nodes", "trees of less depth")
+
+
+def _refuse_many(results: int, weights: int) -> None:
+    if results < 1:
+        raise ValueError(f"{results} results")
+    if results * max(weights, 1) > MOST_NUMBERS:
+        raise Unsupported(f"{results:,} results of {weights:,} weights", "fewer results, or trees")
 
 
 def _numbers(a: Arguments, name: str) -> list[float]:
