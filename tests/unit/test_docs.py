@@ -89,6 +89,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 MADE = {  # when the site is made, docs/hooks
     *("reference/codes.md", "reference/python.md"),
     *("notebooks/gestures.md", "notebooks/live_stream.md", "notebooks/adaptation.md"),
+    "notebooks/sensor.md",
     *(f"reference/schemas/{n.removesuffix('.json').replace('.', '-')}.md" for n in schemas.names()),
 }
 

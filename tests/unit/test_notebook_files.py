@@ -16,8 +16,8 @@ NOTEBOOK = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem
 MACHINE = re.compile(r"(?<![\w.])/(home|root|tmp|usr|Users|work)\b|[A-Z]:\\\\")
 
 
-def test_there_are_three() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["adaptation", "gestures", "live_stream"]
+def test_there_are_four() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["adaptation", "gestures", "live_stream", "sensor"]
 
 
 @NOTEBOOK
