@@ -117,8 +117,8 @@ class Status(Packet):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Packet):
-    """Answer to a command of `command_message`, when it has been carried out.
+class CommandAnswer(Packet):
+    """CommandAnswer to a command of `command_message`, when it has been carried out.
 
     command   its name
     result    what me_adapt.h's function returned: less than 0 where it was refused; of "end", 1 if
@@ -139,7 +139,7 @@ class BrokenFrame:
     why: str
 
 
-Record = Start | Decision | Status | Answer | BrokenFrame
+Record = Start | Decision | Status | CommandAnswer | BrokenFrame
 
 
 def decoded(line: bytes) -> list[tuple[int, Record]]:
@@ -252,12 +252,12 @@ def _outputs(head: Packet, content: bytes) -> Decision | None:
     return Decision(**_fields(head), class_index=_class(class_index), score=score, values=values)
 
 
-def _adapted(head: Packet, content: bytes) -> Answer | None:
+def _adapted(head: Packet, content: bytes) -> CommandAnswer | None:
     if len(content) != _ADAPTED.size:
         return None
     number, result = _ADAPTED.unpack(content)
     name = COMMANDS[number - 1] if 0 < number <= len(COMMANDS) else f"command {number}"
-    return Answer(**_fields(head), command=name, result=result)
+    return CommandAnswer(**_fields(head), command=name, result=result)
 
 
 def _status(head: Packet, content: bytes) -> Status | None:

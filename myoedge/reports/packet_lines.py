@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myoedge.backends.packets import (
-    Answer,
     BrokenFrame,
+    CommandAnswer,
     Decision,
     Flags,
     Packet,
@@ -46,7 +46,7 @@ def _counts(status: Packet) -> Packet:
     return replace(status, sequence=0, time_us=0, frame=0, flags=Flags(0))
 
 
-def _content(record: Start | Decision | Status | Answer) -> str:
+def _content(record: Start | Decision | Status | CommandAnswer) -> str:
     match record:
         case Start():
             classes = f", {record.classes} classes" if record.classes else ""
@@ -54,7 +54,7 @@ def _content(record: Start | Decision | Status | Answer) -> str:
             return f"start after {record.restart}: model {record.digest}, {size}"
         case Decision():
             return _decision(record)
-        case Answer():
+        case CommandAnswer():
             return f"{record.command}: {'refused' if record.result < 0 else record.result}"
     counts = (f"{getattr(record, name):,} {text}" for name, text in _COUNTS.items())
     nonzero = [text for text in counts if not text.startswith("0 ")]

@@ -19,7 +19,7 @@ from myoedge.backends.adapting import runner, windows_of
 from myoedge.backends.build import Build
 from myoedge.backends.packets import (
     NO_LABEL,
-    Answer,
+    CommandAnswer,
     Decision,
     Record,
     command_message,
@@ -81,7 +81,7 @@ def test_windows_between_two_commands_are_learnt(build: Build) -> None:
     answers, learnt, windows = [], [], iter(found)
     given = iter(COMMANDS.values())
     for record in records:
-        if isinstance(record, Answer):
+        if isinstance(record, CommandAnswer):
             command, argument = next(given)
             assert record.command == command
             answers.append(record.result)

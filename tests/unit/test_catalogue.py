@@ -23,7 +23,7 @@ SHARED = {
     "E101": {
         "building.model_inputs",
         "frontend.detect",
-        "frontend.refusals",
+        "frontend.file_refusals",
         "frontend.torch.preflight",
         "frontend.onnx.file",
     },  # cannot be opened
@@ -77,10 +77,11 @@ SHARED = {
     "E205": {"frontend.torch.factory", "building.project_template"},  # no example inputs
     "E206": {
         "frontend.torch.factory",
-        "frontend.refusals",
+        "frontend.file_refusals",
         "building.model_inputs",
     },  # a factory that cannot be used
     "E232": {
+        "building.adaptation",
         "building.applications",
         "building.config",
         "building.config_rules",
@@ -156,11 +157,12 @@ SHARED = {
         "backends.equivalence",
     },  # no whole build
     "E243": {"simulator.machine", "simulator.disturbance"},  # no such place: a dump, a fault
+    "E260": {"sweeps.tasks", "sweeps.settings"},  # a sweep's file
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E301": {"building.size_check", "plan.l3.weight_streaming"},  # by the graph, by its plan
     "E302": {"building.budget", "building.energy", "reports.budget_check"},  # over budget
     "E305": {"reports.check", "sweeps.results"},  # a build, a sweep that is worse
-    "E304": {"building.budget", "plan.l1.layer_kernels"},  # a layer without a tile
+    "E304": {"building.budget", "plan.l1.no_tiling"},  # a layer without a tile
     "E247": {"quantization.recordings.reading", "system.regular_files"},  # too large
     "W304": {"building.confirm", "building.finished_build"},  # the simulator is not compiled
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
