@@ -23,6 +23,7 @@ from myoedge.reports.measures import (
     Measure,
     Value,
     is_number,
+    value_at,
 )
 from myoedge.reports.report_json import Report
 from myoedge.system.notebook import Card, Rows
@@ -128,7 +129,7 @@ def compare(old: Report, new: Report) -> list[Change]:
     )
     incomparable = _incomparable(old, new)
     network = [m for m in NETWORK if m.path not in incomparable]
-    if _value(old, OF_LABELS) != _value(new, OF_LABELS):  # neither better nor worse
+    if value_at(old, OF_LABELS) != value_at(new, OF_LABELS):  # neither better nor worse
         network = [replace(m, better=0) if m.path.startswith(LABELLED) else m for m in network]
     changes = list(_changes("", network, old, new))
     measures = [measure for measure in LAYER if measure.path not in incomparable]
@@ -139,11 +140,11 @@ def comparable(old: Report, new: Report) -> Iterator[tuple[Measure, bool, Value,
     """Yield (measure, whether it is determined in the same way, old value, new value) for every
     figure of a whole network."""
     apart = _incomparable(old, new)
-    has_other_labels = _value(old, OF_LABELS) != _value(new, OF_LABELS)
+    has_other_labels = value_at(old, OF_LABELS) != value_at(new, OF_LABELS)
     for measure in NETWORK:
         path = measure.path
         is_apart = path in apart or (has_other_labels and path.startswith(LABELLED))
-        yield measure, not is_apart, _value(old, path), _value(new, path)
+        yield measure, not is_apart, value_at(old, path), value_at(new, path)
 
 
 def _layer_changes(
@@ -180,14 +181,14 @@ def network_values(old: Report, new: Report) -> Iterator[tuple[Measure, Any, Any
     """Yield (measure, old value, new value) for every value of the whole network, changed or
     not."""
     for measure in NETWORK:
-        yield measure, _value(old, measure.path), _value(new, measure.path)
+        yield measure, value_at(old, measure.path), value_at(new, measure.path)
 
 
 def _changes(
     where: str, measures: Iterable[Measure], old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Iterable[Change]:
     for measure in measures:
-        before, after = _value(old, measure.path), _value(new, measure.path)
+        before, after = value_at(old, measure.path), value_at(new, measure.path)
         change = Change(where, measure, before, after)
         if before != after and not _is_nothing(change):
             yield change
@@ -197,14 +198,6 @@ def _is_nothing(change: Change) -> bool:
     """Return whether percentages or decibels differ by less than their last printed digit."""
     shown = difference(change)
     return change.measure.points and bool(shown) and not re.search("[1-9]", shown)
-
-
-def _value(report: Mapping[str, Any], path: str) -> Any:
-    """Return the value at path "a.b"; None if a part of the path is null or missing."""
-    value: Any = report
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 # --- for people -----------------------------------------------------------------------------------
