@@ -6,6 +6,7 @@
 # make figures simulated cycles of the tables in docs/, recorded anew
 # make site    the documentation as a site, in site/
 # make fuzz    drawn networks, hostile files, edited builds, kills; goes on behind build/fuzz.jsonl
+# make test-integrations   with the libraries of myoedge/integrations, in .venv-integrations
 # make zoo     networks of braindecode, tsai, timm, torchvision, transformers, built and recorded
 PYTHON ?= python3
 VENV := .venv
@@ -13,19 +14,20 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
 ZOO := .venv-zoo
+INTEGRATIONS := .venv-integrations
 # golden files and intrinsics are as their generators write them; sources of recorded programs stay as they were run
 C_FILES = $(shell git ls-files '*.c' '*.h' ':!tests/golden' ':!tests/fixtures' ':!firmware_templates/include/me_intrinsics*')
 # As many test processes as there are processors; each computes on one thread, so that they do not
 # fight for them.
 JOBS ?= auto
-test test-all: export OMP_NUM_THREADS = 1
-test test-all: export OPENBLAS_NUM_THREADS = 1
+test test-all test-integrations: export OMP_NUM_THREADS = 1
+test test-all test-integrations: export OPENBLAS_NUM_THREADS = 1
 # Hundreds of processes start: none of them compiles a package anew. pip compiles nothing (it takes a
 # minute for all of torch): each module is compiled where it is imported first, for tests all at once
 # (packages hold files for other versions of Python, which are no errors).
-demo test test-all: export PYTHONDONTWRITEBYTECODE =
+demo test test-all test-integrations: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-all check format bench figures fuzz zoo docs site wheel clean
+.PHONY: demo test test-all test-integrations check format bench figures fuzz zoo docs site wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -35,6 +37,9 @@ test: $(DEV_STAMP)
 
 test-all: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+test-integrations: $(INTEGRATIONS)/installed
+	$(INTEGRATIONS)/bin/python -m pytest tests/integrations
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
@@ -99,6 +104,11 @@ $(ZOO)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(ZOO)
 	$(ZOO)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[torch,dev,zoo]"
 	rm -f $(ZOO)/lib/python*/site-packages/torchaudio/lib/_torchaudio*
+	touch $@
+
+$(INTEGRATIONS)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[torch,dev,lightning]"
 	touch $@
 
 clean:

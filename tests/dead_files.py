@@ -15,8 +15,11 @@ import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "firmware_templates"
-# Started or loaded by name: `python -m myoedge`, examples, JSON Schemas, and modules of operators.
-LOADED = re.compile(r"myoedge(\.__main__|\.zoo(\..*)?|\.catalogue\.schemas|\.operators\.\w+\.\w+)?")
+# Started or loaded by name: `python -m myoedge`, examples, what users import for a library, JSON
+# Schemas, and modules of operators.
+LOADED = re.compile(
+    r"myoedge(\.__main__|\.zoo(\..*)?|\.integrations\.\w+|\.catalogue\.schemas|\.operators\.\w+\.\w+)?"
+)
 NAMED = re.compile(r"[\w.-]+")
 INSTANCES = "_instances.def"  # tables that myoedge/codegen/library.py finds by their ending
 

@@ -25,6 +25,7 @@ from myoedge.backends import doctor
 from myoedge.catalogue import entries
 from myoedge.cli import main
 from myoedge.errors import MyoedgeError
+from myoedge.integrations.lightning import firmware_callback
 from myoedge.system import cache, toolchain, tools
 from myoedge.system.extras import install_command
 from myoedge.system.library import build_library
@@ -90,6 +91,13 @@ def test_advice_names_packages_of_an_extra_not_this_one(extra: str) -> None:
     declared = {*map(Requirement, project["optional-dependencies"][extra])}
     assert {*map(Requirement, packages)} == declared
     assert project["name"] not in {Requirement(package).name for package in packages}
+
+
+def test_a_missing_library_of_an_integration_is_E501(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    with pytest.raises(MyoedgeError, match="firmware_callback needs lightning") as caught:
+        firmware_callback()
+    assert caught.value.code == "E501"
 
 
 def test_no_text_installs_this_package_from_an_index() -> None:

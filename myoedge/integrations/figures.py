@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of a build's report, by their paths in report.json."""
+
+from __future__ import annotations
+
+from myoedge.reports.measures import NETWORK, is_number, value_at
+from myoedge.reports.report_json import Report
+
+
+def figures(report: Report) -> dict[str, float]:
+    """Return the figures of a network that are better when larger or smaller, by path:
+    "cycles.total", "energy_uj.value", "quantization.accuracy_int8" (0..1).
+
+    Without figures that the report does not have, such as an accuracy without labels.
+    """
+    paths = [measure.path for measure in NETWORK if measure.better]
+    found = {path: value_at(report, path) for path in paths}
+    return {path: float(value) for path, value in found.items() if is_number(value)}
