@@ -14,6 +14,7 @@ from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Inspection, Operator, Operators
 from myoedge.backends.build import Build
 from myoedge.backends.build import load_build as read_build
+from myoedge.backends.report_folder import ReportFolder
 from myoedge.building.loading import Model, load_model
 from myoedge.building.options import BuildOptions, QuantizeOptions, StrPath, quantize_values
 from myoedge.building.pipeline_options import Options, Progress
@@ -21,6 +22,7 @@ from myoedge.building.quantized import Quantized
 from myoedge.operators.engine_choice import CORES
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.samples import Given
+from myoedge.system.folder import MANIFEST
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ def silent(_: object) -> None:
 def as_build(build: Build | StrPath) -> Build:
     """Return the build, loaded if a folder is given. Errors: E222 no build."""
     return build if isinstance(build, Build) else load_build(build)
+
+
+def report_of(build: Build | StrPath) -> dict[str, Any]:
+    """Return the report of a build, or of a folder with its report.json and manifest.json, the rest
+    of which may be gone. Errors: E222 no build."""
+    if isinstance(build, Build) or not (Path(build) / MANIFEST).is_file():
+        return as_build(build).report
+    return ReportFolder(Path(build)).report
 
 
 @with_plugin_errors

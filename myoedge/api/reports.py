@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from myoedge.api.models import as_build
+from myoedge.api.models import as_build, report_of
 from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
@@ -133,13 +133,14 @@ def report(
         return ReportDocument(new.report)
     from myoedge.reports.diff import Changes, compare
 
-    old = as_build(against)
+    old = report_of(against)
     if html is not None:
         from myoedge.reports.comparison import comparison_html
 
-        titles = str(old.folder), str(new.folder)
-        write_file(Path(html), comparison_html(old.report, new.report, titles).encode())
-    return Changes(compare(old.report, new.report))
+        folder = against.folder if isinstance(against, Build) else against
+        titles = str(folder), str(new.folder)
+        write_file(Path(html), comparison_html(old, new.report, titles).encode())
+    return Changes(compare(old, new.report))
 
 
 @with_plugin_errors
@@ -169,4 +170,4 @@ def check(
     from myoedge.reports.check import check_reports
 
     bounds = asdict(find(config).settings.check)
-    return check_reports(as_build(against).report, as_build(build).report, bounds)
+    return check_reports(report_of(against), as_build(build).report, bounds)

@@ -107,7 +107,12 @@ def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) 
     """Judge the figures of the new report against the old one's.
 
     bounds   from [check]; None: the default
+    Errors: E232 for a bound that is NaN or below 0.
     """
+    for name, bound in bounds.items():
+        if bound is not None and not bound >= 0.0:
+            facts = {"has": f"{bound:g}", "needs": "0 or more"}
+            raise MyoedgeError("E232", f"[check] {name} is no bound", facts, [f"{name} = 0.02"])
     allowed = {
         name: default if bounds.get(name) is None else float(bounds[name] or 0.0)
         for name, default in BOUNDS.items()

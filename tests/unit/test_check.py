@@ -123,6 +123,26 @@ def test_the_verb_says_and_exits(good: myoedge.Build, tmp_path: Path) -> None:
     assert command(*arguments, "--config", "wrong.toml", cwd=tmp_path).code == 2
 
 
+def test_two_files_of_the_accepted_build_suffice(good: myoedge.Build, tmp_path: Path) -> None:
+    """As the guide says."""
+    for name in ("report.json", "manifest.json"):
+        (tmp_path / name).write_bytes((good.folder / name).read_bytes())
+    assert not myoedge.check(good, against=tmp_path).failed
+    for verb in ("check", "report"):
+        ran = command(verb, good.folder, "--against", ".", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+    text = (tmp_path / "report.json").read_text()
+    (tmp_path / "report.json").write_text(text.replace('"cycles"', '"cycels"', 1))
+    with pytest.raises(MyoedgeError, match="E222"):
+        myoedge.check(good, against=tmp_path)
+
+
+@pytest.mark.parametrize("bound", [float("nan"), -0.1])
+def test_what_is_no_bound_is_refused(good: myoedge.Build, bound: float) -> None:
+    with pytest.raises(MyoedgeError, match="E232"):
+        check_reports(good.report, good.report, {"cycles": bound})
+
+
 def test_a_larger_network_is_worse(good: myoedge.Build, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(16, 96), torch.nn.ReLU(), torch.nn.Linear(96, 8))
