@@ -11,7 +11,6 @@
 #define ME_CANARY 0x57A9C3E1u
 #define ME_CANARY_WORDS 4u
 
-extern void _start(void);
 extern uint32_t me_stacks[], me_stack_bytes[], me_fc_stack[]; /* linker script */
 
 /* asked and done count up; the cluster works while they differ. */
@@ -46,6 +45,7 @@ static bool me_canaries_live(void)
 
 static void me_cores_start(void)
 {
+    extern void _start(void); /* crt0.S */
     me_canaries_plant();
     me_job.asked = me_job.done = me_job.ready = 0;
     ME_REG(ME_CLUSTER_CACHE_ENABLE) = 0xFFFFFFFFu;
