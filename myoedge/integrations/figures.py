@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of a build's report, by their paths in report.json."""
+"""Figures and facts of a build's report, by their paths in report.json."""
 
 from __future__ import annotations
 
@@ -16,3 +16,11 @@ def figures(report: Report) -> dict[str, float]:
     paths = [measure.path for measure in NETWORK if measure.better]
     found = {path: value_at(report, path) for path in paths}
     return {path: float(value) for path, value in found.items() if is_number(value)}
+
+
+def facts(report: Report) -> dict[str, str]:
+    """Return what is neither better nor worse as text, by path: "target.chip", "exact.host";
+    without what is not known."""
+    paths = [measure.path for measure in NETWORK if not measure.better]
+    found = {path: value_at(report, path) for path in paths}
+    return {path: str(value) for path, value in found.items() if value is not None}

@@ -83,11 +83,12 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_training_ends_with_logged_figures(tmp_path: Path) -> None:
-    module = fit(tmp_path)
+    module = fit(tmp_path, simulate=True)
     with (tmp_path / "log" / "version_0" / "metrics.csv").open() as file:
         last = [*csv.DictReader(file)][-1]
     built = myoedge.load_build(tmp_path / "gap9")
     report = built.report
+    assert report["cycles"]["source"] == "simulated"
     assert int(float(last["firmware/cycles.total"])) == report["cycles"]["total"] > 0
     assert float(last["firmware/latency_s"]) == report["latency_s"]
     assert float(last["firmware/energy_uj.value"]) == report["energy_uj"]["value"]

@@ -13,6 +13,7 @@ import signal
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from myoedge.catalogue import entries
 from myoedge.cli import main
 from myoedge.errors import MyoedgeError
 from myoedge.integrations.lightning import firmware_callback
+from myoedge.integrations.mlflow import log_build
 from myoedge.system import cache, toolchain, tools
 from myoedge.system.extras import install_command
 from myoedge.system.library import build_library
@@ -93,10 +95,15 @@ def test_advice_names_packages_of_an_extra_not_this_one(extra: str) -> None:
     assert project["name"] not in {Requirement(package).name for package in packages}
 
 
-def test_a_missing_library_of_an_integration_is_E501(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lightning", None)
-    with pytest.raises(MyoedgeError, match="firmware_callback needs lightning") as caught:
-        firmware_callback()
+@pytest.mark.parametrize(
+    ("library", "use"), [("lightning", firmware_callback), ("mlflow", partial(log_build, "gap9"))]
+)
+def test_a_missing_library_of_an_integration_is_E501(
+    library: str, use: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MyoedgeError, match=f"needs {library}".replace("mlf", "MLf")) as caught:
+        use()
     assert caught.value.code == "E501"
 
 
