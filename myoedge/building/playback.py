@@ -32,7 +32,7 @@ from myoedge.reports.playback import (
     playback_json,
     playback_lines,
 )
-from myoedge.simulator import Fault, Simulation, simulate
+from myoedge.simulator import Fault, RunOptions, Simulation, simulate
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
@@ -169,6 +169,7 @@ def _simulated(
         return simulate(
             build.written(ELF),
             folder=folder,
+            options=RunOptions(mark_counts=False),
             playback=playback_of(program.sensor, counts, faults),
             progress=progress,
         )

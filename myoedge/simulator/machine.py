@@ -55,6 +55,7 @@ class RunOptions:
     profile     whether to record cycles by instruction address
     window      (from, to): record executed instructions between these cycles
     spans       whether to record transfers, NE16 jobs and sleeping cores
+    mark_counts whether marks have the counters of the cores
     """
 
     dump: Sequence[Range] = ()
@@ -62,6 +63,7 @@ class RunOptions:
     profile: bool = False
     window: Range | None = None
     spans: bool = False
+    mark_counts: bool = True
     disturbed: Sequence[Disturbance] = ()
 
 
@@ -289,7 +291,7 @@ def _marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Mark]:
             value=m.value,
             cycle=m.cycle,
             core=m.core,
-            counts=tuple(_counts(c) for c in m.counts),
+            counts=tuple(_counts(c) for c in m.counts if options.mark_counts),
             dma_bytes=m.dma_bytes,
             dma_busy_cycles=m.dma_busy_cycles,
             l3_bytes=m.l3_bytes,

@@ -67,7 +67,7 @@ class Mark:
     value       its argument
     cycle       cycle of the call
     core        core that called it
-    counts      counters of each core
+    counts      counters of each core; () without RunOptions.mark_counts
     *_bytes, *_busy_cycles   counters of DMA, L3 and NE16
     snapshots   memory contents, as requested by RunOptions.snapshots for this value
     """
