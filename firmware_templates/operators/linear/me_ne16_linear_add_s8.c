@@ -38,5 +38,6 @@ void me_ne16_linear_add_s8(const me_ne16_linear_add_s8_params *op, const me_ne16
 {
     const me_ne16_layer layer = layer_of(op, tile);
     me_ne16_run(&layer);
-    me_ne16_restore_x(&op->linear, &tile->linear);
+    if (tile->linear.restores)
+        me_ne16_restore_x(&op->linear, &tile->linear);
 }

@@ -33,15 +33,14 @@ __attribute__((noinline)) me_ne16_layer me_ne16_linear_layer(const void *params,
 
 void me_ne16_restore_x(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)
 {
-    if (tile->restores) {
-        ME_SYNC();
-        me_ne16_unsigned_rows(tile->x, (uint8_t *)tile->x, op->c, 0, tile->rows);
-    }
+    ME_SYNC();
+    me_ne16_unsigned_rows(tile->x, (uint8_t *)tile->x, op->c, 0, tile->rows);
 }
 
 void me_ne16_linear_s8(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile)
 {
     const me_ne16_layer layer = me_ne16_linear_layer(op, tile);
     me_ne16_run(&layer);
-    me_ne16_restore_x(op, tile);
+    if (tile->restores)
+        me_ne16_restore_x(op, tile);
 }

@@ -38,7 +38,7 @@ typedef struct {
 /* The tile as jobs; units are rows. */
 me_ne16_layer me_ne16_linear_layer(const void *params, const void *tile);
 
-/* Behind the tile's jobs: x = u - 128, uint8 u from 0 to 255 -> int8, for rows * c bytes, if the tile restores x. */
+/* Behind the jobs of a tile that restores x: x = u - 128, uint8 u from 0 to 255 -> int8, for rows * c bytes. */
 void me_ne16_restore_x(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile);
 
 /* Linear layer, int8 [rows][c] -> [rows][k]: y = clip8(((sum of (x + 128) * weights) * scale + bias) >> shift), then

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
 from myoedge.operators.conv.ne16_phases import Phases
 from myoedge.operators.conv.ne16_rules import is_filter
+from myoedge.operators.conv.turned import turned_operand, turned_region, turned_strides
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes
-from myoedge.operators.products.ne16_constants import SIDE, WEIGHT_BITS
+from myoedge.operators.products.ne16_constants import INPUTS, SIDE, WEIGHT_BITS
 from myoedge.operators.products.ne16_cycles import (
     JOB,
     JOB_PIXELS,
@@ -26,8 +27,6 @@ from myoedge.operators.products.ne16_cycles import (
     pointwise_cycles,
     units_of_jobs,
 )
-
-T = TypeVar("T")
 
 FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
 # cycles of seven cores
@@ -41,6 +40,7 @@ SLOWED = 0.45  # cycles more of the engine, for each in which cores write operan
 DEPTHWISE_CONFLICTS = 1.06  # of the engine's stores with its own loads
 GROUP = 1000.0  # cycles around the tile of a group
 PHASE = 150.0  # cycles in which a job is programmed: shorter ones, and the first of a tile, wait
+WEIGHT_BYTE = 0.5  # cycles: L1 gets it in 0.13 or, if L2 is full, in 2; more make tiles smaller
 JOINED = (2, 4)  # results of a row that are computed as one
 
 
@@ -113,9 +113,17 @@ class JobSchedule:
         )
 
     def layer_cycles(self) -> float:
-        """Return the estimated cycles of the layer if a single tile holds all of it."""
+        """Return the estimated cycles of the layer if it is one tile, and of its weights."""
         _, rows, columns, k = self.conv.y
-        return float(self.cycles({"t0": rows, "t1": columns, "k": k}))
+        computed = float(self.cycles({"t0": rows, "t1": columns, "k": k}))
+        return computed + WEIGHT_BYTE * self._weight_bytes()
+
+    def _weight_bytes(self) -> float:
+        taps, outputs = self.conv.taps, 1 if self.is_depthwise else self.conv.y[-1]
+        if self.number in (FILTER, DEPTHWISE):
+            pixel = self.phases.pixel if self.phases else 1
+            taps = SIDE * SIDE * int(round_up(self.conv.x[-1] * pixel, INPUTS))
+        return outputs * float(round_up(taps, INPUTS)) * self.bits / WEIGHT_BITS
 
     @property
     def function(self) -> str:
@@ -126,7 +134,7 @@ class JobSchedule:
     def in_memory(self, operand: Operand) -> Operand:
         """Return an operand with its axes in memory order, undoing an exchange of rows and
         columns."""
-        return _turned_operand(operand) if self.turned else operand
+        return turned_operand(operand) if self.turned else operand
 
     @property
     def is_depthwise(self) -> bool:
@@ -219,7 +227,7 @@ class JobSchedule:
 
     def fields(self, regions: Mapping[str, Region]) -> Fields:
         if self.turned:
-            regions = {**regions, **{name: _turned_region(regions[name]) for name in "xy"}}
+            regions = {**regions, **{name: turned_region(regions[name]) for name in "xy"}}
         y = regions["y"]
         _, rows, columns, _, _ = y.extent
         sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
@@ -231,7 +239,7 @@ class JobSchedule:
         return {
             **conv,
             "conv.padded": "@scratch",
-            **(_turned_strides(regions) if self.turned else {}),
+            **(turned_strides(regions) if self.turned else {}),
             "first_k": y.start[3] * self.conv.y[3] + y.start[4],
             "first_units": first,
             "units_at_a_time": others,
@@ -285,35 +293,6 @@ def _dense_ways(windows: JobSchedule) -> Iterator[JobSchedule]:
         phases = None if is_filter(conv) else Phases.of(of.conv)
         if phases:
             yield replace(of, number=FILTER, phases=phases)
-
-
-def _swapped(parts: tuple[T, ...]) -> tuple[T, ...]:
-    """Return a tuple of per-dimension values with those of rows and columns exchanged."""
-    return (*parts[:1], *parts[2:3], *parts[1:2], *parts[3:])
-
-
-def _turned_region(region: Region) -> Region:
-    """Return a region of rows and columns as one of columns and rows."""
-    parts = (region.start, region.extent, region.before, region.after)
-    return Region(*map(_swapped, parts))
-
-
-def _turned_operand(operand: Operand) -> Operand:
-    """Return an operand of columns and rows as it lies in memory: rows and columns."""
-    shape, first = _swapped(operand.shape), _swapped(operand.first)
-    return replace(operand, shape=shape, dims=_swapped(operand.dims), first=first)
-
-
-def _turned_strides(regions: Mapping[str, Region]) -> Fields:
-    """Bytes between rows and columns of regions that were turned."""
-    x, y = (regions[name].extent for name in "xy")
-    c, k = x[3] * x[4], y[3] * y[4]
-    return {
-        "conv.row_stride": c,
-        "x_column": x[1] * c,
-        "conv.y_stride": y[1] * k,
-        "y_row": k,
-    }
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
