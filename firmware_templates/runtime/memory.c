@@ -12,11 +12,24 @@ int memcmp(const void *a, const void *b, size_t bytes);
 /* Keeps a compiler from making these loops into calls of themselves. */
 #define STAY_A_LOOP() __asm__ volatile("")
 
+typedef uint32_t __attribute__((may_alias)) word;
+
+/* Words of both that lie at multiples of 4: what is left begins behind these bytes. */
+static size_t words_of(const void *to, const void *from, size_t bytes)
+{
+    return ((uintptr_t)to | (uintptr_t)from) % sizeof(word) ? 0 : bytes / sizeof(word) * sizeof(word);
+}
+
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
 {
     uint8_t *target = to;
     const uint8_t *source = from;
-    for (size_t i = 0; i < bytes; i++) {
+    size_t i = 0;
+    for (const size_t words = words_of(to, from, bytes); i < words; i += sizeof(word)) {
+        *(word *)(void *)(target + i) = *(const word *)(const void *)(source + i);
+        STAY_A_LOOP();
+    }
+    for (; i < bytes; i++) {
         target[i] = source[i];
         STAY_A_LOOP();
     }
@@ -39,7 +52,13 @@ void *memmove(void *to, const void *from, size_t bytes)
 void *memset(void *to, int value, size_t bytes)
 {
     uint8_t *target = to;
-    for (size_t i = 0; i < bytes; i++) {
+    const word four = (uint8_t)value * 0x01010101u;
+    size_t i = 0;
+    for (const size_t words = words_of(to, to, bytes); i < words; i += sizeof(word)) {
+        *(word *)(void *)(target + i) = four;
+        STAY_A_LOOP();
+    }
+    for (; i < bytes; i++) {
         target[i] = (uint8_t)value;
         STAY_A_LOOP();
     }
