@@ -56,7 +56,7 @@ static inline void me_loops_end(int32_t layers)
 static inline void me_first_arguments_of_step(const me_layer *layer)
 {
     if (me_core() == 0)
-        me_call(layer->arguments, layer->tiles, 0);
+        me_begin_layer(layer);
     if (layer->kernel_waits && me_core() != ME_CONTROL_CORE)
         me_barrier_workers();
 }
@@ -80,10 +80,7 @@ static inline void me_loop_layer_ends(int32_t layer) { (void)layer; }
 
 static inline void me_loops_end(int32_t layers) { (void)layers; }
 
-static inline void me_first_arguments_of_step(const me_layer *layer)
-{
-    me_call(layer->arguments, layer->tiles, 0);
-}
+static inline void me_first_arguments_of_step(const me_layer *layer) { me_begin_layer(layer); }
 
 static inline void me_load_of_loop(const me_loop *loop) { loop->load(); }
 

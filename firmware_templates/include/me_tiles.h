@@ -21,6 +21,7 @@
 #ifndef ME_NEXT_TILE_H
 #define me_no_tile_is_loaded() ((void)0)
 #define me_next_tile_is_loaded() ((void)0)
+#define me_make_jobs(layer, t) ((void)0)
 #endif
 
 /* A function of a layer: of one that is a single tile, or for tile t. 0: there is nothing to do. */
@@ -40,11 +41,12 @@ typedef union {
  *               prepare without them
  * nine_cores    the control core computes too, once it has started all transfers of a tile
  * arguments     writes the arguments of the kernel call
+ * jobs          makes a layer of an accelerator's jobs of them, when all transfers have been started
  * load, store   start transfers and do not wait
  * prefetch      starts transfers of constants that later layers need for their first tile */
 typedef struct {
     int32_t tiles, buffers, back_to_back, kernel_waits, nine_cores;
-    me_tile_function arguments, load, compute, store, prefetch;
+    me_tile_function arguments, jobs, load, compute, store, prefetch;
 } me_layer;
 
 /* What the network reads and writes: the caller's buffers. */
@@ -68,6 +70,22 @@ static inline void me_call(me_tile_function function, int32_t tiles, int32_t t)
         function.of_tile(t);
 }
 
+#ifdef ME_NEXT_TILE_H
+static inline void me_make_jobs(const me_layer *layer, int32_t t)
+{
+    if (layer->jobs.once)
+        me_call(layer->jobs, layer->tiles, t);
+}
+#endif
+
+/* Arguments of a layer's first tile, with its jobs. */
+static inline void me_begin_layer(const me_layer *layer)
+{
+    if (layer->arguments.once)
+        me_call(layer->arguments, layer->tiles, 0);
+    me_make_jobs(layer, 0);
+}
+
 /* Beside the computation of tile t: stores the tile before, loads the next one, whose arguments it writes. */
 static inline void me_between_tiles(const me_layer *layer, int32_t tiles, int32_t t)
 {
@@ -81,6 +99,7 @@ static inline void me_between_tiles(const me_layer *layer, int32_t tiles, int32_
         me_call(layer[1].arguments, layer[1].tiles, 0);
     if (layer->prefetch.once)
         me_call(layer->prefetch, tiles, t);
+    me_make_jobs(t + 1 < tiles ? layer : layer + 1, t + 1 < tiles ? t + 1 : 0);
 }
 
 #ifdef ME_GAP9
@@ -164,8 +183,7 @@ static void me_first_arguments(const me_layer *layer)
 {
     for (int32_t i = 0; i < 16; i++)
         me_of_layer[i] = 0;
-    if (layer->arguments.once)
-        me_call(layer->arguments, layer->tiles, 0);
+    me_begin_layer(layer);
 }
 
 static void me_compute_layer(const me_layer *layer, int32_t number)
@@ -254,8 +272,7 @@ static inline void me_tiles_begin(const me_layer *first, const void *const in[],
     me_in = in;
     me_out = out;
     me_l3_begin();
-    if (first->arguments.once)
-        me_call(first->arguments, first->tiles, 0);
+    me_begin_layer(first);
 }
 
 static inline void me_tiles_end(void) { me_timeline_step(); }

@@ -11,14 +11,14 @@ static uint32_t tiles_of(int32_t n, int32_t size) { return (uint32_t)((n + size 
 /* What is in the last tile; 0 for a whole one. */
 static uint32_t last_of(int32_t n, int32_t size) { return (uint32_t)(n % size); }
 
-me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config)
+void me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config, me_ne16_job *job)
 {
     const uint32_t inputs = tiles_of(out->inputs, 16);
     const uint32_t last_inputs = (uint32_t)(out->inputs - 16 * ((int32_t)inputs - 1));
     const int each = config == ME_NE16_DEPTHWISE; /* tiles have as many outputs as inputs */
     const uint32_t outputs = each ? inputs : tiles_of(out->k, 32);
     const uint32_t last_outputs = each ? last_inputs : last_of(out->k, 32);
-    return (me_ne16_job){
+    *job = (me_ne16_job){
         .weights = out->weights,
         .y_group = 32,
         .weight_plane = 18,
@@ -30,16 +30,15 @@ me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config)
     };
 }
 
-me_ne16_job me_ne16_job_of(const me_ne16_outputs *out, uint32_t config)
+void me_ne16_job_of(const me_ne16_outputs *out, uint32_t config, me_ne16_job *job)
 {
     const uint8_t *scales = out->parameters + 4 * out->all_k;
-    me_ne16_job job = me_ne16_sums_job_of(out, config);
-    job.scales = scales + out->first_k * out->scale_bytes;
-    job.shifts = scales + out->all_k * out->scale_bytes + out->first_k;
-    job.biases = (const int32_t *)(const void *)out->parameters + out->first_k;
-    job.config &= ~ME_NE16_INT32;
-    job.config |= ME_NE16_NORMALISE | ME_NE16_SCALE_BYTES(out->scale_bytes) | ME_NE16_SHIFTS | ME_NE16_BIAS;
-    return job;
+    me_ne16_sums_job_of(out, config, job);
+    job->scales = scales + out->first_k * out->scale_bytes;
+    job->shifts = scales + out->all_k * out->scale_bytes + out->first_k;
+    job->biases = (const int32_t *)(const void *)out->parameters + out->first_k;
+    job->config &= ~ME_NE16_INT32;
+    job->config |= ME_NE16_NORMALISE | ME_NE16_SCALE_BYTES(out->scale_bytes) | ME_NE16_SHIFTS | ME_NE16_BIAS;
 }
 
 void me_ne16_set_image(me_ne16_job *job, int32_t rows, int32_t columns, int32_t reach)
@@ -139,11 +138,11 @@ static __attribute__((noinline)) void start_next(const me_ne16_layer *layer, int
     ME_SYNC(); /* results whose place the next job takes are finished */
     if (!is_ready)
         return;
-    const me_ne16_layer next = layer->of(layer->op, layer->next->tile);
+    const me_ne16_layer *next = layer->next->tile;
     if (ME_CORE() == 0)
-        *number = next.program(&next, 0, end_of_job(&next, 0));
-    if (next.prepare) {
-        next.prepare(&next, 0, end_of_job(&next, 0));
+        *number = me_ne16_program(&next->first);
+    if (next->prepare) {
+        next->prepare(next, 0, end_of_job(next, 0));
         ME_SYNC();
     }
     if (ME_CORE() == 0)
@@ -161,6 +160,19 @@ static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before
         ME_SYNC();
         layer->finish(layer, before, layer->units);
     }
+    if (layer->behind) {
+        ME_SYNC();
+        layer->behind(layer);
+    }
+}
+
+static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    if (first == 0)
+        return me_ne16_program(&layer->first);
+    me_ne16_job job;
+    layer->job(layer, first, end, &job);
+    return me_ne16_program(&job);
 }
 
 void me_ne16_run(const me_ne16_layer *layer)
@@ -177,7 +189,7 @@ void me_ne16_run(const me_ne16_layer *layer)
         last = end_of_job(layer, first);
         const int32_t from = start_of(layer, first, last);
         if (ME_CORE() == 0)
-            running = layer->program(layer, from, last);
+            running = program(layer, from, last);
         if (layer->prepare)
             layer->prepare(layer, first, last);
         ME_SYNC();
@@ -197,4 +209,18 @@ void me_ne16_run(const me_ne16_layer *layer)
     if (layer->beside)
         layer->beside(layer);
     end_tile(layer, running, before);
+}
+
+me_ne16_layer me_ne16_layers[2] ME_L1;
+
+void me_ne16_keep_first_job(me_ne16_layer *layer)
+{
+    layer->job(layer, 0, end_of_job(layer, 0), &layer->first);
+}
+
+void me_ne16_run_own(me_ne16_layer *layer)
+{
+    if (ME_CORE() == 0)
+        me_ne16_keep_first_job(layer);
+    me_ne16_run(layer);
 }

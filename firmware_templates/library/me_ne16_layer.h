@@ -22,17 +22,15 @@ typedef struct me_ne16_layer me_ne16_layer;
 
 /* Of units `first` to before `end` of a layer: rows, or pixels. */
 typedef void me_ne16_units(const me_ne16_layer *layer, int32_t first, int32_t end);
-typedef int32_t me_ne16_program_units(const me_ne16_layer *layer, int32_t first, int32_t end);
+typedef void me_ne16_job_of_units(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job);
+typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* What the cores compute beside the tile's last jobs. */
-typedef void me_ne16_beside(const me_ne16_layer *layer);
-
-/* A tile of a layer, from the arguments of its kernel. */
-typedef me_ne16_layer me_ne16_layer_of(const void *op, const void *tile);
+/* What the cores compute beside the tile's last jobs, or behind them. */
+typedef void me_ne16_on_cores(const me_ne16_layer *layer);
 
 /* units of unit_bytes results from y on, first_units in the first job, at_a_time in each of the others
  * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); jobs but the last are whole tiles then
- * program  called by core 0 before a job of these units: me_ne16_program; returns the number of the job
+ * job      of these units, from op and tile alone
  * start_others  called by core 0 behind the start of that job: starts the other jobs of these units, at least one;
  *          returns the number of the last; 0: there are no others
  * prepare  called by all cores, of which 1 .. 7 prepare the job meanwhile; 0: nothing is to be prepared
@@ -41,9 +39,11 @@ typedef me_ne16_layer me_ne16_layer_of(const void *op, const void *tile);
  * nine     results of nine pixels, where units are eight of them in a run; else 0
  * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8, and as unsigned ones
  * table    of me_ne16_look_up: 256 entries, the first for -128
+ * behind   called by all cores behind the last job; 0: nothing is left
  * op, tile for these functions
- * of, next the tile behind this one, whose first job may start before this one ends: it has the same operands
- *          prepared; 0: none of the layer does */
+ * next     the layer of the tile behind this one, whose first job may start before this one ends: it has the same
+ *          operands prepared; 0: none of the layer does
+ * first    the job of the first units */
 struct me_ne16_layer {
     int32_t units, first_units, at_a_time, unit_bytes, in_run;
     const int8_t *x;
@@ -51,16 +51,27 @@ struct me_ne16_layer {
     int8_t *y, *nine;
     const int8_t *table;
     me_ne16_units *prepare, *finish;
-    me_ne16_program_units *program, *start_others;
-    me_ne16_beside *beside;
+    me_ne16_job_of_units *job;
+    me_ne16_start_units *start_others;
+    me_ne16_on_cores *beside, *behind;
     const void *op, *tile;
-    me_ne16_layer_of *of;
     const me_next_tile *next;
     me_ne16_outputs outputs;
+    me_ne16_job first;
 };
 
-/* Cores 0 .. 7 call it together. */
+/* Of the tile that is computed and of the next one, in turns. A kernel's <name>_layer makes one of its arguments. */
+extern me_ne16_layer me_ne16_layers[2];
+
+/* Completes the layer of a tile by its first job: the core that writes the arguments of a kernel calls it, while others
+ * compute the tile before. */
+void me_ne16_keep_first_job(me_ne16_layer *layer);
+
+/* Computes a layer that was kept. Cores 0 .. 7 call it together. */
 void me_ne16_run(const me_ne16_layer *layer);
+
+/* Computes a layer of each core's own. Cores 0 .. 7 call it together. */
+void me_ne16_run_own(me_ne16_layer *layer);
 
 /* Rows first .. end - 1 of c bytes as unsigned ones; a word of two rows belongs to the earlier one. */
 void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end);
@@ -76,8 +87,8 @@ void me_ne16_finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end)
 
 /* A job of these outputs, without its pixels: int8 results, or sums of 32 bits.
  * config: ME_NE16_1X1, ME_NE16_DEPTHWISE, or 0 */
-me_ne16_job me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config);
-me_ne16_job me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config);
+void me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne16_job *job);
+void me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne16_job *job);
 
 /* Gives a 1x1 job n pixels in a row, `step` bytes apart, of y_step bytes of results: three runs of them, which
  * overlap where n is no multiple of three. */

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* tile: arguments of the kernel for it; 0: the kernel does not start it   number: of it in the run
+/* tile: what the kernel needs of it; 0: the kernel does not start it   number: of it in the run
  * follows: whether the tile before may have started this one */
 typedef struct {
     const void *tile;

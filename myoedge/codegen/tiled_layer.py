@@ -28,8 +28,8 @@ class TiledLayer:
     """The C code of a layer.
 
     text        the code
-    functions   functions that it defines: "arguments", "load", "compute", "store",
-                "fetch_constants"
+    functions   functions that it defines: "arguments", "jobs", "load", "compute",
+                "store", "fetch_constants"
     scalars     numbers that it reads from the model's data
     """
 
@@ -90,6 +90,7 @@ def tiled_layer(
     addresses = LayerAddresses(l1, _outside_l1(tiling, base, l1, scratch, l3_tables))
     lines = {
         "arguments": _arguments(index, tiling, addresses, tables),
+        "jobs": _jobs(index, tiling),
         **movements(tiling, base, Movement(tables, l1)),
         "compute": [*_unpacks(tiling, tables, addresses), _kernel_call(index, tiling)],
     }
@@ -138,9 +139,25 @@ def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Ta
     return [*params, *assignment(f"me_tile[{slot}].{kernel}", f"{kernel}_tile", fields)]
 
 
+def _jobs(index: int, tiling: Tiling) -> list[str]:
+    """Statements that make the jobs of an accelerator from the arguments."""
+    if not tiling.kernel.runs_jobs:
+        return []
+    layer = f"&me_ne16_layers[{_slot(tiling)}]"
+    made = f"{tiling.kernel.function}_layer({_structs(index, tiling)}, {layer});"
+    return [made, f"me_ne16_keep_first_job({layer});"]
+
+
 def _kernel_call(index: int, tiling: Tiling) -> str:
+    if tiling.kernel.runs_jobs:
+        return f"me_ne16_run(&me_ne16_layers[{_slot(tiling)}]);"
+    return f"{tiling.kernel.function}({_structs(index, tiling)});"
+
+
+def _structs(index: int, tiling: Tiling) -> str:
+    """Return the arguments of a kernel call: the op and tile structs."""
     kernel, slot = tiling.kernel.function, _slot(tiling)
-    return f"{kernel}(&me_op[{index % 2}].{kernel}, &me_tile[{slot}].{kernel});"
+    return f"&me_op[{index % 2}].{kernel}, &me_tile[{slot}].{kernel}"
 
 
 def _slot(tiling: Tiling) -> str:
@@ -267,9 +284,9 @@ def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterat
     starts = tiling.kernel.launches_next_tile
     follows = [int(starts(*pair)) for pair in pairwise(rows)] if starts else []
     if any(follows):
-        kernel, slot = tiling.kernel.function, "t % 2" if tiling.first % 2 else "(t + 1) % 2"
+        slot = "t % 2" if tiling.first % 2 else "(t + 1) % 2"
         follows_now = tables.number("starts_next", [*follows, 0])
-        yield "next.tile", f"{follows_now} ? &me_tile[{slot}].{kernel} : 0"
+        yield "next.tile", f"{follows_now} ? &me_ne16_layers[{slot}] : 0"
         yield "next.number", f"t + {tiling.first + 1}"
         yield "next.follows", tables.number("started_before", [0, *follows])
 

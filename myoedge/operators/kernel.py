@@ -187,6 +187,8 @@ class TiledKernel:
     tile                 regions by operand -> fields of the tile struct
     launches_next_tile   (fields of a tile, fields of the next) -> whether the kernel starts an
                          accelerator on the next tile as soon as its operands are in L1; None: never
+    runs_jobs            whether a tile is jobs of NE16: "<function>_layer" makes a me_ne16_layer of
+                         op and tile, while others compute the tile before
     scratch              tile sizes -> bytes of scratch, in L1 if they fit
     work                 tile sizes -> work units of the busiest core
     l1_only              whether the engine cannot access L2
@@ -214,6 +216,7 @@ class TiledKernel:
     from_l3: TiledKernel | None = None
     in_l2: bool = False
     launches_next_tile: Callable[[Fields, Fields], bool] | None = None
+    runs_jobs: bool = False
     unit_axes: tuple[str, ...] = ()
     innermost_axes: tuple[str, ...] = ()
     reversed_axes: tuple[str, ...] = ()

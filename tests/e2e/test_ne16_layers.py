@@ -168,7 +168,7 @@ MANY_PRODUCTS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         (1, 96, 7, 8),
     ),
     "taps that lie apart": (nn.Conv2d(400, 33, 3, 2, padding=2, dilation=2), (1, 400, 9, 17)),
-    "a row, of which every second position": (nn.Conv1d(40, 37, 64, stride=2), (1, 40, 127)),
+    "a row, of which every second position": (nn.Conv1d(72, 37, 64, stride=2), (1, 72, 127)),
     "rows of a linear layer": (nn.Sequential(nn.Linear(5001, 50), nn.GELU()), (10, 5001)),
 }
 

@@ -225,7 +225,9 @@ def arguments(number: int, kernel: TiledKernel, places: Mapping[str, str]) -> li
         values = [(name, _c(str(value), places)) for name, value in fields.items()]
         return assignment(f"{kind}_{number}", f"{kernel.function}_{kind}", values)
 
-    return [*written("params", kernel.op), *written("tile", tile)]
+    layer = f"{kernel.function}_layer(&params_{number}, &tile_{number}, me_ne16_layers);"
+    jobs = [layer, "me_ne16_keep_first_job(me_ne16_layers);"] if kernel.runs_jobs else []
+    return [*written("params", kernel.op), *written("tile", tile), *jobs]
 
 
 def _c(value: str, places: Mapping[str, str]) -> str:
@@ -247,7 +249,10 @@ def program(kernels: list[TiledKernel], texts: list[list[str]]) -> str:
     for i, text in enumerate(texts):
         lines += [f"    if (row == {i}) {{", *(f"        {line}" for line in text), "    }"]
     lines += ["}", "static void run_case(void)", "{"]
-    lines += [f"    if (row == {i}) {n}(&params_{i}, &tile_{i});" for i, n in enumerate(names)]
+    for i, kernel in enumerate(kernels):
+        own = f"{kernel.function}(&params_{i}, &tile_{i})"
+        called = "me_ne16_run(me_ne16_layers)" if kernel.runs_jobs else own
+        lines += [f"    if (row == {i}) {called};"]
     return "\n".join([*lines, "}", ""])
 
 

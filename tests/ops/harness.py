@@ -70,7 +70,7 @@ def c_text(cases: Sequence[Case], tilings: Sequence[Tiling]) -> str:
         f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
         for end, variable in (("_params", "me_op[2]"), ("_tile", "me_tile[2]"))
     ]
-    head = ("me_math.h", "me_share.h", "me_tiles.h", *headers(called(tilings)))
+    head = ("me_math.h", "me_share.h", *headers(called(tilings)), "me_tiles.h")
     lines = [f'#include "{name}"' for name in head]
     lines += [f"_Alignas(16) static int8_t me_l1[{size}];", "void *unused(void) { return me_l1; }"]
     each = zip(cases, tilings, strict=True)

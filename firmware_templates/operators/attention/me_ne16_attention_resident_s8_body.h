@@ -119,7 +119,8 @@ static int32_t me_ne16_start_scores(const me_ne16_attention_work *a, int32_t par
         .weight_bytes = 2,
         .weight_bits = 8,
     };
-    me_ne16_job job = me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS);
+    me_ne16_job job;
+    me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS, &job);
     job.x = me_ne16_q_of(a, part);
     job.y = me_ne16_scores_of(a, part);
     job.scales = a->multipliers;
@@ -138,7 +139,8 @@ static int32_t me_ne16_start_values(const me_ne16_attention_work *a, int32_t par
         .weight_bytes = 2,
         .weight_bits = 8,
     };
-    me_ne16_job job = me_ne16_sums_job_of(&columns, ME_NE16_1X1);
+    me_ne16_job job;
+    me_ne16_sums_job_of(&columns, ME_NE16_1X1, &job);
     job.x = (const uint8_t *)me_ne16_scores_of(a, part);
     job.y = me_ne16_scores_of(a, part) + 4 * a->filled;
     me_ne16_set_run(&job, me_ne16_rows_of(a, part), a->row, a->row);

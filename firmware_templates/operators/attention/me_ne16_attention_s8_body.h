@@ -45,7 +45,7 @@ static void me_ne16_pack_keys(const me_ne16_layer *layer, int32_t first, int32_t
     }
 }
 
-static int32_t me_ne16_start_scores(const me_ne16_layer *layer, int32_t first, int32_t end)
+static void me_ne16_job_of_scores(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
 {
     const me_ne16_attention_work *a = layer->op;
     const int32_t width = a->work.op->width;
@@ -56,31 +56,30 @@ static int32_t me_ne16_start_scores(const me_ne16_layer *layer, int32_t first, i
         .weight_bytes = 2,
         .weight_bits = 8,
     };
-    me_ne16_job job = me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS);
-    job.x = a->q;
-    job.y = me_scores_row(&a->work, 0) + 4 * (me_ne16_tile_of(layer)->first_key + first);
-    job.scales = a->multipliers;
-    job.biases = a->terms + first;
-    me_ne16_set_run(&job, me_ne16_pixels_of(layer), width, a->work.row);
-    return me_ne16_program(&job);
+    me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS, job);
+    job->x = a->q;
+    job->y = me_scores_row(&a->work, 0) + 4 * (me_ne16_tile_of(layer)->first_key + first);
+    job->scales = a->multipliers;
+    job->biases = a->terms + first;
+    me_ne16_set_run(job, me_ne16_pixels_of(layer), width, a->work.row);
 }
 
 static void me_ne16_scores(const me_ne16_attention_work *a)
 {
     const me_attention_s8_tile *tile = a->work.tile;
-    const me_ne16_layer layer = {
+    me_ne16_layer layer = {
         .units = tile->keys,
         .first_units = ME_NE16_OUTPUTS,
         .at_a_time = ME_NE16_OUTPUTS,
         .prepare = me_ne16_pack_keys,
-        .program = me_ne16_start_scores,
+        .job = me_ne16_job_of_scores,
         .op = a,
     };
     for (int32_t i = ME_FIRST(ME_NE16_OUTPUTS); i < ME_LAST(ME_NE16_OUTPUTS); i++)
         a->multipliers[i] = 1;
     if (tile->first_key == 0)
         me_ne16_unsigned_rows(tile->q, a->q, a->work.op->width, 0, tile->rows);
-    me_ne16_run(&layer);
+    me_ne16_run_own(&layer);
 }
 
 /* ---- values: sums of exponentials, which are unsigned, and v; of their upper bytes behind those of all lower ones */
@@ -113,7 +112,7 @@ static void me_ne16_pack_values(const me_ne16_layer *layer, int32_t first, int32
                           a->planes + k * me_ne16_groups_of(values));
 }
 
-static int32_t me_ne16_start_values(const me_ne16_layer *layer, int32_t first, int32_t end)
+static void me_ne16_job_of_values(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
 {
     const me_ne16_attention_work *a = layer->op;
     const me_attention_s8_tile *tile = me_ne16_tile_of(layer);
@@ -127,12 +126,11 @@ static int32_t me_ne16_start_values(const me_ne16_layer *layer, int32_t first, i
     };
     const uint32_t add = tile->first_value > 0 ? ME_NE16_STREAM_IN : 0;
     const int32_t upper = me_ne16_is_upper(a, first);
-    me_ne16_job job = me_ne16_sums_job_of(&columns, ME_NE16_1X1 | add);
-    job.x = (upper ? me_upper_bytes(&a->work, 0) : (const uint8_t *)me_scores_row(&a->work, 0))
+    me_ne16_sums_job_of(&columns, ME_NE16_1X1 | add, job);
+    job->x = (upper ? me_upper_bytes(&a->work, 0) : (const uint8_t *)me_scores_row(&a->work, 0))
         + tile->first_value;
-    job.y = me_scores_row(&a->work, 0) + a->work.filled + 4 * (of.first + upper * a->work.op->out_width);
-    me_ne16_set_run(&job, me_ne16_pixels_of(layer), a->work.row, a->work.row);
-    return me_ne16_program(&job);
+    job->y = me_scores_row(&a->work, 0) + a->work.filled + 4 * (of.first + upper * a->work.op->out_width);
+    me_ne16_set_run(job, me_ne16_pixels_of(layer), a->work.row, a->work.row);
 }
 
 static void me_ne16_scale(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -150,16 +148,16 @@ static void me_ne16_values(const me_ne16_attention_work *a)
 {
     const me_attention_s8_tile *tile = a->work.tile;
     const int whole = tile->first_value + tile->values == a->work.filled;
-    const me_ne16_layer layer = {
+    me_ne16_layer layer = {
         .units = me_ne16_upper_units(a) + a->work.op->out_width,
         .first_units = ME_NE16_OUTPUTS,
         .at_a_time = ME_NE16_OUTPUTS,
         .prepare = me_ne16_pack_values,
-        .program = me_ne16_start_values,
+        .job = me_ne16_job_of_values,
         .finish = whole ? me_ne16_scale : 0,
         .op = a,
     };
-    me_ne16_run(&layer);
+    me_ne16_run_own(&layer);
 }
 
 static me_ne16_attention_work me_ne16_work_of(const me_attention_s8_params *op,

@@ -21,22 +21,14 @@ static void look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
     }
 }
 
-static __attribute__((noinline)) me_ne16_layer layer_of(const void *op, const void *arguments)
+void me_ne16_columns_s8_layer(const me_ne16_columns_s8_params *op, const me_ne16_columns_s8_tile *tile,
+                              me_ne16_layer *layer)
 {
-    const me_ne16_columns_s8_tile *tile = arguments;
-    me_ne16_layer layer = me_ne16_conv_layer(op, tile);
-    layer.units = tile->conv.oh;
-    layer.in_run = 0;
-    layer.prepare = layer.prepare ? prepare : 0;
-    layer.program = me_ne16_program_image;
-    layer.unit_bytes = tile->y_row;
-    layer.finish = layer.finish ? look_up : 0;
-    layer.of = layer_of;
-    return layer;
-}
-
-void me_ne16_columns_s8(const me_ne16_columns_s8_params *op, const me_ne16_columns_s8_tile *tile)
-{
-    const me_ne16_layer layer = layer_of(op, tile);
-    me_ne16_run(&layer);
+    me_ne16_conv_s8_layer(op, tile, layer);
+    layer->units = tile->conv.oh;
+    layer->in_run = 0;
+    layer->prepare = layer->prepare ? prepare : 0;
+    layer->job = me_ne16_job_of_image;
+    layer->unit_bytes = tile->y_row;
+    layer->finish = layer->finish ? look_up : 0;
 }

@@ -13,6 +13,7 @@ typedef me_ne16_conv_s8_params me_ne16_columns_s8_params;
 typedef me_ne16_conv_s8_tile me_ne16_columns_s8_tile;
 
 /* The way is ME_NE16_PIXELS. Formula and ranges are those of me_ne16_conv_s8; barriers are inside. */
-void me_ne16_columns_s8(const me_ne16_columns_s8_params *op, const me_ne16_columns_s8_tile *tile);
+void me_ne16_columns_s8_layer(const me_ne16_columns_s8_params *op, const me_ne16_columns_s8_tile *tile,
+                              me_ne16_layer *layer);
 
 #endif

@@ -18,18 +18,12 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
     me_reduce_s8(&op->mean, &rows);
 }
 
-static __attribute__((noinline)) me_ne16_layer layer_of(const void *op, const void *arguments)
+void me_ne16_conv_mean_s8_layer(const me_ne16_conv_mean_s8_params *op, const me_ne16_conv_mean_s8_tile *tile,
+                                me_ne16_layer *layer)
 {
-    const me_ne16_conv_mean_s8_tile *tile = arguments;
-    me_ne16_layer layer = me_ne16_conv_layer(op, tile);
-    layer.finish = finish;
-    layer.of = layer_of;
-    layer.next = &tile->next;
-    return layer;
-}
-
-void me_ne16_conv_mean_s8(const me_ne16_conv_mean_s8_params *op, const me_ne16_conv_mean_s8_tile *tile)
-{
-    const me_ne16_layer layer = layer_of(op, tile);
-    me_ne16_run(&layer);
+    me_ne16_conv_s8_layer(&op->conv, &tile->conv, layer);
+    layer->op = op;
+    layer->tile = tile;
+    layer->finish = finish;
+    layer->next = &tile->next;
 }

@@ -24,6 +24,7 @@ typedef struct {
 
 /* int8 y[oh][k] = me_reduce_s8 of me_ne16_conv_s8's [oh][ow][k] over ow, with the ranges of both. Barriers are
  * inside. */
-void me_ne16_conv_mean_s8(const me_ne16_conv_mean_s8_params *op, const me_ne16_conv_mean_s8_tile *tile);
+void me_ne16_conv_mean_s8_layer(const me_ne16_conv_mean_s8_params *op, const me_ne16_conv_mean_s8_tile *tile,
+                                me_ne16_layer *layer);
 
 #endif

@@ -98,15 +98,14 @@ static void prepare_columns(const me_ne16_layer *layer, int32_t first, int32_t e
     me_ne16_write_area(&op->conv, &tile->conv, &area, 0, scratch_of(tile));
 }
 
-static int32_t program_windows(const me_ne16_layer *layer, int32_t first, int32_t end)
+static void job_of_windows(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t step = op->way == ME_NE16_WINDOWS ? taps_of(&op->conv) : op->conv.stride_w * op->conv.c;
-    me_ne16_job job = me_ne16_job_of(&layer->outputs, ME_NE16_1X1);
-    job.x = scratch_of(tile) + first * step;
-    me_ne16_set_results(&job, layer, first, end, step);
-    return me_ne16_program(&job);
+    me_ne16_job_of(&layer->outputs, ME_NE16_1X1, job);
+    job->x = scratch_of(tile) + first * step;
+    me_ne16_set_results(job, layer, first, end, step);
 }
 
 /* Registers of a way: filter mode, bytes of an output and 16 inputs (of 16 channels), reach of a filter. */
@@ -124,21 +123,20 @@ static filter_mode mode_of(int32_t way)
     return (filter_mode){ ME_NE16_1X1, 2, 0 };
 }
 
-int32_t me_ne16_program_image(const me_ne16_layer *layer, int32_t first, int32_t end)
+void me_ne16_job_of_image(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
 {
     const me_ne16_conv_s8_params *op = layer->op;
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t row = me_ne16_columns_of(op, tile) * op->conv.c * op->conv.stride_h;
     const filter_mode registers = mode_of(op->way);
-    me_ne16_job job = me_ne16_job_of(&layer->outputs, registers.config);
-    job.x = scratch_of(tile) + first * row;
-    job.y = tile->conv.y + first * layer->unit_bytes;
-    job.x_pixel = (uint32_t)(op->conv.stride_w * op->conv.c);
-    job.x_row = (uint32_t)row;
-    job.y_pixel = (uint32_t)tile->conv.y_stride;
-    job.y_row = (uint32_t)layer->unit_bytes;
-    me_ne16_set_image(&job, end - first, tile->conv.ow, registers.reach);
-    return me_ne16_program(&job);
+    me_ne16_job_of(&layer->outputs, registers.config, job);
+    job->x = scratch_of(tile) + first * row;
+    job->y = tile->conv.y + first * layer->unit_bytes;
+    job->x_pixel = (uint32_t)(op->conv.stride_w * op->conv.c);
+    job->x_row = (uint32_t)row;
+    job->y_pixel = (uint32_t)tile->conv.y_stride;
+    job->y_row = (uint32_t)layer->unit_bytes;
+    me_ne16_set_image(job, end - first, tile->conv.ow, registers.reach);
 }
 
 static me_ne16_units *prepare_of(const me_ne16_conv_s8_params *op, int in_run)
@@ -146,31 +144,24 @@ static me_ne16_units *prepare_of(const me_ne16_conv_s8_params *op, int in_run)
     return op->way == ME_NE16_WINDOWS ? prepare_windows : in_run ? prepare_columns : prepare_rows;
 }
 
-__attribute__((noinline)) me_ne16_layer me_ne16_conv_layer(const void *params, const void *arguments)
+void me_ne16_conv_s8_layer(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile,
+                           me_ne16_layer *layer)
 {
-    const me_ne16_conv_s8_params *op = params;
-    const me_ne16_conv_s8_tile *tile = arguments;
     const me_conv_s8_tile *conv = &tile->conv;
     const int in_run = op->way == ME_NE16_WINDOWS || (op->way == ME_NE16_PIXELS && conv->oh == 1);
     const filter_mode registers = mode_of(op->way);
-    return (me_ne16_layer){
+    *layer = (me_ne16_layer){
         .units = in_run ? conv->oh * conv->ow : conv->oh, .first_units = tile->first_units,
         .at_a_time = tile->units_at_a_time,
         .unit_bytes = (in_run ? 1 : conv->ow) * conv->y_stride, .in_run = in_run, .y = conv->y,
         .nine = tile->ninth ? (int8_t *)behind_windows(&op->conv, conv) + 9 * tile->first_k : 0, .table = op->conv.scale.table, .prepare = tile->has_scratch ? 0 : prepare_of(op, in_run),
-        .program = in_run ? program_windows : me_ne16_program_image,
+        .job = in_run ? job_of_windows : me_ne16_job_of_image,
         .finish = tile->ninth ? me_ne16_finish_nine : op->conv.scale.table ? me_ne16_look_up : 0, .op = op, .tile = tile,
-        .of = me_ne16_conv_layer, .next = &tile->next,
+        .next = &tile->next,
         .outputs = {
             .weights = (const uint8_t *)conv->weights, .parameters = op->parameters,
             .scale_bytes = op->scale_bytes, .all_k = op->k, .first_k = tile->first_k, .k = conv->k,
             .inputs = registers.reach ? op->conv.c : taps_of(&op->conv), .weight_bytes = registers.weight_bytes, .weight_bits = op->weight_bits,
         },
     };
-}
-
-void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile)
-{
-    const me_ne16_layer layer = me_ne16_conv_layer(op, tile);
-    me_ne16_run(&layer);
 }

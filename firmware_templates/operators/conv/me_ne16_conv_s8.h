@@ -38,20 +38,18 @@ typedef struct {
     me_next_tile next;
 } me_ne16_conv_s8_tile;
 
-/* The tile as jobs; units are rows of results, or pixels of one row and of copied windows. */
-me_ne16_layer me_ne16_conv_layer(const void *params, const void *tile);
-
 /* Columns of the padded input of a tile. */
 int32_t me_ne16_columns_of(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile);
 
 /* For rows of results `first` to before `end` of ways with an image: its rows that the rows before have not, columns
  * of x column_bytes apart; their job, rows of y unit_bytes apart. */
 void me_ne16_prepare_image(const me_ne16_layer *layer, int32_t first, int32_t end, int32_t column_bytes);
-int32_t me_ne16_program_image(const me_ne16_layer *layer, int32_t first, int32_t end);
+void me_ne16_job_of_image(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job);
 
 /* Convolution, int8 [h][w][c] -> [oh][ow][k]: y = clip8(((sum of (x + 128) * weights) * scale + bias) >> shift),
  * then the table. Weights of weight_bits, 2 to 8; scale 0 to 65,535 (0 to 255 of a byte), shift 0 to 30; products
  * and sums stay inside int32. Barriers are inside. */
-void me_ne16_conv_s8(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile);
+void me_ne16_conv_s8_layer(const me_ne16_conv_s8_params *op, const me_ne16_conv_s8_tile *tile,
+                           me_ne16_layer *layer);
 
 #endif

@@ -77,7 +77,8 @@ static int32_t end_of_run(const me_ne16_layer *layer, int32_t part)
 
 /* Outputs k to before k + 32 of the parts of a run from `part` on. Weights of more outputs would have to lie one behind
  * the other, without those of other parts between them. */
-static int32_t program_parts(const me_ne16_layer *layer, int32_t first, int32_t last, int32_t part, int32_t k)
+static void job_of_parts(const me_ne16_layer *layer, int32_t first, int32_t last, int32_t part, int32_t k,
+                         me_ne16_job *job)
 {
     const me_ne16_conv_sums_s8_params *op = layer->op;
     const me_ne16_conv_sums_s8_tile *tile = layer->tile;
@@ -93,25 +94,24 @@ static int32_t program_parts(const me_ne16_layer *layer, int32_t first, int32_t 
     outputs.inputs = least(rest, (end_of_run(layer, part) - part) * of_part);
     outputs.k = least(tile->conv.k - k, 32);
     outputs.weights += k * all_bytes + (part - tile->first_part) * plane_bytes;
-    me_ne16_job job = me_ne16_sums_job_of(&outputs, ME_NE16_1X1);
-    job.weight_channel = (uint32_t)all_bytes;
-    job.config |= part > 0 ? ME_NE16_STREAM_IN : 0;
-    job.x = (const uint8_t *)tile->conv.padded + offset_of(op, &tile->conv, part)
+    me_ne16_sums_job_of(&outputs, ME_NE16_1X1, job);
+    job->weight_channel = (uint32_t)all_bytes;
+    job->config |= part > 0 ? ME_NE16_STREAM_IN : 0;
+    job->x = (const uint8_t *)tile->conv.padded + offset_of(op, &tile->conv, part)
         + first * (in_rows ? x_row : x_pixel);
-    job.y = (int8_t *)(tile->sums + k) + first * bytes * (in_rows ? results.columns : 1);
-    job.x_pixel = (uint32_t)x_pixel;
-    job.x_row = (uint32_t)x_row;
-    job.y_pixel = (uint32_t)bytes;
-    job.y_row = (uint32_t)(results.columns * bytes);
-    me_ne16_set_image(&job, in_rows ? last - first : results.rows, in_rows ? results.columns : last - first,
+    job->y = (int8_t *)(tile->sums + k) + first * bytes * (in_rows ? results.columns : 1);
+    job->x_pixel = (uint32_t)x_pixel;
+    job->x_row = (uint32_t)x_row;
+    job->y_pixel = (uint32_t)bytes;
+    job->y_row = (uint32_t)(results.columns * bytes);
+    me_ne16_set_image(job, in_rows ? last - first : results.rows, in_rows ? results.columns : last - first,
                       0);
-    return me_ne16_program(&job);
 }
 
-static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
+static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
 {
     const me_ne16_conv_sums_s8_tile *tile = layer->tile;
-    return program_parts(layer, first, end, tile->first_part, 0);
+    job_of_parts(layer, first, end, tile->first_part, 0, job);
 }
 
 /* All jobs but the first: the other blocks of 32 outputs of the first run, then the other runs. */
@@ -122,8 +122,9 @@ static int32_t start_others(const me_ne16_layer *layer, int32_t first, int32_t e
     for (int32_t part = tile->first_part; part < tile->first_part + tile->parts;
          part = end_of_run(layer, part), k = 0)
         for (; k < tile->conv.k; k += 32) {
-            number = program_parts(layer, first, end, part, k);
-            me_ne16_trigger();
+            me_ne16_job job;
+            job_of_parts(layer, first, end, part, k, &job);
+            number = me_ne16_start(&job);
         }
     return number;
 }
@@ -146,34 +147,26 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
                            conv->y + (piece * results.apart + from) * conv->y_stride + k, conv->y_stride);
 }
 
-static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, const void *arguments)
+void me_ne16_conv_sums_s8_layer(const me_ne16_conv_sums_s8_params *op, const me_ne16_conv_sums_s8_tile *tile,
+                                me_ne16_layer *layer)
 {
-    const me_ne16_conv_sums_s8_params *op = params;
-    const me_ne16_conv_sums_s8_tile *tile = arguments;
     const image results = image_of(&tile->conv);
     const int32_t in_run = parts_of_run(op), behind = tile->first_part + tile->parts;
     const int32_t has_others = tile->conv.k > 32 || tile->first_part % in_run + tile->parts > in_run;
-    return (me_ne16_layer){
+    *layer = (me_ne16_layer){
         .units = tile->conv.oh > 1 ? results.rows : results.columns,
         .first_units = tile->first_units,
         .at_a_time = tile->units_at_a_time,
         .prepare = tile->has_scratch ? 0 : prepare,
-        .program = program,
+        .job = job_of,
         .start_others = has_others ? start_others : 0,
         .finish = behind == all_parts(op) ? finish : 0,
         .op = op,
         .tile = tile,
-        .of = layer_of,
         .next = &tile->next,
         .outputs = { .weights = (const uint8_t *)tile->conv.weights,
                      .k = tile->conv.k,
                      .weight_bytes = 2,
                      .weight_bits = op->weight_bits },
     };
-}
-
-void me_ne16_conv_sums_s8(const me_ne16_conv_sums_s8_params *op, const me_ne16_conv_sums_s8_tile *tile)
-{
-    const me_ne16_layer layer = layer_of(op, tile);
-    me_ne16_run(&layer);
 }

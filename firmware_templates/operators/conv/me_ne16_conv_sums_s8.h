@@ -33,6 +33,7 @@ typedef struct {
 /* Convolution, int8 [h][w][c] -> int8 [oh][ow][k], once the last part has come: acc = bias[k] + sum of (x + 128) *
  * weights, y = clip((((acc >> pre) * mult) + offset) >> shift), then the table. Weights of weight_bits, 2 to 8; acc
  * inside int32 for all inputs; pre 0 to 20, mult 0 to 32,767, shift 0 to 30. Barriers are inside. */
-void me_ne16_conv_sums_s8(const me_ne16_conv_sums_s8_params *op, const me_ne16_conv_sums_s8_tile *tile);
+void me_ne16_conv_sums_s8_layer(const me_ne16_conv_sums_s8_params *op, const me_ne16_conv_sums_s8_tile *tile,
+                                me_ne16_layer *layer);
 
 #endif

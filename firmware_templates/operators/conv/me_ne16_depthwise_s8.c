@@ -47,10 +47,12 @@ static void compute_rest(const me_ne16_layer *layer)
         me_depthwise_conv_s8(&op->jobs.conv.conv, &rest);
 }
 
-void me_ne16_depthwise_s8(const me_ne16_depthwise_s8_params *op, const me_ne16_depthwise_s8_tile *tile)
+void me_ne16_depthwise_s8_layer(const me_ne16_depthwise_s8_params *op, const me_ne16_depthwise_s8_tile *tile,
+                                me_ne16_layer *layer)
 {
-    me_ne16_layer layer = me_ne16_phases_layer(op, tile);
-    layer.units = tile->units;
-    layer.beside = compute_rest;
-    me_ne16_run(&layer);
+    me_ne16_phases_s8_layer(&op->jobs, &tile->jobs, layer);
+    layer->op = op;
+    layer->tile = tile;
+    layer->units = tile->units;
+    layer->beside = compute_rest;
 }

@@ -26,6 +26,7 @@ typedef struct {
 
 /* int8 [h][w][c] -> [oh][ow][c], with the formula and ranges of me_ne16_conv_s8, which give the integers of
  * me_depthwise_conv_s8. Barriers are inside. */
-void me_ne16_depthwise_s8(const me_ne16_depthwise_s8_params *op, const me_ne16_depthwise_s8_tile *tile);
+void me_ne16_depthwise_s8_layer(const me_ne16_depthwise_s8_params *op, const me_ne16_depthwise_s8_tile *tile,
+                                me_ne16_layer *layer);
 
 #endif

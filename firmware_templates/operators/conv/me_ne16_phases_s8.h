@@ -21,11 +21,9 @@ typedef struct {
  * scratch: what taps of 0 read behind the last window */
 typedef me_ne16_conv_s8_tile me_ne16_phases_s8_tile;
 
-/* The tile as jobs; units are rows of results, or results of one row. */
-me_ne16_layer me_ne16_phases_layer(const void *params, const void *tile);
-
 /* int8 [h][w][c] -> [oh][ow][k], with the formula and ranges of me_ne16_conv_s8. Cores 0 .. 7 call it together;
  * barriers are inside. */
-void me_ne16_phases_s8(const me_ne16_phases_s8_params *op, const me_ne16_phases_s8_tile *tile);
+void me_ne16_phases_s8_layer(const me_ne16_phases_s8_params *op, const me_ne16_phases_s8_tile *tile,
+                             me_ne16_layer *layer);
 
 #endif

@@ -24,20 +24,12 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
                        tile->y + (i << op->add.y_wide), part.last - part.first);
 }
 
-static __attribute__((noinline)) me_ne16_layer layer_of(const void *op, const void *arguments)
+void me_ne16_linear_add_s8_layer(const me_ne16_linear_add_s8_params *op,
+                                 const me_ne16_linear_add_s8_tile *tile, me_ne16_layer *layer)
 {
-    const me_ne16_linear_add_s8_tile *tile = arguments;
-    me_ne16_layer layer = me_ne16_linear_layer(op, tile);
-    layer.finish = finish;
-    layer.of = layer_of;
-    layer.next = &tile->next;
-    return layer;
-}
-
-void me_ne16_linear_add_s8(const me_ne16_linear_add_s8_params *op, const me_ne16_linear_add_s8_tile *tile)
-{
-    const me_ne16_layer layer = layer_of(op, tile);
-    me_ne16_run(&layer);
-    if (tile->linear.restores)
-        me_ne16_restore_x(&op->linear, &tile->linear);
+    me_ne16_linear_s8_layer(&op->linear, &tile->linear, layer);
+    layer->op = op;
+    layer->tile = tile;
+    layer->finish = finish;
+    layer->next = &tile->next;
 }

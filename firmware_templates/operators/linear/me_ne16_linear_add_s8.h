@@ -25,6 +25,7 @@ typedef struct {
 
 /* y = me_add_s16 of me_ne16_linear_s8's int8 results and b, int8 or int16 [rows][k], with the ranges of both. Barriers
  * are inside. */
-void me_ne16_linear_add_s8(const me_ne16_linear_add_s8_params *op, const me_ne16_linear_add_s8_tile *tile);
+void me_ne16_linear_add_s8_layer(const me_ne16_linear_add_s8_params *op,
+                                 const me_ne16_linear_add_s8_tile *tile, me_ne16_layer *layer);
 
 #endif

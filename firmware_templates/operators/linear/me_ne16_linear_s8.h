@@ -35,15 +35,10 @@ typedef struct {
     me_next_tile next;
 } me_ne16_linear_s8_tile;
 
-/* The tile as jobs; units are rows. */
-me_ne16_layer me_ne16_linear_layer(const void *params, const void *tile);
-
-/* Behind the jobs of a tile that restores x: x = u - 128, uint8 u from 0 to 255 -> int8, for rows * c bytes. */
-void me_ne16_restore_x(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile);
-
 /* Linear layer, int8 [rows][c] -> [rows][k]: y = clip8(((sum of (x + 128) * weights) * scale + bias) >> shift), then
  * the table. Weights of weight_bits, 2 to 8; scale 0 to 65,535 (0 to 255 of a byte), shift 0 to 30; products and
  * sums stay inside int32. Barriers are inside. */
-void me_ne16_linear_s8(const me_ne16_linear_s8_params *linear, const me_ne16_linear_s8_tile *tile);
+void me_ne16_linear_s8_layer(const me_ne16_linear_s8_params *op, const me_ne16_linear_s8_tile *tile,
+                             me_ne16_layer *layer);
 
 #endif

@@ -20,15 +20,14 @@ static int8_t *sums_of(const me_ne16_layer *layer, int32_t first)
     return (int8_t *)tile->scratch + x_bytes + (job & 1) * layer->at_a_time * 4 * tile->k;
 }
 
-static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
+static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
 {
     const me_ne16_linear_s8_s16_params *op = layer->op;
     const me_ne16_linear_s8_s16_tile *tile = layer->tile;
-    me_ne16_job job = me_ne16_sums_job_of(&layer->outputs, ME_NE16_1X1);
-    job.x = unsigned_x(tile) + first * op->c;
-    job.y = sums_of(layer, first);
-    me_ne16_set_run(&job, end - first, op->c, 4 * tile->k);
-    return me_ne16_program(&job);
+    me_ne16_sums_job_of(&layer->outputs, ME_NE16_1X1, job);
+    job->x = unsigned_x(tile) + first * op->c;
+    job->y = sums_of(layer, first);
+    me_ne16_set_run(job, end - first, op->c, 4 * tile->k);
 }
 
 /* Channels in turns: cores that are at neighbouring ones use different banks. */
@@ -44,11 +43,16 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
             me_sums_s16(sums + k, end - first, tile->k, tile->channels + k, op->pre, y + k);
 }
 
-static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, const void *arguments)
+static void restore_x(const me_ne16_layer *layer)
 {
-    const me_ne16_linear_s8_s16_params *op = params;
-    const me_ne16_linear_s8_s16_tile *tile = arguments;
-    return (me_ne16_layer){
+    const me_ne16_linear_s8_s16_tile *tile = layer->tile;
+    me_ne16_unsigned_rows(tile->x, (uint8_t *)tile->x, layer->outputs.inputs, 0, tile->rows);
+}
+
+void me_ne16_linear_s8_s16_layer(const me_ne16_linear_s8_s16_params *op,
+                                 const me_ne16_linear_s8_s16_tile *tile, me_ne16_layer *layer)
+{
+    *layer = (me_ne16_layer){
         .units = tile->rows,
         .first_units = tile->rows_at_a_time,
         .at_a_time = tile->rows_at_a_time,
@@ -56,11 +60,11 @@ static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, cons
         .x = tile->x,
         .scratch = unsigned_x(tile),
         .prepare = tile->has_scratch ? 0 : me_ne16_prepare_rows,
-        .program = program,
+        .job = job_of,
         .finish = finish,
         .op = op,
         .tile = tile,
-        .of = layer_of,
+        .behind = tile->restores ? restore_x : 0,
         .next = &tile->next,
         .outputs = { .weights = tile->weights,
                      .k = tile->k,
@@ -68,14 +72,4 @@ static __attribute__((noinline)) me_ne16_layer layer_of(const void *params, cons
                      .weight_bytes = 2,
                      .weight_bits = op->weight_bits },
     };
-}
-
-void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *op, const me_ne16_linear_s8_s16_tile *tile)
-{
-    const me_ne16_layer layer = layer_of(op, tile);
-    me_ne16_run(&layer);
-    if (tile->restores) {
-        ME_SYNC();
-        me_ne16_unsigned_rows(tile->x, unsigned_x(tile), op->c, 0, tile->rows);
-    }
 }

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "me_next_tile.h"
+#include "me_ne16_layer.h"
 #include "me_scale.h"
 
 /* c: inputs; pre: shift of sums before they are requantised; weight_bits: of a weight, 2 to 8 */
@@ -36,7 +36,7 @@ typedef struct {
 /* Linear layer, int8 [rows][c] -> int16 [rows][k]: acc = sum of (x + 128) * weights + bias,
  * y = clip16((((acc >> pre) * mult) + offset) >> shift). Weights of weight_bits, 2 to 8; acc inside int32;
  * pre 0 to 20, mult 0 to 32,767, shift 0 to 30. Barriers are inside. */
-void me_ne16_linear_s8_s16(const me_ne16_linear_s8_s16_params *linear,
-                           const me_ne16_linear_s8_s16_tile *tile);
+void me_ne16_linear_s8_s16_layer(const me_ne16_linear_s8_s16_params *op,
+                                 const me_ne16_linear_s8_s16_tile *tile, me_ne16_layer *layer);
 
 #endif

@@ -96,7 +96,7 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
     }
 }
 
-static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
+static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
 {
     const work *w = layer->op;
     const places at = places_of(w, first);
@@ -109,14 +109,13 @@ static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
         .weight_bytes = 2,
         .weight_bits = 8,
     };
-    me_ne16_job job = me_ne16_sums_job_of(&outputs, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS);
+    me_ne16_sums_job_of(&outputs, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS, job);
     (void)end;
-    job.x = at.a + (w->tile->a_step ? of.batch * w->tile->m * c : 0);
-    job.y = (int8_t *)at.sums;
-    job.scales = at.multipliers;
-    job.biases = at.terms;
-    me_ne16_set_run(&job, w->tile->m, c, 4 * COLUMNS);
-    return me_ne16_program(&job);
+    job->x = at.a + (w->tile->a_step ? of.batch * w->tile->m * c : 0);
+    job->y = (int8_t *)at.sums;
+    job->scales = at.multipliers;
+    job->biases = at.terms;
+    me_ne16_set_run(job, w->tile->m, c, 4 * COLUMNS);
 }
 
 static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -146,17 +145,17 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
 void me_ne16_matmul_s8(const me_ne16_matmul_s8_params *op, const me_ne16_matmul_s8_tile *tile)
 {
     const work w = { op, tile, (tile->n + COLUMNS - 1) / COLUMNS * COLUMNS };
-    const me_ne16_layer layer = {
+    me_ne16_layer layer = {
         .units = tile->batches * w.units,
         .first_units = COLUMNS,
         .at_a_time = COLUMNS,
         .prepare = prepare,
-        .program = program,
+        .job = job_of,
         .finish = finish,
         .op = &w,
     };
     for (int32_t i = ME_FIRST(COLUMNS); i < ME_LAST(COLUMNS); i++)
         places_of(&w, 0).multipliers[i] = 1;
     me_ne16_unsigned_rows(tile->a, (uint8_t *)tile->scratch, op->c, 0, bytes_of_a(&w) / op->c);
-    me_ne16_run(&layer);
+    me_ne16_run_own(&layer);
 }

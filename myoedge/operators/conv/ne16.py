@@ -108,6 +108,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
         op=_with_phases(way, op),
         tile=way.fields,
         launches_next_tile=way.launches_next_tile,
+        runs_jobs=True,
         scratch=way.scratch,
         work=way.cycles,
         l1_only=True,

@@ -26,7 +26,7 @@ from myoedge.targets.chip import Engine
 REST = "rest_"  # before the names of the cores' constants
 SHARES = 16  # into which a tile is divided
 FIRST_JOB = 0.25  # of the engine's part
-ENGINE_SLOWED, CORES_SLOWED = 1.5, 1.35  # by conflicts in L1
+ENGINE_SLOWED, CORES_SLOWED = 1.4, 1.3  # by conflicts in L1
 
 
 @dataclass(frozen=True, slots=True)

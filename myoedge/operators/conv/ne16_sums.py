@@ -133,6 +133,7 @@ def sums_in_tiles(step: QuantizedNode, conv: Conv2dGeometry, *, keeps_scratch: b
         op={**op, "part_groups": parts.groups, "weight_bits": step.weight_bits},
         tile=partial(_fields, conv, parts, keeps_scratch),
         launches_next_tile=_launches_next_tile,
+        runs_jobs=True,
         scratch=lambda sizes: _image_bytes(conv, sizes) + _sums_bytes(sizes),
         work=partial(_work, conv, parts, step.weight_bits, keeps_scratch),
         l1_only=True,

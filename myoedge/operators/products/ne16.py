@@ -177,6 +177,7 @@ def _rows(
         op=op,
         tile=lambda regions: {**_tile(regions), **tile(regions)},
         launches_next_tile=launches_next_tile,
+        runs_jobs=True,
         scratch=scratch,
         work=work,
         l1_only=True,
