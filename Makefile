@@ -108,7 +108,7 @@ $(ZOO)/installed: pyproject.toml constraints.txt
 
 $(INTEGRATIONS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(INTEGRATIONS)
-	$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[torch,dev,lightning,mlflow]"
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[torch,dev,lightning,mlflow,huggingface]"
 	touch $@
 
 clean:

@@ -26,6 +26,7 @@ from myoedge.backends import doctor
 from myoedge.catalogue import entries
 from myoedge.cli import main
 from myoedge.errors import MyoedgeError
+from myoedge.integrations.huggingface import save_model_folder
 from myoedge.integrations.lightning import firmware_callback
 from myoedge.integrations.mlflow import log_build
 from myoedge.system import cache, toolchain, tools
@@ -96,7 +97,12 @@ def test_advice_names_packages_of_an_extra_not_this_one(extra: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("library", "use"), [("lightning", firmware_callback), ("mlflow", partial(log_build, "gap9"))]
+    ("library", "use"),
+    [
+        ("huggingface_hub", partial(save_model_folder, "gap9", "folder")),
+        ("lightning", firmware_callback),
+        ("mlflow", partial(log_build, "gap9")),
+    ],
 )
 def test_a_missing_library_of_an_integration_is_E501(
     library: str, use: Callable[[], object], monkeypatch: pytest.MonkeyPatch
