@@ -134,7 +134,10 @@ def build(folder: Path) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    if sys.argv[1:2] == ["train"]:
-        train(Path(sys.argv[2]), Path(sys.argv[3]))
-    else:
-        build(Path(sys.argv[2]))
+    match sys.argv[1:]:
+        case ["train", recording, folder]:
+            train(Path(recording), Path(folder))
+        case ["build", folder]:
+            build(Path(folder))
+        case _:
+            sys.exit(__doc__)

@@ -152,8 +152,10 @@ def collect_evidence(
     given   samples to run in addition to the golden sample
     drawn   number of random inputs to run in addition
     """
-    own = [golden_sample(build, short=True)] if given is None else given_samples(build, given)
-    samples = chain(own, random_samples(build.network, build.stream, drawn))
+    own = () if given is None else given_samples(build, given)
+    samples = chain(
+        [golden_sample(build, short=True)], own, random_samples(build.network, build.stream, drawn)
+    )
     with one_blas_thread():
         runs = [*cases(build.network, build.stream, samples)]
     measured, _ = build.simulate(chip_inputs(build.stream, runs))
@@ -192,11 +194,14 @@ def _exactness(
 
 def _memory(build: Build) -> Iterator[Requirement]:
     memory, target = build.report["memory"], build.report["target"]
+    used = {"l1": memory["l1_planned_bytes"], "l2": memory["l2_peak_bytes"] + memory["code_bytes"]}
     for key, level in (("MEM-1", "l1"), ("MEM-2", "l2")):
-        used, size = memory[f"{level}_peak_bytes"], target[f"{level}_bytes"]
+        size = target[f"{level}_bytes"]
         text = f"Data, stacks and code fit {level.upper()}"
-        value = f"{used:,} of {size:,} bytes"
-        yield Requirement(key, text, used <= size, value, "analysis: plan.json and the linker")
+        value = f"{used[level]:,} of {size:,} bytes"
+        yield Requirement(
+            key, text, used[level] <= size, value, "analysis: plan.json and the linker"
+        )
 
 
 def _latency(build: Build, cycles: int) -> Requirement:

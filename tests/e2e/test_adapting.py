@@ -4,6 +4,8 @@ every state, weight and decision after every step."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,6 +83,14 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     torch.manual_seed(0)
     adapt = {"methods": [*METHODS], "replay": "240", "channels": CHANNELS}
     return built(tmp_path_factory.mktemp("adapt"), Network(), adapt)
+
+
+@pytest.mark.skipif(not (shutil.which("make") and shutil.which("cc")), reason="make and cc")
+def test_the_sources_build_with_plain_make(build: Build, tmp_path: Path) -> None:
+    folder = shutil.copytree(build.folder / "src", tmp_path / "src")
+    done = subprocess.run(["make", "check"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "bit for bit" in done.stdout
 
 
 def test_the_report_describes_the_adaptation(build: Build) -> None:

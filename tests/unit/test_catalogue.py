@@ -33,6 +33,7 @@ SHARED = {
         "frontend.torch.preflight",
     },  # not of this torch
     "E109": {
+        "integrations.huggingface",
         "frontend.torch.checkpoint",
         "frontend.torch.consistent",
         "frontend.torch.export",
@@ -81,6 +82,7 @@ SHARED = {
         "building.model_inputs",
     },  # a factory that cannot be used
     "E232": {
+        "reports.check",
         "building.adaptation",
         "building.applications",
         "building.config",
@@ -156,6 +158,7 @@ SHARED = {
         "cli.shell",
         "backends.equivalence",
     },  # no whole build
+    "E221": {"system.folder", "integrations.huggingface"},  # a folder that holds other files
     "E243": {"simulator.machine", "simulator.disturbance"},  # no such place: a dump, a fault
     "E260": {"sweeps.tasks", "sweeps.settings"},  # a sweep's file
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
@@ -167,6 +170,9 @@ SHARED = {
     "W304": {"building.confirm", "building.finished_build"},  # the simulator is not compiled
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
     "E501": {
+        "integrations.huggingface",
+        "integrations.lightning",
+        "integrations.mlflow",
         "__init__",
         "backends.gvsoc_sdk",
         "reports.software_bill",

@@ -37,6 +37,9 @@ def test_a_build_shows_its_requirements(build: Path, tmp_path: Path) -> None:
     assert found.inputs == 3
     assert 0 < found.cycles[0] <= found.cycles[1]
     assert {path.name for path in (tmp_path / "e").iterdir()} == FILES
+    loaded = sum(len(data) for _, data in myoedge.load_build(build).program.segments)
+    values = {row.key: row.value for row in found.requirements}
+    assert int(values["MEM-2"].split()[0].replace(",", "")) >= loaded, "code, weights, buffers"
     document = json.loads((tmp_path / "e" / "evidence.json").read_text())
     validators()["myoedge.evidence/1"].validate(document)
     firmware = (build / "firmware.elf").read_bytes()
