@@ -28,11 +28,12 @@ from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
+from myoedge.codegen.stream_values import stream_values
 from myoedge.errors import MyoedgeError
-from myoedge.numerics.arrays import Array, outer_inner
+from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
-from myoedge.streaming.stream import Port, Stream
+from myoedge.streaming.stream import Stream
 from myoedge.version import __version__
 
 ON_CHIP = ("gap9",)  # chips that runtime/ is for
@@ -275,59 +276,6 @@ def _meaning(plan: Plan, name: str) -> str:
         text += ", where real = x * FACTORS + OFFSETS"
         text += f", one of each along axis {border.axis}" if len(border.scale) > 1 else ""
     return text
-
-
-# --- streams --------------------------------------------------------------------------------------
-
-
-def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
-    """Return the values for the templates of stream.c and of a stream's firmware: sizes of frames
-    and states, and `begins`, the last pass before which a state is reset."""
-    q = plan.quant
-    states = [
-        {
-            "number": number,
-            "name": state.input,
-            "type": C_TYPES[q.dtype(state.input)],
-            "count": q.graph.tensors[state.input].size,
-            "fill": state.fill,
-            "begins": state.begins,
-        }
-        for number, state in enumerate(stream.states)
-    ]
-    ports = {name: _ports(plan, getattr(stream, name)) for name in ("inputs", "outputs")}
-    early = {port["type"] for port in ports["inputs"]} if stream.early else set()
-    return {
-        **ports,
-        "states": states,
-        "types": sorted(early | {state["type"] for state in states}),
-        "frames": stream.frames,
-        "ready": stream.outputs[0].frames,
-        "early": stream.early,
-        "warmup": stream.warmup,
-        "begins": max((state.begins for state in stream.states), default=0),
-    }
-
-
-def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:
-    """Describe inputs or outputs for the templates; a frame may consist of `outer` pieces of a
-    pass."""
-    rows = []
-    for port in ports:
-        q, shape = plan.quant, plan.quant.graph.shape(port.name)
-        outer, frames, inner = outer_inner(shape, port.axis)
-        rows.append(
-            {
-                "name": port.name,
-                "type": C_TYPES[q.dtype(port.name)],
-                "count": outer * frames * inner,
-                "outer": outer,
-                "frames": frames,
-                "piece_bytes": inner * q.element_type(port.name).size_bytes,
-                "fill": port.fill,
-            }
-        )
-    return rows
 
 
 # --- application of the GAP SDK -------------------------------------------------------------------

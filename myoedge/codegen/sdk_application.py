@@ -13,9 +13,9 @@ from myoedge.codegen.project import (
     app_values,
     build_digest,
     marker,
-    stream_values,
 )
 from myoedge.codegen.render import render, template_dir
+from myoedge.codegen.stream_values import stream_values
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.streaming.stream import Stream
 

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values for the templates of a stream: frames, states and what a pass makes ready."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from myoedge.codegen.render import C_TYPES
+from myoedge.numerics.arrays import outer_inner
+from myoedge.plan.plan import Plan
+from myoedge.streaming.stream import Port, Stream
+
+
+def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
+    """Return the values for the templates of stream.c and of a stream's firmware: sizes of frames
+    and states, and `begins`, the last pass before which a state is reset."""
+    q = plan.quant
+    states = [
+        {
+            "number": number,
+            "name": state.input,
+            "type": C_TYPES[q.dtype(state.input)],
+            "count": q.graph.tensors[state.input].size,
+            "fill": state.fill,
+            "begins": state.begins,
+        }
+        for number, state in enumerate(stream.states)
+    ]
+    ports = {name: _ports(plan, getattr(stream, name)) for name in ("inputs", "outputs")}
+    early = {port["type"] for port in ports["inputs"]} if stream.early else set()
+    return {
+        **ports,
+        "states": states,
+        "types": sorted(early | {state["type"] for state in states}),
+        "frames": stream.frames,
+        "ready": stream.outputs[0].frames,
+        "early": stream.early,
+        "warmup": stream.warmup,
+        "begins": max((state.begins for state in stream.states), default=0),
+    }
+
+
+def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:
+    """Describe inputs or outputs for the templates; a frame may consist of `outer` pieces of a
+    pass."""
+    rows = []
+    for port in ports:
+        q, shape = plan.quant, plan.quant.graph.shape(port.name)
+        outer, frames, inner = outer_inner(shape, port.axis)
+        rows.append(
+            {
+                "name": port.name,
+                "type": C_TYPES[q.dtype(port.name)],
+                "count": outer * frames * inner,
+                "outer": outer,
+                "frames": frames,
+                "piece_bytes": inner * q.element_type(port.name).size_bytes,
+                "fill": port.fill,
+            }
+        )
+    return rows
