@@ -10,6 +10,6 @@
 #define ME_EXIT_NO_OUTPUT 104   /* output.bin or cycles.bin cannot be written */
 #define ME_EXIT_CLOCK 105       /* the clock generator does not lock */
 #define ME_EXIT_L3 106          /* l3.bin is not there or too short */
-#define ME_EXIT_CHECK 107       /* code or constants have changed (--checks) */
+#define ME_EXIT_CHECK 107       /* code or constants have changed */
 
 #endif

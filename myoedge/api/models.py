@@ -45,7 +45,7 @@ def as_build(build: Build | StrPath) -> Build:
 def report_of(build: Build | StrPath) -> dict[str, Any]:
     """Return the report of a build, or of a folder with its report.json and manifest.json, the rest
     of which may be gone. Errors: E222 no build."""
-    if isinstance(build, Build) or not (Path(build) / MANIFEST).is_file():
+    if isinstance(build, Build) or not os.path.isfile(Path(build) / MANIFEST):
         return as_build(build).report
     return ReportFolder(Path(build)).report
 

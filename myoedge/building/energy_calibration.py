@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +75,7 @@ def calibration(measurements: Path) -> EnergyCalibration:
 
 
 def _measured(file: Path) -> Iterator[Measured]:
-    if file.is_dir() or file.suffix == ".json":
+    if os.path.isdir(file) or file.suffix == ".json":
         cards = sorted(file.glob("*.json")) if file.is_dir() else [file]
         yield from (_of_card(card) for card in cards)
         return

@@ -236,7 +236,7 @@ def check(
         found = api.check(chosen_build(terminal, folder), against=against, config=config)
         write_junit(found.junit)
     if not terminal.json_printed("check/1", found.plain()):
-        for row in found.rows:
+        for row in found.figures:
             terminal.text(f"{row.status:<8}{row.text}", soft_wrap=True)
     if annotations:
         for line in found.annotations():

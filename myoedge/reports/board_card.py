@@ -13,12 +13,13 @@ from myoedge.operators.layer_names import unique_names
 from myoedge.reports.energy import activity, counted
 from myoedge.reports.report_json import Report
 from myoedge.system.folder import to_json, write_file
+from myoedge.system.notebook import Card, Shown
 
 CARD = "myoedge.board-card/1"
 
 
 @dataclass(frozen=True, slots=True)
-class BoardCard:
+class BoardCard(Shown):
     """The document; `failed` has the steps that did not succeed."""
 
     document: Mapping[str, Any]
@@ -41,6 +42,9 @@ class BoardCard:
         if energy is not None:
             rows.append(f"energy   {energy['joules'] * 1e6:,.1f} uJ an inference")
         return rows
+
+    def _card(self) -> Card:
+        return Card("board card", [("", line) for line in self.lines()])
 
     @property
     def _steps(self) -> Sequence[Mapping[str, Any]]:

@@ -12,6 +12,7 @@ from myoedge.reports.diff import Change, comparable
 from myoedge.reports.diff_verdict import KINDS, TOLERATED
 from myoedge.reports.junit import JunitCase, junit_xml
 from myoedge.reports.report_json import Report
+from myoedge.system.notebook import Card, Tabular
 
 CHECKED = {**KINDS, "cycles.total": "cycles"}  # path in report.json -> its bound
 BOUNDS = {**TOLERATED, "cycles": 0.02}
@@ -61,26 +62,34 @@ class CheckRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(Tabular):
     """The judgement on a build: one row for each figure that both builds may have."""
 
     name: str
-    rows: tuple[CheckRow, ...]
+    figures: tuple[CheckRow, ...]
 
     @property
     def failed(self) -> tuple[CheckRow, ...]:
-        return tuple(row for row in self.rows if row.status in (WORSE, GONE))
+        return tuple(row for row in self.figures if row.status in (WORSE, GONE))
 
     def plain(self) -> dict[str, Any]:
         """Return the judgement as JSON values."""
-        return {"model": self.name, "rows": [row.plain() for row in self.rows]}
+        return {"model": self.name, "rows": self.rows()}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per figure: its name, old and new value, and status."""
+        return [row.plain() for row in self.figures]
+
+    def _card(self) -> Card:
+        verdict = f"{len(self.failed)} figures fail" if self.failed else "as good as accepted"
+        return Card(f"{self.name}: {verdict}", [(row.status, row.text) for row in self.figures])
 
     def junit(self) -> bytes:
         """Return JUnit XML with a case for each figure."""
         kinds = {OK: "passed", WORSE: "failure", GONE: "error", SKIPPED: "skipped"}
         cases = [
             JunitCase(self.name, row.change.measure.title, kinds[row.status], row.text)
-            for row in self.rows
+            for row in self.figures
         ]
         return junit_xml("myoedge check", cases)
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from myoedge.system.notebook import Card, Shown
+
 
 @dataclass(frozen=True, slots=True)
-class LayoutDiff:
+class LayoutDiff(Shown):
     """Layout digests of two builds with model.blob."""
 
     old: str
@@ -20,6 +22,9 @@ class LayoutDiff:
 
     def plain(self) -> dict[str, Any]:
         return {"blob_suffices": self.blob_suffices, "old": self.old, "new": self.new}
+
+    def _card(self) -> Card:
+        return Card(str(self))
 
     def __str__(self) -> str:
         if self.blob_suffices:

@@ -44,7 +44,7 @@ def changed(report: dict[str, Any], path: str, value: object) -> dict[str, Any]:
 
 
 def statuses(old: dict[str, Any], new: dict[str, Any], **bounds: float) -> dict[str, str]:
-    rows = check_reports(old, new, bounds).rows
+    rows = check_reports(old, new, bounds).figures
     return {row.change.measure.path: row.status for row in rows if row.status != "ok"}
 
 
@@ -158,6 +158,8 @@ def test_the_guide_s_workflow_runs_from_a_clean_folder(good: myoedge.Build, tmp_
     """Its myoedge commands, as they stand, in a folder with model, samples and `accepted`."""
     for name in ("model.pt2", "calib.npz"):
         (tmp_path / name).write_bytes((good.folder.parent / name).read_bytes())
+    with np.load(tmp_path / "calib.npz") as calib:
+        np.savez(tmp_path / "test.npz", input=calib["input"], label=np.arange(16) % 8)
     (tmp_path / "myoedge.toml").write_text("[check]\ncycles = 0.0\n")
     lines = re.findall(r"^ +- run: myoedge (.*)$", GUIDE.read_text(), re.MULTILINE)
     assert [line.split()[0] for line in lines] == ["build", "validate", "check"]
