@@ -184,18 +184,24 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     except click.ClickException as error:
         _exit_with_usage(error, as_json)
     except (KeyboardInterrupt, click.Abort):
-        # Python notes an interrupt that leaves a string it executes, as imports do that make
-        # classes, and ends by that signal whatever comes later; the next string makes it forget.
-        exec("")
-        click.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
+        _exit_interrupted()
     except BrokenPipeError:
         _discard(sys.stdout)
         sys.exit(0)
     except BaseException as error:
         if isinstance(error, SystemExit):  # of a verb that is done
             raise
+        if isinstance(error.__cause__, KeyboardInterrupt):  # inside __set_name__, Python 3.11
+            _exit_interrupted()
         _exit_with_unexpected(error, given_arguments, as_json)
+
+
+def _exit_interrupted() -> NoReturn:
+    # Python notes an interrupt that leaves a string it executes, as imports do that make classes,
+    # and ends by that signal whatever comes later; the next string makes it forget.
+    exec("")
+    click.echo("interrupted", err=True)
+    sys.exit(INTERRUPTED)
 
 
 def _interrupt_on_end() -> None:
