@@ -16,8 +16,6 @@ from myoedge.plan.l2.resident_weights import Key
 from myoedge.plan.plan import Plan
 
 SLICE_BYTES = 4096  # of a check
-# one byte's contribution to the CRC-32: what zlib makes of it, without its inversions
-CRC_TABLE = tuple(zlib.crc32(bytes([i])) ^ zlib.crc32(b"\0") for i in range(256))
 
 
 def function_name(index: int, step: QuantizedNode) -> str:

@@ -16,7 +16,6 @@ from myoedge.codegen.adaptation import adaptation_files, hook
 from myoedge.codegen.application import Application
 from myoedge.codegen.blob import ModelBlob, border_array, layout_of
 from myoedge.codegen.constants import (
-    CRC_TABLE,
     array_aliases,
     array_values,
     check_slices,
@@ -83,7 +82,7 @@ def make_sources(
     common["app"] = application.name if application is not None else ""
     common["adapted"] = None if adaptation is None else hook(plan, adaptation)
     code, blob = _code(plan, common, options)
-    kernels = [*called(plan.tilings), *(["me_crc32"] if blob is not None else ())]
+    kernels = [*called(plan.tilings), *(["me_crc32"] if blob is not None or options.checks else ())]
     files = {
         **_named(plan, model_name, common),
         **code,
@@ -159,7 +158,6 @@ def _common_values(
         "prefix": options.prefix or default_prefix(model_name),
         "checks": options.checks,
         "slices": [*check_slices(constants(plan))] if options.checks else [],
-        "crc_table": CRC_TABLE,
         "blob": None,
         "layers": len(plan.steps),
         "arena_bytes": plan.arena_bytes,
