@@ -452,17 +452,23 @@ def test_interrupted(small: Path, tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-IN_A_STRING = """
+VERB = """
 import click
 from myoedge.cli.shell import run_command_line
-verb = click.Command("verb", callback=lambda: exec("raise KeyboardInterrupt"))
+class Named:
+    def __set_name__(self, owner, name):
+        raise KeyboardInterrupt
+verb = click.Command("verb", callback=lambda: %s)
 run_command_line(click.Group(commands=[verb]), ["verb"])
 """
 
 
-def test_interrupted_in_a_string_that_python_executes(tmp_path: Path) -> None:
-    """As an import of torch may be: namedtuples and dataclasses are made from strings."""
-    (tmp_path / "verb.py").write_text(IN_A_STRING)
+@pytest.mark.parametrize(
+    "call", ['exec("raise KeyboardInterrupt")', 'type("Owner", (), {"name": Named()})']
+)
+def test_interrupted_while_python_makes_classes(call: str, tmp_path: Path) -> None:
+    """As an import of torch may be: in a string that Python executes, or in __set_name__."""
+    (tmp_path / "verb.py").write_text(VERB % call)
     command, env = [sys.executable, "-m", "verb"], {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (130, "interrupted\n")

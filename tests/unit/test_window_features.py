@@ -130,6 +130,8 @@ def test_sums_of_other_things_stay() -> None:
         lambda x: x.abs().sum(-1),
         lambda x: (x[..., :-1] / (1 + x[..., 1:].abs())).sum(-1),
         lambda x: (x[:, 1:] - x[:, :-1]).abs().sum(-1),
+        lambda x: x[..., 1:].mean(-1),
+        lambda x: torch.cat([x[..., 1:].mean(-1), x.mean(-1)], -1),
     ):
         assert "features" not in {node.op for node in prepared(Calling(function)).nodes}
 
