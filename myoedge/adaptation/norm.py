@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mean and deviation of each input channel, brought to those of the calibration samples. No
+"""Normalisation of input channels to the mean and deviation of the calibration samples, without
 labels.
 
 With `point` bits after the point of means and deviations, and GAIN_POINT of gains:

@@ -160,7 +160,7 @@ def diff(old: Build | StrPath, new: Build | StrPath) -> LayoutDiff:
 def check(
     build: Build | StrPath, *, against: Build | StrPath, config: StrPath | Found | None = None
 ) -> Check:
-    """Judge a build's figures against those of an accepted build, by the bounds of [check].
+    """Compare a build's figures with the figures of an accepted build, by the bounds of [check].
 
     against   the accepted build, or its folder
     config    myoedge.toml with [check]

@@ -117,8 +117,10 @@ class Ppk2:
     supply_v: float
 
     def record(self, work: Callable[[], None]) -> PowerTrace:
-        """Call `work` and return what the meter recorded meanwhile. Errors: E607 unplugged, E614
-        samples lost."""
+        """Call `work` and return the power trace recorded during the call.
+
+        Errors: E607 unplugged, E614 samples lost.
+        """
         received, finished = bytearray(), threading.Event()
 
         def read() -> None:  # a broken line is reported by the next write

@@ -182,7 +182,7 @@ def _failed(running: tools.Background, command: str, answer: str) -> MyoedgeErro
 
 
 def check_chain(link: Session, board: Board, probe: Probe) -> None:
-    """Check that the IDCODE that the probe reads is that of the board's chip. Errors: E610."""
+    """Raise E610 unless the probe reads the IDCODE of the board's chip."""
     chain = link.ask("capture {scan_chain}")
     if probe.idcode in (int(code, 16) for code in TAP.findall(chain)):
         return

@@ -108,7 +108,7 @@ class ReportFolder:
             tempfile.TemporaryFile(dir=self.folder).close()
 
     def check_written(self, files: Mapping[str, bytes]) -> None:
-        """Check that these files in the folder are still those of this build. Errors: E222.
+        """Raise E222 if another build has replaced these files in the folder.
 
         files   file name -> bytes
         """

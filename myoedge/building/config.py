@@ -223,8 +223,8 @@ class Found(NamedTuple):
 
 
 def find(given: str | Path | Found | None) -> Found:
-    """Return the configuration: the one given, or that of the given file, of ./myoedge.toml, of
-    pyproject.toml, or the defaults.
+    """Return the given configuration, or read it: from the given file, ./myoedge.toml or
+    pyproject.toml; without a file, the defaults.
 
     Errors: E230 unknown key, E231 not TOML or not found, E232 a value of the wrong type.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decisions of the NumPy reference on a recording, to be compared with those of the application."""
+"""Decisions of the NumPy reference on a recording, which the application must reproduce."""
 
 from __future__ import annotations
 

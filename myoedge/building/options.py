@@ -98,7 +98,7 @@ class QuantizeOptions:
 
 @dataclass(frozen=True)
 class BuildOptions(QuantizeOptions):
-    """Options of a build: those of quantisation, and of chip, memories and simulation.
+    """Options of a build: quantisation, chip, memories, C sources and simulation.
 
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
     """

@@ -107,8 +107,8 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
 
 
 def _times_training(model: Model, given: Data) -> tuple[float, str]:
-    """Return the samples' standard deviation divided by that of the training set (from a batch
-    norm) or of the example inputs, and its source; 1 if close or unknown."""
+    """Return the ratio of two standard deviations, samples to training set (from a batch norm) or
+    samples to example inputs, and the source of the second; 1 if close or unknown."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
         return 1.0, ""  # W201, or a few samples only
     norm = _first_norm(model.imported)
@@ -204,8 +204,8 @@ def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
 
 
 def _times_examples(model: Model, given: Data) -> float:
-    """Return the standard deviation of the samples divided by that of the example inputs; 1 if the
-    examples are noise or constant."""
+    """Return the ratio of standard deviations, samples to example inputs; 1 if the examples are
+    noise or constant."""
     pairs = zip(model.graph.inputs, model.examples or (), strict=False)
     for name, example in pairs:
         if example.dtype.kind == "f" and given.count > 1 and not _is_made_up(example):
