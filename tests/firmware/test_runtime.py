@@ -50,6 +50,8 @@ def test_canaries_lie_where_the_symbols_say() -> None:
     symbols = program("stack", "DEEP=4").program.symbols
     assert symbols["me_stacks"] == 0x10000000
     assert symbols["me_stack_bytes"] == 1280
+    header = (template_dir() / "include" / "me_network_info.h").read_text()
+    assert "#define ME_STACK_BYTES 1280 " in header, "what the SDK's programs reserve"
 
 
 # ---- intrinsics

@@ -13,6 +13,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
+from tests.networks import Function
 
 Tensor = torch.Tensor
 CLASSES = 4
@@ -31,17 +32,8 @@ def votes(x: Tensor) -> Tensor:
     return torch.cat([*sums[1:], 2.0 * sums[0] + 0.5], 1)
 
 
-class Calling(torch.nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(torch.tanh(x))
-
-
 def prepared(function: Callable[[Tensor], Tensor]) -> Graph:
-    module = Calling(function).eval()
+    module = Function(lambda x: function(torch.tanh(x))).eval()
     graph = prepare(from_exported(torch.export.export(module, (X,))))
     values = run_float(graph, {graph.inputs[0]: X.numpy()})[graph.outputs[0]]
     np.testing.assert_allclose(values, module(X).numpy(), rtol=1e-5, atol=1e-6)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,14 @@ import onnxruntime as ort
 import pytest
 import torch
 from onnx import TensorProto, helper
-from torch import Tensor, nn
+from torch import Tensor
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
 from myoedge.operators.interpreter import run_float
 from myoedge.operators.loop.turns import loop_spans
 from myoedge.passes import prepare
+from tests.networks import Function
 from tests.onnx_models import model, node, saved
 
 X = np.random.default_rng(0).normal(size=(1, 7, 4)).astype(np.float32)
@@ -52,15 +52,6 @@ def nested(x: Tensor) -> Tensor:
     return torch.cat([y, x], 1)
 
 
-class Called(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-
 EXPORTED = {
     "tensor_split by indices": lambda x: torch.cat(x.tensor_split([2, 5], 1)[::-1], 1),
     "tensor_split by a number": lambda x: torch.cat(x.tensor_split(3, 1)[::-1], 1),
@@ -74,7 +65,7 @@ EXPORTED = {
 def test_what_the_legacy_exporter_writes(name: str, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     with warnings.catch_warnings(action="ignore"):
-        network = Called(EXPORTED[name]).eval()
+        network = Function(EXPORTED[name]).eval()
         torch.onnx.export(network, (torch.from_numpy(X),), str(path), dynamo=False)
     graph = load_onnx(path).graph
     real = run_float(graph, {graph.inputs[0]: X})[graph.outputs[0]]

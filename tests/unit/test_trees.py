@@ -14,7 +14,17 @@ from onnx import ModelProto, NodeProto, numpy_helper
 
 from myoedge.errors import MyoedgeError
 from tests.onnx_models import model
-from tests.unit.test_classic import FEATURES, Rng, agree, attribute, floats, loaded, ml, with_ml
+from tests.unit.test_classic import (
+    FEATURES,
+    Rng,
+    agree,
+    attribute,
+    floats,
+    loaded,
+    ml,
+    refused,
+    with_ml,
+)
 
 ORDERED = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT")
 
@@ -166,12 +176,6 @@ def test_missing_values_change_nothing_for_numbers(tmp_path: Path) -> None:
     tracks = onnx.helper.make_attribute("nodes_missing_value_tracks_true", [1] * count)
     made.attribute.append(tracks)
     agree(with_ml(made, outputs=("label", "y")), tmp_path, rng, 1.0)
-
-
-def refused(made: ModelProto, folder: Path) -> MyoedgeError:
-    with pytest.raises(MyoedgeError) as caught:
-        loaded(made, folder)
-    return caught.value
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

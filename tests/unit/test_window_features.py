@@ -13,6 +13,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
+from tests.networks import Function
 
 Tensor = torch.Tensor
 
@@ -54,15 +55,6 @@ FORMS: dict[str, Callable[[Tensor], Tensor]] = {
 X = torch.tensor(np.random.default_rng(0).normal(size=(1, 3, 40)).astype(np.float32))
 
 
-class Calling(torch.nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-
 def prepared(module: torch.nn.Module, x: Tensor = X) -> Graph:
     """The graph after the passes, which has torch's values."""
     graph = prepare(from_exported(torch.export.export(module.eval(), (x,))))
@@ -74,7 +66,7 @@ def prepared(module: torch.nn.Module, x: Tensor = X) -> Graph:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_a_feature_is_found(name: str) -> None:
-    ops = [node.op for node in prepared(Calling(FORMS[name])).nodes]
+    ops = [node.op for node in prepared(Function(FORMS[name])).nodes]
     assert ops.count("features") == 1
     assert not {*ops} & {"sum", "table", "slice", "maximum"}
 
@@ -87,7 +79,7 @@ def all_of(x: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize("axis", [-1, 1])
 def test_features_side_by_side_are_one_operator(axis: int) -> None:
     """That of samples themselves among them."""
-    graph = prepared(Calling(lambda x: torch.cat(all_of(x), axis)))
+    graph = prepared(Function(lambda x: torch.cat(all_of(x), axis)))
     assert next(node.op for node in graph.nodes if node.op != "reshape") == "features"
     assert len([node for node in graph.nodes if node.op == "features"]) == 1
 
@@ -97,7 +89,7 @@ def test_stacked_features(axis: int) -> None:
     def two(x: Tensor) -> Tensor:
         return torch.stack([FORMS["waveform length"](x), turns(x)], axis)
 
-    ops = [node.op for node in prepared(Calling(two)).nodes]
+    ops = [node.op for node in prepared(Function(two)).nodes]
     assert ops.count("features") == 1
     assert "concat" not in ops
 
@@ -133,7 +125,7 @@ def test_sums_of_other_things_stay() -> None:
         lambda x: x[..., 1:].mean(-1),
         lambda x: torch.cat([x[..., 1:].mean(-1), x.mean(-1)], -1),
     ):
-        assert "features" not in {node.op for node in prepared(Calling(function)).nodes}
+        assert "features" not in {node.op for node in prepared(Function(function)).nodes}
 
 
 def test_long_products_are_left_alone() -> None:
@@ -145,4 +137,4 @@ def test_long_products_are_left_alone() -> None:
             y = torch.maximum(y * x[..., :-1], x[..., 1:])
         return y.sum(-1)
 
-    prepared(Calling(product), 0.1 * X)
+    prepared(Function(product), 0.1 * X)
