@@ -7,9 +7,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from myoedge.reports import wording
+from myoedge.reports.measures import value_at
 from myoedge.reports.report_json import GOOD_DB, WEAK_DB, Report
 from myoedge.reports.speed import duration
 from myoedge.sweeps.variations import Variation
@@ -54,20 +54,13 @@ class Suggestion:
 def figures(report: Report) -> dict[str, float | None]:
     """Return the figures of a report by which suggestions are ranked: those in PATHS, average_mw if
     a period is known, and delay_s, from the first sample of a stream's pass to its outputs."""
-    values: dict[str, float | None] = {name: _at(report, path) for name, path in PATHS.items()}
+    values: dict[str, float | None] = {name: value_at(report, path) for name, path in PATHS.items()}
     duty = report.get("duty") or {}
     values["average_mw"] = duty["average_mw"][0] if duty.get("keeps_up") else None
     stream = report.get("stream")
     hops_s = stream["pass_frames"] / stream["frame_hz"] if stream and stream["frame_hz"] else 0.0
     values["delay_s"] = None if values["latency_s"] is None else values["latency_s"] + hops_s
     return values
-
-
-def _at(report: Mapping[str, Any], path: str) -> Any:
-    value: Any = report
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 def suggestions(
