@@ -6,6 +6,7 @@
 
 #define STACKS_BYTES (ME_WORKERS * ME_STACK_BYTES)
 #define CHUNK_BYTES 4096u
+#define CANARY 0x57A9C3E1u
 
 static struct pi_device own_cluster, *cluster, flash, files;
 static struct pi_cluster_task task;
@@ -77,11 +78,27 @@ me_status me_start(const me_gap *gap, const void *const in[], void *const out[],
     return ME_OK;
 }
 
+/* The last word of the stack of core 0 .. 7. */
+static volatile uint32_t *canary(uint32_t core)
+{
+    return (volatile uint32_t *)stacks + core * (ME_STACK_BYTES / 4);
+}
+
+bool me_stacks_intact(void)
+{
+    bool are_intact = true;
+    for (uint32_t core = 0; core < ME_WORKERS; core++)
+        are_intact &= *canary(core) == CANARY;
+    return are_intact;
+}
+
 me_status me_wait(void)
 {
     if (running)
         me_event_wait(&awake);
-    return started_on == ME_CONTROL_CORE ? ME_OK : ME_WRONG_CORE;
+    if (started_on != ME_CONTROL_CORE)
+        return ME_WRONG_CORE;
+    return me_stacks_intact() ? ME_OK : ME_STACK;
 }
 
 bool me_is_running(void) { return running; }
@@ -172,7 +189,11 @@ static me_status open_first(const me_gap_options *options)
     me_pad_open(ME_POWER_PAD);
 #endif
     stacks = pi_cl_l1_malloc(cluster, STACKS_BYTES);
-    return stacks ? ME_OK : ME_NO_MEMORY;
+    if (!stacks)
+        return ME_NO_MEMORY;
+    for (uint32_t core = 0; core < ME_WORKERS; core++)
+        *canary(core) = CANARY;
+    return ME_OK;
 }
 
 me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *options)

@@ -35,7 +35,16 @@ extern "C" {
 
 #define ME_CONTROL_STACK_BYTES 2048u
 
-typedef enum { ME_OK, ME_NO_CLUSTER, ME_NO_MEMORY, ME_NO_RAM, ME_NO_FILE, ME_WRONG_CORE, ME_BUSY } me_status;
+typedef enum {
+    ME_OK,
+    ME_NO_CLUSTER,
+    ME_NO_MEMORY,
+    ME_NO_RAM,
+    ME_NO_FILE,
+    ME_WRONG_CORE,
+    ME_BUSY,
+    ME_STACK
+} me_status;
 
 /* cluster   that the program has opened, with ME_CONTROL_STACK_BYTES; 0: me_open opens it
  * l3_file   of the flash's read-only file system, with the network's l3.bin; 0: "l3.bin" */
@@ -62,9 +71,12 @@ me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *
 me_status me_start(const me_gap *gap, const void *const in[], void *const out[], me_done done,
                    void *argument);
 
-/* Sleeps until the run has ended. -> ME_OK, or ME_WRONG_CORE where cluster tasks start on another core
- * than 8. Without a run: what the last one gave. */
+/* Sleeps until the run has ended. -> ME_OK; ME_WRONG_CORE where cluster tasks start on another core than
+ * 8; ME_STACK where a stack has grown over its end. Without a run: what the last one gave. */
 me_status me_wait(void);
+
+/* Whether the last words of the stacks of cores 0 .. 7 are as me_open wrote them. */
+bool me_stacks_intact(void);
 
 bool me_is_running(void);
 

@@ -236,6 +236,9 @@ static void me_move_layer(const me_layer *layer, int32_t number)
     me_wait_for(&me_of_next);
 }
 
+/* Whether this core steers the network: one of them does. */
+static inline int me_is_steering(void) { return me_core() == ME_CONTROL_CORE; }
+
 static inline void me_run_layer(const me_layer *layer, int32_t number)
 {
     if (me_core() == ME_CONTROL_CORE)
@@ -282,6 +285,8 @@ static inline void me_start_for_layer(int32_t layer) { (void)layer; }
 static inline void me_start_for_tile(int32_t t) { (void)t; }
 
 static inline void me_start_for_next(void) {}
+
+static inline int me_is_steering(void) { return 1; }
 
 static inline void me_run_layer(const me_layer *layer, int32_t number)
 {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults injected into a simulated run: inverted bits and lost transfers."""
+"""Faults injected into a simulated run: inverted bits, lost transfers and skipped
+interrupts."""
 
 from __future__ import annotations
 
@@ -8,15 +9,17 @@ from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
 
-DISTURBANCES = ("memory", "register", "dma")  # by enum Disturbance of machine.h
+DISTURBANCES = ("memory", "register", "dma", "interrupt")  # by enum Disturbance of machine.h
 
 
 @dataclass(frozen=True, order=True)
 class Disturbance:
     """A fault that is injected into the chip when the run reaches a cycle.
 
-    kind    "memory" or "register": a bit is inverted; "dma": the next transfer moves no bytes
-    where   address of the byte, or 32 * core + register
+    kind    "memory" or "register": a bit is inverted; "dma": the next transfer moves no bytes;
+            "interrupt": the next unmasked interrupt of the fabric controller, or event of a
+            cluster core, is lost
+    where   address of the byte; 32 * core + register; or core, 9 for the fabric controller
     bit     0 .. 7 of a byte, 0 .. 31 of a register
     """
 

@@ -56,6 +56,7 @@ class RunOptions:
     window      (from, to): record executed instructions between these cycles
     spans       whether to record transfers, NE16 jobs and sleeping cores
     mark_counts whether marks have the counters of the cores
+    disturbed   faults to inject
     """
 
     dump: Sequence[Range] = ()

@@ -15,7 +15,8 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import check_instructions, link
 from myoedge.codegen.project import SDK_FOLDER
-from myoedge.simulator import simulate
+from myoedge.simulator import RunOptions, simulate
+from myoedge.simulator.disturbance import Disturbance
 from tests.boards import sdk
 from tests.conftest import save_exported
 from tests.firmware.two_networks import sources
@@ -24,6 +25,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "own-firmware.md"
 SHAPE = (1, 2, 40)
 OURS = ("me_gap.c", "me_gap.h", "pmsis_runtime.c", "pmsis_runtime.h", "port.h")
 WINDOWS = 6
+STACK_BYTES = 1280  # ME_STACK_BYTES
 
 MAIN = """
 #include <string.h>
@@ -128,5 +130,12 @@ def test_the_example_of_the_guide_runs(pair: tuple[Build, Build], tmp_path: Path
     defines = (*sdk.DEFINES, "ME_XPULP_WORD", "SHIM_CHIP", "ME_SHARED_L1")
     made = link({**files, **sdk.renamed_runtime(), **own}, defines=defines)
     check_instructions(made)
-    ran = simulate(made.elf, folder=tmp_path, max_cycles=20_000_000)
+    stacks = RunOptions(dump=[(made.program.symbols["stacks"], 4)])
+    ran = simulate(made.elf, folder=tmp_path, max_cycles=20_000_000, options=stacks)
     assert ran.exit_code == 0, ran.output
+    last_word_of_core_2 = int.from_bytes(ran.dumps[0], "little") + 2 * STACK_BYTES
+    grown = Disturbance(ran.cycles // 2, "memory", last_word_of_core_2, 1)
+    reports = RunOptions(dump=[(made.program.symbols["reports"], 4)], disturbed=[grown])
+    stopped = simulate(made.elf, folder=tmp_path, options=reports)
+    assert stopped.exit_code == 101, "of the runtime below PMSIS, which looks at the same words"
+    assert stopped.cycles < ran.cycles, "me_wait gave an error, with which the example ends"

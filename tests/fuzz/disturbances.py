@@ -4,8 +4,9 @@ many harm nothing, how many give a wrong output silently.
 
     python -m tests.fuzz.disturbances --faults 3000
 
-Each fault is one inverted bit of weights, tables, code, activations or registers, or a lost DMA
-transfer, at a drawn cycle of the first of two inferences of one input. With checks, the build has
+Each fault is one inverted bit of weights, tables, code, activations or registers, a lost DMA
+transfer, or a lost interrupt or event of a core, at a drawn cycle of the first of two inferences of
+one input. With checks, the build has
 `--checks`, and a fault also counts as detected if the two outputs differ.
 """
 
@@ -31,7 +32,7 @@ from myoedge.simulator import RunOptions
 from myoedge.simulator.disturbance import Disturbance
 from tests.conftest import save_exported
 
-KINDS = ("weights", "tables", "code", "activations", "registers", "DMA")
+KINDS = ("weights", "tables", "code", "activations", "registers", "DMA", "interrupts")
 OUTCOMES = ("detected", "harmless", "silently wrong")
 CORES, REGISTERS = 9, 32
 
@@ -107,6 +108,8 @@ def drawn(kind: str, of: Subject, rng: random.Random) -> Disturbance:
     cycle = rng.randint(*of.window)
     if kind == "DMA":
         return Disturbance(cycle, "dma")
+    if kind == "interrupts":
+        return Disturbance(cycle, "interrupt", rng.randrange(CORES + 1))
     if kind == "registers":
         where = REGISTERS * rng.randrange(CORES) + rng.randrange(1, REGISTERS)
         return Disturbance(cycle, "register", where, rng.randrange(32))

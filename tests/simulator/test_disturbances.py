@@ -11,7 +11,27 @@ from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions, simulate
 from myoedge.simulator.disturbance import Disturbance
 from tests.isa.program import RESULTS, addi, load_constant, lw
-from tests.simulator.cores import L1, L2, MASK, S2, T0, T1, ZERO, Code, make, note, put, spin
+from tests.simulator.cores import (
+    BUFFER,
+    EVENTS,
+    FC,
+    ITC_MASK,
+    ITC_STATUS,
+    ITC_STATUS_SET,
+    L1,
+    L2,
+    MASK,
+    S2,
+    T0,
+    T1,
+    ZERO,
+    Code,
+    get,
+    make,
+    note,
+    put,
+    spin,
+)
 from tests.simulator.test_dma import DMA_EVENT, Transfer, await_transfers
 
 BYTES = bytes(range(64))
@@ -55,6 +75,31 @@ def test_a_lost_transfer_moves_nothing_and_ends(to_l1: bool) -> None:
     assert dumped([*code, *code], Disturbance(1, "dma")) == dumped(code), "only the next one"
 
 
+SENT, TRIGGERS = 0b110, EVENTS + 0x100
+
+
+@pytest.mark.parametrize(
+    ("core", "mask", "send", "pending"),
+    [
+        (0, MASK, [*put(TRIGGERS + 4, 1), *put(TRIGGERS + 8, 1)], BUFFER),
+        (FC, ITC_MASK, [*put(ITC_STATUS_SET, 2), *put(ITC_STATUS_SET, 4)], ITC_STATUS),
+    ],
+)
+def test_the_next_interrupt_that_the_mask_lets_through_is_lost(
+    core: int, mask: int, send: Code, pending: int
+) -> None:
+    def arrived(lets: int, *faults: Disturbance) -> int:
+        code = [*put(mask, lets), *spin(500), *send, *get(pending, 0)]
+        return int.from_bytes(dumped(code, *faults)[0], "little") & SENT
+
+    fault = Disturbance(1000, "interrupt", core)
+    assert arrived(SENT) == SENT
+    assert arrived(SENT, fault) == 0b100, "only the next one"
+    assert arrived(0b100, fault) == 0b010, "the mask does not let the first one through"
+    assert arrived(0, fault) == SENT
+    assert arrived(SENT, Disturbance(1000, "interrupt", 1)) == SENT
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -63,6 +108,7 @@ def test_a_lost_transfer_moves_nothing_and_ends(to_l1: bool) -> None:
         Disturbance(1, "register", 0),
         Disturbance(1, "register", 32 * 10 + 1),
         Disturbance(1, "register", 1, 32),
+        Disturbance(1, "interrupt", 10),
     ],
 )
 def test_places_that_do_not_exist_are_refused(fault: Disturbance) -> None:

@@ -67,6 +67,7 @@ enum { BARRIERS = 16, MUTEXES = 16, CLUSTER = 9 };
 typedef struct {
     uint32_t buffer, mask, interrupt_mask, targets; // targets: of trigger-and-wait
     uint32_t clear;                                 // what waking up clears of the buffer
+    bool skips_next; // the next event that the mask lets through is lost: see disturb.c
 } CoreEvents;
 
 typedef struct {
@@ -88,6 +89,7 @@ void event_unit_store(const Access *a, uint32_t value);
 uint32_t event_units_load(const Access *a); // all of them, from the interconnect
 void event_units_store(const Access *a, uint32_t value);
 void raise_event(Machine *m, int core, int event, Cycle at);
+bool is_skipped(bool *skips_next, uint32_t lines); // whether a disturbance loses lines of the mask
 void raise_everywhere(Machine *m, int event, Cycle at);
 void events_changed(Machine *m, int core, Cycle at); // wakes the core if that is due
 
@@ -200,6 +202,7 @@ const Transfer *transfer_touching(Machine *m, Touches touches, uint32_t first, u
 // ---- itc.c: interrupts of the fabric controller
 typedef struct {
     uint32_t mask, status;
+    bool skips_next; // the next interrupt that the mask lets through is lost: see disturb.c
 } Itc;
 enum { IRQ_TIMER = 10, IRQ_DMA = 8, IRQ_L3 = 30 };
 uint32_t itc_load(const Access *a);

@@ -3,10 +3,22 @@
 #include "devices.h"
 #include "machine.h"
 
+bool is_skipped(bool *skips_next, uint32_t lines)
+{
+    const bool skipped = *skips_next && lines;
+    if (skipped) *skips_next = false;
+    return skipped;
+}
+
 int machine_disturb(Machine *m, uint32_t kind, uint32_t where, uint32_t bit)
 {
     if (kind == DISTURB_DMA) {
         m->devices->dma.loses_next = true;
+        return 1;
+    }
+    if (kind == DISTURB_INTERRUPT) {
+        if (where >= CORES) return 0;
+        *(where == FC ? &m->devices->itc.skips_next : &m->devices->events.core[where].skips_next) = true;
         return 1;
     }
     if (kind == DISTURB_REGISTER) {

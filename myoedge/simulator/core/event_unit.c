@@ -82,7 +82,9 @@ void events_changed(Machine *m, int core, Cycle at)
 
 void raise_event(Machine *m, int core, int event, Cycle at)
 {
-    unit(m)->core[core].buffer |= 1u << event;
+    CoreEvents *e = &unit(m)->core[core];
+    if (is_skipped(&e->skips_next, 1u << event & (e->mask | e->interrupt_mask))) return;
+    e->buffer |= 1u << event;
     events_changed(m, core, at);
 }
 

@@ -100,9 +100,14 @@ static void changed(Machine *m, Cycle at)
     if (takes_interrupt(c)) interrupt(m, at);
 }
 
+static void set_pending(Machine *m, uint32_t lines)
+{
+    if (!is_skipped(&itc(m)->skips_next, lines & itc(m)->mask)) itc(m)->status |= lines;
+}
+
 void raise_interrupt(Machine *m, int line, Cycle at)
 {
-    itc(m)->status |= 1u << line;
+    set_pending(m, 1u << line);
     changed(m, at);
 }
 
@@ -124,7 +129,7 @@ void itc_store(const Access *a, uint32_t value)
     case MASK_SET: i->mask |= value; break;
     case MASK_CLEAR: i->mask &= ~value; break;
     case STATUS: i->status = value; break;
-    case STATUS_SET: i->status |= value; break;
+    case STATUS_SET: set_pending(a->c->m, value); break;
     case STATUS_CLEAR: i->status &= ~value; break;
     default: no_register(a);
     }

@@ -35,8 +35,8 @@ int machine_flash(Machine *m, const uint8_t *bytes, uint32_t size); // 0: too ma
 const uint8_t *machine_flash_bytes(const Machine *m);
 void machine_power_cut(Machine *m, uint32_t seed); // the flash is left as it is then
 void machine_play(Machine *m, const Playback *playback); // stays the caller's until the end
-// Disturbs the machine now; where: an address, 32 core + register; 0: there is no such place.
-enum Disturbance { DISTURB_MEMORY, DISTURB_REGISTER, DISTURB_DMA };
+// Disturbs the machine now; where: an address, 32 core + register, or a core; 0: there is no such place.
+enum Disturbance { DISTURB_MEMORY, DISTURB_REGISTER, DISTURB_DMA, DISTURB_INTERRUPT };
 int machine_disturb(Machine *m, uint32_t kind, uint32_t where, uint32_t bit);
 int machine_run(Machine *m, Cycle limit); // enum Run
 Cycle machine_now(const Machine *m);
