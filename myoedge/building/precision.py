@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,14 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.search.goal import ACCURATE_DB, AIM_DB, UNLIMITED, Goal
+from myoedge.quantization.search.goal import (
+    ACCURATE_DB,
+    AIM_DB,
+    LEAST_GAIN_DB,
+    UNLIMITED,
+    Goal,
+)
+from myoedge.quantization.search.moves.int16 import REMEDY
 from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.search.search import search
 from myoedge.quantization.search.state import SearchState, Workshop
@@ -109,11 +117,39 @@ def reach(
         found.append(Reached(state.network.engined, fidelity, tuple(tried)))
         missing = missing_db(needs, fidelity)
         if not missing:
-            return found[-1]
+            more = () if needs else _reachable(workshop, state, goal, start, judge)
+            return replace(found[-1], tried=(*tried, *more))
         goal = replace(goal, db=AIM_DB, outputs_db=wanted, budgets=UNLIMITED)
         wanted = {name: db + missing for name, db in wanted.items()}
     best = min(found, key=lambda x: missing_db(needs, x.fidelity))
     return replace(best, tried=found[-1].tried)
+
+
+def _reachable(
+    workshop: Workshop,
+    state: SearchState,
+    goal: Goal,
+    start: SearchState,
+    judge: Callable[[QuantGraph], Fidelity],
+) -> tuple[TriedMove, ...]:
+    """Return the int16 tensors that bring a network within its cycle budget to the usual goal at
+    more cycles, as a move with the [budget] that keeps it; none if the network meets the goal, if
+    the budget is unlimited, or if its model file is quantised."""
+    has_db = _worst_db(judge(state.network.engined))
+    if goal.budgets == UNLIMITED or has_db >= AIM_DB or start.design.graph.has_fake_quantized:
+        return ()
+    again = replace(workshop, bench=replace(workshop.bench, runs=0))
+    ample = replace(goal, budgets=UNLIMITED, moves=frozenset({"int16"}))
+    found, moves = search(again, state, ample, start.network)
+    db, kept = _worst_db(judge(found.network.engined)), [move for move in moves if move.is_kept]
+    if not kept or db < has_db + LEAST_GAIN_DB:
+        return ()
+    setting = f"[budget] sqnr = {min(AIM_DB, math.floor(db)):g}"
+    return (replace(kept[-1], remedy=REMEDY, worst_db=db, is_kept=False, setting=setting),)
+
+
+def _worst_db(fidelity: Fidelity) -> float:
+    return min(fidelity.computed_db.values(), default=math.inf)
 
 
 def _searched(

@@ -127,6 +127,8 @@ def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
     )
     if tried:
         yield "refined", "\n".join(tried)
+    if more := fidelity.reachable(choices):
+        yield "reachable", more
     yield "engine", "integers of build --engine cores; those for NE16 may have another SQNR"
 
 

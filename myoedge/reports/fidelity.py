@@ -88,12 +88,25 @@ def refinement(
     reused     whether the decisions of an older build were kept
     """
     if choices or not accurate:
-        lines = dict.fromkeys(map(refined, choices))  # an aim may try again what another one tried
+        tried = (choice for choice in choices if not choice.get("setting"))
+        lines = dict.fromkeys(map(refined, tried))  # an aim may try again what another one tried
         return [*lines, *([CHOOSING] if lines else [])]
     if reused:
         return ["--accurate changes nothing: --reuse keeps the older build's choices"]
     who = "the calibration samples reach" if (worst_db or 0.0) < GOOD_DB else "every output reaches"
     return [f"--accurate changes nothing: {who} {GOOD_DB:g} dB already"]
+
+
+def reachable(choices: Sequence[Mapping[str, Any]]) -> str:
+    """Format the move that the cycle budget excluded: "32.8 dB for 67 % more cycles, estimated,
+    with [budget] sqnr = 25"; "" without one."""
+    offers = [choice for choice in choices if choice.get("setting")]
+    if not offers:
+        return ""
+    kept = [choice["more_cycles"] for choice in choices if choice["kept"]]
+    more = (1.0 + offers[-1]["more_cycles"]) / (1.0 + (kept[-1] if kept else 0.0)) - 1.0
+    cost = f"{rough_percent(more, 1.0)} more cycles, estimated"
+    return f"{decibels(offers[-1]['worst_db'])} for {cost}, with {offers[-1]['setting']}"
 
 
 def sqnr(found: Mapping[str, Any]) -> str:
@@ -200,6 +213,7 @@ def remedy_table(q: Mapping[str, Any]) -> ReportTable:
     for choice in q["choices"]:
         count = choice["int16_tensors"]
         of = f" for {several(count, 'tensor')}" if count else ""
+        of += f", with {choice['setting']}" if choice.get("setting") else ""
         numbers = decibels(choice["worst_db"]), percent(choice["more_cycles"])
         rows.append((choice["remedy"] + of, *numbers, choice["kept"]))
     cells = tuple((*cells, "yes" if is_kept else "no") for *cells, is_kept in rows)

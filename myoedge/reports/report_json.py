@@ -211,6 +211,7 @@ def choice_row(choice: TriedMove) -> dict[str, Any]:
         "more_cycles": _rounded(choice.more_cycles),
         "int16_tensors": choice.tensors,
         "kept": choice.is_kept,
+        "setting": choice.setting or None,
     }
 
 

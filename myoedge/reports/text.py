@@ -100,6 +100,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield from _filled("activations", wording.arena_bound(report))
     yield from _filled("int16", speed.int16_costs(report))
     yield from _filled("refined", "\n".join(_refinement(report)))
+    yield from _filled("reachable", fidelity.reachable(report["quantization"].get("choices", ())))
     yield from _filled("budget", "\n".join(budget_lines(report)))
     style = "yellow" if fidelity.on_examples(report) else ""
     yield "scales", styled(fidelity.scales(report), style)

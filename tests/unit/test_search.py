@@ -16,6 +16,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.building import confirm
 from myoedge.building.loading import load_model
+from myoedge.building.precision import Reached, reach
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -25,6 +26,7 @@ from myoedge.operators.engine_choice import EngineChoice
 from myoedge.operators.interpreter import integer_step
 from myoedge.quantization.calibrate import Observer, Samples
 from myoedge.quantization.cell_steps import with_cell_steps
+from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search import bench as benches
 from myoedge.quantization.search.bench import MOST_RUNS
@@ -143,6 +145,37 @@ def test_layers_that_leave_an_accelerator_cost_what_they_took_there_less() -> No
     ample, _ = searched(workshop, graph, Goal(30.0, budgets=UNLIMITED))
     assert len(ample.design.names) > len(found.design.names)
     assert workshop.bench.runs <= MOST_RUNS
+
+
+def test_a_missed_goal_names_the_budget_that_reaches_it_and_its_cycles() -> None:
+    """The named option reaches what is said, at these cycles; a network that reaches its goal, or
+    that has a budget of its own, names none."""
+    graph, given = unlike()
+    means = {"cycles": fast_on_ne16, "on_engines": in_8_bits_on_ne16}
+    goal = Goal(25.0, budgets=(CycleBudget(0.01),), moves=frozenset({"int16"}))
+    output = graph.outputs[0]
+
+    def judge(network: QuantGraph) -> Fidelity:
+        return measure(network, given)
+
+    def reached(goal: Goal, needs: dict[str, float]) -> Reached:
+        workshop = workshop_of(graph, given, **means)
+        return reach(workshop, started(workshop, graph), goal, needs, judge)
+
+    missed = reached(goal, {})
+    offer = missed.tried[-1]
+    assert offer.setting == "[budget] sqnr = 25"
+    assert not offer.is_kept
+    asked = reached(goal, {output: 25.0})
+    assert missed.fidelity.computed_db[output] < 25.0 <= offer.worst_db
+    assert asked.fidelity.computed_db[output] == pytest.approx(offer.worst_db, abs=0.01)
+    int8 = sum(
+        map(fast_on_ne16, started(workshop_of(graph, given, **means), graph).network.engined.steps)
+    )
+    wide = sum(map(fast_on_ne16, asked.network.steps))
+    assert offer.more_cycles == pytest.approx(wide / int8 - 1.0)
+    assert not any(move.setting for move in asked.tried)
+    assert not any(move.setting for move in reached(replace(goal, budgets=UNLIMITED), {}).tried)
 
 
 @pytest.mark.parametrize(("planned", "why"), [(1.66, TOO_SLOW), (math.inf, NO_ROOM)])

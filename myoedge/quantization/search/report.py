@@ -22,6 +22,8 @@ class TriedMove:
     more_cycles   estimated extra cycles after the move, as a fraction of the int8 network's
     is_kept       whether it was accepted
     tensors       number of int16 tensors after the move
+    setting       option of a build that keeps the move, if its goal needs more cycles than this
+                  build may take; worst_db is then measured on the samples that judge
     """
 
     remedy: str
@@ -29,3 +31,4 @@ class TriedMove:
     more_cycles: float
     is_kept: bool
     tensors: int = 0
+    setting: str = ""
