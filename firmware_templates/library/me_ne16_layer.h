@@ -40,6 +40,7 @@ typedef void me_ne16_on_cores(const me_ne16_layer *layer);
  * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8, and as unsigned ones
  * table    of me_ne16_look_up: 256 entries, the first for -128
  * behind   called by all cores behind the last job; 0: nothing is left
+ * add, b, sums  of me_ne16_sum.h: the sum of results and b, and where it goes
  * op, tile for these functions
  * next     the layer of the tile behind this one, whose first job may start before this one ends: it has the same
  *          operands prepared; 0: none of the layer does
@@ -54,7 +55,9 @@ struct me_ne16_layer {
     me_ne16_job_of_units *job;
     me_ne16_start_units *start_others;
     me_ne16_on_cores *beside, *behind;
-    const void *op, *tile;
+    const void *op, *tile, *add;
+    const int8_t *b;
+    int8_t *sums;
     const me_next_tile *next;
     me_ne16_outputs outputs;
     me_ne16_job first;

@@ -5,35 +5,44 @@ results, or a linear layer and the sum of its results and another tensor."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
+from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import CORES
+from myoedge.operators.loop.turns import loop_spans
 from myoedge.plan.l1.layer_kernels import candidates, cycles_with_code
 from myoedge.plan.l1.tile_search import choose
+from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
 Roots = Mapping[str, tuple[str, int]]
 
 
 def fuse_layers(
-    steps: Sequence[QuantizedNode], outputs: Iterable[str], roots: Roots, chip: Chip
+    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, chip: Chip
 ) -> tuple[QuantizedNode, ...]:
     """Fuse pairs of layers for which a fused kernel takes fewer estimated cycles; return the new
-    steps.
+    steps, each pair in the place of its second layer.
 
-    outputs   output tensors, which must not be fused away
+    A layer that may be fused with either of two others, such as a sum of two convolutions, is fused
+    where that saves more cycles.
+
+    steps     layers of q in order of execution
     roots     tensor -> (tensor whose buffer it shares, offset in bytes)
     """
-    joined: dict[str, QuantizedNode] = {}
-    taken: set[str] = set()
-    for step, behind in _pairs(steps, {roots[name][0] for name in outputs}, roots):
-        both = None if step.node.name in taken else _as_one(step, behind, roots, chip)
+    gains: dict[str, tuple[float, str, QuantizedNode]] = {}  # by second layer: of its best pair
+    for step, behind in _pairs(q, steps, roots):
+        both = None if step.node.name in gains else _as_one(step, behind, roots)
         if both is not None:
-            joined[step.node.name] = both
-            taken.add(both.node.name)
-    kept = (step for step in steps if step.node.name not in taken)
+            pair = (_gain(both, chip), step.node.name, both)
+            best = gains.get(behind.node.name, pair)
+            gains[behind.node.name] = pair if pair[0] > best[0] else best
+    joined = {name: both for name, (gain, _, both) in gains.items() if gain > 0}
+    firsts = {first for gain, first, _ in gains.values() if gain > 0}
+    kept = (step for step in steps if step.node.name not in firsts)
     return tuple(joined.get(step.node.name, step) for step in kept)
 
 
@@ -52,22 +61,41 @@ def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
 
 
 def _pairs(
-    steps: Sequence[QuantizedNode], leaving: set[str], roots: Roots
+    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots
 ) -> Iterator[tuple[QuantizedNode, QuantizedNode]]:
-    """Return pairs of a layer and the only reader of its result, for operators with fused kernels;
-    other operands of the reader are computed before the layer."""
+    """Return pairs of a layer and the only reader of its result, for operators with fused kernels.
+
+    In a loop only neighbours are pairs: between others, a state that the first one reads may get
+    its next value.
+    """
+    leaving = {roots[name][0] for name in q.graph.outputs}
+    readers, loop_of = _readers(steps, roots), _loop_of(q.graph.nodes)
+    for step, following in pairwise(steps):
+        name, kernels = step.node.name, OPS[step.node.op].kernels_before
+        behind = readers.get(name, [step])[0]
+        if behind.node.op not in kernels or len(readers[name]) > 1 or name in leaving:
+            continue
+        loop = loop_of.get(name)
+        if loop == loop_of.get(behind.node.name) and (loop is None or behind is following):
+            yield step, behind
+
+
+def _readers(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[QuantizedNode]]:
+    """Return the layers that read each layer's result, once per operand."""
     readers: dict[str, list[QuantizedNode]] = {}
     for step in steps:
         for name in step.operands:
             readers.setdefault(roots[name][0], []).append(step)
-    later = {step.node.name for step in steps}
-    for step in steps:
-        kernels, found = OPS[step.node.op].kernels_before, readers.get(step.node.name, [])
-        if len(found) == 1 and found[0].node.op in kernels and step.node.name not in leaving:
-            needed = {roots[name][0] for name in found[0].operands} - {step.node.name}
-            if needed.isdisjoint(later):
-                yield step, found[0]
-        later.discard(step.node.name)
+    return readers
+
+
+def _loop_of(nodes: Sequence[Node]) -> dict[str, int]:
+    """Return the number of the loop that a node is in, for nodes in loops."""
+    return {
+        node.name: number
+        for number, span in enumerate(loop_spans(nodes))
+        for node in nodes[span.first : span.end]
+    }
 
 
 def _others(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> list[int]:
@@ -75,10 +103,8 @@ def _others(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> list[in
     return [n for n, name in enumerate(behind.operands) if roots[name][0] != step.node.name]
 
 
-def _as_one(
-    step: QuantizedNode, behind: QuantizedNode, roots: Roots, chip: Chip
-) -> QuantizedNode | None:
-    """Return both layers as one, with the operands of both; None if no fused kernel is faster."""
+def _as_one(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> QuantizedNode | None:
+    """Return both layers as one, with the operands of both; None if the cores have to run one."""
     if CORES in (step.engine.name, behind.engine.name):
         return None
     origin = tuple(dict.fromkeys((*step.node.origin, *behind.node.origin)))
@@ -86,7 +112,7 @@ def _as_one(
     known = {roots[name]: name for name in step.operands}  # one name for the same bytes
     behind = replace(behind, operands=tuple(known.get(roots[x], x) for x in behind.operands))
     others = _others(step, behind, roots)
-    both = replace(
+    return replace(
         step,
         node=node,
         behind=behind,
@@ -97,8 +123,12 @@ def _as_one(
             *(behind.read_type(n) for n in others),
         ),
     )
+
+
+def _gain(both: QuantizedNode, chip: Chip) -> float:
+    """Return the estimated cycles that a fused kernel saves; at most 0 if there is none."""
     cycles = _cycles(both, chip)
-    return both if math.isfinite(cycles) and cycles < unfused_cycles(both, chip) else None
+    return unfused_cycles(both, chip) - cycles if math.isfinite(cycles) else 0.0
 
 
 def _cycles(step: QuantizedNode, chip: Chip) -> float:

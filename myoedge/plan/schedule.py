@@ -127,7 +127,7 @@ def _network(
     places = LoopPlaces.of(q, views, chip.alignment_bytes)
     steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
     roots = {name: stored_at(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
-    steps = fuse_layers(steps, q.graph.outputs, roots, used)
+    steps = fuse_layers(q, steps, roots, used)
     stored = {*q.graph.inputs, *q.constants, *(roots[step.node.name][0] for step in steps)}
     roots = {name: root for name, root in roots.items() if root[0] in stored}
     rows = {name: row_bytes(name, places) for name in roots}

@@ -142,10 +142,11 @@ def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator
     """Yield the network's steps that a layer computes: two for a fused layer."""
     if layer.node.name not in steps:
         return
-    step = steps[layer.node.name]
-    yield step
-    while layer.behind is not None and step.node.op != layer.node.op:
-        step = steps[step.node.inputs[0]]  # before views, or the layer itself
+    yield steps[layer.node.name]
+    if layer.behind is not None:
+        step = steps[next(x for x in layer.behind.operands if x not in layer.operands)]
+        while step.node.op != layer.node.op:  # views of the first layer's result
+            step = steps[step.node.inputs[0]]
         yield step
 
 

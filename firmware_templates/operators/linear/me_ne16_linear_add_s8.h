@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Linear layer on NE16 and the sum of its results and another tensor: cores 0 .. 7 add a job's results
- * while the engine computes the next job. Cores 0 .. 7 call it together.
+ * Linear layer on NE16 and the sum of its results and another tensor. Cores 0 .. 7 call it together.
  */
 #ifndef ME_NE16_LINEAR_ADD_S8_H
 #define ME_NE16_LINEAR_ADD_S8_H
 
-#include "me_elementwise.h"
 #include "me_ne16_linear_s8.h"
+#include "me_ne16_sum.h"
 
 /* add: a is the linear layer's result */
 typedef struct {
@@ -14,7 +13,7 @@ typedef struct {
     me_add_s16_params add;
 } me_ne16_linear_add_s8_params;
 
-/* linear: its results, int8 in linear.y, are scratch; linear.y_stride is linear.k
+/* linear: its results are int8 in linear.y, which is y or, if y is int16, scratch; linear.y_stride is linear.k
  * b, y: int8 or int16 [linear.rows][linear.k], as add has them */
 typedef struct {
     me_ne16_linear_s8_tile linear;

@@ -16,7 +16,12 @@ from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, registe
 from myoedge.operators.common_rules import with_entry
 from myoedge.operators.conv.depthwise_lines import is_depthwise, lines_in_tiles
 from myoedge.operators.conv.geometry import Conv2dGeometry
-from myoedge.operators.conv.ne16 import conv_by_channels_on_ne16, conv_on_ne16
+from myoedge.operators.conv.ne16 import (
+    conv_by_channels_on_ne16,
+    conv_on_ne16,
+    conv_with_sum_on_ne16,
+    keeps_rows,
+)
 from myoedge.operators.conv.ne16_depthwise import depthwise_on_both
 from myoedge.operators.conv.ne16_depthwise import is_depthwise as is_depthwise_on_ne16
 from myoedge.operators.conv.ne16_mean import conv_with_mean_on_ne16, is_over_rows
@@ -39,6 +44,7 @@ from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.format import SIXTEEN, STORED_BITS, Condition, Format
 from myoedge.operators.kernel import CLUSTER, Kernel
 from myoedge.operators.loop_nest import LoopNest
+from myoedge.operators.products.ne16_add import BESIDE_RESIDUAL, is_same_size
 from myoedge.operators.products.ne16_rules import on_ne16
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,
@@ -174,6 +180,8 @@ FORMATS = (
     *INT16_PRODUCTS,
 )
 
+WITH_SUM_ON_NE16 = (on_ne16(conv_with_sum_on_ne16, is_same_size, keeps_rows, form=BESIDE_RESIDUAL),)
+
 CONV = register(
     OpDef(
         name="conv",
@@ -198,7 +206,9 @@ CONV = register(
         kernels_before={
             "mean": (
                 on_ne16(conv_with_mean_on_ne16, one_group_or_depthwise, has_rows, is_over_rows),
-            )
+            ),
+            "add": WITH_SUM_ON_NE16,
+            "sub": WITH_SUM_ON_NE16,
         },
         weights=(1, 2),
         epilogue=True,

@@ -18,8 +18,10 @@ from myoedge.operators.conv.geometry import (
 )
 from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
 from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, GROUP, PIXELS, JobSchedule
+from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, TiledKernel
 from myoedge.operators.products.ne16 import rows_on_ne16
+from myoedge.operators.products.ne16_add import SummedKernel, linear_with_add_on_ne16
 from myoedge.operators.products.ne16_constants import (
     OUTPUTS,
     bit_planes,
@@ -28,6 +30,7 @@ from myoedge.operators.products.ne16_constants import (
     parameters,
     scale_bytes,
 )
+from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
 from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
@@ -51,13 +54,41 @@ def conv_by_channels_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel
     return _on_ne16(step, engine, keeps_scratch=False)
 
 
+def conv_with_sum_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Return the NE16 kernel of a convolution fused with the addition after it; several jobs per
+    tile leave only the last one's results to be added after the engine."""
+    if is_pointwise(step):
+        return linear_with_add_on_ne16(step, engine)
+    way = replace(_fastest(step, keeps_scratch=True), jobs=JOBS_A_TILE)
+    axes = ("n", "t0", "t1", "g", "k")
+    kernel = SummedKernel(jobs_in_tiles(step, way), "conv", "conv.y", axes, way.prepared)
+    return kernel.with_sum(step, engine)
+
+
+def keeps_rows(step: QuantizedNode) -> ConstraintViolation | None:
+    """Require results that a tile has one after another, not columns as rows.
+
+    -> None, or the violated requirement
+    """
+    if is_pointwise(step) or not _fastest(step, keeps_scratch=True).turned:
+        return None
+    return ConstraintViolation("a kernel along rows", "one down columns", "rows as columns")
+
+
 def _on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
-    if Conv2dGeometry.of(step).pointwise and step.attrs["groups"] == 1:
+    if is_pointwise(step):
         return rows_on_ne16(step, engine)
+    return jobs_in_tiles(step, _fastest(step, keeps_scratch=keeps_scratch))
+
+
+def is_pointwise(step: QuantizedNode) -> bool:
+    """Return whether a convolution is a linear layer."""
+    return Conv2dGeometry.of(step).pointwise and step.attrs["groups"] == 1
+
+
+def _fastest(step: QuantizedNode, *, keeps_scratch: bool) -> JobSchedule:
     ways = _schedules(step, keeps_scratch=keeps_scratch)
-    return jobs_in_tiles(
-        step, min(ways, key=lambda way: way.conv.groups * (way.layer_cycles() + GROUP))
-    )
+    return min(ways, key=lambda way: way.conv.groups * (way.layer_cycles() + GROUP))
 
 
 def _schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:

@@ -176,8 +176,10 @@ class JobSchedule:
 
         sizes   loop -> tile extent
         """
-        found = _cycles_by_jobs(self.prepared(sizes), self.computed(sizes))
-        return found[self.jobs - 1] if self.jobs else np.minimum.reduce(found)
+        prepared, computed = self.prepared(sizes), self.computed(sizes)
+        if self.jobs:
+            return _cycles_of_jobs(self.jobs, prepared, computed)
+        return np.minimum.reduce(_cycles_by_jobs(prepared, computed))
 
     def computed(self, sizes: Sizes) -> Any:
         """Return the cycles of NE16 for the jobs of a tile."""
@@ -296,14 +298,15 @@ def _dense_ways(windows: JobSchedule) -> Iterator[JobSchedule]:
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
-    """Cycles of a tile split into 1, 2, ... jobs: the engine starts after the first job's operands
-    are prepared, and may wait for later ones.
+    """Cycles of a tile split into 1, 2, ... jobs."""
+    return [_cycles_of_jobs(n, prepared, computed) for n in range(1, JOBS_A_TILE + 1)]
+
+
+def _cycles_of_jobs(n: int, prepared: Any, computed: Any) -> Any:
+    """Cycles of a tile split into n jobs: the engine starts after the first job's operands are
+    prepared, and may wait for later ones.
 
     prepared, computed   cycles of the cores and of the engine for the tile
     """
-    found = []
-    for n in range(1, JOBS_A_TILE + 1):
-        first, others = prepared / n, (n - 1) * (prepared / n + JOB)
-        beside = np.maximum(computed + SLOWED * others, others + computed / n)
-        found.append(first + beside)
-    return found
+    first, others = prepared / n, (n - 1) * (prepared / n + JOB)
+    return first + np.maximum(computed + SLOWED * others, others + computed / n)

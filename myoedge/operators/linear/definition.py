@@ -20,9 +20,9 @@ from myoedge.operators.conv.tiling import wide_in_tiles
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.format import NOT_ACTIVATED, SIXTEEN, STORED_BITS, Format
 from myoedge.operators.kernel import TiledKernel
-from myoedge.operators.linear.ne16_add import WITH_SUM_ON_NE16
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16 import rows_on_ne16
+from myoedge.operators.products.ne16_add import WITH_SUM_ON_NE16
 from myoedge.operators.products.ne16_rules import is_in_words, on_ne16
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,

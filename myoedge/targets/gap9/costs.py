@@ -35,6 +35,8 @@ KERNELS = {
     "me_ne16_conv_s8": KernelCost(1.0, 600, 1800),
     "me_ne16_columns_s8": KernelCost(1.0, 600, 2000),
     "me_ne16_conv_sums_s8": KernelCost(1.0, 500, 2000),
+    "me_ne16_conv_add_s8": KernelCost(1.0, 900, 2500),
+    "me_ne16_phases_add_s8": KernelCost(1.0, 900, 3000),
     "me_ne16_conv_mean_s8": KernelCost(1.0, 600, 1800),
     "me_ne16_phases_s8": KernelCost(1.0, 600, 2300),
     "me_ne16_depthwise_s8": KernelCost(1.0, 800, 3300),  # both have code

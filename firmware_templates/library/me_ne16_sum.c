@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_ne16_sum.h"
+
+#include "me_add_row.h"
+
+static void add_row(const me_add_s16_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t n)
+{
+    if (op->b_wide || op->y_wide) {
+        me_add_s16_row(op, a, b, y, n);
+        return;
+    }
+    const me_add_s8_params bytes = {
+        op->a_mult, op->b_mult, op->offset, op->shift, { .low = op->low, .high = op->high },
+    };
+    me_add_row(&bytes, a, b, y, n, 1, 1);
+}
+
+static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_add_s16_params *op = layer->add;
+    if (layer->nine)
+        me_ne16_finish_nine(layer, first, end);
+    else if (layer->table)
+        me_ne16_look_up(layer, first, end);
+    if (layer->nine || layer->table)
+        ME_SYNC();
+    const me_part part = me_part_of((end - first) * layer->unit_bytes);
+    const int32_t i = first * layer->unit_bytes + part.first;
+    if (part.last > part.first)
+        add_row(op, layer->y + i, layer->b + (i << op->b_wide), layer->sums + (i << op->y_wide),
+                part.last - part.first);
+}
+
+void me_ne16_add_another(me_ne16_layer *layer, const me_add_s16_params *add, const int8_t *b, int8_t *y)
+{
+    layer->add = add;
+    layer->b = b;
+    layer->sums = y;
+    layer->finish = finish;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Convolution on NE16 and the sum of its results and another tensor. Cores 0 .. 7 call it together.
+ */
+#ifndef ME_NE16_PHASES_ADD_S8_H
+#define ME_NE16_PHASES_ADD_S8_H
+
+#include "me_ne16_phases_s8.h"
+#include "me_ne16_sum.h"
+
+/* add: a is the convolution's result */
+typedef struct {
+    me_ne16_phases_s8_params conv;
+    me_add_s16_params add;
+} me_ne16_phases_add_s8_params;
+
+/* conv: its results are int8 in its y, which is y or, if y is int16, scratch; its y_stride is its k
+ * b, y: int8 or int16 [oh][ow][k], as add has them */
+typedef struct {
+    me_ne16_phases_s8_tile conv;
+    const int8_t *b;
+    int8_t *y;
+    me_next_tile next;
+} me_ne16_phases_add_s8_tile;
+
+/* y = me_add_s16 of me_ne16_phases_s8's int8 results and b, int8 or int16 [oh][ow][k], with the ranges of both. Barriers
+ * are inside. */
+void me_ne16_phases_add_s8_layer(const me_ne16_phases_add_s8_params *op,
+                                 const me_ne16_phases_add_s8_tile *tile, me_ne16_layer *layer);
+
+#endif
