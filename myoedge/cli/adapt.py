@@ -14,17 +14,17 @@ from myoedge.cli.shell import DIFFERENT, Terminal, chosen_build, common
 if TYPE_CHECKING:
     from myoedge.building.adapting import Adapted
 
-TITLES = {
-    "method": "method",
-    "seconds": "seconds",
-    "windows": "windows",
+SESSION = {"method": "method", "seconds": "seconds", "windows": "windows"}
+ACCURACIES = {
     "accuracy_before": "before",
     "accuracy_after": "after",
     "accuracy_old_session": "old session",
+}
+COSTS = {
     "cycles_per_step": "cycles a step",
     "time_us_per_step": "µs a step",
     "energy_uj_per_step": "µJ a step",
-    "cycles_end": "cycles at the end",
+    "cycles_end": "cycles, end",
 }
 
 
@@ -64,20 +64,26 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
 
 
 def _show(terminal: Terminal, adapted: Adapted) -> None:
-    from myoedge.reports.blocks import columns, show
-
     rows = adapted.rows()
-    shown = [key for key in TITLES if any(row[key] is not None for row in rows)]
-    table = columns([TITLES[key] for key in shown], left=("method",))
-    for row in rows:
-        table.add_row(*(_text(key, row) for key in shown))
-    show(table, terminal.out)
+    for titles in (ACCURACIES, COSTS):  # one table would be wider than a terminal
+        if any(row[key] is not None for row in rows for key in titles):
+            _show_table(terminal, {**SESSION, **titles}, rows)
     if any(not row["gained"] for row in rows):
         terminal.text("*  the held-back windows showed no gain: the network's own decisions stay")
     terminal.text(f"L2 of the adaptation: {adapted.l2_bytes:,} B")
     if adapted.exact is not None:
         verdict = "equal to" if adapted.exact else "NOT equal to"
         terminal.text(f"simulator {verdict} the C on the host")
+
+
+def _show_table(terminal: Terminal, titles: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    from myoedge.reports.blocks import columns, show
+
+    shown = [key for key in titles if any(row[key] is not None for row in rows)]
+    table = columns([titles[key] for key in shown], left=("method",))
+    for row in rows:
+        table.add_row(*(_text(key, row) for key in shown))
+    show(table, terminal.out)
 
 
 def _text(key: str, row: dict[str, Any]) -> str:
