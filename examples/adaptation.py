@@ -238,8 +238,9 @@ def build(task: Task, folder: Path, methods: Sequence[str]) -> myoedge.Build:
     """The build for GAP9 with [adapt]."""
     archive, config, calib = (folder / name for name in ("model.pt2", "myoedge.toml", "calib.npz"))
     torch.export.save(torch.export.export(task.model, (task.example,)), archive)
-    table = {"methods": [*methods], "replay": task.replay, "layer": task.layer}
-    table["channels"] = ELECTRODES
+    table: dict[str, object] = {"methods": [*methods], "layer": task.layer}
+    table["replay"] = task.replay if "head" in methods else None
+    table["channels"] = ELECTRODES if "norm" in methods else None
     lines = [f"{key} = {json.dumps(value)}" for key, value in table.items() if value]
     config.write_text("\n".join(["[adapt]", *lines, ""]))
     np.savez(calib, input=task.calib[0], label=task.calib[1])

@@ -12,8 +12,9 @@ import numpy as np
 from myoedge.adaptation import head as heads
 from myoedge.adaptation import session as sessions
 from myoedge.adaptation.commands import Window
-from myoedge.adaptation.record import METHODS, Adaptation
+from myoedge.adaptation.record import Adaptation
 from myoedge.adaptation.rooms import PASSING, Room, rooms
+from myoedge.adaptation.table import METHODS
 from myoedge.backends.build import Build
 from myoedge.numerics.arrays import Array
 

@@ -45,6 +45,8 @@ static int32_t decide(int32_t number, const int8_t *features)
     return best;
 }
 
+int32_t me_adapt_acts(void) { return me_adapt.in_force != 0; }
+
 int32_t me_adapt_class(void) { return me_adapt.in_force ? decide(0, me_adapt_of.window) : me_adapt.decision; }
 
 int32_t me_adapt_network_class(void) { return me_adapt.decision; }

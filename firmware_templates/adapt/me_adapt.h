@@ -33,7 +33,7 @@ typedef enum {
  * Returns 0, or -1 where the build does not have this method. */
 int32_t me_adapt_begin(int32_t method);
 
-/* The window of the last inference belongs to this class; ME_ADAPT_NORM does not look at it. Every fourth
+/* The window of the last inference, of a stream that of the last pass, belongs to this class; ME_ADAPT_NORM does not look at it. Every fourth
  * window of a class is held back. ME_ADAPT_PSEUDO, in a build with [adapt] pseudo: to the class that the
  * network decided, if it is confident.
  * Returns 0 learnt, 1 held back, -1 no session, no such class, or 32,768 windows came already. */
@@ -53,7 +53,10 @@ extern void (*me_adapt_progress)(void);
 /* Class of the window of the last inference: of the new classifier, or else of the network. */
 int32_t me_adapt_class(void);
 
-/* What the network itself decided in the last inference. */
+/* 1: a new classifier decides, 0: the network. */
+int32_t me_adapt_acts(void);
+
+/* What the network itself decided in the last inference; of a stream, in the last frame of the pass. */
 int32_t me_adapt_network_class(void);
 
 /* Writes classifier and normalisation that are in force; the buffer has room for me_adapt_saved_bytes(). Returns the bytes. */

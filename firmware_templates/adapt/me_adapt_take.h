@@ -56,20 +56,21 @@ static inline void me_adapt_after_layer(const int8_t *results, int32_t features,
 #endif
 }
 
-/* Behind the last layer, by all cores, one of which notes the decision: the first of the largest. */
+/* Behind the last layer, by all cores, one of which notes the decision: the first of the largest.
+ * scores   of the first class; one class is `stride` numbers behind the other */
 #ifdef ME_GAP9
 #define ME_ADAPT_NOTES() (me_core() == ME_CONTROL_CORE)
 #else
 #define ME_ADAPT_NOTES() 1
 #endif
-#define me_adapt_after_network(outputs, count) \
+#define me_adapt_after_network(scores, count, stride) \
     do { \
         int32_t best = 0; \
         if (!ME_ADAPT_NOTES()) \
             break; \
         for (int32_t i = 0; i < (count); i++) { \
-            best = (outputs)[i] > (outputs)[best] ? i : best; \
-            me_adapt_take_score(i, (outputs)[i]); \
+            best = (scores)[i * (stride)] > (scores)[best * (stride)] ? i : best; \
+            me_adapt_take_score(i, (scores)[i * (stride)]); \
         } \
         me_adapt_take_decision(best); \
     } while (0)

@@ -167,7 +167,8 @@ static void take_frame(void)
         return;
     }
 #ifdef ME_ADAPTS
-    me_labels_window(next - ME_HOP);
+    if (ready > 0)
+        me_labels_window(next - ME_PASS_SAMPLES);
 #endif
     send_decisions(ready);
 }

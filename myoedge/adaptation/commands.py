@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.adaptation.record import METHODS, Adaptation
+from myoedge.adaptation.record import Adaptation
+from myoedge.adaptation.table import METHODS
 from myoedge.numerics.arrays import Array
 
 INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE, KEEP, RESTORE = range(
@@ -60,10 +61,15 @@ class Window:
     decision: int
 
 
-def infer(inputs: Array) -> Command:
+def infer(inputs: Array, *, starts: bool = False) -> Command:
     """Return the command that runs the network on integers; its answer has the decision and the
-    features."""
-    return Command(INFER, 0, np.ascontiguousarray(inputs).tobytes())
+    features.
+
+    inputs   of the network; for a stream, frames [frames, ...] of which the last completes a pass
+             with results
+    starts   whether the stream starts again
+    """
+    return Command(INFER, int(starts), np.ascontiguousarray(inputs).tobytes())
 
 
 def take(window: Window) -> Command:

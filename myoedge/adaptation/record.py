@@ -13,7 +13,6 @@ from myoedge.adaptation.norm import InputNorm
 from myoedge.adaptation.pseudo import Pseudo
 from myoedge.numerics.arrays import Array
 
-METHODS = ("prototypes", "lda", "head", "norm")  # the number of a method in C is its place plus 1
 MOST_FEATURES = 256  # of a window: sums of products stay inside their integers
 MOST_CLASSES = 64
 NEVER = -(1 << 31)  # bias of a class without windows: any other class wins
@@ -84,6 +83,16 @@ def pooled(results: Array) -> Array:
     count = len(results)
     sums = results.astype(np.int64).sum(axis=0)
     return np.asarray((sums + count // 2) // count).astype(np.int8)
+
+
+def label_at(labels: Array, ready: int) -> int:
+    """Return the class of a window.
+
+    labels   of a sample or recording: one class, or one of each output frame
+    ready    output frames up to the window's last
+    """
+    row = np.atleast_1d(labels)
+    return int(row[min(ready, len(row)) - 1])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from myoedge.errors import MyoedgeError
+
+CLASSIFIERS = ("prototypes", "lda", "head")
+METHODS = (*CLASSIFIERS, "norm")  # the number of a method in C is its place plus 1
+
 
 @dataclass(frozen=True, slots=True)
 class AdaptTable:
@@ -28,3 +33,25 @@ class AdaptTable:
     replay: str | int = 0
     channels: int | None = None
     pseudo: float | None = None
+
+
+READERS = {  # key of [adapt] -> methods that read it
+    "replay": ("head",),
+    "channels": ("norm",),
+    "layer": CLASSIFIERS,
+    "pseudo": CLASSIFIERS,
+}
+
+
+def check_table(table: AdaptTable) -> None:
+    """Raise E232 for [adapt] without methods, or with a key that none of them reads."""
+    if not table.methods:
+        needs = {"needs": ", ".join(METHODS)}
+        raise MyoedgeError("E232", "[adapt] methods is empty", needs, ['methods = ["lda"]'])
+    for key, readers in READERS.items():
+        if getattr(table, key) in (None, 0) or {*readers} & {*table.methods}:
+            continue
+        facts = {"has": ", ".join(table.methods), "needs": " or ".join(readers)}
+        methods = ", ".join(f'"{name}"' for name in (*table.methods, readers[-1]))
+        tries = [f"methods = [{methods}]", f"[adapt] without {key}"]
+        raise MyoedgeError("E232", f"no method reads [adapt] {key}", facts, tries)

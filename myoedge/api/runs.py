@@ -71,7 +71,7 @@ def validate(
     if onnx:
         check_comparable(chosen)
     given = None if input is None else samples_for(chosen, input)
-    tested = None if test is None else samples_for(chosen, test, is_test=True)
+    tested = None if test is None else samples_for(chosen, test, "--test")
     counts, same, difference = _compare(chosen, backends, given, say)
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, given)) if onnx else None
     found = _evaluated(chosen, given, tested)

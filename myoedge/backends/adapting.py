@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,14 @@ import numpy as np
 from myoedge.adaptation import commands as c
 from myoedge.adaptation import session
 from myoedge.adaptation.commands import Answer, Command
-from myoedge.adaptation.norm import Normalization, added, no_norm_sums, normalization
-from myoedge.adaptation.record import Classifier
+from myoedge.adaptation.record import Classifier, label_at
+from myoedge.backends import host
 from myoedge.backends.build_folder import ADAPT_ELF
+from myoedge.backends.samples import given_data
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.samples import Data, fit
+from myoedge.quantization.samples import Data
+from myoedge.streaming.stream import frame_shapes, frames_to_results, ready_specs
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
@@ -50,6 +52,8 @@ def on_host(build: Build) -> Run:
 
     def run(commands: Sequence[Command]) -> Answers:
         _call(build, "me_adapt_reset")
+        if build.stream is not None:
+            build.reset()
         return [_answer(build, command) for command in commands]
 
     return run
@@ -78,15 +82,22 @@ def _answer(build: Build, command: Command) -> Answer:
         _call(build, "me_adapt_take_features", content)
         _call(build, "me_adapt_take_decision", command.argument)
         return Answer(0)
-    return _inferred(build, content)
+    return _inferred(build, command)
 
 
-def _inferred(build: Build, content: bytes) -> Answer:
-    network, size = build.network, build.adaptation.features
-    (name,) = network.graph.inputs
-    inputs = np.frombuffer(content, network.dtype(name)).reshape(network.graph.shape(name))
-    build.run_raw([inputs])
-    features = (ctypes.c_int8 * size).in_dll(build.library.handle, "me_adapt_features")
+def _inferred(build: Build, command: Command) -> Answer:
+    network, name = build.network, build.frame_inputs[0]
+    numbers = np.frombuffer(command.content, network.dtype(name))
+    if build.stream is None:
+        build.run_raw([numbers.reshape(network.graph.shape(name))])
+    else:
+        if command.argument:
+            build.reset()
+        for frame in numbers.reshape(-1, *frame_shapes(build.stream)[name]):
+            host.push(build.library, [frame], ready_specs(build.stream), l3=build.l3_image)
+    features = (ctypes.c_int8 * build.adaptation.features).in_dll(
+        build.library.handle, "me_adapt_features"
+    )
     return Answer(_call(build, "me_adapt_network_class"), bytes(features))
 
 
@@ -122,13 +133,43 @@ def on_simulator(build: Build) -> Run:
     return run
 
 
-def windows_of(run: Run, inputs: Sequence[Array]) -> list[c.Window]:
-    """Run the network on each input; return features and decision of each.
+def inferences(build: Build, data: Data) -> list[tuple[Command, int]]:
+    """Return (the command that infers it, class) of each window: of samples, or of those passes of
+    recordings that give results.
 
-    run      function commands -> answers
-    inputs   integer arrays of the network's input
+    data   floats with labels: of each sample one, or of each output frame of a recording
+    Errors: E215 recordings that are too short for results.
     """
-    return [c.inferred(answer) for answer in run([c.infer(x) for x in inputs])]
+    name = build.frame_inputs[0]
+    assert data.labels is not None
+    found = [
+        one
+        for x, label in zip(data.inputs[name], data.labels, strict=True)
+        for one in _windows_in(build, build.network.input_integers(name, x), label)
+    ]
+    if not found:
+        tries = ["longer recordings", "[stream] frames: fewer of them are a pass"]
+        raise MyoedgeError("E215", f"{data.source}: no recording gives results", tries=tries)
+    return found
+
+
+def _windows_in(build: Build, x: Array, label: Array) -> Iterator[tuple[Command, int]]:
+    if build.stream is None:
+        yield c.infer(x), int(label)
+        return
+    starts = True
+    for ready, frames in frames_to_results(build.stream, x):
+        yield c.infer(frames, starts=starts), label_at(label, ready)
+        starts = False
+
+
+def windows_of(run: Run, commands: Sequence[Command]) -> list[c.Window]:
+    """Run the network; return features and decision of each window.
+
+    run        function commands -> answers
+    commands   from `infer`
+    """
+    return [c.inferred(answer) for answer in run(commands)]
 
 
 def check_method(build: Build, method: str) -> None:
@@ -145,25 +186,24 @@ class AdaptedNetwork:
 
     build        the build
     classifier   the new classifier; None: the session gained no accuracy
+    normalised   what me_adapt_save gives after a session of norm; None after one of other methods
     """
 
     build: Build
     classifier: Classifier | None
-    normalization: Normalization | None = None
+    normalised: bytes | None = None
 
     def decide(self, windows: Sequence[Array]) -> Array:
-        """Return the class of each window, given as floats."""
-        taken = windows_of(on_host(self.build), self._inputs(windows))
+        """Return the class of each window, given as floats; of a stream, of each pass of the
+        recordings that gives results."""
+        data = _fitted(self.build, windows, np.zeros(len(windows), np.int64))
+        run, commands = on_host(self.build), [x for x, _ in inferences(self.build, data)]
+        loaded = [] if self.normalised is None else [Command(c.LOAD, 0, self.normalised)]
+        taken = [c.inferred(answer) for answer in run([*loaded, *commands])[len(loaded) :]]
         if self.classifier is None:
             return np.array([window.decision for window in taken], np.int64)
         x = np.array([window.features for window in taken]).astype(np.int64)
         return self.classifier.decide(x - self.build.adaptation.zero_point)
-
-    def _inputs(self, windows: Iterable[Array]) -> list[Array]:
-        inputs, norm = _integers(self.build, windows), self.build.adaptation.norm
-        if self.normalization is None or norm is None:
-            return inputs
-        return [self.normalization.apply(norm, x) for x in inputs]
 
 
 def adapt(
@@ -172,36 +212,23 @@ def adapt(
     """Run a session of adaptation with the NumPy reference, on features computed by the generated
     C; return the build with the new classifier.
 
-    windows, labels   inputs in the order in which they are recorded, and their classes
-    method            "prototypes", "lda" or "head"
-    Errors: as fit, E268.
+    windows, labels   inputs in the order in which they are recorded, and their classes; of a
+                      stream, recordings
+    method            "prototypes", "lda", "head", or "norm", which the generated C computes
+    Errors: as given_data and inferences, E268.
     """
     check_method(build, method)
-    (name,) = build.network.graph.inputs
-    given = Data({name: np.asarray(windows)}, np.asarray(labels), "the session")
-    data = fit(given, build.network.graph)
-    assert data.labels is not None
-    inputs = _integers(build, data.inputs[name])
+    found = [*inferences(build, _fitted(build, windows, np.asarray(labels)))]
+    run, commands = on_host(build), [command for command, _ in found]
     if method == "norm":
-        return AdaptedNetwork(build, None, _normalization(build, inputs))
-    taken = windows_of(on_host(build), inputs)
+        session_of_norm = c.session(method, commands, [label for _, label in found])
+        return AdaptedNetwork(build, None, run([*session_of_norm, Command(c.SAVE)])[-1].content)
     state = session.begin(build.adaptation, method)
-    for window, label in zip(taken, data.labels, strict=True):
-        state = session.window(state, window.features, window.decision, int(label))
+    for window, (_, label) in zip(windows_of(run, commands), found, strict=True):
+        state = session.window(state, window.features, window.decision, label)
     return AdaptedNetwork(build, session.end(state))
 
 
-def _integers(build: Build, windows: Iterable[Array]) -> list[Array]:
-    network = build.network
-    (name,) = network.graph.inputs
-    shape = network.graph.shape(name)
-    return [network.input_integers(name, np.asarray(x).reshape(shape)) for x in windows]
-
-
-def _normalization(build: Build, inputs: Iterable[Array]) -> Normalization | None:
-    norm = build.adaptation.norm
-    assert norm
-    sums = no_norm_sums(norm)
-    for x in inputs:
-        sums = added(norm, sums, x)
-    return normalization(norm, sums) if sums.count else None
+def _fitted(build: Build, windows: Sequence[Array], labels: Array) -> Data:
+    given = Data({build.frame_inputs[0]: np.asarray(windows)}, labels, "the session")
+    return given_data(build, given, needs_labels=True, any_length=True)

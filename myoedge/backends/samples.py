@@ -80,13 +80,20 @@ def real_inputs(build: Build, given: Data | None) -> dict[str, Array]:
 
 
 def given_data(
-    build: Build, given: Given, reading: Reading = AS_GIVEN, *, needs_labels: bool = False
+    build: Build,
+    given: Given,
+    reading: Reading = AS_GIVEN,
+    *,
+    needs_labels: bool = False,
+    any_length: bool = False,
 ) -> Data:
     """Read the user's samples as floats with their labels: whole samples, or streams of any length.
 
     reading        settings for reading them
     needs_labels   whether labels that do not match the network are an error; otherwise they are
                    dropped
+    any_length     whether labels of recordings of any length are kept, of a recording or of each
+                   of its output frames; otherwise only those of the length of a pass
 
     States in a calibration file are ignored for a stream, which computes its own. Errors: as read,
     windowed and fit; E211 no labels if they are needed.
@@ -99,7 +106,7 @@ def given_data(
     data = replace(data, inputs=inputs or data.inputs)
     long = graph_of_length(stream, data.inputs)
     is_whole = all(long.shape(name) == graph.shape(name) for name in graph.inputs)
-    labels = data.labels if is_whole else None
+    labels = data.labels if is_whole or any_length else None
     return _fitted(replace(data, labels=labels), long, reading, needs_labels)
 
 

@@ -13,36 +13,41 @@ import numpy as np
 from myoedge.adaptation.commands import saved_bytes
 from myoedge.adaptation.norm import InputNorm, added, no_norm_sums, statistics
 from myoedge.adaptation.pseudo import Pseudo, pseudo
-from myoedge.adaptation.record import METHODS, MOST_CLASSES, MOST_FEATURES, Adaptation, pooled
+from myoedge.adaptation.record import (
+    MOST_CLASSES,
+    MOST_FEATURES,
+    Adaptation,
+)
 from myoedge.adaptation.rooms import l2_bytes
-from myoedge.adaptation.table import AdaptTable
+from myoedge.adaptation.table import METHODS, AdaptTable
+from myoedge.building.adaptation_samples import AdaptSource, features_of
 from myoedge.building.quantities import size_bytes
 from myoedge.errors import MyoedgeError
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import run_int
 from myoedge.plan.plan import IN_L3, Plan
 from myoedge.quantization.layer_rules import matches
 from myoedge.quantization.samples import Data
 from myoedge.quantization.sqnr import quantized_inputs
 
 if TYPE_CHECKING:
-    from myoedge.graph.ir import Node
+    from myoedge.graph.ir import Graph, Node
     from myoedge.operators.base import QuantizedNode
+    from myoedge.streaming.stream import Stream
 
 HELD_BACK_BYTES, KEPT_BYTES = 32 << 10, 64 << 10  # of all classes together
 MOST_HELD_BACK, MOST_KEPT, MOST_REPLAYED = 64, 128, 1024
 POINTS = {"int8": 8, "int16": 0}  # bits after the point of statistics, by the input's type
-PROBED = 32  # samples that give the exponent, if none are replayed
 
 
-def adaptation_of(table: AdaptTable, plan: Plan, data: Data) -> Adaptation:
+def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | None) -> Adaptation:
     """Return the settings of the adaptation of a planned network.
 
-    data   calibration samples, with labels if [adapt] replay is set
+    data     calibration samples, with labels if [adapt] replay is set; for a stream recordings
+    stream   None: the network takes whole windows; otherwise each of its passes is a window
     Errors: E267 the network has no suitable features or classes, or no labels to replay.
     """
-    classes = _classes(plan)
+    classes = _classes(plan, stream)
     layer = _layer(plan, table.layer)
     step = plan.steps[layer]
     size, last = math.prod(step.out), step.out[-1]
@@ -50,8 +55,8 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data) -> Adaptation:
     if features > MOST_FEATURES:
         raise _refused(f"{step.node.where} has {last} channels", f"at most {MOST_FEATURES}")
     replayed = min(size_bytes(table.replay) // features, MOST_REPLAYED)
-    picked = _picked(data, replayed, classes)
-    rows = [*_features(plan, step, features, data, picked)]
+    source = AdaptSource(plan.quant, stream, data)
+    rows, labels = features_of(source, step.node.name, features, classes, replayed)
     zero_point = plan.quant.params[step.node.name].zero_point
     each = classes * features
     return Adaptation(
@@ -64,10 +69,10 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data) -> Adaptation:
         methods=tuple(method for method in METHODS if method in table.methods),
         held_back=min(HELD_BACK_BYTES // each, MOST_HELD_BACK),
         kept=min(KEPT_BYTES // each, MOST_KEPT),
-        exponent=_exponent(np.array(rows), zero_point),
-        replay=np.array(rows[:replayed], np.int8).reshape(-1, features),
-        replay_labels=_labels(data)[picked[:replayed]] if replayed else np.zeros(0, np.int64),
-        norm=_input_norm(plan, table.channels, data) if "norm" in table.methods else None,
+        exponent=_exponent(rows, zero_point),
+        replay=rows[: len(labels)],
+        replay_labels=labels,
+        norm=_input_norm(source, table.channels) if "norm" in table.methods else None,
         pseudo=None if table.pseudo is None else _pseudo(plan, table.pseudo),
     )
 
@@ -77,36 +82,39 @@ def _pseudo(plan: Plan, threshold: float) -> Pseudo:
     if not 0 < threshold <= 1:
         facts = {"has": threshold, "needs": "more than 0, at most 1"}
         raise MyoedgeError("E232", "[adapt] pseudo is no confidence", facts, ["pseudo = 0.95"])
-    (name,) = plan.graph_outputs
+    name = plan.graph_outputs[0]
     params = plan.quant.params[name]
     op = next((step.node.op for step in plan.steps if step.node.name == name), "")
     return pseudo(threshold, params.scale, params.zero_point, is_probability=op == "softmax")
 
 
-def _input_norm(plan: Plan, channels: int | None, data: Data) -> InputNorm:
+def _input_norm(source: AdaptSource, channels: int | None) -> InputNorm:
     """Return the channels of the input, with their statistics over all samples."""
-    (name,) = plan.graph_inputs
-    shape, dtype = plan.quant.graph.shape(name), plan.quant.dtype(name)
-    axes = [axis for axis, size in enumerate(shape) if size == channels]
+    q, stream = source.network, source.stream
+    name = q.graph.inputs[0]
+    shape, dtype = q.graph.shape(name), q.dtype(name)
+    time_axis = None if stream is None else stream.inputs[0].axis
+    axes = [d for d, size in enumerate(shape) if size == channels and d != time_axis]
     if len(axes) != 1 or dtype not in POINTS:
         title = f"norm does not find {channels or 'the'} channels of the input"
         facts = {"has": f"{dtype} {list(shape)}", "needs": "one axis of so many, of int8 or int16"}
         raise MyoedgeError("E267", title, facts, ["[adapt] channels = 8", "without norm"])
     none = np.zeros(shape[axes[0]], np.int64)
-    inner, zero_point = math.prod(shape[axes[0] + 1 :]), plan.quant.params[name].zero_point
     norm = InputNorm(
         channels=shape[axes[0]],
-        inner=inner,
+        inner=outer_inner(shape, axes[0])[2],
         elements=math.prod(shape),
         dtype=dtype,
-        zero_point=zero_point,
+        zero_point=q.params[name].zero_point,
         point=POINTS[dtype],
         means=none,
         deviations=none,
     )
-    sums = no_norm_sums(norm)
-    for x in data.inputs[name]:
-        sums = added(norm, sums, quantized_inputs(plan.quant, {name: x})[name])
+    sums, samples = no_norm_sums(norm), source.data.inputs[name]
+    shape = samples.shape[1:]  # of a recording, which may be longer than a pass
+    long = replace(norm, inner=outer_inner(shape, axes[0])[2], elements=math.prod(shape))
+    for x in samples:
+        sums = added(long, sums, quantized_inputs(q, {name: x})[name])
     means, deviations = statistics(norm, sums)
     return replace(norm, means=means, deviations=deviations)
 
@@ -132,15 +140,18 @@ def _refused(title: str, needs: str) -> MyoedgeError:
     return MyoedgeError("E267", title, {"needs": needs}, ['[adapt] layer = "name"'])
 
 
-def _classes(plan: Plan) -> int:
-    """Return the number of classes of the network."""
-    outputs = plan.graph_outputs
-    shape = plan.quant.graph.shape(outputs[0])
+def _classes(plan: Plan, stream: Stream | None) -> int:
+    """Return the number of classes of the network; of a stream, of one output frame."""
+    graph = plan.quant.graph
+    inputs = graph.inputs if stream is None else [port.name for port in stream.inputs]
+    outputs = graph.outputs if stream is None else [port.name for port in stream.outputs]
+    shape = [*graph.shape(outputs[0])]
+    if stream is not None:
+        del shape[stream.outputs[0].axis]
     classes = math.prod(shape)
-    if len(outputs) != 1 or len(plan.graph_inputs) != 1 or max(shape) != classes or classes < 2:
+    if len(outputs) != 1 or len(inputs) != 1 or max(shape) != classes or classes < 2:
         raise _refused("the network gives no class scores", "one input, and one score for a class")
-    ports = (*plan.graph_inputs, *outputs)
-    if classes > MOST_CLASSES or any(plan.where[name].kind == IN_L3 for name in ports):
+    if classes > MOST_CLASSES or any(plan.where[x].kind == IN_L3 for x in (*inputs, *outputs)):
         raise _refused(f"{classes} classes", f"at most {MOST_CLASSES}, and inputs in L2")
     return classes
 
@@ -171,10 +182,16 @@ def _weights(node: Node) -> tuple[str, ...]:
 
 
 def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
-    """Yield the producer of the input of the last layer with weights; nothing if there is none."""
+    """Yield the producer of the input of the last layer with weights on which the first output
+    depends, as a stream's next states need not; nothing if there is none."""
     graph, steps = plan.quant.graph, plan.steps
     writers = {step.node.name: i for i, step in enumerate(steps)}
-    weighted = [step for step in steps if any(map(graph.is_const, _weights(step.node)))]
+    needed = _needed(graph, graph.outputs[0])
+    weighted = [
+        step
+        for step in steps
+        if step.node.name in needed and any(map(graph.is_const, _weights(step.node)))
+    ]
     for step in weighted[-1:]:
         name = step.operands[0]
         while name not in writers and name in graph.producer:  # a view
@@ -183,40 +200,15 @@ def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
             yield writers[name]
 
 
-def _labels(data: Data) -> Array:
-    """Return the class of each sample."""
-    labels = data.labels
-    if labels is None or labels.ndim != 1 or labels.dtype.kind != "i":
-        title = "[adapt] replay needs calibration samples with classes"
-        raise MyoedgeError("E267", title, {"has": data.source}, ["an array `label` in --calib"])
-    return np.asarray(labels)
-
-
-def _picked(data: Data, replayed: int, classes: int) -> Array:
-    """Return the indices of the samples to run, evenly spaced; with replay, equal numbers of each
-    class."""
-    if not replayed:
-        return np.unique(np.linspace(0, data.count - 1, PROBED).round().astype(int))
-    labels = _labels(data)
-    rows = [np.flatnonzero(labels == label) for label in range(classes)]
-    each = replayed // classes
-    parts = [row[_spaced(len(row), each)] for row in rows]
-    return np.concatenate(parts)
-
-
-def _spaced(count: int, wanted: int) -> Array:
-    return np.unique(np.linspace(0, max(count - 1, 0), min(wanted, count)).round().astype(int))
-
-
-def _features(
-    plan: Plan, step: QuantizedNode, features: int, data: Data, picked: Array
-) -> Iterator[Array]:
-    """Yield the int8 features of samples."""
-    for number in picked:
-        sample = {name: x[number] for name, x in data.inputs.items()}
-        integers = quantized_inputs(plan.quant, sample)
-        values = run_int(plan.quant.steps, plan.quant.constants, integers)
-        yield pooled(values[step.node.name].reshape(-1, features))
+def _needed(graph: Graph, output: str) -> set[str]:
+    """Return the tensors on which an output depends, and itself."""
+    needed, waiting = set[str](), [output]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += graph.producer[name].inputs if name in graph.producer else ()
+    return needed
 
 
 def _exponent(rows: Array, zero_point: int) -> int:

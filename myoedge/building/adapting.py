@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.adaptation.commands import Command, Window, decisions, infer, session
+from myoedge.adaptation.commands import Command, Window, decisions, session
 from myoedge.adaptation.head import LAST_UPDATES, UPDATES
 from myoedge.adaptation.rooms import l2_bytes
-from myoedge.backends.adapting import Run, check_method, runner, windows_of
+from myoedge.backends.adapting import Run, check_method, inferences, runner, windows_of
 from myoedge.backends.measurement import Activity
 from myoedge.building.energy import coefficients
 from myoedge.building.labelled import samples_for
@@ -104,11 +104,11 @@ class Adapted(Tabular):
 
 @dataclass(frozen=True)
 class LabelledWindows:
-    """Windows with their true classes, and the integers that they were inferred from."""
+    """Windows with their true classes, and the commands that they were inferred by."""
 
     windows: Sequence[Window]
     labels: Array
-    inputs: Sequence[Array]
+    inferences: Sequence[Command]
 
     def brought(self, method: str, numbers: Iterable[int]) -> list[Window | Command]:
         """Return windows in the form that a method of adaptation takes: as commands that run the
@@ -117,7 +117,7 @@ class LabelledWindows:
         numbers   indices of the windows
         """
         if method == "norm":
-            return [infer(self.inputs[i]) for i in numbers]
+            return [self.inferences[i] for i in numbers]
         return [self.windows[i] for i in numbers]
 
     def accuracy(self, decided: Array) -> float:
@@ -144,8 +144,8 @@ def adapted(
     run = runner(build, on)
     for method in methods:
         check_method(build, method)
-    new, tested = (_labelled(build, run, given) for given in (data, test))
-    before = None if old is None else _labelled(build, run, old)
+    new, tested = _labelled(build, run, data, "--data"), _labelled(build, run, test, "--test")
+    before = None if old is None else _labelled(build, run, old, "--old")
     sets = [tested] if before is None else [tested, before]
     rows, same = [], True
     for method in methods or build.adaptation.methods:
@@ -161,13 +161,11 @@ def adapted(
     return Adapted(on, tuple(rows), None if on == "host" else same, l2_bytes(build.adaptation))
 
 
-def _labelled(build: Build, run: Run, given: Given) -> LabelledWindows:
-    """Run the network on labelled samples."""
-    data = samples_for(build, given, is_test=True)
-    (name,) = build.network.graph.inputs
-    inputs = [build.network.input_integers(name, x) for x in data.inputs[name]]
-    assert data.labels is not None
-    return LabelledWindows(windows_of(run, inputs), data.labels, inputs)
+def _labelled(build: Build, run: Run, given: Given, option: str) -> LabelledWindows:
+    """Run the network on labelled samples, or a stream on recordings."""
+    found = inferences(build, samples_for(build, given, option, any_length=True))
+    commands, labels = [command for command, _ in found], [label for _, label in found]
+    return LabelledWindows(windows_of(run, commands), np.array(labels), commands)
 
 
 def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:

@@ -217,7 +217,9 @@ def make_contents(
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
-    adapts = None if request.adapt is None else adaptation_of(request.adapt, plan, calibration)
+    adapts = (
+        None if request.adapt is None else adaptation_of(request.adapt, plan, calibration, stream)
+    )
     sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, request.of_sources)
     of_sdk = sdk_application(plan, name, sources, stream, app) if request.app in SDK_APPS else {}
     programs = _programs(sources, app, adapts)

@@ -246,10 +246,14 @@ def find(given: str | Path | Found | None) -> Found:
 def test_set_in(found: Found, *, is_typed: bool) -> str:
     """Return the option or table that sets the test set, for messages: --test if typed, else
     [test]."""
-    table = f"[test] of {found.file}"
-    if not is_typed:
-        return table
-    return "--test" if found.settings.test.label is None else f"--test, with the label of {table}"
+    return labelled_in(found, "--test") if is_typed else f"[test] of {found.file}"
+
+
+def labelled_in(found: Found, option: str) -> str:
+    """Return what sets labelled samples, for messages: an option, and [test] if it names the
+    labels."""
+    label = found.settings.test.label
+    return option if label is None else f"{option}, with the label of [test] of {found.file}"
 
 
 def _read(path: Path) -> Config:

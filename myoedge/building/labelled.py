@@ -9,24 +9,30 @@ from myoedge.backends.build import Build
 from myoedge.backends.samples import given_data
 from myoedge.building import config
 from myoedge.errors import set_in
-from myoedge.quantization.recordings.reading import OF_INPUT, OF_TEST
+from myoedge.quantization.recordings.reading import OF_LABELLED, of_option
 from myoedge.quantization.recordings.sources import AS_GIVEN
 from myoedge.quantization.samples import Data, Given
 
+INPUT = "--input"
 
-def samples_for(build: Build, given: Given, *, is_test: bool = False) -> Data:
+
+def samples_for(
+    build: Build, given: Given, option: str = INPUT, *, any_length: bool = False
+) -> Data:
     """Read labelled samples, scaled to the unit of training, with the class names of the build.
 
-    is_test   whether they are a test set, which must have labels and is read with the settings of
-              [calib] in ./myoedge.toml
+    option   that names the samples, for messages; except for INPUT they must have labels and are
+             read with the settings of [calib] in ./myoedge.toml
+    any_length   as given_data
     Errors: as given_data, E230 .. E232.
     """
+    is_test = option != INPUT
     found = config.find(None)
     settings = found.settings
     reading = settings.test.reading(settings.calib.reading) if is_test else AS_GIVEN
     known = build.report["quantization"].get("class_names")
     classes = reading.classes or tuple(known or ())
     reading = replace(reading, classes=classes)
-    place = config.test_set_in(found, is_typed=True) if is_test else "--input"
-    with set_in(place, OF_TEST if is_test else OF_INPUT):
-        return given_data(build, given, reading, needs_labels=is_test)
+    place = config.labelled_in(found, option) if is_test else INPUT
+    with set_in(place, of_option(option) | (OF_LABELLED if is_test else {})):
+        return given_data(build, given, reading, needs_labels=is_test, any_length=any_length)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 
-from myoedge.adaptation.table import AdaptTable
+from myoedge.adaptation.table import AdaptTable, check_table
 from myoedge.building import budget
 from myoedge.building.applications import ApplicationRequest, requested
 from myoedge.building.budget import Budget
@@ -130,9 +130,8 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         settings.adapt,
         _of_sources(options, settings),
     )
-    if settings.adapt is not None and options.stream:
-        tries = ["without --stream", "without [adapt]"]
-        raise MyoedgeError("E267", "a network on frames is not adapted", {}, tries)
+    if settings.adapt is not None:
+        check_table(settings.adapt)
     budget.within(request.chip_at_point, limits)
     return request
 

@@ -13,13 +13,16 @@ import numpy as np
 from myoedge.adaptation.commands import saved_bytes
 from myoedge.adaptation.norm import InputNorm
 from myoedge.adaptation.pseudo import Pseudo
-from myoedge.adaptation.record import METHODS, Adaptation
+from myoedge.adaptation.record import Adaptation
 from myoedge.adaptation.rooms import PASSING, rooms
+from myoedge.adaptation.table import METHODS
 from myoedge.codegen.constants import array_values
 from myoedge.codegen.library import library_files
 from myoedge.codegen.network import traced
 from myoedge.codegen.render import C_TYPES, render, template_dir
+from myoedge.numerics.arrays import outer_inner
 from myoedge.plan.plan import Plan
+from myoedge.streaming.stream import Stream
 
 PARTS = (
     "me_adapt",
@@ -54,15 +57,31 @@ def adaptation_files(
     return files
 
 
-def hook(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
+def hook(plan: Plan, adaptation: Adaptation, stream: Stream | None) -> dict[str, Any]:
     """Return the template values for the code in network.c that hands features and decision of an
-    inference to the adaptation."""
+    inference, or of the last frame of a pass, to the adaptation."""
     (row,) = traced(plan, adaptation.layer)
-    (name,) = plan.graph_outputs
+    name = plan.graph_outputs[0]
     sizes = {key: getattr(adaptation, key) for key in ("features", "positions", "classes")}
     norm = adaptation.norm
     rows = 0 if norm is None else norm.elements // norm.inner
-    return {**row, **sizes, "type": C_TYPES[plan.quant.dtype(name)], "rows": rows}
+    return {
+        **row,
+        **sizes,
+        **_scores(plan, stream),
+        "type": C_TYPES[plan.quant.dtype(name)],
+        "rows": rows,
+    }
+
+
+def _scores(plan: Plan, stream: Stream | None) -> dict[str, int]:
+    """Return where the scores lie in the output: the first class of the last frame, and the
+    elements from class to class."""
+    if stream is None:
+        return {"first": 0, "stride": 1}
+    port = stream.outputs[0]
+    outer, frames, inner = outer_inner(plan.quant.graph.shape(port.name), port.axis)
+    return {"first": (frames - 1) * inner, "stride": frames if outer > 1 else 1}
 
 
 def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def make_sources(
     """
     common = _common_values(plan, model_name, stream, options)
     common["app"] = application.name if application is not None else ""
-    common["adapted"] = None if adaptation is None else hook(plan, adaptation)
+    common["adapted"] = None if adaptation is None else hook(plan, adaptation, stream)
     code, blob = _code(plan, common, options)
     kernels = [*called(plan.tilings), *(["me_crc32"] if blob is not None or options.checks else ())]
     files = {

@@ -162,6 +162,20 @@ def zero_padded(frames: Array, shape: Shape) -> Array:
     return padded
 
 
+def frames_to_results(stream: Stream, x: Array) -> Iterator[tuple[int, Array]]:
+    """Yield (output frames so far, frames [frames, ...]) of a recording's passes; those without
+    results come with the first that has any.
+
+    x   integers of the only input, any number of frames along the time axis
+    """
+    frames, made = np.moveaxis(x, stream.inputs[0].axis, 0), stream.outputs[0].frames
+    number, start = stream.warmup // made, 0
+    while (end := (number + 1) * stream.frames - stream.early) <= len(frames):
+        number += 1
+        yield number * made - stream.warmup, frames[start:end]
+        start = end
+
+
 def frames_of_pass(stream: Stream, run: Pass) -> list[Array]:
     """Return the frames to be pushed for a pass: for every time, one frame of each input."""
     first = stream.early if run.number == 0 else 0
@@ -187,7 +201,8 @@ def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> di
 
 
 def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
-    """Return a graph with only the frame inputs, as long as these samples.
+    """Return a graph with only the frame inputs, as long as these samples, and the outputs of a
+    frame.
 
     inputs   name -> [samples, ...]; a single input may have any name
     """
@@ -195,9 +210,16 @@ def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
     for port, x in zip(stream.inputs, inputs.values(), strict=False):
         shape = graph.shape(port.name)
         frames = x.shape[port.axis - len(shape)] if x.ndim >= len(shape) else port.frames
-        long = (*shape[: port.axis], frames, *shape[port.axis + 1 :])
-        tensors[port.name] = replace(graph.tensors[port.name], shape=long)
-    return replace(graph, inputs=tuple(tensors), outputs=(), tensors={**graph.tensors, **tensors})
+        tensors[port.name] = _of_frames(graph, port, frames)
+    ports, outputs = tuple(tensors), tuple(port.name for port in stream.outputs)
+    tensors |= {port.name: _of_frames(graph, port, 1) for port in stream.outputs}
+    return replace(graph, inputs=ports, outputs=outputs, tensors={**graph.tensors, **tensors})
+
+
+def _of_frames(graph: Graph, port: Port, frames: int) -> Tensor:
+    shape = graph.shape(port.name)
+    long = (*shape[: port.axis], frames, *shape[port.axis + 1 :])
+    return replace(graph.tensors[port.name], shape=long)
 
 
 def _initial_state(stream: Stream, state: State) -> Array:

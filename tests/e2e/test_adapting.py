@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from myoedge.adaptation import commands as c
 from myoedge.adaptation import session
 from myoedge.adaptation.commands import Command, Window
 from myoedge.adaptation.norm import added, no_norm_sums, normalization
-from myoedge.adaptation.record import METHODS, Classifier, pooled
+from myoedge.adaptation.record import Classifier, pooled
 from myoedge.adaptation.rooms import l2_bytes
+from myoedge.adaptation.table import METHODS
 from myoedge.backends.adapting import runner
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import run_int
@@ -250,6 +252,49 @@ def test_python_and_command_line(build: Build, tmp_path: Path) -> None:
         (1, 9), (2, 18), (4, 39), (7.5, 75)
     ]  # fmt: skip
     assert "seconds" in command("adapt", build.folder, *given, "--every", "1 s", cwd=tmp_path).out
+
+
+def test_the_tables_fit_a_terminal(build: Build, tmp_path: Path) -> None:
+    x, y = samples(24, 1)
+    np.savez(tmp_path / "day.npz", input=x, label=y)
+    files = ("--data", "day.npz", "--test", "day.npz", "--old", "day.npz")
+    given = (*files, "--on", "simulator", "--method", "prototypes", "--every", "50 ms")
+    out = command("adapt", build.folder, *given, cwd=tmp_path).out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
+    for title in ("old session", "cycles a step", "cycles, end"):
+        assert title in out
+
+
+@pytest.mark.parametrize("option", ["--data", "--test", "--old"])
+def test_missing_labels_name_their_option(build: Build, tmp_path: Path, option: str) -> None:
+    x, y = samples(12, 1)
+    np.savez(tmp_path / "day.npz", input=x, label=y)
+    np.savez(tmp_path / "none.npz", input=x)
+    files = {"--data": "day.npz", "--test": "day.npz", "--old": "day.npz", option: "none.npz"}
+    given = [word for pair in files.items() for word in pair]
+    ran = command("adapt", build.folder, *given, cwd=tmp_path)
+    assert "E211" in ran.err
+    assert {name for name in files if name in ran.err} == {option}
+
+
+@pytest.mark.parametrize(
+    "adapt",
+    [
+        {"methods": []},
+        {"methods": ["lda"], "channels": CHANNELS},
+        {"methods": ["lda"], "replay": "1KiB"},
+        {"methods": ["norm"], "channels": CHANNELS, "layer": "mean"},
+    ],
+)
+def test_a_key_that_no_method_reads(tmp_path: Path, adapt: dict[str, object]) -> None:
+    """The remedy builds."""
+    torch.manual_seed(0)
+    with pytest.raises(MyoedgeError) as caught:
+        built(tmp_path, Network(), adapt, simulate=False)
+    assert caught.value.code == "E232"
+    line = tomllib.loads(caught.value.notice.tries[0])
+    built(tmp_path, Network(), {**adapt, **line}, simulate=False)
 
 
 def test_errors_before_anything_runs(build: Build, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import myoedge
 from myoedge.adaptation import commands as c
 from myoedge.adaptation import session
+from myoedge.adaptation.record import pooled
 from myoedge.backends.adapting import runner, windows_of
 from myoedge.backends.build import Build
 from myoedge.backends.packets import (
@@ -30,6 +31,7 @@ from myoedge.building.playback import playback_of, program_of
 from myoedge.codegen.sensor_program import SensorProgram
 from myoedge.numerics.arrays import Array
 from myoedge.simulator import simulate
+from myoedge.streaming.stream import passes as passes_of
 from tests.firmware.sensor_player import integers, window
 from tests.sensor import applications
 from tests.sensor.packets import crc16
@@ -66,7 +68,7 @@ def inferred(
     dtype, (name,) = np.dtype(program.sample_type), build.network.graph.inputs
     shape = build.network.graph.shape(name)
     inputs = [window(program, q, f - LENGTH + 1).astype(dtype).reshape(shape) for f in frames]
-    return windows_of(runner(build, "host"), inputs)
+    return windows_of(runner(build, "host"), [c.infer(x) for x in inputs])
 
 
 def test_windows_between_two_commands_are_learnt(build: Build) -> None:
@@ -99,6 +101,71 @@ def test_windows_between_two_commands_are_learnt(build: Build) -> None:
     assert min(frame for frame, label in learnt if label == 1) - LENGTH + 1 >= 400
     after = [r.class_index for r in records if isinstance(r, Decision) and r.frame > 950]
     assert {*after} == {1}
+
+
+FRAMES = 4  # of a pass
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    sensor = {key: value for key, value in SENSOR.items() if key != "hop"}
+    tables = {"sensor": {**sensor, "rate": 1000, "unit": "uV"}, "adapt": {"methods": ["lda"]}}
+    tables["stream"] = {"axis": 2, "frames": FRAMES, "rate": 1000}
+    folder = tmp_path_factory.mktemp("stream")
+    return applications.built(folder, applications.Causal, 100, **tables)
+
+
+def test_passes_between_two_commands_are_learnt(stream: Build) -> None:
+    """Before the session each frame has its own class, then all of a pass have the pass's."""
+    program = program_of(stream)
+    counts = np.random.default_rng(6).normal(0, 3000, (1100, 8)).astype(np.int64)
+    counts[400:700, :4] *= 8
+    counts[900:, :4] *= 8
+    records = played(stream, program, counts)
+    frames = [r.frame for r in records if isinstance(r, Decision)]
+    passes = iter(reference_passes(stream, integers(program, counts), frames))
+    state, classifier, label, start = session.begin(stream.adaptation, "lda"), None, NO_LABEL, 0
+    answers, learnt, given, decisions = [], [], iter(COMMANDS.values()), [*records]
+    while decisions:
+        record = decisions.pop(0)
+        if isinstance(record, CommandAnswer):
+            command, argument = next(given)
+            answers.append(record.result)
+            label, start = (argument if command == "label" else NO_LABEL), record.frame + 1
+            classifier = session.end(state) if command == "end" else classifier
+        elif isinstance(record, Decision):
+            window, classes = next(passes)
+            of_pass = [record, *(r for r in decisions if isinstance(r, Decision))][:FRAMES]
+            decisions = [r for r in decisions if r not in of_pass]
+            if classifier is not None:
+                classes = [decided(stream, classifier, window)] * FRAMES
+            assert [r.class_index for r in of_pass] == classes
+            if label != NO_LABEL and record.frame >= start:
+                state = session.window(state, window.features, window.decision, label)
+                learnt.append((record.frame, label))
+    assert answers == [0, 0, 0, 1]
+    assert {label for _, label in learnt} == {1, 3}
+    assert len(learnt) > 100
+    assert min(frame for frame, label in learnt if label == 1) >= 400
+
+
+def reference_passes(
+    build: Build, q: Array, frames: Sequence[int]
+) -> list[tuple[c.Window, list[int]]]:
+    """Window, and classes of the frames, of the passes whose frames end with these samples; after a
+    gap the stream has started again."""
+    assert build.stream
+    name, output = build.stream.inputs[0].name, build.stream.outputs[0]
+    starts = [i for i, frame in enumerate(frames) if i == 0 or frame != frames[i - 1] + 1]
+    found = []
+    for first, last in zip(starts, [*starts[1:], len(frames)], strict=True):
+        x = q[frames[first] : frames[last - 1] + 1].T[None]
+        for one in passes_of(build.stream, {name: x.astype(build.network.dtype(name))}):
+            features = one.values[build.adaptation.name].reshape(-1, build.adaptation.features)
+            scores = np.moveaxis(one.values[output.name], output.axis, 0).reshape(FRAMES, -1)
+            classes = scores.argmax(1).tolist()
+            found.append((c.Window(pooled(features), classes[-1]), classes))
+    return found
 
 
 def decided(build: Build, classifier: session.Classifier | None, one: c.Window) -> int:

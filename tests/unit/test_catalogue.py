@@ -82,6 +82,7 @@ SHARED = {
         "building.model_inputs",
     },  # a factory that cannot be used
     "E232": {
+        "adaptation.table",
         "reports.check",
         "building.adaptation",
         "building.applications",
@@ -119,6 +120,7 @@ SHARED = {
         "backends.inputs",
     },  # data of another type
     "E215": {
+        "backends.adapting",
         "quantization.samples",
         "quantization.recordings.csv_files",
         "quantization.recordings.recorded",
@@ -209,7 +211,7 @@ SHARED = {
     "E604": {"backends.console", "backends.meter"},  # nothing comes over the line
     "E605": {"backends.console", "backends.meter"},  # what comes makes no sense
     "E606": {"backends.board", "backends.console"},  # the board runs something else
-    "E267": {"building.adaptation", "building.request"},  # a network, or frames
+    "E267": {"building.adaptation", "building.adaptation_samples"},  # a network, its samples
     "E268": {"backends.adapting", "backends.build_folder"},  # no adaptation, or not this method
     "E711": {
         "backends.adapting",

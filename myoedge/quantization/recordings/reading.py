@@ -26,16 +26,21 @@ np.savez("calib.npz", input=windows)"""
 UNLABELLED = "leave out label: without it no accuracy is measured"
 LIKELY_LABELS = ("labels", "y", "target", "targets", "class", "classes", "gesture", "gestures")
 # words of remedies for samples that are not for calibration, as set_in takes them
-OF_TEST = {
+OF_LABELLED = {
     UNLABELLED: "",
     "input=windows)": "input=windows, label=classes)",
     "[calib] label =": "[test] label =",
     "[calib] label,": "[test] label, [calib]",
-    "calib.npz": "test.npz",
-    "--calib": "--test",
-    "calib=": "test=",
 }
-OF_INPUT = {"calib.npz": "input.npz", "--calib": "--input", "calib=": "input="}
+
+
+def of_option(option: str) -> dict[str, str]:
+    """Return the replacements for samples of another option than --calib: "--input"."""
+    name = option.removeprefix("--")
+    return {"calib.npz": f"{name}.npz", "--calib": option, "calib=": f"{name}="}
+
+
+OF_TEST = OF_LABELLED | of_option("--test")
 
 
 UNMASKED = (

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Features of calibration samples: those that the head learns again, and their exponent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.adaptation.record import label_at, pooled
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_int
+from myoedge.quantization.samples import Data
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.streaming.stream import Stream, passes
+
+PROBED = 32  # samples that give the exponent, if none are replayed
+
+
+@dataclass(frozen=True)
+class AdaptSource:
+    """What the windows of an adaptation are computed from.
+
+    network   the network; of a stream, of one pass
+    stream    its passes are the windows; None: samples are windows
+    data      calibration samples; for a stream recordings
+    """
+
+    network: QuantGraph
+    stream: Stream | None
+    data: Data
+
+    def results(self, number: int) -> Iterator[tuple[int, Mapping[str, Array]]]:
+        """Yield (output frames so far, all tensors) of the windows of a sample: of the sample, or
+        of those passes of a recording that give results."""
+        names = [port.name for port in self.stream.inputs] if self.stream else self.data.inputs
+        sample = {name: self.data.inputs[name][number] for name in names}
+        integers, q = quantized_inputs(self.network, sample), self.network
+        if self.stream is None:
+            yield 1, run_int(q.steps, q.constants, integers)
+            return
+        axis, ready = self.stream.outputs[0].axis, 0
+        for one in passes(self.stream, integers):
+            ready += one.ready[0].shape[axis]
+            if one.ready[0].size:
+                yield ready, one.values
+
+
+def features_of(
+    source: AdaptSource, name: str, features: int, classes: int, replayed: int
+) -> tuple[Array, Array]:
+    """Return int8 features [n, features] of calibration samples, and their classes [n]: at most
+    `replayed`, equal numbers of each class; or of a few samples, without classes.
+
+    name     tensor of the features
+    """
+    if not replayed:
+        count = source.data.count
+        rows = [row for n in _spaced(count, PROBED) for _, row in _rows(source, n, name, features)]
+        return np.array(rows), np.zeros(0, np.int64)
+    labels, found = _labels(source.data), [list[Array]() for _ in range(classes)]
+    for number in _picked(labels, replayed // classes, classes):
+        for ready, row in _rows(source, int(number), name, features):
+            found[label_at(labels[number], ready)].append(row)
+    each = replayed // classes
+    kept = [[of_class[i] for i in _spaced(len(of_class), each)] for of_class in found]
+    numbers = np.repeat(np.arange(classes), [len(of_class) for of_class in kept])
+    return np.concatenate([np.array(x, np.int8).reshape(-1, features) for x in kept]), numbers
+
+
+def _rows(
+    source: AdaptSource, number: int, name: str, features: int
+) -> Iterator[tuple[int, Array]]:
+    """Yield (output frames so far, int8 features) of the windows of a sample."""
+    for ready, values in source.results(number):
+        yield ready, pooled(values[name].reshape(-1, features))
+
+
+def _labels(data: Data) -> Array:
+    """Return the class of each sample, or of each frame of a recording."""
+    labels = data.labels
+    if labels is None or labels.dtype.kind != "i":
+        title = "[adapt] replay needs calibration samples with classes"
+        raise MyoedgeError("E267", title, {"has": data.source}, ["an array `label` in --calib"])
+    return np.asarray(labels)
+
+
+def _picked(labels: Array, each: int, classes: int) -> Array:
+    """Return the indices of samples to run, evenly spaced: as many of each class, which for
+    recordings is that of the last frame."""
+    last = labels.reshape(len(labels), -1)[:, -1]
+    rows = [np.flatnonzero(last == label) for label in range(classes)]
+    return np.concatenate([row[_spaced(len(row), each)] for row in rows])
+
+
+def _spaced(count: int, wanted: int) -> Array:
+    return np.unique(np.linspace(0, max(count - 1, 0), min(wanted, count)).round().astype(int))
