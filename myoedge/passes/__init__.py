@@ -24,6 +24,7 @@ from myoedge.passes.layout import (
 )
 from myoedge.passes.linear_parts import LINEAR_PARTS
 from myoedge.passes.long_sums import LONG_SUMS
+from myoedge.passes.loop_rows import compute_rows_at_once
 from myoedge.passes.loops import in_loop_order, roll_recurrences
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
@@ -61,7 +62,7 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
 def prepare(graph: Graph) -> Graph:
     """Fold, fuse and lower an imported graph for calibration, quantisation and planning."""
     check(graph, "imported")
-    graph = roll_cells(prune(graph))
+    graph = roll_cells(compute_rows_at_once(prune(graph)))
     for name, rules in STAGES:
         before, graph = graph, apply(rules, graph)
         if name == "fold":

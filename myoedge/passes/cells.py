@@ -114,10 +114,7 @@ def _rolled(cells: _Cells) -> Graph:
     chained = _read_inside(cells)
     patch = GraphBuilder(graph, replace(first, outputs=(f"{first.name}.steps",)))
     rows = stacked(patch, [source.inputs[0] for source in cells.sources])
-    source = cells.sources[0]
-    x = reshape(patch, rows, (count, *patch.shape(rows)[2:]))
-    gates = patch.add(source.op, x, *source.inputs[1:], **source.attrs)
-    states = patch.add(first.op, gates, *first.inputs[1:], **first.attrs)
+    gates, states = all_steps(patch, cells.sources[0], first, rows)
     names = {
         node.name: slice_axis(patch, states, 0, number, number + 1)
         for number, node in enumerate(cells.steps)
@@ -128,3 +125,17 @@ def _rolled(cells: _Cells) -> Graph:
     kept = (node.reading(names) for node in graph.nodes if node.name not in chained)
     outputs = tuple(names.get(name, name) for name in graph.outputs)
     return prune(in_operand_order(with_patch(graph, patch, (*kept, *patch.nodes), outputs)))
+
+
+def all_steps(patch: GraphBuilder, source: Node, cell: Node, rows: str) -> tuple[str, str]:
+    """Add a recurrent layer over all steps; return its gates and the states h [steps, batch,
+    units].
+
+    source   writes the gates of one step
+    cell     reads them, and the first states
+    rows     what `source` reads in all steps, [steps, 1, batch, inputs]
+    """
+    steps, _, *row = patch.shape(rows)
+    x = reshape(patch, rows, (steps, *row))
+    gates = patch.add(source.op, x, *source.inputs[1:], **source.attrs)
+    return gates, patch.add(cell.op, gates, *cell.inputs[1:], **cell.attrs)

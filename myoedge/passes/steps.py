@@ -98,7 +98,7 @@ def _is_decayed(graph: Graph, name: str) -> bool:
 
 def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
     """Yield possible starts of a chain: zeros, a factor of its first product, its first state."""
-    if attempt(_factor_and_term, graph, node, "") is None:
+    if attempt(factor_and_term, graph, node, "") is None:
         for decayed in node.inputs:
             product = made_by(graph, decayed, "mul")
             factors = () if product is None else product.inputs
@@ -126,7 +126,7 @@ def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
 def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str:
     """Merge equal nodes of all steps into one operator. Errors: NoMatch if they differ."""
     first, columns = nodes[0], list(zip(*(node.inputs for node in nodes), strict=True))
-    attrs = _with_steps(first, (len(nodes), *shape))
+    attrs = with_steps(first, (len(nodes), *shape))
     require(all(node.attrs == first.attrs for node in nodes))
     if first.op in PAIRS:
         pair = [_operand(patch, column, len(shape)) for column in columns]
@@ -136,7 +136,7 @@ def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str:
     return patch.add(first.op, *read, *first.inputs[len(read) :], **attrs)
 
 
-def _with_steps(node: Node, shape: Shape) -> Attrs:
+def with_steps(node: Node, shape: Shape) -> Attrs:
     """The attributes with a leading axis of steps. Errors: NoMatch if the operator does not allow
     one."""
     attrs = node.attrs
@@ -189,9 +189,9 @@ def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     Errors: NoMatch if it has none.
     """
     graph, shape = patch.graph, patch.graph.shape(nodes[0].name)
-    begun = attempt(_factor_and_term, graph, nodes[0], "") or ("", _without_zeros(graph, nodes[0]))
+    begun = attempt(factor_and_term, graph, nodes[0], "") or ("", _without_zeros(graph, nodes[0]))
     pairs = itertools.pairwise(nodes)
-    later = [_factor_and_term(graph, node, before.name) for before, node in pairs]
+    later = [factor_and_term(graph, node, before.name) for before, node in pairs]
     terms = [term for _, term in (begun, *later)]
     factors = [factor for factor, _ in (begun, *later) if factor]
     a = _operand(patch, factors, len(shape))
@@ -216,7 +216,7 @@ def _without_zeros(graph: Graph, node: Node) -> str:
     return next((term for zeros, term in orders if is_zeros(graph, zeros)), node.name)
 
 
-def _factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str]:
+def factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str]:
     """Return (a, b) of a state a h + b; the first state has h = 0. Errors: NoMatch."""
     require(node.op == "add", "act" not in node.attrs)
     for decayed, term in both_orders(node):

@@ -14,6 +14,7 @@ from torch import nn
 
 import myoedge
 from tests.conftest import save_exported
+from tests.unit import test_torch_scans as scans
 from tests.unit.test_loops import INPUTS, Begun, Delayed, Gated, Late, Loop, Plain, Swapped
 
 
@@ -45,6 +46,19 @@ def test_loops_are_exact(
     network = Loop(kind(), 18, states=states, last=last)
     build = built(network, 18, tmp_path, config=tmp_path / "myoedge.toml")
     assert "me_loops[] = {" in (build.folder / "src" / "network.c").read_text()
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+@pytest.mark.parametrize("step", [scans.delayed, scans.independent])
+def test_loops_of_torchs_scan_are_exact(step: scans.TwoStates, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = (1, 18, scans.WIDTH)
+    network = scans.Several(step).eval()
+    model = save_exported(network, (torch.zeros(shape),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((6, *shape), np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference

@@ -17,6 +17,7 @@ from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.consistent import is_known
 from myoedge.frontend.torch.decompositions import is_written_out, written_out
 from myoedge.frontend.torch.quantized_calls import is_quantizer, quantizer
+from myoedge.frontend.torch.scans import is_scan, scanned
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
@@ -55,15 +56,24 @@ def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> lis
 
     values   node name -> imported value, filled here
     """
-    needed = needed_nodes(program.graph)
     outputs = filter(gives_complex, program.graph.output_node().all_input_nodes)
     complex_output = f"{COMPLEX} as an output"
     refusals = [Refusal(str(n.target), origin_of(n), complex_output) for n in outputs]
-    for node in program.graph.nodes:
+    return [*refusals, *_import_calls(program.graph, builder, values)]
+
+
+def _import_calls(graph: Any, builder: GraphBuilder, values: dict[str, Any]) -> list[Refusal]:
+    """Import the calls of a graph; return all refusals together."""
+    needed, refusals = needed_nodes(graph), list[Refusal]()
+    for node in graph.nodes:
         if node.op != "call_function" or str(node.target) in HARMLESS or node not in needed:
             continue
         try:
-            _import(_Call(builder, values, node))
+            if is_scan(node):
+                values[node.name], inner = scanned(builder, values, node, _import_calls)
+                refusals += inner
+            else:
+                _import(_Call(builder, values, node))
         except Unsupported as reason:
             values[node.name] = _stand_in(builder, node.meta.get("val"))
             refusals.append(refusal_of(reason, target_of(node), origin_of(node)))

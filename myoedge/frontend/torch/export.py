@@ -34,7 +34,6 @@ from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, verify_ca
 from myoedge.frontend.torch.in_place import functionalize, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
 from myoedge.frontend.torch.quantized_calls import dequantized
-from myoedge.frontend.torch.scans import unroll_scans
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
@@ -68,7 +67,6 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     _refuse_training(program)
     refuse_replaced_weights(program)
     program = _without_in_place(program)
-    unroll_scans(program)
     verify_call_metadata(program)
     return without_tables(partial(_imported, program))
 

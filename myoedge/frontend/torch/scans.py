@@ -1,94 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of torch's scan: its body is called once per iteration; rewrite patterns then roll
-recurrences into operators."""
+"""Import of torch's scan as a loop, whose body is imported once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.refusals import Refusal
+from myoedge.frontend.torch.traced import origin_of, static
+from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.operators.loop.body import LoopBody
 
-if TYPE_CHECKING:
-    import torch
-
-MOST_CALLS = 20_000  # of all steps together
+Calls = Callable[[Any, GraphBuilder, dict[str, Any]], list[Refusal]]
 
 
-def unroll_scans(program: torch.export.ExportedProgram) -> None:
-    """Replace every scan in the program's graph by the calls of its iterations, in place.
+def is_scan(node: Any) -> bool:
+    return str(node.target) == "scan"
 
-    Errors: E111 more than 20,000 calls.
+
+def scanned(
+    builder: GraphBuilder, values: Mapping[str, Any], scan: Any, imported: Calls
+) -> tuple[list[str], list[Refusal]]:
+    """Import a scan as a loop; return its results, last states first, and what its body refuses.
+
+    values     node name -> imported value
+    imported   imports the calls of a graph; (graph, builder, values) -> refusals
+    Errors: E111 for a body with graphs or constants of its own.
     """
-    module = program.graph_module
-    scans = [n for n in module.graph.nodes if n.op == "call_function" and str(n.target) == "scan"]
-    for node in scans:
-        _unroll(module, node)
-    if scans:
-        module.graph.eliminate_dead_code()
+    name, states, sequences, extra = scan.args
+    graph = getattr(scan.graph.owning_module, name.target).graph
+    _refuse_inner(graph)
+    _describe(graph, scan)
+    builder.origin, builder.stem = (origin_of(scan),), scan.name
+    (steps, *_) = static(sequences[0].meta["val"].shape, sequences[0].name)
+    loop = LoopBody(builder, scan.name, steps)
+    begun = loop.begin(*([values[x.name] for x in group] for group in (states, sequences)))
+    given = [*begun, *(values[x.name] for x in extra)]
+    inner = dict(zip((x.name for x in _placeholders(graph)), given, strict=True))
+    refusals = imported(graph, builder, inner)
+    results = [inner[x.name] for x in graph.output_node().args[0]]
+    builder.origin, builder.stem = (origin_of(scan),), scan.name
+    return loop.end(results[: len(states)], results[len(states) :]), refusals
 
 
-def _unroll(module: Any, node: Any) -> None:
-    import torch
+def _placeholders(graph: Any) -> list[Any]:
+    return [node for node in graph.nodes if node.op == "placeholder"]
 
-    body, states, sequences, extra = node.args
-    calls = [*getattr(module, body.target).graph.nodes]
-    if any(call.op == "get_attr" for call in calls):
+
+def _refuse_inner(graph: Any) -> None:
+    found = [str(call.target) for call in graph.nodes if call.op == "get_attr"]
+    if found:
         raise MyoedgeError(
             "E111",
             "a scan whose body holds another scan, a condition or a constant is not supported",
-            {"found": ", ".join(str(call.target) for call in calls if call.op == "get_attr")},
+            {"found": ", ".join(found)},
             ["a scan whose body only calls operators; constants as buffers, loops unrolled"],
         )
-    steps = sequences[0].meta["val"].shape[0]
-    if steps * len(calls) > MOST_CALLS:
-        raise MyoedgeError(
-            "E111",
-            f"a scan of {steps:,} steps with {len(calls)} calls each is too long to be written out",
-            {"needs": f"at most {MOST_CALLS:,} calls", "has": f"{steps * len(calls):,}"},
-            ["scan over fewer steps, or keep the loop on the host and export one step"],
-        )
-    outputs: list[list[Any]] = []
-    with module.graph.inserting_before(node):
-        for t in range(steps):
-            now = [_call(module, node, torch.ops.aten.select.int, x, 0, t) for x in sequences]
-            given = [*states, *now, *extra]
-            results = _step(module, node, calls, given)
-            states = results[: len(states)]
-            outputs.append(results[len(states) :])
-        stack, columns = torch.ops.aten.stack.default, zip(*outputs, strict=True)
-        joined = [_call(module, node, stack, list(column), 0) for column in columns]
-    for user in [*node.users]:
-        user.args = ([*states, *joined][user.args[1]],)
-        user.target = torch.ops.aten.clone.default  # under the name that outputs have
-    module.graph.erase_node(node)
 
 
-def _step(module: Any, scan: Any, calls: list[Any], given: list[Any]) -> list[Any]:
-    """Add the calls of one step; return the next states, then the outputs of the step."""
-    values: dict[Any, Any] = dict(
-        zip((c for c in calls if c.op == "placeholder"), given, strict=True)
-    )
-    results: list[Any] = []
-    for call in calls:
-        if call.op == "call_function":
-            made = module.graph.node_copy(call, values.__getitem__)
-            made.meta = {**scan.meta, **_value(scan, made)}
-            values[call] = made
-        elif call.op == "output":
-            results = [values[x] for x in call.args[0]]
-    return results
-
-
-def _call(module: Any, scan: Any, target: Any, *arguments: Any) -> Any:
-    made = module.graph.call_function(target, arguments)
-    made.meta = {**scan.meta, **_value(scan, made)}
-    return made
-
-
-def _value(scan: Any, node: Any) -> dict[str, Any]:
-    """Compute the types and shapes of a call with torch, as a body may create tensors itself."""
+def _describe(graph: Any, scan: Any) -> None:
+    """Give the calls of a body the place of the scan, and the types and shapes that torch computes
+    from the scan's operands."""
     from torch.fx import map_arg
 
-    args, kwargs = map_arg((node.args, node.kwargs), lambda x: x.meta["val"])
-    with scan.meta["val"][0].fake_mode:
-        return {"val": node.target(*args, **kwargs)}
+    _, states, sequences, extra = scan.args
+    rows = [x.meta["val"][0] for x in sequences]
+    given = [*(x.meta["val"] for x in states), *rows, *(x.meta["val"] for x in extra)]
+    for node, value in zip(_placeholders(graph), given, strict=True):
+        node.meta["val"] = value
+    for call in graph.nodes:
+        if call.op == "call_function":
+            args, kwargs = map_arg((call.args, call.kwargs), lambda x: x.meta["val"])
+            with scan.meta["val"][0].fake_mode:
+                call.meta = {**scan.meta, "val": call.target(*args, **kwargs)}

@@ -16,6 +16,7 @@ import numpy as np
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
 
 STATE, READ, NEXT, WRITE, LAST = "loop_state", "loop_read", "loop_next", "loop_write", "loop_last"
 BEGINS, ENDS = (STATE, READ), (NEXT, WRITE)  # operators before and at the end of a step
@@ -156,18 +157,24 @@ def _body(nodes: Iterable[Node], loop: str) -> list[Node]:
         {STATE: states, WRITE: writes, NEXT: ends}.get(node.op, body).append(node)
         if node.op not in ENDS:
             inside.add(node.name)
-    return [*states, *body, *_ends(ends), *writes]
+    return [*states, *body, *ordered_ends(ends, body), *writes]
 
 
-def _ends(nodes: Sequence[Node]) -> list[Node]:
-    """Order the ends of a step so that a state is replaced after all others that become it.
+def ordered_ends(nodes: Iterable[Node], body: Iterable[Node]) -> list[Node]:
+    """Order the `loop_next` nodes of a loop so that a state is replaced after all others that
+    become it.
 
+    body   nodes that may be views of states
     Errors: ValueError for states that change places.
     """
+    viewed: dict[str, str] = {}
+    for node in body:
+        if OPS[node.op].view:
+            viewed[node.name] = viewed.get(node.inputs[0], node.inputs[0])
     left, ordered = [*nodes], list[Node]()
     while left:
-        read = {x.inputs[0] for x in left}
-        first = next((x for x in left if x.inputs[1] not in read - {x.inputs[0]}), None)
+        read = {viewed.get(x.inputs[0], x.inputs[0]): x for x in left}
+        first = next((x for x in left if read.get(x.inputs[1], x) is x), None)
         if first is None:
             raise ValueError("states that change places")
         left.remove(first)

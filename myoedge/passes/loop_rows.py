@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of a loop's body for all iterations at once.
+
+What depends on no state is computed outside of the loop, with a leading axis of steps. States that
+are a linear recurrence h = a h + b, those of a recurrent cell and values of earlier iterations are
+such results too, so that a loop with no other states disappears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from myoedge.graph.ir import Attrs, Graph, Node, Shape, prune, ranked
+from myoedge.graph.match import attempt, behind, found, require, writer
+from myoedge.operators.graph_builder import GraphBuilder, concat, expand, reshape, slice_axis
+from myoedge.operators.loop.turns import IN_LOOPS, LAST, NEXT, READ, WRITE
+from myoedge.passes.cells import LAST_C, all_steps
+from myoedge.passes.first_steps import EVERY_STEP, INPUTS
+from myoedge.passes.forms import is_zeros
+from myoedge.passes.loops import in_operand_order, with_patch
+from myoedge.passes.steps import PAIRS, factor_and_term, with_steps
+
+MOVES_ROWS: Mapping[str, Callable[[Attrs, Shape], Attrs]] = {  # besides those of unrolled steps
+    "slice": lambda attrs, shape: {**attrs, "cuts": ((0, shape[0], 1), *attrs["cuts"])},
+    "concat": lambda attrs, shape: {**attrs, "axis": attrs["axis"] + 1},
+    "expand": lambda attrs, shape: {**attrs, "shape": shape},
+}
+
+
+def compute_rows_at_once(graph: Graph) -> Graph:
+    """Compute outside of loops, for all iterations at once, what does not need their states one by
+    one."""
+    for loop in dict.fromkeys(n.attrs["loop"] for n in graph.nodes if n.op in IN_LOOPS):
+        graph = attempt(_Rows.of(graph, loop).outside) or graph
+    return graph
+
+
+@dataclass
+class _Rows:
+    """A loop, and what is known of all its iterations.
+
+    attrs   attributes of the loop's operators
+    patch   builder of the nodes outside of the loop
+    body    nodes that depend on the iteration, in execution order
+    nexts   state -> node that replaces it
+    known   tensor of the body -> its values in all iterations, [steps, *shape]
+    last    tensor of the body -> its value in the last iteration, if only that is known
+    """
+
+    graph: Graph
+    attrs: Attrs
+    patch: GraphBuilder
+    body: dict[str, Node]
+    nexts: dict[str, Node]
+    known: dict[str, str] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, graph: Graph, loop: str) -> _Rows:
+        body: dict[str, Node] = {}
+        for node in graph.nodes:
+            is_own = node.op in IN_LOOPS and node.attrs["loop"] == loop
+            if node.op != LAST and (is_own or not body.keys().isdisjoint(node.inputs)):
+                body[node.name] = node
+        nexts = {node.inputs[1]: node for node in body.values() if node.op == NEXT}
+        first = next(iter(body.values()))
+        patch = GraphBuilder(graph, replace(first, outputs=(f"{loop}.rows",)))
+        return cls(graph, first.attrs, patch, body, nexts)
+
+    @property
+    def steps(self) -> int:
+        return int(self.attrs["steps"])
+
+    @property
+    def states(self) -> dict[str, Node]:
+        """States that are needed one by one, with the nodes that replace them."""
+        return {
+            state: node
+            for state, node in self.nexts.items()
+            if state not in self.known and node.inputs[0] not in self.last
+        }
+
+    def outside(self) -> Graph:
+        """Return the graph with what is known of all iterations outside of the loop."""
+        while True:
+            for node in self.body.values():
+                attempt(self._computed, node)
+            if not any(attempt(self._solved, state) for state in self.states):
+                break
+        return self._joined()
+
+    def _computed(self, node: Node) -> None:
+        """Compute a node for all iterations, if its operands are known. Errors: NoMatch."""
+        require(node.name not in self.known)
+        if node.op == READ:
+            self.known[node.name] = node.inputs[0]
+            return
+        require(node.op not in IN_LOOPS, any(x in self.known for x in node.inputs))
+        shape = (self.steps, *self.graph.shape(node.name))
+        by_op = MOVES_ROWS.get(node.op)
+        attrs = with_steps(node, shape) if by_op is None else by_op(node.attrs, shape)
+        read = self._operands(node, len(shape))
+        name = f"{node.name}.rows"
+        self.known[node.name] = self.patch.add(
+            node.op, *read, name=name, origin=node.origin, **attrs
+        )
+
+    def _operands(self, node: Node, rank: int) -> list[str]:
+        """Return the operands of a node for all iterations. Errors: NoMatch."""
+        if node.op in PAIRS:
+            return [self._operand(x, rank) for x in node.inputs]
+        many = {"concat": len(node.inputs), "matmul": 2}.get(node.op, 1)
+        require(self.body.keys().isdisjoint(node.inputs[many:]))
+        return [*(found(self.known.get(x)) for x in node.inputs[:many]), *node.inputs[many:]]
+
+    def _operand(self, name: str, rank: int) -> str:
+        """Return a tensor with leading axes for broadcasting: [steps, 1, .., *shape], or [1, 1, ..,
+        *shape] of one that is the same in all iterations. Errors: NoMatch if it is not known."""
+        require(name in self.known or name not in self.body)
+        steps, shape = self.steps if name in self.known else 1, self.graph.shape(name)
+        whole = (steps, *ranked(shape, rank - 1))
+        return reshape(self.patch, self.known.get(name, name), whole)
+
+    def _all(self, name: str, shape: Shape) -> str:
+        """Return a tensor in all iterations, broadcast to [steps, *shape]. Errors: NoMatch."""
+        return expand(self.patch, self._operand(name, len(shape) + 1), (self.steps, *shape))
+
+    def _before(self, state: str, values: str) -> str:
+        """Return a state as the iterations read it, from the values that it becomes."""
+        patch, shape = self.patch, self.graph.shape(state)
+        parts = [reshape(patch, self._initial(state), (1, *shape))]
+        if self.steps > 1:
+            parts.append(slice_axis(patch, values, 0, 0, self.steps - 1))
+        return concat(patch, parts, 0)
+
+    def _initial(self, state: str) -> str:
+        return self.graph.producer[state].inputs[0]
+
+    # ---- results
+
+    def _joined(self) -> Graph:
+        """Return the graph in which all that is known is outside of the loop."""
+        graph, ends = self.graph, {node.name: node for node in self.nexts.values()}
+        became: dict[str, str] = {}
+        for node in graph.nodes:
+            if node.op == WRITE and node.name in self.body:
+                became[node.name] = self._written(node.inputs[0])
+            elif node.op == LAST and node.inputs[0] in ends:
+                became[node.name] = self._after(ends[node.inputs[0]])
+        kept = [n.reading(became) for n in graph.nodes if n.name not in (*self.known, *became)]
+        left = [self._reading_rows(node) if node.name in self.body else node for node in kept]
+        outputs = tuple(became.get(name, name) for name in graph.outputs)
+        joined = with_patch(graph, self.patch, (*left, *self.patch.nodes), outputs)
+        return prune(in_operand_order(joined))
+
+    def _reading_rows(self, node: Node) -> Node:
+        """Return a node of the body that reads rows of what is known."""
+        rows = {x: self._row(x) for x in node.inputs if x in self.known}
+        return node.reading(rows)
+
+    def _row(self, name: str) -> str:
+        made = f"{name}.row"
+        if made not in self.patch.tensors:
+            self.patch.add(READ, self.known[name], name=made, **self.attrs)
+        return made
+
+    def _written(self, name: str) -> str:
+        """Return what a tensor of the body is in all iterations. A view of a state cannot be
+        written, as the next iteration's state is there by then."""
+        if name in self.known or name not in self.body:
+            return self._all(name, self.graph.shape(name))
+        state = behind(self.graph, name, "reshape")
+        if state not in self.nexts:
+            alive = (node.name for node in self.states.values())
+            return self.patch.add(WRITE, name, *alive, **self.attrs)
+        values = self._before(state, self._written(self.nexts[state].inputs[0]))
+        return reshape(self.patch, values, (self.steps, *self.graph.shape(name)))
+
+    def _after(self, end: Node) -> str:
+        """Return a state after the last iteration."""
+        value, shape = end.inputs[0], self.graph.shape(end.name)
+        if value in self.last or value not in self.body:
+            return self.last.get(value, value)
+        if value in self.known:
+            last = slice_axis(self.patch, self.known[value], 0, self.steps - 1, self.steps)
+            return reshape(self.patch, last, shape)
+        others = (node.name for node in self.states.values() if node is not end)
+        return self.patch.add(LAST, end.name, *others, **self.attrs)
+
+    # ---- states
+
+    def _solved(self, state: str) -> bool:
+        """Note the values of a state in all iterations. Errors: NoMatch if they are not known."""
+        value = self.nexts[state].inputs[0]
+        shape = self.graph.shape(state)
+        if value in self.body and value not in self.known:
+            if (cell := attempt(self._cell, state)) is not None:
+                self._of_cell(cell)
+                return True
+            self.known[value] = self._recurrence(state, writer(self.graph, value))
+        self.known[state] = self._before(state, self._all(value, shape))
+        return True
+
+    def _recurrence(self, state: str, node: Node) -> str:
+        """Return the states h = a h + b after each iteration. Errors: NoMatch."""
+        shape = self.graph.shape(state)
+        factor, term = factor_and_term(self.graph, node, state)
+        a, b = self._all(factor, shape), self._all(term, shape)
+        initial = self._initial(state)
+        if not is_zeros(self.graph, initial):
+            b = self._with_initial(a, b, initial)
+        return self.patch.add("scan", a, b, axis=0, origin=node.origin)
+
+    def _with_initial(self, a: str, b: str, initial: str) -> str:
+        """Add the product of the first factor and the initial state to the first term."""
+        patch, steps = self.patch, self.steps
+        row = reshape(patch, initial, (1, *patch.shape(initial)))
+        first = patch.add("mul", slice_axis(patch, a, 0, 0, 1), row)
+        first = patch.add("add", first, slice_axis(patch, b, 0, 0, 1))
+        return patch.add("concat", first, slice_axis(patch, b, 0, 1, steps), axis=0)
+
+    def _cell(self, state: str) -> Node:
+        """Return the recurrent cell of one step that computes a state from itself. Errors:
+        NoMatch."""
+        graph = self.graph
+        h = writer(graph, behind(graph, self.nexts[state].inputs[0], "reshape"), *EVERY_STEP)
+        states = [behind(graph, x, "reshape") for x in h.inputs[1 : 2 + (h.op in LAST_C)]]
+        require(states[0] == state, graph.shape(h.name)[0] == 1)
+        if h.op in LAST_C:
+            c = self.nexts[states[1]].inputs[0]
+            own = writer(graph, behind(graph, c, "reshape"), LAST_C[h.op])
+            require(own.inputs == h.inputs)
+            others = [n for x in (states[1], own.name) for n in self._readers(x)]
+            require(all(n in (h, own, self.nexts[states[1]]) for n in others))
+        return h
+
+    def _readers(self, name: str) -> Iterator[Node]:
+        """Yield the nodes that read a tensor, or a view of it."""
+        for node in self.graph.users.get(name, ()):
+            yield from self._readers(node.name) if node.op == "reshape" else (node,)
+
+    def _of_cell(self, h: Node) -> None:
+        """Compute a recurrent layer for all steps. Errors: NoMatch."""
+        graph, patch = self.graph, self.patch
+        source = writer(graph, h.inputs[0], *INPUTS)
+        rows = found(self.known.get(source.inputs[0]))
+        names = [behind(graph, x, "reshape") for x in h.inputs[1 : 2 + (h.op in LAST_C)]]
+        first = [
+            reshape(patch, self._initial(state), graph.shape(x))
+            for state, x in zip(names, h.inputs[1:], strict=False)
+        ]
+        inputs = (*first, *h.inputs[1 + len(first) :])
+        gates, steps = all_steps(patch, source, h.but(inputs=(h.inputs[0], *inputs)), rows)
+        self.known[h.name] = reshape(patch, steps, (self.steps, *graph.shape(h.name)))
+        if h.op in LAST_C:
+            c = self.nexts[names[1]].inputs[0]
+            made = patch.add(LAST_C[h.op], gates, *inputs, **h.attrs)
+            self.last[c] = reshape(patch, made, graph.shape(c))
