@@ -4,15 +4,21 @@
 
 #include "ne16.h"
 
+enum { PLANE_BYTES = LINEAR_LANES / 8, OPERANDS = LINEAR_LANES };
+
 // Sums wrap at 64 bits: weight offsets may be of any size.
 static void add(int64_t *sum, int64_t value) { *sum = (int64_t)((uint64_t)*sum + (uint64_t)value); }
 
 // ---- the bytes of L1
 
-// Bit i of byte k becomes bit k of byte i (Hacker's Delight, 7-3).
-static uint64_t transposed(uint64_t x)
+typedef uint64_t Eights __attribute__((vector_size(16))); // two words of 8 bytes
+typedef uint16_t Pairs __attribute__((vector_size(16)));
+typedef uint8_t Bytes __attribute__((vector_size(8)));
+
+// In each word, bit i of byte k becomes bit k of byte i (Hacker's Delight, 7-3).
+static inline Eights transposed(Eights x)
 {
-    uint64_t t = (x ^ x >> 7) & 0x00aa00aa00aa00aaull;
+    Eights t = (x ^ x >> 7) & 0x00aa00aa00aa00aaull;
     x ^= t ^ t << 7;
     t = (x ^ x >> 14) & 0x0000cccc0000ccccull;
     x ^= t ^ t << 14;
@@ -25,7 +31,7 @@ WeightLayout weight_layout(const Ne16 *n, const Ne16Job *job)
     const uint32_t bits = job->weight_bits, group = job->wide_input ? 1 : 2;
     const uint32_t plane = job->taps * job->taps * group; // of a group of input channels
     const uint32_t tile = job->weights + (n->ko * KO_TILE * job->ki + n->ki) * bits * plane;
-    const uint32_t channel = bits * job->plane_bytes, row = LINEAR_LANES / 8;
+    const uint32_t channel = bits * job->plane_bytes, row = PLANE_BYTES;
     const uint32_t used = tile_size(n, job).ki * group; // of a row
     switch (job->mode) {
     case MODE_LINEAR:
@@ -38,39 +44,91 @@ WeightLayout weight_layout(const Ne16 *n, const Ne16Job *job)
     }
 }
 
-// Unsigned weights of one output channel: lanes of each tap, 8 a byte of a plane.
-static void load_weights(Machine *m, const WeightLayout *w, uint32_t bits, uint32_t channel, uint8_t *lanes)
+// The weights of a pass: where they lie, and whether they do so in one piece that nobody watches.
+typedef struct {
+    WeightLayout layout;
+    uint32_t bits;
+    const uint8_t *plain; // the first plane; NULL: look at every plane
+} Weights;
+
+static bool is_watched(const Machine *m, uint32_t first, uint32_t last)
 {
-    uint8_t copies[WEIGHT_BITS][LINEAR_LANES / 8];
+    uint8_t watched = 0;
+    for (uint32_t block = first >> 6; block <= last >> 6; block++)
+        watched |= m->l1_watched[block];
+    return watched;
+}
+
+static Weights weights_of(const Machine *m, const Ne16 *n, const Ne16Job *job, uint32_t channels)
+{
+    const WeightLayout w = weight_layout(n, job);
+    const uint32_t first = l1_offset_of(m, w.base);
+    const uint64_t end = first + (uint64_t)(channels - 1) * w.channel
+        + (uint64_t)(job->weight_bits - 1) * w.plane + PLANE_BYTES;
+    const bool plain = end <= m->chip.l1_bytes && !is_watched(m, first, (uint32_t)end - 1);
+    return (Weights){w, job->weight_bits, plain ? m->l1 + first : NULL};
+}
+
+// Byte i and the one behind it of each plane as 16 weights.
+static void put_weights(const uint8_t *const plane[WEIGHT_BITS], uint32_t i, uint8_t weight[16])
+{
+    uint16_t pair[WEIGHT_BITS];
+    Pairs pairs;
+    for (uint32_t bit = 0; bit < WEIGHT_BITS; bit++)
+        memcpy(&pair[bit], plane[bit] + i, sizeof *pair);
+    memcpy(&pairs, pair, sizeof pairs);
+    const Bytes bytes[2] = {__builtin_convertvector(pairs, Bytes), __builtin_convertvector(pairs >> 8, Bytes)};
+    Eights both;
+    memcpy(&both, bytes, sizeof both);
+    both = transposed(both);
+    memcpy(weight, &both, sizeof both);
+}
+
+// Unsigned weights of one output channel: 8 lanes for each byte of a plane, in whole pairs of bytes.
+static void load_weights(Machine *m, const Weights *w, uint32_t channel, uint8_t *lanes)
+{
+    static const uint8_t none[PLANE_BYTES];
+    uint8_t copies[WEIGHT_BITS][PLANE_BYTES];
     const uint8_t *plane[WEIGHT_BITS];
-    bits = least(bits, WEIGHT_BITS); // as it is anyway; compilers cannot know
-    for (uint32_t bit = 0; bit < bits; bit++) {
-        const uint32_t at = w->base + channel * w->channel + bit * w->plane;
-        check_race(m, at, w->used, false);
-        plane[bit] = l1_bytes_at(m, at, w->bytes, copies[bit]);
+    const WeightLayout *at = &w->layout;
+    const uint32_t first = channel * at->channel;
+    for (uint32_t bit = 0; bit < WEIGHT_BITS; bit++)
+        plane[bit] = bit < w->bits && w->plain ? w->plain + (first + bit * at->plane) : none;
+    for (uint32_t bit = 0; bit < w->bits && !w->plain; bit++) {
+        const uint32_t address = at->base + first + bit * at->plane;
+        check_race(m, address, at->used, false);
+        plane[bit] = l1_bytes_at(m, address, PLANE_BYTES, copies[bit]);
     }
-    for (uint32_t i = 0; i < w->bytes; i++) {
-        uint64_t eight = 0;
-        for (uint32_t bit = 0; bit < bits; bit++)
-            eight |= (uint64_t)plane[bit][i] << 8 * bit;
-        eight = transposed(eight);
-        memcpy(lanes + 8 * i, &eight, sizeof eight);
-    }
+    for (uint32_t i = 0; i < at->bytes; i += 2)
+        put_weights(plane, i, lanes + 8 * i);
 }
 
 // Inputs of a pass: 8-bit ones, or low and high bytes apart.
 typedef struct {
     int16_t byte[2][WINDOW * WINDOW][LANES];
 } Window;
+
+// The same for each output whose sum is used, in the order of a channel's weights; 0 where a filter's
+// tap is masked, and behind the last one.
 typedef struct {
-    int16_t byte[2][LINEAR_LANES];
-} Row;
+    int16_t byte[2][OUTPUTS][OPERANDS];
+    uint32_t output[OUTPUTS], outputs; // numbers
+    uint32_t lanes, halves;            // lanes: a multiple of 16
+} Operands;
+
+static void put_bytes(const Ne16Job *job, int16_t *low, int16_t *high, const uint8_t *bytes, uint32_t used)
+{
+    if (job->wide_input)
+        for (uint32_t i = 0; i < used; i++)
+            *(i & 1 ? &high[i >> 1] : &low[i >> 1]) = bytes[i];
+    else
+        for (uint32_t i = 0; i < used; i++)
+            low[i] = bytes[i];
+}
 
 static void put_pixel(const Ne16Job *job, Window *window, uint32_t pixel, const uint8_t *bytes, uint32_t used)
 {
-    for (uint32_t i = 0; i < used; i++)
-        if (job->wide_input) window->byte[i & 1][pixel][i >> 1] = bytes[i];
-        else window->byte[0][pixel][i] = bytes[i];
+    put_bytes(job, window->byte[0][pixel], window->byte[1][pixel], bytes, used);
 }
 
 static bool is_padded(const Ne16 *n, const Ne16Job *job, uint32_t y, uint32_t x)
@@ -89,62 +147,41 @@ static bool is_there(const Ne16 *n, const Ne16Job *job, const TileSize *tile, ui
     return in_rows && in_columns;
 }
 
-static void load_pixel(Machine *m, const Ne16 *n, const Ne16Job *job, uint32_t y, uint32_t x, Window *window)
+static const uint8_t *load_pixel(Machine *m, const Ne16Job *job, const TileSize *tile, uint32_t at, uint32_t y,
+                                 uint32_t x, uint8_t *copy)
 {
-    const TileSize tile = tile_size(n, job);
-    const uint32_t at = input_base(n, job) + y * job->input_d1 + x * job->input_d0;
-    const bool is_used = y < tile.height + job->taps - 1 && x < tile.width + job->taps - 1;
-    uint8_t copy[KI_TILE_BYTES];
-    if (is_used) check_race(m, at, tile.ki, false);
-    put_pixel(job, window, y * WINDOW + x, l1_bytes_at(m, at, KI_TILE_BYTES, copy), tile.ki);
+    const bool is_used = y < tile->height + job->taps - 1 && x < tile->width + job->taps - 1;
+    at += y * job->input_d1 + x * job->input_d0;
+    if (is_used) check_race(m, at, tile->ki, false);
+    return l1_bytes_at(m, at, KI_TILE_BYTES, copy);
 }
 
 static void load_window(Machine *m, const Ne16 *n, const Ne16Job *job, Window *window)
 {
     const TileSize tile = tile_size(n, job);
     const uint8_t low = (uint8_t)job->padding_value, high = (uint8_t)(job->padding_value >> 8);
-    uint8_t padding[KI_TILE_BYTES];
+    const uint32_t base = input_base(n, job);
+    uint8_t padding[KI_TILE_BYTES], copy[KI_TILE_BYTES];
     for (uint32_t i = 0; i < KI_TILE_BYTES; i++)
         padding[i] = job->wide_input && i & 1 ? high : low;
-    memset(window, 0, sizeof *window);
-    for (uint32_t y = 0; y < WINDOW; y++)
-        for (uint32_t x = 0; x < WINDOW; x++) {
+    memset(window, 0, job->wide_input ? sizeof *window : sizeof window->byte[0]);
+    for (uint32_t y = 0; y < job->side; y++)
+        for (uint32_t x = 0; x < job->side; x++) {
             if (!is_there(n, job, &tile, y, x)) continue;
-            if (is_padded(n, job, y, x)) put_pixel(job, window, y * WINDOW + x, padding, tile.ki);
-            else load_pixel(m, n, job, y, x, window);
+            const bool pads = is_padded(n, job, y, x);
+            const uint8_t *bytes = pads ? padding : load_pixel(m, job, &tile, base, y, x, copy);
+            put_pixel(job, window, y * WINDOW + x, bytes, tile.ki);
         }
 }
 
 // ---- sums
 
-static int32_t dot_16(const int16_t *a, const int16_t *b)
+static bool is_masked(const Ne16Job *job, uint32_t tap)
 {
-    int32_t sum = 0;
-    for (uint32_t i = 0; i < LANES; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
-static int32_t dot_256(const int16_t *a, const int16_t *b)
-{
-    int32_t sum = 0;
-    for (uint32_t i = 0; i < LINEAR_LANES; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
-// Taps of the filter that no mask takes out, by number. Returns how many.
-static uint32_t taps_of(const Ne16Job *job, uint32_t taps[TAPS])
-{
-    uint32_t count = 0;
     const Sides *mask = &job->mask;
-    for (uint32_t tap = 0; tap < job->taps * job->taps; tap++) {
-        const uint32_t y = tap / 3, x = tap % 3;
-        const bool in_rows = y >= mask->top && y + mask->bottom < job->taps;
-        const bool in_columns = x >= mask->left && x + mask->right < job->taps;
-        if (in_rows && in_columns) taps[count++] = tap;
-    }
-    return count;
+    const uint32_t y = tap / 3, x = tap % 3;
+    const bool in_rows = y >= mask->top && y + mask->bottom < job->taps;
+    return !in_rows || x < mask->left || x + mask->right >= job->taps;
 }
 
 static uint32_t pixel_of(uint32_t output, uint32_t tap)
@@ -152,114 +189,122 @@ static uint32_t pixel_of(uint32_t output, uint32_t tap)
     return (output / 3 + tap / 3) * WINDOW + output % 3 + tap % 3;
 }
 
-// Sums of an output channel: its unsigned weights, and their offset times the sum of the inputs.
-static void add_channel(int64_t *sum, const Window *window, int16_t weight[TAPS][LANES], const uint32_t *taps,
-                        uint32_t used, uint32_t halves)
+static void put_operands(const Ne16Job *job, const Window *window, uint32_t output, Operands *o)
 {
-    for (uint32_t output = 0; output < OUTPUTS; output++)
-        for (uint32_t half = 0; half < halves; half++) {
-            int32_t products = 0;
-            for (uint32_t t = 0; t < used; t++)
-                products += dot_16(window->byte[half][pixel_of(output, taps[t])], weight[taps[t]]);
-            add(&sum[output], (int64_t)products << 8 * half);
+    const uint32_t taps = job->taps * job->taps, lanes = job->wide_input ? LANES / 2 : LANES;
+    o->output[o->outputs] = output;
+    for (uint32_t half = 0; half < o->halves; half++) {
+        int16_t *to = o->byte[half][o->outputs];
+        for (uint32_t tap = 0; tap < taps; tap++, to += lanes) {
+            if (is_masked(job, tap)) memset(to, 0, lanes * sizeof *to);
+            else memcpy(to, window->byte[half][pixel_of(output, tap)], lanes * sizeof *to);
+        }
+        memset(to, 0, LANES * sizeof *to);
+    }
+    o->outputs++;
+}
+
+static void load_operands(Machine *m, const Ne16 *n, const Ne16Job *job, Operands *o)
+{
+    const TileSize tile = tile_size(n, job);
+    Window window;
+    load_window(m, n, job, &window);
+    for (uint32_t y = 0; y < tile.height; y++)
+        for (uint32_t x = 0; x < tile.width; x++)
+            put_operands(job, &window, y * OUTPUT_SIDE + x, o);
+}
+
+static void load_row(Machine *m, const Ne16 *n, const Ne16Job *job, Operands *o)
+{
+    const uint32_t rows = tile_size(n, job).ki, of_row = KI_TILE_BYTES / o->halves;
+    uint8_t copy[KI_TILE_BYTES];
+    o->output[o->outputs++] = 0;
+    for (uint32_t half = 0; half < o->halves; half++)
+        memset(o->byte[half][0], 0, sizeof o->byte[half][0]);
+    for (uint32_t r = 0; r < rows; r++) {
+        const uint32_t at = input_base(n, job) + r * job->input_d0;
+        check_race(m, at, KI_TILE_BYTES, false);
+        const uint8_t *bytes = l1_bytes_at(m, at, KI_TILE_BYTES, copy);
+        put_bytes(job, o->byte[0][0] + r * of_row, o->byte[1][0] + r * of_row, bytes, KI_TILE_BYTES);
+    }
+}
+
+static int32_t dot(const int16_t *a, const int16_t *b, uint32_t lanes)
+{
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < lanes; i += LANES)
+        for (uint32_t k = i; k < i + LANES; k++)
+            sum += a[k] * b[k];
+    return sum;
+}
+
+// Sums of an output channel: its unsigned weights times the inputs, high bytes counting 256 times.
+static void add_channel(int64_t *sum, const Operands *o, const int16_t *weight)
+{
+    for (uint32_t i = 0; i < o->outputs; i++)
+        for (uint32_t half = 0; half < o->halves; half++) {
+            const int32_t products = dot(o->byte[half][i], weight, o->lanes);
+            add(&sum[o->output[i]], (int64_t)((uint64_t)products << 8 * half));
         }
 }
 
-static void sum_inputs(const Window *window, const uint32_t *taps, uint32_t used, uint32_t halves,
-                       int64_t *sum)
+// The sum of an output's inputs times the offset of all weights.
+static void offsets_of(const Ne16Job *job, const Operands *o, int64_t offset[OUTPUTS])
 {
-    int16_t ones[TAPS][LANES];
-    for (uint32_t i = 0; i < TAPS * LANES; i++)
-        ones[i / LANES][i % LANES] = 1;
-    memset(sum, 0, OUTPUTS * sizeof *sum);
-    add_channel(sum, window, ones, taps, used, halves);
+    int16_t ones[OPERANDS];
+    for (uint32_t i = 0; i < OPERANDS; i++)
+        ones[i] = 1;
+    memset(offset, 0, OUTPUTS * sizeof *offset);
+    add_channel(offset, o, ones);
+    for (uint32_t output = 0; output < OUTPUTS; output++)
+        offset[output] = (int64_t)((uint64_t)offset[output] * (uint64_t)(int64_t)job->weight_offset);
 }
 
-static void multiply_window(Machine *m, Ne16 *n, const Ne16Job *job)
+static void multiply(Machine *m, Ne16 *n, const Ne16Job *job)
 {
-    const WeightLayout layout = weight_layout(n, job);
-    const uint32_t lanes = job->wide_input ? 8 : 16, halves = job->wide_input ? 2 : 1;
     const uint32_t channels = tile_size(n, job).channels;
-    Window window;
-    uint32_t taps[TAPS];
-    int64_t inputs[OUTPUTS];
-    uint8_t unsigned_weights[TAPS * LANES];
-    int16_t weight[TAPS][LANES] = {{0}};
-    load_window(m, n, job, &window);
-    const uint32_t used = taps_of(job, taps);
-    sum_inputs(&window, taps, used, halves, inputs);
+    const Weights weights = weights_of(m, n, job, channels);
+    int64_t offset[OUTPUTS];
+    uint8_t unsigned_weights[OPERANDS];
+    int16_t weight[OPERANDS];
+    Operands o;
+    o.outputs = 0;
+    o.halves = job->wide_input ? 2 : 1;
+    o.lanes = (weights.layout.bytes * 8 + LANES - 1) / LANES * LANES;
+    if (job->mode == MODE_LINEAR) load_row(m, n, job, &o);
+    else load_operands(m, n, job, &o);
+    offsets_of(job, &o, offset);
     for (uint32_t channel = 0; channel < channels; channel++) {
-        load_weights(m, &layout, job->weight_bits, channel, unsigned_weights);
-        for (uint32_t tap = 0, i = 0; i < layout.bytes * 8; tap++)
-            for (uint32_t lane = 0; lane < lanes; lane++)
-                weight[tap][lane] = unsigned_weights[i++];
-        add_channel(n->sum[channel], &window, weight, taps, used, halves);
+        load_weights(m, &weights, channel, unsigned_weights);
+        for (uint32_t i = 0; i < o.lanes; i++)
+            weight[i] = unsigned_weights[i];
+        add_channel(n->sum[channel], &o, weight);
         for (uint32_t output = 0; output < OUTPUTS; output++)
-            add(&n->sum[channel][output], job->weight_offset * inputs[output]);
+            add(&n->sum[channel][output], offset[output]);
     }
 }
 
 static void multiply_depthwise(Machine *m, Ne16 *n, const Ne16Job *job)
 {
-    const WeightLayout layout = weight_layout(n, job);
+    const Weights weights = weights_of(m, n, job, 1);
     Window window;
-    uint32_t taps[TAPS];
-    uint8_t weights[TAPS * LANES];
+    uint8_t unsigned_weights[TAPS * LANES];
     load_window(m, n, job, &window);
-    load_weights(m, &layout, job->weight_bits, 0, weights);
-    const uint32_t used = taps_of(job, taps), channels = tile_size(n, job).ki;
+    load_weights(m, &weights, 0, unsigned_weights);
+    const uint32_t channels = tile_size(n, job).ki;
     for (uint32_t output = 0; output < OUTPUTS; output++)
-        for (uint32_t t = 0; t < used; t++) {
-            const int16_t *pixel = window.byte[0][pixel_of(output, taps[t])];
+        for (uint32_t tap = 0; tap < TAPS; tap++) {
+            if (is_masked(job, tap)) continue;
+            const int16_t *pixel = window.byte[0][pixel_of(output, tap)];
             for (uint32_t c = 0; c < channels; c++) {
-                const int64_t weight = (int64_t)weights[taps[t] * LANES + c] + job->weight_offset;
+                const int64_t weight = (int64_t)unsigned_weights[tap * LANES + c] + job->weight_offset;
                 add(&n->sum[c][output], pixel[c] * weight);
             }
         }
 }
 
-static void load_row(Machine *m, const Ne16 *n, const Ne16Job *job, Row *row)
-{
-    const uint32_t rows = tile_size(n, job).ki;
-    uint8_t copy[KI_TILE_BYTES];
-    memset(row, 0, sizeof *row);
-    for (uint32_t r = 0; r < rows; r++) {
-        const uint32_t at = input_base(n, job) + r * job->input_d0;
-        check_race(m, at, KI_TILE_BYTES, false);
-        const uint8_t *bytes = l1_bytes_at(m, at, KI_TILE_BYTES, copy);
-        for (uint32_t i = 0; i < KI_TILE_BYTES; i++) {
-            const uint32_t byte = r * KI_TILE_BYTES + i;
-            if (job->wide_input) row->byte[byte & 1][byte >> 1] = bytes[i];
-            else row->byte[0][byte] = bytes[i];
-        }
-    }
-}
-
-static void multiply_linear(Machine *m, Ne16 *n, const Ne16Job *job)
-{
-    const WeightLayout layout = weight_layout(n, job);
-    const uint32_t halves = job->wide_input ? 2 : 1, channels = tile_size(n, job).channels;
-    Row row;
-    uint8_t unsigned_weights[LINEAR_LANES];
-    int16_t weight[LINEAR_LANES];
-    int64_t inputs = 0;
-    load_row(m, n, job, &row);
-    for (uint32_t half = 0; half < halves; half++)
-        for (uint32_t i = 0; i < LINEAR_LANES; i++)
-            inputs += (int64_t)row.byte[half][i] << 8 * half;
-    for (uint32_t channel = 0; channel < channels; channel++) {
-        load_weights(m, &layout, job->weight_bits, channel, unsigned_weights);
-        for (uint32_t i = 0; i < LINEAR_LANES; i++)
-            weight[i] = unsigned_weights[i];
-        for (uint32_t half = 0; half < halves; half++)
-            add(&n->sum[channel][0], (int64_t)dot_256(row.byte[half], weight) << 8 * half);
-        add(&n->sum[channel][0], job->weight_offset * inputs);
-    }
-}
-
 void ne16_multiply(Machine *m, Ne16 *n, const Ne16Job *job)
 {
-    if (job->mode == MODE_LINEAR) multiply_linear(m, n, job);
-    else if (job->mode == MODE_DEPTHWISE) multiply_depthwise(m, n, job);
-    else multiply_window(m, n, job);
+    if (job->mode == MODE_DEPTHWISE) multiply_depthwise(m, n, job);
+    else multiply(m, n, job);
 }
