@@ -59,14 +59,10 @@ static bool is_of_its_kind(void)
 
 static void reset(void)
 {
-    if (me_port_has_pin(ME_PIN_RESET)) {
-        me_port_pin(ME_PIN_RESET, false);
-        me_sensor_wait(RESET_US);
-        me_port_pin(ME_PIN_RESET, true);
-    } else {
+    if (!me_sensor_reset_front_end(RESET_US)) {
         command(RESET);
+        me_sensor_wait(RESET_US);
     }
-    me_sensor_wait(RESET_US);
     command(SDATAC); /* after a reset the chip sends samples, and takes no other command */
 }
 

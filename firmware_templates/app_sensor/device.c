@@ -13,12 +13,7 @@
 
 bool me_front_end_start(void)
 {
-    if (me_port_has_pin(ME_PIN_RESET)) {
-        me_port_pin(ME_PIN_RESET, false);
-        me_sensor_wait(RESET_US);
-        me_port_pin(ME_PIN_RESET, true);
-        me_sensor_wait(RESET_US);
-    }
+    (void)me_sensor_reset_front_end(RESET_US); /* a device without the pin needs no reset */
     if (me_port_has_pin(ME_PIN_START))
         me_port_pin(ME_PIN_START, true);
     return true;

@@ -32,6 +32,17 @@ void me_sensor_wait(uint32_t us)
     }
 }
 
+bool me_sensor_reset_front_end(uint32_t us)
+{
+    if (!me_port_has_pin(ME_PIN_RESET))
+        return false;
+    me_port_pin(ME_PIN_RESET, false);
+    me_sensor_wait(us);
+    me_port_pin(ME_PIN_RESET, true);
+    me_sensor_wait(us);
+    return true;
+}
+
 /* ---- packets */
 
 static void send_start(void)

@@ -23,6 +23,9 @@ void me_sensor_turn(void);
 /* Waits; interrupts are served meanwhile. */
 void me_sensor_wait(uint32_t us);
 
+/* Pulls the front end's reset pin low for so long, and waits as long again. -> whether it is wired */
+bool me_sensor_reset_front_end(uint32_t us);
+
 /* ---- called by the port's interrupts, never one within another */
 
 /* A sample is ready: edge of the data-ready pin. */
