@@ -77,7 +77,8 @@ static void put_weights(const uint8_t *const plane[WEIGHT_BITS], uint32_t i, uin
     for (uint32_t bit = 0; bit < WEIGHT_BITS; bit++)
         memcpy(&pair[bit], plane[bit] + i, sizeof *pair);
     memcpy(&pairs, pair, sizeof pairs);
-    const Bytes bytes[2] = {__builtin_convertvector(pairs, Bytes), __builtin_convertvector(pairs >> 8, Bytes)};
+    const Bytes bytes[2] = {__builtin_convertvector(pairs, Bytes),
+                            __builtin_convertvector(pairs >> 8, Bytes)};
     Eights both;
     memcpy(&both, bytes, sizeof both);
     both = transposed(both);
@@ -147,8 +148,8 @@ static bool is_there(const Ne16 *n, const Ne16Job *job, const TileSize *tile, ui
     return in_rows && in_columns;
 }
 
-static const uint8_t *load_pixel(Machine *m, const Ne16Job *job, const TileSize *tile, uint32_t at, uint32_t y,
-                                 uint32_t x, uint8_t *copy)
+static const uint8_t *load_pixel(Machine *m, const Ne16Job *job, const TileSize *tile, uint32_t at,
+                                 uint32_t y, uint32_t x, uint8_t *copy)
 {
     const bool is_used = y < tile->height + job->taps - 1 && x < tile->width + job->taps - 1;
     at += y * job->input_d1 + x * job->input_d0;
