@@ -26,7 +26,8 @@ class Expected:
     """The reference's decision on the samples of a recording up to `frame`.
 
     frame         number of its last sample
-    class_index   class with the largest output; None if the output has no classes
+    class_index   class with the largest output; None if the output has no classes, or CTC has no
+                  new symbol
     score         integer of that output
     values        integers of the first output
     """
@@ -97,8 +98,8 @@ class Reference:
 
     def _expected(self, frame: int, output: Array) -> Expected:
         values = tuple(map(int, output.ravel()))
-        if self.program.classes == "index":
-            return Expected(frame, values[0], 0, values)
+        if self.program.classes == "index":  # less than 0: a frame without a new symbol
+            return Expected(frame, values[0] if values[0] >= 0 else None, 0, values)
         if self.program.classes == "none":
             return Expected(frame, None, 0, values)
         best = int(np.argmax(values))

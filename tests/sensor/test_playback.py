@@ -15,6 +15,7 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.packets import Flags, Start, Status
+from myoedge.building.config import Found, from_tables
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import Fault
 from tests.conftest import Ran, save_exported
@@ -70,6 +71,42 @@ def test_a_stream_of_the_armband(stream: Build) -> None:
     firmware = [stream.push(frame[:, None]) for frame in applications.emg()[:100]]
     ready = np.concatenate([x for x in firmware if len(x)])
     assert [x.class_index for x in played.decisions][: len(ready)] == [*ready.argmax(-1).ravel()]
+
+
+class Symbols(nn.Module):
+    """Scores of every sample: [T, 1, 8] -> [T, 1, 5]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classes(x)
+
+
+def test_symbols_of_ctc(tmp_path: Path) -> None:
+    """A packet has the new symbol of its frame, or no class."""
+    torch.manual_seed(0)
+    model = save_exported(Symbols().eval(), (torch.zeros(100, 1, 8),), tmp_path / "model.pt2")
+    calib = applications.emg()[:1600].reshape(16, 100, 1, 8)
+    tables = {"sensor": applications.ARMBAND, "stream": {"axis": 0, "frames": 4, "rate": 200}}
+    build = myoedge.build(
+        model,
+        calib=calib,
+        app="sensor",
+        ctc=4,
+        stream=True,
+        config=Found(from_tables(tables, "myoedge.toml"), Path()),
+        output=tmp_path / "out",
+        simulate=False,
+    )
+    played = myoedge.play(build, MYO, seconds=2)
+    assert (played.exact, len(played.decisions)) == (True, 400)
+    found = [row.class_index for row in played.decisions]
+    symbols = [build.push(row[None]) for row in applications.emg()[:400]]
+    wanted = np.concatenate([x for x in symbols if len(x)]).ravel()
+    assert found == [x if x >= 0 else None for x in wanted]
+    assert {None, 0} < {*found} <= {None, 0, 1, 2, 3}
 
 
 def test_an_ads1298(chip: Build) -> None:
