@@ -3,32 +3,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 import myoedge
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "typing_myo.py"
-
-
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("typing_myo", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+from tests.examples import example
 
 
 def test_windows_hold_what_they_say() -> None:
     """Presses of keys that there are, each of its own gesture's strength, from one repetition."""
-    typing = example()
+    typing = example("typing_myo")
     drawn = typing.windows(typing.TEST_REPS, 5, seed=0)
     assert all(x.shape == (typing.SAMPLES, 1, 8) for x, _ in drawn)
     assert all(set(keys) <= set(typing.GESTURES) and len(keys) >= 4 for _, keys in drawn)
@@ -39,7 +25,7 @@ def test_windows_hold_what_they_say() -> None:
 
 
 def test_the_distance_of_texts() -> None:
-    typing = example()
+    typing = example("typing_myo")
     assert typing.distance("kitten", "sitting") == 3
     assert typing.distance("", "abc") == 3
     assert typing.symbols(np.array([6, 1, 1, 6, 1, 2, 2, 6])) == [1, 1, 2]
@@ -48,7 +34,7 @@ def test_the_distance_of_texts() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
 def test_trained_weights_keep_their_symbols(tmp_path: Path) -> None:
-    typing = example()
+    typing = example("typing_myo")
     model = typing.train(300)
     made = typing.build(model, tmp_path, typing.windows(typing.TRAIN_REPS, 48, seed=1))
     assert myoedge.validate(made, on=("host", "simulator")).difference is None
