@@ -303,3 +303,12 @@ def test_the_body_of_a_recurrence_stands_once(
         assert len(loop_spans(graph.nodes)) == 1
         sizes.add(len(graph.nodes))
     assert len(sizes) == 1
+
+
+def test_a_scan_in_a_scan_is_refused(tmp_path: Path) -> None:
+    inner = """inner = Scan <num_scan_inputs = 1, body = inside (float[4] r) => (float[4] s) {{
+        s = Tanh(r) }}> (h)"""
+    onnx.save(gated(SCAN.replace("{step}", f"{inner} {{step}}"), 6, way=0), tmp_path / "m.onnx")
+    with pytest.raises(MyoedgeError, match="in the body of another one") as caught:
+        load_onnx(tmp_path / "m.onnx")
+    assert caught.value.code == "E111"

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops and branches with constant conditions, replaced by the nodes that would run, in order."""
+"""Loops and branches with constant conditions, replaced by the nodes that would run, in order.
+
+A Scan is a loop of the graph, of whose body the nodes run once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from myoedge.frontend.onnx.fold import array_of, attributes_of
+from myoedge.frontend.onnx.names import origin_of
+from myoedge.frontend.onnx.rows import note_tensor, tensor_of
 from myoedge.frontend.onnx.state import Importing, keep
-from myoedge.operators.graph_builder import Unsupported
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, slice_axis, transpose
+from myoedge.operators.loop.body import LoopBody
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, NodeProto
@@ -65,43 +71,69 @@ def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
 
 
 def _scan(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
+    """Import a Scan as a loop; yield the nodes of its body."""
     if state.opset < OPSET_OF_SCAN:
         raise Unsupported(f"a Scan of opset {state.opset}, with lengths of sequences")
-    attributes = attributes_of(node)
-    count = attributes["num_scan_inputs"]
-    carried, sequences = [*node.input[:-count]], [*node.input[-count:]]
-    outputs = node.output[len(carried) :]
-    axes = attributes.get("scan_input_axes", [0] * count)
-    ways = attributes.get("scan_input_directions", [0] * count)
-    shape = state.values[sequences[0]].shape
-    if shape is None:
-        raise Unsupported("a Scan over a sequence of unknown length")
-    steps, scanned = shape[axes[0]], list[list[str]]()
-    for step in range(steps):
-        place = f"{node.output[0]}.{step}"
-        rows = [f"{place}.row{i}" for i in range(count)]
-        for x, axis, way, row in zip(sequences, axes, ways, rows, strict=True):
-            yield _row(state, x, axis, steps - 1 - step if way else step, row)
-        known = dict(zip((x.name for x in body.input), [*carried, *rows], strict=True))
-        inside = _names_inside(body, place, known)
-        yield from _turn(state, body, inside)
-        made = _results(body, inside)
-        carried = made[: len(carried)]
-        scanned.append(made[len(carried) :])
-    yield from _aliases(carried, node.output)
-    axes = attributes.get("scan_output_axes", [0] * len(outputs))
-    ways = attributes.get("scan_output_directions", [0] * len(outputs))
-    for *names, y, axis, way in zip(*scanned, outputs, axes, ways, strict=True):
-        if y:
-            yield from stacked(state, names[::-1] if way else names, y, axis)
+    if state.in_scan:
+        raise Unsupported("a Scan in the body of another one")
+    builder, attributes = state.builder, attributes_of(node)
+    given, place = [tensor_of(state, name) for name in node.input], "".join(node.output)
+    builder.origin, builder.stem = (origin_of(node),), "scan"
+    states = len(given) - attributes["num_scan_inputs"]
+    if states >= len(given):
+        raise Unsupported("a Scan without sequences")
+    ways = _ways(attributes, "input", len(given) - states)
+    rows = [_steps_first(builder, x, *way) for x, way in zip(given[states:], ways, strict=True)]
+    loop = LoopBody(builder, place, builder.shape(rows[0])[0])
+    inside = _names_inside(body, place, {x.name: f"{place}/{x.name}" for x in body.input})
+    for value, x in zip(body.input, loop.begin(given[:states], rows), strict=True):
+        note_tensor(state, inside[value.name], x)
+    state.in_scan = True
+    yield from _turn(state, body, inside)
+    state.in_scan = False
+    builder.origin, builder.stem = (origin_of(node),), "scan"
+    made = [tensor_of(state, name) for name in _results(body, inside)]
+    results = loop.end(made[:states], made[states:])
+    ways = _ways(attributes, "output", len(results) - states)
+    moved = [_steps_at(builder, y, *way) for y, way in zip(results[states:], ways, strict=True)]
+    for name, y in zip(node.output, (*results[:states], *moved), strict=True):
+        note_tensor(state, name, y)
 
 
-def _row(state: Importing, x: str, axis: int, at: int, row: str) -> NodeProto:
-    """Return the node that takes one element along an axis, without that axis."""
-    from onnx import helper
+def _ways(attributes: Mapping[str, Any], which: str, count: int) -> list[tuple[int, int]]:
+    """Return the axis of the steps of each sequence, and 1 if the last step comes first.
 
-    keep(state, f"{row}.at", np.array(at, np.int64))
-    return helper.make_node("Gather", [x, f"{row}.at"], [row], axis=axis)
+    which   "input" or "output"
+    """
+    axes, backwards = (
+        attributes.get(f"scan_{which}_{name}", [0] * count) for name in ("axes", "directions")
+    )
+    return [*zip(axes, backwards, strict=True)]
+
+
+def _steps_first(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
+    """Return a sequence [steps, ...] in the order of the iterations."""
+    at, *rest = _axis_and_rest(b, x, axis)
+    return _in_time(b, transpose(b, x, (at, *rest)), backwards)
+
+
+def _steps_at(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
+    """Return a sequence [steps, ...] with the steps along another axis."""
+    at, *rest = _axis_and_rest(b, x, axis)
+    return transpose(b, _in_time(b, x, backwards), (*range(1, at + 1), 0, *rest[at:]))
+
+
+def _axis_and_rest(b: GraphBuilder, x: str, axis: int) -> list[int]:
+    """Return an axis, nonnegative, and the others. Errors: Unsupported if it does not exist."""
+    axes = [*range(len(b.shape(x)))]
+    if not -len(axes) <= axis < len(axes):
+        raise Unsupported(f"axis {axis} of a tensor {list(b.shape(x))}")
+    return [axes.pop(axis), *axes]
+
+
+def _in_time(b: GraphBuilder, x: str, backwards: int) -> str:
+    steps = b.shape(x)[0]
+    return slice_axis(b, x, 0, steps - 1, -1, -1) if backwards else x
 
 
 def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:

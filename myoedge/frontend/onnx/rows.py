@@ -147,6 +147,26 @@ def _stored(state: Importing, name: str, value: Array) -> str:
     return state.builder.constant(small, state.formats.get(name))
 
 
+def tensor_of(state: Importing, name: str) -> str:
+    """Return the builder's name of a tensor or constant. Errors: Unsupported without one."""
+    if name not in state.names:
+        if name not in state.arrays:
+            raise Unsupported(state.absent.get(name, "an omitted input"))
+        state.names[name] = _stored(state, name, state.arrays[name])
+    return state.names[name]
+
+
+def note_tensor(state: Importing, name: str, tensor: str) -> None:
+    """Note the builder's name of a float tensor under its name in the model; "" is read by nobody.
+
+    Errors: Unsupported for integers.
+    """
+    if state.builder.dtype(tensor) != "float32":
+        raise Unsupported("integers of an input", "Cast them to float32 first")
+    state.names[name] = tensor
+    state.values[name] = TensorType(FLOAT, state.builder.shape(tensor))
+
+
 def _refuse_types(state: Importing, call: OnnxCall) -> None:
     """Refuse unsupported integer arithmetic: integer inputs and ArgMax results may only be indices
     or be compared with numbers."""

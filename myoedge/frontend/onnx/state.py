@@ -69,6 +69,7 @@ class Importing:
     notes         how the model was changed, for the user
     folded        number of elements of constants computed so far
     unrolled      number of nodes that replaced loops and branches so far
+    in_scan       whether the body of a Scan is being imported
     """
 
     path: Path
@@ -87,6 +88,7 @@ class Importing:
     notes: list[str] = field(default_factory=list)
     folded: int = 0  # elements
     unrolled: int = 0  # nodes of loops and branches
+    in_scan: bool = False
 
 
 def read_constants(state: Importing, graph: GraphProto, read: set[str]) -> None:

@@ -35,8 +35,11 @@ class LoopBody:
 
         initial     initial value of each state
         sequences   tensors [steps, *row], of which each iteration reads a row
+        Errors: Unsupported for a sequence of another length.
         """
         add, attrs = self.builder.add, self.attrs
+        if any(self.builder.shape(x)[:1] != (self.steps,) for x in sequences):
+            raise Unsupported("sequences of different lengths")
         self.states.extend(add(STATE, x, **attrs) for x in initial)
         return [*self.states, *(add(READ, x, **attrs) for x in sequences)]
 
