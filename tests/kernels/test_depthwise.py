@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +59,24 @@ def conv_step(rng: np.random.Generator, conv: Conv) -> QuantizedNode:
     )  # fmt: skip
 
 
-def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, simple: bool = False) -> Case:
-    """simple: without clamp or table, as most layers are."""
+def unlimited(step: QuantizedNode) -> QuantizedNode:
+    """The step without clamp, table and pre-shift, as layers that may run on NE16."""
+    c = step.integers
+    integers = replace(c, table=None, pre=0, mult=c.mult >> c.pre)
+    return QuantizedNode(step.node, step.operands, step.shapes, step.out, integers)
+
+
+def case_of(
+    rng: np.random.Generator,
+    conv: Conv,
+    shift: int = 0,
+    *,
+    simple: bool = False,
+    in_pairs: bool = False,
+) -> Case:
+    """simple: without clamp or table, as most layers are; in_pairs: also without a pre-shift."""
     step = conv_step(rng, conv)
-    step = plain(step) if simple else step
+    step = plain(step) if simple else unlimited(step) if in_pairs else step
     x = draw_bytes(rng, step.shapes[0])
     kind, weights, more = stored(step, conv)
     each = np.stack(
@@ -147,7 +161,19 @@ SHAPES = (
 def every_case() -> list[Case]:
     rng = np.random.default_rng(11)
     drawn = [case_of(rng, conv, shift) for conv in SHAPES for shift in (0, 1, 0)]
-    return drawn + [case_of(rng, random_conv(rng), int(rng.integers(4))) for _ in range(80)]
+    halves = [case_of(rng, conv, in_pairs=True) for conv in SHAPES if conv.stride[1] == 2]
+    halves += [case_of(rng, halving(rng), int(rng.integers(4)), in_pairs=True) for _ in range(60)]
+    return (
+        drawn + halves + [case_of(rng, random_conv(rng), int(rng.integers(4))) for _ in range(80)]
+    )
+
+
+def halving(rng: np.random.Generator) -> Conv:
+    """3x3 kernels that step over columns: odd sizes, any padding, one to seventy channels."""
+    h, w, c = (int(rng.integers(3, n)) for n in (15, 15, 71))
+    top, bottom, left, right = (int(n) for n in rng.integers(0, (3, 3, 2, 2)))
+    pads = ((top, bottom), (left, right))
+    return Conv(h, w, c, stride=(int(rng.integers(1, 4)), 2), pads=pads)
 
 
 def random_conv(rng: np.random.Generator) -> Conv:

@@ -208,45 +208,71 @@ static void run_strips(const me_job *job)
 
 /* ---- 3 x 3, horizontal stride 2: a row at a time */
 
+static bool is_unlimited(const me_scale *scale)
+{
+    return scale->low == -128 && scale->high == 127 && !scale->pre && !scale->table;
+}
+
+/* Rows of results, at most `most`, from that on whose window starts in row `top`, that read no padding above or
+ * below. */
+static int32_t rows_inside(const me_job *job, int32_t top, int32_t most)
+{
+    const int32_t below = job->tile->h - 3 - top;
+    return top < 0 || below < 0 ? 0 : least(most, below / job->op->stride_h + 1);
+}
+
+static void find_rows(const me_job *job, int32_t top, int32_t channel, me_depthwise_halving *row)
+{
+    const me_conv_s8_tile *tile = job->tile;
+    for (int32_t r = 0, y = top; r < 3; r++, y++) {
+        const bool inside = y >= 0 && y < tile->h;
+        row->rows[r] = inside ? tile->x + y * tile->row_stride + channel : job->scratch;
+        row->steps[r] = inside ? tile->k : 0;
+    }
+}
+
+/* Units `at` and behind it, at most `most`: rows of four channels. -> how many these were */
+static int32_t run_halving_rows(const me_job *job, me_depthwise_halving *row, int32_t at, int32_t most)
+{
+    const me_conv_s8_tile *tile = job->tile;
+    const int32_t group = at / tile->oh, oy = at - group * tile->oh, left = least(tile->oh - oy, most);
+    const int32_t channel = tile->k < 4 ? 0 : least(4 * group, tile->k - 4);
+    const int32_t top = oy * job->op->stride_h - tile->pad_top;
+    row->y = tile->y + oy * tile->ow * tile->y_stride + channel;
+    row->weights = tile->weights + 48 * group;
+    row->channels = tile->channels + channel;
+    find_rows(job, top, channel, row);
+    row->row_count = tile->k >= 4 && is_unlimited(&job->op->scale) ? rows_inside(job, top, left) : 0;
+    if (row->row_count > 0) {
+        me_depthwise_rows_2(row);
+        return row->row_count;
+    }
+    me_depthwise_row_2(row);
+    return 1;
+}
+
 static void run_halving(const me_job *job)
 {
     const me_conv_s8_params *op = job->op;
     const me_conv_s8_tile *tile = job->tile;
-    const int32_t n = job->groups * tile->oh, right = tile->pad_left + tile->w;
+    const int32_t n = job->groups * tile->oh, right = tile->pad_left + tile->w, last = ME_LAST(n);
     int8_t *word = job->scratch;
     me_depthwise_halving row = {
-        { 0 },
-        { 0 },
-        0,
-        tile->y_stride,
-        least(tile->ow, (right - 1) / 2),
-        0,
-        tile->pad_left == 0,
-        repeated(op->x_zero),
-        0,
-        0,
-        least(tile->k, 4),
-        op->scale.pre,
-        op->scale.low,
-        op->scale.high,
-        job->zero,
+        .y_step = tile->y_stride,
+        .n = least(tile->ow, (right - 1) / 2),
+        .first = tile->pad_left == 0,
+        .padding = repeated(op->x_zero),
+        .count = least(tile->k, 4),
+        .pre = op->scale.pre,
+        .low = op->scale.low,
+        .high = op->scale.high,
+        .zero = job->zero,
+        .down = op->stride_h * tile->row_stride,
     };
     row.tail = tile->ow - row.n;
     me_put_w(&word, row.padding);
-    for (int32_t at = ME_FIRST(n); at < ME_LAST(n); at++) {
-        const int32_t group = at / tile->oh, oy = at - group * tile->oh;
-        const int32_t channel = tile->k < 4 ? 0 : least(4 * group, tile->k - 4);
-        for (int32_t r = 0; r < 3; r++) {
-            const int32_t y = oy * op->stride_h + r - tile->pad_top;
-            const bool inside = y >= 0 && y < tile->h;
-            row.rows[r] = inside ? tile->x + y * tile->row_stride + channel : job->scratch;
-            row.steps[r] = inside ? tile->k : 0;
-        }
-        row.y = tile->y + oy * tile->ow * tile->y_stride + channel;
-        row.weights = tile->weights + 48 * group;
-        row.channels = tile->channels + channel;
-        me_depthwise_row_2(&row);
-    }
+    for (int32_t at = ME_FIRST(n); at < last;)
+        at += run_halving_rows(job, &row, at, last - at);
 }
 
 /* ---- any kernel: where the taps of a pixel lie, then all its channels */

@@ -210,6 +210,8 @@ strip me_depthwise_strip_table, 1, 1, 1
     .set OF_ROW_LOW, 64
     .set OF_ROW_HIGH, 68
     .set OF_ROW_ZERO, 72
+    .set OF_ROW_COUNT, 76
+    .set OF_DOWN, 80
 
 /* The next column: bytes of the three rows, lane 3 whatever (its weight is 0). */
 .macro load_column t
@@ -323,6 +325,166 @@ me_function me_depthwise_row_2
     me_restore_all FRAME
     ret
 me_end me_depthwise_row_2
+
+    .set HALVING_FRAME, 80      /* behind what is saved: ra, the struct, channel, rows left, where each row starts */
+    .set AT_RA, 48
+    .set AT_STRUCT, 52
+    .set AT_CHANNEL, 56
+    .set AT_LEFT, 60
+    .set AT_STARTS, 64
+
+/* One result of each of two channels, whose bytes lie side by side. Words of taps: rows 0 and 1 of a column, columns 0
+ * and 1 of row 2, and its column 2. t3 is that of column 0, then of column 2; t4 row 2 of column 0, then of column 2;
+ * s0 .. s2, s3, s4 weights of the first channel, s5 .. s9 of the second, where the bytes of the other have 0. */
+.macro two_channels tail
+    p_lh_r t0, a4, a1
+    p_lh_r t1, a4, a2
+    p_lh_r t2, a4, a3
+    pv_pack_h t0, t1, t0
+    pv_pack_h t2, t2, t4
+    pv_dotsp_b t5, t0, s1
+    pv_dotsp_b t1, t0, s6
+    pv_sdotsp_b t5, t2, s3
+    pv_sdotsp_b t1, t2, s8
+.if \tail
+    lw t4, AT_STRUCT(sp)
+    lw t4, OF_PADDING(t4)
+.else
+    p_lh_r t0, a4, a1
+    p_lh_r t2, a4, a2
+    p_lh_r t4, a4, a3
+.endif
+    pv_sdotsp_b t5, t3, s0
+    pv_sdotsp_b t1, t3, s5
+.if \tail
+    mv t3, t4
+.else
+    pv_pack_h t3, t2, t0
+.endif
+    pv_sdotsp_b t5, t3, s2
+    pv_sdotsp_b t1, t3, s7
+    pv_sdotsp_b t5, t4, s4
+    pv_sdotsp_b t1, t4, s9
+    mul t5, t5, s10
+    mul t1, t1, s11
+    p_addN_r t5, a7, a0
+    p_addN_r t1, t6, ra
+    p_clip8 t5, t5
+    p_clip8 t1, t1
+    pv_packlo_b t5, t1, t5
+.endm
+
+/* Two channels at a time: weights from t0 on */
+.macro weights_of_two
+    lw t3, 0(t0)
+    lw t4, 16(t0)
+    lw t5, 32(t0)
+    lw a1, 4(t0)
+    lw a2, 20(t0)
+    lw a3, 36(t0)
+    li t1, 0x03010300
+    pv_shuffle_b s0, t3, t1
+    pv_shuffle_b s1, t4, t1
+    pv_shuffle_b s2, t5, t1
+    li t1, 0x01030003
+    pv_shuffle_b s5, a1, t1
+    pv_shuffle_b s6, a2, t1
+    pv_shuffle_b s7, a3, t1
+    li t1, 0x03030302
+    pv_shuffle_b t3, t3, t1
+    pv_shuffle_b t4, t4, t1
+    pv_shuffle_b s4, t5, t1
+    pv_pack_h s3, t4, t3
+    li t1, 0x03030203
+    pv_shuffle_b a1, a1, t1
+    pv_shuffle_b a2, a2, t1
+    pv_shuffle_b s9, a3, t1
+    pv_pack_h s8, a2, a1
+.endm
+
+me_function me_depthwise_rows_2
+    me_save_all HALVING_FRAME
+    sw ra, AT_RA(sp)
+    sw a0, AT_STRUCT(sp)
+    li t2, 0
+.Lpair:
+    sw t2, AT_CHANNEL(sp)
+    lw t0, OF_ROW_WEIGHTS(a0)
+    slli t1, t2, 2
+    add t0, t0, t1
+    weights_of_two
+    lw t5, OF_ROW_CHANNELS(a0)
+    slli t1, t2, 4
+    add t5, t5, t1
+    lw t0, OF_BIAS(t5)
+    lw s10, OF_MULT(t5)
+    lw a7, OF_OFFSET(t5)
+    lw t1, OF_BIAS + 16(t5)
+    lw s11, OF_MULT + 16(t5)
+    lw t6, OF_OFFSET + 16(t5)
+    lw ra, OF_SHIFT + 16(t5)
+    p_mac a7, t0, s10           /* as strip has it */
+    p_mac t6, t1, s11
+    lw a1, OF_ROWS(a0)
+    lw a2, OF_ROWS + 4(a0)
+    lw a3, OF_ROWS + 8(a0)
+    lw a4, OF_STEPS(a0)
+    lw a5, OF_ROW_Y(a0)
+    lw a6, OF_ROW_Y_STEP(a0)
+    lw t0, OF_ROW_COUNT(a0)
+    add a1, a1, t2
+    add a2, a2, t2
+    add a3, a3, t2
+    add a5, a5, t2
+    lw a0, OF_SHIFT(t5)
+.Lpair_row:
+    sw t0, AT_LEFT(sp)
+    sw a1, AT_STARTS(sp)
+    sw a2, AT_STARTS + 4(sp)
+    sw a3, AT_STARTS + 8(sp)
+    lw t0, AT_STRUCT(sp)
+    lw t1, OF_N(t0)
+    lw t3, OF_PADDING(t0)
+    lw t0, OF_FIRST(t0)
+    mv t4, t3
+    beqz t0, .Lpair_start
+    p_lh_r t0, a4, a1
+    p_lh_r t3, a4, a2
+    p_lh_r t4, a4, a3
+    pv_pack_h t3, t3, t0
+.Lpair_start:
+    beqz t1, .Lpair_tail
+    me_word_start
+    lp_setup 0, t1, .Lpair_last
+    two_channels 0
+.Lpair_last:
+    p_sh_r t5, a6, a5
+.Lpair_tail:
+    lw t0, AT_STRUCT(sp)
+    lw t0, OF_TAIL(t0)
+    beqz t0, .Lpair_next
+    two_channels 1
+    p_sh_r t5, a6, a5
+.Lpair_next:
+    lw t2, AT_STRUCT(sp)
+    lw a1, AT_STARTS(sp)
+    lw a2, AT_STARTS + 4(sp)
+    lw a3, AT_STARTS + 8(sp)
+    lw t1, OF_DOWN(t2)
+    lw t0, AT_LEFT(sp)
+    add a1, a1, t1
+    add a2, a2, t1
+    add a3, a3, t1
+    addi t0, t0, -1
+    bnez t0, .Lpair_row
+    mv a0, t2
+    lw t2, AT_CHANNEL(sp)
+    xori t2, t2, 2
+    bnez t2, .Lpair
+    lw ra, AT_RA(sp)
+    me_restore_all HALVING_FRAME
+    ret
+me_end me_depthwise_rows_2
 
     .set OF_TAPS, 0             /* me_depthwise_any */
     .set OF_BLOCKS, 4

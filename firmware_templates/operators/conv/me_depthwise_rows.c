@@ -69,6 +69,17 @@ void me_depthwise_row_2(const me_depthwise_halving *row)
         }
 }
 
+void me_depthwise_rows_2(const me_depthwise_halving *rows)
+{
+    me_depthwise_halving row = *rows;
+    for (int32_t i = 0; i < rows->row_count; i++) {
+        me_depthwise_row_2(&row);
+        row.y += (row.n + row.tail) * row.y_step;
+        for (int32_t r = 0; r < 3; r++)
+            row.rows[r] += row.down;
+    }
+}
+
 void me_depthwise_pixel(const me_depthwise_any *pixel)
 {
     const int8_t *weights = pixel->weights;

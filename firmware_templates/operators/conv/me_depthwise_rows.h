@@ -47,9 +47,14 @@ typedef struct {
     const me_channel *channels;
     int32_t count, pre, low, high;
     const int8_t *zero;
+    int32_t row_count, down;
 } me_depthwise_halving;
 
 void me_depthwise_row_2(const me_depthwise_halving *row);
+
+/* The same of four channels and row_count >= 1 rows of results, whose rows are `down` bytes apart and no padding; limits
+ * are those of int8, pre is 0, and there is no table. */
+void me_depthwise_rows_2(const me_depthwise_halving *rows);
 
 /* Any kernel: one pixel, `groups` times four channels, from channel `first` on; the last four start
  * at `last` where they would start behind it.

@@ -13,6 +13,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
+from myoedge.operators.elementwise.tiling import is_unlimited
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import (
     CHANNELS,
@@ -86,6 +87,8 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
         return ceil_div(groups * ceil_div(rows, 2), cores) * (columns + 7)
     if way == "rows":
         return ceil_div(groups * rows, cores) * (1.2 * columns + 5)
+    if way == "pairs":
+        return ceil_div(groups * rows, cores) * (0.78 * columns + 3.2)
     results, windows = ceil_div(rows * columns * groups, cores), ceil_div(rows * columns, cores)
     return 0.6 * results * (words + 1) + 13 * windows
 
@@ -98,8 +101,10 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
     table, cut = table_operand(step), c % 4 == 0
     plain, words = is_3x3(k_h, k_w) and conv.dilation == (1, 1), tap_words(k_h, k_w)
     way = "any"  # loop of me_depthwise_conv_s8.c that runs
-    if plain and (conv.stride == (1, 1) or conv.stride[1] == 2):
-        way = "strips" if conv.stride == (1, 1) else "rows"
+    if plain and conv.stride == (1, 1):
+        way = "strips"
+    elif plain and conv.stride[1] == 2:  # rows of two channels at a time, or of one
+        way = "pairs" if c >= 4 and is_unlimited(step) and not table else "rows"
     whole = -(-c // 4)
     channels: AffineExpr = CHANNELS if cut else ()
     blocks: AffineExpr = (("k", 1),) if cut else ()

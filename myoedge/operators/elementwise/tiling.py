@@ -101,7 +101,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     inputs = _read("a", 0, loops, dims), _read("b", 1, loops, dims)
     op: dict[str, int | str] = step.integers.named(numbers)
-    is_fast = len(loops) == 1 and _is_unlimited(step)
+    is_fast = len(loops) == 1 and is_unlimited(step)
     limited = 0.0 if is_fast else LIMITED_WORDS.get(kernel, 0.0)
     word = _sum_word(op) + limited + 0.4 * bool(table)
     around = 4.0 if kernel == "me_mul_s8" else 1.7
@@ -123,7 +123,7 @@ def _sum_word(op: Mapping[str, Any]) -> float:
     return 0.71 if small else 1.0
 
 
-def _is_unlimited(step: QuantizedNode) -> bool:
+def is_unlimited(step: QuantizedNode) -> bool:
     """Return whether results are all of int8, without a pre-shift."""
     whole = (step.low, step.high) == (INT8.low, INT8.high)
     return whole and not getattr(step.integers, "pre", 0)
