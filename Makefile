@@ -7,7 +7,8 @@
 # make site    the documentation as a site, in site/
 # make fuzz    drawn networks, hostile files, edited builds, kills; goes on behind build/fuzz.jsonl
 # make test-integrations   with the libraries of myoedge/integrations, in .venv-integrations
-# make zoo     networks of braindecode, tsai, timm, torchvision, transformers, built and recorded
+# make zoo     published sEMG networks, and those of braindecode, tsai, timm, torchvision and
+#              transformers, built and recorded
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -95,17 +95,18 @@ class MultiBandRotationInvariantMLP(nn.Module):
 class TDSConv2dBlock(nn.Module):
     """Convolution over time, 24 channels of 32 features: [T, N, 768] -> [T - 31, N, 768]."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = CHANNELS, width: int = FEATURES, taps: int = TAPS) -> None:
         super().__init__()
-        self.conv2d = nn.Conv2d(CHANNELS, CHANNELS, (1, TAPS))
+        self.conv2d = nn.Conv2d(channels, channels, (1, taps))
         self.relu = nn.ReLU()
-        self.layer_norm = nn.LayerNorm(FEATURES)
+        self.layer_norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         t, n, features = x.shape
-        images = x.permute(1, 2, 0).reshape(n, CHANNELS, features // CHANNELS, t)
-        y = self.relu(self.conv2d(images)).reshape(n, features, t - TAPS + 1).permute(2, 0, 1)
-        normed: Tensor = self.layer_norm(y + x[TAPS - 1 :])
+        channels, before = self.conv2d.in_channels, self.conv2d.kernel_size[1] - 1
+        images = x.permute(1, 2, 0).reshape(n, channels, features // channels, t)
+        y = self.relu(self.conv2d(images)).reshape(n, features, t - before).permute(2, 0, 1)
+        normed: Tensor = self.layer_norm(y + x[before:])
         return normed
 
 

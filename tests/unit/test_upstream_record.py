@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +55,7 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     listed = [Network("library", name, _never) for name in NAMES]
     (tmp_path / "rows.json").write_text(json.dumps({"library/gone": FIGURES}))
     (tmp_path / "zoo.md").write_text(
-        f"Networks\n\n{head(*record.COLUMNS)}| old | | | | | |\n\nend\n"
+        f"Networks\n\n{head(*record.COLUMNS)}| old |\n\n{head(*record.SOURCES)}| old |\n\nend\n"
     )
     monkeypatch.setattr(record, "networks", lambda: iter(listed))
     monkeypatch.setattr(record, "in_process", made.row)
@@ -70,8 +73,11 @@ def test_all_are_recorded_and_those_that_left_the_list_are_not(zoo: Zoo) -> None
     record.main(["--record"])
     assert zoo.ran == KEYS
     assert list(zoo.recorded) == KEYS
-    assert "| library/first | 2.50 | 41.2 | 1,235 | 1,234 |  |\n" in zoo.page
-    assert "| library/second |  |  |  |  | E101: no such operator |\n" in zoo.page
+    assert (
+        "| other | library/first | 2.50 | 2.03 | 41.2 | 1,235 | 3.34 | 1,234 |  |  |\n" in zoo.page
+    )
+    refused = f"| other | library/second |{'  |' * 7} E101: no such operator |\n"
+    assert refused in zoo.page
     assert "old" not in zoo.page
     assert zoo.page.endswith("\n\nend\n")
     assert not record.UNFINISHED.exists()
@@ -97,6 +103,37 @@ def test_rows_of_other_code_are_run_again(zoo: Zoo, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(record, "package", lambda: "another")
     record.main(["--record"])
     assert zoo.ran == [*KEYS[:2], *KEYS]
+
+
+def test_rows_of_a_library_that_is_not_installed_stay(zoo: Zoo) -> None:
+    (zoo.folder / "rows.json").write_text(json.dumps({"absent/net": FIGURES}))
+    record.main(["--record"])
+    assert list(zoo.recorded) == ["absent/net", *KEYS]
+
+
+def test_the_page_alone_is_made_of_the_record(zoo: Zoo) -> None:
+    record.main(["--page"])
+    assert zoo.ran == []
+    assert "| other | library/gone |" in zoo.page
+
+
+@pytest.mark.parametrize("arguments", [("--record",), ("--record", "*/second")])
+def test_a_killed_run_leaves_a_record_that_the_next_one_reads(
+    zoo: Zoo, arguments: tuple[str, ...]
+) -> None:
+    """SIGKILL behind the second network's row: no handler of this process runs."""
+    rows = json.dumps({"package": record.package(), "rows": {KEYS[0]: FIGURES}})
+    code = (
+        "import os, signal, sys; from pathlib import Path; from tests.upstream import record; "
+        "record.UNFINISHED = Path(sys.argv[1]); record.in_process = "
+        f"lambda key: {FIGURES!r} if key == {KEYS[0]!r} else os.kill(os.getpid(), signal.SIGKILL); "
+        f"record._run({KEYS!r}, {{}}, keep=True)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(record.UNFINISHED)])
+    assert killed.returncode == -signal.SIGKILL
+    assert json.loads(record.UNFINISHED.read_text()) == json.loads(rows)
+    record.main(list(arguments))
+    assert KEYS[0] not in zoo.ran
 
 
 @pytest.mark.parametrize("arguments", [(), ("library/*",)], ids=["all", "pattern"])
@@ -145,7 +182,7 @@ class Sum(nn.Module):
 )
 def test_why_a_network_has_no_figures_is_one_line(make: Callable[[], Any], starts: str) -> None:
     row = record.row_of(Network("library", "name", make))
-    assert list(row) == ["refused"]
+    assert set(row) - {"parameters"} == {"refused"}
     assert row["refused"].startswith(starts)
     assert "\n" not in row["refused"]
     assert len(row["refused"]) < 280

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks that libraries give, as their users make them: with random weights, small inputs.
+"""Networks that libraries give, as their users make them, and published ones: random weights, small
+inputs.
 
 A network is a library, a name there, and a function that makes the module and example inputs.
 Libraries are imported when a network of theirs is made: `make zoo` installs them in an environment
-of their own.
+of their own. Without braindecode, which names its own, its networks are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -20,6 +22,16 @@ from torch import nn
 from myoedge.zoo import all_convnet, emg2qwerty
 from tests.tinymyo_cost import FULL
 from tests.upstream import femba, wristband
+from tests.upstream.semg.published import (
+    FORCE,
+    GESTURES,
+    LEGS,
+    POSE,
+    PUBLISHED,
+    SPEECH,
+    TYPING,
+    Published,
+)
 
 Made = tuple[nn.Module, tuple[torch.Tensor, ...]]
 
@@ -57,13 +69,19 @@ class Network:
 
 
 def networks() -> Iterator[Network]:
-    """All networks. Errors: ImportError without braindecode, which names its own."""
-    for name in ("nms", "qnms"):
-        OWN_OPERATORS.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    yield from _braindecode()
+    """All networks whose library is installed or imported late."""
+    _own_operators()
+    if find_spec("braindecode"):
+        yield from _braindecode()
     for library, made in TABLES.items():
         for name, make in made.items():
             yield Network(library, name, make)
+
+
+@cache
+def _own_operators() -> None:
+    for name in ("nms", "qnms"):
+        OWN_OPERATORS.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def _braindecode() -> Iterator[Network]:
@@ -248,6 +266,11 @@ OWN = {
     "emg2qwerty LSTM": lambda: (emg2qwerty.lstm(), (torch.zeros(125, 1, 2, 16, 33),)),
 }
 
+
+def _published(net: Published) -> Made:
+    return net.make(), tuple(torch.zeros(shape) for shape in net.shapes)
+
+
 BIOFOUNDATION: Mapping[str, Callable[[], Made]] = {"FEMBA": femba.tiny, "LUNA base": _luna}
 NEUROMOTOR = {
     "gestures": lambda: (wristband.Gestures(), (torch.zeros(1, 16, 420),)),
@@ -256,6 +279,7 @@ NEUROMOTOR = {
 }
 
 TABLES: Mapping[str, Mapping[str, Callable[[], Made]]] = {
+    "sEMG": {net.name: partial(_published, net) for net in PUBLISHED},
     "myoedge": OWN,
     "BioFoundation": BIOFOUNDATION,
     "neuromotor interface": NEUROMOTOR,
@@ -264,3 +288,29 @@ TABLES: Mapping[str, Mapping[str, Callable[[], Made]]] = {
     "torchvision": TORCHVISION,
     "transformers": TRANSFORMERS,
 }
+
+TASKS = {  # what a network is for, by library/name or library
+    **{f"sEMG/{net.name}": net.task for net in PUBLISHED},
+    **{f"myoedge/TinyMyo {name}": SPEECH for name in ("production", "recognition")},
+    **{f"myoedge/emg2qwerty {name}": TYPING for name in ("LSTM", "TDS")},
+    "myoedge/TinyMyo db8, version 2": POSE,
+    "myoedge": GESTURES,
+    "neuromotor interface/wrist": POSE,
+    "neuromotor interface/handwriting": TYPING,
+    "neuromotor interface": GESTURES,
+    **{f"braindecode/{name}": POSE for name in ("NeuroPose", "SensingDynamics", "VEMG2Pose")},
+    "braindecode/EMG2QwertyNet": TYPING,
+    "braindecode/MetaNeuromotorHand": TYPING,
+    "braindecode": "EEG",
+    "BioFoundation": "EEG",
+    "tsai": "time series",
+    "timm": "images",
+    "torchvision": "images",
+    "transformers": "language, images, speech",
+}
+ORDER = (GESTURES, POSE, FORCE, LEGS, SPEECH, TYPING)  # of tasks on the page; others behind them
+
+
+def task(key: str) -> str:
+    """What the network library/name is for."""
+    return TASKS.get(key) or TASKS.get(key.partition("/")[0], "other")

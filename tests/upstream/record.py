@@ -4,9 +4,11 @@
 python -m tests.upstream.record            runs all, one process each; a table on the terminal
 python -m tests.upstream.record --record   the same, kept in fixtures/upstream.json, docs/zoo.md
 python -m tests.upstream.record PATTERN    those whose library/name match; others as recorded
+python -m tests.upstream.record --page     docs/zoo.md from what is recorded
 
 What is recorded changes when the last network has run. A run that was interrupted has its rows in
-build/zoo.json: the next one with --record goes on behind them, unless the package has changed.
+build/zoo.json: the next one with --record goes on behind them, unless the package has changed. Rows
+of networks whose library is not installed stay as recorded.
 """
 
 from __future__ import annotations
@@ -32,18 +34,24 @@ from myoedge.system.cache import digest
 from myoedge.system.folder import replace_files
 from tests import pages
 from tests.conftest import save_exported
-from tests.upstream.networks import Network, networks
+from tests.upstream.networks import ORDER, Network, networks, task
+from tests.upstream.semg.published import MEASURED, PUBLISHED, Published
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests" / "fixtures" / "upstream.json"
 UNFINISHED = ROOT / "build" / "zoo.json"
 PAGE = ROOT / "docs" / "zoo.md"
-COLUMNS = ("network", "MMAC", "SQNR, dB", "cycles, thousands", "energy, uJ", "or why not")
+COLUMNS = (
+    *("task", "network", "MMAC", "MAC/cycle", "SQNR, dB", "cycles, thousands", "ms", "energy, uJ"),
+    *("published", "or why not"),
+)
+SOURCES = ("sEMG network", "source", "parameters, published", "here", "difference")
+CLOCK_HZ = 370e6  # as the target's
 MOST_S = 1800  # a network's process, by the clock: what takes longer is a finding
 CALIBRATION = 8  # samples
 BACKENDS = ("host", "simulator")
 
-Row = Mapping[str, Any]  # macs, sqnr_db, cycles, energy_uj; or refused, a line
+Row = Mapping[str, Any]  # parameters; macs, sqnr_db, cycles, energy_uj, or refused, a line
 Rows = Mapping[str, Row]  # by library/name
 
 
@@ -52,17 +60,26 @@ def main(arguments: Sequence[str]) -> int:
     if "--one" in arguments:
         print(json.dumps(row_of(_named(arguments[-1]))))
         return 0
+    earlier = recorded()
+    if "--page" in arguments:
+        _put(PAGE, page_of(PAGE.read_text(), earlier))
+        return 0
     patterns = [argument for argument in arguments if not argument.startswith("--")] or ["*"]
     keys = [f"{network.library}/{network.name}" for network in networks()]
     chosen = [key for key in keys if any(fnmatch(key, pattern) for pattern in patterns)]
-    recorded = "--record" in arguments
-    ran = dict(_run(chosen, unfinished() if recorded else {}, keep=recorded))
-    earlier = json.loads(RECORDED.read_text())
-    found = {key: ran.get(key) or earlier[key] for key in keys if key in ran or key in earlier}
+    keep = "--record" in arguments
+    ran = dict(_run(chosen, unfinished() if keep else {}, keep=keep))
+    found = {**{key: earlier[key] for key in earlier if _stays(key, keys)}, **ran}
     Console().print(pages.shown(COLUMNS, cells(found)))
-    if recorded:
+    if keep:
         _record(found)
     return 0
+
+
+def _stays(key: str, keys: Sequence[str]) -> bool:
+    """Whether a recorded row is of the list, or of a library that is not installed."""
+    library = key.partition("/")[0]
+    return key in keys or not any(other.startswith(f"{library}/") for other in keys)
 
 
 def _run(chosen: Sequence[str], ran: Rows, *, keep: bool) -> Rows:
@@ -76,6 +93,12 @@ def _run(chosen: Sequence[str], ran: Rows, *, keep: bool) -> Rows:
             _put(UNFINISHED, json.dumps({"package": package(), "rows": ran}))
         print(f"[{number}/{len(chosen)}] {key}{' (ran before)' * again}: {ran[key]}", flush=True)
     return ran
+
+
+def recorded() -> dict[str, Row]:
+    """Rows of the last run that ended."""
+    rows: dict[str, Row] = json.loads(RECORDED.read_text())
+    return rows
 
 
 def unfinished() -> Rows:
@@ -96,8 +119,14 @@ def package() -> str:
 def _record(found: Rows) -> None:
     """Figures and page, each in one step; an interruption in between leaves the rows to go on."""
     _put(RECORDED, stored(found))
-    _put(PAGE, pages.replaced(PAGE.read_text(), pages.head(*COLUMNS), cells(found)))
+    _put(PAGE, page_of(PAGE.read_text(), found))
     UNFINISHED.unlink(missing_ok=True)
+
+
+def page_of(text: str, found: Rows) -> str:
+    """The page with these rows in both of its tables."""
+    text = pages.replaced(text, pages.head(*COLUMNS), cells(found))
+    return pages.replaced(text, pages.head(*SOURCES), [_source(net, found) for net in PUBLISHED])
 
 
 def stored(found: Rows) -> str:
@@ -123,15 +152,17 @@ def in_process(key: str) -> Row:
 def row_of(network: Network) -> Row:
     """Figures of a network, or in one line why there are none, with the code of a refusal."""
     torch.manual_seed(0)
+    size: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
             net, inputs = _tried(f"{network.library} does not make it", network.make)
+            size = {"parameters": sum(p.numel() for p in net.parameters())}
             export = partial(save_exported, net, inputs, folder / "model.pt2")
             model = _tried("torch.export does not take it", export)
-            return _tried("a defect", partial(_built, model, inputs, folder))
+            return {**size, **_tried("a defect", partial(_built, model, inputs, folder))}
         except _Refused as error:
-            return {"refused": str(error)}
+            return {**size, "refused": str(error)}
 
 
 class _Refused(Exception):
@@ -186,20 +217,42 @@ def _line(text: str) -> str:
 
 
 def cells(found: Rows) -> list[list[str]]:
-    return [[key, *_figures(row)] for key, row in sorted(found.items())]
+    """Rows of the first table: by task, those for sEMG first."""
+    placed = {name: number for number, name in enumerate(ORDER)}
+    order = sorted(found, key=lambda key: (placed.get(task(key), len(placed)), task(key), key))
+    return [[task(key), key, *_figures(found[key], key)] for key in order]
 
 
-def _figures(row: Row) -> list[str]:
+def _figures(row: Row, key: str) -> list[str]:
+    published = _measured(key)
     if "refused" in row:
-        return ["", "", "", "", row["refused"].replace("|", "/")]
-    macs, cycles = row["macs"] / 1e6, row["cycles"] / 1e3
+        return [*[""] * 6, published, row["refused"].replace("|", "/")]
+    macs, cycles = row["macs"], row["cycles"]
     return [
-        f"{macs:.2f}",
+        f"{macs / 1e6:.2f}",
+        f"{macs / cycles:.2f}",
         "no signal" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}",
-        f"{cycles:,.0f}",
+        f"{cycles / 1e3:,.0f}",
+        f"{cycles / CLOCK_HZ * 1e3:,.2f}",
         f"{row['energy_uj']:,.0f}",
+        published,
         "",
     ]
+
+
+def _measured(key: str) -> str:
+    measured = MEASURED.get(key)
+    if measured is None:
+        return ""
+    figures = ((measured.latency_ms, "ms"), (measured.energy_uj, "uJ"))
+    told = ", ".join(f"{figure:,} {unit}" for figure, unit in figures if figure is not None)
+    return f"{measured.hardware}: {told}"
+
+
+def _source(net: Published, found: Rows) -> list[str]:
+    count = "not given" if net.parameters is None else f"{net.parameters:,}"
+    here = found.get(f"sEMG/{net.name}", {}).get("parameters")
+    return [net.name, net.source, count, "" if here is None else f"{here:,}", net.differs]
 
 
 if __name__ == "__main__":
