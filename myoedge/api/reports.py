@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from myoedge.api.models import as_build, report_of
 from myoedge.api.plugin_errors import with_plugin_errors
-from myoedge.backends.build import Build
+from myoedge.backends.build import ANOTHER, Build
 from myoedge.building.options import StrPath
+from myoedge.errors import set_in
 
 if TYPE_CHECKING:
     from myoedge.building.config import Found
@@ -133,7 +134,7 @@ def report(
         return ReportDocument(new.report)
     from myoedge.reports.diff import Changes, compare
 
-    old = report_of(against)
+    old = _accepted(against)
     if html is not None:
         from myoedge.reports.comparison import comparison_html
 
@@ -156,6 +157,12 @@ def diff(old: Build | StrPath, new: Build | StrPath) -> LayoutDiff:
     return LayoutDiff(*layouts)
 
 
+def _accepted(build: Build | StrPath) -> dict[str, Any]:
+    """Return the report of an accepted build. Errors: E222, which names --against."""
+    with set_in("--against", {ANOTHER: f"cp -r NEW {build}, of a build that you accept"}, "E222"):
+        return report_of(build)
+
+
 @with_plugin_errors
 def check(
     build: Build | StrPath, *, against: Build | StrPath, config: StrPath | Found | None = None
@@ -170,4 +177,4 @@ def check(
     from myoedge.reports.check import check_reports
 
     bounds = asdict(find(config).settings.check)
-    return check_reports(report_of(against), as_build(build).report, bounds)
+    return check_reports(_accepted(against), as_build(build).report, bounds)

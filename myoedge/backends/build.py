@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from myoedge.simulator import RunOptions, Simulation
     from myoedge.targets.boards import Board
 
+ANOTHER = "myoedge build MODEL --calib CALIB -o FOLDER"
 MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that needs more hangs
 
 
@@ -258,7 +259,7 @@ def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
             "E222",
             f"{path} is not a build folder",
             {"needs": f"a folder with {MANIFEST}, as `myoedge build` writes it"},
-            ["myoedge build MODEL --calib CALIB -o FOLDER"],
+            [ANOTHER],
         )
     build = Build(path, cc)
     for name in build.digests:

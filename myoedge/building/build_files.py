@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from myoedge.adaptation.record import to_arrays
@@ -220,7 +220,8 @@ def make_contents(
     adapts = (
         None if request.adapt is None else adaptation_of(request.adapt, plan, calibration, stream)
     )
-    sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, request.of_sources)
+    options = replace(request.of_sources, class_names=_class_names(quantized))
+    sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, options)
     of_sdk = sdk_application(plan, name, sources, stream, app) if request.app in SDK_APPS else {}
     programs = _programs(sources, app, adapts)
     files = {
@@ -235,6 +236,13 @@ def make_contents(
     }
     told = None if adapts is None else adaptation_report(adapts)
     return BuildArtifacts(files, sources.digest, integers, values, programs.get(FIRMWARE), told)
+
+
+def _class_names(quantized: Quantized) -> tuple[str, ...]:
+    """Return the names of the classes: those of the labels, or of the model file."""
+    found = quantized.evaluation
+    names = () if found is None or not found.has_classes else tuple(found.names)
+    return names or quantized.model.class_names
 
 
 def _programs(

@@ -20,6 +20,7 @@ from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
 from myoedge.reports import speed
 from myoedge.reports.energy import period_s
 from myoedge.reports.speed import duration
+from myoedge.reports.wording import told_apart
 from myoedge.system.folder import explained, write_file
 from myoedge.system.regular_files import read_text
 from myoedge.targets import Chip, find_chip
@@ -150,7 +151,8 @@ def _in_time(
     name = cheapest_point(dict(report), chip, by, latency_s)
     taken_s = report["cycles"]["total"] / chip.at(name).point.clock_hz
     if latency_s is not None and taken_s > latency_s:
-        facts = {"needs": duration(latency_s), "has": f"{duration(taken_s)} at {name}, the fastest"}
+        needs, has = told_apart(duration, latency_s, taken_s)
+        facts = {"needs": needs, "has": f"{has} at {name}, the fastest"}
         more_ms = 1.005e3 * taken_s
         shown = f"{more_ms:.3g}" if more_ms < 100 else f"{more_ms:.0f}"
         tries = [f"--latency {shown}ms"]

@@ -72,6 +72,7 @@ class Model(Tabular):
     params     number of parameters in use
     examples   the archive's example inputs, or None
     notes      steps that were needed to load it ("took the weights from 'state_dict'")
+    class_names   names of the classes in the file; () without
     """
 
     name: str
@@ -80,6 +81,7 @@ class Model(Tabular):
     params: int
     examples: tuple[Array, ...] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per layer of the folded and fused network: output shape and
@@ -198,7 +200,7 @@ def _loaded(
 
         found = load_onnx(path)
         graph = _prepared(found.graph, stages)
-        return Model(name, found.graph, graph, found.params, None, found.notes)
+        return Model(name, found.graph, graph, found.params, None, found.notes, found.class_names)
     from myoedge.frontend.torch.export import count_parameters, example_inputs, from_exported
 
     program, notes = exported(kind, path)

@@ -37,6 +37,12 @@ def comment(text: str) -> str:
     return clean.rstrip("\\ ")
 
 
+def c_string(text: str) -> str:
+    """Return a text as a C string literal, of its bytes in UTF-8."""
+    plain = {*range(0x20, 0x7F)} - {*b'"\\?'}  # ? begins trigraphs
+    return '"' + "".join(chr(x) if x in plain else f"\\{x:03o}" for x in text.encode()) + '"'
+
+
 def dimensions(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "scalar"
 

@@ -18,6 +18,7 @@ from myoedge.codegen.blob import ModelBlob, border_array, layout_of
 from myoedge.codegen.constants import (
     array_aliases,
     array_values,
+    c_string,
     check_slices,
     comment,
     constants,
@@ -169,8 +170,15 @@ def _common_values(
         "l3_tables": bool(plan.l3_tables),
         "in_l3": bool(plan.l3_transfers or plan.l3_tables),
         **_border(plan),
+        "class_names": _class_names(plan, options),
         "stream": None if stream is None else stream_values(plan, stream),
     }
+
+
+def _class_names(plan: Plan, options: SourceOptions) -> list[str]:
+    """Return C strings of the class names, if there is one for each of the scores."""
+    shape = plan.quant.graph.shape(plan.graph_outputs[0])
+    return [*map(c_string, options.class_names)] if len(options.class_names) in shape else []
 
 
 def _selftest(golden: Golden, common: Mapping[str, Any]) -> dict[str, str]:

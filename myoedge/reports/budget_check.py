@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from myoedge.errors import Notice, notice
 from myoedge.operators.layer_names import located_rows
 from myoedge.reports import energy as joules
-from myoedge.reports import speed
+from myoedge.reports import speed, wording
 
 if TYPE_CHECKING:
     from myoedge.reports.report_json import Report
@@ -92,10 +92,11 @@ def broken_latency(report: Report) -> Broken | None:
     if outside is not None:
         name, waiting = outside
         layers.append(f"{waiting:,} cycles  {name}: a larger --l2 keeps more weights there")
+    budget, build = wording.told_apart(speed.duration, limit_s, latency_s)
     return broken(
         "latency",
-        speed.duration(limit_s),
-        f"{speed.duration(latency_s)}, {_source(report)}",
+        budget,
+        f"{build}, {_source(report)}",
         layers,
         [*_other_point(report), SMALLER],
     )
@@ -108,10 +109,13 @@ def broken_energy(report: Report) -> Broken | None:
         return None
     rows = zip(report["layers"], located_rows(report["layers"]), strict=True)
     most = sorted(rows, key=lambda pair: -(pair[0]["energy_uj"] or 0.0))[:MAX_NAMED]
+    energy_j = energy_uj["value"] / joules.MICRO
+    budget, build = wording.told_apart(joules.amount, limit_j, energy_j)
+    ends = joules.in_joules(energy_uj).partition(" (")[2]
     return broken(
         "energy",
-        joules.amount(limit_j),
-        f"{joules.in_joules(energy_uj)}, {_source(report)}",
+        budget,
+        f"{build} ({ends}, {_source(report)}",
         [f"{joules.of_result(row)}  {name}" for row, name in most],
         [*_other_point(report), SMALLER],
     )

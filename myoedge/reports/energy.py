@@ -187,16 +187,21 @@ def energy_row(report: Mapping[str, Any]) -> dict[str, Any] | None:
     return row if isinstance(row, dict) and "points" in row else None
 
 
-def amount(joules: float) -> str:
-    """Format an energy with its unit: "20.5 mJ"."""
-    return interval(joules, joules, joules).partition(" (")[0]
+def amount(joules: float, digits: int = 3) -> str:
+    """Format an energy with its unit, to about three digits, or to more: "20.5 mJ"."""
+    scale, unit = _unit(joules)
+    return f"{wording.three_digits(joules / scale, digits)} {unit}"
 
 
 def interval(value: float, low: float, high: float) -> str:
     """Format an energy in joules with its interval: "20.5 mJ (15.2 to 25.8)"."""
-    scale, unit = next((pair for pair in UNITS if value >= 0.9995 * pair[0]), UNITS[-1])
-    texts = [wording.three_digits(x / scale) for x in (value, low, high)]
-    return f"{texts[0]} {unit} ({texts[1]} to {texts[2]})"
+    scale, _ = _unit(value)
+    ends = [wording.three_digits(x / scale) for x in (low, high)]
+    return f"{amount(value)} ({ends[0]} to {ends[1]})"
+
+
+def _unit(joules: float) -> tuple[float, str]:
+    return next((pair for pair in UNITS if joules >= 0.9995 * pair[0]), UNITS[-1])
 
 
 def in_joules(row: Mapping[str, Any]) -> str:

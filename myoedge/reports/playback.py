@@ -17,7 +17,7 @@ from myoedge.power.playback import STATES, PlaybackPower
 from myoedge.reports import energy as joules
 from myoedge.reports.budget_check import Broken, over_budget
 from myoedge.reports.speed import duration
-from myoedge.reports.wording import rough_percent, three_digits
+from myoedge.reports.wording import rough_percent, three_digits, told_apart
 
 MOST_BINS = 20  # of the histogram
 BAR_COLUMNS = 30
@@ -114,8 +114,9 @@ def over_latency(latency: Latency | None, limit_s: float | None) -> Notice | Non
     limit."""
     if latency is None or limit_s is None or latency.max_s <= limit_s:
         return None
-    late = f"{duration(latency.max_s)} at most, from data-ready to the packet's last bit"
-    facts = {"budget": duration(limit_s), "build": late}
+    budget, latest = told_apart(duration, limit_s, latency.max_s)
+    late = f"{latest} at most, from data-ready to the packet's last bit"
+    facts = {"budget": budget, "build": late}
     tries = ["a higher baud_rate in [sensor]", "a smaller network", "fewer samples per window"]
     return over_budget([Broken("latency", facts, tries)])
 

@@ -132,12 +132,12 @@ def peaks(report: Report) -> str:
     return f"at best {', '.join(texts)}" if texts else ""
 
 
-def duration(seconds: float) -> str:
-    """Format a time to about three digits: "45.6 µs", "3.34 ms", "1.2 s"."""
+def duration(seconds: float, digits: int = 3) -> str:
+    """Format a time to about three digits, or to more: "45.6 µs", "3.34 ms", "1.2 s"."""
     for scale, unit in ((1e6, "µs"), (1e3, "ms")):
         if seconds * scale < 999.5:
-            return f"{wording.three_digits(seconds * scale)} {unit}"
-    return f"{wording.three_digits(seconds)} s"
+            return f"{wording.three_digits(seconds * scale, digits)} {unit}"
+    return f"{wording.three_digits(seconds, digits)} s"
 
 
 def latencies(report: Report) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from myoedge.operators.engine_choice import CORES
@@ -41,10 +41,23 @@ def several(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def three_digits(value: float) -> str:
-    decimals = 2 if value < 10 else 1 if value < 100 else 0
+def three_digits(value: float, digits: int = 3) -> str:
+    """Format a number to about three digits, or to more."""
+    decimals = digits - (1 if value < 10 else 2 if value < 100 else 3)
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def told_apart(show: Callable[[float, int], str], *values: float) -> list[str]:
+    """Format different values with as few digits, three or more, as make different texts.
+
+    show   (value, digits) -> text
+    """
+    for digits in range(3, 16):
+        texts = [show(value, digits) for value in values]
+        if len({*texts}) == len({*values}):
+            break
+    return texts
 
 
 def in_full(value: float) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def test_exact_and_as_onnxruntime_computes(
     build = myoedge.build(
         saved(made, tmp_path), target="gap9", calib={"x": x}, output=tmp_path / "out"
     )
+    lists = (one for node in made.graph.node for one in node.attribute)
+    assert build.report["model"]["params"] == sum(len(one.floats) for one in lists) > 10
     found = myoedge.validate(build, on=("host", "simulator"), onnx=True)
     assert (found.exact["host"], found.exact["simulator"]) == (True, True)
     assert found.onnx_db is not None
@@ -88,3 +91,26 @@ def test_features_before_a_forest(tmp_path: Path) -> None:
     )
     found = myoedge.validate(build, on=("host", "simulator"))
     assert (found.exact["host"], found.exact["simulator"]) == (True, True)
+
+
+def test_the_header_has_the_files_class_names(tmp_path: Path) -> None:
+    """As C has them, also those that no source file could have as they are."""
+    names = ["Ruhe", 'Faust "zu"', "a\\b??/", "größer"]
+    lists = drawn(np.random.default_rng(1), [0, 1, 2, 3]).attributes("class")
+    made = with_ml(
+        ml("TreeEnsembleClassifier", "x", "label y", classlabels_strings=names, **lists),
+        outputs=("label", "y"),
+    )
+    x = np.random.default_rng(0).normal(size=(SAMPLES, 1, FEATURES)).astype(np.float32)
+    build = myoedge.build(saved(made, tmp_path), calib={"x": x}, output=tmp_path / "out")
+    program = """#include <stdio.h>
+#include "model.h"
+static const char *const names[MODEL_CLASSES] = MODEL_CLASS_NAMES;
+int main(void) { for (int i = 0; i < MODEL_CLASSES; i++) puts(names[i]); return 0; }
+"""
+    (tmp_path / "names.c").write_text(program)
+    source = build.folder / "src"
+    compiler = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{source}", "names.c"]
+    subprocess.run([*compiler, f"-I{source / 'include'}", "-o", "names"], cwd=tmp_path, check=True)
+    printed = subprocess.run([tmp_path / "names"], capture_output=True, check=True).stdout
+    assert printed.decode().splitlines() == names

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -168,3 +169,25 @@ def test_the_guide_s_workflow_runs_from_a_clean_folder(good: myoedge.Build, tmp_
         ran = command(*line.split(), cwd=tmp_path)
         assert ran.code == 0, (line, ran.err)
     assert {"validate.xml", "check.xml"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_folder_without_the_accepted_build(good: myoedge.Build, tmp_path: Path) -> None:
+    """The error names the option, and its remedy makes the folder."""
+    old = tmp_path / "accepted"
+    with pytest.raises(MyoedgeError) as caught:
+        myoedge.check(good, against=old)
+    notice = caught.value.notice
+    assert (notice.code, dict(notice.facts)["set in"]) == ("E222", "--against")
+    remedy = notice.tries[0].partition(",")[0].replace("NEW", str(good.folder))
+    subprocess.run(remedy.split(), check=True)
+    assert not myoedge.check(good, against=old).failed
+
+
+def test_memory_has_one_name_for_one_meaning(good: myoedge.Build, tmp_path: Path) -> None:
+    """A report's L2 memory includes the code, check has both parts by themselves."""
+    shown = command("report", good.folder, cwd=tmp_path).out
+    checked = {row.change.measure.title for row in myoedge.check(good, against=good).figures}
+    assert {"L1 in use at most", "L2 without code", "code"} <= checked
+    for title in ("L1 memory", "L2 memory"):
+        assert title in shown
+        assert title not in checked

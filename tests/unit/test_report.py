@@ -526,9 +526,11 @@ def test_a_comparison_has_a_verdict(usual: Report) -> None:
     mixed = {**worse, "memory": better["memory"]}
     found = [verdict_of(compare(usual, new)) for new in (same, better, worse, mixed)]
     assert [verdict.result for verdict in found] == ["same", "better", "worse", "mixed"]
-    assert str(found[1]) == "better: L2 memory -50.0 %"
+    assert str(found[1]) == "better: L2 without code -50.0 %"
     assert str(found[2]) == "worse: accuracy, int8 -3.0 points, exact on the host: DIFFERENT"
-    assert printed(compare(usual, mixed)).startswith("mixed: better L2 memory -50.0 %; worse acc")
+    assert printed(compare(usual, mixed)).startswith(
+        "mixed: better L2 without code -50.0 %; worse acc"
+    )
     assert "Mixed: better" in comparison_html(usual, mixed, ("a", "b")).replace("\u00a0", " ")
 
 

@@ -7,6 +7,7 @@ import copy
 import csv
 import io
 import re
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from myoedge.backends.simulator import _measurement as measurement_of
 from myoedge.operators import layer_names as naming
 from myoedge.plan.schedule import make_plan
 from myoedge.power.model import PUBLISHED
-from myoedge.reports import fidelity, speed, stream_passes, streams, wording
+from myoedge.reports import energy, fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.charts import MAX_BARS, time
 from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
 from myoedge.reports.diff import Change, compare, difference
@@ -706,3 +707,16 @@ def test_the_engine_is_not_blamed(built: Report) -> None:
     measured = Measurement("simulated", (Inference((), 3_000, (busy,) * 3),))
     text = speed.slowest_layer(with_cycles(built, measured, HIGH))
     assert "; NE16 computes for 70 % of it; largest stall cause: waiting, 6 % of" in text
+
+
+@pytest.mark.parametrize("show", [speed.duration, energy.amount])
+@pytest.mark.parametrize("gap", [1e-3, 1e-5, 1e-8])
+def test_a_limit_and_what_exceeds_it_are_told_apart(
+    show: Callable[[float, int], str], gap: float
+) -> None:
+    """Three digits where they do; otherwise the fewest of more that do."""
+    texts = wording.told_apart(show, 5e-3, 5e-3 * (1 + gap))
+    values = [float(text.split()[0]) for text in texts]
+    assert values[0] == 5
+    assert 0 < values[1] - 5 <= 10 * 5 * gap
+    assert wording.told_apart(show, 5e-3, 6e-3) == [show(5e-3, 3), show(6e-3, 3)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 ML = "ai.onnx.ml"
+UNLEARNT = ("nodes_hitrates",)  # lists of floats in attributes that no result depends on
 CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
 PASSES = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # a label along
 SHOWN_CLASSES = 12
@@ -102,10 +103,29 @@ def _source(name: str, makers: Makers) -> str:
 
 def _classes_of(node: NodeProto) -> Iterator[str]:
     """Yield a note on the classes' names, in the order of the scores."""
+    if names := _names(node):
+        more = ", .." if len(names) > SHOWN_CLASSES else ""
+        listed = ", ".join(shown(x) for x in names[:SHOWN_CLASSES])
+        yield f"scores are of the classes {listed}{more}"
+
+
+def _names(node: NodeProto) -> tuple[str, ...]:
+    """Return the names of a node's classes; () if they are numbers from 0 on."""
     attrs = attributes_of(node)
     keys = ("classlabels_int64s", "classlabels_ints", "classlabels_strings", "values_strings")
     names = next((attrs[key] for key in keys if attrs.get(key)), ())
-    if names and [*names] != [*range(len(names))]:
-        more = ", .." if len(names) > SHOWN_CLASSES else ""
-        listed = ", ".join(shown(str(x)) for x in names[:SHOWN_CLASSES])
-        yield f"scores are of the classes {listed}{more}"
+    return () if [*names] == [*range(len(names))] else tuple(map(str, names))
+
+
+def class_names(graph: GraphProto) -> tuple[str, ...]:
+    """Return the names of a model's classes, in the order of its scores; () if it has none.
+
+    graph   before `without_labels`
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    for value in graph.output:
+        label, node = _label_of(value.name, makers), makers.get(value.name)
+        node = node if label is None else label.classes
+        if node is not None and (names := _names(node)):
+            return names
+    return ()

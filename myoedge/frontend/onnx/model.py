@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import refuse_not_finite, replace_clamped_infinities
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.class_labels import without_labels
+from myoedge.frontend.onnx.class_labels import class_names, without_labels
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import FLOATS, TensorType, constant, evaluated, needs_own_graph
@@ -59,11 +59,13 @@ class Imported(NamedTuple):
     graph    the imported graph
     params   number of parameters
     notes    how it was loaded, for the user
+    class_names   names of the classes, in the order of the scores; (): the file has none
     """
 
     graph: Graph
     params: int
     notes: tuple[str, ...]
+    class_names: tuple[str, ...]
 
 
 def load_onnx(path: Path) -> Imported:
@@ -75,6 +77,7 @@ def load_onnx(path: Path) -> Imported:
     """
     model, notes = read_onnx(path)
     graph, state = model.graph, Importing(path, opset_of(model), notes=[*notes])
+    names = class_names(graph)
     state.notes += without_labels(graph)
     needed = needed_nodes(graph)
     read_constants(state, graph, {name for node in needed for name in names_read(node)})
@@ -83,7 +86,8 @@ def load_onnx(path: Path) -> Imported:
     refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
     if refusals:
         raise unsupported(refusals, onnx_refusals.instead)
-    return Imported(_finished(state, graph), count_parameters(graph, state), tuple(state.notes))
+    params = count_parameters(graph, state)
+    return Imported(_finished(state, graph), params, tuple(state.notes), names)
 
 
 def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | None:

@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.frontend.file_refusals import damaged
 from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
 from myoedge.frontend.onnx import refusals as onnx_refusals
+from myoedge.frontend.onnx.class_labels import ML, UNLEARNT
 from myoedge.frontend.onnx.fold import (
     FLOATS,
     TensorType,
@@ -238,10 +239,15 @@ def note_name(state: Importing, what: str, name: str, port: str) -> None:
 
 def count_parameters(graph: GraphProto, state: Importing) -> int:
     """Return the number of parameters of a model: elements of initialisers and Constant nodes that
-    are used as floats or quantised integers, without masks."""
+    are used as floats or quantised integers, without masks; and numbers in attributes of ai.onnx.ml
+    operators, such as thresholds and leaves of trees."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     learnt = (constants - state.scales) & state.arrays.keys()
     arrays = (state.arrays[name] for name in learnt if state.values[name].kind in FLOATS)
     floats = sum(array.size for array in arrays if not (as_floats(array) <= -LOST).any())
+    classic = (
+        attribute for node in graph.node if node.domain == ML for attribute in node.attribute
+    )
+    floats += sum(len(one.floats) for one in classic if one.name not in UNLEARNT)
     return floats + sum(state.arrays[name].size for name in state.dequantized)
