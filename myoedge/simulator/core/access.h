@@ -6,16 +6,16 @@
 
 #include "core.h"
 
-// Cycles an access waits for its bank of L1.
-static inline void wait_for_bank(Core *c, uint32_t offset)
+// The cycle in which its bank of L1 serves an access of cycle t.
+static inline Cycle served_by_bank(Core *c, uint32_t offset, Cycle t)
 {
     Machine *m = c->m;
-    if (!m->chip.l1_contention) return;
+    if (!m->chip.l1_contention) return t;
     Cycle *free = &m->bank_free[(offset >> 2) & (m->chip.l1_banks - 1)];
-    const Cycle stall = *free > c->t ? *free - c->t : 0;
-    c->t += stall;
+    const Cycle stall = *free > t ? *free - t : 0;
     c->counts.stall[STALL_BANK] += stall;
-    *free = c->t + 1;
+    *free = t + stall + 1;
+    return t + stall;
 }
 
 // Whether an access can be served here. The first `word` bytes of L1's alias at 0 are not.
@@ -31,7 +31,7 @@ static inline uint32_t load(Core *c, const Insn *i, uint32_t address, uint32_t s
     const uint32_t offset = address - c->m->chip.l1_base;
     c->counts.loads++;
     if (!is_plain_l1(c, offset, size)) return load_slow(c, i, address, size);
-    wait_for_bank(c, offset);
+    c->t = served_by_bank(c, offset, c->t);
     uint32_t value = 0;
     memcpy(&value, c->m->l1 + offset, size); // both machines are little endian
     return value;
@@ -45,6 +45,6 @@ static inline void store(Core *c, const Insn *i, uint32_t address, uint32_t size
         store_slow(c, i, address, size, value);
         return;
     }
-    wait_for_bank(c, offset);
+    c->t = served_by_bank(c, offset, c->t);
     memcpy(c->m->l1 + offset, &value, size);
 }

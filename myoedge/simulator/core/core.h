@@ -26,8 +26,9 @@ typedef struct Machine Machine;
 typedef struct Core Core;
 typedef struct Insn Insn;
 
-// Runs one instruction and those behind it; returns what to run next, or NULL to hand over.
-typedef const Insn *(*Op)(Core *c, const Insn *i);
+// Runs one instruction and those behind it from cycle t on; returns what to run next, or NULL to
+// hand over. retired: as c->retired, which is out of date while ops follow each other; so is c->t.
+typedef const Insn *(*Op)(Core *c, const Insn *i, Cycle t, uint64_t retired);
 
 // A decoded instruction: one for every halfword of L2, decoded when first reached.
 struct Insn {
@@ -93,6 +94,7 @@ struct Core {
     Insn copy, pay;      // an instruction that acts before its line's wait, and that wait: fetch.c
     uint32_t owed;       // its cycles
     HardwareLoop loop[LOOPS];
+    uint8_t *present;    // a byte for every line of L2, and a 0: it is in the core's own cache
     Machine *m;
     int id;              // 0..8, FC = 9
     enum CoreState state;
@@ -187,7 +189,7 @@ Cycle next_due(const Machine *m);                    // of anybody on the lists
 void core_to_front(Machine *m, int core);            // goes first in every cycle from now on
 int run_until(Machine *m, Cycle limit);              // RUN_MORE, RUN_EXITED or RUN_FAULT
 const Insn *yield(Core *c, const Insn *i);           // i runs again when it is this core's turn
-const Insn *hand_over(Core *c, const Insn *i);       // the same as the end of an op
+const Insn *hand_over(Core *c, const Insn *i, Cycle t, uint64_t retired); // the same as an op's end
 // From inside a register access that the device cannot take yet: leaves the access (a longjmp to
 // the scheduler, which goes on with the next actor) and runs all of i again when core_wake() is
 // called. So load_slow and store_slow change and count nothing before they ask the device, and the
@@ -216,7 +218,8 @@ void watch_l2(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_s
 void watch_guard(Machine *m, uint32_t address, uint32_t size);
 
 // ---- decode.c
-const Insn *decode(Core *c, const Insn *i); // Op: fills in i (it is really mutable) and runs it
+const Insn *decode(Core *c, const Insn *i, Cycle t,
+                   uint64_t retired); // Op: fills in i (it is really mutable) and runs it
 // Where `from` (NULL: what starts the core) goes; faults where pc is odd or outside L2.
 Insn *insn_at(Core *c, const Insn *from, uint32_t pc);
 uint32_t pc_of(const Machine *m, const Insn *i);
@@ -233,14 +236,15 @@ const char *name_of(uint32_t word);                        // of an instruction;
 // ---- hwloop.c
 void set_loop_end(Core *c, int loop, Insn *end); // end: LAST instruction
 void make_tail(Machine *m, Insn *end);
-const Insn *loop_tail(Core *c, const Insn *i);   // Op of a tail
+const Insn *loop_tail(Core *c, const Insn *i, Cycle t, uint64_t retired); // Op of a tail
 
 // ---- fetch.c
 // The fetch buffer holds one line. An instruction at a line's start is entered through enter_line,
 // one in a line's last halfword through enter_last (which fetches the line behind as well, whatever
 // its size: that is how the prefetcher works), all others run their body at once; jumps check.
-const Insn *enter_line(Core *c, const Insn *i); // Op
-const Insn *enter_last(Core *c, const Insn *i); // Op
+const Insn *enter_line(Core *c, const Insn *i, Cycle t, uint64_t retired); // Op
+const Insn *enter_last(Core *c, const Insn *i, Cycle t, uint64_t retired); // Op
+const Insn *go_to_line(Core *c, const Insn *i, Cycle t, uint64_t retired); // Op: i in another line
 const Insn *fetch(Core *c, const Insn *i); // its line into the buffer; what to run, NULL: handed over
 bool fetch_waits(const Core *c, const Insn *i); // whether it would have to wait for its line
 const Insn *fetch_owing(Core *c, const Insn *i, uint32_t cycles); // the same that waits afterwards
@@ -283,7 +287,8 @@ void devices_free(Machine *m);
 
 // ---- observe.c: what people want to see; each costs nothing when it is not asked for
 bool observes(const Machine *m, uint32_t pc);
-const Insn *observe(Core *c, const Insn *i); // Op in front of plain_op where observes() says so
+const Insn *observe(Core *c, const Insn *i, Cycle t,
+                    uint64_t retired); // Op in front of plain_op where observes() says so
 enum Traced { TRACE_DMA_IN, TRACE_DMA_OUT, TRACE_L3_READ, TRACE_L3_WRITE, TRACE_ASLEEP, TRACE_NE16 };
 void trace_transfer(Machine *m, int what, Cycle start, Cycle end, uint32_t bytes,
                     uint32_t address);       // what: enum Traced

@@ -242,14 +242,16 @@ static const Insn *interrupted(Core *c, const Insn *i)
 
 // Not read where nobody wants the value, not written where no bit is named.
 #define ACCESS(name, operand, reads, writes, value) \
-    static const Insn *op_##name(Core *c, const Insn *i) \
+    static const Insn *op_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
         const uint32_t number = (uint32_t)i->imm, a = operand; \
+        SETTLE(); \
         const uint32_t old = (reads) ? csr_read(c, i, number) : 0; \
         if (writes) csr_write(c, i, number, value); \
         c->r[i->rd] = old; \
         spend(c, number); \
         if (number == MSTATUS && takes_interrupt(c)) return interrupted(c, i); \
+        RESUME(); \
         DONE(); \
     }
 

@@ -48,8 +48,9 @@ uint32_t word_at(const Machine *m, uint32_t pc)
 
 // ---- links
 
-static const Insn *op_stray(Core *c, const Insn *i)
+static const Insn *op_stray(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
+    SETTLE();
     const uint32_t pc = pc_of(c->m, i);
     fault(c->m, c->id, FAULT_FETCH, pc, pc, "the instruction at 0x%08x leads out of L2", pc);
 }
@@ -149,8 +150,9 @@ static uint32_t distance_of(uint32_t word, enum Distance kind)
 
 // ---- what an instruction is
 
-static const Insn *op_illegal(Core *c, const Insn *i)
+static const Insn *op_illegal(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
+    SETTLE();
     const uint32_t pc = pc_of(c->m, i);
     fault(c->m, c->id, FAULT_ILLEGAL, pc, pc, "0x%08x is no instruction of this core", word_at(c->m, pc));
 }
@@ -293,7 +295,7 @@ void fill(Machine *m, Insn *i)
     install(m, i, pc);
 }
 
-const Insn *decode(Core *c, const Insn *i)
+const Insn *decode(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     Insn *own = &c->m->insns[i - c->m->insns];
     fill(c->m, own);

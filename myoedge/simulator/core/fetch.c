@@ -22,7 +22,6 @@ typedef struct {
 struct Caches {
     Cache own[CORES];
     Cache shared[MAX_BANKS];
-    uint8_t *present[CORES]; // a byte for every line of L2: it is in own[core]
     bool cluster_on, fc_on;
 };
 
@@ -58,8 +57,8 @@ bool fetch_new(Machine *m)
     for (int i = 0; i < CORES; i++) {
         const uint32_t ways = i == FC ? chip->fc_cache_ways : chip->l0_ways;
         ok &= cache_new(&m->caches->own[i], sets_of(chip, i), ways);
-        m->caches->present[i] = calloc(chip->l2_bytes / chip->line_bytes, 1);
-        ok &= m->caches->present[i] != NULL;
+        m->core[i].present = calloc(chip->l2_bytes / chip->line_bytes + 1, 1);
+        ok &= m->core[i].present != NULL;
         m->core[i].line = NO_LINE;
     }
     for (uint32_t i = 0; i < chip->l1_cache_banks; i++)
@@ -72,7 +71,7 @@ void fetch_free(Machine *m)
     if (!m->caches) return;
     for (int i = 0; i < CORES; i++) {
         cache_free(&m->caches->own[i]);
-        free(m->caches->present[i]);
+        free(m->core[i].present);
     }
     for (int i = 0; i < MAX_BANKS; i++)
         cache_free(&m->caches->shared[i]);
@@ -135,15 +134,15 @@ static Cycle miss(Core *c, uint32_t line)
     Cache *own = &caches->own[c->id];
     const Cycle behind = behind_own(c, line);
     const uint32_t set = line & (own->sets - 1), place = set * own->ways + draw_way(own);
-    if (own->line[place] != NO_LINE) caches->present[c->id][own->line[place]] = 0;
-    caches->present[c->id][line] = 1;
+    if (own->line[place] != NO_LINE) c->present[own->line[place]] = 0;
+    c->present[line] = 1;
     return refill(own, place, line, c->t, behind);
 }
 
 // A line into the buffer; *stall grows by what it costs. False: handed over, i comes again.
 static bool fetch_line(Core *c, const Insn *i, uint32_t line, Cycle *stall)
 {
-    if (!c->m->caches->present[c->id][line]) {
+    if (!c->present[line]) {
         if (c->t >= c->turn) {
             yield(c, i);
             return false;
@@ -155,9 +154,9 @@ static bool fetch_line(Core *c, const Insn *i, uint32_t line, Cycle *stall)
 }
 
 // Behind a copy: the wait for its line.
-static const Insn *pay(Core *c, const Insn *i)
+static const Insn *pay(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
-    c->t += c->owed;
+    t += c->owed;
     GO_TO(i->target);
 }
 
@@ -194,9 +193,8 @@ static bool is_end(const Machine *m, const Insn *i)
 
 bool fetch_waits(const Core *c, const Insn *i)
 {
-    const uint8_t *present = c->m->caches->present[c->id];
-    if (i->line != c->line && !present[i->line]) return true;
-    return is_last(c->m, i) && !is_end(c->m, i) && !present[i->line + 1];
+    if (i->line != c->line && !c->present[i->line]) return true;
+    return is_last(c->m, i) && !is_end(c->m, i) && !c->present[i->line + 1];
 }
 
 const Insn *fetch_owing(Core *c, const Insn *i, uint32_t cycles)
@@ -216,24 +214,49 @@ const Insn *fetch(Core *c, const Insn *i)
     return stall ? stalled(c, i, stall) : i;
 }
 
-const Insn *enter_line(Core *c, const Insn *i)
+const Insn *go_to_line(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
-    if (c->m->caches->present[c->id][i->line]) {
-        c->line = i->line;
-        RUN_BODY(i);
-    }
+    SETTLE();
+    i = fetch(c, i);
+    if (!i) return NULL;
+    RESUME();
+    GO(i);
+}
+
+// What enter_line does where the line is not at hand.
+APART static const Insn *wait_for_line(Core *c, const Insn *i, Cycle t, uint64_t retired)
+{
     Cycle stall = 0;
+    SETTLE();
     if (i->line != c->line && !fetch_line(c, i, i->line, &stall)) return NULL;
     if (stall) i = stalled(c, i, stall);
+    RESUME();
     RUN_BODY(i);
 }
 
-const Insn *enter_last(Core *c, const Insn *i)
+const Insn *enter_line(Core *c, const Insn *i, Cycle t, uint64_t retired)
+{
+    if (!c->present[i->line]) RUN_OP(wait_for_line, i);
+    c->line = i->line;
+    RUN_BODY(i);
+}
+
+APART static const Insn *wait_for_lines(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     Cycle stall = 0;
+    SETTLE();
     if (i->line != c->line && !fetch_line(c, i, i->line, &stall)) return NULL;
     if (!is_end(c->m, i) && !fetch_line(c, i, i->line + 1, &stall)) return NULL;
     if (stall) i = stalled(c, i, stall);
+    RESUME();
+    RUN_BODY(i);
+}
+
+const Insn *enter_last(Core *c, const Insn *i, Cycle t, uint64_t retired)
+{
+    const bool at_hand = i->line == c->line || c->present[i->line];
+    if (!at_hand || !c->present[i->line + 1]) RUN_OP(wait_for_lines, i);
+    c->line = i->line + 1;
     RUN_BODY(i);
 }
 
@@ -242,7 +265,7 @@ static void empty(Cache *cache) { memset(cache->line, 0xff, sizeof(uint32_t) * c
 static void flush_core(Machine *m, int core)
 {
     empty(&m->caches->own[core]);
-    memset(m->caches->present[core], 0, m->chip.l2_bytes / m->chip.line_bytes);
+    memset(m->core[core].present, 0, m->chip.l2_bytes / m->chip.line_bytes);
     m->core[core].line = NO_LINE;
 }
 

@@ -32,7 +32,7 @@
 #define OP(name, match, format)
 
 #define ALU(name, match, format, value) \
-    static const Insn *op_##name(Core *c, const Insn *i) \
+    static const Insn *op_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
         OPERANDS(format); \
         c->r[i->rd] = (uint32_t)(value); \
@@ -41,7 +41,7 @@
 
 // The same, being so many multiply-accumulates.
 #define MAC(name, match, format, macs_, value) \
-    static const Insn *op_##name(Core *c, const Insn *i) \
+    static const Insn *op_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
         OPERANDS(format); \
         c->r[i->rd] = (uint32_t)(value); \
@@ -50,7 +50,7 @@
     }
 
 #define BRANCH(name, match, format, condition) \
-    static const Insn *op_##name(Core *c, const Insn *i) \
+    static const Insn *op_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
         OPERANDS(format); \
         c->counts.branches++; \
@@ -62,9 +62,9 @@
 #define TAKE() \
     do { \
         c->counts.taken++; \
-        c->t += 1u + c->m->chip.branch_taken_stall; \
+        t += 1u + c->m->chip.branch_taken_stall; \
         c->counts.stall[STALL_JUMP] += c->m->chip.branch_taken_stall; \
-        c->retired += i->retired; \
+        retired += i->retired; \
         GO_TO(i->target); \
     } while (0)
 
@@ -88,28 +88,27 @@
 #define AFTER_SP c->r[i->base] = address + (uint32_t)i->imm
 #define AFTER_SXP c->r[i->base] = address + c->r[i->rd]
 
-// What takes the slow way is a function of its own, so that the fast one saves no registers.
-#define APART __attribute__((noinline))
-
 #define LOAD(name, match, format, type) \
-    APART static const Insn *slow_##name(Core *c, const Insn *i) \
+    APART static const Insn *slow_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
         const uint32_t address = ADDRESS_##format, offset = c->r[i->rs2]; \
         (void)offset; \
+        SETTLE(); \
         c->r[i->rd] = (uint32_t)(type)load(c, i, address, sizeof(type)); \
-        if ((address & 3) + sizeof(type) > 4) use_after_misaligned(c, i); \
+        RESUME(); \
+        if ((address & 3) + sizeof(type) > 4) t += more_after_misaligned(c, i); \
         AFTER_##format; \
         DONE_LATE(STALL_LOAD_USE); \
     } \
-    static const Insn *op_##name(Core *c, const Insn *i) \
+    static const Insn *op_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
-        ORDERED(c, i); \
+        ORDERED(i); \
         const uint32_t address = ADDRESS_##format, offset = c->r[i->rs2]; \
         const uint32_t in_l1 = address - c->m->chip.l1_base; \
         (void)offset; \
         if (!is_plain_l1(c, in_l1, sizeof(type))) RUN_OP(slow_##name, i); \
         c->counts.loads++; \
-        wait_for_bank(c, in_l1); \
+        t = served_by_bank(c, in_l1, t); \
         type value; \
         memcpy(&value, c->m->l1 + in_l1, sizeof value); \
         c->r[i->rd] = (uint32_t)value; \
@@ -118,30 +117,32 @@
     }
 
 #define STORE(name, match, format, type) \
-    APART static const Insn *slow_##name(Core *c, const Insn *i) \
+    APART static const Insn *slow_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
         const uint32_t address = ADDRESS_##format; \
+        SETTLE(); \
         store(c, i, address, sizeof(type), (type)c->r[i->rs2]); \
+        RESUME(); \
         AFTER_##format; \
-        c->t += 1; \
-        c->retired += i->retired; \
+        t += 1; \
+        retired += i->retired; \
         GO_TO(i->next); /* it may have emptied the instruction cache */ \
     } \
-    static const Insn *op_##name(Core *c, const Insn *i) \
+    static const Insn *op_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
-        ORDERED(c, i); \
+        ORDERED(i); \
         const uint32_t address = ADDRESS_##format, in_l1 = address - c->m->chip.l1_base; \
         const type value = (type)c->r[i->rs2]; \
         if (!is_plain_l1(c, in_l1, sizeof(type))) RUN_OP(slow_##name, i); \
         c->counts.stores++; \
-        wait_for_bank(c, in_l1); \
+        t = served_by_bank(c, in_l1, t); \
         memcpy(c->m->l1 + in_l1, &value, sizeof value); \
         AFTER_##format; \
         DONE(); \
     }
 
 // A misaligned load has a wait of its own if its value is used at once.
-static inline void use_after_misaligned(Core *c, const Insn *i)
+static inline Cycle more_after_misaligned(const Core *c, const Insn *i)
 {
-    if (i->use_stall) c->t = c->t + c->m->chip.misaligned_load_use_stall - i->use_stall;
+    return i->use_stall ? (Cycle)c->m->chip.misaligned_load_use_stall - i->use_stall : 0;
 }

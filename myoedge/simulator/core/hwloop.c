@@ -55,35 +55,39 @@ static const Insn *wait_for_result(Core *c, const Insn *end, Insn *to)
     return to;
 }
 
-const Insn *loop_tail(Core *c, const Insn *i)
+const Insn *loop_tail(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     const Insn *end = i->target;
+    SETTLE();
     Insn *to = back_edge(c, end);
     if (!to) to = i->next;
-    GO_TO(end->late == PROMPT ? to : wait_for_result(c, end, to));
+    if (end->late == PROMPT) GO_TO(to);
+    const Insn *next = wait_for_result(c, end, to);
+    RESUME();
+    GO_TO(next);
 }
 
 static Insn *behind(Machine *m, const Insn *i) { return link_to(m, i, pc_of(m, i) + i->size); }
 
-static const Insn *op_lp_starti(Core *c, const Insn *i)
+static const Insn *op_lp_starti(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     loop_of(c, i)->start = i->target;
     DONE();
 }
 
-static const Insn *op_lp_endi(Core *c, const Insn *i)
+static const Insn *op_lp_endi(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     set_loop_end(c, i->rd & 1, i->target);
     DONE();
 }
 
-static const Insn *op_lp_count(Core *c, const Insn *i)
+static const Insn *op_lp_count(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     loop_of(c, i)->count = c->r[i->rs1];
     DONE();
 }
 
-static const Insn *op_lp_counti(Core *c, const Insn *i)
+static const Insn *op_lp_counti(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     loop_of(c, i)->count = (uint32_t)i->imm;
     DONE();
@@ -97,13 +101,13 @@ static void set_up(Core *c, const Insn *i, uint32_t count)
     set_loop_end(c, i->rd & 1, i->target);
 }
 
-static const Insn *op_lp_setup(Core *c, const Insn *i)
+static const Insn *op_lp_setup(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     set_up(c, i, c->r[i->rs1]);
     DONE();
 }
 
-static const Insn *op_lp_setupi(Core *c, const Insn *i)
+static const Insn *op_lp_setupi(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     set_up(c, i, (uint32_t)i->imm);
     DONE();

@@ -71,7 +71,7 @@ static void hold_for_memory(Core *c, uint32_t address, uint32_t size, bool is_st
 {
     const Chip *chip = &c->m->chip;
     if (c->id == FC) hold(c, is_l1(c->m, address) ? chip->l1_fc_cycles : chip->l2_fc_cycles, STALL_OUTSIDE);
-    else if (is_l1(c->m, address)) wait_for_bank(c, address - chip->l1_base);
+    else if (is_l1(c->m, address)) c->t = served_by_bank(c, address - chip->l1_base, c->t);
     else {
         const uint32_t wait = (uint32_t)outer_access(c->m, is_store, size, c->t);
         hold(c, wait + chip->l2_cluster_cycles, STALL_OUTSIDE);

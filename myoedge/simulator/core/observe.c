@@ -96,8 +96,9 @@ static void step(Core *c)
 // How many instructions a core has ended: the same for one that is tried again on its turn.
 static uint64_t ended(const Core *c) { return c->counts.instructions + (c->retired & 0xffffffffffu); }
 
-const Insn *observe(Core *c, const Insn *i)
+const Insn *observe(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
+    SETTLE();
     Observer *o = c->m->observer;
     if (!o->last[c->id] || o->last_retired[c->id] != ended(c)) {
         if (o->profile && o->last[c->id]) o->profile[o->last[c->id] - c->m->insns] += c->t - o->last_t[c->id];
@@ -108,6 +109,7 @@ const Insn *observe(Core *c, const Insn *i)
         if (o->mark_pc && pc_of(c->m, i) == o->mark_pc) mark(c);
     }
     const Op op = plain_op(c->m, i);
+    RESUME();
     RUN_OP(op, i);
 }
 

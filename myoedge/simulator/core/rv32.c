@@ -4,30 +4,30 @@
 
 // mulhsu: |a * b| < 2^63, as b < 2^32 and |a| <= 2^31.
 #define MULTIPLY(name, match, kind, value) \
-    static const Insn *op_##name(Core *c, const Insn *i) \
+    static const Insn *op_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
         const uint32_t a = c->r[i->rs1], b = c->r[i->rs2]; \
         c->r[i->rd] = (uint32_t)(value); \
-        hold(c, c->m->chip.kind##_cycles); \
+        t += held(c, c->m->chip.kind##_cycles); \
         c->tally.kind++; \
         c->tally.kind##_use += i->use_stall; \
         DONE_LATE(STALL_ARITHMETIC); \
     }
 
 #define DIVIDE(name, match, divisor, value) \
-    static const Insn *op_##name(Core *c, const Insn *i) \
+    static const Insn *op_##name(Core *c, const Insn *i, Cycle t, uint64_t retired) \
     { \
         const uint32_t a = c->r[i->rs1], b = c->r[i->rs2]; \
         c->r[i->rd] = (value); \
-        hold(c, division_cycles(c, divisor)); \
+        t += held(c, division_cycles(c, divisor)); \
         DONE_LATE(STALL_ARITHMETIC); \
     }
 
-// An instruction of so many cycles, the one that DONE counts included.
-static inline void hold(Core *c, uint32_t cycles)
+// Of an instruction of so many cycles, those beyond the one that DONE counts.
+static inline uint32_t held(Core *c, uint32_t cycles)
 {
-    c->t += cycles - 1;
     c->counts.stall[STALL_ARITHMETIC] += cycles - 1;
+    return cycles - 1;
 }
 
 static uint32_t division_cycles(const Core *c, uint32_t divisor)
@@ -54,30 +54,32 @@ static uint32_t remainder_of(uint32_t a, uint32_t b)
     return (uint32_t)((int32_t)a % (int32_t)b);
 }
 
-// Time and counters of a jump; what follows is GO_TO.
-static inline void jump(Core *c, const Insn *i)
+// Counts a jump; returns its cycles. What follows is GO_TO.
+static inline uint32_t jump(Core *c)
 {
     const uint32_t stall = c->m->chip.jump_stall;
     c->counts.jumps++;
-    c->t += 1u + stall;
     c->counts.stall[STALL_JUMP] += stall;
-    c->retired += i->retired;
+    return 1u + stall;
 }
 
 // imm is the address of the instruction behind.
-static const Insn *op_jal(Core *c, const Insn *i)
+static const Insn *op_jal(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     c->r[i->rd] = (uint32_t)i->imm;
-    jump(c, i);
+    t += jump(c);
+    retired += i->retired;
     GO_TO(i->target);
 }
 
-static const Insn *op_jalr(Core *c, const Insn *i)
+static const Insn *op_jalr(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     const uint32_t to = (c->r[i->rs1] + (uint32_t)i->imm) & ~1u;
+    SETTLE(); // it may be a fault
     const Insn *at = insn_at(c, i, to);
     c->r[i->rd] = pc_of(c->m, i) + i->size;
-    jump(c, i);
+    t += jump(c);
+    retired += i->retired;
     GO_TO(at);
 }
 

@@ -97,9 +97,9 @@ static inline void gather(Machine *m, Cycle when)
     const unsigned at = when % WHEEL;
     m->batch_next = m->batch_used = 0;
     for (uint32_t cores = m->slot[at] & ALL_CORES; cores; cores &= cores - 1) {
-        Core *c = &m->core[m->actor_of[lowest(cores)]];
-        m->due[c->id] = NEVER;
-        m->batch[m->batch_used++] = c;
+        const unsigned id = m->actor_of[lowest(cores)];
+        m->due[id] = NEVER;
+        m->batch[m->batch_used++] = &m->core[id];
     }
     m->slot[at] &= ~(uint32_t)ALL_CORES;
     if (!m->slot[at]) m->slots_used &= ~(1ull << at);
@@ -163,9 +163,10 @@ const Insn *yield(Core *c, const Insn *i)
 }
 
 // Goes straight on with the next core where that needs nothing else; else the loop below does.
-const Insn *hand_over(Core *c, const Insn *i)
+const Insn *hand_over(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     Machine *m = c->m;
+    SETTLE();
     yield(c, i);
     if (m->batch_next == m->batch_used) {
         const Cycle when = first_due(m);
@@ -173,9 +174,9 @@ const Insn *hand_over(Core *c, const Insn *i)
         gather(m, when);
         if (!m->batch_used) return NULL;
     }
-    const Core *next = m->batch[m->batch_next];
-    if (next->at->line != next->line) return NULL;
+    if (!has_line(m->batch[m->batch_next], m->batch[m->batch_next]->at)) return NULL;
     c = next_of_batch(m);
+    RESUME();
     GO(c->at);
 }
 
@@ -241,9 +242,11 @@ static void run_core(Machine *m)
 {
     Core *c = next_of_batch(m);
     const Insn *i = c->at;
-    if (i->line != c->line) i = fetch(c, i);
-    while (i)
-        i = i->op(&m->core[m->running], i); // ops may have handed over to another core
+    if (!has_line(c, i)) i = fetch(c, i);
+    while (i) {
+        c = &m->core[m->running]; // ops may have handed over to another core
+        i = i->op(c, i, c->t, c->retired);
+    }
     m->running = -1;
 }
 

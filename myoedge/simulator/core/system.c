@@ -5,11 +5,12 @@
 // What makes an ebreak between them a call of the host.
 enum { BEFORE_CALL = 0x01f01013, BEHIND_CALL = 0x40705013 }; // slli x0, x0, 31; srai x0, x0, 7
 
-static const Insn *op_fence(Core *c, const Insn *i) { DONE(); }
-static const Insn *op_fence_i(Core *c, const Insn *i) { DONE(); }
+static const Insn *op_fence(Core *c, const Insn *i, Cycle t, uint64_t retired) { DONE(); }
+static const Insn *op_fence_i(Core *c, const Insn *i, Cycle t, uint64_t retired) { DONE(); }
 
-static const Insn *op_ecall(Core *c, const Insn *i)
+static const Insn *op_ecall(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
+    SETTLE();
     const uint32_t pc = pc_of(c->m, i);
     fault(c->m, c->id, FAULT_ECALL, pc, pc, "ecall: there is nobody to call");
 }
@@ -27,29 +28,33 @@ static void count(Core *c, const Insn *i)
     c->retired += i->retired;
 }
 
-static const Insn *op_ebreak(Core *c, const Insn *i)
+static const Insn *op_ebreak(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
-    ORDERED(c, i);
+    ORDERED(i);
+    SETTLE();
     const uint32_t pc = pc_of(c->m, i);
     if (!calls_host(c->m, i)) fault(c->m, c->id, FAULT_EBREAK, pc, pc, "ebreak: a breakpoint");
     count(c, i);
     return semihosting(c, i->next);
 }
 
-static const Insn *op_wfi(Core *c, const Insn *i)
+static const Insn *op_wfi(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
-    ORDERED(c, i);
+    ORDERED(i);
+    SETTLE();
     count(c, i);
     return wait_for_interrupt(c, i->next);
 }
 
-static const Insn *op_mret(Core *c, const Insn *i)
+static const Insn *op_mret(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
+    SETTLE();
     const Insn *to = return_from_interrupt(c, i);
     count(c, i);
     c->t += c->m->chip.jump_stall;
     c->counts.stall[STALL_JUMP] += c->m->chip.jump_stall;
     if (takes_interrupt(c)) return take_interrupt(c, to);
+    RESUME();
     GO_TO(to);
 }
 
@@ -65,9 +70,10 @@ static bool wait_or_load(Core *c, const Insn *i, uint32_t address, uint32_t *val
     return goes_on;
 }
 
-static const Insn *op_p_elw(Core *c, const Insn *i)
+static const Insn *op_p_elw(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
-    ORDERED(c, i);
+    ORDERED(i);
+    SETTLE();
     uint32_t value = 0;
     const bool goes_on = wait_or_load(c, i, c->r[i->rs1] + (uint32_t)i->imm, &value);
     count(c, i);
