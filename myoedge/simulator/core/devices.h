@@ -128,7 +128,7 @@ typedef struct {
 } TransferQueue;
 typedef struct {
     uint16_t transfer;
-    uint32_t at, bytes, done;
+    uint32_t at, outer, bytes, done; // outer: address of its first byte, with which others are in line
 } Burst;
 
 typedef struct {

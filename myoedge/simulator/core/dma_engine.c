@@ -58,6 +58,11 @@ static Transfer *current(Dma *d, int out)
     return d->current[out] < 0 ? NULL : &d->transfer[d->current[out]];
 }
 
+static uint32_t outer_address(const Transfer *t, uint32_t at)
+{
+    return t->outer + at / t->line_bytes * t->stride + at % t->line_bytes;
+}
+
 // The next burst of a transfer: it ends where a line ends.
 static Burst next_burst(Machine *m, int out)
 {
@@ -65,7 +70,7 @@ static Burst next_burst(Machine *m, int out)
     Transfer *t = &d->transfer[d->current[out]];
     const uint32_t line = t->line_bytes - t->asked % t->line_bytes;
     const uint32_t bytes = least(least(line, t->bytes - t->asked), m->chip.dma_burst_bytes);
-    const Burst burst = {(uint16_t)d->current[out], t->asked, bytes, 0};
+    const Burst burst = {(uint16_t)d->current[out], t->asked, outer_address(t, t->asked), bytes, 0};
     t->asked += bytes;
     if (t->asked == t->bytes) d->current[out] = -1;
     return burst;
@@ -124,17 +129,19 @@ static void arrived(Machine *m, Transfer *t, uint32_t bytes, bool is_end)
         if (t->broadcast || channel == t->channel) signal_channel(m, t, channel);
 }
 
-static uint32_t outer_address(const Transfer *t, uint32_t at)
-{
-    return t->outer + at / t->line_bytes * t->stride + at % t->line_bytes;
-}
-
 // Whether a transfer moves no bytes, as a disturbance made it.
 static bool is_lost(Dma *d, int transfer)
 {
     if (d->loses_next) d->lost = transfer + 1;
     d->loses_next = false;
     return d->lost == transfer + 1;
+}
+
+// A port's bytes are mostly a word, which needs no call.
+static inline void move_bytes(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+    if (bytes == 4) memcpy(to, from, 4);
+    else memcpy(to, from, bytes);
 }
 
 // One access of a port to L1: up to the next boundary of its width. Returns its bytes.
@@ -146,10 +153,10 @@ static uint32_t beat(Machine *m, Cycle *port_free, Burst *burst)
     const uint32_t bytes =
         least(chip->dma_port_bytes - l1 % chip->dma_port_bytes, burst->bytes - burst->done);
     *port_free = bank_access(m, chip->l1_base + l1, m->now) + 1;
-    uint8_t *outside = m->l2 + (outer_address(t, at) - chip->l2_base);
+    uint8_t *outside = m->l2 + (burst->outer + burst->done - chip->l2_base);
     if (!is_lost(dma(m), burst->transfer)) {
-        if (t->out) memcpy(outside, m->l1 + l1, bytes);
-        else memcpy(m->l1 + l1, outside, bytes);
+        if (t->out) move_bytes(outside, m->l1 + l1, bytes);
+        else move_bytes(m->l1 + l1, outside, bytes);
     }
     t->moved += bytes;
     burst->done += bytes;
@@ -182,7 +189,7 @@ static void read_ports(Machine *m)
         Transfer *t = &d->transfer[d->reading.transfer];
         d->is_reading = false;
         outer_access(m, true, d->reading.bytes, m->now);
-        memory_written(m, outer_address(t, d->reading.at), d->reading.bytes);
+        memory_written(m, d->reading.outer, d->reading.bytes);
         arrived(m, t, d->reading.bytes, t->moved == t->bytes);
     }
 }

@@ -240,25 +240,25 @@ static int32_t dot(const int16_t *a, const int16_t *b, uint32_t lanes)
 }
 
 // Sums of an output channel: its unsigned weights times the inputs, high bytes counting 256 times.
-static void add_channel(int64_t *sum, const Operands *o, const int16_t *weight)
+static void add_channel(int64_t *sum, const Operands *o, const int16_t *weight, const int64_t *offset)
 {
-    for (uint32_t i = 0; i < o->outputs; i++)
-        for (uint32_t half = 0; half < o->halves; half++) {
-            const int32_t products = dot(o->byte[half][i], weight, o->lanes);
-            add(&sum[o->output[i]], (int64_t)((uint64_t)products << 8 * half));
-        }
+    for (uint32_t i = 0; i < o->outputs; i++) {
+        int64_t products = dot(o->byte[0][i], weight, o->lanes);
+        if (o->halves == 2) products += (int64_t)dot(o->byte[1][i], weight, o->lanes) * 256;
+        add(&sum[o->output[i]], (int64_t)((uint64_t)products + (uint64_t)offset[i]));
+    }
 }
 
-// The sum of an output's inputs times the offset of all weights.
+// The sum of each output's inputs times the offset of all weights.
 static void offsets_of(const Ne16Job *job, const Operands *o, int64_t offset[OUTPUTS])
 {
-    int16_t ones[OPERANDS];
-    for (uint32_t i = 0; i < OPERANDS; i++)
-        ones[i] = 1;
-    memset(offset, 0, OUTPUTS * sizeof *offset);
-    add_channel(offset, o, ones);
-    for (uint32_t output = 0; output < OUTPUTS; output++)
-        offset[output] = (int64_t)((uint64_t)offset[output] * (uint64_t)(int64_t)job->weight_offset);
+    for (uint32_t i = 0; i < o->outputs; i++) {
+        uint64_t inputs = 0;
+        for (uint32_t half = 0; half < o->halves; half++)
+            for (uint32_t lane = 0; lane < o->lanes; lane++)
+                inputs += (uint64_t)o->byte[half][i][lane] << 8 * half;
+        offset[i] = (int64_t)(inputs * (uint64_t)(int64_t)job->weight_offset);
+    }
 }
 
 static void multiply(Machine *m, Ne16 *n, const Ne16Job *job)
@@ -279,9 +279,7 @@ static void multiply(Machine *m, Ne16 *n, const Ne16Job *job)
         load_weights(m, &weights, channel, unsigned_weights);
         for (uint32_t i = 0; i < o.lanes; i++)
             weight[i] = unsigned_weights[i];
-        add_channel(n->sum[channel], &o, weight);
-        for (uint32_t output = 0; output < OUTPUTS; output++)
-            add(&n->sum[channel][output], offset[output]);
+        add_channel(n->sum[channel], &o, weight, offset);
     }
 }
 
