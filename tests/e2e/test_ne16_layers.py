@@ -60,6 +60,10 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         nn.Conv2d(96, 65, 3, padding=2, dilation=2),
         (1, 96, 20, 24),
     ),
+    "windows of more rows than there are in a row of results": (
+        nn.Conv2d(3, 21, (7, 5), stride=2, padding=(3, 1)),
+        (1, 3, 31, 9),
+    ),
     "windows without padding": (nn.Conv2d(4, 64, 5, stride=5), (1, 4, 30, 45)),
     "eight windows": (nn.Conv2d(64, 130, 3, stride=2, padding=1), (1, 64, 8, 4)),
     "eight windows with a table behind them": (

@@ -98,12 +98,18 @@ void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_
     }
 }
 
-/* n windows of a row of results, from where the first begins. */
+/* n windows of a row of results, from where the first begins: a row of taps of all windows at once or, if kernels
+ * have more rows, a window at once. */
 static void write_row(const me_conv_s8_params *op, const me_ne16_image *image, const uint8_t *from, int32_t n,
                       uint8_t *to)
 {
     const int32_t in_one = op->dilation_w == 1, runs = in_one ? 1 : op->k_w, taps = op->k_h * op->k_w * op->c;
     const int32_t run = in_one ? op->k_w * op->c : op->c;
+    if (in_one && op->k_h > n) {
+        for (int32_t i = 0; i < n; i++, from += op->stride_w * op->c, to += taps)
+            me_xor_pieces(from, to, op->k_h, run, op->dilation_h * image->row_bytes, run, image->word);
+        return;
+    }
     for (int32_t r = 0; r < op->k_h; r++, from += op->dilation_h * image->row_bytes)
         for (int32_t s = 0; s < runs; s++, to += run)
             me_xor_pieces(from + s * op->dilation_w * op->c, to, n, run, op->stride_w * op->c, taps,

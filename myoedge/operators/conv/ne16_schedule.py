@@ -33,7 +33,7 @@ FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # a byte of the padded input, a row of it
 TURNED_PIECE = 1.5  # a pixel of it that lies alone
 WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # each row of a window, a byte of it
-WINDOWS_ROW = 8.0  # each row of the windows of a row of results
+WINDOWS_ROW = 8.0  # each row of the windows of a row of results, or each window if these are fewer
 EDGE_ROW = 14.0  # each row of a window that reaches over an edge
 SLOWED = 0.45  # cycles more of the engine, for each in which cores write operands
 
@@ -210,8 +210,8 @@ class JobSchedule:
             return self._image(sizes)
         padding = self._image(sizes) if self.copies_padding else self._edges(sizes)
         window = WINDOW_ROW * self.conv.kernel[0] + WINDOW_BYTE * self.conv.taps
-        rows = WINDOWS_ROW * self.conv.kernel[0] * sizes["t0"]
-        return padding + sizes["t0"] * sizes["t1"] * window + rows
+        copies = np.minimum(self.conv.kernel[0], sizes["t1"])
+        return padding + sizes["t0"] * (sizes["t1"] * window + WINDOWS_ROW * copies)
 
     def scratch(self, sizes: Sizes) -> Any:
         """Return the scratch bytes of a tile: copied windows, then the padded input.
