@@ -118,10 +118,18 @@ typedef struct {
 void me_matmul_s8(const me_matmul_s8_params *matmul, const me_matmul_s8_tile *tile);
 
 typedef me_matmul_s8_params me_matmul_in_place_s8_params;
-typedef me_matmul_s8_tile me_matmul_in_place_s8_tile;
 
-/* The matrix product without scratch, slower: int8 operands at any address, the same integers and ranges.
- * kernel_waits is not read; no barrier is inside. */
+/* Products of a [batches][m][c] and b [batches][c][n], whose results the cores share: the faster way for many
+ * small products. a_step, b_step: bytes between two of the operand, 0 where all take the same; b_stride: bytes
+ * between rows of b; y [batches][m][n] */
+typedef struct {
+    const int8_t *a, *b;
+    int8_t *y;
+    int32_t batches, m, n, a_step, b_step, b_stride;
+} me_matmul_in_place_s8_tile;
+
+/* The matrix product without scratch: int8 operands at any address, the same integers and ranges. nine_cores is
+ * not read; no barrier is inside. */
 void me_matmul_in_place_s8(const me_matmul_in_place_s8_params *matmul,
                            const me_matmul_in_place_s8_tile *tile);
 

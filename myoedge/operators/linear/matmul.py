@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.numerics.arrays import Array, round_up
+from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.fixed_point import exact_matmul
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, register
 from myoedge.operators.common_rules import (
@@ -23,9 +24,24 @@ from myoedge.operators.common_rules import (
 from myoedge.operators.core_kernels import low_scratch_fallback, on_nine_cores
 from myoedge.operators.elementwise.tiling import Loop, broadcast_steps, collapse_loops
 from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
-from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import (
+    CLUSTER,
+    OUT,
+    AffineExpr,
+    Fields,
+    Kernel,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+)
 from myoedge.operators.linear import wide_matmul
-from myoedge.operators.linear.ne16_matmul import is_packed, matmul_on_ne16
+from myoedge.operators.linear.ne16_matmul import (
+    batch_axes,
+    batched_tile,
+    is_packed,
+    matmul_on_ne16,
+)
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.ne16_rules import sums_on_ne16
@@ -35,6 +51,9 @@ from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 ODD_TAPS = 60.0  # of a tile of a product of two activations, in words of taps of 4 x 4 sums
+
+BLOCK_WORDS = 16.0  # of four results read in place, in words of taps
+SMALL_MACS = 2048  # of a product: larger ones are packed faster
 
 
 def _turned(attrs: Attrs) -> bool:
@@ -144,24 +163,36 @@ def _matmul_work(step: QuantizedNode, cores: int, sizes: Sizes) -> Any:
 
 
 def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the kernel that tiles only the batch and reads operands in place."""
-    tiled = matmul_in_tiles(step, engine)
-    m, words = tiled.axes["m"], -(-step.shapes[0][-1] // 4)
+    """Return the kernel that reads operands in place; tiles divide only batches, and the cores
+    share the results of all products of a tile."""
+    tiled, loops, (m, n) = matmul_in_tiles(step, engine), _batch_loops(step), step.out[-2:]
+    batches = batch_axes(tiled)
+    moves = loops[-1].steps if batches else (0, 0)
+    words = ceil_div(step.shapes[0][-1], 4) + BLOCK_WORDS
+
+    def work(sizes: Sizes) -> Any:
+        count = sizes[batches[-1]] if batches else 1
+        return ceil_div(count * ceil_div(m, 4) * n, engine.cores) * words
+
     return replace(
         tiled,
         function="me_matmul_in_place_s8",
         kernel_waits=False,
-        split=(),
+        split=tuple(batches[-1:]),
+        unit_axes=tuple(batches[:-1]),
         innermost_axes=(),
-        tile=lambda regions: {
-            name: value
-            for name, value in _matmul_tile(regions).items()
-            if name not in ("scratch", "packed")
-        },
+        tile=lambda regions: batched_tile(regions, moves),
         scratch=lambda sizes: 0,
-        work=lambda sizes: -(-m * step.out[-1] // engine.cores) * words,
+        work=work,
         nine_cores=None,
     )
+
+
+def _has_small_products(step: QuantizedNode) -> bool:
+    """Return whether a layer is many products, each too small for eight cores."""
+    *batches, m, n = step.out
+    is_small = m * n * step.shapes[0][-1] <= SMALL_MACS
+    return math.prod(batches) > 1 and is_small and not step.has_int16
 
 
 def _matmul_read(
@@ -210,6 +241,7 @@ MATMUL = register(
         kernels=(
             *on_nine_cores(matmul_in_tiles, _is_large_matmul, *int16_where(LIMITED)),
             sums_on_ne16(_matmul_on_ne16, INT8_ALONE, is_packed),
+            Kernel(CLUSTER, _matmul_in_place, _has_small_products, (INT8_ALONE,)),
             low_scratch_fallback(_matmul_in_place, INT8_ALONE),
         ),
         epilogue=True,

@@ -44,7 +44,7 @@ def matmul_on_ne16(tiled: TiledKernel, step: QuantizedNode, loops: Sequence[Loop
 
     loops   loops over batches; a tile covers several iterations of the innermost one
     """
-    batches = [axis for axis in tiled.axes if axis.startswith("b")]
+    batches = batch_axes(tiled)
     moves = loops[-1].steps if batches else (0, 0)
     op = {name: x for name, x in tiled.op.items() if name != "b_zero"}
     return replace(
@@ -56,7 +56,7 @@ def matmul_on_ne16(tiled: TiledKernel, step: QuantizedNode, loops: Sequence[Loop
         innermost_axes=(),
         multiples={"k": OUTPUTS // 4},
         op=op,
-        tile=lambda regions: _tile(regions, moves, has_batches=bool(batches)),
+        tile=lambda regions: {**batched_tile(regions, moves), "scratch": "@scratch"},
         scratch=lambda sizes: _scratch(step, sizes, batches, moves),
         work=lambda sizes: _cycles(step, sizes, batches, bool(op["b_transposed"])),
         nine_cores=None,
@@ -64,11 +64,20 @@ def matmul_on_ne16(tiled: TiledKernel, step: QuantizedNode, loops: Sequence[Loop
     )
 
 
-def _tile(regions: Mapping[str, Region], moves: Sequence[int], *, has_batches: bool) -> Fields:
+def batch_axes(tiled: TiledKernel) -> list[str]:
+    """Return the axes of a product that count batches."""
+    return [axis for axis in tiled.axes if axis.startswith("b")]
+
+
+def batched_tile(regions: Mapping[str, Region], moves: Sequence[int]) -> Fields:
+    """Return the fields of a tile of several products.
+
+    moves   bytes by which the innermost loop over batches moves a and b; 0: all take the same
+    """
     (m, c), (rows, stride) = regions["a"].extent[-2:], regions["b"].extent[-2:]
     return {
-        **{name: f"@{name}" for name in ("a", "b", "y", "scratch")},
-        "batches": regions["y"].extent[-3] if has_batches else 1,
+        **{name: f"@{name}" for name in ("a", "b", "y")},
+        "batches": (1, *regions["y"].extent)[-3],
         "m": m,
         "n": regions["y"].extent[-1],
         "a_step": m * c if moves[0] else 0,
