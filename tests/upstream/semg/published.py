@@ -71,9 +71,7 @@ PUBLISHED = (
         ((1, 10, 20),),
         6_990_324,
     ),
-    Published(
-        "EMaGer CNN", GESTURES, "SBIOML/emager-py 69f8d11", c.emager, ((1, 1, 4, 16),), 561_990
-    ),
+    Published("EMaGer CNN", GESTURES, "SBIOML/emager-py 69f8d11", c.emager, ((1, 1, 4, 16),)),
     Published(
         "ADANN ConvNet",
         GESTURES,
@@ -121,7 +119,7 @@ PUBLISHED = (
         "2021, doi 10.1007/978-981-33-4932-2_30; increase24/awesome-sEMG-* aa86484",
         s.bitcn,
         ((1, 10, 20),),
-        54_364,
+        54_716,
     ),
     Published("ED-TCN", GESTURES, "roamlab/reactemg 0d52930", s.ed_tcn, ((1, 20, 8),), 3_943_619),
     Published(
