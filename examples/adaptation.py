@@ -38,7 +38,6 @@ Part = tuple[float, float]
 TRAIN_REPS, OLD_REPS, NEW_REPS = (0, 1), (2,), (3,)
 FIRST_HALF, SECOND_HALF, WHOLE = (0.0, 0.5), (0.5, 1.0), (0.0, 1.0)
 KEY_SAMPLES = 96  # at 200 Hz
-TOKENS = "layer_norm_8"  # of TinyMyo's encoder: the head's 1,536 numbers are too many
 KEY_LAYER = "*fc_block*"  # the layer in front of the last one has too many numbers
 ELECTRODES = 8
 
@@ -186,7 +185,7 @@ def of_tinymyo(seed: int) -> Task:
     new, rest = seconds(NEW_REPS, 10, FIRST_HALF), seconds(NEW_REPS, 5, SECOND_HALF)
     example, calib = torch.from_numpy(new[0][0]), every(trained, 8)
     old = seconds(OLD_REPS, 10)
-    return Task(model, example, calib, new, rest, old, "50 ms", "1 s", "16KiB", TOKENS)
+    return Task(model, example, calib, new, rest, old, "50 ms", "1 s", "16KiB")
 
 
 def typed(rng: np.random.Generator, strengths: Floats, each: int) -> Labelled:

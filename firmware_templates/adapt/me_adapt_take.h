@@ -31,28 +31,34 @@ static inline const void *me_adapt_before_network(const void *input, int32_t row
     return me_adapt_norm_input(input);
 }
 
-/* Means over positions, rounded half up; +128 keeps the division above 0. */
-static inline void me_adapt_pool(const int8_t *results, int32_t features, int32_t positions)
+/* Means over positions and groups of channels, rounded half up; +128 keeps the division above 0. The last
+ * group may have fewer channels. */
+static inline void me_adapt_pool(const int8_t *results, int32_t positions, int32_t channels, int32_t group)
 {
+    const int32_t features = (channels + group - 1) / group;
     for (int32_t i = ME_FIRST(features); i < ME_LAST(features); i++) {
-        int32_t sum = positions / 2;
+        const int32_t first = i * group, last = first + group < channels ? first + group : channels;
+        const int32_t count = positions * (last - first);
+        int32_t sum = count / 2;
         for (int32_t at = 0; at < positions; at++)
-            sum += results[at * features + i] + 128;
-        me_adapt_features[i] = (int8_t)(sum / positions - 128);
+            for (int32_t channel = first; channel < last; channel++)
+                sum += results[at * channels + channel] + 128;
+        me_adapt_features[i] = (int8_t)(sum / count - 128);
     }
 }
 
 /* Behind the layer whose results are the features, by all nine cores. Two barriers: the results have
  * arrived where they are read, and the next layer does not overwrite them meanwhile. */
-static inline void me_adapt_after_layer(const int8_t *results, int32_t features, int32_t positions)
+static inline void me_adapt_after_layer(const int8_t *results, int32_t positions, int32_t channels,
+                                        int32_t group)
 {
 #ifdef ME_GAP9
     me_barrier_all();
     if (me_core() != ME_CONTROL_CORE)
-        me_adapt_pool(results, features, positions);
+        me_adapt_pool(results, positions, channels, group);
     me_barrier_all();
 #else
-    me_adapt_pool(results, features, positions);
+    me_adapt_pool(results, positions, channels, group);
 #endif
 }
 

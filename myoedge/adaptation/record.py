@@ -24,8 +24,9 @@ class Adaptation:
 
     layer, name     index in network.c of the layer whose results are the features, and its tensor
     features        features per window, at most MOST_FEATURES
-    positions       positions of the layer's result, over which features are averaged, rounded half
-                    up
+    positions       positions of the layer's result, over which features are averaged
+    group           neighbouring channels of the result whose average is a feature; the last feature
+                    may have fewer
     classes         number of classes of the network's output
     zero_point      zero point of the features
     methods         supported methods, a subset of METHODS
@@ -42,6 +43,7 @@ class Adaptation:
     name: str
     features: int
     positions: int
+    group: int
     classes: int
     zero_point: int
     methods: tuple[str, ...]
@@ -78,11 +80,17 @@ def from_arrays(arrays: Mapping[str, Array]) -> Adaptation:
     return Adaptation(**values)
 
 
-def pooled(results: Array) -> Array:
-    """Return the int8 mean over positions of results [positions, features], rounded half up."""
-    count = len(results)
-    sums = results.astype(np.int64).sum(axis=0)
-    return np.asarray((sums + count // 2) // count).astype(np.int8)
+def pooled(results: Array, group: int = 1) -> Array:
+    """Return int8 means over positions and groups of channels, rounded half up [features].
+
+    results   [positions, channels]
+    group     neighbouring channels of a feature; the last feature may have fewer
+    """
+    positions, channels = results.shape
+    firsts = np.arange(0, channels, group)
+    sums = np.add.reduceat(results.astype(np.int64).sum(axis=0), firsts)
+    counts = positions * np.diff([*firsts, channels])
+    return np.asarray((sums + counts // 2) // counts).astype(np.int8)
 
 
 def label_at(labels: Array, ready: int) -> int:

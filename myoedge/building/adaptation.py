@@ -20,7 +20,7 @@ from myoedge.adaptation.record import (
 )
 from myoedge.adaptation.rooms import l2_bytes
 from myoedge.adaptation.table import METHODS, AdaptTable
-from myoedge.building.adaptation_samples import AdaptSource, features_of
+from myoedge.building.adaptation_samples import AdaptSource, FeatureLayer, features_of
 from myoedge.building.quantities import size_bytes
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array, outer_inner
@@ -48,22 +48,23 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | No
     Errors: E267 the network has no suitable features or classes, or no labels to replay.
     """
     classes = _classes(plan, stream)
-    layer = _layer(plan, table.layer)
-    step = plan.steps[layer]
-    size, last = math.prod(step.out), step.out[-1]
-    features = size if size <= MOST_FEATURES else last
-    if features > MOST_FEATURES:
-        raise _refused(f"{step.node.where} has {last} channels", f"at most {MOST_FEATURES}")
+    number = _layer(plan, table.layer)
+    step = plan.steps[number]
+    size = math.prod(step.out)
+    channels = size if size <= MOST_FEATURES else step.out[-1]
+    layer = FeatureLayer(step.node.name, size // channels, channels)
+    features = layer.features
     replayed = min(size_bytes(table.replay) // features, MOST_REPLAYED)
     source = AdaptSource(plan.quant, stream, data)
-    rows, labels = features_of(source, step.node.name, features, classes, replayed)
+    rows, labels = features_of(source, layer, classes, replayed)
     zero_point = plan.quant.params[step.node.name].zero_point
     each = classes * features
     return Adaptation(
-        layer=layer,
-        name=step.node.name,
+        layer=number,
+        name=layer.name,
         features=features,
-        positions=size // features,
+        positions=layer.positions,
+        group=layer.group,
         classes=classes,
         zero_point=zero_point,
         methods=tuple(method for method in METHODS if method in table.methods),
@@ -126,6 +127,7 @@ def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:
         "layer": adaptation.name,
         "features": adaptation.features,
         "positions": adaptation.positions,
+        "group": adaptation.group,
         "classes": adaptation.classes,
         "held_back": adaptation.held_back,
         "kept": adaptation.kept,

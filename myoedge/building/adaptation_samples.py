@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.adaptation.record import label_at, pooled
+from myoedge.adaptation.record import MOST_FEATURES, label_at, pooled
 from myoedge.errors import MyoedgeError
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, ceil_div
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
@@ -49,34 +49,52 @@ class AdaptSource:
                 yield ready, one.values
 
 
+@dataclass(frozen=True)
+class FeatureLayer:
+    """The tensor whose averages are the features.
+
+    name        of the tensor
+    positions   of it, over which features are averaged
+    channels    at each position
+    """
+
+    name: str
+    positions: int
+    channels: int
+
+    @property
+    def group(self) -> int:
+        """Neighbouring channels of a feature, so that there are at most MOST_FEATURES."""
+        return ceil_div(self.channels, MOST_FEATURES)
+
+    @property
+    def features(self) -> int:
+        return ceil_div(self.channels, self.group)
+
+
 def features_of(
-    source: AdaptSource, name: str, features: int, classes: int, replayed: int
+    source: AdaptSource, layer: FeatureLayer, classes: int, replayed: int
 ) -> tuple[Array, Array]:
     """Return int8 features [n, features] of calibration samples, and their classes [n]: at most
-    `replayed`, equal numbers of each class; or of a few samples, without classes.
-
-    name     tensor of the features
-    """
+    `replayed`, equal numbers of each class; or of a few samples, without classes."""
     if not replayed:
         count = source.data.count
-        rows = [row for n in _spaced(count, PROBED) for _, row in _rows(source, n, name, features)]
+        rows = [row for n in _spaced(count, PROBED) for _, row in _rows(source, n, layer)]
         return np.array(rows), np.zeros(0, np.int64)
     labels, found = _labels(source.data), [list[Array]() for _ in range(classes)]
     for number in _picked(labels, replayed // classes, classes):
-        for ready, row in _rows(source, int(number), name, features):
+        for ready, row in _rows(source, int(number), layer):
             found[label_at(labels[number], ready)].append(row)
     each = replayed // classes
     kept = [[of_class[i] for i in _spaced(len(of_class), each)] for of_class in found]
     numbers = np.repeat(np.arange(classes), [len(of_class) for of_class in kept])
-    return np.concatenate([np.array(x, np.int8).reshape(-1, features) for x in kept]), numbers
+    return np.concatenate([np.array(x, np.int8).reshape(-1, layer.features) for x in kept]), numbers
 
 
-def _rows(
-    source: AdaptSource, number: int, name: str, features: int
-) -> Iterator[tuple[int, Array]]:
+def _rows(source: AdaptSource, number: int, layer: FeatureLayer) -> Iterator[tuple[int, Array]]:
     """Yield (output frames so far, int8 features) of the windows of a sample."""
     for ready, values in source.results(number):
-        yield ready, pooled(values[name].reshape(-1, features))
+        yield ready, pooled(values[layer.name].reshape(layer.positions, -1), layer.group)
 
 
 def _labels(data: Data) -> Array:

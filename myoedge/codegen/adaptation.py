@@ -5,6 +5,7 @@ sessions."""
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,7 +63,8 @@ def hook(plan: Plan, adaptation: Adaptation, stream: Stream | None) -> dict[str,
     inference, or of the last frame of a pass, to the adaptation."""
     (row,) = traced(plan, adaptation.layer)
     name = plan.graph_outputs[0]
-    sizes = {key: getattr(adaptation, key) for key in ("features", "positions", "classes")}
+    sizes = {key: getattr(adaptation, key) for key in ("positions", "group", "classes")}
+    sizes["channels"] = math.prod(plan.steps[adaptation.layer].out) // adaptation.positions
     norm = adaptation.norm
     rows = 0 if norm is None else norm.elements // norm.inner
     return {

@@ -4,10 +4,12 @@ every state, weight and decision after every step."""
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import tomllib
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from myoedge.adaptation import commands as c
 from myoedge.adaptation import session
 from myoedge.adaptation.commands import Command, Window
 from myoedge.adaptation.norm import added, no_norm_sums, normalization
-from myoedge.adaptation.record import Classifier, pooled
+from myoedge.adaptation.record import Classifier
 from myoedge.adaptation.rooms import l2_bytes
 from myoedge.adaptation.table import METHODS
 from myoedge.backends.adapting import runner
@@ -182,13 +184,33 @@ def test_large_maps_are_averaged_over_positions(tmp_path: Path) -> None:
     """Forty channels at ten positions are more numbers than a window may have."""
     torch.manual_seed(1)
     build = built(tmp_path, Network(40, maps=True), {"methods": ["prototypes"]})
+    adaptation = build.adaptation
+    assert (adaptation.features, adaptation.positions, adaptation.group) == (40, LENGTH, 1)
+    has_means_of(build, 40)
+
+
+@pytest.mark.parametrize("maps", [False, True])
+def test_many_channels_are_averaged_in_groups(tmp_path: Path, maps: bool) -> None:
+    """Of 301 channels two are a feature, and the last alone."""
+    torch.manual_seed(1)
+    build = built(tmp_path, Network(301, maps=maps), {"methods": ["prototypes"]})
+    assert (build.adaptation.features, build.adaptation.group) == (151, 2)
+    has_means_of(build, 301)
+
+
+def has_means_of(build: Build, channels: int) -> None:
+    """Features by exact means of the reference's results, on both backends."""
     adaptation, network = build.adaptation, build.network
-    assert (adaptation.features, adaptation.positions) == (40, LENGTH)
     x, _ = samples(3, 6)
     for sample in x:
         integers = network.input_integers("x", sample[None])
         values = run_int(network.steps, network.constants, {"x": integers})
-        expected = pooled(values[adaptation.name].reshape(-1, 40))
+        results = values[adaptation.name].reshape(-1, channels)
+        groups = [
+            results[:, i : i + adaptation.group] for i in range(0, channels, adaptation.group)
+        ]
+        means = [Fraction(int(group.astype(int).sum()), group.size) for group in groups]
+        expected = [math.floor(mean + Fraction(1, 2)) for mean in means]
         for backend in ("host", "simulator"):
             (answer,) = runner(build, backend)([c.infer(integers)])
             np.testing.assert_array_equal(c.inferred(answer).features, expected)
@@ -309,9 +331,8 @@ def test_errors_before_anything_runs(build: Build, tmp_path: Path) -> None:
     with pytest.raises(MyoedgeError, match="E204"):
         runner(build, "board")
     torch.manual_seed(0)
-    for adapt in ({"layer": "none"}, {}):
-        with pytest.raises(MyoedgeError, match="E267"):
-            built(tmp_path, Network(300), adapt)
+    with pytest.raises(MyoedgeError, match="E267"):
+        built(tmp_path, Network(), {"layer": "none"})
 
 
 def test_power_cuts_leave_the_old_classifier_or_the_new_one(build: Build) -> None:

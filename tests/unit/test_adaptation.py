@@ -35,6 +35,7 @@ ADAPTATION = Adaptation(
     name="mean",
     features=6,
     positions=1,
+    group=1,
     classes=3,
     zero_point=-128,
     methods=("head",),
@@ -171,6 +172,7 @@ def test_a_store_holds_every_window_with_equal_probability() -> None:
 def test_means_over_positions_round_half_up() -> None:
     results = np.array([[-128, 127, 1, -1], [-128, 127, 2, -2]], np.int8)
     assert pooled(results).tolist() == [-128, 127, 2, -1]
+    assert pooled(np.array([[1, 2, -3, 9], [1, 3, 5, 8]], np.int8), 3).tolist() == [2, 9]
 
 
 def test_records_come_back_from_their_arrays() -> None:
