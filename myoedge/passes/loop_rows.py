@@ -141,18 +141,22 @@ class _Rows:
 
     def _joined(self) -> Graph:
         """Return the graph in which all that is known is outside of the loop."""
-        graph, ends = self.graph, {node.name: node for node in self.nexts.values()}
-        became: dict[str, str] = {}
-        for node in graph.nodes:
-            if node.op == WRITE and node.name in self.body:
-                became[node.name] = self._written(node.inputs[0])
-            elif node.op == LAST and node.inputs[0] in ends:
-                became[node.name] = self._after(ends[node.inputs[0]])
+        graph, became = self.graph, self._results()
         kept = [n.reading(became) for n in graph.nodes if n.name not in (*self.known, *became)]
         left = [self._reading_rows(node) if node.name in self.body else node for node in kept]
         outputs = tuple(became.get(name, name) for name in graph.outputs)
         joined = with_patch(graph, self.patch, (*left, *self.patch.nodes), outputs)
         return prune(in_operand_order(joined))
+
+    def _results(self) -> dict[str, str]:
+        """Return what the nodes after the loop read instead of its results."""
+        ends, became = {node.name: node for node in self.nexts.values()}, dict[str, str]()
+        for node in self.graph.nodes:
+            if node.op == WRITE and node.name in self.body:
+                became[node.name] = self._written(node.inputs[0])
+            elif node.op == LAST and node.inputs[0] in ends:
+                became[node.name] = self._after(ends[node.inputs[0]])
+        return became
 
     def _reading_rows(self, node: Node) -> Node:
         """Return a node of the body that reads rows of what is known."""

@@ -6,7 +6,8 @@ A Scan is a loop of the graph, of whose body the nodes run once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,18 +73,11 @@ def unrolled(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
 
 def _scan(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
     """Import a Scan as a loop; yield the nodes of its body."""
-    if state.opset < OPSET_OF_SCAN:
-        raise Unsupported(f"a Scan of opset {state.opset}, with lengths of sequences")
-    if state.in_scan:
-        raise Unsupported("a Scan in the body of another one")
-    builder, attributes = state.builder, attributes_of(node)
-    given, place = [tensor_of(state, name) for name in node.input], "".join(node.output)
+    builder, attributes, place = state.builder, attributes_of(node), "".join(node.output)
+    states = _states(state, node, attributes["num_scan_inputs"])
+    given = [tensor_of(state, name) for name in node.input]
     builder.origin, builder.stem = (origin_of(node),), "scan"
-    states = len(given) - attributes["num_scan_inputs"]
-    if states >= len(given):
-        raise Unsupported("a Scan without sequences")
-    ways = _ways(attributes, "input", len(given) - states)
-    rows = [_steps_first(builder, x, *way) for x, way in zip(given[states:], ways, strict=True)]
+    rows = _each(_steps_first, builder, given[states:], _ways(attributes, "input"))
     loop = LoopBody(builder, place, builder.shape(rows[0])[0])
     inside = _names_inside(body, place, {x.name: f"{place}/{x.name}" for x in body.input})
     for value, x in zip(body.input, loop.begin(given[:states], rows), strict=True):
@@ -94,21 +88,43 @@ def _scan(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeP
     builder.origin, builder.stem = (origin_of(node),), "scan"
     made = [tensor_of(state, name) for name in _results(body, inside)]
     results = loop.end(made[:states], made[states:])
-    ways = _ways(attributes, "output", len(results) - states)
-    moved = [_steps_at(builder, y, *way) for y, way in zip(results[states:], ways, strict=True)]
+    moved = _each(_steps_at, builder, results[states:], _ways(attributes, "output"))
     for name, y in zip(node.output, (*results[:states], *moved), strict=True):
         note_tensor(state, name, y)
 
 
-def _ways(attributes: Mapping[str, Any], which: str, count: int) -> list[tuple[int, int]]:
-    """Return the axis of the steps of each sequence, and 1 if the last step comes first.
+def _states(state: Importing, node: NodeProto, sequences: int) -> int:
+    """Return the number of states of a Scan. Errors: Unsupported.
+
+    sequences   number of sequences that it reads
+    """
+    if state.opset < OPSET_OF_SCAN:
+        raise Unsupported(f"a Scan of opset {state.opset}, with lengths of sequences")
+    if state.in_scan:
+        raise Unsupported("a Scan in the body of another one")
+    if not 1 <= sequences <= len(node.input):
+        raise Unsupported(f"a Scan over {sequences} of {len(node.input)} inputs")
+    return len(node.input) - sequences
+
+
+def _ways(attributes: Mapping[str, Any], which: str) -> Iterator[tuple[int, int]]:
+    """Yield the axis of the steps of each sequence, and 1 if the last step comes first; without
+    end, as both are 0 where the attributes are omitted.
 
     which   "input" or "output"
     """
-    axes, backwards = (
-        attributes.get(f"scan_{which}_{name}", [0] * count) for name in ("axes", "directions")
-    )
-    return [*zip(axes, backwards, strict=True)]
+    given = (attributes.get(f"scan_{which}_{name}", ()) for name in ("axes", "directions"))
+    return zip(*(itertools.chain(x, itertools.repeat(0)) for x in given), strict=False)
+
+
+def _each(
+    move: Callable[[GraphBuilder, str, int, int], str],
+    builder: GraphBuilder,
+    names: Sequence[str],
+    ways: Iterator[tuple[int, int]],
+) -> list[str]:
+    """Return sequences, each moved to the axis and order that its Scan states."""
+    return [move(builder, name, axis, way) for name, (axis, way) in zip(names, ways, strict=False)]
 
 
 def _steps_first(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
