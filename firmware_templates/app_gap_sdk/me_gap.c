@@ -154,7 +154,7 @@ static bool open_files(void)
 }
 
 /* Out of the flash's file system, chunk by chunk through L2. */
-static bool load_l3(const me_gap *gap, const char *name, uint8_t *chunk)
+static bool fill_from(const me_gap *gap, const char *name, uint8_t *chunk)
 {
     pi_fs_file_t *file = open_files() ? pi_fs_open(&files, name, 0) : 0;
     const uint32_t bytes = gap->of->l3_bytes;
@@ -164,7 +164,7 @@ static bool load_l3(const me_gap *gap, const char *name, uint8_t *chunk)
         const uint32_t left = bytes - at;
         found = pi_fs_read(file, chunk, left < CHUNK_BYTES ? left : CHUNK_BYTES);
         if (found > 0)
-            pi_ram_write(&me_ram, gap->l3_base + at, chunk, (uint32_t)found);
+            me_l3_store(at, chunk, (uint32_t)found);
     }
     if (file)
         pi_fs_close(file);
@@ -174,7 +174,7 @@ static bool load_l3(const me_gap *gap, const char *name, uint8_t *chunk)
 static me_status fill_l3(const me_gap *gap, const char *name)
 {
     uint8_t *chunk = pi_l2_malloc(CHUNK_BYTES);
-    const bool is_there = chunk && load_l3(gap, name, chunk);
+    const bool is_there = chunk && fill_from(gap, name, chunk);
     if (!chunk)
         return ME_NO_MEMORY;
     pi_l2_free(chunk, CHUNK_BYTES);
@@ -208,6 +208,12 @@ me_status me_open(me_gap *gap, const me_network_info *of, const me_gap_options *
         return ME_NO_RAM;
     me_l3_base = gap->l3_base;
     return of->l3_bytes > 0 ? fill_l3(gap, options && options->l3_file ? options->l3_file : "l3.bin") : ME_OK;
+}
+
+me_load_status me_load_model(const me_gap *gap, const me_blob *blob)
+{
+    me_l3_base = gap->l3_base;
+    return gap->of->load(blob);
 }
 
 void me_close(me_gap *gap)

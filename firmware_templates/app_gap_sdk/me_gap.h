@@ -80,6 +80,10 @@ bool me_stacks_intact(void);
 
 bool me_is_running(void);
 
+/* Loads another model of a network that is open, built with --weights-blob: <prefix>_load, with its part of
+ * L3. Not during a run. */
+me_load_status me_load_model(const me_gap *gap, const me_blob *blob);
+
 /* Gives back what me_open took; the cluster with the last network. Not during a run. */
 void me_close(me_gap *gap);
 

@@ -10,9 +10,50 @@
 #define ME_NETWORK_FORMAT 1 /* of these structs and of the generated functions */
 #define ME_STACK_BYTES 1280 /* that a run needs on each core of GAP9's cluster */
 
-/* What <prefix>_load says: a blob that is short or long, of another version of the format, of another
- * layout, or with a wrong CRC-32. */
-typedef enum { ME_LOADED, ME_LOAD_SIZE, ME_LOAD_VERSION, ME_LOAD_LAYOUT, ME_LOAD_DAMAGED } me_load_status;
+/* What <prefix>_load says. Only after ME_LOADED and ME_LOAD_HALF is the model another one than before.
+ * ME_LOAD_SIZE        a blob that is short or long
+ * ME_LOAD_VERSION     no blob, or of another version of the format
+ * ME_LOAD_LAYOUT      of another layout
+ * ME_LOAD_DAMAGED     its CRC-32 is wrong
+ * ME_LOAD_UNREADABLE  `read` failed
+ * ME_LOAD_REFUSED     `verify` refused it
+ * ME_LOAD_NO_L3       not on the chip: <prefix>_l3 is 0
+ * ME_LOAD_HALF        `read` failed, or gave other bytes than before, while the model was replaced: it is
+ *                     neither the old nor the new one; load one of them again */
+typedef enum {
+    ME_LOADED,
+    ME_LOAD_SIZE,
+    ME_LOAD_VERSION,
+    ME_LOAD_LAYOUT,
+    ME_LOAD_DAMAGED,
+    ME_LOAD_UNREADABLE,
+    ME_LOAD_REFUSED,
+    ME_LOAD_NO_L3,
+    ME_LOAD_HALF
+} me_load_status;
+
+typedef struct me_blob me_blob;
+
+/* Copies bytes from place `at` of the blob. Returns 0, or another number if it cannot. */
+typedef int32_t (*me_read_fn)(const me_blob *blob, uint32_t at, void *to, uint32_t bytes);
+
+/* Says whether a blob may be loaded, by its signature. Returns 0 if it may. */
+typedef int32_t (*me_verify_fn)(const me_blob *blob);
+
+/* A file model.blob, wherever it lies: in memory, in flash, behind a bus.
+ * read      is called for the whole blob twice: before and while the model is replaced
+ * verify    is called before anything is replaced, when format, layout and CRC-32 are right; 0: whoever can
+ *           write a blob can replace the model
+ * context   for read and verify */
+struct me_blob {
+    uint32_t bytes;
+    me_read_fn read;
+    me_verify_fn verify;
+    const void *context;
+};
+
+/* A blob that lies in memory; `verify` is 0. */
+me_blob me_blob_in_memory(const void *blob, uint32_t bytes);
 
 /* An input or output.
  * type    "int8_t", say     shape   `rank` extents, in the model's own axis order; 0 for a scalar
@@ -31,7 +72,7 @@ typedef struct {
  * l2_bytes     weights, activations, inputs and outputs in L2; without code
  * l3_bytes     of l3.bin; behind it l3_map_bytes for activations in L3
  * stack_bytes  of each core that runs the network
- * run          <prefix>_run */
+ * run          <prefix>_run      load      <prefix>_load; 0 without --weights-blob */
 typedef struct {
     const char *name, *digest, *generator;
     int32_t format;
@@ -39,6 +80,7 @@ typedef struct {
     int32_t input_count, output_count, layer_count;
     uint32_t l1_bytes, l2_bytes, l3_bytes, l3_map_bytes, stack_bytes;
     int (*run)(const void *const in[], void *const out[]);
+    me_load_status (*load)(const me_blob *blob);
 } me_network_info;
 
 #endif

@@ -40,39 +40,62 @@ static bool fits(const me_slots *slots, uint32_t bytes)
 }
 
 /* -> the record's CRC is that of its head */
-static bool is_whole(const me_slots *slots, int32_t slot, const head *found)
+static bool is_whole(const me_slots_record *record)
 {
-    uint32_t at = slot_at(slots, slot) + me_slots_head_bytes(slots), left = found->bytes, crc = 0;
-    while (left > 0) {
-        const uint32_t part = left < sizeof page.bytes ? left : (uint32_t)sizeof page.bytes;
-        if (slots->flash->read(at, page.bytes, part) < 0)
+    uint32_t crc = 0;
+    for (uint32_t at = 0, part; at < record->bytes; at += part) {
+        const uint32_t left = record->bytes - at;
+        part = left < sizeof page.bytes ? left : (uint32_t)sizeof page.bytes;
+        if (me_slots_read(record, at, page.bytes, part) < 0)
             return false;
         crc = me_crc32(crc, page.bytes, part);
-        at += part;
-        left -= part;
     }
-    return crc == found->crc;
+    return crc == record->crc;
 }
 
-/* -> whether the slot holds a whole record; its head */
-static bool find(const me_slots *slots, int32_t slot, head *found)
+/* -> whether the slot holds a whole record */
+static bool find(const me_slots *slots, int32_t slot, me_slots_record *record)
 {
-    if (slots->flash->read(slot_at(slots, slot), found, sizeof *found) < 0)
+    const uint32_t at = slot_at(slots, slot);
+    head found;
+    if (slots->flash->read(at, &found, sizeof found) < 0)
         return false;
-    return found->magic == MAGIC && found->head_crc == me_crc32(0, found, CHECKED_BYTES)
-        && fits(slots, found->bytes) && is_whole(slots, slot, found);
+    *record =
+        (me_slots_record){ slots, at + me_slots_head_bytes(slots), found.bytes, found.sequence, found.crc };
+    return found.magic == MAGIC && found.head_crc == me_crc32(0, &found, CHECKED_BYTES)
+        && fits(slots, found.bytes) && is_whole(record);
 }
 
-/* -> the slot with the newest whole record, and its head; -1: there is none. Numbers wrap around. */
-static int32_t newest(const me_slots *slots, head *found)
+/* Whole records, the newest first; numbers wrap around. -> how many */
+static int32_t find_all(const me_slots *slots, me_slots_record *records)
 {
-    head other;
-    const bool first = find(slots, 0, found), second = find(slots, 1, &other);
-    if (second && (!first || (int32_t)(other.sequence - found->sequence) > 0)) {
-        *found = other;
-        return 1;
+    me_slots_record second;
+    const bool is_first = find(slots, 0, records), is_second = find(slots, 1, &second);
+    if (!is_second)
+        return is_first;
+    if (is_first && (int32_t)(second.sequence - records[0].sequence) <= 0) {
+        records[1] = second;
+        return 2;
     }
-    return first ? 0 : -1;
+    records[1] = records[0];
+    records[0] = second;
+    return 1 + is_first;
+}
+
+int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t age)
+{
+    me_slots_record found[2];
+    if (age >= find_all(slots, found))
+        return -1;
+    *record = found[age];
+    return 0;
+}
+
+int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint32_t bytes)
+{
+    if (at > record->bytes || bytes > record->bytes - at)
+        return -1;
+    return record->slots->flash->read(record->at + at, to, bytes) < 0 ? -1 : 0;
 }
 
 /* The first block first: from then on the slot's old record is not whole. */
@@ -94,35 +117,54 @@ static int32_t program_page(const me_flash *flash, uint32_t at, const uint8_t *f
     return flash->program(at, page.bytes, size);
 }
 
-static int32_t program(const me_flash *flash, uint32_t at, const uint8_t *record, uint32_t bytes)
+int32_t me_slots_begin(const me_slots *slots, me_slots_record *record)
 {
-    const uint32_t whole = bytes & ~(flash->page_bytes - 1u);
-    if (whole > 0 && flash->program(at, record, whole) < 0)
+    me_slots_record newest = { .sequence = 0 };
+    const bool is_any = me_slots_find(slots, &newest, 0) == 0;
+    const int32_t slot = is_any && newest.at < slots->first + slots->slot_bytes;
+    const uint32_t at = slot_at(slots, slot) + me_slots_head_bytes(slots);
+    *record = (me_slots_record){ .slots = slots, .at = at, .sequence = newest.sequence + 1u };
+    return erase(slots, slot);
+}
+
+int32_t me_slots_append(me_slots_record *record, const void *part, uint32_t bytes)
+{
+    const me_flash *flash = record->slots->flash;
+    const uint32_t whole = bytes & ~(flash->page_bytes - 1u), at = record->at + record->bytes;
+    if (!fits(record->slots, bytes) || !fits(record->slots, record->bytes + bytes))
         return -1;
-    return whole < bytes ? program_page(flash, at + whole, record + whole, bytes - whole) : 0;
+    record->crc = me_crc32(record->crc, part, bytes);
+    record->bytes += bytes;
+    if (whole > 0 && flash->program(at, part, whole) < 0)
+        return -1;
+    return whole < bytes ? program_page(flash, at + whole, (const uint8_t *)part + whole, bytes - whole) : 0;
+}
+
+int32_t me_slots_commit(const me_slots_record *record)
+{
+    const me_slots *slots = record->slots;
+    head last = { MAGIC, record->sequence, record->bytes, record->crc, 0 };
+    last.head_crc = me_crc32(0, &last, CHECKED_BYTES);
+    const uint32_t at = record->at - me_slots_head_bytes(slots);
+    if (program_page(slots->flash, at, (const uint8_t *)&last, sizeof last) < 0)
+        return -1;
+    me_slots_record newest;
+    return me_slots_find(slots, &newest, 0) == 0 && newest.at == record->at ? 0 : -1;
 }
 
 int32_t me_slots_save(const me_slots *slots, const void *record, uint32_t bytes)
 {
-    head last = { .sequence = 0 };
-    if (!fits(slots, bytes))
+    me_slots_record next;
+    if (!fits(slots, bytes) || me_slots_begin(slots, &next) < 0 || me_slots_append(&next, record, bytes) < 0)
         return -1;
-    const int32_t slot = newest(slots, &last) == 0;
-    head next = { MAGIC, last.sequence + 1u, bytes, me_crc32(0, record, bytes), 0 };
-    next.head_crc = me_crc32(0, &next, CHECKED_BYTES);
-    const uint32_t at = slot_at(slots, slot);
-    if (erase(slots, slot) < 0 || program(slots->flash, at + me_slots_head_bytes(slots), record, bytes) < 0
-        || program_page(slots->flash, at, (const uint8_t *)&next, sizeof next) < 0)
-        return -1;
-    return find(slots, slot, &last) && last.sequence == next.sequence ? 0 : -1;
+    return me_slots_commit(&next);
 }
 
 int32_t me_slots_load(const me_slots *slots, void *to, uint32_t most)
 {
-    head found;
-    const int32_t slot = newest(slots, &found);
-    if (slot < 0 || found.bytes > most)
+    me_slots_record record;
+    if (me_slots_find(slots, &record, 0) < 0 || record.bytes > most
+        || me_slots_read(&record, 0, to, record.bytes) < 0)
         return -1;
-    const uint32_t at = slot_at(slots, slot) + me_slots_head_bytes(slots);
-    return slots->flash->read(at, to, found.bytes) < 0 ? -1 : (int32_t)found.bytes;
+    return (int32_t)record.bytes;
 }

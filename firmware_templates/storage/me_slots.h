@@ -8,6 +8,14 @@
  *   me_slots_save(&slots, bytes, count);
  *   count = me_slots_load(&slots, bytes, sizeof bytes);
  *
+ * A record that memory has no room for is written and read part by part:
+ *
+ *   me_slots_record record;
+ *   me_slots_begin(&slots, &record);
+ *   me_slots_append(&record, part, bytes);   so often
+ *   me_slots_read(&record, 0, to, bytes);    to look at it, while the old record is still in force
+ *   me_slots_commit(&record);
+ *
  * What it relies on: a page that power cuts while it is programmed reads the same each time, whatever
  * its bits are; erasing or programming changes no other block.
  */
@@ -28,6 +36,34 @@ typedef struct {
     const me_flash *flash;
     uint32_t first, slot_bytes;
 } me_slots;
+
+/* A record in flash.
+ * at         address of its first byte
+ * bytes      so far, while it is written
+ * sequence, crc   what its head says, or will say */
+typedef struct {
+    const me_slots *slots;
+    uint32_t at, bytes, sequence, crc;
+} me_slots_record;
+
+/* Begins a record in the slot that the newest one is not in, which is erased. Returns 0, or -1 where the
+ * flash failed. */
+int32_t me_slots_begin(const me_slots *slots, me_slots_record *record);
+
+/* Writes a part, aligned to words; each but the last has whole pages. Returns 0, or -1 where there is no
+ * room or the flash failed. */
+int32_t me_slots_append(me_slots_record *record, const void *part, uint32_t bytes);
+
+/* Makes it the newest record. Returns 0, or -1 where the flash failed: the last record is still there. */
+int32_t me_slots_commit(const me_slots_record *record);
+
+/* Finds the newest whole record, or with `age` 1 the one before it, if the next one has not begun. Returns 0,
+ * or -1 if there is none. */
+int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t age);
+
+/* Copies bytes of a record, from place `at` on, to memory that is aligned to words. Returns 0, or -1 where
+ * there are fewer or the flash failed. */
+int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint32_t bytes);
 
 /* Bytes in front of a record: its head, in whole pages. */
 uint32_t me_slots_head_bytes(const me_slots *slots);

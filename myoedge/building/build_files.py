@@ -12,6 +12,7 @@ from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ, CALIBRATION
 from myoedge.backends.report_folder import report_digest
 from myoedge.building.adaptation import adaptation_of, adaptation_report
 from myoedge.building.budget import SDK_APPS
+from myoedge.building.known_answer import known_answer, last_pass
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.building.sample_warnings import described
 from myoedge.numerics.arrays import Array
@@ -25,7 +26,6 @@ from myoedge.reports.cycles import with_cycles
 from myoedge.reports.energy import with_energy
 from myoedge.reports.stream_passes import with_passes
 from myoedge.reports.streams import stream_report, with_real_time
-from myoedge.streaming.stream import passes
 from myoedge.streaming.stream import to_json as stream_to_json
 from myoedge.system.folder import MANIFEST, SCHEMA, sha256, to_json
 from myoedge.version import __version__
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from myoedge.codegen.project import Sources
     from myoedge.power.model import Coefficients
     from myoedge.reports.report_json import Report
-    from myoedge.streaming.stream import Stream
     from myoedge.targets import Chip
 
 FIRMWARE = "firmware.elf"
@@ -213,7 +212,7 @@ def make_contents(
     golden = {key: x[0] for key, x in quantized.data.inputs.items()}
     integers = quantized_inputs(network, golden)
     values = run_int(network.steps, network.constants, integers)
-    last = _last_pass(stream, integers) if stream is not None else (integers, values)
+    last = last_pass(stream, integers) if stream is not None else (integers, values)
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
@@ -221,7 +220,8 @@ def make_contents(
         None if request.adapt is None else adaptation_of(request.adapt, plan, calibration, stream)
     )
     options = replace(request.of_sources, class_names=_class_names(quantized))
-    sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, options)
+    answer = known_answer(build_plan.plan, stream, integers, values) if options.is_tested else None
+    sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, options, answer)
     of_sdk = sdk_application(plan, name, sources, stream, app) if request.app in SDK_APPS else {}
     programs = _programs(sources, app, adapts)
     files = {
@@ -305,24 +305,6 @@ def _described(
         "weights.safetensors": to_safetensors(plan.quant),
         "model.int8.onnx": qdq_model(plan, quantized.model.name, quantized.fidelity),
     }
-
-
-def _last_pass(
-    stream: Stream, integers: Mapping[str, Array]
-) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
-    """Return (inputs, all tensors) of the last pass of a sample; a sample shorter than a pass is
-    repeated."""
-    import numpy as np
-
-    frames = stream.frames
-    long = {
-        p.name: np.concatenate([integers[p.name]] * frames, p.axis)
-        if integers[p.name].shape[p.axis] + stream.early < frames
-        else integers[p.name]
-        for p in stream.inputs
-    }
-    *_, last = passes(stream, long)
-    return last.sample, last.values
 
 
 def _golden(

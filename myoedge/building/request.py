@@ -141,9 +141,6 @@ def _of_sources(options: BuildOptions, settings: Config) -> SourceOptions:
     prefix = options.prefix or settings.model.prefix
     if prefix is not None:
         check_prefix(prefix)
-    if options.weights_blob and options.checks:
-        title = "--checks is for constants, and --weights-blob makes them data"
-        raise MyoedgeError("E204", title, {}, ["one of both"])
     return SourceOptions(prefix, options.checks, options.weights_blob)
 
 

@@ -13,41 +13,46 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.constants import array_values
+from myoedge.codegen.constants import SLICE_BYTES, array_aliases, array_values
 from myoedge.numerics.arrays import Array
+from myoedge.plan.plan import Plan
 
 BLOB = "model.blob"  # of a build folder
 MAGIC, FORMAT = b"MEWB", 1
 HEAD = struct.Struct("<4sI32s32sII")  # magic, format, layout, model, payload bytes, CRC-32
 ALIGNED = 8  # of each array in the payload
+CRCS = "slice_crcs"  # array of a build with --checks
 
 
 @dataclass(frozen=True)
 class ModelBlob:
-    """Arrays in their order in the payload.
+    """A model as data.
 
-    layout   digest of the code and of names, types and lengths of the arrays
+    arrays   in their order in the payload
+    l3       what follows them: the content of l3.bin
+    layout   digest of the code, of names, types and lengths of the arrays, and of the length of l3
     model    digest of graph and weights
     """
 
     arrays: Mapping[str, Array]
+    l3: bytes
     layout: bytes
     model: bytes
 
     def values(self) -> dict[str, Any]:
         """Return the values for the templates of the C that loads the blob."""
+        checked = {name: array for name, array in self.arrays.items() if name != CRCS}
         return {
             "arrays": [array_values(name, array) for name, array in self.arrays.items()],
             "layout": [*self.layout],
             "model": [*self.model],
-            "payload_bytes": len(payload(self.arrays)),
-            "head_bytes": HEAD.size,
-            "format": FORMAT,
+            "model_bytes": len(payload(self.arrays)),
+            "checked_bytes": len(payload(checked)),
         }
 
     def content(self) -> bytes:
         """Return the file: head and payload, the CRC-32 over both (its own field as zeros)."""
-        data = payload(self.arrays)
+        data = payload(self.arrays) + self.l3
         fields = (MAGIC, FORMAT, self.layout, self.model, len(data))
         crc = zlib.crc32(HEAD.pack(*fields, 0) + data)
         return HEAD.pack(*fields, crc) + data
@@ -62,12 +67,35 @@ def payload(arrays: Mapping[str, Array]) -> bytes:
     return data
 
 
-def layout_of(texts: Iterable[str], arrays: Mapping[str, Array], banner: str) -> bytes:
+def model_blob(
+    plan: Plan, arrays: Mapping[str, Array], code: Iterable[str], common: Mapping[str, Any]
+) -> ModelBlob:
+    """Return a network's model as data.
+
+    code     texts of the files that are no data
+    common   values of all templates: "checks", "banner"
+    """
+    arrays = with_crcs(arrays) if common["checks"] else arrays
+    texts = [*code, str(array_aliases(plan))]
+    layout = layout_of(texts, arrays, plan.l3_bytes, common["banner"])
+    return ModelBlob(arrays, plan.l3_image(), layout, bytes.fromhex(plan.quant.digest))
+
+
+def with_crcs(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the arrays, and last the CRC-32 of each slice of them that <prefix>_check compares."""
+    data = payload(arrays)
+    slices = [data[at : at + SLICE_BYTES] for at in range(0, len(data), SLICE_BYTES)]
+    return {**arrays, CRCS: np.array([zlib.crc32(part) for part in slices], np.uint32)}
+
+
+def layout_of(
+    texts: Iterable[str], arrays: Mapping[str, Array], l3_bytes: int, banner: str
+) -> bytes:
     """Return the digest of what two models of one layout have in common.
 
-    texts    generated code, in which only the banner names the model
+    texts    code, in which only the banner names the model
     """
-    digest = hashlib.sha256(f"format {FORMAT}".encode())
+    digest = hashlib.sha256(f"format {FORMAT}, {l3_bytes} bytes in L3\n".encode())
     for text in texts:
         digest.update(text.replace(banner, "").encode())
     for name, array in arrays.items():

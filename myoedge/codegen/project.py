@@ -14,8 +14,9 @@ import numpy as np
 from myoedge.adaptation.record import Adaptation
 from myoedge.codegen.adaptation import adaptation_files, hook
 from myoedge.codegen.application import Application
-from myoedge.codegen.blob import ModelBlob, border_array, layout_of
+from myoedge.codegen.blob import CRCS, border_array, model_blob
 from myoedge.codegen.constants import (
+    SLICE_BYTES,
     array_aliases,
     array_values,
     c_string,
@@ -23,13 +24,13 @@ from myoedge.codegen.constants import (
     comment,
     constants,
 )
+from myoedge.codegen.known_answer import KnownAnswer
 from myoedge.codegen.library import brought, called, include_files, library_files
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
-from myoedge.codegen.stream_values import stream_values
-from myoedge.errors import MyoedgeError
+from myoedge.codegen.stream_values import fills, stream_values
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
@@ -70,11 +71,13 @@ def make_sources(
     application: Application | None = None,
     adaptation: Adaptation | None = None,
     options: SourceOptions = DEFAULT_OPTIONS,
+    answer: KnownAnswer | None = None,
 ) -> Sources:
     """Generate all of src/: C, headers, Makefile, licence, the chip's program in firmware/;
     stream.c with me_push for a stream.
 
     golden        sample for selftest.c and golden.h
+    answer        what <prefix>_self_test runs; None: there is none
     application   also generate another program for the chip, in firmware/<its name>/
     adaptation    also generate the network's adaptation, and firmware/adapt/, which runs sessions
     Errors: as Application.files.
@@ -82,63 +85,85 @@ def make_sources(
     common = _common_values(plan, model_name, stream, options)
     common["app"] = application.name if application is not None else ""
     common["adapted"] = None if adaptation is None else hook(plan, adaptation, stream)
-    code, blob = _code(plan, common, options)
-    kernels = [*called(plan.tilings), *(["me_crc32"] if blob is not None or options.checks else ())]
+    common |= _stored(plan, common, options, answer)
+    network = network_values(plan, as_data=options.weights_blob)
     files = {
-        **_named(plan, model_name, common),
-        **code,
-        **library_files(kernels, brought(plan)),
-        "Makefile": render("project/Makefile.j2", common),
-        "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
-        **_weights(plan, common),
-        **({} if golden is None else _selftest(golden, common)),
+        **_code(common, network),
+        **library_files([*called(plan.tilings), *_product_files(options)], brought(plan)),
     }
     if common["on_chip"]:
         files |= _chip_program(plan, common, application)
     if adaptation is not None:
         files |= adaptation_files(plan, adaptation, {**common, "copies": plan.copies})
+    blob = None
+    if options.weights_blob:
+        data = _numbers(network["scalars"], stream, common)
+        blob = model_blob(plan, {**common["arrays"], **data}, files.values(), common)
+        common |= {"blob": blob.values(), "slices": blob.arrays.get(CRCS, ())}
+        files["load.c"] = render("project/load.c.j2", common)
+    files |= {
+        **_named(plan, model_name, common),
+        **_weights(plan, common),
+        "Makefile": render("project/Makefile.j2", common),
+        "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
+        **({} if golden is None else _selftest(golden, common)),
+    }
     files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
     content = None if blob is None else blob.content()
     return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"], content)
 
 
-def _code(
-    plan: Plan, common: dict[str, Any], options: SourceOptions
-) -> tuple[dict[str, str], ModelBlob | None]:
-    """Return the files with code of the network itself, and the model as data if it is; the
-    latter's values are added to `common`."""
-    network = network_values(plan, as_data=options.weights_blob)
+def _product_files(options: SourceOptions) -> list[str]:
+    """Return the names of the C files that blobs and checks need."""
+    blob = ["me_blob", "me_slots"] if options.weights_blob else []
+    return [*blob, "me_crc32"] if options.is_tested else blob
+
+
+def _stored(
+    plan: Plan, common: Mapping[str, Any], options: SourceOptions, answer: KnownAnswer | None
+) -> dict[str, Any]:
+    """Return the arrays of weights.c, and values about what is generated for a product."""
+    ports = [*common["inputs"], *common["outputs"]]
+    is_tested = options.is_tested and all(port["map"] is None for port in ports)
+    tested = answer if is_tested else None
+    arrays = {**constants(plan), **({} if tested is None else tested.arrays())}
+    made = {
+        "load.c": options.weights_blob,
+        "stream.c": common["stream"] is not None,
+        "self_test.c": tested is not None,
+    }
+    return {
+        "arrays": arrays,
+        "tested": tested is not None,
+        "pushes": 1 if tested is None else tested.pushes,
+        "slices": [*check_slices(arrays)] if options.checks else [],
+        "slice_bytes": SLICE_BYTES,
+        "own": ["network.c", "weights.c", "info.c", *(name for name in made if made[name])],
+    }
+
+
+def _numbers(
+    scalars: Mapping[str, Sequence[int]], stream: Stream | None, common: Mapping[str, Any]
+) -> dict[str, Array]:
+    """Return what is data in addition to arrays of layers: numbers of kernel calls, scales and zero
+    points of the border, initial integers of a stream."""
+    numbers = {name: np.array(values, np.int32) for name, values in scalars.items()}
+    numbers["border"] = border_array([*common["inputs"], *common["outputs"]])
+    return (
+        numbers
+        if stream is None
+        else {**numbers, "initial_integers": np.array(fills(stream), np.int32)}
+    )
+
+
+def _code(common: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files with code of the network itself."""
     code = {"network.c": render("project/network.c.j2", {**common, **network})}
     if common["stream"] is not None:
         code["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
-    if not options.weights_blob:
-        return code, None
-    blob = _blob(plan, network["scalars"], common, code)
-    common["blob"] = blob.values()
-    return {**code, "load.c": render("project/load.c.j2", common)}, blob
-
-
-def _blob(
-    plan: Plan,
-    scalars: Mapping[str, Sequence[int]],
-    common: Mapping[str, Any],
-    code: Mapping[str, str],
-) -> ModelBlob:
-    """Return the model as data.
-
-    scalars   C name -> numbers of a layer
-    code      files whose text the layout covers
-    Errors: E204 weights in L3, which are no part of it.
-    """
-    if plan.l3_bytes:
-        tries = ["without --weights-blob", "fewer bits of weights, so that all stay in L2"]
-        facts = {"L3": f"{plan.l3_bytes:,} B"}
-        raise MyoedgeError("E204", "weights in L3 are no part of a blob", facts, tries)
-    arrays = dict(constants(plan))
-    arrays |= {name: np.array(values, np.int32) for name, values in scalars.items()}
-    arrays["border"] = border_array([*common["inputs"], *common["outputs"]])
-    layout = layout_of([*code.values(), str(array_aliases(plan))], arrays, common["banner"])
-    return ModelBlob(arrays, layout, bytes.fromhex(plan.quant.digest))
+    if common["tested"]:
+        code["self_test.c"] = render("project/self_test.c.j2", common)
+    return code
 
 
 def _chip_program(
@@ -158,7 +183,7 @@ def _common_values(
     return {
         "prefix": options.prefix or default_prefix(model_name),
         "checks": options.checks,
-        "slices": [*check_slices(constants(plan))] if options.checks else [],
+        "as_data": options.weights_blob,
         "blob": None,
         "layers": len(plan.steps),
         "arena_bytes": plan.arena_bytes,
@@ -171,7 +196,9 @@ def _common_values(
         "in_l3": bool(plan.l3_transfers or plan.l3_tables),
         **_border(plan),
         "class_names": _class_names(plan, options),
-        "stream": None if stream is None else stream_values(plan, stream),
+        "stream": None
+        if stream is None
+        else stream_values(plan, stream, as_data=options.weights_blob),
     }
 
 
@@ -220,7 +247,7 @@ def _named(plan: Plan, model_name: str, values: Mapping[str, Any]) -> dict[str, 
 
 
 def _weights(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
-    arrays = [array_values(n, a) for n, a in constants(plan).items()]
+    arrays = [array_values(n, a) for n, a in common["arrays"].items()]
     blob = common["blob"]
     stored = {
         **common,

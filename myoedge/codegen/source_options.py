@@ -11,8 +11,10 @@ class SourceOptions:
     """Options of the generated C.
 
     prefix         of all global C names; None: from the model's name
-    checks         whether to generate <prefix>_check, which the program for the chip then calls
-    weights_blob   whether weights, scales and tables are data that <prefix>_load replaces
+    checks         whether to generate <prefix>_check, which the program for the chip then calls,
+                   <prefix>_on_layer and <prefix>_self_test
+    weights_blob   whether weights, scales and tables are data that <prefix>_load replaces; with
+                   <prefix>_self_test
     class_names    names of the classes of the first output's scores; (): unknown
     """
 
@@ -20,6 +22,11 @@ class SourceOptions:
     checks: bool = False
     weights_blob: bool = False
     class_names: tuple[str, ...] = ()
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether to generate <prefix>_self_test."""
+        return self.checks or self.weights_blob
 
 
 DEFAULT_OPTIONS = SourceOptions()

@@ -12,9 +12,17 @@ from myoedge.plan.plan import Plan
 from myoedge.streaming.stream import Port, Stream
 
 
-def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
+def fills(stream: Stream) -> list[int]:
+    """Return the initial integers of all states, then those of frames before the first one."""
+    return [*(state.fill for state in stream.states), *(port.fill for port in stream.inputs)]
+
+
+def stream_values(plan: Plan, stream: Stream, *, as_data: bool = False) -> dict[str, Any]:
     """Return the values for the templates of stream.c and of a stream's firmware: sizes of frames
-    and states, and `begins`, the last pass before which a state is reset."""
+    and states, and `begins`, the last pass before which a state is reset.
+
+    as_data   whether initial integers are data too: C array "initial_integers"
+    """
     q = plan.quant
     states = [
         {
@@ -22,12 +30,17 @@ def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
             "name": state.input,
             "type": C_TYPES[q.dtype(state.input)],
             "count": q.graph.tensors[state.input].size,
-            "fill": state.fill,
+            "fill": f"({C_TYPES[q.dtype(state.input)]})initial_integers[{number}]"
+            if as_data
+            else state.fill,
             "begins": state.begins,
         }
         for number, state in enumerate(stream.states)
     ]
     ports = {name: _ports(plan, getattr(stream, name)) for name in ("inputs", "outputs")}
+    if as_data:
+        for number, port in enumerate(ports["inputs"], len(states)):
+            port["fill"] = f"({port['type']})initial_integers[{number}]"
     early = {port["type"] for port in ports["inputs"]} if stream.early else set()
     return {
         **ports,

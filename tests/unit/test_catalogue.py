@@ -67,7 +67,6 @@ SHARED = {
         "building.request",
         "building.simulate",
         "codegen.names",
-        "codegen.project",
         "targets.chip",
     },  # a choice that there is not
     "E202": {"building.model_inputs", "sweeps.advise"},  # no model, nor one of a build any more

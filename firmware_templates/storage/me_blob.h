@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Loading a blob: what <prefix>_load does for its network.
+ */
+#ifndef ME_BLOB_H
+#define ME_BLOB_H
+
+#include "me_network_info.h"
+
+#define ME_BLOB_FORMAT 1u
+
+/* Where the model of a network lies.
+ * layout       digest, 32 bytes, that a blob must have
+ * loaded       gets the model's digest, 32 bytes
+ * model        gets the first model_bytes of the payload
+ * l3           gets the l3_bytes behind them; on the chip the start of L3 does */
+typedef struct {
+    const uint8_t *layout;
+    uint8_t *loaded, *model, *l3;
+    uint32_t model_bytes, l3_bytes;
+} me_blob_place;
+
+me_load_status me_blob_load(const me_blob *blob, const me_blob_place *place);
+
+#endif

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The golden sample as src/ has it: the last pass of a stream, and what <prefix>_self_test runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.streaming.stream import Stream, passes
+
+if TYPE_CHECKING:
+    from myoedge.codegen.known_answer import KnownAnswer
+    from myoedge.plan.plan import Plan
+
+
+def last_pass(
+    stream: Stream, integers: Mapping[str, Array]
+) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+    """Return (inputs, all tensors) of the last pass of a sample; a sample shorter than a pass is
+    repeated."""
+    *_, last = passes(stream, _repeated(stream, integers, stream.frames))
+    return last.sample, last.values
+
+
+def _repeated(stream: Stream, integers: Mapping[str, Array], frames: int) -> dict[str, Array]:
+    """Return a sample, repeated if it has fewer than so many frames."""
+    return {
+        p.name: np.concatenate([integers[p.name]] * frames, p.axis)
+        if integers[p.name].shape[p.axis] + stream.early < frames
+        else integers[p.name]
+        for p in stream.inputs
+    }
+
+
+def known_answer(
+    plan: Plan, stream: Stream | None, integers: Mapping[str, Array], values: Mapping[str, Array]
+) -> KnownAnswer:
+    """Return the golden sample with the CRC-32 of its outputs; for a stream, its frames up to the
+    first pass that makes frames of the outputs ready.
+
+    integers   inputs of the sample
+    values     all tensors of a network without frames
+    """
+    from myoedge.codegen.known_answer import KnownAnswer, crc_of
+
+    if stream is None:
+        inputs = [np.asarray(integers[name]) for name in plan.graph_inputs]
+        return KnownAnswer(inputs, crc_of(values[name] for name in plan.graph_outputs))
+    output = stream.outputs[0]
+    most = stream.frames * (stream.warmup // output.frames + 1)
+    frames = _repeated(stream, integers, most)
+    made = next(x for x in passes(stream, frames) if x.ready[0].shape[output.axis])
+    pushes = (made.number + 1) * stream.frames - stream.early
+    inputs = [np.moveaxis(frames[p.name], p.axis, 0)[:pushes] for p in stream.inputs]
+    ready = (np.moveaxis(y, p.axis, 0) for y, p in zip(made.ready, stream.outputs, strict=True))
+    return KnownAnswer(inputs, crc_of(ready), pushes)
