@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.equivalence import cases, chip_inputs, same_outputs
 from myoedge.backends.samples import given_samples, golden_sample, random_samples
+from myoedge.building.data_dependence import DataDependence, data_dependences
 from myoedge.codegen.render import render
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.software_bill import software_bill
@@ -88,6 +89,7 @@ class Evidence(Tabular):
     inputs         number of inputs of the simulated run
     cycles         smallest and largest number of cycles of an inference
     layers         range of cycles of each layer
+    dependences    functions whose executed instructions depend on the input
     stacks         stacks of the cores
     digests        file of the build -> SHA-256
     """
@@ -97,6 +99,7 @@ class Evidence(Tabular):
     inputs: int
     cycles: tuple[int, int]
     layers: tuple[LayerRange, ...]
+    dependences: tuple[DataDependence, ...]
     stacks: tuple[Stack, ...]
     digests: Mapping[str, str]
 
@@ -133,6 +136,7 @@ class Evidence(Tabular):
             "inputs": self.inputs,
             "cycles": {"min": self.cycles[0], "max": self.cycles[1]},
             "layers": [asdict(row) for row in self.layers],
+            "data_dependences": [asdict(row) for row in self.dependences],
             "stacks": [asdict(row) for row in self.stacks],
             "sha256": dict(self.digests),
         }
@@ -153,9 +157,8 @@ def collect_evidence(
     drawn   number of random inputs to run in addition
     """
     own = () if given is None else given_samples(build, given)
-    samples = chain(
-        [golden_sample(build, short=True)], own, random_samples(build.network, build.stream, drawn)
-    )
+    random = random_samples(build.network, build.stream, drawn)
+    samples = [*chain([golden_sample(build, short=True)], own, random)]
     with one_blas_thread():
         runs = [*cases(build.network, build.stream, samples)]
     measured, _ = build.simulate(chip_inputs(build.stream, runs))
@@ -169,10 +172,17 @@ def collect_evidence(
         *_program(build, graph, stacks),
         _loops(build.written("src/network.c").decode()),
     )
-    layers = (*_layer_ranges(build, measured),)
     name = build.report["model"]["name"]
-    digests = {name: build.digests[name] for name in sorted(build.digests)}
-    return Evidence(name, found, len(runs), (min(cycles), max(cycles)), layers, stacks, digests)
+    return Evidence(
+        name=name,
+        requirements=found,
+        inputs=len(runs),
+        cycles=(min(cycles), max(cycles)),
+        layers=(*_layer_ranges(build, measured),),
+        dependences=(*data_dependences(build, samples, graph),),
+        stacks=stacks,
+        digests={name: build.digests[name] for name in sorted(build.digests)},
+    )
 
 
 def _exactness(

@@ -61,4 +61,8 @@ def _show(terminal: Terminal, found: Evidence, output: str) -> None:
         shown = {True: "yes", False: "NO", None: "no limit"}[row.shown]
         table.add_row(row.key, row.text, shown, escape(row.value))
     show(table, terminal.out)
+    for part in found.dependences:
+        terminal.text(f"depends on data: {part.function}, in {', '.join(part.layers)}")
+    if not found.dependences:
+        terminal.text("no code of the kernels was found to depend on data")
     terminal.next(f"{output}/evidence.md", f"{output}/sbom.cdx.json   # CycloneDX")

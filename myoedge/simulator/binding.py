@@ -134,6 +134,7 @@ class Recorded(ctypes.Structure):
         ("ready_count", U64),
         ("state_cycles", ctypes.POINTER(U64)),
         ("restarts", U64),
+        ("executed", ctypes.POINTER(U64)),
     )
 
 

@@ -52,7 +52,7 @@ class RunOptions:
 
     dump        (address, size) of memory to return at the end
     snapshots   value of me_mark(value) -> memory to record at that call
-    profile     whether to record cycles by instruction address
+    profile     whether to record cycles and executions by instruction address
     window      (from, to): record executed instructions between these cycles
     spans       whether to record transfers, NE16 jobs and sleeping cores
     mark_counts whether marks have the counters of the cores
@@ -222,10 +222,11 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
     recorded = binding.Recorded()
     core.machine_recorded(machine, ctypes.byref(recorded))
     spans = (recorded.spans[i] for i in range(recorded.span_count))
-    profile = {}
+    profile, executed = {}, {}
     if options.profile:
         base, count = core.machine_l2_base(machine), core.machine_l2_bytes(machine) // 2
         profile = {base + 2 * i: n for i, n in enumerate(recorded.profile[:count]) if n}
+        executed = {base + 2 * i: n for i, n in enumerate(recorded.executed[:count]) if n}
     return Simulation(
         exit_code=core.machine_exit_code(machine),
         cycles=core.machine_now(machine),
@@ -241,6 +242,7 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
         steps=tuple(sorted(_steps(recorded), key=lambda step: step.cycle)),
         steps_lost=recorded.steps_lost,
         profile=profile,
+        executed=executed,
         **_of_the_world(recorded),
     )
 

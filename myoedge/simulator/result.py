@@ -132,6 +132,7 @@ class Simulation(Tabular):
     spans, spans_lost    recorded intervals, and number of those not recorded
     steps, steps_lost    recorded instructions, and number of those not recorded
     profile              cycles by instruction address
+    executed             how often cores 0 .. 7 executed an instruction, by its address
     line                 bytes that the UARTs sent
     line_cycles          cycle in which each byte's stop bit ended
     ready_cycles, ready_frames   cycle and frame number of every data-ready of a playback
@@ -157,6 +158,7 @@ class Simulation(Tabular):
     steps: tuple[ExecutedInstruction, ...] = ()
     steps_lost: int = 0
     profile: Mapping[int, int] = field(default_factory=dict)
+    executed: Mapping[int, int] = field(default_factory=dict)
     line: bytes = b""
     line_cycles: Sequence[int] = ()
     ready_cycles: Sequence[int] = ()

@@ -316,3 +316,11 @@ def test_progress_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert cycles == sorted(cycles)
     assert len(cycles) >= run.cycles // 5000
     assert cycles[-1] == run.cycles
+
+
+@pytest.mark.parametrize(("core", "counted"), [(0, 2), (7, 2), (8, 0)])
+def test_a_profile_counts_what_the_eight_cores_execute(core: int, counted: int) -> None:
+    """A loop of two instructions."""
+    elf = make({core: repeat(123, [])})
+    run = endless(elf, options=RunOptions(profile=True), max_cycles=1_000_000)
+    assert [*run.executed.values()].count(123) == counted

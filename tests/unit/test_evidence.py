@@ -7,15 +7,19 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from torch import nn
 
 import myoedge
 from myoedge.backends.report_folder import report_digest
 from myoedge.building.evidence import _loops, _program
 from myoedge.system.call_graph import CallGraph, Function
 from tests.conftest import myoedge as command
+from tests.conftest import save_exported
 from tests.schemas import validators
 
 FILES = {"evidence.json", "evidence.md", "sbom.cdx.json"}
@@ -35,6 +39,8 @@ def test_a_build_shows_its_requirements(build: Path, tmp_path: Path) -> None:
     assert shown.pop("TIME-1") is None
     assert set(shown.values()) == {True}
     assert found.inputs == 3
+    layers = [name for row in found.dependences for name in row.layers]
+    assert layers == ["mean"], "convolutions execute the same for all inputs"
     assert 0 < found.cycles[0] <= found.cycles[1]
     assert {path.name for path in (tmp_path / "e").iterdir()} == FILES
     loaded = sum(len(data) for _, data in myoedge.load_build(build).program.segments)
@@ -44,6 +50,27 @@ def test_a_build_shows_its_requirements(build: Path, tmp_path: Path) -> None:
     validators()["myoedge.evidence/1"].validate(document)
     firmware = (build / "firmware.elf").read_bytes()
     assert document["sha256"]["firmware.elf"] == hashlib.sha256(firmware).hexdigest()
+
+
+class Argmax(nn.Module):
+    """Layers that execute the same for all inputs, but the last: a larger element is a branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv1d(4, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 9))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x).argmax(-1)
+
+
+def test_code_that_depends_on_data_is_named_with_its_line_and_layer(tmp_path: Path) -> None:
+    model = save_exported(Argmax(), (torch.zeros(1, 4, 18),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((8, 1, 4, 18), np.float32)
+    built = myoedge.build(model, calib=calib, output=tmp_path / "built")
+    (found,) = myoedge.evidence(built, drawn=3).dependences
+    assert found.function == "me_argmax_s8"
+    assert found.layers == built.layer_names[-1:]
+    assert {line.split(":")[0] for line in found.lines} == {"me_argmax_s8.c"}
 
 
 def test_the_bill_is_cyclonedx_and_the_same_again(build: Path) -> None:

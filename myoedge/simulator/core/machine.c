@@ -25,6 +25,7 @@ void machine_free(Machine *m)
     free(o->snapshots);
     free(o->kept);
     free(o->profile);
+    free(o->executed);
     free(o->steps);
     free(o->spans);
     free(o);
@@ -170,9 +171,9 @@ void machine_recorded(Machine *m, Recorded *recorded)
     const Ready *ready = &m->devices->peripherals.front_end.ready;
     const Power *power = &m->devices->peripherals.power;
     *recorded =
-        (Recorded){o->marks,      o->marks_used, o->kept,     o->kept_used,  o->profile,     o->steps,
-                   o->steps_used, o->steps_lost, o->spans,    o->spans_used, o->spans_lost,  line->bytes,
-                   line->used,    ready->frames, ready->used, power->cycles, power->restarts};
+        (Recorded){o->marks,      o->marks_used, o->kept,     o->kept_used,  o->profile,      o->steps,
+                   o->steps_used, o->steps_lost, o->spans,    o->spans_used, o->spans_lost,   line->bytes,
+                   line->used,    ready->frames, ready->used, power->cycles, power->restarts, o->executed};
 }
 
 const Counts *machine_counts(Machine *m, uint32_t core)
@@ -218,7 +219,8 @@ int machine_watch_mark(Machine *m, uint32_t pc, const Snapshot *snapshots, uint3
 
 int machine_profile(Machine *m)
 {
-    m->observer->profile = calloc(m->chip.l2_bytes / 2 + 2, sizeof(uint64_t));
+    m->observer->executed = calloc(m->chip.l2_bytes / 2 + 2, sizeof(uint64_t));
+    if (m->observer->executed) m->observer->profile = calloc(m->chip.l2_bytes / 2 + 2, sizeof(uint64_t));
     return m->observer->profile != NULL;
 }
 

@@ -21,6 +21,7 @@ typedef struct {
     uint64_t ready_count;
     const uint64_t *state_cycles; // [POWER_STATES]
     uint64_t restarts;
+    const uint64_t *executed;
 } Recorded;
 
 Machine *machine_new(void);

@@ -6,6 +6,7 @@
 
 #include "devices.h"
 
+enum { WORKERS = 8 };
 enum { MOST_MARKS = 1 << 18, MOST_KEPT = 1 << 30 };
 
 bool observes_all(const Machine *m)
@@ -101,7 +102,11 @@ const Insn *observe(Core *c, const Insn *i, Cycle t, uint64_t retired)
     SETTLE();
     Observer *o = c->m->observer;
     if (!o->last[c->id] || o->last_retired[c->id] != ended(c)) {
-        if (o->profile && o->last[c->id]) o->profile[o->last[c->id] - c->m->insns] += c->t - o->last_t[c->id];
+        if (o->profile && o->last[c->id]) {
+            const size_t last = (size_t)(o->last[c->id] - c->m->insns);
+            o->profile[last] += c->t - o->last_t[c->id];
+            o->executed[last] += c->id < WORKERS;
+        }
         step(c);
         o->last[c->id] = &c->m->insns[(pc_of(c->m, i) - c->m->chip.l2_base) / 2]; // i may be a copy
         o->last_t[c->id] = c->t;

@@ -38,6 +38,7 @@ struct Observer {
     uint8_t *kept;                 // the bytes of the snapshots, in the order of the marks
     size_t kept_used, kept_room;
     uint64_t *profile;             // cycles by halfword of L2, NULL: not wanted
+    uint64_t *executed;            // how often cores 0 .. 7 executed it, likewise
     Cycle from, to;                // window of steps, from == to: none
     uint32_t cores;                // a bit for each core in it
     Step *steps;

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which code depends on data: instructions that cores 0 .. 7 execute more or less often for other
+inputs. These cores wait in the event unit, so that nothing but data changes what they execute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from myoedge.backends.equivalence import cases, chip_inputs
+from myoedge.backends.samples import Sample
+from myoedge.simulator import RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from myoedge.backends.build import Build
+    from myoedge.system.call_graph import CallGraph
+
+MOST_LINES = 8  # that are named per function
+
+
+@dataclass(frozen=True)
+class DataDependence:
+    """A function with instructions whose number of executions depends on the input.
+
+    function   its name
+    lines      source lines of the instructions, "me_argmax.c:31", MOST_LINES at most
+    layers     names of the layers that call it
+    """
+
+    function: str
+    lines: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+def data_dependences(
+    build: Build, samples: Sequence[Sample], graph: CallGraph
+) -> Iterator[DataDependence]:
+    """Simulate each sample, and yield the functions in which the executed instructions differ.
+
+    Samples of a stream with more or fewer passes than the first are left out.
+    """
+    varying = _varying(_executed(build, samples))
+    program, functions = build.program, dict[str, list[str]]()
+    for address in sorted(varying):
+        name, line = program.function_at(address) or "?", program.line_at(address) or "?"
+        functions.setdefault(name, []).append(line)
+    for name, lines in sorted(functions.items()):
+        named = tuple(dict.fromkeys(lines))[:MOST_LINES]
+        yield DataDependence(name, named, (*_layers(build, graph, name),))
+
+
+def _executed(build: Build, samples: Sequence[Sample]) -> Iterator[Mapping[int, int]]:
+    passes = 0
+    for sample in samples:
+        runs = [*cases(build.network, build.stream, [sample])]
+        passes = passes or len(runs)
+        if len(runs) == passes:
+            options = RunOptions(profile=True)
+            yield build.simulate(chip_inputs(build.stream, runs), options=options)[1].executed
+
+
+def _varying(counts: Iterator[Mapping[int, int]]) -> set[int]:
+    """Return the addresses at which two counts differ."""
+    first, varying = next(counts), set[int]()
+    for other in counts:
+        varying |= {at for at, _ in first.items() ^ other.items()}
+    return varying
+
+
+def _layers(build: Build, graph: CallGraph, function: str) -> Iterator[str]:
+    """Yield the layers whose computation reaches a function."""
+    for index, name in enumerate(build.layer_names):
+        starts = (f for f in graph.functions if f.startswith(f"l{index:02d}_"))
+        if function in _reached(graph, [f for f in starts if f.endswith("_compute")]):
+            yield name
+
+
+def _reached(graph: CallGraph, names: list[str]) -> set[str]:
+    """Return the functions that these call, directly or indirectly, and these."""
+    found: set[str] = set()
+    while names:
+        name = names.pop()
+        if name in graph.functions and name not in found:
+            found.add(name)
+            names += graph.functions[name].callees
+    return found
