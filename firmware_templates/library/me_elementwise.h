@@ -23,15 +23,18 @@ typedef struct {
 
 typedef me_binary_s8_tile me_add_s8_tile, me_mul_s8_tile;
 
-/* A difference has a negative b_mult. scale.pre is not read. */
+/* A difference has a negative b_mult. scale.pre is not read.
+ * bits   8 where both multipliers are -128 to 127; else 24 where 128 * (|a_mult| + |b_mult|) + |offset| < 2^23,
+ *        so that 24 bits hold every sum; else 32, the slowest, which always holds */
 typedef struct {
     int32_t a_mult, b_mult, offset, shift;
     me_scale scale;
+    int32_t bits;
 } me_add_s8_params;
 
 /* Sum or difference of two int8 tensors that are broadcast: int8
  * y = clip((a * a_mult + b * b_mult + offset) >> shift), then the table.
- * a_mult, b_mult -32,767 to 32,767, faster where both are -128 to 127; shift 0 to 30; the sum stays inside
+ * a_mult, b_mult -32,767 to 32,767; shift 0 to 30; the sum stays inside
  * int32. Operands at any address. */
 void me_add_s8(const me_add_s8_params *op, const me_add_s8_tile *tile);
 

@@ -636,26 +636,14 @@ me_function me_sum_rows
 me_end me_sum_rows
 
 /* The same as me_interleave_rows, where four taps of a column lie in four rows: 4x4 bytes change
- * places. t0 .. t3 hold four rows a, b, c, d; t4, t5 halves of them.
- *
- * In an order of bytes 0 .. 3 are rd's and 4 .. 7 are rs's, or the other way round: GVSoC and the chip
- * differ. So every call finds out: with 4s in rd and 0s in rs it asks for number 4 four times, and
- * what it gets, 0s or 4s, is what has to change in its orders. */
+ * places. */
 me_function me_interleave_columns
     addi sp, sp, -16
     sw s0, 0(sp)
     sw s1, 4(sp)
     sw a4, 8(sp)
     li a5, 0x01010101
-    slli t1, a5, 2                              /* 0x04040404 */
-    mv t2, t1
-    pv_shuffle2_b t2, zero, t1                  /* 0s or 4s */
-    li a6, 0x03020706                           /* the upper halves of rs, rd */
-    li s1, 0x06040200                           /* bytes 0 and 2 of rd, rs */
-    xor a6, a6, t2
-    xor s1, s1, t2
-    li a4, 0x07050301                           /* bytes 1 and 3 */
-    xor a4, a4, t2
+    me_ask_orders a6, s1, a4, t1
     mv t0, a2
     li a2, 0
     li a7, 0
@@ -666,16 +654,7 @@ me_function me_interleave_columns
     p_lw_r t1, a1, a0
     p_lw_r t2, a1, a0
     p_lw_r t3, a1, a0
-    pv_pack_h t4, t1, t0                        /* a0 a1 b0 b1 */
-    pv_shuffle2_b t1, t0, a6                    /* a2 a3 b2 b3 */
-    pv_pack_h t5, t3, t2                        /* c0 c1 d0 d1 */
-    pv_shuffle2_b t3, t2, a6                    /* c2 c3 d2 d3 */
-    mv t0, t4
-    pv_shuffle2_b t0, t5, s1                    /* a0 b0 c0 d0 */
-    pv_shuffle2_b t4, t5, a4                    /* a1 b1 c1 d1 */
-    mv t2, t1
-    pv_shuffle2_b t2, t3, s1                    /* a2 b2 c2 d2 */
-    pv_shuffle2_b t1, t3, a4                    /* a3 b3 c3 d3 */
+    me_turn_4x4 a6, s1, a4
     p_sw t0, 4, a3
     p_sw t4, 4, a3
     p_sw t2, 4, a3

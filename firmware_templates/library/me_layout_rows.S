@@ -168,43 +168,40 @@ me_function me_scatter_words
     ret
 me_end me_scatter_words
 
-/* a0 from, a1 to, a2 blocks, a3 from_step, a4 to_step */
-me_function me_transpose_blocks
-    add a5, a0, a3
-    add a6, a5, a3
-    add a7, a6, a3
-    li t6, 0x03010200
-    lp_setup 0, a2, .Ltranspose_last
-    p_lw t0, 4, a0
-    p_lw t1, 4, a5
-    p_lw t2, 4, a6
-    p_lw t3, 4, a7
-    me_transpose_4x4 t0, t1, t2, t3, t4, t5, t6
-    p_sw_r t0, a4, a1
-    p_sw_r t5, a4, a1
-    p_sw_r t2, a4, a1
-.Ltranspose_last:
-    p_sw_r t3, a4, a1
-    ret
-me_end me_transpose_blocks
-
-/* a0 from, a1 to, a2 blocks, a3 from_step, a4 to_step */
+/* a0 from, a1 to, a2 fours, a3 blocks, a4 from_step, a5 to_step */
 me_function me_turn_columns
-    add a5, a1, a4
-    add a6, a5, a4
-    add a7, a6, a4
-    li t6, 0x03010200
-    lp_setup 0, a2, .Lturned_last
-    p_lw_r t0, a3, a0
-    p_lw_r t1, a3, a0
-    p_lw_r t2, a3, a0
-    p_lw_r t3, a3, a0
-    me_transpose_4x4 t0, t1, t2, t3, t4, t5, t6
+    addi sp, sp, -16
+    me_saved sw, 4
+    add s0, a1, a5
+    add s1, s0, a5
+    add s2, s1, a5
+    slli a5, a5, 2
+    slli t0, a3, 2
+    sub a5, a5, t0              /* to the next four rows of `to`, and columns of `from` */
+    li s3, 4
+    p_msu s3, t0, a4
+    mv t0, a2
+    me_ask_orders a2, a6, a7, t6
+    lp_setup 1, t0, .Lturned_last
+    lp_setup 0, a3, .Lturned_four_last
+    p_lw_r t0, a4, a0
+    p_lw_r t1, a4, a0
+    p_lw_r t2, a4, a0
+    p_lw_r t3, a4, a0
+    me_turn_4x4 a2, a6, a7
     p_sw t0, 4, a1
-    p_sw t5, 4, a5
-    p_sw t2, 4, a6
+    p_sw t4, 4, s0
+    p_sw t2, 4, s1
+.Lturned_four_last:
+    p_sw t1, 4, s2
+    add a0, a0, s3
+    add a1, a1, a5
+    add s0, s0, a5
+    add s1, s1, a5
 .Lturned_last:
-    p_sw t3, 4, a7
+    add s2, s2, a5
+    me_saved lw, 4
+    addi sp, sp, 16
     ret
 me_end me_turn_columns
 

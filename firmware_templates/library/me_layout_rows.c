@@ -40,16 +40,10 @@ void me_scatter_words(const int8_t *from, int8_t *to, int32_t words, int32_t row
             to[i * to_step + row] = from[row * from_row + i];
 }
 
-void me_transpose_blocks(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step, int32_t to_step)
+void me_turn_columns(const int8_t *from, int8_t *to, int32_t fours, int32_t blocks, int32_t from_step,
+                     int32_t to_step)
 {
-    for (int32_t i = 0; i < 4 * blocks; i++)
-        for (int32_t j = 0; j < 4; j++)
-            to[i * to_step + j] = from[j * from_step + i];
-}
-
-void me_turn_columns(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step, int32_t to_step)
-{
-    for (int32_t i = 0; i < 4; i++)
+    for (int32_t i = 0; i < 4 * fours; i++)
         for (int32_t j = 0; j < 4 * blocks; j++)
             to[i * to_step + j] = from[j * from_step + i];
 }

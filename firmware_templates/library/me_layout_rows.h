@@ -27,10 +27,8 @@ void me_copy_runs(const me_row_runs *part);
 void me_scatter_words(const int8_t *from, int8_t *to, int32_t words, int32_t rows, int32_t from_row,
                       int32_t to_step);
 
-/* to[i][j] = from[j][i], four rows of each, `blocks` blocks: from moves by 4 bytes, to by 4 rows */
-void me_transpose_blocks(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step, int32_t to_step);
-
-/* to[i][j] = from[j][i] of four columns of `from`, 4 * blocks rows of it: from moves by 4 rows, to by 4 bytes */
-void me_turn_columns(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step, int32_t to_step);
+/* to[i * to_step + j] = from[j * from_step + i] of 4 * fours columns of `from`, 4 * blocks rows of it */
+void me_turn_columns(const int8_t *from, int8_t *to, int32_t fours, int32_t blocks, int32_t from_step,
+                     int32_t to_step);
 
 #endif

@@ -10,7 +10,12 @@ static void add_row(const me_add_s16_params *op, const int8_t *a, const int8_t *
         return;
     }
     const me_add_s8_params bytes = {
-        op->a_mult, op->b_mult, op->offset, op->shift, { .low = op->low, .high = op->high },
+        op->a_mult,
+        op->b_mult,
+        op->offset,
+        op->shift,
+        { .low = op->low, .high = op->high },
+        me_sum_bits(op->a_mult, op->b_mult, op->offset),
     };
     me_add_row(&bytes, a, b, y, n, 1, 1);
 }

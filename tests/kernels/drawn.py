@@ -24,6 +24,10 @@ from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 PROGRAMS = Path(__file__).parent / "programs"
 SHIM = Path(__file__).parents[1] / "firmware" / "programs"
 GUARD, GUARD_BYTE = 32, 0x5A
+# pv.shuffle2.b, and one that counts the bytes of its two registers the other way round; x4 is free
+SHUFFLE = "    xpulp_r 0x57, 1, 0x64, \\rd, \\a, \\order\n"
+ASKED_OTHERWISE = "    xor \\order, \\order, tp\n"
+REVERSED = f"    li tp, 0x04040404\n{ASKED_OTHERWISE}{SHUFFLE}{ASKED_OTHERWISE}"
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,16 @@ def firmware(program: str, *kernels: str) -> bytes:
     return firmware_of((PROGRAMS / f"{program}.c").read_text(), *kernels)
 
 
-def firmware_of(text: str, *kernels: str) -> bytes:
-    """A program that includes drawn.h with the library on the runtime, as an ELF."""
+def firmware_of(text: str, *kernels: str, shuffle: str = SHUFFLE) -> bytes:
+    """A program that includes drawn.h with the library on the runtime, as an ELF.
+
+    shuffle   body of the macro of pv.shuffle2.b
+    """
     own = {"drawn.h": (PROGRAMS / "drawn.h").read_text(), "program.c": text}
-    made = link({**_includes(), **runtime(), **kernel_files(*kernels), **own})
+    library = kernel_files(*kernels)
+    assert sum(file.count(SHUFFLE) for file in library.values()) <= 1
+    library = {name: file.replace(SHUFFLE, shuffle) for name, file in library.items()}
+    made = link({**_includes(), **runtime(), **library, **own})
     check_instructions(made)
     return made.elf
 
@@ -110,6 +120,14 @@ def on_simulator(
 ) -> list[tuple[Array, int]]:
     """(bytes with guards, cycles) of every case."""
     return simulated(firmware(program, *kernels), cases, folder, costs)
+
+
+def on_simulator_reversed(
+    program: str, kernels: Sequence[str], cases: Sequence[Case], folder: Path
+) -> list[tuple[Array, int]]:
+    """The same where pv.shuffle2.b counts the bytes of its two registers the other way round."""
+    text = (PROGRAMS / f"{program}.c").read_text()
+    return simulated(firmware_of(text, *kernels, shuffle=REVERSED), cases, folder)
 
 
 def simulated(
@@ -168,6 +186,7 @@ def _on_host(
 
 
 RUNS = (on_host, on_host_as_sdk, on_simulator)
+SHUFFLED_RUNS = (*RUNS, on_simulator_reversed)
 
 
 def check(cases: Sequence[Case], found: Sequence[tuple[Array, int]]) -> None:

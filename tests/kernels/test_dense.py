@@ -15,6 +15,7 @@ from myoedge.system.elf import Program
 from tests.kernels.dense import firmware, in_child, run_on_chip, run_on_host
 from tests.kernels.dense_cases import Asked, Case, conv_case, matmul_case
 from tests.kernels.dense_speed import measured
+from tests.kernels.drawn import REVERSED, SHUFFLE
 
 COUNT = 120
 
@@ -162,12 +163,6 @@ def test_the_chip_does_the_same(tmp_path: Path) -> None:
     """And leaves alone what lies around the operands."""
     cases = drawn()
     assert mismatches(cases, [ran.y for ran in run_on_chip(cases, tmp_path)]) == []
-
-
-# pv.shuffle2.b that counts the bytes of its two registers the other way round; x4 is free
-SHUFFLE = "    xpulp_r 0x57, 1, 0x64, \\rd, \\a, \\order\n"
-ASKED_OTHERWISE = "    xor \\order, \\order, tp\n"
-REVERSED = f"    li tp, 0x04040404\n{ASKED_OTHERWISE}{SHUFFLE}{ASKED_OTHERWISE}"
 
 
 def test_columns_are_packed_alike_where_a_shuffle_counts_its_bytes_otherwise(

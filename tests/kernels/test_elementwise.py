@@ -142,6 +142,24 @@ def eight_bit_cases() -> list[Case]:
     return cases
 
 
+def wide_sum_cases() -> list[Case]:
+    """Sums at the ends of 24 bits, and beyond them, which other micro-kernels take."""
+    rng, cases = np.random.default_rng(24), []
+    for n, mults, offset in (
+        (640, (32767, 32767), 127), (640, (32767, -32767), 128), (37, (-32767, -32767), -127),
+        (640, (32767, 32767), -(2**30)), (333, (300, -9), 2**23 - 128 * 309 - 1),
+    ):  # fmt: skip
+        x, y = draw_bytes(rng, (n,)), draw_bytes(rng, (n,))
+        x[:4], y[:4] = (-128, 127, -128, 127), (-128, 127, 127, -128)
+        data = blob(x, y)
+        acc = x.astype(np.int64) * mults[0] + y.astype(np.int64) * mults[1] + offset
+        for shift in (14, 15):
+            numbers = (0, -1, 0, -128, 127, *mults, offset, shift, *data.starts, 1, n, 1, 1)
+            expected = np.clip(acc >> shift, -128, 127).astype(np.int8)
+            cases.append(Case(f"add {mults} {offset} {n}", numbers, data.data, expected))
+    return cases
+
+
 def channel_case(rng: np.random.Generator, op: str, shape: Shape, axis: int) -> Case:
     c = shape[axis]
     scale, offset = rng.normal(0, 1, c), rng.normal(0, 1, c)
@@ -197,7 +215,14 @@ def tables_cases() -> list[Case]:
 
 def every_case() -> list[Case]:
     pairs = [case for op in ("add", "sub", "mul") for case in pair_cases(op)]
-    return pairs + eight_bit_cases() + channel_cases() + table_cases() + tables_cases()
+    return (
+        pairs
+        + eight_bit_cases()
+        + wide_sum_cases()
+        + channel_cases()
+        + table_cases()
+        + tables_cases()
+    )
 
 
 def measured() -> list[Case]:

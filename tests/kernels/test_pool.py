@@ -110,6 +110,14 @@ def window_cases(rng: np.random.Generator) -> list[Case]:
             cases += [pool_case(rng, op, n, c, axes, shift) for shift in (0, 1, 0)]
     line = regular(1, 1, 1, 0, ceil=False, count_pad=False), both((34, 34), 4, 2, 0)[1]
     cases += [pool_case(rng, op, (1, 34), 8, line) for op in ("max_pool", "avg_pool")]
+    for n, c in (((1, 34), 8), ((34, 1), 20), ((1, 100), 32)):  # pairs along one axis
+        along = regular(max(n), 2, 2, 0, ceil=True, count_pad=False)
+        pairs = (line[0], along) if n[0] == 1 else (along, line[0])
+        cases += [
+            pool_case(rng, op, n, c, pairs, shift)
+            for op in ("max_pool", "avg_pool")
+            for shift in (0, 1, 0)
+        ]
     whole = both((14, 14), 2, 2, 0)
     cases.append(pool_case(rng, "avg_pool", (14, 14), 8, whole, simple=True))
     for n, c, out in (((7, 9), 12, (3, 4)), ((5, 5), 64, (1, 1)), ((10, 4), 5, (7, 4))):

@@ -4,8 +4,6 @@
 #ifndef ME_ADD_ROW_H
 #define ME_ADD_ROW_H
 
-#include <stdbool.h>
-
 #include "me_broadcast.h"
 #include "me_elementwise_rows.h"
 #include "me_math.h"
@@ -14,7 +12,14 @@
 void me_add_row(const void *params, const int8_t *a, const int8_t *b, int8_t *y, int32_t n, int32_t a_step,
                 int32_t b_step);
 
-static inline bool me_fits_8(int32_t x) { return x >= -128 && x <= 127; }
+/* `bits` of me_add_s8_params. */
+static inline int32_t me_sum_bits(int32_t a_mult, int32_t b_mult, int32_t offset)
+{
+    const uint32_t mults = (uint32_t)me_abs(a_mult) + (uint32_t)me_abs(b_mult);
+    if (me_extbs(a_mult) == a_mult && me_extbs(b_mult) == b_mult)
+        return 8;
+    return 128u * mults + (uint32_t)me_abs(offset) < 1u << 23 ? 24 : 32;
+}
 
 /* me_add_row, inline: me_affine_s8 calls it for rows as short as a channel, with constant steps. */
 static inline void me_add_row_inline(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y,
@@ -24,8 +29,9 @@ static inline void me_add_row_inline(const me_add_s8_params *op, const int8_t *a
     _Alignas(4) int8_t same_a[4], same_b[4];
     const int8_t *from_a = me_word_or_row(a, a_step, same_a), *from_b = me_word_or_row(b, b_step, same_b);
     if (words > 0)
-        (me_fits_8(op->a_mult) && me_fits_8(op->b_mult) ? me_add_words_8 : me_add_words)(
-            op, from_a, from_b, y, words, 4 * a_step, 4 * b_step);
+        (op->bits == 8        ? me_add_words_8
+             : op->bits == 24 ? me_add_words_24
+                              : me_add_words)(op, from_a, from_b, y, words, 4 * a_step, 4 * b_step);
     for (int32_t i = 4 * words; i < n; i++) {
         const int32_t sum = me_mac(op->offset, a[i * a_step], op->a_mult);
         y[i] = me_clip(me_mac(sum, b[i * b_step], op->b_mult) >> op->shift, op->scale.low, op->scale.high);

@@ -7,6 +7,8 @@
 void me_add_s8(const me_add_s8_params *op, const me_add_s8_tile *tile)
 {
     me_each_row(tile, me_add_row,
-                me_fits_8(op->a_mult) && me_fits_8(op->b_mult) ? me_add_turns_8 : me_add_turns, op,
-                op->scale.table);
+                op->bits == 8        ? me_add_turns_8
+                    : op->bits == 24 ? me_add_turns_24
+                                     : me_add_turns,
+                op, op->scale.table);
 }

@@ -24,7 +24,8 @@ static void prelu_row(const me_affine_s8_params *op, const me_channel *above, co
 static void one_channel(const me_affine_s8_params *op, const me_channel *c, const int8_t *x, int8_t *y,
                         int32_t n)
 {
-    const me_add_s8_params alone = { c->mult, 0, c->offset, c->shift, op->scale };
+    const int32_t bits = me_sum_bits(c->mult, 0, c->offset);
+    const me_add_s8_params alone = { c->mult, 0, c->offset, c->shift, op->scale, bits };
     me_add_row_inline(&alone, x, x, y, n, 1, 1);
 }
 

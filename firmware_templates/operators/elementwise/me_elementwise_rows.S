@@ -55,6 +55,9 @@
     p_addN_r \x1, \offset, \shift
     p_addN_r \x2, \offset, \shift
     p_addN_r \x3, \offset, \shift
+    packed \word, \x0, \x1, \x2, \x3, \low, \high, \limited
+.endm
+.macro packed word, x0, x1, x2, x3, low, high, limited
     p_clip8 \x0, \x0
     p_clip8 \x1, \x1
     p_clip8 \x2, \x2
@@ -82,15 +85,35 @@
     p_machhs s0, s1, t1
     finish t6, a0, a4, t5, s0, t2, a7, t3, t4, \limited
 .endm
+/* the same from halves of both words */
+.macro paired
+    srli s1, t5, 16
+    pv_pack_h s0, t6, t5        /* a0 a1 b0 b1 */
+    p_insert_low t6, s1         /* a2 a3 b2 b3 */
+.endm
 .macro add_word_8 limited=1
-    srli s0, t5, 16
-    pv_pack_h t5, t6, t5        /* a0 a1 b0 b1 */
-    p_insert_low t6, s0         /* a2 a3 b2 b3 */
-    pv_dotsp_b a0, t5, t0
-    pv_dotsp_b a4, t5, t1
+    paired
+    pv_dotsp_b a0, s0, t0
+    pv_dotsp_b a4, s0, t1
     pv_dotsp_b t5, t6, t0
     pv_dotsp_b s0, t6, t1
     finish t6, a0, a4, t5, s0, t2, a7, t3, t4, \limited
+.endm
+.macro add_word_24 limited=1
+    paired
+    pv_sra8_h s1, s0
+    pv_sll8_h s0, s0            /* 256 times a0 and b0, and their sum */
+    pv_sra8_h t5, t6
+    pv_sll8_h t6, t6
+    pv_dotsp_h a4, s1, t0
+    pv_dotsp_h a0, s0, t0
+    pv_dotsp_h t5, t5, t0
+    pv_dotsp_h s0, t6, t0
+    p_addN_r a4, t2, a7
+    p_addN_r a0, t1, s2
+    p_addN_r t5, t2, a7
+    p_addN_r s0, t1, s2
+    packed t6, a0, a4, s0, t5, t3, t4, \limited
 .endm
 .macro mul_word limited=1
     halves t5, s0
@@ -139,6 +162,13 @@
     pv_pack_h t0, t1, t0        /* for bytes 0 of a and of b */
     slli t1, t0, 8              /* for bytes 1 */
 .endm
+/* t0 both multipliers; t1, s2 offset and shift of 256 times a sum */
+.macro load_add_24
+    load_sum
+    pv_pack_h t0, t1, t0
+    slli t1, t2, 8
+    addi s2, a7, 8
+.endm
 /* t0, t1 zero points, s2 multiplier, s3 pre, the others alike */
 .macro load_mul
     lw t3, AT_LOW(a0)
@@ -157,16 +187,13 @@
     mv t0, t1
     mv t1, t5
 .endm
-.macro swap_8
+.macro swap_24
     srli t5, t0, 16
     pv_pack_h t0, t0, t5
-    slli t1, t0, 8
 .endm
-.macro begin_add load
-    addi sp, sp, -16
-    sw s0, 0(sp)
-    sw s1, 4(sp)
-    \load
+.macro swap_8
+    swap_24
+    slli t1, t0, 8
 .endm
 
 /* to `label` if t3 and t4 leave not all of int8; s0 is lost */
@@ -185,53 +212,31 @@
 .Lwords_last\@:
     p_sw t6, 4, a3
 .endm
-.macro end_add
-    lw s0, 0(sp)
-    lw s1, 4(sp)
+
+/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step; a pre-shift in s3: as if there were limits */
+.macro words_function name, load, word, pre=0
+me_function \name
+    addi sp, sp, -16
+    me_saved sw, 4
+    \load
+    .if \pre
+    bnez s3, .L\name\()_limited
+    .endif
+    if_limited .L\name\()_limited
+    words_of \word, 0
+.L\name\()_done:
+    me_saved lw, 4
     addi sp, sp, 16
     ret
+.L\name\()_limited:
+    words_of \word, 1
+    j .L\name\()_done
+me_end \name
 .endm
-.macro end_mul
-    lw s2, 8(sp)
-    lw s3, 12(sp)
-    end_add
-.endm
-
-/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step */
-me_function me_add_words
-    begin_add load_add
-    if_limited .Ladd_limited
-    words_of add_word, 0
-    end_add
-.Ladd_limited:
-    words_of add_word, 1
-    end_add
-me_end me_add_words
-
-me_function me_add_words_8
-    begin_add load_add_8
-    if_limited .Ladd_8_limited
-    words_of add_word_8, 0
-    end_add
-.Ladd_8_limited:
-    words_of add_word_8, 1
-    end_add
-me_end me_add_words_8
-
-/* the same arguments */
-me_function me_mul_words
-    begin_add
-    sw s2, 8(sp)
-    sw s3, 12(sp)
-    load_mul
-    bnez s3, .Lmul_limited
-    if_limited .Lmul_limited
-    words_of mul_word, 0
-    end_mul
-.Lmul_limited:
-    words_of mul_word, 1
-    end_mul
-me_end me_mul_words
+words_function me_add_words, load_add, add_word
+words_function me_add_words_8, load_add_8, add_word_8
+words_function me_add_words_24, load_add_24, add_word_24
+words_function me_mul_words, load_mul, mul_word, 1
 
 /* s4 words, s5 and s6 steps of a and b to the next, s7, s8 and s9 those behind a run, s10 turns, s11 runs */
 .macro runs_of word, single
@@ -318,6 +323,9 @@ me_end me_add_turns
 me_function me_add_turns_8
     block_of load_add_8, swap_8, add_word_8
 me_end me_add_turns_8
+me_function me_add_turns_24
+    block_of load_add_24, swap_24, add_word_24
+me_end me_add_turns_24
 me_function me_mul_turns
     block_of load_mul, swap, mul_word
 me_end me_mul_turns

@@ -21,6 +21,12 @@ void me_add_words_8(const me_add_s8_params *op, const int8_t *a, const int8_t *b
     me_add_words(op, a, b, y, words, a_step, b_step);
 }
 
+void me_add_words_24(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+                     int32_t a_step, int32_t b_step)
+{
+    me_add_words(op, a, b, y, words, a_step, b_step);
+}
+
 /* Where a turn begins. */
 typedef struct {
     const int8_t *a, *b;
@@ -58,6 +64,8 @@ void me_add_turns(const void *params, const me_turns *block)
 }
 
 void me_add_turns_8(const void *params, const me_turns *block) { me_add_turns(params, block); }
+
+void me_add_turns_24(const void *params, const me_turns *block) { me_add_turns(params, block); }
 
 void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step)

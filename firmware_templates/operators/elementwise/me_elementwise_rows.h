@@ -10,14 +10,16 @@
 /* a_step, b_step: 4, or 0 where the same word is read in every turn. Before any table. */
 void me_add_words(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step);
-/* the same for multipliers within int8 */
+/* the same for multipliers within int8, and for sums within 24 bits, which most are */
 void me_add_words_8(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                     int32_t a_step, int32_t b_step);
+void me_add_words_24(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+                     int32_t a_step, int32_t b_step);
 void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step);
 
 /* the same of a block (me_broadcast.h), of which me_elementwise_rows.S knows */
-me_turns_kernel me_add_turns, me_add_turns_8, me_mul_turns;
+me_turns_kernel me_add_turns, me_add_turns_8, me_add_turns_24, me_mul_turns;
 
 /* n >= 1 elements of n channels that follow each other */
 void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *x, int8_t *y, int32_t n);

@@ -23,9 +23,8 @@ static void move_plane(const me_plane *p, const int8_t *from, int8_t *to, int32_
 {
     const int32_t blocks = p->from_column == 1 ? (last - first) / 4 : 0;
     const int32_t even = blocks > 0 ? rows / 4 * 4 : 0, middle = first + 4 * blocks;
-    for (int32_t row = 0; row < even; row += 4)
-        me_transpose_blocks(from + row * p->from_row + first, to + row + first * p->to_column, blocks,
-                            p->from_row, p->to_column);
+    if (even > 0)
+        me_turn_columns(from + first, to + first * p->to_column, blocks, even / 4, p->from_row, p->to_column);
     if (blocks > 0 && even < rows)
         me_scatter_words(from + even * p->from_row + first, to + even + first * p->to_column, blocks,
                          rows - even, p->from_row, p->to_column);

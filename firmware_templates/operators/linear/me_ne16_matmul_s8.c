@@ -67,7 +67,7 @@ static const int8_t *gathered(const work *w, const int8_t *b, int32_t n, int8_t 
 {
     const int32_t c = w->op->c, stride = w->tile->b_stride;
     if (n == TOGETHER)
-        me_turn_columns(b, to, c / 4, stride, c);
+        me_turn_columns(b, to, 1, c / 4, stride, c);
     else
         for (int32_t i = 0; i < n; i++)
             me_copy_bytes(b + i, to + i * c, c, stride, 1);

@@ -233,13 +233,31 @@ max_function me_max_more, 1
     average t0, t5, t2, t1, 0, \limits
 .endm
 
-me_function me_average_words
+/* the same of two words */
+.macro average_of_two
+    p_lw_r t0, a6, a1
+    p_lw_r t1, a6, a2
+    srli t2, t0, 16
+    pv_pack_h t5, t1, t0
+    p_insert_low t1, t2
+    pv_dotsp_b t0, t5, s7
+    pv_dotsp_b t5, t5, s8
+    pv_dotsp_b t2, t1, s7
+    pv_dotsp_b t1, t1, s8
+    average t0, t5, t2, t1, 0
+.endm
+
+.macro average_function name
+me_function \name
     save
     load_scale 0
     li s7, 0x00010001           /* bytes 0 and 2 of a word */
     slli s8, s7, 8              /* bytes 1 and 3 */
     p_mac s3, s0, s2            /* (sum + bias) * mult + offset, modulo 2^32 */
     load_taps
+.endm
+
+average_function me_average_words
     li t1, 0x80808080
     not t2, t1
     bne s5, t1, .Laverage_limited
@@ -250,6 +268,11 @@ me_function me_average_words
     each_piece me_average_words_limited, "average_of_four 1"
     restore
 me_end me_average_words
+
+average_function me_average_pairs
+    each_piece me_average_pairs, average_of_two
+    restore
+me_end me_average_pairs
 
 .macro window_sizes
     lw a1, OF_X(a0)

@@ -53,17 +53,21 @@ void me_max_more(const me_taps *taps)
             at.y[j] = most_of(taps, at.x + j, at.y[j]);
 }
 
-void me_average_words(const me_taps *taps)
+static void average_taps(const me_taps *taps, int32_t count)
 {
     me_place at = first_place(taps);
     for (int32_t pixel = 0; pixel < taps->pixels; pixel++, next_place(taps, &at))
         for (int32_t j = 0; j < 4 * taps->words; j++) {
             int32_t sum = 0;
-            for (int32_t t = 0; t < 4; t++)
+            for (int32_t t = 0; t < count; t++)
                 sum += at.x[taps->tap[t] + j];
             at.y[j] = averaged(taps, sum);
         }
 }
+
+void me_average_words(const me_taps *taps) { average_taps(taps, 4); }
+
+void me_average_pairs(const me_taps *taps) { average_taps(taps, 2); }
 
 void me_max_window(const me_big_window *w)
 {

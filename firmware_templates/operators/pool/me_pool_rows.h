@@ -15,7 +15,7 @@ typedef struct {
     int8_t *y;
     int32_t tap[4];
     int32_t words, pixels, room, width, x_pixel, y_pixel, x_row;
-    /* me_average_words (pre is 0 there) and windows: q = clip((((sum + bias) >> pre) * mult + offset) >> shift) */
+    /* averages (of words and pairs pre is 0): q = clip((((sum + bias) >> pre) * mult + offset) >> shift) */
     int32_t bias, pre, mult, offset, shift;
     uint32_t low, high; /* in all four bytes */
 } me_taps;
@@ -23,6 +23,7 @@ typedef struct {
 void me_max_words(const me_taps *taps);
 void me_max_more(const me_taps *taps); /* y is the maximum so far, tap[0] does not count */
 void me_average_words(const me_taps *taps);
+void me_average_pairs(const me_taps *taps); /* of tap[0] and tap[1] alone */
 
 /* Any windows: `words` words a step apart in x and in y (steps after the whole window), each the
  * maximum or the average of rows x columns words; row_step from the end of a row to the next row's

@@ -82,12 +82,16 @@ static inline void few_taps(me_taps *taps, const me_pool_s8_tile *tile, int32_t 
 {
     const int32_t c = tile->c, row = tile->row_stride;
     me_walk walk = { 0, 0, rows * columns, columns, c, row - columns * c };
-    if (walk.left != 4) {
+    if (walk.left != 4 && !average) {
         max_of_many(taps, walk);
         return;
     }
     taps->tap[0] = 0;
     taps->tap[1] = columns > 1 ? c : row;
+    if (walk.left == 2) {
+        me_average_pairs(taps);
+        return;
+    }
     taps->tap[2] = columns == 2 ? row : 2 * taps->tap[1];
     taps->tap[3] = taps->tap[1] + taps->tap[2];
     (average ? me_average_words : me_max_words)(taps);
@@ -104,7 +108,7 @@ static ME_APART void few_words(const me_pool_run *run)
     taps.y_pixel = run->tile->y_stride;
     taps.x_row = 0;
     if (run->average)
-        set_scale(&taps, run->average, run->kind, 4);
+        set_scale(&taps, run->average, run->kind, run->rows * run->columns);
     few_taps(&taps, run->tile, run->rows, run->columns, run->average != 0);
 }
 
@@ -253,7 +257,8 @@ void me_pool_even(const me_pool_s8_tile *tile, const me_avg_pool_s8_params *aver
     }
     if (taps.pixels * taps.words == 0)
         return;
+    const int32_t high = me_window_extent(row), wide = me_window_extent(column);
     if (average)
-        set_scale(&taps, average, row->kind * average->kinds + column->kind, 4);
-    few_taps(&taps, tile, me_window_extent(row), me_window_extent(column), average != 0);
+        set_scale(&taps, average, row->kind * average->kinds + column->kind, high * wide);
+    few_taps(&taps, tile, high, wide, average != 0);
 }

@@ -37,7 +37,7 @@ static inline int32_t me_window_extent(const me_window *w) { return w->last - w-
 
 static inline bool me_has_few_taps(const me_avg_pool_s8_params *average, int32_t taps)
 {
-    return average ? taps == 4 && average->scale.pre == 0 : taps <= 9;
+    return average ? (taps == 4 || taps == 2) && average->scale.pre == 0 : taps <= 9;
 }
 
 static inline bool me_is_even(const me_pool_s8_tile *tile, const me_avg_pool_s8_params *average)

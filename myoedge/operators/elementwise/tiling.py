@@ -25,7 +25,8 @@ LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
 SHORT_ROW, WORD_ROW, MANY_ROWS = 32, 128, 32  # of me_broadcast.c
 TURN, BLOCK = 0.1, 9.0  # words that pass around a row of words or four others, and around a block
-LIMITED_WORDS = {"me_add_s8": 0.07, "me_mul_s8": 0.19}  # more of a word with limits or a pre-shift
+LIMITED_WORDS = {"me_add_s8": 0.08, "me_mul_s8": 0.19}  # more of a word with limits or a pre-shift
+SUM_WORDS = {8: 0.83, 24: 1.0, 32: 1.15}  # of a word of me_add_s8, by its `bits`
 AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 
@@ -103,7 +104,9 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     op: dict[str, int | str] = step.integers.named(numbers)
     is_fast = len(loops) == 1 and is_unlimited(step)
     limited = 0.0 if is_fast else LIMITED_WORDS.get(kernel, 0.0)
-    word = _sum_word(op) + limited + 0.4 * bool(table)
+    if kernel == "me_add_s8":
+        op["bits"] = _sum_bits(op)
+    word = _word(op) + limited + 0.4 * bool(table)
     around = 4.0 if kernel == "me_mul_s8" else 1.7
     return TiledKernel(
         function=kernel,
@@ -117,10 +120,21 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     )
 
 
-def _sum_word(op: Mapping[str, Any]) -> float:
-    """Return the work of a word of results: 8-bit multipliers have a faster way."""
-    small = "a_mult" in op and all(-128 <= op[name] <= 127 for name in ("a_mult", "b_mult"))
-    return 0.71 if small else 1.0
+def _sum_bits(op: Mapping[str, Any]) -> int:
+    """Return `bits` of me_add_s8_params: 8 for 8-bit multipliers, 24 if these bits hold every sum,
+    else 32."""
+    if _is_small(op):
+        return 8
+    return 24 if 128 * (abs(op["a_mult"]) + abs(op["b_mult"])) + abs(op["offset"]) < 2**23 else 32
+
+
+def _is_small(op: Mapping[str, Any]) -> bool:
+    return "a_mult" in op and all(-128 <= op[name] <= 127 for name in ("a_mult", "b_mult"))
+
+
+def _word(op: Mapping[str, Any]) -> float:
+    """Return the work of a word of results: small multipliers have a faster way."""
+    return SUM_WORDS[op["bits"]] if "bits" in op else 0.71 if _is_small(op) else 1.0
 
 
 def is_unlimited(step: QuantizedNode) -> bool:

@@ -154,8 +154,7 @@ def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) ->
         few = starts * 40 + share * 4 * (0.26 * rows + 17)
         return np.where(math.prod(extents[:-1]) < MANY_ROWS, few, _rows_work(extents, cores))
     if _steps_by_1(loops, column):
-        calls = planes_begun * (rows // 4 + (rows % 4 > 0))
-        return starts * 100 + calls * 20 + share * (14.7 * (rows // 4) + 4 * (rows % 4))
+        return starts * 100 + share * (11.7 * (rows // 4) + 4 * (rows % 4) + 5)
     return starts * 100 + share * 4 * (rows + 15)
 
 

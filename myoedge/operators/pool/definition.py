@@ -232,7 +232,7 @@ def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     op = {"x_zero": step.integers.x_zero, "kinds": max(len(kinds[1]), 1), "each": "@each"}
     op |= {**scale_fields(step), **(step.wide_flags("x", "y") if step.has_int16 else {})}
     taps = most_taps(step.attrs)
-    work = tiling.Work(taps, average=True, few=taps == 4 and step.integers.pre == 0)
+    work = tiling.Work(taps, average=True, few=taps in (2, 4) and step.integers.pre == 0)
     each = Operand.whole("each", np.stack(numbers, axis=1))
     name = "me_avg_pool_s16" if step.has_int16 else "me_avg_pool_s8"
     return tiling.in_tiles(step, engine, name, op, work, (each,), kinds)

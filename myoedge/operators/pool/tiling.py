@@ -80,7 +80,7 @@ class Work:
     taps      taps per window
     average   whether the kernel averages instead of taking maxima
     few       whether the windows suit the kernel's unrolled loop: up to nine taps of a maximum, or
-              four of an average
+              two or four of an average
     runs      runs of equal windows per row
     even      whether all windows are equal, along both axes
     """
@@ -109,7 +109,7 @@ def _units(w: Work, rows: Any, columns: Any, channels: Any, cores: int) -> Any:
 def _window_units(w: Work) -> tuple[float, float]:
     """Return (work of four adjacent results, overhead around them), in taps."""
     if w.few and w.average:
-        return 5.4, 64
+        return (5.4 if w.taps == 4 else 4.1), 64
     passes = -(-(w.taps - 1) // 3)
     if w.few:
         return 2.4 * passes, 19.0 * passes + 57

@@ -8,8 +8,6 @@ import math
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from types import MappingProxyType
 
 import numpy as np
 
@@ -37,7 +35,6 @@ LEAST_NOISE_SHARE = 0.002  # of an output's noise, below which a tensor is not w
 LEAST_COST_CYCLES = 1.0
 
 Group = tuple[str, ...]
-Change = Callable[[Mapping[str, Array]], dict[str, Array]]
 Cycles = Callable[[QuantizedNode], float]  # estimate of a layer by itself; infinite: has no tile
 
 
@@ -76,15 +73,20 @@ def int16_candidates(
     eight = {name for name, q in network.params.items() if q.element_type != INT16}
     groups = [g for g in int16_groups(graph, network.params) if not eight.isdisjoint(g)]
     groups = groups_together(graph, groups)
-    few = each_sample(subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES)))
+    few = list(each_sample(subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES))))
     names = [x for output in dict.fromkeys(graph.outputs) for x in judged_tensors(network, output)]
+    signal, rows = np.zeros(len(names)), rows_of(graph)
+    for real in (float_values(graph, sample) for sample in few):
+        signal += [judged(rows, name, real).signal for name in names]
     params = choose_params(graph, ranges)
-    changes = [partial(rounded_group, graph, params, frozenset(group)) for group in groups]
-    noises = noise_of(graph, few, changes, names)
+    squares = noise_of(graph, params, few, groups, names)
+    found = [
+        (group, x / np.maximum(signal, 1e-30)) for group, x in zip(groups, squares, strict=True)
+    ]
     cost = _costs(network, graph, params, cycles, tuple(rules))
     return [
         Candidate(group, cost(group), noise)
-        for group, noise in zip(groups, noises, strict=True)
+        for group, noise in found
         if np.any(noise > LEAST_NOISE_SHARE * limits)
     ]
 
@@ -209,59 +211,41 @@ def _worthwhile(
 
 def noise_of(
     graph: Graph,
+    params: Mapping[str, QuantParams],
     samples: Iterable[Mapping[str, Array]],
-    changes: Sequence[Change],
+    groups: Sequence[Group],
     measured: Sequence[str],
 ) -> list[Array]:
-    """Return, per change of the float network, the noise power that it causes at each measured
-    tensor, relative to the signal.
+    """Return, per group of tensors, the squared error that rounding only this group causes at each
+    measured tensor, summed over the samples.
 
-    changes    values of all tensors -> those that change
+    params     int8 parameters
+    groups     groups of tensors; a group's weights that int16 would refine are rounded too
     measured   names of tensors; `name.pre` for the value before a fused table
     """
-    errors, rows = np.zeros((len(changes), len(measured))), rows_of(graph)
-    signal = np.zeros(len(measured))
+    errors, rows = [np.zeros(len(measured)) for _ in groups], rows_of(graph)
     for sample in samples:
         real = float_values(graph, sample)
         tensors = [judged(rows, name, real) for name in measured]
-        signal += [tensor.signal for tensor in tensors]
-        for change, total in zip(changes, errors, strict=True):
-            changed = change(real)
-            for at, name in enumerate(measured):
-                if name in changed:
-                    total[at] += tensors[at].error(changed[name])
-    return [*(errors / np.maximum(signal, 1e-30))]
+        for group, total in zip(groups, errors, strict=True):
+            changed = _with_rounded(graph, params, real, frozenset(group))
+            for at, x in enumerate(measured):
+                if x in changed:
+                    total[at] += tensors[at].error(changed[x])
+    return errors
 
 
-def rounded_group(
+def _with_rounded(
     graph: Graph,
     params: Mapping[str, QuantParams],
-    group: frozenset[str],
     real: Mapping[str, Array],
+    group: frozenset[str],
 ) -> dict[str, Array]:
     """Return the values that change if a group's tensors are rounded to int8, and the weights that
     are int16 with the group."""
     given = (name for name in group if graph.is_const(name) or name in graph.inputs)
     changed = {name: _rounded(real[name], params[name]) for name in given}
     changed |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
-    return changed_values(graph, real, changed, params, group)
-
-
-def changed_values(
-    graph: Graph,
-    real: Mapping[str, Array],
-    given: Mapping[str, Array],
-    params: Mapping[str, QuantParams] = MappingProxyType({}),
-    group: frozenset[str] = frozenset(),
-) -> dict[str, Array]:
-    """Return the values of a float network that change with given ones, which are included.
-
-    real     values of all tensors
-    given    changed inputs and constants
-    params   parameters by whose limits infinities are replaced
-    group    tensors that are rounded to their parameters as well
-    """
-    changed = dict(given)
     values = ChainMap(changed, dict(real))
     for _, node, step in turns(graph.nodes, graph.nodes):
         name = node.name

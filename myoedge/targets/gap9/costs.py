@@ -59,7 +59,7 @@ KERNELS = {
     "me_depthwise_lines_s8": KernelCost(1.05, 1000, 4000),  # cycles by its own formula
     "me_depthwise_conv_s16": KernelCost(1.2, 500, 1000),  # a cycle of two results of two channels
     # a word of four results
-    "me_add_s8": KernelCost(28.3, 300, 700),
+    "me_add_s8": KernelCost(24.3, 300, 700),
     "me_maximum_s8": KernelCost(60, 350, 800),
     "me_atan2_s8": KernelCost(240, 400, 900),
     "me_mul_s8": KernelCost(31.3, 350, 800),

@@ -1,5 +1,6 @@
 /* Sums, products, channels and tables; see test_elementwise.py for the numbers. */
 #include "me_elementwise.h"
+#include "me_intrinsics.h"
 
 #include "drawn.h"
 
@@ -26,6 +27,15 @@ static void set_pair(const int32_t *n, int8_t *in, int8_t *out)
     }
 }
 
+static int32_t bits_of(int32_t a_mult, int32_t b_mult, int32_t offset)
+{
+    if (a_mult == (int8_t)a_mult && b_mult == (int8_t)b_mult)
+        return 8;
+    const int64_t mults = (int64_t)me_abs(a_mult) + me_abs(b_mult),
+                  reach = offset < 0 ? -(int64_t)offset : offset;
+    return 128 * mults + reach < 1 << 23 ? 24 : 32;
+}
+
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
     (void)scratch;
@@ -33,7 +43,7 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
     table.table = n[1] < 0 ? 0 : in + n[1];
     const me_scale scale = { n[2], n[3], n[4], table.table };
     if (kind == 0) {
-        add = (me_add_s8_params){ n[5], n[6], n[7], n[8], scale };
+        add = (me_add_s8_params){ n[5], n[6], n[7], n[8], scale, bits_of(n[5], n[6], n[7]) };
         set_pair(n + 9, in, out);
     } else if (kind == 1) {
         mul = (me_mul_s8_params){ n[5], n[6], n[7], n[8], n[9], scale };
