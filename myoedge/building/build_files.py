@@ -212,7 +212,7 @@ def make_contents(
     golden = {key: x[0] for key, x in quantized.data.inputs.items()}
     integers = quantized_inputs(network, golden)
     values = run_int(network.steps, network.constants, integers)
-    last = last_pass(stream, integers) if stream is not None else (integers, values)
+    last = (integers, values) if stream is None else last_pass(stream, integers)
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
@@ -220,7 +220,7 @@ def make_contents(
         None if request.adapt is None else adaptation_of(request.adapt, plan, calibration, stream)
     )
     options = replace(request.of_sources, class_names=_class_names(quantized))
-    answer = known_answer(build_plan.plan, stream, integers, values) if options.is_tested else None
+    answer = known_answer(build_plan, options, integers, values)
     sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, options, answer)
     of_sdk = sdk_application(plan, name, sources, stream, app) if request.app in SDK_APPS else {}
     programs = _programs(sources, app, adapts)

@@ -12,8 +12,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.streaming.stream import Stream, passes
 
 if TYPE_CHECKING:
+    from myoedge.building.plans import BuildPlan
     from myoedge.codegen.known_answer import KnownAnswer
-    from myoedge.plan.plan import Plan
+    from myoedge.codegen.source_options import SourceOptions
 
 
 def last_pass(
@@ -36,16 +37,22 @@ def _repeated(stream: Stream, integers: Mapping[str, Array], frames: int) -> dic
 
 
 def known_answer(
-    plan: Plan, stream: Stream | None, integers: Mapping[str, Array], values: Mapping[str, Array]
-) -> KnownAnswer:
+    build_plan: BuildPlan,
+    options: SourceOptions,
+    integers: Mapping[str, Array],
+    values: Mapping[str, Array],
+) -> KnownAnswer | None:
     """Return the golden sample with the CRC-32 of its outputs; for a stream, its frames up to the
-    first pass that makes frames of the outputs ready.
+    first pass that makes frames of the outputs ready. None: no self-test is generated.
 
     integers   inputs of the sample
     values     all tensors of a network without frames
     """
     from myoedge.codegen.known_answer import KnownAnswer, crc_of
 
+    if not options.is_tested:
+        return None
+    plan, stream = build_plan.plan, build_plan.stream
     if stream is None:
         inputs = [np.asarray(integers[name]) for name in plan.graph_inputs]
         return KnownAnswer(inputs, crc_of(values[name] for name in plan.graph_outputs))

@@ -7,15 +7,17 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from myoedge.codegen.constants import SLICE_BYTES, array_aliases, array_values
+from myoedge.codegen.stream_values import fills
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan
+from myoedge.streaming.stream import Stream
 
 BLOB = "model.blob"  # of a build folder
 MAGIC, FORMAT = b"MEWB", 1
@@ -101,6 +103,20 @@ def layout_of(
     for name, array in arrays.items():
         digest.update(f"{name} {array.dtype} {array.size}\n".encode())
     return digest.digest()
+
+
+def numbers_as_data(
+    scalars: Mapping[str, Sequence[int]], stream: Stream | None, common: Mapping[str, Any]
+) -> dict[str, Array]:
+    """Return what is data in addition to arrays of layers: numbers of kernel calls, scales and zero
+    points of the border, initial integers of a stream."""
+    numbers = {name: np.array(values, np.int32) for name, values in scalars.items()}
+    numbers["border"] = border_array([*common["inputs"], *common["outputs"]])
+    return (
+        numbers
+        if stream is None
+        else {**numbers, "initial_integers": np.array(fills(stream), np.int32)}
+    )
 
 
 def border_array(ports: Iterable[Mapping[str, Any]]) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from myoedge.adaptation.record import Adaptation
 from myoedge.codegen.adaptation import adaptation_files, hook
 from myoedge.codegen.application import Application
-from myoedge.codegen.blob import CRCS, border_array, model_blob
+from myoedge.codegen.blob import CRCS, model_blob, numbers_as_data
 from myoedge.codegen.constants import (
     SLICE_BYTES,
     array_aliases,
@@ -30,7 +30,7 @@ from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
-from myoedge.codegen.stream_values import fills, stream_values
+from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding.definition import id_limits
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
@@ -97,7 +97,7 @@ def make_sources(
         files |= adaptation_files(plan, adaptation, {**common, "copies": plan.copies})
     blob = None
     if options.weights_blob:
-        data = _numbers(network["scalars"], stream, common)
+        data = numbers_as_data(network["scalars"], stream, common)
         blob = model_blob(plan, {**common["arrays"], **data}, files.values(), common)
         common |= {"blob": blob.values(), "slices": blob.arrays.get(CRCS, ())}
         files["load.c"] = render("project/load.c.j2", common)
@@ -140,20 +140,6 @@ def _stored(
         "slice_bytes": SLICE_BYTES,
         "own": ["network.c", "weights.c", "info.c", *(name for name in made if made[name])],
     }
-
-
-def _numbers(
-    scalars: Mapping[str, Sequence[int]], stream: Stream | None, common: Mapping[str, Any]
-) -> dict[str, Array]:
-    """Return what is data in addition to arrays of layers: numbers of kernel calls, scales and zero
-    points of the border, initial integers of a stream."""
-    numbers = {name: np.array(values, np.int32) for name, values in scalars.items()}
-    numbers["border"] = border_array([*common["inputs"], *common["outputs"]])
-    return (
-        numbers
-        if stream is None
-        else {**numbers, "initial_integers": np.array(fills(stream), np.int32)}
-    )
 
 
 def _code(common: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, str]:
