@@ -157,6 +157,7 @@ SHARED = {
         "backends.build",
         "backends.report_folder",
         "cli.shell",
+        "api.reports",
         "backends.equivalence",
     },  # no whole build
     "E221": {"system.folder", "integrations.huggingface"},  # a folder that holds other files
