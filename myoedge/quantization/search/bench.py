@@ -47,9 +47,9 @@ class MeasuredNoise:
     def noise(self, half: int | None = None) -> Array:
         """Return the noise power relative to the signal, [measured tensors]; 0 without noise.
 
-        half   0 or 1: only every other sample; None: all. A single sample is in both halves
+        half   0 or 1: only the first or second half of the samples; None: all
         """
-        rows = slice(None) if half is None or len(self.error) < 2 else slice(half, None, 2)
+        rows = slice(None) if half is None else rows_of_half(len(self.error), half)
         error, signal = self.error[rows].sum(axis=0), self.signal[rows].sum(axis=0)
         return np.asarray(np.where(signal > 0.0, error / np.maximum(signal, 1e-300), 0.0))
 
@@ -97,11 +97,10 @@ class Bench:
 
     @property
     def halves(self) -> tuple[Samples, Samples]:
-        """Return the even and the odd samples; a single sample is in both halves."""
-        if self.count < 2:
-            return self.samples, self.samples
-        even, odd = ({n: x[at::2] for n, x in self.samples.items()} for at in (0, 1))
-        return even, odd
+        """Return the first and the second half of the samples."""
+        rows = [rows_of_half(self.count, half) for half in (0, 1)]
+        first, second = ({n: x[at] for n, x in self.samples.items()} for at in rows)
+        return first, second
 
     @property
     def count(self) -> int:
@@ -110,14 +109,18 @@ class Bench:
     def measure(self, network: QuantGraph, half: int | None = None) -> MeasuredNoise:
         """Run a quantised network on the samples and return its noise.
 
-        half   0 or 1: only every other sample, the others count as without noise; None: all
+        half   0 or 1: only the first or second half of the samples, the others count as without
+               noise; None: all
         """
         self.runs += 1
         rows = judged_rows(network)
+        measured = range(self.count)[
+            slice(None) if half is None else rows_of_half(self.count, half)
+        ]
         error, signal = np.zeros((2, self.count, len(rows)))
         known = self._known(rows)
         for at, sample in enumerate(each_sample(self.samples)):
-            if half is not None and at % 2 != half:
+            if at not in measured:
                 continue
             values = self._integers(network, at, sample)
             for row, (_, name) in enumerate(rows):
@@ -161,6 +164,18 @@ class Bench:
                 real = float_values(self.graph, sample)
                 self._exact.append({name: judged(compared, name, real) for name in judged_names})
         return self._exact
+
+
+def rows_of_half(count: int, half: int) -> slice:
+    """Return the rows of the first (0) or second (1) half of the samples; a single sample is in
+    both halves.
+
+    Halves are blocks: samples in a row often come from one person or recording, and every other
+    sample would put each recording into both halves.
+    """
+    if count < 2:
+        return slice(None)
+    return slice(count // 2) if half == 0 else slice(count // 2, None)
 
 
 def measured_samples(graph: Graph) -> int:

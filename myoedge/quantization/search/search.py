@@ -74,7 +74,8 @@ def search(
     start       network to begin with
     of_8_bits   int8 network, to whose cycles the budgets are relative
     """
-    found = Search(workshop, goal, of_8_bits, goal.limits(start.network.engined))
+    limits, start_db = goal.limits(start.network.engined), start.measured.worst_db
+    found = Search(workshop, goal, of_8_bits, start_db, limits)
     return _Loop(found).run(start)
 
 

@@ -162,6 +162,7 @@ class Search:
     workshop     functions for making networks
     goal         required SQNR and allowed cost
     start        the int8 network, to whose cycles the budgets are relative
+    start_db     SQNR of its worst output
     limits       [measured tensors] allowed noise
     narrow       cache: calibration id -> measured int8 network
     candidates   cache: calibration id -> candidates for int16
@@ -171,6 +172,7 @@ class Search:
     workshop: Workshop
     goal: Goal
     start: Network
+    start_db: float
     limits: Array
     narrow: dict[int, SearchState] = field(default_factory=dict)
     candidates: dict[int, Sequence[Candidate]] = field(default_factory=dict)
@@ -187,7 +189,11 @@ class Search:
     def shares(self, state: SearchState) -> list[float]:
         """Return the budgets of extra cycles that apply to a state, as fractions, ascending."""
         worst_db = state.measured.worst_db
-        return [x.share for x in self.goal.budgets if worst_db < x.below_db]
+        return [
+            x.share
+            for x in self.goal.budgets
+            if worst_db < x.below_db and self.start_db < x.int8_below_db
+        ]
 
     def planned_cycles(self, network: QuantGraph) -> float:
         """Return the estimated cycles of the plan of a network; infinity if it does not fit."""
