@@ -118,9 +118,8 @@ def as_stated(graph: Graph, name: str, value: Array) -> Array:
 def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Run a graph in floats on one sample; return all tensors by name, and the input of every fused
     lookup table as `name.pre`."""
-    values: dict[str, Array] = graph.arrays
-    run_float(graph, inputs, lambda name, value: values.update({name: value}))
-    return values
+    values: dict[str, Array] = {}
+    return values | run_float(graph, inputs, lambda name, value: values.update({name: value}))
 
 
 def as_read(graph: Graph, name: str, x: Array) -> Array:

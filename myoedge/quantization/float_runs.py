@@ -95,8 +95,8 @@ def _watched(graph: Graph, sample: Mapping[str, Array], watch: Watch | None) -> 
         if watch is not None:
             watch(name, value)
 
-    run_float(graph, sample, keep)
-    return values
+    last = run_float(graph, sample, keep)  # states of loops in their last iteration
+    return {name: last.get(name, value) for name, value in values.items()}
 
 
 def _digest(sample: Mapping[str, Array]) -> bytes:

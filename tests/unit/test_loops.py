@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, Node
-from myoedge.operators.interpreter import run_float
-from myoedge.operators.loop.turns import in_order, loop_spans, times_run, turns
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import every_value, real_node, run_float
+from myoedge.operators.loop.turns import IN_LOOPS, in_order, loop_spans, times_run, turns
 from myoedge.passes import prepare
+from myoedge.quantization.float_runs import float_values
 
 WIDTH, INPUTS = 6, 3
 
@@ -244,6 +246,21 @@ def test_steps_run_one_after_another() -> None:
     body = [[(name, step) for name in ("row", "sum", "after")] for step in (0, 1)]
     assert times_run(nodes) == {"h": 1, "row": 2, "sum": 2, "after": 2, "y": 1}
     assert found == [("h", 0), *body[0], *body[1], ("y", 0)]
+
+
+@pytest.mark.parametrize("kept", [every_value, float_values])
+def test_values_of_a_loop_are_those_of_its_last_step(
+    kept: Callable[[Graph, Mapping[str, Array]], Mapping[str, Array]],
+) -> None:
+    """States too, so that a layer's result follows from the operands that are kept."""
+    torch.manual_seed(0)
+    graph = prepared(Loop(Plain(), 12, last=True), 1, 12, INPUTS)
+    (span,) = loop_spans(graph.nodes)
+    values = kept(graph, {graph.inputs[0]: torch.randn(1, 12, INPUTS).numpy()})
+    for node in graph.nodes[span.first : span.end]:
+        if node.op not in IN_LOOPS:
+            _, found = real_node(node, [values[name] for name in node.inputs])
+            np.testing.assert_array_equal(found, values[node.name])
 
 
 def test_a_loop_is_put_in_one_piece() -> None:
