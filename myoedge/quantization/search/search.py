@@ -159,7 +159,7 @@ class _Loop:
         elif not all(self._gains(state, proposal, found, half) for half in (0, 1)):
             why = ONE_HALF
         elif found.network.cycles > state.network.cycles:
-            why = self._over_budget(state, found.network)
+            why = self._over_budget(state, found)
         return Trial(proposal.remedy, found, gain_db, why)
 
     def _gains(self, state: SearchState, proposal: Proposal, found: SearchState, half: int) -> bool:
@@ -174,10 +174,11 @@ class _Loop:
             with_it = max(with_it, other.missing_db(search.limits, half))
         return with_it < missing or with_it == 0.0
 
-    def _over_budget(self, state: SearchState, network: Network) -> str:
-        """Return the reason why a network exceeds its cycles or memory, by its plan if possible; ""
-        if it does not."""
-        share = max(self.search.shares(state), default=0.0)
+    def _over_budget(self, state: SearchState, found: SearchState) -> str:
+        """Return the reason why the state that a move leads to exceeds its cycles or memory, by its
+        plan if possible; "" if it does not."""
+        network = found.network
+        share = max(self.search.shares(state, found), default=0.0)
         if self.search.more_cycles(network) > share:
             return TOO_SLOW
         if self.search.goal.planned_cycles is None:

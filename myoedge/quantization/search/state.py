@@ -186,14 +186,15 @@ class Search:
         network, by the sums of their layers."""
         return network.cycles / max(self.start.cycles, 1.0) - 1.0
 
-    def shares(self, state: SearchState) -> list[float]:
-        """Return the budgets of extra cycles that apply to a state, as fractions, ascending."""
-        worst_db = state.measured.worst_db
-        return [
-            x.share
-            for x in self.goal.budgets
-            if worst_db < x.below_db and self.start_db < x.int8_below_db
-        ]
+    def shares(self, state: SearchState, found: SearchState | None = None) -> list[float]:
+        """Return the budgets of extra cycles that apply to a state, as fractions, ascending.
+
+        found   state that a move leads to; None: any that could reach the goal
+        """
+        worst_db, aim_db = state.measured.worst_db, self.goal.db
+        reaches = worst_db < aim_db and (found is None or found.measured.worst_db >= aim_db)
+        least_db = min(worst_db, self.start_db) if reaches else worst_db
+        return [x.share for x in self.goal.budgets if least_db < x.below_db]
 
     def planned_cycles(self, network: QuantGraph) -> float:
         """Return the estimated cycles of the plan of a network; infinity if it does not fit."""
