@@ -131,6 +131,8 @@ static __attribute__((noinline)) void start_next(const me_ne16_layer *layer, int
 {
     int32_t *const number = started + (layer->next->number & 1);
     if (ME_CORE() == 0) {
+        /* The job before the last reads operands whose place the next tile's take. */
+        me_ne16_wait(running + 1);
         while (!(is_ready = me_is_loaded(layer->next)) && !me_ne16_has_ended(running))
             ;
         *number = NONE;

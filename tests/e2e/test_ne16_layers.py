@@ -225,6 +225,28 @@ def test_results_in_tiles_of_channels_stay_in_l1(tmp_path: Path) -> None:
     assert_exact(build)
 
 
+class TwoJobsATile(nn.Module):
+    """Weights of another output fill L1; so the linear layer has two tiles of two jobs each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.other = nn.Conv2d(1, 16, 1), nn.Conv2d(16, 256, (9, 1))
+        self.linear = nn.Linear(144, 432)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.first(x)
+        return self.other(x).mean((2, 3)), self.linear(x.permute(0, 3, 2, 1).flatten(2))
+
+
+def test_operands_of_the_next_tile_wait_for_the_first_of_two_jobs(tmp_path: Path) -> None:
+    """The cores prepare them in its place, while the second job runs."""
+    torch.manual_seed(0)
+    build = built(TwoJobsATile(), (1, 1, 9, 32), tmp_path)
+    plan = json.loads((build.folder / "plan.json").read_text())
+    assert plan["steps"][-1]["tiles"]["count"] == 2
+    assert_exact(build)
+
+
 @pytest.mark.skipif(bool(has_gvsoc(["layer"])), reason="GVSoC with NE16 is not here: GVSOC_HOME")
 @pytest.mark.parametrize("name", LAYERS)
 def test_gvsoc_agrees_to_the_bit_and_within_four_percent(name: str, tmp_path: Path) -> None:
