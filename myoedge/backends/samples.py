@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -20,6 +20,9 @@ from myoedge.quantization.samples import Data, Given, fit, label_as_input
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.streaming.stream import Stream, first_frames, graph_of_length
+
+if TYPE_CHECKING:
+    from myoedge.backends.build import Build
 
 PASSES = 4  # of the golden sample of a stream, if a pass takes long
 

@@ -22,7 +22,7 @@ PROBED = 32  # samples that give the exponent, if none are replayed
 
 @dataclass(frozen=True)
 class AdaptSource:
-    """What the windows of an adaptation are computed from.
+    """Source of the windows of an adaptation.
 
     network   the network; of a stream, of one pass
     stream    its passes are the windows; None: samples are windows

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which code depends on data: instructions that cores 0 .. 7 execute more or less often for other
+"""Code that depends on data: instructions that cores 0 .. 7 execute more or less often for other
 inputs. These cores wait in the event unit, so that nothing but data changes what they execute."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What <prefix>_self_test runs, and the CRC-32 that its outputs must have."""
+"""Sample that <prefix>_self_test runs, and the CRC-32 of its outputs."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def test_the_selftest_runs_a_pass(streams: dict[int, Build]) -> None:
     """make check, without Python: golden.h holds the last pass of the golden stream."""
     src = streams[2].folder / "src"
     texts = [(src / name).read_text() for name in ("Makefile", "golden.h", "model.h")]
-    assert "stream.o" in texts[0]
+    assert "stream.c" in texts[0]
     states = streams[2].streaming.states
     assert f"golden_input{len(states)}[" in texts[1]
     assert "int model_push(const void *const frame[], void *const out[]);" in texts[2]

@@ -177,7 +177,8 @@ def test_outputs_that_share_bytes(tmp_path: Path) -> None:
 
 
 def test_layers_that_are_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deeper network takes no more searches for tiles, though every layer has its own scales."""
+    """A deeper network takes no more searches for tiles, though every layer has its own scales:
+    12 blocks have sums of each width."""
     searched: list[str] = []
 
     def counting(problem: TilingProblem, *rest: Any) -> list[TileChoice]:
@@ -191,7 +192,7 @@ def test_layers_that_are_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch
         return len(searched)
 
     monkeypatch.setattr("myoedge.plan.l1.tile_choice.choices", counting)
-    assert 0 < searches(12) == searches(8)
+    assert 0 < searches(36) == searches(12)
 
 
 class HoleInL1(nn.Module):

@@ -34,6 +34,11 @@ from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
 from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
+WITH_SUM = {  # kernels fused with the addition after them
+    "me_ne16_conv_s8": "me_ne16_conv_add_s8",
+    "me_ne16_phases_s8": "me_ne16_phases_add_s8",
+}
+
 
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the NE16 kernel of a convolution; tiles divide rows t0, columns t1 and output channels
@@ -61,7 +66,8 @@ def conv_with_sum_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return linear_with_add_on_ne16(step, engine)
     way = replace(_fastest(step, keeps_scratch=True), jobs=JOBS_A_TILE)
     axes = ("n", "t0", "t1", "g", "k")
-    kernel = SummedKernel(jobs_in_tiles(step, way), "conv", "conv.y", axes, way.prepared)
+    own = jobs_in_tiles(step, way)
+    kernel = SummedKernel(own, WITH_SUM[own.function], "conv", "conv.y", axes, way.prepared)
     return kernel.with_sum(step, engine)
 
 

@@ -34,6 +34,7 @@ class SummedKernel:
     """A kernel of NE16 that may be fused with an addition.
 
     own        the kernel alone
+    function   C function of the fused kernel
     member     field of the fused kernel's C structs that holds those of the kernel alone
     y_field    field of the kernel's tile struct for its results
     axes       loops of a tile in the order of the dimensions of the results; "" for none
@@ -42,6 +43,7 @@ class SummedKernel:
     """
 
     own: TiledKernel
+    function: str
     member: str
     y_field: str
     axes: tuple[str, ...]
@@ -79,7 +81,7 @@ class SummedKernel:
 
         return replace(
             own,
-            function=own.function.replace("_s8", "_add_s8"),
+            function=self.function,
             operands=(*(o for o in own.operands if not o.written), b, y),
             op=of_member(self.member, own.op) | of_member("add", _sum_fields(step, engine)),
             tile=tile,
@@ -107,7 +109,14 @@ def linear_with_add_on_ne16(
     in_place   as in wide_rows_on_ne16
     """
     own = rows_on_ne16(step, engine, in_place=in_place)
-    kernel = SummedKernel(own, "linear", "y", ("row", "k"), launches_next_tile=_launches_next_tile)
+    kernel = SummedKernel(
+        own,
+        "me_ne16_linear_add_s8",
+        "linear",
+        "y",
+        ("row", "k"),
+        launches_next_tile=_launches_next_tile,
+    )
     return kernel.with_sum(step, engine)
 
 

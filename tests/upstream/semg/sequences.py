@@ -139,7 +139,7 @@ class AttentiveBlock(nn.Module):
     def __init__(self, ins: int, dilation: int) -> None:
         super().__init__()
         self.q, self.k, self.v = nn.Linear(ins, 25), nn.Linear(ins, 25), nn.Linear(ins, ins)
-        self.skip = nn.Conv1d(ins, 25, 1) if ins != 25 else nn.Identity()
+        self.shortcut = nn.Conv1d(ins, 25, 1) if ins != 25 else nn.Identity()
         convs = [(Causal(n, 25, 15, dilation), nn.BatchNorm1d(25), nn.ReLU()) for n in (ins, 25)]
         self.convs = nn.Sequential(*(layer for conv in convs for layer in conv))
 
@@ -150,7 +150,7 @@ class AttentiveBlock(nn.Module):
         shares = (scores / 5).softmax(1)
         y = self.convs((shares @ self.v(steps)).transpose(1, 2))
         weighed = shares.sum(2).softmax(1)[:, None] * x
-        return F.leaky_relu(y + self.skip(x) + self.skip(weighed))
+        return F.leaky_relu(y + self.shortcut(x) + self.shortcut(weighed))
 
 
 class MultiFeatureTCN(nn.Module):
