@@ -243,19 +243,6 @@ def find(given: str | Path | Found | None) -> Found:
     return Found(found, Path(), FILE if tables is None else f"tool.myoedge of {project}")
 
 
-def test_set_in(found: Found, *, is_typed: bool) -> str:
-    """Return the option or table that sets the test set, for messages: --test if typed, else
-    [test]."""
-    return labelled_in(found, "--test") if is_typed else f"[test] of {found.file}"
-
-
-def labelled_in(found: Found, option: str) -> str:
-    """Return what sets labelled samples, for messages: an option, and [test] if it names the
-    labels."""
-    label = found.settings.test.label
-    return option if label is None else f"{option}, with the label of [test] of {found.file}"
-
-
 def _read(path: Path) -> Config:
     return from_tables(_parsed(path), path.name)
 

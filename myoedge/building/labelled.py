@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading of samples for an existing build, such as test sets."""
+"""Labelled samples: reading them for an existing build, and their names in messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from myoedge.backends.build import Build
 from myoedge.backends.samples import given_data
-from myoedge.building import config
+from myoedge.building.config import Found, find
 from myoedge.errors import set_in
 from myoedge.quantization.recordings.reading import OF_LABELLED, of_option
 from myoedge.quantization.recordings.sources import AS_GIVEN
@@ -27,12 +27,25 @@ def samples_for(
     Errors: as given_data, E230 .. E232.
     """
     is_test = option != INPUT
-    found = config.find(None)
+    found = find(None)
     settings = found.settings
     reading = settings.test.reading(settings.calib.reading) if is_test else AS_GIVEN
     known = build.report["quantization"].get("class_names")
     classes = reading.classes or tuple(known or ())
     reading = replace(reading, classes=classes)
-    place = config.labelled_in(found, option) if is_test else INPUT
+    place = labelled_in(found, option) if is_test else INPUT
     with set_in(place, of_option(option) | (OF_LABELLED if is_test else {})):
         return given_data(build, given, reading, needs_labels=is_test, any_length=any_length)
+
+
+def test_set_in(found: Found, *, is_typed: bool) -> str:
+    """Return the option or table that sets the test set, for messages: --test if typed, else
+    [test]."""
+    return labelled_in(found, "--test") if is_typed else f"[test] of {found.file}"
+
+
+def labelled_in(found: Found, option: str) -> str:
+    """Return what sets labelled samples, for messages: an option, and [test] if it names the
+    labels."""
+    label = found.settings.test.label
+    return option if label is None else f"{option}, with the label of [test] of {found.file}"

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.building.config import FILE, Found, test_set_in
+from myoedge.building.config import FILE, Found
+from myoedge.building.labelled import test_set_in
 from myoedge.building.loading import (
     WHOLE,
     Model,
