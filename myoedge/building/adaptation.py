@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -145,17 +145,23 @@ def _refused(title: str, needs: str) -> MyoedgeError:
 def _classes(plan: Plan, stream: Stream | None) -> int:
     """Return the number of classes of the network; of a stream, of one output frame."""
     graph = plan.quant.graph
-    inputs = graph.inputs if stream is None else [port.name for port in stream.inputs]
-    outputs = graph.outputs if stream is None else [port.name for port in stream.outputs]
+    inputs, outputs = _ports(graph, stream)
     shape = [*graph.shape(outputs[0])]
     if stream is not None:
         del shape[stream.outputs[0].axis]
     classes = math.prod(shape)
-    if len(outputs) != 1 or len(inputs) != 1 or max(shape) != classes or classes < 2:
+    if len(outputs) != 1 or len(inputs) != 1 or classes < 2 or max(shape) != classes:
         raise _refused("the network gives no class scores", "one input, and one score for a class")
     if classes > MOST_CLASSES or any(plan.where[x].kind == IN_L3 for x in (*inputs, *outputs)):
         raise _refused(f"{classes} classes", f"at most {MOST_CLASSES}, and inputs in L2")
     return classes
+
+
+def _ports(graph: Graph, stream: Stream | None) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the names of inputs and outputs; of a stream, without its states."""
+    if stream is None:
+        return graph.inputs, graph.outputs
+    return [port.name for port in stream.inputs], [port.name for port in stream.outputs]
 
 
 def _layer(plan: Plan, pattern: str | None) -> int:

@@ -81,14 +81,19 @@ def features_of(
         count = source.data.count
         rows = [row for n in _spaced(count, PROBED) for _, row in _rows(source, n, layer)]
         return np.array(rows), np.zeros(0, np.int64)
+    kept = _by_class(source, layer, classes, replayed // classes)
+    numbers = np.repeat(np.arange(classes), [len(of_class) for of_class in kept])
+    return np.concatenate(kept), numbers
+
+
+def _by_class(source: AdaptSource, layer: FeatureLayer, classes: int, each: int) -> list[Array]:
+    """Return int8 features [n, features] of each class, n at most `each`."""
     labels, found = _labels(source.data), [list[Array]() for _ in range(classes)]
-    for number in _picked(labels, replayed // classes, classes):
+    for number in _picked(labels, each, classes):
         for ready, row in _rows(source, int(number), layer):
             found[label_at(labels[number], ready)].append(row)
-    each = replayed // classes
-    kept = [[of_class[i] for i in _spaced(len(of_class), each)] for of_class in found]
-    numbers = np.repeat(np.arange(classes), [len(of_class) for of_class in kept])
-    return np.concatenate([np.array(x, np.int8).reshape(-1, layer.features) for x in kept]), numbers
+    kept = ([of_class[i] for i in _spaced(len(of_class), each)] for of_class in found)
+    return [np.array(rows, np.int8).reshape(-1, layer.features) for rows in kept]
 
 
 def _rows(source: AdaptSource, number: int, layer: FeatureLayer) -> Iterator[tuple[int, Array]]:

@@ -5,8 +5,8 @@ results, or a linear layer and the sum of its results and another tensor."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from myoedge.graph.ir import Node
@@ -33,17 +33,38 @@ def fuse_layers(
     steps     layers of q in order of execution
     roots     tensor -> (tensor whose buffer it shares, offset in bytes)
     """
-    gains: dict[str, tuple[float, str, QuantizedNode]] = {}  # by second layer: of its best pair
-    for step, behind in _pairs(q, steps, roots):
-        both = None if step.node.name in gains else _as_one(step, behind, roots)
-        if both is not None:
-            pair = (_gain(both, chip), step.node.name, both)
-            best = gains.get(behind.node.name, pair)
-            gains[behind.node.name] = pair if pair[0] > best[0] else best
-    joined = {name: both for name, (gain, _, both) in gains.items() if gain > 0}
-    firsts = {first for gain, first, _ in gains.values() if gain > 0}
+    fused = {
+        name: pair for name, pair in _best_pairs(q, steps, roots, chip) if pair.gain_cycles > 0
+    }
+    firsts = {pair.first for pair in fused.values()}
     kept = (step for step in steps if step.node.name not in firsts)
-    return tuple(joined.get(step.node.name, step) for step in kept)
+    return tuple(fused[step.node.name].both if step.node.name in fused else step for step in kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _FusedPair:
+    """Two layers as one.
+
+    first         name of the first layer
+    gain_cycles   estimated cycles that the fused kernel saves; at most 0 if there is none
+    """
+
+    first: str
+    both: QuantizedNode
+    gain_cycles: float
+
+
+def _best_pairs(
+    q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, chip: Chip
+) -> ItemsView[str, _FusedPair]:
+    """Return, for each layer that may be the second of a pair, the pair that saves most cycles."""
+    best: dict[str, _FusedPair] = {}
+    for step, behind in _pairs(q, steps, roots):
+        both = None if step.node.name in best else _as_one(step, behind, roots)
+        if both is not None:
+            pair, second = _FusedPair(step.node.name, both, _gain(both, chip)), behind.node.name
+            best[second] = max(best.get(second, pair), pair, key=lambda one: one.gain_cycles)
+    return best.items()
 
 
 def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:

@@ -222,11 +222,6 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
     recorded = binding.Recorded()
     core.machine_recorded(machine, ctypes.byref(recorded))
     spans = (recorded.spans[i] for i in range(recorded.span_count))
-    profile, executed = {}, {}
-    if options.profile:
-        base, count = core.machine_l2_base(machine), core.machine_l2_bytes(machine) // 2
-        profile = {base + 2 * i: n for i, n in enumerate(recorded.profile[:count]) if n}
-        executed = {base + 2 * i: n for i, n in enumerate(recorded.executed[:count]) if n}
     return Simulation(
         exit_code=core.machine_exit_code(machine),
         cycles=core.machine_now(machine),
@@ -241,10 +236,21 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
         spans_lost=recorded.spans_lost,
         steps=tuple(sorted(_steps(recorded), key=lambda step: step.cycle)),
         steps_lost=recorded.steps_lost,
-        profile=profile,
-        executed=executed,
+        profile=_by_address(core, machine, recorded.profile, options),
+        executed=_by_address(core, machine, recorded.executed, options),
         **_of_the_world(recorded),
     )
+
+
+def _by_address(
+    core: ctypes.CDLL, machine: int, counters: Any, options: RunOptions
+) -> dict[int, int]:
+    """Return the counters of addresses in L2, one per halfword, that are not 0; none without
+    profile."""
+    if not options.profile:
+        return {}
+    base, halfwords = core.machine_l2_base(machine), core.machine_l2_bytes(machine) // 2
+    return {base + 2 * i: n for i, n in enumerate(counters[:halfwords]) if n}
 
 
 def _of_the_world(recorded: binding.Recorded) -> dict[str, Any]:

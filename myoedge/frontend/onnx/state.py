@@ -246,8 +246,11 @@ def count_parameters(graph: GraphProto, state: Importing) -> int:
     learnt = (constants - state.scales) & state.arrays.keys()
     arrays = (state.arrays[name] for name in learnt if state.values[name].kind in FLOATS)
     floats = sum(array.size for array in arrays if not (as_floats(array) <= -LOST).any())
-    classic = (
-        attribute for node in graph.node if node.domain == ML for attribute in node.attribute
-    )
-    floats += sum(len(one.floats) for one in classic if one.name not in UNLEARNT)
-    return floats + sum(state.arrays[name].size for name in state.dequantized)
+    integers = sum(state.arrays[name].size for name in state.dequantized)
+    return floats + integers + _classic_parameters(graph)
+
+
+def _classic_parameters(graph: GraphProto) -> int:
+    """Return the number of parameters in attributes of ai.onnx.ml operators."""
+    attributes = (one for node in graph.node if node.domain == ML for one in node.attribute)
+    return sum(len(one.floats) for one in attributes if one.name not in UNLEARNT)

@@ -93,18 +93,26 @@ def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int
     return 0.6 * results * (words + 1) + 13 * windows
 
 
+def _way(step: QuantizedNode, conv: Conv2dGeometry) -> str:
+    """Return which loop of me_depthwise_conv_s8.c runs: "strips" of two rows; "pairs", rows of two
+    channels at a time; "rows" of one channel; or "any"."""
+    if not is_3x3(*conv.kernel) or conv.dilation != (1, 1):
+        return "any"
+    if conv.stride == (1, 1):
+        return "strips"
+    if conv.stride[1] != 2:
+        return "any"
+    is_paired = conv.x[-1] >= 4 and is_unlimited(step) and not table_operand(step)
+    return "pairs" if is_paired else "rows"
+
+
 def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> TiledKernel:
     """Return the tiled kernel of an int8 depthwise convolution. If C is a multiple of 4, so is the
     number of channels of a tile, as weights are packed in blocks of four."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step.integers.weight.reshape(c, k_h, k_w))
     table, cut = table_operand(step), c % 4 == 0
-    plain, words = is_3x3(k_h, k_w) and conv.dilation == (1, 1), tap_words(k_h, k_w)
-    way = "any"  # loop of me_depthwise_conv_s8.c that runs
-    if plain and conv.stride == (1, 1):
-        way = "strips"
-    elif plain and conv.stride[1] == 2:  # rows of two channels at a time, or of one
-        way = "pairs" if c >= 4 and is_unlimited(step) and not table else "rows"
+    way, words = _way(step, conv), tap_words(k_h, k_w)
     whole = -(-c // 4)
     channels: AffineExpr = CHANNELS if cut else ()
     blocks: AffineExpr = (("k", 1),) if cut else ()
