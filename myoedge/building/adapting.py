@@ -4,6 +4,7 @@ chip."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -45,7 +46,11 @@ class Times:
 
     def windows(self, seconds: float) -> int:
         """Return the number of windows in this many seconds of a class."""
-        return max(int((seconds - self.window_s) / self.every_s + 1e-9) + 1, 0)
+        return max(math.floor((seconds - self.window_s) / self.every_s + 1e-9) + 1, 0)
+
+    def seconds(self, windows: int) -> float:
+        """Return the seconds of a class that this many windows cover: the inverse of windows()."""
+        return round(self.window_s + (windows - 1) * self.every_s, 9)
 
 
 @dataclass(frozen=True)
@@ -170,17 +175,18 @@ def _labelled(build: Build, run: Run, given: Given, option: str) -> LabelledWind
 
 def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:
     """Yield (seconds, numbers of the windows) of the sessions: the first windows of each class, in
-    the order of the data."""
+    the order of the data; one session of all windows if no length of SECONDS fits them."""
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     longest = max(map(len, rows))
     if times is None:
         for share in SHARES:
             yield None, _first(rows, [round(share * len(row)) for row in rows])
         return
-    for seconds in SECONDS:
-        count = times.windows(seconds / len(rows))
-        if 0 < count <= longest + 1:  # as many as there are, if one lacks
-            yield seconds, _first(rows, [count] * len(rows))
+    counts = {seconds: times.windows(seconds / len(rows)) for seconds in SECONDS}
+    # as many as there are, if one lacks
+    fitting = {seconds: n for seconds, n in counts.items() if 0 < n <= longest + 1}
+    for seconds, n in (fitting or {times.seconds(longest) * len(rows): longest}).items():
+        yield seconds, _first(rows, [n] * len(rows))
 
 
 def _first(rows: Sequence[Array], counts: Sequence[int]) -> Array:

@@ -274,6 +274,9 @@ def test_python_and_command_line(build: Build, tmp_path: Path) -> None:
         (1, 9), (2, 18), (4, 39), (7.5, 75)
     ]  # fmt: skip
     assert "seconds" in command("adapt", build.folder, *given, "--every", "1 s", cwd=tmp_path).out
+    for every in ("1 ms", "100 s"):  # less than the shortest session, and more than the longest one
+        whole = command("adapt", build.folder, *given, "--every", every, "--json", cwd=tmp_path)
+        assert [row["windows"] for row in whole.json["rows"]] == [120]
 
 
 def test_the_tables_fit_a_terminal(build: Build, tmp_path: Path) -> None:
