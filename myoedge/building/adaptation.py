@@ -139,7 +139,7 @@ def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:
 
 
 def _refused(title: str, needs: str) -> MyoedgeError:
-    return MyoedgeError("E267", title, {"needs": needs}, ['[adapt] layer = "name"'])
+    return MyoedgeError("E267", title, {"needs": needs}, ["without [adapt]"])
 
 
 def _classes(plan: Plan, stream: Stream | None) -> int:
@@ -175,9 +175,19 @@ def _layer(plan: Plan, pattern: str | None) -> int:
         found = [*_in_front_of_last_weights(plan)]
     usable = [i for i in found if _is_usable(plan, plan.steps[i])]
     if not usable:
-        shown = "in front of the last one with weights" if pattern is None else pattern
-        raise _refused(f"no layer {shown} has features", "a layer with int8 results in L2 or L1")
+        raise _no_features(plan, pattern)
     return usable[-1]
+
+
+def _no_features(plan: Plan, pattern: str | None) -> MyoedgeError:
+    shown = "in front of the last one with weights" if pattern is None else pattern
+    names = [step.node.name for step in plan.steps if _is_usable(plan, step)]
+    needs = "a layer with int8 results in L2 or L1"
+    facts = {"has": ", ".join(names) or "no such layer", "needs": needs}
+    tries = [f'[adapt] layer = "{name}"' for name in names[-2:-1]]  # in front of the scores
+    return MyoedgeError(
+        "E267", f"no layer {shown} has features", facts, tries or ["without [adapt]"]
+    )
 
 
 def _is_usable(plan: Plan, step: QuantizedNode) -> bool:
