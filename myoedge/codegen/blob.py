@@ -31,7 +31,7 @@ class ModelBlob:
     """A model as data.
 
     arrays   in their order in the payload
-    l3       what follows them: the content of l3.bin
+    l3       content of l3.bin, which follows the arrays
     layout   digest of the code, of names, types and lengths of the arrays, and of the length of l3
     model    digest of graph and weights
     """
@@ -74,8 +74,8 @@ def model_blob(
 ) -> ModelBlob:
     """Return a network's model as data.
 
-    code     texts of the files that are no data
-    common   values of all templates: "checks", "banner"
+    code     texts of the generated files that contain no data
+    common   values that all templates share, of which "checks" and "banner" are read
     """
     arrays = with_crcs(arrays) if common["checks"] else arrays
     texts = [*code, str(array_aliases(plan))]
@@ -84,7 +84,8 @@ def model_blob(
 
 
 def with_crcs(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the arrays, and last the CRC-32 of each slice of them that <prefix>_check compares."""
+    """Return the arrays and, after them, an array that <prefix>_check compares: the CRC-32 of each
+    slice of SLICE_BYTES of their payload."""
     data = payload(arrays)
     slices = [data[at : at + SLICE_BYTES] for at in range(0, len(data), SLICE_BYTES)]
     return {**arrays, CRCS: np.array([zlib.crc32(part) for part in slices], np.uint32)}
@@ -93,7 +94,8 @@ def with_crcs(arrays: Mapping[str, Array]) -> dict[str, Array]:
 def layout_of(
     texts: Iterable[str], arrays: Mapping[str, Array], l3_bytes: int, banner: str
 ) -> bytes:
-    """Return the digest of what two models of one layout have in common.
+    """Return the digest of the code and of names, types and lengths of the data, which is equal
+    for two models if the same program can load either.
 
     texts    code, in which only the banner names the model
     """
@@ -108,20 +110,22 @@ def layout_of(
 def numbers_as_data(
     scalars: Mapping[str, Sequence[int]], stream: Stream | None, common: Mapping[str, Any]
 ) -> dict[str, Array]:
-    """Return what is data in addition to arrays of layers: numbers of kernel calls, scales and zero
-    points of the border, initial integers of a stream."""
+    """Return the arrays that a blob holds in addition to those of layers: numbers in kernel calls,
+    scales and zero points of inputs and outputs, initial integers of a stream.
+
+    scalars   C array -> numbers in kernel calls
+    common    values that all templates share, of which "inputs" and "outputs" are read
+    """
     numbers = {name: np.array(values, np.int32) for name, values in scalars.items()}
     numbers["border"] = border_array([*common["inputs"], *common["outputs"]])
-    return (
-        numbers
-        if stream is None
-        else {**numbers, "initial_integers": np.array(fills(stream), np.int32)}
-    )
+    if stream is not None:
+        numbers["initial_integers"] = np.array(fills(stream), np.int32)
+    return numbers
 
 
 def border_array(ports: Iterable[Mapping[str, Any]]) -> Array:
-    """Return scale (its bits as float32) and zero point of inputs and outputs, one after another;
-    zeros for ports without."""
+    """Return the scale (its bits as float32) and the zero point of each port, one port after
+    another; zeros for a port that is not quantised."""
     rows = []
     for port in ports:
         params = port["params"]

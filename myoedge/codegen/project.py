@@ -114,7 +114,7 @@ def make_sources(
 
 
 def _product_files(options: SourceOptions) -> list[str]:
-    """Return the names of the C files that blobs and checks need."""
+    """Return the names, without suffix, of the library's C files for blobs and checks."""
     blob = ["me_blob", "me_slots"] if options.weights_blob else []
     return [*blob, "me_crc32"] if options.is_tested else blob
 
@@ -122,10 +122,11 @@ def _product_files(options: SourceOptions) -> list[str]:
 def _stored(
     plan: Plan, common: Mapping[str, Any], options: SourceOptions, answer: KnownAnswer | None
 ) -> dict[str, Any]:
-    """Return the arrays of weights.c, and values about what is generated for a product."""
+    """Return template values: the arrays of weights.c, the CRC-32 of their slices, and the C files
+    of the network. There is no self-test if an input or output is in L3."""
     ports = [*common["inputs"], *common["outputs"]]
-    is_tested = options.is_tested and all(port["map"] is None for port in ports)
-    tested = answer if is_tested else None
+    can_test = options.is_tested and all(port["map"] is None for port in ports)
+    tested = answer if can_test else None
     arrays = {**constants(plan), **({} if tested is None else tested.arrays())}
     made = {
         "load.c": options.weights_blob,

@@ -13,7 +13,8 @@ from myoedge.streaming.stream import Port, Stream
 
 
 def fills(stream: Stream) -> list[int]:
-    """Return the initial integers of all states, then those of frames before the first one."""
+    """Return the initial integer of each state, then that of each input, which fills the frames
+    before the first one."""
     return [*(state.fill for state in stream.states), *(port.fill for port in stream.inputs)]
 
 
@@ -21,7 +22,7 @@ def stream_values(plan: Plan, stream: Stream, *, as_data: bool = False) -> dict[
     """Return the values for the templates of stream.c and of a stream's firmware: sizes of frames
     and states, and `begins`, the last pass before which a state is reset.
 
-    as_data   whether initial integers are data too: C array "initial_integers"
+    as_data   whether C code reads initial integers from the array "initial_integers" of a blob
     """
     q = plan.quant
     states = [

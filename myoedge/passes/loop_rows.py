@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results of a loop's body for all iterations at once.
 
-What depends on no state is computed outside of the loop, with a leading axis of steps. States that
-are a linear recurrence h = a h + b, those of a recurrent cell and values of earlier iterations are
-such results too, so that a loop with no other states disappears.
+Tensors that depend on no state are computed outside of the loop, with a leading axis of steps. So
+are three kinds of states: linear recurrences h = a h + b, states of a recurrent cell, and values of
+earlier iterations. A loop without other states disappears.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from myoedge.passes.forms import is_zeros
 from myoedge.passes.loops import in_operand_order, with_patch
 from myoedge.passes.steps import PAIRS, factor_and_term, with_steps
 
-MOVES_ROWS: Mapping[str, Callable[[Attrs, Shape], Attrs]] = {  # besides those of unrolled steps
+MOVES_ROWS: Mapping[str, Callable[[Attrs, Shape], Attrs]] = {  # in addition to those of with_steps
     "slice": lambda attrs, shape: {**attrs, "cuts": ((0, shape[0], 1), *attrs["cuts"])},
     "concat": lambda attrs, shape: {**attrs, "axis": attrs["axis"] + 1},
     "expand": lambda attrs, shape: {**attrs, "shape": shape},
@@ -29,8 +29,8 @@ MOVES_ROWS: Mapping[str, Callable[[Attrs, Shape], Attrs]] = {  # besides those o
 
 
 def compute_rows_at_once(graph: Graph) -> Graph:
-    """Compute outside of loops, for all iterations at once, what does not need their states one by
-    one."""
+    """Compute tensors of loops for all iterations at once, outside of the loop, unless they need a
+    state that only the iteration before gives."""
     for loop in dict.fromkeys(n.attrs["loop"] for n in graph.nodes if n.op in IN_LOOPS):
         graph = attempt(_Rows.of(graph, loop).outside) or graph
     return graph
@@ -38,14 +38,14 @@ def compute_rows_at_once(graph: Graph) -> Graph:
 
 @dataclass
 class _Rows:
-    """A loop, and what is known of all its iterations.
+    """A loop, and the tensors whose values in all its iterations are known.
 
     attrs   attributes of the loop's operators
     patch   builder of the nodes outside of the loop
     body    nodes that depend on the iteration, in execution order
     nexts   state -> node that replaces it
     known   tensor of the body -> its values in all iterations, [steps, *shape]
-    last    tensor of the body -> its value in the last iteration, if only that is known
+    last    tensor of the body -> its value in the last iteration, if only this one is known
     """
 
     graph: Graph
@@ -74,7 +74,8 @@ class _Rows:
 
     @property
     def states(self) -> dict[str, Node]:
-        """States that are needed one by one, with the nodes that replace them."""
+        """States that iterations have to compute one after another, with the nodes that replace
+        them."""
         return {
             state: node
             for state, node in self.nexts.items()
@@ -82,7 +83,8 @@ class _Rows:
         }
 
     def outside(self) -> Graph:
-        """Return the graph with what is known of all iterations outside of the loop."""
+        """Find the values of tensors and states in all iterations, until no more can be found;
+        return the graph that computes these outside of the loop."""
         while True:
             for node in self.body.values():
                 attempt(self._computed, node)
@@ -127,7 +129,7 @@ class _Rows:
         return expand(self.patch, self._operand(name, len(shape) + 1), (self.steps, *shape))
 
     def _before(self, state: str, values: str) -> str:
-        """Return a state as the iterations read it, from the values that it becomes."""
+        """Return a state as each iteration reads it, from its values after each iteration."""
         patch, shape = self.patch, self.graph.shape(state)
         parts = [reshape(patch, self._initial(state), (1, *shape))]
         if self.steps > 1:
@@ -140,7 +142,7 @@ class _Rows:
     # ---- results
 
     def _joined(self) -> Graph:
-        """Return the graph in which all that is known is outside of the loop."""
+        """Return the graph in which the known tensors are computed outside of the loop."""
         graph, became = self.graph, self._results()
         kept = [n.reading(became) for n in graph.nodes if n.name not in (*self.known, *became)]
         left = [self._reading_rows(node) if node.name in self.body else node for node in kept]
@@ -149,7 +151,7 @@ class _Rows:
         return prune(in_operand_order(joined))
 
     def _results(self) -> dict[str, str]:
-        """Return what the nodes after the loop read instead of its results."""
+        """Return result of the loop -> the tensor that nodes after it read instead."""
         ends, became = {node.name: node for node in self.nexts.values()}, dict[str, str]()
         for node in self.graph.nodes:
             if node.op == WRITE and node.name in self.body:
@@ -159,19 +161,21 @@ class _Rows:
         return became
 
     def _reading_rows(self, node: Node) -> Node:
-        """Return a node of the body that reads rows of what is known."""
+        """Return a node of the body that reads rows of the known tensors."""
         rows = {x: self._row(x) for x in node.inputs if x in self.known}
         return node.reading(rows)
 
     def _row(self, name: str) -> str:
+        """Return a known tensor's value in the current iteration."""
         made = f"{name}.row"
         if made not in self.patch.tensors:
             self.patch.add(READ, self.known[name], name=made, **self.attrs)
         return made
 
     def _written(self, name: str) -> str:
-        """Return what a tensor of the body is in all iterations. A view of a state cannot be
-        written, as the next iteration's state is there by then."""
+        """Return the values in all iterations of a tensor that the loop writes. For a view of a
+        state they come from the values that replace it, as its buffer is overwritten by the next
+        state before the loop writes."""
         if name in self.known or name not in self.body:
             return self._all(name, self.graph.shape(name))
         state = behind(self.graph, name, "reshape")

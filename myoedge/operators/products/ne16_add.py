@@ -24,8 +24,8 @@ from myoedge.operators.products.ne16_rules import is_in_words, on_ne16
 from myoedge.targets.chip import Engine
 
 BESIDE_RESIDUAL = Format((EIGHT, EITHER), weights=STORED_BITS)
-ADDED, WIDE_ADDED = 0.9, 1.05  # cycles of eight cores: a sum of int8 numbers, of others
-BESIDE_ENGINE = 0.25  # of these, by which they delay the engine
+ADDED, WIDE_ADDED = 0.9, 1.05  # cycles of eight cores per sum: if all is int8; otherwise
+BESIDE_ENGINE = 0.25  # share of these cycles by which the engine is delayed
 SIDES = ("mult", "wide", "once")  # fields of each operand of a sum
 
 
@@ -38,7 +38,7 @@ class SummedKernel:
     member     field of the fused kernel's C structs that holds those of the kernel alone
     y_field    field of the kernel's tile struct for its results
     axes       loops of a tile in the order of the dimensions of the results; "" for none
-    prepared   sizes of a tile -> cycles in which the cores prepare its operands
+    prepared   sizes of a tile -> cycles of the cores to prepare its operands
     launches_next_tile   as in TiledKernel, if int8 results stay in scratch until they are added
     """
 
@@ -50,8 +50,8 @@ class SummedKernel:
     prepared: Callable[[Sizes], Any] = lambda sizes: 0
     launches_next_tile: Callable[[Fields, Fields], bool] = lambda here, behind: False
 
-    def results(self, region: Region) -> int:
-        """Return the bytes of scratch before the results of a tile."""
+    def results_at_bytes(self, region: Region) -> int:
+        """Return the offset in scratch of a tile's results, after the kernel's own scratch."""
         sizes = dict(zip(self.axes, region.extent, strict=True))
         return int(round_up(self.own.scratch(sizes), 4))
 
@@ -62,10 +62,10 @@ class SummedKernel:
         in_place, b_type = added.element_type == INT8, step.read_type(residual)
         y = replace(own.out, itemsize=added.element_type.size_bytes, position_stride="")
         b = replace(y, name="b", source=residual, itemsize=b_type.size_bytes)
-        each = ADDED if in_place and b_type == INT8 else WIDE_ADDED
+        sum_cycles = ADDED if in_place and b_type == INT8 else WIDE_ADDED
 
         def tile(regions: Mapping[str, Region]) -> Fields:
-            at = "@y" if in_place else f"@scratch+{self.results(regions['y'])}"
+            at = "@y" if in_place else f"@scratch+{self.results_at_bytes(regions['y'])}"
             fields = {**own.tile(regions), self.y_field: at}
             return {**of_member(self.member, fields), "b": "@b", "y": "@y"}
 
@@ -75,7 +75,7 @@ class SummedKernel:
             return round_up(own.scratch(sizes), 4) + own.out.footprint({**own.axes, **sizes})
 
         def work(sizes: Sizes) -> Any:
-            sums = each * own.out.footprint({**own.axes, **sizes})
+            sums = sum_cycles * own.out.footprint({**own.axes, **sizes})
             cores = self.prepared(sizes) + sums + JOBS_A_TILE * JOB
             return np.maximum(own.work(sizes) + BESIDE_ENGINE * sums, cores) + sums / JOBS_A_TILE
 
@@ -91,6 +91,8 @@ class SummedKernel:
         )
 
     def _launches(self, here: Fields, behind: Fields, *, in_place: bool) -> bool:
+        """Apply the rule of the kernel that computes int8 results in place, or of others, to the
+        kernel's own fields in the fused kernel's tile structs."""
         rule, member = self.launches_next_tile, f"{self.member}."
         if in_place:
             rule = self.own.launches_next_tile or rule
@@ -127,7 +129,7 @@ def _added(step: QuantizedNode) -> QuantizedNode:
 
 
 def _sum_fields(step: QuantizedNode, engine: Engine) -> Fields:
-    """Fields of the sum, with the layer's result as its operand a."""
+    """Return the fields of the sum, with operands a and b swapped if the layer's result is b."""
     added = _added(step)
     fields = wide_sum(added, engine).op
     if added.operands[0] != step.operands[-1]:
