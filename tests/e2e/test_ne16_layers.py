@@ -247,6 +247,15 @@ def test_operands_of_the_next_tile_wait_for_the_first_of_two_jobs(tmp_path: Path
     assert_exact(build)
 
 
+@pytest.mark.parametrize(("width", "rows"), [(65, 90), (67, 120)])
+def test_a_word_of_two_jobs_is_not_the_next_tiles_yet(
+    width: int, rows: int, tmp_path: Path
+) -> None:
+    """Nine rows of 65 bytes end inside a word, whose other bytes are the next job's."""
+    torch.manual_seed(0)
+    assert_exact(built(nn.Linear(width, width), (1, rows, width), tmp_path, "24KiB", "ne16"))
+
+
 @pytest.mark.skipif(bool(has_gvsoc(["layer"])), reason="GVSoC with NE16 is not here: GVSOC_HOME")
 @pytest.mark.parametrize("name", LAYERS)
 def test_gvsoc_agrees_to_the_bit_and_within_four_percent(name: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,7 @@ def _rows(
         ),
         op=op,
         tile=lambda regions: {**_tile(regions), **tile(regions)},
-        launches_next_tile=launches_next_tile,
+        launches_next_tile=partial(launches_next_tile, c),
         runs_jobs=True,
         scratch=scratch,
         work=work,
@@ -184,15 +185,25 @@ def _rows(
     )
 
 
-def launches_next_tile(here: Fields, behind: Fields) -> bool:
+def launches_next_tile(c: int, here: Fields, behind: Fields) -> bool:
     """Return whether a tile's first job may start before the previous tile ends.
 
     It may if its rows are in scratch already, replace rows that no other job reads, or have their
     own place.
+    c              bytes of a row
     here, behind   tile fields of the previous tile and of this one
     """
     own_place = behind["has_scratch"] or behind.get("in_place", 0)
-    return bool(own_place) or first_job_rows(behind) <= last_job_row(here)
+    return bool(own_place) or replaces_unread_rows(c, here, behind)
+
+
+def replaces_unread_rows(c: int, here: Fields, behind: Fields) -> bool:
+    """Return whether the words that the first job of the next tile prepares in scratch, as
+    me_ne16_prepare_rows, end before the rows that the last job of this tile reads.
+
+    The arguments are those of launches_next_tile.
+    """
+    return round_up(first_job_rows(behind) * c, 4) <= last_job_row(here) * c
 
 
 def first_job_rows(fields: Fields) -> int:

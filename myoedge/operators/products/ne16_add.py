@@ -18,9 +18,15 @@ from myoedge.operators.elementwise.tiling import wide_sum
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import EIGHT, EITHER, STORED_BITS, Format
 from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel, of_member
-from myoedge.operators.products.ne16 import first_job_rows, last_job_row, rows_on_ne16
+from myoedge.operators.products.ne16 import (
+    first_job_rows,
+    last_job_row,
+    replaces_unread_rows,
+    rows_on_ne16,
+)
 from myoedge.operators.products.ne16_cycles import JOB, JOBS_A_TILE
 from myoedge.operators.products.ne16_rules import is_in_words, on_ne16
+from myoedge.operators.products.rows import row_sizes
 from myoedge.targets.chip import Engine
 
 BESIDE_RESIDUAL = Format((EIGHT, EITHER), weights=STORED_BITS)
@@ -117,7 +123,7 @@ def linear_with_add_on_ne16(
         "linear",
         "y",
         ("row", "k"),
-        launches_next_tile=_launches_next_tile,
+        launches_next_tile=partial(_launches_next_tile, row_sizes(step)[1]),
     )
     return kernel.with_sum(step, engine)
 
@@ -140,11 +146,12 @@ def _sum_fields(step: QuantizedNode, engine: Engine) -> Fields:
     return {**fields, **turned}
 
 
-def _launches_next_tile(here: Fields, behind: Fields) -> bool:
+def _launches_next_tile(c: int, here: Fields, behind: Fields) -> bool:
     """Return whether a tile's first job may start before the cores have added the previous tile's
-    last results: neither its rows nor its results take their place in scratch."""
+    last results: neither its rows, of c bytes, nor its results take their place in scratch."""
     first, last = first_job_rows(behind), last_job_row(here)
-    alike = here["y"] == behind["y"] and (first <= last or behind["in_place"])
+    is_apart = behind["in_place"] or replaces_unread_rows(c, here, behind)
+    alike = here["y"] == behind["y"] and is_apart
     return bool(alike) and first * int(behind["k"]) <= last * int(here["k"])
 
 
