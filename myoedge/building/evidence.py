@@ -89,6 +89,7 @@ class Evidence(Tabular):
     inputs         number of inputs of the simulated run
     cycles         smallest and largest number of cycles of an inference
     layers         range of cycles of each layer
+    compared       number of samples whose executed instructions were compared; 1: with no other
     dependences    functions whose executed instructions depend on the input
     stacks         stacks of the cores
     digests        file of the build -> SHA-256
@@ -99,6 +100,7 @@ class Evidence(Tabular):
     inputs: int
     cycles: tuple[int, int]
     layers: tuple[LayerRange, ...]
+    compared: int
     dependences: tuple[DataDependence, ...]
     stacks: tuple[Stack, ...]
     digests: Mapping[str, str]
@@ -136,6 +138,7 @@ class Evidence(Tabular):
             "inputs": self.inputs,
             "cycles": {"min": self.cycles[0], "max": self.cycles[1]},
             "layers": [asdict(row) for row in self.layers],
+            "compared_samples": self.compared,
             "data_dependences": [asdict(row) for row in self.dependences],
             "stacks": [asdict(row) for row in self.stacks],
             "sha256": dict(self.digests),
@@ -179,6 +182,7 @@ def collect_evidence(
         inputs=len(runs),
         cycles=(min(cycles), max(cycles)),
         layers=(*_layer_ranges(build, measured),),
+        compared=len(samples),
         dependences=(*data_dependences(build, samples, graph),),
         stacks=stacks,
         digests={name: build.digests[name] for name in sorted(build.digests)},

@@ -73,6 +73,15 @@ def test_code_that_depends_on_data_is_named_with_its_line_and_layer(tmp_path: Pa
     assert {line.split(":")[0] for line in found.lines} == {"me_argmax_s8.c"}
 
 
+def test_one_sample_alone_shows_no_independence_of_data(build: Path, tmp_path: Path) -> None:
+    ran = command("evidence", build, "-o", tmp_path / "e", "--drawn", 0, cwd=tmp_path)
+    assert ran.code == 0
+    assert "one sample alone does not show" in ran.out
+    text = (tmp_path / "e" / "evidence.md").read_text()
+    assert "Not measured" in text
+    assert "None was found" not in text
+
+
 def test_the_bill_is_cyclonedx_and_the_same_again(build: Path) -> None:
     files = [myoedge.evidence(build, drawn=1).files() for _ in range(2)]
     assert files[0] == files[1]
