@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._higher_order_ops.scan import scan
 
 import myoedge
 from tests.conftest import save_exported
@@ -62,6 +63,30 @@ def test_loops_of_torchs_scan_are_exact(step: scans.TwoStates, tmp_path: Path) -
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
+
+
+class Scanned(nn.Module):
+    """A recurrence by torch's scan."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.past = nn.Parameter(torch.randn(3, 5)), nn.Parameter(torch.randn(5, 5) / 2)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        def step(state: torch.Tensor, row: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            state = torch.tanh(row @ self.own + state @ self.past)
+            return state, state.clone()
+
+        return scan(step, torch.zeros(1, 5), x, dim=0)
+
+
+def test_a_loop_of_one_iteration_is_exact(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = save_exported(Scanned().eval(), (torch.zeros(1, 1, 3),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((6, 1, 1, 3), np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.difference is None
 
 
 def test_size_does_not_grow_with_the_steps(tmp_path: Path) -> None:

@@ -20,12 +20,14 @@ def loop_constants(
     kernels: Sequence[TiledKernel], loops: Sequence[LoopLayers], room: int
 ) -> dict[int, Offsets]:
     """Return layer -> L1 offsets of the constants that stay in L1 for all iterations of its loop,
-    chosen in ascending size as long as they fit.
+    chosen in ascending size as long as they fit; none for a loop of a single iteration.
 
     room   bytes of L1; loops run one after another, so that their constants share it
     """
     found: dict[int, dict[str, int]] = {}
     for loop in loops:
+        if loop.steps == 1:
+            continue
         constants = [
             (size_bytes(operand), index, operand.name)
             for index in range(loop.first, loop.last + 1)
