@@ -91,6 +91,12 @@ int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t ag
     return 0;
 }
 
+int32_t me_slots_drop(const me_slots_record *record)
+{
+    const me_slots *slots = record->slots;
+    return slots->flash->erase(record->at - me_slots_head_bytes(slots)) < 0 ? -1 : 0;
+}
+
 int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint32_t bytes)
 {
     if (at > record->bytes || bytes > record->bytes - at)

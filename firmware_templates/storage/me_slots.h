@@ -61,6 +61,10 @@ int32_t me_slots_commit(const me_slots_record *record);
  * or -1 if there is none. */
 int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t age);
 
+/* Drops a record, which the program refused while it took the one before: the next record begins in its slot.
+ * Returns 0, or -1 where the flash failed. */
+int32_t me_slots_drop(const me_slots_record *record);
+
 /* Copies bytes of a record, from place `at` on, to memory that is aligned to words. Returns 0, or -1 where
  * there are fewer or the flash failed. */
 int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint32_t bytes);
