@@ -47,9 +47,11 @@ def data_dependences(
     for address in sorted(varying):
         name, line = program.function_at(address) or "?", program.line_at(address) or "?"
         functions.setdefault(name, []).append(line)
+    reached = {layer: graph.reached(own) for layer, own in _computing(build, graph)}
     for name, lines in sorted(functions.items()):
         named = tuple(dict.fromkeys(lines))[:MOST_LINES]
-        yield DataDependence(name, named, (*_layers(build, graph, name),))
+        layers = tuple(layer for layer, found in reached.items() if name in found)
+        yield DataDependence(name, named, layers)
 
 
 def _executed(build: Build, samples: Sequence[Sample]) -> Iterator[Mapping[int, int]]:
@@ -70,20 +72,8 @@ def _varying(counts: Iterator[Mapping[int, int]]) -> set[int]:
     return varying
 
 
-def _layers(build: Build, graph: CallGraph, function: str) -> Iterator[str]:
-    """Yield the layers whose computation reaches a function."""
-    for index, name in enumerate(build.layer_names):
-        starts = (f for f in graph.functions if f.startswith(f"l{index:02d}_"))
-        if function in _reached(graph, [f for f in starts if f.endswith("_compute")]):
-            yield name
-
-
-def _reached(graph: CallGraph, names: list[str]) -> set[str]:
-    """Return the functions that these call, directly or indirectly, and these."""
-    found: set[str] = set()
-    while names:
-        name = names.pop()
-        if name in graph.functions and name not in found:
-            found.add(name)
-            names += graph.functions[name].callees
-    return found
+def _computing(build: Build, graph: CallGraph) -> Iterator[tuple[str, list[str]]]:
+    """Yield (layer, its functions that compute)."""
+    for index, layer in enumerate(build.layer_names):
+        own = (f for f in graph.functions if f.startswith(f"l{index:02d}_"))
+        yield layer, [f for f in own if f.endswith("_compute")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import graphlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -80,13 +80,16 @@ class CallGraph:
     def unreached(self) -> tuple[str, ...]:
         """Functions that no root reaches, because the pointer through which they are called is
         unknown."""
-        reached: set[str] = set()
-        waiting = [*self.roots]
+        return tuple(sorted(self.functions.keys() - self.reached(self.roots)))
+
+    def reached(self, roots: Iterable[str]) -> set[str]:
+        """Return the functions that `roots` call, directly or indirectly, and `roots`."""
+        found, waiting = set[str](), [*roots]
         while waiting:
-            if (name := waiting.pop()) not in reached:
-                reached.add(name)
+            if (name := waiting.pop()) not in found:
+                found.add(name)
                 waiting.extend(self.functions[name].callees)
-        return tuple(sorted(self.functions.keys() - reached))
+        return found
 
     def stack_bytes(self, root: str) -> int:
         """Return an upper bound of the stack below `root`, its own frame included.
