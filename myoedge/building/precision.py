@@ -117,7 +117,11 @@ def reach(
         found.append(Reached(state.network.engined, fidelity, tuple(tried)))
         missing = missing_db(needs, fidelity)
         if not missing:
-            more = () if needs else _reachable(workshop, state, goal, start, judge)
+            more = (
+                ()
+                if needs
+                else _reachable(workshop, state, goal, start, judge, _worst_db(fidelity))
+            )
             return replace(found[-1], tried=(*tried, *more))
         goal = replace(goal, db=AIM_DB, outputs_db=wanted, budgets=UNLIMITED)
         wanted = {name: db + missing for name, db in wanted.items()}
@@ -131,11 +135,16 @@ def _reachable(
     goal: Goal,
     start: SearchState,
     judge: Callable[[QuantGraph], Fidelity],
+    has_db: float,
 ) -> tuple[TriedMove, ...]:
     """Return the int16 tensors that bring a network within its cycle budget to the usual goal at
     more cycles, as a move with the [budget] that keeps it; none if the network meets the goal, if
-    the budget is unlimited, or if its model file is quantised."""
-    has_db = _worst_db(judge(state.network.engined))
+    the budget is unlimited, or if its model file is quantised.
+
+    state    the network
+    start    the int8 network
+    has_db   SQNR of its worst output, by `judge`
+    """
     if goal.budgets == UNLIMITED or has_db >= AIM_DB or start.design.graph.has_fake_quantized:
         return ()
     again = replace(workshop, bench=replace(workshop.bench, runs=0))
