@@ -152,18 +152,23 @@ def adapted(
     new, tested = _labelled(build, run, data, "--data"), _labelled(build, run, test, "--test")
     before = None if old is None else _labelled(build, run, old, "--old")
     sets = [tested] if before is None else [tested, before]
-    rows, same = [], True
+    rows, differing = [], 0
     for method in methods or build.adaptation.methods:
         for seconds, picked in _sessions(new.labels, times):
             commands = [*session(method, new.brought(method, picked), new.labels[picked])]
             for one in sets:
                 commands += decisions(one.brought(method, range(len(one.labels))))
             answers = run(commands)
-            if on != "host":
-                expected = [answer.result for answer in runner(build, "host")(commands)]
-                same = same and expected == [answer.result for answer in answers]
+            differing += on != "host" and not _as_on_host(build, commands, answers)
             rows.append(_row(build, method, seconds, answers, sets))
-    return Adapted(on, tuple(rows), None if on == "host" else same, l2_bytes(build.adaptation))
+    same = None if on == "host" else not differing
+    return Adapted(on, tuple(rows), same, l2_bytes(build.adaptation))
+
+
+def _as_on_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:
+    """Return whether the C on this computer gives the same results."""
+    expected = runner(build, "host")(commands)
+    return [answer.result for answer in expected] == [answer.result for answer in answers]
 
 
 def _labelled(build: Build, run: Run, given: Given, option: str) -> LabelledWindows:

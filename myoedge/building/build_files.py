@@ -208,7 +208,7 @@ def make_contents(
     from myoedge.codegen.sdk_application import sdk_application
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
-    network, calibration = quantized.network, quantized.parts.calibration
+    network = quantized.network
     golden = {key: x[0] for key, x in quantized.data.inputs.items()}
     integers = quantized_inputs(network, golden)
     values = run_int(network.steps, network.constants, integers)
@@ -216,9 +216,7 @@ def make_contents(
     names = (plan.graph_inputs, plan.graph_outputs)
     inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
     app = None if request.of_app is None else request.of_app.application(plan, stream)
-    adapts = (
-        None if request.adapt is None else adaptation_of(request.adapt, plan, calibration, stream)
-    )
+    adapts = _adaptation(build_plan, quantized, request)
     options = replace(request.of_sources, class_names=_class_names(quantized))
     answer = known_answer(build_plan, options, integers, values)
     sources = make_sources(plan, name, (inputs, outputs), stream, app, adapts, options, answer)
@@ -238,8 +236,17 @@ def make_contents(
     return BuildArtifacts(files, sources.digest, integers, values, programs.get(FIRMWARE), told)
 
 
+def _adaptation(
+    build_plan: BuildPlan, quantized: Quantized, request: BuildRequest
+) -> Adaptation | None:
+    if request.adapt is None:
+        return None
+    calibration = quantized.parts.calibration
+    return adaptation_of(request.adapt, build_plan.plan, calibration, build_plan.stream)
+
+
 def _class_names(quantized: Quantized) -> tuple[str, ...]:
-    """Return the names of the classes: those of the labels, or of the model file."""
+    """Return the class names of the labels; without labels, the class names of the model file."""
     found = quantized.evaluation
     names = () if found is None or not found.has_classes else tuple(found.names)
     return names or quantized.model.class_names
