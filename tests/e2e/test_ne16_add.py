@@ -105,6 +105,12 @@ def test_convolutions_are_summed_beside_the_engine(case: str, tmp_path: Path) ->
     assert_exact(build)
 
 
+def test_rows_that_share_a_word_with_a_running_job_wait_for_its_end(tmp_path: Path) -> None:
+    """Nine rows of 65 bytes end inside a word, which the next tile's operands replace whole."""
+    block = network(lambda net, x: x + net.layer(x), layer=nn.Linear(65, 65))
+    assert_exact(built(block, (1, 90, 65), tmp_path, "24KiB", "ne16"))
+
+
 def test_a_sum_goes_to_the_longer_of_two_convolutions(tmp_path: Path) -> None:
     """The shorter one, though later in the network, runs first."""
 

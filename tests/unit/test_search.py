@@ -29,11 +29,11 @@ from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search import bench as benches
-from myoedge.quantization.search.bench import MOST_RUNS
+from myoedge.quantization.search.bench import MOST_RUNS, MeasuredNoise
 from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
 from myoedge.quantization.search.moves.equalize import equalized
 from myoedge.quantization.search.report import NO_ROOM, TOO_SLOW
-from myoedge.quantization.search.state import Design, Proposal, Search
+from myoedge.quantization.search.state import Design, Proposal, Search, SearchState
 from myoedge.quantization.sqnr import measure
 from tests.conftest import save_exported
 from tests.e2e.test_onnx_models import MODELS, pairs
@@ -146,6 +146,30 @@ def test_layers_that_leave_an_accelerator_cost_what_they_took_there_less() -> No
     ample, _ = searched(workshop, graph, Goal(30.0, budgets=UNLIMITED))
     assert len(ample.design.names) > len(found.design.names)
     assert workshop.bench.runs <= MOST_RUNS
+
+
+@pytest.mark.parametrize(
+    ("start_db", "now_db", "found_db", "most"),
+    [
+        (15.0, 18.0, 19.0, 0.75),  # weak now
+        (15.0, 21.0, 26.0, 0.75),  # weak in int8, and the move reaches 25 dB
+        (15.0, 21.0, 24.0, 0.34),  # the move does not
+        (22.0, 22.5, 26.0, 0.34),  # not weak in int8
+        (15.0, 26.0, 29.0, 0.13),  # 25 dB are reached already
+    ],
+)
+def test_a_large_budget_is_for_weak_outputs_and_moves_that_reach_the_goal(
+    start_db: float, now_db: float, found_db: float, most: float
+) -> None:
+    graph, given = unlike()
+    workshop = workshop_of(graph, given)
+    network = started(workshop, graph).network
+
+    def state(db: float) -> SearchState:
+        return SearchState(network, MeasuredNoise(np.array([[10 ** (-db / 10)]]), np.ones((1, 1))))
+
+    search = Search(workshop, Goal(), network, start_db, np.ones(1))
+    assert max(search.shares(state(now_db), state(found_db))) == most
 
 
 def test_a_missed_goal_names_the_budget_that_reaches_it_and_its_cycles() -> None:
