@@ -134,8 +134,8 @@ def on_simulator(build: Build) -> Run:
 
 
 def inferences(build: Build, data: Data) -> list[tuple[Command, int]]:
-    """Return (the command that infers it, class) of each window: of samples, or of those passes of
-    recordings that give results.
+    """Return (command, class) of each window: of samples, or of the passes of recordings that give
+    results.
 
     data   floats with labels: of each sample one, or of each output frame of a recording
     Errors: E215 recordings that are too short for results.

@@ -23,6 +23,7 @@ from myoedge.adaptation.table import METHODS, AdaptTable
 from myoedge.building.adaptation_samples import AdaptSource, FeatureLayer, features_of
 from myoedge.building.quantities import size_bytes
 from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import prune
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.operators.base import OPS
 from myoedge.plan.plan import IN_L3, Plan
@@ -79,7 +80,7 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | No
 
 
 def _pseudo(plan: Plan, threshold: float) -> Pseudo:
-    """Return what confidence the network's output shows: a softmax's, or of logits."""
+    """Return the rule of pseudo-labels: the least probability, or the least margin of logits."""
     if not 0 < threshold <= 1:
         facts = {"has": threshold, "needs": "more than 0, at most 1"}
         raise MyoedgeError("E232", "[adapt] pseudo is no confidence", facts, ["pseudo = 0.95"])
@@ -204,7 +205,8 @@ def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
     depends, as a stream's next states need not; nothing if there is none."""
     graph, steps = plan.quant.graph, plan.steps
     writers = {step.node.name: i for i, step in enumerate(steps)}
-    needed = _needed(graph, graph.outputs[0])
+    first_output = prune(replace(graph, outputs=graph.outputs[:1]))
+    needed = {node.name for node in first_output.nodes}
     weighted = [
         step
         for step in steps
@@ -216,17 +218,6 @@ def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
             name = graph.producer[name].inputs[0]
         if name in writers:
             yield writers[name]
-
-
-def _needed(graph: Graph, output: str) -> set[str]:
-    """Return the tensors on which an output depends, and itself."""
-    needed, waiting = set[str](), [output]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += graph.producer[name].inputs if name in graph.producer else ()
-    return needed
 
 
 def _exponent(rows: Array, zero_point: int) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Features of calibration samples: those that the head learns again, and their exponent."""
+"""Features of calibration samples, for replay and for the exponent."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class AdaptSource:
     data: Data
 
     def results(self, number: int) -> Iterator[tuple[int, Mapping[str, Array]]]:
-        """Yield (output frames so far, all tensors) of the windows of a sample: of the sample, or
-        of those passes of a recording that give results."""
+        """Yield (output frames so far, all tensors) of a sample; for a stream, of each pass of a
+        recording that gives results."""
         names = [port.name for port in self.stream.inputs] if self.stream else self.data.inputs
         sample = {name: self.data.inputs[name][number] for name in names}
         integers, q = quantized_inputs(self.network, sample), self.network

@@ -45,7 +45,7 @@ def test_set_in(found: Found, *, is_typed: bool) -> str:
 
 
 def labelled_in(found: Found, option: str) -> str:
-    """Return what sets labelled samples, for messages: an option, and [test] if it names the
+    """Return the source of labelled samples for messages: the option, and [test] if it names the
     labels."""
     label = found.settings.test.label
     return option if label is None else f"{option}, with the label of [test] of {found.file}"

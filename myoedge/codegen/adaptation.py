@@ -119,7 +119,8 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
 
 
 def _digest(plan: Plan, adaptation: Adaptation) -> bytes:
-    """Return eight bytes of what a saved classifier belongs to: the network, and the features."""
+    """Return the first eight bytes of the SHA-256 of network, layer and number of features; a saved
+    classifier holds them."""
     what = f"{plan.quant.digest} {adaptation.name} {adaptation.features}"
     return hashlib.sha256(what.encode()).digest()[:8]
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model as data: its weights, scales and tables in one file that replaces those of a build with
-the same layout."""
+"""A model as data: weights, scales and tables in one file, which a program of the same layout
+loads."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def layout_of(
 def numbers_as_data(
     scalars: Mapping[str, Sequence[int]], stream: Stream | None, common: Mapping[str, Any]
 ) -> dict[str, Array]:
-    """Return the arrays that a blob holds in addition to those of layers: numbers in kernel calls,
+    """Return the arrays of a blob besides weights and tables: numbers in kernel calls,
     scales and zero points of inputs and outputs, initial integers of a stream.
 
     scalars   C array -> numbers in kernel calls

@@ -156,7 +156,7 @@ def _code(common: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, st
 def _chip_program(
     plan: Plan, common: Mapping[str, Any], application: Application | None
 ) -> dict[str, str]:
-    """Return start-up, drivers and main program for the chip, and an application besides."""
+    """Return the C files of start-up, drivers, main program and application for the chip."""
     values = {**common, **(common["stream"] or {}), "copies": plan.copies}
     main = "main" if common["stream"] is None else "stream"
     files = {**runtime(), "firmware/main.c": render(f"app_baremetal/{main}.c.j2", values)}
@@ -208,7 +208,7 @@ def _selftest(golden: Golden, common: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _named(plan: Plan, model_name: str, values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers that declare the network, and what it says of itself."""
+    """Return the headers that declare the network, and info.c with digests, shapes and scales."""
     prefix, stream = values["prefix"], values["stream"]
     own = {
         **values,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values for the templates of a stream: frames, states and what a pass makes ready."""
+"""Values for the templates of a stream: frames, states and output frames of a pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from myoedge.streaming.stream import Port, Stream
 
 
 def fills(stream: Stream) -> list[int]:
-    """Return the initial integer of each state, then that of each input, which fills the frames
+    """Return the initial integers of the states, then the integers that fill each input's frames
     before the first one."""
     return [*(state.fill for state in stream.states), *(port.fill for port in stream.inputs)]
 

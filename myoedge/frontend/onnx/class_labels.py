@@ -61,14 +61,15 @@ def without_labels(graph: GraphProto) -> list[str]:
 
 
 def _replace(node: NodeProto, source: str) -> None:
-    """Make a node hand on the tensor `source` instead of what it computes."""
+    """Replace a node by an Identity of the tensor `source`."""
     from onnx import helper
 
     node.CopyFrom(helper.make_node("Identity", [source], node.output[:1], name=node.name))
 
 
 def _label_of(name: str, makers: Makers) -> _Label | None:
-    """Return what a tensor is a label of, through casts and lookups in a list of classes."""
+    """Return the label that a tensor holds, through casts and lookups in a list of classes; None
+    without one."""
     names: NodeProto | None = None
     while (node := makers.get(name)) is not None:
         if node.domain == ML and node.op_type in CLASSIFIERS and node.output[0] == name:
