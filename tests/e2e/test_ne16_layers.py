@@ -17,7 +17,6 @@ from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 from tests.e2e.test_on_chip import has_gvsoc
 
-L1_SIZES = (None, "24KiB", "40KiB")
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "3x3 with a table behind it": (
         nn.Sequential(nn.Conv2d(17, 37, 3, padding=1), nn.GELU()),
@@ -431,49 +430,6 @@ def test_attention_to_another_number_of_keys_is_exact(
     build = built(network, (2, keys, 24), tmp_path, engine="ne16")
     assert _tiles_of_attention(build)["kernel"] == RESIDENT
     assert_exact(build)
-
-
-def drawn(rng: np.random.Generator) -> tuple[nn.Module, tuple[int, ...]]:
-    """A linear layer or a convolution, in one group or depthwise, with an activation or without."""
-    c, k = (int(n) for n in rng.integers(1, 80, 2))
-    kind, act = rng.integers(4), (nn.ReLU(), nn.GELU(), nn.Identity())[rng.integers(3)]
-    if kind == 0:
-        return nn.Sequential(nn.Linear(c, k), act), (int(rng.integers(1, 90)), c)
-    if kind == 3:
-        c = int(rng.integers(60, 260))
-        each = nn.Conv2d(c, c, 3, padding=int(rng.integers(0, 3)), groups=c)
-        return nn.Sequential(each, act), (1, c, *(int(n) for n in rng.integers(3, 14, 2)))
-    rank = int(kind)
-    kernel, stride, dilation = (
-        tuple(int(n) for n in rng.integers(1, most, rank)) for most in (6, 4, 3)
-    )
-    padding = tuple(int(rng.integers(0, n)) for n in kernel)
-    if rng.integers(3) == 0:
-        kernel, stride, dilation, padding = ((n,) * rank for n in (3, 1, 1, 1))
-    least = [(n - 1) * d + 1 for n, d in zip(kernel, dilation, strict=True)]
-    size = tuple(n + int(rng.integers(0, 40 if rank == 1 else 14)) for n in least)
-    layer = (nn.Conv1d, nn.Conv2d)[rank - 1]
-    conv = layer(c, k, kernel, stride, padding, dilation)  # type: ignore[arg-type]
-    return nn.Sequential(conv, act), (1, c, *size)
-
-
-def assert_drawn_exact(seed: int, folder: Path) -> bool:
-    """Whether a layer ran on the engine."""
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    network, shape = drawn(rng)
-    build = built(network, shape, folder, L1_SIZES[rng.integers(3)])
-    assert_exact(build)
-    return "ne16" in engines(build)
-
-
-@pytest.mark.slow
-def test_sixty_drawn_layers_are_exact(tmp_path: Path) -> None:
-    ran = 0
-    for seed in range(60):
-        (tmp_path / str(seed)).mkdir()
-        ran += assert_drawn_exact(seed, tmp_path / str(seed))
-    assert ran > 30
 
 
 def test_the_cores_alone_have_no_driver_of_the_engine(tmp_path: Path) -> None:
