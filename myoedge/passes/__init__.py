@@ -28,6 +28,7 @@ from myoedge.passes.loop_rows import compute_rows_at_once
 from myoedge.passes.loops import in_loop_order, roll_recurrences
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
+from myoedge.passes.predictors import coefficients_of_predictors
 from myoedge.passes.propagate_qdq import propagate_qdq as fold_qdq
 from myoedge.passes.reject_qdq import reject_unsupported_qdq
 from myoedge.passes.resizing import interpolation
@@ -45,7 +46,7 @@ from myoedge.passes.window_features import FIND_FEATURES, FOLD_FEATURES
 
 ROLES = ("q", "k", "v")  # operands of attention
 STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
-    ("find", (*FIND, *FIND_NORMS, *FIND_SPECTRA, *FIND_FEATURES)),
+    ("find", (*FIND, *FIND_NORMS, *FIND_SPECTRA, *FIND_FEATURES, coefficients_of_predictors)),
     ("parts", (magnitude_of_parts,)),
     ("spectra", (lower_spectrogram,)),
     (

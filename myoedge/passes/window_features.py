@@ -42,7 +42,7 @@ PARTS = ("maximum", "mul", "slice", "sub", "table")
 
 
 @dataclass(frozen=True)
-class _Window:
+class SampleWindow:
     """A tensor that slices take samples from, and its axis of time."""
 
     graph: Graph
@@ -121,7 +121,7 @@ def _followed(factor: Factor, name: str, *numbers: float) -> Factor:
     return factor._replace(form="abs" if name == "abs" else "product")
 
 
-def _feature(graph: Graph, node: Node, least: int) -> tuple[_Window, Feature]:
+def feature_of(graph: Graph, node: Node, least: int) -> tuple[SampleWindow, Feature]:
     """Return what a sum or mean sums, and of which window.
 
     least   samples that a factor reaches further, at least
@@ -132,7 +132,7 @@ def _feature(graph: Graph, node: Node, least: int) -> tuple[_Window, Feature]:
     sources = [name]
     while len(sources) <= MOST_DEPTH and (maker := made_by(graph, sources[-1], *PARTS)):
         sources.append(maker.inputs[0])
-    windows = [(_Window(graph, source, axis), name) for source in sources[::-1]]
+    windows = [(SampleWindow(graph, source, axis), name) for source in sources[::-1]]
     window, factors = first_match(lambda w, x: (w, w.factors(x)), windows)
     length, count = graph.shape(window.source)[axis], graph.shape(name)[axis]
     require(positions(factors, length) == count, max(f.reach for f in factors) >= least)
@@ -140,7 +140,7 @@ def _feature(graph: Graph, node: Node, least: int) -> tuple[_Window, Feature]:
     return window, factors
 
 
-def _added(patch: GraphBuilder, window: _Window, parts: Sequence[tuple[Feature, float]]) -> str:
+def added(patch: GraphBuilder, window: SampleWindow, parts: Sequence[tuple[Feature, float]]) -> str:
     """Add features [N, K, C] of a window, each times a number."""
     shape = window.graph.shape(window.source)
     last = len(shape) - 1
@@ -154,7 +154,7 @@ def _added(patch: GraphBuilder, window: _Window, parts: Sequence[tuple[Feature, 
     return patch.add("features", x, *numbers, features=tuple(feature for feature, _ in parts))
 
 
-def _share(graph: Graph, node: Node) -> float:
+def share(graph: Graph, node: Node) -> float:
     return 1.0 / graph.shape(node.inputs[0])[node.attrs["axes"][0]] if node.op == "mean" else 1.0
 
 
@@ -163,13 +163,19 @@ def _is_plain(feature: Feature) -> bool:
     return all(f.form == "value" and not f.test and f.a[1] < 0 for f in feature)
 
 
+def are_bins(features: Sequence[Feature]) -> bool:
+    """Return whether features are tests of one value, which one pass counts."""
+    tests = [f for feature in features for f in feature]
+    return all(f.test for f in tests) and len({f[:3] for f in tests}) == 1
+
+
 @rewrite_pattern("sum", "mean")
 def feature_of_neighbours(graph: Graph, node: Node) -> Rewrite:
     """Replace a sum of functions of neighbouring samples by the feature that it is."""
-    window, feature = _feature(graph, node, least=1)
+    window, feature = feature_of(graph, node, least=1)
     require(not _is_plain(feature))
     patch = GraphBuilder(graph, node)
-    y = _added(patch, window, [(feature, _share(graph, node))])
+    y = added(patch, window, [(feature, share(graph, node))])
     return patch.same_as(reshape(patch, y, graph.shape(node.name)))
 
 
@@ -177,7 +183,7 @@ def feature_of_neighbours(graph: Graph, node: Node) -> Rewrite:
 class _Part:
     """An operand of a concat: features of a window, with their factors and offsets [K, C]."""
 
-    window: _Window
+    window: SampleWindow
     features: tuple[Feature, ...]
     numbers: tuple[Array, Array]
 
@@ -190,11 +196,11 @@ def _part(graph: Graph, name: str, reader: Node) -> _Part:
     if node.op == "features":
         scale, offset = (graph.array(x) for x in node.inputs[1:])
         x, axis = node.inputs[0], 2
-        return _Part(_Window(graph, x, axis), features_of(node.attrs), (scale, offset))
-    window, feature = _feature(graph, node, least=0)
+        return _Part(SampleWindow(graph, x, axis), features_of(node.attrs), (scale, offset))
+    window, feature = feature_of(graph, node, least=0)
     shape = graph.shape(window.source)
     require(window.axis == len(shape) - 1)
-    scale = np.full((1, shape[-2] if len(shape) > 1 else 1), _share(graph, node), np.float32)
+    scale = np.full((1, shape[-2] if len(shape) > 1 else 1), share(graph, node), np.float32)
     return _Part(window, (feature,), (scale, np.zeros_like(scale)))
 
 
@@ -211,7 +217,7 @@ def features_of_one_window(graph: Graph, node: Node) -> Rewrite:
         if a is None or b is None or not _same_window(graph, a, b):
             continue
         features = (*a.features, *b.features)
-        if max(f.reach for feature in features for f in feature) == 0:
+        if max(f.reach for feature in features for f in feature) == 0 and not are_bins(features):
             continue
         if all(map(_is_plain, features)):
             continue

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch
 
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
+from myoedge.operators.features.factors import features_of
+from myoedge.operators.features.groups import groups_of
+from myoedge.operators.features.levinson import autocorrelations, predictor_in_integers
 from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from tests.networks import Function
@@ -138,3 +142,94 @@ def test_long_products_are_left_alone() -> None:
         return y.sum(-1)
 
     prepared(Function(product), 0.1 * X)
+
+
+def bins(x: Tensor) -> list[Tensor]:
+    """A histogram of ten bins, the last one open."""
+    edges = [-3 + 0.6 * i for i in range(10)]
+    tests = [(x >= low) & (x < end) for low, end in itertools.pairwise(edges)]
+    return [test.float().sum(-1) for test in [*tests, x >= edges[-1]]]
+
+
+def test_bins_are_counted_in_one_pass() -> None:
+    graph = prepared(Function(lambda x: torch.cat(bins(x), -1)))
+    node = next(node for node in graph.nodes if node.op == "features")
+    features = [tuple(f.in_steps(0.01) for f in own) for own in features_of(node.attrs)]
+    (group,) = groups_of(features)
+    assert len(group.edges) == 15  # ten limits, and what fills 2^n - 1
+
+
+def recursion(r: list[Tensor]) -> list[Tensor]:
+    """Levinson's, written out."""
+    energy, a = r[0], list[Tensor]()
+    for i in range(1, len(r)):
+        rest = r[i] - sum(x * r[i - 1 - j] for j, x in enumerate(a))
+        ratio = rest / energy
+        a = [*(x - ratio * y for x, y in zip(a, a[::-1], strict=True)), ratio]
+        energy = energy * (1 - ratio * ratio)
+    return a
+
+
+def lags(x: Tensor, order: int, energy: float = 0.0) -> list[Tensor]:
+    return [x.square().sum(-1) + energy, *(lag(x, k) for k in range(1, order + 1))]
+
+
+def of_two(x: Tensor) -> list[Tensor]:
+    """Cramer's rule."""
+    a, b, c = lags(x, 2)
+    whole = a * a - b * b
+    return [(b * a - c * b) / whole, (a * c - b * b) / whole]
+
+
+PREDICTORS: dict[str, Callable[[Tensor], list[Tensor]]] = {
+    "of order four": lambda x: recursion(lags(x, 4)),
+    "of order eight": lambda x: recursion(lags(x, 8)),
+    "with more energy": lambda x: recursion(lags(x, 3, 20.0)),
+    "of means": lambda x: recursion([r / 40 for r in lags(x, 3)]),
+    "by Cramer's rule": of_two,
+    "of the other sign": lambda x: [-a for a in recursion(lags(x, 4))],
+    "beside others": lambda x: [steps(x).abs().sum(-1), *recursion(lags(x, 4)), turns(x)],
+    "beside bins": lambda x: [*bins(x), *recursion(lags(x, 4))],
+}
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+def test_ar_coefficients_are_one_operator(name: str) -> None:
+    ops = [
+        node.op for node in prepared(Function(lambda x: torch.cat(PREDICTORS[name](x), -1))).nodes
+    ]
+    assert {*ops} == {"features", "reshape"}
+    assert ops.count("features") == 1
+
+
+OTHERS: dict[str, Callable[[Tensor], list[Tensor]]] = {
+    "of samples that are further apart": lambda x: recursion([lag(x, 2 * k) for k in range(3)]),
+    "of unlike means": lambda x: recursion([lag(x, k) / (40 - k) for k in range(3)]),
+    "of two windows": lambda x: recursion([*lags(x, 1), lag(x + 1, 2)]),
+    "ratios": lambda x: [r / (1 + x.square().sum(-1)) for r in lags(x, 3)],
+    "of another order": lambda x: [a + 1e-2 * lag(x, 3) for a in recursion(lags(x, 2))],
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_formulas_stay(name: str) -> None:
+    graph = prepared(Function(lambda x: torch.cat(OTHERS[name](x), -1)))
+    found = [
+        f for n in graph.nodes if n.op == "features" for own in features_of(n.attrs) for f in own
+    ]
+    assert "ar" not in {f.form for f in found if f.a[0] > 1}
+
+
+@pytest.mark.parametrize("order", [1, 4, 8])
+def test_the_integer_recursion_solves_the_equations(order: int) -> None:
+    """Of noise, of a slow sine with little noise, and of a window of zeros."""
+    rng, t = np.random.default_rng(order), np.arange(200)
+    sine = 2e4 * np.sin(t / 9) + rng.normal(size=200) * 300
+    x = np.stack([rng.normal(size=200) * 90, sine, 0 * sine]).astype(np.int64)
+    r = autocorrelations(x, order)
+    found = predictor_in_integers(r) / 2.0**24
+    at = np.abs(np.subtract.outer(np.arange(order), np.arange(order)))
+    for channel in (0, 1):
+        wanted = np.linalg.solve(r[at, channel].astype(float), r[1:, channel].astype(float))
+        np.testing.assert_allclose(found[:, channel], wanted, atol=3e-4)
+    assert not found[:, 2].any()

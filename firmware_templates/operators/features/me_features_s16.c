@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_features.h"
 
+#include "me_levinson.h"
 #include "me_math.h"
 #include "me_share.h"
 #include "me_wide.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { VALUE, ABS, PRODUCT, LARGER, MOST_FACTORS = 4 };
+enum { VALUE, ABS, PRODUCT, LARGER, PREDICTOR, MOST_FACTORS = 4, MOST_EDGES = 31 };
 
 /* x[first + t] - x[less + t], or - zero: keep is -1 or 0. */
 typedef struct {
@@ -75,11 +76,16 @@ INLINE int32_t holds(const factor *f, int32_t t, int32_t wide, int32_t pairs, in
     return (value_of(f, t, wide, pairs, form) >= f->limit) == f->least;
 }
 
-static __attribute__((noinline)) int32_t holds_any(const factor *f, int32_t t, int32_t wide)
+static __attribute__((noinline)) int32_t value_any(const factor *f, int32_t t, int32_t wide)
 {
-    return f->form == PRODUCT ? holds(f, t, wide, 0, PRODUCT)
-        : f->form == VALUE    ? holds(f, t, wide, 0, VALUE)
-                              : holds(f, t, wide, 0, LARGER); /* b is a of an ABS */
+    return f->form == PRODUCT ? value_of(f, t, wide, 0, PRODUCT)
+        : f->form == VALUE    ? value_of(f, t, wide, 0, VALUE)
+                              : value_of(f, t, wide, 0, LARGER); /* b is a of an ABS */
+}
+
+static int32_t holds_any(const factor *f, int32_t t, int32_t wide)
+{
+    return (value_any(f, t, wide) >= f->limit) == f->least;
 }
 
 /* The sum where `tests` factors hold of the one behind them, or of ones if there is none. */
@@ -135,7 +141,9 @@ INLINE int64_t sum_with(const factor *f, int32_t tests, int32_t has_value, int32
         return sum_where(f, tests, has_value, end, wide, -1, form);
     if (tests)
         return sum_where(f, tests, has_value, end, wide, 0, form);
-    return pairs > 0 ? sum_of(f, end, wide, 1, form) : sum_of(f, end, wide, pairs, form);
+    return pairs > 0 ? sum_of(f, end, wide, 1, form)
+        : pairs < 0  ? sum_of(f, end, wide, -1, form)
+                     : sum_of(f, end, wide, 0, form);
 }
 
 /* A function of its own for each width and form, which a compiler would make one with branches in its loops. */
@@ -165,6 +173,12 @@ static int64_t feature(const factor *f, int32_t tests, int32_t has_value, int32_
     }
 }
 
+/* The samples' reach of a factor. */
+static int32_t reach_of(const me_feature_factor *f)
+{
+    return me_max(me_max(f->a_first, f->a_less), me_max(f->b_first, f->b_less));
+}
+
 /* A sum over the positions at which all samples are there; tests come before what is not tested. */
 static int64_t window_sum(const me_features_s16_params *op, const int32_t *part, const int8_t *x)
 {
@@ -174,27 +188,118 @@ static int64_t window_sum(const me_features_s16_params *op, const int32_t *part,
     for (int32_t i = 0; i < part[1]; i++) {
         own[i] = factor_of(x, op, f + i);
         tests += f[i].test != 0;
-        reach = me_max(reach, me_max(f[i].a_first, f[i].a_less));
-        reach = me_max(reach, me_max(f[i].b_first, f[i].b_less));
+        reach = me_max(reach, reach_of(f + i));
     }
     const int32_t end = op->length - reach, has_value = tests < part[1];
-    return feature(own, tests, has_value, end, op->x_wide);
+    return feature(own, tests, has_value, end, op->x_wide) >> part[2];
+}
+
+/* The number of edges up to a value: a search in halves of 2^n - 1 sorted edges, up to 31. */
+INLINE int32_t cell_of(const int32_t *edges, int32_t count, int32_t value)
+{
+    const int32_t *from = edges;
+    if (count >= 31)
+        from += value >= from[15] ? 16 : 0;
+    if (count >= 15)
+        from += value >= from[7] ? 8 : 0;
+    if (count >= 7)
+        from += value >= from[3] ? 4 : 0;
+    if (count >= 3)
+        from += value >= from[1] ? 2 : 0;
+    return (int32_t)(from - edges) + (value >= *from);
+}
+
+/* Counts a window's values in the cells between edges. */
+INLINE void count_cells(int32_t *cells, const factor *f, const int32_t *edges, int32_t count, int32_t end,
+                        int32_t wide)
+{
+    const factor own = *f;
+    if (own.form == VALUE && !own.a.keep)
+        for (int32_t t = 0; t < end; t++)
+            cells[cell_of(edges, count, me_wide_load(own.a.first, t, wide) - own.a.zero)]++;
+    else
+        for (int32_t t = 0; t < end; t++)
+            cells[cell_of(edges, count, value_any(&own, t, wide))]++;
+}
+
+static __attribute__((noinline)) void cells_s8(int32_t *cells, const factor *f, const int32_t *edges,
+                                               int32_t count, int32_t end)
+{
+    count_cells(cells, f, edges, count, end, 0);
+}
+
+static __attribute__((noinline)) void cells_s16(int32_t *cells, const factor *f, const int32_t *edges,
+                                                int32_t count, int32_t end)
+{
+    count_cells(cells, f, edges, count, end, 1);
+}
+
+/* The output that a window's features go to. */
+typedef struct {
+    const me_features_s16_params *op;
+    void *y;
+    int32_t row, stride, channel;
+} target;
+
+static void store(const target *to, int32_t k, int64_t sum)
+{
+    const int32_t *each = to->op->each + 3 * (k * to->op->channels + to->channel);
+    const int64_t offset = (int64_t)each[1] * ((int64_t)1 << (each[2] - 8));
+    const int64_t y = (sum * each[0] + offset) >> each[2];
+    const int32_t most = to->op->y_wide ? 32767 : 127;
+    const int32_t limited = (int32_t)(y < -most - 1 ? -most - 1 : y > most ? most : y);
+    me_saturated_store(to->y, to->row + k * to->stride, to->op->y_wide, limited);
+}
+
+static void counted(const target *to, const me_feature_group *group, const int8_t *x)
+{
+    const me_features_s16_params *op = to->op;
+    const me_feature_factor *f = (const me_feature_factor *)op->factors + group->factor;
+    const factor value = factor_of(x, op, f);
+    int32_t cells[MOST_EDGES + 1] = { 0 };
+    (op->x_wide ? cells_s16 : cells_s8)(cells, &value, op->edges + group->edge, group->edges,
+                                        op->length - reach_of(f));
+    for (int32_t k = group->first; k < group->first + group->count; k++) {
+        int32_t sum = 0;
+        for (int32_t i = op->parts[3 * k]; i < op->parts[3 * k + 1]; i++)
+            sum += cells[i];
+        store(to, k, sum);
+    }
+}
+
+static void predicted(const target *to, const me_feature_group *group, const int8_t *x)
+{
+    const me_features_s16_params *op = to->op;
+    const me_feature_factor *f = (const me_feature_factor *)op->factors + group->factor;
+    int64_t r[ME_MOST_ORDER + 1];
+    int32_t a[ME_MOST_ORDER + 1];
+    for (int32_t lag = 0; lag <= f->a_first; lag++) {
+        const me_feature_factor product = { PRODUCT, 0, -1, lag, -1, 0, 0 };
+        const factor own = factor_of(x, op, &product);
+        r[lag] = feature(&own, 0, 1, op->length - lag, op->x_wide);
+    }
+    r[0] += (int64_t)f->limit << f->test;
+    me_levinson(a, r, f->a_first);
+    for (int32_t k = group->first; k < group->first + group->count; k++)
+        store(to, k, a[op->parts[3 * k]]);
 }
 
 void me_features_s16(const me_features_s16_params *op, const me_features_s16_tile *tile)
 {
-    const int32_t row = op->length * (1 + op->x_wide), all = tile->n * op->results * tile->c;
+    const int32_t row = op->length * (1 + op->x_wide), all = tile->n * op->group_count * tile->c;
     for (int32_t i = ME_FIRST(all); i < ME_LAST(all);
          i++) { /* all features of a channel one after the other */
-        const int32_t outer = i / op->results, k = i - outer * op->results;
+        const int32_t outer = i / op->group_count;
         const int32_t n = outer / tile->c, c = outer - n * tile->c;
-        const int32_t *part = op->parts + 3 * k;
-        const int64_t sum = window_sum(op, part, (const int8_t *)tile->x + (n * tile->c + c) * row);
-        const int32_t *each = op->each + 3 * (k * op->channels + tile->first + c);
-        const int64_t offset = (int64_t)each[1] * ((int64_t)1 << (each[2] - 8));
-        const int64_t y = ((sum >> part[2]) * each[0] + offset) >> each[2];
-        const int32_t most = op->y_wide ? 32767 : 127;
-        const int32_t limited = (int32_t)(y < -most - 1 ? -most - 1 : y > most ? most : y);
-        me_saturated_store(tile->y, (n * op->results + k) * tile->c + c, op->y_wide, limited);
+        const me_feature_group *group = (const me_feature_group *)op->groups + (i - outer * op->group_count);
+        const me_feature_factor *f = (const me_feature_factor *)op->factors + group->factor;
+        const int8_t *x = (const int8_t *)tile->x + outer * row;
+        const target to = { op, tile->y, n * op->results * tile->c + c, tile->c, tile->first + c };
+        if (group->edges)
+            counted(&to, group, x);
+        else if (f->form == PREDICTOR)
+            predicted(&to, group, x);
+        else
+            store(&to, group->first, window_sum(op, op->parts + 3 * group->first, x));
     }
 }

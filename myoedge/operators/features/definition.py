@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,12 +14,26 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
-    QuantizedParams,
     QuantizeInputs,
     register,
 )
 from myoedge.operators.common_rules import stored_bound
-from myoedge.operators.features.factors import features_of, total, unpacked
+from myoedge.operators.features.factors import (
+    Factor,
+    Feature,
+    features_of,
+    positions,
+    total,
+    unpacked,
+)
+from myoedge.operators.features.groups import groups_of
+from myoedge.operators.features.levinson import (
+    FRACTION_BITS,
+    MOST_ORDER,
+    autocorrelations,
+    predictor_in_integers,
+)
+from myoedge.operators.features.params import FeaturesParams
 from myoedge.operators.features.tiling import in_tiles
 from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import on_cluster
@@ -53,41 +66,55 @@ def real(attrs: Attrs, x: Array, scale: Array, offset: Array) -> Array:
     return np.asarray(sums * scale + offset, np.float32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeaturesParams(QuantizedParams):
-    """Integer constants of features: y = (((sum >> down) * mult + (offset << shift - 8)) >> shift.
-
-    parts     int32 [K, 3]: first factor, number of factors, down
-    factors   int32 [f, 7]: form, a, b, test and limit, as in operators/features/factors.py
-    each      int32 [K * C, 3]: mult, offset in 1/256 output steps, shift
-    x_zero    zero point of the samples
-    """
-
-    parts: Array
-    factors: Array
-    each: Array
-    x_zero: int
-    acc_bound: int
-
-
 def quantize(site: QuantizeInputs) -> FeaturesParams:
     """Return the constants: limits of tests in steps of the samples, and a factor for each sum."""
-    x, length = site.params(0), site.shapes[0][2]
+    x = site.params(0)
+    features = [tuple(f.in_steps(x.scale) for f in own) for own in features_of(site.attrs)]
+    parts, groups = list[list[int]](), list[list[int]]()
+    factors, edges = list[Factor](), [0]
+    for group in groups_of(features):
+        groups.append([len(parts), len(group.features), len(factors), len(edges), len(group.edges)])
+        edges += group.edges
+        if group.is_sum:
+            own = sorted(group.features[0], key=lambda f: not f.test)
+            parts.append([len(factors), len(own), _shift_down(site, own)])
+            factors += own
+        else:
+            parts += group.parts
+            factors.append(group.value)
+    downs = [part[2] for part in parts]
+    largest = [_bound(site, f) >> down for f, down in zip(features, downs, strict=True)]
+    rows = (parts, [f.packed() for f in factors], groups, edges, _rescalings(site, features, downs))
+    names = ("parts", "factors", "groups", "edges", "each")
+    arrays = {name: np.array(row, np.int32) for name, row in zip(names, rows, strict=True)}
+    return FeaturesParams(**arrays, x_zero=x.zero_point, acc_bound=max(1, *largest))
+
+
+def _bound(site: QuantizeInputs, feature: Feature) -> int:
+    """Return the largest magnitude of a sum, or of a predictor's coefficient."""
+    x = site.params(0)
+    if feature[0].form == "ar":
+        return math.comb(MOST_ORDER, MOST_ORDER // 2) << FRACTION_BITS
+    return site.shapes[0][2] * math.prod(f.bound(x.reach, x.high - x.low) for f in feature)
+
+
+def _shift_down(site: QuantizeInputs, feature: Feature | list[Factor]) -> int:
+    return max(_bound(site, tuple(feature)).bit_length() - SUM_BITS, 0)
+
+
+def _rescalings(
+    site: QuantizeInputs, features: Sequence[Feature], downs: Sequence[int]
+) -> list[list[int]]:
+    """Return multiplier, offset and shift of every feature and channel."""
+    x, target, rows = site.params(0), site.target, list[list[int]]()
     scales, offsets = (site.constant(i).astype(np.float64) for i in (1, 2))
-    parts, factors, each, largest = [], list[list[int]](), [], 1
-    for feature, scale, offset in zip(features_of(site.attrs), scales, offsets, strict=True):
-        own = sorted((f.in_steps(x.scale) for f in feature), key=lambda f: not f.test)
-        bound = length * math.prod(f.bound(x.reach, x.high - x.low) for f in own)
-        down = max(bound.bit_length() - SUM_BITS, 0)
-        unit = x.scale ** sum(f.degree for f in own if not f.test) * 2.0**down / site.target.scale
-        zeros = offset / site.target.scale + site.target.zero_point
-        parts.append([len(factors), len(own), down])
-        factors += [factor.packed() for factor in own]
-        each += [_rescaling(a * unit, b) for a, b in zip(scale.tolist(), zeros, strict=True)]
-        largest = max(largest, bound >> down)
-    arrays = (np.array(rows, np.int32) for rows in (parts, factors, each))
-    names = dict(zip(("parts", "factors", "each"), arrays, strict=True))
-    return FeaturesParams(**names, x_zero=x.zero_point, acc_bound=largest)
+    for feature, down, scale, offset in zip(features, downs, scales, offsets, strict=True):
+        fraction = FRACTION_BITS if feature[0].form == "ar" else 0
+        degree = sum(f.degree for f in feature if not f.test)
+        unit = x.scale**degree * 2.0 ** (down - fraction) / target.scale
+        zeros = offset / target.scale + target.zero_point
+        rows += [_rescaling(a * unit, b) for a, b in zip(scale.tolist(), zeros, strict=True)]
+    return rows
 
 
 def _rescaling(factor: float, zero: float) -> list[int]:
@@ -103,15 +130,31 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     """Compute the features of x int8 or int16 [N, C, T] -> int8 or int16 [N, K, C]."""
     numbers, channels = step.integers, x.shape[1]
     centred = x.astype(np.int64) - numbers.x_zero
+    sums = [row for group in numbers.groups.tolist() for row in _sums(numbers, group, centred)]
     rows = np.split(numbers.each.astype(np.int64), len(numbers.parts))
     results = []
-    for (first, count, down), each in zip(numbers.parts.tolist(), rows, strict=True):
-        own = [unpacked(row) for row in numbers.factors[first : first + count].tolist()]
+    for acc, each in zip(sums, rows, strict=True):
         mult, offset, shift = each.reshape(channels, 3).T
-        acc = total(own, centred) >> down
         results.append(acc * mult + (offset << (shift - LEAST_SHIFT)) >> shift)
     low, high = step.element_type.low, step.element_type.high
     return np.asarray(np.clip(np.stack(results, axis=1), low, high), step.element_type.dtype)
+
+
+def _sums(numbers: FeaturesParams, group: Sequence[int], x: Array) -> list[Array]:
+    """Return sum >> down of a group's features, each [N, C]."""
+    start, rows, at, edge, edges = group
+    parts, factor = numbers.parts[start : start + rows].tolist(), unpacked(numbers.factors[at])
+    if edges:
+        value = factor.of(x, positions((factor,), x.shape[-1]))
+        cells = np.searchsorted(numbers.edges[edge : edge + edges], value, side="right")
+        return [((first <= cells) & (cells < end)).sum(-1) for first, end, _ in parts]
+    if factor.form == "ar":
+        r = autocorrelations(x, factor.a[0])
+        r[0] += int(factor.limit)
+        return [predictor_in_integers(r)[part[0] - 1] for part in parts]
+    ((first, count, down),) = parts
+    own = [unpacked(row) for row in numbers.factors[first : first + count]]
+    return [total(own, x) >> down]
 
 
 def streaming_rule(at: OperandAxis) -> StreamingRule | None:
@@ -121,7 +164,8 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 FEATURES = register(
     OpDef(
         name="features",
-        doc="time-domain features: sums over windows of steps, products and tests of neighbours",
+        doc="time-domain features: sums over windows of steps, products and tests of neighbours, "
+        "bins of histograms, AR coefficients",
         shape=shape,
         nest=nest,
         real=real,

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.operators.features.levinson import autocorrelations, predictor
 
-FORMS = ("value", "abs", "product", "larger")
+FORMS = ("value", "abs", "product", "larger", "ar")
 TESTS: dict[str, Callable[[Array, float], Array]] = {
     "lt": np.less,
     "le": np.less_equal,
@@ -19,13 +20,16 @@ TESTS: dict[str, Callable[[Array, float], Array]] = {
     "ge": np.greater_equal,
 }
 MOST = 2**31 - 2  # magnitude of a limit in integers
+MOST_ENERGY = 2**52  # in integers, that is added to the energy of a window
 MOST_FACTORS = 4  # of a feature, one of which is not tested
 
 
 class Factor(NamedTuple):
     """A function of the samples from t on.
 
-    form    "value" a, "abs" |a|, "product" a * b, "larger" max(|a|, |b|)
+    form    "value" a, "abs" |a|, "product" a * b, "larger" max(|a|, |b|); "ar": no function of
+            samples but a feature by itself, coefficient b[0] of the linear predictor of order a[0]
+            (operators/features/levinson.py), `limit` added to its energy
     a, b    (i, j): x[t + i] - x[t + j]; (i, -1): x[t + i]; b as a if the form has none
     test    "" or one of TESTS, which makes it 0 or 1     limit   what it is compared with
     """
@@ -42,6 +46,8 @@ class Factor(NamedTuple):
 
     @property
     def degree(self) -> int:
+        if self.form == "ar":
+            return 0
         return 2 if self.form == "product" else 1
 
     def of(self, x: Array, count: int) -> Array:
@@ -61,6 +67,8 @@ class Factor(NamedTuple):
 
         A limit is rounded as samples are: whole numbers of a converter stay where they are to it.
         """
+        if self.form == "ar":
+            return self._replace(limit=float(min(round(self.limit / scale**2), MOST_ENERGY)))
         if not self.test:
             return self
         limit = round(self.limit / scale**self.degree)
@@ -77,8 +85,11 @@ class Factor(NamedTuple):
 
     def packed(self) -> list[int]:
         """Return the numbers of a factor as the kernel reads them."""
-        test = {"": 0, "ge": 1, "le": -1}[self.test]
-        return [FORMS.index(self.form), *self.a, *self.b, test, int(self.limit)]
+        limit, test = int(self.limit), {"": 0, "ge": 1, "le": -1}[self.test]
+        if self.form == "ar":
+            test = max(limit.bit_length() - 31, 0)
+            limit >>= test
+        return [FORMS.index(self.form), *self.a, *self.b, test, limit]
 
 
 Feature = tuple[Factor, ...]  # what is summed is their product
@@ -89,9 +100,11 @@ def features_of(attrs: Any) -> tuple[Feature, ...]:
     return tuple(tuple(Factor(*f) for f in feature) for feature in attrs["features"])
 
 
-def unpacked(row: Sequence[int]) -> Factor:
+def unpacked(row: Iterable[int]) -> Factor:
     """Return the factor that these numbers are."""
-    form, a, a_less, b, b_less, test, limit = row
+    form, a, a_less, b, b_less, test, limit = map(int, row)
+    if FORMS[form] == "ar":
+        return Factor("ar", (a, a_less), (b, b_less), "", limit << test)
     return Factor(FORMS[form], (a, a_less), (b, b_less), ("", "ge", "le")[test], limit)
 
 
@@ -101,7 +114,12 @@ def positions(feature: Sequence[Factor], length: int) -> int:
 
 
 def total(feature: Sequence[Factor], x: Array) -> Array:
-    """Return the sum over the last axis of x."""
+    """Return the feature of the last axis of x: a sum, or a coefficient of a predictor."""
+    if feature[0].form == "ar":
+        (order, _), (at, _) = feature[0].a, feature[0].b
+        r = autocorrelations(x, order)
+        r[0] += feature[0].limit
+        return np.asarray(predictor(r)[at - 1])
     count = positions(feature, x.shape[-1])
     parts = [factor.of(x, count) for factor in feature]
     return np.asarray(math.prod(parts[1:], start=parts[0]).sum(axis=-1))

@@ -16,6 +16,9 @@ def _write(w: Writer, step: QuantizedNode, x: str) -> str:
     length, rows = step.shapes[0][2], []
     scale_of_x = w.params[step.operands[0]].scale
     for feature in features_of(step.attrs):
+        if feature[0].form == "ar":
+            rows.append(_predictor(w, feature[0].in_steps(scale_of_x), x, length, scale_of_x))
+            continue
         count, product = positions(feature, length), ""
         for factor in feature:
             value = _factor(w, factor.in_steps(scale_of_x), x, count, scale_of_x)
@@ -40,6 +43,26 @@ def _factor(w: Writer, factor: Factor, x: str, count: int, step: float) -> str:
     test, apart = TESTS[factor.test]
     limit = number(w, (factor.limit + apart) * step**factor.degree)
     return w.cast(w.node(test, a, limit), "float32")
+
+
+def _predictor(w: Writer, factor: Factor, x: str, length: int, step: float) -> str:
+    """Write Levinson's and Durbin's recursion up to a coefficient of its last order."""
+    r, rows = list[str](), list[str]()
+    for k in range(factor.a[0] + 1):
+        taps = (_taken(w, (at, -1), x, length - k) for at in (0, k))
+        r.append(w.node("ReduceSum", w.node("Mul", *taps), whole(w, 2), keepdims=0))
+    # no window but one of zeros has less energy than this
+    energy = w.node("Add", r[0], number(w, factor.limit * step**2 + 2.0**-20 * step**2))
+    for i in range(1, len(r)):
+        ratio = r[i]
+        for j, a in enumerate(rows, 1):
+            ratio = w.node("Sub", ratio, w.node("Mul", a, r[i - j]))
+        ratio = w.node("Div", ratio, energy)
+        pairs = zip(rows, rows[::-1], strict=True)
+        rows = [w.node("Sub", a, w.node("Mul", ratio, b)) for a, b in pairs] + [ratio]
+        left = w.node("Sub", number(w, 1.0), w.node("Mul", ratio, ratio))
+        energy = w.node("Mul", energy, left)
+    return rows[factor.b[0] - 1]
 
 
 def _taken(w: Writer, taps: tuple[int, int], x: str, count: int) -> str:

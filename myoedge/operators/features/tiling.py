@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.features.factors import features_of
+from myoedge.operators.features.factors import unpacked
+from myoedge.operators.features.params import FeaturesParams
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
-CONSTANTS = ("parts", "factors", "each")
+CONSTANTS = ("parts", "factors", "groups", "edges", "each")
 STEPS = {"value": 6, "abs": 7, "product": 9, "larger": 11}  # instructions of a factor
 TEST = 9  # of a factor that is tested, more
+CELL, HALF = 6, 5  # of a count, and of each step of the search for its cell
+RATIO = 450  # of a step of Levinson's recursion
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -23,15 +26,13 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     (n, channels, length), results = step.shapes[0], step.out[1]
     window, channel = (("n", 1),), (("c", 1),)
     x_size, y_size = step.read_type(0).size_bytes, step.element_type.size_bytes
-    features = features_of(step.attrs)
-    # the factors behind one that does not hold are not computed
-    first = [STEPS[f[0].form] + (TEST + 5 * (len(f) > 1) if f[0].test else 0) for f in features]
-    mean = sum(first) / results
+    numbers = step.integers
+    each = [_instructions(numbers, group, length) for group in numbers.groups.tolist()]
 
     def work(sizes: Sizes) -> Any:
-        """Instructions of the core that has most sums."""
-        sums = np.ceil(sizes["n"] * sizes["c"] * results / engine.cores)
-        return sums * (mean * length + 60)
+        """Instructions of the core that has most groups of features."""
+        groups = np.ceil(sizes["n"] * sizes["c"] * len(each) / engine.cores)
+        return groups * (sum(each) / len(each) + 60)
 
     return TiledKernel(
         function="me_features_s16",
@@ -39,20 +40,37 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         split=("n", "c"),
         operands=(
             Operand("x", 0, (n, channels, length), (window, channel, ()), itemsize=x_size),
-            *(Operand.whole(name, getattr(step.integers, name)) for name in CONSTANTS),
+            *(Operand.whole(name, getattr(numbers, name)) for name in CONSTANTS),
             Operand("y", OUT, (n, results, channels), (window, (), channel), itemsize=y_size),
         ),
         op={
             "length": length,
             "channels": channels,
             "results": results,
-            "x_zero": step.integers.x_zero,
+            "group_count": len(each),
+            "x_zero": numbers.x_zero,
             **step.wide_flags("x", "y"),
             **{name: f"@{name}" for name in CONSTANTS},
         },
         tile=_tile_fields,
         work=work,
     )
+
+
+def _instructions(numbers: FeaturesParams, group: Sequence[int], length: int) -> int:
+    """Return the instructions that a group of features takes in one window."""
+    row, _, at, _, edges = group
+    rows = numbers.factors[at : at + (1 if edges else numbers.parts[row, 1])]
+    factors = [unpacked(numbers) for numbers in rows] or [unpacked(numbers.factors[at])]
+    first = factors[0]
+    if first.form == "ar":
+        lags, order = first.a[0] + 1, first.a[0]
+        return lags * STEPS["product"] * length + order * RATIO
+    if edges:
+        return (STEPS[first.form] + CELL + HALF * edges.bit_length()) * length
+    # the factors behind one that does not hold are not computed
+    test = TEST + 5 * (len(factors) > 1) if first.test else 0
+    return (STEPS[first.form] + test) * length
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups of features that a kernel computes together: one pass over the window for all of them.
+
+Coefficients of one predictor share its recursion. Tests of one value (bins of a histogram) share
+a search: the sorted limits cut the line into cells, the pass counts the samples in each cell, and
+every feature is the sum of neighbouring counts. Other features are groups of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.operators.features.factors import Factor, Feature
+
+MOST_EDGES = 31  # of a group of tests
+Interval = tuple[int | None, int | None]  # lowest value, and the one above the highest
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring features; `edges` sorted limits of tests of one value, or none."""
+
+    features: tuple[Feature, ...]
+    edges: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> list[list[int]]:
+        """Return what the kernel reads of each feature: first cell, the cell behind the last one,
+        0; of a predictor the coefficient, 0, 0."""
+        if not self.edges:
+            return [[f[0].b[0], 0, 0] for f in self.features]
+        return [[*self._cells(*_interval(f)), 0] for f in self.features]
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether the group is one feature that is a sum of its own."""
+        return not self.edges and self.features[0][0].form != "ar"
+
+    @property
+    def value(self) -> Factor:
+        """The value that all tests compare, or the predictor."""
+        return self.features[0][0]._replace(test="")
+
+    def _cells(self, low: int | None, end: int | None) -> list[int]:
+        first = 0 if low is None else self.edges.index(low) + 1
+        last = len(self.edges) + 1 if end is None else self.edges.index(end) + 1
+        return [first, max(first, last)]
+
+
+def _interval(feature: Sequence[Factor]) -> Interval:
+    """Return the values for which all tests hold."""
+    lows = [int(f.limit) for f in feature if f.test == "ge"]
+    ends = [int(f.limit) + 1 for f in feature if f.test == "le"]
+    return max(lows, default=None), min(ends, default=None)
+
+
+def _edges(features: Sequence[Feature]) -> tuple[int, ...]:
+    """Return the sorted limits, 2^n - 1 of them: the last ones are above all values."""
+    limits = {edge for f in features for edge in _interval(f) if edge is not None}
+    size = (1 << len(limits).bit_length()) - 1
+    return (*sorted(limits), *[INT32_MAX] * (size - len(limits)))
+
+
+def _kind(feature: Feature) -> tuple[object, ...] | None:
+    """Return what neighbours in a group have in common; None if there is nothing to share."""
+    first = feature[0]
+    if first.form == "ar":
+        return ("ar", first.a, first.limit)
+    tests_one_value = all(f.test and f[:3] == first[:3] for f in feature)
+    return first[:3] if tests_one_value else None
+
+
+def groups_of(features: Sequence[Feature]) -> Iterator[Group]:
+    """Yield the groups of features of integers, in their order."""
+    for kind, run in itertools.groupby(features, _kind):
+        rows = list(run)
+        if kind is None:
+            yield from (Group((f,)) for f in rows)
+        elif kind[0] == "ar":
+            yield Group(tuple(rows))
+        else:
+            yield from _counted(rows)
+
+
+def _counted(rows: list[Feature]) -> Iterator[Group]:
+    """Yield as many tests of one value together as have 31 limits; a single one by itself."""
+    while rows:
+        count = len(rows)
+        while count > 1 and len(_edges(rows[:count])) > MOST_EDGES:
+            count -= 1
+        taken, rows = tuple(rows[:count]), rows[count:]
+        yield Group(taken, _edges(taken) if count > 1 else ())

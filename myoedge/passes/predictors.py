@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pattern that finds AR coefficients in what is computed from autocorrelations.
+
+Levinson's recursion, elimination and formulas for small orders compute the same rational
+functions of the autocorrelations. Rational functions that agree at random points are equal, so the
+way in which they are written does not matter.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.match import NoMatch, attempt, behind, found, require, writer
+from myoedge.graph.rewrite import Rewrite, rewrite_pattern
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.features.factors import Factor, Feature, features_of
+from myoedge.operators.features.levinson import MOST_ORDER, autocorrelations, predictor
+from myoedge.operators.graph_builder import GraphBuilder, concat, reshape
+from myoedge.passes.window_features import SampleWindow, added, feature_of, share
+
+RATIONAL = ("add", "concat", "gather", "mul", "reshape", "slice", "sub", "transpose")
+VIEWS = ("reshape", "transpose")
+FUNCTIONS = ("affine", "neg", "reciprocal", "square")  # of one number, that are rational
+MOST_NODES = 400
+DRAWS, SIGNAL, TOLERANCE = 16, 24, 1e-3  # points, samples of each, deviation of float32
+
+
+@dataclass(frozen=True)
+class _Lag:
+    """An autocorrelation: its window, its lag, and the factor of its sum."""
+
+    window: SampleWindow
+    lag: int
+    factor: float
+
+
+def _lag(graph: Graph, node: Node) -> _Lag:
+    """Return which autocorrelation a node computes. Errors: NoMatch."""
+    if node.op == "features":
+        (feature,), x = features_of(node.attrs), node.inputs[0]
+        scale, offset = (graph.array(name) for name in node.inputs[1:])
+        require(not offset.any(), (scale == scale.flat[0]).all())
+        return _Lag(SampleWindow(graph, x, 2), _lag_of(feature), float(scale.flat[0]))
+    window, feature = feature_of(graph, node, least=0)
+    return _Lag(window, _lag_of(feature), share(graph, node))
+
+
+def _lag_of(feature: Feature) -> int:
+    require(len(feature) == 1, feature[0].form == "product", not feature[0].test)
+    (a, a_less), (b, b_less) = feature[0].a, feature[0].b
+    require(a_less == b_less == -1, min(a, b) == 0)
+    return max(a, b)
+
+
+@dataclass
+class _Formula:
+    """The operators between autocorrelations and a tensor.
+
+    lags        tensors that are autocorrelations, by name
+    nodes       the operators, by the tensor that they write
+    """
+
+    graph: Graph
+    lags: dict[str, _Lag] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+
+    def follow(self, name: str) -> None:
+        """Collect the operators from a tensor back. Errors: NoMatch."""
+        if name in self.lags or name in self.nodes or name in self.graph.constants:
+            return
+        node = found(self.graph.producer.get(name))
+        require(len(self.nodes) < MOST_NODES, "act" not in node.attrs)
+        lag = attempt(_lag, self.graph, node) if node.op in ("features", "sum", "mean") else None
+        if lag is not None:
+            self.lags[name] = lag
+            return
+        names = [call[0] for call in node.attrs["chain"]] if node.op == "table" else []
+        require(node.op in RATIONAL or names, {*names} <= {*FUNCTIONS})
+        self.nodes[name] = node
+        for x in node.inputs:
+            self.follow(x)
+
+    @property
+    def order(self) -> int:
+        """The largest lag; all smaller ones are there, of one window. Errors: NoMatch."""
+        order = max((lag.lag for lag in self.lags.values()), default=0)
+        require(1 <= order <= MOST_ORDER)
+        require({lag.lag for lag in self.lags.values()} == {*range(order + 1)})
+        sources = (behind(self.graph, lag.window.source, *VIEWS) for lag in self.lags.values())
+        require(len({*sources}) == 1)
+        return order
+
+    @property
+    def window(self) -> SampleWindow:
+        """The window as `features` reads it. Errors: NoMatch."""
+        windows = (lag.window for name, lag in self.lags.items() if self._is_feature(name))
+        return found(next(windows, None))
+
+    def _is_feature(self, name: str) -> bool:
+        return self.graph.producer[name].op == "features"
+
+    @property
+    def added_energies(self) -> list[float]:
+        """Energies that may be added to lag 0, sorted: 0, and numbers that an operator adds."""
+        factor = next(lag.factor for lag in self.lags.values())
+        calls = [call for node in self.nodes.values() for call in node.attrs.get("chain", ())]
+        added = {call[2] / factor for call in calls if call[:2] == ("affine", 1.0)}
+        return sorted({0.0, *(x for x in added if x > 0)})
+
+    def value(self, name: str, r: Array) -> Array:
+        """Compute a tensor from autocorrelations r [lags, n]."""
+        values: dict[str, Array] = {}
+        for leaf, lag in self.lags.items():
+            values[leaf] = (r[lag.lag] * lag.factor).reshape(self.graph.shape(leaf))
+        return np.ravel(self._computed(name, values)).astype(np.float64)
+
+    def _computed(self, name: str, values: dict[str, Array]) -> Array:
+        if name in self.graph.constants:
+            return self.graph.array(name)
+        if name not in values:
+            node = self.nodes[name]
+            inputs = [self._computed(x, values) for x in node.inputs]
+            values[name] = OPS[node.op].real(node.attrs, *inputs)
+        return values[name]
+
+
+def _coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, float]:
+    """Return the AR coefficient that a tensor is, and its sign. Errors: NoMatch."""
+    require(writer(graph, behind(graph, name, *VIEWS)).op in (*RATIONAL, "table"))
+    formula = _Formula(graph)
+    formula.follow(name)
+    order, window = formula.order, formula.window
+    count = int(np.prod(graph.shape(name)))
+    require(all(np.prod(graph.shape(lag)) == count for lag in formula.lags))
+    energies = formula.added_energies
+    draws = _drawn(order, count, energies[-1] or 1.0)
+    with np.errstate(all="ignore"):
+        values = np.stack([formula.value(name, r) for r in draws])
+    for energy in energies:
+        wanted = np.stack([_predicted(r, energy) for r in draws], axis=1)
+        for at, sign in itertools.product(range(order), (1.0, -1.0)):
+            if _near(values, sign * wanted[at]):
+                return window, (Factor("ar", (order, -1), (at + 1, -1), "", energy),), sign
+    raise NoMatch
+
+
+def _drawn(order: int, count: int, unit: float) -> list[Array]:
+    """Return autocorrelations [order + 1, count] of random signals, of about this size."""
+    rng, shape = np.random.default_rng(0), (count, SIGNAL)
+    signals = (rng.normal(size=shape).cumsum(1) for _ in range(-(-DRAWS // count)))
+    return [(autocorrelations(x, order) * (unit / SIGNAL)).astype(np.float32) for x in signals]
+
+
+def _predicted(r: Array, energy: float) -> Array:
+    r = r.astype(np.float64)
+    r[0] += energy
+    return predictor(r)
+
+
+def _near(value: Array, wanted: Array) -> bool:
+    return bool(np.abs(value - wanted).max() < TOLERANCE * max(1.0, np.abs(wanted).max()))
+
+
+@rewrite_pattern("concat")
+def coefficients_of_predictors(graph: Graph, node: Node) -> Rewrite:
+    """Replace AR coefficients that are joined by features of their window."""
+    matches = {name: attempt(_coefficient, graph, name) for name in dict.fromkeys(node.inputs)}
+    require(any(matches.values()))
+    patch, names = GraphBuilder(graph, node), []
+    for name in node.inputs:
+        match = matches[name]
+        if match is None:
+            names.append(name)
+            continue
+        window, feature, sign = match
+        y = added(patch, window, [(feature, sign)])
+        names.append(reshape(patch, y, graph.shape(name)))
+    return patch.same_as(concat(patch, names, node.attrs["axis"]))
