@@ -59,6 +59,12 @@ class Reference:
     stream: Stream | None
     integers: Array
 
+    @property
+    def first_samples(self) -> int:
+        """Samples until the first decision."""
+        frames = 1 if self.stream is None else self.stream.first_frames
+        return self.program.layout.samples + (frames - 1) * self.program.hop
+
     def decisions(self, first: int = 0) -> Iterator[Expected]:
         """Yield the reference's decisions in order.
 

@@ -15,7 +15,7 @@ from myoedge.backends.packets import Decision, Record, Start, Status, decoded
 from myoedge.backends.simulator import STARTED, activity_of
 from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
-from myoedge.building.recording import CODE, playback_of, recording_of
+from myoedge.building.recording import CODE, check_length, playback_of, recording_of
 from myoedge.codegen.sensor import CLOCK_HZ
 from myoedge.codegen.sensor_program import JSON, SensorProgram, from_json
 from myoedge.errors import MyoedgeError, Notice, command
@@ -128,12 +128,12 @@ def play_build(
     counts = delivered.counts
     if seconds is not None:
         counts = counts[: max(round(seconds * program.sensor.rate_hz), 1)]
+    network = build.network if build.stream is None else build.stream.network
+    reference = Reference(program, network, build.stream, program.conversion.integers(counts))
+    check_length(len(counts), reference.first_samples)
     run = _simulated(build, program, counts, faults, progress)
     found = decoded(run.line)
-    network = build.network if build.stream is None else build.stream.network
-    integers = program.conversion.integers(counts)
     with one_blas_thread():
-        reference = Reference(program, network, build.stream, integers)
         same = compared(reference, _located(run, _of_first_start([x for _, x in found])))
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     ready, ended = _times(run, found)

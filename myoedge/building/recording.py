@@ -76,6 +76,13 @@ def _array_of(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
     return arrays[names[0]]
 
 
+def check_length(samples: int, needed: int) -> None:
+    """Refuse a recording that ends before the first decision. Errors: E266."""
+    if samples < needed:
+        needs = f"{needed:,} samples for the first decision"
+        raise _unplayable(needs, f"{samples:,}", "play a longer part, or a longer recording")
+
+
 def _unplayable(needs: str, has: object, remedy: str) -> MyoedgeError:
     title = "the recording does not fit the sensor application"
     return MyoedgeError(CODE, title, {"needs": needs, "has": has}, [remedy])

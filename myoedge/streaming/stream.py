@@ -77,6 +77,11 @@ class Stream:
         return self.inputs[0].frames
 
     @property
+    def first_frames(self) -> int:
+        """Input frames until the first pass with output frames is complete."""
+        return (self.warmup // self.outputs[0].frames + 1) * self.frames - self.early
+
+    @property
     def state_bytes(self) -> int:
         """Bytes of all states, each counted once."""
         q = self.network

@@ -199,6 +199,18 @@ def test_recordings_that_do_not_fit(windows: Build, tmp_path: Path) -> None:
     assert json.loads(windows.written("sensor.json"))["schema"] == "myoedge.sensor/1"
 
 
+@pytest.mark.parametrize(("kind", "needed"), [("windows", 40), ("stream", 4)])
+def test_a_recording_that_ends_before_the_first_decision(
+    kind: str, needed: int, request: pytest.FixtureRequest
+) -> None:
+    build, signal = request.getfixturevalue(kind), applications.emg()
+    with pytest.raises(MyoedgeError, match="E266") as raised:
+        myoedge.play(build, signal[: needed - 1])
+    assert f"{needed} samples for the first decision" in str(raised.value)
+    played = myoedge.play(build, signal[:needed])
+    assert (played.exact, played.samples_lost, played.decisions[0].flags) == (True, 0, 0)
+
+
 def test_a_build_without_the_application(tmp_path: Path) -> None:
     model = save_exported(nn.Linear(8, 2).eval(), (torch.zeros(1, 8),), tmp_path / "m.pt2")
     build = myoedge.build(model, calib="random", output=tmp_path / "out", simulate=False)
