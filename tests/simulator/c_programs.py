@@ -39,10 +39,16 @@ class Noted:
     run: Simulation
 
 
-def run_c(name: str, *defines: str, chip: Mapping[str, int] | None = None, **more: Any) -> Noted:
+def run_c(
+    name: str,
+    *defines: str,
+    chip: Mapping[str, int] | None = None,
+    profile: bool = False,
+    **more: Any,
+) -> Noted:
     """A run of programs/<name>.c; chip: what shall differ from GAP9."""
     program = compiled(name, *defines)
-    options = RunOptions(dump=[(program.symbols["notes"], 4 * NOTES)])
+    options = RunOptions(dump=[(program.symbols["notes"], 4 * NOTES)], profile=profile)
     cycles = {**GAP9_CYCLES, **(chip or {})}
     run = simulate(program, cycles=cycles, options=options, max_cycles=MAX_CYCLES, **more)
     assert run.exit_code == 0

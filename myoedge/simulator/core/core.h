@@ -47,6 +47,7 @@ struct Insn {
     uint8_t late;      // enum Late
     uint8_t base;      // where a post-increment puts the new address: rs1, or NOWHERE for x0
     bool acts;         // a load, a store, an access to a control register
+    bool spins;        // a branch back over a few instructions that only look: spin.c
 };
 
 // Whose results the next instruction may have to wait for.
@@ -81,6 +82,16 @@ typedef struct {
     uint32_t count;
 } HardwareLoop; // NULL: outside L2
 
+// A core at the end of a round of a loop that may wait for somebody: spin.c.
+typedef struct {
+    const Insn *end; // the branch back; NULL: something has happened since
+    Cycle window, t; // window: m->now, the same until somebody else acts
+    uint64_t retired;
+    uint32_t line, r[REGISTERS + 1], count[LOOPS];
+    Counts counts;
+    Tally tally;
+} Round;
+
 enum Run { RUN_MORE, RUN_EXITED, RUN_FAULT };
 enum CoreState { CORE_OFF, CORE_RUNNING, CORE_ASLEEP };
 
@@ -107,6 +118,7 @@ struct Core {
     uint64_t pccr_from[32]; // what the events counted when pccr was last brought up to date
     uint64_t mcycle_zero, minstret_zero;
     Tally tally;
+    Round round;
 };
 
 enum Fault {
@@ -232,6 +244,11 @@ bool is_filled(const Insn *i);
 uint8_t use_cost(const Machine *m, const Insn *i, const Insn *behind); // cycles `behind` waits for i
 uint32_t word_at(const Machine *m, uint32_t pc);           // 0: not all inside L2
 const char *name_of(uint32_t word);                        // of an instruction; NULL: illegal
+
+// ---- spin.c
+bool may_spin(const Machine *m, uint32_t branch, uint32_t target);
+const Insn *spin(Core *c, const Insn *i, Cycle t, uint64_t retired); // behind a branch that was taken
+void forget_round(Core *c); // who has loaded what may be another value the next time
 
 // ---- hwloop.c
 void set_loop_end(Core *c, int loop, Insn *end); // end: LAST instruction

@@ -216,6 +216,7 @@ static uint32_t describe(const Machine *m, uint32_t pc, Insn *i)
     i->retired = i->size == 2 ? 1ull << 40 | 1 : 1;
     i->imm = immediate_of(word, layout->immediate, pc, i->size);
     i->acts = is_access(word);
+    i->spins = false;
     set_registers(i, word, layout->fields);
     return distance_of(word, layout->distance);
 }
@@ -280,6 +281,7 @@ void fill(Machine *m, Insn *i)
     Insn *tail = &m->tails[offset / 2];
     const uint32_t distance = describe(m, pc, i);
     i->target = distance ? link_to(m, i, pc + distance) : i;
+    i->spins = distance && may_spin(m, pc, pc + distance);
     i->next = link_to(m, i, pc + i->size);
     i->use_stall = tail->op ? 0 : cost_behind(m, i, pc + i->size);
     if (i->use_stall && (may_be_fetched(m, pc + i->size) || acts_at(m, pc + i->size))) {

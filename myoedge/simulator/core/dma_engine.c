@@ -211,7 +211,8 @@ static bool is_possible(const Machine *m, int step)
     }
 }
 
-void dma_arm(Machine *m, Cycle at)
+// Sets when the steps that have become possible are due; returns when the first of all is.
+static Cycle arm_steps(Machine *m, Cycle at)
 {
     Dma *d = dma(m);
     Cycle next = NEVER;
@@ -219,18 +220,38 @@ void dma_arm(Machine *m, Cycle at)
         if (d->due[step] == NEVER && is_possible(m, step)) d->due[step] = at + m->chip.dma_step_cycles;
         if (d->due[step] < next) next = d->due[step];
     }
+    return next;
+}
+
+static void plan(Machine *m, Cycle next)
+{
     if (next == NEVER) unschedule(m, ACTOR_DMA);
     else schedule(m, ACTOR_DMA, next);
 }
 
-void dma_due(Machine *m)
+void dma_arm(Machine *m, Cycle at) { plan(m, arm_steps(m, at)); }
+
+static Cycle make_steps(Machine *m)
 {
     static void (*const STEP[STEPS])(Machine *) = {move, ask, prepare, use_ports};
     Dma *d = dma(m);
+    Cycle next = NEVER;
     for (int step = 0; step < STEPS; step++) {
         if (d->due[step] > m->now) continue;
         d->due[step] = NEVER;
         STEP[step](m);
-        dma_arm(m, m->now);
+        next = arm_steps(m, m->now);
     }
+    return next;
+}
+
+// Goes on as long as nobody else is due.
+void dma_due(Machine *m)
+{
+    Cycle next = make_steps(m);
+    while (next < next_due(m) && next < m->limit) {
+        m->now = next;
+        next = make_steps(m);
+    }
+    plan(m, next);
 }

@@ -65,6 +65,7 @@
         t += 1u + c->m->chip.branch_taken_stall; \
         c->counts.stall[STALL_JUMP] += c->m->chip.branch_taken_stall; \
         retired += i->retired; \
+        if (i->spins) RUN_OP(spin, i); \
         GO_TO(i->target); \
     } while (0)
 

@@ -74,6 +74,7 @@ static void hold_for_memory(Core *c, uint32_t address, uint32_t size, bool is_st
     else if (is_l1(c->m, address)) c->t = served_by_bank(c, address - chip->l1_base, c->t);
     else {
         const uint32_t wait = (uint32_t)outer_access(c->m, is_store, size, c->t);
+        if (wait) forget_round(c);
         hold(c, wait + chip->l2_cluster_cycles, STALL_OUTSIDE);
     }
 }
@@ -153,12 +154,14 @@ uint32_t load_slow(Core *c, const Insn *i, uint32_t address, uint32_t size)
     const uint8_t *bytes = reach(c, i, address, size, false);
     uint32_t value = 0;
     if (!bytes) {
+        forget_round(c);
         value = register_load(c, i, address, size);
         hold_for_register(c, address);
         return value;
     }
     memcpy(&value, bytes, size);
     if (sets) {
+        forget_round(c);
         memset(c->m->l1 + (address - c->m->chip.l1_base), 0xff, size);
         bank_access(c->m, address, c->t);
     }

@@ -4,6 +4,8 @@
 
 #include "ne16.h"
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 enum { PLANE_BYTES = LINEAR_LANES / 8, OPERANDS = LINEAR_LANES };
 
 // Sums wrap at 64 bits: weight offsets may be of any size.
@@ -230,7 +232,7 @@ static void load_row(Machine *m, const Ne16 *n, const Ne16Job *job, Operands *o)
     }
 }
 
-static int32_t dot(const int16_t *a, const int16_t *b, uint32_t lanes)
+static ALWAYS_INLINE int32_t dot(const int16_t *a, const int16_t *b, uint32_t lanes)
 {
     int32_t sum = 0;
     for (uint32_t i = 0; i < lanes; i += LANES)
@@ -240,13 +242,21 @@ static int32_t dot(const int16_t *a, const int16_t *b, uint32_t lanes)
 }
 
 // Sums of an output channel: its unsigned weights times the inputs, high bytes counting 256 times.
-static void add_channel(int64_t *sum, const Operands *o, const int16_t *weight, const int64_t *offset)
+static ALWAYS_INLINE void add_products(int64_t *sum, const Operands *o, const int16_t *weight,
+                                       const int64_t *offset, uint32_t lanes, uint32_t halves)
 {
     for (uint32_t i = 0; i < o->outputs; i++) {
-        int64_t products = dot(o->byte[0][i], weight, o->lanes);
-        if (o->halves == 2) products += (int64_t)dot(o->byte[1][i], weight, o->lanes) * 256;
+        int64_t products = dot(o->byte[0][i], weight, lanes);
+        if (halves == 2) products += (int64_t)dot(o->byte[1][i], weight, lanes) * 256;
         add(&sum[o->output[i]], (int64_t)((uint64_t)products + (uint64_t)offset[i]));
     }
+}
+
+// 1x1 has so few products that loops of unknown length would cost more than they do.
+static void add_channel(int64_t *sum, const Operands *o, const int16_t *weight, const int64_t *offset)
+{
+    if (o->lanes == LANES && o->halves == 1) add_products(sum, o, weight, offset, LANES, 1);
+    else add_products(sum, o, weight, offset, o->lanes, o->halves);
 }
 
 // The sum of each output's inputs times the offset of all weights.
