@@ -5,6 +5,7 @@
 
 #define MOST_WINDOWS 32768
 #define HELD_BACK_EACH 4
+#define LEAST_CLASSES 2
 #define UPDATES 768
 #define LAST_UPDATES 256
 
@@ -51,7 +52,7 @@ int32_t me_adapt_class(void) { return me_adapt.in_force ? decide(0, me_adapt_of.
 
 int32_t me_adapt_network_class(void) { return me_adapt.decision; }
 
-void me_adapt_reset(void) { me_adapt.in_force = me_adapt.normed = 0; }
+void me_adapt_reset(void) { me_adapt.in_force = me_adapt.normed = me_adapt.method = 0; }
 
 static void zero(int32_t *numbers, int32_t count)
 {
@@ -161,7 +162,6 @@ static void adopt(void)
 /* What is gathered of the features belongs to inputs as they were. */
 static int32_t end_norm(void)
 {
-    me_adapt.method = 0;
     if (me_adapt.windows == 0)
         return 0;
     me_adapt_norm_fit();
@@ -175,13 +175,20 @@ static int32_t gains(int32_t right, int32_t count)
     return count == 0 || right > me_adapt.right || (me_adapt.pseudo && 10 * right >= 9 * count);
 }
 
-int32_t me_adapt_end(void)
+static int32_t classes_that_came(void)
 {
-    if (!me_adapt.method)
-        return -1;
-    if (me_adapt.method == ME_ADAPT_NORM)
-        return end_norm();
+    int32_t count = 0;
+    for (int32_t label = 0; label < me_adapt_of.classes; label++)
+        count += me_adapt.came[label] > 0;
+    return count;
+}
+
+/* -> 1: the new classifier is in force */
+static int32_t end_classifier(void)
+{
     int32_t count = 0, right = 0;
+    if (classes_that_came() < LEAST_CLASSES) /* it would decide this one class, always */
+        return 0;
     fit(UPDATES);
     for (int32_t label = 0; label < me_adapt_of.classes; label++)
         for (int32_t place = 0; place < me_adapt.held[label]; place++, count++)
@@ -194,6 +201,14 @@ int32_t me_adapt_end(void)
         fit(LAST_UPDATES);
         adopt();
     }
+    return gained;
+}
+
+int32_t me_adapt_end(void)
+{
+    if (!me_adapt.method)
+        return -1;
+    const int32_t gained = me_adapt.method == ME_ADAPT_NORM ? end_norm() : end_classifier();
     me_adapt.method = 0;
     return gained;
 }

@@ -42,7 +42,7 @@ int32_t me_adapt_window(int32_t label);
 
 /* Ends the session. The new classifier comes into force if it decides more of the held-back windows
  * rightly than the one in force did, or if none was held back; after pseudo-labels, if it
- * agrees with nine tenths of them. ME_ADAPT_NORM: from the next inference on
+ * agrees with nine tenths of them; never after windows of fewer than two classes. ME_ADAPT_NORM: from the next inference on
  * inputs are normalised, and the network itself decides again. Returns 1 if so, 0 if not, -1 without a
  * session. */
 int32_t me_adapt_end(void);
@@ -63,11 +63,11 @@ int32_t me_adapt_network_class(void);
 uint32_t me_adapt_saved_bytes(void);
 uint32_t me_adapt_save(void *buffer);
 
-/* Brings what was saved into force. Returns 0, or -1 and changes nothing: another size, version or
+/* Brings what was saved into force; a session that was not ended is forgotten. Returns 0, or -1 and changes nothing: another size, version or
  * network, or damaged bytes. */
 int32_t me_adapt_load(const void *buffer, uint32_t bytes);
 
-/* Back to the network as it was built. */
+/* Back to the network as it was built; a session that was not ended is forgotten. */
 void me_adapt_reset(void);
 
 /* For the network: features and decision of an inference. */

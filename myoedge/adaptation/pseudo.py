@@ -15,6 +15,8 @@ AGREEING, OF_HELD_BACK = (
     10,
 )  # share of the held-back windows that the new classifier decides alike
 
+MOST_FACTOR = 1 << 24  # beyond it a difference of 1 is past all exponentials, too
+
 
 @dataclass(frozen=True)
 class Pseudo:
@@ -22,7 +24,8 @@ class Pseudo:
 
     threshold   the least confidence of a pseudo-label
     factor      of differences of scores: their step times 16 (1 / 16 is a step of the
-                exponentials), with 12 bits after the point; of probabilities: their step, with 23
+                exponentials), with 12 bits after the point; of probabilities: their step, with 23;
+                at most MOST_FACTOR
     is_probability   whether the network's scores are probabilities, else they are logits
     zero_point  of the scores
     """
@@ -52,4 +55,5 @@ def pseudo(threshold: float, scale: float, zero_point: int, *, is_probability: b
     """Return the settings for scores with a scale, whose decisions are labels from a confidence
     on."""
     step = scale * (2.0**23 if is_probability else 16 * 2.0**12)
-    return Pseudo(round(threshold * 2**15), max(round(step), 1), is_probability, zero_point)
+    factor = min(max(round(step), 1), MOST_FACTOR)
+    return Pseudo(round(threshold * 2**15), factor, is_probability, zero_point)

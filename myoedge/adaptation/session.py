@@ -14,6 +14,7 @@ from myoedge.adaptation.record import Adaptation, Classifier
 from myoedge.adaptation.statistics import MOST_WINDOWS, Sums, lda, no_sums, prototypes
 from myoedge.numerics.arrays import Array
 
+LEAST_CLASSES = 2  # a classifier of one class would always decide it
 HELD_BACK_EACH = 4  # of four windows of a class the last is held back, until its places are full
 
 
@@ -84,10 +85,12 @@ def _learnt(session: AdaptSession, features: Array, label: int) -> AdaptSession:
 
 def end(session: AdaptSession) -> Classifier | None:
     """Fit a classifier to the windows of a session; return None if it decides no more held-back
-    windows correctly than the current classifier.
+    windows correctly than the current classifier, or if the windows are of fewer than two classes.
 
     Otherwise, or if no windows are held back, it is fitted to the held-back windows as well.
     """
+    if np.count_nonzero(session.came) < LEAST_CLASSES:
+        return None
     adaptation, fits = session.adaptation, {"prototypes": prototypes, "lda": lda}
     head = heads.untrained(adaptation)
     if session.method in fits:

@@ -14,6 +14,7 @@ from myoedge.adaptation import commands as c
 from myoedge.adaptation import session
 from myoedge.adaptation.commands import Answer, Command
 from myoedge.adaptation.record import Classifier, label_at
+from myoedge.adaptation.table import METHODS
 from myoedge.backends import host
 from myoedge.backends.build_folder import ADAPT_ELF
 from myoedge.backends.samples import given_data
@@ -138,10 +139,11 @@ def inferences(build: Build, data: Data) -> list[tuple[Command, int]]:
     results.
 
     data   floats with labels: of each sample one, or of each output frame of a recording
-    Errors: E215 recordings that are too short for results.
+    Errors: E214 labels that are not such classes, E215 recordings that are too short for results.
     """
     name = build.frame_inputs[0]
     assert data.labels is not None
+    _check_classes(build, data)
     found = [
         one
         for x, label in zip(data.inputs[name], data.labels, strict=True)
@@ -153,9 +155,26 @@ def inferences(build: Build, data: Data) -> list[tuple[Command, int]]:
     return found
 
 
+def _check_classes(build: Build, data: Data) -> None:
+    """Raise E214 for labels that are not one class of each sample, or of each output frame of a
+    recording."""
+    labels = np.asarray(data.labels)
+    counts, needs = range(1, 2), "integers [samples], a class of each"
+    if build.stream is not None and labels.size > len(labels):
+        first = data.inputs[build.frame_inputs[0]][0]
+        ready = max((n for n, _ in frames_to_results(build.stream, first)), default=0)
+        counts = range(ready, ready + build.stream.outputs[0].frames)  # the last pass may be cut
+        needs += f"; or [samples, {ready}], of each output frame"
+    if labels.dtype.kind != "i" or labels.size // len(labels) not in counts:
+        facts = {"needs": needs, "has": f"{labels.dtype} {[*labels.shape]}"}
+        one = "label[:, -1]" if labels.dtype.kind == "i" else "label.argmax(axis=1)"
+        tries = [f"label={one}  (a class of each sample)"]
+        raise MyoedgeError("E214", f"{data.source}: labels are no classes of windows", facts, tries)
+
+
 def _windows_in(build: Build, x: Array, label: Array) -> Iterator[tuple[Command, int]]:
     if build.stream is None:
-        yield c.infer(x), int(label)
+        yield c.infer(x), label_at(label, 1)
         return
     starts = True
     for ready, frames in frames_to_results(build.stream, x):
@@ -175,8 +194,11 @@ def windows_of(run: Run, commands: Sequence[Command]) -> list[c.Window]:
 def check_method(build: Build, method: str) -> None:
     """Raise E268 for a method that the build does not support."""
     if method not in build.adaptation.methods:
-        facts = {"has": ", ".join(build.adaptation.methods)}
-        tries = [f'[adapt] methods = ["{method}"] in myoedge.toml']
+        supported = build.adaptation.methods
+        wanted = ", ".join(f'"{name}"' for name in (*supported, method))
+        tries = [f"[adapt] methods = [{wanted}] in myoedge.toml"] * (method in METHODS)
+        tries.append(f"method {supported[0]}")
+        facts = {"has": ", ".join(supported)}
         raise MyoedgeError("E268", f"the build has no method {method}", facts, tries)
 
 

@@ -55,7 +55,7 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | No
     channels = size if size <= MOST_FEATURES else step.out[-1]
     layer = FeatureLayer(step.node.name, size // channels, channels)
     features = layer.features
-    replayed = min(size_bytes(table.replay) // features, MOST_REPLAYED)
+    replayed = _replayed(size_bytes(table.replay), features, classes)
     source = AdaptSource(plan.quant, stream, data)
     rows, labels = features_of(source, layer, classes, replayed)
     zero_point = plan.quant.params[step.node.name].zero_point
@@ -79,6 +79,17 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | No
     )
 
 
+def _replayed(room_bytes: int, features: int, classes: int) -> int:
+    """Return the number of windows that [adapt] replay has room for. Errors: E267 less than one of
+    each class."""
+    needs_bytes = features * classes
+    if 0 < room_bytes < needs_bytes:
+        facts = {"needs": f"{needs_bytes} B, a window of each class", "has": f"{room_bytes} B"}
+        tries = [f'[adapt] replay = "{needs_bytes} B"', "[adapt] without replay"]
+        raise MyoedgeError("E267", "[adapt] replay is too small", facts, tries)
+    return min(room_bytes // features, MOST_REPLAYED)
+
+
 def _pseudo(plan: Plan, threshold: float) -> Pseudo:
     """Return the rule of pseudo-labels: the least probability, or the least margin of logits."""
     if not 0 < threshold <= 1:
@@ -96,11 +107,13 @@ def _input_norm(source: AdaptSource, channels: int | None) -> InputNorm:
     name = q.graph.inputs[0]
     shape, dtype = q.graph.shape(name), q.dtype(name)
     time_axis = None if stream is None else stream.inputs[0].axis
-    axes = [d for d, size in enumerate(shape) if size == channels and d != time_axis]
+    sizes = {d: size for d, size in enumerate(shape) if d != time_axis}
+    axes = [d for d, size in sizes.items() if size == channels]
+    if channels == 1:
+        axes = axes[-1:]  # whichever of several: all numbers are one channel's
     if len(axes) != 1 or dtype not in POINTS:
-        title = f"norm does not find {channels or 'the'} channels of the input"
-        facts = {"has": f"{dtype} {list(shape)}", "needs": "one axis of so many, of int8 or int16"}
-        raise MyoedgeError("E267", title, facts, ["[adapt] channels = 8", "without norm"])
+        fitting = [*sizes.values()] if dtype in POINTS else []
+        raise _no_channels(f"{dtype} {list(shape)}", fitting, channels)
     none = np.zeros(shape[axes[0]], np.int64)
     norm = InputNorm(
         channels=shape[axes[0]],
@@ -119,6 +132,14 @@ def _input_norm(source: AdaptSource, channels: int | None) -> InputNorm:
         sums = added(long, sums, quantized_inputs(q, {name: x})[name])
     means, deviations = statistics(norm, sums)
     return replace(norm, means=means, deviations=deviations)
+
+
+def _no_channels(has: str, sizes: Sequence[int], channels: int | None) -> MyoedgeError:
+    title = f"norm does not find {channels or 'the'} channels of the input"
+    facts = {"has": has, "needs": "one axis of so many, of int8 or int16"}
+    alone = sorted(size for size in sizes if size > 1 and sizes.count(size) == 1)
+    tries = [f"[adapt] channels = {size}" for size in alone[:1]]
+    return MyoedgeError("E267", title, facts, [*tries, "[adapt] methods without norm"])
 
 
 def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:

@@ -184,12 +184,14 @@ def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     longest = max(map(len, rows))
     if times is None:
-        for share in SHARES:
-            yield None, _first(rows, [round(share * len(row)) for row in rows])
+        shares = {tuple(round(share * len(row)) for row in rows): None for share in SHARES}
+        for counts in shares:  # equal ones once
+            if any(counts):
+                yield None, _first(rows, counts)
         return
-    counts = {seconds: times.windows(seconds / len(rows)) for seconds in SECONDS}
+    lengths = {seconds: times.windows(seconds / len(rows)) for seconds in SECONDS}
     # as many as there are, if one lacks
-    fitting = {seconds: n for seconds, n in counts.items() if 0 < n <= longest + 1}
+    fitting = {seconds: n for seconds, n in lengths.items() if 0 < n <= longest + 1}
     for seconds, n in (fitting or {times.seconds(longest) * len(rows): longest}).items():
         yield seconds, _first(rows, [n] * len(rows))
 

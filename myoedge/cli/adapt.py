@@ -69,7 +69,9 @@ def _show(terminal: Terminal, adapted: Adapted) -> None:
         if any(row[key] is not None for row in rows for key in titles):
             _show_table(terminal, {**SESSION, **titles}, rows)
     if any(not row["gained"] for row in rows):
-        terminal.text("*  the held-back windows showed no gain: the network's own decisions stay")
+        terminal.text(
+            "*  no gain on held-back windows, or one class only: the network itself decides"
+        )
     terminal.text(f"L2 of the adaptation: {adapted.l2_bytes:,} B")
     if adapted.exact is not None:
         verdict = "equal to" if adapted.exact else "NOT equal to"

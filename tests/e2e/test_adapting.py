@@ -245,7 +245,42 @@ def test_what_the_c_refuses(build: Build) -> None:
     answers = runner(build, "host")(
         [Command(c.BEGIN, 1), Command(c.END), *alone, *started, *begins]
     )
-    assert [x.result for x in answers] == [0, 1, 0, -1, -1, 0, -1, -1, *[-1] * 4]
+    assert [x.result for x in answers] == [0, 0, 0, -1, -1, 0, -1, -1, *[-1] * 4]
+
+
+@pytest.mark.parametrize("method", CLASSIFIERS)
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_one_class_gives_no_classifier(build: Build, method: str, count: int) -> None:
+    """It would decide this class always, and rightly in every held-back window."""
+    windows, _ = drawn(build, count, 5)
+    steps = [*c.session(method, windows, [1] * count), Command(c.CLASS)]
+    for backend in ("host", "simulator"):
+        end, decided = runner(build, backend)(steps)[-2:]
+        assert end.result == 0
+        assert not windows or decided.result == windows[-1].decision
+
+
+def test_a_loaded_classifier_ends_the_session(build: Build) -> None:
+    """Windows that were held back before were decided by another one; so does a reset."""
+    windows, labels = drawn(build, 8, 3)
+    saved = runner(build, "host")([*c.session("lda", windows, labels), Command(c.SAVE)])[-1].content
+    left = [Command(c.BEGIN, 1), c.take(windows[0]), Command(c.WINDOW, 0)]
+    for backend in ("host", "simulator"):
+        run = runner(build, backend)
+        answers = run([*left, Command(c.LOAD, 0, saved), Command(c.END)])
+        assert [x.result for x in answers[-2:]] == [0, -1]
+        run(left)
+        assert run([Command(c.WINDOW, 0), Command(c.END)])[-1].result == -1
+
+
+def test_sessions_of_few_windows(build: Build, tmp_path: Path) -> None:
+    """An eighth of two windows of a class is none, and no session."""
+    for count, expected in ((1, [1]), (3, [3]), (6, [3, 6])):
+        x, y = samples(count, 4)
+        np.savez(tmp_path / "few.npz", input=x, label=y)
+        given = ("--data", "few.npz", "--test", "few.npz", "--on", "simulator", "--json")
+        ran = command("adapt", build.folder, *given, "--method", "lda", cwd=tmp_path)
+        assert [row["windows"] for row in ran.json["rows"]] == expected
 
 
 @pytest.mark.parametrize("method", CLASSIFIERS)
@@ -313,12 +348,29 @@ def test_missing_labels_name_their_option(build: Build, tmp_path: Path, option: 
     ],
 )
 def test_a_key_that_no_method_reads(tmp_path: Path, adapt: dict[str, object]) -> None:
+    has_remedy(tmp_path, adapt, "E232")
+
+
+@pytest.mark.parametrize(
+    "adapt",
+    [
+        {"methods": ["head"], "replay": "1 B"},
+        {"methods": ["head"], "replay": CLASSES * SIZE - 1},
+        {"methods": ["norm"]},
+        {"methods": ["norm"], "channels": 5},
+    ],
+)
+def test_a_value_that_does_not_fit(tmp_path: Path, adapt: dict[str, object]) -> None:
+    has_remedy(tmp_path, adapt, "E267")
+
+
+def has_remedy(tmp_path: Path, adapt: dict[str, object], code: str) -> None:
     """The remedy builds."""
     torch.manual_seed(0)
     with pytest.raises(MyoedgeError) as caught:
         built(tmp_path, Network(), adapt, simulate=False)
-    assert caught.value.code == "E232"
-    line = tomllib.loads(caught.value.notice.tries[0])
+    assert caught.value.code == code
+    line = tomllib.loads(caught.value.notice.tries[0].removeprefix("[adapt] "))
     built(tmp_path, Network(), {**adapt, **line}, simulate=False)
 
 
@@ -327,10 +379,13 @@ def test_errors_before_anything_runs(build: Build, tmp_path: Path) -> None:
     for labels, method, code in (
         (y[:3], "lda", "E218"),
         (y + 9, "lda", "E225"),
+        (np.repeat(y[:, None], 2, 1), "lda", "E214"),
+        (np.linspace(0, 1, 18).reshape(6, 3), "lda", "E214"),
         (y, "sgd", "E268"),
     ):
-        with pytest.raises(MyoedgeError, match=code):
+        with pytest.raises(MyoedgeError, match=code) as caught:
             build.adapt(x, labels, method=method)
+    assert caught.value.notice.tries == ("method prototypes",)
     with pytest.raises(MyoedgeError, match="E204"):
         runner(build, "board")
     torch.manual_seed(0)
@@ -441,13 +496,6 @@ def test_norm_gives_the_network_back_a_louder_session(build: Build) -> None:
     assert same > 0.9, (usual, before)
     adapted = build.adapt(x * gains, y, method="norm")
     assert adapted.decide(x * gains).tolist() == [a.result for a in after]
-
-
-def test_norm_needs_its_channels(tmp_path: Path) -> None:
-    for channels in ({}, {"channels": 5}):
-        with pytest.raises(MyoedgeError) as caught:
-            built(tmp_path, Network(), {"methods": ["norm"], **channels})
-        assert caught.value.code == "E267"
 
 
 @pytest.mark.parametrize("softmax", [False, True])

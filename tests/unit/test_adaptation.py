@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from myoedge.adaptation import head as heads
 from myoedge.adaptation import session
 from myoedge.adaptation.commands import saved_bytes
-from myoedge.adaptation.pseudo import pseudo
+from myoedge.adaptation.pseudo import MOST_FACTOR, pseudo
 from myoedge.adaptation.record import Adaptation, Classifier, from_arrays, pooled, to_arrays
 from myoedge.adaptation.statistics import (
     LEAST_RIDGE_SHIFT,
@@ -198,6 +198,15 @@ def test_confidence_is_that_of_a_softmax() -> None:
             assert abs(found.confidence(scores) / 32768 - 1 / powers.sum()) < 0.04
     found = pseudo(0.95, 1 / 256, -128, is_probability=True)
     assert [found.label(np.array([x, -128])) for x in (114, 116, 127)] == [-1, 0, 0]
+
+
+def test_scores_of_any_scale_have_a_factor_of_the_c() -> None:
+    """Also logits of millions, whose smallest difference is certain."""
+    for scale in (1e3, 1e7):
+        found = pseudo(0.95, scale, 0, is_probability=False)
+        assert found.factor == MOST_FACTOR
+        assert found.confidence(np.array([5, 6, -128])) == 32768
+        assert found.label(np.array([6, 6])) == -1
 
 
 def test_pseudo_labels_need_agreement_and_no_gain() -> None:
