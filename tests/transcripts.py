@@ -27,7 +27,9 @@ from myoedge.zoo import recordings
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "tests" / "fixtures" / "gestures" / "model.pt2"
 RECORDING = ROOT / "examples" / "data" / "libemg_myo.npz"
-PAGES = tuple(ROOT / name for name in ("README.md", "docs/tutorial.md", "docs/guides/networks.md"))
+NAMES = ("README.md", "docs/tutorial.md", "docs/guides/networks.md", "docs/guides/sensor.md")
+PAGES = tuple(ROOT / name for name in NAMES)
+SETTINGS = re.compile(r"^    # sensor\.toml\n((?:    [^\n]+\n)+)", re.MULTILINE)
 BLOCK = re.compile(
     r"^    \$ (myoedge [^\n]*)\n((?:    (?!\$ )[^\n]*\n|\n+(?=    (?!\$ )))*)", re.MULTILINE
 )
@@ -74,13 +76,19 @@ def transcripts(page: Path) -> Iterator[Transcript]:
 
 
 def prepare(folder: Path) -> None:
-    """model.pt2, calib.npz and test.npz of the tutorial; rank.pt2, a network that is refused."""
+    """model.pt2, calib.npz and test.npz of the tutorial; rank.pt2, a network that is refused; the
+    recording, and settings of the page about sensors."""
     shutil.copy(MODEL, folder / "model.pt2")
     recording, scale = recordings.load(RECORDING), np.float32(10.0)
     x, _ = recordings.windows(recording, (0, 1), length=40, hop=5)
     test_x, test_y = recordings.windows(recording, (2,), length=40, hop=40)
     np.savez(folder / "calib.npz", input=x[:, 0] / scale)
     np.savez(folder / "test.npz", input=test_x[:, 0] / scale, label=test_y)
+    np.savez(folder / "counts.npz", input=x[:, 0])
+    shutil.copy(RECORDING, folder / "recording.npz")
+    settings = SETTINGS.search(PAGES[-1].read_text(encoding="utf-8"))
+    assert settings
+    (folder / "sensor.toml").write_text(settings[1].replace("    ", ""))
     (folder / "decoder.py").write_text(DECODER)
     subprocess.run([sys.executable, "-W", "ignore", "-c", EXPORT], cwd=folder, check=True)
 
