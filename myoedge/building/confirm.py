@@ -186,13 +186,14 @@ def _finish(inputs: BuildInputs) -> Finished:
 
 
 def _contents(build_plan: BuildPlan, quantized: Quantized, request: BuildRequest) -> BuildArtifacts:
-    """Make the files of a build. Errors: ProgramTooLarge, with the bytes that the plan left
-    free."""
+    """Make the files of a build. Errors: ProgramTooLarge, with the bytes of the chip that the plan
+    left free, whatever [budget] allows."""
     plan = build_plan.plan
     try:
         return make_contents(build_plan, quantized, request)
     except ProgramTooLarge as error:
-        l2, l1 = plan.l2_room_bytes - plan.l2_bytes, plan.l1_room_bytes - plan.l1_bytes
+        l2 = request.chip.l2_room_beside_code(len(plan.steps)) - plan.l2_bytes
+        l1 = plan.l1_room_bytes - plan.l1_bytes
         free_bytes = max(l2 if error.region == "L2" else l1, 0)
         raise ProgramTooLarge(error.region, error.over_bytes, free_bytes) from error
 

@@ -74,10 +74,12 @@ def test_without_simulation_only_reports_differ(small: Path, tmp_path: Path) -> 
     assert all(build.digests[name] != simulated.digests[name] for name in REPORTS)
 
 
+@pytest.mark.parametrize("limit", [None, "600 KiB"])
 def test_code_that_is_longer_than_planned_for_takes_the_place_of_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None
 ) -> None:
-    """Code of all but 160 KiB of L2, where the plan had room to spare for data of 190 KiB."""
+    """Code of all but 160 KiB of L2, where the plan had room to spare for data of 190 KiB, also
+    below a limit."""
     model = torch.nn.Sequential(*(torch.nn.Linear(250, 250) for _ in range(3)))
     save_exported(model.eval(), (torch.zeros(1, 250),), tmp_path / "m.pt2")
     has_bytes, tried = 160 << 10, list[int]()
@@ -90,7 +92,7 @@ def test_code_that_is_longer_than_planned_for_takes_the_place_of_data(
         return make(build_plan, *given)
 
     monkeypatch.setattr(confirm, "make_contents", linked)
-    myoedge.build(tmp_path / "m.pt2", output=tmp_path / "out", simulate=False)
+    myoedge.build(tmp_path / "m.pt2", output=tmp_path / "out", simulate=False, l2=limit)
     before, after = tried
     assert before > has_bytes >= after
 
