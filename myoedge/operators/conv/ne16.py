@@ -101,10 +101,11 @@ def _schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSched
     """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise groups one after
     another, several groups merged with zero weights between them, or all groups as one."""
     groups, numbers = step.attrs["groups"], (scale_bytes(step), step.weight_bits)
+    has_several_inputs = groups == 1 or groups < step.shapes[0][-1]
     if groups > 1 and one_group_or_depthwise(step) is None:
         yield JobSchedule.depthwise(Conv2dGeometry.of(step), *numbers, keeps_scratch=keeps_scratch)
     for count in range(1, groups + 1):
-        if groups % count == 0 and (count < groups or groups == 1):
+        if groups % count == 0 and (count < groups or has_several_inputs):
             conv = Conv2dGeometry.of(step, count)
             yield JobSchedule.dense(conv, *numbers, keeps_scratch=keeps_scratch)
 
