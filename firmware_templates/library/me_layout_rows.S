@@ -138,6 +138,10 @@ me_end me_copy_runs
 
 /* a0 from, a1 to, a2 words, a3 rows, a4 from_row, a5 to_step */
 me_function me_scatter_words
+    li t0, 3
+    bne a3, t0, .Lspread
+    beq a5, t0, .Lthree
+.Lspread:
     mv a6, a0
     mv a7, a1
     srli t2, a2, 1
@@ -165,6 +169,36 @@ me_function me_scatter_words
     mv a0, a6
     mv a1, a7
     bnez a3, .Lspread_row
+    ret
+/* Three rows whose bytes lie side by side in `to`: three words of each four columns. */
+.Lthree:
+    me_ask_order a3, a5
+    li a3, 0x05010400                   /* bytes 0 and 1 of rd, rs in turns */
+    li a6, 0x07030602                   /* bytes 2 and 3 */
+    li a7, 0x02040100                   /* byte 0 of rs behind two of rd */
+    li t5, 0x05050503                   /* byte 3 of rd, byte 1 of rs */
+    li t6, 0x03070602                   /* bytes 2 and 3 of rd around those of rs */
+    .irp order, a3, a6, a7, t5, t6
+    xor \order, \order, a5
+    .endr
+    add a5, a0, a4
+    add a4, a5, a4
+    lp_setup 0, a2, .Lthree_last
+    p_lw t0, 4, a0
+    p_lw t1, 4, a5
+    p_lw t2, 4, a4
+    mv t3, t0
+    pv_shuffle2_b t3, t1, a3            /* a0 b0 a1 b1 */
+    pv_shuffle2_b t0, t1, a6            /* a2 b2 a3 b3 */
+    mv t4, t3
+    pv_shuffle2_b t4, t2, a7            /* a0 b0 c0 a1 */
+    pv_shuffle2_b t3, t2, t5            /* b1 c1 */
+    pv_pack_h t3, t0, t3                /* b1 c1 a2 b2 */
+    pv_shuffle2_b t2, t0, t6            /* c2 a3 b3 c3 */
+    p_sw t4, 4, a1
+    p_sw t3, 4, a1
+.Lthree_last:
+    p_sw t2, 4, a1
     ret
 me_end me_scatter_words
 

@@ -54,7 +54,7 @@ FORBIDDEN = (
         "pv.shuffle2.b",
         "110010- ----- ----- 001 ----- 1010111",
         SHUFFLE,
-        asked_by=("me_interleave_columns", "me_turn_columns"),
+        asked_by=("me_interleave_columns", "me_scatter_words", "me_turn_columns"),
     ),
     Erratum("pv.shuffle.sci.h", "110000- ----- ----- 110 ----- 1010111", SHUFFLE),
     _float("flw", "0000111"),
