@@ -37,8 +37,10 @@ me_function me_xor_pieces
     bltz t0, .Lpieces_bytes
     sub a4, a4, t0
     sub a5, a5, t0
-    li t1, 12
+    li t1, 16
     bgt a3, t1, .Lpieces_long
+    li t1, 12
+    bgt a3, t1, .Lpieces_four
     li t1, 8
     bgt a3, t1, .Lpieces_three
     lp_setup 1, a2, .Lpieces_two_last
@@ -61,6 +63,22 @@ me_function me_xor_pieces
     sw t5, 4(a1)
     p_sw_r t3, t0, a1
 .Lpieces_three_last:
+    p_sw_r t4, a5, a1
+    ret
+.Lpieces_four:
+    lp_setup 1, a2, .Lpieces_four_last
+    lw t5, 4(a0)
+    lw t6, 8(a0)
+    p_lw_r t3, t0, a0
+    p_lw_r t4, a4, a0
+    xor t5, t5, a6
+    xor t6, t6, a6
+    xor t3, t3, a6
+    xor t4, t4, a6
+    sw t5, 4(a1)
+    sw t6, 8(a1)
+    p_sw_r t3, t0, a1
+.Lpieces_four_last:
     p_sw_r t4, a5, a1
     ret
 .Lpieces_long:

@@ -63,9 +63,8 @@ static void write_runs(const me_conv_s8_params *op, const me_conv_s8_tile *tile,
     if (inside > 0)
         me_xor_pieces(tile->x + (ptrdiff_t)row * tile->row_stride + (column + before * step) * c,
                       to + before * window, inside, columns * c, step * c, window, ME_TO_UNSIGNED);
-    for (int32_t i = 0; i < n; i++)
-        if (i < before || i >= before + inside)
-            write_columns(op, tile, c, row, column + i * step, column + i * step + columns, to + i * window);
+    for (int32_t i = before > 0 ? 0 : inside; i < n; i = i + 1 == before ? before + inside : i + 1)
+        write_columns(op, tile, c, row, column + i * step, column + i * step + columns, to + i * window);
 }
 
 /* Row r of the taps of n windows of a row of results. */
