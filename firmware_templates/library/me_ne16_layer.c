@@ -170,7 +170,7 @@ static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before
 
 static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
-    if (first == 0)
+    if (first == 0 && layer->first.x)
         return me_ne16_program(&layer->first);
     me_ne16_job job;
     layer->job(layer, first, end, &job);
@@ -218,11 +218,4 @@ me_ne16_layer me_ne16_layers[2] ME_L1;
 void me_ne16_keep_first_job(me_ne16_layer *layer)
 {
     layer->job(layer, 0, end_of_job(layer, 0), &layer->first);
-}
-
-void me_ne16_run_own(me_ne16_layer *layer)
-{
-    if (ME_CORE() == 0)
-        me_ne16_keep_first_job(layer);
-    me_ne16_run(layer);
 }

@@ -44,7 +44,7 @@ typedef void me_ne16_on_cores(const me_ne16_layer *layer);
  * op, tile for these functions
  * next     the layer of the tile behind this one, whose first job may start before this one ends: it has the same
  *          operands prepared; 0: none of the layer does
- * first    the job of the first units */
+ * first    the job of the first units; x 0: core 0 makes it while others prepare its operands */
 struct me_ne16_layer {
     int32_t units, first_units, at_a_time, unit_bytes, in_run;
     const int8_t *x;
@@ -66,15 +66,12 @@ struct me_ne16_layer {
 /* Of the tile that is computed and of the next one, in turns. A kernel's <name>_layer makes one of its arguments. */
 extern me_ne16_layer me_ne16_layers[2];
 
-/* Completes the layer of a tile by its first job: the core that writes the arguments of a kernel calls it, while others
- * compute the tile before. */
+/* Completes the layer of a tile by its first job: the core that writes the arguments of a kernel calls it, where others
+ * compute the tile before for longer than that takes. */
 void me_ne16_keep_first_job(me_ne16_layer *layer);
 
-/* Computes a layer that was kept. Cores 0 .. 7 call it together. */
+/* Computes a layer, of all or of each core's own. Cores 0 .. 7 call it together. */
 void me_ne16_run(const me_ne16_layer *layer);
-
-/* Computes a layer of each core's own. Cores 0 .. 7 call it together. */
-void me_ne16_run_own(me_ne16_layer *layer);
 
 /* Rows first .. end - 1 of c bytes as unsigned ones; a word of two rows belongs to the earlier one. */
 void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end);

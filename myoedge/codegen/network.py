@@ -162,6 +162,7 @@ def _layer(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
         scratch="" if at is None else f"me_arena + {at}",
         l3_tables={name: at for (owner, name), (at, _) in plan.l3_tables.items() if owner == index},
         as_data=as_data,
+        before_cycles=plan.cycles[index - 1] / len(plan.tilings[index - 1].tiles) if index else 0,
     )
 
 

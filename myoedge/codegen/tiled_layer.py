@@ -21,6 +21,8 @@ from myoedge.operators.products.packed_weights import WORD_BYTES
 from myoedge.plan.l1.tiling import Tiling
 
 NO_TABLES: Mapping[str, int] = {}
+# Cycles of the control core for arguments, prefetches and the first job of NE16, all cold code.
+JOBS_AHEAD = 3500
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def tiled_layer(
     scratch: str = "",
     l3_tables: Mapping[str, int] = NO_TABLES,
     as_data: bool = False,
+    before_cycles: float = math.inf,
 ) -> TiledLayer:
     """Generate the C of a tiled layer.
 
@@ -83,6 +86,7 @@ def tiled_layer(
     scratch     C expression for the start of scratch in L2
     l3_tables   table -> offset in L3
     as_data     whether numbers of the kernel's arguments are read from the model's data
+    before_cycles   estimate for the tile before the first one; 0: the network begins here
     """
     fn = function_name(index, step)
     tables, l1 = Tables(fn, scalars=[] if as_data else None), l1_addresses(fn, tiling, resident)
@@ -90,7 +94,7 @@ def tiled_layer(
     addresses = LayerAddresses(l1, _outside_l1(tiling, base, l1, scratch, l3_tables))
     lines = {
         "arguments": _arguments(index, tiling, addresses, tables),
-        "jobs": _jobs(index, tiling),
+        "jobs": _jobs(index, tiling, before_cycles),
         **movements(tiling, base, Movement(tables, l1)),
         "compute": [*_unpacks(tiling, tables, addresses), _kernel_call(index, tiling)],
     }
@@ -139,13 +143,17 @@ def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Ta
     return [*params, *assignment(f"me_tile[{slot}].{kernel}", f"{kernel}_tile", fields)]
 
 
-def _jobs(index: int, tiling: Tiling) -> list[str]:
-    """Statements that make the jobs of an accelerator from the arguments."""
+def _jobs(index: int, tiling: Tiling, before_cycles: float) -> list[str]:
+    """Statements that make the jobs of an accelerator from the arguments; not the first job where
+    all cores would wait for it."""
     if not tiling.kernel.runs_jobs:
         return []
     layer = f"&me_ne16_layers[{_slot(tiling)}]"
     made = f"{tiling.kernel.function}_layer({_structs(index, tiling)}, {layer});"
-    return [made, f"me_ne16_keep_first_job({layer});"]
+    kept = f"me_ne16_keep_first_job({layer});"
+    if before_cycles >= JOBS_AHEAD:
+        return [made, kept]
+    return [made, *guarded("t > 0", [kept])] if len(tiling.tiles) > 1 else [made]
 
 
 def _kernel_call(index: int, tiling: Tiling) -> str:

@@ -79,7 +79,7 @@ static void me_ne16_scores(const me_ne16_attention_work *a)
         a->multipliers[i] = 1;
     if (tile->first_key == 0)
         me_ne16_unsigned_rows(tile->q, a->q, a->work.op->width, 0, tile->rows);
-    me_ne16_run_own(&layer);
+    me_ne16_run(&layer);
 }
 
 /* ---- values: sums of exponentials, which are unsigned, and v; of their upper bytes behind those of all lower ones */
@@ -157,7 +157,7 @@ static void me_ne16_values(const me_ne16_attention_work *a)
         .finish = whole ? me_ne16_scale : 0,
         .op = a,
     };
-    me_ne16_run_own(&layer);
+    me_ne16_run(&layer);
 }
 
 static me_ne16_attention_work me_ne16_work_of(const me_attention_s8_params *op,

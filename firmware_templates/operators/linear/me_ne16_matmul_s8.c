@@ -157,5 +157,5 @@ void me_ne16_matmul_s8(const me_ne16_matmul_s8_params *op, const me_ne16_matmul_
     for (int32_t i = ME_FIRST(COLUMNS); i < ME_LAST(COLUMNS); i++)
         places_of(&w, 0).multipliers[i] = 1;
     me_ne16_unsigned_rows(tile->a, (uint8_t *)tile->scratch, op->c, 0, bytes_of_a(&w) / op->c);
-    me_ne16_run_own(&layer);
+    me_ne16_run(&layer);
 }
