@@ -17,7 +17,7 @@ from myoedge.codegen.addresses import NetworkAddresses, Outside, added, macro
 from myoedge.codegen.constants import constant_name, function_name
 from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.render import wrapped
-from myoedge.codegen.tiled_layer import TiledLayer, tiled_layer
+from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer
 from myoedge.operators.kernel import Operand
 from myoedge.operators.loop.turns import READ, STATE, WRITE
 from myoedge.plan.l1.tiling import Tiling
@@ -153,14 +153,14 @@ def _layer(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
     mine = [access for access in plan.accesses if access.step == index]
     near = through_windows(near, mine, plan.windows(index))
     at = plan.placement.offsets[scratch_name(index)] if tiling.l2_scratch_bytes else None
+    l3_tables = {name: at for (owner, name), (at, _) in plan.l3_tables.items() if owner == index}
     return tiled_layer(
         index,
         step,
         near,
         partial(_outside, plan, index),
         resident=NetworkAddresses(plan).resident(index),
-        scratch="" if at is None else f"me_arena + {at}",
-        l3_tables={name: at for (owner, name), (at, _) in plan.l3_tables.items() if owner == index},
+        outside=OutsideL1("" if at is None else f"me_arena + {at}", l3_tables),
         as_data=as_data,
         before_cycles=plan.cycles[index - 1] / len(plan.tilings[index - 1].tiles) if index else 0,
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from myoedge.codegen.addresses import Addresses, Base, l1_addresses, named
@@ -20,7 +20,6 @@ from myoedge.operators.kernel import SCRATCH, Fields
 from myoedge.operators.products.packed_weights import WORD_BYTES
 from myoedge.plan.l1.tiling import Tiling
 
-NO_TABLES: Mapping[str, int] = {}
 # Cycles of the control core for arguments, prefetches and the first job of NE16, all cold code.
 JOBS_AHEAD = 3500
 
@@ -67,6 +66,21 @@ class LayerAddresses:
         return tables.number(name or operand, [place - origin for place in places])
 
 
+@dataclass(frozen=True)
+class OutsideL1:
+    """Where a layer's operands are that the kernel reads outside L1.
+
+    scratch     C expression for the start of scratch in L2
+    l3_tables   table -> offset in L3
+    """
+
+    scratch: str = ""
+    l3_tables: Mapping[str, int] = field(default_factory=dict)
+
+
+NOTHING_OUTSIDE = OutsideL1()
+
+
 def tiled_layer(
     index: int,
     step: QuantizedNode,
@@ -74,8 +88,7 @@ def tiled_layer(
     base: Base,
     *,
     resident: Callable[[int], str] = lambda offset: f"me_l1 + {offset}",
-    scratch: str = "",
-    l3_tables: Mapping[str, int] = NO_TABLES,
+    outside: OutsideL1 = NOTHING_OUTSIDE,
     as_data: bool = False,
     before_cycles: float = math.inf,
 ) -> TiledLayer:
@@ -83,15 +96,14 @@ def tiled_layer(
 
     base        operand -> its address in L2, or in a caller's buffer
     resident    offset of an operand that an earlier layer left in L1 -> C expression
-    scratch     C expression for the start of scratch in L2
-    l3_tables   table -> offset in L3
+    outside     operands outside L1
     as_data     whether numbers of the kernel's arguments are read from the model's data
     before_cycles   estimate for the tile before the first one; 0: the network begins here
     """
     fn = function_name(index, step)
     tables, l1 = Tables(fn, scalars=[] if as_data else None), l1_addresses(fn, tiling, resident)
     base = named(base, l1)
-    addresses = LayerAddresses(l1, _outside_l1(tiling, base, l1, scratch, l3_tables))
+    addresses = LayerAddresses(l1, _outside_l1(tiling, base, l1, outside))
     lines = {
         "arguments": _arguments(index, tiling, addresses, tables),
         "jobs": _jobs(index, tiling, before_cycles),
@@ -117,17 +129,17 @@ def tiled_layer(
 
 
 def _outside_l1(
-    tiling: Tiling, base: Base, addresses: Addresses, scratch: str, l3_tables: Mapping[str, int]
+    tiling: Tiling, base: Base, addresses: Addresses, outside: OutsideL1
 ) -> dict[str, str]:
     """Return C pointers to the operands that the kernel reads outside L1; "%name" is a table in
     L3."""
     in_l2 = tiling.choice.in_l2
     found = {o.name: base(o).text for o in tiling.kernel.operands if o.name in in_l2}
     if SCRATCH in in_l2:
-        found[SCRATCH] = addresses.define(SCRATCH, scratch, "L2")
+        found[SCRATCH] = addresses.define(SCRATCH, outside.scratch, "L2")
     found |= {o.name: base(o).text for o in tiling.kernel.l2_tables}
     return found | {
-        f"%{name}": addresses.define(name, str(at), "L3") for name, at in l3_tables.items()
+        f"%{name}": addresses.define(name, str(at), "L3") for name, at in outside.l3_tables.items()
     }
 
 

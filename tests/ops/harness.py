@@ -22,7 +22,7 @@ from myoedge.codegen.constants import arrays, function_name
 from myoedge.codegen.library import called, headers, library_files
 from myoedge.codegen.network import layer_fields
 from myoedge.codegen.render import C_TYPES, initializer, template_dir
-from myoedge.codegen.tiled_layer import tiled_layer
+from myoedge.codegen.tiled_layer import OutsideL1, tiled_layer
 from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import Draw, drawn_uses
 from myoedge.operators.kernel import Operand
@@ -96,7 +96,7 @@ def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
     )
     if scratch:
         yield f"static _Alignas(16) int8_t {scratch}[{size_bytes}];"
-    layer = tiled_layer(index, step, tiling, base, scratch=scratch)
+    layer = tiled_layer(index, step, tiling, base, outside=OutsideL1(scratch))
     yield layer.text
     fields = " ".join(layer_fields(fn, tiling, layer))
     yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"
