@@ -20,6 +20,7 @@ from myoedge.passes.steps import FEWEST
 Column = tuple[str, ...]
 MOST_PEELED = 3  # steps that run before the loop, as a first step may lack operations
 MOST_DELAYED = 3  # steps that a state may be older than the last one
+MOST_INNER = 8  # equal parts of a step, such as steps of an integrator between two samples
 FARTHEST = 600  # nodes of a step that are searched for the state of the step before
 
 
@@ -65,7 +66,10 @@ def loop_results(unrolled: Unrolled) -> Iterator[list[Column]]:
         yield from ([alike] if len(alike) > 1 else [])
         yield from ([column] for column in alike)
         yield from ([column[::-1]] for column in alike)
-    yield from ([column] for column in _last_states(unrolled))
+    chains = [*_last_states(unrolled)]
+    yield from ([column] for column in chains)
+    for inner in range(2, MOST_INNER + 1):
+        yield from ([column[::-inner][::-1]] for column in chains if len(column) >= inner * FEWEST)
 
 
 def _joined(unrolled: Unrolled) -> Iterator[Column]:

@@ -67,6 +67,21 @@ class Gated(nn.Module):
         return torch.sigmoid(leave) * torch.tanh(c), c
 
 
+class Unfolded(nn.Module):
+    """A cell that integrates three steps between two rows, as liquid time-constant cells do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x, self.h = nn.Linear(INPUTS, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...], step: int) -> tuple[Tensor, ...]:
+        driven, h = self.x(x), state[0]
+        for _ in range(3):
+            rate = torch.sigmoid(driven + self.h(h))
+            h = (h + 0.1 * rate) / (1.1 + 0.1 * rate)
+        return (h,)
+
+
 class Delayed(nn.Module):
     """A cell that reads the states of two steps."""
 
@@ -139,7 +154,7 @@ def prepared(network: nn.Module, *shape: int) -> Graph:
 @pytest.mark.parametrize("backward", [True, False])
 @pytest.mark.parametrize(
     ("kind", "states"),
-    [(Plain, 1), (Gated, 2), (Delayed, 2), (Swapped, 2), (Late, 2), (Begun, 2)],
+    [(Plain, 1), (Unfolded, 1), (Gated, 2), (Delayed, 2), (Swapped, 2), (Late, 2), (Begun, 2)],
 )
 def test_the_body_of_a_loop_stands_once(
     kind: Callable[[], nn.Module], states: int, backward: bool, last: bool
