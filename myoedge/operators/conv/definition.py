@@ -45,7 +45,7 @@ from myoedge.operators.format import SIXTEEN, STORED_BITS, Condition, Format
 from myoedge.operators.kernel import CLUSTER, Kernel
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16_add import BESIDE_RESIDUAL, is_same_size
-from myoedge.operators.products.ne16_rules import on_ne16
+from myoedge.operators.products.ne16_rules import int16_rows_on_ne16, on_ne16
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,
@@ -170,15 +170,12 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     )
 
 
-FORMATS = (
-    INT8_PRODUCTS,
-    Format(
-        writes=SIXTEEN,
-        weights=STORED_BITS,
-        where=Condition("windows side by side", windows_are_contiguous) & ROOM_FOR_SUMS,
-    ),
-    *INT16_PRODUCTS,
+INT16_RESULTS = Format(
+    writes=SIXTEEN,
+    weights=STORED_BITS,
+    where=Condition("windows side by side", windows_are_contiguous) & ROOM_FOR_SUMS,
 )
+FORMATS = (INT8_PRODUCTS, INT16_RESULTS, *INT16_PRODUCTS)
 
 WITH_SUM_ON_NE16 = (on_ne16(conv_with_sum_on_ne16, is_same_size, keeps_rows, form=BESIDE_RESIDUAL),)
 
@@ -202,6 +199,7 @@ CONV = register(
             on_ne16(depthwise_on_both, one_group_or_depthwise, is_depthwise_on_ne16),
             on_ne16(conv_by_channels_on_ne16, has_windows_in_one_group),
             *sum_kernels(Conv2dGeometry.of, in_one_group),
+            *int16_rows_on_ne16(INT16_RESULTS),
         ),
         kernels_before={
             "mean": (

@@ -23,7 +23,7 @@ from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16 import rows_on_ne16
 from myoedge.operators.products.ne16_add import WITH_SUM_ON_NE16
-from myoedge.operators.products.ne16_rules import is_in_words, on_ne16
+from myoedge.operators.products.ne16_rules import int16_rows_on_ne16, is_in_words, on_ne16
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,
@@ -76,11 +76,9 @@ def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
     return quantize(inputs, weights)
 
 
-FORMATS = (  # a clamp of 16 bits asks for products of 16 bits
-    INT8_PRODUCTS,
-    Format(writes=SIXTEEN, weights=STORED_BITS, where=NOT_ACTIVATED),
-    *INT16_PRODUCTS,
-)
+# A clamp of 16 bits asks for products of 16 bits.
+INT16_RESULTS = Format(writes=SIXTEEN, weights=STORED_BITS, where=NOT_ACTIVATED)
+FORMATS = (INT8_PRODUCTS, INT16_RESULTS, *INT16_PRODUCTS)
 
 
 def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -118,6 +116,7 @@ LINEAR = register(
             on_ne16(rows_on_ne16),
             on_ne16(partial(rows_on_ne16, in_place=True), is_in_words),
             *sum_kernels(lambda step: Conv2dGeometry.of_pixels(*row_sizes(step))),
+            *int16_rows_on_ne16(INT16_RESULTS),
         ),
         kernels_before={"add": WITH_SUM_ON_NE16, "sub": WITH_SUM_ON_NE16},
         weights=(1, 2),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.operators.base import OpDef, register
@@ -28,8 +27,11 @@ from myoedge.operators.linear.definition import (
     rows_of_16_bits,
 )
 from myoedge.operators.loop_nest import LoopNest
-from myoedge.operators.products.ne16 import wide_rows_on_ne16
-from myoedge.operators.products.ne16_rules import has_int8_products, is_in_words, sums_on_ne16
+from myoedge.operators.products.ne16_rules import (
+    has_int8_products,
+    int16_rows_on_ne16,
+    sums_on_ne16,
+)
 from myoedge.operators.products.packing import ROOM_FOR_SUMS, WeightedParams, acc_bound
 from myoedge.operators.recurrent.cells import (
     GATE_PARAMS,
@@ -121,10 +123,7 @@ GATES = register(
                 GATE_SUMS,
                 Format((EITHER,), SIXTEEN, WIDE_BITS, where=ROOM_FOR_SUMS),
             ),
-            sums_on_ne16(wide_rows_on_ne16, GATE_SUMS, has_int8_products),
-            sums_on_ne16(
-                partial(wide_rows_on_ne16, in_place=True), GATE_SUMS, has_int8_products, is_in_words
-            ),
+            *int16_rows_on_ne16(GATE_SUMS),
         ),
         weights=(1, 2),
         out_dtype="int16",
