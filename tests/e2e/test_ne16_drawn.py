@@ -105,6 +105,31 @@ def images_of_channels(rng: Rng) -> Drawn:
     return nn.Conv2d(c, c, 3, padding=1, groups=c), (1, c, *map(int, rng.integers(8, 16, 2)))
 
 
+def pixels(rng: Rng) -> Drawn:
+    """Two pointwise convolutions of an image, or two linear layers of rows."""
+    c, k = int(rng.integers(5, 60)), int(rng.integers(5, 90))
+    if rng.integers(2):
+        layers = nn.Sequential(nn.Linear(c, c), nn.Linear(c, k))
+        return layers, (1, int(rng.integers(20, 200)), c)
+    layers = nn.Sequential(nn.Conv2d(c, c, 1), nn.Conv2d(c, k, 1))
+    return layers, (1, c, *map(int, rng.integers(8, 18, 2)))
+
+
+@pytest.mark.parametrize("l1", [None, "24KiB"])
+def test_results_of_16_bits_are_exact(l1: str | None, tmp_path: Path) -> None:
+    """The cores requantise NE16's sums to int16."""
+    for seed in range(6):
+        torch.manual_seed(seed)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        network, shape = pixels(np.random.default_rng(seed))
+        rule = '[quant]\n"1" = { activations = 16 }'
+        build = built(network, shape, folder, l1, "ne16", rule)
+        assert engines(build) == {"ne16"}
+        assert "int16" in {row["dtype"] for row in build.report["layers"]}
+        assert_exact(build)
+
+
 def cut(draw: Callable[[Rng], Drawn], seed: int, folder: Path) -> bool:
     """Whether a layer, in L1 of 19 to 24 KiB, has several tiles. Errors: AssertionError if its
     integers differ."""

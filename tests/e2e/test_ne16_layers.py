@@ -110,11 +110,19 @@ def built(
     folder: Path,
     l1: str | None = None,
     engine: str = "auto",
+    config: str = "",
 ) -> myoedge.Build:
     model = save_exported(network.eval(), (torch.zeros(shape),), folder / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+    (folder / "rules.toml").write_text(config)
     return myoedge.build(
-        model, calib=calib, output=folder / "out", engine=engine, l1=l1, simulate=False
+        model,
+        calib=calib,
+        output=folder / "out",
+        engine=engine,
+        l1=l1,
+        simulate=False,
+        config=folder / "rules.toml",
     )
 
 

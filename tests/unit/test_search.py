@@ -32,6 +32,7 @@ from myoedge.quantization.search import bench as benches
 from myoedge.quantization.search.bench import MOST_RUNS, MeasuredNoise
 from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
 from myoedge.quantization.search.moves.equalize import equalized
+from myoedge.quantization.search.moves.rounding import well_determined_weights
 from myoedge.quantization.search.report import NO_ROOM, TOO_SLOW
 from myoedge.quantization.search.state import Design, Proposal, Search, SearchState
 from myoedge.quantization.sqnr import measure
@@ -255,6 +256,20 @@ def test_a_program_too_large_with_16_bits_is_built_without(
 
 
 # --- samples --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "rounded"), [(4, 2), (3, 1)])
+def test_weights_are_rounded_first_where_vectors_are_many(rows: int, rounded: int) -> None:
+    """An output of the first layer has 16 weights, one of the second 12: 16 samples of four rows
+    are 64 vectors, enough for both, and of three rows 48, enough for the second."""
+    torch.manual_seed(0)
+    graph = graph_of(nn.Sequential(nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 5)), rows, 16)
+    given = np.random.default_rng(1).standard_normal((24, rows, 16), np.float32)
+    workshop = workshop_of(graph, {graph.inputs[0]: given})
+    start = started(workshop, graph)
+    search = Search(workshop, Goal(), start.network, 0.0, np.ones(1))
+    (proposal,) = well_determined_weights(search, start)
+    assert len(proposal.design.graph.formats) == rounded
 
 
 def test_a_gain_on_one_half_of_the_samples_does_not_count(

@@ -19,7 +19,7 @@ from myoedge.quantization.search.moves.equalize import equalized_designs
 from myoedge.quantization.search.moves.exponentials import finer_exponentials
 from myoedge.quantization.search.moves.int16 import REMEDY, fewer_tensors, wider_tensors
 from myoedge.quantization.search.moves.observer import last_ranges, other_ranges
-from myoedge.quantization.search.moves.rounding import rounded_weights
+from myoedge.quantization.search.moves.rounding import rounded_weights, well_determined_weights
 from myoedge.quantization.search.moves.steps import usual_cell_steps
 from myoedge.quantization.search.report import (
     LITTLE,
@@ -43,9 +43,9 @@ Move = Callable[[Search, SearchState], Proposals]
 # The first two stages add no cycles. Equalization needs weights that are not rounded yet.
 STAGES: tuple[Mapping[str, Move], ...] = (
     {"steps": usual_cell_steps, "equalize": equalized_designs, "observer": other_ranges},
-    {"round": rounded_weights},
+    {"round": well_determined_weights},
     {"int16": wider_tensors, "exponentials": finer_exponentials, "engine": cores_integers},
-    {"observer": last_ranges},
+    {"observer": last_ranges, "round": rounded_weights},
 )
 MOST_PLANS = 3  # of one proposal, with fewer and fewer tensors of 16 bits
 

@@ -1,32 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: int8 weights rounded to fit the samples, as in GPTQ, if that takes only seconds."""
+"""Moves: int8 weights rounded to fit the samples, as in GPTQ, if that takes only seconds.
+
+Weights of few samples fit these alone: such layers are rounded only if no other move helps.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.calibrate import Samples
-from myoedge.quantization.few_bits import layers_to_round, rounding_work, with_rounded_weights
+from myoedge.quantization.few_bits import (
+    ROUNDING_SAMPLES,
+    layers_to_round,
+    rounding_work,
+    weight_of,
+    with_rounded_weights,
+)
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.search.goal import UNLIMITED
 from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
 MOST_ROUNDING = 2_000_000_000  # products for rounding weights, where cycles count: some seconds
+MANY_VECTORS = 4  # input vectors per weight of an output, of which half determine the rounding
+REMEDY = "weights rounded for the samples"
+
+
+def well_determined_weights(search: Search, state: SearchState) -> Proposals:
+    """Propose weights rounded to minimise the error on the samples, for layers whose samples have
+    many more input vectors than an output has weights."""
+    graph = state.design.graph
+    count = min(search.workshop.bench.count, ROUNDING_SAMPLES)
+    nodes = [
+        node for node in _rounded_layers(search, state) if _has_many_vectors(graph, node, count)
+    ]
+    yield from _proposed(search, state, nodes, f"{REMEDY}, of layers with many vectors")
 
 
 def rounded_weights(search: Search, state: SearchState) -> Proposals:
-    """Propose weights that are rounded to minimise the error on the samples; only those of small
-    layers if cycles are limited."""
+    """Propose weights rounded to minimise the error on the samples, for all layers."""
+    yield from _proposed(search, state, _rounded_layers(search, state), REMEDY)
+
+
+def _rounded_layers(search: Search, state: SearchState) -> list[Node]:
+    graph, steps = state.design.graph, state.network.engined.steps
+    rules = search.workshop.rules
+    of_8_bits = {s.node.name.removesuffix(PRE) for s in steps if _has_int8_weights(s, rules)}
+    return layers_to_round(graph, [node for node in graph.nodes if node.name in of_8_bits])
+
+
+def _has_many_vectors(graph: Graph, node: Node, samples: int) -> bool:
+    """Return whether the samples have at least MANY_VECTORS times as many input vectors as an
+    output of the layer has weights."""
+    vectors = samples * math.prod(graph.shape(node.name)[:-1])
+    return vectors >= MANY_VECTORS * math.prod(graph.shape(weight_of(node))[1:])
+
+
+def _proposed(search: Search, state: SearchState, nodes: Sequence[Node], remedy: str) -> Proposals:
+    """Propose rounded weights of these layers, if they are small or cycles are unlimited."""
     workshop, design = search.workshop, state.design
-    graph, steps = design.graph, state.network.engined.steps
-    of_8_bits = {
-        s.node.name.removesuffix(PRE) for s in steps if _has_int8_weights(s, workshop.rules)
-    }
-    nodes = layers_to_round(graph, [node for node in graph.nodes if node.name in of_8_bits])
+    graph = design.graph
     is_quick = rounding_work(graph, nodes) <= MOST_ROUNDING
     if not nodes or not (is_quick or search.goal.budgets == UNLIMITED):
         return
@@ -35,7 +73,7 @@ def rounded_weights(search: Search, state: SearchState) -> Proposals:
     def fit(samples: Samples) -> Design:
         return replace(design, graph=with_rounded_weights(graph, samples, bits))
 
-    yield Proposal("weights rounded for the samples", fit(workshop.bench.samples), fit)
+    yield Proposal(remedy, fit(workshop.bench.samples), fit)
 
 
 def _has_int8_weights(step: QuantizedNode, rules: Sequence[LayerRule]) -> bool:
