@@ -68,7 +68,7 @@ class LayerAddresses:
 
 @dataclass(frozen=True)
 class OutsideL1:
-    """Where a layer's operands are that the kernel reads outside L1.
+    """Addresses of a layer's operands that the kernel reads outside L1.
 
     scratch     C expression for the start of scratch in L2
     l3_tables   table -> offset in L3
