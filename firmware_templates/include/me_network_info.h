@@ -66,7 +66,8 @@ typedef struct {
     int32_t zero_point;
 } me_tensor_info;
 
-/* digest       of graph and weights, sha256 in hexadecimal digits
+/* digest       of the network and all of its integers (model.integer_digest in report.json), sha256 in
+ *              hexadecimal digits; that of the model that was built: <prefix>_loaded is of the one in force
  * generator    "myoedge" and its version     format   ME_NETWORK_FORMAT
  * l1_bytes     buffers of operands in L1
  * l2_bytes     weights, activations, inputs and outputs in L2; without code

@@ -184,7 +184,7 @@ class BuildArtifacts:
     """Content of a build except its reports.
 
     files      file name -> bytes
-    digest     digest of the network
+    digest     digest of the network and all of its integers
     golden     input name -> integers of the golden sample
     values     tensor -> its reference value for the golden sample
     firmware   the linked program; None for a target without firmware
@@ -283,7 +283,11 @@ def build_files(
     manifest = {  # digests of what went in and of every file, and what the border means
         "schema": SCHEMA,
         "myoedge": __version__,
-        "model": {"name": report["model"]["name"], "digest": contents.digest},
+        "model": {
+            "name": report["model"]["name"],
+            "digest": report["model"]["digest"],
+            "integer_digest": contents.digest,
+        },
         "target": report["target"]["chip"],
         "calibration": report["quantization"]["calibration"],
         "inputs": report["inputs"],

@@ -23,6 +23,7 @@ from myoedge.codegen.network import traced
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.numerics.arrays import outer_inner
 from myoedge.plan.plan import Plan
+from myoedge.quantization.files import model_digest
 from myoedge.streaming.stream import Stream
 
 PARTS = (
@@ -121,7 +122,7 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
 def _digest(plan: Plan, adaptation: Adaptation) -> bytes:
     """Return the first eight bytes of the SHA-256 of network, layer and number of features; a saved
     classifier holds them."""
-    what = f"{plan.quant.digest} {adaptation.name} {adaptation.features}"
+    what = f"{model_digest(plan.quant)} {adaptation.name} {adaptation.features}"
     return hashlib.sha256(what.encode()).digest()[:8]
 
 

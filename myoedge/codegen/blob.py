@@ -17,6 +17,7 @@ from myoedge.codegen.constants import SLICE_BYTES, array_aliases, array_values
 from myoedge.codegen.stream_values import fills
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan
+from myoedge.quantization.files import model_digest
 from myoedge.streaming.stream import Stream
 
 BLOB = "model.blob"  # of a build folder
@@ -33,7 +34,7 @@ class ModelBlob:
     arrays   in their order in the payload
     l3       content of l3.bin, which follows the arrays
     layout   digest of the code, of names, types and lengths of the arrays, and of the length of l3
-    model    digest of graph and weights
+    model    digest of the network and all of its integers
     """
 
     arrays: Mapping[str, Array]
@@ -80,7 +81,7 @@ def model_blob(
     arrays = with_crcs(arrays) if common["checks"] else arrays
     texts = [*code, str(array_aliases(plan))]
     layout = layout_of(texts, arrays, plan.l3_bytes, common["banner"])
-    return ModelBlob(arrays, plan.l3_image(), layout, bytes.fromhex(plan.quant.digest))
+    return ModelBlob(arrays, plan.l3_image(), layout, bytes.fromhex(model_digest(plan.quant)))
 
 
 def with_crcs(arrays: Mapping[str, Array]) -> dict[str, Array]:

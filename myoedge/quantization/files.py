@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -61,6 +63,18 @@ def arrays(q: QuantGraph) -> dict[str, Array]:
         for key, value in sorted(step.integers.arrays.items())
     }
     return named | {f"constant/{name}": value for name, value in sorted(q.constants.items())}
+
+
+def model_digest(q: QuantGraph) -> str:
+    """Return the sha256 of everything that a network computes with: the float network's digest,
+    scales, zero points and all integers. Two calibrations of one network have different digests."""
+    document = to_json(q)
+    computed = {key: document[key] for key in ("digest", "params", "steps")}
+    sha = hashlib.sha256(json.dumps(computed, sort_keys=True).encode())
+    for name, array in arrays(q).items():
+        little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"))
+        sha.update(f"{name} {array.dtype} {array.shape}\n".encode() + little.tobytes())
+    return sha.hexdigest()
 
 
 def to_safetensors(q: QuantGraph) -> bytes:

@@ -20,6 +20,7 @@ from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity
+from myoedge.quantization.files import model_digest
 from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
@@ -83,6 +84,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
         "model": {
             "name": outcome.model_name,
             "digest": plan.quant.digest,
+            "integer_digest": model_digest(plan.quant),
             "params": counted if outcome.params is None else outcome.params,
             "macs": sum(step_macs(plan, index) for index in range(len(plan.steps))),
         },

@@ -18,6 +18,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.blob import BLOB, HEAD, layout_in
 from myoedge.codegen.firmware import check_instructions, link
+from myoedge.numerics.arrays import Array
 from myoedge.simulator import simulate
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
@@ -27,12 +28,15 @@ SHAPE = (1, 2, 40)
 LOADED, SIZE, VERSION, LAYOUT, DAMAGED = range(5)
 
 
-def trained(folder: Path, name: str, seed: int, width: int = 16) -> Build:
+def trained(
+    folder: Path, name: str, seed: int, width: int = 16, calib: Array | None = None
+) -> Build:
     torch.manual_seed(seed)
     convolutions = [nn.Conv1d(2, width, 5), nn.ReLU(), nn.Conv1d(width, 16, 5), nn.GELU()]
     network = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(16 * 32, 6))
     model = save_exported(network, (torch.zeros(SHAPE),), folder / "model.pt2")
-    calib = (1 + seed) * np.random.default_rng(seed).standard_normal((16, *SHAPE), np.float32)
+    if calib is None:
+        calib = (1 + seed) * np.random.default_rng(seed).standard_normal((16, *SHAPE), np.float32)
     output = folder / name
     return myoedge.build(model, calib=calib, output=output, prefix="gesture", weights_blob=True)
 
@@ -222,3 +226,27 @@ def test_a_build_for_blobs_is_exact_and_hardly_slower(
     plain = myoedge.build(model, calib=calib, output=tmp_path / "plain")
     cycles = [build.report["cycles"]["total"] for build in (trainings[1], plain)]
     assert cycles[0] < 1.1 * cycles[1], cycles
+
+
+def test_two_calibrations_have_one_layout_and_two_digests(
+    trainings: tuple[Build, Build], tmp_path: Path
+) -> None:
+    """The same file with samples of another size: only scales and what follows from them differ."""
+    first = trainings[0]
+    calib = 3 * np.random.default_rng(5).standard_normal((16, *SHAPE), np.float32)
+    other = trained(tmp_path, "other", 0, calib=calib)
+    assert first.network.digest == other.network.digest, "one float network"
+    blobs = [blob_of(build) for build in (first, other)]
+    assert layout_in(blobs[0]) == layout_in(blobs[1])
+    digests = [build.manifest["model"]["integer_digest"] for build in (first, other)]
+    assert digests[0] != digests[1]
+    for build, wanted in zip((first, other), digests, strict=True):
+        assert build.report["model"]["integer_digest"] == wanted
+        pointer = ctypes.c_char_p.in_dll(build.library.handle, "gesture_info")
+        address = ctypes.cast(ctypes.pointer(pointer), ctypes.POINTER(ctypes.c_char_p))
+        assert address[1] == wanted.encode(), "behind the name"
+        assert f'GESTURE_DIGEST "{wanted}"' in (build.folder / "src" / "gesture.h").read_text()
+    loaded = (ctypes.c_uint8 * 32).in_dll(first.library.handle, "gesture_loaded")
+    for blob, wanted in ((blobs[1], digests[1]), (blobs[0], digests[0])):
+        assert load(first, blob) == LOADED
+        assert bytes(loaded).hex() == wanted

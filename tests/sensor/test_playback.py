@@ -54,7 +54,7 @@ def test_the_armband(windows: Build) -> None:
     )
     start, *_ = played.records
     assert isinstance(start, Start)
-    assert start.digest == windows.manifest["model"]["digest"][:16]
+    assert start.digest == windows.manifest["model"]["integer_digest"][:16]
 
 
 @pytest.mark.slow
