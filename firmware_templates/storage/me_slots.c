@@ -39,38 +39,41 @@ static bool fits(const me_slots *slots, uint32_t bytes)
     return bytes <= slots->slot_bytes - me_slots_head_bytes(slots);
 }
 
-/* -> the record's CRC is that of its head */
-static bool is_whole(const me_slots_record *record)
+/* -> 1: the record's CRC is that of its head; 0; ME_SLOTS_UNREADABLE */
+static int32_t is_whole(const me_slots_record *record)
 {
     uint32_t crc = 0;
     for (uint32_t at = 0, part; at < record->bytes; at += part) {
         const uint32_t left = record->bytes - at;
         part = left < sizeof page.bytes ? left : (uint32_t)sizeof page.bytes;
         if (me_slots_read(record, at, page.bytes, part) < 0)
-            return false;
+            return ME_SLOTS_UNREADABLE;
         crc = me_crc32(crc, page.bytes, part);
     }
     return crc == record->crc;
 }
 
-/* -> whether the slot holds a whole record */
-static bool find(const me_slots *slots, int32_t slot, me_slots_record *record)
+/* -> 1: the slot holds a whole record; 0; ME_SLOTS_UNREADABLE */
+static int32_t find(const me_slots *slots, int32_t slot, me_slots_record *record)
 {
     const uint32_t at = slot_at(slots, slot);
     head found;
     if (slots->flash->read(at, &found, sizeof found) < 0)
-        return false;
+        return ME_SLOTS_UNREADABLE;
     *record =
         (me_slots_record){ slots, at + me_slots_head_bytes(slots), found.bytes, found.sequence, found.crc };
-    return found.magic == MAGIC && found.head_crc == me_crc32(0, &found, CHECKED_BYTES)
-        && fits(slots, found.bytes) && is_whole(record);
+    const bool is_head = found.magic == MAGIC && found.head_crc == me_crc32(0, &found, CHECKED_BYTES);
+    return is_head && fits(slots, found.bytes) ? is_whole(record) : 0;
 }
 
-/* Whole records, the newest first; numbers wrap around. -> how many */
+/* Whole records, the newest first; numbers wrap around. -> how many, or ME_SLOTS_UNREADABLE: a record that
+ * cannot be read may be the newest one */
 static int32_t find_all(const me_slots *slots, me_slots_record *records)
 {
     me_slots_record second;
-    const bool is_first = find(slots, 0, records), is_second = find(slots, 1, &second);
+    const int32_t is_first = find(slots, 0, records), is_second = find(slots, 1, &second);
+    if (is_first < 0 || is_second < 0)
+        return ME_SLOTS_UNREADABLE;
     if (!is_second)
         return is_first;
     if (is_first && (int32_t)(second.sequence - records[0].sequence) <= 0) {
@@ -85,8 +88,9 @@ static int32_t find_all(const me_slots *slots, me_slots_record *records)
 int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t age)
 {
     me_slots_record found[2];
-    if (age >= find_all(slots, found))
-        return -1;
+    const int32_t count = find_all(slots, found);
+    if (age >= count)
+        return count < 0 ? count : -1;
     *record = found[age];
     return 0;
 }
@@ -126,8 +130,10 @@ static int32_t program_page(const me_flash *flash, uint32_t at, const uint8_t *f
 int32_t me_slots_begin(const me_slots *slots, me_slots_record *record)
 {
     me_slots_record newest = { .sequence = 0 };
-    const bool is_any = me_slots_find(slots, &newest, 0) == 0;
-    const int32_t slot = is_any && newest.at < slots->first + slots->slot_bytes;
+    const int32_t status = me_slots_find(slots, &newest, 0);
+    if (status == ME_SLOTS_UNREADABLE)
+        return status;
+    const int32_t slot = status == 0 && newest.at < slots->first + slots->slot_bytes;
     const uint32_t at = slot_at(slots, slot) + me_slots_head_bytes(slots);
     *record = (me_slots_record){ .slots = slots, .at = at, .sequence = newest.sequence + 1u };
     return erase(slots, slot);
@@ -155,22 +161,24 @@ int32_t me_slots_commit(const me_slots_record *record)
     if (program_page(slots->flash, at, (const uint8_t *)&last, sizeof last) < 0)
         return -1;
     me_slots_record newest;
-    return me_slots_find(slots, &newest, 0) == 0 && newest.at == record->at ? 0 : -1;
+    const int32_t status = me_slots_find(slots, &newest, 0);
+    return status == 0 && newest.at != record->at ? -1 : status;
 }
 
 int32_t me_slots_save(const me_slots *slots, const void *record, uint32_t bytes)
 {
     me_slots_record next;
-    if (!fits(slots, bytes) || me_slots_begin(slots, &next) < 0 || me_slots_append(&next, record, bytes) < 0)
-        return -1;
-    return me_slots_commit(&next);
+    int32_t status = fits(slots, bytes) ? me_slots_begin(slots, &next) : -1;
+    if (status == 0)
+        status = me_slots_append(&next, record, bytes);
+    return status == 0 ? me_slots_commit(&next) : status;
 }
 
 int32_t me_slots_load(const me_slots *slots, void *to, uint32_t most)
 {
     me_slots_record record;
-    if (me_slots_find(slots, &record, 0) < 0 || record.bytes > most
-        || me_slots_read(&record, 0, to, record.bytes) < 0)
-        return -1;
-    return (int32_t)record.bytes;
+    const int32_t status = me_slots_find(slots, &record, 0);
+    if (status < 0 || record.bytes > most)
+        return status < 0 ? status : -1;
+    return me_slots_read(&record, 0, to, record.bytes) < 0 ? ME_SLOTS_UNREADABLE : (int32_t)record.bytes;
 }

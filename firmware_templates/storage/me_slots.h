@@ -17,7 +17,7 @@
  *   me_slots_commit(&record);
  *
  * What it relies on: a page that power cuts while it is programmed reads the same each time, whatever
- * its bits are; erasing or programming changes no other block.
+ * its bits are, and reading it does not fail; erasing or programming changes no other block.
  */
 #ifndef ME_SLOTS_H
 #define ME_SLOTS_H
@@ -29,6 +29,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Reading the flash failed, so that the newest record is not known: try again, or restart. Nothing was erased. */
+#define ME_SLOTS_UNREADABLE (-2)
 
 /* first         address of the first slot, where a block begins; the second slot is behind it
  * slot_bytes    of each: whole blocks, with room for a record and its head */
@@ -46,19 +49,20 @@ typedef struct {
     uint32_t at, bytes, sequence, crc;
 } me_slots_record;
 
-/* Begins a record in the slot that the newest one is not in, which is erased. Returns 0, or -1 where the
- * flash failed. */
+/* Begins a record in the slot that the newest one is not in, which is erased. Returns 0, -1 where erasing
+ * failed, or ME_SLOTS_UNREADABLE. */
 int32_t me_slots_begin(const me_slots *slots, me_slots_record *record);
 
 /* Writes a part, aligned to words; each but the last has whole pages. Returns 0, or -1 where there is no
  * room or the flash failed. */
 int32_t me_slots_append(me_slots_record *record, const void *part, uint32_t bytes);
 
-/* Makes it the newest record. Returns 0, or -1 where the flash failed: the last record is still there. */
+/* Makes it the newest record. Returns 0, -1 where the flash failed: the last record is still there, or
+ * ME_SLOTS_UNREADABLE: the record is written, and could not be read back. */
 int32_t me_slots_commit(const me_slots_record *record);
 
 /* Finds the newest whole record, or with `age` 1 the one before it, if the next one has not begun. Returns 0,
- * or -1 if there is none. */
+ * -1 if there is none, or ME_SLOTS_UNREADABLE. */
 int32_t me_slots_find(const me_slots *slots, me_slots_record *record, int32_t age);
 
 /* Drops a record, which the program refused while it took the one before: the next record begins in its slot.
@@ -72,12 +76,12 @@ int32_t me_slots_read(const me_slots_record *record, uint32_t at, void *to, uint
 /* Bytes in front of a record: its head, in whole pages. */
 uint32_t me_slots_head_bytes(const me_slots *slots);
 
-/* Stores a record, aligned to words. Returns 0, or -1 where it is too large or the flash failed: the
- * last record is still there. */
+/* Stores a record, aligned to words. Returns 0, -1 where it is too large or the flash failed: the last
+ * record is still there, or ME_SLOTS_UNREADABLE: so is the last record, or the new one. */
 int32_t me_slots_save(const me_slots *slots, const void *record, uint32_t bytes);
 
 /* Copies the newest whole record, to memory that is aligned to words. Returns its bytes, or -1 and
- * changes nothing: there is none, or it has more than `most` bytes. */
+ * changes nothing: there is none, or it has more than `most` bytes; or ME_SLOTS_UNREADABLE. */
 int32_t me_slots_load(const me_slots *slots, void *to, uint32_t most);
 
 #ifdef __cplusplus

@@ -63,6 +63,8 @@ class Device:
         self.bytes = bytearray(rng.randbytes((3 + 2 * blocks) * block))
         self.left: int | None = None
         self.operations, self.misused = 0, False
+        self.reads = 0
+        self.fails: int | None = None  # number of the read that fails
         calls = READ(self._read), READ(self._program), ERASE(self._erase)
         self.flash = FlashStruct(page, block, *calls)
         self.slots = SlotsStruct(ctypes.pointer(self.flash), self.first, self.slot_bytes)
@@ -80,7 +82,8 @@ class Device:
 
     def _read(self, at: int, to: int, size: int) -> int:
         ctypes.memmove(to, bytes(self.bytes[at : at + size]), size)
-        return 0
+        self.reads += 1
+        return -1 if self.fails == self.reads - 1 else 0
 
     def _program(self, at: int, source: int, size: int) -> int:
         pages = range(at, at + size, self.page)
@@ -96,7 +99,7 @@ class Device:
         return self._goes_on(at, b"\xff" * self.block)
 
     def save(self, record: bytes, cut: int | None = None) -> int:
-        self.left, self.operations = cut, 0
+        self.left, self.operations, self.reads = cut, 0, 0
         result = self.library.me_slots_save(ctypes.byref(self.slots), record, len(record))
         self.left = None
         assert not self.misused
@@ -104,6 +107,7 @@ class Device:
 
     def load(self, most: int = 1 << 16) -> bytes | None:
         buffer = ctypes.create_string_buffer(b"\xa5" * most, most)
+        self.reads = 0
         size = self.library.me_slots_load(ctypes.byref(self.slots), buffer, most)
         if size < 0:
             assert buffer.raw == b"\xa5" * most
@@ -185,3 +189,20 @@ def test_a_flash_that_fails_is_reported(device: Device) -> None:
     device.left = -1  # nothing is written any more
     assert device.library.me_slots_save(ctypes.byref(device.slots), b"lost", 4) == -1
     assert device.load() == b"kept"
+
+
+def test_a_read_that_fails_erases_nothing(device: Device) -> None:
+    """Each single read of a save that finds the newest record in either slot."""
+    unreadable = -2
+    for newest in (b"one", b"two"):
+        assert device.save(newest) == 0
+        device.fails = None
+        before, device.reads = bytes(device.bytes), 0
+        assert device.load() == newest
+        for number in range(device.reads - 1):  # the last one copies the record
+            device.fails = number
+            assert device.load() is None
+            assert device.save(b"lost") == unreadable
+            assert device.bytes == before
+        device.fails = None
+        assert device.load() == newest
