@@ -107,17 +107,11 @@ def _input_norm(source: AdaptSource, channels: int | None) -> InputNorm:
     name = q.graph.inputs[0]
     shape, dtype = q.graph.shape(name), q.dtype(name)
     time_axis = None if stream is None else stream.inputs[0].axis
-    sizes = {d: size for d, size in enumerate(shape) if d != time_axis}
-    axes = [d for d, size in sizes.items() if size == channels]
-    if channels == 1:
-        axes = axes[-1:]  # whichever of several: all numbers are one channel's
-    if len(axes) != 1 or dtype not in POINTS:
-        fitting = [*sizes.values()] if dtype in POINTS else []
-        raise _no_channels(f"{dtype} {list(shape)}", fitting, channels)
-    none = np.zeros(shape[axes[0]], np.int64)
+    axis = _channel_axis(shape, dtype, time_axis, channels)
+    none = np.zeros(shape[axis], np.int64)
     norm = InputNorm(
-        channels=shape[axes[0]],
-        inner=outer_inner(shape, axes[0])[2],
+        channels=shape[axis],
+        inner=outer_inner(shape, axis)[2],
         elements=math.prod(shape),
         dtype=dtype,
         zero_point=q.params[name].zero_point,
@@ -127,11 +121,25 @@ def _input_norm(source: AdaptSource, channels: int | None) -> InputNorm:
     )
     sums, samples = no_norm_sums(norm), source.data.inputs[name]
     shape = samples.shape[1:]  # of a recording, which may be longer than a pass
-    long = replace(norm, inner=outer_inner(shape, axes[0])[2], elements=math.prod(shape))
+    long = replace(norm, inner=outer_inner(shape, axis)[2], elements=math.prod(shape))
     for x in samples:
         sums = added(long, sums, quantized_inputs(q, {name: x})[name])
     means, deviations = statistics(norm, sums)
     return replace(norm, means=means, deviations=deviations)
+
+
+def _channel_axis(
+    shape: Sequence[int], dtype: str, time_axis: int | None, channels: int | None
+) -> int:
+    """Return the axis of the input that is as long as there are channels."""
+    sizes = {d: size for d, size in enumerate(shape) if d != time_axis}
+    axes = [d for d, size in sizes.items() if size == channels]
+    if channels == 1:
+        axes = axes[-1:]  # whichever of several: all numbers are one channel's
+    if len(axes) == 1 and dtype in POINTS:
+        return axes[0]
+    fitting = [*sizes.values()] if dtype in POINTS else []
+    raise _no_channels(f"{dtype} {list(shape)}", fitting, channels)
 
 
 def _no_channels(has: str, sizes: Sequence[int], channels: int | None) -> MyoedgeError:

@@ -179,16 +179,21 @@ def _labelled(build: Build, run: Run, given: Given, option: str) -> LabelledWind
 
 
 def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:
-    """Yield (seconds, numbers of the windows) of the sessions: the first windows of each class, in
+    """Return (seconds, numbers of the windows) of the sessions: the first windows of each class, in
     the order of the data; one session of all windows if no length of SECONDS fits them."""
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return _by_share(rows) if times is None else _by_seconds(rows, times)
+
+
+def _by_share(rows: Sequence[Array]) -> Iterator[tuple[None, Array]]:
+    shares = {tuple(round(share * len(row)) for row in rows): None for share in SHARES}
+    for counts in shares:  # equal ones once
+        if any(counts):
+            yield None, _first(rows, counts)
+
+
+def _by_seconds(rows: Sequence[Array], times: Times) -> Iterator[tuple[float, Array]]:
     longest = max(map(len, rows))
-    if times is None:
-        shares = {tuple(round(share * len(row)) for row in rows): None for share in SHARES}
-        for counts in shares:  # equal ones once
-            if any(counts):
-                yield None, _first(rows, counts)
-        return
     lengths = {seconds: times.windows(seconds / len(rows)) for seconds in SECONDS}
     # as many as there are, if one lacks
     fitting = {seconds: n for seconds, n in lengths.items() if 0 < n <= longest + 1}

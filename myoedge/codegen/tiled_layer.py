@@ -41,11 +41,7 @@ class TiledLayer:
 
 @dataclass(frozen=True)
 class LayerAddresses:
-    """C expressions for the start addresses of a layer's operands.
-
-    l1   operands in L1
-    l2   operands that are used in L2
-    """
+    """C expressions for the addresses of a layer's operands in L1, and of those used in L2."""
 
     l1: Addresses
     l2: Mapping[str, str]
@@ -276,10 +272,9 @@ def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[t
     fields = []
     for name, value in rows[0].items():
         if isinstance(value, str):
-            places = [
-                _place(str(row[name]), tile.l1)
-                for row, tile in zip(rows, tiling.tiles, strict=True)
-            ]
+            places = (
+                _place(str(row[name]), t.l1) for row, t in zip(rows, tiling.tiles, strict=True)
+            )
             known = [place for place in places if place is not None]
             pointer = addresses.pointer(_operand(value), known, tables, name) if known else "0"
             fields.append((name, pointer))
