@@ -313,3 +313,88 @@ def test_the_chip_takes_blobs_with_constants_in_l3(
     own = {"wanted.h": "\n".join(lines) + "\n", "firmware/main.c": ON_CHIP}
     made = link({**files, **own})
     assert simulate(made.elf, folder=tmp_path).exit_code == 0
+
+
+STREAM_ON_CHIP = """
+#include "cluster.h"
+#include "gesture.h"
+#include "marks.h"
+#include "platform.h"
+#include "wanted.h"
+
+volatile uint32_t me_marks[GESTURE_LAYERS + 2] ME_L1;
+static _Alignas(4) int8_t found[GESTURE_PASS_READY * GESTURE_READY0_BYTES];
+static const void *const *ins;
+static void *const *outs;
+
+static void on_each_core(int32_t core, void *unused)
+{
+    (void)core, (void)unused;
+    gesture_run(ins, outs);
+}
+
+static int on_cluster(const void *const in[], void *const out[])
+{
+    ins = in, outs = out;
+    me_cluster_run(on_each_core, 0);
+    return 0;
+}
+
+static int push_all(const int8_t *expected)
+{
+    int seen = 0;
+    for (int t = 0; t < (int)(sizeof input / GESTURE_FRAME0_BYTES); t++) {
+        const void *const frame[] = { input + t * GESTURE_FRAME0_BYTES };
+        const int bytes = gesture_push(frame, (void *const[]){ found }) * GESTURE_READY0_BYTES;
+        for (int k = 0; k < bytes; k++)
+            if (seen + k >= WANTED || found[k] != expected[seen + k])
+                return 3;
+        seen += bytes;
+    }
+    return seen == WANTED ? 0 : 4;
+}
+
+int main(void)
+{
+    gesture_pass = on_cluster;
+    for (int i = 0; i < 2; i++) {
+        const me_blob blob = me_blob_in_memory(blobs[i], sizeof blobs[i]);
+        if (gesture_load(&blob) != ME_LOADED)
+            return 1;
+        if (gesture_self_test(on_cluster, (void *const[]){ found }) != 0)
+            return 2;
+        const int wrong = push_all(wanted[i]);
+        if (wrong)
+            return wrong;
+    }
+    return 0;
+}
+"""
+
+
+def test_a_stream_on_the_chip_takes_blobs(streams: tuple[Build, Build], tmp_path: Path) -> None:
+    """Another model's first, then its own, frame by frame."""
+    first, second = streams
+    x = np.random.default_rng(9).integers(-128, 128, (1, 4, 70)).astype(np.int8)
+    rows = []
+    for build in (second, first):
+        (port,) = build.streaming.inputs
+        ready = [run.ready[0] for run in passes(build.streaming, {port.name: x})]
+        rows.append(np.moveaxis(np.concatenate(ready, port.axis), port.axis, 0).ravel())
+    assert not np.array_equal(*rows)
+
+    def listed(values: Array) -> str:
+        return "{ " + ", ".join(map(str, values)) + " }"
+
+    blobs = [np.frombuffer(blob_of(build), np.uint8) for build in (second, first)]
+    frames, size = np.moveaxis(x, 2, 0).ravel(), rows[0].size
+    lines = ["#include <stdint.h>", f"#define WANTED {size}"]
+    lines += [f"_Alignas(4) static const int8_t input[] = {listed(frames)};"]
+    wanted = ", ".join(map(listed, rows))
+    lines += [f"static const int8_t wanted[2][{size}] = {{ {wanted} }};"]
+    held = ", ".join(map(listed, blobs))
+    lines += [f"static const uint8_t blobs[2][{blobs[0].size}] = {{ {held} }};"]
+    kinds = ("[!s]*.[ch]", "self_test.c", "stream.c", "library/*", "firmware/*.*")
+    files = texts(first.folder / "src", *kinds)
+    own = {"wanted.h": "\n".join(lines) + "\n", "firmware/main.c": STREAM_ON_CHIP}
+    assert simulate(link({**files, **own}).elf, folder=tmp_path).exit_code == 0
