@@ -255,8 +255,7 @@ def _class_names(quantized: Quantized) -> tuple[str, ...]:
 def _programs(
     sources: Sources, app: Application | None, adaptation: Adaptation | None
 ) -> dict[str, Firmware]:
-    """Link the programs of a build for a chip: the firmware, the application, and the one that runs
-    sessions of the adaptation."""
+    """Link a build's programs for a chip: firmware, application, sessions of the adaptation."""
     from myoedge.codegen.firmware import make_application, make_firmware
 
     programs = {FIRMWARE: make_firmware(sources)} if sources.on_chip else {}
@@ -280,14 +279,11 @@ def build_files(
     if contents.adaptation is not None:
         report = {**report, "adaptation": contents.adaptation}
     files = {**contents.files, **report_files(report)}
+    model = {key: report["model"][key] for key in ("name", "digest")}
     manifest = {  # digests of what went in and of every file, and what the border means
         "schema": SCHEMA,
         "myoedge": __version__,
-        "model": {
-            "name": report["model"]["name"],
-            "digest": report["model"]["digest"],
-            "integer_digest": contents.digest,
-        },
+        "model": {**model, "integer_digest": contents.digest},
         "target": report["target"]["chip"],
         "calibration": report["quantization"]["calibration"],
         "inputs": report["inputs"],

@@ -110,10 +110,8 @@ def make_sources(
         **({} if golden is None else _selftest(golden, common)),
     }
     files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
-    content = None if blob is None else blob.content()
-    return Sources(
-        dict(sorted(files.items())), model_digest(plan.quant), common["on_chip"], content
-    )
+    content, digest = None if blob is None else blob.content(), model_digest(plan.quant)
+    return Sources(dict(sorted(files.items())), digest, common["on_chip"], content)
 
 
 def _product_files(options: SourceOptions) -> list[str]:
@@ -244,8 +242,7 @@ def _weights(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
         "arrays": arrays if blob is None else blob["arrays"],
         "array_aliases": array_aliases(plan),
     }
-    names = ("weights.h", "weights.c")
-    return {name: render(f"project/{name}.j2", stored) for name in names}
+    return {x: render(f"project/{x}.j2", stored) for x in ("weights.h", "weights.c")}
 
 
 def _banner(plan: Plan, model_name: str) -> str:
