@@ -64,7 +64,7 @@ class ReportFolder:
             raise damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
         if report["digest"] != report_digest(report):
             raise damaged(self.folder, ValueError("report.json is not as it was written"))
-        if _digest(report) != _digest(self.manifest):
+        if _digests(report) != _digests(self.manifest):
             raise damaged(self.folder, ValueError("report.json is about another model"))
         self._check_manifest(self.manifest)  # the report is not of a build that came meanwhile
         return report
@@ -162,9 +162,12 @@ def report_digest(report: Mapping[str, Any]) -> str:
     return sha256(json.dumps(others, sort_keys=True).encode())
 
 
-def _digest(document: Mapping[str, Any]) -> Any:
+def _digests(document: Mapping[str, Any]) -> Any:
+    """Return the digests of the float network and of its integers."""
     model = document.get("model")
-    return model.get("digest") if isinstance(model, dict) else None
+    if not isinstance(model, dict):
+        return None
+    return model.get("digest"), model.get("integer_digest")
 
 
 def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:

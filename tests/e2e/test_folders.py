@@ -19,6 +19,7 @@ import pytest
 
 from myoedge.backends.build import load_build
 from myoedge.backends.build_folder import BuildFolder
+from myoedge.backends.report_folder import report_digest
 from myoedge.errors import MyoedgeError
 from myoedge.system.folder import (
     MANIFEST,
@@ -308,6 +309,17 @@ def test_a_build_that_another_one_replaced_has_no_report(build: Path, tmp_path: 
         _ = found.report
     with pytest.raises(MyoedgeError, match="built anew meanwhile"):
         found.check_written({MANIFEST: json.dumps(manifest).encode()})
+
+
+def test_a_report_of_other_calibration_samples_is_refused(build: Path, tmp_path: Path) -> None:
+    """The float network is the same, its integers are not."""
+    report = json.loads((build / "report.json").read_text())
+    report["model"]["integer_digest"] = "0" * 64
+    report["digest"] = report_digest(report)
+    other = Path(shutil.copytree(build, tmp_path / "other"))
+    (other / "report.json").write_text(json.dumps(report))
+    with pytest.raises(MyoedgeError, match="E222"):
+        _ = BuildFolder(other).report
 
 
 def test_two_first_builds_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
