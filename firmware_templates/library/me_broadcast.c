@@ -47,8 +47,6 @@ static int32_t rows_of(const me_binary_s8_tile *tile)
     return n;
 }
 
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
-
 /* Short rows of a result from row number `first` on, of this core. */
 typedef struct {
     const me_binary_s8_tile *tile;
@@ -154,7 +152,7 @@ static void run_copies(me_short_rows *at, me_row_kernel *row, const void *op, in
 {
     const int32_t inner = at->tile->loops - 1, width = at->width;
     int8_t *const y = at->y, *a = copies->a, *b = copies->b;
-    for (int32_t i = least(n, least(AT_A_TIME / width, at->left)); i > 0; i--) {
+    for (int32_t i = me_min(n, me_min(AT_A_TIME / width, at->left)); i > 0; i--) {
         a = put_row(a, at->a, at->tile->a_step[inner], width);
         b = put_row(b, at->b, at->tile->b_step[inner], width);
         skip(at, 1);
@@ -194,7 +192,7 @@ static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *ti
     if (blocks)
         make_order(copies.order, width);
     while (at.left > 0) {
-        const int32_t together = least(at.left, tile->extent[middle] - at.index[middle]),
+        const int32_t together = me_min(at.left, tile->extent[middle] - at.index[middle]),
                       n = together & -TOGETHER;
         if (blocks && n > 0) {
             run_block(&at, block, op, n, &copies);
@@ -301,7 +299,7 @@ static __attribute__((noinline)) bool run_rows(const me_binary_s8_tile *tile, me
         return false;
     const int32_t unit = rows >= EVEN_SHARES ? TOGETHER : 1;
     const int32_t shares = unit == 1 ? rows : (rows + TOGETHER - 1) / TOGETHER;
-    const int32_t first = unit * ME_FIRST(shares), last = least(unit * ME_LAST(shares), rows);
+    const int32_t first = unit * ME_FIRST(shares), last = me_min(unit * ME_LAST(shares), rows);
     each_short_row(tile, row, block, op, first, last);
     if (table && last > first)
         me_table_row(table, tile->y + first * width, tile->y + first * width, (last - first) * width);

@@ -6,13 +6,11 @@
 
 enum { ME_NARROW = 16, ME_MANY = 32 };
 
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
-
 /* Shares bytes, not rows: a piece may be of two cores. */
 static void copy_pieces(const me_copy_part *part)
 {
     const int32_t total = part->rows * part->bytes, units = (total + 15) / 16;
-    int32_t left = least(16 * ME_LAST(units), total) - 16 * ME_FIRST(units);
+    int32_t left = me_min(16 * ME_LAST(units), total) - 16 * ME_FIRST(units);
     if (left <= 0)
         return;
     const int32_t row = 16 * ME_FIRST(units) / part->bytes;
@@ -20,7 +18,7 @@ static void copy_pieces(const me_copy_part *part)
     const int8_t *from = part->from + row * part->from_step;
     int8_t *to = part->to + row * part->to_step;
     while (left > 0) {
-        const int32_t n = least(part->bytes - at, left);
+        const int32_t n = me_min(part->bytes - at, left);
         me_copy_piece(from + at, to + at, n);
         left -= n;
         at = 0;
@@ -53,7 +51,7 @@ void me_copy_rows(const me_copy_part *part)
 void me_fill_bytes(int8_t *to, int32_t bytes, uint32_t word)
 {
     const int32_t units = (bytes + 15) / 16, first = 16 * ME_FIRST(units);
-    const int32_t own = least(16 * ME_LAST(units), bytes) - first, words = own / 4;
+    const int32_t own = me_min(16 * ME_LAST(units), bytes) - first, words = own / 4;
     if (words > 0)
         me_fill_words(to + first, word, words);
     for (int32_t i = 4 * words; i < own; i++)

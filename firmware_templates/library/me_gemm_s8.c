@@ -13,8 +13,6 @@
 /* Stacks are small: functions whose frames are not needed while blocks are computed are not inlined. */
 #define ME_NOINLINE __attribute__((noinline))
 
-static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
-
 /* n / 4, rounded down and up; n is not below 0, which a division would have to mind. */
 static int32_t whole_fours(int32_t n) { return n >> 2; }
 static int32_t fours(int32_t n) { return (n + 3) >> 2; }
@@ -35,7 +33,7 @@ void me_gemm_wait(me_gemm *gemm)
 static ME_NOINLINE void look_up(const me_gemm_results *to, int8_t *y, int32_t pixels, int32_t first,
                                 int32_t last)
 {
-    int32_t n = at_most(4 * last, to->k) - 4 * first;
+    int32_t n = me_min(4 * last, to->k) - 4 * first;
     if (n == to->y_stride) {
         n *= pixels;
         pixels = 1;
@@ -49,13 +47,13 @@ static void run_blocks(me_gemm *gemm, me_block *block, int32_t pixels, int32_t f
 {
     const me_gemm_results *to = &gemm->results;
     int8_t *const y = block->y;
-    const int32_t begins = first, in_block = at_most(pixels, 4), full = whole_fours(to->k);
+    const int32_t begins = first, in_block = me_min(pixels, 4), full = whole_fours(to->k);
     const int32_t row = me_gemm_row_bytes(gemm->windows.taps);
     block->y += 4 * first;
     block->weights = to->weights + (ptrdiff_t)(4 * row) * first;
     block->channels = to->channels + 4 * first;
     block->groups = pixels / in_block;
-    block->blocks = at_most(last, full) - first;
+    block->blocks = me_min(last, full) - first;
     me_block_kernel *const *const kernels = me_block_kernels[in_block - 1];
     me_block_kernel *const whole = kernels[3];
     me_gemm_prepare(gemm);
@@ -67,7 +65,7 @@ static void run_blocks(me_gemm *gemm, me_block *block, int32_t pixels, int32_t f
         block->y += 8 * pairs;
         block->weights += (ptrdiff_t)(8 * row) * pairs;
         block->channels += 8 * pairs;
-        block->blocks = at_most(last, full) - first;
+        block->blocks = me_min(last, full) - first;
     }
     if (block->blocks > 0)
         whole(block);
@@ -105,7 +103,7 @@ static ME_NOINLINE void sum_rows(const me_gemm *gemm, int32_t count, const int8_
         const int8_t *at[4];
         int32_t sum[4] = { 0 };
         for (int32_t p = 0; p < 4; p++)
-            at[p] = x[at_most(i + p, count - 1)];
+            at[p] = x[me_min(i + p, count - 1)];
         if (words > 0)
             me_sum_rows(at, words, sum);
         for (int32_t p = 0; p < 4 && i + p < count; p++) {
@@ -181,9 +179,9 @@ static void run_part(me_gemm *gemm, int32_t core, position from, position to)
         const int32_t last = from.group < to.group ? blocks : to.block;
         int32_t groups = 1;
         if (first == 0 && last == blocks)
-            groups = at_most(most, at_most(to.group, whole_fours(windows->pixels)) - from.group);
+            groups = me_min(most, me_min(to.group, whole_fours(windows->pixels)) - from.group);
         groups = groups < 1 ? 1 : groups;
-        const int32_t pixels = at_most(4 * groups, windows->pixels - 4 * from.group);
+        const int32_t pixels = me_min(4 * groups, windows->pixels - 4 * from.group);
         if (windows->in_step)
             me_windows_in_step(windows, 4 * from.group, pixels, at.x);
         if (!windows->in_step || gemm->b_zero)
@@ -228,7 +226,7 @@ void me_gemm_s8_small_blocks(me_gemm *gemm, int32_t block_pixels)
     begin(gemm, &block);
     for (int32_t unit = ME_FIRST(units); unit < end;) {
         const int32_t group = unit / blocks, first = unit - group * blocks;
-        const int32_t last = at_most(blocks, first + end - unit);
+        const int32_t last = me_min(blocks, first + end - unit);
         me_windows_in_step(windows, block_pixels * group, block_pixels, x);
         block.x = x;
         block.y = gemm->results.y + (ptrdiff_t)(block_pixels * group) * gemm->results.y_stride;

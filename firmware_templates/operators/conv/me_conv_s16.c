@@ -7,8 +7,6 @@
 #include "me_math.h"
 #include "me_share.h"
 
-static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
-
 static void fill(int16_t **to, int32_t n, int32_t value)
 {
     for (; n > 0; n--)
@@ -39,7 +37,7 @@ static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *til
         }
         return;
     }
-    const int32_t from = at_most(left < 0 ? -left : 0, op->k_w), end = at_most(tile->w - left, op->k_w);
+    const int32_t from = me_min(left < 0 ? -left : 0, op->k_w), end = me_min(tile->w - left, op->k_w);
     const int32_t behind = end > from ? end : from;
     fill(&to, from * c, op->x_zero);
     copy(op, x, (left + from) * c, (behind - from) * c, &to);
@@ -72,8 +70,7 @@ static void look_up(const int8_t *table, int8_t *y, int32_t windows, int32_t cha
 static void block(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t channel)
 {
     const int32_t taps = op->k_h * op->k_w * op->c, words = (taps + 1) / 2, row = me_conv_s16_row_bytes(taps);
-    const int32_t windows = at_most(tile->oh * tile->ow - window, 4),
-                  channels = at_most(tile->k - channel, 4);
+    const int32_t windows = me_min(tile->oh * tile->ow - window, 4), channels = me_min(tile->k - channel, 4);
     const int16_t *x = tile->scratch + window * (row / 2), *weights = tile->weights + channel * 2 * words;
     const me_channel *to = tile->channels + channel;
     int32_t sum[16];

@@ -6,8 +6,6 @@
 #include "me_intrinsics.h"
 #include "me_share.h"
 
-static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
-
 static void fill(int8_t **to, int32_t bytes, int32_t value)
 {
     const uint32_t word = me_pack_b(value, value, value, value);
@@ -66,8 +64,8 @@ void me_copy_padded_window(const me_gemm_windows *windows, int32_t i, int32_t j,
 void me_copy_padded_rows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t rows,
                          int32_t columns)
 {
-    const int32_t c = op->c, left = at_most(tile->pad_left, columns);
-    const int32_t middle = at_most(tile->w, columns - left);
+    const int32_t c = op->c, left = me_min(tile->pad_left, columns);
+    const int32_t middle = me_min(tile->w, columns - left);
     for (int32_t row = ME_FIRST(rows); row < ME_LAST(rows); row++) {
         const int32_t from = row - tile->pad_top;
         int8_t *to = tile->padded + row * columns * c;
@@ -92,7 +90,7 @@ static int32_t first_inside(int32_t pad, int32_t stride)
 static int32_t end_inside(int32_t pad, int32_t stride, int32_t reach, int32_t extent, int32_t n)
 {
     const int32_t left = extent + pad - reach;
-    return left < 0 ? 0 : at_most(left / stride + 1, n);
+    return left < 0 ? 0 : me_min(left / stride + 1, n);
 }
 
 void me_find_inside(me_gemm_windows *windows)

@@ -3,21 +3,12 @@
 
 #include <stdbool.h>
 
+#include "me_depthwise_pixels_s8.h"
 #include "me_depthwise_rows.h"
 #include "me_math.h"
 #include "me_share.h"
 
 #define CORES 8
-
-typedef struct {
-    const me_conv_s8_params *op;
-    const me_conv_s8_tile *tile;
-    int8_t *scratch;    /* of this core */
-    const int8_t *zero; /* the table's entry for 0 */
-    int32_t groups, blocks;
-} me_job;
-
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 static bool is_3x3(const me_conv_s8_params *op)
 {
@@ -55,14 +46,14 @@ int32_t me_depthwise_scratch_bytes(const me_conv_s8_params *op, int32_t channels
 
 /* ---- any window, without any speed */
 
-static const int8_t *tap_weights(const me_job *job, int32_t group, int32_t r, int32_t s)
+static const int8_t *tap_weights(const me_depthwise_job *job, int32_t group, int32_t r, int32_t s)
 {
     const int32_t t = job->op->k_h == 3 && job->op->k_w == 3 ? 4 * s + r : r * job->op->k_w + s;
     return job->tile->weights + 16 * (group * job->blocks + t / 4) + t % 4;
 }
 
 /* For fewer than four channels. */
-static int32_t plain_sum(const me_job *job, int32_t oy, int32_t ox, int32_t c)
+static int32_t plain_sum(const me_depthwise_job *job, int32_t oy, int32_t ox, int32_t c)
 {
     const me_conv_s8_params *op = job->op;
     const me_conv_s8_tile *tile = job->tile;
@@ -85,7 +76,7 @@ static int8_t stored(const me_scale *scale, const me_channel *c, int32_t acc)
     return scale->table ? me_lookup(scale->table, limited) : limited;
 }
 
-static void run_plain(const me_job *job)
+static void run_plain(const me_depthwise_job *job)
 {
     const me_conv_s8_tile *tile = job->tile;
     const int32_t n = tile->oh * tile->ow;
@@ -105,13 +96,13 @@ typedef struct {
     int32_t h, row_stride, step, channel_bytes, n;
 } me_pairs;
 
-static me_pairs pairs_of(const me_job *job, int32_t channel)
+static me_pairs pairs_of(const me_depthwise_job *job, int32_t channel)
 {
     const me_conv_s8_tile *tile = job->tile;
-    const int32_t vectors = tile->ow + 2, start = least(tile->pad_left, vectors);
+    const int32_t vectors = tile->ow + 2, start = me_min(tile->pad_left, vectors);
     return (me_pairs){
         tile->x + channel, job->scratch, job->scratch + VECTORS_AT + 4 * start, tile->h, tile->row_stride,
-        tile->k,           4 * vectors,  least(tile->w, vectors - start),
+        tile->k,           4 * vectors,  me_min(tile->w, vectors - start),
     };
 }
 
@@ -128,7 +119,7 @@ static void fill_pairs(const me_pairs *pairs, int32_t row, int32_t half)
 }
 
 /* Vectors left and right of the input, which no strip changes. */
-static void fill_sides(const me_job *job)
+static void fill_sides(const me_depthwise_job *job)
 {
     const int32_t vectors = job->tile->ow + 2, first = job->tile->pad_left;
     const uint32_t padding = repeated(job->op->x_zero);
@@ -155,11 +146,11 @@ static void (*strip_kernel(const me_scale *scale))(const me_depthwise_two *)
 }
 
 /* Strips `strip` to before `end` of four channels. */
-static void run_group(const me_job *job, int32_t group, int32_t strip, int32_t end)
+static void run_group(const me_depthwise_job *job, int32_t group, int32_t strip, int32_t end)
 {
     const me_conv_s8_tile *tile = job->tile;
     const me_scale *scale = &job->op->scale;
-    const int32_t channel = least(4 * group, tile->k - 4), row_bytes = tile->ow * tile->y_stride;
+    const int32_t channel = me_min(4 * group, tile->k - 4), row_bytes = tile->ow * tile->y_stride;
     const me_pairs pairs = pairs_of(job, channel);
     me_depthwise_two two = {
         job->scratch + VECTORS_AT,
@@ -191,7 +182,7 @@ static void run_group(const me_job *job, int32_t group, int32_t strip, int32_t e
     }
 }
 
-static void run_strips(const me_job *job)
+static void run_strips(const me_depthwise_job *job)
 {
     const int32_t strips = (job->tile->oh + 1) / 2, n = job->groups * strips;
     int32_t at = ME_FIRST(n);
@@ -200,7 +191,7 @@ static void run_strips(const me_job *job)
         fill_sides(job);
     while (at < last) {
         const int32_t group = at / strips, strip = at - group * strips;
-        const int32_t end = least(strips, strip + last - at);
+        const int32_t end = me_min(strips, strip + last - at);
         run_group(job, group, strip, end);
         at += end - strip;
     }
@@ -215,13 +206,13 @@ static bool is_unlimited(const me_scale *scale)
 
 /* Rows of results, at most `most`, from that on whose window starts in row `top`, that read no padding above or
  * below. */
-static int32_t rows_inside(const me_job *job, int32_t top, int32_t most)
+static int32_t rows_inside(const me_depthwise_job *job, int32_t top, int32_t most)
 {
     const int32_t below = job->tile->h - 3 - top;
-    return top < 0 || below < 0 ? 0 : least(most, below / job->op->stride_h + 1);
+    return top < 0 || below < 0 ? 0 : me_min(most, below / job->op->stride_h + 1);
 }
 
-static void find_rows(const me_job *job, int32_t top, int32_t channel, me_depthwise_halving *row)
+static void find_rows(const me_depthwise_job *job, int32_t top, int32_t channel, me_depthwise_halving *row)
 {
     const me_conv_s8_tile *tile = job->tile;
     for (int32_t r = 0, y = top; r < 3; r++, y++) {
@@ -232,11 +223,12 @@ static void find_rows(const me_job *job, int32_t top, int32_t channel, me_depthw
 }
 
 /* Units `at` and behind it, at most `most`: rows of four channels. -> how many these were */
-static int32_t run_halving_rows(const me_job *job, me_depthwise_halving *row, int32_t at, int32_t most)
+static int32_t run_halving_rows(const me_depthwise_job *job, me_depthwise_halving *row, int32_t at,
+                                int32_t most)
 {
     const me_conv_s8_tile *tile = job->tile;
-    const int32_t group = at / tile->oh, oy = at - group * tile->oh, left = least(tile->oh - oy, most);
-    const int32_t channel = tile->k < 4 ? 0 : least(4 * group, tile->k - 4);
+    const int32_t group = at / tile->oh, oy = at - group * tile->oh, left = me_min(tile->oh - oy, most);
+    const int32_t channel = tile->k < 4 ? 0 : me_min(4 * group, tile->k - 4);
     const int32_t top = oy * job->op->stride_h - tile->pad_top;
     row->y = tile->y + oy * tile->ow * tile->y_stride + channel;
     row->weights = tile->weights + 48 * group;
@@ -251,7 +243,7 @@ static int32_t run_halving_rows(const me_job *job, me_depthwise_halving *row, in
     return 1;
 }
 
-static void run_halving(const me_job *job)
+static void run_halving(const me_depthwise_job *job)
 {
     const me_conv_s8_params *op = job->op;
     const me_conv_s8_tile *tile = job->tile;
@@ -259,10 +251,10 @@ static void run_halving(const me_job *job)
     int8_t *word = job->scratch;
     me_depthwise_halving row = {
         .y_step = tile->y_stride,
-        .n = least(tile->ow, (right - 1) / 2),
+        .n = me_min(tile->ow, (right - 1) / 2),
         .first = tile->pad_left == 0,
         .padding = repeated(op->x_zero),
-        .count = least(tile->k, 4),
+        .count = me_min(tile->k, 4),
         .pre = op->scale.pre,
         .low = op->scale.low,
         .high = op->scale.high,
@@ -275,96 +267,6 @@ static void run_halving(const me_job *job)
         at += run_halving_rows(job, &row, at, last - at);
 }
 
-/* ---- any kernel: where the taps of a pixel lie, then all its channels */
-
-static intptr_t *tap_of(const me_job *job, intptr_t *taps, int32_t r, int32_t s)
-{
-    const me_conv_s8_params *op = job->op;
-    return taps + (op->k_h == 3 && op->k_w == 3 ? 4 * s + r : r * op->k_w + s);
-}
-
-/* For windows that lie inside the input, the same for all. */
-static void list_inside(const me_job *job, intptr_t *taps)
-{
-    const me_conv_s8_params *op = job->op;
-    for (int32_t t = 0; t < 4 * job->blocks; t++)
-        taps[t] = 0; /* taps without a weight */
-    for (int32_t r = 0; r < op->k_h; r++)
-        for (int32_t s = 0; s < op->k_w; s++)
-            *tap_of(job, taps, r, s) =
-                r * op->dilation_h * job->tile->row_stride + s * op->dilation_w * job->tile->k;
-}
-
-/* For a window that reaches beyond: what is not there is padding. */
-static void list_at_border(const me_job *job, const intptr_t *inside, intptr_t *taps, int32_t top,
-                           int32_t left, intptr_t padding)
-{
-    const me_conv_s8_params *op = job->op;
-    const me_conv_s8_tile *tile = job->tile;
-    for (int32_t t = 0; t < 4 * job->blocks; t++)
-        taps[t] = padding;
-    for (int32_t r = 0, y = top; r < op->k_h; r++, y += op->dilation_h)
-        for (int32_t s = 0, x = left; s < op->k_w; s++, x += op->dilation_w)
-            if (y >= 0 && y < tile->h && x >= 0 && x < tile->w) {
-                intptr_t *tap = tap_of(job, taps, r, s);
-                *tap = inside[tap - taps];
-            }
-}
-
-static bool lies_inside(const me_job *job, int32_t top, int32_t left)
-{
-    const me_conv_s8_params *op = job->op;
-    const int32_t bottom = top + (op->k_h - 1) * op->dilation_h;
-    const int32_t right = left + (op->k_w - 1) * op->dilation_w;
-    return top >= 0 && left >= 0 && bottom < job->tile->h && right < job->tile->w;
-}
-
-/* Units `at` and behind it, as many as the pixel has, at most `most`. -> how many these were */
-static int32_t run_pixel(const me_job *job, me_depthwise_any *any, int32_t at, int32_t most, intptr_t *lists,
-                         const int8_t *padding)
-{
-    const me_conv_s8_tile *tile = job->tile;
-    const int32_t pixel = at / job->groups, group = at - pixel * job->groups;
-    const int32_t oy = pixel / tile->ow, ox = pixel - oy * tile->ow;
-    const int32_t top = oy * job->op->stride_h - tile->pad_top;
-    const int32_t left = ox * job->op->stride_w - tile->pad_left;
-    any->corner = (intptr_t)tile->x + top * tile->row_stride + left * tile->k;
-    any->taps = lists;
-    if (!lies_inside(job, top, left)) {
-        intptr_t *own = lists + 4 * job->blocks;
-        list_at_border(job, lists, own, top, left, (intptr_t)padding - any->corner);
-        any->taps = own;
-    }
-    any->groups = least(job->groups - group, most);
-    any->first = 4 * group;
-    any->weights = tile->weights + 16 * job->blocks * group;
-    any->y = tile->y + pixel * tile->y_stride;
-    me_depthwise_pixel(any);
-    return any->groups;
-}
-
-static void run_pixels(const me_job *job)
-{
-    const me_conv_s8_tile *tile = job->tile;
-    const me_scale *scale = &job->op->scale;
-    const int32_t n = tile->oh * tile->ow * job->groups, last = ME_LAST(n);
-    intptr_t *lists = (intptr_t *)(void *)job->scratch;
-    int8_t *padding = (int8_t *)(lists + 8 * job->blocks);
-    me_depthwise_any any;
-    any.blocks = job->blocks;
-    any.channels = tile->channels;
-    any.last = tile->k - 4;
-    any.pre = scale->pre;
-    any.low = scale->low;
-    any.high = scale->high;
-    any.zero = job->zero;
-    for (int32_t c = 0; c < tile->k; c++)
-        padding[c] = (int8_t)job->op->x_zero;
-    list_inside(job, lists);
-    for (int32_t at = ME_FIRST(n); at < last;)
-        at += run_pixel(job, &any, at, last - at, lists, padding);
-}
-
 /* Every column of every window exists, but the first one's first and the last one's last. */
 static bool halves_plainly(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
 {
@@ -375,7 +277,7 @@ static bool halves_plainly(const me_conv_s8_params *op, const me_conv_s8_tile *t
 void me_depthwise_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
 {
     const int32_t own = scratch_of_core(op, tile->k, tile->ow) * ME_CORE();
-    const me_job job = {
+    const me_depthwise_job job = {
         op,
         tile,
         tile->scratch + own,
@@ -390,5 +292,5 @@ void me_depthwise_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *ti
     else if (tile->k < 4)
         run_plain(&job);
     else
-        run_pixels(&job);
+        me_depthwise_pixels_s8(&job);
 }

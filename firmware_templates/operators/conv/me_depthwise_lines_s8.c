@@ -29,8 +29,6 @@ typedef struct {
     int32_t channel, channels, line, lines, first, n;
 } block;
 
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
-
 static int32_t span(const direction *d, int32_t results)
 {
     return me_conv_span(results, d->kernel, d->stride, d->dilation);
@@ -97,10 +95,10 @@ static void fill(const layer *of, const block *b)
     const uint32_t zero = (uint8_t)of->op->conv.x_zero;
     const int32_t positions = span(along, b->n), phases = of->op->phases;
     me_fill_words(of->lines, zero * 0x01010101u, of->channel_bytes);
-    for (int32_t phase = 0; phase < least(phases, positions); phase++) {
+    for (int32_t phase = 0; phase < me_min(phases, positions); phase++) {
         const int32_t start = b->first * along->stride - along->pad + phase;
         const int32_t before = start < 0 ? (phases - 1 - start) / phases : 0;
-        const int32_t inside = least(along->size - start, positions - phase);
+        const int32_t inside = me_min(along->size - start, positions - phase);
         const int32_t end = inside > 0 ? (inside + phases - 1) / phases : 0;
         if (end > before)
             fill_phase(of, b, start + before * phases, end - before,
@@ -197,7 +195,7 @@ static void run_block(const layer *of, const block *b)
         .zero = scale->table ? scale->table + 128 : 0,
     };
     fill(of, b);
-    for (int32_t first = 0; first < least(results, b->n); first++, y += of->along.y_step) {
+    for (int32_t first = 0; first < me_min(results, b->n); first++, y += of->along.y_step) {
         const int32_t n = (b->n - first + results - 1) / results;
         list_rows(of, first);
         for (int32_t k = 0; k < b->channels * op->multiplier; k++) {
@@ -221,12 +219,12 @@ void me_depthwise_lines_s8(const me_depthwise_lines_s8_params *op, const me_dept
         const int32_t group = at / (down * right), place = at - group * down * right;
         const int32_t line = place / right * tile->block_lines, first = place % right * tile->block_along;
         const block b = {
-            c < 4 ? 0 : least(4 * group, c - 4),
-            least(c, 4),
+            c < 4 ? 0 : me_min(4 * group, c - 4),
+            me_min(c, 4),
             line,
-            least(tile->block_lines, of.across.results - line),
+            me_min(tile->block_lines, of.across.results - line),
             first,
-            least(tile->block_along, of.along.results - first),
+            me_min(tile->block_along, of.along.results - first),
         };
         run_block(&of, &b);
     }

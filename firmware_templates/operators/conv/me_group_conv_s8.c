@@ -6,8 +6,6 @@
 #include "me_math.h"
 #include "me_share.h"
 
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
-
 /* ---- one row of taps of one window: `weights` and, of `taps` pixels, `x` */
 
 static int32_t sum_words(int32_t acc, const int8_t *x, int32_t step, const int8_t *weights, int32_t taps,
@@ -57,7 +55,7 @@ typedef struct {
 /* How many of n positions, `step` apart from `at` on, lie before `end`. */
 static int32_t positions_before(int32_t at, int32_t step, int32_t n, int32_t end)
 {
-    return at >= end ? 0 : least((end - at + step - 1) / step, n);
+    return at >= end ? 0 : me_min((end - at + step - 1) / step, n);
 }
 
 static int32_t row_sum(const me_group_conv_s8_params *op, const int8_t *x, const int8_t *weights,

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_ne16_conv_sums_s8.h"
 
+#include "me_math.h"
 #include "me_ne16_operands.h"
 #include "me_share.h"
 #include "me_sums_s8.h"
-
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 static int32_t in_one_run(const me_conv_s8_params *conv) { return conv->dilation_w == 1 ? conv->k_w : 1; }
 
@@ -72,7 +71,7 @@ static int32_t end_of_run(const me_ne16_layer *layer, int32_t part)
 {
     const me_ne16_conv_sums_s8_tile *tile = layer->tile;
     const int32_t in_run = parts_of_run(layer->op);
-    return least(part - part % in_run + in_run, tile->first_part + tile->parts);
+    return me_min(part - part % in_run + in_run, tile->first_part + tile->parts);
 }
 
 /* Outputs k to before k + 32 of the parts of a run from `part` on. Weights of more outputs would have to lie one behind
@@ -91,8 +90,8 @@ static void job_of_parts(const me_ne16_layer *layer, int32_t first, int32_t last
     const int32_t x_row =
         in_rows ? conv->stride_h * columns_of(conv, &tile->conv) * conv->c : results.apart * x_pixel;
     me_ne16_outputs outputs = layer->outputs;
-    outputs.inputs = least(rest, (end_of_run(layer, part) - part) * of_part);
-    outputs.k = least(tile->conv.k - k, 32);
+    outputs.inputs = me_min(rest, (end_of_run(layer, part) - part) * of_part);
+    outputs.k = me_min(tile->conv.k - k, 32);
     outputs.weights += k * all_bytes + (part - tile->first_part) * plane_bytes;
     me_ne16_sums_job_of(&outputs, ME_NE16_1X1, job);
     job->weight_channel = (uint32_t)all_bytes;

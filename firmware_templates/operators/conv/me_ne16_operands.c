@@ -4,10 +4,9 @@
 #include <stddef.h>
 
 #include "me_layout_rows.h"
+#include "me_math.h"
 #include "me_share.h"
 #include "me_unsigned.h"
-
-static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
 
 static uint8_t *fill(uint8_t *to, int32_t bytes, int32_t x_zero)
 {
@@ -23,7 +22,7 @@ static uint8_t *fill(uint8_t *to, int32_t bytes, int32_t x_zero)
 static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t column_bytes,
                           int32_t row, int32_t first, int32_t end, uint8_t *to)
 {
-    const int32_t c = op->c, from = first < 0 ? 0 : first, inside = at_most(end, tile->w) - from;
+    const int32_t c = op->c, from = first < 0 ? 0 : first, inside = me_min(end, tile->w) - from;
     if (row < 0 || row >= tile->h || inside <= 0) {
         fill(to, (end - first) * c, op->x_zero);
         return;
@@ -43,7 +42,7 @@ void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile
     int32_t i = ME_FIRST_OF_7(n), row = i / columns, column = i - row * columns;
     for (int32_t count; i < last; i += count, row++, column = 0) {
         const int32_t at_row = area->first_row + row, at = area->first_column + column;
-        count = at_most(columns - column, last - i);
+        count = me_min(columns - column, last - i);
         write_columns(op, tile, area->column_bytes, at_row - tile->pad_top, at - tile->pad_left,
                       at - tile->pad_left + count, image + (ptrdiff_t)at_row * row_bytes + at * op->c);
     }
@@ -92,7 +91,7 @@ void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_
             r++;
         }
         const int32_t row = at / tile->ow, column = at - row * tile->ow;
-        n = at_most(at_most(tile->ow - column, last - i), end - at);
+        n = me_min(me_min(tile->ow - column, last - i), end - at);
         write_taps(op, tile, row, column, r, n, windows + (ptrdiff_t)at * window);
     }
 }
@@ -123,7 +122,7 @@ void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *ima
     int32_t i = first + ME_FIRST_OF_7(end - first), row = i / ow, column = i - row * ow;
     for (int32_t n; i < last; i += n, row++, column = 0) {
         const int32_t at = row * op->stride_h * image->row_bytes + column * op->stride_w * op->c;
-        n = at_most(ow - column, last - i);
+        n = me_min(ow - column, last - i);
         write_row(op, image, bytes + at, n, windows + (ptrdiff_t)i * taps);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_ne16_phases_s8.h"
 
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+#include "me_math.h"
 
 /* Results of `first` to before `end` that are `step` apart. */
 static int32_t count_of(int32_t first, int32_t end, int32_t step) { return (end - first + step - 1) / step; }
@@ -25,7 +25,7 @@ static void job_of_phase(const me_ne16_layer *layer, int32_t first, int32_t end,
     job->y_row = in_row ? 3 * job->y_pixel : (uint32_t)(op->phases_h * layer->unit_bytes);
     const int32_t columns = count_of(column, in_row ? end - first : tile->conv.ow, op->phases_w);
     if (in_row)
-        me_ne16_set_image(job, (columns + 2) / 3, least(columns, 3), 2);
+        me_ne16_set_image(job, (columns + 2) / 3, me_min(columns, 3), 2);
     else
         me_ne16_set_image(job, count_of(row, end - first, op->phases_h), columns, 2);
 }
@@ -41,8 +41,8 @@ static int32_t start_others(const me_ne16_layer *layer, int32_t first, int32_t e
     const me_ne16_phases_s8_params *op = layer->op;
     const me_ne16_phases_s8_tile *tile = layer->tile;
     const int32_t in_row = op->conv.way == ME_NE16_PIXELS, n = end - first;
-    const int32_t rows = in_row ? 1 : least(op->phases_h, n);
-    const int32_t columns = least(op->phases_w, in_row ? n : tile->conv.ow);
+    const int32_t rows = in_row ? 1 : me_min(op->phases_h, n);
+    const int32_t columns = me_min(op->phases_w, in_row ? n : tile->conv.ow);
     int32_t number = 0, row = 0, column = 1;
     do {
         if (column >= columns) {

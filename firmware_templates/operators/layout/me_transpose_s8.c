@@ -2,14 +2,13 @@
 #include "me_layout.h"
 
 #include "me_copy_rows.h"
+#include "me_math.h"
 #include "me_share.h"
 
 /* A tile runs one way or the other: the code of both together would come from L2 for nothing. */
 #define ME_APART __attribute__((noinline))
 
 enum { MANY_ROWS = 16 };
-
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 /* The two loops that a plane consists of, in bytes: `rows` along the innermost loop of `to`, where
  * `to` moves by 1; `columns` along the loop in which `from` moves by 1, or by anything. */
@@ -86,19 +85,19 @@ static inline int32_t quotient(int32_t n, int32_t d) { return d == 1 ? n : n < d
 static void each_plane(const me_transpose_s8_tile *m, const me_plane *plane, int32_t loop)
 {
     const int32_t groups = (plane->columns + 3) / 4, planes = planes_of(m, loop);
-    const int32_t pieces = planes * groups >= 16 ? 1 : least(8, (plane->rows + 3) / 4);
+    const int32_t pieces = planes * groups >= 16 ? 1 : me_min(8, (plane->rows + 3) / 4);
     const int32_t rows = (quotient(plane->rows + pieces - 1, pieces) + 3) / 4 * 4;
     const int32_t n = planes * pieces * groups, last = ME_LAST(n);
     for (int32_t at = ME_FIRST(n); at < last;) {
         const int32_t piece = quotient(at, groups), group = at - piece * groups;
         const int32_t number = quotient(piece, pieces), row = (piece - number * pieces) * rows;
-        const int32_t some = least(groups - group, last - at);
+        const int32_t some = me_min(groups - group, last - at);
         const int8_t *from = m->from + row * plane->from_row;
         int8_t *to = m->to + row;
         start_plane(m, loop, number, &from, &to);
         if (row < plane->rows)
-            move_plane(plane, from, to, least(rows, plane->rows - row), 4 * group,
-                       least(4 * (group + some), plane->columns));
+            move_plane(plane, from, to, me_min(rows, plane->rows - row), 4 * group,
+                       me_min(4 * (group + some), plane->columns));
         at += some;
     }
 }
@@ -173,7 +172,7 @@ static ME_APART void move_rows(const me_transpose_s8_tile *m)
     };
     for (; left > 0; left -= part.runs, part.to += part.runs * each * width, skip(m, &at, part.runs)) {
         part.from = at.from;
-        part.runs = least(m->extent[loop] - at.index[loop], left);
+        part.runs = me_min(m->extent[loop] - at.index[loop], left);
         me_copy_runs(&part);
     }
 }

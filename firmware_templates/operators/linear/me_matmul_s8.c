@@ -13,8 +13,6 @@
 /* Stacks are small: functions whose frames are not needed while blocks are computed are not inlined. */
 #define ME_NOINLINE __attribute__((noinline))
 
-static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
-
 /* ---- b is packed like weights by all cores; scratch: channels, packed b, gathered rows of a */
 
 static me_channel *channels_of(const me_matmul_s8_tile *tile) { return (me_channel *)(void *)tile->scratch; }
@@ -46,7 +44,7 @@ static ME_NOINLINE void pack_rest(const me_gemm *gemm, int32_t first, int32_t c,
     const me_matmul_s8_tile *tile = gemm->tile;
     const int32_t across = gemm->op->b_transposed ? tile->b_stride : 1;
     const int32_t along = gemm->op->b_transposed ? 1 : tile->b_stride;
-    const int32_t columns = at_most(4, tile->n - first);
+    const int32_t columns = me_min(4, tile->n - first);
     const int8_t *from = tile->b + first * across + c * along;
     for (; c < end; c += 4, from += 4 * along)
         for (int32_t i = 0; i < columns; i++) {
@@ -62,7 +60,7 @@ static inline void pack_part(const me_gemm *gemm, int32_t first, int32_t part, i
 {
     const me_matmul_s8_params *op = gemm->op;
     const me_matmul_s8_tile *tile = gemm->tile;
-    const int32_t columns = at_most(4, tile->n - first), words = op->c >> 2;
+    const int32_t columns = me_min(4, tile->n - first), words = op->c >> 2;
     const int32_t from = words * part >> halvings, count = (words * (part + 1) >> halvings) - from;
     const int32_t end = (part + 1) >> halvings ? op->c : 4 * (from + count);
     int32_t *const sum = sums_of(channels_of(tile) + first) + part;
@@ -114,7 +112,7 @@ static ME_NOINLINE void pack_columns(me_gemm *gemm)
         pack_part(gemm, 4 * (unit >> halvings), unit & ((1 << halvings) - 1), halvings);
     if (halvings > 0)
         ME_SYNC();
-    const int32_t end = halvings > 0 ? ME_LAST(n) : at_most(4 * last, n);
+    const int32_t end = halvings > 0 ? ME_LAST(n) : me_min(4 * last, n);
     make_channels(gemm, halvings > 0 ? ME_FIRST(n) : 4 * first, end, 1 << halvings);
 }
 

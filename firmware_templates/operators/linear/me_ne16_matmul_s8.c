@@ -3,6 +3,7 @@
 
 #include "me_bit_planes.h"
 #include "me_layout_rows.h"
+#include "me_math.h"
 #include "me_ne16_layer.h"
 #include "me_product_sums.h"
 #include "me_share.h"
@@ -25,8 +26,6 @@ typedef struct {
     const me_ne16_matmul_s8_tile *tile;
     int32_t units;
 } work;
-
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 static int32_t plane_bytes(const me_ne16_matmul_s8_params *op) { return (op->c + 15) & ~15; }
 
@@ -59,7 +58,7 @@ typedef struct {
 static columns columns_of(const work *w, int32_t first)
 {
     const int32_t batch = first / w->units, column = first - batch * w->units;
-    return (columns){ batch, column, least(COLUMNS, w->tile->n - column) };
+    return (columns){ batch, column, me_min(COLUMNS, w->tile->n - column) };
 }
 
 /* Columns first .. first + n - 1 of b, at most four, as rows. */
@@ -85,7 +84,8 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
     const int8_t *b = w->tile->b + of.batch * w->tile->b_step;
     (void)end;
     for (int32_t group = ME_FIRST(groups); group < ME_LAST(groups); group++) {
-        const int32_t column = TOGETHER * group, n = least(TOGETHER, of.n - column), from = of.first + column;
+        const int32_t column = TOGETHER * group, n = me_min(TOGETHER, of.n - column),
+                      from = of.first + column;
         const int8_t *rows =
             op->b_transposed ? b + from * w->tile->b_stride : gathered(w, b + from, n, at.gathered);
         for (int32_t i = 0; i < n; i++) {
@@ -131,7 +131,7 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
     const int32_t m = w->tile->m, row = w->tile->n, groups = (of.n + TOGETHER - 1) / TOGETHER;
     (void)end;
     for (int32_t group = ME_FIRST(groups); group < ME_LAST(groups); group++) {
-        const int32_t column = TOGETHER * group, n = least(TOGETHER, of.n - column);
+        const int32_t column = TOGETHER * group, n = me_min(TOGETHER, of.n - column);
         int8_t *y = w->tile->y + of.batch * m * row + of.first + column;
         if (n == TOGETHER)
             me_product_sums(at.sums + column, m, 4 * COLUMNS, y, row, &by);

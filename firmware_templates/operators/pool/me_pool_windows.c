@@ -8,15 +8,13 @@
 /* Stacks are small: what does not need much of one has a frame of its own. */
 #define ME_APART __attribute__((noinline))
 
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
-
 /* How many of `most` windows from this one on are alike. */
 static int32_t alike(const me_window *w, int32_t most)
 {
     int32_t first = w->first, last = w->last, n = 1;
     const int32_t kind = w->kind, step = most > 1 ? w[1].first - first : 0;
     if (w->alike > 0)
-        return least(w->alike, most);
+        return me_min(w->alike, most);
     for (; n < most; n++) {
         first += step;
         last += step;
@@ -188,7 +186,7 @@ static int32_t run_some(me_pool_run *run, int32_t pixel, int32_t most, int32_t c
     const me_pool_s8_tile *tile = run->tile;
     const int32_t oy = pixel / tile->ow, ox = pixel - oy * tile->ow;
     const me_window *row = tile->rows + oy, *column = tile->columns + ox;
-    const int32_t n = alike(column, least(tile->ow - ox, most));
+    const int32_t n = alike(column, me_min(tile->ow - ox, most));
     run->x = tile->x + row->first * tile->row_stride + column->first * tile->c;
     run->y = tile->y + pixel * tile->y_stride;
     run->rows = me_window_extent(row);
@@ -214,7 +212,7 @@ ME_APART void me_pool_uneven(const me_pool_s8_tile *tile, const me_avg_pool_s8_p
     const bool by_channel = pixels < 32 && (words >= 8 || words > pixels);
     const int32_t n = by_channel ? words : pixels, first = ME_FIRST(n), last = ME_LAST(n);
     const int32_t channel = by_channel ? lanes * first : 0;
-    const int32_t end = by_channel ? least(lanes * last, tile->c) : tile->c;
+    const int32_t end = by_channel ? me_min(lanes * last, tile->c) : tile->c;
     const int32_t stop = by_channel ? pixels : last;
     me_pool_run run;
     run.tile = tile;

@@ -7,8 +7,6 @@
 #include "me_pool_windows.h"
 #include "me_share.h"
 
-static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
-
 static void reduce_rows(const me_reduce_s8_params *op, const me_reduce_s8_tile *tile)
 {
     const me_scale *scale = &op->scale;
@@ -42,8 +40,8 @@ static void reduce_images(const me_reduce_s8_params *op, const me_reduce_s8_tile
     const int32_t last = ME_LAST(n);
     while (at < last) {
         const int32_t number = at / words, word = at - number * words;
-        const int32_t most = least(words - word, last - at);
-        const int32_t end = least(4 * (word + most), tile->inner);
+        const int32_t most = me_min(words - word, last - at);
+        const int32_t end = me_min(4 * (word + most), tile->inner);
         run.first = 4 * word;
         run.words = (end - run.first) / 4;
         run.x = tile->x + number * op->reduced * tile->inner;
