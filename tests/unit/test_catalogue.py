@@ -114,6 +114,7 @@ SHARED = {
     "E212": {"quantization.samples", "backends.inputs"},  # data of other names than the inputs
     "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
     "E214": {
+        "backends.adapting",
         "quantization.samples",
         "quantization.labels",
         "backends.inputs",

@@ -108,9 +108,11 @@ def test_the_peak_is_the_first_step_with_most_bytes(found: list[tuple[int, int, 
 
 
 class Long(nn.Module):
+    """Layers of which no part repeats often enough for a loop."""
+
     def forward(self, x: Tensor) -> Tensor:
-        for index in range(12):
-            x = torch.tanh(x * x[:, index % 3 :][:, :1])
+        for index in (0, 1, 2, 2, 0, 1, 1, 0, 2, 0, 0, 1):
+            x = torch.tanh(x * x[:, index:][:, :1])
         return x
 
 
