@@ -39,6 +39,7 @@ LONG = (
 )  # to build
 BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ROWS]
 OBSERVER = ("metadrive_ppo", "mtcnn_rnet")  # named, in place of the one that the build chooses
+ON_CORES_DB = {"mtcnn_rnet": {"output0": 26.1, "output1": 22.9}}  # where NE16's search ends higher
 NEAR_DB = 1.0  # what another processor's sums and the engine's roundings may move
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-networks.md"
 ON_SIMULATOR = (
@@ -187,8 +188,8 @@ def test_built_exact_and_close(name: str, folder: Path) -> None:
 
 
 def below_the_page(network: QuantGraph, name: str) -> dict[str, float]:
-    """Outputs that keep less than the page says of the build."""
-    found, wanted = fidelity(network, name), on_page(name)
+    """Outputs that keep less on the cores than the page says."""
+    found, wanted = fidelity(network, name), on_page(name) | ON_CORES_DB.get(name, {})
     return {shown: db for shown, db in found.items() if db < wanted[shown] - NEAR_DB}
 
 
