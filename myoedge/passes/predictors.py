@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pattern that finds AR coefficients in what is computed from autocorrelations.
+"""A pattern that finds AR coefficients in functions of autocorrelations.
 
 Levinson's recursion, elimination and formulas for small orders compute the same rational
 functions of the autocorrelations. Rational functions that agree at random points are equal, so the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns that find time-domain features: sums over a window of what neighbouring samples are.
+"""Patterns that find time-domain features: sums over a window of values of neighbouring samples.
 
 Waveform length, zero crossings, slope sign changes, jumps and autocorrelations as they are written
 with slices; those of one window that are joined become one operator, a scaler behind them too.
@@ -122,7 +122,7 @@ def _followed(factor: Factor, name: str, *numbers: float) -> Factor:
 
 
 def feature_of(graph: Graph, node: Node, least: int) -> tuple[SampleWindow, Feature]:
-    """Return what a sum or mean sums, and of which window.
+    """Return the window of a sum or mean, and its summand as a feature.
 
     least   samples that a factor reaches further, at least
     Errors: NoMatch.

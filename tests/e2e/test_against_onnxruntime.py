@@ -134,7 +134,9 @@ def test_no_output_keeps_less_than_onnxruntime_s(name: str, accurate: bool, tmp_
     )
     floats = results(model, feeds_of(model, judging))
     ours_db = worst_db(floats, own_results(build.network, judging))
-    least_db = MISSED_DB.get((name, accurate), LEAST_DB[accurate])
-    assert ours_db >= least_db
-    assert least_db == LEAST_DB[accurate] or _names_a_setting(build)
     assert ours_db >= best_of_onnxruntime(name, tmp_path) - MOST_LESS_DB
+    if (name, accurate) in MISSED_DB:
+        assert _names_a_setting(build)
+        assert MISSED_DB[name, accurate] <= ours_db < LEAST_DB[accurate]
+        pytest.xfail(f"{ours_db:.1f} of {LEAST_DB[accurate]:.0f} dB")
+    assert ours_db >= LEAST_DB[accurate]

@@ -233,31 +233,12 @@ def test_a_memory_that_fails_is_reported(in_l3: tuple[Build, Build]) -> None:
     assert external.memory.raw == second.l3_image
 
 
-ON_CHIP = """
+ON_CLUSTER = """
 #include "cluster.h"
 #include "gesture.h"
-#include "host.h"
-#include "marks.h"
-#include "platform.h"
-#include "wanted.h"
 
-volatile uint32_t me_marks[GESTURE_LAYERS + 2] ME_L1;
-static _Alignas(4) int8_t found[GESTURE_OUTPUT0_BYTES];
 static const void *const *ins;
 static void *const *outs;
-static int32_t file = -1;
-static uint32_t place;
-
-static int32_t read_file(const me_blob *blob, uint32_t at, void *to, uint32_t bytes)
-{
-    static uint8_t skipped[80];
-    if (file < 0 || at < place) {
-        file = me_open(blob->context, ME_READ);
-        place = me_read(file, skipped, at);
-    }
-    place += bytes;
-    return me_read(file, to, bytes) != bytes;
-}
 
 static void on_each_core(int32_t core, void *unused)
 {
@@ -270,6 +251,29 @@ static int on_cluster(const void *const in[], void *const out[])
     ins = in, outs = out;
     me_cluster_run(on_each_core, 0);
     return 0;
+}
+"""
+
+ON_CHIP = """
+#include "host.h"
+#include "marks.h"
+#include "platform.h"
+#include "wanted.h"
+
+volatile uint32_t me_marks[GESTURE_LAYERS + 2] ME_L1;
+static _Alignas(4) int8_t found[GESTURE_OUTPUT0_BYTES];
+static int32_t file = -1;
+static uint32_t place;
+
+static int32_t read_file(const me_blob *blob, uint32_t at, void *to, uint32_t bytes)
+{
+    static uint8_t skipped[80];
+    if (file < 0 || at < place) {
+        file = me_open(blob->context, ME_READ);
+        place = me_read(file, skipped, at);
+    }
+    place += bytes;
+    return me_read(file, to, bytes) != bytes;
 }
 
 int main(void)
@@ -310,35 +314,18 @@ def test_the_chip_takes_blobs_with_constants_in_l3(
     wanted = ", ".join("{ " + ", ".join(map(str, row)) + " }" for row in rows)
     lines += [f"static const int8_t wanted[2][{rows[0].size}] = {{ {wanted} }};"]
     files = texts(in_l3[0].folder / "src", "[!s]*.[ch]", "self_test.c", "library/*", "firmware/*.*")
-    own = {"wanted.h": "\n".join(lines) + "\n", "firmware/main.c": ON_CHIP}
+    own = {"wanted.h": "\n".join(lines) + "\n", "firmware/main.c": ON_CLUSTER + ON_CHIP}
     made = link({**files, **own})
     assert simulate(made.elf, folder=tmp_path).exit_code == 0
 
 
 STREAM_ON_CHIP = """
-#include "cluster.h"
-#include "gesture.h"
 #include "marks.h"
 #include "platform.h"
 #include "wanted.h"
 
 volatile uint32_t me_marks[GESTURE_LAYERS + 2] ME_L1;
 static _Alignas(4) int8_t found[GESTURE_PASS_READY * GESTURE_READY0_BYTES];
-static const void *const *ins;
-static void *const *outs;
-
-static void on_each_core(int32_t core, void *unused)
-{
-    (void)core, (void)unused;
-    gesture_run(ins, outs);
-}
-
-static int on_cluster(const void *const in[], void *const out[])
-{
-    ins = in, outs = out;
-    me_cluster_run(on_each_core, 0);
-    return 0;
-}
 
 static int push_all(const int8_t *expected)
 {
@@ -396,5 +383,5 @@ def test_a_stream_on_the_chip_takes_blobs(streams: tuple[Build, Build], tmp_path
     lines += [f"static const uint8_t blobs[2][{blobs[0].size}] = {{ {held} }};"]
     kinds = ("[!s]*.[ch]", "self_test.c", "stream.c", "library/*", "firmware/*.*")
     files = texts(first.folder / "src", *kinds)
-    own = {"wanted.h": "\n".join(lines) + "\n", "firmware/main.c": STREAM_ON_CHIP}
+    own = {"wanted.h": "\n".join(lines) + "\n", "firmware/main.c": ON_CLUSTER + STREAM_ON_CHIP}
     assert simulate(link({**files, **own}).elf, folder=tmp_path).exit_code == 0

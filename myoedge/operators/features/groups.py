@@ -28,8 +28,8 @@ class Group:
 
     @property
     def parts(self) -> list[list[int]]:
-        """Return what the kernel reads of each feature: first cell, the cell behind the last one,
-        0; of a predictor the coefficient, 0, 0."""
+        """Return the kernel's row of each feature: the first cell, the cell behind the last one,
+        0; for a predictor the coefficient, 0, 0."""
         if not self.edges:
             return [[f[0].b[0], 0, 0] for f in self.features]
         return [[*self._cells(*_interval(f)), 0] for f in self.features]
