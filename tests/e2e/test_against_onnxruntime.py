@@ -138,5 +138,5 @@ def test_no_output_keeps_less_than_onnxruntime_s(name: str, accurate: bool, tmp_
     if (name, accurate) in MISSED_DB:
         assert _names_a_setting(build)
         assert MISSED_DB[name, accurate] <= ours_db < LEAST_DB[accurate]
-        pytest.xfail(f"{ours_db:.1f} of {LEAST_DB[accurate]:.0f} dB")
+        pytest.xfail(reason=f"{ours_db:.1f} of {LEAST_DB[accurate]:.0f} dB")
     assert ours_db >= LEAST_DB[accurate]
