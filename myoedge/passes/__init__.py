@@ -81,7 +81,8 @@ def prepare(graph: Graph) -> Graph:
 
 
 def prepare_for_accelerator(graph: Graph) -> Graph:
-    """Rewrite a prepared graph for a chip with an accelerator."""
+    """Rewrite a prepared graph for chips with an accelerator: turn means over rotated rows into
+    convolutions."""
     return _prepared_further(graph, rotations_as_windows)
 
 
@@ -102,7 +103,7 @@ def _prepared_further(graph: Graph, *rules: RewritePattern) -> Graph:
 
 
 def _rename_tensors(graph: Graph) -> Graph:
-    """Name tensors after the call they come from, without suffixes of rewrite patterns:
+    """Name each tensor after the call that it comes from, without the suffixes of rewrite patterns:
     "conv2d_3"."""
     names: dict[str, str] = {name: name for name in graph.inputs}
     used = {*graph.inputs, *graph.constants}
@@ -120,7 +121,8 @@ def _rename_tensors(graph: Graph) -> Graph:
 
 
 def _name_projections(graph: Graph) -> Graph:
-    """Append q, k or v to the paths of nodes that compute only that operand of an attention."""
+    """Append q, k or v to the module paths of nodes that compute only that operand of an
+    attention."""
     roles = {
         projection.name: role
         for node in graph.nodes
@@ -133,7 +135,7 @@ def _name_projections(graph: Graph) -> Graph:
 
 
 def _with_role(node: Node, role: str) -> Node:
-    """Append a role to the paths of a node, unless they end in it."""
+    """Append a role (q, k or v) to the module paths of a node, unless they already end in it."""
     endings = (f".{role}", f".{role}_proj")
     paths = {o: o.path if o.path.endswith(endings) else f"{o.path}.{role}" for o in node.origin}
     return node.but(origin=tuple(replace(o, path=paths[o]) for o in node.origin)) if role else node
@@ -144,7 +146,8 @@ def _path(node: Node) -> str:
 
 
 def _producers(graph: Graph, attention: Node, name: str) -> Iterator[Node]:
-    """Yield the nodes backwards from an operand, as long as each has no other reader."""
+    """Yield the chain of nodes that computes an attention's operand, last first, while each node
+    has only one reader and belongs to the attention's module."""
     reader = attention
     while (producer := graph.producer.get(name)) is not None and graph.only_user(name) is reader:
         path = _path(attention)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recognition of torch's associative_scan, which torch.export unrolls into slices.
 
-The algorithm combines pairs of steps and scans the half as many results, which are the results of
-odd steps; one more combination gives those of even steps; then both are interleaved. If steps are
+The algorithm combines pairs of steps and scans the pairs, which gives the results of odd steps. One
+more combination gives the results of even steps, and both are interleaved. If steps are
 combined by sums, by products or as h = a h + b, all of this becomes one operator.
 """
 
@@ -50,24 +50,25 @@ class InterleavedScan:
         return self.n // 2
 
     def whole(self, name: str, start: int) -> str:
-        """Return the tensor of which every second step from `start` on is `name`; "" if there is
-        none."""
+        """Return the tensor from which `name` takes every second step, beginning at `start`; "" if
+        there is none."""
         return self._cut(name, range(start, self.n if start else 2 * self.pairs, 2), self.n)
 
     def whole_from(self, even: str, odd: str) -> str:
-        """Return the tensor that holds these even and odd steps and begins with the scan's first
-        result; "" if there is none."""
+        """Return the tensor whose even and odd steps are these two slices, and whose first step is
+        the scan's first result; "" if there is none."""
         found = {self.whole(even, 0), self.whole(odd, 1), self._cut(self.first, range(1), self.n)}
         return found.pop() if len(found) == 1 else ""
 
     def goes_on(self, before: str, now: str, x: str) -> bool:
-        """Return whether `before` and `now` are the operands of the scan for the steps of `rest`:
-        the results of the steps before, and those steps of x."""
+        """Return whether the results of `rest` combine `before`, the results of the preceding odd
+        steps, with `now`, the same steps of the input x."""
         is_before = self.odd in (before, self._cut(before, range(self.pairs - 1), self.pairs))
         return is_before and self.whole(now, 2) == x
 
     def _cut(self, name: str, steps: range, n: int) -> str:
-        """Return the n-step tensor that `name` slices at these steps; "" if there is none."""
+        """Return the tensor of n steps from which the slice `name` takes exactly these steps; "" if
+        there is none."""
         node = made_by(self.graph, name, "slice")
         shape = () if node is None else self.graph.shape(node.inputs[0])
         if node is None or shape[self.axis : self.axis + 1] != (n,):
@@ -78,7 +79,7 @@ class InterleavedScan:
 
 @rewrite_pattern("reshape", "slice")
 def roll_associative_scan(graph: Graph, node: Node) -> Rewrite:
-    """Replace the interleaved results of an associative scan by a scan, cumulative product or
+    """Replace an unrolled associative scan by one operator: scan, cumulative product or cumulative
     sum."""
     halves = _halves(graph, node)
     require(halves.n >= FEWEST)
@@ -93,14 +94,14 @@ def roll_associative_scan(graph: Graph, node: Node) -> Rewrite:
 
 
 def _operands(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[str, ...]:
-    """Return x of a cumulative sum or product, or (a, b) of states a h + b; () if nothing
-    matches."""
+    """Return the operands of the scan: (x,) of a cumulative sum or product, (a, b) of h = a h + b;
+    () if the graph does not match `op`."""
     return _recurrence(patch, halves) if op == "scan" else _reduced(patch, halves, op)
 
 
 def _of_pairs(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[str, ...]:
-    """Return the operands of the odd results, computed from pairs: a scan found before, or few
-    steps."""
+    """Return the operands of the recursion's inner scan, over pairs of steps; it is already one
+    operator, or short enough to be unrolled; () if the graph does not match `op`."""
     graph, axis = halves.graph, halves.axis
     node = graph.producer[halves.odd]
     inner = attempt(_halves, graph, node) if node.op in ("reshape", "slice") else None
@@ -114,7 +115,8 @@ def _of_pairs(patch: GraphBuilder, halves: InterleavedScan, op: str) -> tuple[st
 
 
 def _halves(graph: Graph, node: Node) -> InterleavedScan:
-    """Match stack([even, odd]) along one axis, without the last step if their number is odd."""
+    """Match the interleaving of even and odd results, stack([even, odd]) along one axis; an odd
+    number of steps ends with an even one."""
     view = node if node.op == "reshape" else writer(graph, node.inputs[0], "reshape")
     stacked = writer(graph, view.inputs[0], "concat")
     axis = stacked.attrs["axis"] - 1
@@ -131,7 +133,8 @@ def _halves(graph: Graph, node: Node) -> InterleavedScan:
 
 
 def _of_steps(graph: Graph, axis: int, n: int, even: str, odd: str) -> InterleavedScan:
-    """Match even results (first and rest) and odd results, which are padded if there are fewer."""
+    """Match the even results (the first step, then the rest) and the odd results, which are padded
+    if there is one fewer."""
     first, rest = even, ""
     if (joined := made_by(graph, even, "concat")) is not None:
         require(len(joined.inputs) == 2, joined.attrs["axis"] == axis)
@@ -181,14 +184,15 @@ def _recurrence(patch: GraphBuilder, halves: InterleavedScan) -> tuple[str, ...]
 
 
 def _moves(graph: Graph, name: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (a, h, b) for a tensor a h + b, in every order."""
+    """Yield (a, h, b) for each way to read a tensor as a h + b."""
     for product, term in _pair(graph, name, "add"):
         for factor, state in _pair(graph, product, "mul"):
             yield factor, state, term
 
 
 def _pair(graph: Graph, name: str, op: str) -> Iterator[tuple[str, str]]:
-    """Yield both operands, in both orders, of a tensor without an activation."""
+    """Yield both operands of a sum or product, in both orders; nothing if an activation is fused
+    into it."""
     node = made_by(graph, name, op, plain=True)
     yield from () if node is None else both_orders(node)
 
@@ -196,9 +200,11 @@ def _pair(graph: Graph, name: str, op: str) -> Iterator[tuple[str, str]]:
 def _factor(
     patch: GraphBuilder, halves: InterleavedScan, halved: tuple[str, str], products: str
 ) -> str:
-    """Merge the factors of odd and even steps; "" if they come from different tensors.
+    """Return the factors `a` of all steps, merged from those of odd and even steps; "" if they come
+    from different tensors.
 
-    products   factors of pairs; "" if there is one pair
+    halved     factors of the odd and of the even steps
+    products   factors of pairs of steps; "" if there is only one pair
     """
     graph, (odd, even) = halves.graph, halved
     a = halves.whole(odd, 1)
@@ -215,7 +221,8 @@ def _factor(
 
 
 def _interleaved(odd: Array, even: Array | None, halves: InterleavedScan) -> Array:
-    """Return the factors of all steps; the factor of the first step, which is never used, is 0."""
+    """Interleave constant factors of odd and even steps; the first step's factor, which is never
+    used, is 0."""
     odd = np.moveaxis(odd, halves.axis, 0)
     found = np.zeros((halves.n, *odd.shape[1:]), odd.dtype)
     found[1::2] = odd
@@ -225,7 +232,8 @@ def _interleaved(odd: Array, even: Array | None, halves: InterleavedScan) -> Arr
 
 
 def _fits(value: Array, pairs: Array | None, axis: int) -> bool:
-    """Return whether factors of pairs, except the first, are products of the factors."""
+    """Return whether the factors of pairs are the products of their two steps' factors; the first
+    pair is not compared."""
     if pairs is None:
         return True
     steps = np.moveaxis(value, axis, 0)

@@ -44,8 +44,8 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite:
 
 
 def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
-    """Yield the addends of a sum with one reader, if one has its shape; subtracted constants are
-    negated."""
+    """Yield the addends of a sum if one of them has the sum's shape, otherwise the tensor itself;
+    subtracted constants are negated."""
     graph = patch.graph
     total = made_by(graph, name, "add", "sub", reader=reader, plain=True)
     parts = [] if total is None else [*total.inputs]
@@ -60,7 +60,8 @@ def _terms(patch: GraphBuilder, name: str, reader: Node) -> Iterator[str]:
 
 
 def _scores(graph: Graph, name: str) -> tuple[Node, float]:
-    """Match a product of two activations, times numbers; return (product, factor)."""
+    """Match attention scores, a matmul of two activations with constant factors after it; return
+    (matmul, product of the factors)."""
     scale = 1.0
     while (table := made_by(graph, name, "table")) is not None:
         scale *= factor_of(table.attrs["chain"])
@@ -104,7 +105,8 @@ def split_linear(graph: Graph, node: Node) -> Rewrite:
 
 
 def _rows(graph: Graph, layer: Node, cut: Node) -> Array:
-    """Return the rows of the layer that a slice keeps. Errors: NoMatch if it cuts positions."""
+    """Return the indices of the output features that a slice of a linear layer keeps. Errors:
+    NoMatch if it also cuts leading axes."""
     shape, lead = graph.shape(cut.inputs[0]), graph.shape(layer.name)[:-1]
     cuts, count = cut.attrs["cuts"], len(lead)
     require(shape[:count] == lead, cuts[:count] == all_of(lead))

@@ -21,9 +21,9 @@ LAST_C = {"lstm": "lstm_cell"}  # operators that give the last c of these steps
 
 @dataclass(frozen=True)
 class _Cells:
-    """Consecutive steps of a recurrent layer.
+    """A chain of calls of a recurrent cell, to be replaced by one layer.
 
-    steps   nodes of one step each, first step first
+    steps   the calls, one per time step, in order of time
     """
 
     graph: Graph
@@ -35,7 +35,7 @@ class _Cells:
 
     @property
     def cells(self) -> dict[str, int]:
-        """Results c of the steps, and their numbers."""
+        """The cell states c: tensor -> number of its time step."""
         steps = {node.inputs[0]: number for number, node in enumerate(self.steps)}
         op = LAST_C.get(self.steps[0].op)
         found = (node for node in self.graph.nodes if node.op == op)
@@ -43,8 +43,8 @@ class _Cells:
 
 
 def roll_cells(graph: Graph) -> Graph:
-    """Replace chains of at least two calls of a recurrent cell by one layer, if their inputs do not
-    depend on the states."""
+    """Replace each chain of at least two calls of a recurrent cell by one layer over all time
+    steps, if the cell's inputs do not depend on its states."""
     rolled = graph
     for chain in [*_chains(graph)][::-1]:  # those that others read first
         rolled = attempt(_rolled, _Cells(rolled, chain)) or rolled
@@ -52,7 +52,8 @@ def roll_cells(graph: Graph) -> Graph:
 
 
 def _chains(graph: Graph) -> Iterator[list[Node]]:
-    """Yield the chains, later ones first."""
+    """Yield chains of cell calls, each in order of time; the last chain of the graph comes
+    first."""
     taken: set[str] = set()
     for node in reversed(graph.nodes):
         if node.op in EVERY_STEP and node.name not in taken:
@@ -65,9 +66,9 @@ def _chains(graph: Graph) -> Iterator[list[Node]]:
 
 
 def _step_before(graph: Graph, node: Node) -> Node:
-    """Return the step whose states a step begins with.
+    """Return the cell call that computes the initial states of this one.
 
-    Errors: NoMatch if there is none, or it has other weights.
+    Errors: NoMatch if there is none, or if its weights are different.
     """
     states = 1 + (node.op in LAST_C)
     h, *cells = (
@@ -89,9 +90,10 @@ def _equal(graph: Graph, a: str, b: str) -> bool:
 
 
 def _read_inside(cells: _Cells) -> set[str]:
-    """Return the tensors that become slices of one layer's results.
+    """Return the tensors inside the chain whose readers will read slices of the new layer's
+    results.
 
-    Errors: NoMatch if a c before the last one is read elsewhere.
+    Errors: NoMatch if a cell state c before the last one is read outside the chain.
     """
     graph, last = cells.graph, len(cells.steps) - 1
     chained = {node.name for node in cells.steps} | cells.cells.keys()
@@ -106,9 +108,10 @@ def _read_inside(cells: _Cells) -> set[str]:
 
 
 def _rolled(cells: _Cells) -> Graph:
-    """Return the graph with one layer for all steps.
+    """Replace a chain of cell calls by one layer over all time steps.
 
-    Errors: NoMatch if an input depends on a state, or a c before the last one is read elsewhere.
+    Errors: NoMatch if an input depends on a state, or if a cell state c before the last one
+            is read outside the chain.
     """
     graph, first, count = cells.graph, cells.steps[0], len(cells.steps)
     chained = _read_inside(cells)
@@ -128,12 +131,12 @@ def _rolled(cells: _Cells) -> Graph:
 
 
 def all_steps(patch: GraphBuilder, source: Node, cell: Node, rows: str) -> tuple[str, str]:
-    """Add a recurrent layer over all steps; return its gates and the states h [steps, batch,
-    units].
+    """Add a recurrent layer over all time steps; return the tensors of its gates and of its states
+    h [steps, batch, units].
 
-    source   writes the gates of one step
-    cell     reads them, and the first states
-    rows     what `source` reads in all steps, [steps, 1, batch, inputs]
+    source   node that computes the gates of one step (the input product)
+    cell     node that computes h of one step from the gates and the initial states
+    rows     inputs of `source` for all steps, [steps, 1, batch, inputs]
     """
     steps, _, *row = patch.shape(rows)
     x = reshape(patch, rows, (steps, *row))

@@ -86,7 +86,7 @@ def sections(filters: Conditioning) -> Array:
 
 
 def _spread(sections: Array) -> Array:
-    """Distribute the gain over all sections by powers of two.
+    """Distribute the filter's gain over all second-order sections by powers of two.
 
     scipy puts the whole gain of a narrow band, such as 1e-9, into the first section, whose
     coefficients would vanish with a shared number of fraction bits.
@@ -124,7 +124,8 @@ def _check_edges(filters: Conditioning, nyquist_hz: float) -> None:
 
 
 def _new_sample_weight(filters: Conditioning) -> float:
-    """Weight of a new sample in the running mean and power."""
+    """Return the weight of a new sample in the running mean and power of the z-score. Errors: E238
+    for an impossible time constant."""
     assert filters.rate_hz is not None
     if filters.zscore_s is None or filters.deviation is None:
         raise _no_filter("zscore_s and deviation go together")

@@ -68,7 +68,7 @@ def _time(shape: Shape) -> int:
 
 
 def _appended(graph: Graph, op: str, attrs: Attrs, name: str) -> Graph:
-    """Append an operator at the network's output."""
+    """Return the graph with an operator appended to its output."""
     (x,) = graph.outputs
     producer = graph.producer.get(x)
     origin = () if producer is None else producer.origin

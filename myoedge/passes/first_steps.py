@@ -39,8 +39,8 @@ def slice_both_directions(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("slice")
 def steps_that_are_read(graph: Graph, node: Node) -> Rewrite:
-    """Run a recurrent layer only up to the last time step that is read; if only the last h in time
-    is read, the backward direction runs one step."""
+    """Run a recurrent layer only over the time steps that are read: up to the last one, or one step
+    of the backward direction if only the last time step is read."""
     steps = writer(graph, node.inputs[0], *EVERY_STEP, reader=node)
     count, taken = graph.shape(steps.name)[0], range(*node.attrs["cuts"][0])
     back = steps.attrs["reverse"]
@@ -58,8 +58,8 @@ def steps_that_are_read(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("lstm")
 def first_lstm_step(graph: Graph, node: Node) -> Rewrite:
-    """Replace a single LSTM time step from zero states by a function of its gates; forget gates
-    drop out."""
+    """Replace an LSTM with one time step and zero initial states by a pointwise function of its
+    gates, without the forget gate."""
     source, patch = _only_step(graph, node, states=2), GraphBuilder(graph, node)
     rows = (patch.constant(_kept(graph, name)) for name in source.inputs[1:])
     gates = patch.add("gates", source.inputs[0], *rows, **source.attrs, origin=source.origin)
@@ -67,7 +67,7 @@ def first_lstm_step(graph: Graph, node: Node) -> Rewrite:
 
 
 def _kept(graph: Graph, name: str) -> Array:
-    """Return the rows of weights or biases without the forget gates' rows."""
+    """Return an LSTM's weights or biases without the rows of the forget gates."""
     rows = graph.array(name)
     by_unit = rows.reshape(-1, LSTM_GATES, *rows.shape[1:])[:, KEPT_GATES]
     return np.ascontiguousarray(by_unit.reshape(-1, *rows.shape[1:]))
@@ -75,8 +75,8 @@ def _kept(graph: Graph, name: str) -> Array:
 
 @rewrite_pattern("gru")
 def first_gru_step(graph: Graph, node: Node) -> Rewrite:
-    """Replace a single GRU time step from a zero state by a function of its gates and of the bias
-    b_hn."""
+    """Replace a GRU with one time step and a zero initial state by a pointwise function of its
+    gates and the bias b_hn."""
     source, patch = _only_step(graph, node, states=1), GraphBuilder(graph, node)
     names = node.inputs[3], source.inputs[2]
     own, added = (values.reshape(-1, GRU_GATES) for values in floats(graph, names))
@@ -88,7 +88,7 @@ def first_gru_step(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("rnn_relu")
 def first_plain_step(graph: Graph, node: Node) -> Rewrite:
-    """Replace a single time step of a ReLU RNN from a zero state by a linear layer."""
+    """Replace a ReLU RNN with one time step and a zero initial state by a linear layer."""
     source, patch = _only_step(graph, node, states=1), GraphBuilder(graph, node)
     sums = patch.add("linear", *source.inputs, origin=source.origin)
     return patch.last("table", sums, chain=(("clamp", 0.0, math.inf),))
@@ -96,10 +96,10 @@ def first_plain_step(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("lstm", "lstm_cell")
 def one_lstm_step(graph: Graph, node: Node) -> Rewrite:
-    """Replace a single LSTM time step by a linear layer for h's products and a pointwise operator,
-    if it has many sequences, or if c is read too.
+    """Replace an LSTM with one time step by a linear layer for the recurrent product and a
+    pointwise operator, for several sequences or if c is read.
 
-    Otherwise a second run of the layer, for c, would load the weights and multiply again.
+    If c is read, the LSTM would run twice, as h and c are separate results of separate kernels.
     """
     gates, h, c, r = node.inputs
     require(graph.shape(gates)[0] == 1)
@@ -114,7 +114,8 @@ def one_lstm_step(graph: Graph, node: Node) -> Rewrite:
 
 
 def _only_step(graph: Graph, node: Node, *, states: int) -> Node:
-    """Return the node that writes the gates of a single step from zero states."""
+    """Return the node that computes the gates of a recurrent layer with one time step and zero
+    initial states. Errors: NoMatch."""
     require(graph.shape(node.name)[0] == 1)
     require(all(is_zeros(graph, name) for name in node.inputs[1 : 1 + states]))
     return writer(graph, node.inputs[0], *INPUTS, reader=node)

@@ -48,7 +48,8 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _reads_each(attrs: Attrs, shape: Shape) -> bool:
-    """Return whether the windows of a pool are the single elements of its input, in order."""
+    """Return whether a pool's windows are the single elements of its input, so that it copies its
+    input."""
     whole = tuple(tuple((i, i + 1, 1) for i in range(n)) for n in shape[1:-1])
     is_plain = "act" not in attrs and attrs.get("divisor") in (None, 1)
     return is_plain and attrs["windows"] == whole
@@ -134,7 +135,8 @@ def affine_into_weights(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("table")
 def scalar_into_weights(graph: Graph, node: Node) -> Rewrite:
-    """Fold x * a + b, the first step of a table after conv or linear, into the weights."""
+    """Fold a scalar factor and offset, first in the pointwise functions after a conv or linear,
+    into its weights and bias."""
     producer, ((name, *numbers), *rest) = _foldable(graph, node), node.attrs["chain"]
     require(name == "affine")
     patch, (scale, offset) = GraphBuilder(graph, node), map(np.float64, numbers)
@@ -145,9 +147,9 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("argmax", "ctc_greedy", "softmax", "log_softmax")
 def drop_common_offset(graph: Graph, node: Node) -> Rewrite:
-    """Drop an offset that all scores of a softmax have in common, as softmax(x + 100) = softmax(x).
+    """Drop the mean of the bias of scores before a softmax, as softmax(x + c) = softmax(x).
 
-    Applies if the offset is larger than the differences of the scores' biases.
+    Applies if the mean bias is larger than the spread of the biases.
     """
     producer = _foldable(graph, node)
     last = len(graph.shape(node.inputs[0])) - 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forms that several patterns recognise: squares, factors, zeros, cuts along one axis."""
+"""Subgraphs that several patterns match: squares, constant factors, zeros, slices of one axis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOTS = (("sqrt",), ("pow", 0.5))
 
 
 def square(graph: Graph, name: str, reader: Node | None = None) -> Node:
-    """Return the node that computes x * x. Errors: NoMatch.
+    """Match x * x, written as a product or a square function; return its node. Errors: NoMatch.
 
     reader   if given, it must be the only reader
     """
@@ -30,8 +30,8 @@ def square(graph: Graph, name: str, reader: Node | None = None) -> Node:
 
 
 def factor_of(chain: Sequence[tuple[Any, ...]]) -> float:
-    """Return the product of the factors of pointwise functions that only scale. Errors: NoMatch for
-    others."""
+    """Return the constant by which a chain of pointwise functions multiplies. Errors: NoMatch if a
+    function does more than scale."""
     require(all(name == "affine" and numbers[1] == 0.0 for name, *numbers in chain))
     return float(math.prod(step[1] for step in chain))
 
@@ -39,8 +39,8 @@ def factor_of(chain: Sequence[tuple[Any, ...]]) -> float:
 def before_functions(
     patch: GraphBuilder, functions: Sequence[object], op: str, *inputs: str, **attrs: Any
 ) -> Rewrite:
-    """Return a replacement of a node by an operator, followed by pointwise functions if there are
-    any."""
+    """Replace a node by an operator and, if `functions` is not empty, pointwise functions after
+    it."""
     if not functions:
         return patch.last(op, *inputs, **attrs)
     return patch.last("table", patch.add(op, *inputs, **attrs), chain=tuple(functions))
@@ -53,10 +53,10 @@ def is_zeros(graph: Graph, name: str) -> bool:
 
 
 def times_zeros(graph: Graph, name: str) -> str:
-    """Return the tensor that is multiplied by 0, or by zeros of the result's shape; "" if there is
-    none.
+    """Return the other factor of a product with the constant 0 or a constant of zeros; "" if the
+    tensor is no such product.
 
-    Broadcast zeros do not count, because a trained factor may be initialised with zeros.
+    Broadcast zeros do not match: a trained factor that is initialised with zeros looks the same.
     """
     node = made_by(graph, name, "mul", "table", plain=True)
     if node is None:
@@ -69,13 +69,13 @@ def times_zeros(graph: Graph, name: str) -> str:
 
 
 def all_of(shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
-    """Return the cuts (start, stop, step) of a slice that takes all of a tensor of this shape."""
+    """Return the cuts (start, stop, step) of a slice that keeps a whole tensor of this shape."""
     return tuple((0, n, 1) for n in shape)
 
 
 def cut_axis(graph: Graph, cut: Node) -> tuple[int, range]:
-    """Return the only axis along which a slice takes less than all, and the elements that it
-    takes. Errors: NoMatch for none or several."""
+    """Return (axis, kept indices) of a slice that cuts only one axis. Errors: NoMatch if it cuts
+    none or several axes."""
     spans = [range(*part) for part in cut.attrs["cuts"]]
     shape = graph.shape(cut.inputs[0])
     axes = [axis for axis, n in enumerate(shape) if spans[axis] != range(n)]

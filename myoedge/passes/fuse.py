@@ -33,8 +33,8 @@ MOST_CALLS = 64  # of a function, nested ones too
 
 @rewrite_pattern(*TWO)
 def fuse_functions(graph: Graph, node: Node) -> Rewrite:
-    """Fuse the product, sum, difference or maximum of two pointwise functions of one tensor into
-    one function: exported GELU and softplus, choices by a comparison."""
+    """Replace f(x) * g(x), f(x) + g(x), f(x) - g(x) or max(f(x), g(x)) by one pointwise function of
+    x: decomposed GELU and softplus, `where` on a comparison."""
     require("act" not in node.attrs, not any(map(graph.is_const, node.inputs)))
     first, second = (dict(_functions(graph, name)) for name in node.inputs)
     x = found(next((name for name in first if name in second), None))
@@ -48,7 +48,8 @@ def fuse_functions(graph: Graph, node: Node) -> Rewrite:
 
 
 def _functions(graph: Graph, name: str) -> Iterator[tuple[str, Chain]]:
-    """Yield tensors of which a tensor is a pointwise function, nearest first."""
+    """Yield (source, functions): each tensor from which `name` is computed by pointwise functions
+    only, nearest first."""
     chain: Chain = ()
     yield name, chain
     while (node := made_by(graph, name, "table", "mul", plain=True)) is not None:
@@ -65,14 +66,15 @@ def _calls(chain: Chain) -> int:
 
 @rewrite_pattern("table")
 def fuse_activation(graph: Graph, node: Node) -> Rewrite:
-    """Fuse an activation into the preceding operator that requantises, as saturation limits or as a
-    table."""
+    """Fuse an activation into the producer of its input: a clamp as saturation limits, other
+    functions as a lookup table."""
     producer = _requantises(graph, node.inputs[0], node)
     return _with_function(graph, node, producer, graph.given(producer.name))
 
 
 def _requantises(graph: Graph, name: str, reader: Node) -> Node:
-    """Return the node that writes a tensor, if an activation can be fused into it."""
+    """Return the producer of a tensor, if an activation can be fused into its requantisation.
+    Errors: NoMatch."""
     producer = writer(graph, name, reader=reader, plain=True)
     require(OPS[producer.op].epilogue)
     return producer
@@ -80,10 +82,10 @@ def _requantises(graph: Graph, name: str, reader: Node) -> Node:
 
 @rewrite_pattern("table")
 def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite:
-    """Fuse an activation with the preceding operator although the model file quantises the value
-    between them, whose parameters are kept (`name.pre`).
+    """Fuse an activation into the preceding operator across the fake_quantize node between them,
+    whose parameters become those of the pre-activation value (`name.pre`).
 
-    Clamps are fused too, as a table.
+    Clamps are not fused.
     """
     rounding = writer(graph, node.inputs[0], "fake_quantize", reader=node)
     producer = _requantises(graph, rounding.inputs[0], rounding)
@@ -92,8 +94,7 @@ def fuse_rounded_activation(graph: Graph, node: Node) -> Rewrite:
 
 
 def _with_function(graph: Graph, node: Node, producer: Node, before: TensorQuant | None) -> Rewrite:
-    """Fuse the table into the producer before it; `before` becomes the parameters of the value
-    between them."""
+    """Fuse an activation node into its producer."""
     attrs = {**producer.attrs, "act": node.attrs["chain"]}
     patch, origin = GraphBuilder(graph, node), joined_origins(producer, node)
     patch.add(producer.op, *producer.inputs, name=node.name, origin=origin, **attrs)
@@ -104,9 +105,11 @@ def _with_function(graph: Graph, node: Node, producer: Node, before: TensorQuant
 
 @rewrite_pattern("table")
 def magnitude(graph: Graph, node: Node) -> Rewrite:
-    """Fuse sqrt(a^2 + b^2) into one operator, because quantised squares need twice the bits.
+    """Fuse sqrt(a^2 + b^2) into one operator, because quantised squares would need twice as many
+    bits.
 
-    It runs before functions are fused into the producers of a and b, which would hide the squares.
+    Applied before activations are fused into the producers of a and b, which would hide the
+    squares.
     """
     total, (first, *rest) = writer(graph, node.inputs[0], "add", reader=node), node.attrs["chain"]
     require(first in ROOTS)
@@ -119,8 +122,8 @@ def magnitude(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("table")
 def clamp_before_max(graph: Graph, node: Node) -> Rewrite:
-    """Move a clamp before a max pool, clamp(max_pool(x)) = max_pool(clamp(x)), so that the layer
-    before fuses it."""
+    """Move a clamp before a max pool, so that the layer before the pool can fuse it:
+    clamp(max_pool(x)) = max_pool(clamp(x))."""
     pool = writer(graph, node.inputs[0], "max_pool", reader=node)
     require(bounds(node.attrs["chain"]) is not None)
     _requantises(graph, pool.inputs[0], pool)
@@ -147,10 +150,10 @@ def fuse_padding(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("slice")
 def slice_into_padding(graph: Graph, node: Node) -> Rewrite:
-    """Reduce a convolution's padding if a slice removes the results that read it, as in causal
+    """Reduce a convolution's padding if a slice drops the outputs that read it, as in causal
     convolutions.
 
-    Applies only if no padding becomes negative and no other node reads the removed results.
+    Applies only if no padding becomes negative and no other node reads the convolution.
     """
     conv = writer(graph, node.inputs[0], "conv", reader=node, plain=True)
     batch, *sides, channels = zip(node.attrs["cuts"], graph.shape(conv.name), strict=True)
@@ -167,8 +170,8 @@ def slice_into_padding(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("conv")
 def drop_unpooled_results(graph: Graph, node: Node) -> Rewrite:
-    """Reduce a convolution's end padding to the results that the following pool reads: of 401
-    results, a pool of size 8 reads 400."""
+    """Reduce a convolution's padding at the end if the following pool does not read the last
+    outputs: a pool of size 8 reads 400 of 401."""
     pool = found(graph.only_user(node.name))
     require(pool.op in POOLS)
     read = [max(end for _, end, _ in axis) for axis in pool.attrs["windows"]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Factors of a product, with axes traced through views and broadcasts by labels."""
+"""Factorisation of a product whose axes are tracked through views and broadcasts by labels."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Labels = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A tensor with a label for each axis, by which axes are recognised after views and broadcasts.
+    """A tensor with one label per axis; labels identify axes after views and broadcasts.
 
     name     name of the tensor
-    labels   labels of its axes
+    labels   label of each axis; None: extent 1
     """
 
     name: str
@@ -41,10 +41,10 @@ class Labelled:
     def moves(
         self, axes: Sequence[int], extents: Sequence[int]
     ) -> tuple[list[int], list[int], list[int]]:
-        """Return shape, permutation and shape with which reshape, transpose and reshape bring a
-        tensor's axes into an order; axes that it lacks get size 1.
+        """Return (shape, permutation, shape) of a reshape, transpose and reshape that bring a
+        tensor's axes into a given order; missing axes get extent 1.
 
-        axes      labels in the wanted order
+        axes      labels in the target order
         extents   extent of each label's axis
         """
         has = self.long_axes
@@ -54,20 +54,21 @@ class Labelled:
 
 
 def numbered(graph: Graph, name: str) -> Labelled:
-    """Return a tensor with the numbers of its axes as labels."""
+    """Return a tensor labelled with its own axis numbers."""
     return Labelled(name, tuple(i if n > 1 else None for i, n in enumerate(graph.shape(name))))
 
 
 def divided(
     rows: Iterable[Labelled], holds: Callable[[Labelled], bool]
 ) -> tuple[tuple[Labelled, ...], tuple[Labelled, ...]]:
-    """Split operands into those that satisfy a condition and the rest."""
+    """Split operands into those for which `holds` is true and the rest."""
     found = [(some, holds(some)) for some in rows]
     return tuple(x for x, ok in found if ok), tuple(x for x, ok in found if not ok)
 
 
 def viewed(graph: Graph, some: Labelled) -> Labelled:
-    """Resolve views and broadcasts: return the viewed tensor with its axes labelled."""
+    """Follow reshapes, transposes and broadcasts back to their source; return it with its axes
+    labelled."""
     while (node := made_by(graph, some.name, "reshape", "transpose", "expand")) is not None:
         source = node.inputs[0]
         labels = attempt(_labels_before, graph.shape(source), node, some.labels)
@@ -78,7 +79,8 @@ def viewed(graph: Graph, some: Labelled) -> Labelled:
 
 
 def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels:
-    """Return the labels of a view's operand. Errors: NoMatch if it joins or splits axes."""
+    """Return the labels of a view's input, from the labels of its output. Errors: NoMatch if the
+    view merges or splits axes."""
     if node.op == "transpose":
         by_axis = dict(zip(node.attrs["perm"], labels, strict=True))
         return tuple(by_axis[axis] for axis in range(len(shape)))
@@ -91,13 +93,15 @@ def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels:
 
 
 def aligned(shape: Sequence[int], labels: Labels) -> Labels:
-    """Return the labels of an operand that is broadcast to a tensor with `labels`."""
+    """Return the labels of an operand's axes, for an operand that is broadcast to a tensor with
+    `labels`."""
     own = labels[len(labels) - len(shape) :]
     return tuple(label if n > 1 else None for n, label in zip(shape, own, strict=True))
 
 
 def factors_of(graph: Graph, some: Labelled) -> tuple[float, list[Labelled]]:
-    """Factor a tensor into a number and tensors."""
+    """Factor a tensor into a constant scalar and a list of tensors, through products and
+    scalings."""
     some = viewed(graph, some)
     node = graph.producer.get(some.name)
     if node is None or "act" in node.attrs:
@@ -112,11 +116,11 @@ def factors_of(graph: Graph, some: Labelled) -> tuple[float, list[Labelled]]:
 
 
 def all_factors(graph: Graph, operands: Iterable[Labelled]) -> tuple[float, list[Labelled]]:
-    """Factor the product of several tensors."""
+    """Factor the product of several tensors into a constant scalar and a list of tensors."""
     made = [factors_of(graph, some) for some in operands]
     return math.prod(scale for scale, _ in made), [x for _, factors in made for x in factors]
 
 
 def broadcast_to(graph: Graph, name: str, labels: Labels) -> Labelled:
-    """Return an operand that is broadcast to a tensor with `labels`."""
+    """Return the labelled operand `name`, which is broadcast to a tensor with `labels`."""
     return Labelled(name, aligned(graph.shape(name), labels))

@@ -36,11 +36,11 @@ def merge_transposes(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern()
 def sink_transpose(graph: Graph, node: Node) -> Rewrite:
-    """Move transposes after an operator: f(transpose(a), transpose(b)) -> transpose(f(a, b)); its
-    other inputs get the inverse transpose.
+    """Move a transpose from the operands of an operator to its result: f(transpose(a),
+    transpose(b)) -> transpose(f(a, b)); other operands get the inverse transpose.
 
-    With several inputs, only a transpose that restores the model's axis order ("back") is moved. It
-    usually cancels further down, and it never moves up, so that the pattern terminates.
+    If the transposes of several inputs differ, only one that restores the model's axis order
+    ("back") is moved: it usually cancels further down.
     """
     op, patch = OPS[node.op], GraphBuilder(graph, node)
     rule = found(op.permute_rule)
@@ -55,7 +55,8 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite:
 
 
 def _transpose_to_sink(graph: Graph, names: Sequence[str]) -> Node:
-    """Return the transpose that restores the model's order, or that all computed inputs share."""
+    """Return the operand's transpose to move: one that restores the model's axis order, otherwise
+    the one that all computed operands share. Errors: NoMatch."""
     made = [made_by(graph, name, "transpose") for name in names if not graph.is_const(name)]
     for node in made:
         if node is not None and node.attrs.get("back"):
@@ -66,7 +67,8 @@ def _transpose_to_sink(graph: Graph, names: Sequence[str]) -> Node:
 
 
 def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str:
-    """Return the name of a transposed tensor: cancelled, computed for constants, else a new node.
+    """Return a transposed tensor: the source of an inverse transpose, a transposed constant, or a
+    new node.
 
     Errors: NoMatch if ranks differ.
     """
@@ -153,7 +155,8 @@ def reshape_first(graph: Graph, node: Node) -> Rewrite:
 
 
 def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Return the smallest groups of axes before and after a reshape with equal products.
+    """Return the smallest groups of axes (before, after) whose extents multiply to the same number
+    before and after a reshape.
 
     Axes of extent 1 are left out before the reshape; after it, they join the group to their left,
     if there is one.
@@ -181,10 +184,10 @@ def sink_reshape(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("table", "fake_quantize", "affine")
 def sink_fusible_view(graph: Graph, node: Node) -> Rewrite:
-    """Move a fusible view after a pointwise operator, so that the operator can be fused: f(view(x))
-    -> view(f(x)).
+    """Move a fusible view after a pointwise operator, so that the operator fuses with the layer
+    before the view: f(view(x)) -> view(f(x)).
 
-    Per-channel factors are repeated if x's last axis holds the channels several times.
+    Per-channel factors are repeated if x's last axis holds several sets of channels.
     """
     view = writer(graph, node.inputs[0], "slice", "reshape", reader=node)
     require(view.attrs.get("inside"))
@@ -229,8 +232,8 @@ def merge_reshapes(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("matmul")
 def transpose_right_operand(graph: Graph, node: Node) -> Rewrite:
-    """Fold a transpose of a matmul's right operand b: a transpose of the last two axes becomes part
-    of the matmul, the rest remains."""
+    """Fold a transpose of a matmul's right operand into the matmul: the swap of the last two axes
+    becomes the attribute `b_turned`, the rest stays a transpose."""
     transpose = writer(graph, node.inputs[1], "transpose")
     *lead, first, last = transpose.attrs["perm"]
     require(not node.attrs.get("b_turned"), first == len(lead) + 1)
@@ -243,11 +246,11 @@ def transpose_right_operand(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("conv")
 def windows_as_channels(graph: Graph, node: Node) -> Rewrite:
-    """Turn kernel taps into channels if windows do not overlap, or if there is only one: [N, 8, 20,
-    1] with 1x5 kernels of stride 5 becomes [N, 8, 4, 5], the same bytes, with 1x1 kernels.
+    """Turn kernel taps into input channels if windows do not overlap, or if there is only one
+    window: [N, 8, 20, 1] with 1x5 kernels and stride 5 becomes [N, 8, 4, 5] with 1x1 kernels.
 
-    This is done along the innermost axis with more than one position; a kernel as large as its
-    input becomes 1x1 axis by axis.
+    One match handles the innermost axis longer than 1; a kernel as large as its input becomes 1x1
+    axis by axis. The bytes of the input stay the same.
     """
     x, weight, *bias = node.inputs
     (n, *sides, c), (k, *taps, _) = graph.shape(x), graph.shape(weight)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pattern that makes one linear layer of many small sums and differences of one tensor's elements.
+"""Pattern that merges many small sums and differences of one tensor's elements into a linear layer.
 
-Decision functions of support vector machines come so: sums of slices of the scores of pairs.
+An exported one-vs-one support vector machine sums slices of its pairwise scores in this way.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ MOVES = ("slice", "reshape", "transpose")
 
 @dataclass
 class _Parts:
-    """The tensors on the way from one tensor to sums of its elements.
+    """Tensors computed from one source tensor by sums and data movement, each as an affine
+    function.
 
-    source   that tensor, as soon as it is found
-    known    tensor -> [*shape, elements + 1]: factors of the source's elements, and a constant
+    source   name of the source tensor; "" until it is found
+    known    tensor -> coefficients [*shape, elements of the source + 1], the constant last
     """
 
     graph: Graph
@@ -37,7 +38,10 @@ class _Parts:
     known: dict[str, Array] = field(default_factory=dict)
 
     def of(self, name: str, depth: int = 0) -> Array:
-        """Return the factors of a tensor, `depth` operators before the last. Errors: NoMatch."""
+        """Return the coefficients of a tensor as an affine function of the source. Errors: NoMatch.
+
+        depth   operators between this tensor and the result
+        """
         require(depth <= MOST_DEPTH, len(self.known) <= MOST_TENSORS)
         if name not in self.known:
             value, shape = self.graph.find_array(name), self.graph.shape(name)
@@ -79,7 +83,7 @@ def _is_linear(node: Node) -> bool:
 
 
 def _constant(part: Array, count: int) -> Array:
-    """Return a constant's values as factors."""
+    """Return the coefficients of a constant tensor: zeros, then its values."""
     return np.concatenate([np.zeros((*part.shape[:-1], count - 1)), part], axis=-1)
 
 
@@ -93,7 +97,7 @@ def _scaled(part: Array, node: Node) -> Array:
 
 @rewrite_pattern("concat")
 def sums_as_linear(graph: Graph, node: Node) -> Rewrite:
-    """Replace joined sums of a tensor's elements by a linear layer of it."""
+    """Replace a concat of sums of one tensor's elements by a linear layer on this tensor."""
     require(len(node.inputs) > 1, math.prod(graph.shape(node.name)) <= SMALL)
     require(all(name in graph.producer for name in node.inputs))
     parts = _Parts(graph)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Patterns that split layers with very many products per output.
 
-The weights of four channels must fit L1, which is impossible for more than MOST products. Each part
-is a separate layer with its own scale.
+The weights of four channels must fit L1, which is impossible for more than MOST products per
+output. Each part is a separate layer with its own scale.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def split_inputs(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("conv")
 def split_taps(graph: Graph, node: Node) -> Rewrite:
-    """Split a kernel along its longest axis; each part reads only the part of the input that it
-    covers."""
+    """Split a convolution along its longest kernel axis into a sum of convolutions, each on the
+    part of the input that its taps read."""
     _, weight, *bias = node.inputs
     require(graph.is_const(weight), "act" not in node.attrs, node.attrs["groups"] == 1)
     w = graph.array(weight)
@@ -59,9 +59,10 @@ def split_taps(graph: Graph, node: Node) -> Rewrite:
 def _reached(
     patch: GraphBuilder, node: Node, axis: int, first: int, end: int
 ) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Return the input slice that taps first..end of an axis read, and its padding.
+    """Return the slice of the input that kernel taps first .. end - 1 along an axis read, and its
+    padding.
 
-    Errors: NoMatch if they read only padding.
+    Errors: NoMatch if these taps read only padding.
     """
     at, x = axis - 1, node.inputs[0]
     step, stride = node.attrs["dilation"][at], node.attrs["stride"][at]

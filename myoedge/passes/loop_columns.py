@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recognition of the body of a recurrence that the exporter unrolled.
+"""Recognition of the body of a loop that the exporter unrolled.
 
 A column is the list of tensors that play the same role in all iterations, one per iteration.
-Columns are followed from the results, or from the final state, to their operands: equal operators
-belong to the body, a column that equals another one an iteration earlier is a state, slices that
-advance are rows of a sequence.
+Columns are followed from the results, or from the final state, to their operands. Columns of equal
+operators belong to the body. A column that equals another column one iteration earlier is a state.
+A column of consecutive slices reads the rows of a sequence.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ FARTHEST = 600  # nodes of a step that are searched for the state of the step be
 
 @dataclass(frozen=True)
 class Unrolled:
-    """A graph with unrolled loops.
+    """A graph with unrolled loops, and the kind of each node: operator, attributes and shapes.
 
-    graph   the graph; nodes of equal kind (operator, attributes, shapes) may be one node in two
-            iterations
+    graph   the graph; two nodes of equal kind may be the same node of the body in two iterations
     """
 
     graph: Graph
@@ -56,8 +55,8 @@ class Unrolled:
 
 
 def loop_results(unrolled: Unrolled) -> Iterator[list[Column]]:
-    """Yield sets of columns (tensors, one per iteration) that may be the results of a loop: the
-    joined results of all iterations, or one final state."""
+    """Yield candidates for the results of a loop, as columns: concatenated results of all
+    iterations, or a final state."""
     joins = [*_joined(unrolled)]
     by_steps: dict[int, list[Column]] = {}
     for column in joins:
@@ -73,7 +72,8 @@ def loop_results(unrolled: Unrolled) -> Iterator[list[Column]]:
 
 
 def _joined(unrolled: Unrolled) -> Iterator[Column]:
-    """Yield the inputs of concats that the same operator computes, but for the first ones."""
+    """Yield the inputs of each concat that are all computed by the same kind of node, without up to
+    MOST_PEELED first inputs that differ."""
     for node in unrolled.graph.nodes:
         if node.op == "concat" and len(node.inputs) >= FEWEST:
             for first in range(min(MOST_PEELED, len(node.inputs) - FEWEST) + 1):
@@ -83,8 +83,8 @@ def _joined(unrolled: Unrolled) -> Iterator[Column]:
 
 
 def _last_states(unrolled: Unrolled) -> Iterator[Column]:
-    """Yield chains of nodes that are each computed from the one before along the same path, the
-    longest for each last node."""
+    """Yield candidates for a state that only its final value is read of: chains of nodes of one
+    kind, each computed from the preceding one; for each final node, the longest chain."""
     counts: dict[str, int] = {}
     for kind in unrolled.kinds.values():
         counts[kind] = counts.get(kind, 0) + 1
@@ -100,7 +100,7 @@ def _last_states(unrolled: Unrolled) -> Iterator[Column]:
 
 
 def _paths(unrolled: Unrolled, node: Node) -> Iterator[tuple[int, ...]]:
-    """Yield the input numbers that lead from a node to nearest ancestors of its kind."""
+    """Yield paths (input positions) from a node back to its nearest ancestors of the same kind."""
     kind, producer = unrolled.kinds[node.name], unrolled.graph.producer
     pending: list[tuple[Node, tuple[int, ...]]] = [(node, ())]
     seen = {node.name}
@@ -117,7 +117,8 @@ def _paths(unrolled: Unrolled, node: Node) -> Iterator[tuple[int, ...]]:
 
 
 def _chain(unrolled: Unrolled, name: str, path: Sequence[int]) -> Column:
-    """Return the nodes of one kind that a path leads to, from node to node, first step first."""
+    """Return the chain of nodes of one kind that repeated steps along a path reach, earliest
+    iteration first."""
     kind, found = unrolled.kinds[name], [name]
     while True:
         for number in path:
@@ -137,7 +138,7 @@ class UnrolledBody:
     unrolled   the graph
     starts     columns from which the search for the body begins: the loop's results
     columns    columns computed in the body, in the order in which they were found
-    states     column of operands -> (column that equals it one iteration later, the initial value)
+    states     column of a state as it is read -> (column of its next values, initial value)
     given      columns computed outside the loop: constants, rows of sequences
     """
 
@@ -180,8 +181,8 @@ def unrolled_body(unrolled: Unrolled, starts: Sequence[Column]) -> UnrolledBody 
 
 
 def _follow(body: UnrolledBody, later: dict[str, Column]) -> bool:
-    """Follow the columns of a body to its operands; return whether no column was followed before
-    it was known to be a state."""
+    """Follow the columns of a body to its operands; return False if a column was followed before it
+    turned out to be a state, so that the search has to be repeated."""
     pending, second = [*body.starts], dict[str, Column]()
     while pending:
         column = pending.pop()
@@ -200,9 +201,10 @@ def _follow(body: UnrolledBody, later: dict[str, Column]) -> bool:
 
 
 def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) -> bool:
-    """Note a column that is a state or is given; return False for one that the body computes.
+    """Record a column that is a state or an operand from outside the loop; return False if the body
+    computes it.
 
-    Errors: NoMatch if the first step differs from the others.
+    Errors: NoMatch if the first iteration differs from the others.
     """
     unrolled, graph = body.unrolled, body.graph
     if len({*column}) == 1 or all(map(graph.is_const, column)):
@@ -223,7 +225,8 @@ def _is_operand(body: UnrolledBody, column: Column, later: dict[str, Column]) ->
 
 
 def _a_step_later(later: dict[str, Column], column: Column) -> Column:
-    """Return the column that a state becomes, which may be another state; () if it is none."""
+    """Return the column of a state's next values, given the column of its values as they are read;
+    () if the column is no state."""
     for steps in range(1, MOST_DELAYED + 1):
         behind = later.get(column[steps], ())
         if behind[:-steps] == column[steps:]:

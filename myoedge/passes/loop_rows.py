@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of a loop's body for all iterations at once.
+"""Hoisting of a loop's computations: one operator computes the results of all iterations.
 
-Tensors that depend on no state are computed outside of the loop, with a leading axis of steps. So
-are three kinds of states: linear recurrences h = a h + b, states of a recurrent cell, and values of
-earlier iterations. A loop without other states disappears.
+Tensors that depend on no state are computed outside the loop, with a leading axis of iterations.
+Three kinds of states are hoisted too: linear recurrences h = a h + b, states of a recurrent cell,
+and values of earlier iterations. A loop without other states is removed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ MOVES_ROWS: Mapping[str, Callable[[Attrs, Shape], Attrs]] = {  # in addition to 
 
 
 def compute_rows_at_once(graph: Graph) -> Graph:
-    """Compute tensors of loops for all iterations at once, outside of the loop, unless they need a
-    state that only the iteration before gives."""
+    """Hoist the tensors of each loop that do not depend on sequential states: compute them for all
+    iterations at once, before the loop."""
     for loop in dict.fromkeys(n.attrs["loop"] for n in graph.nodes if n.op in IN_LOOPS):
         graph = attempt(_Rows.of(graph, loop).outside) or graph
     return graph
@@ -38,13 +38,13 @@ def compute_rows_at_once(graph: Graph) -> Graph:
 
 @dataclass
 class _Rows:
-    """A loop, and the tensors whose values in all its iterations are known.
+    """A loop and its hoisted tensors.
 
     attrs   attributes of the loop's operators
-    patch   builder of the nodes outside of the loop
+    patch   builder of the nodes outside the loop
     body    nodes that depend on the iteration, in execution order
-    nexts   state -> node that replaces it
-    known   tensor of the body -> its values in all iterations, [steps, *shape]
+    nexts   state -> `loop_next` node that updates it
+    known   tensor of the body -> hoisted tensor with its values in all iterations, [steps, *shape]
     last    tensor of the body -> its value in the last iteration, if only this one is known
     """
 
@@ -74,8 +74,7 @@ class _Rows:
 
     @property
     def states(self) -> dict[str, Node]:
-        """States that iterations have to compute one after another, with the nodes that replace
-        them."""
+        """The states that remain in the loop, with the nodes that update them."""
         return {
             state: node
             for state, node in self.nexts.items()
@@ -83,8 +82,7 @@ class _Rows:
         }
 
     def outside(self) -> Graph:
-        """Find the values of tensors and states in all iterations, until no more can be found;
-        return the graph that computes these outside of the loop."""
+        """Hoist tensors and states until no more can be hoisted; return the new graph."""
         while True:
             for node in self.body.values():
                 attempt(self._computed, node)
@@ -93,7 +91,7 @@ class _Rows:
         return self._joined()
 
     def _computed(self, node: Node) -> None:
-        """Compute a node for all iterations, if its operands are known. Errors: NoMatch."""
+        """Hoist a node of the body, if its operands are hoisted. Errors: NoMatch."""
         require(node.name not in self.known)
         if node.op == READ:
             self.known[node.name] = node.inputs[0]
@@ -109,7 +107,8 @@ class _Rows:
         )
 
     def _operands(self, node: Node, rank: int) -> list[str]:
-        """Return the operands of a node for all iterations. Errors: NoMatch."""
+        """Return a node's operands with a leading axis of iterations. Errors: NoMatch if an operand
+        is not hoisted."""
         if node.op in PAIRS:
             return [self._operand(x, rank) for x in node.inputs]
         many = {"concat": len(node.inputs), "matmul": 2}.get(node.op, 1)
@@ -117,19 +116,21 @@ class _Rows:
         return [*(found(self.known.get(x)) for x in node.inputs[:many]), *node.inputs[many:]]
 
     def _operand(self, name: str, rank: int) -> str:
-        """Return a tensor with leading axes for broadcasting: [steps, 1, .., *shape], or [1, 1, ..,
-        *shape] of one that is the same in all iterations. Errors: NoMatch if it is not known."""
+        """Return an operand shaped for broadcasting: [steps, 1, .., *shape], or [1, 1, .., *shape]
+        if it is the same in all iterations. Errors: NoMatch if it is not hoisted."""
         require(name in self.known or name not in self.body)
         steps, shape = self.steps if name in self.known else 1, self.graph.shape(name)
         whole = (steps, *ranked(shape, rank - 1))
         return reshape(self.patch, self.known.get(name, name), whole)
 
     def _all(self, name: str, shape: Shape) -> str:
-        """Return a tensor in all iterations, broadcast to [steps, *shape]. Errors: NoMatch."""
+        """Return a tensor's values in all iterations, broadcast to [steps, *shape]. Errors: NoMatch
+        if it is not hoisted."""
         return expand(self.patch, self._operand(name, len(shape) + 1), (self.steps, *shape))
 
     def _before(self, state: str, values: str) -> str:
-        """Return a state as each iteration reads it, from its values after each iteration."""
+        """Return the values of a state that the iterations read, [steps, *shape]: the initial
+        value, then the values after all iterations except the last."""
         patch, shape = self.patch, self.graph.shape(state)
         parts = [reshape(patch, self._initial(state), (1, *shape))]
         if self.steps > 1:
@@ -142,7 +143,7 @@ class _Rows:
     # ---- results
 
     def _joined(self) -> Graph:
-        """Return the graph in which the known tensors are computed outside of the loop."""
+        """Return the graph with the hoisted tensors computed outside the loop."""
         graph, became = self.graph, self._results()
         kept = [n.reading(became) for n in graph.nodes if n.name not in (*self.known, *became)]
         left = [self._reading_rows(node) if node.name in self.body else node for node in kept]
@@ -151,7 +152,7 @@ class _Rows:
         return prune(in_operand_order(joined))
 
     def _results(self) -> dict[str, str]:
-        """Return result of the loop -> the tensor that nodes after it read instead."""
+        """Map each result of the loop to the tensor that nodes after the loop read instead."""
         ends, became = {node.name: node for node in self.nexts.values()}, dict[str, str]()
         for node in self.graph.nodes:
             if node.op == WRITE and node.name in self.body:
@@ -161,21 +162,26 @@ class _Rows:
         return became
 
     def _reading_rows(self, node: Node) -> Node:
-        """Return a node of the body that reads rows of the known tensors."""
+        """Return a node of the body that reads rows of the hoisted tensors instead of its
+        operands."""
         rows = {x: self._row(x) for x in node.inputs if x in self.known}
         return node.reading(rows)
 
     def _row(self, name: str) -> str:
-        """Return a known tensor's value in the current iteration."""
+        """Return a tensor of the body that reads the current iteration's row of a hoisted
+        tensor."""
         made = f"{name}.row"
         if made not in self.patch.tensors:
             self.patch.add(READ, self.known[name], name=made, **self.attrs)
         return made
 
     def _written(self, name: str) -> str:
-        """Return the values in all iterations of a tensor that the loop writes. For a view of a
-        state they come from the values that replace it, as its buffer is overwritten by the next
-        state before the loop writes."""
+        """Return the values in all iterations of a tensor that the loop writes to a sequence,
+        [steps, *shape].
+
+        For a view of a state they come from the values that update the state, because its buffer is
+        overwritten by the next state before the loop writes.
+        """
         if name in self.known or name not in self.body:
             return self._all(name, self.graph.shape(name))
         state = behind(self.graph, name, "reshape")
@@ -186,7 +192,10 @@ class _Rows:
         return reshape(self.patch, values, (self.steps, *self.graph.shape(name)))
 
     def _after(self, end: Node) -> str:
-        """Return a state after the last iteration."""
+        """Return the final value of a state, after the last iteration.
+
+        end   `loop_next` node of the state
+        """
         value, shape = end.inputs[0], self.graph.shape(end.name)
         if value in self.last or value not in self.body:
             return self.last.get(value, value)
@@ -199,7 +208,8 @@ class _Rows:
     # ---- states
 
     def _solved(self, state: str) -> bool:
-        """Note the values of a state in all iterations. Errors: NoMatch if they are not known."""
+        """Hoist a state: compute its values in all iterations; return True. Errors: NoMatch if it
+        has to stay in the loop."""
         value = self.nexts[state].inputs[0]
         shape = self.graph.shape(state)
         if value in self.body and value not in self.known:
@@ -211,7 +221,8 @@ class _Rows:
         return True
 
     def _recurrence(self, state: str, node: Node) -> str:
-        """Return the states h = a h + b after each iteration. Errors: NoMatch."""
+        """Compute the states h = a h + b of all iterations with a `scan`, [steps, *shape]. Errors:
+        NoMatch."""
         shape = self.graph.shape(state)
         factor, term = factor_and_term(self.graph, node, state)
         a, b = self._all(factor, shape), self._all(term, shape)
@@ -221,7 +232,8 @@ class _Rows:
         return self.patch.add("scan", a, b, axis=0, origin=node.origin)
 
     def _with_initial(self, a: str, b: str, initial: str) -> str:
-        """Add the product of the first factor and the initial state to the first term."""
+        """Add the product of the first factor a and the initial state to the first term b; return
+        the terms."""
         patch, steps = self.patch, self.steps
         row = reshape(patch, initial, (1, *patch.shape(initial)))
         first = patch.add("mul", slice_axis(patch, a, 0, 0, 1), row)
@@ -229,8 +241,7 @@ class _Rows:
         return patch.add("concat", first, slice_axis(patch, b, 0, 1, steps), axis=0)
 
     def _cell(self, state: str) -> Node:
-        """Return the recurrent cell of one step that computes a state from itself. Errors:
-        NoMatch."""
+        """Return the recurrent cell in the body that updates a state. Errors: NoMatch."""
         graph = self.graph
         h = writer(graph, behind(graph, self.nexts[state].inputs[0], "reshape"), *EVERY_STEP)
         states = [behind(graph, x, "reshape") for x in h.inputs[1 : 2 + (h.op in LAST_C)]]
@@ -244,12 +255,12 @@ class _Rows:
         return h
 
     def _readers(self, name: str) -> Iterator[Node]:
-        """Yield the nodes that read a tensor, or a view of it."""
+        """Yield the nodes that read a tensor or a reshape of it."""
         for node in self.graph.users.get(name, ()):
             yield from self._readers(node.name) if node.op == "reshape" else (node,)
 
     def _of_cell(self, h: Node) -> None:
-        """Compute a recurrent layer for all steps. Errors: NoMatch."""
+        """Hoist a recurrent cell: add a recurrent layer over all iterations. Errors: NoMatch."""
         graph, patch = self.graph, self.patch
         source = writer(graph, h.inputs[0], *INPUTS)
         rows = found(self.known.get(source.inputs[0]))

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion of recurrences that the exporter unrolled into loops, whose body is in the graph
-once."""
+"""Conversion of unrolled recurrences into loops, whose body appears in the graph once."""
 
 from __future__ import annotations
 
@@ -53,7 +52,7 @@ def in_loop_order(graph: Graph) -> Graph:
 
 
 def _rolled(unrolled: Unrolled) -> Iterator[Graph]:
-    """Yield the graph with a loop for one of its recurrences."""
+    """Yield graphs in which one unrolled recurrence is replaced by a loop."""
     for starts in loop_results(unrolled):
         for first in range(MOST_PEELED + 1):
             columns = [column[first:] for column in starts]
@@ -67,10 +66,10 @@ def _rolled(unrolled: Unrolled) -> Iterator[Graph]:
 
 @dataclass
 class _Emitted:
-    """The nodes of a loop while they are made.
+    """The nodes of a loop under construction.
 
-    names   columns of the body -> tensor in the loop
-    nodes   of the body, operands first
+    names   column of the unrolled body -> tensor of the loop's body
+    nodes   nodes of the loop's body, operands first
     """
 
     body: UnrolledBody
@@ -80,7 +79,7 @@ class _Emitted:
     nodes: list[Node] = field(default_factory=list)
 
     def operand(self, column: Column) -> str:
-        """Return the tensor in the loop that a column is. Errors: NoMatch."""
+        """Return the tensor in the loop's body for a column. Errors: NoMatch."""
         if column not in self.names:
             self.names[column] = self._made(column)
         return self.names[column]
@@ -101,7 +100,8 @@ class _Emitted:
         return self._computed(column, name)
 
     def _rows(self, column: Column) -> str:
-        """[steps, ...] of tensors that are computed outside, one by one."""
+        """Stack the tensors of a column, which are computed outside the loop, to one tensor [steps,
+        *shape]."""
         shape = (1, *self.patch.shape(column[0]))
         return self.patch.add("concat", *(reshape(self.patch, x, shape) for x in column), axis=0)
 
@@ -111,7 +111,8 @@ class _Emitted:
         return all(_is_one_constant(graph, x) for i, x in enumerate(inputs) if i in weights)
 
     def _computed(self, column: Column, name: str) -> str:
-        """Add a node of the body. Errors: NoMatch if its weights change from step to step."""
+        """Add the node that computes a column to the loop's body. Errors: NoMatch if its weights
+        change between iterations."""
         require(self._has_one_set_of_weights(column))
         node, columns = self.body.graph.producer[column[0]], self.body.unrolled.inputs(column)
         inputs = tuple(map(self.operand, columns))
@@ -119,9 +120,9 @@ class _Emitted:
         return name
 
     def named(self, column: Column) -> str:
-        """Return the tensor of a column that is read after an iteration.
+        """Return the tensor for a column that is read after an iteration.
 
-        Errors: NoMatch for a view of a state, which by then holds the next iteration's state.
+        Errors: NoMatch for a view of a state, whose buffer then holds the next iteration's state.
         """
         made = {node.name: node for node in self.nodes}
         name = self.operand(column)
@@ -139,7 +140,8 @@ def _is_one_constant(graph: Graph, column: Column) -> bool:
 
 
 def _with_loop(body: UnrolledBody) -> Graph | None:
-    """Return the graph with a loop in place of a recurrence; None if it is not worth one."""
+    """Return the graph with a loop instead of the unrolled recurrence; None if it saves too few
+    nodes."""
     graph, steps = body.graph, len(body.starts[0])
     computed = [x for x in body.stateful if not OPS[graph.producer[x[0]].op].view]
     if len(computed) * (steps - 1) < FEWEST_SAVED:
@@ -170,9 +172,10 @@ def _live_states(body: UnrolledBody) -> list[Column]:
 
 
 def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
-    """Return the graph with a loop, whose results replace those of single iterations.
+    """Return the graph with the finished loop; readers of single iterations read the loop's
+    results.
 
-    Errors: NoMatch for loops that need results of their own.
+    Errors: NoMatch if a result of one iteration is read that the loop cannot provide.
     """
     body, patch, graph = made.body, made.patch, made.body.graph
     columns = {name: (column, at) for column in body.stateful for at, name in enumerate(column)}
@@ -190,11 +193,8 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
 def with_patch(
     graph: Graph, patch: GraphBuilder, nodes: tuple[Node, ...], outputs: tuple[str, ...]
 ) -> Graph:
-    """Return the graph with other nodes and outputs, and with the tensors and constants of a
-    builder.
-
-    patch   the builder
-    """
+    """Return the graph with other nodes and outputs, plus the tensors and constants of the builder
+    `patch`."""
     return replace(
         graph,
         outputs=outputs,
@@ -222,10 +222,10 @@ def in_operand_order(graph: Graph) -> Graph:
 
 @dataclass
 class _Results:
-    """Results of a loop as nodes outside of it read them.
+    """The results of a loop for the nodes outside it.
 
-    columns  tensor of a step -> its column, and number of the step
-    nexts    column of a state -> the state of the next step
+    columns  tensor of one iteration -> (its column, the number of the iteration)
+    nexts    column of a state -> tensor of its next value in the loop
     """
 
     made: _Emitted
@@ -235,7 +235,8 @@ class _Results:
     tensors: dict[str, str] = field(default_factory=dict)
 
     def read(self, node: Node) -> Node:
-        """Return a node that reads the loop's results instead of those of single iterations."""
+        """Return a node that reads the loop's results instead of the tensors of single
+        iterations."""
         if not any(name in self.columns for name in node.inputs):
             return node
         if node.op == "concat":
@@ -244,7 +245,8 @@ class _Results:
         return node.but(inputs=tuple(inputs))
 
     def _runs(self, node: Node) -> Iterator[str]:
-        """Yield the inputs of a concat with all steps of a column as one."""
+        """Yield the inputs of a concat, in which the tensors of all iterations, in order or
+        reversed, are replaced by one sequence."""
         at, inputs = 0, node.inputs
         while at < len(inputs):
             column, step = self.columns.get(inputs[at], ((), 0))
@@ -261,7 +263,8 @@ class _Results:
                 at += 1
 
     def _joined(self, column: Column, axis: int, way: int) -> str:
-        """[..., steps * extent, ...] of a column, along an axis; way -1: the last step first."""
+        """Concatenate the results of all iterations along an axis: [.., steps * extent, ..]; way
+        -1: last iteration first."""
         patch, rows = self.made.patch, self._sequence(column)
         steps, *shape = patch.shape(rows)
         if way < 0:
@@ -270,7 +273,7 @@ class _Results:
         return reshape(patch, rows, [n * (steps if d == axis else 1) for d, n in enumerate(shape)])
 
     def tensor(self, name: str) -> str:
-        """Return the tensor of a single step."""
+        """Return the loop's result for a tensor of one iteration."""
         if name not in self.tensors:
             self.tensors[name] = self._of_step(*self.columns[name])
         return self.tensors[name]

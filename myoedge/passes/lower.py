@@ -18,8 +18,8 @@ from myoedge.passes.forms import all_of
 
 @rewrite_pattern("mean", "sum", "variance")
 def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite:
-    """Transpose before a reduction over axes that are not adjacent, so that they become the last
-    axes."""
+    """Transpose before a reduction over axes that are not adjacent, so that the reduced axes come
+    last."""
     axes, x = node.attrs["axes"], node.inputs[0]
     shape, rank = graph.shape(x), len(graph.shape(x))
     between = range(min(axes), max(axes) + 1)
@@ -77,7 +77,7 @@ def pad_heads(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("conv")
 def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite:
-    """Remove outer kernel taps that read only padding: a 3x3 kernel on one pixel becomes 1x1."""
+    """Remove outer kernel taps that read only padding: a 3x3 kernel on a 1x1 image becomes 1x1."""
     x, weight, *bias = node.inputs
     w, pads = found(graph.find_array(weight)), list(node.attrs["pads"])
     for axis in range(1, w.ndim - 1):
@@ -90,7 +90,8 @@ def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite:
 
 
 def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[int, int]]:
-    """Return the kernel taps along an axis that read some input, and the padding that they need."""
+    """Return the kernel taps along an axis that read any input, and the padding that remains for
+    them."""
     taps, length = (graph.shape(node.inputs[i])[axis] for i in (1, 0))
     step, stride = (node.attrs[name][axis - 1] for name in ("dilation", "stride"))
     before, behind = node.attrs["pads"][axis - 1]
@@ -105,8 +106,10 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
 
 @rewrite_pattern("fake_quantize")
 def limits_apart(graph: Graph, node: Node) -> Rewrite:
-    """Move the limits of a fake quantisation to fewer integers than its type has into a clamp:
-    before it if the requantisation can clamp, otherwise after it."""
+    """Turn a fake_quantize to fewer levels than its integer type has into a plain one and a clamp.
+
+    The clamp comes first if the preceding operator can fuse it, otherwise last.
+    """
     limits = found(clamped_to(node.attrs))
     q, x = carried_params(node.attrs), node.inputs[0]
     whole: Attrs = {"scale": q.scale, "zero_point": q.zero_point, "low": q.low, "high": q.high}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns that recognise norms and variances written as means, squares and roots."""
+"""Patterns that recognise norms and variances written with means, squares and square roots."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _axes(graph: Graph, node: Node) -> tuple[int, ...]:
 
 
 def _centred(graph: Graph, name: str, axes: tuple[int, ...]) -> str:
-    """Return x if the tensor is x minus its mean over these axes."""
+    """Match x - mean(x) over these axes; return x. Errors: NoMatch."""
     x, subtracted = writer(graph, name, "sub", plain=True).inputs
     mean = writer(graph, behind(graph, subtracted, "expand"), "mean")
     require(mean.inputs[0] == x, mean.attrs["keepdim"], _axes(graph, mean) == axes)
@@ -63,7 +63,7 @@ def _centred(graph: Graph, name: str, axes: tuple[int, ...]) -> str:
 
 
 def _squares(graph: Graph, node: Node) -> SumOfSquares:
-    """Match a mean or sum of squares, or a variance."""
+    """Match a sum or mean of squares, or a variance. Errors: NoMatch."""
     if node.op == "add":
         return _squares_of_parts(graph, node)
     require(node.op in ("mean", "sum", "variance"), "act" not in node.attrs)
@@ -78,7 +78,8 @@ def _squares(graph: Graph, node: Node) -> SumOfSquares:
 
 
 def _squares_of_parts(graph: Graph, node: Node) -> SumOfSquares:
-    """Match x[.., 0]**2 + x[.., 1]**2 + .. over all elements along an axis."""
+    """Match a sum of squares written by elements, x[.., 0]**2 + x[.., 1]**2 + .., over a whole
+    axis."""
     squares = (square(graph, name) for name in _addends(graph, node))
     parts = [_element(graph, each.inputs[0]) for each in squares]
     x, axis, _ = parts[0]
@@ -93,7 +94,7 @@ def _addends(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _element(graph: Graph, name: str) -> tuple[str, int, int]:
-    """Return (tensor, axis, index) of a slice that takes one element of an axis."""
+    """Match a slice of one element along an axis; return (tensor, axis, index). Errors: NoMatch."""
     view = made_by(graph, name, "reshape")
     cut = writer(graph, name if view is None else view.inputs[0], "slice")
     axis, span = cut_axis(graph, cut)
@@ -115,7 +116,7 @@ def variance(graph: Graph, node: Node) -> Rewrite:
 
 
 def _squares_within_limits(graph: Graph, node: Node) -> SumOfSquares:
-    """Match squares of as few elements as a variance takes."""
+    """Match a sum of squares over at most LENGTH_MAX elements, the limit of the variance kernel."""
     squares = _squares(graph, node)
     require(_count(graph, squares.x, squares.axes) <= LENGTH_MAX)
     return squares
@@ -123,8 +124,8 @@ def _squares_within_limits(graph: Graph, node: Node) -> SumOfSquares:
 
 @rewrite_pattern("table")
 def function_of_variance(graph: Graph, node: Node) -> Rewrite:
-    """Fold a factor after a variance into its divisor; fuse a root, which gives a standard
-    deviation or, for a sum of squares, a vector norm."""
+    """Fold a factor after a variance into its divisor, or fuse a square root: standard deviation
+    or, for a sum of squares, vector norm."""
     (name, *parameters), *rest = node.attrs["chain"]
     producer = writer(graph, node.inputs[0], "variance", "sum", "mean", reader=node)
     squares, is_root = _squares_within_limits(graph, producer), (name, *parameters) in ROOTS
@@ -145,8 +146,8 @@ class InverseRoot(NamedTuple):
 
 
 def _inverse_deviation(graph: Graph, name: str) -> InverseRoot:
-    """Match + eps, root, maximum with eps or + eps, and inverse after a sum of squares; some may be
-    missing."""
+    """Match 1 / sqrt(squares + eps), also with eps added to the root or as its lower limit; each
+    step may be missing. Errors: NoMatch."""
     chain: list[tuple[object, ...]] = []
     name = behind(graph, name, "expand")
     factors = graph.shape(name)
@@ -172,7 +173,8 @@ def _moves_units(graph: Graph, view: Node) -> bool:
 
 
 def _eps(chain: list[tuple[object, ...]]) -> float:
-    """Return eps, added to the squares, of an inverse root. Errors: NoMatch for other functions."""
+    """Return the eps under the root of a chain of functions that computes 1 / sqrt(x + eps).
+    Errors: NoMatch for other chains."""
     eps, calls = 0.0, [call for call in chain if call != ("affine", 1.0, 0.0)]
     require(calls)
     if calls[0][:2] == ("affine", 1.0):
@@ -188,7 +190,8 @@ def _eps(chain: list[tuple[object, ...]]) -> float:
 
 
 def _least(name: object, *numbers: object) -> float:
-    """Return a small number that is added to a root, or limits it from below. Errors: NoMatch."""
+    """Match a small constant that is added to a root, or is its lower limit; return it. Errors:
+    NoMatch."""
     is_sum = (name, numbers[:1]) == ("affine", (1.0,))
     require(is_sum or (name, numbers[1:]) == ("clamp", (math.inf,)))
     least = float(str(numbers[1] if is_sum else numbers[0]))
@@ -198,7 +201,7 @@ def _least(name: object, *numbers: object) -> float:
 
 @rewrite_pattern("mul")
 def norm(graph: Graph, node: Node) -> Rewrite:
-    """Fuse x / sqrt(mean(x^2) + eps) into an RMS norm, and the same with x - mean(x) into a layer
+    """Fuse x / sqrt(mean(x^2) + eps) into an RMS norm, and the same on x - mean(x) into a layer
     norm."""
     require("act" not in node.attrs)
     return first_match(_norm_of, ((graph, node, x, other) for x, other in both_orders(node)))
@@ -213,7 +216,8 @@ def _norm_of(graph: Graph, node: Node, x: str, other: str) -> Rewrite:
 
 
 def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite:
-    """Build the norm over any axes: transpose them to the end, normalise, transpose back."""
+    """Replace the match by a norm over any axes: transpose them to the end, normalise, transpose
+    back."""
     (x, axes, centred, divisor, _), eps = scaled
     patch, shape, n = GraphBuilder(graph, node), graph.shape(x), _count(graph, x, axes)
     kept = [axis for axis in range(len(shape)) if axis not in axes]
@@ -231,7 +235,7 @@ def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite:
 
 @rewrite_pattern("affine")
 def affine_into_norm(graph: Graph, node: Node) -> Rewrite:
-    """Fold a factor and an offset per channel after a norm into its gains and offsets."""
+    """Fold a factor and an offset per channel after a norm into the norm's gain and bias."""
     norm = writer(graph, node.inputs[0], *NORMS, reader=node, plain=True)
     require(node.attrs["axis"] == norm.attrs.get("axis", len(graph.shape(node.name)) - 1))
     patch, attrs = GraphBuilder(graph, node), {**norm.attrs, **_activation(node)}
@@ -244,8 +248,8 @@ def _activation(node: Node) -> dict[str, object]:
 
 
 def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...]:
-    """Merge the factors and offsets of a norm and an affine after it. Errors: NoMatch if a norm
-    without offsets needs one."""
+    """Return a norm's gain and bias with the factor and offset of a following affine folded in.
+    Errors: NoMatch if a norm without bias would need one."""
     gain, *added = floats(graph, norm.inputs[1:])
     scale, offset = floats(graph, affine.inputs[1:])
     if not added:
@@ -256,7 +260,7 @@ def _joined_factors(graph: Graph, norm: Node, affine: Node) -> tuple[Array, ...]
 
 @rewrite_pattern("reshape")
 def grouped_norm(graph: Graph, node: Node) -> Rewrite:
-    """Fuse a group norm written as an instance norm of a reshape to [N, groups, rest]."""
+    """Fuse a group norm that is written as reshape to [N, groups, rest], norm and reshape back."""
     norm = writer(graph, node.inputs[0], "group_norm", reader=node)
     before = writer(graph, norm.inputs[0], "reshape", reader=norm)
     x, groups = before.inputs[0], norm.attrs["groups"]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pattern that finds AR coefficients in functions of autocorrelations.
+"""Pattern that replaces AR coefficients computed from autocorrelations by the operator `features`.
 
-Levinson's recursion, elimination and formulas for small orders compute the same rational
+Levinson's recursion, Gaussian elimination and closed formulas all compute the same rational
 functions of the autocorrelations. Rational functions that agree at random points are equal, so the
-way in which they are written does not matter.
+pattern evaluates the graph instead of matching one notation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DRAWS, SIGNAL, TOLERANCE = 16, 24, 1e-3  # points, samples of each, deviation of
 
 @dataclass(frozen=True)
 class _Lag:
-    """An autocorrelation: its window, its lag, and the factor of its sum."""
+    """A match of an autocorrelation: its window of samples, its lag, and the factor on its sum."""
 
     window: SampleWindow
     lag: int
@@ -40,7 +40,7 @@ class _Lag:
 
 
 def _lag(graph: Graph, node: Node) -> _Lag:
-    """Return which autocorrelation a node computes. Errors: NoMatch."""
+    """Match a node that computes an autocorrelation. Errors: NoMatch."""
     if node.op == "features":
         (feature,), x = features_of(node.attrs), node.inputs[0]
         scale, offset = (graph.array(name) for name in node.inputs[1:])
@@ -59,10 +59,10 @@ def _lag_of(feature: Feature) -> int:
 
 @dataclass
 class _Formula:
-    """The operators between autocorrelations and a tensor.
+    """The subgraph between autocorrelations and a tensor that is computed from them.
 
-    lags        tensors that are autocorrelations, by name
-    nodes       the operators, by the tensor that they write
+    lags        tensor name -> the autocorrelation that it holds
+    nodes       tensor name -> node that computes it
     """
 
     graph: Graph
@@ -70,7 +70,8 @@ class _Formula:
     nodes: dict[str, Node] = field(default_factory=dict)
 
     def follow(self, name: str) -> None:
-        """Collect the operators from a tensor back. Errors: NoMatch."""
+        """Collect the nodes that compute a tensor, back to the autocorrelations. Errors:
+        NoMatch."""
         if name in self.lags or name in self.nodes or name in self.graph.constants:
             return
         node = found(self.graph.producer.get(name))
@@ -87,7 +88,8 @@ class _Formula:
 
     @property
     def order(self) -> int:
-        """The largest lag; all smaller ones are there, of one window. Errors: NoMatch."""
+        """The largest lag. Errors: NoMatch unless all lags from 0 on are present, from one
+        window."""
         order = max((lag.lag for lag in self.lags.values()), default=0)
         require(1 <= order <= MOST_ORDER)
         require({lag.lag for lag in self.lags.values()} == {*range(order + 1)})
@@ -97,7 +99,7 @@ class _Formula:
 
     @property
     def window(self) -> SampleWindow:
-        """The window as `features` reads it. Errors: NoMatch."""
+        """The window of samples that a `features` operator already reads. Errors: NoMatch."""
         windows = (lag.window for name, lag in self.lags.items() if self._is_feature(name))
         return found(next(windows, None))
 
@@ -106,14 +108,16 @@ class _Formula:
 
     @property
     def added_energies(self) -> list[float]:
-        """Energies that may be added to lag 0, sorted: 0, and numbers that an operator adds."""
+        """Candidates for a constant added to lag 0: 0 and the constants that the subgraph adds,
+        sorted."""
         factor = next(lag.factor for lag in self.lags.values())
         calls = [call for node in self.nodes.values() for call in node.attrs.get("chain", ())]
         added = {call[2] / factor for call in calls if call[:2] == ("affine", 1.0)}
         return sorted({0.0, *(x for x in added if x > 0)})
 
     def value(self, name: str, r: Array) -> Array:
-        """Compute a tensor from autocorrelations r [lags, n]."""
+        """Evaluate a tensor of the subgraph for given autocorrelations r [lags, n]; return float64
+        [n]."""
         values: dict[str, Array] = {}
         for leaf, lag in self.lags.items():
             values[leaf] = (r[lag.lag] * lag.factor).reshape(self.graph.shape(leaf))
@@ -130,7 +134,8 @@ class _Formula:
 
 
 def _coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, float]:
-    """Return the AR coefficient that a tensor is, and its sign. Errors: NoMatch."""
+    """Return (window, AR coefficient, sign) if a tensor holds an AR coefficient. Errors:
+    NoMatch."""
     require(writer(graph, behind(graph, name, *VIEWS)).op in (*RATIONAL, "table"))
     formula = _Formula(graph)
     formula.follow(name)
@@ -150,7 +155,10 @@ def _coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, float]
 
 
 def _drawn(order: int, count: int, unit: float) -> list[Array]:
-    """Return autocorrelations [order + 1, count] of random signals, of about this size."""
+    """Return autocorrelations [order + 1, count] of random test signals.
+
+    unit   scale of the autocorrelations
+    """
     rng, shape = np.random.default_rng(0), (count, SIGNAL)
     signals = (rng.normal(size=shape).cumsum(1) for _ in range(-(-DRAWS // count)))
     return [(autocorrelations(x, order) * (unit / SIGNAL)).astype(np.float32) for x in signals]
@@ -168,7 +176,7 @@ def _near(value: Array, wanted: Array) -> bool:
 
 @rewrite_pattern("concat")
 def coefficients_of_predictors(graph: Graph, node: Node) -> Rewrite:
-    """Replace AR coefficients that are joined by features of their window."""
+    """Replace AR coefficients in a concat by features of their window."""
     matches = {name: attempt(_coefficient, graph, name) for name in dict.fromkeys(node.inputs)}
     require(any(matches.values()))
     patch, names = GraphBuilder(graph, node), []

@@ -29,8 +29,8 @@ from myoedge.passes.qdq_tables import (
 
 
 def propagate_qdq(graph: Graph) -> Graph:
-    """Move the parameters of fake_quantize nodes to tensors and remove the nodes; return the graph
-    itself if it has none."""
+    """Move the parameters of fake_quantize nodes to the tensors that they read and remove the
+    nodes; return the same graph if there are none."""
     if graph.formats or any(node.op == ROUND for node in graph.nodes):
         graph = _Propagation(tables_of_16_bits_apart(graph)).run()
     return fuse_tables_between_roundings(graph)
@@ -38,10 +38,10 @@ def propagate_qdq(graph: Graph) -> Graph:
 
 @dataclass
 class _Propagation:
-    """A graph that is rebuilt node by node.
+    """State of the propagation, which rebuilds the graph node by node.
 
     names    removed tensor -> tensor that its readers read instead
-    given    value -> parameters from the file
+    given    tensor or pre-activation value -> parameters from the file
     groups   tensor -> representative of all tensors that share its parameters
     params   representative -> parameters
     """
@@ -72,7 +72,7 @@ class _Propagation:
         return made.with_given(self.given)
 
     def add(self, node: Node) -> None:
-        """Add the next node in order, its inputs renamed."""
+        """Add the next node, in execution order, to the new graph, with renamed inputs."""
         if node.op == ROUND:
             self._round(node)
             return
@@ -87,8 +87,8 @@ class _Propagation:
             self._state(node.name, fixed)
 
     def _has_others(self, name: str) -> bool:
-        """Return whether the file gives a result int16 parameters, or finer int8 ones, instead of
-        those that its operator fixes."""
+        """Return whether the file sets int16 or finer int8 parameters for a result, instead of the
+        parameters that its operator fixes."""
         wanted, op = self._wanted(name), OPS[self.made_by[name].op]
         if op.fixed_params is None or wanted is None:
             return False
@@ -118,7 +118,7 @@ class _Propagation:
         self.params[self._group(name)] = params
 
     def _may_carry(self, x: str, params: QuantParams) -> bool:
-        """Return whether the tensor's operator can write integers with these parameters."""
+        """Return whether the operator that writes tensor x can write these parameters."""
         node = self.made_by.get(x)
         if self.graph.is_const(x):
             return False
@@ -130,7 +130,7 @@ class _Propagation:
         return may_write(node, INT16, [*map(self._shape, node.inputs)], self._shape(x))
 
     def _joined(self, node: Node) -> Node:
-        """Add a node that moves integers; its operands get the parameters of its result."""
+        """Add a node that only moves data; its operands share the parameters of its result."""
         inputs, data = list(node.inputs), [*self._floats(node)]
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
         has = {*found.values()} or {self._stored(inputs[i]) for i in data}
@@ -148,17 +148,18 @@ class _Propagation:
         return node.but(inputs=tuple(inputs))
 
     def _may_read(self, node: Node, params: QuantParams) -> bool:
-        """Return whether one of the operands may have these parameters."""
+        """Return whether a data-movement node can read at least one of its operands with these
+        parameters."""
         is_int16 = params.element_type == INT16
         return not is_int16 or any(self._reads_int16(node, i) for i in operand_places(node))
 
     def _takes(self, x: str, params: QuantParams | None) -> bool:
-        """Return whether a tensor without parameters may get these, whichever nodes read it."""
+        """Return whether all readers of a tensor, which has no parameters yet, accept these."""
         return params is None or (self._wanted(x) == params and self._may_carry(x, params))
 
     def _wanted(self, name: str) -> QuantParams | None:
-        """Return the parameters of a tensor: the file's, or those that all readers request through
-        data movement."""
+        """Return a tensor's requested parameters: the file's, otherwise those that all readers
+        request through data movement; None if they differ."""
         own = self.graph.given_params(name)
         if own is not None or name in self.graph.outputs:
             return own
@@ -171,8 +172,8 @@ class _Propagation:
         return self._wanted(reader.name) if OPS[reader.op].same_scale else None
 
     def _fed(self, node: Node) -> Node:
-        """Add a node that computes: its constants with the file's integers, and copies of operands
-        that it cannot read in their format."""
+        """Add a node that computes: its constants use the file's integers, and an operand in a
+        format that the node cannot read is replaced by a requantised copy."""
         inputs = list(node.inputs)
         for i in operand_places(node):
             stored = self._stored(inputs[i])
@@ -198,7 +199,10 @@ class _Propagation:
         return may_read(node, index, INT16, shapes, self._shape(node.name))
 
     def _copy(self, x: str, reader: Node, params: QuantParams | None) -> str:
-        """Add a requantised copy of x for one reader, with given or calibrated parameters."""
+        """Add a requantised copy of tensor x for one reader; return its name.
+
+        params   its parameters; None: calibrated
+        """
         name = self._free(f"{x}.copy")
         self.tensors[name] = replace(self.tensors[x], name=name, q=None, pre_q=None)
         self._append(Node("table", (x,), (name,), {"chain": IDENTITY}, reader.origin))
@@ -207,7 +211,8 @@ class _Propagation:
         return name
 
     def _own_constant(self, x: str) -> str:
-        """Copy a constant that several nodes read, so that each may have its own parameters."""
+        """Return a copy of constant x if several nodes read it, so that each reader has its own
+        parameters."""
         if not self.graph.is_const(x) or len(self.graph.users[x]) == 1:
             return x
         name = f"{x}.of{len(self.constants) - len(self.graph.constants)}"
@@ -219,7 +224,8 @@ class _Propagation:
         return next(name for name in numbers if name not in self.tensors)
 
     def of(self, name: str) -> QuantParams | None:
-        """Return the parameters of a tensor from the file or its operator; None: calibrated."""
+        """Return a tensor's parameters from the file or from its operator; None: to be
+        calibrated."""
         return self.params.get(self._group(name))
 
     def _group(self, name: str) -> str:
@@ -236,7 +242,8 @@ class _Propagation:
                 self.params[first] = params
 
     def _stored(self, name: str) -> QuantParams | None:
-        """Return the parameters of a constant that the file stores as integers with one scale."""
+        """Return the parameters of a constant that the file stores as integers with one scale,
+        otherwise None."""
         stored = self.graph.format(name)
         return None if stored is None else stored.params
 
@@ -244,7 +251,8 @@ class _Propagation:
         return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
 
     def _floats(self, node: Node) -> Iterator[int]:
-        """Yield the operands that have parameters, without indices."""
+        """Yield the positions of a node's float operands, which have quantisation parameters;
+        indices have none."""
         for i in operand_places(node):
             tensor = self.tensors.get(node.inputs[i])
             if tensor is None or tensor.dtype == "float32":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations next to fake-quantise nodes: fused between int8 tensors, separate next to int16."""
+"""Activations next to fake_quantize nodes: fused between int8 tensors, separate layers next to
+int16."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ ROUND = "fake_quantize"
 
 
 def tables_of_16_bits_apart(graph: Graph) -> Graph:
-    """Split off fused int16 activations from operators that only write int8, and discontinuous
-    ones, which interpolation cannot represent, from all operators."""
+    """Split off activations that a kernel cannot apply: int16 activations of operators that write
+    only int8, and discontinuous functions, which interpolation cannot represent."""
     nodes, tensors = list[Node](), {**graph.tensors}
     for node in graph.nodes:
         parts = attempt(_apart, graph, node) or ()
@@ -32,7 +33,7 @@ def tables_of_16_bits_apart(graph: Graph) -> Graph:
 
 
 def _check_table(graph: Graph, node: Node, before: QuantParams) -> None:
-    """Check that a node's table has to be split off. Errors: NoMatch."""
+    """Check that a node's fused activation must become a separate node. Errors: NoMatch."""
     is_rounded = _is_rounded_to_16_bits(graph, node.name)
     if before.element_type != INT16:  # tables of 16-bit results are nodes of their own
         require(is_rounded)
@@ -44,7 +45,7 @@ def _check_table(graph: Graph, node: Node, before: QuantParams) -> None:
 
 
 def _alone(node: Node) -> Node:
-    """Return a node without its fused function."""
+    """Return a node without its fused activation."""
     return node.but(attrs={name: x for name, x in node.attrs.items() if name != "act"})
 
 
@@ -54,9 +55,9 @@ def _is_rounded_to_16_bits(graph: Graph, name: str) -> bool:
 
 
 def _apart(graph: Graph, node: Node) -> tuple[Node, Node, Node]:
-    """Split a node into the operator, the rounding of its result, and its function.
+    """Split a node into three: operator, rounding of its result, activation.
 
-    Errors: NoMatch if they need not be apart.
+    Errors: NoMatch if the activation can stay fused.
     """
     before = found(graph.given_params(node.name + PRE))
     require(has_table(node))
@@ -73,10 +74,10 @@ def _apart(graph: Graph, node: Node) -> tuple[Node, Node, Node]:
 
 
 def fuse_tables_between_roundings(graph: Graph) -> Graph:
-    """Fuse int8 tables between quantised tensors into the operator that writes them, if it has no
-    other reader; clamps of the results become part of the table.
+    """Fuse int8 tables into the producers of their inputs, if both tensors have parameters from the
+    file and the table is the only reader.
 
-    Returns the graph itself if it has none.
+    Clamps of the producer become part of the table. Returns the same graph if nothing is fused.
     """
     for node in graph.nodes:
         maker = attempt(_maker, graph, node)
@@ -86,8 +87,8 @@ def fuse_tables_between_roundings(graph: Graph) -> Graph:
 
 
 def _maker(graph: Graph, node: Node) -> Node:
-    """Return the operator that a table is fused into. Errors: NoMatch if the table stays a separate
-    layer."""
+    """Return the producer into which a table is fused. Errors: NoMatch if the table stays a
+    separate layer."""
     require(node.op == "table")
     maker = writer(graph, node.inputs[0], reader=node)
     require(OPS[maker.op].epilogue, not has_table(maker), graph.is_fake_quantized(maker.name))

@@ -51,7 +51,7 @@ def _refusals(graph: Graph, node: Node) -> Iterator[_Refusal]:
 def _of_constants(
     graph: Graph, node: Node, formats: Mapping[int, ConstantFormat | None]
 ) -> Iterator[_Refusal]:
-    """Reject constants whose parameters differ from those that the operator needs."""
+    """Yield refusals of constants whose parameters differ from those that the operator requires."""
     op, is_row = OPS[node.op], node.op == "embedding"
     rounds = graph.is_fake_quantized(node.name) and (is_row or op.same_scale)
     for i, kind in formats.items():
@@ -64,12 +64,13 @@ def _of_constants(
 
 
 def _reads_gates(node: Node) -> bool:
-    """Return whether a node is a recurrent layer, which adds h's products to its gates."""
+    """Return whether a node is a recurrent layer, whose recurrent products are added to the
+    gates."""
     return OPS[node.op].multiplies_result and bool(OPS[node.op].weights)
 
 
 def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_Refusal]:
-    """Reject weights whose matrix products do not have one scale per row."""
+    """Yield refusals of weights without one scale per output channel."""
     op = OPS[node.op]
     value = graph.array(node.inputs[op.weights[0]])
     rows = stated.by_rows
@@ -102,7 +103,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
 
 
 def _of_constant(kind: ConstantFormat, is_row: bool) -> _Refusal:
-    """Return the refusal of a constant that is read with a tensor's parameters."""
+    """Return the refusal of a constant operand whose scales differ from those of the tensor."""
     thing = "rows of a table" if is_row else "a constant operand"
     has = f"{len(kind.scale)} scales" if kind.params is None else "others beside it"
     return _Refusal(

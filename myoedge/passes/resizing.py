@@ -17,7 +17,7 @@ from myoedge.passes.forms import cut_axis, factor_of
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """A match of a tensor's elements at constant indices along one axis.
+    """A match of a slice or gather: elements of x at constant indices along one axis.
 
     index   int64 indices
     """
@@ -53,7 +53,7 @@ def _resize(graph: Graph, node: Node, first: str, product: str) -> Rewrite:
 
 
 def _picked(graph: Graph, name: str) -> Picked:
-    """Match a take or slice along one axis."""
+    """Match a gather or slice along one axis. Errors: NoMatch."""
     node = writer(graph, name, "take", "slice")
     if node.op == "take":
         return Picked(node.inputs[0], node.attrs["axis"], np.array(node.attrs["index"]))
@@ -62,7 +62,8 @@ def _picked(graph: Graph, name: str) -> Picked:
 
 
 def _share(graph: Graph, scaled: Node, low: Picked) -> Array:
-    """Return the factors along the axis of a product without an offset."""
+    """Return the interpolation weights, the factors of a product along the axis. Errors: NoMatch if
+    an offset is added."""
     if scaled.op == "table":
         return np.full(len(low.index), factor_of(scaled.attrs["chain"]))
     factors, offsets = floats(graph, scaled.inputs[1:])

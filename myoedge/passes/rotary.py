@@ -2,7 +2,7 @@
 """Recognition of rotary embeddings in any form.
 
 Slices, stacks, halves and complex products are all linear in the elements of one tensor. The
-pattern determines, for each result, which elements it is a sum of, with which factors.
+pattern expresses each result as a weighted sum of elements of that tensor.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Terms:
 class Turns:
     """Rotations of pairs of elements by constant angles.
 
-    distance   number of elements between the two of a pair
+    distance   index of a pair's second element minus that of its first
     rows       the tensor's shape, whose last axis holds the pairs
     cos, sin   float64 [*leading axes, pairs]
     """
@@ -90,7 +90,8 @@ MOVES = ("reshape", "transpose", "slice", "expand", "concat")
 
 
 def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
-    """Return the operands on which a tensor depends linearly; None if it is not linear."""
+    """Return the non-constant operands of a tensor's producer if it is linear in them, otherwise
+    None."""
     node = graph.producer.get(name)
     if node is None or "act" in node.attrs:
         return None
@@ -105,8 +106,8 @@ def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
 
 
 def _sources(graph: Graph, node: Node) -> Iterator[str]:
-    """Return the tensors of the result's size from which it is computed by a linear map with
-    products and sums, nearest first; reshapes of another source are left out."""
+    """Yield candidate inputs of a rotary embedding: tensors of the result's size from which it is
+    computed linearly, nearest first."""
     reads: dict[str, tuple[str, ...]] = {}
     reached = [node.name]
     for name in reached:  # grows
@@ -125,7 +126,8 @@ def _sources(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _between(reads: Mapping[str, tuple[str, ...]], name: str, source: str) -> set[str]:
-    """Return the tensors from `source` to `name`; empty if `name` also depends on other tensors."""
+    """Return the names of the tensors between `source` and `name`; empty if `name` also depends on
+    other tensors."""
     seen, pending = set[str](), [name]
     while pending:
         name = pending.pop()
@@ -137,12 +139,13 @@ def _between(reads: Mapping[str, tuple[str, ...]], name: str, source: str) -> se
 
 
 def _is_written_out(ops: AbstractSet[str]) -> bool:
-    """Return whether there are operators besides the rotary embedding and reshapes."""
+    """Return whether the operators contain more than a rotary embedding and reshapes, so that there
+    is a decomposed one to fuse."""
     return ("mul" in ops and not ops.isdisjoint(("add", "sub"))) or {"rotary", "concat"} <= ops
 
 
 def _terms(graph: Graph, name: str, source: str, known: dict[str, Terms]) -> Terms:
-    """Return a tensor as a linear map of the source."""
+    """Express a tensor as weighted sums of the source's elements."""
     if name == source:
         shape = graph.shape(name)
         return Terms(np.arange(math.prod(shape)).reshape(1, *shape), np.ones((1, *shape)))
@@ -174,7 +177,7 @@ def _made(graph: Graph, node: Node, parts: Sequence[Terms]) -> Terms:
 
 
 def _moved(node: Node, out: Shape, x: Array) -> Array:
-    """Move x [terms, *shape] through a layout operator."""
+    """Apply a layout operator to x [terms, *shape], term by term."""
     if node.op == "transpose":
         return x.transpose(0, *(axis + 1 for axis in node.attrs["perm"]))
     if node.op == "slice":
@@ -195,7 +198,7 @@ def _joined(parts: Sequence[Terms], axis: int) -> Terms:
 
 
 def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
-    """Apply a rotary embedding that was already found to a linear map."""
+    """Compose an already fused rotary embedding with weighted sums."""
     cos, sin = floats(graph, node.inputs[1:])
     one = np.ones(graph.shape(node.name))
     own, other = real(node.attrs, one, cos, 0 * sin), real(node.attrs, one, 0 * cos, sin)
@@ -209,7 +212,8 @@ def _rotated(graph: Graph, node: Node, x: Terms) -> Terms:
 
 
 def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns:
-    """Return the pairs that a linear map rotates; unchanged pairs are rotated by 0.
+    """Return the pairwise rotations that weighted sums represent; unchanged pairs have angle 0.
+    Errors: NoMatch.
 
     shapes   candidate shapes for the rotation; the smallest tables win, then the first shape
     """
@@ -231,8 +235,8 @@ def _turns(terms: Terms, shapes: Sequence[Shape]) -> Turns:
 
 
 def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | None:
-    """Arrange pairs in rows, so that cosines and sines vary along one more axis; None for several
-    axes.
+    """Return rotations whose angles vary along at most one axis of a reshaped tensor; None if there
+    is no such shape.
 
     cos, sin   [..., distance], for pairs in memory order
     """
@@ -248,7 +252,7 @@ def _in_rows(shape: Shape, distance: int, cos: Array, sin: Array) -> Turns | Non
 
 
 def _varying(turns: Turns) -> list[int]:
-    """Return the axes along which the angles vary, without the axis of the pairs."""
+    """Return the axes along which the angles vary; the axis of the pairs is not counted."""
     both = np.stack([turns.cos, turns.sin])
     axes = range(len(turns.rows) - 1)
     return [axis for axis in axes if (both != both.take([0], axis + 1)).any()]

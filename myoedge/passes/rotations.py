@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear layers averaged over rotations of their rows, as convolutions, whose overlapping windows
-an accelerator reads without copies."""
+"""Replacement of linear layers that are averaged over rotations of their rows by convolutions,
+whose overlapping windows an accelerator reads without copies."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ PLAIN: Mapping[str, Any] = {
 
 @rewrite_pattern("linear")
 def rotations_as_windows(graph: Graph, node: Node) -> Rewrite:
-    """Replace the mean over rotations lo .. hi of E rows by a convolution whose kernel covers E
-    rows, on the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1."""
+    """Replace the mean of a linear layer over rotations of its E input rows, by lo .. hi rows, by a
+    convolution with an E-row kernel.
+
+    Its input holds the rows E + lo .. E - 1, 0 .. E - 1, 0 .. hi - 1.
+    """
     stack = _stack(graph, node)
     *lead, e, f = graph.shape(stack.name)
     require(not graph.all_given)
@@ -46,8 +49,8 @@ def rotations_as_windows(graph: Graph, node: Node) -> Rewrite:
 
 
 def _stack(graph: Graph, node: Node) -> Node:
-    """Return the concat of rotated tensors [.., 1, E, F] before a linear layer and a mean over the
-    rotations; `node` is the linear layer."""
+    """Match the concat of rotated tensors [.., 1, E, F] before a linear layer, `node`, whose
+    results are averaged over the rotations."""
     flat = writer(graph, node.inputs[0], "reshape", reader=node)
     stack, mean = writer(graph, flat.inputs[0], "concat", reader=flat), graph.only_user(node.name)
     *lead, e, f = graph.shape(stack.name)
@@ -61,7 +64,7 @@ def _stack(graph: Graph, node: Node) -> Node:
 
 
 def _rotation(graph: Graph, name: str) -> tuple[str, int]:
-    """Return the rotated tensor, without views, and the row that comes first in `name`."""
+    """Match a rotation of rows, concat of two slices; return (tensor, the row that comes first)."""
     join = writer(graph, name, "concat")
     parts = [writer(graph, x, "slice") for x in join.inputs]
     cuts = [(part.inputs[0], *cut_axis(graph, part)) for part in parts]
@@ -72,7 +75,7 @@ def _rotation(graph: Graph, name: str) -> tuple[str, int]:
 
 
 def _shown(graph: Graph, name: str) -> str:
-    """Follow reshapes back from `name` to the tensor they read, while its rows stay unchanged."""
+    """Follow reshapes that keep the last two axes back to the tensor that they view."""
     while (view := made_by(graph, name, "reshape")) is not None:
         if graph.shape(view.inputs[0])[-2:] != graph.shape(name)[-2:]:
             break

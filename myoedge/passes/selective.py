@@ -46,7 +46,7 @@ NOT_NEGATIVE = ("softplus", "sigmoid", "exp", "abs", "square")
 class Axes:
     """Labels of the axes of a selective scan.
 
-    around    axes of the sequences (batch)
+    around    batch axes
     time      time axis
     channel   axes of the channels
     state     axis of the states
@@ -64,7 +64,7 @@ class Axes:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Operands of a selective scan, each a product of tensors.
+    """The operands of a selective scan, each as factors whose product it is.
 
     axes               labels of the axes
     delta, x, b, c     factors of the operands
@@ -102,8 +102,8 @@ def find_selective_scan(graph: Graph, node: Node) -> Rewrite:
 
 
 def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int]:
-    """Return (factors of the terms summed over one axis, its label); labels are axes of the first
-    operand."""
+    """Match the readout, a sum of products over the states; return (factors, label of the state
+    axis). Labels number the axes of the node's first operand."""
     operands = [numbered(graph, node.inputs[0])]
     labels = operands[0].labels
     if node.op == "matmul":  # states [..., D, N] times C [..., N, 1]
@@ -119,7 +119,8 @@ def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int]:
 
 
 def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts:
-    """Match the operands of a selective scan whose states are reduced by a readout."""
+    """Match the operands of a selective scan whose states h the readout reduces. Errors:
+    NoMatch."""
     scans, c = divided(factors, lambda some: made_by(graph, some.name, "scan") is not None)
     require(len(scans) == 1)
     (scan,) = scans
@@ -149,7 +150,7 @@ def _check_axes(graph: Graph, parts: Parts) -> None:
 
 
 def _rates(graph: Graph, parts: Parts, extents: Sequence[int]) -> Array:
-    """Return A [D, N]."""
+    """Return the matrix A [D, N] of the selective scan."""
     axes = (*parts.axes.channel, parts.axes.state)
     rates = np.full([extents[axis] for axis in axes], parts.scale, np.float32)
     for some in parts.constants:
@@ -164,7 +165,8 @@ def _product(
     axes: Sequence[tuple[int, ...]],
     extents: Sequence[int],
 ) -> str:
-    """Multiply tensors that are broadcast to these axes; each group of axes becomes one axis."""
+    """Add the product of several tensors, broadcast to the given axes; each group of axes is merged
+    into one axis."""
     made = [
         _ordered(patch, some, [a for group in axes for a in group], extents) for some in factors
     ]
@@ -177,7 +179,7 @@ def _product(
 def _ordered(
     patch: GraphBuilder, some: Labelled, axes: Sequence[int], extents: Sequence[int]
 ) -> str:
-    """Return a tensor with these axes in this order, broadcast."""
+    """Transpose and broadcast a tensor to the given axes, in their order."""
     long_shape, order, shape = some.moves(axes, extents)
     y = transpose(patch, reshape(patch, some.name, long_shape), order)
     y = reshape(patch, y, shape)
@@ -188,7 +190,7 @@ def _ordered(
 
 
 def _exponent(graph: Graph, decay: Labelled) -> tuple[float, list[Labelled]]:
-    """Return the factors of z if a tensor is exp(z)."""
+    """Match exp(z); return the constant factor and the tensor factors of z. Errors: NoMatch."""
     decay = viewed(graph, decay)
     node = writer(graph, decay.name, "table")
     *scales, (last, *_) = node.attrs["chain"]
@@ -232,7 +234,7 @@ def _with_skip(graph: Graph, node: Node, ours: str, other: str) -> Rewrite:
 
 
 def _skip(graph: Graph, other: Labelled, x: Labelled, channel: int | None) -> Array:
-    """Return D [channels] if a tensor is D x."""
+    """Match D x; return D [channels]. Errors: NoMatch."""
     product = viewed(graph, other)
     node = writer(graph, product.name, "affine", "mul", plain=True)
     require(channel is not None)

@@ -39,8 +39,8 @@ SAMPLED = ("biquads", "running_norm")  # [conditioning], with 16-bit results
 
 @rewrite_pattern("magnitude", "add", "sum", "variance")
 def find_spectrogram(graph: Graph, node: Node) -> Rewrite:
-    """Fuse the magnitude, or its square, of a transform's real and imaginary parts into a
-    spectrogram, even if both parts were moved and scaled equally."""
+    """Fuse the magnitude of a Fourier transform, or its square, into a spectrogram, also if both
+    parts are moved or scaled by equal operators first."""
     alike, views = _made_alike(graph, *_parts(graph, node)), list[Node]()
     while alike[0].op != "spectrogram":
         views.append(alike[0])
@@ -61,8 +61,8 @@ def find_spectrogram(graph: Graph, node: Node) -> Rewrite:
 
 
 def _made_alike(graph: Graph, a: str, b: str) -> tuple[Node, Node]:
-    """Return the nodes that write both parts, if they are transforms, or move or scale both parts
-    alike."""
+    """Return the producers of the real and the imaginary part, if both are transforms, or equal
+    views or scalings. Errors: NoMatch."""
     p, q = (writer(graph, attempt(_uncut, graph, x) or x, *VIEWS, *MADE) for x in (a, b))
     require(p.op == q.op)
     if p.op == "spectrogram":
@@ -80,7 +80,7 @@ def _magnitude_of_factor(table: Node) -> float:
 
 
 def _uncut(graph: Graph, name: str) -> str:
-    """Return the tensor that a slice restores from a concat."""
+    """Return the input of a concat that a slice of the concat restores. Errors: NoMatch."""
     cut = writer(graph, name, "slice")
     both = writer(graph, cut.inputs[0], "concat")
     axis, span = cut_axis(graph, cut)
@@ -106,8 +106,8 @@ def _parts(graph: Graph, node: Node) -> tuple[str, ...]:
 
 @rewrite_pattern("spectrogram")
 def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite:
-    """Compute the magnitude of a Fourier transform from its real and imaginary parts, instead of a
-    spectrogram, if other nodes need both parts as well."""
+    """Compute a magnitude from the real and imaginary parts instead of a spectrogram, if other
+    nodes read both parts anyway."""
     beside = (
         other
         for other in graph.users[node.inputs[0]]
@@ -120,10 +120,10 @@ def magnitude_of_parts(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("spectrogram")
 def lower_spectrogram(graph: Graph, node: Node) -> Rewrite:
-    """Replace real and imaginary parts of a Fourier transform by products with constant matrices,
-    and so spectrograms of tensors other than int16 samples.
+    """Lower a Fourier transform to products with constant matrices: its real and imaginary parts,
+    and spectrograms of inputs that cannot be int16.
 
-    An input normalisation before them is moved to the host.
+    An input normalisation before the products can be moved to the host.
     """
     x, window, *_ = node.inputs
     is_part = "part" in node.attrs
@@ -136,8 +136,8 @@ def lower_spectrogram(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("table")
 def function_into_curve(graph: Graph, node: Node) -> Rewrite:
-    """Fuse a pointwise function after a spectrogram into the spectrogram's own function, if its
-    signals have no factors."""
+    """Fuse a pointwise function into the preceding spectrogram, unless the spectrogram has factors
+    or offsets of its own."""
     made = writer(graph, node.inputs[0], "spectrogram", reader=node)
     require(CURVES.issuperset(name for name, *_ in node.attrs["chain"]))
     scale, offset = (graph.array(name) for name in made.inputs[2:])
@@ -149,8 +149,8 @@ def function_into_curve(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("table")
 def function_before_slice(graph: Graph, node: Node) -> Rewrite:
-    """Move a pointwise function before a slice of a spectrogram, with only data movement between
-    them."""
+    """Move a pointwise function before a slice that only data movement separates from a
+    spectrogram."""
     cut = writer(graph, node.inputs[0], "slice", reader=node)
     source = cut
     while source.op != "spectrogram":
@@ -162,8 +162,8 @@ def function_before_slice(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("affine")
 def affine_into_lanes(graph: Graph, node: Node) -> Rewrite:
-    """Fold a factor and an offset after a spectrogram, also through a reshape, into the factors and
-    offsets of its signals."""
+    """Fold a factor and an offset after a spectrogram, also after a reshape of it, into the
+    spectrogram's factor and offset per signal."""
     reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
     power = reshape.inputs[0] if reshape else node.inputs[0]
     spectrogram = writer(graph, power, "spectrogram", reader=reshape or node)
@@ -182,7 +182,8 @@ def affine_into_lanes(graph: Graph, node: Node) -> Rewrite:
 
 
 def _lanes(graph: Graph, node: Node, spectrogram: Node) -> Array:
-    """Return the affine's channel of every lane. Errors: NoMatch if it varies within a lane."""
+    """Return, for each signal of a spectrogram, the channel of the affine that scales it. Errors:
+    NoMatch if the factor varies within a signal."""
     out, shape, axis = graph.shape(spectrogram.name), graph.shape(node.name), node.attrs["axis"]
     count = math.prod(out[1:-1])
     along = np.arange(shape[axis]).reshape([-1 if d == axis else 1 for d in range(len(shape))])
@@ -192,7 +193,7 @@ def _lanes(graph: Graph, node: Node, spectrogram: Node) -> Array:
 
 
 def _normalizes(graph: Graph, node: Node) -> bool:
-    """Return whether a node's results are a tensor's elements times constants, plus constants."""
+    """Return whether a node only scales and shifts one tensor by constants."""
     if node.op == "table":
         return all(name == "affine" for name, *_ in node.attrs["chain"])
     computed = [name for name in node.inputs if not graph.is_const(name)]
@@ -214,8 +215,8 @@ def _is_filter(node: Node) -> bool:
 def find_non_int16_use(
     graph: Graph, name: str, leaves: Callable[[Graph, Node], bool] = lambda graph, node: False
 ) -> Node | None:
-    """Return a node that does not allow a tensor to be int16; None if it is an input, moved or
-    filtered at most, that only spectrograms and filters read.
+    """Return a node that prevents a tensor from being int16; None for an input, moved or filtered
+    at most, that only spectrograms and filters read.
 
     leaves   (graph, producer) -> whether this producer is ignored
     """
@@ -237,14 +238,15 @@ def find_non_int16_use(
 
 
 def _is_written_so(graph: Graph, name: str) -> bool:
-    """Return whether an operator always writes a tensor as int16: gates, sums."""
+    """Return whether the operator that computes a tensor always writes int16, as gates and sums
+    do."""
     made = graph.producer.get(name)
     return made is not None and always_writes(made.op, INT16)
 
 
 def _may_be_int16(graph: Graph, name: str) -> bool:
-    """Return whether what computes a tensor can write it as int16, and all that read it can read
-    that; False for an input, moved at most."""
+    """Return whether the producer of a tensor can write int16 and all its readers can read int16,
+    traced through data movement; False for inputs."""
     while True:
         for node in graph.users.get(name, ()):
             places = [i for i in operand_places(node) if node.inputs[i] == name]
@@ -258,8 +260,8 @@ def _may_be_int16(graph: Graph, name: str) -> bool:
 
 
 def check_samples(graph: Graph) -> None:
-    """Raise E111 unless what an operator reads as int16 can be written so, or comes from an input,
-    moved at most, that has no other readers."""
+    """Check that each tensor that an operator reads as int16 can be written as int16, or is an
+    input without other readers. Errors: E111."""
     for node in graph.nodes:
         read = (node.inputs[i] for i in always_reads(node, INT16))
         samples = (x for x in read if not (_is_written_so(graph, x) or _may_be_int16(graph, x)))

@@ -31,14 +31,14 @@ def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("concat")
 def join_steps(graph: Graph, node: Node) -> Rewrite:
-    """Replace a concat of all slices of a tensor, in order, by that tensor."""
+    """Replace a concat of consecutive slices that together cover a tensor by that tensor."""
     return _rolled(graph, node, {"slice", "reshape", "transpose"}.issuperset)
 
 
 def _rolled(graph: Graph, node: Node, accepts: Callable[[set[str]], bool]) -> Rewrite:
-    """Replace a concat by operators on all steps at once.
+    """Replace a concat of the results of all iterations by operators on all iterations at once.
 
-    accepts   operators that this needs -> whether it is worth it
+    accepts   set of operators needed -> whether to replace the concat
     """
     axis, shape = node.attrs["axis"], graph.shape(node.inputs[0])
     require(len(node.inputs) >= FEWEST, all(graph.shape(x)[axis] == 1 for x in node.inputs))
@@ -53,7 +53,7 @@ def _rolled(graph: Graph, node: Node, accepts: Callable[[set[str]], bool]) -> Re
 
 @rewrite_pattern("add")
 def roll_last_state(graph: Graph, node: Node) -> Rewrite:
-    """Replace an unrolled loop of which only the final state is read by a scan and a slice."""
+    """Replace an unrolled loop by a scan and a slice, if only its final state is read."""
     chain = _chain(graph, node)
     beginnings = ((graph, [*begun, *chain]) for begun in _beginnings(graph, chain[0]))
     return first_match(_last_of_states, beginnings)
@@ -68,9 +68,10 @@ def _last_of_states(graph: Graph, chain: Sequence[Node]) -> Rewrite:
 
 
 def _chain(graph: Graph, node: Node) -> list[Node]:
-    """Return the chain of states up to this one, each read only by the next.
+    """Return the chain of states that ends in this node, first state first; each is read only by
+    the next.
 
-    Errors: NoMatch if another state follows, or if there are too few.
+    Errors: NoMatch if another state follows, or if the chain is too short.
     """
     follower = graph.only_user(node.name)
     further = graph.only_user(follower.name) if follower and follower.op == "mul" else None
@@ -83,7 +84,7 @@ def _chain(graph: Graph, node: Node) -> list[Node]:
 
 
 def _states_before(graph: Graph, node: Node) -> Iterator[Node]:
-    """Yield what may be the state h of the step before: in h' = a * h + b, `node` is h'."""
+    """Yield candidates for the preceding state h, where `node` computes h' = a * h + b."""
     for decayed in node.inputs:
         product = made_by(graph, decayed, "mul", reader=node)
         for name in () if product is None else product.inputs:
@@ -97,7 +98,8 @@ def _is_decayed(graph: Graph, name: str) -> bool:
 
 
 def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
-    """Yield possible starts of a chain: zeros, a factor of its first product, its first state."""
+    """Yield candidates for the nodes before a chain: a first state that is a factor of the first
+    product; or none."""
     if attempt(factor_and_term, graph, node, "") is None:
         for decayed in node.inputs:
             product = made_by(graph, decayed, "mul")
@@ -107,8 +109,8 @@ def _beginnings(graph: Graph, node: Node) -> Iterator[list[Node]]:
 
 
 def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
-    """Return a tensor [steps, *shape] that stacks the tensors of all iterations, computed by their
-    common operator at once. Errors: NoMatch if the iterations are not equal.
+    """Return a tensor [steps, *shape] that stacks the tensors of all iterations, computed by one
+    operator. Errors: NoMatch if the iterations are not equal.
 
     names   one tensor per iteration
     """
@@ -124,7 +126,7 @@ def stacked(patch: GraphBuilder, names: Sequence[str]) -> str:
 
 
 def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str:
-    """Merge equal nodes of all steps into one operator. Errors: NoMatch if they differ."""
+    """Replace equal nodes of all iterations by one operator. Errors: NoMatch if they differ."""
     first, columns = nodes[0], list(zip(*(node.inputs for node in nodes), strict=True))
     attrs = with_steps(first, (len(nodes), *shape))
     require(all(node.attrs == first.attrs for node in nodes))
@@ -137,8 +139,8 @@ def _alike(patch: GraphBuilder, nodes: Sequence[Node], shape: Shape) -> str:
 
 
 def with_steps(node: Node, shape: Shape) -> Attrs:
-    """The attributes with a leading axis of steps. Errors: NoMatch if the operator does not allow
-    one."""
+    """Return a node's attributes for operands with a leading axis of iterations. Errors: NoMatch if
+    its operator does not allow one."""
     attrs = node.attrs
     perm, axes = (tuple(axis + 1 for axis in attrs.get(name, ())) for name in ("perm", "axes"))
     by_op: dict[str, Attrs] = {
@@ -153,7 +155,8 @@ def with_steps(node: Node, shape: Shape) -> Attrs:
 
 
 def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str:
-    """Return an operand of all steps as [steps, ...], or as [1, ...] if all steps share it."""
+    """Return the stacked operands of all iterations, [steps, ...]; [1, ...] if all iterations share
+    one operand."""
     shape = ranked(patch.shape(names[0]), rank)
     if len({*names}) > 1:
         return reshape(patch, stacked(patch, names), (len(names), *shape))
@@ -164,7 +167,8 @@ def _operand(patch: GraphBuilder, names: Sequence[str], rank: int) -> str:
 
 
 def _slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
-    """Return the tensor whose consecutive slices along one axis these nodes are."""
+    """Return one tensor for consecutive slices, one per iteration, along an axis, stacked to
+    [steps, ...]. Errors: NoMatch."""
     source, cuts = nodes[0].inputs[0], [node.attrs["cuts"] for node in nodes]
     axes = [axis for axis in range(len(cuts[0])) if any(c[axis] != cuts[0][axis] for c in cuts)]
     require(len(axes) == 1, all(node.inputs[0] == source for node in nodes))
@@ -176,7 +180,8 @@ def _slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
 
 
 def _joined_cut(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """Return the cut whose single elements these are, in order."""
+    """Return the (start, stop, step) that selects the given single elements in order. Errors:
+    NoMatch."""
     first, step = cuts[0][0], cuts[1][0] - cuts[0][0]
     expected = [(at, at + 1, 1) for at in (first + t * step for t in range(len(cuts)))]
     require(step, [*cuts] == expected)
@@ -184,9 +189,10 @@ def _joined_cut(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
 
 
 def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
-    """Return the states h = a h + b of a loop that begins with zeros or its first element.
+    """Replace the states h = a h + b of all iterations by a `scan`; the first state is 0 or the
+    first term b.
 
-    Errors: NoMatch if it has none.
+    Errors: NoMatch for other nodes.
     """
     graph, shape = patch.graph, patch.graph.shape(nodes[0].name)
     begun = attempt(factor_and_term, graph, nodes[0], "") or ("", _without_zeros(graph, nodes[0]))
@@ -204,20 +210,22 @@ def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
 
 
 def _after_the_first(patch: GraphBuilder, names: Sequence[str], shape: Shape) -> str:
-    """Stack step tensors to [steps, *shape], if all but the first are computed alike."""
+    """Stack tensors of all iterations to [steps, *shape], if all except the first are the same
+    tensor or computed by equal nodes."""
     first, rest = (_operand(patch, some, len(shape)) for some in (names[:1], names[1:]))
     return patch.add("concat", first, expand(patch, rest, (len(names) - 1, *shape)), axis=0)
 
 
 def _without_zeros(graph: Graph, node: Node) -> str:
-    """Return a tensor without additions of zeros."""
+    """Return the other addend if a node adds a constant of zeros, otherwise the node's result."""
     is_sum = node.op == "add" and "act" not in node.attrs
     orders = both_orders(node) if is_sum else ()
     return next((term for zeros, term in orders if is_zeros(graph, zeros)), node.name)
 
 
 def factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str]:
-    """Return (a, b) of a state a h + b; the first state has h = 0. Errors: NoMatch."""
+    """Match h' = a h + b; return (a, b). The first iteration matches with h = 0. Errors:
+    NoMatch."""
     require(node.op == "add", "act" not in node.attrs)
     for decayed, term in both_orders(node):
         if (factor := attempt(_factor, graph, decayed, state)) is not None:
@@ -226,7 +234,10 @@ def factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str]:
 
 
 def _factor(graph: Graph, decayed: str, state: str) -> str:
-    """Return a of a product a h. Errors: NoMatch if it is none."""
+    """Match a product a h; return a. Errors: NoMatch.
+
+    state   name of h; "": zeros
+    """
     if not state and (factor := times_zeros(graph, decayed)):
         return factor
     for factor, h in both_orders(writer(graph, decayed, "mul", plain=True)):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights in a model file with more than 8 bits, for operators without 16-bit weights: the layer is
-split into two 8-bit layers."""
+"""Splitting of a model file's weights with more than 8 bits into two int8 parts, for operators
+without 16-bit weights."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from myoedge.operators.kernel_formats import layer_shapes, may_weigh
 
 @rewrite_pattern("conv")
 def weights_in_parts(graph: Graph, node: Node) -> Rewrite:
-    """Split 9-bit weights (uint8 minus zero point) into two 8-bit weights w = w1 + w2, whose layer
-    reads every input channel twice."""
+    """Split 9-bit weights (uint8 minus zero point) into two int8 weights w = w1 + w2 of one layer
+    that reads every input channel twice."""
     x, weight, *bias = node.inputs
     stated = found(graph.format(weight))
     steps = found(stated.steps(graph.array(weight)))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Patterns that find time-domain features: sums over a window of values of neighbouring samples.
 
-Waveform length, zero crossings, slope sign changes, jumps and autocorrelations as they are written
-with slices; those of one window that are joined become one operator, a scaler behind them too.
+The patterns match waveform length, zero crossings, slope sign changes, jumps and autocorrelations
+written with slices. Features of one window that are concatenated become one operator, together with
+a scaler after them.
 """
 
 from __future__ import annotations
@@ -43,14 +44,15 @@ PARTS = ("maximum", "mul", "slice", "sub", "table")
 
 @dataclass(frozen=True)
 class SampleWindow:
-    """A tensor that slices take samples from, and its axis of time."""
+    """The tensor of samples from which features are computed, and its time axis."""
 
     graph: Graph
     source: str
     axis: int
 
     def taps(self, name: str, shift: int = 0, depth: int = 0) -> Taps:
-        """Return which samples a slice, or a difference of two, takes. Errors: NoMatch."""
+        """Return the sample offsets that a slice of the window, or a difference of two slices,
+        reads. Errors: NoMatch."""
         require(depth <= MOST_DEPTH)
         if name == self.source:
             return shift, -1
@@ -62,7 +64,8 @@ class SampleWindow:
         return first[0], second[0]
 
     def _first(self, node: Node) -> int:
-        """Return where a slice along the axis begins. Errors: NoMatch for other slices."""
+        """Return the first index of a slice along the time axis. Errors: NoMatch if it cuts other
+        axes or has a step."""
         cuts = [*node.attrs["cuts"]]
         first, _, step = cuts.pop(self.axis)
         others = [*self.graph.shape(node.inputs[0])]
@@ -71,7 +74,9 @@ class SampleWindow:
         return int(first)
 
     def factors(self, name: str, depth: int = 0) -> Feature:
-        """Return the factors whose product a tensor is, `depth` operators before a sum.
+        """Express the summand of a feature as a product of factors of samples.
+
+        depth   operators between this tensor and the sum
 
         Errors: NoMatch.
         """
@@ -84,7 +89,8 @@ class SampleWindow:
         return (Factor("value", a, a),)
 
     def _product(self, node: Node, depth: int) -> Feature:
-        """Return the tests that are multiplied, or a product of two samples."""
+        """Return the factors of a product: the tests on both sides, or one product of two samples.
+        Errors: NoMatch."""
         tests = attempt(self._tests, node, depth)
         if tests is not None:
             return tests
@@ -97,7 +103,7 @@ class SampleWindow:
         return tests
 
     def _either(self, node: Node, depth: int) -> Feature:
-        """Return |a| >= c or |b| >= c as the larger one's test."""
+        """Express (|a| >= c or |b| >= c) as the test max(|a|, |b|) >= c. Errors: NoMatch."""
         first, second = (self.factors(x, depth) for x in node.inputs)
         require(len(first) == len(second) == 1)
         a, b = first[0], second[0]
@@ -113,7 +119,8 @@ class SampleWindow:
 
 
 def _followed(factor: Factor, name: str, *numbers: float) -> Factor:
-    """Return a function of a factor. Errors: NoMatch."""
+    """Apply a pointwise function (test, abs or square) to a factor. Errors: NoMatch for other
+    functions."""
     require(not factor.test)
     if name in TESTS:
         return factor._replace(test=name, limit=float(numbers[0]))
@@ -122,9 +129,9 @@ def _followed(factor: Factor, name: str, *numbers: float) -> Factor:
 
 
 def feature_of(graph: Graph, node: Node, least: int) -> tuple[SampleWindow, Feature]:
-    """Return the window of a sum or mean, and its summand as a feature.
+    """Match a sum or mean of a function of samples; return its window and its summand as a feature.
 
-    least   samples that a factor reaches further, at least
+    least   minimum number of following samples that a factor reads
     Errors: NoMatch.
     """
     require(node.op in ("sum", "mean"), "act" not in node.attrs, len(node.attrs["axes"]) == 1)
@@ -141,7 +148,10 @@ def feature_of(graph: Graph, node: Node, least: int) -> tuple[SampleWindow, Feat
 
 
 def added(patch: GraphBuilder, window: SampleWindow, parts: Sequence[tuple[Feature, float]]) -> str:
-    """Add features [N, K, C] of a window, each times a number."""
+    """Add a `features` operator on a window; return its result [N, K, C].
+
+    parts   features with their factors
+    """
     shape = window.graph.shape(window.source)
     last = len(shape) - 1
     perm = [*(d for d in range(last + 1) if d != window.axis), window.axis]
@@ -159,19 +169,20 @@ def share(graph: Graph, node: Node) -> float:
 
 
 def _is_plain(feature: Feature) -> bool:
-    """Return whether a feature sums samples themselves, for which `mean` is faster."""
+    """Return whether a feature is a sum of unmodified samples, for which `mean` is faster."""
     return all(f.form == "value" and not f.test and f.a[1] < 0 for f in feature)
 
 
 def are_bins(features: Sequence[Feature]) -> bool:
-    """Return whether features are tests of one value, which one pass counts."""
+    """Return whether all features are tests of the same value (histogram bins), which the kernel
+    counts in one pass."""
     tests = [f for feature in features for f in feature]
     return all(f.test for f in tests) and len({f[:3] for f in tests}) == 1
 
 
 @rewrite_pattern("sum", "mean")
 def feature_of_neighbours(graph: Graph, node: Node) -> Rewrite:
-    """Replace a sum of functions of neighbouring samples by the feature that it is."""
+    """Replace a sum of functions of neighbouring samples by a `features` operator."""
     window, feature = feature_of(graph, node, least=1)
     require(not _is_plain(feature))
     patch = GraphBuilder(graph, node)
@@ -181,7 +192,7 @@ def feature_of_neighbours(graph: Graph, node: Node) -> Rewrite:
 
 @dataclass(frozen=True)
 class _Part:
-    """An operand of a concat: features of a window, with their factors and offsets [K, C]."""
+    """An operand of a concat as features of a window, with factors and offsets [K, C]."""
 
     window: SampleWindow
     features: tuple[Feature, ...]
@@ -189,7 +200,8 @@ class _Part:
 
 
 def _part(graph: Graph, name: str, reader: Node) -> _Part:
-    """Return an operand as features, also if it is a sum of samples themselves. Errors: NoMatch."""
+    """Match an operand of a concat as features; a sum of unmodified samples matches too. Errors:
+    NoMatch."""
     while (view := made_by(graph, name, "reshape", reader=reader)) is not None:
         name, reader = view.inputs[0], view
     node = writer(graph, name, "features", "sum", "mean", reader=reader)
@@ -211,7 +223,7 @@ def _same_window(graph: Graph, a: _Part, b: _Part) -> bool:
 
 @rewrite_pattern("concat")
 def features_of_one_window(graph: Graph, node: Node) -> Rewrite:
-    """Join features of one window that are neighbours in a concat."""
+    """Merge features of the same window that are adjacent in a concat into one operator."""
     parts = [attempt(_part, graph, name, node) for name in node.inputs]
     for at, (a, b) in enumerate(itertools.pairwise(parts)):
         if a is None or b is None or not _same_window(graph, a, b):
@@ -249,7 +261,7 @@ def _joined(graph: Graph, node: Node, at: int, a: _Part, b: _Part) -> Rewrite:
 
 
 def _scaled(graph: Graph, node: Node) -> Node:
-    """Return the features that a node reads through views. Errors: NoMatch."""
+    """Return the `features` node that a node reads, through reshapes. Errors: NoMatch."""
     name, reader = node.inputs[0], node
     while (view := made_by(graph, name, "reshape", reader=reader)) is not None:
         name, reader = view.inputs[0], view
@@ -258,7 +270,7 @@ def _scaled(graph: Graph, node: Node) -> Node:
 
 @rewrite_pattern("affine", "table")
 def factor_of_features(graph: Graph, node: Node) -> Rewrite:
-    """Fold a factor and an offset behind features into theirs."""
+    """Fold a factor and an offset after a `features` operator into its own."""
     features = _scaled(graph, node)
     scale, offset = (graph.array(name).astype(np.float64) for name in features.inputs[1:])
     if node.op == "table":
@@ -279,7 +291,8 @@ def factor_of_features(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("affine")
 def factor_of_parts(graph: Graph, node: Node) -> Rewrite:
-    """Apply factors and offsets behind a concat to its operands, if one is features."""
+    """Move a factor and an offset per channel after a concat to the concat's operands, if one of
+    them is features."""
     join = writer(graph, node.inputs[0], "concat", reader=node)
     require(join.attrs["axis"] == node.attrs["axis"], "act" not in node.attrs)
     require(any(attempt(_part, graph, name, join) is not None for name in join.inputs))
