@@ -77,7 +77,7 @@ def each_sample(samples: Samples) -> Iterator[dict[str, Array]]:
 
 
 def digest(samples: Samples) -> str:
-    """Return the sha256 of the samples: names, shapes and values."""
+    """Return the sha256 of the samples' names, shapes and values."""
     sha = hashlib.sha256()
     for name, values in sorted(samples.items()):
         sha.update(f"{name}{values.shape}{values.dtype}".encode())
@@ -132,8 +132,8 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatis
 
 
 def _rearranged(graph: Graph) -> dict[str, str]:
-    """Return tensors that only rearrange the elements of another computed tensor, which is the
-    value."""
+    """Return tensor -> its source, for tensors that only rearrange the elements of one other
+    tensor."""
     found: dict[str, str] = {}
     for node in graph.nodes:
         of = node.inputs[0] if node.inputs else ""
@@ -189,7 +189,8 @@ def calibrations(
 
 
 def _read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Narrow each range to the values that its readers keep, such as slices and max pools."""
+    """Narrow the range of each tensor of which its readers, such as slices and max pools, keep only
+    some values."""
     found = dict(ranges)
     for node in reversed(graph.nodes):
         readers = graph.users.get(node.name, ())
@@ -251,8 +252,8 @@ def _percentile(histogram: Array, span: Range, percentile: float) -> Range:
 
 
 def _least_squares(histogram: Array, span: Range) -> Range:
-    """Return the range, scaled down in steps of 1 %, with the least squared error of rounding and
-    clipping."""
+    """Return the range, clipped in steps of 1 %, with the smallest squared error of int8 rounding
+    and clipping."""
     edges = np.linspace(*span, BINS + 1)
     middles = (edges[:-1] + edges[1:]) / 2
 

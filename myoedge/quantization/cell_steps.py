@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantisation steps of an LSTM's internal values c and gate sums, selected from their ranges.
+"""Quantisation steps of an LSTM's cell state c and gate sums, selected from their ranges.
 
-These values are not tensors of the graph. If the default fraction bits clip them or are too few,
-other numbers become attributes of the nodes that write and read them.
+These values are not tensors of the graph. If the default number of fraction bits is too large or
+too small, another number becomes an attribute of the nodes that write and read the values.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = N
     """Return the graph with finer quantisation steps for LSTMs whose ranges over the samples are
     small; the graph itself if the default steps suffice.
 
-    older   network of an earlier build; layers of equal name get its steps
+    older   network of an earlier build; its steps are reused for layers of the same name
     """
     layers = _layers(graph)
     if not layers:
@@ -43,14 +43,15 @@ def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = N
 
 
 def _with_steps(node: Node, found: Mapping[str, Attrs]) -> Node:
-    """Add the step attributes that a node of a layer reads."""
+    """Return a node with the step attributes of the LSTM to which it belongs."""
     steps = found.get(node.inputs[0] if node.op in LSTMS else node.name, {})
     more = {name: steps[name] for name in ATTRIBUTES.get(node.op, ()) if name in steps}
     return node.but(attrs={**node.attrs, **more}) if more else node
 
 
 def _layers(graph: Graph) -> Layers:
-    """Match LSTMs whose gates have no other readers: h of all steps, and the last c."""
+    """Match LSTMs: each gates node with the nodes for h of all steps and for the last c, its only
+    readers."""
     found: dict[str, Node] = {}
     for node in graph.nodes:
         readers = graph.users.get(node.name, ()) if node.op == "gates" else ()
@@ -70,7 +71,7 @@ def _reaches(graph: Graph, samples: Samples, layers: Layers) -> dict[str, Reach]
 
 
 def _of_older(older: QuantGraph) -> Iterator[tuple[str, Attrs]]:
-    """Yield the steps of the layers of another network, by the name of their gates."""
+    """Yield (gates node, step attributes) of each LSTM of another network."""
     for step in older.steps:
         if step.node.op in LSTMS:
             kept = ATTRIBUTES["lstm_cell"]

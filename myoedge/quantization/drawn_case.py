@@ -61,8 +61,8 @@ class DrawnCase(DrawnUse):
 
     @property
     def wide(self) -> tuple[int, ...]:
-        """Positions of the int16 inputs: those that the operator always reads as int16, or the
-        first operand of some products."""
+        """Positions of the int16 inputs: those that the operator always reads as int16, and for
+        some seeds the first operand of a product."""
         op, (node,) = OPS[self.op], self.graph.nodes
         products = INT16.bits in weight_bits(self.op) and not op.multiplies_result
         layer = layer_shapes(self.graph, node)
@@ -95,8 +95,8 @@ class DrawnCase(DrawnUse):
         return np.asarray(kinds[self.pattern]()).astype(np.int8)
 
     def _gates(self, rng: np.random.Generator, shape: Shape) -> Array:
-        """Draw sums before gates: mostly near the origin, where their functions bend, otherwise
-        anywhere."""
+        """Draw gate sums: mostly near 0, where sigmoid and tanh bend, otherwise over the whole
+        int16 range."""
         wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767]}
         if self.pattern in wide:
             return rng.choice(wide[self.pattern], shape).astype(np.int16)
@@ -104,12 +104,13 @@ class DrawnCase(DrawnUse):
         return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
 
     def _samples(self, rng: np.random.Generator, shape: Shape, index: int) -> Array:
-        """Draw an int16 input, without negative values if these are not allowed."""
+        """Draw an int16 input; its values are not negative if the case requires that."""
         values = self._measured(rng, shape)
         return np.abs(np.maximum(values, -32767)) if index in self.positive else values
 
     def _measured(self, rng: np.random.Generator, shape: Shape) -> Array:
-        """Draw samples as from a converter: noise of any amplitude, or the ends of its range."""
+        """Draw int16 samples as from an AD converter: noise of a random amplitude, or values at the
+        ends of the range."""
         few = [-32768, -1, 0, 3, 32767]
         wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767], "few": few}
         if self.pattern in wide:
@@ -207,12 +208,12 @@ class DrawnCase(DrawnUse):
         return OPS[self.op].real(self.attrs, *arrays, *(w.astype(np.float32) for w in self.weights))
 
     def activated(self, chain: Any, values: Array) -> Array:
-        """Apply a chain of fused functions to an array."""
+        """Apply a chain of pointwise functions to an array; an empty chain leaves it unchanged."""
         return evaluate(chain, np.asarray(values, np.float64)) if chain else values
 
     @cached_property
     def dequantized(self) -> list[Array]:
-        """Real values of the inputs' integers, float64."""
+        """The dequantised inputs, float64."""
         pairs = zip(self.names, self.data, strict=True)
         gates = gate_params(self.attrs)
         usual = (INDICES if self.is_index(x) else gates for x in self.data)

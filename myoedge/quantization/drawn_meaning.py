@@ -24,7 +24,7 @@ def is_exact(case: DrawnCase) -> bool:
 
 
 def allowed(case: DrawnCase) -> tuple[Array, Array]:
-    """Return the smallest and the largest integer that each result of a test case may be, as
+    """Return the minimum and the maximum allowed integer for each result of a test case, as
     floats."""
     if is_exact(case):
         exact = np.asarray(case.real(case.data))
@@ -38,14 +38,14 @@ def allowed(case: DrawnCase) -> tuple[Array, Array]:
 
 
 def steps_from(expected: Array, q: QuantParams) -> Array:
-    """Convert real numbers to quantisation steps, with fractions and saturated."""
+    """Convert real numbers to the integer scale without rounding; values are clipped to the
+    integers' range."""
     finite = np.clip(np.nan_to_num(expected, nan=0.0, posinf=1e30, neginf=-1e30), -1e30, 1e30)
     return np.asarray(np.clip(finite / q.scale + q.zero_point, q.low, q.high))
 
 
 def finer(case: DrawnCase) -> float:
-    """Return the error in output steps that the rounding of multipliers adds to int16 results; 0
-    for int8.
+    """Return the error, in output steps, that rounded multipliers add to int16 results; 0 for int8.
 
     Accumulator and multiplier share 32 bits, so that int16 leaves fewer bits to the multiplier.
     """
@@ -57,8 +57,8 @@ def finer(case: DrawnCase) -> float:
 
 
 def _through_table(case: DrawnCase, before: Array, slack: Array) -> tuple[Array, Array]:
-    """Return the smallest and largest value of the activation over the requantised value's error
-    range."""
+    """Return the minimum and maximum of the activation, as integers, over the error range of the
+    requantised value before it."""
     pre, post = case.target, case.params("y")
     at = steps_from(before, pre)
     low, high = np.clip(at - slack, -128, 127), np.clip(at + slack, -128, 127)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines of a quantised network's layers: user's choices, and the integers that accelerators
+"""Engines of a quantised network's layers: the user's choices, and the integers that accelerators
 need."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class EngineRules:
     """Rules that choose an engine for every layer.
 
     accelerators   names of the chip's accelerators
-    usual          choice for layers that no pattern matches
+    usual          engine choice for layers that no pattern matches
     patterns       (module-path pattern, engine); the last match wins
     gain           layer -> estimated cycles saved on an accelerator that supports it
     """
@@ -45,7 +45,7 @@ class EngineRules:
 
 @dataclass(frozen=True)
 class EngineIntegers:
-    """Function network -> network in which the layers that accelerators run have integers for them.
+    """Function that requantises the layers of a network which accelerators will run.
 
     An accelerator cannot pre-shift sums. A layer is requantised without a pre-shift if it then
     takes fewer estimated cycles there; the cores compute the same results from these integers.
@@ -107,8 +107,8 @@ def _as_before(
     rules: tuple[LayerRule, ...],
     before: QuantizedNode | None,
 ) -> QuantizedNode:
-    """Return a layer for the cores, with accelerator integers if the older build had them; the
-    cores compute these too."""
+    """Return a layer for the cores: with accelerator integers, which the cores support too, if the
+    older build used them."""
     has_others = any(kernel.unsigned_sums for kernel in OPS[step.node.op].kernels)
     if before is None or not has_others or equal(step, before):
         return step
@@ -117,7 +117,7 @@ def _as_before(
 
 
 def _is_older(step: QuantizedNode, before: QuantizedNode | None) -> bool:
-    """Return whether a layer has the same integers as in the older build."""
+    """Return whether a layer has the same integers as the older build's layer."""
     return before is not None and equal(step, before)
 
 
@@ -126,7 +126,8 @@ def _on_cores(step: QuantizedNode, reason: str) -> QuantizedNode:
 
 
 def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]:
-    """Return the names of the layers that accelerators run, in a network made by EngineIntegers."""
+    """Return the names of the layers that accelerators run, for a network returned by
+    EngineIntegers."""
     return frozenset(
         step.node.name
         for step in network.steps
@@ -139,8 +140,8 @@ def on_accelerators(network: QuantGraph, engines: EngineRules) -> frozenset[str]
 
 
 def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
-    """Return the layers with an accelerator's integers that may also use the integers for the
-    cores.
+    """Return the layers with accelerator integers whose engine is not forced, so that they may use
+    the cores' integers instead.
 
     cores, network   the network before and after EngineIntegers
     """
@@ -151,7 +152,7 @@ def free_layers(cores: QuantGraph, network: QuantGraph) -> list[QuantizedNode]:
 def with_cores_integers(
     cores: QuantGraph, network: QuantGraph, names: Container[str]
 ) -> QuantGraph:
-    """Return the network with the integers of `cores` in the layers `names`."""
+    """Return the network in which the layers `names` have the integers of `cores`."""
     reason = "an output missed its SQNR with the accelerator's integers"
     pairs = zip(network.steps, cores.steps, strict=True)
     steps = (_on_cores(old, reason) if old.node.name in names else step for step, old in pairs)

@@ -92,7 +92,7 @@ def evaluate(
 
 
 def _digest(data: Data) -> str:
-    """Digest of samples and labels, independent of types and files."""
+    """Return the sha256 of samples and labels, the same for any element type or file format."""
     arrays = [x for _, x in sorted(data.inputs.items())] + [np.asarray(data.labels)]
     digest = hashlib.sha256()
     for x in arrays:
@@ -101,14 +101,14 @@ def _digest(data: Data) -> str:
 
 
 def _numbers(outputs: Outputs, count: int) -> Array:
-    """Return the numbers [samples, count] of the first output, or of all outputs together."""
+    """Return the first `count` values of each sample's outputs, [samples, count]."""
     rows = (np.concatenate([np.float64(y).reshape(-1) for y in sample]) for sample in outputs)
     return np.stack([row[:count] for row in rows])
 
 
 def _number_names(graph: Graph, count: int) -> tuple[str, ...]:
-    """Return names of the target numbers: "angles[0]", "angles[1]"; for an output of one number its
-    own name."""
+    """Return names of the regression targets: "angles[0]", "angles[1]"; the output's name if it has
+    one element."""
     names, shown = list[str](), graph.output_names or graph.outputs
     for name, tensor in zip(shown, graph.outputs, strict=True):
         size = math.prod(graph.shape(tensor))
@@ -117,8 +117,8 @@ def _number_names(graph: Graph, count: int) -> tuple[str, ...]:
 
 
 def evaluated(network: QuantGraph, data: Data, role: str) -> Evaluation | None:
-    """Run the float network and the integer reference on samples, and compare them with the labels;
-    None as in `evaluate`."""
+    """Run the float network and the integer network on samples and evaluate their predictions; None
+    as in `evaluate`."""
     if data.labels is None:
         return None
     fidelity = measure(network, data.inputs, layers=False)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of 2 to 8 bits, rounded so that the layer's error on the calibration samples is small."""
+"""Low-bit weights (2 to 8 bits), rounded to minimise the layer's error on the calibration
+samples."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) ->
 
 
 def with_rounded_weights(graph: Graph, samples: Samples, bits: Mapping[str, int]) -> Graph:
-    """Return the graph with the weights of some layers rounded so that the layers' errors on the
-    samples are small.
+    """Return the graph with the weights of some layers rounded to minimise the layers' errors on
+    the samples.
 
     bits   layer -> bits of its weights
     """
@@ -77,8 +78,8 @@ def weight_noise(network: QuantGraph, samples: Samples) -> dict[str, float]:
 
 
 def layers_to_round(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
-    """Return the layers whose weights can be rounded to fit samples: floats (not integers of the
-    model file) that no other node reads."""
+    """Return the layers whose weights can be rounded to fit samples: float weights, not the file's
+    integers, that no other layer reads."""
     ours = [node for node in nodes if _is_ours(graph, node)]
     names = {node.name for node in ours}
     return [n for n in ours if all(x.name in names for x in graph.users[weight_of(n)])]
@@ -98,7 +99,7 @@ def _taps(graph: Graph, node: Node) -> int:
 
 
 def _is_ours(graph: Graph, node: Node) -> bool:
-    """Return whether a layer has float weights that may be rounded."""
+    """Return whether a layer has float weights, not integers of the model file."""
     if OPS[node.op].multiplicands is None:
         return False
     return graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None
@@ -113,8 +114,8 @@ Sums = list[list[Moments]]
 
 
 def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) -> dict[str, Sums]:
-    """Return, per weight tensor, the second moments over the samples of the vectors that it
-    multiplies."""
+    """Return weight tensor -> second moments, over the samples, of the input vectors that it is
+    multiplied by."""
     sums: dict[str, Sums] = {}
     read = {name for node in nodes for name in node.inputs}
     for sample in each_sample(subsample_evenly(samples, ROUNDING_SAMPLES)):
@@ -132,7 +133,8 @@ def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) 
 
 
 def _moments_of(node: Node, inputs: Sequence[Array]) -> Sums:
-    """Return the moments of one run of a layer."""
+    """Return the second moments of a layer's input vectors in one run, per group and block of
+    taps."""
     vectors = OPS[node.op].multiplicands
     assert vectors is not None
     groups = vectors(node.attrs, *inputs).astype(np.float64)
@@ -197,6 +199,7 @@ def rounding_error(
 
 
 def _least_scale(bias: Array, blocks: Sequence[Moments]) -> Array:
-    """Return scales [K] of weights below which biases would exceed BIAS_MAX."""
+    """Return a minimum weight scale per output channel [K], below which integer biases would exceed
+    BIAS_MAX."""
     largest = max(block.largest for block in blocks)
     return np.abs(bias) * INT8_STEPS / (largest * BIAS_MAX) if largest else np.zeros(len(bias))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SQNR of a quantised network and of its outputs, as results."""
+"""Results of SQNR measurements: of layers, outputs and the whole network."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class Noise:
         self.error += float(np.sum((exact - quantized) ** 2))
 
     def add_judged(self, tensor: JudgedTensor, values: Array) -> None:
-        """Add the elements of a tensor that count for its SQNR.
+        """Add the counted elements of a tensor for one sample.
 
-        values   dequantised values of the tensor
+        tensor   float values of the counted elements
+        values   dequantised values of the whole tensor
         """
         self.add(tensor.exact, tensor.counted(values))
 
@@ -116,7 +117,7 @@ class Fidelity:
     def of_samples(self, numbers: Array | None) -> Fidelity:
         """Return a copy in which samples have their indices in the file.
 
-        numbers   these indices; None: all samples in order
+        numbers   index of each sample in the file; None: unchanged
         """
         if numbers is None:
             return self

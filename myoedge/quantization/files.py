@@ -56,7 +56,8 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
 
 
 def arrays(q: QuantGraph) -> dict[str, Array]:
-    """Return all integer arrays by name: "relu_3/weight"; constant operands as "constant/..."."""
+    """Return all integer arrays by name: "relu_3/weight"; constant operands are named
+    "constant/..."."""
     named = {
         f"{step.node.name}/{key}": value
         for step in q.steps
@@ -151,7 +152,7 @@ def _node(fields: Mapping[str, Any]) -> Node:
 
 
 def _frozen(value: Any) -> Any:
-    """Convert lists back to tuples, and restore infinities, which JSON cannot hold."""
+    """Convert lists of a JSON document to tuples, and "inf" and "-inf" to floats."""
     if isinstance(value, list):
         return tuple(map(_frozen, value))
     return float(value) if value in ("inf", "-inf") else value

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fills: addends, such as -1e9, so large that one int8 step exceeds all other values."""
+"""Detection of fills: addends, such as -1e9, so large that one int8 step exceeds all other
+values."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
 
 
 def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, str, float]]:
-    """Yield (node, operand, fill) for each sum with a fill value so far from all other values that
-    int8 cannot represent them, if a softmax turns the fill into probability 0.
+    """Yield (node, operand, fill) for each sum whose fill is too far from the other values for
+    int8, if a softmax turns it into probability 0.
 
     ranges   range of every tensor
     """
@@ -32,7 +33,8 @@ def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, 
 
 
 def _addends(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> Iterator[tuple[str, float]]:
-    """Return (operand, size of the other addend, if known) for constants and computed addends."""
+    """Yield (operand, magnitude of the other addend) for the addends that may contain a fill;
+    magnitude 0: unknown."""
     if node.op == "attention":
         at = added(node.attrs, [graph.shape(x) for x in node.inputs]).get("bias")
         yield from () if at is None else ((node.inputs[at], 0.0),)
@@ -75,6 +77,6 @@ def refuse_unknown_masks(graph: Graph, ranges: Mapping[str, Range]) -> None:
 
 
 def _is_filled(node: Node, ranges: Mapping[str, Range]) -> bool:
-    """Return whether a softmax's scores still contain a fill."""
+    """Return whether the scores of a softmax differ by so much that a fill must be among them."""
     low, high = ranges[node.inputs[0]] if node.op == "softmax" else (0.0, 0.0)
     return high - low > STEPS * NO_SHARE

@@ -24,7 +24,8 @@ Values = dict[str, Array]  # of inputs, results, and `name.pre` before fused tab
 
 @dataclass
 class _Runs:
-    """Cached values by graph and sample; graphs are referenced so that their ids stay unique."""
+    """Cache of float values by graph and sample; it references the graphs, so that their ids stay
+    unique."""
 
     graphs: dict[int, Graph] = field(default_factory=dict)
     values: dict[tuple[int, bytes], Values] = field(default_factory=dict)
@@ -32,7 +33,8 @@ class _Runs:
     total_bytes: int = 0
 
     def keep(self, graph: Graph, key: tuple[int, bytes], values: Values) -> None:
-        """Cache the values of a graph's first samples; of other graphs as far as memory allows."""
+        """Cache the values of one sample, evicting other graphs if necessary; values that still do
+        not fit are not cached."""
         size_bytes = _size_bytes(graph, values)
         if size_bytes > MAX_RUN_BYTES:
             return
@@ -43,7 +45,7 @@ class _Runs:
             self.total_bytes += size_bytes
 
     def _make_room(self, graph: Graph, size_bytes: int) -> None:
-        """Drop the runs of other graphs, oldest first, until this number of bytes fits."""
+        """Evict the values of other graphs, oldest first, until `size_bytes` fit."""
         if self.total_bytes + size_bytes <= KEPT_BYTES:
             return
         for other in [key for key in self.values if key[0] != id(graph)]:
@@ -114,7 +116,8 @@ def _read_only(value: Array) -> Array:
 
 
 def _size_bytes(graph: Graph, values: Values) -> int:
-    """Memory of the values: shared memory counts once, constants not at all."""
+    """Return the memory of the values in bytes; arrays that share memory count once, constants not
+    at all."""
     constants = {id(_owner(x)) for x in graph.arrays.values()}
     owners = {id(x): x.nbytes for x in map(_owner, values.values()) if id(x) not in constants}
     return sum(owners.values())

@@ -17,9 +17,11 @@ from myoedge.operators.kernel_formats import layer_shapes, may_read, may_write, 
 
 
 def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
-    """Split fused activation tables of the nodes `names` into nodes of their own, because kernels
-    with a fused table read and write int8 only; the value before the table becomes a tensor,
-    `name.pre`."""
+    """Split the fused activation tables of the nodes `names` into separate nodes, because kernels
+    with a fused table read and write only int8.
+
+    The value before the table becomes a tensor, `name.pre`.
+    """
     apart = [node for node in graph.nodes if has_table(node) and node.name in names]
     if not apart:
         return graph
@@ -34,7 +36,7 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
 
 
 def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
-    """Return the nodes whose fused activation table no kernel supports if the tensors `int16` are
+    """Return the nodes whose fused activation table has no kernel if the tensors `int16` are
     int16."""
     return frozenset(
         node.name
@@ -49,7 +51,7 @@ def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
 
 
 def _refuses_int16(graph: Graph, node: Node) -> bool:
-    """Return whether an operator lacks a plain int16 form; filters read the type of their input."""
+    """Return whether no kernel of an operator reads int16 operands."""
     layer = layer_shapes(graph, node)
     return not any(may_read(node, i, INT16, *layer) for i in operand_places(node))
 
@@ -61,8 +63,7 @@ def _apart(node: Node) -> tuple[Node, Node]:
 
 
 def tables_apart(graph: Graph) -> frozenset[str]:
-    """Return the nodes whose activation table is a node of its own, split off by
-    `with_tables_apart`."""
+    """Return the nodes whose activation table `with_tables_apart` has split off."""
     tables = (node for node in graph.nodes if node.op == "table")
     return frozenset(node.name for node in tables if node.inputs == (node.name + PRE,))
 
@@ -73,8 +74,8 @@ def fused_tables(graph: Graph) -> frozenset[str]:
 
 
 def residual_streams(graph: Graph) -> frozenset[str]:
-    """Return the sums that only norms (at least one) and other sums read, without outputs of the
-    network; they become int16.
+    """Return the residual streams: sums that only norms (at least one) and other sums read, except
+    network outputs; they become int16.
 
     Their rounding noise would accumulate from block to block. int16 costs little in sums, which are
     dominated by loads and stores; norms take 50 % more cycles, and L2 doubles: 1.2 % of TinyMyo's
@@ -96,8 +97,8 @@ def _is_residual_stream(graph: Graph, node: Node) -> bool:
 
 
 def _may_be_int16(graph: Graph, name: str) -> bool:
-    """Return whether a tensor's producer can write int16 and all its readers accept it, none as a
-    mask. Constants and inputs have no producer."""
+    """Return whether a tensor's producer can write int16 and all its readers can read it; no reader
+    may use it as a mask."""
     node, readers = graph.producer.get(name), graph.users.get(name, ())
     if any(x.attrs.get("masked") and x.inputs[-1] == name for x in readers):
         return False
@@ -137,11 +138,11 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
-    """Return the tensors that a model file rounds to int8 for only one of their readers, and the
-    tensors that share their parameters, except outputs.
+    """Return tensors that the model file rounds to int8 for only one of their readers, and tensors
+    that share their parameters, except outputs.
 
-    Such a tensor becomes int16 if producers and readers support it; that reader gets a rounded
-    copy.
+    Such a tensor becomes int16 if its producer and readers support it; the one reader gets a copy
+    in int8.
     names   names of all quantised tensors
     """
     copied = {
@@ -156,12 +157,13 @@ def rounded_apart(graph: Graph, names: Iterable[str]) -> frozenset[str]:
 
 
 def fills(graph: Graph) -> dict[str, float]:
-    """Return the values of constant padding, by the name of their parameters ("NAME.fill")."""
+    """Return the fill values of constant padding, by the name of their parameters ("NAME.fill")."""
     return {f"{n.name}.fill": n.attrs["value"] for n in graph.nodes if n.op == "pad"}
 
 
 def operand_names(node: Node) -> tuple[str, ...]:
-    """Return the names of the inputs that are read as integers, without weights."""
+    """Return the names of a node's operands with quantisation parameters: its inputs without
+    weights."""
     return tuple(node.inputs[i] for i in operand_places(node))
 
 

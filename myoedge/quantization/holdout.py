@@ -34,13 +34,13 @@ class Split:
 
     @property
     def judged(self) -> Data:
-        """The samples on which SQNR is measured, and accuracy if there is no test set: the held-out
-        ones, otherwise the calibration samples."""
+        """The samples for SQNR, and for accuracy without a test set: the held-out samples if there
+        are any, otherwise the calibration samples."""
         return self.calibration if self.held_out is None else self.held_out
 
     @property
     def judged_on(self) -> str:
-        """Name of these samples in reports."""
+        """Name, for reports, of the samples in `judged`."""
         return CALIBRATION if self.held_out is None else HELD_OUT
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Separate scales for tensors of a concat whose ranges differ much.
+"""Separate scales for operands of a concat whose ranges differ by more than a factor FAR.
 
 All operands of a concat share one scale. If an operand with a small range also has other readers,
 the concat reads a requantised copy of it, so that the operand itself keeps a fine scale.
@@ -47,7 +47,7 @@ def _ratio(a: QuantParams, b: QuantParams) -> float:
 
 
 def _needs_own(graph: Graph, names: Collection[str]) -> bool:
-    """Return whether tensors with a shared scale have other uses than one concat."""
+    """Return whether tensors with a shared scale have readers other than one concat."""
     readers = [reader for name in names for reader in graph.users.get(name, ())]
     concats = {reader.name for reader in readers if reader.op == "concat"}
     computes = any(not OPS[reader.op].same_scale for reader in readers)
@@ -55,8 +55,8 @@ def _needs_own(graph: Graph, names: Collection[str]) -> bool:
 
 
 def with_copies(graph: Graph, joins: frozenset[Join]) -> Graph:
-    """Return the graph in which concats read requantised copies of some operands; the graph itself
-    if it has none of them.
+    """Return the graph in which concats read requantised copies of some operands; the same graph
+    for no copies.
 
     joins   (concat, operand) pairs
     """
@@ -73,7 +73,7 @@ def _reads_copies(graph: Graph, node: Node, joins: frozenset[Join]) -> Rewrite |
 
 
 def copied_parts(graph: Graph) -> frozenset[Join]:
-    """Return (concat, operand) for operands of which the concat already reads a requantised
+    """Return (concat, operand) for each operand that the concat already reads through a requantised
     copy."""
     tables = (node for node in graph.nodes if node.attrs.get("chain") == IDENTITY)
     return frozenset(

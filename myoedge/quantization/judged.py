@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The elements of a tensor that count for its SQNR, and their signal and error."""
+"""Selection of the elements of a tensor that count for its SQNR, with their signal and error."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class JudgedTensor:
 
 
 def rows_of(graph: Graph) -> dict[str, Row]:
-    """Return the rule for each tensor of which not all elements count equally: gate sums, and
-    scores before a softmax or argmax."""
+    """Return tensor -> rule, for tensors whose elements do not all count: gate sums, and scores
+    before a softmax or argmax."""
     reaches = ((node.name, OPS[node.op].reach) for node in graph.nodes)
     rows = {name: Row(reach=reach) for name, reach in reaches if reach < np.inf}
     for node in (n for n in graph.nodes if OPS[n.op].compares_rows):
@@ -70,7 +70,7 @@ def rows_of(graph: Graph) -> dict[str, Row]:
 
 
 def _compared(graph: Graph, node: Node) -> Row:
-    """Return the row that a node compares."""
+    """Return the rule for the input of a node that compares elements, such as softmax."""
     name, mask = node.inputs[0], node.inputs[1] if node.attrs.get("masked") else ""
     readers = [OPS[reader.op] for reader in graph.users[name]]
     only = name not in graph.outputs and all(op.compares_rows for op in readers)
@@ -109,7 +109,8 @@ def _counted(row: Row, exact: Array, real: Mapping[str, Array]) -> Callable[[Arr
 
 
 def _counts(row: Row, axis: int, scores: Array, real: Mapping[str, Array]) -> Array:
-    """Return a bool array of the elements that have a share in their row."""
+    """Return bool per element: whether its probability, or its chance to be the argmax, is not
+    negligible."""
     if row.mask:
         return seen_elements(scores, real[row.mask], axis)
     least = -CHOSEN_GAP if row.is_chosen_from else -MASK_GAP

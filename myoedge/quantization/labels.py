@@ -80,8 +80,8 @@ def _texts(labels: Array) -> Array:
 def _numbered(
     labels: Array, graph: Graph, names: Sequence[str], title: str
 ) -> tuple[Array, tuple[str, ...]]:
-    """Return class numbers for labels given by name, and the class names. Errors: E214 names for a
-    network with one output number, E225 other names than classes."""
+    """Convert label names to class numbers; return them and the class names. Errors: E214 names for
+    a network with one output value, E225 unknown class names."""
     found = np.unique(labels)
     known = (*(names or map(str, found)),)
     classes = class_count(graph, _frames(labels))
@@ -98,8 +98,8 @@ def _numbered(
 
 
 def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> str:
-    """Return the remedy if the number of label names differs from the classes: the [calib] class
-    list with the missing names."""
+    """Return the remedy for a wrong number of label names: a [calib] line that lists all
+    classes."""
     listed = [*names, *(name for name in found if name not in names)]
     if len(listed) > classes:
         return f"leave out samples of other classes: the network has {classes}"
@@ -147,8 +147,8 @@ def _frames(labels: Array) -> int | None:
 
 
 def _are_targets(labels: Array, graph: Graph) -> bool:
-    """Return whether integers are targets, not classes: for single-value outputs, and if there is
-    one per output value but fewer frames."""
+    """Return whether integer labels are regression targets: for single-value outputs, or if each
+    output value has one label but there are fewer frames."""
     count, frames = math.prod(graph.shape(graph.outputs[0])), _frames(labels) or 1
     if frames not in _target_counts(graph) or is_binary(graph, graph.outputs[0]):
         return False
@@ -156,8 +156,8 @@ def _are_targets(labels: Array, graph: Graph) -> bool:
 
 
 def _target_counts(graph: Graph) -> tuple[int, ...]:
-    """Return the possible numbers of targets: of the first output, and of all outputs together, if
-    they are floats."""
+    """Return the possible numbers of targets per sample: elements of the first output, elements of
+    all outputs; () if they are not floats."""
     sizes = [math.prod(graph.shape(name)) for name in graph.outputs]
     floats = [graph.tensors[name].dtype == "float32" for name in graph.outputs]
     return (*sizes[: floats[0]], *([sum(sizes)] if all(floats) else ()))

@@ -36,6 +36,7 @@ class LayerRule:
 
 
 def matches(pattern: str, node: Node) -> bool:
-    """Return whether a pattern matches a layer's module path, with or without its submodule."""
+    """Return whether a pattern matches the module path of a layer, with or without its last
+    component."""
     names = {name for origin in node.origin for name in (origin.path, origin.layer)}
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)

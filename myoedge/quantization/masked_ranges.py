@@ -24,8 +24,8 @@ Range = tuple[float, float]
 
 
 def seen_elements(values: Array, mask: Array, axis: int) -> Array:
-    """Return, as bools, which elements a mask leaves visible: all of a row whose elements are all
-    masked.
+    """Return, as bool per element, whether a mask leaves it visible; in a fully masked row all
+    elements count as visible.
 
     axis   softmax axis
     """
@@ -47,8 +47,8 @@ def _mask_ranges(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
 
 
 def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
-    """Return the ranges of masks, and of the visible elements of scores read only by a masked
-    softmax.
+    """Return the ranges of masks, and the ranges over visible elements of scores that only a masked
+    softmax reads.
 
     samples   values of all tensors, per sample
     Errors: E227, E228 if a sample shows that an operand is not a mask.
@@ -73,7 +73,7 @@ def _keeps_truth(node: Node) -> bool:
 
 
 def _seen_scores(node: Node, values: Sequence[Array]) -> Array:
-    """Return the scores [n] that a softmax or attention can see. Errors: E227, E228."""
+    """Return the visible scores [n] of a softmax or attention. Errors: E227, E228."""
     mask, scores = values[-1] if "masked" in node.attrs else np.ones(()), values[0]
     _refuse_numbers(node, float(np.minimum(np.abs(mask), np.abs(mask - 1.0)).max()))
     if node.op == "attention":  # those outside of a window too
@@ -106,7 +106,7 @@ def _refuse_numbers(node: Node, error: float) -> None:
 
 
 def _refuse_reached(node: Node, scores: Array, seen: Array) -> None:
-    """Raise E228 for a fill that visible scores reach, which is added to a score or replaces it."""
+    """Raise E228 if a visible score is as low as the fill that hides the others."""
     best, hidden = (
         np.where(at, scores, -np.inf).max(axis=node.attrs.get("axis", -1), keepdims=True)
         for at in (seen, ~seen)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks without samples: random ones, ranges that the file gives, and a refusal."""
+"""Builds without calibration samples: random samples, ranges of the model file, and the error
+otherwise."""
 
 from __future__ import annotations
 
@@ -15,10 +16,10 @@ RANDOM_SAMPLES = 64
 
 
 def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
-    """Return random samples for a first build: normal noise with a fixed seed, values in a range
-    that the file gives, and valid integers.
+    """Return random samples for a first build: normal noise with a fixed seed, within the file's
+    input ranges, and valid integers.
 
-    Every report says that they are random.
+    Every report marks them as random.
     """
     rng = np.random.default_rng(0)
     inputs = {n: _random_values(rng, graph, n, count) for n in graph.inputs}
@@ -35,7 +36,7 @@ def _random_values(rng: np.random.Generator, graph: Graph, name: str, count: int
 
 
 def _in_range(shares: Array, graph: Graph, name: str) -> Array:
-    """Map fractions 0 .. 1 to the range that the file gives an input, before the host's
+    """Map fractions 0 .. 1 to the input range of the model file, before the host's
     normalisation."""
     given, border = graph.given(name), graph.tensors[name].input_normalization
     assert given is not None, "a range of its own"
@@ -47,20 +48,20 @@ def _in_range(shares: Array, graph: Graph, name: str) -> Array:
 
 
 def need_none(graph: Graph) -> bool:
-    """Return whether the model file gives the parameters of all tensors, so that no samples are
+    """Return whether the model file specifies the parameters of all tensors, so that no samples are
     needed."""
     return bool(graph.has_fake_quantized) and not _unstated(graph)
 
 
 def _unstated(graph: Graph) -> list[str]:
-    """Return the tensors to calibrate, for which the file gives no parameters."""
+    """Return the float tensors to be calibrated, for which the file specifies no parameters."""
     floats = (name for name, tensor in graph.tensors.items() if tensor.dtype == "float32")
     return [name for name in floats if graph.given(name) is None]
 
 
 def none_given(graph: Graph) -> MyoedgeError:
-    """Return error E219 for missing samples, with lines of code that create a calibration file for
-    this model."""
+    """Return error E219 for missing samples, with code that creates a calibration file for this
+    model."""
     arrays = ", ".join(
         f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
     )

@@ -23,8 +23,8 @@ MOST = 0.5  # of a layer's noise, that an operand has to make
 
 
 def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelity:
-    """Add, for the layer with the lowest SQNR and all layers below WEAK_DB, the tensor that causes
-    most of their noise."""
+    """Return a copy of `fidelity` with noise sources: for the weakest layer and all layers below
+    WEAK_DB, the tensor that causes most of the noise."""
     known = {name: db for name, db in fidelity.local.items() if db is not None}
     weakest = min(known, key=known.__getitem__, default=None)
     names = [name for name, db in known.items() if db < WEAK_DB or name == weakest]
@@ -52,7 +52,8 @@ def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict
 
 
 def _rounded(q: QuantGraph, step: QuantizedNode) -> list[str]:
-    """Return inputs and computed operands, which are rounded before a layer reads them."""
+    """Return the operands of a layer that are rounded before it reads them: inputs and computed
+    tensors."""
     return [x for x in dict.fromkeys(step.node.inputs) if x in q.params and x not in q.constants]
 
 
@@ -75,7 +76,7 @@ def _source(
 
 
 def _maker(q: QuantGraph, name: str) -> str:
-    """Return the tensor that a tensor's integers come from, through data movement."""
+    """Follow data movement back to the tensor that computes a tensor's integers."""
     node = q.graph.producer.get(name)
     if node is None or len(node.inputs) != 1 or not moves_integers(q, node):
         return name

@@ -23,8 +23,8 @@ PROBABILITY = (0.0, 1.0)
 
 
 def full_ranges(graph: Graph, seen: Mapping[str, Range]) -> dict[str, Range]:
-    """Return full ranges for bounded outputs, such as 0 .. 1, and for their operators' inputs
-    ranges that reach both halves of these.
+    """Return tensor -> range: the full range of bounded outputs, such as 0 .. 1, and matching
+    ranges of their operators' inputs.
 
     seen   range of every tensor over the samples
     """
@@ -53,15 +53,16 @@ def bounded_results(graph: Graph) -> Iterator[tuple[Node, Range]]:
 
 
 def _function(node: Node) -> tuple[Chain, str]:
-    """Return the function that computes a result, and the tensor that it reads; () without one."""
+    """Return the pointwise functions of a table or fused activation, and the tensor that they
+    read."""
     if node.op == "table":
         return node.attrs["chain"], node.inputs[0]
     return node.attrs.get("act", ()), node.name + PRE
 
 
 def _reaching(chain: Chain, bounds: Range, operand: Range, result: Range) -> Range:
-    """Return the operand's range, extended to where the function nears its upper or lower bound if
-    no sample's result was in that half."""
+    """Return the operand's range, extended to where the function nears a bound if no sample's
+    result was in that half of the bounds."""
     low, high = bounds
     values, near = evaluate(chain, REACH), NEAR * (high - low)
     middle, ends = (low + high) / 2, [*operand]
@@ -78,12 +79,13 @@ def probability_ranges(
     graph: Graph, seen: Mapping[str, Range], params: Mapping[str, QuantParams]
 ) -> Iterator[tuple[Node, Range, Range]]:
     """Yield (node, range over the samples, range of its integers) for outputs that are
-    probabilities: bounded by 0 and 1, or by limits between them on both sides of 0.5.
+    probabilities.
 
     seen     range of every tensor over the samples
     params   quantisation parameters of every tensor
-    The range over the samples is (0, 1) for a softmax, all of whose values are small with many
-    classes.
+    A probability is bounded by 0 and 1, or by limits between them on both sides of 0.5. For a
+    softmax, the range over the samples is (0, 1), because with many classes all its values may be
+    small.
     """
     for node, bounds in bounded_results(graph):
         after = params.get(node.name)

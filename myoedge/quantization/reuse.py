@@ -42,10 +42,10 @@ def inherit_params(
     samples: Samples,
     time_axes: Mapping[str, int] = NO_AXES,
 ) -> Graph:
-    """Return the graph in which unchanged layers have the quantisation parameters of an earlier
-    build, and which repeats that build's graph changes: copies for concats, separate tables,
-    exponential formats, equalization.
+    """Return the graph with the quantisation parameters of an earlier build in unchanged layers.
 
+    The graph changes of that build are repeated: copies for concats, separate tables, exponential
+    formats, equalization.
     old         network of the earlier build
     samples     samples for equalization; the earlier build's samples give the same factors
     time_axes   as for `equalized`
@@ -90,7 +90,8 @@ def _is_unchanged(
 
 
 def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[str, int]) -> Graph:
-    """Return the graph with the changes that remedies made to the old graph."""
+    """Return the graph with the graph changes of the earlier build: copies, equalization, separate
+    tables, exponential formats."""
     graph = with_copies(graph, copied_parts(old))
     if is_equalized(old):
         graph = equalized(graph, samples, time_axes)
@@ -99,7 +100,7 @@ def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[s
 
 
 def _is_alike(before: QuantizedNode, node: Node, graph: Graph, in_frames: bool) -> bool:
-    """Return whether a node equals the older build's node, apart from weights.
+    """Return whether a node has the operator and attributes of the older build's node.
 
     in_frames   whether the older build's inputs are frames of a stream, whose layers read states
                 instead of padding
@@ -139,7 +140,7 @@ def reused_layers(
 
 
 def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator[QuantizedNode]:
-    """Yield the network's steps that a layer computes: two for a fused layer."""
+    """Yield the network's steps that one planned layer computes: two for a fused layer."""
     if layer.node.name not in steps:
         return
     yield steps[layer.node.name]
@@ -151,7 +152,8 @@ def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator
 
 
 def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:
-    """Return whether at least one layer has its old weights, or no layer has weights."""
+    """Return whether at least one layer has the same integers as before, or no layer has
+    weights."""
     steps = {step.node.name: step for step in old.steps}
     weighted = [step for step in network.steps if OPS[step.node.op].weights]
     pairs = [(step, steps.get(step.node.name)) for step in weighted]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of a network's inputs: checked, thinned, drawn at random, or from a model archive."""
+"""Samples of a network's inputs: validation, selection, random samples, examples of a model
+archive."""
 
 from __future__ import annotations
 
@@ -150,8 +151,8 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
 
 
 def _under_input_names(data: Data, names: Sequence[str]) -> str:
-    """Return Python that renames the arrays in their order, or makes new ones if their number
-    differs: a dict for arrays given in Python, else a file."""
+    """Return Python code that renames the arrays to the input names: a dict for arrays in memory,
+    otherwise code that saves a file."""
     is_in_memory = data.source.startswith("the ")
     if len(data.inputs) != len(names):
         shown = names if len(names) > 1 else (ONLY,)
@@ -166,8 +167,8 @@ def _under_input_names(data: Data, names: Sequence[str]) -> str:
 
 
 def _signal(data: Data, graph: Graph) -> str:
-    """Return the array that is most likely the only input: named like it, else the largest that
-    fits."""
+    """Return the array that most likely holds the only input: the one with its name, otherwise the
+    largest that fits."""
     (name,) = graph.inputs
     shape = graph.shape(name)
 
@@ -258,8 +259,8 @@ def _long(shape: Shape) -> list[int]:
 
 
 def _shape_remedies(x: Array, shape: Shape) -> Iterator[str]:
-    """Yield remedies for samples of another shape: a batch in the export, transposed axes, axes of
-    1."""
+    """Yield remedies for samples of the wrong shape: exporting without a batch, transposing, adding
+    axes of size 1."""
     short, given = window(shape), x.shape[1:]
     if shape[:1] > (1,) and given in (shape[1:], (1, *shape[1:])):
         yield from one_window()

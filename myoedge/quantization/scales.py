@@ -139,7 +139,7 @@ def quantize_graph(
 def _unchanged(
     before: QuantGraph, graph: Graph, params: Mapping[str, QuantParams]
 ) -> dict[int, QuantizedNode]:
-    """Return steps of another network, by node id, whose integers do not change with these
+    """Return node id -> step of another network, for steps whose integers do not change with these
     parameters."""
 
     def is_same(name: str) -> bool:
@@ -227,8 +227,8 @@ def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
 
 
 def _has_weights_of_file(graph: Graph, node: Node) -> bool:
-    """Return whether a layer's weights are integers of the model file; weights rounded for samples
-    have floats too."""
+    """Return whether a layer's weights are integers of the model file, not floats rounded to fit
+    samples."""
     read = (node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
     return any((f := graph.format(name)) is not None and f.integers is None for name in read)
 

@@ -42,7 +42,8 @@ def real_values(q: QuantGraph, name: str, values: Array) -> Array:
 
 
 def before_final(q: QuantGraph, name: str) -> str:
-    """Return the tensor on which an output's SQNR is measured: the logits before a softmax."""
+    """Return the tensor before an output's final softmax, followed through data movement; the
+    output itself without one."""
     node = q.graph.producer.get(name)
     if node is not None and OPS[node.op].compares_rows:
         return node.inputs[0]
@@ -67,15 +68,16 @@ def judged_tensors(q: QuantGraph, output: str) -> tuple[str, ...]:
 
 
 def _last_function(node: Node) -> Chain:
-    """Return the functions after `name.pre`, fused into the operator or in a separate node."""
+    """Return the pointwise functions applied to `name.pre`, fused into the operator or in a
+    separate node."""
     apart = node.op == "table" and node.inputs[0] == node.name + PRE
     chain: Chain = node.attrs["chain"] if apart else node.attrs.get("act", ())
     return chain
 
 
 def _final_function(q: QuantGraph, output: str) -> str | None:
-    """Return the function between the measured tensor and the output, "softmax"; None if there is
-    none."""
+    """Return the name of the final function between the measured tensor and the output, "softmax"
+    or "sigmoid"; None without one."""
     if measured_tensor(q, output).endswith(PRE):
         return "sigmoid"
     node = q.graph.producer.get(output)
@@ -86,8 +88,10 @@ def _final_function(q: QuantGraph, output: str) -> str | None:
 
 @dataclass
 class _Sums:
-    """Sums of signal and noise for one quantised network, sample by sample; no layers if `names` is
-    empty."""
+    """Sums of signal and noise of one quantised network, accumulated sample by sample.
+
+    names   layers to measure; empty: only outputs
+    """
 
     q: QuantGraph
     names: Sequence[str]
@@ -99,7 +103,7 @@ class _Sums:
     integer: list[tuple[Array, ...]] = field(default_factory=list)
 
     def add(self, sample: Mapping[str, Array], real: Mapping[str, Array]) -> None:
-        """Add a sample, run in integers.
+        """Run a sample in integers and add its signal and noise.
 
         real   every value of the float network
         """
@@ -199,7 +203,8 @@ def is_passed_through(graph: Graph, name: str) -> bool:
 
 
 def _agreement(graph: Graph, name: str, pairs: Sequence[tuple[Array, Array]]) -> float | None:
-    """Return the fraction of equal classes; None if an output has no class axis."""
+    """Return the fraction of frames with equal classes in float and integers; None if the output
+    has no class axis."""
     is_float = graph.tensors[name].dtype == "float32"
     axis = class_axis(graph, name) if is_float else None
     if is_float and (axis is None or math.prod(graph.shape(name)[axis : axis + 1]) == 1):
@@ -221,8 +226,8 @@ def moves_integers(q: QuantGraph, node: Node) -> bool:
 def alone(
     q: QuantGraph, steps: Iterable[QuantizedNode], real: Mapping[str, Array]
 ) -> Iterator[tuple[str, Array]]:
-    """Yield (operator name, its integers for exact operands), from which the effect of each
-    operator's own rounding follows.
+    """Yield (operator name, its integers) with operands rounded from the float network, so that
+    only the operator's own rounding counts.
 
     real   float values of all tensors
     """
@@ -232,7 +237,7 @@ def alone(
 
 
 def _exact(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
-    """Return the integers of a tensor whose only error is its own rounding."""
+    """Return the integers of a tensor rounded from its float values."""
     if name in q.constants:
         return q.constants[name]
     return quantize(real[name], q.params[name]) if name in q.params else real[name]

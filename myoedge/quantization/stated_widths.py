@@ -65,8 +65,8 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
 def _check_able(
     asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str], left: Iterable[str]
 ) -> None:
-    """Check that each named layer, and at least one layer of each pattern, supports the format.
-    Errors: E244."""
+    """Check that each named layer, and at least one layer of each pattern, supports int16. Errors:
+    E244."""
     able = {rule.pattern for name, (rule, _) in asked.items() if name in found}
     for name in left:
         rule, node = asked[name.removesuffix(PRE)]
@@ -75,14 +75,14 @@ def _check_able(
 
 
 def _joined_groups(graph: Graph, names: set[str], wanted: set[str]) -> frozenset[str]:
-    """Return tensors that can become int16 only together with the requested ones."""
+    """Return the tensors that must be int16 together with the requested ones."""
     apart = with_tables_apart(graph, fused_tables(graph))
     groups = (group for group in int16_groups(apart, names) if not wanted.isdisjoint(group))
     return frozenset(chain.from_iterable(groups))
 
 
 def _asked_layers(graph: Graph, wide: Iterable[WidthRule]) -> dict[str, tuple[WidthRule, Node]]:
-    """Return layers, by name, whose results a rule sets to int16, with the last such rule."""
+    """Return layer name -> (last rule that sets its results to int16, node)."""
     return {
         node.name: (rule, node)
         for rule in wide
@@ -118,7 +118,8 @@ def left_in_8_bits(
 def kept_of_file(
     graph: Graph, steps: Iterable[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """Yield warning W108 for integers of the model file although a rule sets other bits or scales.
+    """Yield warning W108 for integers of the model file that a rule cannot change to other bits or
+    scales.
 
     steps   steps of the quantised network
     """
@@ -129,7 +130,8 @@ def kept_of_file(
 
 
 def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice]:
-    """Return results and int8 inputs that a rule names individually and sets to int16."""
+    """Yield warnings for results and inputs that a rule sets to int16 by name, but the file stores
+    as int8."""
     layers = [node for node in graph.nodes if _is_narrow(graph, node.name)]
     inputs = [name for name in graph.inputs if _is_narrow(graph, name)]
     for rule in rules:
@@ -142,13 +144,13 @@ def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice
 
 
 def _is_narrow(graph: Graph, name: str) -> bool:
-    """Return whether a file stores a tensor as int8."""
+    """Return whether the model file stores a tensor as int8."""
     given = graph.given_params(name)
     return given is not None and given.element_type == INT8
 
 
 def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[QuantizedNode]:
-    """Return layers whose weights are integers of the file."""
+    """Return the layers whose weights are integers of the model file."""
     weighted = [step for step in steps if kernel_formats.weight_bits(step.node.op)]
     names = (step.node.inputs[OPS[step.node.op].weights[0]] for step in weighted)
     return [s for s, name in zip(weighted, names, strict=True) if graph.format(name) is not None]
@@ -157,7 +159,8 @@ def _with_weights_of_file(graph: Graph, steps: Iterable[QuantizedNode]) -> list[
 def _weights_of_file(
     of_file: Sequence[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """Warn of weights with more bits than a rule sets, or with fewer than 16."""
+    """Yield warnings for weights of the model file whose bits differ from a rule: more, or fewer
+    than the 16 it sets."""
     for rule in (r for r in rules if r.weight_bits is not None):
         mine = [s for s in of_file if weight_rule(rules, s.node) is rule]
         kept = [s.node for s in mine if not _has_bits(s, rule.weight_bits or INT8.bits)]
@@ -167,8 +170,8 @@ def _weights_of_file(
 def _scales_of_file(
     graph: Graph, of_file: Sequence[QuantizedNode], rules: Sequence[WidthRule]
 ) -> Iterator[Notice]:
-    """Warn of per-channel weights for which a rule sets one scale, and of layer results whose
-    ranges it sets."""
+    """Yield warnings for scales of the model file that a rule cannot change: per-channel weights,
+    ranges of layer results."""
     for rule in rules:
         if rule.weights == "per_tensor":
             scaled = [step.node for step in of_file if rule.matches(step.node)]
@@ -203,7 +206,8 @@ def _has_bits(step: QuantizedNode, bits: int) -> bool:
 def _inputs_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
 ) -> list[str]:
-    """Return inputs that a rule matches, except those that the file stores as int8."""
+    """Return the int8 inputs that a rule matches, except those for which the file specifies
+    parameters."""
     asked = [name for name in graph.inputs if rule.matches_input(graph, name)]
     free = [name for name in asked if graph.given(name) is None]
     return [named_input(name) for name in free if params[name].element_type == INT8]
@@ -212,7 +216,8 @@ def _inputs_in_8_bits(
 def _layers_in_8_bits(
     graph: Graph, params: Mapping[str, QuantParams], rule: WidthRule
 ) -> list[str]:
-    """Return the int8 layers that compute; if there are none, those that move data."""
+    """Return the int8 layers that a rule matches and that compute; if there are none, those that
+    move data."""
     asked = [n for n in filter(rule.matches, graph.nodes) if _may_have_less(graph, n)]
     free = [node for node in asked if graph.given(node.name) is None]
     left = [node for node in free if params[node.name].element_type == INT8]
@@ -230,7 +235,7 @@ def _some(layers: Iterable[str]) -> str:
 
 
 def _may_have_less(graph: Graph, node: Node) -> bool:
-    """Return whether results are floats that may stay int8."""
+    """Return whether a node's results are floats that can be stored as int8."""
     return graph.tensors[node.name].dtype == "float32" and not kernel_formats.always_writes(
         node.op, INT16
     )
@@ -243,7 +248,7 @@ def wide_weights(
     rules: Sequence[WidthRule],
     result: ElementType,
 ) -> int:
-    """Return the bits in which a layer's weights are stored: 8 or 16.
+    """Return the storage bits of a layer's weights, before low-bit rounding: 8 or 16.
 
     result   element type of the layer's results
     Errors: E244 if a rule sets 16 bits for a layer without such a kernel.
@@ -280,7 +285,7 @@ def weight_bits(rules: Iterable[WidthRule], node: Node) -> int:
 
 
 def _able(asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str]) -> list[str]:
-    """Paths of matching layers that can be int16."""
+    """Return the module paths of the matched layers that can be int16."""
     nodes = (node for name, (_, node) in asked.items() if name in found)
     return list(dict.fromkeys(origin.path for node in nodes for origin in node.origin))
 

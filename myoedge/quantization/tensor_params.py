@@ -64,7 +64,8 @@ def choose_params(
 
 
 def _always_int16(graph: Graph) -> frozenset[str]:
-    """Return tensors that are int16 for every reader or writer: converter samples, sums."""
+    """Return the tensors that an operator always reads or writes as int16, such as AD converter
+    samples and gate sums."""
     read = (node.inputs[i] for node in graph.nodes for i in always_reads(node, INT16))
     return frozenset((*read, *(n.name for n in graph.nodes if always_writes(n.op, INT16))))
 
@@ -75,7 +76,8 @@ def _stated_params(
     spans: Mapping[str, Range],
     fixed: Mapping[str, QuantParams],
 ) -> QuantParams | None:
-    """Return parameters that operators fix, or that the file gives one of the tensors.
+    """Return the parameters fixed by an operator, otherwise those of the file, for tensors that
+    share them; None if there are none.
 
     fixed   int8 parameters, for tensors that may be int8
     """
@@ -91,7 +93,8 @@ def _of_operators(
     spans: Mapping[str, Range],
     fixed: Mapping[str, QuantParams],
 ) -> list[QuantParams]:
-    """Return the int8 parameters of operator results: fixed by the operator, or from the range."""
+    """Return the int8 parameters that the producers of these tensors fix, or choose from the
+    range."""
     found = [name for name in names if name in fixed]
     nodes = [graph.producer[name] for name in found if name in graph.producer]
     rules = [*filter(None, (OPS[node.op].result_params.get(INT8) for node in nodes))]
@@ -104,7 +107,7 @@ def _of_operators(
 
 
 def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Range:
-    """Return the range of tensors, including initial states."""
+    """Return the union of the tensors' ranges and the ranges of initial states."""
     made = [graph.producer[name] for name in names if name in graph.producer]
     first = {node.inputs[i] for node in made for i in OPS[node.op].first_states}
     lows, highs = zip(*(spans[name] for name in {*names, *first}), strict=True)
@@ -112,8 +115,8 @@ def _span(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> Ran
 
 
 def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
-    """Return int16 parameters: symmetric with headroom for outputs, or the operator's own choice
-    from the ranges of results and initial states."""
+    """Return int16 parameters for the tensors' range: symmetric with headroom for outputs, or as
+    their producer chooses."""
     low, high = _span(graph, names, spans)
     made = [graph.producer[name] for name in names if name in graph.producer]
     own = [rule for node in made if (rule := OPS[node.op].result_params.get(INT16)) is not None]
@@ -125,7 +128,7 @@ def _int16_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]
 
 
 def _bounds(made: Sequence[Node]) -> Range:
-    """Return the bounds of all results of operators; infinite without bounds."""
+    """Return the bounds on the results of these operators; infinite if one has no bounds."""
     spans = [result_bounds(node) for node in made if not OPS[node.op].same_scale]
     known = [span for span in spans if span is not None]
     if not known or len(known) < len(spans):
@@ -134,8 +137,8 @@ def _bounds(made: Sequence[Node]) -> Range:
 
 
 def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range]) -> QuantParams:
-    """Return int8 parameters for the ranges of these tensors; the zero point is 0 if an operator
-    requires it, or is faster with it at little loss."""
+    """Return int8 parameters for the tensors' range; the zero point is 0 if a reader requires it,
+    or gains speed from it at little loss."""
     low, high = _span(graph, names, spans)
     affine, symmetric = range_params(low, high), symmetric_params(low, high)
     close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale

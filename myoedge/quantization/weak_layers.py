@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings about tensors with suspicious ranges."""
+"""Warnings about tensors with suspicious ranges: constant, dominated by a fill, or clipped."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text files of numbers, one row per line; columns are separated by commas, semicolons, tabs or
-blanks."""
+"""Reader of text files with one row of numbers per line; columns are separated by commas,
+semicolons, tabs or blanks."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class TextTable:
 
 
 def read_csv(path: Path, reading: Reading) -> Content:
-    """Read a text file as float64 [rows, columns]; the label column, which may hold names, is
-    separate.
+    """Read a text file as float64 [rows, columns], without the label column, which may hold names
+    and is returned separately.
 
     Errors: E211 no numbers or no such column, E216 an empty field, E247 too large.
     """
@@ -93,8 +93,8 @@ def _table(text: str, reading: Reading) -> TextTable | None:
 
 
 def _counts_columns(fields: list[str]) -> bool:
-    """Return whether a header only counts the columns, as pandas writes it, with or without an
-    index column."""
+    """Return whether a header line only numbers the columns, as written by pandas, with or without
+    an index column."""
     return len(fields) > 1 and any(
         names == [str(i) for i in range(len(names))]
         for names in (fields, fields[1:] if not fields[0] else fields)
@@ -114,7 +114,7 @@ def _number(field: str, separator: str) -> float | None:
 
 
 def _chosen(path: Path, table: TextTable, reading: Reading, label: int | None) -> list[int]:
-    """Indices of the columns to read. Errors: E211 no such column."""
+    """Return the indices of the columns to read. Errors: E211 no such column."""
     if reading.columns is None:
         return [i for i in range(table.columns) if i != label]
     return [_place(path, table, column) for column in reading.columns]
@@ -128,7 +128,7 @@ def _label(path: Path, table: TextTable, reading: Reading) -> int | None:
 
 
 def _class_names(path: Path, table: TextTable, label: int) -> Array | None:
-    """Return class names in the label column; None if its first field is a number.
+    """Return the class names in the label column; None if the column holds numbers.
 
     Errors: E211 a line without the column, E216 an empty field.
     """
@@ -159,8 +159,8 @@ def _place(path: Path, table: TextTable, column: str | int) -> int:
 
 
 def _numbers(path: Path, table: TextTable, places: list[int], label: int | None) -> Array:
-    """Parse float64 [rows, len(places)]. Errors: E211 text that is not a number, E216 an empty
-    field."""
+    """Parse the columns `places` to float64 [rows, len(places)]. Errors: E211 text that is not a
+    number, E216 an empty field."""
     lines = (
         [line.replace(",", ".") for line in table.lines] if table.separator == ";" else table.lines
     )
@@ -176,7 +176,7 @@ def _numbers(path: Path, table: TextTable, places: list[int], label: int | None)
 
 
 def _check_columns(path: Path, table: TextTable) -> None:
-    """Raise E211 for a line with more columns than the first, if columns may be shifted."""
+    """Raise E211 for a line with more columns than the first one, whose columns may be shifted."""
     for number, line in enumerate(table.lines, table.first):
         is_blanks = table.separator == " "
         columns = len(line.split()) if is_blanks else line.count(table.separator) + 1
@@ -212,7 +212,8 @@ def _at(table: TextTable, number: int, place: int) -> str:
 
 
 def _others(table: TextTable, place: int, label: int | None) -> str:
-    """Suggest all columns except one; "" if there are no names, or it is the label column."""
+    """Return a [calib] line that reads all columns except one; "" if columns have no names or this
+    is the label column."""
     names = [n for i, n in enumerate(table.names) if n and i not in (place, label)]
     if place == label or not names or len(names) >= MOST_NAMES:
         return ""
@@ -220,7 +221,7 @@ def _others(table: TextTable, place: int, label: int | None) -> str:
 
 
 def _bad_field(path: Path, at: str, field: str, others: str) -> MyoedgeError:
-    """Return E211 or E216 for a field.
+    """Return the error for a field that is not a number: E216 if it is empty, otherwise E211.
 
     others   remedy that leaves the column out; "" for none
     """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples in memory: lists, torch's Dataset and DataLoader, recognised by their methods."""
+"""Samples in memory: lists, and torch's Dataset and DataLoader, which are recognised by their
+methods."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def not_samples(given: object) -> MyoedgeError:
 
 
 def _items(given: Any) -> Iterator[Any]:
-    """Yield all items; a Dataset may have a length and raise no IndexError after the last item."""
+    """Yield all items of a collection; a Dataset is indexed up to its length, because it may not
+    raise IndexError."""
     if hasattr(given, "__len__") and hasattr(given, "__getitem__"):
         yield from (given[i] for i in range(len(given)))
     else:
@@ -70,7 +72,7 @@ def _items(given: Any) -> Iterator[Any]:
 
 
 def _by_name(item: Any, label: str, named: UserFunction) -> dict[str, Array]:
-    """Return the arrays of an item by name."""
+    """Return the arrays of an item by name: a mapping, a pair (sample, label), or one array."""
     if isinstance(item, Mapping):
         pairs = {str(name): x for name, x in item.items()}
     elif isinstance(item, tuple | list) and item and is_array(item[0]):

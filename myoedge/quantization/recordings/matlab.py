@@ -56,7 +56,7 @@ def read_mat(path: Path, reading: Reading) -> Content:
 
 
 def is_hdf5(path: Path) -> MyoedgeError:
-    """Return error E211 for MATLAB 7.3 and other HDF5 files, which cannot be read."""
+    """Return error E211 for HDF5 files, such as MATLAB 7.3, which cannot be read."""
     return unreadable(path, "HDF5, as MATLAB's version 7.3 writes it", AS_VERSION_7)
 
 

@@ -35,7 +35,8 @@ OF_LABELLED = {
 
 
 def of_option(option: str) -> dict[str, str]:
-    """Return the replacements for samples of another option than --calib: "--input"."""
+    """Return replacements that make messages about --calib fit another option, such as
+    "--input"."""
     name = option.removeprefix("--")
     return {"calib.npz": f"{name}.npz", "--calib": option, "calib=": f"{name}="}
 
@@ -166,8 +167,8 @@ def check_size(name: str, size_bytes: int, tries: tuple[str, ...], reading: Read
 
 
 def one_each(labels: Array, count: int) -> tuple[str]:
-    """Return a remedy for labels of the wrong shape: code that transposes or reshapes them to
-    `count` labels, or else the required number as text."""
+    """Return a remedy for labels of the wrong shape: code that transposes or reshapes them,
+    otherwise the required number."""
     if labels.ndim == 2 and labels.shape[1] == count:
         return ("label=label.T",)
     if labels.size > count > 0 and labels.size % count == 0:
@@ -176,8 +177,8 @@ def one_each(labels: Array, count: int) -> tuple[str]:
 
 
 def label_lines(arrays: Iterable[str]) -> Iterator[str]:
-    """Yield the [calib] line for myoedge.toml that uses an array as labels, for each array whose
-    name suggests labels."""
+    """Yield a [calib] line for myoedge.toml for each array whose name suggests that it holds
+    labels."""
     known = (LABEL, *LIKELY_LABELS)
     yield from (f'[calib] label = "{name}"' for name in arrays if name.lower() in known)
 

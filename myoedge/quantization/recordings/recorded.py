@@ -57,8 +57,8 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
 
 
 def first_sample(data: Data, reading: Reading) -> tuple[Array, ...]:
-    """Return the arrays of one sample, for a network whose input shapes are not known yet; from a
-    recording, [calib] window rows with channels first."""
+    """Return the arrays of one sample, for a network whose input shapes are not known yet: of a
+    recording, the first window, channels first."""
     arrays = [*data.inputs.values()] or [np.asarray(data.labels)]
     if reading.window is not None and all(x.ndim <= 2 for x in arrays):
         return tuple(np.atleast_2d(x[: reading.window].T) for x in arrays)
@@ -140,7 +140,8 @@ def _too_short(data: Data, found: WindowLayout, lengths: tuple[int, ...]) -> Myo
 
 
 def _no_layout(data: Data, x: Array, shape: Shape, reading: Reading) -> MyoedgeError:
-    """Return E255 with the remedy that the sizes suggest."""
+    """Return E255 for a recording that does not fit the input, with the remedy that its sizes
+    suggest."""
     sizes = [size for size in window(shape) if size > 1]
     rows, channels = x.shape
     facts = {
@@ -158,7 +159,7 @@ def _no_layout(data: Data, x: Array, shape: Shape, reading: Reading) -> MyoedgeE
 
 
 def _other_columns(data: Data, x: Array, sizes: list[int]) -> Iterator[str]:
-    """Remedies for a wrong number of channels."""
+    """Yield remedies for a recording with the wrong number of channels."""
     rows, channels = x.shape
     if rows in sizes and channels not in sizes:
         yield 'np.save("calib.npy", recording.T)  # [rows, channels]: a row for every moment'

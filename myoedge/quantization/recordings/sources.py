@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples in any form that a user may give: files, folders, arrays, functions."""
+"""Samples from any source that a user may pass: files, folders, arrays, functions."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _read(given: Given, reading: Reading) -> Data:
 
 
 def _of_object(given: Any, reading: Reading) -> Data:
-    """Return samples of an array or tensor, of arrays by name, or of a collection. Errors: E216,
+    """Read samples from an array or tensor, a mapping of arrays, or a collection. Errors: E216,
     E247, E248."""
     if is_array(given):
         title = "the array given"
@@ -93,7 +93,8 @@ def _function(name: str) -> UserFunction:
 
 
 def _called(function: Callable[[], Any], named: UserFunction, reading: Reading) -> Data:
-    """Call a user's function and return its arrays: one, or several by name. Errors: E248."""
+    """Call a user's function and return its array, or its arrays by name, as samples. Errors:
+    E248."""
     with named.guarded("raised an error"):
         made = function()
     arrays = made if isinstance(made, Mapping) else {ONLY: made}
@@ -154,7 +155,7 @@ def _joined(parts: Sequence[Data], path: Path, reading: Reading) -> Data:
 
 
 def _column_remedies(first: Data, part: Data) -> Iterator[str]:
-    """Yield remedies for columns with other names, or in another order.
+    """Yield remedies for files whose columns differ in name or order.
 
     Column numbers are suggested only if there is no label column, which they would count.
     """
@@ -170,13 +171,14 @@ def _apart(path: Path, facts: Mapping[str, str], tries: Sequence[str]) -> Myoedg
 
 
 def _count(data: Data) -> int:
-    """Return the number of samples of a file, or of its rows."""
+    """Return the number of samples, or of rows, in a file."""
     first = next(iter(data.inputs.values()), data.labels)
     return 0 if first is None else len(np.atleast_1d(first))
 
 
 def _check_labels(part: Data) -> None:
-    """Raise E218 if a file's labels and samples differ in number, shifting later labels."""
+    """Raise E218 if the numbers of labels and samples in a file differ, which would shift the
+    labels of later files."""
     if part.labels is not None and len(part.labels) != _count(part):
         facts = {"samples": _count(part), LABEL: len(part.labels)}
         title = f"{part.source}: the labels are not one for every sample"
@@ -184,7 +186,7 @@ def _check_labels(part: Data) -> None:
 
 
 def _kinds(data: Data) -> str:
-    """Return names and shapes of the arrays, without the sample axis."""
+    """Describe the names and shapes of the arrays, without the sample axis, as text."""
     labels = {} if data.labels is None else {LABEL: data.labels}
     arrays = {**data.inputs, **labels}.items()
     return ", ".join(f"{name} [{', '.join(['..', *map(str, x.shape[1:])])}]" for name, x in arrays)

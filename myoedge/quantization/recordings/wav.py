@@ -22,7 +22,7 @@ _SUBFORMAT_AT = 24
 
 @dataclass(frozen=True, slots=True)
 class WavFormat:
-    """Number format of a WAV file.
+    """Sample format of a WAV file.
 
     tag        1 for integers, 3 for floats
     channels   number of channels
@@ -73,7 +73,7 @@ def _format(chunk: bytes) -> WavFormat:
 
 
 def _numbers(data: bytes, found: WavFormat) -> Array | None:
-    """Convert to float32; None for an unknown number format."""
+    """Convert the bytes of samples to float32; None for an unknown sample format."""
     data = data[: len(data) // max(found.bits // 8, 1) * max(found.bits // 8, 1)]
     if (found.tag, found.bits) in {(FLOAT, 32), (FLOAT, 64)}:
         return np.frombuffer(data, f"<f{found.bits // 8}").astype(np.float32)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Noise of quantised networks on samples; layers that an earlier network shares are not run
-again."""
+"""Measurement of the noise of quantised networks; steps shared with the preceding network are not
+run again."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class Bench:
     def measure(self, network: QuantGraph, half: int | None = None) -> MeasuredNoise:
         """Run a quantised network on the samples and return its noise.
 
-        half   0 or 1: only the first or second half of the samples, the others count as without
-               noise; None: all
+        half   0 or 1: only the first or second half of the samples; the noise of the rest is 0;
+               None: all
         """
         self.runs += 1
         rows = judged_rows(network)
@@ -133,8 +133,8 @@ class Bench:
     def _integers(
         self, network: QuantGraph, at: int, sample: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """Return all values of a sample; steps that the previous run shared, with equal operands,
-        are reused, unless the network has loops."""
+        """Return all integer values for a sample; steps and operands unchanged since the previous
+        run are not computed again, except with loops."""
         if has_loops(network.graph):
             return run_int(network.steps, network.constants, quantized_inputs(network, sample))
         steps, before = self._before.get(at, ({}, {}))
@@ -154,8 +154,8 @@ class Bench:
         return values
 
     def _known(self, rows: Sequence[tuple[str, str]]) -> list[dict[str, JudgedTensor]]:
-        """Return the judged tensors of each sample, without outputs that no operator computes,
-        unless there are no others."""
+        """Return the judged tensors of each sample; outputs that only pass inputs through are left
+        out unless there are no others."""
         if not self._exact:
             passed = {output for output, _ in rows if is_passed_through(self.graph, output)}
             names = [name for output, name in rows if output not in passed]
@@ -179,8 +179,8 @@ def rows_of_half(count: int, half: int) -> slice:
 
 
 def measured_samples(graph: Graph) -> int:
-    """Return the number of samples to measure on: more for small networks, whose SQNR scatters
-    more."""
+    """Return the number of samples on which to measure noise: more for small networks, whose SQNR
+    varies more."""
     least, most = MEASURED
     return max(least, min(most, MEASURED_MACS // max(network_macs(graph), 1)))
 

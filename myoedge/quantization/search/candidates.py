@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Candidates for int16: groups of tensors, with the noise that they add in int8 and the cycles that
-int16 costs."""
+"""Candidates for int16: groups of tensors, with their noise in int8 and the extra cycles of
+int16."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ def noise_samples(graph: Graph, groups: Sequence[Group], most: int) -> int:
 
 
 def groups_together(graph: Graph, groups: Sequence[Group]) -> list[Group]:
-    """Merge groups that one operator reads together, if one int16 operand costs as much as all."""
+    """Merge groups of operands of one operator, if its kernel costs the same for one int16 operand
+    as for several."""
     joined = list(groups)
     for node in graph.nodes:
         read = {node.inputs[i] for i in read_together(node.op)}
@@ -118,7 +119,8 @@ def _costs(
     cycles: Cycles,
     rules: tuple[LayerRule, ...],
 ) -> Callable[[Group], float]:
-    """Return the estimated cycles that int16 adds to the layers that write and read a group.
+    """Return a function: group -> estimated extra cycles of the layers that write and read it, if
+    it is int16.
 
     graph    the network's graph with separate tables
     params   parameters of its tensors
@@ -150,7 +152,8 @@ def _neighbours(graph: Graph, name: str) -> list[Node]:
 
 
 def _widened(graph: Graph, name: str, params: QuantParams) -> QuantParams:
-    """Return int16 parameters for an int8 range; for an estimate any accepted ones suffice."""
+    """Return int16 parameters for the range of int8 parameters, as the producer allows; used for
+    estimates."""
     low, high = (float(dequantize(np.array(q), params)) for q in (params.low, params.high))
     made = graph.producer.get(name)
     own = None if made is None else OPS[made.op].result_params.get(INT16)
@@ -175,8 +178,7 @@ def picked_candidates(
     most_cycles: float = math.inf,
     worth: Worth = noise_per_cycle,
 ) -> list[Candidate]:
-    """Return candidates that, if they become int16, bring the noise of each measured tensor below
-    its limit.
+    """Select candidates for int16 until the noise of each measured tensor is below its limit.
 
     noise         current noise per measured tensor
     limits        maximum noise per measured tensor
@@ -198,8 +200,8 @@ def picked_candidates(
 def _worthwhile(
     candidates: Sequence[Candidate], noise: Array, limits: Array | float, most_cycles: float
 ) -> tuple[int, list[Candidate]] | None:
-    """Return the measured tensor furthest above its limit that candidates could improve, and these
-    candidates."""
+    """Return (index of a measured tensor, useful candidates), for the tensor furthest above its
+    limit that any candidate improves; None if there is none."""
     over = noise / limits
     for row in sorted(np.flatnonzero(over > 1.0), key=lambda row: -float(over[row])):
         least = LEAST_NOISE_SHARE * noise[row]
@@ -241,8 +243,8 @@ def _with_rounded(
     real: Mapping[str, Array],
     group: frozenset[str],
 ) -> dict[str, Array]:
-    """Return the values that change if a group's tensors are rounded to int8, and the weights that
-    are int16 with the group."""
+    """Return the values that change if a group's tensors, and weights that are int16 together with
+    the group, are rounded to int8."""
     given = (name for name in group if graph.is_const(name) or name in graph.inputs)
     changed = {name: _rounded(real[name], params[name]) for name in given}
     changed |= {name: EIGHT_BITS.rounded(graph.array(name)) for name in _weights(graph, group)}
@@ -260,7 +262,8 @@ def _with_rounded(
 
 
 def _weights(graph: Graph, group: frozenset[str]) -> Iterator[str]:
-    """Return the weights that become int16 with the group; a file's integers are kept."""
+    """Yield the weights that become int16 together with the group, except integers of the model
+    file."""
     for node in graph.nodes:
         if INT16.bits in weight_bits(node.op):
             op, weight = OPS[node.op], node.inputs[OPS[node.op].weights[0]]
@@ -270,7 +273,7 @@ def _weights(graph: Graph, group: frozenset[str]) -> Iterator[str]:
 
 
 def _saturated(x: Array, params: QuantParams | None) -> Array:
-    """Replace infinities, such as the logarithm of 0, by the limits of the integers."""
+    """Replace infinities, such as log 0, by the limits of the integers' range."""
     if params is None or np.isfinite(x).all():
         return x
     low, high = (dequantize(np.array(q), params) for q in (params.low, params.high))

@@ -24,9 +24,9 @@ EVERY_MOVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CycleBudget:
-    """Limit of extra cycles of int16 tensors that applies while an output is below an SQNR, and to
-    a move that reaches the goal if an output of the int8 network is below it.
+    """Limit of the extra cycles of int16 tensors while an output is below an SQNR.
 
+    It also limits a move that reaches the goal if an output of the int8 network is below that SQNR.
     share      maximum extra cycles, as a fraction of the int8 network's
     below_db   SQNR in dB
     """
@@ -54,7 +54,7 @@ class Goal:
     margin_db        dB required on the calibration samples in addition to `db`
     floor            measured tensor -> noise of low-bit weights, which moves cannot reduce
     planned_cycles   network -> cycles of its plan, infinity if it does not fit; None: sum of layers
-    moves            kinds of moves allowed
+    moves            names of the allowed kinds of moves
     """
 
     db: float = AIM_DB
@@ -76,7 +76,7 @@ class Goal:
     @property
     def of_file(self) -> tuple[Goal, ...]:
         """Goals for a network quantised by its model file: to stay close to the file's own
-        rounding, which depends on no samples.
+        rounding, which no samples determine.
 
         Tensors that the file leaves in float become int16 if that costs hardly any cycles.
         """
@@ -88,6 +88,7 @@ class Goal:
 
 
 def judged_rows(network: QuantGraph) -> list[tuple[str, str]]:
-    """Return, in a fixed order, each (output, tensor on which the output's SQNR is measured)."""
+    """Return the measured tensors, in a fixed order, as (output, tensor on which the output's SQNR
+    is measured)."""
     outputs = dict.fromkeys(network.graph.outputs)
     return [(output, name) for output in outputs for name in judged_tensors(network, output)]

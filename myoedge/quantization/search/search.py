@@ -120,7 +120,7 @@ class _Loop:
         return best.state
 
     def _first(self, move: Move, state: SearchState) -> Trial | None:
-        """Return the first accepted proposal of a move."""
+        """Return the first accepted proposal of a move; None without one."""
         if not self._is_open(state):
             return None
         proposals = move(self.search, state)
@@ -165,7 +165,8 @@ class _Loop:
         return Trial(proposal.remedy, found, gain_db, why)
 
     def _gains(self, state: SearchState, proposal: Proposal, found: SearchState, half: int) -> bool:
-        """Return whether one half of the samples gains by the design that the other half gives."""
+        """Return whether one half of the samples gains from the design that is fitted to the other
+        half."""
         search = self.search
         missing = state.measured.missing_db(search.limits, half)
         with_it = found.measured.missing_db(search.limits, half)
@@ -177,8 +178,8 @@ class _Loop:
         return with_it < missing or with_it == 0.0
 
     def _over_budget(self, state: SearchState, found: SearchState) -> str:
-        """Return the reason why the state that a move leads to exceeds its cycles or memory, by its
-        plan if possible; "" if it does not."""
+        """Return why a move's network exceeds the cycles or memory, from its plan if possible; ""
+        if it does not."""
         network = found.network
         share = max(self.search.shares(state, found), default=0.0)
         if self.search.more_cycles(network) > share:
@@ -192,8 +193,8 @@ class _Loop:
         return TOO_SLOW if planned > (1.0 + share) * before else ""
 
     def _fewest(self, state: SearchState) -> SearchState:
-        """Return a network that meets the goal with the fewest int16 tensors, in their order,
-        because measured noise is less than the sum of predicted noise."""
+        """Return a network that meets the goal with the fewest int16 tensors; fewer than predicted
+        may suffice, because measured noise is below the sum of predictions."""
         low, high, search = 0, len(state.design.int16), self.search
         if search.missing_db(state):
             return state

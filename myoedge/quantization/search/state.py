@@ -23,7 +23,7 @@ from myoedge.quantization.search.goal import Goal
 class Calibrated(Protocol):
     """Protocol of a function that calibrates a graph with several observers.
 
-    given   samples; None: all calibration samples
+    given   samples to calibrate on; None: all calibration samples
     -> one calibration per observer
     """
 
@@ -187,9 +187,9 @@ class Search:
         return network.cycles / max(self.start.cycles, 1.0) - 1.0
 
     def shares(self, state: SearchState, found: SearchState | None = None) -> list[float]:
-        """Return the budgets of extra cycles that apply to a state, as fractions, ascending.
+        """Return the budgets of extra cycles that apply in a state, as fractions, ascending.
 
-        found   state that a move leads to; None: any that could reach the goal
+        found   the state after a move; None: any state that could reach the goal
         """
         worst_db, aim_db = state.measured.worst_db, self.goal.db
         reaches = worst_db < aim_db and (found is None or found.measured.worst_db >= aim_db)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: the integers for the cores in layers whose accelerator needs other integers."""
+"""Move of the precision search: integers for the cores in layers that have accelerator integers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def cores_integers(search: Search, state: SearchState) -> Proposals:
-    """Propose integers with a pre-shift, which only the cores support, for the cheaper half of the
-    accelerator's layers, then for all.
+    """Propose integers with a pre-shift, which only the cores support, for the half of the
+    accelerator's layers that gains least, then for all.
 
-    The noise per layer hardly differs (0.01 dB), but at the outputs it may, at random.
+    The noise per layer hardly differs (0.01 dB); the noise at the outputs may differ by chance.
     """
     network, cycles = state.network, search.workshop.layer_cycles
     free = [step.node.name for step in free_layers(network.cores, network.engined)]

@@ -44,10 +44,11 @@ LEAST_APART = 16.0  # factors of an input: fewer win less than they ask of a hos
 
 @dataclass(frozen=True)
 class _Link:
-    """A product or an input, the products that read it, and the path of its channels to them.
+    """The path of channels from a product or an input to the products that read them.
 
     axis      channel axis of `source`
-    labels    tensor on the path, `source` first -> channel of every element, from 1 on; 0 for
+    source    tensor whose channels are scaled
+    labels    tensor on the path, `source` first -> channel of every element, counted from 1; 0:
               padding
     readers   (name of a product, channel of each column of its operand)
     """
@@ -93,7 +94,7 @@ def equalized(
 
 
 def equalized_designs(search: Search, state: SearchState) -> Proposals:
-    """Propose equalized layers, and separate scales for the operands of concats."""
+    """Propose equalized channels, and separate scales for the operands of concats."""
     workshop, design = search.workshop, state.design
     graph, ranges = design.graph, design.calibration.ranges
     if is_equalized(graph) or design.int16:
@@ -118,8 +119,8 @@ def is_equalized(graph: Graph) -> bool:
 
 
 def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
-    """Yield (tensor, channel axis): inputs, with the axis of their factors, and products with
-    constant weights."""
+    """Yield (tensor, channel axis) of tensors whose channels can be scaled: inputs, and products
+    with constant weights."""
     for name in graph.inputs:
         if graph.tensors[name].dtype == "float32" and graph.given(name) is None:
             border, shape = graph.input_normalization.get(name), graph.shape(name)
@@ -131,8 +132,8 @@ def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
 
 
 def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
-    """Return the products that read a tensor's channels; none if another operator reads them or a
-    non-homogeneous function is between."""
+    """Yield the links from a tensor's channels to the products that read them; none if another
+    operator reads them or a function between is not homogeneous."""
     shape = graph.shape(source)
     along = [-1 if d == axis else 1 for d in range(len(shape))]
     channels = np.arange(1, shape[axis] + 1, dtype=np.float32).reshape(along)
@@ -156,8 +157,8 @@ def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
 
 
 def _of_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | None:
-    """Return the channels of a product's columns, or the labels after another operator; None if
-    the values that it reads must not change."""
+    """Trace channel labels through a reader: the channel of each column of a product, or the labels
+    of another operator's result; None if the values must not be scaled."""
     if node.inputs[0] != name or node.inputs.count(name) > 1:
         return None
     is_product = _is_product(graph, node, READERS)
@@ -165,21 +166,20 @@ def _of_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | No
 
 
 def _is_product(graph: Graph, node: Node, operators: Sequence[str] = PRODUCTS) -> bool:
-    """Return whether a node is a product with weights that may be changed: not integers of the
-    file."""
+    """Return whether a node is a product with constant float weights, not integers of the file."""
     if node.op not in operators or not graph.is_const(node.inputs[1]):
         return False
     return graph.format(node.inputs[1]) is None
 
 
 def _is_homogeneous(node: Node) -> bool:
-    """Return whether the fused function is homogeneous: f(s x) = s f(x) for s > 0."""
+    """Return whether a node's pointwise functions are homogeneous: f(s x) = s f(x) for s > 0."""
     chain: Chain = (*node.attrs.get("chain", ()), *node.attrs.get("act", ()))
     return all(f in FUNCTIONS or f[0] == "leaky_relu" for f in chain)
 
 
 def _passed(graph: Graph, node: Node, labels: Array) -> Array | None:
-    """Return the labels after an operator; None if it is not homogeneous."""
+    """Return the labels of an operator's result; None if the operator is not homogeneous."""
     moves = OPS[node.op].is_data_movement and len(node.inputs) == 1 and not node.attrs.get("value")
     if not _is_homogeneous(node) or not (moves or node.op in OPERATORS):
         return None
@@ -201,8 +201,8 @@ def _of_columns(labels: Array) -> Array | None:
 
 
 def _shares(graph: Graph, links: Sequence[_Link], samples: Samples) -> list[Array]:
-    """Return [1 + channels] for every link: each channel's maximum divided by its tensor's maximum,
-    or by the intermediate tensor's maximum if that gives a larger ratio."""
+    """Return, per link, the ratio of each channel's maximum to its tensor's maximum, [1 +
+    channels]; the largest ratio over the tensors on the path."""
     found = [
         {name: np.zeros(1 + int(x.max()), np.float32) for name, x in link.labels.items()}
         for link in links
@@ -219,7 +219,8 @@ def _shares(graph: Graph, links: Sequence[_Link], samples: Samples) -> list[Arra
 
 
 def _largest(value: Array, labels: Array) -> tuple[Array, Array]:
-    """Return (channels, magnitudes) by column, if each column has one channel."""
+    """Return (channels, magnitudes): one per column if each column has one channel, otherwise one
+    per element."""
     columns = _of_columns(labels)
     if columns is None:
         return labels.astype(np.int64).reshape(-1), np.abs(value).reshape(-1)
@@ -233,10 +234,12 @@ def _most(rows: Sequence[Array]) -> Array:
 
 
 def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) -> Array:
-    """Return [channels]: for each channel, the largest weight that reads it, relative to the
-    product's largest weight; 1 if every channel has its own rows, with a scale each. Ratios to each
-    row's largest weight would leave outliers of few rows: a GRU reaches 29.3 dB with them instead
-    of 36.6."""
+    """Return, per channel [channels], the largest weight that reads it, relative to the product's
+    largest weight; 1 for depthwise weights, which have a scale per channel.
+
+    Ratios to each row's maximum would be dominated by outliers: a GRU reaches 29.3 dB with them
+    instead of 36.6.
+    """
     reader = graph.producer[name]
     weights, groups = graph.array(reader.inputs[1]), reader.attrs.get("groups", 1)
     found = np.zeros(channels, np.float32)
@@ -249,8 +252,10 @@ def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) ->
 
 
 def _factors_of(graph: Graph, link: _Link, values: Array, power: int) -> Array:
-    """Return the factors of a link, [1 + channels], label 0 first, within 2^-power .. 2^power. They
-    give values and weights of a channel equal ratios to their maxima; `values` as from `_shares`.
+    """Return the factors of a link, [1 + channels], label 0 first, within 2^-power .. 2^power.
+
+    They give values and weights of a channel equal ratios to their maxima.
+    values   ratios returned by `_shares`
     """
     weights = np.max([_share_of_weights(graph, *x, len(values)) for x in link.readers], axis=0)
     used = (values > 0) & (weights > 0)
@@ -296,7 +301,7 @@ def _with_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Grap
 
 
 def _with_factors(graph: Graph, link: _Link, factors: Array) -> Graph:
-    """Let the host multiply an input's channels."""
+    """Fold a link's factors into the normalisation of an input, which the host applies."""
     scale, zeros = tuple(map(float, factors)), (0.0,) * len(factors)
     own = InputNormalization(scale, zeros, link.axis)
     merged = merged_normalization(graph.input_normalization.get(link.source), own)

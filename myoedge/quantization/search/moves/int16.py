@@ -25,11 +25,11 @@ MOST_TRIED = 3  # one after the other in one budget: noise adds up nearly, not q
 
 
 def wider_tensors(search: Search, state: SearchState) -> Proposals:
-    """Propose more int16 tensors within the smallest cycle budget that is not used up, then within
-    the next.
+    """Propose more int16 tensors: as many as fit the smallest cycle budget that is not used up,
+    then the next budget.
 
-    At last the noisiest tensors are proposed instead, because many cheap tensors may leave no
-    cycles for an expensive one.
+    Finally the noisiest tensors are proposed, because many cheap tensors may leave no cycles for an
+    expensive one.
     """
     key = id(state.design.calibration)
     if not state.design.int16:
@@ -55,8 +55,7 @@ def wider_tensors(search: Search, state: SearchState) -> Proposals:
 
 
 def fewer_tensors(before: SearchState, design: Design) -> Design:
-    """Return a design with half of the int16 tensors that `design` has in addition to those of
-    `before`."""
+    """Return `design` with only half of the int16 tensors that it adds to those of `before`."""
     kept = len(before.design.int16)
     if design.int16[:kept] != before.design.int16:
         kept = 0
@@ -64,7 +63,7 @@ def fewer_tensors(before: SearchState, design: Design) -> Design:
 
 
 def _candidates(search: Search, state: SearchState) -> Sequence[Candidate]:
-    """Groups of tensors that could become int16; equal for all networks with the same ranges."""
+    """Return the candidates for int16, which are the same for all networks with these ranges."""
     key = id(state.design.calibration)
     if key not in search.candidates:
         workshop = search.workshop
@@ -81,9 +80,12 @@ def _picked(
     share: float,
     worth: Worth = noise_per_cycle,
 ) -> Design:
-    """Return a design with more int16 tensors within the cycle limit. Layers between two of them
-    cost more or less than each group's estimate. Nearly free outputs come first, because few
-    samples do not show their range."""
+    """Return a design with more int16 tensors within the cycle limit; nearly free outputs come
+    first, because few samples do not show their range.
+
+    The cycles of the whole network are estimated again, because adjacent int16 tensors cost more or
+    less than the sum of their groups.
+    """
     design, total = state.design, search.start.cycles
     left = [c for c in candidates if c.names not in design.int16]
     rest = share * total - (state.network.cycles - total)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: ranges from another observer, or output ranges up to the samples' extremes."""
+"""Moves: ranges of another observer, or output ranges limited to the samples' extremes."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]
 
 
 def other_ranges(search: Search, state: SearchState) -> Proposals:
-    """Propose the ranges of other observers, if the SQNR is close enough to the goal for them to
-    reach it."""
+    """Propose the ranges of other observers if the missing SQNR is small enough for them to reach
+    the goal."""
     if search.missing_db(state) <= NEAR_DB * len(search.limits):
         yield from _by_others(search, state)
 
 
 def last_ranges(search: Search, state: SearchState) -> Proposals:
-    """Propose to end the ranges of bounded outputs at the samples' extremes, with more int16
-    tensors; then the ranges of other observers, however far the SQNR is from the goal."""
+    """Propose output ranges limited to the samples' extremes, with more int16 tensors; then the
+    ranges of other observers, at any SQNR."""
     observer = state.design.calibration.observer
     if observer.full_outputs and any(bounded_results(state.design.graph)):
         narrow = yield _ranged(search, state, replace(observer, full_outputs=False))

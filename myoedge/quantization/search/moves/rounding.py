@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Moves: int8 weights rounded to fit the samples, as in GPTQ, if that takes only seconds.
 
-Weights of few samples fit these alone: such layers are rounded only if no other move helps.
+With few samples, rounded weights may not generalise: such layers are rounded only if no other move
+helps.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ REMEDY = "weights rounded for the samples"
 
 
 def well_determined_weights(search: Search, state: SearchState) -> Proposals:
-    """Propose weights rounded to minimise the error on the samples, for layers whose samples have
-    many more input vectors than an output has weights."""
+    """Propose weights rounded to fit the samples, for layers with many more input vectors than
+    weights per output."""
     graph = state.design.graph
     count = min(search.workshop.bench.count, ROUNDING_SAMPLES)
     nodes = [
@@ -43,7 +44,7 @@ def well_determined_weights(search: Search, state: SearchState) -> Proposals:
 
 
 def rounded_weights(search: Search, state: SearchState) -> Proposals:
-    """Propose weights rounded to minimise the error on the samples, for all layers."""
+    """Propose weights rounded to fit the samples, for all layers."""
     yield from _proposed(search, state, _rounded_layers(search, state), REMEDY)
 
 
@@ -55,14 +56,15 @@ def _rounded_layers(search: Search, state: SearchState) -> list[Node]:
 
 
 def _has_many_vectors(graph: Graph, node: Node, samples: int) -> bool:
-    """Return whether the samples have at least MANY_VECTORS times as many input vectors as an
-    output of the layer has weights."""
+    """Return whether the samples have at least MANY_VECTORS input vectors per weight of one
+    output."""
     vectors = samples * math.prod(graph.shape(node.name)[:-1])
     return vectors >= MANY_VECTORS * math.prod(graph.shape(weight_of(node))[1:])
 
 
 def _proposed(search: Search, state: SearchState, nodes: Sequence[Node], remedy: str) -> Proposals:
-    """Propose rounded weights of these layers, if they are small or cycles are unlimited."""
+    """Propose rounded weights for these layers, if rounding is fast enough or cycles are
+    unlimited."""
     workshop, design = search.workshop, state.design
     graph = design.graph
     is_quick = rounding_work(graph, nodes) <= MOST_ROUNDING
@@ -77,8 +79,8 @@ def _proposed(search: Search, state: SearchState, nodes: Sequence[Node], remedy:
 
 
 def _has_int8_weights(step: QuantizedNode, rules: Sequence[LayerRule]) -> bool:
-    """Return whether a layer's int8 weights may be rounded: not from a file, with one scale per
-    channel."""
+    """Return whether a layer's int8 weights may be rounded: one scale per channel, and not from a
+    file."""
     weight = step.integers.arrays.get("weight")
     has_rule = any(r.weights == "per_tensor" and r.matches(step.node) for r in rules)
     return weight is not None and weight.dtype == INT8.dtype and not has_rule

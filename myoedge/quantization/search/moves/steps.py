@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move: the default quantisation step of an LSTM's cell state. Large values, which tanh saturates
-anyway, may have made it coarser."""
+"""Move: the default quantisation step for LSTM cell states, instead of a coarser one chosen for
+large values, which tanh saturates anyway."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from myoedge.quantization.search.state import Proposal, Proposals, Search, Searc
 
 
 def usual_cell_steps(search: Search, state: SearchState) -> Proposals:
-    """Propose the default range of LSTM cell states, ±16, instead of a calibrated one beyond which
-    they saturate."""
+    """Propose the default range of LSTM cell states, ±16, instead of a calibrated one."""
     design = state.design
     graph = replace(design.graph, nodes=tuple(map(_usual, design.graph.nodes)))
     if graph.nodes != design.graph.nodes:

@@ -48,8 +48,8 @@ Formats = Mapping[int, ConstantFormat]  # of a layer's weights by bits
 
 @dataclass(frozen=True, slots=True)
 class FewerBits:
-    """One reduction of the bits of a layer's weights; noise and bytes are relative to the previous
-    one.
+    """One reduction of the bits of a layer's weights; noise and bytes are relative to the preceding
+    reduction.
 
     weight        name of the weights
     bits          their new number of bits
@@ -74,8 +74,7 @@ class WeightBudget:
     limits   [measured tensors] maximum noise on the calibration samples
     keeps    network -> whether it meets the memory and energy limits, at which the reduction stops;
              None: as few bits as the noise allows
-    planes   layers on an accelerator, whose weights may have PLANE_BITS; those of the cores
-             STORED_BITS
+    planes   layers on an accelerator, whose weights may have PLANE_BITS; otherwise STORED_BITS
     """
 
     limits: Array = field(repr=False)
@@ -107,8 +106,8 @@ def with_chosen_bits(
 
     bench   samples for measuring noise
     rules   layer rules of [quant]
-    Layers whose bits a rule or the model file sets are unchanged. A network whose noise exceeds its
-    limits from the start degrades by at most MOST_LOST_DB.
+    Layers whose weight bits a rule or the model file sets are not changed. A network whose noise
+    exceeds its limits from the start degrades by at most MOST_LOST_DB.
     """
     search = _OrderedBits.of(network, bench, rules, budget)
     count, trials = search.most_steps()
@@ -131,7 +130,12 @@ def with_chosen_bits(
 
 @dataclass(frozen=True)
 class _OrderedBits:
-    """The steps in order, the noise [measured tensors] before them, and its limits."""
+    """All reductions of weight bits, in the order in which they are applied.
+
+    start   the network without reductions
+    noise   [measured tensors] noise of `start`
+    limits  [measured tensors] maximum noise
+    """
 
     start: QuantGraph
     bench: Bench
@@ -150,7 +154,7 @@ class _OrderedBits:
         return _OrderedBits(network, bench, rules, steps, noise, limits)
 
     def network(self, count: int) -> QuantGraph:
-        """Return the network after this number of steps."""
+        """Return the network after the first `count` reductions."""
         formats = {step.weight: step.format for step in self.steps[:count]}
         if not formats:
             return self.start
@@ -160,7 +164,7 @@ class _OrderedBits:
         return replace(made, digest=self.start.digest)
 
     def told(self, count: int) -> str:
-        """Return the choice as text: "weights of 3 layers in 2 to 4 bits, 12,345 B less"."""
+        """Describe the reductions: "weights of 3 layers in 2 to 4 bits, 12,345 B less"."""
         bits = {step.weight: step.bits for step in self.steps[:count]}
         low, high = min(bits.values()), max(bits.values())
         saved = round(sum(step.saved_bytes for step in self.steps[:count]))
@@ -169,14 +173,17 @@ class _OrderedBits:
         return f"weights of {layers} in {in_bits}, {saved:,} B less"
 
     def trial(self, noise: Array, count: int) -> TriedMove:
-        """Return the choice after `count` steps, with the noise of its network."""
+        """Return the record of the first `count` reductions, with the resulting noise."""
         worst = float(noise.max(initial=0.0))
         worst_db = -10 * float(np.log10(worst)) if worst else np.inf
         return TriedMove(self.told(count), worst_db, 0.0, bool((noise <= self.limits).all()))
 
     def expected(self, noise: Array, count: int) -> Array:
-        """Estimate the noise on other samples after this number of steps from the noise on these
-        samples, of which the first ROUNDING_SAMPLES determined the rounding."""
+        """Estimate the noise on other samples, from the noise on these samples, after the first
+        `count` reductions.
+
+        The first ROUNDING_SAMPLES of these samples determined the rounding.
+        """
         taken, measured = self.steps[:count], self.bench.count
         fitted, others = (
             np.sum(x, axis=0)
@@ -188,7 +195,8 @@ class _OrderedBits:
         return np.asarray(noise + np.maximum(noise - self.noise, 0.0) * more)
 
     def most_steps(self) -> tuple[int, list[TriedMove]]:
-        """Return the number of steps that the noise allows, by measured networks, and these."""
+        """Return the number of reductions that the noise limits allow, found by measuring networks,
+        and the records of these networks."""
         if not self.steps:
             return 0, []
         added = np.cumsum([step.noise for step in self.steps], axis=0)
@@ -207,7 +215,10 @@ class _OrderedBits:
         return best, trials
 
     def fewest_steps(self, keeps: Keeps, most: int) -> int:
-        """Return the fewest steps that meet the limits of memory and energy; `most` steps do."""
+        """Return the smallest number of reductions that meets the memory and energy limits.
+
+        most   number of reductions that is known to meet them
+        """
         low, high = -1, most
         while high - low > 1:
             middle = (low + high) // 2
@@ -218,8 +229,8 @@ class _OrderedBits:
 def ordered_steps(
     network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], budget: WeightBudget
 ) -> list[FewerBits]:
-    """Return all possible reductions of weight bits, those with the least added noise (relative to
-    its limit) per saved byte first."""
+    """Return all possible reductions of weight bits, ordered by added noise (relative to its limit)
+    per saved byte."""
     nodes = {weight_of(node): node for node in _able(network.graph, rules)}
     if not nodes:
         return []
@@ -243,7 +254,7 @@ def ordered_steps(
 
 
 def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
-    """Yield nodes with int8 weights that no rule sets."""
+    """Yield the nodes whose weight bits may be reduced: float weights that no rule sets."""
     for node in graph.nodes:
         able = OPS[node.op].multiplicands is not None and weight_rule(rules, node) is None
         if able and graph.is_const(weight_of(node)) and graph.format(weight_of(node)) is None:
@@ -251,7 +262,7 @@ def _able(graph: Graph, rules: Sequence[LayerRule]) -> Iterator[Node]:
 
 
 def _price(step: FewerBits, limits: Array) -> float:
-    """Return the fraction of the allowed noise that a saved byte costs."""
+    """Return the priority of a reduction: fraction of the allowed noise per saved byte."""
     return float((step.noise / limits).max(initial=0.0)) / max(step.saved_bytes, 1.0)
 
 
@@ -262,10 +273,10 @@ def _steps(
     noise: Array,
     levels: Sequence[int],
 ) -> Iterator[FewerBits]:
-    """Yield the steps that reduce a layer's weight bits; noise at the outputs is proportional to
-    the error of the layer's own sums.
+    """Yield the reductions of one layer's weight bits; noise at the outputs is taken as
+    proportional to the layer's own error.
 
-    errors   bits -> errors on these samples and on other samples
+    errors   bits -> the layer's errors on these samples and on other samples
     noise    noise added with PROBED_BITS
     """
     before, bits_before, unit = np.zeros(2), INT8.bits, errors[PROBED_BITS][0]
@@ -306,7 +317,7 @@ def _noise_by_weight(
 def _changed(
     graph: Graph, real: Mapping[str, Array], weight: str, chosen: ConstantFormat
 ) -> dict[str, Array]:
-    """Return the values that change with these weights."""
+    """Return the float values of all tensors that change with the weights `chosen`."""
     assert chosen.integers is not None
     changed = {weight: chosen.real(chosen.integers)}
     values = ChainMap(changed, dict(real))
