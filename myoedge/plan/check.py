@@ -43,7 +43,7 @@ Alive = list[tuple[int, int, str]]  # (offset, end, name) of the arena's buffers
 
 
 def _alive_by_step(plan: Plan) -> Iterator[Alive]:
-    """Yield the buffers that are alive in each step, and after the last one."""
+    """Yield, for each step and the time after the last one, the buffers that are alive."""
     at, alive = plan.placement.offsets, Alive()
     lives = [x for x in plan.lives if max(x.first, 0) <= x.last]  # others are alive in no step
     rows = [(x, (at[x.name], at[x.name] + x.size_bytes, x.name)) for x in lives]
@@ -58,7 +58,7 @@ def _alive_by_step(plan: Plan) -> Iterator[Alive]:
 
 
 def _apart(plan: Plan) -> Iterator[str]:
-    """Check that two buffers that are alive in one step do not overlap."""
+    """Yield buffers that overlap another buffer that is alive in the same step."""
     starting = {max(life.first, 0) for life in plan.lives}
     for index, alive in enumerate(_alive_by_step(plan)):
         pairs = pairwise(alive) if index in starting else ()
@@ -66,7 +66,7 @@ def _apart(plan: Plan) -> Iterator[str]:
 
 
 def _alive_when_used(plan: Plan) -> Iterator[str]:
-    """Check that everything a step reads or writes in the arena lies in a buffer that is alive."""
+    """Yield steps that read or write arena bytes outside every buffer that is alive."""
     for step, alive in zip(plan.steps, _alive_by_step(plan), strict=False):
         for name in (*step.operands, step.node.name):
             place = plan.where[name]
@@ -77,7 +77,7 @@ def _alive_when_used(plan: Plan) -> Iterator[str]:
 
 
 def _scratch_in_l2(plan: Plan) -> Iterator[str]:
-    """Check that scratch which does not fit in L1 has an arena buffer while its layer runs."""
+    """Yield layers whose scratch does not fit in L1 and has no arena buffer while they run."""
     lives = {life.name: life for life in plan.lives}
     for index, tiling in enumerate(plan.tilings):
         life = lives.get(scratch_name(index), LiveRange("", 0, 0, 0))
@@ -87,7 +87,7 @@ def _scratch_in_l2(plan: Plan) -> Iterator[str]:
 
 
 def _l1_inside(plan: Plan) -> Iterator[str]:
-    """Check that L1 buffers end before the end of L1, if there is one."""
+    """Yield layers with L1 buffers that end after the end of L1."""
     end = plan.chip.l1_room_bytes if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
         if not all(0 <= b.offset <= end - b.size_bytes for b in tiling.buffers):
@@ -95,7 +95,7 @@ def _l1_inside(plan: Plan) -> Iterator[str]:
 
 
 def _l1_apart(plan: Plan) -> Iterator[str]:
-    """Check that L1 buffers of any layers do not overlap while both are alive."""
+    """Yield layers whose L1 buffers overlap other L1 buffers that are alive at the same time."""
     rows = [(b, step.node.name) for step, tiling in _tiled(plan) for b in tiling.buffers]
     alive: list[Buffer] = []
     for buffer, name in sorted(rows, key=lambda row: row[0].first):
@@ -107,8 +107,8 @@ def _l1_apart(plan: Plan) -> Iterator[str]:
 
 
 def _started_apart(plan: Plan) -> Iterator[str]:
-    """Check that an accelerator started early on the next tile writes only where nothing is
-    alive."""
+    """Yield layers in which an accelerator that starts the next tile early would overwrite live L1
+    buffers."""
     buffers = [*chain.from_iterable(tiling.buffers for _, tiling in _tiled(plan))]
     for step, tiling in _tiled(plan):
         early = list(_started_early(tiling))
@@ -141,8 +141,8 @@ def _started_early(tiling: Tiling) -> Iterator[tuple[int, Span]]:
 
 
 def _fetched_ahead(plan: Plan) -> Iterator[str]:
-    """Check that prefetched constants have buffers from the start of their transfer on, and that
-    not too many are in flight."""
+    """Yield layers whose prefetched constants have no buffer from the start of their transfer, or
+    would exceed the transfers allowed in flight."""
     rows = [
         (step, t, t.prefetch_tile, prefetched(t))
         for step, t in _tiled(plan)
@@ -164,7 +164,8 @@ def _l1_aligned(plan: Plan) -> Iterator[str]:
 
 
 def _covered(plan: Plan) -> Iterator[str]:
-    """Check that every byte of a result is stored exactly once, or computed if it stays in L1."""
+    """Yield layers that do not store (or, for results that stay in L1, compute) every byte of their
+    result exactly once."""
     for step, tiling in _tiled(plan):
         out = tiling.kernel.out
         counts = np.zeros(math.prod(out.shape) * out.itemsize, np.uint8)
@@ -183,7 +184,8 @@ def _covered(plan: Plan) -> Iterator[str]:
 
 
 def _resident(plan: Plan) -> Iterator[str]:
-    """Check that resident tensors are read where they were written, while their buffer is alive."""
+    """Yield layers that read an L1-resident tensor at another offset than it was written, or after
+    its buffer was released."""
     for index, (step, tiling) in enumerate(_tiled(plan)):
         near = plan.tilings[max(index - LONGEST, 0) : index + 1]
         buffers = [*chain.from_iterable(other.buffers for other in near)]
@@ -199,7 +201,8 @@ def _resident(plan: Plan) -> Iterator[str]:
 
 
 def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:
-    """Return whether an L1-resident tensor stays in place: all tiles use it at this offset."""
+    """Return whether all tiles of a layer access an L1-resident tensor at one offset, inside a live
+    buffer."""
     last = tiling.first + len(tiling.tiles) - 1
     end = offset + math.prod(operand.shape) * operand.itemsize
     strides = {0, operand.itemsize * operand.shape[-1] if operand.position_stride else 0}
@@ -219,7 +222,8 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
 
 
 def _movable(plan: Plan) -> Iterator[str]:
-    """Check that transfers are within the DMA's limits, their operands and their buffers."""
+    """Yield layers with transfers that exceed the DMA's limits, their operand or their L1
+    buffer."""
     longest = LONGEST_TRANSFER if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
         shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.kernel.operands}

@@ -15,8 +15,8 @@ from myoedge.plan.timeline import WORD
 
 
 def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
-    """Check that L3 transfers consist of whole words inside the arena and inside L3, and that L3
-    contains the constants unchanged."""
+    """Yield layers with L3 transfers that are not whole words inside the arena and L3, or whose
+    constants differ from the L3 image."""
     image, arena_bytes, map_bytes = plan.l3_image(), plan.arena_bytes, plan.map_bytes
     for x in plan.l3_transfers:
         size, chunk = x.chunk.room_bytes, x.chunk
@@ -32,7 +32,7 @@ def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
 
 
 def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
-    """Check that transfers begin in order, and none too late."""
+    """Yield layers whose L3 transfers begin out of order or too late."""
     for a, b in pairwise(plan.l3_transfers):
         if b.begins < a.begins:
             yield plan.steps[b.chunk.step].node.name
@@ -41,8 +41,8 @@ def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
 
 
 def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
-    """Check that a transfer's bytes in L2 are its own from the step it begins until they are last
-    read."""
+    """Yield layers whose L3 transfers use bytes of L2 that other data occupies between the start of
+    the transfer and the last read."""
     at = plan.placement.offsets
     alive = plan.timeline_steps.alive
     rows = [(at[x.name], at[x.name] + x.size_bytes, alive(x)) for x in plan.lives]
@@ -59,7 +59,8 @@ def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
 
 
 def _arrived_when_read(plan: Plan) -> Iterator[str]:
-    """Check that each tile's part of an L3 constant is in one chunk, which is in L2 in time."""
+    """Yield layers with tiles whose part of an L3 constant is not completely in one chunk, or not
+    in L2 in time."""
     for (index, array), l3_transfers in plan.streamed.items():
         name, tiling = plan.steps[index].node.name, plan.tilings[index]
         enter = plan.timeline_steps.enters[index]
@@ -76,7 +77,8 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
 
 
 def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Transfer]]:
-    """Return (first timeline step, last, transfer) for every fetch of a layer's operand into L1."""
+    """Yield (first timeline step, last timeline step, transfer) for every load of a layer's operand
+    into L1."""
     tiling, enter = plan.tilings[index], plan.timeline_steps.enters[index]
     for t, tile in enumerate(tiling.tiles):
         for x in tile.moved(operand):
@@ -88,7 +90,8 @@ def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Tra
 
 
 def _maps_in_windows(plan: Plan) -> Iterator[str]:
-    """Check that tiles move bytes of an L3 feature map only while a transfer keeps them in L2."""
+    """Yield layers whose tiles move bytes of an L3 feature map that no L2 window holds at that
+    time."""
     l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
     for h in filter(lambda h: h.chunk.tensor, plan.l3_transfers):
         l3_transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)
@@ -106,13 +109,14 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
 
 
 def _lines(x: Transfer) -> Iterator[tuple[int, int]]:
-    """Return the start and the end of each line of a transfer."""
+    """Yield the first byte and the end of each row of a transfer."""
     starts = (x.at + k * x.stride for k in range(x.bytes // x.line))
     return ((start, start + x.line) for start in starts)
 
 
 def _maps_back_too_early(plan: Plan) -> Iterator[str]:
-    """Yield layers whose feature map returns to L2 before all of it has been written to L3."""
+    """Yield layers whose feature map is loaded from L3 before it has been written there
+    completely."""
     for n, h in enumerate(plan.l3_transfers):
         # Inputs are there before the first layer; of other maps all bytes are taken out before.
         if not h.chunk.tensor or h.out or h.chunk.tensor in plan.graph_inputs:

@@ -41,7 +41,8 @@ def other_engine(plan: Plan, index: int) -> str | None:
 
 
 def _estimates(plan: Plan, index: int) -> Mapping[str, float]:
-    """Estimated cycles of a layer by engine; two fused layers count separately on the cores."""
+    """Return engine -> estimated cycles of a layer; for a fused pair, the cores' cycles are those
+    of two separate layers."""
     step, tiling = plan.steps[index], plan.tilings[index]
     if step.behind is None:
         return tiling.kernel.estimates
@@ -96,10 +97,10 @@ def check_forced(plan: Plan) -> None:
 
 
 def _not_there(plan: Plan) -> Iterator[int]:
-    """Yield layers that do not run on the accelerator that a pattern forces, unless another layer
-    of the same module path does.
+    """Yield layers that a pattern forces onto an accelerator and that run elsewhere, unless another
+    layer of the same module path runs there.
 
-    Layers without a kernel there count only if their pattern matches no others.
+    Layers whose operator has no kernel there count only if the pattern matches no other layers.
     """
     forced = {i: step.engine for i, step in enumerate(plan.steps) if _is_forced(step.engine)}
     has_kernel = {index: bool(_kernels(plan.steps[index], forced[index].name)) for index in forced}
@@ -123,5 +124,5 @@ def _kernels(step: QuantizedNode, engine: str) -> list[Kernel]:
 
 
 def _places(step: QuantizedNode) -> set[tuple[str, str]]:
-    """Return (requested engine, module path) for each module path of a layer."""
+    """Return (requested engine, module path) pairs of a layer, one per module path."""
     return {(step.engine.name, origin.path) for origin in step.node.origin}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of layers that one kernel computes: a convolution on an accelerator and the mean of its
+"""Fusion of two layers into one kernel: a convolution on an accelerator and the mean of its
 results, or a linear layer and the sum of its results and another tensor."""
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ def fuse_layers(
 
 @dataclass(frozen=True, slots=True)
 class _FusedPair:
-    """Two layers as one.
+    """Two layers that one kernel can compute.
 
     first         name of the first layer
-    gain_cycles   estimated cycles that the fused kernel saves; at most 0 if there is none
+    both          the fused layer
+    gain_cycles   estimated cycles that fusing saves; 0 without a fused kernel
     """
 
     first: str
@@ -57,7 +58,7 @@ class _FusedPair:
 def _best_pairs(
     q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots, chip: Chip
 ) -> ItemsView[str, _FusedPair]:
-    """Return, for each layer that may be the second of a pair, the pair that saves most cycles."""
+    """Return second layer -> the pair that saves most cycles."""
     best: dict[str, _FusedPair] = {}
     for step, behind in _pairs(q, steps, roots):
         both = None if step.node.name in best else _as_one(step, behind, roots)
@@ -84,10 +85,10 @@ def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
 def _pairs(
     q: QuantGraph, steps: Sequence[QuantizedNode], roots: Roots
 ) -> Iterator[tuple[QuantizedNode, QuantizedNode]]:
-    """Return pairs of a layer and the only reader of its result, for operators with fused kernels.
+    """Yield (layer, only reader of its result) for operators with fused kernels.
 
-    In a loop only neighbours are pairs: between others, a state that the first one reads may get
-    its next value.
+    In a loop only consecutive layers are pairs: layers between them may overwrite a state that the
+    first layer reads.
     """
     leaving = {roots[name][0] for name in q.graph.outputs}
     readers, loop_of = _readers(steps, roots), _loop_of(q.graph.nodes)
@@ -102,7 +103,7 @@ def _pairs(
 
 
 def _readers(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[QuantizedNode]]:
-    """Return the layers that read each layer's result, once per operand."""
+    """Return layer -> layers that read its result, once per operand."""
     readers: dict[str, list[QuantizedNode]] = {}
     for step in steps:
         for name in step.operands:
@@ -111,7 +112,7 @@ def _readers(steps: Sequence[QuantizedNode], roots: Roots) -> dict[str, list[Qua
 
 
 def _loop_of(nodes: Sequence[Node]) -> dict[str, int]:
-    """Return the number of the loop that a node is in, for nodes in loops."""
+    """Return node name -> number of its loop, for nodes in loops."""
     return {
         node.name: number
         for number, span in enumerate(loop_spans(nodes))
@@ -120,12 +121,13 @@ def _loop_of(nodes: Sequence[Node]) -> dict[str, int]:
 
 
 def _others(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> list[int]:
-    """Return the operands of the second layer that are not results of the first."""
+    """Return the operand numbers of the second layer, without the first layer's result."""
     return [n for n, name in enumerate(behind.operands) if roots[name][0] != step.node.name]
 
 
 def _as_one(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> QuantizedNode | None:
-    """Return both layers as one, with the operands of both; None if the cores have to run one."""
+    """Return two layers as one fused layer with the operands of both; None if one must run on the
+    cores."""
     if CORES in (step.engine.name, behind.engine.name):
         return None
     origin = tuple(dict.fromkeys((*step.node.origin, *behind.node.origin)))
@@ -147,7 +149,7 @@ def _as_one(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> Quantiz
 
 
 def _gain(both: QuantizedNode, chip: Chip) -> float:
-    """Return the estimated cycles that a fused kernel saves; at most 0 if there is none."""
+    """Return the estimated cycles that fusing two layers saves; 0 without a fused kernel."""
     cycles = _cycles(both, chip)
     return unfused_cycles(both, chip) - cycles if math.isfinite(cycles) else 0.0
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops in a plan: layers that run once per iteration, and the addresses of states and rows.
+"""Loops in a plan: layers that run once per iteration, and the addresses of their states and
+sequence rows.
 
 A state has one address in all iterations. The layer that computes the next iteration's state writes
 it there if this iteration's state is no longer needed; otherwise it is copied at the end. Rows of
@@ -40,7 +41,7 @@ class LoopPlaces:
     """Addresses of the states and rows of a network's loops that need no copies.
 
     aliases   tensor -> (tensor whose buffer it shares, offset in bytes)
-    idle      nodes that need no layer
+    idle      nodes that need no layer, because no bytes are copied
     rows      tensor that is a row of a sequence -> bytes from one iteration's row to the next
     """
 
@@ -101,15 +102,16 @@ class LoopPlaces:
         return name
 
     def _is_computed(self, q: QuantGraph, body: Sequence[Node], name: str) -> bool:
-        """Return whether a layer of the body computes exactly these bytes, in a place of their
-        own."""
+        """Return whether a layer of the body computes exactly this tensor's bytes in a separate
+        buffer."""
         root = self._root(name)
         node = next((node for node in body if node.name == root), None)
         size = q.graph.tensors[name].size
         return node is not None and node.op not in IN_LOOPS and q.graph.tensors[root].size == size
 
     def _is_last_reader(self, q: QuantGraph, body: Sequence[Node], value: str, state: str) -> bool:
-        """Return whether a state's place is free when its next value is computed."""
+        """Return whether a state's buffer is no longer read when the state's next value is
+        computed."""
         if not self._is_computed(q, body, value):
             return False
         root = self._root(value)
@@ -119,7 +121,7 @@ class LoopPlaces:
         return max(readers, default=-1) < made
 
     def _read(self, node: Node) -> set[str]:
-        """Return the tensors whose bytes a node reads; the end of a step reads no state."""
+        """Return the buffers that a node reads; `loop_next` does not read the old state."""
         count = 1 if node.op == NEXT else OPS[node.op].reads
         return {self._root(name) for name in node.inputs[:count]}
 
@@ -143,12 +145,12 @@ def loop_layers(q: QuantGraph, steps: Sequence[QuantizedNode]) -> tuple[LoopLaye
 
 
 def borders(loops: Iterable[LoopLayers]) -> frozenset[int]:
-    """Return the first layer of every loop and the layer after it; data for them is not prefetched
-    before they start."""
+    """Return the layers before which no data may be prefetched: the first one of each loop, and the
+    one after it."""
     return frozenset(at for loop in loops for at in (loop.first, loop.last + 1))
 
 
 def own_row(q: QuantGraph, step: QuantizedNode) -> int:
-    """Return the bytes between two iterations' rows, for a layer that copies from or to a row of a
+    """Return the distance in bytes of two iterations' rows, for a layer that copies a row of a
     sequence; 0 for other layers."""
     return row_bytes(q, step.node) if step.node.op in (READ, WRITE) else 0

@@ -115,7 +115,7 @@ class LiveRangeIndex:
 
 
 def _turn(life: LiveRange) -> tuple[int, int, str]:
-    """Sort key: largest first; ties by first step."""
+    """Return the sort key of a buffer: largest first, then earliest first step."""
     return -life.size_bytes, life.first, life.name
 
 
@@ -215,8 +215,8 @@ def height(lives: Sequence[LiveRange], offsets: dict[str, int], alignment: int) 
 def _solve(
     lives: Sequence[LiveRange], alignment: int, hint: dict[str, int], bound: int, most: int
 ) -> tuple[dict[str, int], bool]:
-    """Solve the 2-D packing (times given, offsets unknown) with one worker, so that it is
-    repeatable."""
+    """Pack the buffers with CP-SAT: live ranges are given, offsets are searched, with one worker
+    for repeatable results."""
     try:
         from ortools.sat.python import cp_model
     except ImportError:

@@ -105,8 +105,8 @@ class Plan:
 
     @cached_property
     def same(self) -> Mapping[str, str]:
-        """Constant operand -> the operand with equal bytes that is stored; operands that no layer
-        reads, such as initial states of a stream, are left out."""
+        """Constant operand -> the operand of equal bytes that is stored; only for operands that a
+        layer reads."""
         read = {name for step in self.steps for name in step.operands}
         return owners((n, array) for n, array in self.quant.constants.items() if n in read)
 
@@ -228,7 +228,8 @@ class Plan:
 
     @property
     def without_tiles(self) -> Mapping[str, TiledKernel]:
-        """Layer name -> kernel, for layers with no tiling in L1; their operands stay in L2."""
+        """Layer name -> kernel, for layers that have no tiling in L1, so that operands stay in
+        L2."""
         chip, room = self.chip, self.l1_room_bytes
         if not chip.l1_bytes:
             return {}
@@ -254,8 +255,8 @@ class Plan:
 
     @cached_property
     def writers(self) -> Mapping[str, str]:
-        """Sequence written row by row in a loop, without a layer of its own -> result of the layer
-        that writes its rows."""
+        """Sequence that a loop writes row by row in place -> result of the layer that computes its
+        rows."""
         made = {step.node.name: self.where[step.node.name] for step in self.steps}
         rows = {replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes}
         idle = (node.name for node in self.quant.graph.nodes if rows and node.name not in made)
@@ -263,7 +264,7 @@ class Plan:
 
     @property
     def border_bytes(self) -> int:
-        """Bytes in L2 of the caller's input and output buffers."""
+        """Bytes of the caller's input and output buffers in L2."""
         return self.port_bytes(self.graph_inputs) + self.port_bytes(self.graph_outputs)
 
     def port_bytes(self, names: Sequence[str]) -> int:

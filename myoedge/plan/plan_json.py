@@ -53,7 +53,7 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
 
 
 def _tiling_json(tiling: Tiling) -> dict[str, Any]:
-    """Return the entry of a tiling: tiles, buffers, transfers of the first and of all tiles."""
+    """Return the entry of a tiling: number and shape of tiles, buffers, transfers."""
     moved = [x for tile in tiling.tiles for x in (*tile.loads, *tile.stores)]
     return {
         "kernel": tiling.kernel.function,
@@ -101,7 +101,7 @@ def _l3_transfer_json(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
 
 
 def _of_last_step(plan: Plan, index: int) -> Location:
-    """Return where a step's result lies when its loop has ended."""
+    """Return the location of a step's result after the last iteration of its loop."""
     location = plan.where[plan.steps[index].node.name]
     moved = location.row_bytes * (plan.turns(index) - 1)
     return replace(location, offset=location.offset + moved)

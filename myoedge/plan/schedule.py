@@ -102,7 +102,8 @@ def make_plan(
 
 
 def _planned(network: LoweredNetwork) -> Plan:
-    """Plan each layer on its best engine, or all on the cores. Errors: E301."""
+    """Plan each layer on its best engine; if that does not fit, all layers on the cores. Errors:
+    E301."""
     try:
         return _fitting(network)
     except MyoedgeError:  # tiles of accelerators may leave L2 less room
@@ -122,7 +123,8 @@ def _uses_accelerators(network: LoweredNetwork) -> bool:
 def _network(
     q: QuantGraph, chip: Chip, used: Chip, placing: Allocator, ranks: TileRanks
 ) -> LoweredNetwork:
-    """Decide about layers on the engines of `used`."""
+    """Return the network with fused layers, shared buffers and candidate kernels for the engines of
+    `used`."""
     views = shared_places(q, chip.alignment_bytes)
     places = LoopPlaces.of(q, views, chip.alignment_bytes)
     steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
@@ -138,7 +140,7 @@ def _network(
 
 
 def _fitting(network: LoweredNetwork) -> Plan:
-    """Plan everything in L2, or with transfers from L3. Errors: E301."""
+    """Plan the network with all data in L2, otherwise with L3 transfers. Errors: E301."""
     plan = _tiled(network, None, _resident_candidates(network))
     if fits(plan):
         return plan
@@ -164,7 +166,8 @@ def _fitting(network: LoweredNetwork) -> Plan:
 
 
 def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
-    """Return the plan with tiles that need at most `held` bytes of L2 per constant at once.
+    """Return the plan with tilings that hold at most `held` bytes of each constant in L2 at once;
+    None: no limit.
 
     Errors: E304 a layer has no tile, even with operands in L2.
     """
@@ -206,7 +209,8 @@ def _tiled(n: LoweredNetwork, held: int | None, tensors: Sequence[ResidentTensor
 
 
 def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
-    """Return the faster plan: tiles chosen for L1 only, or also for the space in L2."""
+    """Return the fastest plan with streamed weights: tilings that ignore the space in L2, or that
+    limit the bytes held there."""
     window = window_bytes(plan)
     plans = []
     if window > 0:
@@ -224,7 +228,7 @@ def _weights_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
 
 
 def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
-    """Return the tensors that only steps read, and which may therefore stay in L1."""
+    """Return the tensors that may stay in L1, because only layers read them."""
     leaving = {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
     readers: dict[str, list[tuple[int, int, int]]] = {}
     for at, step in enumerate(n.steps):
@@ -241,13 +245,14 @@ def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:
 
 
 def _is_in_one_piece(n: LoweredNetwork, name: str, made: int, readers: Sequence[int]) -> bool:
-    """Return whether a tensor is not carried into, out of or around a loop."""
+    """Return whether a tensor's producer and readers are in the same loops, and it is no part of
+    another tensor."""
     sides = {tuple(at in loop for loop in n.loops) for at in (made, *readers)}
     return len(sides) == 1 and n.roots[name][0] == name
 
 
 def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict[str, int]:
-    """Return the tensors that stay in L1, with their offsets."""
+    """Return tensor -> L1 offset, for tensors that stay in L1."""
     return {
         step.node.name: tiling.resident[tiling.kernel.out.name]
         for step, tiling in zip(steps, tilings, strict=True)
@@ -256,7 +261,8 @@ def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict
 
 
 def _lives(n: LoweredNetwork) -> list[LiveRange]:
-    """Return the live ranges of the arena's buffers, in steps; copies come after the last step."""
+    """Return the live ranges of the arena's buffers, in steps; copies of outputs count as one step
+    after the last."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for at, step in enumerate(n.steps):
@@ -278,7 +284,7 @@ def _lives(n: LoweredNetwork) -> list[LiveRange]:
 
 
 def _written_by_rows(n: LoweredNetwork, loop: LoopLayers) -> list[str]:
-    """Return the sequences that a loop writes, a row in every step."""
+    """Return the sequences to which a loop's layers write one row per iteration."""
     made = (step.node for step in n.steps[loop.first : loop.last + 1])
     return [n.roots[node.name][0] for node in made if n.rows.get(node.name) or node.op == WRITE]
 

@@ -44,14 +44,15 @@ def shared_places(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
 
 
 def _slice_of_output(q: QuantGraph, name: str) -> str:
-    """Return the slice that an output views, if the DMA copies it faster than the cores."""
+    """Return the slice that an output views, if it is large enough for the DMA to copy it faster
+    than the cores; otherwise ""."""
     while (node := q.graph.producer.get(name)) is not None and OPS[node.op].view:
         name = node.inputs[0]
     return name if node is not None and size_bytes(q, name) >= BYTES_BY_DMA else ""
 
 
 def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int | None:
-    """Return the index of a slice's first element if the slice is contiguous in memory; otherwise
+    """Return the index of a slice's first element, if the slice is contiguous in memory, otherwise
     None.
 
     cuts   (start, stop, step) per axis

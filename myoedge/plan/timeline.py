@@ -150,7 +150,8 @@ def reads_of(
 
 
 def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:
-    """Yield the ends of chunks: as large as allowed, at words, never within a tile's fetch."""
+    """Yield the ends of chunks: as large as `most` allows, at word boundaries, never within a
+    tile's load."""
     spans = sorted({(low, high) for _, low, high in reads})
     ends, reach = [], 0
     for low, high in spans:

@@ -29,7 +29,7 @@ Due = tuple[int, int]  # layer and tile that need a transfer
 class Load:
     """An unfinished DMA transfer into L1.
 
-    due      first timeline step that needs it
+    due      first timeline step that needs its data
     cycles   remaining DMA cycles
     """
 
@@ -59,7 +59,8 @@ class TimelineStep:
     def lasts(
         self, under_way: Sequence[Load], cost: TransferCost, l3_cycles: float = 0.0
     ) -> tuple[float, list[Load]]:
-        """Return the cycles of the step, and the loads that are unfinished at its end.
+        """Return the cycles of the timeline step, and the loads that are still unfinished at its
+        end.
 
         under_way   unfinished loads of earlier steps
         l3_cycles   cycles that the control core first spends on L3 transfers
@@ -79,8 +80,8 @@ class TimelineStep:
 
 
 def _end(needed: Sequence[tuple[float, Load]], queue: Sequence[tuple[float, Load]]) -> float:
-    """Return when the last needed load is complete: the DMA first processes all loads started
-    before it."""
+    """Return the cycle in which the last needed load is complete; loads are processed in the order
+    in which they were started."""
     end = over = 0.0
     last = needed[-1] if needed else None
     for at, load in queue:
@@ -125,7 +126,7 @@ def modelled(
 def _prefetches(
     tilings: Sequence[Tiling | None], cost: TransferCost
 ) -> Mapping[int, Sequence[Load]]:
-    """Return the loads for later layers, by the tile of the network during which they start."""
+    """Return tile of the network -> loads for later layers that start during it."""
     found: dict[int, list[Load]] = {}
     for index, tiling in enumerate(tilings):
         if tiling is not None and tiling.prefetch_tile is not None:
@@ -144,8 +145,8 @@ def _steps(
     later: Mapping[int, Sequence[Load]],
     cost: TransferCost,
 ) -> Iterator[TimelineStep]:
-    """Yield the timeline steps of a layer: the first tile's loads, each tile, the last tile's
-    stores."""
+    """Yield the timeline steps of a layer: loading the first tile, one step per tile, storing the
+    last tile."""
     before, here, behind = (None, *tilings, None)[index : index + 3]
     assert here is not None
     loads, last = _loads(index, here, cost), len(here.tiles) - 1
@@ -170,13 +171,14 @@ def _steps(
 
 
 def _cold_code_cycles(before: Tiling | None, here: Tiling) -> float:
-    """Return the cycles to load code from L2, if the preceding layer runs other code."""
+    """Return the cycles for loading the kernel's code from L2, 0 if the preceding layer runs the
+    same kernel."""
     is_warm = before is not None and before.kernel.function == here.kernel.function
     return 0.0 if is_warm else here.kernel.cost.layer_cycles
 
 
 def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
-    """Loads that start before the first tile, and during each tile."""
+    """Return the loads that start before the first tile, and those that start during each tile."""
     found: list[list[Load]] = [[] for _ in range(len(tiling.tiles) + 1)]
     for t, tile in enumerate(tiling.tiles):
         found[tiling.loads_in(t)] += [

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tiling of layers whose smallest tile does not fit L1: their largest operands stay in L2.
 
-The kernel is the same: its pointers may also point to L2, where accesses are slower.
+The kernels are the same, because pointers may also point to L2; accesses there are slower.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
 
 
 def in_place(kernel: TiledKernel) -> TileChoice:
-    """Return the tiling with one tile, whose operands the kernel reads and writes in L2 if they are
-    contiguous there."""
+    """Return the tiling with one tile for chips without L1: the kernel accesses contiguous operands
+    directly in L2."""
     grid = Grid.of(replace(kernel, split=()), TransferCost())
     in_l2 = frozenset(o.name for o in kernel.operands if in_one_run(o, grid).all())
     return TileChoice(dict.fromkeys(grid.sizes, 1), tuple(grid.sizes), 0.0, 0, in_l2=in_l2)

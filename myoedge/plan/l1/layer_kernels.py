@@ -39,7 +39,7 @@ class NetworkKernels:
     has_l1    whether the chip has an L1 memory
     cost      cost of DMA transfers
     ranks     layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
-    known     cached cycles, as for fastest_kernel
+    known     cache of estimated cycles, as for fastest_kernel
     chosen, alone, grids   caches as in TileSearch, shared by all plans of the network
     """
 
@@ -124,13 +124,14 @@ def _cost(kernel: TiledKernel, engine: Engine) -> KernelCost:
 
 
 def _fits_l1(kernel: TiledKernel, chip: Chip) -> bool:
-    """Return whether the smallest tile leaves enough L1 for larger ones; always true on a host."""
+    """Return whether a kernel's smallest tile takes at most a fraction SMALLEST_TILE of L1; always
+    true without L1."""
     parts = smallest(kernel)[1]
     return sum(parts.values()) <= SMALLEST_TILE * chip.l1_room_bytes or not chip.l1_bytes
 
 
 def _fits_l2(kernel: TiledKernel, chip: Chip) -> bool:
-    """Return whether tiles have scratch in L1, and operands in L1 or L2."""
+    """Return whether a kernel's scratch fits in L1, with operands in L1 or L2."""
     return _has_scratch(smallest(kernel)[1], chip) and bool(
         with_operands_in_l2(kernel, chip.l1_room_bytes, chip.transfers)
     )
@@ -172,8 +173,8 @@ def fastest_kernel(
 def _choices(
     kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
 ) -> list[TileChoice | None]:
-    """Return the tiles of each kernel for a single layer; None for a kernel without a tile that
-    fits."""
+    """Return the fastest tiling of each kernel for a single layer; None for a kernel without a
+    feasible tile."""
     found = [choose(kernel, room, cost, limits=limits) for kernel in kernels]
     if not any(found) and not limits.in_l3:  # constants in L2 as a whole
         found = [choose(kernel, room, cost) for kernel in kernels]
@@ -188,8 +189,8 @@ def _choices(
 def _cycles_alone(
     kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
 ) -> list[float]:
-    """Return the estimated cycles of each kernel for a single layer, including loading its code;
-    infinite without a tile."""
+    """Return the estimated cycles of each kernel for a single layer, including code loading;
+    infinity without a feasible tile."""
     found = _choices(kernels, room, cost, limits)
     functions = Counter(kernel.function for kernel in kernels)
     return [
@@ -201,7 +202,8 @@ def _cycles_alone(
 
 
 def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
-    """Estimate cycles transfer by transfer, to compare kernels of the same function."""
+    """Estimate a layer's cycles transfer by transfer, which distinguishes kernels with the same C
+    function."""
     return modelled([unplaced(kernel, choice, ())], cost)[0]
 
 
@@ -248,7 +250,8 @@ def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
 def _once(
     chip: Chip, figure: Callable[[Sequence[TiledKernel]], float]
 ) -> Callable[[QuantizedNode], float]:
-    """Return a figure of a layer's kernels, computed only once for equal layers or kernels."""
+    """Return a function layer -> `figure` of its kernels, cached for equal layers and equal
+    kernels."""
     by_content: dict[Hashable, float] = {}
     by_kernels: dict[Hashable, float] = {}
 

@@ -85,7 +85,8 @@ def plan_l1(
 def _with_fewer_tensors(
     resident: Sequence[ResidentTensor], index: int, l1_bytes: int
 ) -> list[ResidentTensor]:
-    """Remove the largest resident tensor that keeps a step from fitting in L1."""
+    """Return the resident tensors without the largest one that is live in step `index`, so that the
+    step fits in L1."""
     beside = [tensor for tensor in resident if index in tensor.steps]
     assert beside, "tiles that were chosen to fit do not"
     fewer = [*resident]
@@ -96,7 +97,8 @@ def _with_fewer_tensors(
 
 
 def _without_l1(network: NetworkKernels) -> Iterator[Tiling]:
-    """Yield layers as one tile with operands in L2, and arrays for scratch and strided operands."""
+    """Yield the tilings on a chip without L1: one tile per layer with operands in L2, and arrays
+    for scratch and strided operands."""
     first = 0
     for index, known in enumerate(network.kernels):
         kernel, _ = known[0]
@@ -111,7 +113,8 @@ def _prefetched(
     placed: Sequence[PlacedLayer | None],
     resident: Sequence[ResidentTensor],
 ) -> Sequence[PlacedLayer | None] | None:
-    """Prefetch constants of layers as late as possible; None if L1 has no space for that."""
+    """Place all layers again, with constants prefetched as late as possible; return None if L1 has
+    no space for that."""
     spare: list[float] = []
     fetches: dict[int, tuple[int, float]] = {}
     for index, layer in enumerate(placed):
@@ -140,7 +143,8 @@ def _placed_layers(
     pick: Pick,
     earliest: Mapping[int, int],
 ) -> list[PlacedLayer | None] | int:
-    """Place all layers; return the failing step's index if resident tensors leave it no space.
+    """Place all layers in L1; return the index of the first step that does not fit next to the
+    resident tensors, if there is one.
 
     earliest   step -> tile from which its constants are fetched
     """
@@ -182,7 +186,8 @@ def _placed_in_time(
     chosen: Callable[[Hidden], TileChoice | None],
     hidden: Hidden,
 ) -> PlacedLayer | None:
-    """Place a layer with its tiles, or with smaller ones if it would wait for its constants."""
+    """Place a layer with the given tiling, or with a smaller one whose constants can be prefetched;
+    None if it does not fit."""
     kernel = problem.kernels[index]
     used = slowed(kernel, problem.cost) if choice.in_l2 else kernel
     layer = placed_layer(problem, index, used, choice, state)
@@ -199,8 +204,8 @@ def _with_prefetch(
     other: TileChoice | None,
     state: L1State,
 ) -> PlacedLayer:
-    """Return the layer with prefetched constants in other tiles, if this is estimated faster than
-    waiting."""
+    """Return the layer with another tiling whose constants can be prefetched, if that is estimated
+    to be faster."""
     waiting = layer.choice.cycles + layer.fetch_cycles
     if other is None or other.cycles >= PREFETCHED * waiting:
         return layer
@@ -209,7 +214,8 @@ def _with_prefetch(
 
 
 def _with_more_in_l2(problem: PlacementProblem, index: int, l1_bytes: int) -> TileChoice | None:
-    """Return tiles with whole constants, or operands, in L2; None next to a feature map in L3."""
+    """Return a tiling with untiled constants, or with operands, in L2; None if the layer accesses a
+    feature map in L3."""
     kernel, cost = problem.kernels[index], problem.cost
     if problem.limits.get(index, NO_LIMITS).in_l3:
         return None
@@ -222,10 +228,10 @@ def _held(
     offsets: Mapping[int, int],
     enters: Sequence[int],
 ) -> list[tuple[int, LiveRange]]:
-    """Return resident tensors as live ranges for placing a step; those that may overlap it live
-    forever.
+    """Return (offset, live range) of resident tensors that may overlap a step's buffers; their live
+    ranges never end.
 
-    Tensors that ended too long ago to overlap a prefetch are left out.
+    Tensors whose last reader ended too long ago to overlap a prefetch are left out.
     """
     found = []
     for tensor in since(index - MOST_AHEAD, resident):
@@ -244,8 +250,8 @@ def _tilings(
     resident: Sequence[ResidentTensor],
     loops: Sequence[LoopLayers],
 ) -> Iterator[Tiling | None]:
-    """Yield tilings with the buffers of resident tensors, in the layers that compute them, and of
-    constants that stay for a loop, after all other buffers."""
+    """Yield the final tiling of each layer, with buffers of resident tensors (in the layer that
+    computes them) and of constants that stay for a loop."""
     end = _end_bytes(placed, resident)
     offsets, by_producer = resident_offsets(resident), {x.producer: x for x in resident}
     counts = [1 if x is None else tile_count(x.kernel, x.choice) for x in placed]
@@ -275,16 +281,17 @@ def _tilings(
 def _staying(
     layer: PlacedLayer, places: Mapping[str, int], span: tuple[int, int]
 ) -> tuple[Buffer, ...]:
-    """Return the buffers of constants that stay for a loop.
+    """Return the L1 buffers of a layer's constants that stay for all iterations of a loop.
 
-    span   first and last tile of the loop
+    places   constant -> offset in L1
+    span     first and last tile of the loop
     """
     sizes = {name: size_bytes(layer.kernel.operand(name)) for name in places}
     return tuple(Buffer(x, 0, sizes[x], at, span[0], span[1]) for x, at in places.items())
 
 
 def _end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]) -> int:
-    """Bytes from the start of L1 to the end of all buffers."""
+    """Return the bytes from the start of L1 to the end of the highest buffer."""
     layers = filter(None, placed)
     ends = (at + life.size_bytes for layer in layers for _, _, life, at in layer.buffers)
     return int(round_up(max((end_bytes(resident), *ends)), ALIGNMENT))

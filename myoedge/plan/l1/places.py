@@ -47,8 +47,8 @@ class PlacedLayer:
 
     @property
     def waits(self) -> bool:
-        """Whether the first tile's constants are fetched only after the previous layer has
-        ended."""
+        """Whether the layer waits for its first tile's constants, because they are fetched only
+        after the preceding layer."""
         return self.prefetch_tile is None and self.constants > 0 and self.first > 0
 
 
@@ -163,8 +163,8 @@ def buffer_offsets(
 def _starts(
     possible: Iterable[int], fetched: Sequence[Transfer], recent: Sequence[PlacedLayer]
 ) -> Iterator[int]:
-    """Yield tiles in which the fetch may start: after the fetches of layers that run earlier, and
-    without too many transfers in flight."""
+    """Yield possible start tiles of a prefetch: after earlier layers' prefetches, and within the
+    transfers allowed in flight."""
     early = [(x.prefetch_tile, x) for x in recent if x.prefetch_tile is not None]
     order = max((begin for begin, _ in early), default=0)
     for prefetch_tile in possible if fetched else ():

@@ -27,7 +27,8 @@ def moved_cycles(moved: Sequence[Transfer], cost: TransferCost) -> float:
 
 
 def prefetched(tiling: Tiling) -> list[Transfer]:
-    """Return the transfers of a layer's first tile that start during earlier layers."""
+    """Return the prefetched transfers of a layer: loads of the first tile that start during earlier
+    layers."""
     return [x for x in tiling.tiles[0].loads if tiling.early(x)]
 
 
@@ -69,8 +70,8 @@ def spare_cycles(
 def _dma_cycles(
     made: Cut, in_place: frozenset[str], cost: TransferCost
 ) -> tuple[list[float], list[float]]:
-    """Return the cycles of the stores during each tile, and of all loads up to each tile, without
-    the first tile's."""
+    """Return DMA cycles per tile: of the stores during each tile, and of the loads from the second
+    tile to each tile, cumulated."""
     tiles = unplaced_tiles(made, in_place)
     stores = [0.0, *(moved_cycles(tile.stores, cost) for tile in tiles[:-1])]
     until = [0.0]

@@ -62,14 +62,13 @@ Pick = Callable[[int, TiledKernel, int, frozenset[str], Hidden], TileChoice | No
 
 
 def since(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTensor]:
-    """Return the resident tensors that are read by `step` or later, in the order in which they are
-    computed."""
+    """Return the resident tensors that may be live in `step` or later, in order of their
+    producers."""
     return resident[bisect_left(resident, step - LONGEST, key=lambda tensor: tensor.producer) :]
 
 
 def beside(step: int, resident: Sequence[ResidentTensor]) -> Sequence[ResidentTensor]:
-    """Return the resident tensors that are live in `step`, in the order in which they are
-    computed."""
+    """Return the resident tensors that are live in `step`, in order of their producers."""
     there = since(step, resident)
     end = bisect_left(there, step + 1, key=lambda tensor: tensor.producer)
     return [tensor for tensor in there[:end] if step in tensor.steps]
@@ -103,7 +102,8 @@ def room_left(index: int, resident: Sequence[ResidentTensor], room: int) -> int:
 def choose_resident(
     kernels: Sequence[TiledKernel | None], tensors: Sequence[ResidentTensor], room: int, pick: Pick
 ) -> list[ResidentTensor]:
-    """Return the tensors that make the network faster by staying in L1, decided in execution order.
+    """Return the tensors that stay in L1 because that makes the network faster, decided in
+    execution order.
 
     tensors   tensors that may stay
     room      bytes of L1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fastest tiling of a single layer; near-equal candidates are compared transfer by transfer.
 
-Operands that are read have two buffers, or three. Three help if tiles take about as long to compute
-as to load: the first tile takes longer, as its code is not cached yet, and with two buffers the DMA
+Input operands have two or three buffers. Three help if tiles take about as long to compute as to
+load: the first tile takes longer, because its code is not cached yet. With two buffers the DMA
 would then wait for the cores, and later the cores for the DMA.
 """
 
@@ -119,7 +119,7 @@ class TileSearch:
         return deepest if deepest.cycles < MULTI_BUFFERED * best.cycles else best
 
     def _others(self, index: int, problem: TilingProblem, best: TileChoice) -> list[TileChoice]:
-        """Return slower tiles, in the order of their estimated cycles."""
+        """Return the tilings of a layer other than the best one, by ascending estimated cycles."""
         kernel, found = problem.kernel, choices(problem, NEAR_RANKED)
 
         def iteration(choice: TileChoice) -> Hashable:  # equal for the same tiles in one order
@@ -137,8 +137,8 @@ class TileSearch:
     def _compared(
         self, index: int, problem: TilingProblem, few: Iterable[TileChoice]
     ) -> list[TileChoice]:
-        """Return choices with the cycles of a layer without prefetches for others, plus its wait
-        for constants that earlier layers do not hide."""
+        """Return tilings with more exact cycles: simulated transfer by transfer, plus the wait for
+        constants that earlier layers do not hide."""
         kernel, resident, compared = problem.kernel, problem.resident, []
         for choice in few:
             sizes = tuple(choice.sizes.items())
@@ -154,9 +154,11 @@ class TileSearch:
 
 
 def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice:
-    """Return the choice with the fewest tiles, then the least L1, then the fewest loads, among
-    those close to the fastest. The control core executes code for every load, which the estimate
-    omits."""
+    """Among tilings close to the fastest, return the one with the fewest tiles, then the least L1,
+    then the fewest loads.
+
+    Each load also costs instructions on the control core, which the estimate omits.
+    """
     most = NEAR_FASTEST * min(choice.cycles for choice in compared)
     near = [choice for choice in compared if choice.cycles <= most]
     kernel = problem.kernel
@@ -169,7 +171,8 @@ def _least(problem: TilingProblem, compared: Sequence[TileChoice]) -> TileChoice
 
 
 def _multi_buffered(problem: TilingProblem, few: Iterable[TileChoice]) -> Iterator[TileChoice]:
-    """Yield choices with three buffers, if cores may wait for the DMA and L2 holds all operands."""
+    """Yield the tilings with three buffers per operand that may be faster: the DMA limits them, and
+    all operands are in L2."""
     kernel, resident, cost = problem.kernel, problem.resident, problem.grid.cost
     room = problem.l1_bytes * (problem.limits == NO_LIMITS)
     for choice in few:

@@ -36,11 +36,12 @@ class OperandTiles:
     size_bytes: int
 
     def complete(self, t: int) -> bool:
-        """Return whether tile t is the last one that adds to its region of the result."""
+        """Return whether tile t is the last one that accumulates into its region of the result."""
         return t + 1 == len(self.loaded) or self.loaded[t + 1] > t
 
     def turns(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (first tile, last tile, tile before which it is first loaded) for each buffer."""
+        """Yield (first tile, last tile, tile before which it is first loaded) for each buffer of
+        the operand."""
         count = len(self.slot)
         for slot in range(max(self.slot) + 1):
             first = self.slot.index(slot)

@@ -93,10 +93,10 @@ def choose(
 
 
 def choices(problem: TilingProblem, near: float = NEAR) -> list[TileChoice]:
-    """Return the best tiling for each number of tiles, if it is nearly as fast as the fastest of
-    all.
+    """Return the fastest tiling for each number of tiles, if it is within a factor `near` of the
+    fastest of all.
 
-    near   maximum factor above the fewest estimated cycles
+    near   maximum ratio to the fewest estimated cycles
     """
     orders = list(_orders(problem.kernel))
     found: list[TileChoice] = []
@@ -156,7 +156,7 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
 def _best(
     problem: TilingProblem, order: tuple[str, ...], most_strips: int, near: float
 ) -> Iterator[TileChoice]:
-    """Return the fastest tiles for each number of tiles, in one loop order."""
+    """Yield the fastest tile sizes for each number of tiles, for one loop order."""
     grid, n = problem.grid, len(problem.grid.tiles)
     moved = tuple(o for o in grid.kernel.operands if o.name not in problem.resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
@@ -181,8 +181,8 @@ def _best(
 def _possible(
     problem: TilingProblem, order: Sequence[str], times: Mapping[str, Array], most_strips: int
 ) -> Array:
-    """Return, per tile size, whether tiles are few enough and operands outside L1's buffers can be
-    split so."""
+    """Return, per combination of tile sizes, whether the number of tiles and the constraints by L2
+    allow it."""
     grid, limits = problem.grid, problem.limits
     possible = grid.tiles <= grid.kernel.most_tiles
     for o in grid.kernel.operands:
@@ -197,7 +197,8 @@ def _possible(
 
 
 def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
-    """Return, per tile size, whether a constant needs at most `held` bytes of L2 at once."""
+    """Return, per combination of tile sizes, whether a constant needs at most `held` bytes of L2 at
+    once."""
     if grid.kernel.arrays[str(operand.source)].nbytes <= held:
         return np.ones(len(times), bool)
     own = np.ones(len(times), np.int64)
@@ -209,8 +210,8 @@ def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
 def _in_rows(
     grid: Grid, operand: Operand, order: Sequence[str], limits: Limits, most_strips: int
 ) -> Array:
-    """Return, per tile size, whether tiles pass through a feature map in blocks of rows of limited
-    bytes."""
+    """Return, per combination of tile sizes, whether tiles access an L3 feature map in consecutive
+    blocks of rows of at most limits.part_bytes."""
     axis = order[0] if order else ""
     if axis not in operand.axes or strips(operand, axis) > most_strips:
         return np.zeros(len(grid.tiles), bool)
@@ -219,14 +220,15 @@ def _in_rows(
 
 
 def strips(operand: Operand, axis: str) -> int:
-    """Return the number of contiguous strips of an operand: ranges of bytes that contain all its
-    rows along an axis."""
+    """Return the number of strips of an operand: contiguous byte ranges, each with all positions
+    along `axis`."""
     d = next((d for d, dim in enumerate(operand.dims) if axis in dict(dim)), 0)
     return math.prod(operand.shape[:d])
 
 
 def in_one_run(operand: Operand, grid: Grid) -> Array:
-    """Return, per tile size, whether every tile is one contiguous run of the operand's bytes."""
+    """Return, per combination of tile sizes, whether every tile is one contiguous run of the
+    operand's bytes."""
     n = len(grid.tiles)
     uncut = [_whole(operand, d, grid) for d in range(len(operand.dims))]
     one = [
@@ -240,16 +242,16 @@ def in_one_run(operand: Operand, grid: Grid) -> Array:
 
 
 def in_positions(operand: Operand, grid: Grid) -> Array:
-    """Return, per tile size, whether every tile is a block of contiguous positions with part of the
-    channels, and the kernel supports a stride between positions."""
+    """Return, per combination of tile sizes, whether tiles are contiguous positions with part of
+    the channels; False if the kernel supports no stride between positions."""
     if not operand.position_stride:
         return np.zeros(len(grid.tiles), bool)
     return in_one_run(replace(operand, shape=operand.shape[:-1], dims=operand.dims[:-1]), grid)
 
 
 def in_rows(operand: Operand, grid: Grid) -> Array:
-    """Return, per tile size, whether every tile is a block of contiguous rows of an image, and the
-    kernel supports a stride between rows."""
+    """Return, per combination of tile sizes, whether tiles are contiguous rows of an image; False
+    if the kernel supports no stride between rows."""
     found = np.full(len(grid.tiles), bool(operand.row_stride) and operand.shape[0] == 1)
     for d in range(3, len(operand.dims)):
         found &= _whole(operand, d, grid)
@@ -257,7 +259,7 @@ def in_rows(operand: Operand, grid: Grid) -> Array:
 
 
 def _whole(operand: Operand, d: int, grid: Grid) -> Array:
-    """Return, per tile size, whether tiles have all of a dimension."""
+    """Return, per combination of tile sizes, whether every tile spans the whole dimension `d`."""
     everything = {axis: (0, extent) for axis, extent in grid.kernel.axes.items()}
     found = np.full(len(grid.tiles), operand.region(everything).extent[d] == operand.shape[d])
     for axis, _ in operand.dims[d]:
@@ -266,7 +268,8 @@ def _whole(operand: Operand, d: int, grid: Grid) -> Array:
 
 
 def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
-    """Estimate cycles: fill, then per step the longer of computation and transfers, then drain."""
+    """Return the estimated cycles per combination of tile sizes: pipeline fill, per tile the longer
+    of computation and transfers, drain."""
     kernel, tiles, move = grid.kernel, grid.tiles, grid.transfer_cycles
     compute = grid.compute_cycles / tiles + grid.cost.barrier_cycles
     reads = [o for o in kernel.operands if not o.written and o.name in times]
@@ -286,7 +289,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
 
 
 def _fill_cycles(grid: Grid, reads: Sequence[Operand], hidden: Hidden) -> Array:
-    """Return the cycles of the first tile's transfers that computation does not hide."""
+    """Return the cycles of the first tile's transfers that earlier layers do not hide."""
     tiles, move = grid.tiles, grid.transfer_cycles
     first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)
     constants = [o.name for o in reads if o.constant]

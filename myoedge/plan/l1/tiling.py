@@ -117,7 +117,7 @@ class Tiling:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Extents of the results of the first tile."""
+        """Extents of the first tile's result."""
         return self.tiles[0].regions[self.kernel.out.name].extent
 
     def loads_in(self, tile: int) -> int:
@@ -231,7 +231,7 @@ def unplaced(
 
 @lru_cache(MOST_KNOWN)
 def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
-    """Return tiles with all buffers at offset 0.
+    """Return the tiles of a layer with all L1 buffers at offset 0.
 
     made       the layer cut into tiles
     in_place   operands that are used in L2, at their own offsets
@@ -278,8 +278,8 @@ def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
 
 @lru_cache(maxsize=1 << 14)  # plans are tried in which the same tiles lie elsewhere
 def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, ...], ...]:
-    """Return (L1 bytes before it, offset in the operand, total bytes, bytes of a run, stride) of
-    each DMA command."""
+    """Return, per DMA command: (offset in the L1 buffer, offset in the operand, total bytes, bytes
+    of a row, stride)."""
     if region.size == 0:
         return ()
     run, loops = _runs(shape, itemsize, region.extent)
@@ -306,7 +306,8 @@ def _strides(shape: Shape, itemsize: int) -> tuple[int, ...]:
 
 @lru_cache
 def _runs(shape: Shape, itemsize: int, part: Shape) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Return (bytes of a run, (count, stride) of the loops over runs, outermost first)."""
+    """Return the bytes of a contiguous run of a region, and the (count, stride) of the loops over
+    its runs, outermost first."""
     run = itemsize
     loops: list[tuple[int, int]] = []
     for extent, stride in zip(reversed(part), reversed(_strides(shape, itemsize)), strict=True):

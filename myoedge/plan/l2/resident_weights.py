@@ -94,8 +94,8 @@ def _choices(
 def _late(
     rows: Sequence[tuple[Key, Chunk, float]], computed: ComputeCycles, window: int
 ) -> tuple[Sequence[bool], float | None]:
-    """Return whether the run waits for each transfer, and the cycles of the run; None if a transfer
-    does not fit in the window."""
+    """Return (per transfer, whether the run waits for it; cycles of the run); cycles are None if a
+    transfer does not fit in the window."""
     chunks = [chunk for _, chunk, _ in rows]
     begins, stuck = schedule_in_window(chunks, window)
     if stuck is None:
@@ -112,7 +112,8 @@ def _best(
     fits: Sequence[Key],
     rate: L3TransferCost,
 ) -> list[Key]:
-    """Return the constants that save the most cycles per byte: one, or a fraction of many."""
+    """Return the constants that save the most cycles per byte: one of few candidates, a fraction of
+    many."""
 
     def worth(key: Key) -> tuple[float, int]:
         """Cycles saved per byte; ties go to the constant that is needed first."""
@@ -166,7 +167,7 @@ def _stays(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
 
 
 def _rows(known: Mapping[Key, Sequence[Chunk]], rate: L3TransferCost) -> list[Row]:
-    """Return all chunks in order of use; a subset of arrays keeps this order."""
+    """Return (constant, chunk, transfer cycles) for all chunks, in order of use."""
     owner = {(p.step, p.array): key for key, chunks in known.items() for p in chunks}
     chunks = in_order([p for chunks in known.values() for p in chunks])
     return [(owner[p.step, p.array], p, rate.cycles(p)) for p in chunks]
@@ -184,7 +185,7 @@ def _cycles(rows: Sequence[Row], computed: ComputeCycles, window: int) -> float 
 
 
 def most_read(chunks: Sequence[Chunk]) -> int:
-    """Return the most bytes that one timeline step needs in L2 at a time, of these chunks."""
+    """Return the maximum number of bytes of these chunks that one timeline step needs in L2."""
     change: dict[int, int] = {}
     for chunk in chunks:
         change[chunk.first] = change.get(chunk.first, 0) + chunk.room_bytes

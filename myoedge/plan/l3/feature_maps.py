@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feature maps in L3: layers access them part by part, through buffers in L2 (windows)."""
+"""Feature maps in L3: layers access them part by part, through L2 buffers called windows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ class Access:
 
     @property
     def pitch(self) -> int:
-        """Bytes between strips in the L2 window, whose strips are word-aligned as in L3."""
+        """Bytes between strips in the L2 window, which keeps the word alignment that strips have in
+        L3."""
         least = max(part.size_bytes for part in self.parts) + 3 * WORD
         return least + (self.strip_bytes - least) % WORD
 
@@ -131,7 +132,7 @@ def access(
 
 
 def _within(x: Transfer, strip_bytes: int) -> bool:
-    """Return whether no row of a transfer crosses strips."""
+    """Return whether every row of a transfer lies within one strip."""
     across = x.stride % strip_bytes == 0
     return x.at % strip_bytes + (x.line if across else x.end - x.at) <= strip_bytes
 
@@ -145,7 +146,7 @@ def _within_strip(x: Transfer, strip_bytes: int) -> tuple[int, int]:
 def _groups(
     tiling: Tiling, operand: Operand, strip_bytes: int, strips: int, most: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Return (first byte, byte after the last, first tile, last tile) of each part of a strip."""
+    """Yield (first byte, end, first tile, last tile) of each part of a strip."""
     group: tuple[int, int, int] | None = None
     held = last = 0
     for t, tile in enumerate(tiling.tiles):
@@ -206,8 +207,8 @@ def _step_spans(
 def _turn(
     access: Access, timeline_steps: TimelineSteps, step_numbers: Sequence[tuple[int, int]], n: int
 ) -> tuple[int, int]:
-    """Return (first timeline step of a transfer, last timeline step in which its slot is
-    reserved)."""
+    """Return the timeline steps between which a part's slot of the window is reserved: (first step
+    of its transfer, last step)."""
     if not access.written:
         begins = (
             step_numbers[n - SLOTS][1] + 1 if n >= SLOTS else timeline_steps.enters[access.step]

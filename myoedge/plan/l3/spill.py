@@ -51,8 +51,8 @@ def spilled(plan: Plan, roots: Roots, placing: Allocator, kernels: NetworkKernel
 
 
 def _is_hopeless(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Sequence[int]) -> bool:
-    """Return whether one layer reads more constants at once than L2 holds, wherever its maps are,
-    so that no choice of maps helps."""
+    """Return whether some layer reads more constants at once than L2 holds, even with its feature
+    maps in L3."""
     over = {i for i, size in read_at_once(plan).items() if size > plan.l2_room_bytes}
     operands: dict[int, list[str]] = {index: [] for index in over}
     for index, operand, _, _ in _uses(plan, roots, _candidates(plan, roots)) if over else ():
@@ -71,7 +71,8 @@ def _is_hopeless(plan: Plan, roots: Roots, kernels: NetworkKernels, parts: Seque
 
 
 def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits) -> float:
-    """Return the bytes of constants that a single step reads at once; infinite without tiles."""
+    """Return the bytes of constants that layer `index` reads at once if tiled on its own; infinity
+    without a tiling."""
     alone = replace(kernels, kernels=[kernels.kernels[index]])
     tilings = plan_l1(alone, plan.l1_room_bytes, {0: limits})
     if tilings[0] is None:
@@ -84,7 +85,7 @@ def _reads_alone(plan: Plan, index: int, kernels: NetworkKernels, limits: Limits
 def _with_more_maps(
     plan: Plan, roots: Roots, part: int, placing: Allocator, kernels: NetworkKernels
 ) -> Iterator[Plan]:
-    """Yield plans with more and more maps in L3, as long as that may help."""
+    """Yield plans with an increasing number of feature maps in L3, while that may help."""
     tried, left, together = plan, _candidates(plan, roots), True
     while names := _next_maps(tried, left):
         names = names if together else names[:1]
@@ -99,7 +100,8 @@ def _with_more_maps(
 
 
 def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
-    """Return the largest maps at the peak of L2, enough to make it fit with their windows."""
+    """Return the largest feature maps that are alive at the peak of L2, as many as must go to L3
+    for the rest and their windows to fit."""
     lives, border = plan.lives, plan.border_bytes
     chosen: list[str] = []
     while True:
@@ -119,7 +121,7 @@ def _next_maps(plan: Plan, left: Sequence[str]) -> list[str]:
 
 
 def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels) -> Iterator[str]:
-    """Yield layers that have no tiles for L3 maps, but would have with more L1."""
+    """Yield layers that cannot be tiled for feature maps in L3, but could be with more L1."""
     yield from plan.without_tiles
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
     known: dict[tuple[str, str], list[bool]] = {}  # equal layers are asked once
@@ -135,7 +137,8 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels)
 
 
 def _candidates(plan: Plan, roots: Roots) -> list[str]:
-    """Return inputs and results that only tiled layers read and write, largest first."""
+    """Return the feature maps that can be in L3, largest first: inputs and results that only tiled
+    layers access."""
     uncut = {name for _, name in plan.copies}
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         if tiling.choice.in_l2:
@@ -156,7 +159,7 @@ def _with_maps(
     placing: Allocator,
     kernels: NetworkKernels,
 ) -> Plan | None:
-    """Return the plan with these maps in L3; None if a layer has no suitable tiles."""
+    """Return the plan with these feature maps in L3; None if a layer cannot be tiled for that."""
     uses = list(_uses(plan, roots, maps))
     operands: dict[int, frozenset[str]] = {}
     for index, operand, _, _ in uses:
@@ -184,7 +187,8 @@ def _with_maps(
 
 
 def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
-    """Return (step, operand, map, offset in it) for every access to one of these maps."""
+    """Yield (step, operand, feature map, byte offset in it) for every access to one of these
+    feature maps."""
     for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
         for operand in tiling.kernel.operands:
             if operand.constant:
@@ -196,7 +200,8 @@ def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, 
 
 
 def _placed(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
-    """Place the buffers without the maps, but with their windows."""
+    """Return the plan with the arena placed again: L3 feature maps are replaced by their
+    windows."""
     last = len(plan.steps) - 1
     windows = [access.window(last) for access in plan.accesses]
     lives = tuple([life for life in plan.lives if life.name not in plan.maps] + windows)

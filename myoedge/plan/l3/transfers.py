@@ -81,7 +81,7 @@ class ComputeCycles:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Result of the simulation of a run with L3 transfers.
+    """Result of simulating a run with L3 transfers.
 
     cycles   cycles of the run
     late     per transfer: whether the run waits for it, or for one that follows it without a pause
@@ -163,8 +163,8 @@ def place_l3_transfers(
     room: int,
     maps: Sequence[L3Transfer] = (),
 ) -> list[L3Transfer] | None:
-    """Give each transfer its earliest possible start, and then the lowest offset in L2; return None
-    if one does not fit.
+    """Assign each transfer its earliest possible start and the lowest free offset in L2; return
+    None if one does not fit.
 
     room     bytes of L2 for the arena
     others   (offset, live range in timeline steps) of all other buffers in the arena
@@ -211,8 +211,8 @@ def _earliest(
 
 
 def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
-    """Yield (timeline step, number of transfers that may have started, number that must have ended)
-    for each step in which one of the numbers changes."""
+    """Yield (timeline step, transfers that may have started, transfers that must have ended)
+    whenever one of the numbers changes."""
     begins = [x.begins for x in l3_transfers]
     over = dict.fromkeys(begins, 0)
     for number, l3_transfer in enumerate(l3_transfers, 1):
@@ -224,8 +224,8 @@ def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
 
 
 def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[L3Transfer]]) -> Tiling:
-    """Return the tiling of a layer with transfers from the arena, into which its streamed constants
-    were loaded.
+    """Return the tiling of a layer that reads its streamed constants from the arena, where L3
+    transfers put them.
 
     streamed_chunks   constant -> its transfers from L3
     """

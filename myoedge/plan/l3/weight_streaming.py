@@ -72,8 +72,8 @@ def filled(plan: Plan) -> Plan:
 
 
 def _filled(plan: Plan, most: int) -> Plan:
-    """Return the plan with transfers of at most `most` bytes: small ones take less space, but more
-    time."""
+    """Return the plan with more resident constants, and transfers of at most `most` bytes: small
+    transfers take less space, but more time."""
     bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
     known, digest = _known(bare, most), _digests(bare)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
@@ -102,7 +102,7 @@ def _with_streamed(
     streamed: frozenset[Key],
     digest: Callable[[Chunk], bytes],
 ) -> Plan | None:
-    """Return the plan with L3 transfers for these arrays; None if one does not fit."""
+    """Return the plan that streams these constants from L3; None if a transfer does not fit."""
     at, alive = plan.placement.offsets, plan.timeline_steps.alive
     others = [(at[life.name], alive(life)) for life in plan.lives]
     stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
@@ -187,14 +187,15 @@ def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
 
 
 def _beside_code(plan: Plan) -> str:
-    """Return the text of an error about the code of many layers, if it takes much of L2."""
+    """Return text for an error: the share of L2 that the code of many layers takes; "" without such
+    code."""
     code = plan.chip.l2_room_bytes - plan.l2_room_bytes
     return f" in addition to the code of {len(plan.steps):,} layers" if code else ""
 
 
 def _needed_l2(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
-    """Return the bytes of L2 by use: with all weights if L3 is too small or absent, otherwise with
-    those read at once."""
+    """Describe the bytes of L2 by use: with all weights if L3 is too small or absent, otherwise
+    with weights read at once."""
     needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
     if least is not None and (total := least_bytes(least)) > l2_bytes:
         at_once = total - least.arena_bytes - least.border_bytes
