@@ -33,7 +33,7 @@ from tests.layer_networks import Function, Rng, Steps, pick
 from tests.pages import head, show
 
 RECORDED = Path(__file__).resolve().parent / "fixtures" / "drawn_layers.json"
-COLUMNS = ("layers", "number", "median of cycles / bound", "largest", "of which layer")
+COLUMNS = ("layers", "number", "median of cycles / bound", "largest", "layer with the largest")
 HEAD = head(*COLUMNS)
 SEED = 2026
 MOST_MACS = 40e6  # of a layer, so that all are simulated in minutes

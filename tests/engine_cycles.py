@@ -29,7 +29,7 @@ HEAD = pages.head(*COLUMNS)
 
 SAMPLES = 4  # for calibration, which also judges what integers of NE16 lose
 PASS_FRAMES, FRAMES = 16, 400  # of the typing network that is pushed
-PUSHED = "emg2qwerty's TDS network, pushed, a frame of 16 a pass"
+PUSHED = "emg2qwerty's TDS network, pushed, one frame (16 per pass)"
 PUSH = f"[stream]\nrate = 2000\nhop = 16\nwindow = 64\nframes = {PASS_FRAMES}\n"
 
 MOST_CYCLES: Mapping[str, int] = {  # wanted, by network

@@ -148,7 +148,7 @@ KINDS: tuple[tuple[str, str], ...] = (  # the first that matches "operator label
     ("head", r"\S+ model_head"),
     ("q, k and v", r"linear .*attn\.qkv"),
     ("turned by position", r"rotary"),
-    ("values turned", r"transpose .*attn"),
+    ("values transposed", r"transpose .*attn"),
     ("attention", r"attention"),
     ("projection", r"linear .*attn\.proj"),
     ("fc1 with GELU", r"linear .*mlp\.fc1"),
@@ -161,7 +161,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {  # of attention: functions of the kerne
     "scores": ("me_products_signed",),
     "exponentials": ("me_row_most", "me_row_biased", "me_row_exponentials"),
     "values": ("me_products_unsigned", "me_row_scaled"),
-    "around them": ("me_attention_s8", "scores", "exponentials", "values"),
+    "other code": ("me_attention_s8", "scores", "exponentials", "values"),
 }
 
 
