@@ -81,8 +81,8 @@ def attention_slack(case: Any) -> float:
 
 
 def _wide_share(case: Any) -> float:
-    """Return the relative error of 16-bit exponentials: one table entry, plus the rounding of q and
-    k in their products."""
+    """Return the relative error of 16-bit exponentials: one table entry, plus the error of scores
+    from low bits dropped of q and k."""
     away = 0.0
     for name, other in (("q", "k"), ("k", "q")):
         at = "qk".index(name)

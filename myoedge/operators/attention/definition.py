@@ -167,7 +167,8 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
-    """Requantise a share: q = ((acc >> h) * (share / sum') + offset) >> out_shift, int16 sum'."""
+    """Return constants for q = ((acc >> h) * (share / sum') + offset) >> out_shift, with the sum of
+    exponentials sum' in int16."""
     ratio = min(v.scale / y.scale, 2.0**14)
     for shift in range(23, -1, -1):
         share = round(math.ldexp(ratio, shift + 8))
@@ -208,7 +209,8 @@ def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> 
 
 
 def _exponentials(step: QuantizedNode, scores: Array, rows: int) -> Array:
-    """Exponentials int32 [B, H, N, M]; score differences fit in int32 (acc_bound)."""
+    """Return the exponentials of a row's scores, int32 [B, H, N, M]; differences of scores fit in
+    int32 (acc_bound)."""
     if step.attrs["window"] is None:
         most, shown = scores.max(axis=-1, keepdims=True), scores
     else:

@@ -98,8 +98,8 @@ def looked_up(table: Array, entries: Array, *, is_fine: bool) -> Array:
 
 
 def units_apart(numbers: Mapping[str, int], units: int) -> int:
-    """Return `units` if table indices of distances beyond `most` can still be computed with int32
-    products; otherwise 0.
+    """Return `units` if int32 products suffice for table indices of distances beyond `most`;
+    otherwise 0.
 
     numbers   result of `distance_numbers`
     units     score steps between table entries

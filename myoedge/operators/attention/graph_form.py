@@ -56,8 +56,8 @@ def attend(
 
 
 def _window(d: GraphBuilder, mask: str, rows: int, keys: int) -> tuple[Window, str]:
-    """The window of keys that constant masks leave visible, and the name of a computed mask, or
-    ""."""
+    """Return the window of keys that constant masks leave visible, and the name of the remaining
+    computed mask ("" for none)."""
     nodes = (*d.graph.nodes, *d.nodes)
     product = next((n for n in nodes if n.name == mask and n.op == "mul"), None)
     given, known = ("", mask) if product is None else product.inputs
@@ -78,8 +78,8 @@ def filled(d: GraphBuilder, x: str, axis: int) -> str:
 
 
 def window_of(visible: Array, rows: int, keys: int) -> Window:
-    """Return the sliding window (before, after) that equals a visibility mask; None if there is
-    none.
+    """Return the sliding window (before, after) that a visibility mask represents; None if it is no
+    sliding window.
 
     visible   bool, broadcast to [.., rows, keys]
     """

@@ -77,7 +77,8 @@ def _capped(
 
 
 def _bias(d: GraphBuilder, mask: str, shape: Shape, left: int, right: int) -> Sum:
-    """Return the addend of scores; a boolean mask adds 0 where it is true.
+    """Return the sum of addends of the scores; a boolean mask adds 0 for true, minus infinity for
+    false.
 
     left, right   number of keys visible before and after a query's own position; negative: all
     """
@@ -140,7 +141,8 @@ def _side_by_side(d: GraphBuilder, x: str, count: int, out: Shape) -> str:
 
 
 def _rotated(d: GraphBuilder, x: str, tables: Sequence[Array], a: Arguments, *, axis: int) -> str:
-    """Rotate the first elements of heads; elements without a pair in the tables are unchanged."""
+    """Rotate the first elements of each head by tables of cosines and sines; further elements are
+    unchanged."""
     width, pairs = d.shape(x)[-1], tables[0].shape[-1]
     turned = 2 * pairs
     if (a["dim"] or width) != turned or turned > width:
@@ -154,7 +156,8 @@ def _rotated(d: GraphBuilder, x: str, tables: Sequence[Array], a: Arguments, *, 
 
 
 def _of_positions(table: Array, positions: Array | None) -> Array:
-    """Select [batch, tokens, pairs] from a cache, by positions [batch, tokens] if given."""
+    """Select rows [batch, tokens, pairs] of a table by positions [batch, tokens]; without
+    positions, return the table."""
     return table if positions is None else table[positions]
 
 

@@ -64,7 +64,7 @@ def engine_sizes(step: QuantizedNode) -> dict[str, int]:
 
 
 def _scratch(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
-    """Scratch bytes, laid out in me_ne16_attention_s8.h."""
+    """Return the scratch bytes of a tile, laid out in me_ne16_attention_s8.h."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     part, row = 4 * sizes["keys"], row_bytes(keys, columns, is_fine=bool(numbers["fine"])) + 8
     planes = np.maximum(part * round_up(width, INPUTS), columns * round_up(part, INPUTS))
@@ -72,8 +72,8 @@ def _scratch(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
 
 
 def _cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
-    """Cycles of one part of keys and values on NE16, during which the cores pack, then of the
-    exponentials."""
+    """Return the cycles for one part of the keys and values: products on NE16 while the cores pack,
+    then exponentials."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     rows, part = sizes["row"], sizes["keys"] / (round_up(keys, 4) // 2)
     products = pointwise_cycles(rows, width, keys, SUMS)

@@ -62,17 +62,17 @@ def resident_on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
 
 
 def _part_rows(numbers: Mapping[str, int]) -> int:
-    """Rows per job: one or two for each of nine cores."""
+    """Return the rows of scores per NE16 job: one or two for each of nine cores."""
     return JOB_PIXELS * (2 if numbers["keys"] <= FEW_KEYS else 1)
 
 
 def _packings(numbers: Mapping[str, int]) -> int:
-    """Number of steps that pack keys."""
+    """Return the number of pipeline steps that pack keys."""
     return ceil_div(numbers["keys"], INPUTS)
 
 
 def _in_steps(operand: Operand, numbers: Mapping[str, int]) -> Operand:
-    """Return an operand whose rows or keys run along the axis of steps."""
+    """Return an operand whose rows or keys are indexed by the pipeline step."""
     of_row, of_key = (("row", 1),), (("keys", 4), ("lane", 1))
     n = _part_rows(numbers)
     later = {"bias": EXPONENTIALS, "mask": EXPONENTIALS, "y": RESULTS}.get(operand.name, 0)
@@ -95,7 +95,7 @@ def _tile(regions: Mapping[str, Region], numbers: Mapping[str, int]) -> Fields:
 
 
 def _scratch(numbers: Mapping[str, int]) -> int:
-    """Scratch bytes, laid out in me_ne16_attention_resident_s8.h."""
+    """Return the scratch bytes, laid out in me_ne16_attention_resident_s8.h."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     filled, fine = round_up(keys, 4), numbers["fine"]
     row = 4 * (filled + columns) + fine * (filled + 4 * columns) + 8 + width
@@ -104,8 +104,8 @@ def _scratch(numbers: Mapping[str, int]) -> int:
 
 
 def _head_cycles(numbers: Mapping[str, int]) -> Any:
-    """Cycles of one head: packing, then products of a part during exponentials of another, then
-    results."""
+    """Return the cycles of one head: packing, then products of one part of the rows during the
+    exponentials of another, then results."""
     rows, keys, width, columns = (numbers[n] for n in ("rows", "keys", "width", "out_width"))
     tiles = _part_rows(numbers) // JOB_PIXELS
     products = image_cycles(tiles, width, keys, SUMS) + image_cycles(tiles, keys, columns, SUMS)

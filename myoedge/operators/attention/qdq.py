@@ -32,7 +32,7 @@ def _attention(w: Writer, step: QuantizedNode, *xs: str) -> str:
 
 
 def _rotary(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Write a rotation: split the pairs, rotate, join."""
+    """Write a rotary embedding as ONNX nodes: split the pairs, rotate, concatenate."""
     cos, sin = (w.floats[n].astype(np.float32) for n in step.node.inputs[1:])
     outer, period, inner, pairs = split(step.attrs, step.out, len(cos))
     side = 3 if step.attrs.get("halves") else 4

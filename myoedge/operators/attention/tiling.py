@@ -60,11 +60,12 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _of_all_widths(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile over heads, rows and keys. Rows of q, k and v are whole words (pad_heads).
+    """Return the tiled kernel of attention over heads, rows and keys; rows of q, k and v are whole
+    words (pad_heads).
 
     The loop over words of keys runs twice, once for scores and then for values. If keys are tiled,
-    scores of a row stay in L1 until all its keys have come, and its partial sums until all values
-    have.
+    a row's scores stay in L1 until all its keys are loaded, and its partial sums until all values
+    are.
     """
     sizes = sizes_of(step)
     assert not any(sizes[name] % 4 for name in ("width", "out_width", "v_row"))
@@ -115,12 +116,13 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 
 def _step(added: Region | None) -> int:
-    """Return the bytes between the masks of consecutive heads; 0 if all heads share one."""
+    """Return the bytes from one head's mask to the next; 0 if all heads share one mask."""
     return math.prod(added.extent[2:]) if added is not None and added.extent[1] > 1 else 0
 
 
 def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
-    """Work units of the visible keys: words of 4 x 4 sums of scores and values; exponentials."""
+    """Return the work units of a tile's visible keys: words of 4 x 4 sums of scores and values, and
+    exponentials."""
     numbers = sizes_of(step)
     first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
     words = float(np.mean(-(-end // 4) - first // 4))

@@ -97,8 +97,10 @@ def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
 
 
 def _drops(q: QuantParams, k: QuantParams, width: int, least: float) -> tuple[int, int]:
-    """Return the low bits to drop from q and k so that sums fit SUM_BITS with a step of at least
-    `least` of the products."""
+    """Return the numbers of low bits to drop from q and k, so that sums fit SUM_BITS.
+
+    least   minimum size of a score step, in products of one step of q and k
+    """
     whole = [x.element_type.bits - 1 for x in (q, k)]
     bits = [*whole]
     while sum(bits) + (width - 1).bit_length() > SUM_BITS or (
@@ -119,7 +121,7 @@ def exp_tables() -> dict[str, Any]:
 
 
 def _bias(ratio: float, bits: int) -> dict[str, int]:
-    """Return (multiplier, shift) that convert a bias to score units.
+    """Return the multiplier and shift that convert a bias to score steps.
 
     bits   maximum bits of the multiplier
     """
@@ -128,8 +130,8 @@ def _bias(ratio: float, bits: int) -> dict[str, int]:
 
 
 def _distance(factor: float) -> dict[str, int]:
-    """Return the numbers for entry = min(distance >> distance_drop, most) * mult + half >>
-    DISTANCE_BITS, where `most` gives the last entry; mult has at least 12 bits."""
+    """Return constants for index = min(distance >> distance_drop, most) * mult + half >>
+    DISTANCE_BITS; `most` gives the last entry."""
     drop = int(np.clip(-2 - math.frexp(factor)[1], 0, 31))
     largest = ENTRY_MAX << DISTANCE_BITS
     mult = min(max(round(math.ldexp(factor, DISTANCE_BITS + drop)), 1), largest)
@@ -137,8 +139,8 @@ def _distance(factor: float) -> dict[str, int]:
 
 
 def _share(ratio: float) -> dict[str, int]:
-    """Requantise a share: q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift,
-    with 16-bit sum'."""
+    """Return constants for q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift,
+    with the sum of exponentials sum' in 16 bits."""
     ratio = min(ratio, RATIO_MAX)
     shift = int(np.clip(14 - math.frexp(ratio)[1], 0, 30))
     return {"share": min(round(math.ldexp(ratio, shift + 17)), INT32_MAX), "out_shift": shift}
@@ -172,12 +174,12 @@ def _rounded(x: Array, drop: int, zero: int = 0) -> Array:
 
 
 def _top(x: Array) -> Array:
-    """Index of the highest set bit."""
+    """Return the index of each element's highest set bit."""
     return np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
 
 
 def _exponentials(step: QuantizedNode, scores: Array, *mask: Array) -> Array:
-    """The exponentials int64 [B, H, N, M] in 15 bits; a row with all keys masked sees all keys."""
+    """Return 15-bit exponentials, int64 [B, H, N, M]; a fully masked row sees all keys."""
     window = in_window(step.attrs, *scores.shape[-2:])
     shown = window & (mask[0] >= 0) if mask else window
     blind = ~shown.any(axis=-1, keepdims=True)
@@ -230,7 +232,8 @@ def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKe
 
 
 def _scratch(step: QuantizedNode, tile: Sizes) -> Any:
-    """Scratch bytes: scores, overwritten by exponentials and sums; divisors; converted copies."""
+    """Return the scratch bytes: scores, overwritten by exponentials and sums; divisors; converted
+    copies of operands."""
     sizes = sizes_of(step)
     filled = round_up(sizes["keys"], 4)
     row_bytes = max(4 * filled, 2 * filled + 4 * sizes["out_width"]) + 8
@@ -238,8 +241,8 @@ def _scratch(step: QuantizedNode, tile: Sizes) -> Any:
 
 
 def _copied(step: QuantizedNode, tile: Sizes) -> Any:
-    """Elements of q, k and v that a tile converts: int8 operands, operands with a zero point, or
-    with dropped bits."""
+    """Return how many elements of q, k and v a tile copies to another format: int8 operands, and
+    operands with a zero point or dropped bits."""
     sizes = sizes_of(step)
     keys = tile["h"] * np.minimum(4 * tile["keys"], round_up(sizes["keys"], 4))
     own = {"q": tile["h"] * tile["row"] * sizes["width"], "k": keys * sizes["width"]}
@@ -254,7 +257,8 @@ def _copied(step: QuantizedNode, tile: Sizes) -> Any:
 
 
 def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
-    """Work in cycles: words of 4 x 4 sums of the visible keys, exponentials, converted copies."""
+    """Return a tile's work in cycles: words of 4 x 4 sums for the visible keys, exponentials,
+    converted copies."""
     sizes = sizes_of(step)
     first, end = seen(step.attrs, sizes["rows"], sizes["keys"])
     keys, filled = float(np.mean(end - first)), round_up(sizes["keys"], 4)

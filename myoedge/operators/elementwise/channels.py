@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of pointwise functions with a factor or a table per channel."""
+"""Tiling of pointwise operators with a factor or a lookup table per channel."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) 
 
 
 def _in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile along all axes, with one 256-entry table per channel."""
+    """Return the tiled kernel of a PReLU with a 256-entry table per channel, tiled along all
+    axes."""
     outer, channels, inner = shape = outer_inner(step.out, step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     dims: tuple[AffineExpr, ...] = ((("o", 1),), (("c", 1),), inside)
@@ -112,7 +113,7 @@ def _in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _tables(step: QuantizedNode) -> Array:
-    """Return the results for every int8 value in every channel, [C, 256]."""
+    """Return a lookup table per channel, [C, 256]: the results for every int8 value."""
     every = np.arange(-128, 128)
     columns = [*zip(*step.integers.named(("mult", "offset", "shift")).values(), strict=True)]
     rows = np.array([(every * m + o) >> s for m, o, s in np.array(columns, np.int64)])

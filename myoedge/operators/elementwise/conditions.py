@@ -72,9 +72,8 @@ def compared(d: GraphBuilder, name: str, x: str, other: Any, out: Shape) -> str:
 
 
 def _with_constant(d: GraphBuilder, name: str, x: str, value: Array, out: Shape) -> str:
-    """Compare integers with a constant, by a table with rows for the integers near it, as the
-    result is constant beyond on each side; by the comparison operator if the constant has many or
-    distant numbers."""
+    """Compare integers with a constant: by a table for the integers near it, or by the comparison
+    operator if the constant has many or distant values."""
     shape, own = d.shape(x), [n for n in value.shape if n > 1] and value.shape
     lead = len(out) - len(own)
     if math.isinf(float(np.abs(value).max())):
@@ -168,8 +167,8 @@ def choice(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def added_mask(d: GraphBuilder, mask: str) -> str:
-    """Return what to add to attention scores for a computed mask: 0 where it is true, a large
-    negative number where it is false."""
+    """Return the addend of attention scores for a computed mask: 0 for true, a large negative
+    number for false."""
     chain = (("affine", MASK_OFFSET, -MASK_OFFSET),)
     return mask if mask in d.constants else d.add("table", mask, chain=chain)
 
@@ -180,14 +179,15 @@ def _hides(d: GraphBuilder, side: Any) -> bool:
 
 
 def _plus(d: GraphBuilder, x: Any, mask: str, factor: float, offset: float) -> str:
-    """x + factor * mask + offset."""
+    """Add x + factor * mask + offset to the graph; return the result's name."""
     if isinstance(x, int | float):
         return d.add("table", mask, chain=(("affine", factor, offset + float(x)),))
     return d.add("add", x, d.add("table", mask, chain=(("affine", factor, offset),)))
 
 
 def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> str:
-    """Return one side of a selection with zeros elsewhere; "" if the side is all 0."""
+    """Return one side of a selection, with zeros where the other side is selected; "" if all its
+    values are 0."""
     value = value_of(d, side)
     if value is not None and not value.any():
         return ""

@@ -197,8 +197,8 @@ def affine_quantize(inputs: QuantizeInputs) -> ChannelParams:
 
 
 def _per_channel(inputs: QuantizeInputs, scales: Array, offsets: Array) -> dict[str, Any]:
-    """Choose a SumRequant per (scale, offset); offsets keep their fraction and may exceed the
-    output's range."""
+    """Return the requantisation constants of y = x * scale + offset per (scale, offset); offsets
+    keep their fraction and may exceed the output's range."""
     x, y = inputs.params(0), inputs.target
     most = factor_max((x.element_type,), y.element_type)
     parts = [

@@ -35,7 +35,7 @@ EVALUATED = "call model.eval() before the export, training=TrainingMode.EVAL in 
 
 
 def _is_trained(d: GraphBuilder, a: Arguments) -> bool:
-    """Return whether a norm uses trained statistics instead of the input's."""
+    """Return whether a batch norm uses constant trained statistics instead of the input's."""
     return all(a[name] in d.constants for name in ("running_mean", "running_var"))
 
 
@@ -64,7 +64,8 @@ def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import where(mask, x, y) with a constant mask, as mask * x + (1 - mask) * y."""
+    """Import where(mask, x, y) with a constant mask as mask * x + (1 - mask) * y, otherwise as
+    `choice`."""
     test = producer(d, a["condition"])
     if test is not None and test.attrs.get("chain") == (("is_nan",),) and finite(d, test.inputs[0]):
         return expand(d, a["other"], out)
@@ -181,7 +182,8 @@ def prelu(*, broadcast: bool) -> Row:
 
 
 def finite_numbers(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Import nan_to_num as the identity, for a tensor whose values are all finite."""
+    """Import nan_to_num: the identity for tensors that are certain to be finite, otherwise a
+    pointwise function."""
     if finite(d, a["self"]):
         return str(a["self"])
     given = [None if a[name] is None else float(a[name]) for name in ("nan", "posinf", "neginf")]

@@ -64,7 +64,8 @@ def magnitude_quantize(inputs: QuantizeInputs) -> MagnitudeParams:
 
 
 def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> MagnitudeParams:
-    """Scale both operands so that the larger range is 2^15; square roots are in quarter steps."""
+    """Return the constants for int16 operands: both are scaled so that the larger range is 2^15;
+    roots are in quarter steps."""
     unit = max(p.reach * p.scale for p in (a, b)) / 2**15
     numbers: dict[str, int] = {}
     for name, p in (("a", a), ("b", b)):
@@ -77,7 +78,7 @@ def _wide_magnitude(inputs: QuantizeInputs, a: QuantParams, b: QuantParams) -> M
 
 
 def _wide_root(step: QuantizedNode, a: Array, b: Array) -> Array:
-    """Root of the sum of squares of 16-bit operands, in quarters of their common step."""
+    """Return sqrt(a^2 + b^2) of int16 operands, in quarters of their common step."""
     power = np.zeros(np.shape(a), np.int64)
     for name, x in (("a", a), ("b", b)):
         centred = (x.astype(np.int64) - getattr(step.integers, f"{name}_zero")) * getattr(

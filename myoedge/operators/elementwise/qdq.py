@@ -65,7 +65,8 @@ def pointwise(w: Writer, name: str, functions: Chain) -> str:
 
 
 def _looked_up(w: Writer, integers: str, x: QuantParams, functions: Chain) -> str:
-    """Write a lookup of the float values at all 256 or 65,536 inputs; NaN becomes 0.0."""
+    """Write a lookup table of float values for all 256 or 65,536 inputs; NaN becomes 0.0,
+    infinities are limited."""
     real = (np.arange(x.low, x.high + 1) - x.zero_point) * x.scale
     values = np.nan_to_num(evaluate(functions, real), nan=0.0, posinf=1e30, neginf=-1e30)
     table = w.constant(np.clip(values, -1e30, 1e30).astype(np.float32), f"{w.label}/table")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Discontinuous functions of int16 values as piecewise linear functions that break at jumps and
-kinks."""
+"""Piecewise linear approximation of discontinuous functions of int16 values; segments may begin at
+jumps and kinks."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def segments_of(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
 
 
 def fitted(wanted: Array, error: float) -> list[tuple[int, int, int]]:
-    """Fit lines that stay within `error` of the wanted values; return (start, value, slope) of
-    each.
+    """Fit lines to function values so that their error is at most `error`; return (start, value,
+    slope) of each.
 
     The error doubles until SEGMENTS_MAX lines are enough; beyond LAST_ERROR, constant segments of
     equal length are returned.
-    wanted   values at the 2^16 inputs, within int16
+    wanted   function values at the 2^16 inputs, within int16
     """
     while error <= LAST_ERROR:
         lines = [*islice(_lines(wanted, error), SEGMENTS_MAX + 1)]
@@ -64,7 +64,8 @@ def fitted(wanted: Array, error: float) -> list[tuple[int, int, int]]:
 
 
 def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
-    """Approximate values by lines, each as long as one slope stays within the error."""
+    """Yield the lines (start, value, slope) that approximate function values; each is as long as
+    its error allows."""
     start = 0
     while start < len(wanted):
         value, slope, length = round(float(wanted[start])), 0, 1
@@ -80,7 +81,8 @@ def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
 
 
 def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
-    """Return (length of the longest line from a value on within the error, its slope)."""
+    """Return (length, slope) of the longest line that starts at `value` and stays within the
+    error."""
     far = np.arange(1, len(wanted) + 1)
     scale = 2.0**SLOPE_BITS / far
     least = np.maximum.accumulate(np.ceil((wanted - error - value) * scale))

@@ -44,7 +44,8 @@ def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
 
 
 def _near_0(chain: Chain, scale: float) -> float:
-    """Value of the chain half a step from 0, on the side where it is defined, to be used at 0."""
+    """Return the chain's value half a step from 0, on the side where it is defined; used as its
+    value at 0."""
     above, below = evaluate(chain, np.array([0.5, -0.5]) * scale)
     return float(below if np.isnan(above) else above)
 
@@ -100,7 +101,8 @@ def _quantize(inputs: QuantizeInputs) -> TableParams | SegmentParams:
 
 
 def _integer(step: QuantizedNode, x: Array) -> Array:
-    """Apply a table to integers: int8 by lookup, int16 by interpolation."""
+    """Apply a pointwise function to integers: int8 by lookup, int16 by interpolation or by line
+    segments."""
     if isinstance(step.integers, SegmentParams):
         return segments.integer(step, x)
     if x.dtype == np.int8:

@@ -121,8 +121,8 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
 
 
 def _sum_bits(op: Mapping[str, Any]) -> int:
-    """Return `bits` of me_add_s8_params: 8 for 8-bit multipliers, 24 if these bits hold every sum,
-    else 32."""
+    """Return `bits` of me_add_s8_params: 8 for 8-bit multipliers, 24 if every sum fits 24 bits,
+    otherwise 32."""
     if _is_small(op):
         return 8
     return 24 if 128 * (abs(op["a_mult"]) + abs(op["b_mult"])) + abs(op["offset"]) < 2**23 else 32
@@ -133,12 +133,12 @@ def _is_small(op: Mapping[str, Any]) -> bool:
 
 
 def _word(op: Mapping[str, Any]) -> float:
-    """Return the work of a word of results: small multipliers have a faster way."""
+    """Return the work units per word of results; small multipliers have a faster code path."""
     return SUM_WORDS[op["bits"]] if "bits" in op else 0.71 if _is_small(op) else 1.0
 
 
 def is_unlimited(step: QuantizedNode) -> bool:
-    """Return whether results are all of int8, without a pre-shift."""
+    """Return whether results use the whole int8 range without a fused clamp, and no pre-shift."""
     whole = (step.low, step.high) == (INT8.low, INT8.high)
     return whole and not getattr(step.integers, "pre", 0)
 
@@ -164,7 +164,7 @@ def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 
 
 
 def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[AffineExpr]) -> Operand:
-    """Return an operand with a dimension for every loop that moves it."""
+    """Return an operand with one dimension per loop along which its index changes."""
     moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
     shape = tuple(loops[d].extent for d in moves) or (1,)
     return Operand(name, number, shape, tuple(dims[d] for d in moves) or ((),))
@@ -180,7 +180,8 @@ def _pair_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
-    """Elements between iterations of every loop, for an operand whose region is dense."""
+    """Return, per loop, the elements from one iteration to the next, for an operand whose region is
+    contiguous."""
     dense = iter(strides(region.extent))
     return [next(dense) if loop.steps[number] else 0 for loop in loops]
 

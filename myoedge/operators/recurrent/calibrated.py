@@ -21,11 +21,11 @@ LARGE_HEADROOM = 1.25  # of a c beyond the usual +-16
 
 
 class Reach(NamedTuple):
-    """Largest magnitudes in an LSTM on a sample.
+    """Largest magnitudes in an LSTM over the time steps of one sample.
 
-    gates    of the gate sums and of their two addends
-    cell     of c
-    hidden   of h
+    gates    largest |gate sum|, also of its two addends
+    cell     largest |c|
+    hidden   largest |h|
     """
 
     gates: float
@@ -66,8 +66,8 @@ def step_attrs(reach: Reach) -> dict[str, int]:
 
 
 def _finer(reach: float, usual: int, most: int) -> int:
-    """Return the larger number of fraction bits if it covers HEADROOM times the range, else the
-    default."""
+    """Return the larger number of fraction bits, `most`, if it covers HEADROOM times the range;
+    otherwise the default."""
     return most if 0.0 < reach * HEADROOM * 2.0**most <= 2.0**15 else usual
 
 

@@ -123,8 +123,8 @@ def recurrent_slack(case: Any) -> Array:
 
 
 def _largest_h(case: Any, *, wide: bool) -> float:
-    """Return the largest |h|: 1 for int8 states, otherwise the range of the results (int16 states
-    of a GRU)."""
+    """Return the largest |h|: 1 for int8 states; for int16 states of a GRU the range of the
+    results."""
     if not wide or case.op in ("lstm_cell", "gru_state"):
         return 1.0 if not wide else math.inf
     return float(case.target.scale * 2.0 ** (14 if case.op == "gru" else 15))
@@ -139,16 +139,17 @@ def _weight_errors(case: Any, r: Array, *, gru: bool, wide: bool) -> float:
 
 
 def _h_steps(case: Any, reach: float) -> float:
-    """Number of steps of a 16-bit h."""
+    """Return the quantisation step of an int16 h."""
     unit = 2.0**-13 * max(reach, 1.0)
     return unit if case.op in ("lstm_cell", "gru_state") else max(unit, float(case.target.scale))
 
 
 def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
-    """Bounds on the errors of h and c (a GRU's h between steps) after every step.
+    """Return bounds on the errors of h and c (for a GRU, of h as multiplied and as stored) after
+    every time step.
 
     The error of a gate's sum comes from its factor, its weights (half a step each) and h. A sigmoid
-    passes on a quarter of it, a tanh all; each adds 2**-11.
+    passes on at most a quarter of it, a tanh all of it; each adds 2**-11.
     """
     r, gru = np.abs(case.weights[0]), case.op.startswith("gru")
     wide = case.step.weight_type.bits == 16

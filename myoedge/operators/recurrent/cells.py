@@ -136,7 +136,7 @@ def first_hidden(step: QuantizedNode, x: Array) -> Array:
 
 
 def _by_gate(sums: Array, h: Array) -> Array:
-    """Reorder [N, gates of all units] to [gates, N, H]."""
+    """Reorder gate sums [N, gates of all units] to [gates, N, H]."""
     return np.moveaxis(sums.astype(np.int64).reshape(*h.shape, -1), -1, 0)
 
 
@@ -203,7 +203,7 @@ def _new_state(step: QuantizedNode, n: Array) -> Array:
 
 
 def _multiplied(step: QuantizedNode, state: Array) -> Array:
-    """Return the GRU's h that is multiplied by the weights: the whole state, or its upper 8
+    """Return the GRU's h as it is multiplied by the weights: the stored state, or its upper 8
     bits."""
     if is_wide(step):
         return state
@@ -213,7 +213,11 @@ def _multiplied(step: QuantizedNode, state: Array) -> Array:
 def _plain_steps(
     function: Callable[[QuantizedNode, Array], Array], step: QuantizedNode, sums: Array, h: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Run an RNN: sums int16 [T, N, H], h int8 or int16 [N, H] -> h of every step, two copies."""
+    """Run a plain RNN in integers; yield (h, h) after every time step.
+
+    sums   int16 [T, N, H]
+    h      initial state, int8 or int16 [N, H]
+    """
     h, limits = first_hidden(step, h), hidden_limits(step)
     for now in time_order(step.attrs, sums):
         (added,) = _recurrent(step, h)
@@ -259,8 +263,8 @@ def last_state(steps: IntegerSteps) -> Callable[..., Array]:
 
 
 def recurrent_bound(step: QuantizedNode) -> int:
-    """Return the largest |sum of products with h|, or |f c + i g| before its shift if that is
-    larger, with f and i below 1."""
+    """Return the largest |sum of products with h|, or the largest |f c + i g| before its shift if
+    that is larger."""
     return max(
         bound_of(step, step.weight_type), (2**15 - 1) * (2**15 + (1 << cell_bits(step))) + 2**14
     )

@@ -82,6 +82,6 @@ def every_step(steps: FloatSteps) -> Callable[..., Array]:
 
 
 def state_behind(steps: FloatSteps) -> Callable[..., Array]:
-    """Return a `real` function (OpDef) that runs a recurrence and returns the state after the last
-    time step, [N, H]."""
+    """Return a `real` function (OpDef) that runs a recurrence and returns the final state, [N,
+    H]."""
     return lambda attrs, *xs: [state for _, state in steps(attrs, *xs)][-1]

@@ -58,8 +58,8 @@ def aten(kind: str) -> Row:
 
 
 def _parts(number: int, layers: int, directions: int) -> dict[str, bool]:
-    """Return the directions of a layer by torch's suffix of their weights, "l1_reverse", and
-    whether each runs backwards; "" for a module with one layer and direction."""
+    """Return torch's weight-name suffix of each direction of a layer ("l1_reverse") -> whether it
+    runs backwards; {"": False} for a single-layer module with one direction."""
     if layers == directions == 1:
         return {"": False}
     forward = f"l{number}"
@@ -172,7 +172,8 @@ def _differs(given: Array | None, usual: int) -> bool:
 
 
 def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[Weights]:
-    """Weights of all directions, with gates in the operators' order."""
+    """Return the weights of all directions from an ONNX call, with gates in the order of our
+    operators."""
     w, r = d.array(a["w"]), d.array(a["r"])
     rows, units, order = r.shape[1], r.shape[2], list(ORDER[kind])
     b = np.zeros((ways, 2 * rows), np.float32) if a["bias"] is None else d.array(a["bias"])

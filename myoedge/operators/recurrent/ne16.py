@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM and GRU on NE16 and the cores together: in each time step NE16 computes the products with h
-of some units, the cores those of the other units."""
+"""LSTM and GRU on NE16 and the cores: in each time step NE16 computes the recurrent products of
+some units, the cores those of the rest."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _split(gates: int, units: int, cores: int, bits: int) -> tuple[int, float]:
-    """Return (units whose h NE16 multiplies, cycles of a step), for the fewest cycles."""
+    """Return (number of units whose recurrent products NE16 computes, cycles of a time step), for
+    the fewest cycles."""
     cell = CELL_INSTRUCTIONS[gates]
 
     def cycles(of_engine: int) -> float:

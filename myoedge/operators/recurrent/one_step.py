@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One LSTM time step of any number of sequences, whose products with h are a separate layer.
+"""One LSTM time step of any number of sequences; its recurrent products are computed by a separate
+layer.
 
 The gate sums of x and of h are added; columns are ordered by unit (input, forget, cell, output).
 """
@@ -56,7 +57,7 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def _gates(gates: Array, added: Array, c: Array) -> Array:
-    """Return the sums of both operands by gate, [4, *c.shape]."""
+    """Return the gate sums, i.e. the sums of both operands, [4, *c.shape]."""
     total = gates.reshape(-1) + added.reshape(-1)
     return np.moveaxis(total.reshape(*c.shape, LSTM_GATES), -1, 0)
 
@@ -115,7 +116,7 @@ def _quantize_cell(inputs: QuantizeInputs) -> StepParams:
 
 
 def _moved(step: QuantizedNode, gates: Array, added: Array, c: Array) -> tuple[Array, Array]:
-    """Return the next c in 16 bits, and h in Q30."""
+    """Return the next c in int16 and h in Q30."""
     numbers, kept = step.integers, step.integers.cell_bits
     i, f, g, o = _gates(gates.astype(np.int64), added.astype(np.int64), c)
     i, f, o = (interpolated(numbers.sigmoid, v, SIGMOID_STEP) for v in (i, f, o))
@@ -140,7 +141,7 @@ def _cell_integer(step: QuantizedNode, gates: Array, added: Array, c: Array) -> 
 
 
 def _in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile by rows; a row has all units."""
+    """Return the tiled kernel; tiles are ranges of sequences, with all units."""
     rows, units = math.prod(step.out[:-1]), step.out[-1]
     along, bits = ((("n", 1),), ()), step.element_type.bits
     arrays, given = step.integers.arrays, step.integers.scalars

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecurrentParams(WeightedParams):
-    """Integer constants of a recurrent layer; None for those that the operator does not have.
+    """Integer constants of a recurrent layer; None for constants that the operator does not have.
 
     relu            1 if the activation of a plain RNN is relu
     h_*, c_*        conversion of an initial state to the format of the stored state

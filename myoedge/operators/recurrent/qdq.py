@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export of LSTM, GRU and RNN as ONNX nodes; their input weights are the identity, because the gate
-sums are computed before."""
+"""Export of LSTM, GRU and RNN as ONNX nodes, whose input weights are the identity because other
+nodes compute the gate sums."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _clipped(w: Writer, x: str, limit: float) -> str:
 
 
 def _by_gate(w: Writer, rows: str, order: Sequence[int], *columns: int) -> str:
-    """Reorder rows from unit by unit, as in the operators, to gate by gate."""
+    """Reorder rows of gates from the operators' order (unit by unit) to ONNX's (gate by gate)."""
     apart = reshaped(w, rows, -1, len(order), *columns)
     gates = w.node("Gather", apart, whole(w, *order), axis=1)
     rest = range(2, 2 + len(columns))
@@ -105,7 +105,7 @@ def _by_gate(w: Writer, rows: str, order: Sequence[int], *columns: int) -> str:
 
 
 def _weights(w: Writer, step: QuantizedNode) -> list[str]:
-    """Return the dequantised recurrent weights and the biases, unit by unit."""
+    """Return the dequantised recurrent weights and biases as ONNX tensors, unit by unit."""
     plain = step.node.op.startswith("rnn")
     x = w.params[step.node.name] if plain else hidden_params(step)
     bias = np.zeros(len(step.integers.weight), np.int32) if plain else step.integers.bias
@@ -149,7 +149,7 @@ def _gru_start(w: Writer, step: QuantizedNode, gates: str) -> str:
 
 
 def _gates(w: Writer, step: QuantizedNode, gates: str) -> list[str]:
-    """Write the gates of single steps, each with the shape of the result."""
+    """Write the gates of a single time step, each with the shape of the result."""
     by_unit, last = reshaped(w, gates, *step.out, GATES), len(step.out)
     return [reshaped(w, sliced(w, by_unit, g, g + 1, last), *step.out) for g in range(GATES)]
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantisation of recurrent layers: weights, state conversions, tables.
 
-int16 results also multiply the weights in the next time step, so weights are then int16. The steps
-of h are powers of two, selected by its range.
+An int16 h is multiplied by the weights in the next time step, so that weights are int16 too. The
+quantisation steps of h are powers of two, selected by its range.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ GRU_RESULTS = {INT16: ResultParams(gru_params, is_gru_params)}
 
 
 def _power_of_two(reach: float, unit_bits: int) -> QuantParams:
-    """Steps of 2**-unit_bits for a reach of 1/2 to 1."""
+    """Return int16 parameters with a step of 2**-unit_bits for a range of 1/2 to 1, and smaller
+    powers of two for smaller ranges."""
     more = -math.ceil(math.log2(max(reach, 2.0**-FINEST_BITS)))
     return QuantParams(2.0 ** -(unit_bits + min(more, FINEST_BITS)), 0, INT16)
 
@@ -125,7 +126,7 @@ def recurrent_quantize(inputs: QuantizeInputs) -> RecurrentParams:
 
 
 def _state_bits(inputs: QuantizeInputs, lstm: bool, last: bool) -> dict[str, int]:
-    """Fraction bits of h, and of an LSTM's c.
+    """Return the fraction bits of h, and of c for an LSTM, by state name.
 
     last   whether the result is only the last state
     """
@@ -138,7 +139,7 @@ def _state_bits(inputs: QuantizeInputs, lstm: bool, last: bool) -> dict[str, int
 def _steps(
     inputs: QuantizeInputs, result_shift: int, wide: bool
 ) -> tuple[type[RecurrentParams], dict[str, int]]:
-    """Return the parameter class of an LSTM, and the numbers of its steps."""
+    """Return the parameter class of an LSTM, and its constants for steps other than the default."""
     gate, cell = inputs.attrs.get("gate_bits", GATE_BITS), inputs.attrs.get("cell_bits", CELL_BITS)
     usual_h = wide or result_shift == INT8_RESULT_SHIFT
     if not usual_h or (gate, cell) != (GATE_BITS, CELL_BITS):
@@ -148,8 +149,8 @@ def _steps(
 
 
 def _inner_params(inputs: QuantizeInputs, lstm: bool) -> QuantParams:
-    """Return the parameters of an h that is not a result: by the attributes, else for +-1, or in 16
-    bits for the range of the initial state."""
+    """Return the parameters of h if h is not the result: steps from the attributes, otherwise a
+    range of +-1, or for int16 the range of the initial state."""
     q, wide = inputs.params(1), inputs.target.element_type == INT16
     finer = inputs.attrs.get("hidden_bits", HIDDEN_BITS) - HIDDEN_BITS
     if lstm and finer:
@@ -174,7 +175,8 @@ def _new_gate(bits: int) -> dict[str, int]:
 
 
 def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
-    """Return the format of input `index`, under the index that the second weights have."""
+    """Return the format of the second weights, stored under the index that these have; {} without a
+    format."""
     return {1: inputs.formats[index]} if index in inputs.formats else {}
 
 
@@ -198,10 +200,10 @@ def _plain_quantize(
     scalars: dict[str, int],
     tables: dict[str, Array],
 ) -> RecurrentParams:
-    """Quantise an RNN: weights per row, from h to sums; factors of an initial h, of the inputs'
-    contribution, and of results.
+    """Return the constants of a plain RNN: weights per row from h to sums, and conversions of the
+    initial h, the input's contribution and the results.
 
-    unit, result   step of the sums, and of their function's result
+    unit, result   quantisation steps of the sums, and of the activation's result
     """
     x, h, y = inputs.params(0), inputs.params(1), inputs.target
     inner = replace(

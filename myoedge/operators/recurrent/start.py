@@ -93,7 +93,7 @@ def _quantize(inputs: QuantizeInputs) -> StartParams:
 
 
 def _hidden(step: QuantizedNode, product: Array) -> Array:
-    """Requantise a product in Q30 to h."""
+    """Requantise a product in Q30 to integers of h."""
     shift = step.integers.result_shift
     h = np.clip((product + (1 << shift >> 1)) >> shift, step.low, step.high)
     return np.asarray(h, step.element_type.dtype)
@@ -104,7 +104,7 @@ def _sigmoid(step: QuantizedNode, x: Array) -> Array:
 
 
 def _lstm_integer(step: QuantizedNode, gates: Array) -> Array:
-    """gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
+    """Compute one LSTM step from zero states: gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
     i, g, o = _by_gate(gates.astype(np.int64))
     tanh = step.integers.tanh
     cell = (_sigmoid(step, i) * interpolated(tanh, g, TANH_STEP) + (1 << 14)) >> 15
@@ -112,7 +112,7 @@ def _lstm_integer(step: QuantizedNode, gates: Array) -> Array:
 
 
 def _gru_integer(step: QuantizedNode, gates: Array) -> Array:
-    """gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
+    """Compute one GRU step from a zero state: gates int16 [.., 3H] -> h int8 or int16 [.., H]."""
     r, z, n = _by_gate(gates.astype(np.int64))
     added = (_sigmoid(step, r) * step.integers.own.astype(np.int64) + (1 << 14)) >> 15
     new = interpolated(step.integers.tanh, n + added, TANH_STEP)
@@ -120,7 +120,7 @@ def _gru_integer(step: QuantizedNode, gates: Array) -> Array:
 
 
 def _in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile by rows; a row has all units."""
+    """Return the tiled kernel; tiles are ranges of sequences, with all units."""
     units, gates = step.out[-1], step.shapes[0][-1]
     rows = int(np.prod(step.out[:-1]))
     arrays, along = step.integers.arrays, ((("n", 1),), ())
@@ -149,7 +149,8 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
 
 
 def _streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Run sequence by sequence; a further frame would need h."""
+    """Return the rule for streaming along an axis of sequences; None along time, because a further
+    frame would need h."""
     return stream_except_last_axis(at) if at.axis else None
 
 

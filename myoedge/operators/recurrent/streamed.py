@@ -81,7 +81,8 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
 
 
 def _operands(on_cores: TiledKernel, rows: Mapping[str, Array], resident: int) -> Iterator[Operand]:
-    """The operands of a layer with weights in L1: rows of resident units, then of streamed ones."""
+    """Yield the operands of a layer: those of the kernel with weights in L1, but with weights split
+    into resident and streamed units."""
     yield from (operand for operand in on_cores.operands if operand.name not in rows)
     for name, array in rows.items() if resident else ():
         yield Operand.whole(f"resident_{name}", array[:resident])
@@ -89,7 +90,7 @@ def _operands(on_cores: TiledKernel, rows: Mapping[str, Array], resident: int) -
 
 
 def _by_unit(name: str, rows: Array) -> Operand:
-    """Return an operand by rows of units, split among tiles."""
+    """Return an operand with one row per unit, tiled by units."""
     index = ((("j", 1),), ())
     return Operand(name, name, (len(rows), rows[0].nbytes), index, array=np.ascontiguousarray(rows))
 
@@ -97,7 +98,7 @@ def _by_unit(name: str, rows: Array) -> Operand:
 def _tile(
     regions: Mapping[str, Region], steps: int, units: tuple[int, int], reverse: bool
 ) -> Fields:
-    """Return the fields of a tile.
+    """Return the fields of the tile struct.
 
     units   (units kept in L1, units loaded in every step); a tile has an equal share of both
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streaming rules of recurrent layers: the states passed from frame to frame, without rounding."""
+"""Streaming rules of recurrent layers: states are passed from frame to frame without rounding."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _hidden(usual: StreamState, step: QuantizedNode) -> StreamState:
 
 
 def _cell(state: StreamState, step: QuantizedNode) -> StreamState:
-    """Return the state rule of an LSTM's c, in its own steps."""
+    """Return the state rule of an LSTM's c, in its own quantisation step."""
     bits = cell_bits(step)
     params = QuantParams(2.0**-bits, 0, INT16)
     scalars = {**from_params(params, "c", bits), **from_params(params, "y", bits)}
@@ -55,7 +55,8 @@ def _cell(state: StreamState, step: QuantizedNode) -> StreamState:
 
 
 def _of_16_bits(state: StreamState, step: QuantizedNode) -> StreamState:
-    """Return the state rule of an operator whose state equals its int16 result."""
+    """Return the state rule of an operator whose int16 result is its state; for int8 results the
+    rule is unchanged."""
     if step.element_type != INT16:
         return state
     return replace(state, params=None, scalars=AS_IT_IS, last="")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of recurrent layers by time steps, in order."""
+"""Tiling of recurrent layers into ranges of consecutive time steps."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts:
 
 
 def _packed(step: QuantizedNode) -> dict[str, Array]:
-    """Pack the constants for me_recurrent.h."""
+    """Return the layer's constants, packed as me_recurrent.h describes."""
     return {
         "weights": packed_rows(step.integers.weight, step.out[-1]),
         "channels": packed_channels(step),
@@ -151,7 +151,8 @@ def packed_rows(rows: Array, units: int) -> Array:
 def _operands(
     step: QuantizedNode, states: Sequence[str], arrays: Mapping[str, Array]
 ) -> tuple[Operand, ...]:
-    """The operands: gates and results per step (or only the last state), the rest untiled."""
+    """Return the operands: gates and results are tiled by time steps (except a final state), the
+    rest is untiled."""
     t, n, columns = step.shapes[0]
     lanes, time, last = n * step.out[-1], (("t", 1),), len(step.out) == 2
     first = (
@@ -173,7 +174,8 @@ def _operands(
 
 
 def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
-    """Return the fields of a tile; `done` is the number of steps before it."""
+    """Return the fields of the tile struct; `done` is the number of time steps computed before the
+    tile."""
     x = regions["gates"]
     first, count = x.start[0], x.extent[0]
     done = steps - first - count if reverse else first

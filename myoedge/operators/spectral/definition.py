@@ -146,10 +146,12 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
 def _curve(
     inputs: QuantizeInputs, unit: float, scale: Array, offset: Array
 ) -> tuple[Array, float, float]:
-    """Return (curve int16 with 16 points per octave, the value of its 0, the value of its step).
+    """Return the function table as (int16 curve with 16 points per octave, real value of integer 0,
+    real value of one step).
 
-    It extends an eighth beyond the range that some lane can distinguish, so that the last segment
-    before a limit is complete; `unit` is the magnitude of the integer 1.
+    The table extends an eighth beyond the range that any signal's output can represent, so that the
+    last segment before a limit is complete.
+    unit   magnitude of the integer 1
     """
     at = np.arange(CURVE)
     power = np.ldexp(1.0 + at % OCTAVE / OCTAVE, at // OCTAVE)

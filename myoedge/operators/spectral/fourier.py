@@ -38,8 +38,8 @@ def has_transform(length: int) -> bool:
 
 
 def _halvings(radix: int) -> int:
-    """Right shift of a stage, after which a sum of `radix` numbers is no larger than the largest of
-    them."""
+    """Return the right shift of a stage: after it, a sum of `radix` values is no larger than the
+    largest value."""
     return (radix - 1).bit_length()
 
 
@@ -95,8 +95,8 @@ def _times(z: Complex, cos: Array, sin: Array) -> Complex:
 
 
 def _turned(z: Complex, radix: int, w: Array) -> list[Complex]:
-    """Multiply the `radix` parts of each group by their roots, and halve them; element 0 of each
-    part is only halved.
+    """Multiply the `radix` parts of each group by their roots of unity, and shift them right;
+    element 0 of each part is only shifted.
 
     z   [.., radix, part]
     w   int32 [n, 2]: n roots, a whole turn
@@ -114,7 +114,7 @@ def _turned(z: Complex, radix: int, w: Array) -> list[Complex]:
 
 
 def _stage(z: Complex, radix: int, part: int, w: Array) -> Complex:
-    """Combine groups of `radix` transforms of `part` numbers into one transform each."""
+    """Combine groups of `radix` transforms of `part` values into one transform each."""
     shape = (*z[0].shape[:-1], -1, radix, part)
     parts = _turned((z[0].reshape(shape), z[1].reshape(shape)), radix, w)
     made = _of_two_or_four(parts) if radix in (2, 4) else _of_odd(parts, w)
@@ -136,8 +136,8 @@ def _of_two_or_four(parts: list[Complex]) -> list[Complex]:
 
 
 def _of_odd(parts: list[Complex], w: Array) -> list[Complex]:
-    """Combine an odd number of parts: sums of opposite parts times cosines, differences times
-    sines."""
+    """Combine an odd number of parts: cosines times sums, and sines times differences, of opposite
+    parts."""
     radix, (first, *others) = len(parts), parts
     opposite = [*zip(others[: radix // 2], others[::-1], strict=False)]
     sums = [(a[0] + b[0], a[1] + b[1]) for a, b in opposite]

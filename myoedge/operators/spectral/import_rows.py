@@ -48,7 +48,12 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> Made:
 
 
 def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> str:
-    """Extend n / 2 + 1 frequencies to n along an axis by their conjugates."""
+    """Extend a one-sided spectrum, n / 2 + 1 frequencies along an axis, to n frequencies by their
+    conjugates.
+
+    number   0: `part` is the real part; 1: the imaginary part, whose conjugates have the opposite
+             sign
+    """
     rest = slice_axis(d, part, axis, (n + 1) // 2 - 1, 0, -1)
     if number:
         rest = d.add("table", rest, chain=(("affine", -1.0, 0.0),))
@@ -58,9 +63,10 @@ def _both_sides(d: GraphBuilder, part: str, n: int, number: int, axis: int) -> s
 def _along(
     length: int, size: int | None, norm: str | None, *, inverse: bool, onesided: bool
 ) -> Transform:
-    """Return the transform along an axis.
+    """Return the transform along an axis for the arguments of a call.
 
-    length   of the axis     size   length to which it is cut or padded; None or -1: unchanged
+    length   elements along the axis
+    size     number of samples to which it is cut or padded; None or -1: unchanged
     """
     whole = 2 * (length - 1) if inverse and onesided else length
     n = whole if size in (None, -1) else int(size)

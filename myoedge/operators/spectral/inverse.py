@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inverse short-time Fourier transforms: frames by a constant matrix, then overlap-add."""
+"""Import of inverse short-time Fourier transforms: a constant matrix per frame, then
+overlap-add."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def istft(d: GraphBuilder, a: Arguments, out: Shape) -> Complex | str:
 
 
 def _kept(a: Arguments, length: int, whole: int) -> slice:
-    """Return the slice of the frames' samples that the result keeps."""
+    """Return the slice of the overlap-added samples that the result keeps."""
     first = int(a["n_fft"]) // 2 if a["center"] else 0
     if first + length > whole:
         raise Unsupported(f"{length} samples of frames that make {whole - first}")
@@ -54,8 +55,8 @@ def _kept(a: Arguments, length: int, whole: int) -> slice:
 
 
 def _factors(window: Array, hop: int, count: int) -> Array:
-    """Return the factors of overlap-added samples: one over the sum of the windows' squares, or
-    0."""
+    """Return the factor of each overlap-added sample: 1 / sum of squared windows, or 0 if that sum
+    is almost 0."""
     total = np.zeros((count - 1) * hop + len(window))
     for at in range(0, count * hop, hop):
         total[at : at + len(window)] += window**2
@@ -63,8 +64,11 @@ def _factors(window: Array, hop: int, count: int) -> Array:
 
 
 def _overlapped(d: GraphBuilder, x: str, taps: Array, hop: int, ends: tuple[slice, Array]) -> str:
-    """Overlap-add [B, rows, frames] to [B, T]: frames from these taps [rows, n], cut and scaled by
-    `ends`."""
+    """Overlap-add frames [B, rows, frames] to samples [B, T].
+
+    taps   [rows, n] matrix from a frame's frequencies to its n samples
+    ends   (slice of the samples that are kept, factor of each of them)
+    """
     kept, factors = ends
     if not factors.all():
         raise Unsupported("windows that leave samples out: their squares are zero there")

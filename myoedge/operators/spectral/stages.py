@@ -25,7 +25,7 @@ PRODUCTS, BYTES, OF_GROUP = 18, 6, 1000
 class Stages:
     """A discrete Fourier transform of length first * second as two matrix products.
 
-    rows   computed rows of the frequencies, seen as a matrix [second, first]
+    rows   number of rows that are computed of the frequencies, arranged as a matrix [second, first]
     """
 
     first: int
@@ -114,13 +114,14 @@ def inverse(
 
 
 def _real(matrix: Array, count: int) -> Array:
-    """Expand complex [g, rows, columns] to real [g, 2, rows, count, columns]."""
+    """Expand complex weights [g, rows, columns] to real weights [g, 2, rows, count, columns] for
+    real (count 1) or complex operands."""
     both = np.stack([matrix, 1j * matrix], 2)[:, :, :count]
     return np.stack([both.real, both.imag], 1)
 
 
 def _joined(b: GraphBuilder, parts: Sequence[str], shape: tuple[int, int]) -> str:
-    """Stack tensors [L, n] to [L, parts, *shape]."""
+    """Stack the parts, tensors [L, n], to one tensor [L, parts, *shape]."""
     lanes = b.shape(parts[0])[0]
     rows = tuple(reshape(b, part, (lanes, 1, *shape)) for part in parts)
     return rows[0] if len(rows) == 1 else b.add("concat", *rows, axis=1)
@@ -136,7 +137,7 @@ def _in_groups(b: GraphBuilder, x: str, weights: Array) -> str:
 
 
 def _apart(b: GraphBuilder, y: str) -> list[str]:
-    """Split [parts, L, rows, columns] into [L, rows * columns] each."""
+    """Split a tensor [parts, L, rows, columns] into one tensor [L, rows * columns] per part."""
     count, lanes, rows, columns = b.shape(y)
     cuts = (slice_axis(b, y, 0, i, i + 1) for i in range(count))
     return [reshape(b, cut, (lanes, rows * columns)) for cut in cuts]

@@ -98,7 +98,8 @@ def matrix_of(t: Transform) -> Array:
 
 
 def _counts(t: Transform) -> Array:
-    """Return the weights of frequencies in an inverse transform: 2 if the conjugate is omitted."""
+    """Return how often each frequency counts in an inverse transform: 2 if its conjugate is
+    omitted, otherwise 1."""
     counts = np.ones(t.frequencies)
     if t.onesided:
         counts[1 : (t.n + 1) // 2] = 2.0  # and their conjugates
@@ -123,7 +124,7 @@ def transformed(b: GraphBuilder, x: Complex, axis: int, t: Transform, shape: Sha
 
 
 def _stages(t: Transform) -> Stages | None:
-    """Return two smaller transforms whose product is t; None if t is faster as one matrix."""
+    """Return the two-stage form of a transform; None if one matrix is faster."""
     large = t.frequencies * t.n > MOST_AT_ONCE
     return stages_of(t.n, t.frequencies, MOST_WEIGHTS) if large else None
 
@@ -131,7 +132,8 @@ def _stages(t: Transform) -> Stages | None:
 def _filtered_signal(
     b: GraphBuilder, known: Filtered | None, axis: int, t: Transform
 ) -> Filtered | None:
-    """Return the signal whose spectrum is transformed back, if its length is the same."""
+    """Return the filtered signal whose spectrum is transformed back, if the inverse has the same
+    length; otherwise None."""
     if not t.inverse or known is None or known.axis != axis or len(known.factors) != t.frequencies:
         return None
     return known if b.shape(known.x)[axis] == t.n else None
@@ -158,7 +160,7 @@ def in_stages(b: GraphBuilder, x: Complex, axis: int, t: Transform, stages: Stag
 
 
 def _last_and_back(rank: int, axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the permutation that makes an axis the last one, and its inverse."""
+    """Return the permutation that moves an axis to the end, and its inverse."""
     last = (*range(axis), *range(axis + 1, rank), axis)
     return last, (*range(axis), rank - 1, *range(axis, rank - 1))
 
@@ -169,7 +171,7 @@ def fitted(b: GraphBuilder, x: str, axis: int, t: Transform) -> str:
 
 
 def _filled(b: GraphBuilder, x: str, axis: int, length: int) -> str:
-    """Append zeros to an axis up to this length."""
+    """Pad an axis with zeros at its end to `length` elements."""
     more = length - b.shape(x)[axis]
     pads = tuple((0, more if i == axis else 0) for i in range(len(b.shape(x))))
     return b.add("pad", x, pads=pads, value=0.0) if more else x
