@@ -79,8 +79,8 @@ def _no_better_than_chance(judged: Evaluation, accurate: bool) -> Iterator[Notic
 
 
 def with_scale_first(chance: Iterable[Notice], others: Iterable[Notice]) -> Iterator[Notice]:
-    """Yield the warnings of `chance` and `others`, the former first if `others` show that a wrong
-    scale of the samples is the likely cause.
+    """Yield the warnings `chance` and `others`; `chance` comes first, with the cause "wrong scale",
+    if `others` contain a scale warning.
 
     chance   W209 warnings
     others   other warnings about the same samples
@@ -93,7 +93,8 @@ def with_scale_first(chance: Iterable[Notice], others: Iterable[Notice]) -> Iter
 
 
 def _worse_than_the_mean(judged: Evaluation, accurate: bool) -> Iterator[Notice]:
-    """W209 if the network predicts targets worse than their mean does (R2 below 0)."""
+    """Yield W209 if predicted targets are worse than their mean as a constant prediction (R2 below
+    0)."""
     spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))
     squares = {name: np.sum((x - judged.labels) ** 2) for name, x in judged.results.items()}
     r2 = {name: 1.0 - float(x) / spread for name, x in squares.items()}
@@ -119,13 +120,13 @@ def chance(labels: Array, chosen: Array) -> float:
 
 
 def _margin(share: float, count: int) -> float:
-    """Two standard deviations of a chance accuracy."""
+    """Return two standard deviations of an accuracy at chance level, at most MARGIN."""
     return min(MARGIN, 2 * math.sqrt(share * (1 - share) / count))
 
 
 def _likely(judged: Evaluation) -> tuple[str, tuple[str, ...]]:
-    """Return the likely cause of poor choices, by the float network's choices if known, and
-    remedies."""
+    """Return the likely cause of poor predictions and its remedies, from the float network's
+    predictions if it was run."""
     chosen = judged.integer if judged.real is None else judged.real
     numbers = find_label_permutation(judged.labels, chosen)
     if numbers is not None:
@@ -141,10 +142,10 @@ def _likely(judged: Evaluation) -> tuple[str, tuple[str, ...]]:
 
 
 def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
-    """Return Python that converts labels to the network's numbering: names in its order, or
-    numbers.
+    """Return Python or TOML that converts labels to the network's numbering, by class names if they
+    are known.
 
-    numbers   class of the network for each label
+    numbers   the network's class number for each label number
     """
     names = {c: judged.names[label] for label, c in enumerate(numbers) if label < len(judged.names)}
     if len(names) == len(numbers) and -1 not in names:
@@ -154,7 +155,7 @@ def _renumbered(numbers: Sequence[int], judged: Evaluation) -> str:
 
 
 def _lost(accurate: bool) -> tuple[str, tuple[str, ...]]:
-    """Return the cause "lost in int8" and its remedies, without the remedy in use."""
+    """Return the cause "lost in int8" and its remedies; --accurate is left out if it was set."""
     more_bits = ("myoedge build ... --accurate",) * (not accurate)
     layers = "myoedge quantize shows the layers that do"
     return "8 bits lose what the float network knows", (*more_bits, layers)

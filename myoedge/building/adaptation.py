@@ -80,8 +80,8 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | No
 
 
 def _replayed(room_bytes: int, features: int, classes: int) -> int:
-    """Return the number of windows that [adapt] replay has room for. Errors: E267 less than one of
-    each class."""
+    """Return the number of windows whose features fit in [adapt] replay. Errors: E267 fewer than
+    one per class."""
     needs_bytes = features * classes
     if 0 < room_bytes < needs_bytes:
         facts = {"needs": f"{needs_bytes} B, a window of each class", "has": f"{room_bytes} B"}
@@ -91,7 +91,8 @@ def _replayed(room_bytes: int, features: int, classes: int) -> int:
 
 
 def _pseudo(plan: Plan, threshold: float) -> Pseudo:
-    """Return the rule of pseudo-labels: the least probability, or the least margin of logits."""
+    """Return the rule for pseudo-labels: the minimum probability, or the minimum margin between
+    logits."""
     if not 0 < threshold <= 1:
         facts = {"has": threshold, "needs": "more than 0, at most 1"}
         raise MyoedgeError("E232", "[adapt] pseudo is no confidence", facts, ["pseudo = 0.95"])
@@ -102,7 +103,7 @@ def _pseudo(plan: Plan, threshold: float) -> Pseudo:
 
 
 def _input_norm(source: AdaptSource, channels: int | None) -> InputNorm:
-    """Return the channels of the input, with their statistics over all samples."""
+    """Return the channels of the network's input, with their statistics over all samples."""
     q, stream = source.network, source.stream
     name = q.graph.inputs[0]
     shape, dtype = q.graph.shape(name), q.dtype(name)
@@ -131,7 +132,7 @@ def _input_norm(source: AdaptSource, channels: int | None) -> InputNorm:
 def _channel_axis(
     shape: Sequence[int], dtype: str, time_axis: int | None, channels: int | None
 ) -> int:
-    """Return the axis of the input that is as long as there are channels."""
+    """Return the axis of the input whose length is the number of channels."""
     sizes = {d: size for d, size in enumerate(shape) if d != time_axis}
     axes = [d for d, size in sizes.items() if size == channels]
     if channels == 1:
@@ -173,7 +174,7 @@ def _refused(title: str, needs: str) -> MyoedgeError:
 
 
 def _classes(plan: Plan, stream: Stream | None) -> int:
-    """Return the number of classes of the network; of a stream, of one output frame."""
+    """Return the number of classes of the network's output; for a stream, of one output frame."""
     graph = plan.quant.graph
     inputs, outputs = _ports(graph, stream)
     shape = [*graph.shape(outputs[0])]
@@ -188,14 +189,14 @@ def _classes(plan: Plan, stream: Stream | None) -> int:
 
 
 def _ports(graph: Graph, stream: Stream | None) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the names of inputs and outputs; of a stream, without its states."""
+    """Return the names of inputs and outputs; for a stream, without its states."""
     if stream is None:
         return graph.inputs, graph.outputs
     return [port.name for port in stream.inputs], [port.name for port in stream.outputs]
 
 
 def _layer(plan: Plan, pattern: str | None) -> int:
-    """Return the index of the layer with the features."""
+    """Return the index of the layer whose output is used as features."""
     found = [
         i
         for i, step in enumerate(plan.steps)
@@ -230,8 +231,8 @@ def _weights(node: Node) -> tuple[str, ...]:
 
 
 def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
-    """Yield the producer of the input of the last layer with weights on which the first output
-    depends, as a stream's next states need not; nothing if there is none."""
+    """Yield the index of the layer before the last layer with weights, among layers that the first
+    output depends on; nothing if there is none."""
     graph, steps = plan.quant.graph, plan.steps
     writers = {step.node.name: i for i, step in enumerate(steps)}
     first_output = prune(replace(graph, outputs=graph.outputs[:1]))
@@ -250,6 +251,6 @@ def _in_front_of_last_weights(plan: Plan) -> Iterator[int]:
 
 
 def _exponent(rows: Array, zero_point: int) -> int:
-    """Return the power of two nearest the features' root mean square, 1 at least."""
+    """Return the exponent of the power of two nearest to the features' root mean square, 1 to 8."""
     mean = float(np.mean((rows.astype(np.int64) - zero_point) ** 2))
     return min(max(round(math.log2(max(mean, 1.0)) / 2), 1), 8)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Features of calibration samples, for replay and for the exponent."""
+"""Features of calibration samples, stored for replay and used to choose the scaling exponent."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class AdaptSource:
     data: Data
 
     def results(self, number: int) -> Iterator[tuple[int, Mapping[str, Array]]]:
-        """Yield (output frames so far, all tensors) of a sample; for a stream, of each pass of a
-        recording that gives results."""
+        """Yield (output frames so far, all tensors) for a sample; for a stream, for each pass that
+        gives output frames."""
         names = [port.name for port in self.stream.inputs] if self.stream else self.data.inputs
         sample = {name: self.data.inputs[name][number] for name in names}
         integers, q = quantized_inputs(self.network, sample), self.network
@@ -51,11 +51,11 @@ class AdaptSource:
 
 @dataclass(frozen=True)
 class FeatureLayer:
-    """The tensor whose averages are the features.
+    """The layer whose averaged output is used as features.
 
-    name        of the tensor
-    positions   of it, over which features are averaged
-    channels    at each position
+    name        name of the output tensor
+    positions   number of positions over which the output is averaged
+    channels    number of channels per position
     """
 
     name: str
@@ -64,7 +64,8 @@ class FeatureLayer:
 
     @property
     def group(self) -> int:
-        """Neighbouring channels of a feature, so that there are at most MOST_FEATURES."""
+        """Number of neighbouring channels that are averaged to one feature, so that there are at
+        most MOST_FEATURES."""
         return ceil_div(self.channels, MOST_FEATURES)
 
     @property
@@ -75,8 +76,11 @@ class FeatureLayer:
 def features_of(
     source: AdaptSource, layer: FeatureLayer, classes: int, replayed: int
 ) -> tuple[Array, Array]:
-    """Return int8 features [n, features] of calibration samples, and their classes [n]: at most
-    `replayed`, equal numbers of each class; or of a few samples, without classes."""
+    """Return int8 features [n, features] of calibration samples, and their classes [n].
+
+    replayed   maximum number of windows, equally many per class; 0: features of a few samples,
+               without classes
+    """
     if not replayed:
         count = source.data.count
         rows = [row for n in _spaced(count, PROBED) for _, row in _rows(source, n, layer)]
@@ -87,7 +91,7 @@ def features_of(
 
 
 def _by_class(source: AdaptSource, layer: FeatureLayer, classes: int, each: int) -> list[Array]:
-    """Return int8 features [n, features] of each class, n at most `each`."""
+    """Return the int8 features of each class, [n, features] with n at most `each`."""
     labels, found = _labels(source.data), [list[Array]() for _ in range(classes)]
     for number in _picked(labels, each, classes):
         for ready, row in _rows(source, int(number), layer):
@@ -97,13 +101,14 @@ def _by_class(source: AdaptSource, layer: FeatureLayer, classes: int, each: int)
 
 
 def _rows(source: AdaptSource, number: int, layer: FeatureLayer) -> Iterator[tuple[int, Array]]:
-    """Yield (output frames so far, int8 features) of the windows of a sample."""
+    """Yield (output frames so far, int8 features) for each window of a sample."""
     for ready, values in source.results(number):
         yield ready, pooled(values[layer.name].reshape(layer.positions, -1), layer.group)
 
 
 def _labels(data: Data) -> Array:
-    """Return the class of each sample, or of each frame of a recording."""
+    """Return the class of each sample, or of each frame of a recording. Errors: E267 no class
+    labels."""
     labels = data.labels
     if labels is None or labels.dtype.kind != "i":
         title = "[adapt] replay needs calibration samples with classes"
@@ -112,8 +117,8 @@ def _labels(data: Data) -> Array:
 
 
 def _picked(labels: Array, each: int, classes: int) -> Array:
-    """Return the indices of samples to run, evenly spaced: as many of each class, which for
-    recordings is that of the last frame."""
+    """Return the indices of the samples to run: evenly spaced, at most `each` per class; a
+    recording's class is that of its last frame."""
     last = labels.reshape(len(labels), -1)[:, -1]
     rows = [np.flatnonzero(last == label) for label in range(classes)]
     return np.concatenate([row[_spaced(len(row), each)] for row in rows])

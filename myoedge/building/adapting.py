@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions of adaptation of several lengths with every method, on the host or the simulated
-chip."""
+"""Evaluation of adaptation: sessions of several lengths with every method, on the host or the
+simulated chip."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ class Times:
     window_s: float
 
     def windows(self, seconds: float) -> int:
-        """Return the number of windows in this many seconds of a class."""
+        """Return the number of windows of one class in the given seconds of signal."""
         return max(math.floor((seconds - self.window_s) / self.every_s + 1e-9) + 1, 0)
 
     def seconds(self, windows: int) -> float:
-        """Return the seconds of a class that this many windows cover: the inverse of windows()."""
+        """Return the seconds of signal that the given number of windows of one class covers: the
+        inverse of windows()."""
         return round(self.window_s + (windows - 1) * self.every_s, 9)
 
 
@@ -64,7 +65,7 @@ class AdaptedRow:
     accuracy_after    the same with the session's classifier
     accuracy_old_session   accuracy_after on windows of the old session; None without
     gained            whether the new classifier was better on the held-back windows
-    cycles_per_step   cycles of using a window, for the head of one update; None on the host
+    cycles_per_step   cycles per labelled window; for the head, per update; None on the host
     cycles_end        cycles of the end of the session, including all updates of the head
     time_us_per_step, energy_uj_per_step   time and energy of cycles_per_step at the build's
                                            operating point, with one instruction per cycle
@@ -109,16 +110,17 @@ class Adapted(Tabular):
 
 @dataclass(frozen=True)
 class LabelledWindows:
-    """Windows with their true classes, and the commands that they were inferred by."""
+    """Windows with their true classes, and the commands by which they were inferred."""
 
     windows: Sequence[Window]
     labels: Array
     inferences: Sequence[Command]
 
     def brought(self, method: str, numbers: Iterable[int]) -> list[Window | Command]:
-        """Return windows in the form that a method of adaptation takes: as commands that run the
-        network for "norm", which changes the network's input, otherwise as features and decision.
+        """Return windows in the form that a method of adaptation needs.
 
+        For "norm", which changes the network's input, these are commands that run the network;
+        otherwise features and decisions.
         numbers   indices of the windows
         """
         if method == "norm":
@@ -166,21 +168,21 @@ def adapted(
 
 
 def _as_on_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:
-    """Return whether the C on this computer gives the same results."""
+    """Return whether the C code compiled for this computer gives the same results."""
     expected = runner(build, "host")(commands)
     return [answer.result for answer in expected] == [answer.result for answer in answers]
 
 
 def _labelled(build: Build, run: Run, given: Given, option: str) -> LabelledWindows:
-    """Run the network on labelled samples, or a stream on recordings."""
+    """Run the network on labelled samples, or a stream on recordings; return the windows."""
     found = inferences(build, samples_for(build, given, option, any_length=True))
     commands, labels = [command for command, _ in found], [label for _, label in found]
     return LabelledWindows(windows_of(run, commands), np.array(labels), commands)
 
 
 def _sessions(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:
-    """Return (seconds, numbers of the windows) of the sessions: the first windows of each class, in
-    the order of the data; one session of all windows if no length of SECONDS fits them."""
+    """Yield (seconds, window indices) per session: the first windows of each class; one session
+    with all windows if no length of SECONDS fits."""
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return _by_share(rows) if times is None else _by_seconds(rows, times)
 
@@ -212,7 +214,7 @@ def _row(
     answers: Sequence[Answer],
     sets: Sequence[LabelledWindows],
 ) -> AdaptedRow:
-    """Return the row of a session."""
+    """Return the result of one session from the program's answers."""
     count = (len(answers) - 2) // 2 - sum(len(one.windows) for one in sets)
     given = iter(answers)
     learnt = [*islice(given, 1 + 2 * count)][2::2]
@@ -233,7 +235,7 @@ def _row(
 
 
 def _with_costs(build: Build, row: AdaptedRow) -> AdaptedRow:
-    """Add time and energy of a step."""
+    """Return the result with the time and energy of a step."""
     target, step = build.report["target"], row.cycles_per_step or 0
     point = find_chip(target["chip"]).at(target["operating_point"]).point
     consumed = energy(Activity(step, fc_instructions=step), point, coefficients())

@@ -31,7 +31,7 @@ class SensorRequest:
     axis     [stream] axis, the time axis of windows
     scale    [calib] scale
     hop      [stream] hop, samples between the starts of frames; None without a stream
-    window   [stream] window, samples per frame; None: as the network has it
+    window   [stream] window, samples per frame; None: the network's own
     """
 
     table: SensorTable
@@ -57,8 +57,10 @@ class SensorRequest:
             raise MyoedgeError("E265", "a frame has other samples than [stream] says", facts, tries)
 
     def _channels(self, plan: Plan, stream: Stream | None) -> int | None:
-        """Return the channels of the network's input, if its time axis is known: in a window
-        without [stream] axis the longer of two axes."""
+        """Return the number of channels of the network's input; None if its time axis is unknown.
+
+        In a window without [stream] axis, the longer of two axes is the time axis.
+        """
         shape = plan.quant.graph.shape(plan.graph_inputs[0])
         axis = self.axis if stream is None else stream.inputs[0].axis
         if axis is not None:

@@ -47,7 +47,7 @@ def arguments_of(options: BuildOptions) -> Arguments:
 
 
 def _current_folder() -> str:
-    """Path of the current folder; "" if it has been removed."""
+    """Return the path of the current folder; "" if the folder has been removed."""
     with suppress(OSError):
         return os.getcwd()
     return ""
@@ -115,7 +115,7 @@ def build_command(arguments: Arguments, changes: Mapping[str, Any], output: Path
 
 
 def _shown(value: Any, folder: str) -> str:
-    """Return an argument as it is typed; a path below the folder becomes relative."""
+    """Return an argument as typed on the command line; a path below `folder` becomes relative."""
     if isinstance(value, (str, os.PathLike)) and os.path.isabs(value):
         relative = os.path.relpath(value, os.path.realpath(folder))
         return os.fspath(value) if relative.startswith(os.pardir) else relative
@@ -123,7 +123,7 @@ def _shown(value: Any, folder: str) -> str:
 
 
 def _known(path: Path) -> Arguments | None:
-    """Return stored arguments, if all files that they name still exist."""
+    """Return the arguments stored in a file; None if a file that they name no longer exists."""
     kept = content(path)
     if kept is None:
         return None
@@ -134,7 +134,8 @@ def _known(path: Path) -> Arguments | None:
 
 
 def _path(folder: Path) -> Path:
-    """Path of the stored arguments: by the manifest's digests, else by the folder's path."""
+    """Return the path of the stored arguments of a build, which contains digests of the manifest
+    and of the folder's path."""
     place = sha256(os.path.realpath(folder).encode())[:16]
     manifest = sha256((folder / MANIFEST).read_bytes())
     return cache_folder(CACHE) / f"{manifest}-{place}.json"

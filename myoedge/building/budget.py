@@ -101,7 +101,7 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
 
 
 def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
-    """Return how much of the L2 limit code takes, in bytes; 0 without a limit or without a linked
+    """Return the bytes of the L2 limit that code takes; 0 without a limit or without a linked
     program.
 
     layers   number of layers of the network
@@ -198,7 +198,8 @@ def _less(budget: Budget, name: str, chip: Chip) -> bool:
 
 
 def _no_tile(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:
-    """Return E304 about the layer that needs the most L1; with that much, the others fit too.
+    """Return E304 for the layer that needs the most L1, which would be enough for the other layers
+    too.
 
     large   layer -> L1 bytes of its smallest tile
     """
@@ -230,7 +231,7 @@ def check(
     short: Broken | None = None,
     reused: bool = False,
 ) -> None:
-    """Raise E302 if a build exceeds its latency, energy or SQNR limits, with all of them at once.
+    """Raise E302 that lists all exceeded limits of a build: latency, energy, SQNR and memory.
 
     report   report with cycles and energy, estimated or simulated, and the limits under "budget"
     short    memory that is too small; the report is then for a plan with the whole memory
@@ -267,7 +268,7 @@ def _broken_sqnr(
 
 
 def _tried(report: Report, network: QuantGraph, reused: bool) -> str:
-    """Describe the result of the int16 trials."""
+    """Describe, for a message, whether int16 was tried and how many tensors use it."""
     wide = sum(network.element_type(step.node.name) == INT16 for step in network.steps)
     have = f"{wide} tensor has them" if wide == 1 else f"{wide} tensors have them"
     if reused:
@@ -283,7 +284,7 @@ def _tried(report: Report, network: QuantGraph, reused: bool) -> str:
 def _needs_and_has(
     budget: Budget, graph: Graph, missed: Mapping[str, tuple[float, float]]
 ) -> tuple[str, str]:
-    """Return the required and the reached SQNR as texts: "25 dB" and "22.3 dB", or by output,
+    """Return texts of the required and the reached SQNR: "25 dB" and "22.3 dB", or per output
     "scores 30 dB" and "scores 22.3 dB"."""
     if budget.sqnr_db is not None:
         return f"{budget.sqnr_db:g} dB", f"{min(has for _, has in missed.values()):z.1f} dB"

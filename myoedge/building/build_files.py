@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of a build folder, and report.json: first with estimates, then with measured cycles."""
+"""Contents of a build folder; report.json has estimated cycles first, measured cycles later."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def _class_names(quantized: Quantized) -> tuple[str, ...]:
 def _programs(
     sources: Sources, app: Application | None, adaptation: Adaptation | None
 ) -> dict[str, Firmware]:
-    """Link a build's programs for a chip: firmware, application, sessions of the adaptation."""
+    """Link the programs of a build for a chip: firmware, application, adaptation sessions."""
     from myoedge.codegen.firmware import make_application, make_firmware
 
     programs = {FIRMWARE: make_firmware(sources)} if sources.on_chip else {}
@@ -297,7 +297,7 @@ def build_files(
 def _described(
     build_plan: BuildPlan, quantized: Quantized, app: Application | None
 ) -> dict[str, bytes]:
-    """graph.json, its weights, plan.json, and what describes the application."""
+    """Return graph.json, its weights, plan.json and the files of the application."""
     from myoedge.codegen.qdq import qdq_model
     from myoedge.plan.plan_json import describe
 

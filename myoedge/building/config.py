@@ -191,7 +191,7 @@ class PluginsTable:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All tables of myoedge.toml with their defaults; `folder` is the base of relative paths."""
+    """All tables of myoedge.toml, with defaults; `folder` is the base of relative paths."""
 
     model: ModelTable = field(default_factory=ModelTable)
     calib: CalibTable = field(default_factory=CalibTable)
@@ -210,7 +210,7 @@ class Config:
 
 
 class Found(NamedTuple):
-    """A configuration.
+    """A parsed configuration.
 
     settings   tables of myoedge.toml
     base       folder for relative paths

@@ -94,7 +94,8 @@ def _positive(sizes: Mapping[str, Any]) -> Checks:
 
 
 def _size(value: float) -> float:
-    """Return a number unchanged, but 0 for NaN and values beyond 1e9, which no setting needs."""
+    """Return a number unchanged, but 0 for NaN and numbers beyond 1e9, so that range checks reject
+    them."""
     return value if -LARGEST <= value <= LARGEST else 0.0
 
 

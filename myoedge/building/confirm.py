@@ -186,8 +186,8 @@ def _finish(inputs: BuildInputs) -> Finished:
 
 
 def _contents(build_plan: BuildPlan, quantized: Quantized, request: BuildRequest) -> BuildArtifacts:
-    """Make the files of a build. Errors: ProgramTooLarge, with the bytes of the chip that the plan
-    left free, whatever [budget] allows."""
+    """Generate the files of a build. Errors: ProgramTooLarge, with the free bytes of the chip,
+    regardless of [budget]."""
     plan = build_plan.plan
     try:
         return make_contents(build_plan, quantized, request)
@@ -199,7 +199,7 @@ def _contents(build_plan: BuildPlan, quantized: Quantized, request: BuildRequest
 
 
 def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
-    """Add the cycles that memory limits cost to the report, if [budget] has several goals."""
+    """Add to the report the cycles that each memory limit costs, if [budget] has several goals."""
     limits, plan = finished.report["budget"], finished.build_plan.plan
     if len(goals(limits)) < 2 or not plan.chip.point.clock_hz:
         return finished
@@ -212,7 +212,7 @@ def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
 def _tuned(
     finished: Finished, request: BuildRequest, evaluate: Callable[[BuildPlan], Finished]
 ) -> Finished:
-    """Return the build with the tiles that were measured to be fastest; unchanged if none is
+    """Return the build with the tiles that were fastest in simulation; the same build if none is
     faster."""
     plan = tuned_plan(
         finished.build_plan,
@@ -228,8 +228,8 @@ def _tuned(
 
 
 def _finished(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
-    """Finish a candidate, with simulated cycles, or with estimated cycles and a notice. Errors:
-    E308."""
+    """Finish a candidate plan, with simulated cycles, otherwise with estimated cycles and a notice.
+    Errors: E308."""
     plan, confirmation = build_plan.plan, inputs.confirmation
     check_forced(plan)
     quantized, request = inputs.quantized, inputs.request

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Code that depends on data: instructions that cores 0 .. 7 execute more or less often for other
-inputs. These cores wait in the event unit, so that nothing but data changes what they execute."""
+"""Code that depends on data: instructions that cores 0 .. 7 execute a different number of times for
+other inputs.
+
+These cores wait in the event unit, not in a loop, so that only data can change what they execute.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ def _executed(build: Build, samples: Sequence[Sample]) -> Iterator[Mapping[int, 
 
 
 def _varying(counts: Iterator[Mapping[int, int]]) -> set[int]:
-    """Return the addresses at which two counts differ."""
+    """Return the addresses whose execution counts differ between two runs."""
     first, varying = next(counts), set[int]()
     for other in counts:
         varying |= {at for at, _ in first.items() ^ other.items()}
@@ -73,7 +76,7 @@ def _varying(counts: Iterator[Mapping[int, int]]) -> set[int]:
 
 
 def _computing(build: Build, graph: CallGraph) -> Iterator[tuple[str, list[str]]]:
-    """Yield (layer, its functions that compute)."""
+    """Yield (layer, names of its compute functions)."""
     for index, layer in enumerate(build.layer_names):
         own = (f for f in graph.functions if f.startswith(f"l{index:02d}_"))
         yield layer, [f for f in own if f.endswith("_compute")]

@@ -61,7 +61,7 @@ class Reference:
 
     @property
     def first_samples(self) -> int:
-        """Samples until the first decision."""
+        """Number of samples until the first decision."""
         frames = 1 if self.stream is None else self.stream.first_frames
         return self.program.layout.samples + (frames - 1) * self.program.hop
 

@@ -116,7 +116,7 @@ def consumption(
 
 
 def _with_given(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return the report with the given period, battery and other power. Errors: E232 a battery
+    """Return the report with the given period, battery and power values. Errors: E232 a battery
     without a period."""
     before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
     report = {**report, "every": {**before, **given}}
@@ -146,8 +146,8 @@ def _check_period(report: Mapping[str, Any]) -> None:
 def _in_time(
     report: Mapping[str, Any], chip: Chip, by: Coefficients, latency_s: float | None
 ) -> str:
-    """Return the cheapest point within the latency. Errors: E302 even the fastest point exceeds
-    it."""
+    """Return the name of the operating point with the least energy that meets the latency. Errors:
+    E302 if the fastest point does not."""
     name = cheapest_point(dict(report), chip, by, latency_s)
     taken_s = report["cycles"]["total"] / chip.at(name).point.clock_hz
     if latency_s is not None and taken_s > latency_s:
@@ -181,8 +181,8 @@ def coefficients() -> Coefficients:
 
 
 def _checked(stored: Coefficients) -> Coefficients:
-    """Check that all five coefficients are numbers; add the published one to calibrations older
-    than NE16. Errors: ValueError."""
+    """Check stored coefficients, five finite numbers; calibrations made before NE16 get the
+    published fifth one. Errors: ValueError."""
     values = tuple(map(float, stored.values))
     rows = tuple(tuple(map(float, row)) for row in stored.covariance)
     if len(values) == len(rows) == 4:

@@ -88,7 +88,7 @@ def _measured(file: Path) -> Iterator[Measured]:
 
 
 def _of_card(file: Path) -> Measured:
-    """Return the measurement of a board card (`myoedge bench --card`)."""
+    """Return the measurement on a board card, the file that `myoedge bench --card` writes."""
     try:
         card = json.loads(read_text(file))
         point = find_chip("gap9").at(card["operating_point"]).point
@@ -132,8 +132,10 @@ def _number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float |
 
 
 def _activity(name: str, file: Path) -> Activity:
-    """Return the counters of a build, by its folder relative to the measurements file; zeros for
-    "idle"."""
+    """Return the activity counters of a build for the energy fit; zeros for "idle".
+
+    name   folder of the build, relative to the measurements file
+    """
     if name == IDLE:
         return Activity(IDLE_CYCLES)
     build = load_build(file.parent / name)

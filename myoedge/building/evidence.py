@@ -54,8 +54,8 @@ class Requirement:
 
 @dataclass(frozen=True)
 class LayerRange:
-    """Smallest and largest simulated cycles of a layer over all inputs; they differ by the values,
-    the instruction caches and waiting cores."""
+    """Minimum and maximum simulated cycles of a layer over all inputs; values, instruction caches
+    and waiting cores cause the difference."""
 
     layer: str
     cycles_min: int
@@ -130,7 +130,7 @@ class Evidence(Tabular):
         return [asdict(row) for row in self.requirements]
 
     def document(self) -> dict[str, Any]:
-        """Return all facts with the keys of evidence.json."""
+        """Return all results with the keys of evidence.json."""
         return {
             "name": self.name,
             "complete": self.is_complete,
@@ -240,7 +240,8 @@ def _stacks(build: Build, graph: CallGraph) -> Iterator[Stack]:
 
 
 def _unknown_frames(graph: CallGraph) -> list[str]:
-    """Return functions that move the stack pointer by a variable; ENTRY sets it for each core."""
+    """Return functions with a stack frame of variable size, except ENTRY, which sets each core's
+    stack pointer."""
     frames = graph.functions.items()
     return sorted(name for name, f in frames if not f.is_frame_known and name != ENTRY)
 
@@ -271,7 +272,8 @@ def _absence(key: str, text: str, found: Sequence[str], noun: str, how: str) -> 
 
 
 def _loops(network: str) -> Requirement:
-    """The loops of network.c; a kernel's bounds are its arguments, which network.c states."""
+    """Return the requirement that all loops of network.c have constant bounds; kernels get their
+    bounds as arguments from network.c."""
     loops = LOOP.findall(network)
     others = [loop for loop in loops if not COUNTED.match(loop)]
     value = f"{len(loops) - len(others)} of {len(loops)}"

@@ -163,8 +163,8 @@ def _named_steps(network: QuantGraph) -> list[tuple[QuantizedNode, str]]:
 
 
 def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
-    """Return warnings about tensors with a low SQNR, the worst one per source line; none if every
-    output reaches 30 dB."""
+    """Return warnings about tensors with a low SQNR, one per source line; none if every output
+    reaches 30 dB."""
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
     named = _named_steps(network)
@@ -192,19 +192,21 @@ def weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
 
 
 def _line(graph: Graph, source: str) -> str:
-    """The source line of a tensor's layer; the name itself for inputs and layers without one."""
+    """Return the source line of the layer that computes a tensor; the tensor's name for inputs and
+    layers without one."""
     origin = graph.producer[source].origin if source in graph.producer else ()
     return origin[0].source if origin and origin[0].source else source
 
 
 def _where(step: QuantizedNode, source: str, names: Mapping[str, str]) -> str:
-    """Name the layer in which the noise is seen, if another layer causes it."""
+    """Return text that names the layer with the low SQNR, if another layer causes the noise;
+    otherwise ""."""
     name = step.node.name
     return "" if name == source else f", as {names[name]} reads it"
 
 
 def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:
-    """Yield remedies for a layer with low SQNR, by its operator and its operands."""
+    """Yield remedies for a layer with a low SQNR, depending on its operator and those before it."""
     ranges, producer = network.calibration.ranges, network.graph.producer
     near = [weak, *(producer[name] for name in weak.inputs if name in producer)]
     for node in near:

@@ -89,13 +89,13 @@ def _computed(
 
 
 def _without_room(options: Options) -> Options:
-    """Return options under which every move counts as too expensive, for a build whose program
-    leaves no memory for them."""
+    """Return options that reject every move with extra cycles, for builds whose program leaves no
+    memory for them."""
     decided_by = (options.decided_by, "without room")
     return replace(options, planned_cycles=lambda network: math.inf, decided_by=decided_by)
 
 
 def _lasts(build: FinishedBuild) -> bool:
-    """Return whether the build may be cached: nothing was left out because this computer lacks a
-    tool."""
+    """Return whether a build may be cached: no part was skipped because a tool is missing on this
+    computer."""
     return not any(warning.code in OF_THIS_COMPUTER for warning in build.warnings)

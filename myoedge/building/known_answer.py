@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The golden sample as src/ has it: the last pass of a stream, and what <prefix>_self_test runs."""
+"""The golden sample as stored in src/, which <prefix>_self_test runs; for a stream, its last
+pass."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 def last_pass(
     stream: Stream, integers: Mapping[str, Array]
 ) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
-    """Return (inputs, all tensors) of the last pass of a sample; a sample shorter than a pass is
-    repeated."""
+    """Return (inputs, all tensors) of the last pass over a sample; a sample shorter than one pass
+    is repeated."""
     *_, last = passes(stream, _repeated(stream, integers, stream.frames))
     return last.sample, last.values
 
 
 def _repeated(stream: Stream, integers: Mapping[str, Array], frames: int) -> dict[str, Array]:
-    """Return a sample, repeated if it has fewer than so many frames."""
+    """Return a sample, repeated if it has fewer than `frames` frames."""
     return {
         p.name: np.concatenate([integers[p.name]] * frames, p.axis)
         if integers[p.name].shape[p.axis] + stream.early < frames
@@ -42,9 +43,9 @@ def known_answer(
     integers: Mapping[str, Array],
     values: Mapping[str, Array],
 ) -> KnownAnswer | None:
-    """Return the golden sample with the CRC-32 of its outputs; for a stream, its frames up to the
-    first pass that makes frames of the outputs ready. None: no self-test is generated.
+    """Return the golden sample with the CRC-32 of its outputs; None if no self-test is generated.
 
+    For a stream, the sample has the frames up to the first pass with output frames.
     integers   inputs of the sample
     values     all tensors of a network without frames
     """

@@ -21,8 +21,8 @@ def samples_for(
 ) -> Data:
     """Read labelled samples, scaled to the unit of training, with the class names of the build.
 
-    option   that names the samples, for messages; except for INPUT they must have labels and are
-             read with the settings of [calib] in ./myoedge.toml
+    option   command-line option of the samples, for messages; for options except INPUT, samples
+             must have labels and are read with the settings of [calib] in ./myoedge.toml
     any_length   as given_data
     Errors: as given_data, E230 .. E232.
     """
@@ -39,8 +39,7 @@ def samples_for(
 
 
 def test_set_in(found: Found, *, is_typed: bool) -> str:
-    """Return the option or table that sets the test set, for messages: --test if typed, else
-    [test]."""
+    """Return the source of the test set for messages: --test if it was given, otherwise [test]."""
     return labelled_in(found, "--test") if is_typed else f"[test] of {found.file}"
 
 

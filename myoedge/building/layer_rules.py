@@ -44,7 +44,8 @@ def _rule(pattern: str, table: LayerTable) -> LayerRule:
 
 
 def _check_weights(graph: Graph, pattern: str) -> None:
-    """Raise E233 if a pattern for weight bits matches no layer with such weights."""
+    """Raise E233 if a pattern that sets weight bits matches no layer whose weight bits can be
+    set."""
     has_weights = [node for node in graph.nodes if OPS[node.op].multiplicands is not None]
     if any(matches(pattern, node) for node in has_weights):
         return
@@ -88,7 +89,7 @@ def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:
 
 
 def _nearest(pattern: str, paths: Sequence[str]) -> list[str]:
-    """Return the most similarly spelt pattern that matches a layer, if there is one."""
+    """Return the most similar pattern that matches a layer, as a list; [] without one."""
     if not pattern.endswith(".*"):
         return difflib.get_close_matches(pattern, paths, 1, 0.5)
     if pattern[:-2] in paths:  # a layer, which has no layers inside

@@ -212,7 +212,7 @@ def _loaded(
 def _program(
     factory: str | None, calib: Given | None, reading: Reading, kind: ModelFormat, path: Path
 ) -> Exported:
-    """Load the exported program of the network, with the notices of loading it."""
+    """Load the exported program of the network, and notices about loading it."""
     if kind is ModelFormat.EXPORTED:
         from myoedge.frontend.torch.preflight import load_exported
 

@@ -97,7 +97,8 @@ class ModelInputs:
 
     @cached_property
     def file_key(self) -> str | None:
-        """Cache key of the model file when it was first read; None as for model_key."""
+        """Cache key of the model file, computed when it was first read; None for formats that are
+        not cached."""
         return model_key(self.path, self.stages)
 
     @cached_property
@@ -116,7 +117,7 @@ class ModelInputs:
 
     @cached_property
     def key(self) -> str | None:
-        """Digest of network and samples; None if results are not cached."""
+        """Digest of the model file and the calibration samples; None if results are not cached."""
         network = self.model if self.file_key is None else self.file_key
         return key("inputs", network, self.given, "random" if is_random(self.calib) else "")
 
@@ -132,8 +133,8 @@ class ModelInputs:
         return model, self._samples(model)
 
     def _samples(self, model: Model) -> Data:
-        """Return the given data, else the archive's example inputs; random data if the file fixes
-        all ranges.
+        """Return the given samples, otherwise the archive's example inputs; random samples if the
+        model file fixes all ranges.
 
         Errors: as windowed and fit; E219 if there are neither.
         """
@@ -197,7 +198,7 @@ def _model_path(options: Options, found: Found) -> Path:
 
 
 def _given_or_stated(given: Given | None, base: Path, stated: str | None) -> Given | None:
-    """Return the given samples, otherwise the ones in myoedge.toml, relative to its folder."""
+    """Return the given samples, otherwise those named in myoedge.toml, relative to its folder."""
     return given if given is not None else _relative(base, stated)
 
 

@@ -124,7 +124,7 @@ def run_quantize(options: Options, inputs: ModelInputs | None = None) -> Quantiz
 
 
 def _weaknesses(quantized: Quantized) -> Iterator[Notice]:
-    """Warnings about outputs and layers with a low SQNR."""
+    """Yield warnings about low SQNR, differing decisions and small probabilities."""
     network, fidelity = quantized.network, quantized.fidelity
     yield from weak_outputs(network.graph, fidelity, quantized.data, accurate=quantized.accurate)
     yield from unlike_decisions(network.graph, fidelity, accurate=quantized.accurate)
@@ -142,7 +142,7 @@ def _evaluation(
     times_s: dict[str, float],
     chosen_by: str | None,
 ) -> Evaluation | None:
-    """Evaluate the network on labelled samples; None without labels.
+    """Evaluate the network on labelled samples, cached; None without labels.
 
     chosen_by   cache key of the network's integers; None: do not cache
     """
@@ -173,7 +173,7 @@ def _integers(options: Options, settings: Config, given: Quantizing) -> Integers
 
 
 def _measured(data: Data | None) -> Samples | None:
-    """Return the samples for measuring SQNR."""
+    """Return the samples for measuring SQNR, at most MEASURED_SAMPLES; None without data."""
     return None if data is None else samples.thin(data, MEASURED_SAMPLES).inputs
 
 
@@ -219,8 +219,8 @@ def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
 def _reached(
     options: Options, settings: Config, parts: Split, chosen: Chosen
 ) -> tuple[Reached, Mapping[str, float]]:
-    """Return the network that the search found, its SQNR, and the first observer's dB if there are
-    several."""
+    """Return the result of the precision search, and observer -> SQNR of the worst output in dB if
+    there are several observers."""
     workshop, judge = chosen.workshop, partial(_judged, parts=parts)
     if options.reuse is not None:  # what the older build chose stays
         network = chosen.network.engined
@@ -239,8 +239,11 @@ def _reached(
 def _planned_cycles(
     options: Options, chosen: Chosen, network: QuantGraph
 ) -> Callable[[QuantGraph], float] | None:
-    """Return the function for the cycles of a planned network; infinite if weight bits were chosen
-    for L2 or energy and the network exceeds that budget."""
+    """Return the function network -> planned cycles.
+
+    If weight bits were chosen for L2 or energy, it returns infinity for networks that exceed this
+    budget.
+    """
     keeps, cycles = options.keeps, options.planned_cycles
     if keeps is None or cycles is None or not chosen.tried or not keeps(network):
         return cycles
@@ -263,7 +266,7 @@ def _priced(options: Options) -> Chip:
 
 
 def _keeps(options: Options, on_engines: Callable[[QuantGraph], QuantGraph]) -> Keeps | None:
-    """Return Options.keeps for networks whose layers have no engines yet."""
+    """Return Options.keeps as a function of networks without engines; None if it is not set."""
     keeps = options.keeps
     return keeps and (lambda network: keeps(on_engines(network)))
 
@@ -276,7 +279,7 @@ def _calibrated(
     data: Data,
     rules: Sequence[LayerRule],
 ) -> list[Calibration]:
-    """Calibrate with each observer, on the given samples or all."""
+    """Calibrate with each observer, on `given` samples or on all of `data`."""
     inputs = data.inputs if given is None else given
     overrides = {
         node.name: rule.observer

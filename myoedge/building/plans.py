@@ -72,7 +72,8 @@ def planned(network: QuantGraph, request: BuildRequest) -> Planned:
 
 
 def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
-    """The candidate plans, computed on demand after the first. Errors: E236, E301, E304, E306."""
+    """Return an iterator over candidate plans; the first is computed at once. Errors: E236, E301,
+    E304, E306."""
     chip, limits = request.chip_at_point, request.limits
     if request.frames is None:
         return iter([BuildPlan(budget.plan_within(network, chip, limits))])
@@ -97,7 +98,8 @@ def memory_costs(network: QuantGraph, request: BuildRequest, plan: Plan) -> dict
 
 
 def _limited(request: BuildRequest) -> list[str]:
-    """Return the memories with a limit below the chip's size minus the application's runtime."""
+    """Return the memories with a limit below the chip's size; an L1 limit that only reserves the
+    application's runtime does not count."""
     most = _freed(request, budget.MEMORIES).limits.l1_bytes
     spared = most is not None and request.limits.l1_bytes == most
     names = budget.memories(request.limits, request.chip)
@@ -139,15 +141,15 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
 
 
 def _cures(network: QuantGraph, request: BuildRequest, names: list[str]) -> list[str]:
-    """Return the memories that, if enlarged alone, would suffice."""
+    """Return the memories each of which, if only it were larger, would be large enough."""
     if len(names) == 1:
         return names
     return [name for name in names if fits(network, _freed(request, [name]))]
 
 
 def _advised_l2_kib(enough_kib: int, code: int, request: BuildRequest, free: Plan) -> int:
-    """Return an L2 limit in KiB that suffices: smaller tiles need longer code, but no more than the
-    tiles of the free plan."""
+    """Return a sufficient L2 limit in KiB: smaller tiles may need longer code than the free plan's
+    tiles."""
     if not code:
         return enough_kib
     safe_kib = enough_kib + MORE_CODE_KIB
@@ -157,8 +159,8 @@ def _advised_l2_kib(enough_kib: int, code: int, request: BuildRequest, free: Pla
 
 
 def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> tuple[int, Plan] | None:
-    """Search an L2 limit that suffices, between the given limit and the L2 of the free plan; return
-    it in KiB with its plan.
+    """Search for a sufficient L2 limit between the given one and the L2 of the free plan; return
+    (KiB, plan).
 
     None if no tried limit suffices, or if each trial would search the frames per pass.
     """

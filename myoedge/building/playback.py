@@ -51,12 +51,13 @@ class Played(Tabular):
     samples_lost   number of them that the application did not use
     decisions      packets with a decision
     compared       comparison of the decisions with the reference
-    latency        from the last sample's data-ready to the packet's last bit; None: no decision
+    latency        time from the last sample's data-ready to the packet's last bit; None: no
+                   decision
     power          power and energy of the playback
     records        all packets
     run            counters of the simulated chip
     over           E302 if a decision came later than [budget] latency
-    assumed_rate_hz   that of [sensor], if the recording's file does not say its own
+    assumed_rate_hz   [sensor] rate, if the recording's file does not specify one
     """
 
     frames: int
@@ -176,7 +177,8 @@ def _simulated(
 
 
 def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array, Array]:
-    """Return for each decision the cycles of its last sample's data-ready and of its last bit."""
+    """Return, for each decision, the cycle of its last sample's data-ready and the cycle of its
+    packet's last bit."""
     events = zip(run.ready_frames, run.ready_cycles, strict=True)
     ready = dict(reversed([*events]))  # of a frame that is told twice, the first time
     pairs = [
@@ -189,7 +191,7 @@ def _times(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array,
 
 
 def _passes(run: Simulation) -> Array:
-    """Return the first and last cycle of every pass of the network."""
+    """Return the first and the last cycle of every pass of the network, [passes, 2]."""
     starts = [at for at, mark in enumerate(run.marks) if mark.value == STARTED]
     ends = [*starts[1:], len(run.marks)]
     spans = [
@@ -201,8 +203,8 @@ def _passes(run: Simulation) -> Array:
 def _located(run: Simulation, decisions: Sequence[Decision]) -> list[Decision]:
     """Return the decisions, each with the number of its last sample in the recording.
 
-    After a reset of the front end these differ: the program counts periods, the front end the
-    samples that it delivers. Both agree on the time of each data-ready.
+    After a reset of the front end, sample numbers differ: the program counts periods, the front end
+    counts delivered samples. They are matched by the time of data-ready.
     """
     first = next((row for row in decisions if not row.flags), None)
     if first is None:
@@ -218,14 +220,15 @@ def _located(run: Simulation, decisions: Sequence[Decision]) -> list[Decision]:
 
 
 def _of_first_start(records: Sequence[Record]) -> list[Decision]:
-    """Return the decisions before the program started again, which counts samples from 0 again."""
+    """Return the decisions before the program restarted, which resets its sample numbers."""
     starts = [at for at, record in enumerate(records) if isinstance(record, Start)]
     ended = starts[1] if len(starts) > 1 else len(records)
     return [record for record in records[:ended] if isinstance(record, Decision)]
 
 
 def _lost(records: Sequence[Record], frames: int) -> int:
-    """Return the samples that were lost by the last status; all, if no decision came."""
+    """Return the number of lost samples according to the last status packet; all samples if there
+    was no decision."""
     if not any(isinstance(record, Decision) for record in records):
         return frames
     return max((record.frames_lost for record in records if isinstance(record, Status)), default=0)

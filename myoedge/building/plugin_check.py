@@ -126,7 +126,7 @@ def _checked_by_name(name: str) -> CheckedOperator:
 
 
 def _distribution(package: str) -> metadata.Distribution:
-    """Find an installed package by its name, or by the name of one of its modules."""
+    """Return an installed package, found by its name or by one of its modules. Errors: E256."""
     names = [package, *metadata.packages_distributions().get(package, ())]
     for name in names:
         try:
@@ -177,8 +177,8 @@ def _differences(cases: Sequence[DrawnCase]) -> Iterator[str]:
 
 
 def _differences_of_c(cases: Sequence[DrawnCase]) -> Iterator[str]:
-    """Yield differences of the C, planned for the chip with tiles in L1, but compiled for this
-    computer."""
+    """Yield differences between C and integer results; the C is planned for the chip but compiled
+    for this computer."""
     try:
         results = c_results(joined(cases), [x for case in cases for x in case.data])
     except MyoedgeError as error:

@@ -128,7 +128,8 @@ def _shown(made: Any) -> str:
 
 
 def _seen(b: GraphBuilder, made: Any) -> Any:
-    """Describe a returned value: a tensor's name with its shape; other values unchanged."""
+    """Describe a returned value for a message: a tensor's name with its shape; other values
+    unchanged."""
     known = isinstance(made, str) and (made in b.tensors or made in b.constants)
     return f"{made} {list(b.shape(made))}" if known else made
 

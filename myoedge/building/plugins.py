@@ -88,7 +88,7 @@ def _imported_whole(point: metadata.EntryPoint) -> Iterator[None]:
 
 
 def _places(point: metadata.EntryPoint) -> tuple[Path, ...]:
-    """Paths of an entry point's package: its folder, or only its module."""
+    """Return the paths of an entry point's package: its folder, or its only module."""
     top = point.module.partition(".")[0]
     located = [point.dist.locate_file(name) for name in (top, f"{top}.py")] if point.dist else []
     return tuple(Path(str(place)) for place in located)
@@ -186,8 +186,8 @@ def _use_board(plugin: Plugin, point: metadata.EntryPoint) -> None:
 
 
 def _use_reader(plugin: Plugin, point: metadata.EntryPoint) -> None:
-    """Register a function that reads files with this ending: path -> arrays by name, or one
-    array."""
+    """Register a plug-in's function that reads sample files with a file extension: path -> arrays
+    by name, or one array."""
     ending = f".{plugin.name.lower()}"
     _check_free(plugin, "a reader of", ending, (*files.KINDS, *files.ADDED))
     function = point.load()
@@ -231,9 +231,9 @@ def load_named() -> None:
 
 
 def load_needed(folder: Path) -> None:
-    """Load the plug-ins of a build, as far as myoedge.toml here also names them.
+    """Load the plug-ins of a build that myoedge.toml in the current folder names too.
 
-    The manifest alone loads nothing, because a build may come from somebody else.
+    The manifest is not trusted by itself, because a build may come from somebody else.
     Errors: E256 operators that myoedge.toml does not name.
     """
     try:

@@ -137,9 +137,11 @@ def _reachable(
     judge: Callable[[QuantGraph], Fidelity],
     has_db: float,
 ) -> tuple[TriedMove, ...]:
-    """Return the int16 tensors that bring a network within its cycle budget to the usual goal at
-    more cycles, as a move with the [budget] that keeps it; none if the network meets the goal, if
-    the budget is unlimited, or if its model file is quantised.
+    """Return the move that would bring a network within its cycle budget to the usual goal: more
+    int16 tensors at more cycles.
+
+    Its setting is the [budget] that keeps it. () if the network meets the goal, if the budget is
+    unlimited, or if the model file is quantised.
 
     state    the network
     start    the int8 network
@@ -164,7 +166,8 @@ def _worst_db(fidelity: Fidelity) -> float:
 def _searched(
     workshop: Workshop, state: SearchState, goal: Goal, start: SearchState
 ) -> tuple[SearchState, list[TriedMove]]:
-    """Return the search for a goal; the goal differs if the model file is quantised."""
+    """Run the precision search for a goal, and for the file's own goals if the model file is
+    quantised; return the state and the moves tried."""
     goals = goal.of_file if start.design.graph.has_fake_quantized else ()
     tried = list[TriedMove]()
     for one in (goal, *goals):

@@ -50,8 +50,8 @@ def write_project_template(
 
 
 def _samples_of(folder: Path, calib: str | Path | None) -> tuple[str | None, str | Path | None]:
-    """Return the path in [calib] data, as written and relative to the current folder; None without
-    one."""
+    """Return (value for [calib] data, path from the current folder) of the samples; (None, None)
+    without samples."""
     if calib is None:
         data = existing_samples(folder)
         return data, None if data is None else str(folder / data)
@@ -61,7 +61,8 @@ def _samples_of(folder: Path, calib: str | Path | None) -> tuple[str | None, str
 
 
 def _file_names(folder: Path, data: str | None) -> tuple[str, ...]:
-    """Names of the files to write; the script only if there are no samples and no script."""
+    """Return the names of the files to write: myoedge.toml, and the script if there are neither
+    samples nor a script."""
     is_needed = data is None and not os.path.lexists(folder / CALIB_SCRIPT)
     return (FILE, CALIB_SCRIPT) if is_needed else (FILE,)
 
@@ -114,7 +115,8 @@ def _test_set(folder: Path) -> str | None:
 
 
 def _seen_from(folder: Path, given: str | Path) -> str:
-    """Return a path relative to the folder of myoedge.toml; functions and "random" unchanged."""
+    """Return a path relative to the folder of myoedge.toml; functions and "random" are
+    unchanged."""
     if is_function(given) or is_random(given) or Path(given).is_absolute():
         return str(given)
     return os.path.relpath(given, folder)
@@ -130,7 +132,7 @@ def _toml_path(path: str) -> str:
 
 
 def _write_new(folder: Path, files: Mapping[str, str]) -> None:
-    """Write new files. Errors: E220, E223 a file exists."""
+    """Write files that must not exist yet. Errors: E220 not writable, E223 a file exists."""
     if os.path.exists(folder) and not folder.is_dir():
         facts = {"needs": "the folder of a project, to write myoedge.toml into"}
         tries = [command("init", "--from", folder)]
@@ -148,7 +150,7 @@ def _write_new(folder: Path, files: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InputArray:
-    """Array of an input in the script that makes calibration data.
+    """An input's array in the script that creates calibration data.
 
     shape    shape of one window
     limits   smallest and largest integer; None for floats
@@ -170,8 +172,8 @@ USUAL = InputArray((8, 200))  # channels and samples, if no model is named
 
 
 def _of_samples(given: str | Path | None) -> dict[str, InputArray]:
-    """Read the input arrays of a file of windows; {} if it cannot be read, which `quantize` will
-    report."""
+    """Read the input arrays of a file of windows; {} if the file cannot be read, which `quantize`
+    will report."""
     from myoedge.quantization.recordings.sources import read
 
     if given is None or is_function(given) or is_random(given):

@@ -26,10 +26,10 @@ RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # scalars of a file
 
 @dataclass(frozen=True)
 class Delivered:
-    """The converter's integers of a recording.
+    """A recording as the converter's integers (counts).
 
     counts       int32 [samples, channels]
-    is_assumed   a file that does not say its rate: that of [sensor] is assumed
+    is_assumed   whether the rate of [sensor] is assumed, because the file specifies none
     """
 
     counts: Array = field(repr=False)
@@ -58,7 +58,7 @@ OTHER_SHAPE = "transpose it, or change [sensor] channels"
 
 
 def _is_told(arrays: Mapping[str, Array], sensor: Sensor) -> bool:
-    """Return whether a file says its rate. Errors: E266 another one."""
+    """Return whether a file specifies its rate. Errors: E266 if the rate differs from [sensor]."""
     told = {name: arrays[name] for name in RATES if name in arrays and arrays[name].size == 1}
     for name, rate in told.items():
         if Fraction(float(rate)) != sensor.rate_hz:
@@ -77,7 +77,7 @@ def _array_of(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
 
 
 def check_length(samples: int, needed: int) -> None:
-    """Refuse a recording that ends before the first decision. Errors: E266."""
+    """Raise E266 if a recording ends before the first decision."""
     if samples < needed:
         needs = f"{needed:,} samples for the first decision"
         raise _unplayable(needs, f"{samples:,}", "play a longer part, or a longer recording")
@@ -109,7 +109,7 @@ def playback_of(sensor: Sensor, counts: Array, faults: Sequence[Fault] = ()) -> 
 
 
 def on_the_line(sensor: Sensor, counts: Array) -> Array:
-    """Return the bytes that a device other than a chip sends for each sample, uint8 [samples,
+    """Return the bytes that a front end without a chip model sends for each sample, uint8 [samples,
     bytes]."""
     width = -(-sensor.bits // 8)
     shifts = 8 * np.arange(width - 1, -1, -1)

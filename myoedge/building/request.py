@@ -79,12 +79,12 @@ class BuildRequest:
         return replace(self, limits=limits, of_sources=DEFAULT_OPTIONS)
 
     def with_linked(self, code_bytes: int) -> BuildRequest:
-        """Return the request with an L2 limit reduced by the size of the code, plus a margin."""
+        """Return the request with the size of the linked code, plus a margin, reserved in L2."""
         limits = replace(self.limits, l2_code_bytes=code_bytes + LINKED_MARGIN_BYTES)
         return replace(self, limits=limits)
 
     def with_room_for(self, program: ProgramTooLarge) -> BuildRequest:
-        """Return the request with more memory reserved for the program: by the bytes that it
+        """Return the request with more memory reserved for the program: the bytes by which it
         exceeded L2 (code) or L1 (runtime and kernel arguments)."""
         name = f"{program.region.lower()}_reserved_bytes"
         margin = CODE_MARGIN_BYTES if program.region == "L2" else 0
@@ -145,7 +145,7 @@ def _of_sources(options: BuildOptions, settings: Config) -> SourceOptions:
 
 
 def _weight_bits(options: BuildOptions, settings: Config) -> int:
-    """Return the fewest bits that a weight may get; an older build may have low-bit weights."""
+    """Return the minimum bits of a weight; an older build may have low-bit weights."""
     if options.weights or settings.calib.weights or options.reuse is not None:
         return LEAST_BITS
     asked = (row.weights for row in settings.quant.values() if isinstance(row.weights, int))

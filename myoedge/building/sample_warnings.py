@@ -60,7 +60,7 @@ def _few(given: Data) -> Iterator[Notice]:
 
 
 def _more(source: str) -> str:
-    """Return the remedy for few samples: the folder's samples, or the script of `init`."""
+    """Return the remedy for few samples: the folder's samples, or the script that `init` writes."""
     there = existing_samples(Path())
     if there is None:
         return "myoedge init  writes a script that makes calib.npz"
@@ -70,7 +70,7 @@ def _more(source: str) -> str:
 
 
 def _unread(graph: Graph) -> Iterator[Notice]:
-    """Warn of inputs that no output depends on: the export merges inputs whose examples are the
+    """Warn of inputs that no output depends on; the export merges inputs whose examples are the
     same tensor."""
     unread = [x for x in graph.inputs if not graph.users.get(x) and x not in graph.outputs]
     if unread:
@@ -107,8 +107,8 @@ def _other_scale(model: Model, given: Data) -> Iterator[Notice]:
 
 
 def _times_training(model: Model, given: Data) -> tuple[float, str]:
-    """Return the ratio of two standard deviations, samples to training set (from a batch norm) or
-    samples to example inputs, and the source of the second; 1 if close or unknown."""
+    """Return (ratio, reference): standard deviation of the samples relative to the training set
+    (from a batch norm) or to the example inputs; 1 if close or unknown."""
     if not all(x.size and np.ptp(x) for x in given.inputs.values()) or [*loud(given)]:
         return 1.0, ""  # W201, or a few samples only
     norm = _first_norm(model.imported)
@@ -128,7 +128,7 @@ def _times_training(model: Model, given: Data) -> tuple[float, str]:
 def _of_scale(
     factor: float, evidence: str, samples: str, scales: Scales, file: str | None = ""
 ) -> Iterator[Notice]:
-    """Return W207 for samples with a wrong scale.
+    """Yield W207 for samples with a wrong scale.
 
     scales   factors that were applied when reading the samples
     file     the only file with a wrong scale; "": all of [calib], and of [test]; None: [calib]
@@ -162,7 +162,7 @@ def _scale_line(scales: Scales, power: float, file: str) -> str:
 
 
 def loud(given: Data) -> Iterator[str]:
-    """Yield the remedy to leave out a few samples, if these are much larger than the others."""
+    """Yield the remedy to leave out a few samples, if they are much larger than the rest."""
     peaks = [np.abs(x.reshape(given.count, -1)).max(1) for x in given.inputs.values() if x.size]
     peak = np.max(np.array(peaks, np.float64), axis=0) if peaks else np.zeros(0)
     usual = float(np.median(peak)) if len(peak) else 0.0
@@ -191,7 +191,7 @@ def _first_norm(graph: Graph) -> Node | None:
 
 
 def _deviation_behind(graph: Graph, norm: Node, given: Data) -> float:
-    """Median over channels of the standard deviation after a norm, for a few samples."""
+    """Return the median over channels of the standard deviation after a norm, for a few samples."""
     nodes = graph.nodes[: graph.nodes.index(norm) + 1]
     part = replace(graph, nodes=nodes, outputs=(norm.name,), output_names=(norm.name,))
     places = np.linspace(0, given.count - 1, min(LOOKED_AT, given.count)).round().astype(int)
@@ -214,7 +214,7 @@ def _times_examples(model: Model, given: Data) -> float:
 
 
 def _deviation(values: Array) -> float:
-    """Standard deviation in float64: with a wrong scale, squares may overflow float32."""
+    """Return the standard deviation, in float64 because float32 squares may overflow."""
     return float(values.std(dtype=np.float64))
 
 
@@ -264,8 +264,8 @@ def compared(known: Mapping[str, Array], given: Data, *, is_test: bool) -> Itera
 
 
 def _times_known(known: Mapping[str, Array], given: Data) -> float:
-    """Return the ratio of the samples' deviation to that in training, for the first input where it
-    is far from 1."""
+    """Return the ratio of standard deviations, samples to training, of the first input with a ratio
+    far from 1."""
     pairs = ((known.get(f"deviation.{name}"), x) for name, x in given.inputs.items())
     ratios = [_deviation(x) / float(expected) for expected, x in pairs if expected]
     far = (x for x in ratios if 0.0 < x < math.inf and not 1 / OTHER_SCALE < x < OTHER_SCALE)
@@ -286,7 +286,7 @@ def _digests(data: Data) -> Iterator[int]:
 
 def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
     """Warn of windows [rows, channels] that were reshaped instead of transposed to [channels,
-    rows]: then all channels are mixed and have the same power."""
+    rows], which mixes the channels."""
     (name, *others) = graph.inputs
     x = given.inputs[name]
     sizes = [size for size in graph.shape(name) if size > 1]
@@ -312,14 +312,14 @@ def _other_order(graph: Graph, given: Data) -> Iterator[Notice]:
 
 
 def _inequality(x: Array, sizes: list[int]) -> float:
-    """Variance of log power along the shorter axis, which holds the channels."""
+    """Return the variance of log power between channels, which are on the shorter axis."""
     along = 2 if sizes[0] < sizes[1] else 1
     power = np.square(x, dtype=np.float64).mean(axis=(0, along))
     return float(np.log(np.maximum(power, 1e-30)).var())
 
 
 def _spread(x: Array, channels: int) -> float:
-    """Return the variance of log power within a channel, with the channels along this axis."""
+    """Return the variance of log power within a channel, averaged over the channels."""
     power = np.square(x, dtype=np.float64).mean(axis=0)
     logs = np.log(np.maximum(power, 1e-30))
     return float(logs.var(axis=1 - power.shape.index(channels), ddof=1).mean())

@@ -89,7 +89,7 @@ def _wrong(problems: dict[str, str]) -> MyoedgeError:
 
 
 def _filled(table: SensorTable, missing: Mapping[str, str]) -> SensorTable:
-    """Return the table with something right for keys that are missing, so that all others are
+    """Return the table with valid examples for missing keys, so that the other keys can be
     checked."""
     absent = {name: x for name, x in EXAMPLES.items() if f"sensor.{name}" in missing}
     known = {name: pin for name, pin in (table.pins or {}).items() if name in PIN_NAMES}
@@ -189,7 +189,7 @@ def _chip_problems(sensor: Sensor, kind: FrontEnd) -> Problems:
 
 
 def _transfer_problems(sensor: Sensor) -> Problems:
-    """A sample must be read well before the next one."""
+    """Yield a problem if reading a sample by SPI takes too large a part of the sample period."""
     read_s = Fraction(8 * sensor.sample_bytes, sensor.spi_hz)
     if read_s > TRANSFER_SHARE / sensor.rate_hz:
         needed = 8 * sensor.sample_bytes * sensor.rate_hz / TRANSFER_SHARE
@@ -198,7 +198,8 @@ def _transfer_problems(sensor: Sensor) -> Problems:
 
 
 def _line_problems(sensor: Sensor) -> Problems:
-    """A message of a sample is one run of COBS, and there well before the next one."""
+    """Yield problems of samples sent over UART: a message longer than one COBS block, or too slow
+    for the sample rate."""
     if sensor.sample_bytes + CRC_BYTES > MOST_MESSAGE_BYTES:
         most = MOST_MESSAGE_BYTES - CRC_BYTES - MESSAGE_HEAD_BYTES
         yield "sensor.channels", f"counts of {most:,} bytes are the most that a message takes"

@@ -160,8 +160,8 @@ def simulate_build(
 
 
 def _evaluated(build: Build, data: Data | None, measured: Measurement) -> dict[str, Any] | None:
-    """Return the accuracy or errors on labelled samples, from the run's outputs; for a stream, from
-    the NumPy reference, because passes split samples."""
+    """Return accuracy or errors on labelled samples, from the run's outputs; for a stream from the
+    NumPy reference, because a sample is divided among passes."""
     if data is None:
         return None
     outputs = None if build.stream else [run.outputs for run in measured.inferences]

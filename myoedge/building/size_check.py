@@ -51,7 +51,7 @@ def check_weights(graph: Graph, chip: Chip, bits: int) -> None:
 
 
 def _nodes(graph: Graph) -> Iterator[Node]:
-    """Layers with weights that are stored whole."""
+    """Yield layers with weights that are stored in memory."""
     for node in graph.nodes:
         stores = OPS[node.op].multiplicands is not None or node.op == "embedding"
         if stores and node.inputs[OPS[node.op].weights[0]] in graph.constants:
@@ -59,7 +59,7 @@ def _nodes(graph: Graph) -> Iterator[Node]:
 
 
 def _size_bytes(graph: Graph, node: Node, bits: int) -> int:
-    """Bytes of a layer's weights, without the state weights of recurrent layers."""
+    """Return the minimum bytes of a layer's weights, without recurrent weights."""
     has_few = OPS[node.op].multiplicands is not None
     constant = graph.constants[node.inputs[OPS[node.op].weights[0]]]
     least = LEAST_BITS if constant.format is not None else bits

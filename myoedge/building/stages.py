@@ -140,7 +140,7 @@ def _cpu() -> list[str]:
 
 
 def _operator_packages() -> list[str]:
-    """Other packages that define operators or import rows."""
+    """Return the names of other packages that define operators or import rows."""
     functions = (function for op in OPS.values() for function in (op.real, op.integer))
     modules = {
         *(function.__module__ for function in functions),

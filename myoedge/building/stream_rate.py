@@ -96,7 +96,7 @@ def slow_stream(report: Report) -> Notice | None:
 
 
 def _chosen_point(report: Report) -> Mapping[str, Any] | None:
-    """Stream figures at the operating point of the build; None if no rate is known."""
+    """Return the stream's figures at the build's operating point; None if the rate is unknown."""
     name = report["target"]["operating_point"]
     points = (report.get("stream") or {}).get("points", ())
     return next((point for point in points if point["name"] == name), None)
@@ -165,7 +165,7 @@ def stream_plans(
 def _plans_in_time(
     plan_for: PlanFor, table: StreamTable, chip: Chip, least: int, step: int
 ) -> Iterator[StreamPlan]:
-    """Plans of passes that keep up with the frame rate, shortest first.
+    """Yield plans of passes that keep up with the frame rate, shortest pass first.
 
     least   frames per pass if none keeps up
     step    the frames per pass are a multiple of it
@@ -206,13 +206,14 @@ def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost
 
 
 def _more_frames(frames: int, step: int) -> Iterator[int]:
-    """Yield growing numbers of frames, by an eighth each time, in multiples of `step`."""
+    """Yield increasing numbers of frames, each an eighth larger, in multiples of `step`."""
     while (frames := frames + step * max(frames // (8 * step), 1)) <= MOST_FRAMES:
         yield frames
 
 
 def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:
-    """Return the network as exported: with states as inputs, or on overlapping windows."""
+    """Return a stream that runs the network as exported: with explicit states, or on overlapping
+    windows."""
     if table.states:
         return explicit_state_stream(q, table.states)
     axes = window_axes(q.graph, table.axis)
@@ -278,7 +279,8 @@ def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | Non
 
 
 def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
-    """The frames per pass: as requested, or the fewest that give an output frame."""
+    """Return the frames per pass: the requested number, otherwise the smallest that gives an output
+    frame."""
     most = follow_time(graph, axes).pass_multiple()
     if table.frames is not None and table.frames % most:
         facts = {"needs": f"a multiple of {most}: the strides along time", "has": table.frames}
@@ -288,7 +290,7 @@ def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
 
 
 def _overlap(graph: Graph, axes: Axes, table: StreamTable) -> tuple[int, int]:
-    """Return the context before and after a pass, in frames. Errors: E236 no frames are left
+    """Return the context before and after a pass, in frames. Errors: E236 if no frames remain
     between."""
     past, future = (_context(x, table.frame_hz) for x in (table.past, table.future))
     window = graph.shape(graph.inputs[0])[axes[graph.inputs[0]]]

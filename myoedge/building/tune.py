@@ -32,7 +32,7 @@ Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and out
 
 @dataclass(frozen=True)
 class TilingTrial:
-    """A plan with other tiles than the fastest by the estimate, and its simulated cycles.
+    """A plan with slower tiles by the estimate, and its simulated cycles.
 
     ranks        layer signature -> rank of its tiling by estimated cycles
     build_plan   the plan
@@ -84,8 +84,8 @@ def tuned_plan(
 def changes(
     layers: Sequence[str | None], base: TilingTrial, trials: Sequence[TilingTrial]
 ) -> list[tuple[str, int]]:
-    """Return (layer signature, rank of its tiling) for layers that take fewer cycles, largest gain
-    first.
+    """Return (layer signature, rank of its tiling) for layers that take fewer cycles with another
+    tiling, largest gain first.
 
     base     the plan with the fastest tiles by the estimate
     trials   plans in which all layers have the same rank
@@ -103,7 +103,7 @@ def changes(
 def _replanned(
     build_plan: BuildPlan, chip: Chip, limits: Budget, ranks: TileRanks
 ) -> BuildPlan | None:
-    """Replan with other tiles; None if the plan does not fit."""
+    """Plan the build again with tiles of other ranks; None if the plan does not fit."""
     stream_plan = build_plan.stream_plan
     try:
         if stream_plan is None:
@@ -121,7 +121,7 @@ def _replanned(
 
 
 def _cached(build_plan: BuildPlan, measure: Measure) -> Sequence[int]:
-    """Cycles of a plan, measured once for the same layers, chip and library."""
+    """Return the simulated cycles of a plan, cached for the same layers, chip and library."""
     path = cache_folder("tuning") / f"{_key(build_plan)}.json"
     if (found := content(path)) is not None:
         cycles: list[int] = json.loads(found)
@@ -132,9 +132,10 @@ def _cached(build_plan: BuildPlan, measure: Measure) -> Sequence[int]:
 
 
 def _key(build_plan: BuildPlan) -> str:
-    """Digest of everything that determines cycles, except the values of weights and samples.
+    """Return a digest of everything that determines cycles, except values of weights and samples.
 
-    Layers with their kernels, shapes, arguments and tiles; chip; sources of library and simulator.
+    It covers layers with their kernels, shapes, arguments and tiles, the chip, and the sources of
+    library and simulator.
     """
     plan, stream = build_plan.plan, build_plan.stream
     layers = [
