@@ -37,8 +37,8 @@ def view_as_complex(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
 
 
 def unstacked(b: GraphBuilder, x: str) -> Complex:
-    """Split x [.., 2] along its last axis into real and imaginary part; x [.., 1] is a real part
-    alone."""
+    """Split x [.., 2] along its last axis into real and imaginary part; x [.., 1] becomes a complex
+    tensor with imaginary part 0."""
     *out, count = b.shape(x)
     last = len(out)
     parts = [reshape(b, slice_axis(b, x, last, i, i + 1), out) for i in range(count)]

@@ -35,10 +35,10 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class Complex:
-    """A complex tensor as real and imaginary part, each a tensor's name or a number; two tensors
-    have equal shapes.
+    """A complex tensor as a real and an imaginary part, each a tensor's name, a number, or "" for
+    0; two tensors have equal shapes.
 
-    filtered   the same tensor as a spectrum of a real tensor; None if it is none
+    filtered   the same tensor as the filtered spectrum of a real tensor; None if it is not one
     """
 
     real: Part = ""
@@ -91,7 +91,7 @@ def tensor(b: GraphBuilder, part: Part, shape: Shape) -> str:
 
 
 def added(b: GraphBuilder, x: Part, y: Part, alpha: float, out: Shape) -> Part:
-    """Return x + alpha * y for a real or imaginary part of each."""
+    """Return x + alpha * y for one part (real or imaginary) of two complex tensors."""
     if y == "":
         return x
     if x == "":
@@ -103,7 +103,7 @@ def added(b: GraphBuilder, x: Part, y: Part, alpha: float, out: Shape) -> Part:
 
 
 def multiplied(b: GraphBuilder, x: Part, y: Part, out: Shape) -> Part:
-    """Return x * y for a real or imaginary part of each."""
+    """Return x * y for one part (real or imaginary) of two complex tensors."""
     if "" in (x, y):
         return ""
     if isinstance(x, float) and isinstance(y, float):
@@ -180,7 +180,7 @@ def on_parts(row: Row) -> Row:
 
 
 def _pairs(b: GraphBuilder, a: Arguments) -> list[Complex]:
-    """Return the complex values among arguments, including items of lists."""
+    """Return the complex values among a call's arguments, including items of lists."""
     tensors = [x for value in a.values() for x in (value if _has_pairs(b, value) else [value])]
     return [pair_of(b, x) for x in tensors if is_complex(b, x)]
 
@@ -190,7 +190,8 @@ def _has_pairs(b: GraphBuilder, value: Any) -> bool:
 
 
 def _part(b: GraphBuilder, value: Any, i: int) -> Any:
-    """Return the real (0) or imaginary (1) part of an argument, or of all items of a list."""
+    """Return the real (i = 0) or imaginary (i = 1) part of an argument, or of each item of a
+    list."""
     if _has_pairs(b, value):
         pairs = [pair_of(b, x) for x in value]
         return [tensor(b, pair.parts[i], pair.shape(b)) for pair in pairs]
@@ -214,8 +215,8 @@ def _are_conjugate(b: GraphBuilder, x: Complex, y: Complex) -> bool:
 
 
 def _filtered(b: GraphBuilder, x: Complex, y: Complex, out: Shape) -> Filtered | None:
-    """Return the origin of x * y as a filtered spectrum, if x is a spectrum and y constant per
-    frequency."""
+    """Return x * y as a filtered spectrum if x is a (filtered) spectrum and y is constant per
+    frequency; otherwise None."""
     if x.filtered is None:
         return None
     real, imaginary = (constant_of(b, part) for part in y.parts)

@@ -82,7 +82,8 @@ def index_put(row: Row) -> Row:
 
 
 def _places(b: GraphBuilder, out: Shape, where: tuple[Any, ...]) -> str:
-    """Build a mask of ones at an index and zeros elsewhere; along one axis if that is enough."""
+    """Add a constant mask with ones at an index and zeros elsewhere; axes along which it is
+    constant have extent 1."""
     mask = np.zeros(out, np.float32)
     mask[where] = 1.0
     return b.constant(_thinned(mask))
@@ -97,7 +98,7 @@ def _thinned(mask: Array) -> Array:
 
 
 def _is_number(b: GraphBuilder, value: Any) -> bool:
-    """Return whether all elements of a value are equal."""
+    """Return whether a value is constant with equal elements."""
     parts = [constant_of(b, part) for part in pair_of(b, value).parts]
     return all(part is not None and (part == part.reshape(-1)[0]).all() for part in parts)
 
@@ -121,7 +122,7 @@ def scattered(row: Row) -> Row:
 
 
 def _one(b: GraphBuilder, value: Any) -> complex:
-    """Return the number that all elements of a constant have."""
+    """Return the value of a constant whose elements are all equal."""
     real, imaginary = (constant_of(b, part) for part in pair_of(b, value).parts)
     assert real is not None
     assert imaginary is not None

@@ -55,7 +55,7 @@ def _factor(d: Draw, scale: float, most: int, tested: bool) -> tuple[object, ...
 
 
 def _bins(d: Draw, scale: float, most: int) -> list[tuple[tuple[object, ...], ...]]:
-    """Return bins of one value, which a kernel counts in one pass."""
+    """Draw histogram bins: tests of one value, which the kernel counts in one pass."""
     form, a, b = d.pick(FORMS[:4]), (d.integer(0, 2), d.pick([-1, 1])), (d.integer(0, 2), -1)
     b = a if form in ("value", "abs") else b
     unit = scale ** (2 if form == "product" else 1)
@@ -68,7 +68,7 @@ def _bins(d: Draw, scale: float, most: int) -> list[tuple[tuple[object, ...], ..
 def _predictor(
     d: Draw, scale: float, most: int, length: int
 ) -> list[tuple[tuple[object, ...], ...]]:
-    """Return coefficients of one predictor, whose equations are far from singular."""
+    """Draw AR coefficients of one predictor whose equations are far from singular."""
     order = d.integer(1, min(MOST_ORDER, length - 1))
     limit = d.integer(most**2, 9 * most**2) * scale**2
     taken = d.permuted(range(1, order + 1))[: d.integer(1, order)]
@@ -76,7 +76,8 @@ def _predictor(
 
 
 def _predictor_slack(case: Any) -> Array:
-    """Return 2^-21 of a predictor's coefficients in output steps: those are in 2^-24."""
+    """Return the permitted deviation of AR coefficients in output steps: 2^-21, as the kernel
+    computes them in units of 2^-24."""
     is_predictor = np.array([f[0][0] == "ar" for f in case.attrs["features"]])[:, None]
     return np.asarray(is_predictor * np.abs(case.weights[0]) * 2.0**-21 / case.target.scale)
 

@@ -48,7 +48,7 @@ OFFSET_MAX = 2**22  # in output steps: no sum brings it back
 
 
 def shape(attrs: Attrs, x: Shape, scale: Shape, offset: Shape) -> Shape:
-    """x [N, C, T], scale and offset [K, C] -> [N, K, C]."""
+    """Return the result shape [N, K, C] for x [N, C, T], scale and offset [K, C]."""
     return (x[0], *scale)
 
 
@@ -60,14 +60,16 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def real(attrs: Attrs, x: Array, scale: Array, offset: Array) -> Array:
-    """Compute scale * feature + offset for every feature and channel."""
+    """Compute scale * feature + offset for every feature and channel of x [N, C, T], in floats ->
+    [N, K, C]."""
     wide = x.astype(np.float64)
     sums = np.stack([total(feature, wide) for feature in features_of(attrs)], axis=1)
     return np.asarray(sums * scale + offset, np.float32)
 
 
 def quantize(site: QuantizeInputs) -> FeaturesParams:
-    """Return the constants: limits of tests in steps of the samples, and a factor for each sum."""
+    """Return the constants: the limits of tests in quantisation steps of the samples, and a factor
+    for each sum."""
     x = site.params(0)
     features = [tuple(f.in_steps(x.scale) for f in own) for own in features_of(site.attrs)]
     parts, groups = list[list[int]](), list[list[int]]()
@@ -91,7 +93,7 @@ def quantize(site: QuantizeInputs) -> FeaturesParams:
 
 
 def _bound(site: QuantizeInputs, feature: Feature) -> int:
-    """Return the largest magnitude of a sum, or of a predictor's coefficient."""
+    """Return the largest magnitude of a feature before scaling: a sum, or an AR coefficient."""
     x = site.params(0)
     if feature[0].form == "ar":
         return math.comb(MOST_ORDER, MOST_ORDER // 2) << FRACTION_BITS
@@ -105,7 +107,7 @@ def _shift_down(site: QuantizeInputs, feature: Feature | list[Factor]) -> int:
 def _rescalings(
     site: QuantizeInputs, features: Sequence[Feature], downs: Sequence[int]
 ) -> list[list[int]]:
-    """Return multiplier, offset and shift of every feature and channel."""
+    """Return multiplier, offset and shift of every feature and channel, [K * C, 3]."""
     x, target, rows = site.params(0), site.target, list[list[int]]()
     scales, offsets = (site.constant(i).astype(np.float64) for i in (1, 2))
     for feature, down, scale, offset in zip(features, downs, scales, offsets, strict=True):
@@ -118,7 +120,7 @@ def _rescalings(
 
 
 def _rescaling(factor: float, zero: float) -> list[int]:
-    """Return multiplier, offset and shift of sums that are multiplied by `factor`."""
+    """Return the multiplier, offset and shift that scale sums by `factor` and add `zero`."""
     offset = np.rint(np.clip(zero, -OFFSET_MAX, OFFSET_MAX) * FRACTION) + FRACTION // 2
     most = min(MOST_SHIFT, TERM_BITS + LEAST_SHIFT - int(abs(offset)).bit_length())
     shift = int(np.clip(30 - math.frexp(factor)[1], LEAST_SHIFT, most))
@@ -141,7 +143,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def _sums(numbers: FeaturesParams, group: Sequence[int], x: Array) -> list[Array]:
-    """Return sum >> down of a group's features, each [N, C]."""
+    """Return the sums of a group's features, shifted right by `down`; each is [N, C]."""
     start, rows, at, edge, edges = group
     parts, factor = numbers.parts[start : start + rows].tolist(), unpacked(numbers.factors[at])
     if edges:

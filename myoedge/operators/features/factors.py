@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Factors of features: functions of neighbouring samples whose products are summed."""
+"""Factors of features: functions of neighbouring samples; a feature sums their product over a
+window."""
 
 from __future__ import annotations
 
@@ -25,13 +26,13 @@ MOST_FACTORS = 4  # of a feature, one of which is not tested
 
 
 class Factor(NamedTuple):
-    """A function of the samples from t on.
+    """A function of the samples around position t of a window.
 
-    form    "value" a, "abs" |a|, "product" a * b, "larger" max(|a|, |b|); "ar": no function of
-            samples but a feature by itself, coefficient b[0] of the linear predictor of order a[0]
-            (operators/features/levinson.py), `limit` added to its energy
-    a, b    (i, j): x[t + i] - x[t + j]; (i, -1): x[t + i]; b as a if the form has none
-    test    "" or one of TESTS, which makes it 0 or 1     limit   what it is compared with
+    form    "value" a, "abs" |a|, "product" a * b, "larger" max(|a|, |b|); "ar": not a function of
+            samples but a complete feature, coefficient b[0] of the linear predictor of order a[0]
+            (operators/features/levinson.py), whose energy r[0] is increased by `limit`
+    a, b    (i, j): x[t + i] - x[t + j]; (i, -1): x[t + i]; b equals a for forms without b
+    test    "" or one of TESTS, a comparison with `limit` whose result is 0 or 1
     """
 
     form: str
@@ -51,7 +52,7 @@ class Factor(NamedTuple):
         return 2 if self.form == "product" else 1
 
     def of(self, x: Array, count: int) -> Array:
-        """Return the factor at the first `count` positions of the last axis."""
+        """Return the factor's values at the first `count` positions of the last axis."""
         a, b = (_taken(x, taps, count) for taps in (self.a, self.b))
         forms: dict[str, Callable[[], Array]] = {
             "value": lambda: a,
@@ -63,9 +64,10 @@ class Factor(NamedTuple):
         return TESTS[self.test](value, self.limit) * 1 if self.test else value
 
     def in_steps(self, scale: float) -> Factor:
-        """Return the factor of integers, whose tests are "ge" or "le" a whole number.
+        """Return the factor for integer samples, whose tests are "ge" or "le" an integer.
 
-        A limit is rounded as samples are: whole numbers of a converter stay where they are to it.
+        Limits are rounded like samples, so that a sample's comparison with an equal limit stays the
+        same.
         """
         if self.form == "ar":
             return self._replace(limit=float(min(round(self.limit / scale**2), MOST_ENERGY)))
@@ -77,14 +79,15 @@ class Factor(NamedTuple):
         return self._replace(test=test, limit=float(np.clip(whole, -MOST, MOST)))
 
     def bound(self, reach: int, difference: int) -> int:
-        """Return the largest magnitude, of samples up to `reach` and differences of them."""
+        """Return the factor's largest magnitude, for samples up to `reach` and differences of
+        samples up to `difference`."""
         if self.test:
             return 1
         a, b = (difference if taps[1] >= 0 else reach for taps in (self.a, self.b))
         return a * b if self.form == "product" else max(a, b)
 
     def packed(self) -> list[int]:
-        """Return the numbers of a factor as the kernel reads them."""
+        """Return a factor as integers in the kernel's format, one row of FeaturesParams.factors."""
         limit, test = int(self.limit), {"": 0, "ge": 1, "le": -1}[self.test]
         if self.form == "ar":
             test = max(limit.bit_length() - 31, 0)
@@ -96,12 +99,12 @@ Feature = tuple[Factor, ...]  # what is summed is their product
 
 
 def features_of(attrs: Any) -> tuple[Feature, ...]:
-    """Return the features of an operator's attributes."""
+    """Return the features in an operator's attributes."""
     return tuple(tuple(Factor(*f) for f in feature) for feature in attrs["features"])
 
 
 def unpacked(row: Iterable[int]) -> Factor:
-    """Return the factor that these numbers are."""
+    """Return the factor that one row of FeaturesParams.factors stores."""
     form, a, a_less, b, b_less, test, limit = map(int, row)
     if FORMS[form] == "ar":
         return Factor("ar", (a, a_less), (b, b_less), "", limit << test)
@@ -109,12 +112,12 @@ def unpacked(row: Iterable[int]) -> Factor:
 
 
 def positions(feature: Sequence[Factor], length: int) -> int:
-    """Return the number of positions in a window at which all samples are there."""
+    """Return the number of positions in a window at which all samples of a feature exist."""
     return length - max(factor.reach for factor in feature)
 
 
 def total(feature: Sequence[Factor], x: Array) -> Array:
-    """Return the feature of the last axis of x: a sum, or a coefficient of a predictor."""
+    """Compute a feature over the last axis of x: a sum, or an AR coefficient."""
     if feature[0].form == "ar":
         (order, _), (at, _) = feature[0].a, feature[0].b
         r = autocorrelations(x, order)

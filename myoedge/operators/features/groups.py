@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of features that a kernel computes together: one pass over the window for all of them.
+"""Groups of features that a kernel computes together, in one pass over the window.
 
-Coefficients of one predictor share its recursion. Tests of one value (bins of a histogram) share
-a search: the sorted limits cut the line into cells, the pass counts the samples in each cell, and
-every feature is the sum of neighbouring counts. Other features are groups of their own.
+AR coefficients of one predictor share its recursion. Tests of one value (histogram bins) share a
+binary search: sorted limits divide the values into cells, the pass counts the samples in each cell,
+and every feature is a sum of adjacent counts. Every other feature is a separate group.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ Interval = tuple[int | None, int | None]  # lowest value, and the one above the 
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring features; `edges` sorted limits of tests of one value, or none."""
+    """Adjacent features that are computed together; `edges` are the sorted limits of their tests of
+    one value, () for other features."""
 
     features: tuple[Feature, ...]
     edges: tuple[int, ...] = ()
 
     @property
     def parts(self) -> list[list[int]]:
-        """Return the kernel's row of each feature: the first cell, the cell behind the last one,
-        0; for a predictor the coefficient, 0, 0."""
+        """Return the kernel's row of each feature: [first cell, end cell, 0] of a histogram bin,
+        [coefficient, 0, 0] of a predictor."""
         if not self.edges:
             return [[f[0].b[0], 0, 0] for f in self.features]
         return [[*self._cells(*_interval(f)), 0] for f in self.features]
 
     @property
     def is_sum(self) -> bool:
-        """Whether the group is one feature that is a sum of its own."""
+        """Whether the group is a single feature that is a sum."""
         return not self.edges and self.features[0][0].form != "ar"
 
     @property
     def value(self) -> Factor:
-        """The value that all tests compare, or the predictor."""
+        """The value that all tests compare, as a factor without test; or the predictor."""
         return self.features[0][0]._replace(test="")
 
     def _cells(self, low: int | None, end: int | None) -> list[int]:
@@ -51,21 +52,23 @@ class Group:
 
 
 def _interval(feature: Sequence[Factor]) -> Interval:
-    """Return the values for which all tests hold."""
+    """Return the interval (first, end) of integers for which all tests of a feature hold; None:
+    unbounded."""
     lows = [int(f.limit) for f in feature if f.test == "ge"]
     ends = [int(f.limit) + 1 for f in feature if f.test == "le"]
     return max(lows, default=None), min(ends, default=None)
 
 
 def _edges(features: Sequence[Feature]) -> tuple[int, ...]:
-    """Return the sorted limits, 2^n - 1 of them: the last ones are above all values."""
+    """Return the sorted limits of tests, padded to 2^n - 1 entries with limits above all values."""
     limits = {edge for f in features for edge in _interval(f) if edge is not None}
     size = (1 << len(limits).bit_length()) - 1
     return (*sorted(limits), *[INT32_MAX] * (size - len(limits)))
 
 
 def _kind(feature: Feature) -> tuple[object, ...] | None:
-    """Return what neighbours in a group have in common; None if there is nothing to share."""
+    """Return a key that is equal for features that can share a group; None for features that cannot
+    share one."""
     first = feature[0]
     if first.form == "ar":
         return ("ar", first.a, first.limit)
@@ -74,7 +77,7 @@ def _kind(feature: Feature) -> tuple[object, ...] | None:
 
 
 def groups_of(features: Sequence[Feature]) -> Iterator[Group]:
-    """Yield the groups of features of integers, in their order."""
+    """Yield the groups of integer features, in their order."""
     for kind, run in itertools.groupby(features, _kind):
         rows = list(run)
         if kind is None:
@@ -86,7 +89,8 @@ def groups_of(features: Sequence[Feature]) -> Iterator[Group]:
 
 
 def _counted(rows: list[Feature]) -> Iterator[Group]:
-    """Yield as many tests of one value together as have 31 limits; a single one by itself."""
+    """Yield groups of tests of one value with at most MOST_EDGES limits each; a single test is a
+    group without limits."""
     while rows:
         count = len(rows)
         while count > 1 and len(_edges(rows[:count])) > MOST_EDGES:

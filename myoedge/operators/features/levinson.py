@@ -18,13 +18,15 @@ RATIO_BITS = 30  # of reflection coefficients, whose magnitude is at most 1
 
 
 def autocorrelations(x: Array, order: int) -> Array:
-    """Return r [order + 1, ...]: sums of x[t] * x[t + k] over the last axis, k from 0 on."""
+    """Return autocorrelations r [order + 1, ...]: sums of x[t] * x[t + k] over the last axis, for k
+    = 0 .. order."""
     length = x.shape[-1]
     return np.stack([(x[..., : length - k] * x[..., k:]).sum(-1) for k in range(order + 1)])
 
 
 def predictor(r: Array) -> Array:
-    """Return coefficients [order, ...] of r [order + 1, ...]; zeros if a window is all zeros."""
+    """Return AR coefficients [order, ...] for autocorrelations r [order + 1, ...]; zeros for a
+    window of zeros."""
     energy = r[0].astype(np.float64)
     rows = list[Array]()
     for i in range(1, len(r)):
@@ -36,7 +38,8 @@ def predictor(r: Array) -> Array:
 
 
 def predictor_in_integers(r: Array) -> Array:
-    """Return coefficients int64 [order, ...] in 2^-24 of r int64 [order + 1, ...].
+    """Return AR coefficients int64 [order, ...] in units of 2^-24, for autocorrelations r int64
+    [order + 1, ...].
 
     |r[k]| is at most r[0], which is less than 2^53. Products are rounded half up, quotients
     towards zero.
@@ -62,6 +65,6 @@ def _normalised(r: Array) -> Array:
 
 
 def _quotient(a: Array, b: Array) -> Array:
-    """Return a / b in 2^-30, towards zero and within 1; 0 if b is 0."""
+    """Return a / b in units of 2^-30, rounded towards zero and clipped to -1 .. 1; 0 if b is 0."""
     size = np.minimum(np.abs(a), b)
     return np.asarray(np.sign(a) * ((size << RATIO_BITS) // np.maximum(b, 1)))

@@ -30,7 +30,8 @@ def _write(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _factor(w: Writer, factor: Factor, x: str, count: int, step: float) -> str:
-    """Write a factor whose limit is in steps of the samples, between two of which it is tested."""
+    """Write a factor as ONNX nodes; a test compares with a value half a quantisation step beside
+    its limit."""
     a = _taken(w, factor.a, x, count)
     if factor.form == "product":
         a = w.node("Mul", a, _taken(w, factor.b, x, count))
@@ -46,7 +47,8 @@ def _factor(w: Writer, factor: Factor, x: str, count: int, step: float) -> str:
 
 
 def _predictor(w: Writer, factor: Factor, x: str, length: int, step: float) -> str:
-    """Write Levinson's and Durbin's recursion up to a coefficient of its last order."""
+    """Write the Levinson-Durbin recursion as ONNX nodes, up to one coefficient of its last
+    order."""
     r, rows = list[str](), list[str]()
     for k in range(factor.a[0] + 1):
         taps = (_taken(w, (at, -1), x, length - k) for at in (0, k))

@@ -22,7 +22,8 @@ RATIO = 450  # of a step of Levinson's recursion
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Tile x [N, C, T] and y [N, K, C] over N and C; a core computes whole sums."""
+    """Return the tiled kernel for x [N, C, T] and y [N, K, C], tiled over N and C; each sum is
+    computed by one core."""
     (n, channels, length), results = step.shapes[0], step.out[1]
     window, channel = (("n", 1),), (("c", 1),)
     x_size, y_size = step.read_type(0).size_bytes, step.element_type.size_bytes
@@ -30,7 +31,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     each = [_instructions(numbers, group, length) for group in numbers.groups.tolist()]
 
     def work(sizes: Sizes) -> Any:
-        """Instructions of the core that has most groups of features."""
+        """Return the instructions on the core with the most groups of features."""
         groups = np.ceil(sizes["n"] * sizes["c"] * len(each) / engine.cores)
         return groups * (sum(each) / len(each) + 60)
 
@@ -58,7 +59,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _instructions(numbers: FeaturesParams, group: Sequence[int], length: int) -> int:
-    """Return the instructions that a group of features takes in one window."""
+    """Return the number of instructions for a group of features in one window."""
     row, _, at, _, edges = group
     rows = numbers.factors[at : at + (1 if edges else numbers.parts[row, 1])]
     factors = [unpacked(numbers) for numbers in rows] or [unpacked(numbers.factors[at])]

@@ -56,7 +56,7 @@ def guarded(case: Any) -> float:
 
 
 def _sections(d: Draw) -> Array:
-    """Draw sections with poles inside the unit circle, some close to it."""
+    """Draw second-order sections with poles inside the unit circle, some close to it."""
     rows = []
     for _ in range(d.integer(1, 4)):
         radius, angle = d.pick([0.3, 0.7, 0.95, 0.99]), d.rng.uniform(0, np.pi, 2)
@@ -71,7 +71,8 @@ def _over_a0(sections: Array) -> Array:
 
 
 def _peak(sections: Array) -> float:
-    """Largest absolute sum of the impulse responses from the input to each section."""
+    """Return the largest gain from the input to any section's output: the sum of |impulse
+    response|."""
     rows = _over_a0(sections)
     sums = (np.abs(signal.sosfilt(rows[: i + 1], IMPULSE)).sum() for i in range(len(rows)))
     return float(max(sums))

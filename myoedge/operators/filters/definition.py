@@ -91,8 +91,7 @@ def filter_kernel(
 
 
 def _gives_state(step: QuantizedNode) -> bool:
-    """Return whether the output is the state after the last sample instead of the filtered
-    samples."""
+    """Return whether a step returns the filter's final state instead of the filtered samples."""
     return step.out != step.shapes[0]
 
 
@@ -116,7 +115,7 @@ def _operands(
 
 
 def _scale(step: QuantizedNode) -> dict[str, int | str]:
-    """Fields of the results' me_filter_scale."""
+    """Return the fields of me_filter_scale, which converts results to output steps."""
     numbers = step.integers.named(("mult", "offset", "shift"))
     scale = {**limit_fields(step), **numbers, "wide": int(step.element_type == INT16)}
     return {f"samples.{name}": value for name, value in scale.items()}
@@ -167,7 +166,8 @@ def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
 def _floats(
     attrs: Attrs, x: Array, sections: Array, before: Sequence[Array]
 ) -> tuple[Array, Array]:
-    """Return (all results, time first; last two samples of every section)."""
+    """Run a biquad cascade in floats; return (results with time first, final state: the last two
+    samples of every section)."""
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:])) + sum(before)
     coefficients = normalized(sections)
@@ -177,8 +177,8 @@ def _floats(
 def _sample(
     coefficients: Array, past: Array, now: Array, rounded: Callable[[Array], Array] = np.asarray
 ) -> Array:
-    """Filter one sample by all sections; `past` holds the last samples of every section's input,
-    and of the output."""
+    """Filter one sample through all sections, updating `past`, the last two samples of each
+    section's input and of the output."""
     for i, (b0, b1, b2, a1, a2) in enumerate(coefficients):
         (x1, x2), (y1, y2) = past[i], past[i + 1]
         acc = b0 * now + b1 * x1 + b2 * x2 - a1 * y1 - a2 * y2
@@ -229,7 +229,8 @@ def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
 
 
 def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
-    """Return (all results with guard bits, time first; the final state)."""
+    """Run a biquad cascade in integers; return (results with guard bits, time first; final
+    state)."""
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step.integers.guard
     sections, fraction = step.integers.sections.astype(np.int64), step.integers.fraction
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]), np.int64) + sum(before)

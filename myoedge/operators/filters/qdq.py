@@ -48,7 +48,7 @@ def _in_place(w: Writer, rows: str, sizes: tuple[int, int, int], shape: tuple[in
 
 
 def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -> str:
-    """Write the response to the samples: a convolution with the impulse response."""
+    """Write the response to the samples as ONNX nodes: a convolution with the impulse response."""
     if kept:
         each = past_real(TIME, np.eye(steps), sections).reshape(-1, steps)
         return w.node("MatMul", rows, w.constant(each.T.copy()))
@@ -58,8 +58,8 @@ def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -
 
 
 def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, unit: float) -> str:
-    """Write the response to the initial state: the state times the response to each of its
-    numbers."""
+    """Write the response to the initial state as ONNX nodes: a product of the state and a constant
+    matrix of responses."""
     count = 2 * len(sections) + 2
     before = np.eye(count).reshape(len(sections) + 1, 2, count)
     none = np.zeros((steps, count))

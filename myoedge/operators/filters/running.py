@@ -60,7 +60,7 @@ def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
 
 
 def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
-    """Return (samples, powers), time first."""
+    """Run the moving average in floats; return (samples, mean squares), time first."""
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
     power = before[0] if before else np.full(signal.shape[1:], attrs["start"] ** 2)
     powers = []

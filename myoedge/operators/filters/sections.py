@@ -22,7 +22,7 @@ def normalized(sections: Array) -> Array:
 
 
 def gain(coefficients: Array) -> float:
-    """Return the largest gain from the input to the output of any section: the sum of |impulse
+    """Return the largest gain from the input to any section's output: the sum of |impulse
     response|; infinity if it has not decayed after 2**17 samples."""
     rows, now = coefficients.tolist(), 1.0
     past = [(0.0, 0.0)] * (len(rows) + 1)
@@ -54,7 +54,8 @@ def is_stable(sections: Array) -> bool:
 
 
 def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair]:
-    """Compute `_sample` for one signal in Python floats, ten times as fast as with arrays."""
+    """Filter one sample of one signal, as `_sample` does, in Python floats, ten times as fast as
+    with arrays; return the new state."""
     latest = []
     for (b0, b1, b2, a1, a2), (x1, x2), (y1, y2) in zip(rows, past, past[1:], strict=False):
         latest.append((now, x1))

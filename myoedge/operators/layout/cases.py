@@ -14,7 +14,7 @@ x0
 
 
 def _moved(d: Draw, op: str, attrs: Attrs, shapes: tuple[Shape, ...], text: str) -> DrawnUse:
-    """Draw an operator that moves elements; also of int32 and 16 bits, for indices and sums."""
+    """Draw an operator that moves elements, with int8, int16 or int32 data."""
     kind = d.pick(["float32", "float32", "int16", "int32"])
     types = {"int16": tuple(range(len(shapes)))} if kind == "int16" else {"dtype": kind}
     return DrawnUse(op, attrs, shapes, text, **types, **d.common(len(shapes), act=False))

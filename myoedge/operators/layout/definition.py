@@ -32,7 +32,8 @@ from myoedge.targets.chip import Engine
 
 
 def _reshape_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream frame by frame if the axis stays separate and the sizes before it do not change."""
+    """Return the rule for streaming a reshape: frame by frame if the time axis stays separate and
+    the number of elements before it does not change; otherwise None."""
     x, out = at.shapes[0], at.attrs["shape"]
     before = math.prod(x[: at.axis])
     axes = [d for d, n in enumerate(out) if n == x[at.axis] and math.prod(out[:d]) == before]
@@ -87,8 +88,7 @@ def expand_real(attrs: Attrs, x: Array) -> Array:
 
 
 def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """Return the attributes with attrs["cuts"], or another attribute with one entry per axis,
-    permuted."""
+    """Return the attributes with "cuts" or "pads", which have one entry per axis, permuted."""
     order = [perm.index(axis) for axis in range(len(perm))]
     per_axis = {
         name: tuple(attrs[name][i] for i in order) for name in ("cuts", "pads") if name in attrs
@@ -124,7 +124,8 @@ def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _slice_streaming_rule(at: OperandAxis) -> StreamingRule | None:
-    """Stream from the first frame on, with the slice's step; the stream's end is unknown."""
+    """Return the rule for streaming a slice: from its first frame on, with its step; None for
+    negative steps."""
     start, _, step = at.attrs["cuts"][at.axis]
     if step < 1:
         return None

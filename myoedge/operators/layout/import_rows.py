@@ -63,7 +63,8 @@ def filled(value: float) -> Row:
 
 
 def fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import fill_, which writes one value into a tensor or slice: x[..., 5:] = 0."""
+    """Import fill_ on a tensor or slice (x[..., 5:] = 0): a tensor of the filled shape with one
+    value."""
     value = a["value"]
     if isinstance(value, str) and value not in d.constants:
         return expand(d, reshape(d, value, (1,) * len(out)), out)
@@ -146,8 +147,8 @@ def narrow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def parts(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, ...]:
-    """Import split, chunk, tensor_split and unbind; the shapes of the outputs give the
-    positions."""
+    """Import split, chunk, tensor_split and unbind; the sizes of the parts are taken from the
+    output shapes."""
     x, rank = a["self"], len(d.shape(a["self"]))
     axis = a["dim"] % rank
     sizes = [shape[axis] if len(shape) == rank else 1 for shape in out]

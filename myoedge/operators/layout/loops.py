@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops of a copy: which index of the source each result reads."""
+"""Loops of a copy: the source index that each iteration reads."""
 
 from __future__ import annotations
 

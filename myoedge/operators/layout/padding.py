@@ -61,7 +61,7 @@ def padded(
 
 
 def _mirrored(d: GraphBuilder, x: str, axis: int, before: int, after: int, mode: str) -> str:
-    """Pad with the tensor's own elements (reflect, edge, wrap)."""
+    """Pad one axis with the tensor's own elements (reflect, replicate or circular)."""
     n = d.shape(x)[axis]
 
     def part(count: int, start: int, stop: int, step: int = 1) -> list[str]:

@@ -28,7 +28,8 @@ NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are 
 def _axes(
     sources: Sequence[Sequence[Along]], unit: int = 1
 ) -> tuple[dict[str, int], list[AffineExpr]]:
-    """Return the axes of the loops, and the index along each; a long, dense loop is tiled in units.
+    """Return the loop axes with their extents, and the index expression of each loop; long
+    contiguous loops are tiled in units.
 
     unit   number of innermost bytes that are never split
     """
@@ -56,7 +57,8 @@ def _innermost(loops: Sequence[Along], loop: Along) -> bool:
 
 
 def _ends(loop: Along) -> bool:
-    """Return whether iterations past the end of the last unit read nothing, or there are none."""
+    """Return whether rounding the loop up to whole units is harmless: extra iterations read outside
+    the source, or there are none."""
     beyond = loop.step > 0 and loop.first + loop.extent * loop.step >= loop.size
     return loop.place is None or beyond or loop.extent % UNIT == 0
 
@@ -80,7 +82,8 @@ def _read(
 
 
 def _order(loops: Sequence[Along]) -> list[int]:
-    """Return the loops that move the source, in its memory order."""
+    """Return the indices of the loops that move through the source, in the source's memory
+    order."""
     return [d for _, d in sorted((x.place, d) for d, x in enumerate(loops) if x.place is not None)]
 
 
@@ -119,8 +122,8 @@ def _word(value: int, size_bytes: int) -> int:
 def _copy_work(
     y: Operand, sizes: Sizes, sources: Sequence[Sequence[Along]], fills: bool, cores: int
 ) -> Any:
-    """Return the work units of the busiest core: bytes, plus costs per source, separate row and
-    filled byte."""
+    """Return the work units of the busiest core: bytes, plus costs per source, per separate row and
+    per filled byte."""
     extents = y.extents(sizes)
     rows = math.prod(extents[:-1])
     total = 200 * (len(sources) + fills) + fills * 0.4 * rows * extents[-1] / cores
@@ -138,8 +141,8 @@ def _copy_work(
 
 
 def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
-    """Return one core's work for moving bytes: contiguous rows, 4 x 4 blocks, and the start of
-    every line, of four rows of blocks and of every plane of two loops."""
+    """Return the work units of a transpose on one core: contiguous rows or 4 x 4 blocks, plus start
+    costs per row, block row and plane."""
     inner = len(loops) - 1
     if inner == 0:
         return -(-extents[0] // cores)
@@ -159,7 +162,8 @@ def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) ->
 
 
 def _rows_work(extents: Sequence[Any], cores: int) -> Any:
-    """Return the work of the core with the most rows: per row a start, its words and its bytes."""
+    """Return the work units of the core with the most rows; each row costs a start, its words and
+    its remaining bytes."""
     *around, width = extents
     rows, runs = math.prod(around), math.prod(around[:-1])
     whole = np.ceil(runs / cores) * around[-1]
@@ -168,7 +172,7 @@ def _rows_work(extents: Sequence[Any], cores: int) -> Any:
 
 
 def _begin_odd(loops: Sequence[Along]) -> bool:
-    """Return whether source or destination starts unaligned within a word."""
+    """Return whether the source or the result is not word-aligned at its start."""
     dense = strides([x.size for x in loops])
     return any(x.first * stride % 4 for x, stride in zip(loops, dense, strict=True))
 
@@ -183,7 +187,7 @@ def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along
 
 
 def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
-    """Return me_copy_part for the tile's part of a source, which may be empty."""
+    """Return the fields of me_copy_part for the tile's part of a source, which may be empty."""
     starts = zip(x.start, loops, y.start, strict=True)
     to = (at - loop.first - start for at, loop, start in starts)
     at = sum(n * stride for n, stride in zip(to, strides(y.extent), strict=True)) if x.size else 0
@@ -214,20 +218,23 @@ def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> Tiled
 
 
 def _is_half(loops: Sequence[Along]) -> bool:
-    """Return whether the innermost loop, among several, runs over the two bytes of an element."""
+    """Return whether the innermost loop runs over the two bytes of int16 elements, inside other
+    loops."""
     two = len(loops) > 1 and loops[-1].whole and loops[-1].extent == 2
     return two and _steps_by_1(loops, len(loops) - 1)
 
 
 def _halves_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
-    """Work units of the busiest core: elements, plus a constant per run of the longest loop."""
+    """Return the work units of the busiest core: elements, plus a constant per run of the longest
+    loop."""
     total = math.prod(extents)
     share, longest = -(-total // cores), functools.reduce(np.maximum, extents)
     return share + 30 * (1 + share // longest)
 
 
 def _columns(loops: Sequence[Along]) -> int:
-    """Return the loop that is a plane's columns: column_loop in me_transpose_s8.c."""
+    """Return the index of the loop over a plane's columns, chosen like column_loop in
+    me_transpose_s8.c."""
     inner = len(loops) - 1
     if not _steps_by_1(loops, inner):
         for d in range(inner - 1, -1, -1):

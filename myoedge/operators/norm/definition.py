@@ -127,8 +127,8 @@ def affine_params(inputs: QuantizeInputs, length: int, bits: int, normal_bits: i
 def _common_shift(
     factor: Array, added: Array, bits: int, normal_bits: int
 ) -> tuple[Array, Array, int]:
-    """Return gains and offsets with the largest shift that keeps n * gain + offset in int32; n and
-    gain have 30 bits together.
+    """Return (gains, offsets, common shift) with the largest shift for which n * gain + offset fits
+    int32; n and gain have 30 bits together.
 
     A channel that exceeds int32 even with shift 0 has its gain and offset reduced by a power of
     two; one step of its n then exceeds the range of y.
@@ -144,15 +144,15 @@ def _common_shift(
 
 
 def _beyond(gains: Array, offsets: Array, normal_bits: int) -> Array:
-    """Return the factor by which gains, or n * gain, exceed their bits; at most 1 if they do
-    not."""
+    """Return the factor by which gains, or n * gain + offset, exceed their bits; at most 1 if they
+    fit."""
     reach = np.abs(gains) * 2**normal_bits + np.abs(offsets)
     return np.asarray(np.maximum(np.abs(gains) / (2 ** (30 - normal_bits) - 1), reach / INT32_MAX))
 
 
 def _halvings(step: QuantizedNode, x: Array) -> Array:
-    """Return the right shift that brings each int16 row to 11 bits and a sign, and eps into its
-    bits; 0 for int8."""
+    """Return the right shift of each int16 row that leaves 11 bits and a sign, and for which eps
+    fits its bits; 0 for int8."""
     if step.read_type(0) != INT16:
         return np.zeros((*x.shape[:-1], 1), np.int64)
     largest = np.maximum(x.max(axis=-1, keepdims=True), -1 - x.min(axis=-1, keepdims=True))
@@ -181,8 +181,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 def line(
     spread: Array, length: int, middle: Array, bits: int, normal_bits: int
 ) -> tuple[Array, Array, Array]:
-    """Return slope, start and shift of each row, with which the normalised value of x is (x * slope
-    + start) >> shift.
+    """Return (slope, start, shift) per row for the normalised value (x * slope + start) >> shift.
 
     spread        length**2 times the variance, 1 .. 2**62
     length        number of elements over which the mean is taken

@@ -188,8 +188,8 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 
 
 def permute_rule(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
-    """Return the attributes after a permutation that leaves the first axis (rows) first; None for
-    others."""
+    """Return the attributes after a permutation of axes that keeps the first axis (rows) first;
+    None for other permutations."""
     return {**attrs, "axis": perm[attrs["axis"]]} if perm[0] == 0 else None
 
 

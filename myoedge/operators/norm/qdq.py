@@ -18,7 +18,8 @@ def _layer_norm(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _rms_norm(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Write an RMS norm as basic operators, as ONNX has one only from opset 23 on."""
+    """Write an RMS norm as basic ONNX operators, because ONNX has an RMS norm only from opset 23
+    on."""
     square = w.node("ReduceMean", w.node("Mul", x, x), whole(w, -1), keepdims=1)
     eps = number(w, step.attrs["eps"])
     root = w.node("Sqrt", w.node("Add", square, eps))
@@ -27,8 +28,8 @@ def _rms_norm(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _group_norm(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Write a group norm as basic operators, as ONNX has it only from opset 21 on, with channels
-    first."""
+    """Write a group norm as basic ONNX operators, because ONNX has a group norm, with channels
+    first, only from opset 21 on."""
     at, over = layout(step.attrs, step.out), whole(w, 1, 3, 4)
     rows = reshaped(w, x, *at)
     if step.attrs["centred"]:

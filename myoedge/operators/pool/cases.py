@@ -26,7 +26,8 @@ def pool(op: str, d: Draw) -> DrawnUse:
 
 
 def _in_any_order(op: str, d: Draw) -> DrawnUse:
-    """Draw windows of a dilated pool along one axis, with starts in any order."""
+    """Return a random test case of a dilated pool along one axis, whose windows do not start in
+    ascending order."""
     size, stride, dilation = d.integer(2, 4), d.integer(1, 3), d.integer(2, 3)
     n = (size - 1) * dilation + d.integer(1, 9)
     windows = regular(n, size, stride, (1, 0), dilation, ceil=d.flag(), count_pad=d.flag())
@@ -38,8 +39,8 @@ def _in_any_order(op: str, d: Draw) -> DrawnUse:
 
 
 def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
-    """Draw an adaptive pool; return input shape, attributes with the windows, and the call of
-    torch."""
+    """Draw an adaptive pool; return (input shape, attributes with the windows, call of the torch
+    oracle)."""
     spatial = tuple(d.integer(1, 9) for _ in range(rank))
     out = tuple(d.integer(1, 6) for _ in range(rank))
     windows = tuple(adaptive(n, m) for n, m in zip(spatial, out, strict=True))
@@ -47,8 +48,8 @@ def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
 
 
 def _regular(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
-    """Draw a regular pool, perhaps with a divisor; return input shape, attributes with the windows,
-    and the call of torch."""
+    """Draw a regular pool, sometimes with a divisor; return (input shape, attributes with the
+    windows, call of the torch oracle)."""
     axes = []
     for _ in range(rank):
         size = d.integer(1, 5)

@@ -49,7 +49,7 @@ def regular(
 
     ceil        whether a last window that starts inside the input or the padding before it is kept
     count_pad   whether the divisor of an average counts padding
-    With dilation, the axis is assumed to be reordered (`in_phases`), so that taps are adjacent.
+    With dilation, windows refer to the axis after `in_phases`, in which their taps are adjacent.
     """
     before, after = (pads, pads) if isinstance(pads, int) else pads
     reach = (size - 1) * dilation + 1
@@ -96,7 +96,8 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, int]]:
-    """Yield (output position, taps [N, taps, C], divisor) for every output position."""
+    """Yield (output position, input elements in its window [N, taps, C], divisor) for every output
+    position."""
     per_axis = [list(enumerate(axis)) for axis in attrs["windows"]]
     for combination in itertools.product(*per_axis):
         position: tuple[int, ...] = tuple(i for i, _ in combination)
@@ -128,8 +129,8 @@ def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _streaming_rule(at: OperandAxis, fill: Callable[[QuantizedNode], int]) -> StreamingRule | None:
-    """Return the rule for regular windows, which may be clipped at the start; images are
-    independent.
+    """Return the rule for streaming a pool with regular windows, which may be clipped at the start;
+    images are independent.
 
     A single window is assumed to span the whole axis.
     """
@@ -187,7 +188,7 @@ def most_taps(attrs: Attrs) -> int:
 
 
 def divisors(attrs: Attrs) -> tuple[int, ...]:
-    """Return the distinct divisors of an average pool in ascending order; each gets its own
+    """Return the distinct divisors of an average pool in ascending order; each has its own
     multiplier."""
     if attrs.get("divisor"):
         return (attrs["divisor"],)

@@ -34,9 +34,10 @@ def dilations(a: Arguments, rank: int) -> tuple[int, ...]:
 
 
 def in_phases(d: GraphBuilder, x: str, dilation: Sequence[int]) -> str:
-    """Reorder x [N, *S, C] so that the taps of dilated windows are adjacent: along each spatial
-    axis every d-th element from the first on, then from the second on, and so on, d the
-    dilation."""
+    """Reorder x [N, *S, C] so that the taps of dilated windows are adjacent.
+
+    With dilation d, each spatial axis holds elements 0, d, 2 d, .., then 1, 1 + d, .., and so on.
+    """
     for axis, step in enumerate(dilation, start=1):
         n = d.shape(x)[axis]
         x = concat(d, [slice_axis(d, x, axis, p, n, step) for p in range(min(step, n))], axis)
@@ -95,7 +96,7 @@ def pool(op: str, windows: Callable[[Arguments, Shape], Any], rank: int | None =
 
 
 def _over_three(d: GraphBuilder, op: str, x: str, attrs: Mapping[str, Any]) -> str:
-    """Pool [N, D, H, W, C] along the first spatial axis, then along the other two."""
+    """Pool [N, D, H, W, C] as two pools: along the first spatial axis, then along the other two."""
     (n, depth, *image), (along, *others) = d.shape(x), attrs["windows"]
     if along != tuple((i, i + 1, 1) for i in range(depth)):
         if "divisor" in attrs:
@@ -153,7 +154,7 @@ def log_sum_exp(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def product(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a product over axes by multiplying the two halves of the axis, again and again."""
+    """Import a product over axes, by repeatedly multiplying the two halves of an axis."""
     x = first(a)
     for axis in reduced_axes(d, a):
         while (n := d.shape(x)[axis]) > 1:
@@ -191,8 +192,8 @@ def _reduced(d: GraphBuilder, op: str, x: str, axes: set[int], *, keepdim: bool,
 
 
 def _largest(d: GraphBuilder, x: str, axes: set[int]) -> str:
-    """Add the maximum over axes, as one window over each, channels last if they are kept and at
-    most two axes remain; reduced axes have extent 1."""
+    """Add the maximum over axes as a max pool with one window per reduced axis; reduced axes have
+    extent 1."""
     shape, rank = d.shape(x), len(d.shape(x))
     if rank in (3, 4) and not axes & {0, 1}:
         whole = tuple(

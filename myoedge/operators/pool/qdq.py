@@ -50,8 +50,8 @@ def regular(axis: Axis, n: int) -> PoolWindow | None:
 
 
 def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
-    """Yield candidate ONNX attributes; a window that the edges do not clip gives the size and the
-    padding before the first window."""
+    """Yield candidate ONNX attributes for a pool's windows, from a window that the edges do not
+    clip."""
     size = max(high - low for low, high, _ in axis)
     whole = next(i for i, (low, high, _) in enumerate(axis) if high - low == size)
     pairs = list(itertools.pairwise(axis))
@@ -63,7 +63,8 @@ def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
 
 
 def _gives(g: PoolWindow, axis: Axis, n: int) -> bool:
-    """Return whether ONNX computes these windows, with padding smaller than a window."""
+    """Return whether ONNX's pool with these attributes has exactly these windows, with padding
+    smaller than a window."""
     if g.stride < 1 or not (0 <= g.before < g.size and g.after < g.size):
         return False
     if (n + g.before + g.after - g.size) // g.stride + 1 != len(axis):
@@ -104,7 +105,7 @@ def _avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _products(step: QuantizedNode, per_axis: Sequence[Sequence[int]]) -> Array:
-    """Return float64 [*T, 1]: products of one number per axis."""
+    """Return, for every output position, the product of one number per axis, float64 [*T, 1]."""
     shape: Shape = (*step.out[1:-1], 1)
     return np.array([math.prod(c) for c in itertools.product(*per_axis)], float).reshape(shape)
 

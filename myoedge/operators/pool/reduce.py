@@ -53,7 +53,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def _quantize(inputs: QuantizeInputs, *, mean: bool) -> CentredParams:
-    """Quantise a sum or mean: acc = sum (x - x_zero), requantised once."""
+    """Return the constants of a sum or mean: the sum of x - x_zero is requantised once."""
     x, reduced = inputs.params(0), split(inputs.attrs, inputs.shapes[0])[1]
     factor = x.scale / (inputs.target.scale * (reduced if mean else 1))
     scalars = {"x_zero": x.zero_point}
@@ -104,7 +104,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
-    """Work units: words of added elements, in blocks of four columns, and leftover columns."""
+    """Return the work units of the busiest core: words of added elements in blocks of four columns,
+    and single columns."""
     share = -(-images * -(-inner // 4) // cores)
     alone = np.where(inner % 4 > 0, np.minimum(-(-images // cores), share), 0)
     return (share - alone) * (2 * reduced + 13) + alone * (inner % 4) * (4.7 * reduced + 4) + 50

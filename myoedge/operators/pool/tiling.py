@@ -55,7 +55,7 @@ def entries(windows: Sequence[Window], kinds: Sequence[int]) -> Array:
 
 
 def _alike(windows: Sequence[Window]) -> int:
-    """Count the windows, from the first on, with its size, kind and spacing."""
+    """Return the number of windows, from the first on, with the same size, kind and spacing."""
     if len(windows) == 1:
         return 1
     low, high, kind = windows[0]
@@ -65,7 +65,7 @@ def _alike(windows: Sequence[Window]) -> int:
 
 
 def _runs(windows: Array) -> int:
-    """Number of runs of equal windows in `entries`."""
+    """Return the number of runs of equal windows in a table of `entries`."""
     at = count = 0
     while at < len(windows):
         at += int(windows[at, 2]) >> 8
@@ -93,7 +93,8 @@ class Work:
 
 
 def _units(w: Work, rows: Any, columns: Any, channels: Any, cores: int) -> Any:
-    """Work in taps of four channels on the busiest core: cores share windows, or channels."""
+    """Return the work of the busiest core, in taps of four channels; cores share windows or, for
+    few windows, channels."""
     pixels, words, rest = rows * columns, channels // 4, channels % 4
     share = -(-pixels // cores)
     each, run = _window_units(w)
@@ -107,7 +108,7 @@ def _units(w: Work, rows: Any, columns: Any, channels: Any, cores: int) -> Any:
 
 
 def _window_units(w: Work) -> tuple[float, float]:
-    """Return (work of four adjacent results, overhead around them), in taps."""
+    """Return (work per four channels of a result, overhead per window), in taps."""
     if w.few and w.average:
         return (5.4 if w.taps == 4 else 4.1), 64
     passes = -(-(w.taps - 1) // 3)
@@ -117,7 +118,7 @@ def _window_units(w: Work) -> tuple[float, float]:
 
 
 def _wide_average_cycles(taps: int, rows: int, results: Any, cores: int) -> Any:
-    """Cycles of me_avg_pool_s16 on the busiest core.
+    """Return the cycles of me_avg_pool_s16 on the busiest core.
 
     taps, rows   taps and rows of a window
     """
@@ -127,7 +128,8 @@ def _wide_average_cycles(taps: int, rows: int, results: Any, cores: int) -> Any:
 def _cycles(
     work: Work, axes: Mapping[str, int], c: int, cores: int, *, is_wide: bool
 ) -> Callable[[Sizes], Any]:
-    """Return the kernel's work units by tile sizes; for int16 averages, units are cycles."""
+    """Return a function: tile sizes -> work units of the kernel; for int16 averages, units are
+    cycles."""
 
     def units(tile: Sizes) -> Any:
         channels = tile["c"] * 4 if "c" in axes else c
@@ -207,8 +209,8 @@ def _images(step: QuantizedNode) -> tuple[Operand, Operand]:
 
 
 def _fields(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
-    """Return the tile fields; x points to the start of the whole input, because windows are counted
-    from there."""
+    """Return the fields of the tile struct; x points to where the whole input would start, because
+    windows are counted from there."""
     x, y = regions["x"], regions["y"]
     c, row = x.extent[3], x.extent[2] * x.extent[3]
     return {

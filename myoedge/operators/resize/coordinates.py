@@ -44,7 +44,8 @@ def _half_pixel(axis: ResizedAxis, at: Array) -> Array:
 
 
 def _half_pixel_symmetric(axis: ResizedAxis, at: Array) -> Array:
-    """Coordinates of half_pixel_symmetric, centred for the exact length."""
+    """Return coordinates for half_pixel_symmetric: half-pixel coordinates, centred for the exact
+    length."""
     return np.asarray(axis.n / 2 * (1 - axis.wanted / axis.length) + _half_pixel(axis, at))
 
 
@@ -139,7 +140,7 @@ class Neighbours:
 
 
 def neighbours(axis: ResizedAxis, place: Array, weights: Array, *, outside: bool) -> Neighbours:
-    """Return the input elements of each result; the first one is floor(place) - taps / 2 + 1.
+    """Return the neighbours of each result, beginning with element floor(place) - taps / 2 + 1.
 
     place     coordinates of the results
     weights   [taps, results]

@@ -36,8 +36,8 @@ Axes = Sequence[ResizedAxis]
 
 
 def picked(d: GraphBuilder, x: str, indices: Sequence[Array]) -> str:
-    """Select elements by one index list per axis; each becomes a repeat by an integer, a strided
-    slice, or a take."""
+    """Select elements with one index list per axis, each as a repetition, a strided slice or a
+    take."""
     shape, rank = d.shape(x), len(indices)
     counts = [len(index) // n for index, n in zip(indices, shape, strict=True)]
     repeats = [
@@ -91,8 +91,8 @@ def interpolated(
 
 
 def _torch_axes(a: Arguments, shape: Shape, out: Shape, mode: str) -> list[ResizedAxis]:
-    """Return the axes of [N, C, *S]; a stated factor determines the step, except between aligned
-    corners."""
+    """Return the resized axes of torch's [N, C, *S]; a scale factor in the call determines the
+    step, except with aligned corners."""
     spatial = "dhw"[5 - len(out) :]
     names = ["scales"] if len(spatial) == 1 else [f"scales_{letter}" for letter in spatial]
     factors = a.get("scale_factors") or [a.get(name) for name in names]
@@ -155,7 +155,8 @@ def resize(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _span(axis: ResizedAxis) -> tuple[int, int]:
-    """Return the range of results inside the axis; all if those outside repeat the edge."""
+    """Return the range (first, end) of results that are inside the axis; all results for modes that
+    repeat the edge."""
     if axis.mode != "tf_crop_and_resize":
         return 0, axis.wanted
     place = axis.places()
@@ -166,7 +167,7 @@ def _span(axis: ResizedAxis) -> tuple[int, int]:
 
 
 def _onnx_axes(a: Arguments, shape: Shape, out: Shape) -> list[ResizedAxis]:
-    """Return all axes; an axis that is not resized has step 1."""
+    """Return all axes of an ONNX Resize; an axis that is not resized has step 1."""
     mode, rank = a["coordinate_transformation_mode"], len(shape)
     if mode not in PLACES:
         raise Unsupported(f"coordinate_transformation_mode {mode}")

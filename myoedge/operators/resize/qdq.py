@@ -18,7 +18,7 @@ def _take(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _resize(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Write a resize with the weights that its integers represent."""
+    """Write a resize as ONNX nodes, with the weights that its integer constants represent."""
     axis, starts = step.attrs["axis"], np.array(step.attrs["starts"])
     source, node = w.params[step.operands[0]], step.node
     target = w.params[node.name + PRE if has_table(node) else node.name]

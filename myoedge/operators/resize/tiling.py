@@ -64,7 +64,8 @@ class ResizeLoops:
 
 
 def _lines(axes: dict[str, int], inner: int) -> AffineExpr:
-    """Return the index into the part after the axis, in blocks if that part is long."""
+    """Return the index expression of the elements after the resized axis; a long run is tiled in
+    blocks of UNIT."""
     if inner < 2 * UNIT:
         axes["i"] = inner
         return (("i", 1),)

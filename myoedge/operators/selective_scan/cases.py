@@ -42,7 +42,7 @@ def selective_scan(d: Draw) -> DrawnUse:
 
 def _slack(case: Any) -> Array:
     """Return the error bound in output steps [..., T, D]: rounding errors of states, propagated
-    through all steps, and of the readout."""
+    through all steps, and of the readout sum."""
     if case.int16:
         return _wide_slack(case)
     step, (delta, x, b, c) = case.step, (np.asarray(v) for v in case.dequantized)

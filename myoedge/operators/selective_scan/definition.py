@@ -83,7 +83,7 @@ def real(attrs: Attrs, delta: Array, x: Array, b: Array, c: Array, a: Array, *d:
 
 
 def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Loop nest with one iteration per state and step."""
+    """Return the loop nest of a selective scan, with one iteration per state and time step."""
     around: tuple[AffineExpr, ...] = tuple(((f"i{i}", 1),) for i in range(len(out) - 1))
     channel, state = (("d", 1),), (("n", 1),)
     axes = {f"i{i}": extent for i, extent in enumerate(out[:-1])}
@@ -179,8 +179,8 @@ def quantize(site: QuantizeInputs) -> QuantizedParams:
 
 
 def _powers(a: Array, delta: QuantParams) -> dict[str, Any]:
-    """Return the table of powers of 1/2, and decays uint16 [D, N]: table positions per step of
-    delta."""
+    """Return the constants of the decays: a table of powers of 1/2, and decay uint16 [D, N], table
+    positions per step of delta."""
     most, rate = wide.highest(delta), np.abs(a.astype(np.float64)) * (delta.scale / math.log(2.0))
     halvings = max(float(rate.max()) * most * ENTRIES / (ENTRIES - 1), 2.0**-20)
     limited = halvings > MOST_HALVINGS and bool((rate.max() > EVEN_RATES * rate).any())
@@ -199,7 +199,8 @@ def _powers(a: Array, delta: QuantParams) -> dict[str, Any]:
 
 
 def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
-    """Return (requantisation of sums of states, int32 factors [D] of x, largest intermediate)."""
+    """Return (requantisation of readout sums, int32 factors of x [D], largest intermediate
+    result)."""
     x, c, y = site.params(1), site.params(3), site.target
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(size))
     most = site.shapes[3][-1] * c.reach * (INT16_MAX + 1)

@@ -95,7 +95,8 @@ def _operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ..
 
 
 def _channels(step: QuantizedNode) -> Array:
-    """Per-channel numbers, int32 [D, 6]: me_selective_channel or me_selective_wide_channel."""
+    """Return the per-channel constants as the kernel reads them: me_selective_channel or
+    me_selective_wide_channel, int32 [D, 6]."""
     names = ("term", "mult", "offset", "shift", "skip", "delta_up")
     columns = [
         getattr(step.integers, name) for name in (wide.CHANNEL if wide.is_wide(step) else names)

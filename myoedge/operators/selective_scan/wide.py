@@ -116,7 +116,7 @@ def highest(delta: QuantParams) -> int:
 
 
 def _up(reach: int) -> int:
-    """Return the left shift with which numbers of this magnitude use at least 30 bits of int32."""
+    """Return the left shift after which values up to `reach` use at least 30 bits of int32."""
     return 31 - reach.bit_length()
 
 
@@ -140,14 +140,14 @@ def _term(bound: Array, ups: Mapping[str, int]) -> tuple[Array, Array]:
 
 
 def _upper(a: int, b: int) -> int:
-    """Bound the upper word of products of numbers of these magnitudes; negative products round one
-    step further down."""
+    """Return a bound on the upper 32 bits of a product, for factors of these magnitudes; negative
+    products round down by one more."""
     return (a * b >> 32) + 1
 
 
 def _halvings(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, int]]:
-    """Return int32 [D, N], halvings per 2^(32 - delta_up) steps of delta, in units of 2^(decay_up -
-    21), and their shifts."""
+    """Return (decay, shifts): decay int32 [D, N] converts steps of delta to exponents of 1/2, in
+    units of 2^(decay_up - 21)."""
     wanted = np.abs(a.astype(np.float64)) * (scale * math.log2(math.e) * 2.0 ** (32 + POINT))
     wanted = wanted / 2.0**delta_up
     up = int(np.clip(math.frexp(wanted.max())[1] - 31, 0, DECAY_UP_MAX))
@@ -156,9 +156,9 @@ def _halvings(a: Array, scale: float, delta_up: int) -> tuple[Array, dict[str, i
 
 
 def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Any]:
-    """Return factors and shifts of sums and of x: int32 [D] each.
+    """Return the multipliers and shifts of the readout sums and of x, int32 [D] each.
 
-    unit  [D] unit of a sum
+    unit  [D] real value of 1 in a readout sum
     """
     x, y = site.params(1), site.target
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(unit))

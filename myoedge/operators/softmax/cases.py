@@ -49,7 +49,7 @@ def _row(d: Draw) -> tuple[Shape, int]:
 
 
 def _scores(d: Draw, operands: int = 1) -> dict[str, Any]:
-    """Draw int8 and int16 scores, with or without a mask of 0 and 1."""
+    """Draw the spans of int8 or int16 scores, and of a mask with values 0 and 1."""
     common, wide = d.common(1, act=False), d.pick([1.0, 8.0, 60.0])
     ((low, high),) = common["spans"]
     return common | {"spans": ((low * wide, high * wide), (0.0, 1.0))[:operands]}

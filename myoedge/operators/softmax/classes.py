@@ -103,7 +103,7 @@ def classes_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def _windows(attrs: Attrs, x: Array) -> Array:
-    """Return [.., T', .., taps]: the frames that each result frame reads."""
+    """Return the frames that each result frame reads, [.., T', .., taps]."""
     pads = [(attrs["before"] * (d == attrs["axis"]), 0) for d in range(x.ndim)]
     long = np.pad(x, pads, constant_values=NOTHING)
     return np.lib.stride_tricks.sliding_window_view(long, _taps(attrs), attrs["axis"])

@@ -140,10 +140,11 @@ class WideLogSoftmaxParams(LogSoftmaxParams):
 def _exponentials(
     step: QuantizedNode, rows: Array, seen: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Return distances from the maximum, exponentials, sum >> halvings in [2**15, 2**16), halvings.
+    """Return (distances from the row's maximum, exponentials, their sum shifted right to [2**15,
+    2**16), the shift).
 
     rows   int64 [.., n]
-    seen   bool, broadcast; elsewhere the exponential is 0
+    seen   bool, broadcast: visible elements; the exponential of the others is 0
     """
     distance = np.where(seen, rows, INT16.low).max(axis=-1, keepdims=True) - rows
     at = np.maximum(distance, 0)

@@ -100,15 +100,16 @@ def decide(
 
 
 def _most(masks: Sequence[Term], known: Array, rank: int) -> Array:
-    """Return the largest constant of every score, whatever the masks show, in `rank` axes."""
+    """Return, per score, the maximum constant over all values of the masks, as an array of rank
+    `rank`."""
     with np.errstate(invalid="ignore"):
         most = sum((np.maximum(factor, 0.0) for _, factor in masks), known)
     return np.reshape(most, ranked(np.shape(most), rank))
 
 
 def _fill(below: float, masks: Sequence[Term]) -> dict[str, Any]:
-    """Return the attributes for scores of hidden keys, whose constants are at least `below` lower
-    than others."""
+    """Return the attributes "fill" and "flat" of masked scores whose constants at hidden keys are
+    at least `below` lower than at visible keys."""
     sizes = [np.abs(factor[factor != 0.0]) for _, factor in masks]
     fill = max([below, *(-float(size.min()) for size in sizes)])
     attrs: dict[str, Any] = {"fill": fill} if fill > -LOST else {}
@@ -140,7 +141,8 @@ def _is_input(d: GraphBuilder, x: str) -> bool:
 
 
 def _below_gap(added: Array, axis: int) -> Array:
-    """Return bool: elements below the first gap of at least MASK_GAP in their row."""
+    """Return bool per element: whether it is below the first gap of at least MASK_GAP in its row,
+    sorted."""
     falling, n = -np.sort(-added, axis=axis), added.shape[axis]
     above, below = falling.take(range(n - 1), axis), falling.take(range(1, n), axis)
     with np.errstate(invalid="ignore"):
@@ -149,7 +151,8 @@ def _below_gap(added: Array, axis: int) -> Array:
 
 
 def _mask_operand(d: GraphBuilder, visible: Array, inputs: Sequence[str], shape: Shape) -> str:
-    """Return a mask of ones and zeros of full rank, broadcast along leading axes if possible."""
+    """Return a mask operand of ones and zeros with full rank, of extent 1 along leading axes if
+    possible."""
 
     def broadcast_shape(own: Shape) -> Shape:
         first = next((len(shape) - len(own) + at for at, n in enumerate(own) if n > 1), len(shape))
@@ -163,7 +166,7 @@ def _mask_operand(d: GraphBuilder, visible: Array, inputs: Sequence[str], shape:
 
 
 def _visible(d: GraphBuilder, mask: Term) -> str:
-    """Return a tensor that is 1 where a mask leaves keys visible."""
+    """Return a tensor that is 1 for keys that a mask leaves visible."""
     x, factor = mask
     there = factor != 0.0
     numbers = factor[there]
@@ -191,7 +194,7 @@ def unmasked(d: GraphBuilder, scores: Sequence[Term], bias: Array, hidden: Array
 
 
 def _product(d: GraphBuilder, term: Term, hidden: Array) -> str:
-    """Return a term as a tensor; values at hidden keys are arbitrary."""
+    """Return a term as a tensor, tensor * factor; its values at hidden keys are arbitrary."""
     x, factor = term
     there = factor != 0.0
     numbers = np.unique(factor[there])
@@ -261,7 +264,7 @@ def _moved(d: GraphBuilder, node: Node, parts: Sequence[Sum]) -> Sum | None:
 
 
 def _moved_term(d: GraphBuilder, node: Node, row: Sequence[Term], shapes: Sequence[Shape]) -> Term:
-    """Return the term that a layout operator makes of one term of each input."""
+    """Return the term after a layout operator, from one term per input."""
     tensors = [_full(d, x, shape) for (x, _), shape in zip(row, shapes, strict=True)]
     attrs = {**node.attrs, "value": 0.0} if "value" in node.attrs else node.attrs
     factor = _move(node, [factor for _, factor in row], shapes, 0.0)
@@ -269,7 +272,7 @@ def _moved_term(d: GraphBuilder, node: Node, row: Sequence[Term], shapes: Sequen
 
 
 def _move(node: Node, arrays: Sequence[Array], shapes: Sequence[Shape], around: float) -> Array:
-    """Move constants through an operator, keeping extent 1 along axes without variation."""
+    """Apply a layout operator to constants, keeping extent 1 along axes without variation."""
     first = arrays[0]
     alike = all(x.ndim == 0 and x == first for x in arrays)
     if alike and ("value" not in node.attrs or float(first) == around):

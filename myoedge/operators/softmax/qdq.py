@@ -25,8 +25,8 @@ INT32 = np.dtype(np.int32)
 
 
 def masked(w: Writer, step: QuantizedNode, scores: str, mask: str) -> str:
-    """Export the lowering of masked scores: where the mask is 0, so far that their exponentials are
-    0."""
+    """Write masked scores as ONNX nodes: hidden elements are lowered so far that their exponentials
+    are 0."""
     least = number(w, -1e9 if step.attrs.get("flat") else -1e6)
     hidden = w.node("Less", mask, number(w, 0.5))
     return w.node("Add", scores, w.node("Mul", w.cast(hidden, "float32"), least))
@@ -43,7 +43,8 @@ def _argmax(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _ctc_greedy(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Place kept symbols by their running count; the other entries go after the end."""
+    """Write a greedy CTC decoder as ONNX nodes: a kept symbol's position is the running count of
+    kept symbols."""
     steps, batch, _ = step.shapes[0]
     best = w.node("ArgMax", x, axis=2, keepdims=0)
     none, blank = (w.constant(np.array(n, np.int64)) for n in (-1, step.attrs["blank"]))

@@ -64,8 +64,11 @@ def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKernel:
-    """Tile rows by repetitions of the mask and by the mask's own rows; without a mask, all rows are
-    of the latter kind."""
+    """Return the tiled kernel of a masked softmax; rows are tiled by the mask's rows and by its
+    repetitions.
+
+    Without a mask, all rows count as the mask's rows.
+    """
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     masks = step.shapes[1:]
     rows = math.prod(masks[0][: step.attrs["axis"] % len(step.out)]) if masks else outer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decision trees of a file as nodes that ask x <= limit or x < limit."""
+"""Conversion of decision trees in a file to nodes that test x <= limit or x < limit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Branch:
 
     mode      comparison, one of MODES
     feature   index of the feature that is compared
-    values    numbers that it is compared with: several for MEMBER
+    values    values that the feature is compared with: several for MEMBER
     yes, no   keys of the next nodes or leaves
     """
 
@@ -78,7 +78,8 @@ class Grove:
     def arrays(self) -> tuple[Array, Array, Array]:
         """Return the arrays of all trees: limits [n], links [n, 4] and leaves [l, results].
 
-        Errors: Unsupported if many sets of values share branches, which ONNX would write out.
+        Errors: Unsupported if so many MEMBER tests share branches that an ONNX export, which cannot
+        share them, would be too large.
         """
         limits, links = np.array(self.limits), np.array(self.links)
         written = np.ones(len(limits))
@@ -103,7 +104,8 @@ class Grove:
         return len(self.limits) - 1
 
     def _ask(self, branch: Branch) -> tuple[list[Slot], list[Slot]]:
-        """Add the nodes of a test; return the links for where it holds, and where it does not."""
+        """Add the nodes of a test; return the link slots to be filled for "holds" and for "does not
+        hold"."""
         mode, values = branch.mode, branch.values
         if mode in ("EQ", "NEQ", "MEMBER"):
             yes, no = self._equal(branch.feature, values)
@@ -113,7 +115,8 @@ class Grove:
         return holds[::-1] if mode in ("GT", "GTE") else holds
 
     def _equal(self, feature: int, values: Sequence[float]) -> tuple[list[Slot], list[Slot]]:
-        """Add tests x <= v, then x < v, for one value after the other."""
+        """Add nodes that test equality with each of several values: x <= v, then x < v; return the
+        link slots as `_ask`."""
         yes, no = list[Slot](), list[Slot]()
         for value in values:
             self._lead(no, len(self.limits))
@@ -127,9 +130,10 @@ class Grove:
 
 
 def asks_twice(links: Array, at: int) -> bool:
-    """Return whether a node and the next one together test b <= x <= a, which is x == a if b = a.
+    """Return whether a node and its next node together test b <= x <= a; with b = a, this is x ==
+    a.
 
-    at   the first of both nodes
+    at   index of the first of the two nodes
     """
     feature, yes, no, strict = (int(x) for x in links[at])
     is_pair = yes >= 0 and not strict and links[yes, 3] and links[yes, 0] == feature

@@ -31,7 +31,7 @@ def slack(case: Any) -> float:
 
 
 def _grow(d: Draw, links: list[list[int]], features: int, leaves: int) -> int:
-    """Add a node and what lies below it; return the node, or -1 - the leaf that ends the walk."""
+    """Add a random node with the nodes below it; return its index, or -1 - i for leaf i."""
     at = len(links)
     links.append([d.integer(0, features - 1), 0, 0, d.integer(0, 1)])
     for way in (1, 2):

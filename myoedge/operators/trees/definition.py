@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ensembles of decision trees: every tree adds the row of one leaf."""
+"""Ensembles of decision trees: the result is the sum of one leaf's values per tree."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def real(attrs: Attrs, x: Array, *ensemble: Array) -> Array:
 
 
 def quantize(site: QuantizeInputs) -> TreesParams:
-    """Return the constants of an ensemble: limits in steps of the operand, leaves with 16 bits.
+    """Return the constants of an ensemble: limits in quantisation steps of x, leaves in 16 bits.
 
-    A limit is rounded as a value is, so that a value equal to it stays equal.
+    Limits are rounded like values of x, so that a value equal to a limit stays equal.
     """
     limits, links, roots, leaves, base = (site.constant(i) for i in range(1, 6))
     step = leaf_step(leaves, base, len(roots))
@@ -76,8 +76,8 @@ def quantize(site: QuantizeInputs) -> TreesParams:
 
 
 def leaf_step(leaves: Array, base: Array, trees: int) -> float:
-    """Return the quantisation step of the leaves, with which they fit 16 bits and sums over all
-    trees stay below 2**30."""
+    """Return the finest quantisation step of the leaves for which they fit 16 bits and sums over
+    all trees stay below 2**30."""
     largest = float(np.abs(leaves).max())
     total = largest * trees + float(np.abs(base).max())
     most = (1 << SUM_BITS) - trees - 1

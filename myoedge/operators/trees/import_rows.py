@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of ai.onnx.ml's tree ensembles: those of classifiers and regressors, and TreeEnsemble."""
+"""Import of ai.onnx.ml's tree ensembles: TreeEnsembleClassifier, TreeEnsembleRegressor and
+TreeEnsemble."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str
 
 
 def _of_both(found: Ensemble, a: Arguments) -> tuple[Ensemble, str]:
-    """Return the scores of two classes, of which the file has the second one's as the first's."""
+    """Return the ensemble with scores of both classes of a binary classifier, and the
+    post-transform; the file stores only the second class's score."""
     is_share = min(_numbers(a, "class_weights")) >= 0
     one = found.leaves[:, :1].T, found.base[:1]
     weight, base, kind = of_both_classes(*one, a["post_transform"], is_share=is_share)
@@ -75,7 +77,8 @@ def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def _of_lists(a: Arguments, what: str, results: int) -> Ensemble:
-    """Read the lists of nodes, and the weights of leaves: `what` is "class" or "target"."""
+    """Read an ensemble from an operator's lists of nodes and leaf weights; `what` is "class" or
+    "target"."""
     _refuse_many(results, len(a[f"{what}_ids"]))
     keys = [*zip(a["nodes_treeids"], a["nodes_nodeids"], strict=True)]
     modes = [mode.removeprefix("BRANCH_") for mode in a["nodes_modes"]]
@@ -105,9 +108,9 @@ def _of_lists(a: Arguments, what: str, results: int) -> Ensemble:
 
 
 def _check_results(results: int, leaves: int, targets: Sequence[int]) -> None:
-    """Check the number of results, which are stored for each of the leaves.
+    """Check that the number of results and of stored leaf values is within limits.
 
-    targets   indices of the results that leaves add to
+    targets   indices of the results to which leaves add
     """
     if results > MOST_RESULTS or results * leaves > MOST_NUMBERS:
         raise Unsupported(f"{results:,} results of {leaves:,} leaves", "fewer results or leaves")
@@ -133,7 +136,8 @@ def _refuse_many(results: int, weights: int) -> None:
 
 
 def _numbers(a: Arguments, name: str) -> list[float]:
-    """Return a list of floats, which may stand in a tensor of doubles."""
+    """Return an attribute that is a list of floats, or a tensor of doubles with suffix
+    "_as_tensor"."""
     given = a[f"{name}_as_tensor"] if a.get(f"{name}_as_tensor") is not None else a[name]
     return [float(value) for value in np.ravel(given)]
 
@@ -185,7 +189,7 @@ def ensemble(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def _sets(values: Array | None) -> Any:
-    """Yield sets of values, which end in NaN each."""
+    """Yield the value sets of MEMBER tests, each of which ends in NaN in the attribute."""
     found: list[float] = []
     for value in np.ravel([] if values is None else values).tolist():
         if np.isnan(value):
@@ -196,10 +200,10 @@ def _sets(values: Array | None) -> Any:
 
 
 def _add(d: GraphBuilder, x: str, found: Ensemble) -> str:
-    """Add the ensemble of features that are brought to one range by what they are compared with.
+    """Add the ensemble to the graph, after scaling each feature so that its limits are in -1 .. 1.
 
-    The host does so if the features are the network's input; the integers of one tensor then suit
-    all of them.
+    If the features are the network's input, the host scales them; one quantisation step then suits
+    all.
     """
     _, features = rows_of(d, x, "a tree ensemble")
     if features > MOST_FEATURES:

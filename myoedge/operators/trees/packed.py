@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arrays in which a kernel reads an ensemble of trees, and what they mean."""
+"""Kernel format of an ensemble of trees: packing, and evaluation of the packed arrays."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Forest:
 
 
 def _entries(row: Array) -> list[tuple[int, int]]:
-    """Return the entries of a leaf: what is not zero, or one zero."""
+    """Return the entries (value, mark) of a leaf: its nonzero values, or one zero."""
     results = np.flatnonzero(row).tolist() or [0]
     last = results[-1]
     return [(int(row[i]), 2 * i + int(i == last)) for i in results]
@@ -126,7 +126,7 @@ def sums(integers: TreesParams, x: Array) -> Array:
 
 
 def _dense(entries: Array, results: int) -> tuple[Array, Array]:
-    """Return the leaves [l, results], and the leaf of every entry."""
+    """Return the leaves as an array [l, results], and the leaf index of every entry."""
     value, mark = entries.T
     number = np.concatenate([[0], np.cumsum(mark & 1)[:-1]])
     dense = np.zeros((int(number[-1]) + 1, results), np.int64)

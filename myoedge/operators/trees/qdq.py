@@ -17,7 +17,8 @@ Rows = list[dict[str, Any]]
 
 
 def _write(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Write every tree from its root on; what several nodes lead to is written for each."""
+    """Write an ensemble as an ONNX TreeEnsembleRegressor; nodes below several parents are written
+    once per parent."""
     _, _, roots, leaves, base = (w.floats[name] for name in step.node.inputs[1:])
     tests = _tests(w, step)
     nodes: Rows = []
@@ -43,8 +44,8 @@ def _write(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _tests(w: Writer, step: QuantizedNode) -> list[tuple[dict[str, Any], tuple[int, int]]]:
-    """Return the test of each node, between two steps of the operand's grid or equal to one, and
-    the nodes or leaves that follow if it holds and if not."""
+    """Return, for each node, its test as ONNX attributes and the next nodes or leaves (if it holds,
+    if not); limits are between two steps of x, or equal to one."""
     links = w.floats[step.node.inputs[2]]
     grid, integers = w.params[step.operands[0]], step.integers
     units = integers.nodes[:, 0].astype(np.int16).astype(np.float64) - grid.zero_point

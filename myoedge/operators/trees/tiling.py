@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of tree ensembles over rows; large trees stay in L2, of which a walk reads few nodes."""
+"""Tiling of tree ensembles over rows; large trees stay in L2, because a walk reads few of their
+nodes."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     factor = 1.0 if in_l1 else L2_NODE
 
     def work(sizes: Sizes) -> Any:
-        """Nodes of the core that has most, and the sums of all parts."""
+        """Return the work units of the busiest core: visited nodes, and sums of the cores' partial
+        results."""
         return sizes["row"] * (factor * walked + math.ceil(results / engine.cores) * PARTS / 4)
 
     return TiledKernel(
@@ -65,7 +67,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _depth(integers: TreesParams) -> float:
-    """Nodes on a walk, if trees are balanced on the whole."""
+    """Return the average number of nodes on a walk, if trees are balanced."""
     return 2 + math.log2(len(integers.nodes) / len(integers.trees))
 
 
