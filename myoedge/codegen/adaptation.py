@@ -60,8 +60,8 @@ def adaptation_files(
 
 
 def hook(plan: Plan, adaptation: Adaptation, stream: Stream | None) -> dict[str, Any]:
-    """Return the template values for the code in network.c that hands features and decision of an
-    inference, or of the last frame of a pass, to the adaptation."""
+    """Return the template values for the code in network.c that passes features and scores of an
+    inference, or of a pass's last frame, to the adaptation."""
     (row,) = traced(plan, adaptation.layer)
     name = plan.graph_outputs[0]
     sizes = {key: getattr(adaptation, key) for key in ("positions", "group", "classes")}
@@ -78,8 +78,8 @@ def hook(plan: Plan, adaptation: Adaptation, stream: Stream | None) -> dict[str,
 
 
 def _scores(plan: Plan, stream: Stream | None) -> dict[str, int]:
-    """Return where the scores lie in the output: the first class of the last frame, and the
-    elements from class to class."""
+    """Return the position of the scores in the output: index of the first class of the last frame,
+    and the stride between classes."""
     if stream is None:
         return {"first": 0, "stride": 1}
     port = stream.outputs[0]
@@ -120,8 +120,8 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
 
 
 def _digest(plan: Plan, adaptation: Adaptation) -> bytes:
-    """Return the first eight bytes of the SHA-256 of network, layer and number of features; a saved
-    classifier holds them."""
+    """Return the first eight bytes of the SHA-256 of network, layer and number of features; they
+    identify the network in a saved classifier."""
     what = f"{model_digest(plan.quant)} {adaptation.name} {adaptation.features}"
     return hashlib.sha256(what.encode()).digest()[:8]
 

@@ -17,7 +17,7 @@ L1, L2 = "me_l1", "me_arena"  # C arrays
 
 def macro(function: str, operand: str, memory: str = "") -> str:
     """Return the name of the macro for a buffer's address: ("l01_conv", "x", "L2") ->
-    "L01_CONV_X_L2"; without a memory it is in L1."""
+    "L01_CONV_X_L2"; memory "" means L1."""
     return "_".join(part.upper() for part in (function, operand, memory) if part)
 
 
@@ -30,11 +30,11 @@ def added(start: str, offset: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Address of an operand that is in L2 or in a caller's buffer.
+    """Address of an operand that is in L2 or in a caller's buffer, in C.
 
     text       C expression of a pointer to bytes
-    origin     byte offset in the operand at which `text` points; for data from L3, the arena's
-               start
+    origin     byte offset in the operand to which `text` points; for data from L3, an offset in the
+               arena
     in_arena   whether network.c defines a macro for the address
     """
 
@@ -107,8 +107,8 @@ def buffer_sizes(tiling: Tiling) -> dict[str, dict[int, int]]:
 
 @dataclass(frozen=True)
 class NetworkAddresses:
-    """C expressions for the addresses of tensors, as each layer and the code after the last one
-    need them."""
+    """C expressions for the addresses of tensors, as seen by each layer and by the code after the
+    last layer."""
 
     plan: Plan
 

@@ -29,9 +29,9 @@ CRCS = "slice_crcs"  # array of a build with --checks
 
 @dataclass(frozen=True)
 class ModelBlob:
-    """A model as data.
+    """The constants of a network as data of a blob.
 
-    arrays   in their order in the payload
+    arrays   C name -> array, in the order of the payload
     l3       content of l3.bin, which follows the arrays
     layout   digest of the code, of names, types and lengths of the arrays, and of the length of l3
     model    digest of the network and all of its integers
@@ -54,7 +54,8 @@ class ModelBlob:
         }
 
     def content(self) -> bytes:
-        """Return the file: head and payload, the CRC-32 over both (its own field as zeros)."""
+        """Return the file: header and payload; the header has the CRC-32 of both, computed with a
+        CRC field of zeros."""
         data = payload(self.arrays) + self.l3
         fields = (MAGIC, FORMAT, self.layout, self.model, len(data))
         crc = zlib.crc32(HEAD.pack(*fields, 0) + data)
@@ -62,7 +63,7 @@ class ModelBlob:
 
 
 def payload(arrays: Mapping[str, Array]) -> bytes:
-    """Return the arrays as the C struct has them, each at a multiple of ALIGNED bytes."""
+    """Return the arrays as laid out in the C struct, each at a multiple of ALIGNED bytes."""
     data = b""
     for array in arrays.values():
         data += np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()
@@ -111,7 +112,7 @@ def layout_of(
 def numbers_as_data(
     scalars: Mapping[str, Sequence[int]], stream: Stream | None, common: Mapping[str, Any]
 ) -> dict[str, Array]:
-    """Return the arrays of a blob besides weights and tables: numbers in kernel calls,
+    """Return the arrays of a blob in addition to weights and tables: arguments of kernel calls,
     scales and zero points of inputs and outputs, initial integers of a stream.
 
     scalars   C array -> numbers in kernel calls
@@ -136,7 +137,8 @@ def border_array(ports: Iterable[Mapping[str, Any]]) -> Array:
 
 
 def layout_in(blob: bytes) -> str:
-    """Return the layout digest of a blob as hexadecimal digits. Raises ValueError if it is none."""
+    """Return the layout digest of a blob as hexadecimal digits. Raises ValueError if the bytes are
+    not a blob."""
     if len(blob) < HEAD.size or blob[:4] != MAGIC:
         raise ValueError("it is no model blob")
     return bytes(HEAD.unpack_from(blob)[2]).hex()

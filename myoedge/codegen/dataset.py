@@ -84,9 +84,12 @@ def integers_of_bytes(dataset: Dataset, q: QuantGraph, name: str) -> Array:
 
 
 def limits_of_floats(q: QuantGraph, name: str) -> Array:
-    """Return the thresholds between the integers of a network input, for a binary search in the
-    firmware: for each integer above the lowest, the smallest float that the reference quantises to
-    it, as a key (`keys_of`), uint32 [channels, 255]."""
+    """Return the float thresholds between a network input's integers, as keys (`keys_of`), uint32
+    [channels, 255].
+
+    For each integer above the lowest, it is the smallest float that the reference quantises to it.
+    The firmware finds an integer by binary search.
+    """
     low, high = keys_of(np.array([-np.inf, np.inf], np.float32)).astype(np.int64)
     lowest = q.params[name].low
     wanted = np.arange(lowest + 1, lowest + 1 + MOST_LIMITS)[:, None]
@@ -108,7 +111,7 @@ def keys_of(x: Array) -> Array:
 
 
 def _integers_at(q: QuantGraph, name: str, keys: Array) -> Array:
-    """Return the input's integers at the floats of these keys, int64 [limits, channels]."""
+    """Return the input's integers for the floats with these keys, int64 [limits, channels]."""
     bits = np.where(keys >= SIGN, keys - SIGN, 2 * SIGN - 1 - keys).astype(np.uint32)
     rows = [_integers(q, name, row) for row in bits.view(np.float32)]
     return np.stack(rows).astype(np.int64)

@@ -47,7 +47,7 @@ class Firmware:
 class ProgramTooLarge(MyoedgeError):
     """E303: a program that exceeds a memory.
 
-    free_bytes   bytes that the plan reserved for data but did not use
+    free_bytes   bytes of that memory that the plan reserved for data but did not use
     """
 
     def __init__(self, region: str, over_bytes: int, free_bytes: int = 0) -> None:
@@ -84,7 +84,7 @@ def make_application(sources: Sources, name: str, *, cc: str = "zig") -> Firmwar
 
 
 def _is_applications(name: str) -> bool:
-    """Return whether a file of src/ belongs to an application, in a folder of its own."""
+    """Return whether a file of src/ is in the folder of an application."""
     return name.startswith(f"{FOLDER}/") and name.count("/") > 1
 
 
@@ -124,7 +124,7 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
 def _linked(
     folder: Path, files: Mapping[str, str], compiler: toolchain.Compiler, flags: tuple[str, ...]
 ) -> Path:
-    """Link the program in a folder."""
+    """Compile and link the program in a folder; return the path of the ELF file."""
     written = _written(folder, files)
     include = (folder, folder / FOLDER)
     shared = [path for path in written if _shared(path.relative_to(folder))]
@@ -141,8 +141,10 @@ def _linked(
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Sort key for code in memory: network and kernels, other cluster code, then the fabric
-    controller's code, so that its length does not shift lines of the cluster's instruction caches.
+    """Return the sort key of a file by the order of code in memory: network and kernels, other
+    cluster code, fabric controller code.
+
+    The controller's code comes last, so that its length does not shift the cluster's cache lines.
     """
     path = Path(name)
     if path.parts[0] != FOLDER or path.name == MAIN:
@@ -195,6 +197,7 @@ def check_instructions(firmware: Firmware) -> None:
 
 @functools.cache
 def _suspects(size: int, lowest: int) -> tuple[tuple[int, int, Erratum], ...]:
-    """(mask, match, erratum) of the errata that apply to instructions with these lowest 7 bits."""
+    """Return (mask, match, erratum) for the errata that may apply to instructions of this size with
+    these lowest 7 bits."""
     rows = [(e.mask, e.match, e) for e in FORBIDDEN if e.size_bytes == size]
     return tuple(row for row in rows if (lowest ^ row[1]) & row[0] & 0x7F == 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sample that <prefix>_self_test runs, and the CRC-32 of its outputs."""
+"""The sample that <prefix>_self_test runs, and the CRC-32 of its outputs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from myoedge.numerics.arrays import Array
 class KnownAnswer:
     """A sample and the CRC-32 of the reference's outputs.
 
-    inputs   integers of each input; of a stream its frames, time first
-    crc      CRC-32 of all outputs, one after another; of a stream, of those of each pass in turn
+    inputs   integers of each input; for a stream its frames, time first
+    crc      CRC-32 of all outputs, one after another; for a stream, of each pass's outputs in turn
     pushes   number of frames; 1 for a network without frames
     """
 
@@ -26,13 +26,14 @@ class KnownAnswer:
     pushes: int = 1
 
     def arrays(self) -> dict[str, Array]:
-        """Return the arrays of the C that holds it, by name."""
+        """Return the arrays of the C file that stores the sample, by C name."""
         inputs = {f"known_input{number}": array for number, array in enumerate(self.inputs)}
         return {**inputs, "known_crc": np.array([self.crc], np.uint32)}
 
 
 def crc_of(outputs: Iterable[Array]) -> int:
-    """Return the CRC-32 of arrays as the chip has them: little-endian, one after another."""
+    """Return the CRC-32 of arrays in the chip's byte order: little-endian, one array after
+    another."""
     crc = 0
     for array in outputs:
         values = np.ascontiguousarray(array)

@@ -19,8 +19,8 @@ _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
 def library_files(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> dict[str, str]:
-    """Return path -> text of the C library's files that kernels need: their sources and all
-    included headers, with the sources of these.
+    """Return path -> text of the C library files that kernels need: their sources, all included
+    headers, and the sources of these headers.
 
     kernels   C function names
     brought   file name -> text of plug-ins' kernel sources

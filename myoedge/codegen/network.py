@@ -32,7 +32,7 @@ FUNCTIONS = ("arguments", "jobs", "load", "compute", "store")  # of a me_layer, 
 def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
     """Return the values for the template of network.c, except those of inputs and outputs.
 
-    as_data   whether the numbers of layers are data too: "scalars", C name -> numbers
+    as_data   whether kernel arguments are stored as data: "scalars", C name -> numbers
     """
     layers = [_layer(plan, index, as_data=as_data) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
@@ -83,7 +83,7 @@ def _l3_values(plan: Plan) -> dict[str, Any]:
 def _layer_table(
     plan: Plan, layers: Sequence[TiledLayer], prefetches: Mapping[int, Prefetch]
 ) -> list[list[str]]:
-    """Return the initialisers of all me_layer structs, as lines."""
+    """Return the lines of C that initialise the me_layer structs of all layers."""
     rows = zip(plan.steps, plan.tilings, layers, strict=True)
     table = [
         layer_fields(function_name(index, step), tiling, layer, prefetches.get(index))
@@ -120,7 +120,7 @@ class Prefetch:
     """The prefetch of later layers' constants during the tiles of a layer.
 
     function   name of its C function
-    lines      statements of this function; () if it exists anyway
+    lines      statements of this function; () if it is the function of one layer's constants
     """
 
     function: str
@@ -185,9 +185,9 @@ def _outside(plan: Plan, index: int, operand: Operand) -> Outside:
 
 
 def _tensor(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Outside:
-    """Return the C pointer to a tensor's address when layer `index` reads it.
+    """Return the C pointer to a tensor, as layer `index` reads it.
 
-    row_bytes   bytes by which the layer moves on in a sequence in each step of its loop
+    row_bytes   bytes by which the address advances in each iteration of the layer's loop
     """
     location = plan.where[name]
     row_bytes = row_bytes or location.row_bytes
@@ -213,7 +213,7 @@ def traced(plan: Plan, index: int) -> Iterator[dict[str, Any]]:
 
 
 def _prefetches(plan: Plan) -> dict[int, Prefetch]:
-    """Return layer -> the constants that it prefetches during its tiles."""
+    """Return layer -> prefetch of later layers' constants that starts during its tiles."""
     starts = list(accumulate((len(tiling.tiles) for tiling in plan.tilings), initial=0))
     fetched: dict[int, list[tuple[str, int]]] = {}
     for later, tiling in enumerate(plan.tilings):
@@ -225,9 +225,9 @@ def _prefetches(plan: Plan) -> dict[int, Prefetch]:
 
 
 def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Prefetch:
-    """Return the prefetch of a layer.
+    """Return the prefetch that starts during one layer.
 
-    fetched   (function that fetches, tile of this layer during which it runs)
+    fetched   (C function that loads constants, tile of this layer during which it runs)
     """
     function = f"{function_name(index, plan.steps[index])}_prefetch"
     if len(plan.tilings[index].tiles) > 1:
@@ -238,7 +238,7 @@ def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Pre
 
 
 def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
-    """Return the copy of an output that no layer writes to the caller's buffer."""
+    """Return the copy of an output that no layer writes directly to the caller's buffer."""
     location, last = plan.where[name], len(plan.steps)
     known = location.kind in ("arena", "l1")
     source = NetworkAddresses(plan).address(location, last) if known else pointer(plan, name)

@@ -78,7 +78,7 @@ def make_sources(
     stream.c with me_push for a stream.
 
     golden        sample for selftest.c and golden.h
-    answer        what <prefix>_self_test runs; None: there is none
+    answer        sample of <prefix>_self_test; None: no self-test
     application   also generate another program for the chip, in firmware/<its name>/
     adaptation    also generate the network's adaptation, and firmware/adapt/, which runs sessions
     Errors: as Application.files.
@@ -145,7 +145,7 @@ def _stored(
 
 
 def _code(common: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files with code of the network itself."""
+    """Return the C files of the network's own code: network.c, stream.c, self-test."""
     code = {"network.c": render("project/network.c.j2", {**common, **network})}
     if common["stream"] is not None:
         code["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
@@ -167,7 +167,7 @@ def _chip_program(
 def _common_values(
     plan: Plan, model_name: str, stream: Stream | None, options: SourceOptions
 ) -> dict[str, Any]:
-    """Return values that the templates of all files share."""
+    """Return the values that the templates of all files share."""
     return {
         "prefix": options.prefix or default_prefix(model_name),
         "checks": options.checks,
@@ -191,7 +191,7 @@ def _common_values(
 
 
 def _class_names(plan: Plan, options: SourceOptions) -> list[str]:
-    """Return C strings of the class names, if there is one for each of the scores."""
+    """Return C strings of the class names; [] unless there is one per score."""
     shape = plan.quant.graph.shape(plan.graph_outputs[0])
     return [*map(c_string, options.class_names)] if len(options.class_names) in shape else []
 
@@ -283,7 +283,7 @@ def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
 
 
 def _meaning(plan: Plan, name: str) -> str:
-    """Return the formula from integers to floats: "real = 0.0123 * (q + 128)"."""
+    """Return the formula that converts integers to floats, "real = 0.0123 * (q + 128)", as text."""
     params = plan.quant.params.get(name)
     if params is None and name in plan.graph_inputs:
         low, high = id_limits(plan.quant.graph, name) or (0, 0)

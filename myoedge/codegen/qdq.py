@@ -99,7 +99,7 @@ def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None)
 
 
 def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[str, str]:
-    """Metadata of a node for viewers: origin, location of its output, SQNR."""
+    """Return metadata of an ONNX node for viewers: origin, location of its output, SQNR."""
     name, where = step.node.name, plan.where.get(step.node.name)
     sources = dict.fromkeys(o.source for o in step.node.origin if o.source)
     notes = {"module": step.node.label, "source": ", ".join(sources), "op": step.node.op}

@@ -141,7 +141,8 @@ def designated(fields: Fields, indent: int = 8) -> list[str]:
 
 
 def _initialisers(name: str, value: str | Nested, width: int) -> list[str]:
-    """The initialisers of a field, one per line if it is too wide; none if the value is 0."""
+    """Return the initialisers of a field: one line, or a line per nested field if it is too wide;
+    [] if the value is 0."""
     text = f".{name} = {_text(value)},"
     if isinstance(value, str) or len(text) <= width or all(key.isdigit() for key in value):
         return [text] if value != "0" else []
@@ -149,8 +150,8 @@ def _initialisers(name: str, value: str | Nested, width: int) -> list[str]:
 
 
 def _text(value: str | Nested) -> str:
-    """Format an expression, a nested struct { .name = value, ... }, or array elements from the
-    first on."""
+    """Format a C initialiser: an expression, a nested struct { .name = value, ... }, or array
+    elements."""
     if isinstance(value, str):
         return value
     texts = {name: _text(each) for name, each in value.items()}

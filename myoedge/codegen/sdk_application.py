@@ -54,7 +54,8 @@ def sdk_application(
 
 
 def _ports(plan: Plan, stream: Stream) -> dict[str, Any]:
-    """Return the frames that are pushed and that a pass makes ready, without states."""
+    """Return template values for the frames that are pushed and the output frames of a pass,
+    without states."""
     pushed = stream_values(plan, stream)["inputs"]
     counts = {
         "inputs": [port["outer"] * port["piece_bytes"] for port in pushed],
@@ -68,7 +69,7 @@ def _ports(plan: Plan, stream: Stream) -> dict[str, Any]:
 
 
 def _rendered(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files of the template folder, by their paths in gap_sdk/."""
+    """Return path in gap_sdk/ -> text for all files of the template folder."""
     files = {}
     folder = template_dir() / "app_gap_sdk"
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -106,8 +106,8 @@ def _times(rate_hz: Fraction) -> dict[str, int]:
 
 
 def sdk_sources(files: Mapping[str, str]) -> set[str]:
-    """Return those of the files of src/ that do not depend on the port, which the GAP SDK
-    application compiles too."""
+    """Return the files of src/ that are independent of the port, so that the GAP SDK application
+    compiles them too."""
     left_out = {f"{FOLDER}/{name.removesuffix('.j2')}" for name in BARE_METAL}
     return {name for name in files if name.startswith(f"{FOLDER}/")} - left_out
 

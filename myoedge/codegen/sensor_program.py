@@ -47,7 +47,8 @@ class SampleLayout:
 
 
 class _Border(NamedTuple):
-    """An input's shape, the axis of its normalisation, a stream's time axis, and the layout."""
+    """The input of a network: its shape, the axis of its normalisation, its time axis (None without
+    a stream), its layout."""
 
     shape: Sequence[int]
     axis: int
@@ -209,7 +210,8 @@ def _conversion(
     border: _Border,
     scale: Fraction,
 ) -> CountConversion:
-    """Return counts -> integers, with the unit, [calib] scale and the host's normalisation."""
+    """Return the conversion from converter counts to the input's integers, with unit, [calib] scale
+    and the host's normalisation."""
     factors, offsets = [Fraction(1)] * sensor.channels, [Fraction(0)] * sensor.channels
     if normalization is not None:
         factors = _by_channel(normalization.scale, border)
@@ -227,7 +229,7 @@ def _conversion(
 
 
 def _by_channel(values: Sequence[float], border: _Border) -> list[Fraction]:
-    """Return a factor or offset per channel. Errors: E265 if it changes from sample to sample."""
+    """Return one factor or offset per channel. Errors: E265 if it varies along time."""
     along = [-1 if at == border.axis else 1 for at in range(len(border.shape))]
     full = np.broadcast_to(np.reshape(np.array(values, np.float64), along), border.shape)
     if border.time_axis is not None:
@@ -248,7 +250,8 @@ def _result_shape(q: QuantGraph, stream: Stream | None, name: str) -> list[int]:
 
 
 def _counts(plan: Plan, stream: Stream | None) -> dict[str, Any]:
-    """Return frames and results of a pass, and bytes of the outputs that packets leave out."""
+    """Return the numbers of frames and results per pass, and the bytes of outputs that packets
+    leave out."""
     q = plan.quant
     names = plan.graph_outputs if stream is None else [port.name for port in stream.outputs]
     return {

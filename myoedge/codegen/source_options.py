@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the generated C."""
+"""Options for generating C: prefix, checks, blobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class SourceOptions:
     """Options of the generated C.
 
-    prefix         of all global C names; None: from the model's name
+    prefix         prefix of all global C names; None: derived from the model's name
     checks         whether to generate <prefix>_check, which the program for the chip then calls,
                    <prefix>_on_layer and <prefix>_self_test
     weights_blob   whether weights, scales and tables are data that <prefix>_load replaces; with

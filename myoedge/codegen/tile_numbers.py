@@ -16,7 +16,7 @@ class Tables:
 
     prefix   beginning of their names
     lines    their definitions
-    scalars  numbers that are read from the model's data; None: all are literals
+    scalars  numbers that C reads from the model's data so far; None: all numbers are literals
     """
 
     prefix: str
@@ -24,7 +24,8 @@ class Tables:
     scalars: list[int] | None = None
 
     def scalar(self, place: str, text: str) -> str:
-        """Return C for a number that is assigned to `place`: itself, or read from the data."""
+        """Return C for a number that is assigned to `place`: a literal, or an element of the
+        model's data."""
         is_number = re.fullmatch(r"-?\d+", text) is not None
         if self.scalars is None or not is_number or not -(2**31) <= int(text) < 2**31:
             return text
@@ -56,8 +57,8 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class TileTerm:
-    """One term of a formula in the tile's number t: step * ((t / run) % count); count 0: no
-    modulo."""
+    """One term of a formula in the tile's number t: step * ((t / run) % count), without modulo if
+    count is 0."""
 
     step: int
     run: int
@@ -91,7 +92,7 @@ def _terms(values: Sequence[int], run: int) -> list[TileTerm] | None:
 
 
 def _run(values: Sequence[int]) -> int:
-    """Greatest common divisor of the lengths of runs of equal values."""
+    """Return the greatest common divisor of the lengths of runs of equal values."""
     changes = (i for i, (a, b) in enumerate(itertools.pairwise(values), 1) if a != b)
     return math.gcd(*changes) or len(values)
 

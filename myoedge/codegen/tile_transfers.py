@@ -46,7 +46,7 @@ def _call(function: str, x: Transfer, base: Base, tiling: Tiling, movement: Move
 
 
 def _loads(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
-    """Return the statements that load the operands of tile t."""
+    """Yield the statements that load the operands of tile t."""
     for operand in tiling.kernel.operands:
         loads = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
         early = any(map(tiling.early, loads[0]))
@@ -57,8 +57,10 @@ def _loads(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
 def _moves(
     movement: Movement, function: str, every: Moved, base: Outside, early: bool
 ) -> Iterator[str]:
-    """Return the statements that transfer one operand's part of tile t; `early`: except for the
-    first tile."""
+    """Yield the statements that transfer one operand's part of tile t.
+
+    early   whether the first tile is left out, because it is loaded during earlier layers
+    """
     most, at = max(map(len, every)), [t for t, moved in enumerate(every) if moved]
     phases = phases_of([bool(moved) for moved in every])
     if phases is None or (most > 1 and at != [0]):
@@ -87,7 +89,7 @@ def phases_of(there: list[bool]) -> tuple[int, int, int] | None:
 
 
 def within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
-    """Yield the C conditions that state first <= turn < end; none if they always hold."""
+    """Yield the C conditions for first <= turn < end; none if they are always true."""
     if end - first == 1 < period:
         yield f"{turn} == {first}"
         return
@@ -98,7 +100,7 @@ def within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
 
 
 def _one(movement: Movement, function: str, moved: Sequence[Transfer], base: Outside) -> str:
-    """Return the C code of one transfer per tile."""
+    """Return the C call that starts a tile's transfer, for one transfer per tile."""
     name, tables, origin = moved[0].operand, movement.tables, movement.l1.offset(moved[0].operand)
     l1 = tables.number(f"{name}_moved_l1", [x.l1 - origin for x in moved])
     at = tables.number(f"{name}_moved_at", [x.at - base.origin for x in moved])
@@ -115,7 +117,8 @@ def _sum(start: str, offset: str) -> str:
 
 
 def _many(movement: Movement, function: str, every: Moved, base: Outside) -> str:
-    """Return C for any number of transfers per tile, from a table."""
+    """Return the C call that starts a tile's transfers from a table, for any number of transfers
+    per tile."""
     rows, ends = [x for moved in every for x in moved], [0]
     for moved in every:
         ends.append(ends[-1] + len(moved))

@@ -26,7 +26,7 @@ JOBS_AHEAD = 3500
 
 @dataclass(frozen=True)
 class TiledLayer:
-    """The C code of a layer.
+    """The C code of one layer.
 
     text        the code
     functions   functions that it defines: "arguments", "jobs", "load", "compute",
@@ -127,8 +127,7 @@ def tiled_layer(
 def _outside_l1(
     tiling: Tiling, base: Base, addresses: Addresses, outside: OutsideL1
 ) -> dict[str, str]:
-    """Return C pointers to the operands that the kernel reads outside L1; "%name" is a table in
-    L3."""
+    """Return operand -> C pointer for operands outside L1; "%name" is a table in L3."""
     in_l2 = tiling.choice.in_l2
     found = {o.name: base(o).text for o in tiling.kernel.operands if o.name in in_l2}
     if SCRATCH in in_l2:
@@ -140,7 +139,7 @@ def _outside_l1(
 
 
 def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables) -> list[str]:
-    """Statements that write the arguments of the kernel call."""
+    """Return the statements that write the arguments of the kernel call."""
     kernel, slot = tiling.kernel.function, _slot(tiling)
     op, fields = _op(tiling, addresses, tables), _fields(tiling, tables, addresses)
     place = f"me_op[{index % 2}].{kernel}"
@@ -152,8 +151,8 @@ def _arguments(index: int, tiling: Tiling, addresses: LayerAddresses, tables: Ta
 
 
 def _jobs(index: int, tiling: Tiling, before_cycles: float) -> list[str]:
-    """Statements that make the jobs of an accelerator from the arguments; not the first job where
-    all cores would wait for it."""
+    """Return the statements that prepare accelerator jobs from the kernel's arguments, without a
+    first job that all cores would wait for."""
     if not tiling.kernel.runs_jobs:
         return []
     layer = f"&me_ne16_layers[{_slot(tiling)}]"
@@ -232,12 +231,12 @@ def _value(
 
 
 def _operand(value: str) -> str:
-    """Return the operand's name in a field such as "@x+4"."""
+    """Return the operand's name in a field value such as "@x+4"."""
     return str(re.findall(r"\w+", value)[0])
 
 
 def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
-    """Return the fields with pointers to unpacked bytes in scratch instead of a packed operand."""
+    """Return the fields with pointers to unpacked weights in scratch, not to the packed operand."""
     packing = tiling.kernel.packing
     if packing is None:
         return fields
@@ -246,7 +245,7 @@ def _unpacked(tiling: Tiling, fields: Fields) -> Fields:
 
 
 def _unpacks(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Iterator[str]:
-    """Statements that unpack a tile's weights if they differ from the preceding tile's."""
+    """Yield the statements that unpack a tile's weights if the preceding tile's differ."""
     packing, tiles = tiling.kernel.packing, tiling.tiles
     if packing is None:
         return
@@ -264,7 +263,7 @@ def _unpacks(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> Itera
 
 
 def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[tuple[str, str]]:
-    """Return the fields of the tile struct, as C of the tile's number."""
+    """Return the fields of the tile struct, as C in the tile's number t."""
     strides = dict(_strides(tiling))
     rows = [
         {**_unpacked(tiling, tiling.kernel.tile(tile.regions)), **strides} for tile in tiling.tiles
@@ -287,7 +286,7 @@ def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[t
 
 
 def _waits(tiling: Tiling) -> str:
-    """Return C for whether the kernel itself waits for the operands of tile t: only for the first
+    """Return C for whether the kernel waits for the operands of tile t: at most for the first
     tile."""
     if len(tiling.tiles) == 1:
         return str(int(tiling.kernel_waits))
@@ -295,7 +294,7 @@ def _waits(tiling: Tiling) -> str:
 
 
 def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterator[tuple[str, str]]:
-    """Yield the fields of me_next_tile, for a kernel that starts some tiles early."""
+    """Yield the fields of me_next_tile, for a kernel that starts its next tile early."""
     starts = tiling.kernel.launches_next_tile
     follows = [int(starts(*pair)) for pair in pairwise(rows)] if starts else []
     if any(follows):
@@ -307,7 +306,7 @@ def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterat
 
 
 def _strides(tiling: Tiling) -> Iterator[tuple[str, int]]:
-    """Yield the strides of operands that lie in L2 or L1 untiled, as fields of the tile struct."""
+    """Yield (field of the tile struct, bytes): strides of untiled operands in L2 or L1."""
     for o in tiling.kernel.operands:
         if o.row_stride and o.name in tiling.choice.in_l2:
             yield o.row_stride, o.itemsize * math.prod(o.shape[2:])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operator definitions (OpDef), their table OPS, and the nodes of a quantised network."""
+"""Operator definitions (OpDef), the table OPS of all operators, and nodes of a quantised
+network."""
 
 from __future__ import annotations
 

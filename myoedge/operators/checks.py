@@ -74,8 +74,8 @@ def _written_before_read(graph: Graph) -> Iterator[str]:
 
 
 def _finite(graph: Graph) -> Iterator[str]:
-    """Check that constants are finite. Errors: E112 if folded factors of the user's network
-    overflow."""
+    """Yield nodes that read constants that are not finite. Errors: E112 if folded factors of the
+    user's network overflow."""
     readers = {name: node for node in graph.nodes for name in node.inputs}
     for name, node in readers.items():
         value = graph.find_array(name)
@@ -138,8 +138,8 @@ def _weights_constant(graph: Graph, node: Node) -> bool:
 
 
 def _scale_is_free(graph: Graph, node: Node) -> bool:
-    """Return whether the operands of concat and pad, which share the result's scale, have no fixed
-    scale."""
+    """Return whether the result's scale of a concat or pad is free: none of its operands, which
+    share it, has a fixed scale."""
     if node.op not in ("concat", "pad"):
         return True
     fixed = {fixed_params(graph, name) for name in node.inputs}

@@ -182,14 +182,14 @@ def stream_except_last_axis(at: OperandAxis) -> StreamingRule | None:
 def final_state(op: OpDef, **fields: Any) -> OpDef:
     """Return the operator that computes the final state of the recurrence `op`.
 
-    fields   fields of its OpDef that differ
+    fields   fields of its OpDef that differ from those of `op`
     """
     return replace(op, epilogue=False, streaming_rule=lambda at: None, **fields)
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:
-    """Subtract so much from the scores of hidden keys that their exponentials are 0, in rows with a
-    visible key; scores of -inf (outside a window) stay.
+    """Lower the scores of hidden keys so far that their exponentials are 0, in rows with a visible
+    key; scores of -inf (outside a window) are unchanged.
 
     mask   1 for a visible key, 0 for a hidden one
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels of the cores that are chosen by the size or the element types of a layer."""
+"""Kernels for the cores, selected by a layer's size or element types."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ WIDE_BITS = (16,)
 class Condition:
     """A condition that a format puts on a layer's attributes and shapes.
 
-    text    description for docs/ops.md
+    text    description of the condition for docs/ops.md
     holds   (attrs, input shapes, output shape) -> whether the layer meets it
     """
 
@@ -89,5 +89,6 @@ MOVES = Format((ANY,), ANY)
 
 
 def int16_where(where: Condition) -> tuple[Format, ...]:
-    """Return formats with int8 or int16 operands and int16 results, under a condition."""
+    """Return formats with int8 or int16 operands: int8 results always, int16 results under a
+    condition."""
     return Format((EITHER,)), Format((EITHER,), SIXTEEN, where=where)

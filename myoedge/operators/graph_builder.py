@@ -124,7 +124,7 @@ class GraphBuilder(ConstantValues):
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Return a context in which new nodes get a submodule as origin.
+        """Return a context in which the origin of new nodes is a submodule.
 
         name   path of the submodule; "" for the whole module
         """
@@ -155,8 +155,8 @@ class GraphBuilder(ConstantValues):
         self.nodes[:] = [node for node in self.nodes if node.name in read]
 
     def keep_formats(self, before: int, names: Iterable[str]) -> None:
-        """Copy integer formats from constants to the constants derived from them, if they still
-        apply.
+        """Copy integer formats from original constants to the constants derived from them, if the
+        formats still apply.
 
         before   number of constants before the first derived one was added
         names    the original constants

@@ -193,7 +193,8 @@ def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
 
 
 def _aten_row(entry: ImportRow) -> Row:
-    """Return the row's function for calls that return a tensor, or a list of tensors."""
+    """Return the import function of a row for calls that return one tensor, or a list of
+    tensors."""
 
     def aten_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         if entry.all_results or not isinstance(out, list):
@@ -204,7 +205,7 @@ def _aten_row(entry: ImportRow) -> Row:
 
 
 def _onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
-    """Return ONNX's name of the operator, and the function for its nodes."""
+    """Parse an ONNX signature; return (operator, import function for its nodes)."""
     name, _, rest = text.strip().partition("(")
     (signature,) = ast.parse(f"def _({rest}: ...").body
     assert isinstance(signature, ast.FunctionDef)
@@ -217,7 +218,7 @@ def _onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
 
 
 def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
-    """Return a node's inputs and attributes under the names of a signature."""
+    """Return a node's inputs and attributes by the argument names of a signature."""
     arguments: dict[str, Any] = {}
     for i, argument in enumerate(signature.args):
         name, kind = argument.arg, _annotation(argument, "tensor")
@@ -234,7 +235,7 @@ def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
 
 
 def _attribute(argument: ast.arg, default: ast.expr | None, c: OnnxCall) -> Any:
-    """Return an attribute of a node, with the type of its default."""
+    """Return the value of an attribute of a node, with the type of its default."""
     name = _annotation(argument, argument.arg)
     if default is None and name not in c.attrs:
         raise Unsupported(f"no attribute {name}", f"give {c.op} the attribute {name}")

@@ -39,7 +39,8 @@ def one_blas_thread() -> Iterator[None]:
 
 @functools.cache
 def _blas_libraries() -> ThreadpoolController:
-    """Find NumPy's BLAS libraries once; the search takes longer than a small product."""
+    """Return NumPy's BLAS libraries; cached, because the search takes longer than a small
+    product."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
@@ -101,14 +102,15 @@ def in_step(
     """Run a node of a loop body in floats, in iteration `step`.
 
     values   tensors by name, with the states of the loop; updated
-    -> the node's value before and after the fused activation
+    -> the node's values before and after the fused activation
     """
     y = moved(node, step, values)
     return stated_node(graph, node, [values[x] for x in node.inputs]) if y is None else (y, y)
 
 
 def as_stated(graph: Graph, name: str, value: Array) -> Array:
-    """Fake-quantise a tensor if the model file gives its quantisation parameters."""
+    """Return a tensor rounded to the quantisation parameters of the model file, if the file
+    specifies any."""
     given = graph.given(name)
     if given is None or not given.fake_quantized:
         return value

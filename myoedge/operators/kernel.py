@@ -135,7 +135,7 @@ class Operand:
         return self.itemsize * sum(reaches, start=1)
 
     def lines(self, sizes: Sizes) -> Any:
-        """Return the number of contiguous byte runs that make up a tile.
+        """Return the number of contiguous byte runs of which a tile consists.
 
         sizes   axis -> tile extent, or an array of extents
         """
@@ -155,8 +155,7 @@ Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for if oper
 
 
 def of_member(member: str, fields: Fields) -> dict[str, int | str]:
-    """Return struct fields with their names prefixed by the member that holds them,
-    "member.field"."""
+    """Return struct fields with the prefix "member." that C needs for fields of a nested struct."""
     return {f"{member}.{name}": value for name, value in fields.items()}
 
 

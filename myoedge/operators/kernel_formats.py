@@ -39,7 +39,8 @@ def may_weigh(node: Node, bits: int, shapes: Sequence[Shape], out: Shape) -> boo
 
 
 def operand_places(node: Node) -> list[int]:
-    """Return the positions of the inputs that are read as integers, without weights."""
+    """Return the positions of a node's operands: inputs that are read at run time, without
+    weights."""
     op = OPS[node.op]
     return [i for i in range(len(node.inputs))[: op.reads] if i not in op.weights]
 
@@ -66,8 +67,8 @@ def weight_bits(op: str) -> frozenset[int]:
 
 
 def read_together(op: str) -> frozenset[int]:
-    """Return the positions of the inputs that share the cost of int16: if one of them is int16, the
-    layer takes as many cycles as if all are."""
+    """Return the positions of the inputs that share the cost of int16: one int16 input costs as
+    many cycles as if all of them are int16."""
     return frozenset(i for form in OPS[op].formats for i in form.together)
 
 

@@ -82,7 +82,7 @@ def _numbered(op: str, number: int) -> str:
 
 
 def source(row: Mapping[str, Any]) -> str:
-    """Return the layer's source line in the user's program; "" if `place` already contains it."""
+    """Return the layer's source line in the user's program; "" if `place` is that line."""
     found = next((o["source"] for o in row["origin"] if o["source"]), "")
     return "" if found == place(row) else found
 
@@ -94,7 +94,7 @@ def located(steps: Iterable[QuantizedNode]) -> list[str]:
 
 
 def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names that `located` gives, from rows of report.json."""
+    """Return the names that `located` returns, for rows of report.json."""
     names = []
     for row, number in zip(rows, _numbers(rows), strict=True):
         known = ", ".join(filter(None, (_numbered(row["op"], number), source(row))))

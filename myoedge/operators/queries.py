@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels, parameters, products and output of a node, by its operator's definition."""
+"""Queries about a node that its operator's definition answers: kernels, parameters, MACs,
+output."""
 
 from __future__ import annotations
 
@@ -51,8 +52,8 @@ def output_of(node: Node, shapes: Sequence[Shape], dtype: str = "float32") -> Te
 
 
 def own_params(node: Node) -> QuantParams | None:
-    """Return the parameters that an operator fixes for its result (softmax: scale 1/256, say); None
-    if they depend on data."""
+    """Return the parameters that an operator fixes for its result, such as scale 1/256 for softmax;
+    None if they depend on data."""
     op = OPS[node.op]
     return op.fixed_params if op.params_of is None else op.params_of(node.attrs)
 

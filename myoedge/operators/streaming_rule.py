@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streaming rules of operators: states between frames, and the input frames of each output
-frame."""
+"""Streaming rules of operators: the states passed from frame to frame, and the input frames of each
+output frame."""
 
 from __future__ import annotations
 

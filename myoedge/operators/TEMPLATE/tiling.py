@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of the multiplication by a number: tiles of whole rows."""
+"""Tiling of the multiplication by a number: tiles are blocks of whole rows, or parts of one row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     x, y = (Operand(name, source, shape, dims) for name, source in (("x", 0), ("y", OUT)))
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the busiest core."""
+        """Return the number of elements on the busiest core."""
         return np.ceil(sizes["row"] * sizes["column"] / engine.cores)
 
     return TiledKernel(

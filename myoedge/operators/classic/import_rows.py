@@ -28,7 +28,8 @@ from myoedge.operators.pool.import_rows import reduction
 
 
 def _per_feature(values: Any, usual: float, features: int) -> Array:
-    """Return one number per feature, from as many, one for all, or none."""
+    """Return one value per feature from a list of values: one per feature, one for all features, or
+    none (the default `usual`)."""
     given = np.asarray(values or [usual], np.float64)
     if given.size not in (1, features):
         raise ValueError(f"{given.size} numbers for {features} features")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores of classifiers and regressors of ai.onnx.ml: what follows their sums."""
+"""Scores of ai.onnx.ml's classifiers and regressors: linear sums, post-transforms, predicted
+class."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def of_both_classes(
     """Return weights [2, n], biases [2] and post_transform for the scores of both classes of a
     binary classifier, as onnxruntime computes them.
 
-    weight, bias   those of the second class, [1, n] and [1]
+    weight, bias   weights [1, n] and bias [1] of the second class
     kind           post_transform of the model
     is_share       whether the first class's score is 1 - score instead of -score, unless LOGISTIC
     """
@@ -66,7 +67,7 @@ def linear(d: GraphBuilder, x: str, weight: Array, bias: Array) -> str:
 
 
 def matrix(values: Sequence[float], rows: int) -> Array:
-    """Return the numbers of an ONNX attribute as a matrix [rows, n], float64."""
+    """Return the values of an ONNX attribute as a matrix [rows, n], float64."""
     return np.asarray(values, np.float64).reshape(rows, -1)
 
 

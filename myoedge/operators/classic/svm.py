@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of support vector machines: kernels of all support vectors, then one linear layer.
+"""Import of support vector machines: the kernel function of all support vectors, then one linear
+layer.
 
 The RBF kernel's exponent is -gamma |x - s|^2 = 2 gamma x s - gamma |s|^2 - gamma |x|^2.
 """
@@ -30,7 +31,8 @@ COUPLED = (
 
 
 def _kernels(d: GraphBuilder, x: str, vectors: Array, a: Arguments) -> str:
-    """Add the kernel of x [N, F] and each of `vectors` [n, F] -> [N, n]; not for LINEAR."""
+    """Add the kernel function of x [N, F] with each of `vectors` [n, F] -> [N, n]; any kernel
+    except LINEAR."""
     gamma, constant, degree = (*a["kernel_params"], 0.0, 0.0, 3.0)[:3]
     if a["kernel_type"] == "RBF":
         return _radial(d, x, vectors, gamma)
@@ -42,7 +44,8 @@ def _kernels(d: GraphBuilder, x: str, vectors: Array, a: Arguments) -> str:
 
 
 def _radial(d: GraphBuilder, x: str, vectors: Array, gamma: float) -> str:
-    """Add exp(-gamma |x - s|^2), about the vectors' mean, where both squares are smallest."""
+    """Add the RBF kernel exp(-gamma |x - s|^2), with x and s relative to the mean of the support
+    vectors, so that squares stay small."""
     if gamma <= 0.0:
         raise ValueError(f"gamma {gamma}")
     centre = vectors.mean(0)
@@ -61,9 +64,10 @@ def _radial(d: GraphBuilder, x: str, vectors: Array, gamma: float) -> str:
 
 
 def _sums(d: GraphBuilder, x: str, vectors: Array, a: Arguments, forms: Any) -> str:
-    """Add weight [K, n] times the kernels, plus bias [K]; for LINEAR one layer of x.
+    """Add the decision function: weight [K, n] times the kernel values, plus bias [K]; for LINEAR,
+    one linear layer on x.
 
-    forms   weight and bias
+    forms   (weight, bias)
     """
     weight, bias = forms
     if a["kernel_type"] == "LINEAR":
@@ -72,10 +76,11 @@ def _sums(d: GraphBuilder, x: str, vectors: Array, a: Arguments, forms: Any) -> 
 
 
 def _pairs(coefficients: Array, counts: list[int]) -> Array:
-    """Return weights [pairs, n] of the kernels, pairs (0, 1), (0, 2) .. (1, 2) ..
+    """Return the weights [pairs, n] of the kernel values for each pair of classes (0, 1), (0, 2) ..
+    (1, 2) ..
 
-    coefficients   [classes - 1, n]: those of class i against j > i in row j - 1, against j < i in
-                   row j        counts   support vectors of each class
+    coefficients   [classes - 1, n]: for class i against j > i in row j - 1, against j < i in row j
+    counts         number of support vectors of each class
     """
     starts = [0, *itertools.accumulate(counts)]
     pairs = list(itertools.combinations(range(len(counts)), 2))
@@ -87,7 +92,8 @@ def _pairs(coefficients: Array, counts: list[int]) -> Array:
 
 
 def _votes(d: GraphBuilder, scores: str, classes: int) -> str:
-    """Add the number of pairs that each class wins: (i, j) is i's if its score is positive."""
+    """Add the number of pairs that each class wins; class i wins pair (i, j) if its score is
+    positive, otherwise j."""
     wins = d.add("table", scores, chain=(("gt", 0.0),))
     pairs = list(itertools.combinations(range(classes), 2))
     weight, bias = np.zeros((classes, len(pairs))), np.zeros(classes)
@@ -100,8 +106,8 @@ def _votes(d: GraphBuilder, scores: str, classes: int) -> str:
 def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str]:
     """Import ONNX's SVMClassifier; return the names of the predicted class index and of the scores.
 
-    Scores are of pairs of classes; of classes if there are two, no support vectors, or
-    probabilities.
+    There is one score per pair of classes; one per class if there are two classes, no support
+    vectors, or probabilities.
     """
     rows_of(d, a["self"], "SVMClassifier")
     classes = len(a["classlabels_ints"]) or len(a["classlabels_strings"])
@@ -125,7 +131,7 @@ def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str
 def _of_two(
     d: GraphBuilder, a: Arguments, vectors: Array, weight: Array, rho: Array
 ) -> tuple[str | None, str]:
-    """Add the scores of two classes: -s and s, or Platt's probabilities."""
+    """Add the scores of two classes: -s and s, or probabilities by Platt scaling."""
     rows, _ = d.shape(a["self"])
     if a["prob_a"]:
         steep, shift = a["prob_a"][0], a["prob_b"][0]

@@ -28,7 +28,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the core with the most signals."""
+        """Return the number of elements on the core with the most signals."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
     return TiledKernel(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of einsum as matrix products of two operands at a time."""
+"""Import of einsum as matrix products, two operands per product."""
 
 from __future__ import annotations
 
@@ -69,13 +69,14 @@ def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
 
 
 def _letters_once(inputs: Sequence[str]) -> str:
-    """Return the letters that occur once in all operands, sorted, without an ellipsis's axes."""
+    """Return the letters that occur once in all operands, sorted; axes of an ellipsis are
+    excluded."""
     counts = Counter("".join(inputs))
     return "".join(sorted(x for x in counts.keys() - {*SPARE} if counts[x] == 1))
 
 
 def _spelt(axes: str, count: int) -> str:
-    """Replace an ellipsis of `count` axes by letters."""
+    """Replace an ellipsis "..." by `count` spare letters."""
     return axes.replace("...", SPARE[len(SPARE) - count :])
 
 
@@ -125,7 +126,7 @@ def _ordered(d: GraphBuilder, term: LetteredOperand, axes: str) -> str:
 
 
 def _divided(axes: Iterable[str], chosen: Container[str]) -> tuple[str, str]:
-    """Split axes into those that satisfy a condition and the rest."""
+    """Split axes into those in `chosen` and the rest."""
     names = [*axes]
     kept = [axis for axis in names if axis in chosen]
     return "".join(kept), "".join(axis for axis in names if axis not in kept)
@@ -134,7 +135,7 @@ def _divided(axes: Iterable[str], chosen: Container[str]) -> tuple[str, str]:
 def _product(
     d: GraphBuilder, left: LetteredOperand, right: LetteredOperand, needed: set[str]
 ) -> LetteredOperand:
-    """Multiply two operands, and sum over the axes that both have and that are not needed later."""
+    """Multiply two operands, and sum over their common axes that are not needed later."""
     both = [axis for axis in left.axes if axis in right.axes]
     batch, along = _divided(both, needed)
     (_, rows), (_, columns) = _divided(left.axes, both), _divided(right.axes, both)

@@ -48,8 +48,8 @@ def rows_of(attrs: Attrs, ids: Array, table: Array) -> Array:
 
 
 def table_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Return the output range of every embedding: that of its whole table, whichever rows the
-    samples read."""
+    """Return embedding -> output range: the range of its whole table, independent of the
+    samples."""
     nodes = [node for node in graph.nodes if node.op == "embedding"]
     tables = {node.name: graph.array(node.inputs[1]) for node in nodes}
     return {name: (float(x.min()), float(x.max())) for name, x in tables.items()}
@@ -70,7 +70,7 @@ def id_limits(graph: Graph, name: str) -> tuple[int, int] | None:
 
 
 def _asked_for(graph: Graph, name: str) -> tuple[int, int]:
-    """Range of integers that are valid for all readers of a tensor."""
+    """Return the range (smallest, largest) of integers that all readers of a tensor accept."""
     low, high = INT32.low, INT32.high
     for node in graph.users.get(name, ()):
         limits = _limits_before(graph, node)
@@ -79,8 +79,8 @@ def _asked_for(graph: Graph, name: str) -> tuple[int, int]:
 
 
 def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
-    """Range of integers that are valid for one reader, traced through moves, and sums and products
-    with a number."""
+    """Return the range of integers that one reader of a tensor accepts, traced through data
+    movement and arithmetic with constants."""
     if node.op == "embedding" and node.attrs["rows"]:
         first = node.attrs["first"]
         return first, first + int(node.attrs["rows"]) - 1

@@ -25,8 +25,8 @@ BYTE_BYTES = 8  # the same if a row is a byte
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel for ids [n] and results y [n, bytes of a row]; the table is not
-    tiled, and stays in L1 or L2."""
+    """Return the tiled kernel for ids [n] and results y [n, bytes of a row]; the table is not tiled
+    and is in L1 or L2."""
     count, rows = math.prod(step.shapes[0]), _bytes_of_rows(step)
     width = rows.shape[1]
     table = Operand.whole("table", rows)
@@ -54,7 +54,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _fetched(step: QuantizedNode, count: int, width: int, table: Operand) -> TiledKernel:
-    """Return the kernel that lets the control core fetch rows from a table in L2 by DMA."""
+    """Return the tiled kernel in which the control core loads rows from a table in L2 by DMA."""
     return TiledKernel(
         function="me_embedding_fetched_s8",
         axes={"id": count, "byte": width},
@@ -70,7 +70,7 @@ def _fetched(step: QuantizedNode, count: int, width: int, table: Operand) -> Til
 
 
 def _from_l3(step: QuantizedNode, count: int, width: int) -> TiledKernel:
-    """Return the kernel that lets the fabric controller fetch rows from a table in L3."""
+    """Return the tiled kernel in which the fabric controller loads rows from a table in L3."""
     return TiledKernel(
         function="me_embedding_l3_s8",
         axes={"id": count, "byte": width},
@@ -106,7 +106,8 @@ def _numbers(step: QuantizedNode, width: int) -> Fields:
 
 
 def _bytes_of_rows(step: QuantizedNode) -> Array:
-    """Table rows int8 [rows, bytes] from int8 or int16 values, lower byte first."""
+    """Return the table rows as bytes, int8 [rows, bytes], from int8 or int16 values, lower byte
+    first."""
     rows: Array = step.integers.rows
     flat = np.ascontiguousarray(rows.reshape(len(rows), -1))
     return flat.astype(flat.dtype.newbyteorder("<")).view(np.int8)

@@ -48,8 +48,8 @@ def rounds_to_16_bits(node: Node) -> bool:
 
 
 def clamped_to(attrs: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the smallest and the largest real value if the node's integer limits are narrower than
-    its integer type; otherwise None."""
+    """Return the real values of the node's integer limits, if these are narrower than its integer
+    type; otherwise None."""
     params, zero = carried_params(attrs), attrs["zero_point"]
     if attrs["high"] - attrs["low"] == params.high - params.low:
         return None
@@ -63,7 +63,7 @@ def _quantize(inputs: QuantizeInputs) -> TableParams:
 
 
 def _integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 -> int8."""
+    """Fake-quantise integers by a lookup table: x int8 -> int8."""
     return lookup(x, step.integers.lut)
 
 

@@ -51,8 +51,8 @@ def _flat_indices(d: GraphBuilder, names: Sequence[str], extents: Sequence[int])
 
 
 def _outer(d: GraphBuilder, x: str, picks: Mapping[int, str], out: Shape) -> str:
-    """Import index lists on adjacent axes that vary independently, one axis after the other; "" if
-    they do not."""
+    """Import constant index lists on adjacent axes as one gather per axis, if each list varies
+    along another axis of the result; otherwise return ""."""
     arrays = [weights(d, name, "an index") for name in picks.values()]
     rank = max(array.ndim for array in arrays)
     shapes = [ranked(array.shape, rank) for array in arrays]
@@ -93,7 +93,7 @@ def gather_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _columns(d: GraphBuilder, index: str) -> list[str]:
-    """Split indices [.., axes] by axis: the tensors that were stacked, or slices."""
+    """Split index tensors [.., axes] into one tensor per axis."""
     *lead, count = d.shape(index)
     node = producer(d, index)
     if node is not None and node.op == "concat" and len(node.inputs) == count:

@@ -109,7 +109,8 @@ def _counts(value: Array, n: int) -> bool:
 
 
 def _from_start(d: GraphBuilder, ids: str, n: int) -> str:
-    """Replace negative indices, counted from the end, by indices from the start."""
+    """Replace negative indices, which count from the end of an axis of n elements, by indices from
+    its start."""
     span, shape = span_of(d, ids), d.shape(ids)
     if span is not None and span[0] >= 0:
         return ids
@@ -130,7 +131,7 @@ def _gather(d: GraphBuilder, x: str, rows: Shape, ids: str, shape: Shape, out: S
 
 
 def _rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
-    """Gather slices of a constant along an axis by computed integers."""
+    """Gather slices of a constant table along an axis by computed integers, with an embedding."""
     rank, count = len(d.shape(table)), len(d.shape(ids))
     axis = dim % rank
     rows = d.constant(np.moveaxis(d.array(table), axis, 0)) if axis else table

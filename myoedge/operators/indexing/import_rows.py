@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of sliding windows (unfold, im2col), and of writes to constant places."""
+"""Import of sliding windows (unfold, im2col), and of writes to constant positions."""
 
 from __future__ import annotations
 
@@ -99,8 +99,7 @@ def slice_scatter(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _in_steps(d: GraphBuilder, x: str, part: str, axis: int, places: range) -> str:
-    """Write a part to every n-th place of an axis, the first of each group of n; leftover elements
-    at the end are handled separately."""
+    """Write the tensor `part` to every n-th element of an axis; `places` are the positions."""
     step, rest = places.step, d.shape(x)[axis + 1 :]
     groups = min(len(places), (d.shape(x)[axis] - places.start) // step)
     if groups:
@@ -159,7 +158,7 @@ def _is_mask(d: GraphBuilder, index: str) -> bool:
 
 
 def _masked(d: GraphBuilder, a: Arguments, out: Shape, axis: int, mask: str) -> str:
-    """Write one value to all elements, or rows, where the mask is true."""
+    """Write one value, or one row of values, to all positions where the mask is true."""
     own = d.shape(mask)
     rest = out[axis + len(own) :]
     value, shape = a["values"], d.shape(a["values"])
@@ -203,8 +202,11 @@ def scatter_nd(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out: Shape) -> str:
-    """Write updates to a block of x, or to every n-th element along an axis; `taken` gives the
-    order of the updates."""
+    """Write updates to a block of x, or to every n-th element along an axis.
+
+    places   index of each element of x
+    taken    index that each update writes, which gives the order of the updates
+    """
     corners = [np.unique(index) for index in np.unravel_index(taken.reshape(-1), out)]
     if taken.size == 0:
         raise Unsupported("a scatter into places that are no block in order")
@@ -220,7 +222,8 @@ def _block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out:
 
 
 def _into(d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Sequence[int]) -> str:
-    """Write a part to a block of x, axis by axis, the outermost last."""
+    """Return x with the tensor `part` written to a block of it, recursively along the axes in
+    `cut`."""
     if not cut:
         return part
     axis, *rest = cut

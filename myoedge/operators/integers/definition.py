@@ -161,7 +161,7 @@ def cumsum_integer(step: QuantizedNode, x: Array, *first: Array) -> Array:
 
 
 def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Return the output range (0, 1) of every comparison, by name, whatever the samples."""
+    """Return comparison -> range (0, 1) of its result, independent of the samples."""
     compared = (node.name for node in graph.nodes if node.op.startswith("integer_compare"))
     return dict.fromkeys(compared, (0.0, 1.0))
 

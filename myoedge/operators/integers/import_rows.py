@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of integer calls: ids plus an offset, positions."""
+"""Import of integer arithmetic on tensors such as indices and positions."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def sums(d: GraphBuilder, x: str, axis: int) -> str:
 
 
 def added_up(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a cumulative sum of integers; for ONNX's `exclusive`, the element itself is subtracted
-    again."""
+    """Import a cumulative sum of integers; for ONNX's `exclusive`, each element is subtracted from
+    its sum."""
     y = str(cumulative(sums)(d, {**a, "exclusive": False}, out))
     return combined(d, "sub", y, first(a), out) if a.get("exclusive") else y
 

@@ -78,7 +78,8 @@ def _constant_span(d: GraphBuilder, name: str) -> Span | None:
 
 
 def _computed(node: Node, known: Sequence[Span | None]) -> Span | None:
-    """Range of a function of two integers, whose extremes are at the ends of their ranges."""
+    """Return the value range of a function of two integers, from the function's values at the ends
+    of the operands' ranges."""
     function = FUNCTIONS[node.attrs["function"]]
     spans = [span or (INT32.low, INT32.high) for span in known]
     if node.attrs["function"] == "mod":

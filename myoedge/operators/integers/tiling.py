@@ -39,7 +39,8 @@ def _pairs(
     out_bytes: int,
     numbers: dict[str, int],
 ) -> TiledKernel:
-    """Tile a, b and y [n]; b may be constant, or a single number."""
+    """Return the tiled kernel of a function of two integer tensors a, b -> y [n]; b may be
+    constant, or a single value."""
     n, along = math.prod(step.out), ((("i", 1),),)
     a_kind, b_kind = step.attrs["kinds"]
     share = 1.0 if {a_kind, b_kind} == {"int32"} else OF_OTHER_TYPES
@@ -84,7 +85,7 @@ def cumsum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     carried = len(step.operands) > 1  # on streams
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the core with the most signals."""
+        """Return the number of elements on the core with the most signals."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
     return TiledKernel(

@@ -44,12 +44,12 @@ class LoopBody:
         return [*self.states, *(add(READ, x, **attrs) for x in sequences)]
 
     def end(self, values: Sequence[str], rows: Sequence[str]) -> list[str]:
-        """End the body; return the states after the last iteration, then the rows of all iterations
-        [steps, *row].
+        """End the body; return the final states, then the concatenated rows [steps, *row] of all
+        iterations.
 
-        values   tensor of the body that each state becomes
+        values   next value of each state, a tensor of the body
         rows     tensors of the body that each iteration returns
-        Errors: Unsupported for a state of another shape, and for states that change places.
+        Errors: Unsupported for a next state of another shape, and for states that are exchanged.
         """
         add, shape, attrs = self.builder.add, self.builder.shape, self.attrs
         pairs = [*zip(values, self.states, strict=True)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random test cases for a loop's own operators, in loops of one step."""
+"""Random test cases for the operators of a loop, in loops with one iteration."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from myoedge.operators.loop.turns import LAST, NEXT, READ, STATE, WRITE
 
 
 def _moved(op: str, oracle: str, operands: int = 1, rows: int = 0) -> Callable[[Draw], DrawnUse]:
-    """Draw operands of one shape.
+    """Return a function that draws a test case of a loop operator.
 
-    rows   leading axes of extent 1
+    operands   number of operands, all of one shape
+    rows       leading axes of extent 1
     """
 
     def drawn(d: Draw) -> DrawnUse:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators that run a part of the graph (the body) once per iteration of a loop.
 
-Attributes: `loop`, its name; `steps`, its number of iterations. The operators only move bytes:
-loop_state to the initial states, loop_read from a row of a sequence, and at the end of an iteration
-loop_write to a row of the result and loop_next to the next iteration's states.
+Attributes: `loop`, its name; `steps`, its number of iterations. The operators only copy bytes:
+loop_state sets the initial states, loop_read reads a row of a sequence, and at the end of an
+iteration loop_write writes a row of the result and loop_next sets the next iteration's states.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def row_shape(attrs: Attrs, x: Shape) -> Shape:
 
 
 def _copied(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Copy a row; the plan moves the address on from step to step."""
+    """Return the tiled kernel that copies one row; its address advances with every iteration."""
     row = step.out[1:] if step.node.op == WRITE else step.out
     loops = [Along(n, n, axis) for axis, n in enumerate(row)]
     copied = replace(step, out=row, shapes=(row,))

@@ -145,8 +145,8 @@ def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
 
 
 def _body(nodes: Iterable[Node], loop: str) -> list[Node]:
-    """Return the nodes of a loop: states, the nodes computed from them in every iteration, and its
-    end."""
+    """Return the nodes of a loop in order: states, the nodes that have to run in every iteration,
+    writes, next states."""
     inside: set[str] = set()
     states, body, writes, ends = (list[Node]() for _ in range(4))
     for node in nodes:
@@ -161,11 +161,11 @@ def _body(nodes: Iterable[Node], loop: str) -> list[Node]:
 
 
 def ordered_ends(nodes: Iterable[Node], body: Iterable[Node]) -> list[Node]:
-    """Order the `loop_next` nodes of a loop so that a state is replaced after all others that
-    become it.
+    """Return the `loop_next` nodes of a loop in an order in which a state is overwritten only after
+    all next states that read it.
 
     body   nodes that may be views of states
-    Errors: ValueError for states that change places.
+    Errors: ValueError for states that are exchanged, which no order allows.
     """
     viewed: dict[str, str] = {}
     for node in body:

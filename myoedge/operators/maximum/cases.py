@@ -15,8 +15,8 @@ def maximum(d: Draw) -> DrawnUse:
 
 
 def slack(case: Any) -> float:
-    """Return the largest permitted deviation in output steps: factors have 15 bits; int16 operands
-    are converted in steps of 2**-shift."""
+    """Return the largest permitted deviation in output steps, from 15-bit factors, or from int16
+    operands rounded to steps of 2**-shift."""
     largest = max(case.params(name).scale for name in case.names) / case.target.scale
     if case.step.has_int16:
         return float(

@@ -56,7 +56,8 @@ def quantize(site: QuantizeInputs) -> AngleParams:
 
 
 def _wide(site: QuantizeInputs) -> AngleParams:
-    """Quantise 16-bit atan2: both coordinates in steps at which the larger range is 2^15."""
+    """Return the constants of atan2 for int16: factors that bring the larger coordinate's range to
+    2^15."""
     operands = {"a": site.params(0), "b": site.params(1)}
     unit = max(p.reach * p.scale for p in operands.values()) / 2**15
     scalars: dict[str, int] = {}
@@ -69,7 +70,8 @@ def _wide(site: QuantizeInputs) -> AngleParams:
 
 
 def _with_angles(site: QuantizeInputs, half_turn: int, scalars: dict[str, int]) -> AngleParams:
-    """Return the angle of each quotient; for int16 the last one is repeated for interpolation."""
+    """Return the constants with a table of the angle of each quotient; for int16 its last entry is
+    repeated for interpolation."""
     quotients = np.minimum(np.arange(QUOTIENTS + 2), QUOTIENTS) / QUOTIENTS
     angles = np.rint(np.arctan(quotients) * (half_turn / math.pi)).astype(np.int16)
     count = QUOTIENTS + (2 if half_turn == FINE_TURN else 1)
@@ -110,7 +112,7 @@ def _smaller_and_larger(y: Array, x: Array) -> tuple[Array, Array]:
 
 
 def _in_quadrant(angle: Array, y: Array, x: Array, half_turn: int) -> Array:
-    """Move an angle of magnitudes into the point's quadrant."""
+    """Move an angle in the first quadrant to the point's quadrant."""
     angle = np.where(x < 0, half_turn - angle, angle)
     return np.asarray(np.where(y < 0, -angle, angle))
 

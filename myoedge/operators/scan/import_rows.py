@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of cumulative products, as recurrences whose only addend is the first element."""
+"""Import of cumulative products as linear recurrences in which only the first element is added."""
 
 from __future__ import annotations
 

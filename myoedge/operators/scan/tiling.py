@@ -25,7 +25,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     wide, is_wide = step.wide_flags("a", "b", "y"), step.has_int16
 
     def work(sizes: Sizes) -> Any:
-        """Elements of the busiest core, over all steps."""
+        """Return the elements of the busiest core, times the number of iterations."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
     return TiledKernel(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of squares over adjacent axes, of the values (mean square, or its root) or of the deviations
-from the mean (variance, or standard deviation)."""
+"""Sums of squares over adjacent axes: of values (mean square, or its root), or of deviations from
+the mean (variance, or standard deviation)."""
 
 from __future__ import annotations
 
