@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,11 @@ from myoedge.adaptation.table import METHODS
 from myoedge.backends import host
 from myoedge.backends.build_folder import ADAPT_ELF
 from myoedge.backends.samples import given_data
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, set_in
 from myoedge.numerics.arrays import Array
+from myoedge.quantization.labels import is_whole
+from myoedge.quantization.recordings.reading import LABEL, MAKE_CALIBRATION, UNLABELLED
+from myoedge.quantization.recordings.sources import AS_GIVEN, RETURNS, read
 from myoedge.quantization.samples import Data
 from myoedge.streaming.stream import frame_shapes, frames_to_results, ready_specs
 
@@ -166,10 +170,15 @@ def _check_classes(build: Build, data: Data) -> None:
         counts = range(ready, ready + build.stream.outputs[0].frames)  # the last pass may be cut
         needs += f"; or [samples, {ready}], of each output frame"
     if labels.dtype.kind != "i" or labels.size // len(labels) not in counts:
-        facts = {"needs": needs, "has": f"{labels.dtype} {[*labels.shape]}"}
-        one = "label[:, -1]" if labels.dtype.kind == "i" else "label.argmax(axis=1)"
-        tries = [f"label={one}  (a class of each sample)"]
-        raise MyoedgeError("E214", f"{data.source}: labels are no classes of windows", facts, tries)
+        raise _no_classes(data.source, labels, needs)
+
+
+def _no_classes(source: str, labels: Array, needs: str) -> MyoedgeError:
+    one = "label[:, -1]" if labels.dtype.kind == "i" else "label.argmax(axis=1)"
+    one = one if labels.ndim > 1 else "label.astype(int)"
+    facts = {"needs": needs, "has": f"{labels.dtype} {[*labels.shape]}"}
+    tries = [f"label={one}  (a class of each sample)"]
+    return MyoedgeError("E214", f"{source}: labels are no classes of windows", facts, tries)
 
 
 def _windows_in(build: Build, x: Array, label: Array) -> Iterator[tuple[Command, int]]:
@@ -192,14 +201,16 @@ def windows_of(run: Run, commands: Sequence[Command]) -> list[c.Window]:
 
 
 def check_method(build: Build, method: str) -> None:
-    """Raise E268 for a method that the build does not support."""
-    if method not in build.adaptation.methods:
-        supported = build.adaptation.methods
-        wanted = ", ".join(f'"{name}"' for name in (*supported, method))
-        tries = [f"[adapt] methods = [{wanted}] in myoedge.toml"] * (method in METHODS)
-        tries.append(f"method {supported[0]}")
-        facts = {"has": ", ".join(supported)}
-        raise MyoedgeError("E268", f"the build has no method {method}", facts, tries)
+    """Raise E268 for a method that the build does not support; it names the nearest one."""
+    supported = build.adaptation.methods
+    if method in supported:
+        return
+    near = next(iter(get_close_matches(str(method).lower(), METHODS, 1, 0.5)), supported[0])
+    wanted = ", ".join(f'"{name}"' for name in (*supported, near))
+    line = f"[adapt] methods = [{wanted}] in myoedge.toml, and build again"
+    tries = [f"method {near}"] if near in supported else [line, f"method {supported[0]}"]
+    facts = {"has": ", ".join(supported)}
+    raise MyoedgeError("E268", f"the build has no method {method}", facts, tries)
 
 
 @dataclass(frozen=True)
@@ -209,17 +220,19 @@ class AdaptedNetwork:
     build        the build
     classifier   the new classifier; None: the session gained no accuracy
     normalised   what me_adapt_save gives after a session of norm; None after one of other methods
+    judged       whether windows were held back, which evaluated the new classifier
     """
 
     build: Build
     classifier: Classifier | None
     normalised: bytes | None = None
+    judged: bool = False
 
     def decide(self, windows: Sequence[Array]) -> Array:
         """Return the class of each window, given as floats; of a stream, of each pass of the
         recordings that gives results."""
-        data = _fitted(self.build, windows, np.zeros(len(windows), np.int64))
-        run, commands = on_host(self.build), [x for x, _ in inferences(self.build, data)]
+        found = _inferred_from(self.build, windows, np.zeros(len(windows), np.int64))
+        run, commands = on_host(self.build), [command for command, _ in found]
         loaded = [] if self.normalised is None else [Command(c.LOAD, 0, self.normalised)]
         taken = [c.inferred(answer) for answer in run([*loaded, *commands])[len(loaded) :]]
         if self.classifier is None:
@@ -229,18 +242,20 @@ class AdaptedNetwork:
 
 
 def adapt(
-    build: Build, windows: Sequence[Array], labels: Sequence[int], method: str
+    build: Build, windows: Sequence[Array], labels: Sequence[int], method: str | None
 ) -> AdaptedNetwork:
     """Run a session of adaptation with the NumPy reference, on features computed by the generated
     C; return the build with the new classifier.
 
     windows, labels   inputs in the order in which they are recorded, and their classes; of a
                       stream, recordings
-    method            "prototypes", "lda", "head", or "norm", which the generated C computes
+    method            "prototypes", "lda", "head", or "norm", which the generated C computes; None:
+                      the first of the build's
     Errors: as given_data and inferences, E268.
     """
+    method = build.adaptation.methods[0] if method is None else method
     check_method(build, method)
-    found = [*inferences(build, _fitted(build, windows, np.asarray(labels)))]
+    found = _inferred_from(build, windows, labels)
     run, commands = on_host(build), [command for command, _ in found]
     if method == "norm":
         session_of_norm = c.session(method, commands, [label for _, label in found])
@@ -248,9 +263,33 @@ def adapt(
     state = session.begin(build.adaptation, method)
     for window, (_, label) in zip(windows_of(run, commands), found, strict=True):
         state = session.window(state, window.features, window.decision, label)
-    return AdaptedNetwork(build, session.end(state))
+    judged = bool(state.held_counts.any())
+    return AdaptedNetwork(build, session.end(state), judged=judged)
 
 
-def _fitted(build: Build, windows: Sequence[Array], labels: Array) -> Data:
-    given = Data({build.frame_inputs[0]: np.asarray(windows)}, labels, "the session")
-    return given_data(build, given, needs_labels=True, any_length=True)
+IN_PYTHON = {  # words of remedies, as set_in takes them
+    UNLABELLED: "",
+    RETURNS: "",
+    "--calib of arrays by name": "an argument",
+    "--calib pkg.mod:windows, a function without arguments": "windows of one shape, as numbers",
+    MAKE_CALIBRATION: "windows [samples, *input shape], and a class of each",
+    "[calib] classes": "class numbers, or a build with [calib] classes",
+    "label": "labels",
+}
+
+
+def _inferred_from(
+    build: Build, windows: Sequence[Array], labels: object
+) -> list[tuple[Command, int]]:
+    """Return the inferences of windows and classes that are arguments; classes may have the names
+    of the build's. Errors: as given_data and inferences."""
+    names = build.report["quantization"].get("class_names") or ()
+    reading = replace(AS_GIVEN, classes=tuple(names))
+    with set_in("", IN_PYTHON):
+        arrays = {build.frame_inputs[0]: windows, LABEL: labels}
+        given = replace(read(arrays, reading), source="the session")
+        found = np.asarray(given.labels)
+        if found.dtype.kind == "f" and np.isfinite(found).all() and not is_whole(found):
+            raise _no_classes(given.source, found, "integers [samples], a class of each")
+        data = given_data(build, given, needs_labels=True, any_length=True)
+        return inferences(build, data)

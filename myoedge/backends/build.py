@@ -148,14 +148,15 @@ class Build(BuildFolder):
         host.reset(self.library)
 
     def adapt(
-        self, windows: Sequence[Array], labels: Sequence[int], *, method: str = "lda"
+        self, windows: Sequence[Array], labels: Sequence[int], *, method: str | None = None
     ) -> AdaptedNetwork:
         """Adapt to a new session, as the firmware would, and return the build with the new
         classifier; this build is unchanged.
 
         windows   arrays of floats, in the order in which they are recorded
         labels    class of each window
-        method    "prototypes", "lda" or "head", one of [adapt] methods
+        method    "prototypes", "lda", "head" or "norm", one of [adapt] methods; None: the first of
+                  report.json's `adaptation.methods`
         Errors: E211 .. E225 samples, E268 a build without [adapt] or without this method.
         """
         from myoedge.backends import adapting

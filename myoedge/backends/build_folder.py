@@ -32,6 +32,7 @@ MODEL_BLOB = "model.blob"  # of a build with --weights-blob
 CONSOLE = "gap_sdk/console.c"  # of an application with frames
 APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
 ADAPT_NPZ, ADAPT_ELF = "adapt.npz", "adapt.elf"  # of a build with [adapt]
+ADAPT_TABLE = "[adapt] in myoedge.toml, a line of its own, and build again"
 CALIBRATION = "golden/calibration.npz"  # of each calibration sample 64 bits of its digest
 RESULTS = ("arena", "l1")  # C arrays where results lie that are no outputs
 
@@ -101,7 +102,7 @@ class BuildFolder(ReportFolder, Tabular):
     def adaptation(self) -> Adaptation:
         """Return the record of the build's adaptation. Errors: E268 a build without [adapt]."""
         if ADAPT_NPZ not in self.digests:
-            title, tries = f"{self.folder.name} does not adapt", ["[adapt] in myoedge.toml"]
+            title, tries = f"{self.folder.name} does not adapt", [ADAPT_TABLE]
             raise MyoedgeError("E268", title, {"needs": "a build with [adapt]"}, tries)
         packed = io.BytesIO(self.written(ADAPT_NPZ))
         with self._meaningful(ADAPT_NPZ), np.load(packed, allow_pickle=False) as arrays:

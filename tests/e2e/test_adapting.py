@@ -386,6 +386,10 @@ def test_errors_before_anything_runs(build: Build, tmp_path: Path) -> None:
         with pytest.raises(MyoedgeError, match=code) as caught:
             build.adapt(x, labels, method=method)
     assert caught.value.notice.tries == ("method prototypes",)
+    for name, near in (("LDA", "lda"), ("prototype", "prototypes"), ("Norm", "norm")):
+        with pytest.raises(MyoedgeError, match="E268") as caught:
+            build.adapt(x, y, method=name)
+        assert caught.value.notice.tries == (f"method {near}",)
     with pytest.raises(MyoedgeError, match="E204"):
         runner(build, "board")
     torch.manual_seed(0)
@@ -393,6 +397,52 @@ def test_errors_before_anything_runs(build: Build, tmp_path: Path) -> None:
         built(tmp_path, Network(), {"layer": "none"}, simulate=False)
     line = caught.value.notice.tries[0].removeprefix("[adapt] ")
     built(tmp_path, Network(), tomllib.loads(line), simulate=False)
+
+
+def test_a_method_that_the_build_lacks(tmp_path: Path) -> None:
+    """The remedy is a line of myoedge.toml, with which the build has the method."""
+    torch.manual_seed(0)
+    (tmp_path / "more").mkdir()
+    build = built(tmp_path, Network(), {}, simulate=False)
+    x, y = samples(24, 1, 1)
+    assert np.array_equal(
+        build.adapt(x, y).decide(x), build.adapt(x, y, method="prototypes").decide(x)
+    )
+    with pytest.raises(MyoedgeError, match="E268") as caught:
+        build.adapt(x, y, method="Lda")
+    line, other = caught.value.notice.tries
+    assert other == "method prototypes"
+    table = line.removeprefix("[adapt] ").removesuffix(" in myoedge.toml, and build again")
+    assert table != line
+    again = built(tmp_path / "more", Network(), tomllib.loads(table), simulate=False)
+    assert {*again.adapt(x, y, method="lda").decide(x)} <= {*range(CLASSES)}
+
+
+def test_remedies_of_arguments_are_python(build: Build) -> None:
+    """Each is an expression of the argument's name, with which the call works."""
+    x, y = samples(12, 1)
+    for labels in (y[None], y + 9, np.repeat(y[:, None], 2, 1), np.eye(CLASSES)[y] * 0.5, y + 0.5):
+        with pytest.raises(MyoedgeError) as caught:
+            build.adapt(x, labels, method="lda")
+        (line,) = caught.value.notice.tries
+        code = line.removeprefix("labels=").partition(",  (")[0].partition("  (")[0]
+        code = code.partition(", if")[0]
+        again = eval(code, {"labels": labels, "int": int})
+        assert build.adapt(x, again, method="lda").judged
+    with pytest.raises(MyoedgeError, match="E218") as caught:
+        build.adapt(x, y[:5])
+    assert caught.value.notice.tries == ("labels: 12 of them, in the order of the windows or rows",)
+    for wrong in ([x[0], x[1][:2]], [], None):
+        with pytest.raises(MyoedgeError) as caught:
+            build.adapt(wrong, y[:2], method="lda")
+        assert not any("calib" in line for line in caught.value.notice.tries)
+
+
+def test_one_window_is_a_session(build: Build) -> None:
+    """With or without an axis of windows, its class as a number or a list: nothing comes of it."""
+    (window, *_), _ = samples(1, 1)
+    for windows, labels in ((window, 0), (window[None], 0), (window, [0]), (window[None], [0])):
+        assert build.adapt(windows, labels, method="lda").classifier is None
 
 
 def test_power_cuts_leave_the_old_classifier_or_the_new_one(build: Build) -> None:
@@ -438,8 +488,9 @@ def test_norm_has_the_references_decisions(name: str, request: pytest.FixtureReq
         values = run_int(
             build.network.steps, build.network.constants, {"x": changed.apply(norm, x)}
         )
-        features = values[build.adaptation.name].reshape(-1)
-        expected.append((features.tolist(), values[build.network.graph.outputs[0]].argmax()))
+        layer = build.adaptation.name  # "" of a build with norm only
+        features = values[layer].reshape(-1).tolist() if layer else []
+        expected.append((features, values[build.network.graph.outputs[0]].argmax()))
     saved = {}
     for backend in ("host", "simulator"):
         run = runner(build, backend)

@@ -272,3 +272,9 @@ def test_short_recordings_are_no_windows(build: Build) -> None:
     x, y = recordings(3, 9)
     with pytest.raises(MyoedgeError, match="E215"):
         build.adapt(x[..., : FRAMES - 1], y, method="lda")
+
+
+def test_one_recording_is_a_session(build: Build) -> None:
+    (one, *_), _ = recordings(1, 9)
+    for x, y in ((one, 0), (one[None], 0), (one, [0])):
+        assert build.adapt(x, y, method="lda").classifier is None
