@@ -7,13 +7,13 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 from myoedge.adaptation.table import AdaptTable
-from myoedge.building.config_rules import check_numbers
+from myoedge.building.config_rules import check_numbers, remedies
 from myoedge.building.quantities import EXAMPLES
 from myoedge.codegen.dataset import Dataset
 from myoedge.errors import MyoedgeError
@@ -283,16 +283,16 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
     try:
         config = TypeAdapter(Config).validate_json(json.dumps(tables), strict=True)
     except (ValidationError, TypeError) as error:
-        reasons = _reasons(error)
+        rows = error.errors() if isinstance(error, ValidationError) else []
+        reasons = _reasons(rows) or {"value": str(error)}
         tries = [line for key, line in EXAMPLES.items() if f"budget.{key}" in reasons]
+        tries += remedies(rows)
         raise MyoedgeError("E232", f"{name} has a wrong value", reasons, tries) from None
     check_numbers(config, name)
     return config
 
 
-def _reasons(error: Exception) -> dict[str, str]:
-    rows: list[dict[str, Any]] = [{"loc": ("value",), "msg": str(error)}]
-    rows = error.errors() if hasattr(error, "errors") else rows
+def _reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for row in rows:  # one of each type that the key may have: they are one reason
         key = ".".join(str(part) for part in row["loc"] if not _TYPES.fullmatch(str(part)))

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from myoedge.adaptation.table import METHODS
 from myoedge.building.quantities import (
     EXAMPLES,
     LARGEST,
@@ -25,6 +29,7 @@ MOST_ORDER = 64  # of a filter: beyond, its sections lose what doubles hold
 WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
 MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
 _POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # of [conditioning]
+NAMES = {("adapt", "methods"): METHODS}  # path of a list -> names that it may have; others: any
 Checks = Iterator[tuple[str, bool]]  # a rule, and whether it holds
 
 
@@ -38,6 +43,28 @@ def check_numbers(config: Config, name: str) -> None:
             if not holds:
                 raise MyoedgeError("E232", f"{name}: {rule}")
     check_limits(config.budget)
+
+
+def remedies(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield remedies for texts that pydantic refuses: a list of the one name, and the nearest name
+    that is known.
+
+    rows   errors of pydantic
+    """
+    for row in rows:
+        value, path = row.get("input"), row["loc"]
+        if not isinstance(value, str):
+            continue
+        if row["type"] == "list_type":
+            for name in _nearest(value, NAMES.get(path, (value,))):
+                yield f"[{path[0]}] {path[-1]} = [{json.dumps(name)}]"
+        elif row["type"] == "literal_error":
+            for name in _nearest(value, re.findall(r"'(\w+)'", row["ctx"]["expected"])):
+                yield f"{json.dumps(value)}  ->  {json.dumps(name)}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> list[str]:
+    return [name] if name in known else get_close_matches(name.lower(), [*known], 1, 0.5)
 
 
 def _calib_checks(config: Config) -> Checks:

@@ -4,6 +4,7 @@ every state, weight and decision after every step."""
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import subprocess
@@ -416,6 +417,22 @@ def test_a_method_that_the_build_lacks(tmp_path: Path) -> None:
     assert table != line
     again = built(tmp_path / "more", Network(), tomllib.loads(table), simulate=False)
     assert {*again.adapt(x, y, method="lda").decide(x)} <= {*range(CLASSES)}
+
+
+@pytest.mark.parametrize("methods", ["lda", "LDA", ["Lda"], ["protoypes"]])
+def test_remedies_of_method_names_in_a_file(methods: str | list[str]) -> None:
+    with pytest.raises(MyoedgeError, match="E232") as caught:
+        from_tables({"adapt": {"methods": methods}}, "myoedge.toml")
+    (line,) = caught.value.notice.tries
+    if isinstance(methods, str):
+        found = tomllib.loads(line.removeprefix("[adapt] "))["methods"]
+    else:
+        old, found = line.split("  ->  ")
+        assert json.loads(old) == methods[0]
+        found = [json.loads(found)]
+    adapt = from_tables({"adapt": {"methods": found}}, "myoedge.toml").adapt
+    assert adapt
+    assert adapt.methods == (["prototypes"] if methods == ["protoypes"] else ["lda"])
 
 
 def test_remedies_of_arguments_are_python(build: Build) -> None:
