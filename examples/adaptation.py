@@ -279,7 +279,7 @@ def show(found: Sequence[dict[str, Any]]) -> None:
             np.array([row[f"accuracy_{what}"] for row in same])
             for what in ("before", "after", "old_session")
         )
-        kept = sum(not row["gained"] for row in same)
+        kept = sum(not row["in_force"] for row in same)
         print(
             f"{key[0]:12} {key[1]:10} {key[2]:5g} s {same[0]['windows']:5} windows: "
             f"{before.mean():5.1f} -> {after.mean():5.1f} ± {after.std():4.1f} %, "

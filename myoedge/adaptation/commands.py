@@ -19,6 +19,7 @@ INFER, TAKE, BEGIN, WINDOW, END, CLASS, SAVE, LOAD, STATE, KEEP, RESTORE = range
 )  # as in app_adapt/main.c
 
 PSEUDO = -2  # as a label: ME_ADAPT_PSEUDO
+HELD_BACK = 1  # result of a window that judges the new classifier
 
 
 @dataclass(frozen=True)

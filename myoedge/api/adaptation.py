@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from myoedge.api.models import as_build
@@ -11,6 +12,7 @@ from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 from myoedge.building.quantities import positive, seconds
+from myoedge.errors import MyoedgeError
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
@@ -39,12 +41,17 @@ def adapt(
     methods   "prototypes", "lda", "head", "norm"; (): all that the build supports
     every     time between windows of a class, "5 ms": sessions of 1, 2, 4, 7.5 s and more;
               None: sessions with an eighth, a quarter, half and all of the windows
-    window    duration of a window, "200 ms"; None: as `every`
-    Errors: E204 backend, E213 .. E225 samples, E232 times, E268 a build without [adapt].
+    window    duration of a window, "200 ms"; None: as `every`, without which it is refused
+    Errors: E204 backend, or `window` alone; E213 .. E225 samples, E232 times, E268 a build without
+    [adapt].
     """
     from myoedge.building.adapting import Times, adapted
 
     times = None
+    if every is None and window is not None:
+        tries = [f"--every {quote(window)}  (of windows that do not overlap)"]
+        needs = {"needs": "--every, the time from one window to the next"}
+        raise MyoedgeError("E204", "--window is read with --every only", needs, tries)
     if every is not None:
         every_s = positive(seconds(every), "every")
         window_s = every_s if window is None else positive(seconds(window), "window")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.adaptation.commands import Command, Window, decisions, session
+from myoedge.adaptation.commands import HELD_BACK, Command, Window, decisions, session
 from myoedge.adaptation.head import LAST_UPDATES, UPDATES
 from myoedge.adaptation.rooms import l2_bytes
 from myoedge.backends.adapting import Run, check_method, inferences, runner, windows_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from myoedge.adaptation.commands import Answer
     from myoedge.backends.build import Build
     from myoedge.quantization.samples import Given
+    from myoedge.targets.chip import OperatingPoint
 
 SECONDS = (1.0, 2.0, 4.0, 7.5, 15.0, 30.0)  # lengths of sessions, of all classes together
 SHARES = (0.125, 0.25, 0.5, 1.0)  # of the windows, if their times are unknown
@@ -64,7 +65,10 @@ class AdaptedRow:
     accuracy_before   percentage of test windows that the network decides correctly
     accuracy_after    the same with the session's classifier
     accuracy_old_session   accuracy_after on windows of the old session; None without
-    gained            whether the new classifier was better on the held-back windows
+    judged            whether windows were held back, which evaluate the new classifier; never by
+                      norm
+    gained            whether the new classifier was better on them; False if nothing judged
+    in_force          whether the session's classifier or normalisation is used from now on
     cycles_per_step   cycles per labelled window; for the head, per update; None on the host
     cycles_end        cycles of the end of the session, including all updates of the head
     time_us_per_step, energy_uj_per_step   time and energy of cycles_per_step at the build's
@@ -77,7 +81,9 @@ class AdaptedRow:
     accuracy_before: float
     accuracy_after: float
     accuracy_old_session: float | None
+    judged: bool
     gained: bool
+    in_force: bool
     cycles_per_step: int | None = None
     cycles_end: int | None = None
     time_us_per_step: float | None = None
@@ -92,19 +98,22 @@ class Adapted(Tabular):
     sessions   one result per session
     exact      whether the simulator's results equal those of the C on the host; None on the host
     l2_bytes   bytes of the adaptation's arrays in L2
+    point      operating point of times and energies; None on the host
     """
 
     on: str
     sessions: tuple[AdaptedRow, ...]
     exact: bool | None
     l2_bytes: int
+    point: OperatingPoint | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per session."""
         return [asdict(row) for row in self.sessions]
 
     def _card(self) -> Card:
-        facts = [("equal to the C on the host", self.exact), ("L2, bytes", self.l2_bytes)]
+        facts: list[tuple[str, object]] = [("equal to the C on the host", self.exact)]
+        facts += [("L2, bytes", self.l2_bytes), ("operating point", point_text(self.point))]
         return Card(f"adaptation, on {self.on}", facts, self.rows())
 
 
@@ -163,8 +172,8 @@ def adapted(
             answers = run(commands)
             differing += on != "host" and not _as_on_host(build, commands, answers)
             rows.append(_row(build, method, seconds, answers, sets))
-    same = None if on == "host" else not differing
-    return Adapted(on, tuple(rows), same, l2_bytes(build.adaptation))
+    same, point = (None, None) if on == "host" else (not differing, _point(build))
+    return Adapted(on, tuple(rows), same, l2_bytes(build.adaptation), point)
 
 
 def _as_on_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:
@@ -225,19 +234,30 @@ def _row(
     ]
     before = sets[0].accuracy(np.array([window.decision for window in sets[0].windows]))
     old = after[1] if len(after) > 1 else None
-    gained = bool(end.result)
-    row = AdaptedRow(method, seconds, count, before, after[0], old, gained)
+    judged = any(answer.result == HELD_BACK for answer in learnt)
+    in_force = end.result == 1
+    flags = (judged, judged and in_force, in_force)
+    row = AdaptedRow(method, seconds, count, before, after[0], old, *flags)
     if not end.cycles:
         return row
-    updates = UPDATES + LAST_UPDATES * gained
+    updates = UPDATES + LAST_UPDATES * in_force
     step = end.cycles / updates if method == "head" else np.mean([x.cycles for x in learnt])
     return _with_costs(build, replace(row, cycles_per_step=round(step), cycles_end=end.cycles))
 
 
+def _point(build: Build) -> OperatingPoint:
+    target = build.report["target"]
+    return find_chip(target["chip"]).at(target["operating_point"]).point
+
+
+def point_text(point: OperatingPoint | None) -> str:
+    """Return the voltage and clock of an operating point: "0.80 V, 370 MHz"; "" for None."""
+    return "" if point is None else f"{point.volts:.2f} V, {point.clock_hz / 1e6:.0f} MHz"
+
+
 def _with_costs(build: Build, row: AdaptedRow) -> AdaptedRow:
     """Return the result with the time and energy of a step."""
-    target, step = build.report["target"], row.cycles_per_step or 0
-    point = find_chip(target["chip"]).at(target["operating_point"]).point
+    point, step = _point(build), row.cycles_per_step or 0
     consumed = energy(Activity(step, fc_instructions=step), point, coefficients())
     time_us, energy_uj = 1e6 * step / point.clock_hz, 1e6 * consumed.joules
     return replace(row, time_us_per_step=time_us, energy_uj_per_step=energy_uj)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +26,10 @@ COSTS = {
     "time_us_per_step": "µs a step",
     "energy_uj_per_step": "µJ a step",
     "cycles_end": "cycles, end",
+}
+MARKS = {
+    "*": "no gain on held-back windows, or one class only: the network itself decides",
+    "**": "not judged: no window was held back, so a gain is not known",
 }
 
 
@@ -56,7 +61,9 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
     with stage_progress(terminal) as progress:
         progress.stage("adapt")
         adapted = api.adapt(build, **options)
-    result = {"on": adapted.on, "exact": adapted.exact, "l2_bytes": adapted.l2_bytes}
+    point = None if adapted.point is None else asdict(adapted.point)
+    result: dict[str, Any] = {"on": adapted.on, "exact": adapted.exact, "operating_point": point}
+    result |= {"l2_bytes": adapted.l2_bytes}
     if not terminal.json_printed("adaptation/1", {**result, "rows": adapted.rows()}):
         _show(terminal, adapted)
     if adapted.exact is False:
@@ -64,15 +71,17 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
 
 
 def _show(terminal: Terminal, adapted: Adapted) -> None:
+    from myoedge.building.adapting import point_text
+
     rows = adapted.rows()
     for titles in (ACCURACIES, COSTS):  # one table would be wider than a terminal
         if any(row[key] is not None for row in rows for key in titles):
             _show_table(terminal, {**SESSION, **titles}, rows)
-    if any(not row["gained"] for row in rows):
-        terminal.text(
-            "*  no gain on held-back windows, or one class only: the network itself decides"
-        )
+    for mark in sorted({_mark(row) for row in rows} - {""}):
+        terminal.text(f"{mark:2} {MARKS[mark]}")
     terminal.text(f"L2 of the adaptation: {adapted.l2_bytes:,} B")
+    if adapted.point is not None:
+        terminal.text(f"time and energy at {point_text(adapted.point)}")
     if adapted.exact is not None:
         verdict = "equal to" if adapted.exact else "NOT equal to"
         terminal.text(f"simulator {verdict} the C on the host")
@@ -88,10 +97,16 @@ def _show_table(terminal: Terminal, titles: dict[str, str], rows: list[dict[str,
     show(table, terminal.out)
 
 
+def _mark(row: dict[str, Any]) -> str:
+    if not row["in_force"]:
+        return "*"
+    return "" if row["judged"] else "**"
+
+
 def _text(key: str, row: dict[str, Any]) -> str:
     value = row[key]
     if key == "method":
-        return f"{value}{'' if row['gained'] else ' *'}"
+        return f"{value} {_mark(row)}".rstrip()
     if value is None:
         return ""
     if key.startswith("accuracy"):

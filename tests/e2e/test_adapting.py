@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import tomllib
@@ -282,6 +283,54 @@ def test_sessions_of_few_windows(build: Build, tmp_path: Path) -> None:
         given = ("--data", "few.npz", "--test", "few.npz", "--on", "simulator", "--json")
         ran = command("adapt", build.folder, *given, "--method", "lda", cwd=tmp_path)
         assert [row["windows"] for row in ran.json["rows"]] == expected
+
+
+def test_what_nobody_judged_is_no_gain(build: Build, tmp_path: Path) -> None:
+    """Of three windows of a class none is held back, nor of a session of norm; of twelve some."""
+    x, y = samples(36, 4, 1)
+    np.savez(tmp_path / "day.npz", input=x, label=y)
+    np.savez(tmp_path / "one.npz", input=x[y == 0], label=y[y == 0])
+    given = (build.folder, "--test", "day.npz", "--method", "lda", "--method", "norm")
+    keys = ("method", "windows", "judged", "gained", "in_force")
+    ran = command("adapt", *given, "--data", "day.npz", "--json", cwd=tmp_path)
+    assert [tuple(row[key] for key in keys) for row in ran.json["rows"]][::3] == [
+        ("lda", 6, False, False, True),
+        ("lda", 36, True, True, True),
+        ("norm", 18, False, False, True),
+    ]
+    ran = command("adapt", *given, "--data", "one.npz", "--json", cwd=tmp_path)
+    assert [row["in_force"] for row in ran.json["rows"]] == [False] * 4 + [True] * 4
+    assert not any(row["gained"] for row in ran.json["rows"])
+    lines = command("adapt", *given, "--data", "day.npz", cwd=tmp_path).out.splitlines()
+    first, *_, last = (line for line in lines if line.startswith("lda"))
+    assert first.split()[1] == "**" != last.split()[1]
+    assert any(line.startswith("** not judged") for line in lines)
+    assert build.adapt(x, y, method="lda").judged
+    assert not build.adapt(x[:9], y[:9], method="lda").judged
+
+
+def test_costs_name_their_operating_point(build: Build, tmp_path: Path) -> None:
+    x, y = samples(12, 4)
+    np.savez(tmp_path / "day.npz", input=x, label=y)
+    given = (build.folder, "--data", "day.npz", "--test", "day.npz", "--method", "prototypes")
+    on_chip = command("adapt", *given, "--on", "simulator", "--json", cwd=tmp_path).json
+    point, row = on_chip["operating_point"], on_chip["rows"][-1]
+    assert row["time_us_per_step"] == 1e6 * row["cycles_per_step"] / point["clock_hz"]
+    assert (point["volts"], point["clock_hz"]) == (0.8, 370e6)
+    shown = command("adapt", *given, "--on", "simulator", cwd=tmp_path).out
+    assert "time and energy at 0.80 V, 370 MHz" in shown
+    assert command("adapt", *given, "--json", cwd=tmp_path).json["operating_point"] is None
+
+
+def test_the_length_of_windows_alone_is_refused(build: Build, tmp_path: Path) -> None:
+    x, y = samples(60, 4)
+    np.savez(tmp_path / "day.npz", input=x, label=y)
+    given = (build.folder, "--data", "day.npz", "--test", "day.npz", "--method", "prototypes")
+    ran = command("adapt", *given, "--window", "100 ms", cwd=tmp_path)
+    assert "E204" in ran.err
+    tried = re.search(r"try +(--every) '(.+)'", ran.err)
+    assert tried
+    assert command("adapt", *given, "--window", "100 ms", *tried.groups(), cwd=tmp_path).code == 0
 
 
 @pytest.mark.parametrize("method", CLASSIFIERS)

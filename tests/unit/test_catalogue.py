@@ -58,6 +58,7 @@ SHARED = {
         "building.weight_choice",
     },  # an option of the calibration
     "E204": {
+        "api.adaptation",
         "backends.adapting",
         "building.budget",
         "backends.build",
