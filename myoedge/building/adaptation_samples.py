@@ -94,8 +94,10 @@ def _by_class(source: AdaptSource, layer: FeatureLayer, classes: int, each: int)
     """Return the int8 features of each class, [n, features] with n at most `each`."""
     labels, found = _labels(source.data), [list[Array]() for _ in range(classes)]
     for number in _picked(labels, each, classes):
+        ready = 1
         for ready, row in _rows(source, int(number), layer):
             found[label_at(labels[number], ready)].append(row)
+        _check_frames(source, labels, ready)
     kept = ([of_class[i] for i in _spaced(len(of_class), each)] for of_class in found)
     return [np.array(rows, np.int8).reshape(-1, layer.features) for rows in kept]
 
@@ -114,6 +116,22 @@ def _labels(data: Data) -> Array:
         title = "[adapt] replay needs calibration samples with classes"
         raise MyoedgeError("E267", title, {"has": data.source}, ["an array `label` in --calib"])
     return np.asarray(labels)
+
+
+def _check_frames(source: AdaptSource, labels: Array, ready: int) -> None:
+    """Raise E267 for labels that are neither one class of each sample nor of each output frame.
+
+    ready   output frames of a sample; the last pass may be cut
+    """
+    columns = labels.size // len(labels)
+    frames = 1 if source.stream is None else source.stream.outputs[0].frames
+    if columns != 1 and not ready <= columns < ready + frames:
+        needs = "[samples], a class of each" + f"; or [samples, {ready}], of each frame" * (
+            ready > 1
+        )
+        facts = {"needs": needs, "has": f"label {[*labels.shape]}"}
+        tries = ["label=label[:, -1]  (a class of each sample)"]
+        raise MyoedgeError("E267", "[adapt] replay needs classes of samples", facts, tries)
 
 
 def _picked(labels: Array, each: int, classes: int) -> Array:

@@ -274,6 +274,27 @@ def test_short_recordings_are_no_windows(build: Build) -> None:
         build.adapt(x[..., : FRAMES - 1], y, method="lda")
 
 
+def test_labels_of_passes_are_refused(tmp_path: Path) -> None:
+    """Replay reads a class of each recording, or of each output frame."""
+    torch.manual_seed(0)
+    x, y = recordings(6, 0)
+    model = save_exported(Causal(last=True), (torch.zeros(x.shape[1:]),), tmp_path / "model.pt2")
+    tables = {"adapt": {"methods": ["head"], "replay": "2KiB"}, "stream": {"frames": FRAMES}}
+    config = Found(from_tables(tables, "myoedge.toml"), tmp_path)
+    options = {"config": config, "stream": True, "simulate": False}
+    labels = np.repeat(y[:, None], LENGTH // FRAMES, 1)
+    with pytest.raises(MyoedgeError, match="E267") as caught:
+        myoedge.build(
+            model, calib={"input": x, "label": labels}, output=tmp_path / "no", **options
+        )
+    assert f"[samples, {LENGTH}]" in str(caught.value)
+    assert "label=label[:, -1]" in caught.value.notice.tries[0]
+    for right in (labels[:, -1], np.repeat(y[:, None], LENGTH, 1)):
+        calib = {"input": x, "label": right}
+        build = myoedge.build(model, calib=calib, output=tmp_path / str(right.ndim), **options)
+        assert build.report["adaptation"]["replayed"] > 0
+
+
 def test_one_recording_is_a_session(build: Build) -> None:
     (one, *_), _ = recordings(1, 9)
     for x, y in ((one, 0), (one[None], 0), (one, [0])):
