@@ -62,19 +62,27 @@ def adaptation_files(
 def hook(plan: Plan, adaptation: Adaptation, stream: Stream | None) -> dict[str, Any]:
     """Return the template values for the code in network.c that passes features and scores of an
     inference, or of a pass's last frame, to the adaptation."""
-    (row,) = traced(plan, adaptation.layer)
-    name = plan.graph_outputs[0]
-    sizes = {key: getattr(adaptation, key) for key in ("positions", "group", "classes")}
-    sizes["channels"] = math.prod(plan.steps[adaptation.layer].out) // adaptation.positions
-    norm = adaptation.norm
+    name, norm = plan.graph_outputs[0], adaptation.norm
     rows = 0 if norm is None else norm.elements // norm.inner
     return {
-        **row,
-        **sizes,
+        **_feature_layer(plan, adaptation),
         **_scores(plan, stream),
+        "classes": adaptation.classes,
+        "saved_bytes": saved_bytes(adaptation),
         "type": C_TYPES[plan.quant.dtype(name)],
         "rows": rows,
     }
+
+
+def _feature_layer(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
+    """Return the template values of the layer that gives the features; "number" None if none
+    does."""
+    if not adaptation.features:
+        return {"number": None}
+    (row,) = traced(plan, adaptation.layer)
+    channels = math.prod(plan.steps[adaptation.layer].out) // adaptation.positions
+    sizes = {key: getattr(adaptation, key) for key in ("positions", "group")}
+    return {**row, **sizes, "channels": channels}
 
 
 def _scores(plan: Plan, stream: Stream | None) -> dict[str, int]:
@@ -115,7 +123,6 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
         "digest": [*_digest(plan, adaptation)],
         "sizes": {**_norm_sizes(adaptation.norm), **_pseudo_sizes(adaptation.pseudo)},
         "passing": PASSING,
-        "saved_bytes": saved_bytes(adaptation),
     }
 
 

@@ -333,6 +333,16 @@ def test_the_length_of_windows_alone_is_refused(build: Build, tmp_path: Path) ->
     assert command("adapt", *given, "--window", "100 ms", *tried.groups(), cwd=tmp_path).code == 0
 
 
+def test_the_header_has_the_bytes_of_a_saved_state(build: Build) -> None:
+    """At compile time, and as an array's size."""
+    cc = next(name for name in ("cc", "gcc", "clang") if shutil.which(name))
+    code = '#include "model.h"\nunsigned char buffer[MODEL_ADAPT_SAVED_BYTES];\n'
+    wanted = build.report["adaptation"]["saved_bytes"]
+    code += f'_Static_assert(sizeof buffer == {wanted}, "");\n'
+    words = [cc, "-std=c11", "-fsyntax-only", "-Isrc", "-xc", "-"]
+    subprocess.run(words, cwd=build.folder, input=code, text=True, check=True)
+
+
 @pytest.mark.parametrize("method", CLASSIFIERS)
 def test_wrong_labels_gain_nothing(build: Build, method: str) -> None:
     """The network decides rightly what is held back: no classifier decides more."""
