@@ -22,8 +22,9 @@ NEVER = -(1 << 31)  # bias of a class without windows: any other class wins
 class Adaptation:
     """Settings of the adaptation of one network.
 
-    layer, name     index in network.c of the layer whose results are the features, and its tensor
-    features        features per window, at most MOST_FEATURES
+    layer, name     index in network.c of the layer whose results are the features, and its tensor;
+                    -1 and "" with norm only
+    features        features per window, at most MOST_FEATURES; 0 with norm only
     positions       positions of the layer's result, over which features are averaged
     group           neighbouring channels of the result whose average is a feature; the last feature
                     may have fewer

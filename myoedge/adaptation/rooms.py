@@ -61,7 +61,7 @@ def rooms(adaptation: Adaptation) -> tuple[Room, ...]:
         found += [Room(name, norm.dtype, norm.elements) for name in ("raw_input", "normed_input")]
     if adaptation.pseudo is not None:
         found.append(Room("scores", "int32", classes))
-    return tuple(found)
+    return tuple(room for room in found if room.count)
 
 
 def l2_bytes(adaptation: Adaptation) -> int:

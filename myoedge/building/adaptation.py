@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,14 @@ if TYPE_CHECKING:
 
 HELD_BACK_BYTES, KEPT_BYTES = 32 << 10, 64 << 10  # of all classes together
 MOST_HELD_BACK, MOST_KEPT, MOST_REPLAYED = 64, 128, 1024
+NO_FEATURES: Mapping[str, Any] = {  # of a build with norm only
+    "layer": -1,
+    "name": "",
+    **dict.fromkeys(("features", "positions", "zero_point", "held_back", "kept"), 0),
+    **dict.fromkeys(("group", "exponent"), 1),
+    "replay": np.zeros((0, 0), np.int8),
+    "replay_labels": np.zeros(0, np.int64),
+}
 POINTS = {"int8": 8, "int16": 0}  # bits after the point of statistics, by the input's type
 
 
@@ -49,6 +57,22 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | No
     Errors: E267 the network has no suitable features or classes, or no labels to replay.
     """
     classes = _classes(plan, stream)
+    source = AdaptSource(plan.quant, stream, data)
+    takes_features = {*table.methods} - {"norm"}
+    features = _features(table, source, plan, classes) if takes_features else NO_FEATURES
+    return Adaptation(
+        classes=classes,
+        methods=tuple(method for method in METHODS if method in table.methods),
+        norm=_input_norm(source, table.channels) if "norm" in table.methods else None,
+        pseudo=None if table.pseudo is None else _pseudo(plan, table.pseudo),
+        **features,
+    )
+
+
+def _features(
+    table: AdaptTable, source: AdaptSource, plan: Plan, classes: int
+) -> Mapping[str, Any]:
+    """Return the fields of an Adaptation that concern the features. Errors: E267."""
     number = _layer(plan, table.layer)
     step = plan.steps[number]
     size = math.prod(step.out)
@@ -56,27 +80,22 @@ def adaptation_of(table: AdaptTable, plan: Plan, data: Data, stream: Stream | No
     layer = FeatureLayer(step.node.name, size // channels, channels)
     features = layer.features
     replayed = _replayed(size_bytes(table.replay), features, classes)
-    source = AdaptSource(plan.quant, stream, data)
     rows, labels = features_of(source, layer, classes, replayed)
     zero_point = plan.quant.params[step.node.name].zero_point
     each = classes * features
-    return Adaptation(
-        layer=number,
-        name=layer.name,
-        features=features,
-        positions=layer.positions,
-        group=layer.group,
-        classes=classes,
-        zero_point=zero_point,
-        methods=tuple(method for method in METHODS if method in table.methods),
-        held_back=min(HELD_BACK_BYTES // each, MOST_HELD_BACK),
-        kept=min(KEPT_BYTES // each, MOST_KEPT),
-        exponent=_exponent(rows, zero_point),
-        replay=rows[: len(labels)],
-        replay_labels=labels,
-        norm=_input_norm(source, table.channels) if "norm" in table.methods else None,
-        pseudo=None if table.pseudo is None else _pseudo(plan, table.pseudo),
-    )
+    return {
+        "layer": number,
+        "name": layer.name,
+        "features": features,
+        "positions": layer.positions,
+        "group": layer.group,
+        "zero_point": zero_point,
+        "held_back": min(HELD_BACK_BYTES // each, MOST_HELD_BACK),
+        "kept": min(KEPT_BYTES // each, MOST_KEPT),
+        "exponent": _exponent(rows, zero_point),
+        "replay": rows[: len(labels)],
+        "replay_labels": labels,
+    }
 
 
 def _replayed(room_bytes: int, features: int, classes: int) -> int:
@@ -153,9 +172,10 @@ def _no_channels(has: str, sizes: Sequence[int], channels: int | None) -> Myoedg
 
 def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:
     """Return the entry of an adaptation in report.json."""
+    rule = adaptation.pseudo
     return {
         "methods": [*adaptation.methods],
-        "layer": adaptation.name,
+        "layer": adaptation.name or None,
         "features": adaptation.features,
         "positions": adaptation.positions,
         "group": adaptation.group,
@@ -164,6 +184,7 @@ def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:
         "kept": adaptation.kept,
         "replayed": len(adaptation.replay),
         "channels": None if adaptation.norm is None else adaptation.norm.channels,
+        "pseudo": None if rule is None else round(rule.threshold / 2**15, 4),
         "l2_bytes": l2_bytes(adaptation),
         "saved_bytes": saved_bytes(adaptation),
     }

@@ -521,6 +521,30 @@ def test_one_window_is_a_session(build: Build) -> None:
         assert build.adapt(windows, labels, method="lda").classifier is None
 
 
+def test_norm_alone_needs_no_layer(tmp_path: Path) -> None:
+    """The only layer reads the input; other methods have no features then."""
+    linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(CHANNELS * LENGTH, CLASSES))
+    with pytest.raises(MyoedgeError, match="E267"):
+        built(tmp_path, linear, {"methods": ["lda"]}, simulate=False)
+    adapt = {"methods": ["norm"], "channels": CHANNELS}
+    build = built(tmp_path, linear, adapt, simulate=False)
+    found = build.report["adaptation"]
+    assert (found["layer"], found["features"]) == (None, 0)
+    x, y = samples(24, 3)
+    gains = np.array([0.3, 2.5, 0.6, 1.8], np.float32)[:, None]
+    (name,) = build.network.graph.inputs
+    inputs = [c.infer(build.network.input_integers(name, w[None])) for w in x * gains]
+    steps = [*c.session("norm", inputs, [-1] * 24), *inputs, Command(c.SAVE)]
+    answers = runner(build, "host")(steps)
+    on_chip = runner(build, "simulator")(steps)
+    assert [(a.result, a.content) for a in on_chip] == [(a.result, a.content) for a in answers]
+    assert len(answers[-1].content) == found["saved_bytes"]
+    decided = build.adapt(x * gains, y).decide(x * gains)
+    assert decided.tolist() == [answer.result for answer in answers[-25:-1]]
+    loaded = runner(build, "host")([Command(c.LOAD, 0, answers[-1].content), *inputs])
+    assert [a.result for a in loaded[1:]] == decided.tolist()
+
+
 def test_power_cuts_leave_the_old_classifier_or_the_new_one(build: Build) -> None:
     """python -m tests.storage.power_cuts draws a thousand."""
     found = [*outcomes(build, first_record(build), 30, 3)]
