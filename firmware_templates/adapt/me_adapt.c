@@ -111,15 +111,24 @@ static int8_t *held_window(int32_t label, int32_t place)
     return me_adapt_of.held + (label * me_adapt_of.held_back + place) * me_adapt_of.features;
 }
 
+int32_t me_adapt_takes(int32_t label)
+{
+    const int32_t is_class = label >= 0 && label < me_adapt_of.classes;
+    const int32_t is_pseudo = label == ME_ADAPT_PSEUDO && me_adapt_of.scores;
+    const int32_t is_label = is_class || is_pseudo || me_adapt.method == ME_ADAPT_NORM;
+    return me_adapt.method && is_label && me_adapt.windows < MOST_WINDOWS ? 0 : -1;
+}
+
 int32_t me_adapt_window(int32_t label)
 {
+    if (me_adapt_takes(label) < 0)
+        return -1;
     if (label == ME_ADAPT_PSEUDO && me_adapt.method != ME_ADAPT_NORM) {
         me_adapt.pseudo = 1;
         label = me_adapt_pseudo_label();
+        if (label < 0)
+            return -1;
     }
-    const int32_t is_class = me_adapt.method == ME_ADAPT_NORM || (label >= 0 && label < me_adapt_of.classes);
-    if (!me_adapt.method || !is_class || me_adapt.windows >= MOST_WINDOWS)
-        return -1;
     me_adapt.windows++;
     if (me_adapt.method == ME_ADAPT_NORM) {
         me_adapt_norm_add();

@@ -36,12 +36,16 @@ int32_t me_adapt_begin(int32_t method);
 /* The window of the last inference, of a stream that of the last pass, belongs to this class; ME_ADAPT_NORM does not look at it. Every fourth
  * window of a class is held back. ME_ADAPT_PSEUDO, in a build with [adapt] pseudo: to the class that the
  * network decided, if it is confident.
- * Returns 0 learnt, 1 held back, -1 no session, no such class, or 32,768 windows came already. */
+ * Returns 0 learnt, 1 held back, -1 not taken: no session, no such class, ME_ADAPT_PSEUDO where the network is not
+ * confident or the build has no [adapt] pseudo, or 32,768 windows came already. */
 #define ME_ADAPT_PSEUDO (-2)
 int32_t me_adapt_window(int32_t label);
 
+/* Returns 0 if the session takes windows with this label, ME_ADAPT_PSEUDO where the network is confident; or -1. */
+int32_t me_adapt_takes(int32_t label);
+
 /* Ends the session. The new classifier comes into force if it decides more of the held-back windows
- * rightly than the one in force did, or if none was held back; after pseudo-labels, if it
+ * rightly than the one in force did, or unjudged if none was held back (me_adapt_window never returned 1); after pseudo-labels, if it
  * agrees with nine tenths of them; never after windows of fewer than two classes. ME_ADAPT_NORM: from the next inference on
  * inputs are normalised, and the network itself decides again. Returns 1 if so, 0 if not, -1 without a
  * session. */
@@ -59,11 +63,12 @@ int32_t me_adapt_acts(void);
 /* What the network itself decided in the last inference; of a stream, in the last frame of the pass. */
 int32_t me_adapt_network_class(void);
 
-/* Writes classifier and normalisation that are in force; the buffer has room for me_adapt_saved_bytes(). Returns the bytes. */
+/* Writes classifier and normalisation that are in force to a buffer of any alignment, with room for
+ * me_adapt_saved_bytes(), a constant: <PREFIX>_ADAPT_SAVED_BYTES of the network's header. Returns the bytes. */
 uint32_t me_adapt_saved_bytes(void);
 uint32_t me_adapt_save(void *buffer);
 
-/* Brings what was saved into force; a session that was not ended is forgotten. Returns 0, or -1 and changes nothing: another size, version or
+/* Brings what was saved into force, from a buffer of any alignment; a session that was not ended is forgotten. Returns 0, or -1 and changes nothing: another size, version or
  * network, or damaged bytes. */
 int32_t me_adapt_load(const void *buffer, uint32_t bytes);
 

@@ -30,8 +30,15 @@ void me_labels_command(const uint8_t *message, uint32_t bytes)
     came = came + 1;
 }
 
+static int32_t as_label(uint32_t argument)
+{
+    return argument == ME_PSEUDO_LABEL ? ME_ADAPT_PSEUDO : (int32_t)argument;
+}
+
 static int32_t set_label(uint32_t argument)
 {
+    if (argument != ME_NO_LABEL && me_adapt_takes(as_label(argument)) < 0)
+        return -1;
     label = argument;
     labelled_from = me_samples_end();
     return 0;
@@ -74,7 +81,7 @@ void me_labels_window(uint32_t first_sample)
 {
     if (label == ME_NO_LABEL || (int32_t)(first_sample - labelled_from) < 0)
         return;
-    me_adapt_window(label == ME_PSEUDO_LABEL ? ME_ADAPT_PSEUDO : (int32_t)label);
+    me_adapt_window(as_label(label));
 }
 
 #ifndef ME_SAMPLES_ON_LINE

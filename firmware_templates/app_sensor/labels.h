@@ -10,7 +10,8 @@
 
 /* begin   a session; the argument is the method of me_adapt.h
  * label   windows whose samples all come after this command belong to the class of the argument, until
- *         the next command; ME_NO_LABEL: to none
+ *         the next command; ME_NO_LABEL: to none; answered by -1 outside a session, or if there is no
+ *         such class
  * end     the session; answered by 1 where the new classifier is in force
  * reset   the network decides as it was built */
 enum { ME_COMMAND_BEGIN = 1, ME_COMMAND_LABEL = 2, ME_COMMAND_END = 3, ME_COMMAND_RESET = 4 };

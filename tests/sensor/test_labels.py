@@ -20,6 +20,7 @@ from myoedge.backends.adapting import runner, windows_of
 from myoedge.backends.build import Build
 from myoedge.backends.packets import (
     NO_LABEL,
+    PSEUDO_LABEL,
     CommandAnswer,
     Decision,
     Record,
@@ -38,7 +39,17 @@ from tests.sensor.packets import crc16
 
 LENGTH, HOP = 40, 10
 LDA = 2
-COMMANDS = {50: ("begin", LDA), 60: ("label", 3), 400: ("label", 1), 700: ("end", 0)}
+COMMANDS = {
+    30: ("label", 3),  # no session
+    50: ("begin", LDA),
+    52: ("label", 5),  # no such class
+    54: ("label", PSEUDO_LABEL),  # not in the build
+    60: ("label", 3),
+    400: ("label", 1),
+    700: ("end", 0),
+    720: ("label", 1),  # no session
+}
+ANSWERS = [-1, 0, -1, -1, 0, 0, 1, -1]
 SENSOR = {"front_end": "uart", "bits": 24, "input_range": "0.4 V", "hop": HOP, "channels": 8}
 
 
@@ -87,7 +98,8 @@ def test_windows_between_two_commands_are_learnt(build: Build) -> None:
             command, argument = next(given)
             assert record.command == command
             answers.append(record.result)
-            label, start = (argument if command == "label" else NO_LABEL), record.frame + 1
+            is_label = command == "label" and record.result == 0
+            label, start = (argument if is_label else NO_LABEL), record.frame + 1
             classifier = session.end(state) if command == "end" else classifier
         elif isinstance(record, Decision):
             one = next(windows)
@@ -95,7 +107,7 @@ def test_windows_between_two_commands_are_learnt(build: Build) -> None:
             if label != NO_LABEL and record.frame - LENGTH + 1 >= start:
                 state = session.window(state, one.features, one.decision, label)
                 learnt.append((record.frame, label))
-    assert answers == [0, 0, 0, 1]
+    assert answers == ANSWERS
     assert {label for _, label in learnt} == {1, 3}
     assert len(learnt) > 40
     assert min(frame for frame, label in learnt if label == 1) - LENGTH + 1 >= 400
@@ -131,7 +143,8 @@ def test_passes_between_two_commands_are_learnt(stream: Build) -> None:
         if isinstance(record, CommandAnswer):
             command, argument = next(given)
             answers.append(record.result)
-            label, start = (argument if command == "label" else NO_LABEL), record.frame + 1
+            is_label = command == "label" and record.result == 0
+            label, start = (argument if is_label else NO_LABEL), record.frame + 1
             classifier = session.end(state) if command == "end" else classifier
         elif isinstance(record, Decision):
             window, classes = next(passes)
@@ -143,7 +156,7 @@ def test_passes_between_two_commands_are_learnt(stream: Build) -> None:
             if label != NO_LABEL and record.frame >= start:
                 state = session.window(state, window.features, window.decision, label)
                 learnt.append((record.frame, label))
-    assert answers == [0, 0, 0, 1]
+    assert answers == ANSWERS
     assert {label for _, label in learnt} == {1, 3}
     assert len(learnt) > 100
     assert min(frame for frame, label in learnt if label == 1) >= 400
