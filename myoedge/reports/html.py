@@ -26,6 +26,7 @@ from myoedge.reports import (
     streams,
     wording,
 )
+from myoedge.reports.adaptation_lines import adaptation_table
 from myoedge.reports.budget_costs import budget_lines
 from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
 from myoedge.version import __version__
@@ -66,6 +67,7 @@ def environment() -> Environment:
     """Return the jinja2 environment of the HTML pages, which escapes text."""
     env = new_environment(escape=True)
     env.globals.update(
+        adaptation_table=adaptation_table,
         backends=BACKENDS,
         budget_lines=budget_lines,
         classes=classes,

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.names import BACKENDS
 from myoedge.errors import Notice, printable
+from myoedge.reports import (
+    adaptation_lines,
+    evaluation_lines,
+    fidelity,
+    speed,
+    stream_passes,
+    streams,
+    wording,
+)
 from myoedge.reports import energy as joules
-from myoedge.reports import evaluation_lines, fidelity, speed, stream_passes, streams, wording
 from myoedge.reports.blocks import columns, facts, show, styled
 from myoedge.reports.budget_check import over_goals
 from myoedge.reports.budget_costs import budget_lines
@@ -95,7 +103,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield from _filled("engines", wording.engines(report))
     if "stream" in report:
         yield "stream", styled("\n".join([streams.one_line(report), *streams.by_point(report)]))
-    yield from _filled("adapts", wording.adapts(report))
+    yield from _filled("adapts", adaptation_lines.one_line(report))
     yield "L2 memory", _l2(report)
     yield from _filled("activations", wording.arena_bound(report))
     yield from _filled("int16", speed.int16_costs(report))

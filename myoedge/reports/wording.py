@@ -282,12 +282,3 @@ METER_DB = 60.0  # a full bar: int8 can hardly be better
 def meter(value: float | None) -> str:
     """Return the length of the bar that shows an SQNR, in percent."""
     return f"{100 * min(max(value or 0.0, 0.0) / METER_DB, 1.0):.1f}"
-
-
-def adapts(report: Mapping[str, Any]) -> str:
-    """Describe how the firmware adapts to a new session; "" if it does not."""
-    found = report.get("adaptation")
-    if not found:
-        return ""
-    features = f"{several(found['features'], 'feature')} of {found['layer']}"
-    return f"{', '.join(found['methods'])} on {features}; {size(found['l2_bytes'])} of L2"

@@ -333,6 +333,21 @@ def test_the_length_of_windows_alone_is_refused(build: Build, tmp_path: Path) ->
     assert command("adapt", *given, "--window", "100 ms", *tried.groups(), cwd=tmp_path).code == 0
 
 
+def test_the_page_has_a_table_of_the_adaptation(build: Build) -> None:
+    found, page = build.report["adaptation"], (build.folder / "report.html").read_text()
+    section = page.partition("<h2>Adaptation</h2>")[2].partition("</section>")[0]
+    text = re.sub(r"<[^>]+>|&nbsp;|\s+", " ", section).replace("\u00a0", " ")
+    for part in (
+        ", ".join(METHODS),
+        f"{SIZE} features of mean",
+        f"{found['replayed']} calibration samples, {found['replayed'] * (SIZE + 1)} B",
+        "pseudo-labels",
+        f"{found['saved_bytes']} B",
+        f"{found['l2_bytes'] / 1024:.2f} KiB",
+    ):
+        assert part in text, text
+
+
 def test_the_header_has_the_bytes_of_a_saved_state(build: Build) -> None:
     """At compile time, and as an array's size."""
     cc = next(name for name in ("cc", "gcc", "clang") if shutil.which(name))

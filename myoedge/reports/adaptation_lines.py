@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On-device adaptation in a report: one line for the terminal, a table for report.html."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from myoedge.reports.report_json import Report
+from myoedge.reports.tables import ReportTable
+from myoedge.reports.wording import percent, several, size
+
+TITLES = ("part", "what the firmware has")
+
+
+def one_line(report: Report) -> str:
+    """Describe how the firmware adapts to a new session; "" if it does not."""
+    found = report.get("adaptation")
+    if not found:
+        return ""
+    features = f" on {_features(found)}" if found["features"] else ""
+    return f"{', '.join(found['methods'])}{features}; {size(found['l2_bytes'])} of L2"
+
+
+def adaptation_table(report: Report) -> ReportTable:
+    """Return the methods, features, stored windows and memory of the adaptation; no rows without
+    [adapt]."""
+    found = report.get("adaptation")
+    return ReportTable(TITLES, tuple(_rows(found)) if found else (), words=TITLES)
+
+
+def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "methods", ", ".join(found["methods"])
+    if found["features"]:
+        yield "features", f"{_features(found)}{_averages(found)}; {found['classes']} classes"
+        yield "held back to judge", f"at most {several(found['held_back'], 'window')} of a class"
+        pseudo = found.get("pseudo")
+        yield "pseudo-labels", "off" if pseudo is None else f"from {percent(pseudo)} confidence on"
+    if "head" in found["methods"]:
+        replay = several(found["replayed"], "calibration sample")
+        replay_bytes = found["replayed"] * (found["features"] + 1)
+        yield "stored for head", f"at most {several(found['kept'], 'window')} of a class"
+        yield "replay", f"{replay}, {size(replay_bytes)}" if replay_bytes else "none"
+    if found["channels"] is not None:
+        yield "norm", f"{several(found['channels'], 'channel')} of the input"
+    yield "L2 memory", size(found["l2_bytes"])
+    yield "saved state", f"{found['saved_bytes']:,} B"
+
+
+def _features(found: Mapping[str, Any]) -> str:
+    return f"{several(found['features'], 'feature')} of {found['layer']}"
+
+
+def _averages(found: Mapping[str, Any]) -> str:
+    """Describe what a feature is the mean of; "" if it is a single number."""
+    counts = {"position": found["positions"], "neighbouring channel": found["group"]}
+    parts = [several(count, noun) for noun, count in counts.items() if count > 1]
+    return f", means over {' and '.join(parts)}" if parts else ""
