@@ -24,6 +24,7 @@ FETCHED_BY_STYLE = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//""")
 DOCS = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(DOCS.parent.glob("examples/*.ipynb"))
 MENTION = re.compile(r"(?<![\w/\[`])(?<!\]\()docs/([\w/-]+\.md)(?!`)", re.MULTILINE)
+NOTEBOOK = re.compile(r"\]\((?:\.\./)+examples/(\w+)\.ipynb\)")  # a file of the repository
 FENCE = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)  # of a block that is a file's
 COLUMNS = re.compile(r"<p>[^<]*\w {2,}\w|<(?:p|li)>[^<]*\nErrors: ")  # of a docstring, as text
 DEFAULT = re.compile(r"</td>\n<td>(.*)</td>\n</tr>")  # the last column of options
@@ -78,8 +79,11 @@ def python_page() -> str:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """The file's name is the title of a block that names one; pages that are named are links."""
+    """The file's name is the title of a block that names one; pages that are named are links, and
+    links to notebooks lead to their pages."""
     folder = posixpath.dirname(page.file.src_uri)
+    to = posixpath.relpath("notebooks", folder or ".")
+    markdown = NOTEBOOK.sub(rf"]({to}/\1.md)", markdown)
     return MENTION.sub(
         lambda found: f"[{found[0]}]({posixpath.relpath(found[1], folder or '.')})",
         FENCE.sub(r'```\1 title="\2"', markdown),

@@ -284,9 +284,7 @@ def test_labels_of_passes_are_refused(tmp_path: Path) -> None:
     options = {"config": config, "stream": True, "simulate": False}
     labels = np.repeat(y[:, None], LENGTH // FRAMES, 1)
     with pytest.raises(MyoedgeError, match="E267") as caught:
-        myoedge.build(
-            model, calib={"input": x, "label": labels}, output=tmp_path / "no", **options
-        )
+        myoedge.build(model, calib={"input": x, "label": labels}, output=tmp_path / "no", **options)
     assert f"[samples, {LENGTH}]" in str(caught.value)
     assert "label=label[:, -1]" in caught.value.notice.tries[0]
     for right in (labels[:, -1], np.repeat(y[:, None], LENGTH, 1)):
