@@ -236,8 +236,8 @@ def _row(
     old = after[1] if len(after) > 1 else None
     judged = any(answer.result == HELD_BACK for answer in learnt)
     in_force = end.result == 1
-    flags = (judged, judged and in_force, in_force)
-    row = AdaptedRow(method, seconds, count, before, after[0], old, *flags)
+    gained = judged and in_force
+    row = AdaptedRow(method, seconds, count, before, after[0], old, judged, gained, in_force)
     if not end.cycles:
         return row
     updates = UPDATES + LAST_UPDATES * in_force
