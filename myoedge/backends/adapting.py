@@ -47,7 +47,8 @@ def runner(build: Build, backend: str) -> Run:
     assert build.adaptation
     if backend not in BACKENDS:
         title = f"adaptation does not run on {backend}"
-        raise MyoedgeError("E204", title, {"has": ", ".join(BACKENDS)}, ["--on host"])
+        near = get_close_matches(backend.lower(), BACKENDS, 1) or BACKENDS
+        raise MyoedgeError("E204", title, {"has": ", ".join(BACKENDS)}, [f"--on {near[0]}"])
     return on_host(build) if backend == "host" else on_simulator(build)
 
 
@@ -118,10 +119,11 @@ def _type(argument: object) -> Any:
 
 def on_simulator(build: Build) -> Run:
     """Return a function commands -> answers that runs adaptation commands in adapt.elf on the
-    simulated chip."""
+    simulated chip. Errors: E240 a build for a target without firmware."""
     from myoedge.simulator import read_elf, simulate
     from myoedge.system import tools
 
+    build.firmware()  # refuses a build for a target without firmware
     program = read_elf(build.written(ADAPT_ELF), ADAPT_ELF)
 
     def run(commands: Sequence[Command]) -> Answers:

@@ -213,7 +213,7 @@ def command_message(command: str, argument: int = 0) -> bytes:
     """Return the message that tells a sensor application with [adapt] what to do, a COBS frame
     with its zero byte: COMMANDS by firmware_templates/app_sensor/labels.h.
 
-    argument   of "begin" the method (its place in adaptation.record.METHODS, plus 1), of "label"
+    argument   of "begin" the method (its place in adaptation.table.METHODS, plus 1), of "label"
                the class, NO_LABEL or PSEUDO_LABEL
     """
     number = COMMANDS.index(command) + 1

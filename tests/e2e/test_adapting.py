@@ -465,8 +465,10 @@ def test_errors_before_anything_runs(build: Build, tmp_path: Path) -> None:
         with pytest.raises(MyoedgeError, match="E268") as caught:
             build.adapt(x, y, method=name)
         assert caught.value.notice.tries == (f"method {near}",)
-    with pytest.raises(MyoedgeError, match="E204"):
-        runner(build, "board")
+    for name, near in (("board", "host"), ("Simulator", "simulator")):
+        with pytest.raises(MyoedgeError, match="E204") as caught:
+            runner(build, name)
+        assert caught.value.notice.tries == (f"--on {near}",)
     torch.manual_seed(0)
     with pytest.raises(MyoedgeError, match="E267") as caught:
         built(tmp_path, Network(), {"layer": "none"}, simulate=False)
@@ -527,6 +529,16 @@ def test_remedies_of_arguments_are_python(build: Build) -> None:
         with pytest.raises(MyoedgeError) as caught:
             build.adapt(wrong, y[:2], method="lda")
         assert not any("calib" in line for line in caught.value.notice.tries)
+
+
+def test_a_build_for_this_computer_is_not_simulated(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    build = built(tmp_path, Network(), {}, target="host", simulate=False)
+    x, y = samples(24, 1, 1)
+    day = {"input": x, "label": y}
+    assert myoedge.adapt(build, data=day, test=day, methods=["prototypes"]).sessions[-1].gained
+    with pytest.raises(MyoedgeError, match="E240"):
+        myoedge.adapt(build, data=day, test=day, on="simulator")
 
 
 def test_one_window_is_a_session(build: Build) -> None:
