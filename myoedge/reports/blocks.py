@@ -26,8 +26,7 @@ def show(block: Table | Padding | Text, console: Console) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A rich renderable made of text blocks, which are rendered at the console's width without
-    trailing blanks.
+    """A rich renderable that shows text blocks at the console's width, without trailing blanks.
 
     draw   width in characters -> blocks
     """

@@ -20,7 +20,7 @@ CARD = "myoedge.board-card/1"
 
 @dataclass(frozen=True, slots=True)
 class BoardCard(Shown):
-    """The document; `failed` has the steps that did not succeed."""
+    """Measurements of a build by a board's owner, as JSON; `failed` has the steps that failed."""
 
     document: Mapping[str, Any]
 
@@ -29,11 +29,11 @@ class BoardCard(Shown):
         return tuple(row for row in self.document["steps"] if row["state"] == "failed")
 
     def write(self, file: Path) -> None:
-        """Write the document. Errors: E220, E281."""
+        """Write the card's document to a file. Errors: E220, E281."""
         write_file(file, to_json(dict(self.document)).encode())
 
     def lines(self) -> list[str]:
-        """Return the document's figures for people, one per line."""
+        """Return the card's steps, cycles and energy as lines of text for people."""
         rows = [f"{r['step']:<8} {r['state']} {r['code'] or ''}".rstrip() for r in self._steps]
         cycles, energy = self.document["cycles"], self.document["energy"]
         if cycles["board"] is not None:
@@ -60,8 +60,8 @@ class BoardCard(Shown):
 
 
 def figures(before: Report, after: Report | None, exact: bool | None) -> dict[str, Any]:
-    """Return model, operating point, exactness, cycles by layer, and the counters that calibration
-    needs.
+    """Return the card's figures: model, operating point, exactness, cycles by layer, and the
+    counters that calibration of the energy coefficients needs.
 
     before   report of the simulated run     after   report of the board's run; None: it failed
     """

@@ -23,12 +23,12 @@ SMALLER = "fewer channels in the layers named"
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A budget that a build exceeds, as material for an error message.
+    """A limit of [budget] that a build exceeds, with the texts of an error message.
 
-    name          name of the budget
+    name          name of the limit
     facts         limit and value of the build, as text
     tries         remedies
-    code, title   code and title of the error, if no other budget is exceeded
+    code, title   code and title of the error, if no other limit is exceeded
     """
 
     name: str
@@ -53,7 +53,8 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
     """Return the error E302 with all exceeded budgets, or the more specific error if there is only
     one.
 
-    short   memory that is too small; the other budgets were then checked with the whole memory
+    short   the memory that is too small; other limits were then checked with all of the chip's
+            memory
     """
     tries = [*dict.fromkeys(chain.from_iterable(one.tries for one in found)), *_looser(found)]
     names = [one.name for one in found]
@@ -67,7 +68,7 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
 
 
 def _looser(found: Iterable[Broken]) -> list[str]:
-    """Return the advice to set budgets to what the build takes."""
+    """Return advice to set the exceeded limits to the build's values; [] if none has a value."""
     loose = [one.name for one in found if "build" in one.facts]
     values = f"value{'s' * (len(loose) > 1)}"
     text = f"[budget] {', '.join(loose)} = ..., if the build's {values} will do"
@@ -128,7 +129,7 @@ def _limit(report: Report, name: str) -> float:
 
 
 def _source(report: Report) -> str:
-    """Return the source of the figures: "simulated, at 0.80 V, 370 MHz"."""
+    """Return the source and operating point of the figures: "simulated, at 0.80 V, 370 MHz"."""
     target = report["target"]
     name = target["operating_point"]
     volts = next(p["volts"] for p in target["operating_points"] if p["name"] == name)
@@ -143,8 +144,7 @@ def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
 
 
 def _other_point(report: Report) -> list[str]:
-    """Return the option of the first operating point that meets latency and energy, if there is
-    one."""
+    """Return the option for the first operating point that meets the limits; [] if none does."""
     most_s, most_j = _limit(report, "latency_s"), _limit(report, "energy_j")
     points = (joules.energy_row(report) or {"points": ()})["points"]
     return [

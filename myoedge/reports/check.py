@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judgement of a build against an accepted one: `myoedge check NEW --against OLD`."""
+"""Comparison of a build with an accepted build: `myoedge check NEW --against OLD`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ OK, WORSE, GONE, SKIPPED = "ok", "worse", "gone", "skipped"
 
 @dataclass(frozen=True, slots=True)
 class CheckRow:
-    """A figure of a build, judged.
+    """A figure of a build, compared with the accepted build.
 
     change    old and new value
-    allowed   by how much it may be worse: decibels, shares, or a fraction of the old value; None:
-              it is right or wrong
-    status    "ok", "worse", "gone" (the accepted build has it), "skipped" (of other samples)
+    allowed   largest accepted loss: decibels, fractions of 1, or a fraction of the old value; None
+              for a yes/no figure
+    status    "ok", "worse", "gone" (only the accepted build has it), "skipped" (measured on other
+              samples)
     """
 
     change: Change
@@ -35,7 +36,8 @@ class CheckRow:
 
     @property
     def text(self) -> str:
-        """The figure as one line: "latency 1.2 ms -> 1.4 ms (+16.7 %), worse: 2 % is allowed"."""
+        """Return the figure as one line: "latency 1.2 ms -> 1.4 ms (+16.7 %), worse: 2 % is
+        allowed"."""
         measure, values = self.change.measure, (self.change.old, self.change.new)
         old, new = ("-" if v is None else measure.show(v) for v in values)
         difference = f" ({self.change.text})" if self.change.text else ""
@@ -63,7 +65,7 @@ class CheckRow:
 
 @dataclass(frozen=True, slots=True)
 class Check(Tabular):
-    """The judgement on a build: one row for each figure that both builds may have."""
+    """Comparison of a build with an accepted one: one row per figure that both may have."""
 
     name: str
     figures: tuple[CheckRow, ...]
@@ -73,7 +75,7 @@ class Check(Tabular):
         return tuple(row for row in self.figures if row.status in (WORSE, GONE))
 
     def plain(self) -> dict[str, Any]:
-        """Return the judgement as JSON values."""
+        """Return the comparison as JSON values."""
         return {"model": self.name, "rows": self.rows()}
 
     def rows(self) -> list[dict[str, Any]]:
@@ -94,7 +96,7 @@ class Check(Tabular):
         return junit_xml("myoedge check", cases)
 
     def annotations(self) -> list[str]:
-        """Return the lines that make GitHub Actions show each failed figure beside the commit."""
+        """Return GitHub Actions commands that show each failed figure as an error annotation."""
         title = f"title={_escaped(f'{self.name}: myoedge check')}"
         return [f"::error {title}::{_escaped(row.text)}" for row in self.failed]
 
@@ -113,7 +115,7 @@ class Check(Tabular):
 
 
 def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) -> Check:
-    """Judge the figures of the new report against the old one's.
+    """Compare the figures of the new report with those of the old one.
 
     bounds   from [check]; None: the default
     Errors: E232 for a bound that is NaN or below 0.
@@ -149,7 +151,7 @@ def _status(change: Change, bound: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text for a workflow command of GitHub Actions."""
+    """Escape text for a workflow command of GitHub Actions."""
     for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C")):
         text = text.replace(character, code)
     return text

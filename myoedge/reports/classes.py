@@ -22,8 +22,9 @@ NETWORKS = ("float", "int8")
 
 
 def by_class(judged: Evaluation) -> dict[str, Any]:
-    """Return counts per class for report.json: labelled frames, correct ones of each network with
-    intervals, and the confusion matrix [label][class], null if there are too many classes."""
+    """Return counts per class for report.json: samples, correct predictions of the float and int8
+    network with confidence intervals, and confusion matrices [label][class], null for too many
+    classes."""
     chosen, names = judged.results, judged.names
     largest = max(int(x.max()) for x in (judged.labels, *chosen.values()))
     size = max(1 + largest, len(names))
@@ -47,8 +48,8 @@ def by_class(judged: Evaluation) -> dict[str, Any]:
 
 
 def _row(labels: Array, chosen: Mapping[str, Array], kept: Array) -> dict[str, Any]:
-    """Return the number of frames, correct frames of each network, and intervals of the accuracy;
-    null for a network that was not run."""
+    """Return the number of samples, the correct predictions of each network, and the accuracies'
+    confidence intervals; null for a network that was not run."""
     total, row = int(kept.sum()), dict[str, Any]()
     for name in NETWORKS:
         right = int((chosen[name] == labels)[kept].sum()) if name in chosen else None
@@ -112,8 +113,8 @@ def most_confused(classes: Mapping[str, Any], label: int, network: str) -> str:
 
 
 def class_table(classes: Mapping[str, Any], most: int) -> ReportTable:
-    """Return the table of accuracies of both networks: for each of the first `most` classes, and
-    for all classes together."""
+    """Return a table with the accuracy of the float and the int8 network: for each of the first
+    `most` classes, and for all classes."""
     confused = ("int8 takes it for",) if classes["confusion"] else ()
     rows = [(str(row["name"] or row["class"]), row) for row in classes["rows"][:most]]
     cells = [
@@ -126,7 +127,8 @@ def class_table(classes: Mapping[str, Any], most: int) -> ReportTable:
 
 
 def _shares(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the number of labels, the share of each network, and the interval of int8's."""
+    """Yield a row's cells: number of samples, accuracy of each network, interval of int8's
+    accuracy."""
     yield f"{row['samples']:,}"
     yield from (share(row, network) for network in NETWORKS)
     yield interval(row, "int8")

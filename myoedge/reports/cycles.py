@@ -91,7 +91,7 @@ def _rate(macs: int, cycles: int) -> float | None:
 
 
 def stall_percents(costs: Iterable[LayerCost]) -> dict[str, float]:
-    """Return the percentage of the cores' time by stall cause; the rest is "busy".
+    """Return the percentage of the cores' time lost to each stall cause; the rest is "busy".
 
     "sleep" is computed as the remaining time, because a core that sleeps across a layer's end
     counts it only when it wakes. Sleep while NE16 computes is "engine".
@@ -170,7 +170,7 @@ def _table(
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:
-    """A row for every layer, one for cycles outside the layers, and the total last."""
+    """Return a row for every layer, one for cycles outside the layers, and last the total."""
     layers = report["layers"]
     rows = [
         _row(name, wording.operator(row), row["macs"], row)
@@ -200,7 +200,7 @@ def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[s
 
 
 def _fitting(report: Report, free: int) -> dict[str, str]:
-    """Return titles of the largest stall causes that fit; "" stands for the remaining causes."""
+    """Return column titles of the largest stall causes that fit; "" is the sum of the others."""
     relevant = _relevant_causes(report)
     for count in range(len(relevant), 0, -1):
         titles = {cause: speed.CAUSE_NAMES[cause] for cause in relevant[:count]}
@@ -211,7 +211,7 @@ def _fitting(report: Report, free: int) -> dict[str, str]:
 
 
 def _relevant_causes(report: Report) -> list[str]:
-    """Return the stall causes that some layer shows, the most important first."""
+    """Return the stall causes that any layer shows, the most important first."""
     total = report["cycles"].get("stalls") or {}
     stalls_of = [row["stalls"] for row in report["layers"] if row["stalls"]]
     relevant = [c for c in CAUSES if any(part.get(c, 0) >= MIN_PERCENT for part in stalls_of)]
@@ -219,7 +219,7 @@ def _relevant_causes(report: Report) -> list[str]:
 
 
 def _chars(causes: Mapping[str, str]) -> int:
-    """Return the widths of the columns of stall causes."""
+    """Return the total width in characters of the columns of stall causes."""
     return sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
 
 

@@ -56,8 +56,8 @@ class Change:
 
     @property
     def percent(self) -> float | None:
-        """Change in percent of the old value; None if the value itself is a percentage or in
-        decibels."""
+        """Return the change in percent of the old value; None if the value itself is a percentage
+        or in decibels."""
         if self.delta is None or not self.old or self.measure.points:
             return None
         return 100.0 * self.delta / self.magnitude
@@ -77,7 +77,7 @@ class Change:
 
     @property
     def text(self) -> str:
-        """Difference as text, "-12.5 %"; "" if the values are not numbers."""
+        """Return the difference as text, "-12.5 %"; "" if the values are not numbers."""
         return difference(self)
 
     def plain(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Changes(Rows[Change]):
 
     @property
     def verdict(self) -> Verdict:
-        """Summary whether the new report is better or worse."""
+        """Return a summary that tells whether the new report is better or worse."""
         return verdict_of(self)
 
     def _card(self) -> Card:
@@ -137,8 +137,8 @@ def compare(old: Report, new: Report) -> list[Change]:
 
 
 def comparable(old: Report, new: Report) -> Iterator[tuple[Measure, bool, Value, Value]]:
-    """Yield (measure, whether it is determined in the same way, old value, new value) for every
-    figure of a whole network."""
+    """Yield (measure, whether both reports determine it in the same way, old value, new value) for
+    every figure of the whole network."""
     apart = _incomparable(old, new)
     has_other_labels = value_at(old, OF_LABELS) != value_at(new, OF_LABELS)
     for measure in NETWORK:
@@ -162,7 +162,7 @@ def _layer_changes(
 
 
 def _incomparable(old: Report, new: Report) -> set[str]:
-    """Return the paths of figures that the two reports determine differently."""
+    """Return the paths of figures whose values the two reports determine differently."""
     kinds = {kind_of(old), kind_of(new)}
     found = set(MEASURED if kinds == {"counted", "modelled"} else ())
     found |= {path for path, kind in LAYER_CYCLES.items() if kinds != {kind}}
@@ -195,7 +195,7 @@ def _changes(
 
 
 def _is_nothing(change: Change) -> bool:
-    """Return whether percentages or decibels differ by less than their last printed digit."""
+    """Return whether a difference in percentages or decibels is rounded to zero when printed."""
     shown = difference(change)
     return change.measure.points and bool(shown) and not re.search("[1-9]", shown)
 

@@ -43,7 +43,7 @@ class Verdict:
     has_other_labels: bool = False
 
     def __str__(self) -> str:
-        """ "mixed: better latency -12.5 %; worse SQNR -3.1 dB"."""
+        """Return the summary as text: "mixed: better latency -12.5 %; worse SQNR -3.1 dB"."""
         if self.has_other_labels:
             others = "accuracies are not of the same samples, and not compared"
             return f"{replace(self, has_other_labels=False)}; {others}".replace("accuracy, ", "")

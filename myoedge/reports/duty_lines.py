@@ -51,8 +51,8 @@ def _sleep_is_guessed(duty: Mapping[str, Any]) -> bool:
 
 
 def _guessed_width(duty: Mapping[str, Any]) -> str:
-    """Format the widening of the interval, "18-fold, because the chip's sleep power is not
-    published"; "" if it matters little."""
+    """Explain how much wider unknown sleep power makes the power's interval, "18-fold, because the
+    chip's sleep power is not published"; "" if less than 2-fold."""
     _, low_mw, high_mw = duty["average_mw"]
     if not _sleep_is_guessed(duty) or high_mw < 2 * low_mw:
         return ""
@@ -60,8 +60,8 @@ def _guessed_width(duty: Mapping[str, Any]) -> str:
 
 
 def power_range(interval: Sequence[float], unit: str, *, sleeps: bool, short: bool = False) -> str:
-    """Format a power range: "1.53 to 6.63 mW", followed by the value at the lowest assumed sleep
-    power unless `short`; for a known sleep power "2.07 mW (1.53 to 2.61)"."""
+    """Format an average power with its interval: "1.53 to 6.63 mW", followed by the value at the
+    lowest assumed sleep power unless `short`; for a known sleep power "2.07 mW (1.53 to 2.61)"."""
     value, low, high = (_digits(x, 3) for x in interval)
     if sleeps and short:
         return f"{low} to {high} {unit}"
@@ -82,7 +82,7 @@ def _asleep(duty: Mapping[str, Any]) -> str:
 
 
 def _digits(value: float, digits: int) -> str:
-    """Format a number with this many significant digits, in full from 99.5 on: 0.017, 2.3,
+    """Format a number with `digits` significant digits, or as an integer from 99.5 on: 0.017,
     1,234."""
     return f"{value:.{digits}g}" if value < 99.5 else f"{value:,.0f}"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy of an inference: added to a report, and formatted as text."""
+"""Energy of an inference: computed from a report's counters, and formatted as text."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
 
 
 def coefficients_for(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
-    """Return coefficients with wider intervals if the report's counters or cycles are estimates."""
+    """Return energy coefficients, with wider intervals if the report's counters or cycles are
+    estimates."""
     if counted(report):
         return by
     is_modelled = report["cycles"]["source"] == "modelled"
@@ -92,7 +93,8 @@ def coefficients_for(report: Mapping[str, Any], by: Coefficients) -> Coefficient
 def _outside_layers(
     report: Mapping[str, Any], point: OperatingPoint, by: Coefficients
 ) -> dict[str, float] | None:
-    """Return the energy outside all layers, so that rows add up; L3 bytes belong to layers."""
+    """Return the energy outside all layers, so that the rows add up; None if there are no such
+    cycles."""
     outside = speed.outside_layers(dict(report))
     if outside is None:
         return None
@@ -103,7 +105,7 @@ def _outside_layers(
 def _duty(
     report: Mapping[str, Any], inference: Activity, point: OperatingPoint, by: Coefficients
 ) -> dict[str, Any] | None:
-    """Return the duty cycle with one inference per period; None if no period is known."""
+    """Return power and battery life for one inference per period; None if no period is known."""
     window_s = period_s(report)
     if window_s is None:
         return None
@@ -157,7 +159,7 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
 
 
 def _interval(consumed: Energy) -> dict[str, float]:
-    """Return an energy in microjoules with its interval: value, low, high."""
+    """Return an energy in microjoules with its interval: keys value, low, high."""
     values = {"value": consumed.joules, "low": consumed.low_j, "high": consumed.high_j}
     return {name: _uj(joules) for name, joules in values.items()}
 
@@ -188,7 +190,7 @@ def energy_row(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def amount(joules: float, digits: int = 3) -> str:
-    """Format an energy with its unit, to about three digits, or to more: "20.5 mJ"."""
+    """Format an energy with its unit: "20.5 mJ"; `digits` significant digits."""
     scale, unit = _unit(joules)
     return f"{wording.three_digits(joules / scale, digits)} {unit}"
 
@@ -273,8 +275,8 @@ def costliest(report: Mapping[str, Any]) -> list[str]:
 
 
 def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:
-    """Format the mean width of the energy intervals of measured inferences before and after a
-    calibration."""
+    """Format the mean half-width of the energy intervals of measured inferences, before and after a
+    calibration of the coefficients."""
     half_widths = []
     for by in (before, after):
         energies = [energy(row.measured.activity, row.measured.point, by) for row in rows]

@@ -38,7 +38,7 @@ def result_lines(q: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _float_unknown(q: Mapping[str, Any], value: float | None) -> Iterator[str]:
-    """Yield a line that explains why a test set has no result of the float network."""
+    """Yield a line that explains a missing result of the float network on a test set."""
     if value is None and is_of_test_set(q):
         yield "float not measured: a build holds integers only; build --test measures both"
 

@@ -57,7 +57,7 @@ def with_evaluation(report: Mapping[str, Any], found: Mapping[str, Any]) -> dict
 
 
 def _with_float(new: Any, old: Any, key: str = "") -> Any:
-    """Fill in the float network's results from an older document if the new one has none."""
+    """Add the float network's results of an older document to a new one without them."""
     if type(new) is type(old) is dict:
         lost = {k: value for k, value in old.items() if k not in new and "float" in k}
         return {**lost, **{k: _with_float(value, old.get(k), k) for k, value in new.items()}}
@@ -104,5 +104,5 @@ def _errors(wanted: Array, results: Mapping[str, Array]) -> dict[str, float | No
 
 
 def _rounded(value: float | None) -> float | None:
-    """Round to six significant digits, whatever the unit."""
+    """Round a number to six significant digits; None if it is not finite."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")

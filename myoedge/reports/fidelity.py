@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences about scales, SQNR and noise for the terminal and HTML."""
+"""Sentences about quantisation scales, SQNR and noise for the terminal and HTML."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ CHOOSING = "dB of the calibration samples that choose"
 
 
 def calibrated(report: Report) -> str:
-    """Describe where the ranges come from: "calibrated on 3 example inputs (min-max)"."""
+    """Describe the source of the quantisation ranges: "scales calibrated on 3 example inputs
+    (min-max)"."""
     q = report["quantization"]
     ranges = q["calibration"]
     source, method, samples = (ranges[key] for key in ("source", "observer", "samples"))
@@ -32,12 +33,12 @@ def calibrated(report: Report) -> str:
 
 
 def scales(report: Report) -> str:
-    """Describe where the scales come from: `calibrated`, or "of the model file"."""
+    """Describe the source of the scales as `calibrated` does, without the first word "scales"."""
     return calibrated(report).removeprefix("scales ")
 
 
 def scales_of(source: str, method: str, worst_db: Mapping[str, float | None], samples: int) -> str:
-    """Describe where the scales come from.
+    """Describe the source of the quantisation scales.
 
     source              description of the samples
     method              the observer
@@ -64,7 +65,7 @@ def observers(chosen: str, worst_db: Mapping[str, float | None], samples: int) -
 
 
 def refined(choice: Mapping[str, Any]) -> str:
-    """Format a move of the precision search: "16 bits for 26 tensors: 22.3 dB, 10 % more cycles,
+    """Describe a move of the precision search: "16 bits for 26 tensors: 22.3 dB, 10 % more cycles,
     estimated"."""
     name = str(choice["remedy"])
     if tensors := choice["int16_tensors"]:
@@ -81,8 +82,8 @@ def refinement(
     accurate: bool,
     reused: bool = False,
 ) -> list[str]:
-    """Return a line for every move that the precision search tried; with --accurate also if there
-    was none.
+    """Return a line for every move that the precision search tried; for --accurate also a line if
+    it tried none.
 
     worst_db   SQNR of the worst output in dB
     reused     whether the decisions of an older build were kept
@@ -98,7 +99,7 @@ def refinement(
 
 
 def reachable(choices: Sequence[Mapping[str, Any]]) -> str:
-    """Format the move that the cycle budget excluded: "32.8 dB for 67 % more cycles, estimated,
+    """Describe the move that the cycle limit excluded: "32.8 dB for 67 % more cycles, estimated,
     with [budget] sqnr = 25"; "" without one."""
     offers = [choice for choice in choices if choice.get("setting")]
     if not offers:
@@ -163,7 +164,7 @@ def _remedy(report: Report) -> str:
 
 
 def _noise(report: Report) -> str:
-    """Name the weakest layer, or the tensor whose rounding causes its noise."""
+    """Describe the weakest layer, or the tensor whose rounding causes its noise."""
     q, names = report["quantization"], layer_names(report)
     weakest = q["weakest"]["name"]
     source, value = q.get("noise_from", {}).get(weakest), decibels(q["weakest"]["sqnr_local_db"])
@@ -239,13 +240,13 @@ def at_outputs(ports: Sequence[Mapping[str, Any]], functions: Sequence[str], cou
 
 
 def _behind(port: Mapping[str, Any]) -> str:
-    """Format the SQNR after an output's final function: " (28.9 dB after it)"."""
+    """Format the SQNR after an output's final function: ", 28.9 dB behind it"; "" if unknown."""
     end_db = port.get("sqnr_end_db")
     return "" if end_db is None else f", {decibels(end_db)} behind it"
 
 
 def _worst_sample(port: Mapping[str, Any], count: int) -> str:
-    """Format the worst sample of an output, and the fraction of equal argmax."""
+    """Describe the sample with the lowest SQNR of an output, and the fraction of equal argmax."""
     if port.get("passed_through"):
         return ", passed through"
     if port.get("worst_sample") is None:
@@ -259,8 +260,8 @@ def _worst_sample(port: Mapping[str, Any], count: int) -> str:
 
 
 def last_so_far(report: Report) -> str:
-    """Return a sentence that compares the last layer's accumulated SQNR with the network's; "" if
-    there are several outputs."""
+    """Return a sentence on how the last layer's accumulated SQNR relates to the network's SQNR; ""
+    for several outputs."""
     if functions := report["quantization"].get("sqnr_before"):
         return f" The network's SQNR is that{sqnr_place(functions).removeprefix(',')}."
     outputs = report["stream"]["outputs"] if "stream" in report else report["outputs"]

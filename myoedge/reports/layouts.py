@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a model's data suffices to update another build of it: `myoedge diff OLD NEW`."""
+"""Data layouts of two builds: whether new data alone updates the old build (`myoedge diff`)."""
 
 from __future__ import annotations
 

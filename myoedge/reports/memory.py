@@ -30,8 +30,8 @@ Row = dict[str, Any]
 
 
 def memory(plan: Plan) -> Row:
-    """Return the `memory` entry of report.json: planned bytes of L1, L2 and L3 by kind of data, the
-    buffers in use at the peak of L2, and all buffers of the L2 arena and of L1."""
+    """Return the `memory` entry of report.json: bytes of L1, L2 and L3 by kind of data, the buffers
+    in use at the peak of L2, and all buffers of the L2 arena and of L1."""
     arena = [_in_arena(plan, life) for life in plan.lives]
     buffers = [*arena, *(_l3_transfer(plan, l3_transfer) for l3_transfer in plan.from_l3_bin)]
     peak, chip = fullest(buffers), plan.chip
@@ -101,8 +101,8 @@ def fullest(rows: Sequence[Row]) -> float:
 
 
 def _in_arena(plan: Plan, life: LiveRange) -> Row:
-    """Return a row for a buffer of the L2 arena: a layer's result or scratch, or the window onto a
-    tensor in L3."""
+    """Return the report's row of a buffer of the L2 arena: a layer's result or scratch, or the
+    window onto a tensor in L3."""
     other = SCRATCH if life.name == scratch_name(life.first) else "window"
     name = plan.writers.get(life.name, life.name)
     node = plan.quant.graph.producer.get(name)
@@ -121,7 +121,7 @@ def _in_arena(plan: Plan, life: LiveRange) -> Row:
 
 
 def _map(plan: Plan, name: str) -> Row:
-    """Return a row for a result or input that lies in L3, after the weights."""
+    """Return the report's row of a result or input that lies in L3, after the weights."""
     node = plan.quant.graph.producer.get(name)
     label = node.label if node else name
     reader = next(access.step for access in plan.accesses if access.tensor == name)
@@ -136,8 +136,8 @@ def _map(plan: Plan, name: str) -> Row:
 
 
 def _l3_transfer(plan: Plan, transfer: L3Transfer) -> Row:
-    """Return a row for a buffer of weights from L3, alive from its transfer's start to the last
-    read."""
+    """Return the report's row of an L2 buffer with weights from L3, in use from the start of the
+    transfer to the last read."""
     chunk, clock = transfer.chunk, plan.timeline_steps
     node = plan.steps[chunk.step].node
     return {
@@ -177,7 +177,8 @@ def _l1_buffers(plan: Plan) -> Iterator[Row]:
 
 
 def _shape(tiling: Tiling, operand: str) -> list[int] | None:
-    """Return the shape of the first tile, or of the whole L1-resident result; None for scratch."""
+    """Return the shape of an operand's first tile, or of the whole operand if L1-resident; None for
+    scratch."""
     if operand == SCRATCH:
         return None
     if operand in tiling.resident:
@@ -194,7 +195,8 @@ def _kind(tiling: Tiling, operand: str) -> str:
 
 
 def _in_steps(starts: Sequence[int], at: int) -> float:
-    """Convert a tile or timeline index to steps; `starts` are the first indices of the steps."""
+    """Convert an index of a tile or timeline to time in layers; `starts`: first index of each
+    layer."""
     step = min(max(bisect_right(starts, at) - 1, 0), len(starts) - 2)
     fraction = (at - starts[step]) / (starts[step + 1] - starts[step])
     return round(step + min(max(fraction, 0.0), 1.0), 4)
@@ -226,7 +228,7 @@ def layer_bytes(plan: Plan, index: int) -> Row:
 
 
 def _chunk_bytes(plan: Plan, index: int) -> int:
-    """Return the bytes of l3.bin that a layer is the first to read."""
+    """Return the bytes of l3.bin that this layer is the first to read."""
     first_steps: dict[int, int] = {}  # by offset in l3.bin
     for transfer in plan.from_l3_bin:
         first_steps.setdefault(transfer.l3, transfer.chunk.step)
@@ -235,7 +237,8 @@ def _chunk_bytes(plan: Plan, index: int) -> int:
 
 
 def _read_bytes(plan: Plan, step: QuantizedNode) -> int:
-    """Return the bytes of the operands that the loop nest reads, without padding and weights."""
+    """Return the bytes of the inputs that a layer's loop nest reads, without padding and
+    weights."""
     q, node = plan.quant, step.node
     op = OPS[node.op]
     shapes = [q.graph.shape(name) for name in node.inputs]

@@ -40,8 +40,7 @@ class Box:
 
 
 def l2(report: Report) -> dict[str, Any] | None:
-    """Return the data of the map of the L2 arena, time by address; None if every layer reads an
-    input and writes an output."""
+    """Return the data of the map of the L2 arena, time by address; None if the arena is empty."""
     memory = report["memory"]
     if not memory["buffers"]:
         return None
@@ -141,7 +140,7 @@ def _location(buffer: Row) -> str:
 
 
 def budget(report: Report) -> list[dict[str, Any]]:
-    """Return the segments of the bar that shows the use of L2, with their fractions of its size, or
+    """Return the segments of the bar that shows the use of L2, as fractions of the size of L2, or
     of the used bytes if L2 has no limit."""
     memory = report["memory"]
     limit = report["target"]["l2_bytes"]

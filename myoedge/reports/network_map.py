@@ -52,7 +52,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class NetworkMap:
-    """Drawing of a network: one box per layer in execution order, as wide as its cycles, an arc for
+    """Picture of a network: one box per layer in execution order, as wide as its cycles, an arc for
     each result that skips layers, and a cycle axis.
 
     boxes, skips, ticks   boxes, arcs and axis labels
@@ -79,7 +79,7 @@ LOOKS = {"cores": "layers on the cores", "ne16": "on NE16", "moves": "without mu
 
 
 def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
-    """Return the drawing of the network; None without cycles.
+    """Return the picture of the network; None without cycles.
 
     scale_cycles   cycles that the full width represents, if more than this network's
     """
@@ -107,7 +107,7 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
 
 
 def _looks(boxes: Iterable[LayerBox]) -> tuple[tuple[str, str], ...]:
-    """Return the styles of the boxes, with their meanings."""
+    """Return (CSS class, name) of each engine that runs a box's layer, for the legend."""
     used = {box.look for box in boxes}
     return tuple((look, text) for look, text in LOOKS.items() if look in used)
 
@@ -131,7 +131,7 @@ def _engine(name: str | None) -> str:
 
 
 def _skipped(report: Report) -> Iterator[tuple[int, int]]:
-    """Yield (writer, reader) for results that are read later than by the next layer."""
+    """Yield (writing, reading layer) for results that a layer after the next one reads."""
     at = {row["name"]: index for index, row in enumerate(report["layers"])}
     for reader, row in enumerate(report["layers"]):
         for name in dict.fromkeys(row.get("reads") or ()):
@@ -153,7 +153,7 @@ def _path(start: float, end: float, top: float, height: float) -> str:
 
 
 def _ticks(report: Report, starts: list[float], widths: list[float]) -> tuple[Tick, ...]:
-    """Return time labels at the starts of some layers, and at the end."""
+    """Return labels of the cycle axis with times: at the starts of some layers, and at the end."""
     clock_hz, elapsed = report["target"]["clock_hz"], 0
     ends = []
     for row, start, width in zip(report["layers"], starts, widths, strict=True):

@@ -45,7 +45,7 @@ def markdown(operators: Sequence[Operator]) -> str:
 
 
 def _parameters(function: Callable[..., Any]) -> str:
-    """Return the parameters of a pointwise function besides x; NumPy's own functions have none."""
+    """Return the names of a pointwise function's parameters besides x; "" for NumPy's functions."""
     if not inspect.isfunction(function):
         return ""
     return ", ".join([*inspect.signature(function).parameters][1:])

@@ -73,12 +73,12 @@ def _decision(decision: Decision) -> str:
 
 
 def open_channels(status: Status) -> list[int]:
-    """Return the channels whose electrodes are open, from a status packet."""
+    """Return the numbers of the channels whose electrodes are open, from a status packet."""
     return [i for i in range(64) if status.open_electrodes >> i & 1]
 
 
 def flag_names(flags: Flags) -> list[str]:
-    """Return the names of the set flags, in words."""
+    """Return the names of a decision's set flags, with blanks for underscores."""
     return [flag.name.lower().replace("_", " ") for flag in Flags if flag in flags and flag.name]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Received packets of the sensor application as tables: npz with all packets, CSV with the
+"""Received packets of the sensor application as tables: an npz with all packets, a CSV with the
 decisions."""
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class PacketLog:
 
 
 def _signed(difference_us: int) -> int:
-    """Return a difference of wrapping times that is less than half a wrap."""
+    """Convert a difference of 32-bit times modulo the wrap-around to -half .. half of it."""
     half = _TIMES_US // 2
     return (difference_us + half) % _TIMES_US - half
 

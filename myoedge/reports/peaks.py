@@ -143,8 +143,8 @@ def _l2(report: Report) -> Peak:
 
 
 def owner(report: Report, buffer: Row) -> Row:
-    """Return the report's row of the layer that writes a buffer of the arena, or for which it holds
-    data from L3."""
+    """Return the report's row of the layer that writes a buffer of the arena, or reads its weights
+    from L3."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
     return next(dict(row) for row in report["layers"] if row["name"] == buffer["name"])
@@ -179,7 +179,7 @@ def _peak(
 
 
 def _largest(parts: Parts, buffers: Sequence[Row], at: float) -> tuple[Held | None, int]:
-    """Return the largest part that can shrink, and how much the peak falls without it."""
+    """Return the largest buffer that can shrink, and the peak's reduction in bytes without it."""
     parts = [pair for pair in parts if pair[0].size_bytes and pair[0].what not in PROGRAM]
     largest, row = max(parts, key=lambda pair: pair[0].size_bytes, default=(None, None))
     if row is None:
@@ -237,7 +237,7 @@ def _table(peak: Peak) -> Table:
 
 
 def _advice(peak: Peak) -> str:
-    """Return the buffer to shrink, and the peak without it, as text."""
+    """Return text that names the buffer to shrink, and the peak without it; "" for none."""
     if peak.shrink is None:
         return ""
     joint = " " if peak.shrink.what in PORTS else " of "

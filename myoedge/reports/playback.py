@@ -102,8 +102,8 @@ def latency_of(latencies_s: Array, parts_s: Mapping[str, Array] | None = None) -
 
 
 def _step(span_s: float) -> float:
-    """Return the smallest step of 1, 2 or 5 times a power of ten, at least a microsecond, that
-    splits a span into less than MOST_BINS bins."""
+    """Return the histogram's bin width in seconds: the smallest 1, 2 or 5 times a power of ten, at
+    least 1 µs, that splits a span into less than MOST_BINS bins."""
     exponent = max(math.floor(math.log10(max(span_s, 1e-6) / MOST_BINS)), -6)
     steps = (digit * 10.0**power for power in range(exponent, exponent + 3) for digit in (1, 2, 5))
     return next(step for step in steps if span_s / step < MOST_BINS - 1)

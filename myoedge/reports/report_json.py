@@ -201,7 +201,7 @@ def _class_names(evaluation: Evaluation | None) -> list[str]:
 
 
 def _other_sources(fidelity: Fidelity) -> dict[str, str]:
-    """Return the layers whose noise comes from the rounding of another tensor, with this tensor."""
+    """Return layer -> tensor for the layers whose noise comes from another tensor's rounding."""
     return {name: source for name, source in fidelity.sources.items() if source != name}
 
 
@@ -292,8 +292,8 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
 
 
 def _in_tiles(plan: Plan, index: int, cycles: int | None) -> dict[str, Any]:
-    """Return the tiles and engine of a layer; a layer without tiles runs on the chip's first
-    engine."""
+    """Return the tiles and engine of a layer as in report.json; a layer without tiles runs on the
+    chip's first engine."""
     tiling = plan.tilings[index] if plan.chip.l1_bytes else None
     if tiling is None:
         nothing = dict.fromkeys(("l1_bytes", "tile", "tiles"))

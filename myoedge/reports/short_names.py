@@ -46,8 +46,7 @@ def _if_distinct(names: Sequence[str], shorter: Sequence[str]) -> Sequence[str]:
 
 
 def _without_fused(names: Sequence[str]) -> list[str]:
-    """Return the names of the first of the fused layers, with the number that distinguishes layers
-    at one place."""
+    """Return fused layers' names shortened to their first layer; numbers as in "(2)" are kept."""
     return [re.sub(r" \+ .*?( \(\d+\))?$", r"\1", name) for name in names]
 
 
@@ -63,7 +62,8 @@ def _without_common_modules(names: Sequence[str]) -> list[str]:
 
 
 def _last_modules(name: str, max_chars: int) -> str:
-    """Return the last modules of a name that fit; "" if even the last is too long."""
+    """Return an ellipsis and as many last modules of a name as fit; "" if even the last is too
+    long."""
     if len(name) <= max_chars:
         return name
     starts = (n + 1 for n, char in enumerate(name) if char in "./" and name[n + 1 :])
@@ -72,12 +72,13 @@ def _last_modules(name: str, max_chars: int) -> str:
 
 
 def in_lines(name: str, max_chars: int) -> str:
-    """Break a name into lines of at most this number of characters."""
+    """Break a name into lines of at most `max_chars` characters."""
     return "\n".join(_lines(name, max_chars))
 
 
 def _lines(name: str, max_chars: int) -> Iterator[str]:
-    """Break a name into lines, after a module if possible."""
+    """Yield the lines of a name of at most `max_chars` characters, broken after modules if
+    possible."""
     while len(name) > max_chars:
         ends = [n + 1 for n, char in enumerate(name[:max_chars]) if char in SEPARATORS and n]
         cut = max(ends, default=max_chars)

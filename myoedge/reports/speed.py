@@ -40,8 +40,8 @@ CAUSE_MEANINGS = {
 
 
 def cycles(report: Report) -> dict[str, Any] | None:
-    """Return the entry with the cycles of an inference in a report: those of a run, otherwise the
-    cost model's; None without a clock."""
+    """Return the report's entry on the cycles of an inference, counted in a run or estimated by the
+    cost model; None for a chip without a clock."""
     counts: dict[str, Any] | None = report.get("cycles")
     return counts
 
@@ -53,7 +53,7 @@ def is_modelled(report: Report) -> bool:
 
 
 def layer_cycles(row: Mapping[str, Any]) -> int | None:
-    """Return the cycles of a layer: counted, otherwise modelled."""
+    """Return the cycles of a layer: counted in a run, otherwise the cost model's estimate."""
     counted: int | None = row["cycles"]
     return row.get("cycles_modelled") if counted is None else counted
 
@@ -64,7 +64,7 @@ def cycles_by_layer(report: Report) -> list[int]:
 
 
 def outside_layers(report: Report) -> tuple[str, int] | None:
-    """Return the name and number of the cycles outside all layers; None if there are none."""
+    """Return (name, number) of the cycles outside all layers; None if there are none."""
     counts = cycles(report)
     cycles_outside = (counts or {}).get("outside_layers") or 0
     if cycles_outside <= 0:
@@ -133,7 +133,7 @@ def peaks(report: Report) -> str:
 
 
 def duration(seconds: float, digits: int = 3) -> str:
-    """Format a time to about three digits, or to more: "45.6 µs", "3.34 ms", "1.2 s"."""
+    """Format a time with `digits` significant digits: "45.6 µs", "3.34 ms", "1.2 s"."""
     for scale, unit in ((1e6, "µs"), (1e3, "ms")):
         if seconds * scale < 999.5:
             return f"{wording.three_digits(seconds * scale, digits)} {unit}"

@@ -58,9 +58,9 @@ def with_real_time(report: Report) -> Report:
 
 
 def _point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of a stream at one operating point. duty_cycle: fraction of the time spent
-    in passes; load_hz: cycles per second.
+    """Return the figures of a stream at one operating point.
 
+    duty_cycle     fraction of the time spent in passes; load_hz: cycles per second
     latency_s      from the end of a hop's first sample to the outputs of its pass
     first_pass_s   duration of the first pass, with cold instruction caches; None before a run
     """

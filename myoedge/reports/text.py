@@ -73,7 +73,7 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
 
 
 def _print_lines(text: Text, console: Console) -> None:
-    """Print lines; commands stay on one line, because users copy them."""
+    """Print lines wrapped to the console; commands are not wrapped, because users copy them."""
     for line in text.split("\n", allow_blank=True):
         if " myoedge " in line.plain:
             console.print(line, soft_wrap=True)
@@ -197,7 +197,7 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _layers(report: Report, width: int) -> Iterator[Table | Text]:
-    """Yield the table of layers with the columns that fit, and the names of omitted columns."""
+    """Yield the table of layers with the columns that fit, and a line on what it omits."""
     names = wording.layer_names(report)
     rows = [_cells(row, report, names[row["name"]]) for row in shown_layers(report["layers"])]
     if outside := speed.outside_layers(report):
@@ -219,7 +219,7 @@ def _layers(report: Report, width: int) -> Iterator[Table | Text]:
 
 
 def _chars(titles: Mapping[str, str], rows: list[dict[str, Text]]) -> dict[str, int]:
-    """Return the widths of the columns, including the gap after them."""
+    """Return the width of each column in characters, including the gap after it."""
     chars = {
         name: max(len(title), *(len(row[name]) for row in rows)) + GAP_CHARS
         for name, title in titles.items()
@@ -229,14 +229,14 @@ def _chars(titles: Mapping[str, str], rows: list[dict[str, Text]]) -> dict[str, 
 
 
 def _left_out(report: Report, titles: Mapping[str, str], shown: list[str]) -> Iterator[str]:
-    """Yield the columns and layers that the table omits."""
+    """Yield the titles of omitted columns, and the number of omitted layers."""
     yield from (title for name, title in titles.items() if name not in shown)
     if omitted := len(report["layers"]) - len(shown_layers(report["layers"])):
         yield wording.several(omitted, "smaller layer")
 
 
 def _titles(report: Report) -> dict[str, str]:
-    """Return the titles of columns that are not empty."""
+    """Return the table's columns that have values: column -> title."""
     ran, modelled = speed.cycles(report) is not None, speed.is_modelled(report)
     known = {
         "engine": bool(wording.engines(report)),
@@ -248,7 +248,7 @@ def _titles(report: Report) -> dict[str, str]:
 
 
 def _with_room(chars: Mapping[str, int], width: int) -> list[str]:
-    """Return the columns that fit next to the names, most important first, in table order."""
+    """Return the columns that fit the width, chosen by importance, in the order of the table."""
     chosen, free = ["layer"], width - min(chars["layer"], USUAL_NAME_CHARS + GAP_CHARS)
     for name in sorted(chars.keys() - {"layer"}, key=COLUMNS.__getitem__):
         if chars[name] <= free:
@@ -258,15 +258,15 @@ def _with_room(chars: Mapping[str, int], width: int) -> list[str]:
 
 
 def _outside(report: Report, name: str, cycles: int) -> dict[str, Text]:
-    """Return the row for cycles outside layers."""
+    """Return the table row for the cycles outside all layers."""
     percent = wording.rough_percent(cycles, report["cycles"]["total"])
     cells = {"layer": name, "cycles": f"{cycles:,}", "share": percent}
     return {column: styled(cells.get(column, ""), "dim") for column in COLUMNS}
 
 
 def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
-    """Yield (layer, its engine, reason against the other engine) for MAC layers, if there are two
-    engines."""
+    """Yield (layer, its engine, reason against the other engine) for MAC layers, if the chip has
+    two engines."""
     names = wording.layer_names(report)
     for row in shown_layers(report["layers"]):
         if row["macs"] and row.get("other_engine"):
@@ -310,7 +310,7 @@ def _weights(row: dict[str, Any]) -> str:
 
 
 def _suggested(report: Report) -> Iterable[Text]:
-    """Yield suggestions of advise, measured for this build."""
+    """Yield the suggestions of `myoedge advise` that were measured for this build, as text."""
     rows = (report.get("advice") or {}).get("suggestions", ())
     for title, row in zip(chain(["what to do next"], repeat("")), rows, strict=False):
         text = styled("\n").append(title, "bold") if title else styled("")

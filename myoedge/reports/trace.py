@@ -122,7 +122,7 @@ def _inferences(run: Simulation) -> Iterator[Slice]:
 def _steps(
     run: Simulation, layers: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[Any, Mark, Mark]]:
-    """Yield the rows of the layers, each with the marks before and after it."""
+    """Yield (row of the report, mark before, mark after) for each layer of a run."""
     names = naming.unique_names(layers)
     for index, start, end in steps(run, layers):
         yield {**layers[index], "shown": names[index]}, start, end

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters of a trace, layer by layer, and the operands that its transfers move."""
+"""Counters of a trace by layer, and names of the operands that its transfers move."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COUNTERS = {  # name -> unit
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Value of a counter from this cycle on."""
+    """Value of a trace's counter from a cycle on."""
 
     cycle: int
     counter: str
@@ -30,7 +30,7 @@ class Sample:
 
 
 def steps(run: Simulation, layers: Rows) -> Iterator[tuple[int, Mark, Mark]]:
-    """Yield (index of a layer, counters before it, counters after it) for every layer of a run, in
+    """Yield (index of a layer, mark at its start, mark at its end) for every layer of a run, in
     execution order."""
     for start, end in pairwise(run.marks):
         if 0 <= end.value < len(layers):
@@ -96,7 +96,7 @@ class L1Operands:
 
 
 def _distance(row: Mapping[str, Any], at: float) -> float:
-    """Return the number of layers between a time and the life of a buffer."""
+    """Return the number of layers between a time and a buffer's lifetime; 0 within it."""
     return float(max(row["from"] - at, at - row["to"], 0.0))
 
 
@@ -116,6 +116,6 @@ def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) ->
 
 
 def _time(span: Span, index: int, start: Mark, end: Mark) -> float:
-    """Return the time of a span, counted in layers."""
+    """Return the start of a transfer, counted in layers: layer index plus fraction of the layer."""
     length = max(end.cycle - start.cycle, 1)
     return index + min((span.start - start.cycle) / length, 1.0)

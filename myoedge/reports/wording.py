@@ -42,14 +42,14 @@ def several(number: int, noun: str) -> str:
 
 
 def three_digits(value: float, digits: int = 3) -> str:
-    """Format a number to about three digits, or to more."""
+    """Format a number with about `digits` significant digits, without zeros at the end."""
     decimals = digits - (1 if value < 10 else 2 if value < 100 else 3)
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def told_apart(show: Callable[[float, int], str], *values: float) -> list[str]:
-    """Format different values with as few digits, three or more, as make different texts.
+    """Format values with as few digits (at least three) as give each value a different text.
 
     show   (value, digits) -> text
     """
@@ -103,7 +103,7 @@ COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 
 def l2_bytes(report: Report) -> int:
-    """Return the bytes of L2 in use: data, and code if it has been linked."""
+    """Return the bytes of L2 in use: data, and the code if it has been linked."""
     memory = report["memory"]
     return int(memory["l2_peak_bytes"] + (memory["code_bytes"] or 0))
 
@@ -140,8 +140,8 @@ def of_limit(used: int, limit: int | None) -> str:
 
 
 def arena_bound(report: Report) -> str:
-    """Compare the arena's size with its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are
-    alive at once"; "" if it equals the bound."""
+    """Describe the arena's size and its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are
+    alive at once"; "" if both are equal."""
     memory = report["memory"]
     arena, lower_bound = memory["arena_bytes"], memory["lower_bound_bytes"]
     if memory["l3_bytes"]:
@@ -162,7 +162,7 @@ def reused(reused_layers: Mapping[str, Any]) -> str:
 
 
 def engines(report: Report) -> str:
-    """Return the number of MAC layers per engine, "NE16: 6 of 8 MAC layers; cores: 2"; "" for a
+    """Describe the number of MAC layers per engine, "NE16: 6 of 8 MAC layers; cores: 2"; "" for a
     chip without an accelerator."""
     rows = [row for row in report["layers"] if row["macs"]]
     if not any(row.get("other_engine") for row in rows):
@@ -183,7 +183,7 @@ def engine(row: Mapping[str, Any]) -> str:
 
 
 def quantise(port: dict[str, Any]) -> str:
-    """Return the formula that quantises an input: "q = round(x / 0.0123) - 128"."""
+    """Return the formula by which the host quantises an input: "q = round(x / 0.0123) - 128"."""
     if port["scale"] is None:
         return "integers as they are"
     x = "x" if port["border"] is None else "x'"
@@ -191,7 +191,7 @@ def quantise(port: dict[str, Any]) -> str:
 
 
 def dequantise(port: dict[str, Any]) -> str:
-    """Return the formula that dequantises an output: "y = 0.0123 * (q + 128)"."""
+    """Return the formula by which the host dequantises an output: "y = 0.0123 * (q + 128)"."""
     if port["scale"] is None:
         return "indices"
     zero = _signed(-port["zero_point"])
@@ -226,8 +226,8 @@ def rough_percent(part: float, total: float) -> str:
 
 
 def operator(row: dict[str, Any]) -> str:
-    """Return an operator with its fused function, "conv + relu"; for a table the name of its
-    functions."""
+    """Return an operator with its fused function, "conv + relu"; for a lookup table the names of
+    its functions."""
     joint = " " if row["op"] == "table" else " + "
     return joint.join(filter(None, (row["op"], row["activation"])))
 
@@ -247,7 +247,7 @@ MAX_FACTORS = 32
 
 
 def factors(port: dict[str, Any]) -> list[tuple[float, float]]:
-    """Return the scales and offsets of the first channels of an input's normalisation."""
+    """Return (scale, offset) of the first MAX_FACTORS channels of an input's normalisation."""
     return list(zip(port["border"]["scale"], port["border"]["offset"], strict=True))[:MAX_FACTORS]
 
 
@@ -280,5 +280,5 @@ METER_DB = 60.0  # a full bar: int8 can hardly be better
 
 
 def meter(value: float | None) -> str:
-    """Return the length of the bar that shows an SQNR, in percent."""
+    """Return the length in percent of a bar that shows an SQNR; METER_DB dB is 100 %."""
     return f"{100 * min(max(value or 0.0, 0.0) / METER_DB, 1.0):.1f}"
