@@ -163,11 +163,11 @@ def tables() -> Iterator[str]:
 
 
 def _coefficients() -> Iterator[str]:
-    names = ("leakage, mW", "clocks, pJ a cycle", "factor of the weights", "L3, pJ a byte")
-    names = (*names, "NE16, pJ a busy cycle")
-    yield "| coefficient at 0.80 V | value | 2 sigma | from |"
+    names = ("leakage, mW", "clocks, pJ per cycle", "factor of the weights", "L3, pJ per byte")
+    names = (*names, "NE16, pJ per busy cycle")
+    yield "| coefficient at 0.80 V | value | 2 sigma | source |"
     yield "|---|---|---|---|"
-    guess = "a data sheet, and a guess at the chip's side"
+    guess = "a data sheet; the chip's part is a guess"
     sources = ("fitted", "fitted", "fitted", guess, "fitted")
     for i, (name, source) in enumerate(zip(names, sources, strict=True)):
         sigma = SIGMAS * math.sqrt(PUBLISHED.covariance[i][i])
@@ -195,7 +195,7 @@ def _powers() -> Iterator[str]:
 
 def _ratios() -> Iterator[str]:
     """Power at 0.80 V, 370 MHz over that at 0.65 V, 240 MHz; and of what is above idle."""
-    yield "| high over low | published | model | above idle, published | model |"
+    yield "| 0.80 V divided by 0.65 V | published | model | above idle, published | model |"
     yield "|---|---|---|---|---|"
     known = gap9_energy.PUBLISHED
     rows = published()
