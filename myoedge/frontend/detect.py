@@ -90,7 +90,7 @@ def sniff(path: Path) -> ModelFormat:
 
 
 def _of_file(file: BinaryIO, size: int) -> ModelFormat:
-    """Return the format of an open file of `size` bytes, by its head."""
+    """Return the format of an open file of `size` bytes, determined from its first bytes."""
     head = file.read(HEAD)
     if is_zip(head):
         return _of_zip(file)
@@ -214,7 +214,7 @@ def _of_torch_pickle(data: bytes) -> ModelFormat:
 
 
 def _ops(data: bytes) -> Iterator[tuple[str, object]]:
-    """Opcode names and arguments as far as they can be read."""
+    """Yield (name, argument) of a pickle's opcodes, as far as they can be read."""
     try:
         for count, (op, arg, _) in enumerate(pickletools.genops(data)):
             if count >= PICKLE_OPS:
@@ -272,8 +272,8 @@ def _of_onnx(file: BinaryIO, head: bytes, size: int) -> ModelFormat | None:
 
 
 def _field(file: BinaryIO) -> tuple[int, int]:
-    """Read a ModelProto's next field: (field number, bytes of content after the varint); number 0
-    if it is not one."""
+    """Read the tag of a ModelProto's next field; return (field number, bytes of content to skip),
+    number 0 if it is no such field."""
     tag = _varint(file)
     if tag is None or ONNX_FIELDS.get(tag >> 3) != tag & 7:
         return 0, 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals of files that are no model, or not one that can be built directly."""
+"""Errors for files that are no model, or that cannot be built directly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from myoedge.frontend.refusals import EXPORT_LINES, WITH_FACTORY
 
 
 def check_file(path: Path) -> None:
-    """Raise E101 if the file is missing, E102 if it is a folder."""
+    """Raise E101 if a file is missing, E102 if it is a folder."""
     kind = sniff(path)
     if kind in (ModelFormat.MISSING, ModelFormat.FOLDER):
         refuse(kind, path)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constant folding: the calls of torch and onnx that are computed at import if their inputs are
-constant, with size limits. Needs neither package."""
+"""Tables for constant folding: torch calls and ONNX operators that import computes if their inputs
+are constant, with size limits. Needs neither torch nor onnx."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Infinite constants, which are supported only if clamps read them; masks have been recognised
+"""Infinite constants: supported only if clamps read them; attention masks have been recognised
 before."""
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """Raise E112 for constants with NaN or with infinities of both signs, which cannot be masks.
+    """Raise E112 for constants with NaN or with infinities of both signs, which cannot be attention
+    masks.
 
     `replace_clamped_infinities` checks all other constants.
     """
@@ -62,7 +63,7 @@ def replace_clamped_infinities(d: GraphBuilder, outputs: Sequence[str]) -> None:
 
 
 def _reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:
-    """Return the first operator that computes with an infinity, not only adds or moves it."""
+    """Return text that names the first operator after `node` that computes with an infinity."""
     while node.op in POINTWISE or OPS[node.op].is_data_movement:
         if node.name in outputs:
             return "are an output"
@@ -71,7 +72,7 @@ def _reader(d: GraphBuilder, node: Node, outputs: Sequence[str]) -> str:
 
 
 def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
-    """Return E112 for an infinity that no softmax hides."""
+    """Return error E112 for an infinite constant that an operator other than a clamp reads."""
     value = d.array(name)
     count, sign = int(np.count_nonzero(~np.isfinite(value))), _infinity(value)
     return MyoedgeError(
@@ -91,7 +92,7 @@ def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
 
 
 def _infinity(value: Array) -> int:
-    """The sign of infinity if a constant's only non-finite values have it; 0 otherwise."""
+    """Return the sign (1 or -1) of a constant's infinities; 0 for both signs, NaN or none."""
     if value.dtype.kind != "f" or np.isfinite(value).all():
         return 0
     tests = {-1: np.isneginf(value), 1: np.isposinf(value)}

@@ -28,8 +28,8 @@ def port_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def under_port_names(arrays: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
-    """Return arrays under the network's input names; those named as in the model's file, such as
-    onnx::Add_0 for onnx__Add_0, are renamed.
+    """Return arrays by the network's input names; keys as in the model's file, such as onnx::Add_0
+    for onnx__Add_0, are replaced.
 
     names   names of the inputs
     """

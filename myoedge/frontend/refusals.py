@@ -27,7 +27,7 @@ EXPORT_LINES = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A call of the model that cannot be imported.
+    """A call of the model, or an ONNX node, that cannot be imported.
 
     target    name of the call
     origin    its place in the user's program
@@ -44,7 +44,7 @@ class Refusal:
 
     @property
     def cause(self) -> str:
-        """Reason up to the first comma, by which refusals are grouped."""
+        """Return the reason up to the first comma, by which refusals are grouped."""
         return self.reason.partition(", ")[0] or short(self.target)
 
 
@@ -166,7 +166,7 @@ def unsupported(
 
 
 def _line(refusals: Sequence[Refusal]) -> str:
-    """Return the line of one cause: the calls, their number and places."""
+    """Return the line of an error for refusals with one cause: calls, their number and places."""
     targets = list(dict.fromkeys(short(r.target) for r in refusals))
     places = [p for p in dict.fromkeys(str(r.origin) for r in refusals) if p]
     what, hidden = _several(targets), len(refusals) > SHOWN
@@ -207,7 +207,7 @@ def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeErro
     """Return error E110 for an input with too many elements, or with none (which some exporters
     write for dynamic sizes).
 
-    needs   the requirement, as text
+    needs   the required size, as text
     """
     facts = {"needs": needs, "has": f"{name} [{', '.join(map(str, shape))}]"}
     tries = ["export with an example input of the size the device sees"]

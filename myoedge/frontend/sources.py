@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extraction of the user's source lines, and of library files, from stack traces."""
+"""User's source lines, and library files, from stack traces."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outputs of a classifier of ai.onnx.ml, which become its scores: the class is their largest.
+"""Replacement of the outputs of ai.onnx.ml classifiers by scores, whose argmax is the class.
 
-Labels are dropped next to scores, or replaced by them; a ZipMap's dictionaries are their values.
+Label outputs are dropped if the model outputs scores too, otherwise replaced by scores; a ZipMap's
+dictionaries are replaced by its input.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ Makers = Mapping[str, "NodeProto"]
 
 
 class _Label(NamedTuple):
-    """A label output: the scores that it is the largest of, and the node that names classes."""
+    """A label output: the tensor of scores whose argmax it is, and the node with the class
+    names."""
 
     scores: str
     classes: NodeProto
 
 
 def without_labels(graph: GraphProto) -> list[str]:
-    """Make a classifier's model output scores instead of class labels and of dictionaries of
-    scores; return notes for the user."""
+    """Replace a classifier's outputs, class labels and dictionaries of scores, by scores; return
+    notes for the user."""
     makers = {name: node for node in graph.node for name in node.output}
     notes: list[str] = []
     for value in graph.output:
@@ -68,8 +70,8 @@ def _replace(node: NodeProto, source: str) -> None:
 
 
 def _label_of(name: str, makers: Makers) -> _Label | None:
-    """Return the label that a tensor holds, through casts and lookups in a list of classes; None
-    without one."""
+    """Return the classifier's label that a tensor is computed from by casts and lookups of class
+    names; None for other tensors."""
     names: NodeProto | None = None
     while (node := makers.get(name)) is not None:
         if node.domain == ML and node.op_type in CLASSIFIERS and node.output[0] == name:
@@ -86,8 +88,8 @@ def _label_of(name: str, makers: Makers) -> _Label | None:
 
 
 def _is_of_pairs(label: _Label, kept: list[str], makers: Makers) -> bool:
-    """Return whether the scores are those of pairs of classes, of which the largest is no class,
-    and no output is computed from them."""
+    """Return whether a label's scores are of pairs of classes (SVM), so that their argmax is no
+    class, and no kept output is computed from them."""
     node = makers[label.scores]
     attrs = attributes_of(node)
     pairs = bool(sum(attrs.get("vectors_per_class", ()))) and not attrs.get("prob_a")
@@ -96,14 +98,14 @@ def _is_of_pairs(label: _Label, kept: list[str], makers: Makers) -> bool:
 
 
 def _source(name: str, makers: Makers) -> str:
-    """Return the tensor that a tensor is a cast, or another shape of."""
+    """Return the tensor that a chain of casts and reshapes starts from."""
     while name in makers and makers[name].op_type in PASSES:
         name = makers[name].input[0]
     return name
 
 
 def _classes_of(node: NodeProto) -> Iterator[str]:
-    """Yield a note on the classes' names, in the order of the scores."""
+    """Yield a note that lists a classifier's class names in the order of the scores; or nothing."""
     if names := _names(node):
         more = ", .." if len(names) > SHOWN_CLASSES else ""
         listed = ", ".join(shown(x) for x in names[:SHOWN_CLASSES])
@@ -111,7 +113,7 @@ def _classes_of(node: NodeProto) -> Iterator[str]:
 
 
 def _names(node: NodeProto) -> tuple[str, ...]:
-    """Return the names of a node's classes; () if they are numbers from 0 on."""
+    """Return a classifier's class names; () if the classes are numbered from 0."""
     attrs = attributes_of(node)
     keys = ("classlabels_int64s", "classlabels_ints", "classlabels_strings", "values_strings")
     names = next((attrs[key] for key in keys if attrs.get(key)), ())
@@ -121,7 +123,7 @@ def _names(node: NodeProto) -> tuple[str, ...]:
 def class_names(graph: GraphProto) -> tuple[str, ...]:
     """Return the names of a model's classes, in the order of its scores; () if it has none.
 
-    graph   before `without_labels`
+    graph   the model's graph before `without_labels`
     """
     makers = {name: node for node in graph.node for name in node.output}
     for value in graph.output:

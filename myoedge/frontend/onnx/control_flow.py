@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops and branches with constant conditions, replaced by the nodes that would run, in order.
+"""Expansion of loops and branches with constant conditions into the nodes that would run.
 
-A Scan is a loop of the graph, of whose body the nodes run once.
+A Scan becomes a loop of the graph; the nodes of its body are imported once.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ def _states(state: Importing, node: NodeProto, sequences: int) -> int:
 
 
 def _ways(attributes: Mapping[str, Any], which: str) -> Iterator[tuple[int, int]]:
-    """Yield the axis of the steps of each sequence, and 1 if the last step comes first; without
-    end, as both are 0 where the attributes are omitted.
+    """Yield (axis of the steps, 1 if in reverse order) for each sequence of a Scan, then endlessly
+    (0, 0), the defaults.
 
-    which   "input" or "output"
+    which   "input" or "output": the sequences that the Scan reads or computes
     """
     given = (attributes.get(f"scan_{which}_{name}", ()) for name in ("axes", "directions"))
     return zip(*(itertools.chain(x, itertools.repeat(0)) for x in given), strict=False)
@@ -123,24 +123,25 @@ def _each(
     names: Sequence[str],
     ways: Iterator[tuple[int, int]],
 ) -> list[str]:
-    """Return sequences, each moved to the axis and order that its Scan states."""
+    """Apply `move` to each sequence of a Scan, with its axis and direction; return the results."""
     return [move(builder, name, axis, way) for name, (axis, way) in zip(names, ways, strict=False)]
 
 
 def _steps_first(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
-    """Return a sequence [steps, ...] in the order of the iterations."""
+    """Move the axis of the steps to the front, and reverse the steps if `backwards` is 1."""
     at, *rest = _axis_and_rest(b, x, axis)
     return _in_time(b, transpose(b, x, (at, *rest)), backwards)
 
 
 def _steps_at(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
-    """Return a sequence [steps, ...] with the steps along another axis."""
+    """Move the first axis, the steps, to `axis`, and reverse the steps if `backwards` is 1."""
     at, *rest = _axis_and_rest(b, x, axis)
     return transpose(b, _in_time(b, x, backwards), (*range(1, at + 1), 0, *rest[at:]))
 
 
 def _axis_and_rest(b: GraphBuilder, x: str, axis: int) -> list[int]:
-    """Return an axis, nonnegative, and the others. Errors: Unsupported if it does not exist."""
+    """Return all axes with `axis` first, made nonnegative. Errors: Unsupported if it does not
+    exist."""
     axes = [*range(len(b.shape(x)))]
     if not -len(axes) <= axis < len(axes):
         raise Unsupported(f"axis {axis} of a tensor {list(b.shape(x))}")
@@ -178,7 +179,7 @@ def _loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeP
 def _scanned(
     state: Importing, scanned: Sequence[list[str]], outputs: Sequence[str]
 ) -> Iterator[NodeProto]:
-    """Yield the nodes that stack a loop's per-iteration tensors into its outputs."""
+    """Yield nodes that stack the tensors of a loop's iterations into its scan outputs."""
     for names, output in zip(scanned, outputs, strict=False):
         if output and names:
             yield from stacked(state, names, output, 0)
@@ -200,7 +201,8 @@ def stacked(state: Importing, names: list[str], output: str, axis: int) -> Itera
 
 
 def _turn(state: Importing, graph: GraphProto, names: Mapping[str, str]) -> Iterator[NodeProto]:
-    """Yield the nodes of a subgraph under new names; outer names are unchanged."""
+    """Yield the nodes of a subgraph for one iteration or branch, with tensors renamed by
+    `names`."""
     state.unrolled += 1 + len(graph.node)
     if state.unrolled > MOST_NODES:
         raise Unsupported(f"loops of more than {MOST_NODES:,} nodes")
@@ -226,7 +228,7 @@ def _renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
 
 
 def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
-    """Replace outer names that a subgraph reads by their new names."""
+    """Rename the tensors that a subgraph reads from the outer graph."""
     hidden = _own(graph) | {value.name for value in graph.input}
     left = {name: new for name, new in names.items() if name not in hidden}
     for value, name in zip(graph.output, _results(graph, left), strict=True):
@@ -237,17 +239,19 @@ def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
 
 
 def _names_inside(graph: GraphProto, place: str, known: Mapping[str, str]) -> dict[str, str]:
-    """Return new names for the results inside a subgraph, and the known names of its inputs."""
+    """Return old -> new name: "place/name" for tensors that a subgraph defines, and the names in
+    `known`."""
     return {**{name: f"{place}/{name}" for name in _own(graph)}, **known}
 
 
 def _results(graph: GraphProto, names: Mapping[str, str]) -> list[str]:
-    """Return the new names of a subgraph's results, which may be computed outside it."""
+    """Return the new names of a subgraph's outputs, which may be tensors of the outer graph."""
     return [names.get(value.name, value.name) for value in graph.output]
 
 
 def _own(graph: GraphProto) -> set[str]:
-    """Names that a subgraph defines; the same names outside may denote other tensors."""
+    """Return the names that a subgraph defines; equal names in the outer graph are other
+    tensors."""
     made = {name for node in graph.node for name in node.output if name}
     return made | {tensor.name for tensor in graph.initializer}
 

@@ -61,8 +61,8 @@ def _opset(model: ModelProto) -> int:
 
 
 def _resizes_as_before(made: ModelProto, opset: int) -> None:
-    """Set the coordinate mode of Upsample, and of Resize before opset 11, which onnxruntime
-    computes as "asymmetric"; the converter leaves the default of later opsets.
+    """Set the coordinate mode of converted Upsample and Resize nodes from before opset 11 to
+    "asymmetric", as onnxruntime computes them; the converter leaves the default of later opsets.
 
     Errors: Unsupported.
     """
@@ -90,7 +90,8 @@ def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
 
 
 def _rounding(node: NodeProto, scales: Array | None) -> str:
-    """Return onnxruntime's nearest_mode for a Resize of opset 10: "ceil" if an axis shrinks.
+    """Return onnxruntime's nearest_mode for a Resize of opset 10: "ceil" if an axis shrinks,
+    otherwise "floor".
 
     Errors: Unsupported if another axis grows, or the factors are unknown.
     """
@@ -104,7 +105,8 @@ def _rounding(node: NodeProto, scales: Array | None) -> str:
 
 
 def _reason(ran: tools.CompletedProcess) -> str:
-    """The last line of a program's output, or the signal that ended it."""
+    """Return why a program failed: the last line of its error output, or the signal that ended
+    it."""
     if ran.returncode < 0:
         return f"it ended with signal {-ran.returncode}"
     return next((line.strip() for line in ran.stderr.splitlines()[::-1] if line.strip()), "")[:300]

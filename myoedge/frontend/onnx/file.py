@@ -94,7 +94,8 @@ def _parsed(path: Path) -> ModelProto:
 
 
 def _name_outputs_once(graph: GraphProto) -> None:
-    """Give a second name to a result that is an output twice, as the legacy exporter writes it."""
+    """Add a second name for a tensor that the graph outputs twice, as the legacy exporter
+    writes."""
     from onnx import helper
 
     taken = {name for node in graph.node for name in (*node.input, *node.output)}
@@ -110,7 +111,7 @@ def _name_outputs_once(graph: GraphProto) -> None:
 
 
 def _state_shapes(graph: GraphProto) -> None:
-    """Add a shape to outputs without one: the checker requires it."""
+    """Add an empty shape to outputs without one, because onnx.checker requires the field."""
     for value in graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()
@@ -133,7 +134,7 @@ def _sort_nodes(graph: GraphProto) -> None:
 
 
 def _reads(node: NodeProto) -> set[str]:
-    """Return the names that a node reads, those inside its subgraphs included."""
+    """Return the names that a node reads, including those that its subgraphs read."""
     inner = (x for graph in _subgraphs(node) for x in graph.node)
     return {*node.input}.union(*map(_reads, inner))
 
@@ -146,8 +147,8 @@ def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def _run_checker(model: ModelProto, path: Path) -> None:
-    """Run onnx.checker, and check for duplicate names and references to attributes of no
-    function."""
+    """Run onnx.checker, and check for duplicate names and for attribute references outside
+    functions."""
     from onnx import checker
 
     graph = model.graph
@@ -170,7 +171,7 @@ def _run_checker(model: ModelProto, path: Path) -> None:
 
 
 def _texts(graph: GraphProto) -> Iterator[Any]:
-    """All byte strings of the model that are read as text, subgraphs included."""
+    """Yield all byte strings of the model that are read as text, subgraphs included."""
     yield graph.name
     for tensor in graph.initializer:
         yield tensor.name
@@ -242,7 +243,7 @@ def _nested_tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 
 def _size_bytes(tensor: TensorProto, path: Path) -> int:
-    """Bytes of a tensor, by its type and shape."""
+    """Return the size in bytes of a tensor's values, computed from its type and shape."""
     from onnx import helper
 
     try:
@@ -280,8 +281,8 @@ def _read(path: Path, tensor: TensorProto, size: int) -> bytes:
 
 
 def _inside(path: Path, tensor: TensorProto, location: str) -> Path:
-    """Return the path of an external file, which must be in the model's folder after following
-    links; the file is not opened."""
+    """Return the path of a tensor's external file, which must be in the model's folder after
+    following links; the file is not opened."""
     parts = PurePosixPath(location).parts
     leaves_folder = not parts or ".." in parts or PureWindowsPath(location).anchor  # drive, root
     if leaves_folder or not {"\0", "\\"}.isdisjoint(location):

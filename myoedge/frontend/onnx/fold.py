@@ -71,8 +71,8 @@ def results(
 
 
 def value_of(stated: TypeProto) -> TensorType:
-    """Return a tensor's type and shape from the description that a file contains or that onnx
-    infers."""
+    """Convert ONNX's description of a tensor, from a file or from shape inference, to a
+    TensorType."""
     if not stated.HasField("tensor_type"):
         return TensorType(0, None)
     tensor = stated.tensor_type
@@ -123,7 +123,7 @@ def _stored(node: NodeProto) -> Array:
 def _refuse_deadly(
     node: NodeProto, stated: Mapping[str, int], values: Mapping[str, TensorType]
 ) -> None:
-    """Raise ValueError for attributes that make onnx 1.23 read or write out of bounds."""
+    """Raise ValueError for attributes with which onnx 1.23 would read or write out of bounds."""
     count, axis = stated.get("num_outputs", len(node.output)), stated.get("axis", -1)
     if node.op_type == "Split" and count != len(node.output):
         raise ValueError(f"num_outputs {count} with {len(node.output)} outputs")
@@ -162,7 +162,7 @@ def evaluated(
 
 
 def _model_of(node: NodeProto, opset: int, given: Mapping[str, Array]) -> ModelProto:
-    """Make a model of one node and its inputs."""
+    """Return a model that contains only one node, with the types of the given inputs."""
     from onnx import helper
 
     kinds = {name: helper.np_dtype_to_tensor_dtype(x.dtype) for name, x in given.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types and shapes of the results of imported nodes."""
+"""Shape inference for the results of imported nodes."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:
 
 @contextmanager
 def refusing_nonsense(state: Importing, node: NodeProto) -> Iterator[None]:
-    """Return a context that converts Python exceptions about inconsistent inputs and attributes of
-    a node to E119."""
+    """Context manager that converts Python exceptions about inconsistent inputs and attributes of a
+    node to E119."""
     try:
         yield
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -49,7 +49,7 @@ def refusing_nonsense(state: Importing, node: NodeProto) -> Iterator[None]:
 def nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeError:
     """Return error E119 for a node whose inputs and attributes are inconsistent.
 
-    error   the exception that they caused
+    error   the exception that was raised
     """
     lines = [line for line in str(error).splitlines() if line.strip()]
     cause = f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__

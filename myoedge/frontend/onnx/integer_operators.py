@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators on integers (QLinearConv and similar), replaced by float operators between
-DequantizeLinear and QuantizeLinear.
+"""Replacement of operators on quantised integers (QLinearConv and similar) by float operators
+between DequantizeLinear and QuantizeLinear.
 
 onnxruntime's ContribOperators.md describes the operators of its own domain.
 """
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 class _Writing:
-    """Collects the nodes that replace one node; their tensors are named after its result."""
+    """Builder of the float nodes that replace an integer node; tensors are named after its
+    result."""
 
     def __init__(self, node: NodeProto) -> None:
         self.node, self.made, self.numbers = node, list[Any](), list[str]()
@@ -47,18 +48,20 @@ class _Writing:
         return name
 
     def real(self, at: int, axis: int = 0) -> str:
-        """Dequantise input `at`, whose scale and zero point follow it."""
+        """Add a DequantizeLinear of input `at`, with the scale and zero point that follow it;
+        return its name."""
         return self.add("DequantizeLinear", *self.inputs[at : at + 3], axis=axis)
 
     def number(self, state: Importing, value: Array | float) -> str:
-        """Add a float32 constant: a scalar, or an array."""
+        """Add a float32 constant, a scalar or an array; return its name."""
         name = f"{self.node.output[0]}/number{len(self.numbers)}"
         self.numbers.append(name)
         keep(state, name, np.asarray(value, np.float32))
         return name
 
     def last(self, value: str, scale: int) -> None:
-        """Quantise the result; its scale and zero point are inputs `scale` and the next."""
+        """Add the QuantizeLinear of the node's result; inputs `scale` and `scale` + 1 are its
+        parameters."""
         last = {"output": self.node.output[0]}
         self.add("QuantizeLinear", value, *self.inputs[scale : scale + 2], **last)
 
@@ -67,7 +70,7 @@ Write = Callable[[Importing, _Writing], None]
 
 
 def _conv(state: Importing, w: _Writing) -> None:
-    """Expand QLinearConv(x, w, y, bias); the bias scale is the product of the scales of x and w."""
+    """Expand QLinearConv(x, w, y, bias); the bias has the product of the scales of x and w."""
     bias = w.inputs[8]
     if bias:
         bias = _real_bias(state, w, 1, 4, bias)
@@ -103,13 +106,13 @@ def _gemm(state: Importing, w: _Writing) -> None:
 
 
 def _pair(op: str) -> Write:
-    """Return the expansion of QLinearAdd(A, B, C) and similar operators."""
+    """Return the function that expands QLinearAdd(A, B, C) and similar operators to `op`."""
     return lambda state, w: w.last(w.add(op, w.real(0), w.real(3)), 6)
 
 
 def _function(op: str, *kept: str) -> Write:
-    """Return the expansion of QLinearSigmoid(X, Y) and similar operators; `kept` names attributes
-    to copy."""
+    """Return the function that expands QLinearSigmoid(X, Y) and similar operators to `op`; `kept`
+    names the attributes to copy."""
 
     def written(state: Importing, w: _Writing) -> None:
         attrs = {name: w.attrs[name] for name in kept if name in w.attrs}
@@ -154,9 +157,9 @@ def _concat(state: Importing, w: _Writing) -> None:
 
 
 def _sums(op: str) -> Write:
-    """Return the expansion of ConvInteger and MatMulInteger (x, w, zero points of x and w) to
-    floats equal to the int32 sums. A constant operand takes the other operand's scale; otherwise a
-    factor is added."""
+    """Return the function that expands ConvInteger or MatMulInteger (x, w, zero points of x and w)
+    to a float operator `op` with the values of the int32 sums. A constant operand takes the other
+    operand's scale; otherwise a factor is added."""
 
     def written(state: Importing, w: _Writing) -> None:
         scales = [_scale_of(state, name) for name in w.inputs[:2]]
@@ -178,7 +181,8 @@ def _sums(op: str) -> Write:
 
 
 def _scale_of(state: Importing, name: str) -> float | None:
-    """Return the scale of a tensor of integers: 1 for plain integers, None for a constant."""
+    """Return the quantisation scale of a tensor of integers: 1 if not quantised, None for a
+    constant."""
     if name in state.arrays:
         return None
     node = rounding_of(state.builder, state.names[name])
@@ -214,8 +218,8 @@ def is_of_integers(node: NodeProto) -> bool:
 
 
 def dequantized(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Yield the float nodes, with QuantizeLinear and DequantizeLinear, that replace an integer
-    node."""
+    """Yield the nodes that replace an integer node: DequantizeLinear, float operators,
+    QuantizeLinear."""
     writing = _Writing(node)
     # a writer believes what it reads; onnx knows nothing of other domains' operators
     with refusing_nonsense(state, node):

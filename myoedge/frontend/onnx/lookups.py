@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of a quantised tensor that a file contains as a table over all its integers."""
+"""Import of functions that an ONNX file contains as lookup tables over a tensor's integers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ READ = "integers of a quantised tensor, read as numbers"
 
 
 def is_lookup(state: Importing, node: NodeProto) -> bool:
-    """Import a lookup (Cast of a quantised tensor's integers, Add of a constant, Gather from a
-    table) as one pointwise function; return False for other nodes."""
+    """Import a node of a table lookup (Cast of quantised integers, Add of a constant, Gather from a
+    table), which becomes one pointwise function; return False for other nodes."""
     x, output = next(iter(node.input), ""), node.output[0]
     if node.op_type == "Cast" and is_held(state, x) and _is_cast_to_integers(node):
         _hold(state, output, x, 0)

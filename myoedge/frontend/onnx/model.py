@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of ONNX models: static shapes, constants folded, all refusals reported at once."""
+"""Import of ONNX models with static shapes; constants are folded, all refusals reported at once."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Imported(NamedTuple):
 
     graph    the imported graph
     params   number of parameters
-    notes    how it was loaded, for the user
+    notes    text for the user on how the file was loaded
     class_names   names of the classes, in the order of the scores; (): the file has none
     """
 
@@ -91,7 +91,7 @@ def load_onnx(path: Path) -> Imported:
 
 
 def _node(state: Importing, node: NodeProto, functions: Functions) -> Refusal | None:
-    """Import a node; return its refusal, so that all refusals are reported at once."""
+    """Import a node; return a Refusal if it is unsupported, so that all are reported at once."""
     if (made := _instead(state, node)) is not None:
         return _in_place_of(state, node, functions, made)
     origin = origin_of(node)
@@ -127,7 +127,7 @@ def _why_absent(state: Importing, node: NodeProto) -> str | None:
 
 
 def _qualified(node: NodeProto) -> str:
-    """Name of an operator, with its domain unless it is ONNX's own or a quantiser."""
+    """Return an operator's name, with its domain unless that is ONNX's own or of a quantiser."""
     is_plain = node.domain in OWN or is_quantizer(node)
     return node.op_type if is_plain else f"{node.domain}.{node.op_type}"
 
@@ -143,7 +143,8 @@ def _instead(state: Importing, node: NodeProto) -> Made | None:
 def _in_place_of(
     state: Importing, node: NodeProto, functions: Functions, made: Made
 ) -> Refusal | None:
-    """Import the nodes that replace a node, until one is refused."""
+    """Import the nodes by which `made` replaces a node, until one is refused; return that
+    refusal."""
     if (absent := _why_absent(state, node)) is None:
         return None  # it reads what was refused
     try:
@@ -180,7 +181,8 @@ def _import(state: Importing, node: NodeProto) -> None:
 
 
 def _import_of_own(state: Importing, node: NodeProto) -> None:
-    """Import a node of ONNX's own domain by the row of its operator, or of its integer variant."""
+    """Import a node of ONNX's own domain by the import function of its operator for floats or
+    integers."""
     if not {node.op_type} & {*ONNX_IMPORT, *ONNX_OF_INTEGERS}:
         raise Unsupported("")
     outs = inferred(state, node)
@@ -206,7 +208,7 @@ def _fold(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> 
 
 
 def _of_integers(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> bool:
-    """Return whether a node computes integers from integers; a sum of booleans is a position."""
+    """Return whether a node computes integers from integers, or counts booleans to get an index."""
     made = next(iter(outs.values()), TensorType(0, None))
     if node.op_type not in ONNX_OF_INTEGERS or made.kind in FLOATS:
         return False

@@ -19,8 +19,8 @@ _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)|^\s*(\S+\.py)\((\d+)\)', re.M
 
 
 def origin_of(node: NodeProto) -> Origin:
-    """Return a node's module path and source line from torch.onnx's metadata, otherwise its name
-    and documentation."""
+    """Return a node's module path and source line from torch.onnx's metadata, otherwise from its
+    name and documentation."""
     notes = {p.key: p.value for p in node.metadata_props}
     name = node.name or next(iter(node.output), "")
     first, *_ = name.strip(";").split(";")  # TensorFlow Lite: "relu;bias;conv" of one
@@ -37,8 +37,8 @@ def shown(text: str) -> str:
 
 
 def _scopes(text: str) -> str:
-    """Extract the module path from "['', 'encoder', 'encoder.conv', 'conv2d']": the last entry but
-    one."""
+    """Extract the module path from scopes: "encoder.conv" from "['', 'encoder', 'encoder.conv',
+    'conv2d']"; "" if malformed."""
     try:
         found = ast.literal_eval(text[:4000]) if text.startswith("[") else []
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -48,7 +48,8 @@ def _scopes(text: str) -> str:
 
 
 def _source(trace: str) -> str:
-    """Extract the line of the user's program, and the library line that it calls."""
+    """Extract from a stack trace the line of the user's program, and the library line that it
+    calls."""
     frames = [(a or c, b or d) for a, b, c, d in _FRAME.findall(trace[:20_000])]
     is_python = trace.lstrip().startswith(("File", "Traceback"))
     return shown(source_of(frames if is_python else frames[::-1]))  # doc strings begin innermost

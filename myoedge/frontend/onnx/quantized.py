@@ -146,7 +146,7 @@ def clip_of_integers(state: Importing, node: NodeProto) -> bool:
 
 
 def numbers_read(state: Importing, node: NodeProto) -> Mapping[str, Array]:
-    """Return the constants of a node, with the pad value of a quantised tensor dequantised.
+    """Return constants by name, with the pad value of a Pad of a quantised tensor dequantised.
 
     Errors: Unsupported if the pad value is missing and 0 represents another number.
     """
@@ -164,14 +164,14 @@ def numbers_read(state: Importing, node: NodeProto) -> Mapping[str, Array]:
 
 
 def is_held(state: Importing, name: str) -> bool:
-    """Return whether a tensor of the file contains the integers of a quantised tensor."""
+    """Return whether a tensor of the file holds a quantised tensor's integers."""
     if name not in state.names or state.values[name].kind in FLOATS:
         return False
     return rounding_of(state.builder, state.names[name]) is not None
 
 
 def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
-    """Return the constant scale or zero point; None if it is omitted."""
+    """Return the constant scale (input 1) or zero point (input 2) of a node; None if omitted."""
     name = node.input[index] if len(node.input) > index else ""
     if name and name not in state.arrays:
         raise Unsupported("a scale or a zero point that is computed", STATIC)
@@ -183,7 +183,8 @@ def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
 def _format(
     q: Array, scale: Array, zero: Array | None, axis: int, kind: np.dtype[Any] | None = None
 ) -> ConstantFormat:
-    """Return the format of integers; `kind` is the integer type that QuantizeLinear produces."""
+    """Return the quantisation format of a constant's integers q; `kind`: QuantizeLinear's integer
+    type."""
     scales = scale.reshape(-1).astype(np.float32)
     zeros = np.zeros(1, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)
     if not (np.all(scales > 0) and np.isfinite(scales).all()):
@@ -226,7 +227,8 @@ def _without_zero_scales(
 
 
 def _written(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[Any]:
-    """Return QuantizeLinear's integer type: its zero point's, else `output_dtype`, else uint8.
+    """Return QuantizeLinear's integer type: that of its zero point, else `output_dtype`, else
+    uint8.
 
     Errors: ValueError if zero point and `output_dtype` differ.
     """

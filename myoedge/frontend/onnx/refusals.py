@@ -92,7 +92,7 @@ INLINE = (
 def instead(target: str) -> str:
     """Return a suggested replacement for an unsupported operator.
 
-    target   "LSTM", or with its domain "com.acme.Fancy"
+    target   name of the operator: "LSTM", or with its domain "com.acme.Fancy"
     """
     known = target.rpartition(".")[2]
     advice = ADVICE.get(known) or SPECIAL.get(target)
@@ -124,7 +124,7 @@ def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> Myoedge
 
 
 def _known_since(op: str) -> str:
-    """Return the remedy for an operator that the file's opset does not define."""
+    """Return advice for an operator that the file's opset lacks: a newer opset or a replacement."""
     from onnx import defs
 
     schemas = (s for s in defs.get_all_schemas_with_history() if (s.name, s.domain) == (op, ""))

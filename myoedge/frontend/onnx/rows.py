@@ -44,8 +44,9 @@ def import_by_row(
 ) -> None:
     """Import a node by the import function of its operator.
 
-    outs    inferred types of its outputs; {} for operators that onnx does not infer: the row says
-    whole   whether the function is for integers
+    row     entry of the operator table with the import function
+    outs    inferred types of the node's outputs; {} for operators that onnx does not infer
+    whole   whether the function computes on integers
     """
     call = _call(state, node, outs)
     if not whole:
@@ -74,7 +75,7 @@ def import_by_row(
 
 
 def _kind(state: Importing, tensor: str) -> int:
-    """Return the element type in ONNX (float or int64) of a tensor that a row has made."""
+    """Return the ONNX element type (float or int64) of an imported tensor."""
     return FLOAT if state.builder.dtype(tensor) == "float32" else INT64
 
 
@@ -94,7 +95,7 @@ def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
 
 
 def _known_shapes(node: NodeProto, outs: Mapping[str, TensorType]) -> tuple[Shape, ...]:
-    """Shapes of a node's results; () where only the row knows.
+    """Return the inferred shapes of a node's results; () if onnx does not infer them.
 
     Errors: Unsupported if a shape is unknown.
     """
@@ -139,7 +140,8 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, TensorType]) -> 
 
 
 def _stored(state: Importing, name: str, value: Array) -> str:
-    """Store a constant in the builder, floats as float32. Errors: E112 if it is not finite."""
+    """Store a constant in the graph, floats as float32; return its name. Errors: E112 not
+    finite."""
     if value.dtype.kind in "OSUcV":
         raise Unsupported(f"a constant of type {value.dtype}")
     small = as_floats(value)
@@ -148,7 +150,7 @@ def _stored(state: Importing, name: str, value: Array) -> str:
 
 
 def tensor_of(state: Importing, name: str) -> str:
-    """Return the builder's name of a tensor or constant. Errors: Unsupported without one."""
+    """Return the graph's name of an ONNX tensor or constant. Errors: Unsupported without one."""
     if name not in state.names:
         if name not in state.arrays:
             raise Unsupported(state.absent.get(name, "an omitted input"))
@@ -157,7 +159,7 @@ def tensor_of(state: Importing, name: str) -> str:
 
 
 def note_tensor(state: Importing, name: str, tensor: str) -> None:
-    """Note the builder's name of a float tensor under its name in the model; "" is read by nobody.
+    """Record which float tensor of the graph an ONNX name denotes, with its type and shape.
 
     Errors: Unsupported for integers.
     """
@@ -168,8 +170,8 @@ def note_tensor(state: Importing, name: str, tensor: str) -> None:
 
 
 def _refuse_types(state: Importing, call: OnnxCall) -> None:
-    """Refuse unsupported integer arithmetic: integer inputs and ArgMax results may only be indices
-    or be compared with numbers."""
+    """Raise Unsupported for integer arithmetic: integer inputs and ArgMax results may only be
+    indices or be compared with numbers."""
     read = (state.builder.dtype(state.names.get(name, "")) for name in call.inputs)
     if any(dtype != "float32" for dtype in read) and call.op not in ONNX_READS_INTEGERS:
         reason = "it computes with integers of an input, or with the indices of ArgMax"

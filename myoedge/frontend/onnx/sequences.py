@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sequences of tensors, which torch's legacy exporter writes for lists, replaced by tensor
+"""Replacement of ONNX sequences, which torch's legacy exporter writes for lists, by tensor
 operators."""
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SEQUENCES = (
 
 
 def of_sequences(state: Importing, node: NodeProto) -> bool:
-    """Import a node that works on ONNX sequences; return False for other nodes."""
+    """Return whether a node reads or computes an ONNX sequence."""
     known = any(name in state.sequences for name in node.input)
     return node.op_type in SEQUENCES or (known and node.op_type == "Identity")
 
 
 def without_sequence(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Yield the nodes on tensors that replace a node on ONNX sequences; state.sequences has the
-    names of the elements.
+    """Yield the nodes on tensors that replace a node on ONNX sequences; record the elements' names
+    in state.sequences.
 
     Errors: Unsupported for computed sizes or positions, or elements that do not exist.
     """
@@ -66,7 +66,8 @@ def _parts(state: Importing, node: NodeProto) -> tuple[str, ...]:
 
 
 def _changed(state: Importing, node: NodeProto, parts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the parts of a sequence after a node that changes it."""
+    """Return the names of a sequence's elements after a node that creates, extends or shortens
+    it."""
     if node.op_type == "SequenceConstruct":
         return tuple(node.input)
     if node.op_type == "SequenceInsert":
@@ -79,7 +80,7 @@ def _changed(state: Importing, node: NodeProto, parts: tuple[str, ...]) -> tuple
 
 
 def _position(state: Importing, node: NodeProto, index: int, count: int) -> int:
-    """Read a position from input `index` of a node; without that input, the end."""
+    """Read a constant position from input `index` of a node; `count`, the end, if it is omitted."""
     if len(node.input) <= index or not node.input[index]:
         return count
     if node.input[index] not in state.arrays:
@@ -96,7 +97,8 @@ def _hold(state: Importing, name: str, parts: tuple[str, ...]) -> None:
 
 
 def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
-    """Split, and without keepdims also Squeeze of each part of one element."""
+    """Yield a Split node, and for keepdims = 0 a Squeeze of each part, that replace
+    SplitToSequence."""
     from onnx import helper
 
     if any(name not in state.arrays for name in node.input[1:]):
@@ -122,7 +124,8 @@ def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
 
 
 def _sizes(length: int, given: np.ndarray) -> list[int]:
-    """Sizes of all parts, from a list, or from one size for all but the last part."""
+    """Return the sizes of all parts of a split, from a list of sizes or the size of all but the
+    last."""
     if given.ndim:
         return [int(n) for n in given]
     step = max(int(given), 1)

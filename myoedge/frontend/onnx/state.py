@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State of an ONNX import: weights, inputs, metadata."""
+"""State of an ONNX import: constants, names and types of tensors, formats, and notes."""
 
 from __future__ import annotations
 
@@ -54,20 +54,21 @@ MOST_BESIDE_NONE = 1 << 40  # product of the other dimensions of an array withou
 class Importing:
     """State of an ONNX import; all dicts are by ONNX names.
 
-    path, opset   the file, and the opset of ONNX's own operators
+    path, opset   the file, and its version of ONNX's own operators
     builder       the graph imported so far
     arrays        constants in the model's own types
-    names         names in the builder
+    names         names of the tensors in the imported graph
     values        types and shapes; missing for results of refused nodes
     declared      types and shapes that the file declares; used only after a refusal
-    absent        reasons why a result is not available: not computed by our operator, unsupported
+    absent        reasons why a result is missing: its import does not compute it, or unsupported
                   type
     dequantized   constants stored as integers of a quantised tensor
-    places        results of a lookup: (tensor of integers, number added to it)
+    places        integers used as positions in a lookup table: (quantised tensor, number added to
+                  it)
     scales        constants used as scales or zero points, which are no parameters
     formats       integer formats of dequantised constants
     sequences     names of the elements of ONNX sequences
-    notes         how the model was changed, for the user
+    notes         text for the user on changes of the model
     folded        number of elements of constants computed so far
     unrolled      number of nodes that replaced loops and branches so far
     in_scan       whether the body of a Scan is being imported
@@ -116,7 +117,7 @@ def keep(state: Importing, name: str, array: Array) -> None:
 
 
 def keep_empty(state: Importing, outs: Mapping[str, TensorType]) -> None:
-    """Add constants for results without elements, whatever operator computes them.
+    """Add constants for a node's results without elements, such as [0, 8], whatever computes them.
 
     outs   types and shapes of the results
     """
@@ -148,8 +149,8 @@ def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) ->
 
 
 def _is_empty_cache(state: Importing, value: ValueInfoProto, needed: list[NodeProto]) -> bool:
-    """Keep an input such as [1, 16, 0, 4] that only Concat reads as a constant; return whether it
-    was one."""
+    """Import an input without elements that only Concat reads, such as a cache [1, 16, 0, 4], as a
+    constant; return False for other inputs."""
     readers = {node.op_type for node in needed if value.name in node.input}
     tensor = value.type.tensor_type
     shape = tuple(1 if isinstance(n := _extent(dim), str) else n for dim in tensor.shape.dim)
@@ -181,7 +182,8 @@ GATHERS = ("Gather", "GatherElements", "GatherND")
 
 
 def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
-    """Return the operations that read an input's integers, directly or through data movement."""
+    """Return the kinds of operations that read an input's integers, directly or after data
+    movement."""
     found: set[str] = set()
     held = {name}
     for node in needed:  # in order
@@ -196,8 +198,8 @@ def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
 
 
 def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
-    """Return how a node uses the integers that it reads as inputs `at`; None if its results are
-    integers too."""
+    """Return the kind of operation that reads integers as inputs `at` of a node; None for data
+    movement, whose results are these integers."""
     to = attributes_of(node).get("to") if node.op_type == "Cast" else None
     if (node.op_type in GATHERS and list(at) == [1]) or node.op_type == "OneHot":
         return ROWS
@@ -209,7 +211,8 @@ def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
 
 
 def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
-    """Return a static shape; a first axis of unknown size is the batch and becomes 1."""
+    """Return the static shape of an input; a first axis of unknown size is the batch and becomes
+    1."""
     tensor, name = value.type.tensor_type, shown(value.name)
     if not tensor.HasField("shape"):
         raise onnx_refusals.dynamic(state.path, name, 0, ())
@@ -251,6 +254,6 @@ def count_parameters(graph: GraphProto, state: Importing) -> int:
 
 
 def _classic_parameters(graph: GraphProto) -> int:
-    """Return the number of parameters in attributes of ai.onnx.ml operators."""
+    """Return the number of parameters in attributes of ai.onnx.ml operators (trees, SVMs)."""
     attributes = (one for node in graph.node if node.domain == ML for one in node.attribute)
     return sum(len(one.floats) for one in attributes if one.name not in UNLEARNT)

@@ -68,7 +68,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path, inside
 
 
 def _complaint(entry: zipfile.ZipInfo, seen: set[str]) -> str:
-    """Return the reason why torch would not have written an entry; empty if it may have.
+    """Return why torch cannot have written a zip entry; "" if it can.
 
     seen   lower-case names of the entries before it
     """
@@ -116,7 +116,7 @@ def check_schema(program: Mapping[str, Any], path: Path) -> None:
 
 
 def packed_again(members: Mapping[str, bytes]) -> io.BytesIO:
-    """Pack the needed members of an archive into a new one."""
+    """Return a zip archive of the members that loading needs, without those in extra/."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Buffers that a network writes: tables filled by the first call become constants, buffers without
-effect on outputs are ignored, others are state."""
+"""Buffers that forward() writes: tables filled by the first call become constants, buffers without
+effect on outputs are ignored, others are refused as state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, An
     """Return the buffers that a call of the network writes and on which an output depends, with
     their values after one call.
 
-    values   values of the program's nodes
+    values   node name -> imported value
     The call counter of a quantisation-aware batch norm (prepare_qat_pt2e) is ignored. Errors: E114
     a buffer that depends on an input.
     """
@@ -43,7 +43,7 @@ def written_buffers(program: Any, builder: GraphBuilder, values: Mapping[str, An
 
 
 def _that_matter(program: Any) -> set[str]:
-    """Return the written buffers that affect an output, of this call or a later one."""
+    """Return the names of written buffers that affect an output of this call or of a later one."""
     signature = program.graph_signature
     nodes = {node.name: node for node in program.graph.nodes}
     buffers = signature.inputs_to_buffers
@@ -77,8 +77,8 @@ def without_tables(import_with: Callable[[Buffers], tuple[Graph, Buffers]]) -> G
 
 
 def refuse_replaced_weights(program: Any) -> None:
-    """Raise E114 for weights whose .data is set in forward(): torch 2.9 omits this from the
-    program, later versions refuse to export it."""
+    """Raise E114 if forward() sets the .data of a weight, which torch 2.9 omits from the program
+    and later versions refuse to export."""
     for node in program.graph.nodes:
         if str(node.target) == REPLACES:
             title = f"forward() sets the data of {node.args[0]}, which the archive leaves out"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of the calls of an exported program: each becomes nodes, a constant or a refusal."""
+"""Import of an exported program's calls, each as nodes, as a constant or as a refusal."""
 
 from __future__ import annotations
 
@@ -94,8 +94,7 @@ def needed_nodes(graph: Any) -> set[Any]:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of a program, and the values of the calls before it: tensor names in the builder,
-    numbers, or lists of these."""
+    """A call of an exported program, with the imported values of earlier calls by node name."""
 
     builder: GraphBuilder
     values: dict[str, Any]
@@ -107,12 +106,12 @@ class _Call:
 
     @cached_property
     def read(self) -> list[Any]:
-        """Values of the call's operands; None for a length that only a Unit uses."""
+        """Return the operands' values; None for a vector length that only a Unit reads."""
         return [self.values.get(node.name) for node in self.node.all_input_nodes]
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments by the names of the schema, with nodes replaced by their values."""
+        """Return the call's arguments by parameter name, with nodes replaced by values."""
         given = arguments_of(self.node)
         return {name: _resolved(value, self.values) for name, value in given.items()}
 
@@ -139,8 +138,8 @@ def _import(call: _Call) -> None:
 
 
 def _of_weight(call: _Call, origin: Origin) -> Origin:
-    """Return the place of the weight that a call reads, if it is more specific than the calling
-    module's: an attention module computes with its parts' weights without calling the parts."""
+    """Return the module of the weight that a call reads if it is inside the calling module, else
+    `origin`: an attention module computes with its submodules' weights without calling them."""
     for name in call.constants:
         part, found = _WEIGHT.subn("", name)
         if found and part.startswith(f"{origin.path}."):
@@ -149,14 +148,14 @@ def _of_weight(call: _Call, origin: Origin) -> Origin:
 
 
 def _of_complex(node: Any) -> str:
-    """The reason why a call on complex numbers is refused: the call that produces them."""
+    """Return why a call on complex numbers is refused, with the call that gives them."""
     source = complex_source(node)
     place = f" at {origin_of(source)}" if str(origin_of(source)) else ""
     return f"{COMPLEX}, which {short(str(source.target))}{place} makes"
 
 
 def _stand_in(builder: GraphBuilder, value: Any) -> Any:
-    """Placeholder for a refused call's result, so that later calls are checked as well."""
+    """Add a constant for a refused call's result, so that later calls are checked as well."""
     if isinstance(value, list | tuple):
         return tuple(_stand_in(builder, item) for item in value)
     sizes = [n if isinstance(n, int) else 1 for n in getattr(value, "shape", ())]
@@ -182,7 +181,7 @@ def _value(call: _Call) -> Any:
 
 
 def _computed(call: _Call) -> Any:
-    """Import a call on integers, complex pairs or reals by its operator's row."""
+    """Import a call by the import function for integers, complex pairs or real numbers."""
     builder, target = call.builder, call.target
     if target in OF_INTEGERS and _of_integers(call):
         return OF_INTEGERS[target](builder, call.arguments, call.out)
@@ -199,14 +198,14 @@ def _computed(call: _Call) -> Any:
 
 
 def _item(results: Sequence[Any], index: int) -> Any:
-    """Return one of the results of a call."""
+    """Return result `index` of a call. Errors: Unsupported for indices, which are not computed."""
     if index >= len(results):
         raise Unsupported("only the values are there, not their indices", INDICES)
     return results[index]
 
 
 def _by_row(call: _Call, row: Row) -> Any:
-    """Import a call by its row of the operator table."""
+    """Import a call by its entry in the operator table; return its result or results."""
     builder, arguments, out = call.builder, call.arguments, call.out
     if not isinstance(out, list) and 0 in out:
         return _zeros(call)
@@ -220,8 +219,8 @@ def _by_row(call: _Call, row: Row) -> Any:
 
 
 def _zeros(call: _Call) -> str:
-    """Add a constant of a result's shape and type, for a tensor without elements or an
-    uninitialised tensor that is written later."""
+    """Add zeros as the result of a call without elements, or of torch.empty, which is written
+    later."""
     import torch
 
     value = call.node.meta["val"]
@@ -229,8 +228,8 @@ def _zeros(call: _Call) -> str:
 
 
 def _of_integers(call: _Call) -> bool:
-    """Return whether a call computes integers from integers and booleans. Counts of booleans are
-    floats, except for positions and indices."""
+    """Return whether a call computes integers from integers and booleans. Sums of booleans are
+    floats, unless they are used as indices."""
     if kind_of(call.node) != "int" or not all(isinstance(x, str) for x in call.read):
         return False
     kinds = [kind(call.builder, x) for x in call.read if x not in call.constants]
@@ -239,7 +238,7 @@ def _of_integers(call: _Call) -> bool:
 
 
 def _picks(node: Any) -> bool:
-    """Return whether integers are read only as indices, possibly through other integers."""
+    """Return whether a call's integers are used only as indices, also via other calls."""
     pending, seen = [node], {node}
     while pending:
         users = [u for u in pending.pop().users if str(u.target) not in PICKING]
@@ -251,7 +250,7 @@ def _picks(node: Any) -> bool:
 
 
 def _parts(call: _Call) -> Any:
-    """Import a call that torch decomposes into other calls."""
+    """Import a call by importing the calls into which torch decomposes it."""
     inner: dict[str, Any] = {}
     read = iter(call.read)
     for part in (graph := written_out(call.node)).nodes:
@@ -273,14 +272,14 @@ def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _shape(value: Any) -> Any:
-    """Shape of a tensor, or shapes of a tuple of tensors."""
+    """Return the shape of a tensor, or the shapes of a tuple of tensors; None for other values."""
     if isinstance(value, list | tuple):
         return [_shape(item) for item in value]
     return static(value.shape, "an intermediate tensor") if hasattr(value, "shape") else None
 
 
 def _folded(call: _Call) -> Any:
-    """Let torch run a call that reads only constants, once, at import."""
+    """Compute a call on constants once with torch at import; return its value or constant."""
     import torch
 
     builder, values, node = call.builder, call.values, call.node
@@ -316,8 +315,8 @@ def _kept(builder: GraphBuilder, result: Any) -> Any:
 
 
 def _refuse_types(call: _Call) -> None:
-    """Refuse integer and complex arithmetic that import does not support. Supported: indices,
-    comparisons, a few other calls, and counts of a mask."""
+    """Raise Unsupported for integer and complex arithmetic, except indices, comparisons, a few
+    other calls, and sums of a mask."""
     target, made = call.target, kind_of(call.node)
     reads_integers = any(call.builder.dtype(x) != "float32" for x in call.tensors)
     if reads_integers and target not in READS_INTEGERS:

@@ -105,8 +105,8 @@ def _loaded(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
 
 
 def _without_objects(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """Return (content, classes that are not imported); (None, ()) if torch does not know an
-    operation of the pickle. Errors: E104 damaged."""
+    """Load a checkpoint without its objects; return (content, names of classes replaced by
+    placeholders), or (None, ()) for unknown pickle operations. Errors: E104 damaged."""
     try:
         with warnings.catch_warnings(action="ignore"):
             return load_without_objects(path)
@@ -139,8 +139,8 @@ def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _why_no_state_dict(state: Any) -> str:
-    """Return the reason why a value is not a state dict; empty for a mapping of tensors and
-    modules' extra state."""
+    """Return why a value is no state dict; "" for a mapping of names to tensors and modules' extra
+    state."""
     torch = import_torch()
     if not isinstance(state, Mapping):
         return f"its content is of type {type(state).__name__}"
@@ -156,7 +156,7 @@ def _why_no_state_dict(state: Any) -> str:
 def _strip(
     state: dict[str, Tensor], expected: set[str]
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Remove wrappers' prefixes from names, as long as more of the expected names appear."""
+    """Remove prefixes of wrappers ("module.") from names while this gives more expected names."""
     notes: list[str] = []
     # a wrapper in a wrapper is stripped in two goes; deeper nests than this are not met
     for _ in range(4):
@@ -180,7 +180,7 @@ def _without_extra_state(
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Remove modules' extra state unless the network expects it.
 
-    Errors: E109 if the network expects an object that the file has but that is not read.
+    Errors: E109 if the network expects an object of the file that is not read.
     """
     extras = [name for name in state if name.endswith(EXTRA_STATE)]
     if unread := [name for name in extras if name in expected and _has_unread(state[name])]:
@@ -195,7 +195,7 @@ def _without_extra_state(
 
 
 def _has_unread(value: Any) -> bool:
-    """Return whether a value contains an object of a class that is not read."""
+    """Return whether a value contains an object that was replaced by a placeholder."""
     pending, seen = [value], set[int]()  # a mapping may contain itself
     while pending:
         value = pending.pop()
@@ -212,7 +212,8 @@ def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _score(state: Mapping[str, Tensor], expected: set[str]) -> tuple[int, int]:
-    """(number of expected names, number of names), to rank candidates."""
+    """Return (number of expected names, number of names), by which candidate state dicts are
+    ranked."""
     return len(expected & set(state)), len(state)
 
 
@@ -230,7 +231,7 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str)
 
 
 def _differences(expected: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Describe differences in names, shapes and types between a network and its weights."""
+    """Describe differences in names, shapes and types between a network's and a file's weights."""
     both = [name for name in expected if name in state]
     facts = {
         "missing": _without(expected, state),

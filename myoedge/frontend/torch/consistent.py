@@ -65,7 +65,7 @@ def _is_shaped_by_values(node: Any) -> bool:
 
 
 def _depends(nodes: Sequence[Any], given: Set[Any]) -> bool:
-    """Return whether any of these values depends on an input of the network."""
+    """Return whether any of these nodes' values depends on an input of the network."""
     pending, seen = [*nodes], {*nodes}
     while pending:
         node = pending.pop()
@@ -77,7 +77,7 @@ def _depends(nodes: Sequence[Any], given: Set[Any]) -> bool:
 
 
 def _call_key(node: Any) -> str:
-    """Return a key that is equal for calls with equal result types."""
+    """Return a key that is equal for calls with equal targets, arguments and operand types."""
     from torch.fx import map_arg
 
     def layout(read: Any) -> list[str]:
@@ -90,8 +90,8 @@ def _call_key(node: Any) -> str:
 
 
 def _made(node: Any) -> Any:
-    """Result of a node's call on meta tensors, computed by torch from the inputs' recorded
-    types."""
+    """Return the result of a node's call on meta tensors, computed by torch from the operands'
+    recorded types."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx import map_arg
 
@@ -106,7 +106,7 @@ def _made(node: Any) -> Any:
 
 
 def described(value: Any) -> list[str]:
-    """Return shape and type, as text, of a tensor or of each result of a call."""
+    """Return type and shape as text, of a tensor or of each result of a call."""
     return [f"{type_of(x.dtype)} {[*x.shape]}" for x in _tensors(value)]
 
 
@@ -125,7 +125,7 @@ def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
 
 
 def is_known(node: Any) -> bool:
-    """Return whether torch may run a call, because it is imported or folds constants."""
+    """Return whether a call is imported, folded or decomposed, so that torch may run it."""
     target = str(node.target)
     is_called = _is_folded(node.target) or by_element(node.target) or is_written_out(node.target)
     return is_called or is_rounding(node) or target in IMPORT or target in OF_INTEGERS

@@ -31,7 +31,7 @@ def is_written_out(target: Any) -> bool:
 
 
 def written_out(node: Any) -> Any:
-    """Return torch's decomposition of a call as a graph; its placeholders are the operands, in
+    """Return torch's decomposition of a call as a graph, whose placeholders are the operands in
     order."""
     from torch._decomp import get_decompositions
     from torch.fx import map_arg

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Import of torch.export programs with static shapes, in inference mode.
 
-An archive may record wrong metadata, so that torch runs each call again on meta tensors.
+An archive may record wrong shapes, so that torch runs each call again on meta tensors.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
 
 
 def _imported(program: torch.export.ExportedProgram, buffers: Buffers) -> tuple[Graph, Buffers]:
-    """Import one call of the program; return the graph and the buffers that it leaves.
+    """Import one run of the program; return the graph, and the values of the buffers after the run.
 
     A program may write to its inputs; on the device inputs are read-only, and later calls read the
     new value.
@@ -87,7 +87,8 @@ def _imported(program: torch.export.ExportedProgram, buffers: Buffers) -> tuple[
 
 
 def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict[str, Any]:
-    """Return parameters, buffers and constants by name, with the given values for some buffers."""
+    """Return parameters, buffers and constants by name; `buffers` replaces the values of some
+    buffers."""
     import torch
 
     tensors = {**program.constants, **program.state_dict}
@@ -141,7 +142,7 @@ def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.Exp
 
 @contextmanager
 def _same_nesting() -> Iterator[None]:
-    """Context manager: close a vmap that a crafted graph may have opened and left open."""
+    """Context manager that closes a vmap which a crafted graph may have opened and left open."""
     from torch._C import _functorch
 
     depth = _functorch.get_dynamic_layer_stack_depth()
@@ -171,8 +172,8 @@ def _refuse_training(program: torch.export.ExportedProgram) -> None:
 
 
 def _training(node: Any) -> MyoedgeError:
-    """Return E113 with the remedy: model.eval() affects modules, but not F.dropout called without
-    `training`."""
+    """Return error E113 with the remedy: model.eval() affects modules, but not F.dropout called
+    without `training`."""
     name, place, given = short(str(node.target)), str(origin_of(node)), arguments_of(node)
     title, facts = "the model was exported in training mode", {}
     tries = ["call model.eval() before torch.export.export(...)"]
@@ -227,7 +228,7 @@ def _input(builder: GraphBuilder, node: Any, value: Any) -> str:
 
 
 def _uses(node: Any) -> Iterable[str]:
-    """Return the calls that use an input's integers, directly or after data movement."""
+    """Return the calls that read an input's integers, directly or after data movement."""
     for user in node.users:
         target = str(user.target)
         if user.op != "call_function" or target in HARMLESS:
@@ -254,8 +255,8 @@ def _readers(node: Any) -> Iterable[str]:
 def _parameter(
     builder: GraphBuilder, tensor: Any, target: str, node: Any, *, is_parameter: bool
 ) -> str:
-    """Add the constant of a parameter or buffer. Errors: E109 a tensor that differs from the
-    recorded one."""
+    """Add a parameter or buffer as a constant; return its name. Errors: E109 if its type or shape
+    differs from the recorded one."""
     stated, has = described(node.meta.get("val", tensor)), described(tensor)
     if stated != has:
         facts = {"needs": f"{', '.join(stated)}, as the graph says", "has": ", ".join(has)}

@@ -44,7 +44,7 @@ def functionalize(program: torch.export.ExportedProgram) -> None:
 
 
 def _replace(program: Any, node: Any, target: Any, order: dict[Any, int]) -> None:
-    """Replace an in-place call by a functional call whose result later calls read."""
+    """Replace an in-place call by the functional call `target`, whose result later calls read."""
     name, node.target = node.name, target
     node.args[0].replace_all_uses_with(node, lambda user: order[user] > order[node])
     node._rename(target.overloadpacket.__name__)
@@ -52,8 +52,8 @@ def _replace(program: Any, node: Any, target: Any, order: dict[Any, int]) -> Non
 
 
 def _given_anew(target: Any) -> Any:
-    """Return the functional variant of a call, aten.add.Tensor for aten.add_.Tensor; None without
-    one."""
+    """Return the functional variant of an in-place call, aten.add.Tensor for aten.add_.Tensor; None
+    if it has none."""
     import torch
 
     name = target.overloadpacket.__name__.removesuffix("_")
@@ -65,8 +65,8 @@ def _given_anew(target: Any) -> Any:
 
 
 def _is_alone(node: Any, order: dict[Any, int]) -> bool:
-    """Return whether a call writes only to its first argument, whose memory no other live tensor
-    shares, and reads tensors of its type."""
+    """Return whether an in-place call can be made functional: no other live tensor shares the
+    memory that it writes, and all operands have the same type."""
     written = node.args[0]
     before = [user for user in written.users if order[user] < order[node]]
     types = {getattr(read.meta.get("val"), "dtype", None) for read in node.all_input_nodes}
@@ -74,7 +74,7 @@ def _is_alone(node: Any, order: dict[Any, int]) -> bool:
 
 
 def _gives_anew(node: Any) -> bool:
-    """Return whether a call's result has its own memory, according to its schema."""
+    """Return whether a call's result has memory of its own, according to its schema."""
     schema = getattr(node.target, "_schema", None)
     if schema is None or any(given.alias_info is not None for given in schema.returns):
         return False

@@ -17,8 +17,8 @@ Path = tuple[str | int, ...]
 
 
 def output_paths(spec: Any, count: int) -> list[Path]:
-    """Return, for each of `count` outputs, the keys that lead to it in the model's nested result;
-    positions if it has another number of values.
+    """Return the keys that lead to each of `count` outputs in the nested result of forward();
+    positions if the result has another number of values.
 
     spec   torch.utils._pytree.TreeSpec of the result
     """
@@ -68,11 +68,11 @@ def names_in(context: Any, count: int) -> list[str | int] | None:
 
 
 def with_dicts(text: str, plain_types: set[str], is_plain: Callable[[str], bool]) -> str:
-    """Replace containers of user-defined classes by dicts in a JSON pytree spec, so that no class
-    is imported; other text is returned unchanged.
+    """Return a JSON pytree spec with containers of user-defined classes replaced by dicts, so that
+    no class is imported; other text is returned unchanged.
 
-    plain_types   types that are left unchanged
-    is_plain      name -> whether the type is left unchanged too
+    plain_types   names of types that are left unchanged
+    is_plain      name of a field -> whether it may be a key of the dict
     """
     try:
         version, root = json.loads(text)

@@ -142,7 +142,7 @@ def _json_object(data: bytes, member: str, path: Path) -> dict[str, Any]:
 
 
 def _made_plain(objects: Objects) -> bool:
-    """Convert output containers of other classes, which torch imports, to dicts of plain names."""
+    """Convert output containers of user classes, which torch would import, to dicts."""
     changed = False
     for _, node in objects:
         if isinstance(spec := node.get("out_spec"), str):
@@ -158,7 +158,7 @@ def _check_strings(objects: Objects, member: str, path: Path) -> None:
 
 
 def _complaints(objects: Objects) -> Iterator[str]:
-    """Yield reasons to refuse this JSON; every string that no rule allows is refused."""
+    """Yield the reasons to refuse a JSON program; every string that no rule allows is one."""
     for key, node in objects:
         is_name = str.isidentifier if key in NAMED else _is_dotted
         for name, value in node.items():
@@ -183,7 +183,7 @@ def _complaints_of_list(key: str, values: list[Any]) -> Iterator[str]:
 
 
 def _complaint(key: str, value: object) -> str:
-    """Return the reason to refuse this value under this key; empty if it is allowed."""
+    """Return the reason to refuse a value under a JSON key; "" if it is allowed."""
     if isinstance(value, str):
         return "" if RULES.get(key, _is_dotted)(value) else f'"{key}" is {shortened(value)}'
     if key == "use_pickle" and value is not False:
@@ -230,7 +230,7 @@ RULES: Mapping[str, Callable[[str], bool]] = {
 def _check_payloads(
     config: Mapping[str, Any], member: str, members: Mapping[str, bytes], path: Path
 ) -> None:
-    """Check that each tensor has bytes in the archive, and a size that fits them."""
+    """Check that the archive has the bytes of each tensor, as many as its size needs."""
     folder = member.rpartition("/")[0]
     try:
         for name, meta in config["config"].items():
@@ -252,7 +252,7 @@ def _check_devices(objects: Objects, path: Path, known: set[str]) -> None:
 
 
 def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
-    """Re-pickle the tensors of a member, because torch falls back to full unpickling."""
+    """Return a member's tensors pickled again, because torch falls back to full unpickling."""
     torch = import_torch()
     if not data.startswith(b"PK\x03\x04"):
         raise runs_code(path, member, "it is a pickle of an old kind, which loading would run")
@@ -296,8 +296,8 @@ def import_torch() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[list[BaseException]]:
-    """Context manager: keep torch from printing; yields the errors that it logs before raising
-    vaguer ones."""
+    """Context manager that keeps torch from printing; yields a list of the errors that torch logs
+    before it raises vaguer ones."""
     causes: list[BaseException] = []
 
     def keep(record: logging.LogRecord) -> bool:

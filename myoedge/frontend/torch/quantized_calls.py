@@ -74,7 +74,7 @@ def _name(node: Any) -> str:
 
 
 def _plain(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
-    """Return an argument; for a constant tensor, its values."""
+    """Return an argument of a call; for a constant tensor, its values."""
     if not hasattr(x, "all_input_nodes"):
         return x
     name = values[x.name]
@@ -82,7 +82,7 @@ def _plain(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
 
 
 def _numbers(given: Mapping[str, Any], name: str) -> Array:
-    """Scales or zero points. Errors: Unsupported if they are computed."""
+    """Return a call's constant scales or zero points. Errors: Unsupported if they are computed."""
     key = next((key for key in given if key in (name, f"{name}s")), "")
     if given.get(key) is None:
         if name == "zero_point":
@@ -94,7 +94,8 @@ def _numbers(given: Mapping[str, Any], name: str) -> Array:
 def _format(
     q: Array, scale: Array, zero: Array, limits: tuple[int, int], axis: int
 ) -> ConstantFormat:
-    """Format of a constant. Errors: ValueError scales that it cannot have."""
+    """Return the quantisation format of a constant. Errors: ValueError, Unsupported for invalid
+    scales."""
     scales = scale.astype(np.float32).astype(np.float64)
     if not (np.all(scales > 0) and np.isfinite(scales).all()):
         raise Unsupported("a scale that is not positive")
@@ -108,8 +109,8 @@ def _dequantized(builder: GraphBuilder, q: Array, stated: ConstantFormat) -> str
 
 
 def _quantized(builder: GraphBuilder, x: Array, stated: ConstantFormat) -> str:
-    """Add a constant that the program quantises at run time (fold_quantize=False), with its
-    integers."""
+    """Quantise a float constant that the program quantises at run time (fold_quantize=False);
+    return the name of the constant with its integers."""
     axes = [-1 if axis == stated.axis and len(stated.scale) > 1 else 1 for axis in range(x.ndim)]
     scale, zero = (np.reshape(n, axes) for n in (stated.scale, stated.zero_point))
     steps = np.rint(x.astype(np.float32) * (1.0 / scale.astype(np.float32))) + zero

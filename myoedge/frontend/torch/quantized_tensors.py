@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensors and weights of an exported graph that a build quantises, grouped by shared scale.
 
-A result that is requantised only after a fused operator, such as a convolution's before its batch
-norm or ReLU, is left out.
+Left out are results that are requantised only after a fused operator, such as a convolution's
+result before its batch norm or ReLU.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ FLOATS = {op: calls for op, calls in CALLS.items() if op and OPS[op].out_dtype =
 
 
 def _calls(has: Any) -> frozenset[str]:
-    """Names of torch calls that import only as operators with this property."""
+    """Return the names of torch calls that import only as operators for which has(operator) is
+    true."""
     others = {name for op, calls in FLOATS.items() if not has(OPS[op]) for name in calls}
     return frozenset(name for calls in FLOATS.values() for name in calls if name not in others)
 
@@ -104,7 +105,8 @@ def _group(nodes: Sequence[Any]) -> TensorGroup:
 
 
 def quantized_tensors(graph: Any) -> list[Any]:
-    """Return the nodes that are quantised: float inputs, and results that depend on them."""
+    """Return the nodes whose values are quantised: float inputs, and results that depend on
+    them."""
     border = {node for node in graph.nodes if node.op == "placeholder"}
     computed, found = {*border}, []
     for node in graph.nodes:
@@ -140,8 +142,8 @@ def recurrent_weights(node: Any) -> Iterator[Any]:
 
 
 def paths_of(node: Any) -> Iterator[str]:
-    """Yield the module paths of the call that computes a tensor and of the calls fused into it; for
-    an input, its name."""
+    """Yield the module paths of the call that computes a tensor and of the calls that are fused
+    with it; for an input, its name."""
     if node.op == "placeholder":
         yield node.name
     while node.op == "call_function":
@@ -158,7 +160,7 @@ def call_of(node: Any) -> str:
 
 
 def moved(node: Any) -> tuple[Any, ...]:
-    """Return the tensors whose elements a call moves without computing; () if it computes."""
+    """Return the operands of a data movement, such as a reshape; () for calls that compute."""
     call = node.args[0] if node.target is operator.getitem else node
     is_move = call.op == "call_function" and call_of(call) in MOVES
     return tuple(filter(_is_float, call.all_input_nodes)) if is_move else ()
@@ -172,8 +174,8 @@ def source(node: Any) -> Any:
 
 
 def _is_taken_over(node: Any) -> bool:
-    """Return whether the next call's result is rounded instead: a batch norm or clamp that is the
-    only reader; a sum or fill before a softmax, which may be a mask."""
+    """Return whether a call's result is not quantised, but the next call's: its only reader is a
+    fused batch norm or clamp, or it may be a mask that a softmax reads."""
     reader = _only_reader(node)
     if reader is None or node.op != "call_function":
         return False
@@ -224,7 +226,8 @@ def _is_normalization(node: Any) -> bool:
 
 
 def _fixed(node: Any) -> QuantParams | None:
-    """Return parameters that the operator fixes: for softmax, hidden states; otherwise None."""
+    """Return the scale and zero point that the operator fixes, as softmax and hidden states; else
+    None."""
     call = node.args[0] if node.target is operator.getitem else node
     op = FIXED.get(call_of(call)) if call.op == "call_function" else None
     is_cell = call is not node and node.args[1] == 2
@@ -251,7 +254,7 @@ def _is_float(node: Any) -> bool:
 
 
 def _is_parameter(node: Any, rank: int | None = None) -> bool:
-    """Return whether an argument is a tensor of the module with this number of axes."""
+    """Return whether a node is a float parameter of the module, with `rank` axes if given."""
     if getattr(node, "op", None) != "get_attr":
         return False
     value = _value(node)
@@ -259,5 +262,5 @@ def _is_parameter(node: Any, rank: int | None = None) -> bool:
 
 
 def _value(node: Any) -> Any:
-    """Return the tensor of the module that a get_attr node names."""
+    """Return the parameter or buffer of the module that a get_attr node reads."""
     return operator.attrgetter(node.target)(node.graph.owning_module)

@@ -2,8 +2,8 @@
 """GAP9Quantizer for torchao's PT2E flow: annotates an exported network with the quantisation that a
 build uses. Only imported with torchao installed.
 
-Every quantised tensor is annotated once, at the call that computes it; calls that only move
-elements share the annotation of their operand.
+Each quantised tensor is annotated at the call that computes it; results of data movement share the
+annotation of their operand.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class GAP9Quantizer(Quantizer):
         return model
 
     def validate(self, model: GraphModule) -> None:
-        """Required by torchao; unsupported operators are reported when the archive is built."""
+        """Do nothing: torchao requires it; unsupported operators are reported at the build."""
 
     def _annotate_group(self, group: TensorGroup) -> None:
         first, *others = group.nodes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators of torch.library that an archive calls; torch loads it only if all are registered."""
+"""Check of the torch.library operators that an archive calls; torch loads only registered ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refuse_unregistered(program: Mapping[str, Any]) -> None:
 
 
 def _calls(program: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Target and source line of each call in a program."""
+    """Yield (target, place in the user's program) of each call in a program."""
     for key, node in dicts(program):
         target, metadata = node.get("target"), node.get("metadata")
         if key == "nodes" and isinstance(target, str) and isinstance(metadata, dict):

@@ -22,10 +22,11 @@ def is_scan(node: Any) -> bool:
 def scanned(
     builder: GraphBuilder, values: Mapping[str, Any], scan: Any, imported: Calls
 ) -> tuple[list[str], list[Refusal]]:
-    """Import a scan as a loop; return its results, last states first, and what its body refuses.
+    """Import a scan as a loop; return its results (last states first), and refusals of its body's
+    calls.
 
     values     node name -> imported value
-    imported   imports the calls of a graph; (graph, builder, values) -> refusals
+    imported   function that imports the calls of a graph: (graph, builder, values) -> refusals
     Errors: E111 for a body with graphs or constants of its own.
     """
     name, states, sequences, extra = scan.args
@@ -60,8 +61,8 @@ def _refuse_inner(graph: Any) -> None:
 
 
 def _describe(graph: Any, scan: Any) -> None:
-    """Give the calls of a body the place of the scan, and the types and shapes that torch computes
-    from the scan's operands."""
+    """Set the metadata of the calls of a scan's body: the place of the scan, and types and shapes
+    computed by torch from the scan's operands."""
     from torch.fx import map_arg
 
     _, states, sequences, extra = scan.args

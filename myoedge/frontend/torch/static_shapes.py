@@ -39,8 +39,8 @@ def check_static(program: Mapping[str, Any], objects: Objects, path: Path) -> No
 
 
 def drop_unread_scalars(program: dict[str, Any]) -> bool:
-    """Remove scalars read from tensors (`.item()`) on which no tensor depends, with the calls that
-    read only these, such as assertions; return whether any were removed."""
+    """Remove scalars read from tensors (`.item()`) on which no tensor depends, and calls that read
+    only them, such as assertions; return whether any were removed."""
     try:
         graph = program["graph_module"]["graph"]
         scalars = set[str]().union(*(graph.get(kind, ()) for kind in SCALARS))
@@ -59,7 +59,8 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
 
 
 def _depends_on(graph: Mapping[str, Any], scalars: set[str]) -> bool:
-    """Return whether sizes of tensors, inputs or outputs are scalars read from tensors."""
+    """Return whether an input, an output or a tensor's size depends on scalars read from
+    tensors."""
     ends = {"ends": [graph["inputs"], graph["outputs"]]}
     is_dynamic = any(map(_is_dynamic, graph["tensor_values"].values()))
     return is_dynamic or not scalars.isdisjoint(_scalars(ends))
@@ -75,14 +76,14 @@ def _makes_tensors(node: Mapping[str, Any]) -> bool:
 
 
 def _scalars(part: Mapping[str, Any]) -> set[str]:
-    """Names of all scalars in a part of a program."""
+    """Return the names of all scalars in a part of a program."""
     found = (inner.get("as_name") for _, inner in dicts(part))
     return {name for name in found if isinstance(name, str)}
 
 
 def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str, bool]:
-    """Return the call and place of the first result with a dynamic shape, and whether its last
-    operand, the mask, is constant."""
+    """Return (call, place, whether its last operand, a mask, is constant) of the first result with
+    a dynamic shape."""
     try:
         module = program["graph_module"]
         graph, specs = module["graph"], module["signature"]["input_specs"]
@@ -103,7 +104,7 @@ def _first_dynamic(program: Mapping[str, Any]) -> tuple[str, str, bool]:
 
 
 def _tensors(part: Mapping[str, Any]) -> set[str]:
-    """Names of all tensors in a part of a program."""
+    """Return the names of all tensors in a part of a program."""
     found = (inner.get("name") for key, inner in dicts(part) if key in ("as_tensor", "as_tensors"))
     return {name for name in found if isinstance(name, str)}
 
@@ -126,7 +127,7 @@ def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:
 
 
 def dicts(program: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (key, object) for every JSON object of a program, in order; items of a list have the
+    """Yield (key, object) for every JSON object in a program, in order; the key of an item is its
     list's key."""
     pending: list[tuple[str, Any]] = [("", program)]
     while pending:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion of calls in torchao's namespace to quantized_decomposed.
+"""Conversion of torchao's quantising calls to quantized_decomposed.
 
 Without torchao installed, torch does not know these names; placeholders that compute nothing are
 registered while an archive is read.
@@ -25,7 +25,7 @@ SCHEMAS = (
 
 @contextmanager
 def names_of_torchao() -> Iterator[None]:
-    """Return a context in which torchao's calls are registered with torch; torchao may still be
+    """Context manager during which torchao's calls are registered with torch; torchao may still be
     imported afterwards."""
     import torch
 

@@ -99,7 +99,7 @@ def gives_complex(node: Any) -> bool:
 
 
 def complex_source(node: Any) -> Any:
-    """Return the call that computed the complex operand of a call."""
+    """Return the call that first produces the complex numbers which a call reads."""
     while found := [n for n in node.all_input_nodes if gives_complex(n)]:
         node = found[0]
     return node
@@ -116,10 +116,10 @@ def array(tensor: Any) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A match of x / max(|x|, eps), a division of vectors by their length.
+    """Operands of x / max(|x|, eps), the division of vectors by their length, found in a program.
 
     x      node of the vectors
-    axis   axis along which they lie
+    axis   axis of the vectors' elements
     eps    least length
     """
 
@@ -129,7 +129,7 @@ class Unit:
 
 
 def unit_of(node: Any) -> Unit | None:
-    """Return the match of a division that normalises vectors to unit length; None for other
+    """Return the operands of a division that normalises vectors to unit length; None for other
     nodes."""
     if _target(node) != "aten.div.Tensor":
         return None
@@ -152,7 +152,7 @@ def _target(node: Any) -> str:
 
 
 def _axis(given: Arguments) -> int | None:
-    """Axis of a Euclidean norm with keepdim, if it is a single one."""
+    """Return the axis of a Euclidean norm with keepdim; None for several axes or other norms."""
     order, axes = given.get("ord", given.get("p")), given["dim"]
     axes = [axes] if isinstance(axes, int) else axes
     plain = order in (2, None) and given["keepdim"] and given.get("dtype") is None
@@ -160,7 +160,7 @@ def _axis(given: Arguments) -> int | None:
 
 
 def reads(node: Any) -> Iterable[Any]:
-    """Return the nodes on which a call's result depends."""
+    """Return the nodes whose values a call's result depends on; only x for a Unit."""
     unit = unit_of(node)
     return node.all_input_nodes if unit is None else (unit.x,)
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading of torch.save files that contain objects of arbitrary classes, with placeholders for
-them.
+"""Reading of torch.save files with placeholders for objects of arbitrary classes.
 
-`weights_only` creates and calls only allowed names. Every name in the pickle is allowed as a
+`weights_only` creates and calls only allowed names. Every name in the pickle is mapped to
 StandIn, which ignores its arguments, so that no class is imported and no function is called.
 """
 
@@ -19,10 +18,10 @@ UNREAD = "_myoedge_unread"  # attribute of mappings that stand for an object
 
 
 class UnreadObject:
-    """Placeholder for the result of a call in a pickle, which is not executed."""
+    """Placeholder for the result of a call in a pickle; the call is not executed."""
 
     def __setstate__(self, state: Any) -> None:
-        """Ignore the state."""
+        """Ignore the state of the pickled object."""
 
 
 class _Uncalled(type):
@@ -33,17 +32,17 @@ class _Uncalled(type):
 
 
 class StandIn(metaclass=_Uncalled):
-    """Placeholder for a class or function in a pickle, which is not imported."""
+    """Placeholder for a class or function in a pickle, so that it is not imported."""
 
     def __new__(cls, *_: Any) -> Any:
-        """Return a placeholder for an object that is created without a call; its items may
-        follow."""
+        """Return a placeholder for an object that the pickle creates without a call; items may be
+        set later."""
         return _unread_mapping()
 
 
 def _unread_mapping() -> OrderedDict[Any, Any]:
-    """Return an empty mapping: torch sets items only of dict, OrderedDict and Counter, and only
-    OrderedDict may have attributes."""
+    """Return an empty placeholder mapping: torch sets items only of dict, OrderedDict and Counter,
+    and only OrderedDict may have attributes."""
     made = OrderedDict[Any, Any]()
     setattr(made, UNREAD, True)
     return made
