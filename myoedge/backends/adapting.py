@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Execution of a build's adaptation on the host and on the simulated chip."""
+"""Execution of adaptation commands of a build, on the host and on the simulated chip."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ Run = Callable[[Sequence[Command]], Answers]
 
 
 def runner(build: Build, backend: str) -> Run:
-    """Return a function commands -> answers that runs adaptation commands on a backend; each call
-    starts without adaptation.
+    """Return a function that runs adaptation commands on a backend and returns their answers; each
+    call starts with the built classifier.
 
     backend   "host" or "simulator"
     Errors: E204 no such backend, E268 a build without [adapt].
@@ -53,8 +53,8 @@ def runner(build: Build, backend: str) -> Run:
 
 
 def on_host(build: Build) -> Run:
-    """Return a function commands -> answers that runs adaptation commands in the generated C on
-    this computer."""
+    """Return a function that runs adaptation commands in the generated C on this computer, and
+    returns their answers."""
 
     def run(commands: Sequence[Command]) -> Answers:
         _call(build, "me_adapt_reset")
@@ -74,7 +74,7 @@ NAMES = {
 
 
 def _answer(build: Build, command: Command) -> Answer:
-    """Run one command in the library; all builds with the same C share one state."""
+    """Run one adaptation command in the generated C; builds with the same C share its state."""
     number, content = command.number, command.content
     if number in NAMES:
         given = (command.argument,) if number in (c.BEGIN, c.WINDOW) else ()
@@ -141,11 +141,11 @@ def on_simulator(build: Build) -> Run:
 
 
 def inferences(build: Build, data: Data) -> list[tuple[Command, int]]:
-    """Return (command, class) of each window: of samples, or of the passes of recordings that give
-    results.
+    """Return (inference command, class) for each sample, or for each pass of a stream's recordings
+    that gives results.
 
-    data   floats with labels: of each sample one, or of each output frame of a recording
-    Errors: E214 labels that are not such classes, E215 recordings that are too short for results.
+    data   floats, with one class label per sample or per output frame of a recording
+    Errors: E214 labels that are no classes, E215 recordings that are too short for results.
     """
     name = build.frame_inputs[0]
     assert data.labels is not None
@@ -162,7 +162,7 @@ def inferences(build: Build, data: Data) -> list[tuple[Command, int]]:
 
 
 def _check_classes(build: Build, data: Data) -> None:
-    """Raise E214 for labels that are not one class of each sample, or of each output frame of a
+    """Raise E214 if labels are not one class per sample, recording, or output frame of a
     recording."""
     labels = np.asarray(data.labels)
     counts, needs = range(1, 2), "integers [samples], a class of each"
@@ -194,10 +194,10 @@ def _windows_in(build: Build, x: Array, label: Array) -> Iterator[tuple[Command,
 
 
 def windows_of(run: Run, commands: Sequence[Command]) -> list[c.Window]:
-    """Run the network; return features and decision of each window.
+    """Run inference commands; return features and decision of each window.
 
-    run        function commands -> answers
-    commands   from `infer`
+    run        function from `runner`
+    commands   inference commands, from `infer`
     """
     return [c.inferred(answer) for answer in run(commands)]
 
@@ -217,7 +217,7 @@ def check_method(build: Build, method: str) -> None:
 
 @dataclass(frozen=True)
 class AdaptedNetwork:
-    """A build with the classifier that a session of adaptation produced.
+    """A build with the classifier from a session of adaptation.
 
     build        the build
     classifier   the new classifier; None: the session gained no accuracy
@@ -231,7 +231,7 @@ class AdaptedNetwork:
     judged: bool = False
 
     def decide(self, windows: Sequence[Array]) -> Array:
-        """Return the class of each window, given as floats; of a stream, of each pass of the
+        """Return the predicted class of each window (floats); for a stream, of each pass of the
         recordings that gives results."""
         found = _inferred_from(self.build, windows, np.zeros(len(windows), np.int64))
         run, commands = on_host(self.build), [command for command, _ in found]

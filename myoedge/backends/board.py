@@ -42,7 +42,7 @@ class BoardRun:
 def find_serial_line(
     board: Board, port: str | None = None, ports: Iterable[tuple[str, str]] = ()
 ) -> SerialLine:
-    """Return the serial line of a board's console.
+    """Return the serial port and baud rate of a board's console.
 
     port    serial port; None: the port in board.toml, else the only port of the board's probe
     ports   (device, "vendor:product") of the connected devices
@@ -83,9 +83,10 @@ def plugged_in() -> list[tuple[str, str]]:
 
 
 def check_identity(identity: Identity, marker: str) -> None:
-    """Check that the board runs the program of this build.
+    """Check that a board runs the program of this build.
 
-    marker   identity that the build's program reports
+    identity   identity that the board reports
+    marker     identity of this build's program
     Errors: E606 another build or program.
     """
     if identity.marker == marker:
@@ -98,7 +99,7 @@ def check_identity(identity: Identity, marker: str) -> None:
 def run_on_board(
     line: SerialLine, marker: str, runs: Sequence[BoardRun], specs: Sequence[Spec], layers: int
 ) -> Measurement:
-    """Run inferences, or passes of a stream, one after another.
+    """Run inferences, or passes of a stream, on a board; return outputs and cycles.
 
     marker   the expected identity of the application
     specs    shape and dtype of the outputs
@@ -129,7 +130,7 @@ def run_on_board(
 def measure_on_board(
     line: SerialLine, marker: str, sample: Sequence[Array], times: int, meter: PowerMeter
 ) -> PowerTrace:
-    """Run an inference `times` times on a board while a power meter records; return its samples.
+    """Run an inference `times` times on a board while a power meter records; return its trace.
 
     line     serial line of the board
     marker   the expected identity of the application

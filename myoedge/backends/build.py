@@ -121,7 +121,7 @@ class Build(BuildFolder):
         return stacked
 
     def _shown(self, names: Iterable[str], results: Sequence[Array], raw: bool) -> Any:
-        """Return one array, or a tuple of several outputs; as floats unless `raw`."""
+        """Return one array, or a tuple of several outputs; dequantised to floats unless `raw`."""
         pairs = zip(names, results, strict=True)
         shown = results if raw else [real_values(self.network, n, y) for n, y in pairs]
         return shown[0] if len(shown) == 1 else tuple(shown)
@@ -200,7 +200,7 @@ class Build(BuildFolder):
 
     def run_on_gvsoc(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
         """Run firmware.elf on GVSoC. Errors: E501 not installed, E502 too slow, E504 layers on NE16
-        but an installation without its model, E240, E711."""
+        without a model of it, E240, E711."""
         from myoedge.backends import gvsoc
 
         self.firmware()
@@ -237,7 +237,7 @@ class Build(BuildFolder):
         return FirmwareFiles(inputs, self.given_specs, len(self.layer_names), self.l3_image)
 
     def run_on_board(self, runs: Sequence[BoardRun]) -> Measurement:
-        """Run the application on the board at `line`; `runs` come from equivalence.board_runs.
+        """Run the application on the board at `line` with the inputs of equivalence.board_runs.
 
         Errors: E240 no application, E601, E603 .. E608.
         """

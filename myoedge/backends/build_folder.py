@@ -43,14 +43,14 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def network(self) -> QuantGraph:
-        """The quantised network, which the reference runs."""
+        """Quantised network of the build, which the reference runs."""
         weights = self.written("weights.safetensors")
         with self._meaningful("graph.json"):
             return from_files(json.loads(self.written("graph.json")), weights)
 
     @cached_property
     def stream(self) -> Stream | None:
-        """The stream that processes the frames; None for a build without --stream."""
+        """Stream of the build, which processes frames; None without --stream."""
         if "stream.json" not in self.digests:
             return None
         network = self.network
@@ -100,7 +100,7 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def adaptation(self) -> Adaptation:
-        """Return the record of the build's adaptation. Errors: E268 a build without [adapt]."""
+        """Return the adaptation settings of the build. Errors: E268 a build without [adapt]."""
         if ADAPT_NPZ not in self.digests:
             title, tries = f"{self.folder.name} does not adapt", [ADAPT_TABLE]
             raise MyoedgeError("E268", title, {"needs": "a build with [adapt]"}, tries)
@@ -178,7 +178,7 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def output_specs(self) -> list[tuple[tuple[int, ...], str]]:
-        """Shape and integer type of each output."""
+        """Shape and integer type of each output, in order."""
         q = self.network
         return [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
 
@@ -190,7 +190,8 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:
-        """Layer -> (C symbol, offset, size in bytes) of its result in L2, for results in L2."""
+        """For each layer with a result in L2: layer -> (C symbol, offset, size in bytes) of the
+        result."""
         q, regions, count = self.network, {}, len(self.given_specs)
         outputs = "me" if self.stream is None else self.prefix  # of the program, or of stream.c
         with self._meaningful("plan.json"):
@@ -209,7 +210,7 @@ class BuildFolder(ReportFolder, Tabular):
         return [dict(row) for row in self.layers]
 
     def _card(self) -> Card:
-        """Key figures and layers, for print(); the error if the folder is damaged."""
+        """Key figures and layers as text for print(); the error if the folder is damaged."""
         try:
             report = self.report
         except MyoedgeError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages over a serial line: requests to the application on a board, and its answers.
+"""Requests to the application on a board over a serial line, and its answers.
 
 docs/gap-sdk.md has the layout. A request has a number, which its answer repeats. A lost request is
 sent again, so that every request must be safe to repeat.
@@ -40,7 +40,7 @@ REFUSAL_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class SerialLine:
-    """A board's console.
+    """Serial connection to a board's console.
 
     port        serial device
     baud_rate   bits per second
@@ -66,7 +66,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Description of itself that an application on a board sends.
+    """Data that an application on a board sends to identify itself.
 
     input_bytes, output_bytes   bytes of all inputs and of all outputs
     layers   number of layers
@@ -127,7 +127,7 @@ def _refusal(request: str, answer: Message) -> MyoedgeError:
 
 
 class Conversation:
-    """Requests and answers over a serial port."""
+    """Connection to a board that sends requests over a serial port and receives answers."""
 
     def __init__(self, port: SerialPort) -> None:
         self.port, self.number, self.rest, self.received = port, 0, b"", 0
@@ -135,7 +135,7 @@ class Conversation:
     def ask(self, kind: str, payload: bytes = b"", timeout_s: float | None = None) -> bytes:
         """Send a request and return the payload of the answer.
 
-        timeout_s   for the answer; None: ANSWER_TIMEOUT_S
+        timeout_s   time limit for the answer; None: ANSWER_TIMEOUT_S
         Errors: E604 no answer, E605 no valid answer, E607 unplugged, E608 refused.
         """
         timeout_s = timeout_s or ANSWER_TIMEOUT_S
@@ -236,8 +236,8 @@ def _printable(data: bytes, other: str) -> str:
 
 
 def _end_of_line(data: bytes) -> int | None:
-    """Return the number of bytes up to the end of a line or to the start of a message; None if
-    neither is there."""
+    """Return the number of bytes up to the first end of a line or start of a message; None without
+    either."""
     start, end = data.find(MAGIC), data.find(b"\n") + 1
     if start < 0 or 0 < end <= start:
         return end or None
@@ -253,7 +253,7 @@ def _end_of_line(data: bytes) -> int | None:
 
 @contextmanager
 def unplug_errors() -> Iterator[None]:
-    """Return a context that converts errors of a broken connection to E607."""
+    """Context manager that converts errors of a broken serial connection to E607."""
     try:
         yield
     except OSError as error:  # pyserial's SerialException is one
@@ -264,14 +264,15 @@ def unplug_errors() -> Iterator[None]:
 
 @contextmanager
 def open_line(line: SerialLine) -> Iterator[Conversation]:
-    """Open a serial line as a Conversation. Errors: E501 no pyserial, E603 it does not open."""
+    """Context manager that opens a serial line as a Conversation. Errors: E501 no pyserial, E603 it
+    does not open."""
     with open_port(line) as port:
         yield Conversation(port)
 
 
 @contextmanager
 def open_port(line: SerialLine) -> Iterator[SerialPort]:
-    """Open a serial port. Errors: as open_line."""
+    """Context manager that opens a serial port. Errors: as open_line."""
     try:
         import serial
     except ImportError:

@@ -67,7 +67,7 @@ CC = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get ins
 
 
 def tool_rows() -> tuple[ToolRow, ...]:
-    """Return all external tools and packages with their versions."""
+    """Return a row for every external tool and package, with its version and state."""
     python = platform.python_version(), sys.executable
     compiles = ("build", "validate", "simulate")
     source = "source GAP9_SDK/configs/gap9_evk_audio.sh"
@@ -117,19 +117,20 @@ def _openocd_tools_place() -> tuple[str, str] | None:
 
 
 def _program_place(name: str) -> tuple[str, str] | None:
-    """Find a program on PATH."""
+    """Return ("", path) of a program on PATH; None if it is missing."""
     place = shutil.which(name)
     return None if place is None else ("", place)
 
 
 def _folder_place(variable: str, part: str) -> tuple[str, str] | None:
-    """Return the folder that an environment variable names, if it contains `part`."""
+    """Return ("", folder) that an environment variable names, if it contains `part`; else None."""
     folder = os.environ.get(variable, "")
     return ("", folder) if folder and os.path.exists(Path(folder, part)) else None
 
 
 def _probe_place() -> tuple[str, str] | None:
-    """Find serial ports with the USB id of a known board's probe."""
+    """Return ("", serial ports) with the USB id of a known board's probe; None if none is
+    connected."""
     probes = [board.probe for board in all_boards() if board.probe]
     ids = {usb_id.lower() for probe in probes for usb_id in probe.usb_ids}
     ports = [device for device, usb_id in plugged_in() if usb_id.lower() in ids]
@@ -155,8 +156,8 @@ def _compiler_place(name: str) -> tuple[str, str] | None:
 
 
 def _gvsoc_row() -> ToolRow:
-    """Row of GVSoC, which reports no version: its state, with or without NE16; missing if its
-    Python fails."""
+    """Return the row of GVSoC, which reports no version: installed with or without its model of
+    NE16, or missing, also if its Python packages are."""
     try:
         installation = gvsoc.find()
     except MyoedgeError:
@@ -167,7 +168,8 @@ def _gvsoc_row() -> ToolRow:
 
 
 def _package_place(name: str, module: str | None = None) -> tuple[str, str] | None:
-    """Version and folder of a package, from its metadata; importing it would take seconds."""
+    """Return (version, folder) of a package from its metadata, without a slow import; None if
+    missing."""
     spec = importlib.util.find_spec(module or name)
     if spec is None or spec.origin is None:
         return None

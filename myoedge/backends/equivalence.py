@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Equivalence check: reference, C on the host, and firmware on simulators and boards, bit for
-bit."""
+"""Bit-exact comparison of the C on the host, and of firmware on simulators and boards, with the
+reference."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample])
 
 
 def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Array]]:
-    """Return the inputs for input.bin, run by run, in the order in which the firmware reads
+    """Return the inputs of all runs for input.bin, in the order in which the firmware reads
     them."""
     given = [run.given for run in runs]
     if stream is None or not given:
@@ -107,7 +107,8 @@ def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Ar
 
 
 def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
-    """Return the inputs that are sent to a board, run by run."""
+    """Return the inputs to send to a board for each run; a pass of a stream is sent frame by
+    frame."""
     from myoedge.backends.board import BoardRun
 
     if stream is None:
@@ -125,7 +126,7 @@ def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
 def evaluated_outputs(
     build: Build, data: Data, outputs: Sequence[Sequence[Array]] | None = None, role: str = GIVEN
 ) -> Evaluation | None:
-    """Compare a build's outputs with the labels of samples; None without labels.
+    """Evaluate a build's outputs against the labels of samples; None without labels.
 
     outputs   integers of every sample; None: run the generated C, or for a stream the reference on
               whole samples
@@ -217,8 +218,8 @@ def _check_sizes(build: Build, layers: Layers) -> None:
 
 
 def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
-    """Run on the host; yield outputs and the bytes of every layer. Threads with the same library
-    wait, as its trace hook and stream states exist once."""
+    """Yield each run's case, outputs and bytes written by each layer, on the host. Threads with the
+    same library wait, as its trace hook and stream states exist once."""
     library, specs = build.compiled("ME_TRACE"), build.given_specs
     with library.lock:
         for case in runs:
@@ -229,7 +230,7 @@ def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
 
 
 def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
-    """The outputs of a sample; for a pass, the outputs that are ready after its last frame."""
+    """Return the host's outputs for a sample; for a pass, those ready after its last frame."""
     specs, l3, stream = build.given_specs, build.l3_image, build.stream
     if stream is None:
         return host.run(library, case.given, specs, l3=l3)
@@ -241,7 +242,8 @@ def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequenc
 
 
 def _on_chip(build: Build, runs: Iterable[Case], *, backend: str) -> Pairs:
-    """Return the outputs and, for the simulator only, every layer's results."""
+    """Yield each run's case, its outputs and, for the simulator only, bytes written by each
+    layer."""
     listed = list(runs)
     if backend == "simulator":
         measured, _ = build.simulate(chip_inputs(build.stream, listed), keep_layers=True)
@@ -261,7 +263,7 @@ RUN_ON: Mapping[str, Callable[[Build, Sequence[Sequence[Array]]], Measurement]] 
 def run_elsewhere(build: Build, backend: str, runs: Sequence[Case]) -> Measurement:
     """Run inferences on GVSoC or on a board. Errors: as run_on_gvsoc, run_on_board.
 
-    backend   its name
+    backend   name of the backend, such as "gvsoc" or "board"
     """
     if backend == "board":
         return build.run_on_board(board_runs(build.stream, runs))
@@ -285,7 +287,7 @@ def check_backends(names: Sequence[str]) -> None:
 
 
 def check_known(names: Sequence[str], known: Sequence[str]) -> None:
-    """Raise E204 if no backend is given, or if one is not among `known`."""
+    """Raise E204 if `names` is empty or has a name that is not in `known`."""
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         title = f"there is no backend {', '.join(unknown) or '(none given)'}"

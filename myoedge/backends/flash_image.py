@@ -126,7 +126,7 @@ def flash_images(
 
 
 def _leading_to(offset: int, image: bytes) -> bytes:
-    """Pad a boot image to `offset` and store that offset in its first word."""
+    """Pad a boot image to `offset`, the place of its partition table, and store it in word 0."""
     return struct.pack("<I", offset) + image[4:].ljust(offset - 4, b"\0")
 
 
@@ -185,7 +185,7 @@ def with_table_of_5(image: bytes, partitions: Sequence[Partition]) -> bytes:
 
 
 def _device(row: Partition) -> tuple[int, int, int, int]:
-    """Return flags, device, offset and size of a partition."""
+    """Return (flags, device, offset, size) of a partition's flash in a volume table."""
     return 0, DEVICES[row.memory], 0, 0
 
 
@@ -202,7 +202,7 @@ def _table(partitions: Sequence[Partition]) -> bytes:
 def _volume(
     label: str, flags: int, uuid: int, partitions: Sequence[Partition], first: int
 ) -> bytes:
-    """A volume of the volume table; `first` is the uuid of its first partition."""
+    """Return the bytes of a volume in the volume table; `first`: uuid of its first partition."""
     count = len(partitions)
     members = (
         _MEMBER.pack(0, number, row.label.encode()) for number, row in enumerate(partitions, first)
@@ -211,5 +211,5 @@ def _volume(
 
 
 def _checked(data: bytes) -> bytes:
-    """Return data followed by its CRC."""
+    """Return data followed by its CRC-32."""
     return data + struct.pack("<I", zlib.crc32(data))

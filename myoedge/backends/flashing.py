@@ -119,7 +119,7 @@ def flash_build(
 
 @contextmanager
 def _linked(installation: openocd.OpenOcd, board: Board, probe: Probe) -> Iterator[openocd.Session]:
-    """Context manager: a connection to OpenOCD with the board's chip."""
+    """Context manager that runs OpenOCD, connected to the board's chip."""
     with (
         tools.scratch() as folder,
         openocd.session(installation, probe, folder) as link,
@@ -129,7 +129,8 @@ def _linked(installation: openocd.OpenOcd, board: Board, probe: Probe) -> Iterat
 
 
 def _table(request: FlashRequest, files: bytes | None) -> str | None:
-    """Return the flash for the partition table; None without files. Errors: E204 no such flash."""
+    """Return the flash that gets the partition table; None without files. Errors: E204 no such
+    flash."""
     if request.table is None:
         return None if files is None else "mram"
     if request.table not in FLASHES:
@@ -143,7 +144,7 @@ def _table(request: FlashRequest, files: bytes | None) -> str | None:
 def _images(
     request: FlashRequest, program: bytes, files: bytes | None, table: str | None
 ) -> dict[str, bytes]:
-    """Image of each flash that is written, the octal one first.
+    """Return the image of each flash to write, the octal flash first.
 
     Errors: E602 unknown flash, E613 larger than the flash.
     """
@@ -169,7 +170,7 @@ def _check_size(memory: str, flash: Flash, image: bytes, has_files: bool) -> Non
 
 
 def _overwritten(board: Board, images: Mapping[str, bytes]) -> tuple[Notice, ...]:
-    """Warn about the bytes that are overwritten in each flash; empty if none is."""
+    """Return a warning on the bytes that images overwrite in each flash; () without images."""
     if not images:
         return ()
     facts = {}
@@ -182,7 +183,7 @@ def _overwritten(board: Board, images: Mapping[str, bytes]) -> tuple[Notice, ...
 
 
 def _flash(board: Board, memory: str) -> Flash:
-    """The flash of that name. Errors: E204 no such memory, E602 unknown flash."""
+    """Return a board's flash by name. Errors: E204 no such memory, E602 unknown flash."""
     if memory not in FLASHES:
         raise MyoedgeError("E204", f"there is no memory {memory}", {"has": "ram, mram, octospi"})
     flash = board.flash.get(memory)
@@ -230,7 +231,7 @@ def check_program(program: Program, path: Path, board: Board, build: Build) -> t
 
 
 def _check_marker(program: Program, path: Path, board: Board, build: Build) -> None:
-    """Errors: E613 a program of another chip or another build."""
+    """Check that a program is of this build and chip. Errors: E613."""
     marker = MARKER.search(b"\0".join(data for _, data in program.segments))
     if marker is None:
         raise _not_for(path, board, build, {"has": "no build marker"})
@@ -245,7 +246,7 @@ def _is_simulators(program: Program) -> bool:
 
 
 def _check_memory(program: Program, path: Path, to: str) -> None:
-    """Checks that a program runs from a memory, "ram", "mram" or "octospi". Errors: E613."""
+    """Check that a program can run from memory `to`: "ram", "mram" or "octospi". Errors: E613."""
     if to == "ram" or not _is_simulators(program):
         return
     facts = {"needs": "files of its debugger", "has": "none where the ROM starts a program"}
@@ -261,7 +262,7 @@ def _not_for(path: Path, board: Board, build: Build, facts: dict[str, str]) -> M
 
 
 def _files(build: Build, program: Program) -> bytes | None:
-    """File system with l3.bin; None for an application without files."""
+    """Return a file system image with l3.bin; None for an application without files."""
     if not build.l3_image or _is_simulators(program):
         return None
     return file_system({L3_FILE: build.l3_image})
@@ -275,7 +276,7 @@ def _write(
     data: bytes,
     progress: Progress,
 ) -> None:
-    """Writes data to the start of a flash. Errors: E501 no flasher, otherwise as write_flash."""
+    """Write data to the start of a flash. Errors: E501 no flasher, otherwise as write_flash."""
     flasher = installation.tools / "gap_bins" / flash.flasher
     if not flasher.is_file():
         title = f"the flasher {flash.flasher} is missing"

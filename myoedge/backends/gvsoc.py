@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backend "gvsoc": firmware on a public GVSoC with our own GAP9-like system description."""
+"""Backend "gvsoc": firmware on the public GVSoC with myoedge's description of a GAP9-like
+system."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ GET_PYTHON = "pip install -r gvsoc/requirements.txt  (GVSoC's; for the first pyt
 
 @dataclass(frozen=True, slots=True)
 class Gvsoc:
-    """A GVSoC installation; `home` holds bin, lib, generators and models."""
+    """A GVSoC installation in `home`, with the folders bin, lib, generators and models."""
 
     home: Path
 
@@ -113,8 +114,8 @@ def run_elf(
 
 
 def starts(installation: Gvsoc) -> bool:
-    """Return whether GVSoC accepts the description of our system, for which the first Python on
-    PATH needs its packages."""
+    """Return whether GVSoC accepts myoedge's system description, for which the Python on PATH needs
+    GVSoC's packages."""
     with tools.scratch() as scratch:
         try:
             _prepare(installation, scratch, [], {})
@@ -126,7 +127,7 @@ def starts(installation: Gvsoc) -> bool:
 def _prepare(
     installation: Gvsoc, scratch: Path, firmware: Sequence[str], options: dict[str, int]
 ) -> Path:
-    """Write GVSoC's configuration of the system, with the firmware as an option."""
+    """Write GVSoC's configuration of the system into `scratch`; return its path."""
     command = [
         str(installation.home / "bin" / "gvsoc"),
         f"--target-dir={DESCRIPTION}",

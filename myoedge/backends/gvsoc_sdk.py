@@ -51,7 +51,7 @@ class Sdk:
 
 
 def find() -> Sdk:
-    """Return the SDK in $GAP_SDK_HOME. Errors: E501 none, or no cmake."""
+    """Return the GAP SDK in $GAP_SDK_HOME. Errors: E501 no SDK, or no cmake."""
     home, cmake = os.environ.get("GAP_SDK_HOME", ""), shutil.which("cmake")
     if not home or not os.path.isfile(Path(home, SETUP)):
         facts = {"GAP_SDK_HOME": home or "not set", "needs": SETUP}
@@ -93,7 +93,8 @@ def run_application(
 
 
 def _rewrite(build: Path, folder: Path, name: str, change: Callable[[str], str]) -> None:
-    """Edit a file in the copy of a build folder. Errors: E222 no such file there."""
+    """Edit a file in `folder`, the copy of a build folder, by `change` (text -> text). Errors: E222
+    no such file there."""
     file = folder / name
     try:
         file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
@@ -109,7 +110,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _environment(sdk: Sdk, folder: Path) -> Mapping[str, str]:
-    """Variables for the SDK's macros: its folder, and l3.bin in the flash's file system."""
+    """Return environment variables for the SDK's macros: its folder, and l3.bin in the flash."""
     home, file = {"GAP_SDK_HOME": str(sdk.home)}, folder / "l3.bin"
     if not file.is_file():
         return home
@@ -117,7 +118,7 @@ def _environment(sdk: Sdk, folder: Path) -> Mapping[str, str]:
 
 
 def _cmake(sdk: Sdk, build: Path, folder: Path, *arguments: str) -> None:
-    """Runs cmake in the copy `folder` of a build folder. Errors: E501 it fails."""
+    """Run cmake in `folder`, the copy of a build folder. Errors: E501 it fails."""
     command = (sdk.cmake, *arguments)
     done = tools.run(command, cwd=folder, env=_environment(sdk, folder), timeout_s=TIMEOUT_S)
     if done.returncode != 0:
@@ -133,7 +134,7 @@ def _end(done: tools.CompletedProcess) -> str:
 
 
 def _with_inputs(sample: Sequence[Array], text: str) -> str:
-    """Return golden.h with other inputs in place of the golden sample that the application runs."""
+    """Return golden.h with the golden sample, which the application runs, replaced by a sample."""
     for number, values in enumerate(sample):
         array = ", ".join(str(int(x)) for x in np.ravel(values))
         text = re.sub(
@@ -143,8 +144,8 @@ def _with_inputs(sample: Sequence[Array], text: str) -> str:
 
 
 def _inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) -> Inference:
-    """Parse the inference that the application printed. Errors: E710 outputs of the wrong size,
-    E711 no run."""
+    """Parse outputs and cycles that the application printed. Errors: E710 outputs of the wrong
+    size, E711 no inference."""
     text = done.stdout
     counts = re.findall(r"(?m)^layer (\d+): (\d+) cycles", text)
     layers = {int(number): int(cycles) for number, cycles in counts}

@@ -68,7 +68,7 @@ def push(
 
     frame     an array for each input
     outputs   shape and dtype of the result buffers; the first axis counts frames
-    -> the frames that are ready
+    -> the output frames that are ready
     Raises E911 if the function returns less than 0.
     """
     arrays = _contiguous(frame)
@@ -89,14 +89,14 @@ def reset(library: Library) -> None:
 def named(library: Library, name: str) -> str:
     """Return the C name of a network's function or variable, with the network's prefix.
 
-    name   its name with the prefix me
+    name   name without prefix, such as "run"
     """
     return f"{library.prefix}_{name}"
 
 
 @contextmanager
 def traced(library: Library) -> Iterator[dict[int, bytes]]:
-    """Collect the bytes that each layer writes within this context, by layer number.
+    """Context manager that collects the bytes that each layer writes, by layer number.
 
     library   compiled with ME_TRACE
     """
@@ -147,7 +147,8 @@ def _call(library: Library, symbol: str, groups: Sequence[Sequence[int]], l3: by
 
 
 def _contiguous(arrays: Sequence[Array]) -> list[Array]:
-    """The arrays as C reads them: contiguous, aligned, in native byte order."""
+    """Return arrays as C reads them: contiguous and aligned. Errors: ValueError for other
+    dtypes."""
     for index, array in enumerate(arrays):
         if array.dtype.kind not in "biuf" or not array.dtype.isnative:
             raise ValueError(f"input {index} has dtype {array.dtype}, which C cannot read")
@@ -155,5 +156,5 @@ def _contiguous(arrays: Sequence[Array]) -> list[Array]:
 
 
 def _addresses(*groups: Sequence[Array]) -> list[list[int]]:
-    """Data addresses of the arrays, valid as long as the arrays are referenced."""
+    """Return the data addresses of arrays by group, valid as long as the arrays exist."""
     return [[array.ctypes.data for array in group] for group in groups]

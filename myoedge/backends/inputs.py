@@ -21,8 +21,8 @@ FRAME = "one frame at a time, without the axis of time: [b.push(frame) for frame
 
 
 def as_argument(names: Iterable[str], inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
-    """Combine positional and keyword inputs of a call f(*inputs, **named), as torch modules take
-    them, into the argument of `integers`.
+    """Combine positional and keyword inputs of a call, as of a torch module, into one value for
+    `named_arrays`.
 
     Errors: E212 an input given twice.
     """
@@ -53,7 +53,7 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
 def _wrong_inputs(
     values: Any, by_name: Iterable[str], count: int, names: Sequence[str]
 ) -> MyoedgeError:
-    """Return E212: a mapping with other names, or another number of arrays."""
+    """Return error E212 for a mapping with wrong names, or a wrong number of arrays."""
     has, tries = f"{count} arrays", []
     if isinstance(values, Mapping):
         has = ", ".join(map(str, by_name))
@@ -124,7 +124,7 @@ def integers(
 
 
 def _shaped(name: str, x: Array, shape: Shape, is_frame: bool) -> Array:
-    """The array in the input's shape; axes of extent 1 may be left out."""
+    """Reshape an array to the input's shape; axes of size 1 may be missing. Errors: E213."""
     if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
         facts = {"needs": list(shape), "has": list(x.shape)}
         subject, tries = (f"a frame of {name}", [FRAME]) if is_frame else (named_input(name), [])

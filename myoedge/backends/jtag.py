@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backend "jtag": firmware.elf on a board without an SDK; OpenOCD serves its files by
+"""Backend "jtag": firmware.elf on a board without an SDK; OpenOCD serves its files by
 semihosting.
 
 It was never run with a board. GreenWaves' gap_utils (gap9revb.tcl) enables semihosting, which
@@ -56,7 +56,8 @@ def _start(link: openocd.Session, probe: Probe, elf: Path) -> None:
 
 
 def _exit_code(link: openocd.Session, limit_s: float) -> int:
-    """Wait for the program's exit code. Errors: E502 time limit exceeded."""
+    """Wait for the end of the program and return its exit code. Errors: E502 time limit
+    exceeded."""
     end = time.monotonic() + limit_s
     while not (word := link.word(EXIT_REGISTER)) & HAS_ENDED:
         if time.monotonic() > end:

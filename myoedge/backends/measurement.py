@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measurements of a firmware run: outputs, cycles of every layer, stalls."""
+"""Outputs, cycles and stalls by layer of firmware runs."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class FirmwareFiles:
     l3: bytes | None = None
 
     def write(self, folder: Path) -> None:
-        """Write input.bin and l3.bin, which the firmware reads at start."""
+        """Write input.bin and l3.bin, which the firmware reads at start, into a folder."""
         (folder / "input.bin").write_bytes(input_bytes(self.samples))
         if self.l3 is not None:
             (folder / "l3.bin").write_bytes(self.l3)
@@ -171,7 +171,7 @@ class FirmwareFiles:
 
 
 def _content(folder: Path, name: str) -> bytes:
-    """A file that firmware writes; empty if it has not written any."""
+    """Return the content of a file that the firmware writes; b"" if it does not exist."""
     file = folder / name
     return file.read_bytes() if file.is_file() else b""
 

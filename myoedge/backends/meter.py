@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power meters: they record the current into a board, and a pad that is high during inference.
+"""Power meters, which record a board's supply current and a pad that is high during inference.
 
 The PPK2's commands, words and conversion follow Nordic's own application (pc-nrfconnect-ppk),
 without its filter of spikes.
@@ -40,8 +40,8 @@ _NEUTRAL = {"GS": 1.0, "GI": 1.0, "O": 0.0, "S": 0.0, "I": 0.0, "UG": 1.0}
 class PowerTrace:
     """Consecutive samples of a power meter.
 
-    amps      current into the board
-    high      whether the board's power pad was high
+    amps      supply current of the board
+    high      whether the board's power pad, which marks inferences, was high
     rate_hz   samples per second
     """
 
@@ -51,7 +51,7 @@ class PowerTrace:
 
 
 class PowerMeter(Protocol):
-    """Protocol of a power meter, which records the supply current while a function runs."""
+    """Protocol of a power meter, which records the supply current during a function call."""
 
     def record(self, work: Callable[[], None]) -> PowerTrace: ...
 
@@ -171,7 +171,7 @@ def amperes(samples: Array, factors: dict[str, Array], supply_v: float) -> Array
 
 
 def _calibration(port: SerialPort) -> dict[str, Array]:
-    """Calibration factors that the device reports. Errors: E604 no answer, E605 no PPK2."""
+    """Return the calibration factors that a PPK2 reports. Errors: E604 no answer, E605 no PPK2."""
     with unplug_errors():
         port.write(METADATA)
         text, deadline = b"", time.monotonic() + ANSWER_TIMEOUT_S
@@ -195,6 +195,6 @@ def _calibration(port: SerialPort) -> dict[str, Array]:
 
 @contextmanager
 def open_ppk2(port: str, supply_v: float) -> Iterator[Ppk2]:
-    """Open a PPK2 at a serial port. Errors: E501, E603 .. E605, E607."""
+    """Context manager that opens a PPK2 at a serial port. Errors: E501, E603 .. E605, E607."""
     with open_port(SerialLine(port, 115_200)) as opened:
         yield Ppk2(opened, _calibration(opened), supply_v)

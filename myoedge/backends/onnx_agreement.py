@@ -22,7 +22,7 @@ ONNX_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(uint
 
 
 def check_comparable(build: Build) -> None:
-    """Raise E204 for a stream, E501 if onnxruntime is not installed."""
+    """Raise E204 for a build of a stream, E501 if onnxruntime is not installed."""
     if build.stream is not None:
         title = "onnxruntime is compared on builds without --stream"
         raise MyoedgeError("E204", title, {"has": "host, simulator, gvsoc"})
@@ -57,15 +57,15 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
 
 
 def _reference(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
-    """Outputs of the integer network, dequantised to floats."""
+    """Return the reference's outputs for a float sample, dequantised to floats."""
     values = run_int(q.steps, q.constants, quantized_inputs(q, sample))
     return {name: real_values(q, name, values[name]) for name in q.graph.outputs}
 
 
 def _onnx_outputs(model: bytes, samples: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
-    """Float outputs of model.int8.onnx in onnxruntime for float samples, by input name.
+    """Yield the float outputs of model.int8.onnx in onnxruntime for each float sample.
 
-    Without graph optimisations: fused int8 kernels may saturate between operators.
+    Graph optimisations are off, because fused int8 kernels may saturate between operators.
     """
     import onnxruntime as ort
 

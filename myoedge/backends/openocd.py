@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenOCD over its Tcl port: writes programs to a board's RAM and, with a flasher, to flash."""
+"""Control of OpenOCD over its Tcl port: writes programs to RAM and, with a flasher, to flash."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class OpenOcd:
 
 
 def find_program() -> str:
-    """Return $MYOEDGE_OPENOCD, otherwise openocd on PATH. Errors: E501 none."""
+    """Return the path of OpenOCD: $MYOEDGE_OPENOCD, otherwise on PATH. Errors: E501 none."""
     name = os.environ.get("MYOEDGE_OPENOCD", "openocd")
     program = shutil.which(name)
     if program is None:
@@ -71,7 +71,7 @@ def find_tools() -> Path:
 
 
 def version(program: str) -> str | None:
-    """Return the version that OpenOCD prints; None if it does not run."""
+    """Return the version text that OpenOCD prints; None if it does not run."""
     try:
         finished = tools.run([program, "--version"], cwd=Path.cwd(), timeout_s=20)
     except MyoedgeError:
@@ -92,7 +92,7 @@ def find() -> OpenOcd:
 
 
 class Session:
-    """A connection to a running OpenOCD; commands use plain file names in its working folder."""
+    """Connection to a running OpenOCD; commands name files in its working folder."""
 
     def __init__(self, connection: socket.socket, running: tools.Background, folder: Path) -> None:
         self.connection, self.running, self.folder = connection, running, folder
@@ -116,7 +116,7 @@ class Session:
         return value
 
     def word(self, address: int) -> int:
-        """Read the 32-bit word at an address."""
+        """Read and return the 32-bit word at an address of the chip."""
         output = self.ask(f"capture {{mdw {address:#x}}}")
         match = re.search(r":\s*([0-9a-fA-F]{1,8})\s*$", output.strip())
         if match is None:
@@ -129,7 +129,7 @@ class Session:
 
 @contextmanager
 def session(installation: OpenOcd, probe: Probe, folder: Path) -> Iterator[Session]:
-    """Run OpenOCD with the board's scripts within this context. Errors: E601 no probe, E609 it
+    """Context manager that runs OpenOCD with the board's scripts. Errors: E601 no probe, E609 it
     ends.
 
     folder   working folder of OpenOCD, for programs and semihosting files

@@ -100,10 +100,10 @@ class Status(Packet):
     saturated           samples with a saturated channel
     spi_errors          SPI transfers that were no sample
     resets              times that the front end was started again
-    passes_skipped      passes of the network left out because the ring buffer was full
+    passes_skipped      passes of the network skipped because the ring buffer was full
     overruns            data-ready events that were no sample
     watchdog_restarts   restarts by the watchdog
-    open_electrodes     no count: bit a is set if the electrode of channel a is open
+    open_electrodes     bit mask, not a count: bit a is set if the electrode of channel a is open
     """
 
     frames_lost: int
@@ -118,11 +118,12 @@ class Status(Packet):
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswer(Packet):
-    """CommandAnswer to a command of `command_message`, when it has been carried out.
+    """Answer to a command of `command_message`, sent after the command has run.
 
     command   its name
-    result    what me_adapt.h's function returned: less than 0 where it was refused; of "end", 1 if
-              the new classifier is in force
+    result    return value of the function in me_adapt.h: less than 0 if refused; for "end", 1 if
+              the new
+    classifier is used
     """
 
     command: str
@@ -167,7 +168,7 @@ def records(chunks: Iterable[bytes]) -> Iterator[Record]:
 
 
 def record_of(frame: bytes) -> Record:
-    """Decode a COBS frame without its zero byte as a packet, or as BrokenFrame."""
+    """Decode a COBS frame without its zero byte; return its packet, or a BrokenFrame."""
     body = unstuffed(frame) if len(frame) <= MAX_FRAME_BYTES else None
     if body is None:
         return BrokenFrame("no COBS frame" if len(frame) <= MAX_FRAME_BYTES else "no end")
@@ -199,8 +200,8 @@ def unstuffed(frame: bytes) -> bytes | None:
 
 
 def sample_message(number: int, counts: bytes) -> bytes:
-    """Return the message with which a device sends one sample to front_end = "uart": a COBS frame
-    with its zero byte.
+    """Return the message by which a device sends one sample to an application with front_end =
+    "uart": a COBS frame with its zero byte.
 
     number   number of the sample, modulo 2^16
     counts   converter values, signed integers, most significant byte first
@@ -210,8 +211,8 @@ def sample_message(number: int, counts: bytes) -> bytes:
 
 
 def command_message(command: str, argument: int = 0) -> bytes:
-    """Return the message that tells a sensor application with [adapt] what to do, a COBS frame
-    with its zero byte: COMMANDS by firmware_templates/app_sensor/labels.h.
+    """Return the message of a command, one of COMMANDS, to a sensor application with [adapt]: a
+    COBS frame with its zero byte (firmware_templates/app_sensor/labels.h).
 
     argument   of "begin" the method (its place in adaptation.table.METHODS, plus 1), of "label"
                the class, NO_LABEL or PSEUDO_LABEL
@@ -222,7 +223,7 @@ def command_message(command: str, argument: int = 0) -> bytes:
 
 
 def stuffed(data: bytes) -> bytes:
-    """Encode a COBS frame, with its zero byte; the inverse of `unstuffed`."""
+    """Encode bytes as a COBS frame with its zero byte; the inverse of `unstuffed`."""
     blocks = (data + b"\0").split(b"\0")[:-1]
     parts = []
     for block in blocks:

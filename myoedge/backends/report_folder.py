@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder whose files its manifest vouches for, and the reports that verbs replace in it."""
+"""Folder whose files are checked against its manifest, and whose reports verbs replace."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ReportFolder:
             replace_files(self.folder, files)
 
     def updated(self, files: Mapping[str, bytes]) -> Notice | None:
-        """Write new reports into the folder; return W210 if they cannot be written.
+        """Write new reports into the folder; return warning W210 if they cannot be written.
 
         Errors: E222 as for `replace`.
         """
@@ -120,14 +120,14 @@ class ReportFolder:
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """sha256 of every file by name, from the manifest as first read, so that files of two
+        """SHA-256 of every file by name, from the manifest as first read, so that files of two
         builds are never mixed."""
         files = self.manifest.get("files")
         return files if isinstance(files, dict) else {}
 
     @property
     def layers(self) -> tuple[Mapping[str, Any], ...]:
-        """One row per operator, as in layers.csv."""
+        """Rows of the layers, as in layers.csv."""
         return tuple(self.report["layers"])
 
     def written(self, name: str) -> bytes:
@@ -143,7 +143,7 @@ class ReportFolder:
 
     @contextlib.contextmanager
     def _meaningful(self, name: str) -> Iterator[None]:
-        """Raise E222 if a file has the right digest but invalid content."""
+        """Context manager that raises E222 if reading a file with the right digest fails."""
         try:
             yield
         except MEANINGLESS as error:
@@ -157,13 +157,13 @@ class ReportFolder:
 
 
 def report_digest(report: Mapping[str, Any]) -> str:
-    """Return the sha256 of a report without its own digest; indentation does not matter."""
+    """Return the SHA-256 of a report without its entry "digest"; independent of indentation."""
     others = {key: value for key, value in report.items() if key != "digest"}
     return sha256(json.dumps(others, sort_keys=True).encode())
 
 
 def _digests(document: Mapping[str, Any]) -> Any:
-    """Return the digests of the float network and of its integers."""
+    """Return a report's digests of the float network and of its integers; None without a model."""
     model = document.get("model")
     if not isinstance(model, dict):
         return None
@@ -173,7 +173,7 @@ def _digests(document: Mapping[str, Any]) -> Any:
 def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
     """Return error E222 for a damaged build folder.
 
-    error   the exception
+    error   the exception that reading the folder raised
     name    file that could not be read
     """
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples for the equivalence check: the golden one, random ones, and the user's."""
+"""Samples for the equivalence check: golden, random and user samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number 
 def random_samples(q: QuantGraph, stream: Stream | None, count: int) -> Iterator[Sample]:
     """Return random integer inputs: samples, or for a stream passes of one sample.
 
-    Values cover the type's full range, or the valid values; the type's edge values are drawn more
+    Values cover the input's type, or its valid values; the smallest and largest are drawn more
     often.
     """
     rng, lengths = np.random.default_rng(0), {}
@@ -92,11 +92,11 @@ def given_data(
 ) -> Data:
     """Read the user's samples as floats with their labels: whole samples, or streams of any length.
 
-    reading        settings for reading them
+    reading        settings for reading the files
     needs_labels   whether labels that do not match the network are an error; otherwise they are
                    dropped
-    any_length     whether labels of recordings of any length are kept, of a recording or of each
-                   of its output frames; otherwise only those of the length of a pass
+    any_length     whether labels of recordings of any length are kept, per recording or per output
+    frame; otherwise only labels of recordings as long as a pass
 
     States in a calibration file are ignored for a stream, which computes its own. Errors: as read,
     windowed and fit; E211 no labels if they are needed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator backend: firmware.elf of a build on the simulated GAP9."""
+"""Backend "simulator": firmware.elf of a build on the simulated GAP9."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def run_firmware(
     max_cycles: int = 1 << 40,
     progress: Progress | None = None,
 ) -> tuple[Measurement, Simulation]:
-    """Run several inferences of a firmware, one after another, on the simulated chip.
+    """Run consecutive inferences of a firmware on the simulated chip; return measurement and
+    simulation.
 
     regions      layer -> location of its result in memory, to record in Inference.written
     cycles       cost table of the chip
@@ -80,8 +81,8 @@ def _measurement(
 
 
 def _inference(counted: Counted, marks: Sequence[Mark], regions: Mapping[int, Region]) -> Inference:
-    """Return one inference from the firmware's counts and the simulator's marks, if there are any:
-    one mark more than layers, after which the outputs that had to be copied are there."""
+    """Return one inference with the firmware's cycle counts, corrected by the simulator's marks:
+    one before the first layer and one after each layer; without marks, as counted."""
     outputs, cycles, total = counted
     turns = _turns(marks)
     costs = [_layer_cost(turns[layer], n) for layer, n in enumerate(cycles) if layer in turns]
@@ -92,7 +93,8 @@ def _inference(counted: Counted, marks: Sequence[Mark], regions: Mapping[int, Re
 
 
 def _turns(marks: Sequence[Mark]) -> dict[int, list[tuple[Mark, Mark]]]:
-    """Return layer -> marks before and after it, each time that it ran."""
+    """Return layer -> (mark before, mark after) of each of its runs; a loop runs it several
+    times."""
     turns: dict[int, list[tuple[Mark, Mark]]] = {}
     for before, after in pairwise(marks):
         turns.setdefault(after.value, []).append((before, after))
@@ -100,14 +102,14 @@ def _turns(marks: Sequence[Mark]) -> dict[int, list[tuple[Mark, Mark]]]:
 
 
 def _layer_cost(turns: Sequence[tuple[Mark, Mark]], cycles: int) -> LayerCost:
-    """Return the cost of a layer, in all steps of its loop together."""
+    """Return the cost of a layer, summed over all its runs in a loop."""
     if len(turns) == 1:
         return _cost(*turns[0], _unwrapped(*turns[0], cycles))
     return sum_of([_cost(a, b, b.cycle - a.cycle) for a, b in turns])
 
 
 def _unwrapped(start: Mark, end: Mark, counted: int) -> int:
-    """Correct a cycle count modulo 2**32 by the cycle counts of two marks."""
+    """Return a cycle count known modulo 2**32 in full, from the cycles between two marks."""
     return counted + ((end.cycle - start.cycle - counted + WRAP // 2) // WRAP) * WRAP
 
 
@@ -136,7 +138,7 @@ def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
 
 
 def activity_of(run: Simulation) -> Activity:
-    """Return the counters of a complete run."""
+    """Return the counters of a whole run that determine its energy."""
     devices = run.devices
     return replace(
         _activity_of_cores(run.counts, run.cycles),
