@@ -127,7 +127,7 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Public names load the API on first use, so that `import myoedge` costs nothing."""
+    """Load a public name of the API on first use, so that `import myoedge` is fast."""
     if name == "GAP9Quantizer":
         return _quantizer()
     if name not in __all__:
@@ -136,12 +136,12 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, for completion and `help`."""
+    """Return the public names, for completion and `help`."""
     return sorted(__all__)
 
 
 def _quantizer() -> Any:
-    """GAP9Quantizer. Errors: E501 torchao is missing."""
+    """Import and return the class GAP9Quantizer. Errors: E501 torchao is missing."""
     try:
         return importlib.import_module("myoedge.frontend.torch.quantizer").GAP9Quantizer
     except ImportError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m myoedge` is the same as `myoedge`."""
+"""Command line: `python -m myoedge` is the same as `myoedge`."""
 
 from myoedge.cli import main
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors and warnings: code, facts, and remedies; the exit code of the command line is in the
-code."""
+"""Errors and warnings with code, facts and remedies; the code's first digit is the exit code of the
+command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ EXIT_CODES = {
 class Notice:
     """A message about a model or a file: an error when raised, a warning when collected.
 
-    code    "E1xx" .. "E7xx", "W1xx" .. "W7xx": the digit is the exit code; "E9xx" is a bug (70)
+    code    "E1xx" .. "E7xx", "W1xx" .. "W7xx": the first digit is the exit code; "E9xx": a bug,
+            exit code 70
     facts   requirement and actual value, such as {"needs": ..., "has": ...}
     tries   remedies, best first
     """
@@ -55,7 +56,7 @@ class Notice:
 
 
 class MyoedgeError(Exception):
-    """An error that a user can cause; carries one Notice, printed without a traceback."""
+    """An error that a user can cause; has a Notice, which is printed without a traceback."""
 
     def __init__(
         self, code: str, title: str, facts: Facts | None = None, tries: Iterable[str] = ()
@@ -64,7 +65,7 @@ class MyoedgeError(Exception):
         super().__init__(self.notice.text("error"))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle by the notice, so that errors keep everything between processes."""
+        """Pickle the error with its notice, so that nothing is lost between processes."""
         return raised, (self.notice,)
 
     @property
@@ -91,12 +92,11 @@ def raised(warning: Notice) -> MyoedgeError:
 def set_in(
     place: str, words: Mapping[str, str] | None = None, code: str | None = None
 ) -> Iterator[None]:
-    """Return a context that adds the file or option that set the wrong value to errors raised in
-    it; "" adds nothing.
+    """Context manager that adds `place`, the file or option that set the wrong value, to errors
+    raised in it; "" adds nothing.
 
-    words   replacements in remedies, and of options in titles; a remedy that becomes empty is
-            dropped
-    code    error code to change; None: all
+    words   text -> replacement, in remedies and for options in titles; empty remedies are dropped
+    code    code of the errors to change; None: all errors
     """
     try:
         yield
@@ -117,7 +117,8 @@ def command(*words: object) -> str:
 
 
 def named_input(name: str) -> str:
-    """Return how messages name an input: "input x", or "the input" if its name is "input"."""
+    """Return the name of an input for messages: "input x", or "the input" if its name is
+    "input"."""
     return "the input" if name == "input" else f"input {name}"
 
 

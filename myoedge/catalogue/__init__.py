@@ -17,7 +17,7 @@ from myoedge.errors import EXIT_CODES, MyoedgeError, Notice
 class Entry:
     """The explanation of an error or warning code.
 
-    code    "E213"
+    code    the code, such as "E213"
     title   its meaning in one line
     text    its explanation
     """
@@ -45,7 +45,7 @@ difference is shown by layer and index: please report it with the build folder."
 
 @functools.cache
 def entries() -> Mapping[str, Entry]:
-    """Return every code with its entry."""
+    """Return all explanations: error or warning code -> entry."""
     texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _TEXTS]
     entry_of = {}
     for paragraph in "\n".join(texts).strip().split("\n\n"):

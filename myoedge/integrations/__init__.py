@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions for libraries that people train with and keep results in: one module per library,
-which is imported on use and comes with the extra of the module's name."""
+"""Functions for training and experiment-tracking libraries: one module per library, which is
+imported on use and needs the package's extra of the same name."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures and facts of a build's report, by their paths in report.json."""
+"""Numbers and facts of a build's report, by their paths in report.json."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from myoedge.reports.report_json import Report
 
 
 def figures(report: Report) -> dict[str, float]:
-    """Return the figures of a network that are better when larger or smaller, by path:
-    "cycles.total", "energy_uj.value", "quantization.accuracy_int8" (0..1).
+    """Return the report's numbers of which more or less is better, by path: "cycles.total",
+    "energy_uj.value", "quantization.accuracy_int8" (0..1).
 
-    Without figures that the report does not have, such as an accuracy without labels.
+    Numbers that the report does not have, such as an accuracy without labels, are left out.
     """
     paths = [measure.path for measure in NETWORK if measure.better]
     found = {path: value_at(report, path) for path in paths}
@@ -19,8 +19,8 @@ def figures(report: Report) -> dict[str, float]:
 
 
 def facts(report: Report) -> dict[str, str]:
-    """Return what is neither better nor worse as text, by path: "target.chip", "exact.host";
-    without what is not known."""
+    """Return the report's other values as text, by path: "target.chip", "exact.host"; unknown
+    values are left out."""
     paths = [measure.path for measure in NETWORK if not measure.better]
     found = {path: value_at(report, path) for path in paths}
     return {path: str(value) for path, value in found.items() if value is not None}

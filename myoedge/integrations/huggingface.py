@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder for the Hugging Face Hub: weights, a build's report, and a model card of its figures."""
+"""Export of a build for the Hugging Face Hub: weights, report, and a model card."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def save_model_folder(
 
 
 def _results(report: Report, task: str) -> Iterator[EvalResult]:
-    """Return the figures of labelled samples and of the run on the chip, for `model-index`."""
+    """Yield the metrics of labelled samples and of the run on the chip, for the card's
+    `model-index`."""
     from huggingface_hub import EvalResult
 
     titles = {measure.path: measure.title for measure in NETWORK}
@@ -104,7 +105,7 @@ def _results(report: Report, task: str) -> Iterator[EvalResult]:
 
 
 def _text(report: Report, module: nn.Module | None, factory: str) -> str:
-    """Return the card without its front matter."""
+    """Return the text of the model card, without its front matter."""
     values = ((measure, value_at(report, measure.path)) for measure in NETWORK)
     shown = [(measure.title, measure.show(x)) for measure, x in values if x is not None]
     rows = [f"| {title} | {' '.join(x.split()).replace('|', '/')} |" for title, x in shown]

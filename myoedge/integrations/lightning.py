@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Firmware at the end of a training with PyTorch Lightning."""
+"""Build of firmware at the end of a training with PyTorch Lightning."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _validation_loader(trainer: Trainer) -> Given | None:
 
 
 def build_module(module: nn.Module, *, calib: Given, **options: Any) -> Build:
-    """Build a module of torch that is in memory, such as one of `load_from_checkpoint`.
+    """Build a torch module in memory, such as one from `load_from_checkpoint`.
 
     calib     samples for calibration; the first one gives the input's shape, with a batch of one
     options   further arguments of `myoedge.build`

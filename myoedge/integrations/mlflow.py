@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A build in a run of MLflow: metrics, parameters, tags and artifacts."""
+"""Logging of a build to an MLflow run: metrics, parameters, tags and artifacts."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy model: joules from the counters of a run, with an interval, and calibration to a board."""
+"""Energy model: joules with an interval from the counters of a run, and calibration to a board."""

@@ -39,7 +39,7 @@ class Measured:
 
     @property
     def idles(self) -> bool:
-        """Whether the measurement is of an idle chip: it counts no instructions."""
+        """Whether the chip was idle during the measurement: no instructions were counted."""
         return not self.activity.instructions
 
 
@@ -78,7 +78,8 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
 
 
 def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> Coefficients:
-    """Fit by least squares; a row's error combines the meter's and the workload's."""
+    """Return coefficients fitted by least squares; a measurement's error is that of the meter and
+    of the model for other workloads."""
     known = np.array(prior.values)
     board_covariance = prior.board**2 * np.outer(known, known)  # of the board's common factor
     floor = np.diag((MIN_SIGMA * np.maximum(known, MIN_SIGMA)) ** 2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy model of the chip, and duty cycle of a periodic inference.
+"""Energy model of the chip, and duty cycle of periodic inferences.
 
     E = leakage * V * t + V^2 * (clocks * cycles + work * (weights * counters)) + L3 * bytes
         + V^2 * NE16 * (cycles in which it is busy)
@@ -119,7 +119,7 @@ def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
 
 
 def _weights_pj(activity: Activity) -> tuple[float, ...]:
-    """Unscaled energies that share one factor, in the order of WEIGHTED."""
+    """Return the energies in pJ of the counters that share one factor, unscaled, as in WEIGHTED."""
     return (
         INSTRUCTION_PJ * activity.instructions,
         INSTRUCTION_PJ * activity.fc_instructions,
@@ -145,14 +145,12 @@ def typical_on_ne16(cycles: float, l3_bytes: float = 0) -> Activity:
 
 
 def with_typical_error(by: Coefficients) -> Coefficients:
-    """Return the coefficients with a larger model error, for typical instead of counted
-    activity."""
+    """Return the coefficients with a larger model error, for counters estimated by `typical`."""
     return replace(by, workload=math.hypot(by.workload, gap9_energy.TYPICAL_ERROR))
 
 
 def with_modelled_error(by: Coefficients) -> Coefficients:
-    """Return the coefficients with a larger model error, for typical activity and modelled
-    cycles."""
+    """Return the coefficients with a larger model error, for estimated counters and cycles."""
     workload = math.hypot(with_typical_error(by).workload, gap9_energy.MODELLED_ERROR)
     return replace(by, workload=workload)
 
@@ -245,7 +243,7 @@ def duty(
 
     inference   counters of the inference
     period_s    period in seconds, such as hop / rate
-    battery     for the battery life; None: not computed
+    battery     battery, for its life; None: battery life is not computed
     module      powers in addition to inferences
     The average uses the value of `sleep_power_mw`, its interval both bounds.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams: a quantised network converted to process consecutive frames, with the same integers.
+"""Streams: quantised networks converted to process consecutive frames, with unchanged results.
 
 Weight streaming from L3 is unrelated: plan/l3/transfers.py.
 """

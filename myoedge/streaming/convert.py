@@ -2,10 +2,11 @@
 """Conversion of a quantised network to a stream: causal, on overlapping windows, or with explicit
 states.
 
-A causal network computes only the new frames of each pass, and keeps states. A window is as long as
-the network's input: past frames, the new frames whose outputs are needed, and future frames, which
-delay the outputs. A network of one time step with states as inputs and outputs runs one step per
-pass; its recurrent states keep their own precision between passes, not that of the model's states.
+A causal network computes only the new frames of each pass, and keeps past frames as states. A
+window is as long as the network's input: past frames, the new frames whose outputs are needed, and
+future frames, which delay the outputs. A network of one time step with states as inputs and outputs
+runs one step per pass; its recurrent states keep their own precision between passes, not that of
+the model's states.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
 
 
 def window_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
-    """Return the time axis of every input and output; all have equal lengths along it.
+    """Return the time axis of every input and output; all must have equal lengths along it.
 
     axis   time axis of the inputs; None: the only possible one
     Errors: E131 outputs without an element per frame; E235 several possible axes.
@@ -162,8 +163,8 @@ Places = dict[str, Array]  # of a tensor's numbers: which of the states' they ar
 
 
 def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
-    """Return where the initial states of recurrent layers come from, and where their final states
-    go, as permutations. Errors: E239 another reader of a state."""
+    """Return, by tensor, the state elements that reach the initial states of recurrent layers, and
+    those in their final states (numbers of `_numbered`). Errors: E239 another reader of a state."""
     starts, ends = _numbered(graph, states), Places()
     last_operators = _last_operators(graph)
     for node in graph.nodes:
@@ -182,8 +183,8 @@ def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
 
 
 def _last_operators(graph: Graph) -> dict[tuple[str, tuple[str, ...]], int]:
-    """Return the operators that output a state after its last step, with the index of the initial
-    state."""
+    """Return the operators that output only the final state, by name and inputs, each with the
+    operand index of its initial state."""
     rows = [(node, state) for node in graph.nodes for state in _carries(graph, node)]
     return {(state.last, node.inputs): state.operand for node, state in rows if state.last}
 
@@ -194,7 +195,8 @@ def _refuse_half_constant(node: Node, carries: Sequence[StreamState], starts: Pl
 
 
 def _numbered(graph: Graph, states: States) -> Places:
-    """Number the elements of all states, in order."""
+    """Return arrays in the shapes of the states that number the elements of all states, in
+    order."""
     starts, first = Places(), 0
     for name in states:
         size = graph.tensors[name].size

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frames that each operator reads in a pass: first frame of each tensor, and history kept as
-state.
+"""Frames that each operator reads in a pass: index of each tensor's first frame, and past frames
+kept as states.
 
 A pass computes `frames / stride` frames of every tensor. The first one in pass 0 has the index
 `start`: 0 is the first frame of the exported network; frames with negative indices are computed
@@ -23,9 +23,9 @@ class Read:
 
     delay     frames by which the operand is delayed, to align it with another operand
     history   number of frames of earlier passes, which precede the new ones
-    taken     number of frames read, of history and new ones, from the first on
-    begins    pass before which the history is filled again, so that frame 0 has the correct past;
-              None if no result depends on frames before 0
+    taken     number of frames read, from the first frame of the history on
+    begins    pass before which the history is set to its fill value again, so that frame 0 has the
+              right past; None if no result depends on frames before 0
     """
 
     delay: int = 0
@@ -58,8 +58,8 @@ class PassReads:
 
 
 def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
-    """Return the frames that operators read in every pass, with as many frames of pass 0 before
-    frame 0 as make outputs available earliest.
+    """Return the frames that operators read in every pass; pass 0 starts so many frames before
+    frame 0 that the first outputs are ready earliest.
 
     paths    time axes and streaming rules of the graph
     frames   input frames per pass
@@ -70,7 +70,7 @@ def earliest_reads(graph: Graph, paths: TimeAxisMap, frames: int) -> PassReads:
 
 
 def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0) -> PassReads:
-    """Return the frames that every node reads in a pass.
+    """Return the frames that every node reads in a pass, for a given start of pass 0.
 
     paths    time axes and streaming rules of the graph
     frames   input frames per pass, a multiple of paths.pass_multiple()
@@ -94,8 +94,8 @@ def reads_of_pass(graph: Graph, paths: TimeAxisMap, frames: int, early: int = 0)
 
 
 def _first(rule: StreamingRule, now: int) -> int:
-    """Return the first output frame for input frames from `now` on, with the shortest possible
-    history."""
+    """Return the index of the first output frame of a pass whose input frames begin at index `now`,
+    with the shortest possible history."""
     history = max(rule.taps - rule.stride, rule.before, 0)
     return (now + rule.before - history) // rule.stride
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Construction of the network of one pass; recurrent layers start from the state of the previous
-pass."""
+"""Construction of a stream's network of one pass; recurrent layers start from the previous pass's
+states."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from myoedge.streaming.time_axis import Axes, not_causal
 
 @dataclass
 class PassBuilder:
-    """The network of one pass of a stream under construction.
+    """Builder of the network of one pass of a stream.
 
     q        the whole network
-    axis     its tensors -> time axis
+    axis     time axis of each tensor of `q`
     tensors, steps, states   contents of the pass so far
-    read     tensors that contain the frames that operators read
+    read     (tensor, frames read, fill) -> name of the tensor that holds these frames
     like     new tensor -> tensor of `q` with the same quantisation
-    params   parameters of other new tensors
+    params   quantisation parameters of other new tensors
     """
 
     q: QuantGraph
@@ -53,7 +53,7 @@ class PassBuilder:
         return self.q.element_type(self.like.get(name, name))
 
     def with_frames(self, name: str, frames: int) -> Shape:
-        """Return the shape of a tensor of `q` with another number of frames."""
+        """Return the shape of a tensor of `q` with `frames` frames along time."""
         shape, axis = self.q.graph.shape(name), self.axis[name]
         return (*shape[:axis], frames, *shape[axis + 1 :])
 
@@ -66,12 +66,12 @@ class PassBuilder:
         self.steps.append(step)
 
     def add_tensor(self, name: str, shape: Shape, params: QuantParams) -> None:
-        """Add a tensor with its own quantisation parameters."""
+        """Add a tensor with quantisation parameters of its own."""
         self.tensors[name] = Tensor(name, shape)
         self.params[name] = params
 
     def add_step(self, step: QuantizedNode, inputs: Sequence[str], attrs: Attrs) -> QuantizedNode:
-        """Add an operator of `q` to the pass, with other inputs and attributes."""
+        """Add an operator of `q` to the pass, with other inputs and attributes; return its step."""
         node = step.node.but(inputs=tuple(inputs), attrs=attrs)
         operands = operand_names(node)
         shapes = tuple(map(self.shape, operands))
@@ -84,12 +84,12 @@ class PassBuilder:
         return placed
 
     def with_past(self, like: str, x: str, count: int, fill: int, begins: int | None) -> str:
-        """Return the name of a tensor that holds the last `count` frames of earlier passes,
-        followed by x.
+        """Return the name of a tensor with the last `count` frames of earlier passes, followed by
+        the frames of x.
 
         like     tensor of `q` with the same quantisation
         fill     initial integer of the past frames
-        begins   pass before which they are set to `fill` again
+        begins   pass before which the past frames are set to `fill` again
         """
         if count == 0:
             return x
@@ -132,7 +132,8 @@ class PassBuilder:
         return self._move(like, "slice", (x,), {"cuts": tuple(cuts)}, name)
 
     def _move(self, like: str, op: str, operands: Sequence[str], attrs: Attrs, stem: str) -> str:
-        """Add a data-movement step with the parameters of `like`, under an unused name."""
+        """Add a data-movement step with the quantisation of `like`; return the name of its
+        result."""
         name, producer = self._free(stem), self.q.graph.producer.get(like)
         node = Node(
             op, tuple(operands), (name,), attrs, () if producer is None else producer.origin
@@ -157,10 +158,9 @@ class PassBuilder:
         return name
 
     def last(self, like: str, name: str) -> str:
-        """Return the name of a tensor that holds the last frame of another one, without the time
-        axis.
+        """Return the name of a tensor that holds the last frame of `like`, without the time axis.
 
-        like   tensor of `q` with the same quantisation
+        like   tensor of `q`
         """
         shape, axis = self.shape(like), self.axis[like]
         frame = self._slice(like, like, shape[axis] - 1, 1, f"{name}_frame")
@@ -205,10 +205,10 @@ def add_recurrent(
     rule: StreamingRule,
     begins: int,
 ) -> None:
-    """Add a recurrent layer on the frames of a pass, which starts from the states of the previous
-    pass.
+    """Add a recurrent layer on the frames of a pass; its initial states are those at the end of the
+    previous pass.
 
-    inputs   as the node's, without states
+    inputs   inputs of the layer in the pass, without states
     begins   pass before which the states are reset
     Errors: E131 an initial state whose elements differ.
     """
@@ -232,7 +232,7 @@ def add_recurrent(
 
 
 def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> int:
-    """Return the single value of an initial state."""
+    """Return the initial integer of a state. Errors: E131 if its elements differ."""
     if state.operand >= len(step.node.inputs):
         return state.fill(step)
     constant = builder.q.constants.get(step.node.inputs[state.operand])
@@ -244,7 +244,7 @@ def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> int:
 
 
 def _next_state(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> str:
-    """Return the state after the last frame, without the step's activation."""
+    """Return the name of the state after the last frame, without the step's activation function."""
     name = f"{step.node.name}_{state.name}_kept"
     if not state.last or state.params is None:
         return builder.last(step.node.name, name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stream: a network run in passes, its reference interpreter, and stream.json."""
+"""Streams: networks that run in passes, their reference interpreter, and stream.json."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class State:
 
     input, output   tensors of the network: the old and the new state
     fill            initial integer of all elements
-    begins          pass before which it is reset again, in addition to pass 0
+    begins          pass before which it is set to `fill` again, in addition to pass 0
     """
 
     input: str
@@ -94,9 +94,9 @@ class Pass:
     """Results of one pass of a stream.
 
     number   index since the reset
-    sample   inputs, including states
-    values   all tensors
-    ready    frames of the outputs that are ready
+    sample   integers of the inputs, including states
+    values   integers of all tensors, by name
+    ready    for each output, its frames that are ready
     """
 
     number: int
@@ -106,7 +106,7 @@ class Pass:
 
 
 def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
-    """Run the stream's reference on these frames, from a reset on; yield every complete pass.
+    """Run the reference interpreter on frames, starting from a reset; yield every complete pass.
 
     frames   input name -> integers, any number of frames along the time axis
     """
@@ -168,8 +168,8 @@ def zero_padded(frames: Array, shape: Shape) -> Array:
 
 
 def frames_to_results(stream: Stream, x: Array) -> Iterator[tuple[int, Array]]:
-    """Yield (output frames so far, frames [frames, ...]) of a recording's passes; those without
-    results come with the first that has any.
+    """Yield (total number of output frames, input frames [frames, ...]) of each pass of a
+    recording; the first item also has the frames of all passes without output.
 
     x   integers of the only input, any number of frames along the time axis
     """
@@ -182,7 +182,7 @@ def frames_to_results(stream: Stream, x: Array) -> Iterator[tuple[int, Array]]:
 
 
 def frames_of_pass(stream: Stream, run: Pass) -> list[Array]:
-    """Return the frames to be pushed for a pass: for every time, one frame of each input."""
+    """Return the frames to push for a pass: for every point in time, one frame of each input."""
     first = stream.early if run.number == 0 else 0
     times = range(first, stream.frames)
     return [np.take(run.sample[p.name], time, p.axis) for time in times for p in stream.inputs]
@@ -198,16 +198,16 @@ def firmware_head(numbers: Sequence[int]) -> Array:
 
 
 def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> dict[str, Array]:
-    """Return frames for `passes` passes, repeated from the first one on if there are too few,
-    without states."""
+    """Return the input frames of `passes` passes, without states; a recording that is too short is
+    repeated."""
     times = range(passes * stream.frames - stream.early)
     axes = {port.name: port.axis for port in stream.inputs}
     return {n: np.take(frames[n], times, axis, mode="wrap") for n, axis in axes.items()}
 
 
 def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
-    """Return a graph with only the frame inputs, as long as these samples, and the outputs of a
-    frame.
+    """Return a graph of a stream's ports, to check samples: its frame inputs, as long as the
+    samples, and its outputs for one frame.
 
     inputs   name -> [samples, ...]; a single input may have any name
     """

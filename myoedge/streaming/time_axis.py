@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The time axis of every tensor of a graph, and the streaming rule of every operator along it."""
+"""Time axis of every tensor of a graph, and streaming rule of every operator along it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TimeAxisMap:
     """Time axes, strides and streaming rules of a graph that runs on frames.
 
     axis     tensor -> time axis
-    stride   tensor -> input frames per frame of it
+    stride   tensor -> number of input frames per frame of the tensor
     rules    node -> operand -> streaming rule along the axis
     """
 
@@ -31,7 +31,7 @@ class TimeAxisMap:
     rules: Mapping[str, Mapping[str, StreamingRule]]
 
     def pass_multiple(self) -> int:
-        """Return the number by which the frames per pass must be divisible."""
+        """Return the number of which the frames per pass must be a multiple: the largest stride."""
         return max(self.stride.values())
 
 
@@ -51,7 +51,8 @@ def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
 def _follow(
     graph: Graph, axis: dict[str, int], stride: dict[str, int]
 ) -> Iterator[tuple[str, Mapping[str, StreamingRule]]]:
-    """Yield every node's rules; adds to `axis` and `stride` node by node."""
+    """Yield (node, its streaming rules by operand) in order; fill `axis` and `stride` on the
+    way."""
     for name in graph.inputs:
         shape, along = graph.shape(name), axis.get(name, 0)
         if not 0 <= along < len(shape) or shape[along] < 2:
@@ -108,7 +109,7 @@ def _only(candidates: Iterable[int], graph: Graph, node: Node) -> int:
 
 
 def _check_constants(graph: Graph, node: Node, axis: int) -> None:
-    """Refuse constant operands with a value for every frame of the exported network."""
+    """Raise E131 for a constant operand with different values per frame of the exported network."""
     for index, name in enumerate(node.inputs):
         if name not in graph.constants or index in OPS[node.op].weights:
             continue
@@ -130,7 +131,7 @@ def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeErr
 
 
 def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
-    """Return E131 for attention exported over a fixed number of frames."""
+    """Return error E131 for attention that cannot be streamed, with the reason and remedies."""
     past, future = node.attrs["window"] or (window, window)
     reason = "stores no keys and values of earlier frames"
     if future > 0:
@@ -168,8 +169,8 @@ PAD = "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without paddi
 
 
 def stream_error(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeError:
-    """Return error E131; its remedies are `tries`, then overlapping or whole windows, if the
-    outputs allow these.
+    """Return error E131 for a network that cannot be streamed; its remedies are `tries`, then
+    overlapping or whole windows, if the outputs allow these.
 
     needs   the requirement
     """
@@ -188,8 +189,8 @@ def _by_window(graph: Graph) -> list[str]:
 
 
 def _window(graph: Graph) -> int:
-    """Return the window length for running the whole network; 0 if the outputs do not have a frame
-    per input frame."""
+    """Return the number of input frames, the window length for running the whole network; 0 if
+    outputs have another number of frames."""
     shape = graph.shape(graph.inputs[0])
     return max(
         (n for axis, n in enumerate(shape) if common_axes(graph, axis) is not None), default=0
@@ -256,7 +257,7 @@ def infer_time_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
 
 
 def _reachable_count(graph: Graph, axis: int) -> int:
-    """Return the number of nodes that frames along this axis reach."""
+    """Return the number of nodes that can be streamed, in order, if frames lie along an axis."""
     count = 0
     try:
         for _ in _follow(graph, dict.fromkeys(graph.inputs, axis), dict.fromkeys(graph.inputs, 1)):
@@ -269,7 +270,7 @@ def _reachable_count(graph: Graph, axis: int) -> int:
 def ambiguous_axes(fit: Sequence[int]) -> MyoedgeError:
     """Return error E235 with the possible time axes.
 
-    fit   the axes
+    fit   axes that are possible
     """
     facts = {"has": f"frames could go along axes {', '.join(map(str, fit))} of the input"}
     tries = [f"[stream] axis = {axis}" for axis in fit]

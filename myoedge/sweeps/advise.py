@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Suggestions for a build, measured by building and simulating variations of it."""
+"""Suggestions to improve a build, measured by building and simulating variations of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Tried:
-    """A variation that was built.
+    """A variation of a build, with the report of its own build.
 
     variation   the variation
     report      report of its build; None if it ended with an error
@@ -111,14 +111,15 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
 
 
 def _with_command(variation: Variation, arguments: Arguments, build: Build) -> Variation:
-    """Add the command that builds a variation given by other arguments."""
+    """Return a variation with the command that builds it, if it changes arguments of build."""
     if not variation.options:
         return variation
     return replace(variation, how=build_command(arguments, variation.options, build.folder))
 
 
 def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried:
-    """Build and simulate a variation. Errors: errors of build that do not concern the network."""
+    """Build and simulate a variation; return its report, or the code of the error that its build
+    raised. Errors: other errors of build, which do not concern the network."""
     given = {**arguments.given, **variation.options}
     given["config"] = found._replace(settings=variation.settings(found.settings))
     try:
@@ -132,7 +133,8 @@ def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried
 
 
 def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
-    """Raise E263 if the same arguments would give other files than the folder has."""
+    """Raise E263 if building with the same arguments gives other files than the build folder
+    has."""
     new = base.digests
     others = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if others:
@@ -160,7 +162,7 @@ def _results(
 
 
 def _points(base: Tried) -> Iterator[Tried]:
-    """Yield results of the run at the chip's other operating points."""
+    """Yield variations at the chip's other operating points, computed from the same run."""
     report = base.report
     assert report is not None
     chip, target = find_chip(report["target"]["chip"]), report["target"]
@@ -175,7 +177,7 @@ def _points(base: Tried) -> Iterator[Tried]:
 
 
 def _chosen(base: Tried, rest: Sequence[Tried]) -> Advice:
-    """Choose the suggestions."""
+    """Return the best suggestions of the measured variations `rest` of the build `base`."""
     assert base.report is not None
     measured = [(one.variation, figures(one.report)) for one in rest if one.report is not None]
     refused = tuple(f"{one.variation.title} ({one.code})" for one in rest if one.report is None)

@@ -93,8 +93,8 @@ def _built(task: Task, folder: Path) -> Result:
 
 
 def _file(source: Source | None, place: Path) -> str | None:
-    """Return the path of a file; if its bytes came with the task, they are written there first,
-    under the file's name."""
+    """Return the path of a task's file; bytes that came with the task are first written to the
+    folder `place`."""
     if source is None:
         return None
     if source.content is None:
@@ -106,7 +106,7 @@ def _file(source: Source | None, place: Path) -> str | None:
 
 
 def _value(report: Mapping[str, Any], path: str) -> Any:
-    """Return a figure of report.json; null if unknown."""
+    """Return the value at a path of report.json, such as "outputs.0.rmse"; None if unknown."""
     value: Any = report
     for key in path.split("."):
         if isinstance(value, list):
@@ -160,7 +160,7 @@ def _apart_from_the_caller() -> Iterator[None]:
 
 
 def _started() -> None:
-    """Prepare a worker: it ends if its parent is killed, and leaves Ctrl-C to the parent."""
+    """Prepare a worker process: it ignores Ctrl-C, and ends if its parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end_with_parent() -> None:
@@ -173,7 +173,7 @@ def _started() -> None:
 
 
 def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator[Result]:
-    """Run tasks on the workers of a Dask scheduler, which need no files of this computer.
+    """Run tasks on the workers of a Dask scheduler, which receive all files of the tasks.
 
     Tasks of a worker that dies are run again elsewhere. Each result is fetched as soon as it is
     ready, so that it is not lost with its worker. Errors: E501 without distributed, E503 no

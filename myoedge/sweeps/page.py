@@ -41,7 +41,7 @@ class Axis:
     title    title of the axis
     show     value -> text
     better   -1: less is better, +1: more is better
-    unit     ticks are round multiples of it
+    unit     unit of the tick labels, whose round multiples are the ticks
     """
 
     figure: str
@@ -60,7 +60,7 @@ PLOTS = ((LATENCY, ENERGY), (LATENCY, MEMORY), (LATENCY, SQNR), (ENERGY, SQNR), 
 
 @dataclass(frozen=True, slots=True)
 class DotName:
-    """The label of a dot.
+    """Label of a dot in a plot.
 
     text     the name
     x, y     position
@@ -87,8 +87,8 @@ class Dot:
 
     x, y       position
     title      tooltip
-    on_front   whether it is Pareto-optimal
-    best       whether it is the best within its budget
+    on_front   whether the result is Pareto-optimal
+    best       whether the result is the best within its budget
     model      index of its model's colour
     name       its label; None if there is no room next to the dot
     """
@@ -137,7 +137,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
-    """Return the plot of the results that have both figures; None if there are none."""
+    """Return the plot of the valid results that have both figures; None if there are none."""
     chosen = best_in_budgets(rows)
     known = [i for i, row in enumerate(rows) if row["status"] == OK and _has(row, x, y)]
     if not known:
@@ -210,7 +210,7 @@ def _title(row: Result, x: Axis, y: Axis) -> str:
 
 
 def _shown(row: Result, axis: Axis) -> str:
-    """Format a figure with its interval, if there is one."""
+    """Format a result's figure for an axis; energy with its interval."""
     return of_result(row) if axis is ENERGY else axis.show(row[axis.figure])
 
 
@@ -220,7 +220,7 @@ def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """Return (minimum, width) of an axis; a single value is centred."""
+    """Return (minimum, width) of an axis that covers the values; a single value is centred."""
     low, high = min(values), max(values)
     if low == high:
         span = abs(high) or 1.0
@@ -264,7 +264,7 @@ def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
 
 
 def _cells(row: Result, is_best: bool) -> dict[str, Any]:
-    """Return the texts of a table row."""
+    """Return the cells of a result's table row as text."""
     ended = row["status"] if row["status"] == OK else f"{row['status']} {row['code'] or ''}"
     return {
         "name": name_of(row),

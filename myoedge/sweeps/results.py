@@ -92,7 +92,7 @@ WORSE_CODE = "E305"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A figure that is checked for regressions.
+    """A figure of results that is checked for regressions.
 
     figure      column of the table
     title       its name
@@ -234,7 +234,7 @@ def raise_worse(found: Sequence[Regression]) -> None:
 
 
 def raise_wrong(rows: Sequence[Result]) -> None:
-    """Raise E401 if outputs of a result differ from the reference, E307 if no result is valid."""
+    """Raise E401 if outputs of a result differ from the reference, E307 if no build succeeded."""
     differing = [name_of(row) for row in rows if row["status"] == DIFFERS]
     if differing:
         tries = ["myoedge validate, on a build of it: the first layer that differs"]

@@ -48,7 +48,7 @@ class SweepModel:
 
 @dataclass(frozen=True, slots=True)
 class SweepBudget(BudgetTable):
-    """[[budget]]: as [budget] of myoedge.toml; `name` defaults to the limits."""
+    """[[budget]]: keys as in [budget] of myoedge.toml; `name` defaults to a text of the limits."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
     name: str | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Suggestions from measured builds: those better in some figure, with their gains and costs."""
+"""Selection of suggestions: measured variations that improve a figure, with gains and costs."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ class Suggestion:
 
 
 def figures(report: Report) -> dict[str, float | None]:
-    """Return the figures of a report by which suggestions are ranked: those in PATHS, average_mw if
-    a period is known, and delay_s, from the first sample of a stream's pass to its outputs."""
+    """Return the figures by which suggestions are ranked: those in PATHS, the average power if
+    the period is known, and a stream's delay in seconds from the first sample of a pass to its
+    outputs."""
     values: dict[str, float | None] = {name: value_at(report, path) for name, path in PATHS.items()}
     duty = report.get("duty") or {}
     values["average_mw"] = duty["average_mw"][0] if duty.get("keeps_up") else None
@@ -118,8 +119,8 @@ def _loses(base: Figures, new: Figures) -> bool:
 
 
 def worth(base: Figures, new: Figures) -> float:
-    """Return the rank of a suggestion: the logarithm of the cost saved, minus the added delay, plus
-    the dB gained up to GOOD_DB."""
+    """Return a suggestion's score, larger is better: logarithm of the energy or power ratio plus
+    saved fraction of L2, minus added delay, plus gained dB up to GOOD_DB."""
     if keeps_up_now(base, new):
         return math.inf
     power = "energy_uj" if base["average_mw"] is None else "average_mw"
@@ -147,8 +148,8 @@ def _saved(name: str, base: Figures, new: Figures) -> float:
 
 
 def said(base: Figures, new: Figures) -> Iterator[str]:
-    """Yield the gains and costs of a variation as text: "3.2 instead of 18.5 mW", "-12 % energy",
-    "+6.0 dB", "8 ms later"."""
+    """Yield the gains and costs of a variation, each as text: "3.2 instead of 18.5 mW", "-12 %
+    energy", "+6.0 dB", "8 ms later"."""
     old_mw, mw = base["average_mw"], new["average_mw"]
     if mw and keeps_up_now(base, new):
         yield f"keeps up with the stream, at {wording.three_digits(mw)} mW"
@@ -187,7 +188,7 @@ def _memory(base: Figures, new: Figures) -> Iterator[str]:
 
 
 def _later(base: Figures, new: Figures) -> Iterator[str]:
-    """Yield the change of a stream's delay, if passes have another length or the clock changes."""
+    """Yield the change of a stream's delay as text, "8 ms later"; nothing if it is small."""
     if base["delay_s"] and new["delay_s"]:
         later_s = new["delay_s"] - base["delay_s"]
         if abs(later_s) >= LEAST_GAIN * base["delay_s"]:

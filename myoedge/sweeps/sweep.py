@@ -109,5 +109,5 @@ def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) ->
 
 
 def _ended(row: Result) -> str:
-    """Return "m / free / default / high", with the error if there is no result."""
+    """Return a result's name, "m / free / default / high", with its error code if it failed."""
     return " ".join(filter(None, (name_of(row), row["code"] if row["status"] != OK else "")))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Table of a sweep's results, named by their differences, with the best of each budget marked."""
+"""Terminal table of a sweep's results; names contain only labels that differ."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ KNOWN = "*"  # after accuracies of samples that may be training data
 
 
 def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
-    """Return whether each result is the best within its budget: of those with sufficient accuracy,
-    the one with least energy (least latency, without energies).
+    """Return whether each result is the best within its budget: the one with the
+    least energy (least latency, if energies are unknown) among those with sufficient accuracy.
 
-    Ties go to the first; single results are not marked.
+    Of equal results the first is best; a budget's only result is not marked.
     """
     by_budget: dict[str, list[Result]] = {row["budget"]: [] for row in rows}
     for row in filter(_is_good, rows):
@@ -52,8 +52,8 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
 
 
 def _best(able: Sequence[Result]) -> Result | None:
-    """Return the cheapest of the results that are accurate enough; None if there is only one
-    result."""
+    """Return the result with least energy or latency among those that are accurate enough; None for
+    a single result."""
     least = _least_accuracy(able)
     judged = [row for row in able if row.get("accuracy_int8") is not None]
     accurate = [row for row in judged if row["accuracy_int8"] >= least] or able
@@ -61,8 +61,8 @@ def _best(able: Sequence[Result]) -> Result | None:
 
 
 def _least_accuracy(rows: Sequence[Result]) -> float:
-    """Return the accuracy that a result needs to be the best; 0 if accuracies are of different
-    samples."""
+    """Return the least accuracy of the best result: TOLERATED below the highest; not positive if
+    the accuracies are of different samples."""
     labelled = [row for row in rows if row.get("accuracy_int8") is not None]
     is_one_kind = len({row.get("evaluated_on") for row in labelled}) == 1
     known = [row["accuracy_int8"] for row in labelled if is_one_kind]
@@ -83,14 +83,14 @@ def _cost(row: Result) -> tuple[float, float]:
 
 
 def differing(rows: Sequence[Result]) -> tuple[str, ...]:
-    """Return the labels (model, budget, options, point) in which the results differ; "model" if
-    they differ in none."""
+    """Return the labels (of model, budget, options, point) whose values differ between results;
+    "model" if none differs."""
     labels = [label for label in LABELS if len({str(row[label]) for row in rows}) > 1]
     return tuple(labels or LABELS[:1])
 
 
 def short_name(row: Result, labels: Sequence[str]) -> str:
-    """Return a result's name made of some of its labels: "m low"."""
+    """Return a result's name, the values of these labels: "m low"."""
     return " ".join(str(row[label]) for label in labels)
 
 
@@ -108,8 +108,8 @@ def figures(row: Result) -> dict[str, str]:
 
 
 def _evaluation(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return accuracies and errors of integers and floats, marked if they are not from a test
-    set."""
+    """Return the accuracies and errors of the int8 and float network as text, marked if they are
+    not from a test set."""
     columns: dict[str, tuple[str, Callable[[float], str]]] = {
         "accuracy": ("accuracy_int8", wording.percent),
         "float accuracy": ("accuracy_float", wording.percent),

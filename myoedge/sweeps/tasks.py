@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SWEEP.toml and its tasks: every combination of models, budgets, options and operating points."""
+"""Tasks of a sweep: one per combination of models, budgets, options and operating points."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Task:
 
     key                  digest of everything that determines the result
     labels               model, budget, options, operating point: the name of the result
-    model, calib, test   files
+    model, calib, test   files of the model and of samples
     chosen               arguments of build
-    toml                 content of its myoedge.toml
+    toml                 tables of its myoedge.toml
     simulate             whether to run the firmware
     """
 
@@ -119,14 +119,15 @@ def _task(
 
 
 def _samples(base: Path, path: str | None, known: dict[str, Source]) -> Source | None:
-    """Return a file of samples; None without one."""
+    """Return a file of samples; None without one or for random samples."""
     return None if path in (None, RANDOM) else _source(base, str(path), known, check_there)
 
 
 def _source(
     base: Path, path: str, known: dict[str, Source], check: Callable[[Path], None]
 ) -> Source:
-    """Return a file with its digest, computed once. Errors: as `check`."""
+    """Return a file with its digest, which is computed once and kept in `known`. Errors: as
+    `check`."""
     absolute = str((base / path).absolute())
     if absolute not in known:
         check(Path(absolute))

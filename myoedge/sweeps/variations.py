@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The variations of a build that `advise` measures, each different in one setting."""
+"""Variations of a build that `advise` measures, each different in one setting."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _frames(report: Report, settings: Config) -> Iterator[Variation]:
 
 
 def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Yield int16 for the noisiest layers, and --accurate if the network is below GOOD_DB."""
+    """Yield int16 for each of the noisiest layers, and --accurate, if SQNR is below GOOD_DB."""
     q = report["quantization"]
     if q["sqnr_db"] is None or q["sqnr_db"] >= GOOD_DB:
         return
@@ -122,7 +122,7 @@ def _with_16_bits(row: Mapping[str, Any], name: str) -> Variation:
 
 
 def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Yield ranges by the best observer, if one was named."""
+    """Yield calibration ranges by the best observer, if the build used a fixed one."""
     named = arguments.get("method") or settings.calib.method
     if named != AUTO and not _is_of_file(report):
         options = {"method": AUTO, "percentile": None}
@@ -130,7 +130,7 @@ def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[
 
 
 def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Yield fewer bits for all weights, and for the largest layer's only."""
+    """Yield fewer bits for the weights of all layers, and for those of the largest layer only."""
     rows = [row for row in report["layers"] if row["weight_bits"] == 8 and row["macs"]]
     total_bytes = sum(row["weights_bytes"] for row in rows)
     is_chosen = (
@@ -155,7 +155,7 @@ def _with_few_bits(pattern: str, name: str) -> Variation:
 
 
 def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Yield the other engine for all layers, if the engine was chosen by estimate."""
+    """Yield all layers on the cores, if the engines were chosen by estimated cycles."""
     engines = {row["engine"] for row in report["layers"] if row["macs"]}
     if arguments.get("engine", AUTO) != AUTO or settings.engine or "ne16" not in engines:
         return
@@ -163,6 +163,6 @@ def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[
 
 
 def _tiles(report: Report, arguments: Arguments) -> Iterator[Variation]:
-    """Yield tiles by simulated cycles, if that takes only seconds."""
+    """Yield tiles chosen by simulated instead of estimated cycles, if that takes only seconds."""
     if report["cycles"]["total"] <= TUNED_CYCLES and not arguments.get("tune"):
         yield Variation("tiles", "tiles by simulated cycles", options={"tune": True})

@@ -46,7 +46,7 @@ class AllConvNet(nn.Module):
 
 
 def _start_alive(features: nn.Sequential) -> None:
-    """Initialise as He et al., with positive biases of the class maps.
+    """Initialise weights as He et al., and the biases of the class maps with positive values.
 
     The last ReLU follows the class maps: a map that is negative everywhere has no gradient, and its
     gesture is never learnt. With torch's own initialisation that happened to one seed in five on

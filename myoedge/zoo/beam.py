@@ -114,7 +114,7 @@ def decode(
 def _language_model(
     decoder: Any, model: Ngrams, characters: Sequence[str], search: SearchOptions
 ) -> Any:
-    """Return the n-gram model as flashlight's LM; a state is the text typed so far."""
+    """Return the n-gram model as a flashlight LM, whose states are the text typed so far."""
     typed: dict[Any, str] = {}
 
     class Judge(decoder.LM):  # type: ignore[misc]  # flashlight calls methods of its own class

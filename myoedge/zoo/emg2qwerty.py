@@ -163,7 +163,7 @@ class ResidualLSTMEncoder(nn.Module):
 class Emg2Qwerty(nn.Module):
     """Network from log10 spectrograms [T, N, 2, 16, 33] to log-probabilities [T', N, classes].
 
-    With the convolutional encoder T' = T - 124. `model` numbers its parts as upstream does.
+    With the convolutional encoder T' = T - 124. The parts of `model` are numbered as upstream.
     """
 
     def __init__(self, encoder: nn.Module, classes: int = CLASSES) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON Schemas of what verbs print with --json, and of the JSON files of a build folder."""
+"""JSON Schemas of the verbs' --json outputs, and of the JSON files of a build folder."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def epn(samples: int = 1000, **options: Any) -> TinyMyo:
 
 
 def uci(samples: int = 1000, **options: Any) -> TinyMyo:
-    """Return the network for the UCI EMG data set, of the same form as `epn`."""
+    """Return the network for the UCI EMG data set, which is that of `epn`."""
     return epn(samples, **options)
 
 

@@ -97,7 +97,7 @@ class Mlp(nn.Module):
 
 
 class PreNormBlock(nn.Module):
-    """Transformer block x + attention(norm(x)), followed by the same with the MLP."""
+    """Transformer block x + attention(norm(x)), then x + MLP(norm(x))."""
 
     def __init__(self, attn: Attention) -> None:
         super().__init__()

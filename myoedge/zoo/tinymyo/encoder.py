@@ -29,7 +29,7 @@ class _PatchEmbedding(nn.Module):
 
 
 class _Patching(nn.Module):
-    """A module that only adds a level to parameter names, as in the original network."""
+    """Module that only adds a level to parameter names, as in the original network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Patching(nn.Module):
 
 
 class Reconstruction(nn.Module):
-    """Head for pre-training: from tokens to the samples of their patches."""
+    """Head for pre-training: tokens [n, channels * patches, DIM] -> samples of their patches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class TinyMyo(nn.Module):
               every channel has a learned embedding
     layers    8, or 4 for the small variant
     explicit  whether attention consists of separate products and softmax
-    echo      whether to return the input next to the result, as upstream's version 1 does
+    echo      whether to return the input too, as upstream's version 1 does
     """
 
     channel_embed: nn.Parameter | None

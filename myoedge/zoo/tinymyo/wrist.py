@@ -12,7 +12,7 @@ KERNEL, STRIDE = 21, 10
 
 
 class _Reinhard(nn.Module):
-    """Range compression 64 x / (32 + |x|)."""
+    """Activation layer 64 x / (32 + |x|) for range compression, of the same shape."""
 
     def forward(self, x: Tensor) -> Tensor:
         return 64.0 * x / (32.0 + torch.abs(x))
