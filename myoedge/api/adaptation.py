@@ -31,8 +31,8 @@ def adapt(
     every: str | None = None,
     window: str | None = None,
 ) -> Adapted:
-    """Run sessions of adaptation, each with the first windows of each class; measure the accuracy
-    gained.
+    """Run sessions of adaptation, each with the first windows of every class; measure accuracy
+    before and after.
 
     data      labelled windows of the new session for adaptation
     test      other labelled windows of the new session, for evaluation

@@ -38,8 +38,8 @@ def board_card(
     times: int = 20,
     say: Progress = silent,
 ) -> BoardCard:
-    """Try everything that an owner of a board can measure with a build: tools, flash, outputs and
-    cycles by layer, energy. A step that fails is recorded, and the others follow.
+    """Measure a build on a board: check tools, flash, compare outputs, count cycles by layer,
+    measure energy. A failed step is recorded, and the others follow.
 
     on      "board": the application, flashed if the SDK has compiled it; "jtag": firmware.elf
     board, port, times   as for run and bench
@@ -79,7 +79,8 @@ def board_card(
 def _tried(
     steps: list[dict[str, Any]], name: str, do: Callable[[], T], is_possible: bool = True
 ) -> T | None:
-    """Run a step and record how it ended; None if it failed or is not possible."""
+    """Run a step and record its outcome in `steps`; return its result, None if it failed or is
+    impossible."""
     if not is_possible:
         steps.append(_row(name, "skipped"))
         return None

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def silent(_: object) -> None:
-    """Ignore a progress or warning message."""
+    """Ignore a progress or warning message: the default callback."""
 
 
 def as_build(build: Build | StrPath) -> Build:
@@ -130,15 +130,15 @@ def quantize(
 
 
 def _pipeline_options(options: QuantizeOptions, **more: Any) -> Options:
-    """Options of the pipeline: the user's, the older build's network, and derived ones."""
+    """Return the pipeline's options from the user's options, with the network of an older build."""
     values = quantize_values(options)
     older, max_bytes = _network_of(options.reuse), _unpacked(options.max_bytes)
     return Options(**(values | {"reuse": older, "max_bytes": max_bytes}), **more)
 
 
 def _limits_on_cores(options: QuantizeOptions) -> Keeps | None:
-    """Return a check whether a network keeps to [budget] l2 and energy on GAP9's cores; None
-    without such limits."""
+    """Return a function that tells whether a network meets [budget] l2 and energy on GAP9's cores;
+    None without such limits."""
     from myoedge.building.config import find
     from myoedge.building.energy import coefficients
     from myoedge.building.plugins import load_plugins
@@ -263,7 +263,7 @@ def build(
 def _built(
     options: Options, request: BuildRequest, confirmation: SimulationOptions, output: Path | None
 ) -> Build:
-    """Run all stages; errors about the folder are raised before the long stages."""
+    """Run all stages of a build and write its folder; errors about the folder are raised first."""
     from myoedge.building.finished_build import finished_build
     from myoedge.building.pipeline import checked_inputs
     from myoedge.system.folder import check_output, write_folder

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors raised by functions of plug-ins, converted to E257."""
+"""Conversion of exceptions raised by functions of plug-ins to E257."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of verbs that no other package defines."""
+"""Result types of verbs that no other package defines."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class Operators(Rows[Operator]):
 
 
 class Tools(Rows[ToolRow]):
-    """Programs and packages, as `doctor` finds them."""
+    """Programs and packages with their versions, as `doctor` finds them."""
 
     __slots__ = ()
     noun = "tool"

@@ -85,7 +85,8 @@ def validate(
 def _recorded(
     build: Build, same: Mapping[str, bool | None], evaluation: Mapping[str, Any] | None
 ) -> tuple[dict[str, bool | None], Notice | None]:
-    """Return the results by backend of the replaced reports, and W210 if replacing them failed."""
+    """Write the results into the reports; return results by backend, old ones included, and W210 if
+    writing failed."""
     from myoedge.building.build_files import report_files
     from myoedge.reports.evaluations import with_evaluation
 
@@ -99,7 +100,7 @@ def _recorded(
 def _warnings(
     build: Build, given: Data | None, tested: Data | None, found: Evaluation | None
 ) -> tuple[Notice, ...]:
-    """Return warnings about samples scaled otherwise than in training or used for calibration, and
+    """Return warnings about samples with another scale than the calibration's or used for it, and
     about accuracy at chance level."""
     from myoedge.building.accuracy_warnings import warn_chance_accuracy, with_scale_first
     from myoedge.building.sample_warnings import compared
@@ -125,7 +126,7 @@ def _evaluated(build: Build, given: Data | None, tested: Data | None) -> Evaluat
 def _compare(
     build: Build, backends: Sequence[str], given: Data | None, say: Progress
 ) -> tuple[dict[str, int], dict[str, bool | None], Difference | None]:
-    """Compare backend after backend, up to the first difference.
+    """Compare backend after backend with the reference, up to the first difference.
 
     given   user's float samples, in addition to the golden sample and random samples
 

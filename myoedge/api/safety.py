@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verb `evidence`: requirements of a build, each with what shows it."""
+"""The verb `evidence`: requirements of a build, each with the evidence for it."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ FLAGS = ("--json", "--no-color", "-q", "--quiet", "-v", "--verbose")
 
 
 def verb_first(arguments: list[str]) -> list[str]:
-    """Move flags before the verb to after it; arguments after "--" stay."""
+    """Return the arguments with flags before the verb moved after it; arguments after "--" stay."""
     verb = next((i for i, text in enumerate(arguments) if text not in FLAGS), None)
     if verb is None:
         return []
@@ -74,8 +74,7 @@ def verb_first(arguments: list[str]) -> list[str]:
 
 
 class Verbs(click.Group):
-    """A click group whose verbs are functions of this package's modules, which are imported on
-    use."""
+    """A click group whose verbs are functions in modules of this package, imported on use."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, verb_first(args))

@@ -119,7 +119,8 @@ REMEMBERED = (  # option, key of the report, unit
 def _remembered(
     folder: Path, report: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """A row with the options that an earlier run left in the report."""
+    """Yield (name, text) of options from an earlier run that the report stores and this run
+    used."""
     from myoedge.reports.wording import in_full
 
     every, has_periodic = {**(report.get("every") or {})}, options["every"] or options["battery"]
@@ -138,7 +139,8 @@ def _remembered(
 
 
 def _application(folder: Path, point: str) -> Iterator[tuple[str, str]]:
-    """A row with CMake's option for an operating point, if a build has an application."""
+    """Yield (name, text) of CMake's option for an operating point, if a build has an
+    application."""
     from myoedge.backends.build_folder import APPLICATION
 
     if (folder / APPLICATION).is_file():

@@ -18,7 +18,7 @@ JUNIT = click.option(
 
 @contextmanager
 def junit_file(file: str | None, suite: str) -> Iterator[Callable[[Callable[[], bytes]], None]]:
-    """Return a context that yields a function writing JUnit XML to `file`, if given; an error
+    """Context manager that yields a function to write JUnit XML to `file`, if given; an error
     raised in the context is written, too.
 
     suite   name of the test suite

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A live plot of decisions in the terminal: one row per class over time, the score, the
-counters."""
+"""Live plot of decisions in the terminal: one row per class over time, the score, and counters."""
 
 from __future__ import annotations
 
@@ -73,7 +72,7 @@ class DecisionPlot:
         return ", ".join(parts)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the picture for rich."""
+        """Draw the plot for rich."""
         from rich.text import Text
 
         for line, row in self.lines(options.max_width, not console.encoding.startswith("utf")):
@@ -82,7 +81,7 @@ class DecisionPlot:
 
 
 def _bars(values: list[int], levels: str) -> str:
-    """Return a bar for each value, between the least and the largest of them."""
+    """Return one bar character per value, scaled from the smallest to the largest value."""
     low, high = min(values, default=0), max(values, default=0)
     scale = (len(levels) - 2) / max(high - low, 1)
     return "".join(levels[1 + round((value - low) * scale)] for value in values)
@@ -92,7 +91,7 @@ def _bars(values: list[int], levels: str) -> str:
 def live_plot(
     terminal: Terminal, log: PacketLog
 ) -> Iterator[Callable[[Record, float | None], None]]:
-    """Return a context that yields a function adding records to a plot, which is redrawn in the
+    """Context manager that yields a function to add records to a plot, which is redrawn in the
     terminal.
 
     log   records so far

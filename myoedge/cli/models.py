@@ -103,7 +103,7 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
 
 
 def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
-    """Rows below the table of layers, named and ordered as in the summary of a build."""
+    """Yield (name, text) rows below the table of layers, named as in the summary of a build."""
     from myoedge.reports import evaluation_lines, fidelity
     from myoedge.reports.report_json import choice_row
 

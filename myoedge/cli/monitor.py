@@ -67,7 +67,8 @@ def monitor(
 
 
 def _check_saving(save: str | None) -> None:
-    """Refuse impossible files before anything is received. Errors: E220, E281."""
+    """Raise the error for a file that cannot be written, before packets are received. Errors: E220,
+    E281."""
     from myoedge.system.folder import check_file
 
     if save is None:
@@ -112,7 +113,7 @@ def _shown(terminal: Terminal, log: PacketLog, plot: bool) -> Iterator[Sink]:
 
 
 def _finish(terminal: Terminal, log: PacketLog, save: str | None) -> None:
-    """Write the file and the summary."""
+    """Write the file of packets, and print the summary."""
     from myoedge.reports.packet_log import WRITERS
     from myoedge.system.folder import write_file
 

@@ -41,7 +41,7 @@ COMMON = ("--quiet", "--verbose", "--json", "--no-color")  # opts[-1] of the opt
 
 
 def _option(parameter: click.Parameter, value: Any) -> list[str]:
-    """Return the name of an option; "" for an argument."""
+    """Return the option name of a parameter as a list of one; [] for an argument."""
     if isinstance(parameter, click.Argument):
         return []
     return [parameter.secondary_opts[0] if value is False else parameter.opts[-1]]

@@ -51,7 +51,7 @@ def run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **option
 
 
 def _exit_code(run: Simulation, elf: str) -> str:
-    """Return the exit code, with its meaning if the program uses the firmware's runtime."""
+    """Return the exit code as text, with its meaning if the program uses the firmware's runtime."""
     from myoedge.backends.exit_codes import MEANINGS, RUNTIME_SYMBOL
     from myoedge.system.elf import read_program
 

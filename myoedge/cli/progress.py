@@ -76,7 +76,7 @@ class StageProgress:
 
 @contextmanager
 def stage_progress(terminal: Terminal, name: str = "") -> Iterator[StageProgress]:
-    """Return a context that shows the progress of counted work.
+    """Context manager that shows the progress of counted work.
 
     name   first stage, which is not printed
     """

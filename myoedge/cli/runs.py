@@ -104,7 +104,8 @@ def _as_json(validation: Validation) -> dict[str, Any]:
 
 
 def _onnx_verdict(db: float) -> str:
-    """Return the verdict about onnxruntime, which rounds ties differently."""
+    """Return text on the SQNR of onnxruntime's outputs, which differ because it rounds ties
+    differently."""
     from myoedge.backends.onnx_agreement import AGREES_DB, DIFFERS_DB
 
     if db == float("inf"):

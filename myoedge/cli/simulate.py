@@ -35,7 +35,7 @@ FLAGS = {PROGRAM: "--elf", PLAYBACK: "--play"}  # that ask for a kind
 
 @dataclass(frozen=True)
 class RunOption:
-    """An option of `simulate`, and the kinds of runs that it is for."""
+    """An option of `simulate`, and the kinds of runs that accept it."""
 
     flag: str
     kinds: tuple[str, ...]
@@ -201,7 +201,7 @@ def _play(
 
 
 def _refuse_ignored_options(kind: str) -> None:
-    """Refuse options of another kind of run, which would be ignored silently."""
+    """Raise a usage error for options of another kind of run, which would be ignored."""
     context = click.get_current_context()
     for parameter in context.command.params:
         name = str(parameter.name)

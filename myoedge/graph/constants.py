@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constants of a graph, with formats and quantisation parameters of a model file."""
+"""Constants of a graph, with integer formats and quantisation parameters from a model file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TensorQuant:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Constant:
-    """A constant array that nodes read.
+    """A constant array that nodes of a graph read.
 
     array    its values
     format   format of its integers in the model file; None without any
@@ -45,7 +45,8 @@ def as_constants(arrays: Mapping[str, Array]) -> dict[str, Constant]:
 
 
 class ConstantValues:
-    """Access to values of constants by name, for a graph and for its builder."""
+    """Base class with access to the values of constants by name, for a graph and for its
+    builder."""
 
     constants: Mapping[str, Constant]
 

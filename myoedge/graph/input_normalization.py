@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Normalisation of an input that the host applies."""
+"""Normalisation of a network's input, which the host applies before quantisation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class InputNormalization:
 
     scale, offset   float64 values along `axis`; a single value applies to all of the input
     axis            axis of the channels
-    origin          where the model had them
+    origin          places of the normalisation in the user's program
     """
 
     scale: tuple[float, ...]

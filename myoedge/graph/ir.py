@@ -26,7 +26,7 @@ PRE = ".pre"  # suffix of the value between an operator and the table fused into
 
 
 def ranked(shape: Sequence[int], rank: int) -> Shape:
-    """Return a shape with axes of size 1 prepended up to this rank, as broadcasting does."""
+    """Return a shape extended to `rank` axes by leading axes of size 1, as broadcasting does."""
     return (1,) * (rank - len(shape)) + tuple(shape)
 
 
@@ -36,7 +36,7 @@ class Tensor:
 
     dtype   "float32" for tensors to quantise; else an integer type: "int32", "uint8", "int16"
     q       quantisation parameters from a file or an older build; None: calibrated
-    pre_q   parameters of the value before a fused table
+    pre_q   quantisation parameters of the value before a fused lookup table
     input_normalization   factor and offset that the host applies to an input
     """
 
@@ -59,7 +59,7 @@ class Node:
     op                name of the operator
     inputs, outputs   names of tensors and constants
     attrs             attributes
-    origin            where in the model it comes from
+    origin            places in the user's program that it comes from
     """
 
     op: str
@@ -90,7 +90,7 @@ class Node:
         return replace(self, **changes)
 
     def reading(self, names: Mapping[str, str]) -> Node:
-        """Return the node with renamed inputs."""
+        """Return the node with its inputs renamed by `names`."""
         return replace(self, inputs=tuple(names.get(x, x) for x in self.inputs))
 
 
@@ -144,7 +144,7 @@ class Graph(ConstantValues):
         """Return the quantisation parameters of a tensor or constant from the model file or an
         older build; None without any.
 
-        name   `name.pre` stands for the value before a fused table
+        name   name of the tensor or constant; `name.pre` is the value before a fused lookup table
         """
         found = self.tensors.get(name) or self.constants.get(name)
         if found is not None:
@@ -216,7 +216,7 @@ class Graph(ConstantValues):
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of graph and weights; the same model saved twice has the same digest."""
+        """SHA-256 of graph and weights; the same model saved twice has the same digest."""
         sha = hashlib.sha256(json.dumps(describe(self), sort_keys=True).encode())
         for name in sorted(self.constants):
             sha.update(np.ascontiguousarray(self.array(name)).tobytes())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matching of rewrite patterns: each step returns what it finds, or raises NoMatch."""
+"""Helpers to match rewrite patterns: each returns what it finds, or raises NoMatch."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def made_by(
     """Return the node that writes a tensor, if its operator is one of `ops` (any if none is given);
     otherwise None.
 
-    reader   if given, it must be the only reader, and the tensor not an output
-    plain    whether a node with a fused activation does not count
+    reader   node that must be the tensor's only reader, if given; the tensor must not be an output
+    plain    whether nodes with a fused activation are excluded
     """
     node = graph.producer.get(name)
     if node is None or (ops and node.op not in ops) or (plain and "act" in node.attrs):
@@ -77,7 +77,7 @@ def writer(
 
 
 def behind(graph: Graph, name: str, *ops: str) -> str:
-    """Return the tensor at the start of a chain of these operators that ends in `name`."""
+    """Follow a chain of these operators upstream from `name`; return the tensor at its start."""
     while (node := made_by(graph, name, *ops)) is not None:
         name = node.inputs[0]
     return name

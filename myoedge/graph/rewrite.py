@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rewrite patterns: each replaces one node; they are applied until none matches.
+"""Rewrite patterns, each of which replaces one node, and their application until none matches.
 
 A pattern that does not apply returns None or raises NoMatch.
 """
@@ -55,8 +55,8 @@ class RewritePattern:
 def rewrite_pattern(
     *ops: str,
 ) -> Callable[[Callable[[Graph, Node], Rewrite | None]], RewritePattern]:
-    """Return a decorator that makes a function a rewrite pattern for these operators (for all if
-    none is given)."""
+    """Return a decorator that makes a function a rewrite pattern for these operators, or for all if
+    none is given."""
     return lambda rewrite: RewritePattern(rewrite, ops)
 
 
@@ -84,7 +84,7 @@ class MutableGraph:
         self._show(graph.outputs)
 
     def replace(self, node: Node, change: Rewrite) -> dict[str, None]:
-        """Replace a node and drop unread nodes; return the tensors with another writer or readers.
+        """Replace a node and drop unread nodes; return the tensors whose writer or readers changed.
 
         A renamed tensor's parameters move to its new name, unless that has its own.
         """
@@ -103,7 +103,7 @@ class MutableGraph:
         return changed
 
     def _hand_on(self, given: TensorQuant | None, name: str) -> None:
-        """Copy quantisation parameters to a value's new name, unless it has its own."""
+        """Set the quantisation parameters of a renamed value, unless it already has some."""
         if given is None or self.view.given(name) is not None:
             return
         if name in self._constants:
@@ -112,13 +112,13 @@ class MutableGraph:
             self._tensors[name] = replace(self._tensors[name], q=given)
 
     def _formats_near(self, node: Node) -> list[ConstantFormat]:
-        """Return formats of constants that a node, or a producer of its operands, reads."""
+        """Return integer formats of constants that a node, or a producer of its operands, reads."""
         used = {x for name in (node.name, *node.inputs) for x in self._read_by(name)}
         found = (self.view.format(name) for name in sorted(used))
         return [each for each in found if each is not None]
 
     def _read_by(self, name: str) -> tuple[str, ...]:
-        """Tensors and constants that the writer of a tensor reads."""
+        """Return the names of tensors and constants that the writer of a tensor reads."""
         node = self._producer.get(name)
         return () if node is None else node.inputs
 
@@ -205,8 +205,8 @@ class MutableGraph:
 def with_formats_of(
     constants: Mapping[str, Constant], sources: Sequence[ConstantFormat]
 ) -> Mapping[str, Constant]:
-    """Return the constants with the formats of the constants from which they were derived, if these
-    still apply.
+    """Return constants with the integer formats of the constants from which they were derived, if
+    their values still fit these.
 
     sources   candidate formats
     """
@@ -219,7 +219,8 @@ def with_formats_of(
 
 
 def format_of(value: Array, sources: Sequence[ConstantFormat]) -> ConstantFormat | None:
-    """Return the first of these formats that fits a constant's values; None if none fits."""
+    """Return the first of the `sources` that fits a constant's values exactly; None if none
+    fits."""
     return next((x for source in sources if (x := source.of(value)) is not None), None)
 
 
@@ -247,7 +248,8 @@ def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) 
 def _swept(
     indexed: MutableGraph, nodes: Sequence[Node], fitting: Callable[[str], Sequence[RewritePattern]]
 ) -> dict[str, None]:
-    """Apply the first matching pattern to each of these nodes; return the tensors near changes."""
+    """Apply the first matching pattern to each node; return the tensors whose writer or readers
+    changed."""
     changed: dict[str, None] = {}
     for node in nodes:
         if indexed.is_there(node):  # else a rule has replaced it in this sweep
@@ -258,13 +260,13 @@ def _swept(
 
 
 def _first(rules: Sequence[RewritePattern], graph: Graph, node: Node) -> Rewrite | None:
-    """Return the replacement of the first pattern that matches."""
+    """Return a node's replacement by the first pattern that matches; None if none matches."""
     changes = (attempt(rule.rewrite, graph, node) for rule in rules)
     return next((change for change in changes if change is not None), None)
 
 
 def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
-    """Replace one node of a graph and drop unread values."""
+    """Return the graph with one node replaced and unread values dropped."""
     indexed = MutableGraph(graph)
     indexed.replace(node, change)
     return indexed.graph()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NumPy array types of all stages; integer division rounded up; extents and strides of a shape."""
+"""NumPy array types; integer division rounded up; extents and strides of a shape."""
 
 from __future__ import annotations
 

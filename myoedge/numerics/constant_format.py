@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers of a constant in a model file, next to the floats that they represent."""
+"""Integer format of a constant that a model file stores as integers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from myoedge.numerics.quant_params import QuantParams
 @dataclass(frozen=True, slots=True)
 class ConstantFormat:
     """Format of a constant's integers: real = float32(scale * (q - zero_point)), low <= q <= high.
-    The integers follow from the floats and the format.
+    The integers are computed from the floats and the format.
 
     scale, zero_point   one value each, or one per index along `axis`
     low, high           smallest and largest integer
     axis                axis along which scales differ
-    integers            chosen q of the constant's shape, if the floats lie between steps; None: the
-                        floats are multiples of the steps
+    integers            integers q in the constant's shape, if the floats lie between steps; None:
+                        the
+    floats are whole steps
     """
 
     scale: tuple[float, ...]
@@ -33,8 +34,8 @@ class ConstantFormat:
 
     @property
     def params(self) -> QuantParams | None:
-        """Quantisation parameters of the constant as an operand; None if there are several scales,
-        or more than 16 bits."""
+        """Quantisation parameters of the constant as an operand; None for several scales or > 16
+        bits."""
         kind = INT8 if self.high - self.low < 1 << INT8.bits else INT16
         if len({*self.scale}) > 1 or len({*self.zero_point}) > 1 or self.high - self.low >= 1 << 16:
             return None
@@ -58,8 +59,8 @@ class ConstantFormat:
             return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
 
     def steps(self, value: Array) -> Array | None:
-        """Return a constant's values in steps as int64, that is q - zero_point; None if float32
-        values are not exact in this format."""
+        """Return a constant's q - zero_point as int64; None if the format does not represent the
+        float32 values exactly."""
         if len(self.scale) > 1 and value.shape[self.axis : self.axis + 1] != (len(self.scale),):
             return None
         if self.integers is not None:
@@ -71,8 +72,8 @@ class ConstantFormat:
         return steps.astype(np.int64) if inside and np.array_equal(again, value) else None
 
     def of(self, value: Array) -> ConstantFormat | None:
-        """Return the format of a constant that was moved, cut, repeated or zero-padded; None if its
-        values do not fit it.
+        """Return this format for a constant of moved, sliced, repeated or zero-padded values; None
+        if the values do not fit.
 
         If several axes fit, as for a square of zeros, axis 0 is chosen.
         """
@@ -85,8 +86,8 @@ class ConstantFormat:
         return whole or self._by_rows(value)
 
     def times(self, factor: Array) -> ConstantFormat | None:
-        """Return the format of the same integers times one factor per row (axis 0); None if a
-        factor is 0 or the scales have another axis.
+        """Return the format of the constant times one factor per row (axis 0); None if a factor is
+        0 or scales differ along another axis.
 
         A negative factor flips the integers' signs.
         """
@@ -100,8 +101,8 @@ class ConstantFormat:
         return ConstantFormat(tuple(scale.tolist()), (0,) * len(scale), -reach, reach)
 
     def _by_rows(self, value: Array) -> ConstantFormat | None:
-        """Return the format with, for each row of the value, the first scale that represents the
-        row exactly."""
+        """Return the format with one scale per row of the value, the first that represents the row
+        exactly; None if none does."""
         singles = [
             replace(self, scale=(scale,), zero_point=(zero,))
             for scale, zero in dict.fromkeys(zip(self.scale, self.zero_point, strict=True))

@@ -44,8 +44,8 @@ class CountConversion:
 def count_conversion(
     factors: Sequence[Fraction], offsets: Sequence[Fraction], low: int, high: int
 ) -> CountConversion | None:
-    """Return the fixed-point form of q = factor * count + offset, per channel; None if a factor or
-    an offset is too large for it.
+    """Return the fixed-point conversion nearest to q = factor * count + offset per channel; None if
+    a factor or an offset is too large.
 
     factors     quantisation steps per count
     offsets     q at count 0, zero point included
@@ -72,5 +72,5 @@ def count_conversion(
 
 
 def _exponent(x: Fraction) -> int:
-    """Return e with x < 2**e, at most 1 too large."""
+    """Return an exponent e with x < 2**e, at most 1 larger than necessary."""
     return math.frexp(float(x))[1] + 1

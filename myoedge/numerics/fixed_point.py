@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of the integer arithmetic, exact products, and lookup tables."""
+"""Limits of integer arithmetic, exact integer products, and lookup tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRE_MAX = 20
 
 
 def lookup(x: Array, table: Array) -> Array:
-    """Look up int8 [...] in a 256-entry table whose first entry is for -128."""
+    """Return table entries for int8 x [...]; the first of the 256 entries is for -128."""
     return np.roll(table, -128).take(x.view(np.uint8))  # a negative number is 128 or more there
 
 
@@ -43,19 +43,19 @@ def exact_sums(a: Array, b: Array, bias: Array) -> Array:
 
 
 def _largest_sum(a: Array, b: Array) -> int:
-    """Bound on a sum of products: by the range of int8, else by the actual values."""
+    """Return a bound on each sum of products: by the range of int8, else by the largest values."""
     left, right = (2**7 if x.dtype == np.int8 else _largest(x) for x in (a, b))
     return int(a.shape[-1] * left * right)
 
 
 def shifted_right(x: Array, bits: Array) -> Array:
-    """Shift integers to the right, or to the left if `bits` is negative."""
+    """Return integers x shifted right by `bits`, or shifted left if `bits` is negative."""
     return np.where(bits >= 0, x >> np.maximum(bits, 0), x << np.maximum(-bits, 0))
 
 
 def inverse_root(x: Array) -> tuple[Array, Array]:
-    """Return inverse and half such that 1 / sqrt(x) = inverse / 2**(30 + half), as me_inverse_root
-    does in C.
+    """Return integers (inverse, half) with 1 / sqrt(x) = inverse / 2**(30 + half), as
+    me_inverse_root in C.
 
     x   int64, 1 .. 2**62
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pointwise functions of one operand; each can be a 256-entry table for int8."""
+"""Pointwise functions of one operand; for int8 each can be a table of 256 entries."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def erf(x: Array) -> Array:
 
 @cache
 def _erf_curves() -> tuple[Array, Array, Array, Array]:
-    """Coefficients of a cubic between neighbouring points from 0 to _ERF_END."""
+    """Return the coefficients of cubics between grid points from 0 to _ERF_END."""
     at = np.arange(round(_ERF_END / _ERF_STEP) + 1) * _ERF_STEP
     slope = 2.0 / math.sqrt(math.pi) * np.exp(-np.square(at)) * _ERF_STEP
     value = np.asarray(_erf(at), dtype=np.float64)
@@ -82,18 +82,18 @@ COMPARISONS: Mapping[str, Callable[..., Array]] = {
 
 
 def _product(a: Array, b: Array) -> Array:
-    """Multiply; 0 if either factor is 0, even times infinity, because `where` is a sum of such
-    products."""
+    """Return a * b, or 0 if either factor is 0 and the other infinite: `where` is computed as a sum
+    of such products."""
     return np.where((a == 0.0) | (b == 0.0), 0.0, a * b)
 
 
 def listed(values: Array) -> str:
-    """Encode the values of a table as text, the argument of the function "lookup" in a chain."""
+    """Encode a table's float values as text, the parameter of "lookup" in a chain of functions."""
     return values.astype("<f4").tobytes().hex()
 
 
 def _lookup(x: Array, scale: float, first: int, values: str) -> Array:
-    """Look up the integer x / scale in a table whose first entry is for `first`."""
+    """Return table entries for the integers x / scale; the first entry is for integer `first`."""
     table = np.frombuffer(bytes.fromhex(values), "<f4").astype(np.float64)
     at = np.clip(np.nan_to_num(np.rint(x / scale)) - first, 0, len(table) - 1)
     return np.asarray(table[at.astype(np.int64)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Affine quantisation parameters of a tensor; docs/integer-semantics.md gives the reasons."""
+"""Affine quantisation parameters of tensors; reasons are in docs/integer-semantics.md."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class QuantParams:
 
     @property
     def reach(self) -> int:
-        """Largest |q - zero_point| of the integer type."""
+        """Largest |q - zero_point| of all values of the integer type."""
         return max(self.high - self.zero_point, self.zero_point - self.low)
 
 
@@ -85,10 +85,10 @@ def round_up_12_bits(x: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ResultParams:
-    """Rule for the quantisation parameters of an operator's results of one element type.
+    """Rule for the quantisation parameters of an operator's result with a given element type.
 
-    of       largest magnitude -> parameters
-    may_be   parameters (from a model file, say) -> whether the kernel supports them
+    of       function: largest magnitude of the result -> parameters
+    may_be   function: parameters, such as from a model file -> whether the kernel supports them
     """
 
     of: Callable[[float], QuantParams]

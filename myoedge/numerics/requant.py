@@ -88,7 +88,7 @@ class Requant:
 
     @staticmethod
     def of(fields: Mapping[str, Any]) -> Requant:
-        """Return the requantisation with these fields: `scalars` and `arrays` together."""
+        """Return the requantisation with all fields of `scalars` and `arrays`."""
         return Requant(fields["pre"], *(np.asarray(fields[name]) for name in NUMBERS))
 
 
@@ -135,7 +135,7 @@ def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requa
 
 
 def _square_error(r: Requant, real: Array, bound: Array, steps: float) -> float:
-    """Mean square error of the worst channel, in output steps squared.
+    """Return the mean square error of the worst channel, in output steps squared.
 
     The multiplier's error is taken at a typical output of `steps` steps; the bits dropped by the
     pre-shift are assumed uniform.
@@ -165,7 +165,7 @@ class SumRequant:
         return np.asarray(np.clip(total >> self.shift, low, high), element_type.dtype)
 
     def largest(self, bounds: Sequence[int]) -> int:
-        """Return the largest |intermediate| in any order of summation.
+        """Return the largest magnitude of an intermediate sum, in any order of summation.
 
         bounds   largest |x_i| of each term
         """

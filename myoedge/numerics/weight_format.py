@@ -17,7 +17,7 @@ INT16_BIAS_MAX = 2**28  # next to 16-bit products, which have the rest of int32
 
 @dataclass(frozen=True, slots=True)
 class WeightFormat:
-    """Symmetric integers of 2 to 16 bits for weights, with one scale per output channel or per
+    """Symmetric integer weights of 2 to 16 bits, with one scale per output channel or per
     tensor."""
 
     bits: int = 8
@@ -34,8 +34,8 @@ class WeightFormat:
         return INT8 if self.bits <= INT8.bits else INT16
 
     def beside(self, operand: ElementType) -> WeightFormat:
-        """Return the format for weights that multiply an operand of this type; it has at least as
-        many bits as this one."""
+        """Return the format of weights that multiply an operand of this type: the operand's bits,
+        if these are more."""
         return replace(self, bits=max(self.bits, operand.bits))
 
     def quantize(self, w: Array, bias: Array, x: QuantParams) -> tuple[Array, Array]:
@@ -68,7 +68,7 @@ class WeightFormat:
         return np.asarray(integers, self.element_type.dtype)
 
     def rounded(self, w: Array) -> Array:
-        """Round float weights [K, ...] to the nearest values of this format."""
+        """Return float weights [K, ...] rounded to the nearest values of this format."""
         zeros = np.zeros(len(w))
         integers, scale = self.quantize(w.astype(np.float64), zeros, QuantParams(1.0, 0))
         return np.asarray((integers * _per_row(scale, w)).astype(w.dtype))

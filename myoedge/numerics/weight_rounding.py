@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounding of low-bit weights so that the layer's sums of products change least.
+"""Rounding of low-bit weights that changes the layer's sums of products least.
 
 Sources: Frantar et al., GPTQ (2022): later columns compensate the rounding error of each column;
 Behdin et al., QuantEase (2023): each column is rounded again, given all other columns.
@@ -55,8 +55,8 @@ class Moments:
 
     @property
     def of_others(self) -> Array:
-        """Estimate `squares` for vectors other than these: if there are fewer vectors than inputs,
-        products of two inputs count less."""
+        """Estimate of `squares` for other vectors: if there are fewer vectors than inputs, products
+        of two different inputs count less."""
         alone = max(0.0, 1.0 - self.count / len(self.squares)) ** 2
         return (1.0 - alone) * self.squares + alone * np.diag(np.diag(self.squares))
 
@@ -85,7 +85,7 @@ def rounded_rows(
 
 
 def _best_scale(w: Array, weights: Array, high: int, least: Array) -> Array:
-    """Scale of each row with the least squared error of rounding to nearest.
+    """Return for each row the scale with the least squared error of rounding to nearest.
 
     weights   [C] weight of each column's squared error
     """
@@ -99,14 +99,14 @@ def _best_scale(w: Array, weights: Array, high: int, least: Array) -> Array:
 
 
 def _scale(scale: Array, least: Array) -> Array:
-    """Round scales to float32; 1 for a scale that becomes 0."""
+    """Return scales of at least `least`, rounded to float32; 1 for a scale that becomes 0."""
     kept = np.maximum(scale, least).astype(np.float32).astype(np.float64)
     return np.where(kept > 0.0, kept, 1.0)
 
 
 def _made_up(w: Array, squares: Array, scale: Array, high: int) -> Array:
-    """Quantise column by column, largest inputs first; later columns compensate earlier errors.
-    Returns integers [K, C]."""
+    """Return integers [K, C] quantised column by column, largest inputs first; later columns
+    compensate the errors of earlier ones (GPTQ)."""
     order = np.argsort(-np.diag(squares), kind="stable")
     inverse = np.linalg.inv(squares[np.ix_(order, order)])
     factors = np.linalg.cholesky((inverse + inverse.T) / 2).T
@@ -119,7 +119,7 @@ def _made_up(w: Array, squares: Array, scale: Array, high: int) -> Array:
 
 
 def _sweep(q: Array, w: Array, squares: Array, scale: Array, high: int) -> None:
-    """Set every column of q to its best value, given the other columns; changes q in place."""
+    """Round every column of q again, given the other columns (QuantEase); changes q in place."""
     gradient = (w - q * scale[:, None]) @ squares
     for i in range(q.shape[1]):
         best = np.rint(q[:, i] + gradient[:, i] / (squares[i, i] * scale))
@@ -130,7 +130,8 @@ def _sweep(q: Array, w: Array, squares: Array, scale: Array, high: int) -> None:
 
 
 def _fitted(parts: Sequence[tuple[Array, Array, Array]], scale: Array, least: Array) -> Array:
-    """Return the scales with the least error for these integers; all-zero rows keep their scale.
+    """Return the scales [K] with the least error for given integers; all-zero rows keep their
+    scale.
 
     parts   (integers, real weights, squares) of the columns
     """

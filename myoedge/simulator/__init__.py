@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded simulator of GAP9, cycle-approximate and deterministic, which runs bare-metal ELF
-files."""
+"""Embedded simulator of GAP9, cycle-approximate and deterministic, for bare-metal ELF files."""
 
 from __future__ import annotations
 

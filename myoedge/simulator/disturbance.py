@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults injected into a simulated run: inverted bits, lost transfers and skipped
-interrupts."""
+"""Injection of faults into a simulated run: inverted bits, lost transfers and lost interrupts."""
 
 from __future__ import annotations
 
@@ -19,7 +18,9 @@ class Disturbance:
     kind    "memory" or "register": a bit is inverted; "dma": the next transfer moves no bytes;
             "interrupt": the next unmasked interrupt of the fabric controller, or event of a
             cluster core, is lost
-    where   address of the byte; 32 * core + register; or core, 9 for the fabric controller
+    where   address of the byte; for a register 32 * core + register; for an interrupt the core (9:
+            the
+    fabric controller)
     bit     0 .. 7 of a byte, 0 .. 31 of a register
     """
 
@@ -30,7 +31,7 @@ class Disturbance:
 
 
 def disturb(core: ctypes.CDLL, machine: int, fault: Disturbance) -> None:
-    """Inject a fault into the running machine at once. Errors: E243 no such address, register or
+    """Inject a fault into the simulated machine now. Errors: E243 no such address, register or
     bit."""
     kind = DISTURBANCES.index(fault.kind)
     if not core.machine_disturb(machine, kind, fault.where, fault.bit):

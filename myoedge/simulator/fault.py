@@ -51,7 +51,7 @@ class Faulted(MyoedgeError):
 
 
 def fault_error(report: FaultReport, program: Program, run: Simulation) -> Faulted:
-    """Return the error of a fault report."""
+    """Return the error for a fault that the C core reports, with the run's records up to it."""
     code, needs = KINDS[report.kind]
     title = report.text.decode("utf-8", "replace")
     facts: dict[str, object] = {"cycle": report.cycle}
@@ -77,10 +77,10 @@ def fault_error(report: FaultReport, program: Program, run: Simulation) -> Fault
 
 
 def with_other_first_core(fault: Faulted, program: Program, fc_hart: int) -> Faulted:
-    """Return the fault with a first remedy: to simulate the core number that the other platform
-    gives the fabric controller.
+    """Return the fault with another first remedy if it applies: simulate with the fabric
+    controller's core number on the other platform.
 
-    fc_hart   the number simulated so far
+    fc_hart   core number of the fabric controller in this run
     A program that finds an unknown core number mistakes the fabric controller for a cluster core,
     and then waits or has no stack.
     """
@@ -97,7 +97,7 @@ def with_other_first_core(fault: Faulted, program: Program, fc_hart: int) -> Fau
 
 
 def _reads_core_number(program: Program) -> bool:
-    """Return whether `csrr rd, mhartid` occurs in the program, at any even address."""
+    """Return whether `csrr rd, mhartid` (read the core number) occurs at any even address."""
     return any(
         int.from_bytes(code[at : at + 4], "little") & BESIDE_RD == READS_MHARTID
         for _, code in program.segments
@@ -110,6 +110,6 @@ def _name(core: int) -> str:
 
 
 def _place(program: Program, pc: int) -> str:
-    """Format an address with function and source line, if known."""
+    """Format a program address with function and source line, if known."""
     parts = filter(None, (program.function_at(pc), program.line_at(pc)))
     return f"0x{pc:08x}  {', '.join(parts)}".rstrip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flash on the simulated chip across runs, and power cuts."""
+"""State of the simulated chip's flash between runs, and power failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FLASH_BYTES = GAP9_CYCLES["mram_bytes"]
 
 @dataclass(frozen=True)
 class FlashState:
-    """The simulated chip's flash at the start of a run, and when its power fails.
+    """Flash of the simulated chip at the start of a run, and the time of a power failure.
 
     contents    first bytes; the rest is erased (0xFF)
     cut_cycle   cycle in which power fails and the run ends; None: never. Each bit of a word that is

@@ -48,13 +48,13 @@ Range = tuple[int, int]  # address, size in bytes
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Records of a run in addition to its counters.
+    """Records to make of a run, in addition to its counters, and faults to inject.
 
     dump        (address, size) of memory to return at the end
     snapshots   value of me_mark(value) -> memory to record at that call
     profile     whether to record cycles and executions by instruction address
     window      (from, to): record executed instructions between these cycles
-    spans       whether to record transfers, NE16 jobs and sleeping cores
+    spans       whether to record intervals of transfers, NE16 jobs and sleeping cores
     mark_counts whether marks have the counters of the cores
     disturbed   faults to inject
     """
@@ -84,11 +84,11 @@ def simulate(
     sanitize: Sequence[str] = (),
     cc: str = "zig",
 ) -> Simulation:
-    """Run a bare-metal program until it exits.
+    """Run a bare-metal program on the simulated chip until it exits.
 
     cycles     sizes and costs of the chip, by name (simulator/core/chip.h)
     folder     folder with files that the program may open by plain name; None: no files
-    flash      flash on the chip, and when its power goes; None: erased, and not returned
+    flash      content of the chip's flash, and a power failure; None: erased, and not returned
     playback   recording that a front end delivers; the run ends some time after its last frame
     progress   called about once a second with the cycle and the text printed since the last call
     Errors: E241 no program; E242 a segment is outside the chip's memory; E701..E709 a fault, a
@@ -196,7 +196,8 @@ def _run(
     cut_cycle: int | None,
     stops: list[Disturbance],
 ) -> tuple[int, str]:
-    """Return (how the run ended, printed text); _RUNNING: its power went at `cut_cycle`.
+    """Run the machine to its end; return (status, printed text). _RUNNING: power failed at
+    `cut_cycle`.
 
     stops   faults to inject, in order
     """
@@ -245,8 +246,8 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
 def _by_address(
     core: ctypes.CDLL, machine: int, counters: Any, options: RunOptions
 ) -> dict[int, int]:
-    """Return the counters of addresses in L2, one per halfword, that are not 0; none without
-    profile."""
+    """Return address -> counter for halfwords in L2 whose counter is not 0; {} if the run is not
+    profiled."""
     if not options.profile:
         return {}
     base, halfwords = core.machine_l2_base(machine), core.machine_l2_bytes(machine) // 2

@@ -76,8 +76,8 @@ class Playback:
 
 
 def to_c(playback: Playback) -> binding.PlaybackStruct:
-    """Return the C struct, which keeps the arrays alive. Errors: E266 data that the front end
-    cannot deliver."""
+    """Return the C struct of a playback, which keeps its arrays alive. Errors: E266 data that the
+    front end cannot deliver."""
     p, rate = playback, Fraction(playback.rate_hz).limit_denominator(1000)
     is_chip = p.front_end.startswith("ads")
     data = np.ascontiguousarray(p.counts, np.int32 if is_chip else np.uint8)

@@ -12,7 +12,7 @@ _CHUNK = 1 << 16
 
 
 class Printed:
-    """Text that a program prints, up to MAX_TEXT_CHARS characters."""
+    """Collector of the text that a program prints, up to MAX_TEXT_CHARS characters."""
 
     def __init__(self, core: ctypes.CDLL, machine: int) -> None:
         self.core, self.machine, self.parts = core, machine, list[str]()

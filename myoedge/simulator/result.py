@@ -50,7 +50,7 @@ class CoreCounts:
         return self.instructions + sum(n for cause, n in self.stalls.items() if cause != "sleep")
 
     def since(self, earlier: CoreCounts) -> CoreCounts:
-        """Return the counters of the time since `earlier`, counters of the same core."""
+        """Return the difference to `earlier` counters of the same core."""
         numbers = {
             name: getattr(self, name) - getattr(earlier, name)
             for name in self.__dataclass_fields__
@@ -132,7 +132,7 @@ class Simulation(Tabular):
     spans, spans_lost    recorded intervals, and number of those not recorded
     steps, steps_lost    recorded instructions, and number of those not recorded
     profile              cycles by instruction address
-    executed             how often cores 0 .. 7 executed an instruction, by its address
+    executed             number of executions of an instruction by cores 0 .. 7, by its address
     line                 bytes that the UARTs sent
     line_cycles          cycle in which each byte's stop bit ended
     ready_cycles, ready_frames   cycle and frame number of every data-ready of a playback

@@ -31,8 +31,8 @@ _DISK_FULL = (
 
 
 def is_cached(path: Path) -> bool:
-    """Return whether the cache has an intact file at this path, owned by the user; if so, mark it
-    as used."""
+    """Return whether the cache has an intact file of this user at a path; if so, mark it as
+    used."""
     return content(path) is not None
 
 
@@ -62,7 +62,8 @@ def store(fresh: Path, path: Path) -> None:
 
 
 def despite_removal(make: Callable[[], Made]) -> Made:
-    """Call `make` and return its result; call it again if the cache is removed meanwhile.
+    """Call `make` and return its result; call it again if another process removes the cache
+    meanwhile.
 
     Errors: E220 if that happens every time; as `make`.
     """

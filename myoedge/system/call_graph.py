@@ -32,9 +32,9 @@ class Function:
 
     frame_bytes      bytes by which it lowers the stack pointer, all decrements added
     calls            names of the functions that it calls directly
-    holds            names of the functions whose addresses it holds
+    holds            names of the functions whose addresses its code or tables contain
     is_indirect      whether it calls through a register
-    is_frame_known   whether the code states every change of the stack pointer
+    is_frame_known   whether every change of the stack pointer is known from the code
     """
 
     name: str
@@ -62,8 +62,8 @@ class CallGraph:
 
     @functools.cached_property
     def recursion(self) -> tuple[str, ...]:
-        """Names of functions that call each other in a circle, the first one repeated at the end;
-        empty if there is no recursion."""
+        """Names of functions that call each other recursively, the first one repeated at the end;
+        () if there are none."""
         try:
             self._sorter.prepare()
         except graphlib.CycleError as error:
@@ -78,8 +78,8 @@ class CallGraph:
 
     @functools.cached_property
     def unreached(self) -> tuple[str, ...]:
-        """Functions that no root reaches, because the pointer through which they are called is
-        unknown."""
+        """Names of functions that no root reaches in the graph: the pointer through which they are
+        called is unknown."""
         return tuple(sorted(self.functions.keys() - self.reached(self.roots)))
 
     def reached(self, roots: Iterable[str]) -> set[str]:
@@ -94,8 +94,9 @@ class CallGraph:
     def stack_bytes(self, root: str) -> int:
         """Return an upper bound of the stack below `root`, its own frame included.
 
-        A function whose address is held may be called at the end of any chain of direct calls, so
-        the bound adds both depths. Errors: ValueError if functions call each other in a circle.
+        A function whose address is in code or tables may be called at the end of any chain of
+        direct calls, so the bound adds both depths. Errors: ValueError if functions call each other
+        in a circle.
         """
         return self._depths[root]
 
@@ -115,8 +116,9 @@ class CallGraph:
 def call_graph(program: Program, roots: Sequence[str]) -> CallGraph:
     """Return the call graph of a program.
 
-    roots   functions that a core starts with; each may call, through a register, the functions
-            whose addresses the code below another root holds
+    roots   functions with which a core starts; each may call, through a register, the functions
+            whose
+    addresses the code of another root contains
     """
     places = _Places.of(program)
     functions = {name: places.function(start, end, name) for start, end, name in program.functions}
@@ -130,7 +132,7 @@ def call_graph(program: Program, roots: Sequence[str]) -> CallGraph:
 
 @dataclass(frozen=True)
 class _Places:
-    """Addresses of functions, and of the tables that hold such addresses.
+    """Addresses of functions in a program, and tables that contain such addresses.
 
     starts   address of the first instruction -> name
     tables   (first address, end, names of the functions that the table holds), in order
@@ -169,7 +171,8 @@ class _Places:
         )
 
     def _held(self, addresses: Set[int]) -> frozenset[str]:
-        """Return the functions at some addresses, and those in tables at them."""
+        """Return the names of functions at these addresses, and of those in tables at these
+        addresses."""
         held = {self.starts[at] for at in addresses & self.starts.keys()}
         for first, end, names in self.tables:
             if any(first <= at < end for at in addresses):

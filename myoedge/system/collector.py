@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Return a context without garbage collection, for creating many long-lived objects; the
+    """Context manager that pauses garbage collection while many long-lived objects are created; the
     collector would take 30 % of the time for loading a large graph."""
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output folders that are written atomically, and files that are replaced together."""
+"""Output folders written atomically, and files of a folder replaced together."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def check_output(target: Path) -> None:
 
 
 def _check_replaceable(target: Path) -> None:
-    """Refuse targets other than an unchanged earlier build or an empty folder."""
+    """Raise E221 unless a target is absent, an unchanged earlier build or an empty folder."""
     if not os.path.lexists(target):
         return
     if not target.is_dir():
@@ -104,7 +104,7 @@ def _check_replaceable(target: Path) -> None:
 
 
 def _edited(target: Path, files: Mapping[str, str]) -> Iterator[str]:
-    """Return the names of sources that were changed after they were written."""
+    """Yield the names of generated sources that the user has changed."""
     for name, digest in files.items():
         is_generated = name.startswith(EDITABLE) and not name.startswith(f"{USERS}/")
         is_there = is_generated and (target / name).is_file()
@@ -113,7 +113,7 @@ def _edited(target: Path, files: Mapping[str, str]) -> Iterator[str]:
 
 
 def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
-    """Raise the error of `_blocked` for files that `build` did not write and for edited files.
+    """Raise E221 if a folder has files that `build` did not write, or edited files.
 
     files   name -> digest
     """
@@ -153,7 +153,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unreplaced(folder: Path) -> Iterator[None]:
-    """Return a context in which no other process replaces a folder or its reports."""
+    """Context manager during which no other process replaces a folder or its reports."""
     opened = _locked(folder)
     while opened is not None and not _is_at(folder, opened):  # replaced while this waited
         os.close(opened)
@@ -185,7 +185,7 @@ def _is_at(folder: Path, opened: int) -> bool:
 
 
 def _swapped(fresh: Path, target: Path) -> bool:
-    """Move `fresh` to `target`; the old folder then has the other name, or is removed.
+    """Move `fresh` to `target`; an old folder there is then named `fresh`, or is removed.
 
     Returns False if there was no old folder, but another process has created one meanwhile, which
     is not locked.
@@ -218,7 +218,8 @@ def _exchange(a: Path, b: Path) -> bool:
 
 
 def _remove_abandoned(folder: Path, ours: str) -> None:
-    """Remove files of killed processes; the first group of `ours` matches a process id."""
+    """Remove files of killed processes from a folder; group 1 of the pattern `ours` is the
+    process."""
     for path in folder.iterdir():
         match = re.fullmatch(ours, path.name)
         if match and not _is_running(int(match[1])):
@@ -240,7 +241,7 @@ def _is_running(pid: int) -> bool:
 
 @contextlib.contextmanager
 def explained(target: Path, *tries: str) -> Iterator[None]:
-    """Return a context that converts file system errors to E220 and E281.
+    """Context manager that converts file system errors to E220 and E281.
 
     target   file or folder that is written
     tries    remedies of E220; none: suggest another -o

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls, jumps, stack frames and addresses in the instructions of an RV32 function.
+"""Decoding of RV32 functions: calls, jumps, stack frames and addresses.
 
 Encodings: The RISC-V Instruction Set Manual, volume I, chapters RV32I and "C".
 """
@@ -22,10 +22,11 @@ Fact = tuple[int, int]  # kind, and its target, address or bytes
 
 @dataclass
 class Decoder:
-    """Decodes the instructions of one function in order.
+    """Decoder of the instructions of one function, in order.
 
     known   register -> its value, if that is a constant
-    upper   register -> value of the lui or auipc that no instruction has completed to an address
+    upper   register -> value of a lui or auipc without a following instruction that adds the low
+            bits
     """
 
     known: dict[int, int] = field(default_factory=dict)
@@ -42,13 +43,15 @@ class Decoder:
             yield from self._forget(register)
 
     def _forget(self, register: int) -> Iterator[Fact]:
-        """Drop a register's value; what lui left there alone was an address after all."""
+        """Drop a register's value; yield the value of a lui without low bits, which is an
+        address."""
         self.known.pop(register, None)
         if register in self.upper:
             yield ADDRESS, self.upper.pop(register)
 
     def _set(self, register: int, value: int | None) -> Iterator[Fact]:
-        """Note a register's new value; None if it is not a constant."""
+        """Record a register's new value, None if not constant; yield the value as possible
+        address."""
         yield from self._forget(register)
         if value is not None and register:
             self.known[register] = value & 0xFFFFFFFF
@@ -100,14 +103,15 @@ class Decoder:
             yield from self._set(rd, self._plus(rs1, offset))
 
     def _stack_by_register(self, word: int) -> Iterator[Fact]:
-        """Decode add or sub sp, sp, register, for frames beyond 2 KiB."""
+        """Decode add or sub sp, sp, register (frames over 2 KiB); yield the change of the frame."""
         rs2 = word >> 20 & 31
         value = self.known.get(rs2)
         sign = -1 if word >> 30 & 1 else 1
         yield from self._moves_stack(None if value is None else sign * _signed(value, 32))
 
     def _stack_from(self, register: int) -> Iterator[Fact]:
-        """Decode a stack pointer that is copied: from the frame pointer it is only restored."""
+        """Decode a copy to the stack pointer: yield an unknown frame, unless the frame pointer
+        restores it."""
         if register != FRAME_POINTER:
             yield UNKNOWN_FRAME, 0
 
@@ -191,7 +195,7 @@ def _signed(value: int, bits: int) -> int:
 
 
 def _gathered(word: int, places: Sequence[tuple[int, int, int]], bits: int) -> int:
-    """Return a signed immediate; places are (lowest bit in the word, width, bit in the result)."""
+    """Return a signed immediate; `places`: (lowest bit in the word, width, bit in the result)."""
     parts = ((word >> source & (1 << width) - 1) << target for source, width, target in places)
     return _signed(sum(parts), bits)
 

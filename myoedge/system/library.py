@@ -34,9 +34,9 @@ _LOCKS: dict[int, threading.RLock] = {}
 class Library:
     """A loaded shared library.
 
-    lock   must be held during calls, because the C uses one static arena; a thread that needs
-           several consecutive calls, such as for a stream, holds it around all of them
-    prefix   of the network's functions: <prefix>_run
+    lock   lock to hold during calls, because the C uses one static arena; a thread with several
+    dependent calls, such as for a stream, holds it around all of them
+    prefix   prefix of the network's C functions: <prefix>_run
     """
 
     path: Path
@@ -137,7 +137,7 @@ def c_prefix(src_dir: Path) -> str:
 
 
 def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
-    """Check that a library has these symbols, and return it. Errors: AttributeError."""
+    """Return a library after checking that it has these symbols. Errors: AttributeError."""
     for symbol in symbols:
         getattr(library.handle, symbol)
     return library
@@ -182,7 +182,7 @@ def compile_objects(
 
 
 def _with_headers(source: Path, included: Callable[[Path], list[Path]]) -> list[Path]:
-    """Return a source and all our own headers that it includes, directly or through headers."""
+    """Return a source and all headers of myoedge that it includes, directly or indirectly."""
     files, pending = [], [source]
     while pending:
         file = pending.pop()
@@ -193,7 +193,7 @@ def _with_headers(source: Path, included: Callable[[Path], list[Path]]) -> list[
 
 
 def _included(file: Path, options: ObjectOptions) -> list[Path]:
-    """Return our own headers that a file includes."""
+    """Return the headers of myoedge that a file includes directly."""
     found = []
     for name in INCLUDED.findall(file.read_text(encoding="utf-8")):
         places = (os.path.normpath(folder / name) for folder in (file.parent, *options.include))

@@ -61,7 +61,7 @@ class Shown:
 
 
 class Tabular(Shown):
-    """Base class of results that have rows."""
+    """Base class of results that have rows of a table."""
 
     __slots__ = ()
 

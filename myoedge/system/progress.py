@@ -19,7 +19,7 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
-    """Return a context in which the progress of this thread's work is reported to a watcher."""
+    """Context manager during which this thread's work reports its progress to a watcher."""
     token = _watcher.set(watcher)
     try:
         yield
@@ -31,7 +31,7 @@ def tell(unit: str, done: int, total: int) -> None:
     """Report progress to this thread's watcher, if there is one.
 
     unit          name of the units
-    done, total   number of units
+    done, total   number of completed units and of all units
     """
     watcher = _watcher.get()
     if watcher is not None:

@@ -82,7 +82,7 @@ class Background:
 
 @contextmanager
 def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Background]:
-    """Return a context in which a program runs in the background; it is killed at the end.
+    """Context manager that runs a program in the background, and kills it at the end.
 
     Errors: E501 it cannot start.
     """
@@ -129,7 +129,7 @@ def _started(
 
 @contextmanager
 def _guarded(process_group: int) -> Iterator[None]:
-    """Context manager: a shell kills a process group if this process is killed before it ends.
+    """Context manager that starts a shell, which kills a process group if this process is killed.
 
     The shell waits for the end of a pipe whose other end only this process holds.
     """
@@ -164,7 +164,7 @@ def cache_folder(name: str) -> Path:
 
 @contextmanager
 def opened_folders(*names: str) -> Iterator[list[int]]:
-    """Open cache folders in this context and yield their file descriptors; if another process
+    """Context manager that opens cache folders and yields their descriptors; if another process
     deletes a folder meanwhile, os.fstat of its descriptor has st_nlink 0.
 
     Errors: FileNotFoundError if one is removed before it is opened.
@@ -221,8 +221,8 @@ def _own_folder(shared: Path) -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Return a context with an empty folder next to the cache, in which programs may be executed;
-    it is removed at the end.
+    """Context manager that makes an empty folder next to the cache, in which programs may be
+    executed, and removes it at the end.
 
     It is locked as long as its process lives, so that `remove_abandoned` keeps it.
     """

@@ -24,7 +24,7 @@ OWN = Path(__file__).parents[1].parts
 
 @dataclass(frozen=True)
 class UserFunction:
-    """A function that the user names in an option.
+    """A function of the user's code that an option names.
 
     name     "pkg.mod:fn"
     option   option for messages: "--factory"
@@ -69,7 +69,7 @@ class UserFunction:
 
     @contextlib.contextmanager
     def guarded(self, what: str) -> Iterator[None]:
-        """Return a context that converts exceptions of the user's code to an error with the last
+        """Context manager that converts exceptions of the user's code to an error with the last
         source line of that code.
 
         what   description of the work for the message
@@ -109,7 +109,8 @@ def _digest_of(places: list[Path]) -> str:
 
 @contextlib.contextmanager
 def _working_folder() -> Iterator[None]:
-    """Context manager: modules are first looked up in the working folder, if it still exists."""
+    """Context manager that lets modules be imported from the working folder first, if it still
+    exists."""
     folder = ""
     with contextlib.suppress(OSError):
         folder = os.getcwd()
@@ -124,8 +125,8 @@ def _working_folder() -> Iterator[None]:
 
 @contextlib.contextmanager
 def converted(to: Callable[[BaseException], MyoedgeError]) -> Iterator[None]:
-    """Return a context in which all exceptions of user code, including SystemExit, are converted;
-    Ctrl-C is passed on.
+    """Context manager that converts all exceptions of user code, including SystemExit; Ctrl-C is
+    passed on.
 
     to   exception -> error
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards: memories, probe and console around a chip, read from boards/<id>/board.toml."""
+"""Descriptions of boards: memories, probe and console, read from boards/<id>/board.toml."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Probe:
     target           OpenOCD's name of the core that loads and starts programs
     idcode           IDCODE of the chip's JTAG TAP
     scripts          scripts of the SDK's openocd_tools, in order
-    flasher_entry    address at which a flasher starts
-    flasher_struct   address where it stores the address of its struct
+    flasher_entry    entry address of a flasher, the program that writes a flash
+    flasher_struct   address at which a flasher stores the address of its struct
     """
 
     kind: Literal["ftdi", "jlink", "cmsis-dap"]
@@ -74,7 +74,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Serial line of a board to the application.
+    """Serial console of a board, over which the application is controlled.
 
     uart        number of the chip's UART
     baud_rate   bits per second
@@ -113,7 +113,7 @@ class BoardEnergy:
 
 @dataclass(frozen=True, slots=True)
 class Oscillator:
-    """Frequency of the oscillator from which the chip's clocks are derived."""
+    """Oscillator from which the chip's clocks are derived."""
 
     oscillator_hz: int
 
@@ -250,7 +250,7 @@ def _flash_problems(name: str, flash: Flash) -> Iterator[tuple[str, str]]:
 
 
 def _problems(board: Board) -> dict[str, str]:
-    """Return problems by key that types cannot express."""
+    """Return problems of a board's description that types cannot express: key -> problem."""
     problems = {}
     if not ID.fullmatch(board.id):
         problems["id"] = "is at most 64 of a-z, 0-9, _ and -"
@@ -275,7 +275,7 @@ def _probe_problems(probe: Probe) -> Iterator[tuple[str, str]]:
 
 
 def _out_of_range(board: Board) -> Iterator[tuple[str, str]]:
-    """Yield keys of numbers outside LIMITS, and their problems."""
+    """Yield (key, problem) of numbers outside LIMITS."""
     flashes = {f"flash.{name}": flash for name, flash in board.flash.items()}
     for key, (low, high) in LIMITS.items():
         kind, _, field_name = key.partition(".")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chips: memories, operating points, engines; cost models of kernels and transfers."""
+"""Chips: memories, operating points and engines, and cost models of kernels and transfers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class KernelCost:
     """Estimated cycles of a kernel on an engine.
 
     unit_cycles    cycles of one core per unit of work; the kernel's tiling defines the unit
-    tile_cycles    additional cycles per tile: the call, code around its loops, misses of the core's
-                   own instruction cache
+    tile_cycles    additional cycles per tile: call, code around the loops, misses of the core's own
+    instruction cache
     layer_cycles   additional cycles of a layer's first tile after another kernel, to load code from
                    L2
     warm_cycles    cycles saved per tile after a layer's first COLD_TILES, when its code is in the
@@ -41,7 +41,7 @@ class KernelCost:
 
 @dataclass(frozen=True, slots=True)
 class TransferCost:
-    """Cost model in cycles for everything around kernels: transfers, barriers, control of tiles.
+    """Cost model of everything around kernels, in cycles: transfers, barriers, control of tiles.
 
     bytes_per_cycle      rate of the DMA between L1 and L2, in each direction
     line_cycles          cycles of the DMA per row of a transfer into L1
@@ -50,8 +50,8 @@ class TransferCost:
     barrier_cycles       cycles of a barrier, before each tile
     tile_setup_cycles    cycles of the control core for each tile's arguments
     layer_setup_cycles   cycles of the control core per layer
-    network_cycles       further cycles of the first layer, with empty instruction caches
-    ninth_core_cycles    cycles per tile that the control core also computes
+    network_cycles       additional cycles of the first layer, with empty instruction caches
+    ninth_core_cycles    additional cycles per tile if the control core also computes
     l3_command_cycles    cycles of the control core to start a transfer between L3 and L2
     l3_start_cycles      cycles of L3 before the first byte of a transfer
     l2_operand_factor    factor on the cycles of a unit of work with operands in L2
@@ -117,10 +117,11 @@ class Chip:
     l3_bytes_per_s   rate of the off-chip memory at the default operating point; 0 without L3
     alignment_bytes  alignment of every buffer
     l1_reserved_bytes  bytes of L1 for stacks and the runtime
-    l2_reserved_bytes  bytes of L2 reserved for code if data can move to L3; negative if a limit on
-                       data leaves more than that for code
-    layer_code_bytes   bytes of L2 for the code of each layer beyond those covered by
-                       l2_reserved_bytes
+    l2_reserved_bytes  bytes of L2 reserved for code if constants can move to L3; negative if a
+                       limit on
+    data leaves more for code
+    layer_code_bytes   bytes of L2 for the code of each further layer that l2_reserved_bytes does
+    not cover
     transfers        cost model of everything around kernels
     voltages         (volts, highest clock in Hz), ascending
     """
@@ -173,7 +174,7 @@ class Chip:
         return next(known, None) or self._at_clock(clock_hz)
 
     def _at_clock(self, clock_hz: int) -> OperatingPoint:
-        """Return the point of a clock in whole kHz, whose name `at` parses."""
+        """Return the operating point of a clock in whole kHz; `at` accepts its name."""
         volts = min(volts for volts, highest_hz in self.voltages if clock_hz <= highest_hz)
         return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
 
@@ -194,11 +195,11 @@ class Chip:
 
     @property
     def l2_room_bytes(self) -> int:
-        """Bytes of L2 for data."""
+        """Bytes of L2 for data, without those reserved for code."""
         return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)
 
     def l2_room_beside_code(self, layers: int) -> int:
-        """Return the bytes of L2 for data if constants may move to L3: all except those for the
-        code of this many layers."""
+        """Return the bytes of L2 for data if constants can move to L3: all but those for the code
+        of this many layers."""
         code = max(layers - LAYERS, 0) * self.layer_code_bytes
         return min(max(self.l2_bytes - self.l2_reserved_bytes - code, 0), self.l2_room_bytes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Analogue front ends and their wiring to the chip: [sensor] of myoedge.toml or board.toml."""
+"""Analogue front ends and their wiring: table [sensor] of myoedge.toml or board.toml."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_WIRED = -1  # number of a pin
 
 @dataclass(frozen=True, slots=True)
 class SensorTable:
-    """[sensor]: keys that are not set are None.
+    """Table [sensor]; keys that are not set are None.
 
     board       id or path of the board whose [sensor] supplies the other keys
     front_end   name of the front end chip, or "spi"
@@ -36,7 +36,7 @@ class SensorTable:
     pins        data_ready, start, reset -> GPIO number; the last two may be absent
     unit        unit of the calibration data
     hop         samples between the starts of two windows; a stream has [stream] hop
-    packets     content of a decision: class and score, or all integers of the first output
+    packets     content of a decision's packet: class and score, or all integers of the first output
     bits, header_bytes, input_range   of front_end = "spi": bits of a count (converter value), bytes
                                       before the first count, and the voltage of the largest count
     """
@@ -105,8 +105,8 @@ FRONT_ENDS: Mapping[str, FrontEnd] = {
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """GPIO numbers of the front end's pins; NOT_WIRED if it is started or reset by a command
-    instead, or sends samples by itself."""
+    """GPIO numbers of the front end's pins; NOT_WIRED if a command starts or resets it, or if it
+    sends samples by itself."""
 
     data_ready: int = NOT_WIRED
     start: int = NOT_WIRED
@@ -125,7 +125,7 @@ class Sensor:
     uart, baud_rate   serial line of the packets
     unit              unit of the calibration data
     hop               samples between the starts of two windows
-    packets           content of a decision: "class" or "outputs"
+    packets           content of a decision's packet: "class" or "outputs"
     bits              bits of a count (converter value)
     header_bytes      bytes of a sample before the first count of each chip
     """
@@ -149,12 +149,12 @@ class Sensor:
 
     @property
     def kind(self) -> FrontEnd | None:
-        """Model of the front end chip; None for any other device."""
+        """Type of the front end chip; None for any other device."""
         return FRONT_ENDS.get(self.front_end)
 
     @property
     def is_on_line(self) -> bool:
-        """Whether samples are received on the UART on which decisions are sent."""
+        """Whether the UART that sends the decisions also receives the samples."""
         return self.front_end == "uart"
 
     @property
@@ -178,7 +178,7 @@ class Sensor:
 
     @property
     def count_units(self) -> Fraction:
-        """Value of one count in `unit`."""
+        """Value of one count (converter step) in `unit`."""
         return Fraction(1) if self.unit == "counts" else self.count_v / UNIT_V[self.unit]
 
     @property

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy model of GAP9: weights, coefficients fitted to published figures, uncertainties.
+"""Energy model of GAP9: weights of counters, coefficients fitted to published figures,
+uncertainties.
 
 The four free coefficients (VALUES without L3's coefficient) are fitted: `python -m
 tests.energy_page fit` derives them from PUBLISHED and recorded counters and writes them below;

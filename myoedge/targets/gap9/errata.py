@@ -20,7 +20,7 @@ class Erratum:
 
     pattern    16 or 32 bits, highest first: 0, 1, or - for any; blanks are ignored
     why        the difference
-    asked_by   functions that may contain it, because they test its behaviour
+    asked_by   names of functions that may contain it, because they test for the difference
     """
 
     name: str
