@@ -76,11 +76,11 @@ class QuantizeOptions:
         "Target 30 dB at every output regardless of cycles (default: 25 dB).", default=False
     )
     weights: str | None = _option(
-        "auto: choose 8, 4 or 2 weight bits per layer for [budget] sqnr, l2 or energy.",
+        "auto: choose the weight bits per layer to meet [budget] sqnr, l2 or energy.",
         choices=("auto",),
     )
     ctc: int | None = _option(
-        "Append a greedy CTC decoder with this blank class; negative: from the last.",
+        "Append a greedy CTC decoder with this blank class; negative: counted from the last class.",
         kind=int,
         metavar="BLANK",
     )
@@ -120,16 +120,16 @@ class BuildOptions(QuantizeOptions):
         default=False,
     )
     weights_blob: bool = _option(
-        "Also write model.blob, which <prefix>_load of another build of this layout takes.",
+        "Also write model.blob, which <prefix>_load of a build with the same layout reads.",
         default=False,
     )
     engine: str = _option(
-        "auto (default): the faster one per layer; cores; ne16: every layer that it can run.",
+        "auto (default): the faster engine per layer; cores; ne16: NE16 for all its layers.",
         default="auto",
         metavar="NAME",
     )
     stream: bool = _option(
-        "Also generate me_push, which processes frames as they arrive.", default=False
+        "Also generate <prefix>_push, which processes frames as they arrive.", default=False
     )
     simulate: bool | None = _option(
         "Simulate one inference at the end (default: up to 600 M estimated cycles).", negative=True

@@ -27,15 +27,15 @@ VERBS = {
     "bench": "measure the energy per inference on a board with a power meter",
     "monitor": "decode the packets of a sensor application: print, plot, save, forward",
     "report": "show a build's report; with --against, its differences from another build",
-    "diff": "tell whether a new model.blob suffices to update a firmware",
+    "diff": "check whether a new model.blob suffices to update a firmware",
     "check": "compare a build with the accepted one; exit code 3 if it is worse",
-    "sweep": "build variants (models, budgets, options, points) and find regressions",
+    "sweep": "build all combinations of models, budgets and options; find regressions",
     "ops": "list the supported operators",
     "boards": "list the known boards",
-    "plugin": "check a package with operators, boards or readers of your own",
+    "plugin": "check a package with your own operators, boards or readers",
     "doctor": "list required tools and how to install missing ones",
     "explain": "explain an error code and its remedy; without a code, list all codes",
-    "completion": "print a shell's completion script for verbs and options",
+    "completion": "print a shell's completion script for commands and options",
 }
 
 COMPLETE = "_MYOEDGE_COMPLETE"  # set by a shell that asks for completions
@@ -90,7 +90,7 @@ class Verbs(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
+        with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
 
 

@@ -44,7 +44,7 @@ MARKS = {
     "methods",
     multiple=True,
     metavar="NAME",
-    help="prototypes, lda, head or norm; several: once for each (default: all).",
+    help="prototypes, lda, head or norm; repeat the option for several (default: all).",
 )
 @click.option("--every", metavar="TIME", help='Time between windows of a class: "5 ms".')
 @click.option("--window", metavar="TIME", help="Length of a window (default: as --every).")

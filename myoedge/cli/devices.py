@@ -142,10 +142,10 @@ def bench(
     meter: str | None,
     **options: Any,
 ) -> None:
-    """Measure the energy of an inference on a board with a power meter; with --card all figures.
+    """Measure the energy per inference on a board with a power meter; with --card, all figures.
 
-    FOLDER is the output of build --app gap-sdk; default: the newest below build/. The meter is
-    between the supply and the board, its D0 at the board's power pad.
+    FOLDER is the output of build --app gap-sdk; default: the newest below build/. Connect the meter
+    between the supply and the board, and its D0 to the board's power pad.
     """
     from myoedge import api
 
@@ -176,7 +176,7 @@ def _card(terminal: Terminal, file: str, card: BoardCard) -> None:
 
 
 @click.command("boards")
-@click.option("--board", metavar="ID|TOML", help="Only this board; a path checks your own file.")
+@click.option("--board", metavar="ID|TOML", help="Show one board, or check your board.toml.")
 @common
 def boards(terminal: Terminal, board: str | None) -> None:
     """List the known boards and their descriptions."""

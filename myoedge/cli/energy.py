@@ -151,7 +151,9 @@ def _application(folder: Path, point: str) -> Iterator[tuple[str, str]]:
 @click.argument("measurements", type=click.Path())
 @common
 def calibrate(terminal: Terminal, measurements: str) -> None:
-    """Fit the coefficients to measurements of your own board, and store them on this computer.
+    """Fit the coefficients to measurements of your own board.
+
+    The result is stored on this computer, for all later energies.
 
     MEASUREMENTS is a file of `bench --card`, a folder of them, or a CSV file with the columns build
     (a build's folder, simulated before, or "idle"), operating_point, and energy_uj of an inference

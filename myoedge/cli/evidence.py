@@ -35,7 +35,7 @@ def evidence(
     """Collect evidence for a build's requirements, with a software bill of materials.
 
     FOLDER is a build; default: the newest below build/. Writes evidence.json, evidence.md and
-    sbom.cdx.json (CycloneDX). The exit code is 4 if a requirement is not shown.
+    sbom.cdx.json (CycloneDX). The exit code is 4 if a requirement is not met.
     """
     from myoedge import api
 

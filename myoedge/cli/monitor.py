@@ -33,7 +33,7 @@ FORMATS = (".npz", ".csv")  # of --save
     type=click.IntRange(1),
     default=1_000_000,
     metavar="N",
-    help="Baud rate of the port (default: 1000000, as [sensor] has it).",
+    help="Baud rate of the port (default: 1000000, as in [sensor]).",
 )
 @common
 def monitor(
@@ -41,8 +41,9 @@ def monitor(
 ) -> None:
     """Decode the packets of a sensor application and print them until Ctrl-C.
 
-    PORT is the serial port that is wired to the UART of [sensor]; a FILE holds the bytes of such a
-    line. Times are seconds since the start of the application. --json prints a summary at the end.
+    PORT is the serial port that is wired to the UART of [sensor]; FILE contains bytes recorded from
+    such a port. Times are seconds since the start of the application. --json prints a summary at
+    the end.
     """
     from myoedge import api
     from myoedge.reports.packet_log import PacketLog

@@ -65,7 +65,7 @@ def init(terminal: Terminal, folder: str, **options: str | None) -> None:
 @JUNIT
 @common
 def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> None:
-    """Build and simulate all combinations of models, budgets, options and points.
+    """Build and simulate all combinations of models, budgets, options and operating points.
 
     Results that DIR already contains are not computed again, even if the last run was interrupted.
     DIR gets sweep.json, sweep.csv and sweep.html, and runs/ with one file per result.
@@ -95,7 +95,7 @@ def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> N
 
 @click.group("plugin")
 def plugin() -> None:
-    """Check a package with operators, boards or readers of your own."""
+    """Check a package with your own operators, boards or readers."""
 
 
 @plugin.command("check")
@@ -170,7 +170,7 @@ def explain(terminal: Terminal, code: str | None) -> None:
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion of verbs and options for a shell.
+    """Print a shell's completion script for commands and options.
 
     \b
     bash    eval "$(myoedge completion bash)"    in ~/.bashrc

@@ -196,9 +196,9 @@ def report(
 @click.argument("new", type=click.Path())
 @common
 def diff(terminal: Terminal, old: str, new: str) -> None:
-    """Tell whether the model.blob of build NEW suffices to update the firmware of build OLD.
+    """Check whether the model.blob of build NEW suffices to update the firmware of build OLD.
 
-    Both are made with --weights-blob. Figures are compared by `report NEW --against OLD`.
+    Both need --weights-blob. To compare their figures, use `report NEW --against OLD`.
     """
     from myoedge import api
 
@@ -213,7 +213,7 @@ def diff(terminal: Terminal, old: str, new: str) -> None:
     "--against", type=click.Path(), required=True, metavar="OLD", help="The accepted build."
 )
 @click.option(
-    "--config", type=click.Path(), metavar="TOML", help="With [check] (default: ./myoedge.toml)."
+    "--config", type=click.Path(), metavar="TOML", help="File with [check] (default: myoedge.toml)."
 )
 @click.option("--annotations", is_flag=True, help="Also print annotations for GitHub Actions.")
 @JUNIT
@@ -255,8 +255,8 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
     """Measure what would make a build better: at most five suggestions, each with its gain.
 
     FOLDER is a build made on this computer; default: the newest below build/. Its network is built
-    and simulated again, with one thing changed at a time: this takes as long as up to ten builds.
-    Suggestions are also put into the report's "What to do next".
+    and simulated again, with one change per build: this takes as long as up to ten builds.
+    Suggestions are also added to the report, under "What to do next".
     """
     from myoedge import api
 

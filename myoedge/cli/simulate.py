@@ -65,7 +65,8 @@ def _core_number(text: str | None) -> int | None:
 
 OPTIONS = (
     _option(
-        "--on", BUILD, default="simulator", metavar="WHERE", help="simulator, gvsoc, gvsoc-sdk."
+        "--on", BUILD, default="simulator", metavar="WHERE",
+        help="simulator (default), gvsoc, or gvsoc-sdk.",
     ),
     _option(
         "--input", BUILD, metavar="FILE",
@@ -92,11 +93,11 @@ OPTIONS = (
     ),
     _option(
         "--seconds", PLAYBACK, type=click.FloatRange(min=0, min_open=True),
-        help="With --play: only so much of it.",
+        help="With --play: play only this many seconds.",
     ),
     _option(
         "--save", PLAYBACK, type=click.Path(), metavar="FILE",
-        help="With --play: write the bytes of the line, for monitor FILE.",
+        help="With --play: save the bytes of the serial line, for monitor FILE.",
     ),
     _option("--elf", PROGRAM, type=click.Path(), metavar="FILE", help="Run a bare-metal program."),
     _option(
@@ -130,9 +131,9 @@ KINDS = {"folder": (BUILD, PLAYBACK), **{option.name: option.kinds for option in
 def simulate(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Run the firmware of a build on the simulated chip; show cycles, layer by layer.
 
-    FOLDER is a build; default: the newest below build/. With --elf: any program for
-    this chip's register map; its output is passed through, its exit code kept, and it may open
-    files by plain name in the current folder.
+    FOLDER is a build; default: the newest below build/. With --elf, run any program for this chip's
+    register map: its output is printed, its exit code returned, and it may open files by plain name
+    in the current folder.
     """
     kinds = (kind for kind, flag in FLAGS.items() if options[flag.strip("-")] is not None)
     kind = next(kinds, BUILD)
