@@ -177,7 +177,7 @@ def adapted(
 
 
 def _as_on_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:
-    """Return whether the C code compiled for this computer gives the same results."""
+    """Return whether the C code compiled for this computer gives the same answers to commands."""
     expected = runner(build, "host")(commands)
     return [answer.result for answer in expected] == [answer.result for answer in answers]
 

@@ -55,7 +55,7 @@ def _current_folder() -> str:
 
 @contextmanager
 def inside(folder: str) -> Iterator[None]:
-    """Return a context with another working folder; "" changes nothing."""
+    """Context manager that changes the working folder; "" changes nothing."""
     before = _current_folder()
     if folder:
         os.chdir(folder)

@@ -297,7 +297,7 @@ def build_files(
 def _described(
     build_plan: BuildPlan, quantized: Quantized, app: Application | None
 ) -> dict[str, bytes]:
-    """Return graph.json, its weights, plan.json and the files of the application."""
+    """Return graph.json, the weights file, plan.json and the JSON files of the application."""
     from myoedge.codegen.qdq import qdq_model
     from myoedge.plan.plan_json import describe
 

@@ -116,7 +116,7 @@ def consumption(
 
 
 def _with_given(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return the report with the given period, battery and power values. Errors: E232 a battery
+    """Return the report with the `given` period, battery and power values. Errors: E232 a battery
     without a period."""
     before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
     report = {**report, "every": {**before, **given}}

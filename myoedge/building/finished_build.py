@@ -89,8 +89,8 @@ def _computed(
 
 
 def _without_room(options: Options) -> Options:
-    """Return options that reject every move with extra cycles, for builds whose program leaves no
-    memory for them."""
+    """Return options that reject every move of the precision search with extra cycles, for builds
+    whose program leaves no memory for them."""
     decided_by = (options.decided_by, "without room")
     return replace(options, planned_cycles=lambda network: math.inf, decided_by=decided_by)
 

@@ -157,7 +157,7 @@ def _evaluation(
 
 @float_run_cache()
 def _integers(options: Options, settings: Config, given: Quantizing) -> Integers:
-    """Run the stages quantise and measure."""
+    """Run the stages "quantise" and "measure"; return the quantised network with its SQNR."""
     with timed("quantise", given.times_s, options.say), one_blas_thread():
         chosen = _chosen(options, settings, given)
     raise_first(options.strict, chosen.warnings)
@@ -178,7 +178,7 @@ def _measured(data: Data | None) -> Samples | None:
 
 
 def _chosen(options: Options, settings: Config, given: Quantizing) -> Chosen:
-    """Choose ranges, low-bit weights if requested, and engines."""
+    """Choose ranges, engines and, if requested, low-bit weights; return the search's start."""
     model, graph = given.model, given.model.graph
     chooses = is_chosen(options.weights, settings.budget, has_limits=options.keeps is not None)
     rules, needs = layer_rules(graph, settings), needs_db(settings.budget.sqnr, graph)

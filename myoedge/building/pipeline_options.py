@@ -60,7 +60,7 @@ class Options(QuantizeOptions):
 
 @contextmanager
 def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
-    """Return a context that reports the name of a stage, and adds its duration to times_s[stage].
+    """Context manager that reports the name of a stage, and adds its duration to times_s[stage].
 
     say   progress callback
     """

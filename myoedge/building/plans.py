@@ -141,7 +141,7 @@ def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Pla
 
 
 def _cures(network: QuantGraph, request: BuildRequest, names: list[str]) -> list[str]:
-    """Return the memories each of which, if only it were larger, would be large enough."""
+    """Return the names of the memories for each of which a larger limit alone would suffice."""
     if len(names) == 1:
         return names
     return [name for name in names if fits(network, _freed(request, [name]))]

@@ -124,7 +124,7 @@ class GraphBuilder(ConstantValues):
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Return a context in which the origin of new nodes is a submodule.
+        """Context manager that sets the origin of new nodes to a submodule.
 
         name   path of the submodule; "" for the whole module
         """

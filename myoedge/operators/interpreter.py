@@ -28,8 +28,8 @@ Watch = Callable[[str, Array], None]
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Return a context in which NumPy's matrix products run on one thread, so that sums have the
-    same bits on any number of processors.
+    """Context manager that runs NumPy's matrix products on one thread, so that sums have the same
+    bits on any number of processors.
 
     For small products more threads also cost time, especially on a busy machine.
     """

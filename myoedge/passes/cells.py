@@ -35,7 +35,7 @@ class _Cells:
 
     @property
     def cells(self) -> dict[str, int]:
-        """The cell states c: tensor -> number of its time step."""
+        """Cell states c of the calls: tensor -> number of its time step."""
         steps = {node.inputs[0]: number for number, node in enumerate(self.steps)}
         op = LAST_C.get(self.steps[0].op)
         found = (node for node in self.graph.nodes if node.op == op)

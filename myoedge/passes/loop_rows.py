@@ -74,7 +74,7 @@ class _Rows:
 
     @property
     def states(self) -> dict[str, Node]:
-        """The states that remain in the loop, with the nodes that update them."""
+        """States that remain in the loop, with the nodes that update them."""
         return {
             state: node
             for state, node in self.nexts.items()

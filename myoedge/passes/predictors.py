@@ -88,8 +88,8 @@ class _Formula:
 
     @property
     def order(self) -> int:
-        """The largest lag. Errors: NoMatch unless all lags from 0 on are present, from one
-        window."""
+        """Largest lag of the autocorrelations. Errors: NoMatch unless all lags from 0 on are
+        present, from one window."""
         order = max((lag.lag for lag in self.lags.values()), default=0)
         require(1 <= order <= MOST_ORDER)
         require({lag.lag for lag in self.lags.values()} == {*range(order + 1)})
@@ -99,7 +99,7 @@ class _Formula:
 
     @property
     def window(self) -> SampleWindow:
-        """The window of samples that a `features` operator already reads. Errors: NoMatch."""
+        """Window of samples that a `features` operator already reads. Errors: NoMatch."""
         windows = (lag.window for name, lag in self.lags.items() if self._is_feature(name))
         return found(next(windows, None))
 

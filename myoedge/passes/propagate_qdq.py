@@ -38,7 +38,7 @@ def propagate_qdq(graph: Graph) -> Graph:
 
 @dataclass
 class _Propagation:
-    """State of the propagation, which rebuilds the graph node by node.
+    """Move of the file's parameters from fake_quantize nodes to tensors, rebuilding the graph.
 
     names    removed tensor -> tensor that its readers read instead
     given    tensor or pre-activation value -> parameters from the file
@@ -72,7 +72,7 @@ class _Propagation:
         return made.with_given(self.given)
 
     def add(self, node: Node) -> None:
-        """Add the next node, in execution order, to the new graph, with renamed inputs."""
+        """Add the next node in execution order to the rebuilt graph, with renamed inputs."""
         if node.op == ROUND:
             self._round(node)
             return
@@ -224,7 +224,7 @@ class _Propagation:
         return next(name for name in numbers if name not in self.tensors)
 
     def of(self, name: str) -> QuantParams | None:
-        """Return a tensor's parameters from the file or from its operator; None: to be
+        """Return a tensor's parameters from the file or its operator; None if it is to be
         calibrated."""
         return self.params.get(self._group(name))
 

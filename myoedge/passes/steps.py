@@ -234,7 +234,7 @@ def factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str]:
 
 
 def _factor(graph: Graph, decayed: str, state: str) -> str:
-    """Match a product a h; return a. Errors: NoMatch.
+    """Match `decayed` as a product a h with a state h; return a. Errors: NoMatch.
 
     state   name of h; "": zeros
     """

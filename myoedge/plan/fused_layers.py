@@ -155,7 +155,7 @@ def _gain(both: QuantizedNode, chip: Chip) -> float:
 
 
 def _cycles(step: QuantizedNode, chip: Chip) -> float:
-    """Estimated cycles of a single layer; infinite if no tile fits L1."""
+    """Return the estimated cycles of a single layer; infinity if no tile fits L1."""
     kernels = candidates(step, chip)
     found = (choose(k, chip.l1_room_bytes, chip.transfers) for k in kernels)
     return min(map(cycles_with_code, kernels, found), default=math.inf)

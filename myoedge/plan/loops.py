@@ -121,7 +121,8 @@ class LoopPlaces:
         return max(readers, default=-1) < made
 
     def _read(self, node: Node) -> set[str]:
-        """Return the buffers that a node reads; `loop_next` does not read the old state."""
+        """Return the buffers whose bytes a node's layer reads; `loop_next` does not read the old
+        state."""
         count = 1 if node.op == NEXT else OPS[node.op].reads
         return {self._root(name) for name in node.inputs[:count]}
 

@@ -143,7 +143,7 @@ class Fidelity:
 
     @property
     def interval_db(self) -> Interval | None:
-        """Confidence interval in dB of `worst_db`."""
+        """Confidence interval in dB of the SQNR `worst_db`."""
         computed = self.computed_db
         worst = min(computed, key=computed.__getitem__, default=None)
         return None if worst is None else self.outputs[worst].interval_db

@@ -60,7 +60,7 @@ _RUNS: ContextVar[_Runs | None] = ContextVar("_RUNS", default=None)
 
 @contextmanager
 def float_run_cache() -> Iterator[None]:
-    """Return a context in which results of `float_values` are cached, up to KEPT_BYTES."""
+    """Context manager during which results of `float_values` are cached, up to KEPT_BYTES."""
     token = _RUNS.set(_Runs())
     try:
         yield

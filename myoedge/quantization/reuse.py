@@ -90,8 +90,8 @@ def _is_unchanged(
 
 
 def _in_form_of(old: Graph, graph: Graph, samples: Samples, time_axes: Mapping[str, int]) -> Graph:
-    """Return the graph with the graph changes of the earlier build: copies, equalization, separate
-    tables, exponential formats."""
+    """Return the graph with the changes that the earlier build made to its own graph: copies,
+    equalization, separate tables, exponential formats."""
     graph = with_copies(graph, copied_parts(old))
     if is_equalized(old):
         graph = equalized(graph, samples, time_axes)

@@ -139,8 +139,8 @@ def quantize_graph(
 def _unchanged(
     before: QuantGraph, graph: Graph, params: Mapping[str, QuantParams]
 ) -> dict[int, QuantizedNode]:
-    """Return node id -> step of another network, for steps whose integers do not change with these
-    parameters."""
+    """Return id(node) -> step of the network `before`, for steps whose integers stay the same with
+    these parameters."""
 
     def is_same(name: str) -> bool:
         old, new = before.graph.constants.get(name), graph.constants.get(name)

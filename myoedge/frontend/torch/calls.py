@@ -181,7 +181,7 @@ def _value(call: _Call) -> Any:
 
 
 def _computed(call: _Call) -> Any:
-    """Import a call by the import function for integers, complex pairs or real numbers."""
+    """Import a call by the function for its operands: integers, complex pairs or real numbers."""
     builder, target = call.builder, call.target
     if target in OF_INTEGERS and _of_integers(call):
         return OF_INTEGERS[target](builder, call.arguments, call.out)

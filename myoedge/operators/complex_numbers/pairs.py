@@ -51,7 +51,7 @@ class Complex:
 
     @property
     def given(self) -> list[str]:
-        """The parts that are not zero everywhere, as tensors."""
+        """Parts that are not zero everywhere, as tensors."""
         return [str(part) for part in self.parts if part != ""]
 
     def shape(self, b: GraphBuilder) -> Shape:

@@ -186,8 +186,8 @@ def _plus(d: GraphBuilder, x: Any, mask: str, factor: float, offset: float) -> s
 
 
 def _chosen(d: GraphBuilder, side: Any, mask: str, chain: tuple[Any, ...]) -> str:
-    """Return one side of a selection, with zeros where the other side is selected; "" if all its
-    values are 0."""
+    """Return one operand of a selection, with zeros where the other operand is selected; "" if it
+    is 0 everywhere."""
     value = value_of(d, side)
     if value is not None and not value.any():
         return ""

@@ -216,7 +216,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
     y = Operand("y", OUT, extents, tuple(dims), itemsize=step.element_type.size_bytes)
 
     def work(sizes: Sizes) -> Any:
-        """Elements and rows of one core."""
+        """Return the work of one core: its elements and rows."""
         elements = -(-math.prod(y.extents(sizes)) // engine.cores)
         return elements + 6 * elements / extents[-1]
 
@@ -261,7 +261,8 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
     numbers = {"x_wide": flags["x_wide"], "x_zero": step.integers.x_zero, **flags}
 
     def elements(sizes: Sizes) -> Any:
-        """Elements of one core; a table entry takes a third of the time of a point."""
+        """Return the work of one core in elements; a table entry takes a third of the time of a
+        point."""
         return -(-math.prod(y.extents(sizes)) // cores) / (1 if flags["x_wide"] else 3)
 
     return TiledKernel(

@@ -79,8 +79,8 @@ def _asked_for(graph: Graph, name: str) -> tuple[int, int]:
 
 
 def _limits_before(graph: Graph, node: Node) -> tuple[int, int]:
-    """Return the range of integers that one reader of a tensor accepts, traced through data
-    movement and arithmetic with constants."""
+    """Return the (smallest, largest) integer that one reader of a tensor accepts, traced through
+    data movement and arithmetic with constants."""
     if node.op == "embedding" and node.attrs["rows"]:
         first = node.attrs["first"]
         return first, first + int(node.attrs["rows"]) - 1

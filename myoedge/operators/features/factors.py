@@ -64,7 +64,7 @@ class Factor(NamedTuple):
         return TESTS[self.test](value, self.limit) * 1 if self.test else value
 
     def in_steps(self, scale: float) -> Factor:
-        """Return the factor for integer samples, whose tests are "ge" or "le" an integer.
+        """Return the factor for integer samples: its test is "ge" or "le" with an integer limit.
 
         Limits are rounded like samples, so that a sample's comparison with an equal limit stays the
         same.

@@ -21,8 +21,10 @@ Interval = tuple[int | None, int | None]  # lowest value, and the one above the 
 
 @dataclass(frozen=True)
 class Group:
-    """Adjacent features that are computed together; `edges` are the sorted limits of their tests of
-    one value, () for other features."""
+    """Adjacent features that the kernel computes in one pass over the window.
+
+    edges   sorted limits of histogram bins of one value; () for other features
+    """
 
     features: tuple[Feature, ...]
     edges: tuple[int, ...] = ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of repeats along axes."""
+"""Import of repeats along axes, such as repeat and tile."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _longest(loops: Sequence[Along], first: int) -> tuple[str, ...]:
 def _read(
     source: int, loops: Sequence[Along], dims: Sequence[AffineExpr], itemsize: int = 1
 ) -> Operand:
-    """Return the source operand, indexed by the loops."""
+    """Return the operand of the source with number `source`, indexed by the loops."""
     order = _order(loops)
     if not order:
         return Operand(f"x{source}", source, (1,), ((),), itemsize=itemsize)

@@ -63,8 +63,8 @@ def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
 
 
 def _gives(g: PoolWindow, axis: Axis, n: int) -> bool:
-    """Return whether ONNX's pool with these attributes has exactly these windows, with padding
-    smaller than a window."""
+    """Return whether ONNX's pool with the attributes g has exactly the windows of `axis`, with
+    padding smaller than a window."""
     if g.stride < 1 or not (0 <= g.before < g.size and g.after < g.size):
         return False
     if (n + g.before + g.after - g.size) // g.stride + 1 != len(axis):

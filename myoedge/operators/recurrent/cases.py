@@ -131,7 +131,7 @@ def _largest_h(case: Any, *, wide: bool) -> float:
 
 
 def _weight_errors(case: Any, r: Array, *, gru: bool, wide: bool) -> float:
-    """Bound the error of a gate's sum from weight rounding: half a step per weight."""
+    """Return a bound on the error of a gate's sum from weight rounding: half a step per weight."""
     levels = 2**13 if wide else 127  # at least
     error = float(float(r.max()) / (2 * levels) * r.shape[1])
     more = float(np.abs(case.weights[1]).max()) / (2 * levels) if gru else 0.0

@@ -85,7 +85,7 @@ def _state_shape(attrs: Attrs, gates: Shape, h: Shape, *_: Shape) -> Shape:
 
 
 def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """Return the loop nest of the recurrent products, of the weights and the previous state."""
+    """Return the loop nest of the products of the recurrent weights and the previous state."""
     (t, n, columns), units = shapes[0], out[-1]
     per_unit = columns // units
     time: AffineExpr = (("t", 1),)

@@ -53,7 +53,7 @@ class ResidentTensor:
 
     @property
     def life(self) -> LiveRange:
-        """Live range in steps."""
+        """Live range of the tensor in layers."""
         return LiveRange(f"{self.producer:05d}", self.size_bytes, self.producer, self.last)
 
 

@@ -112,11 +112,12 @@ def _best(
     fits: Sequence[Key],
     rate: L3TransferCost,
 ) -> list[Key]:
-    """Return the constants that save the most cycles per byte: one of few candidates, a fraction of
-    many."""
+    """Return the candidates that save the most cycles per byte: one if there are few candidates,
+    otherwise a fraction of them."""
 
     def worth(key: Key) -> tuple[float, int]:
-        """Cycles saved per byte; ties go to the constant that is needed first."""
+        """Return (cycles saved per byte, minus the first layer that needs the constant), to rank
+        constants."""
         return sum(rate.cycles(chunk) for chunk in known[key]) / sizes[key], -key[0]
 
     count = 1 if len(fits) <= ONE_BY_ONE else len(fits) // SHARES
@@ -152,7 +153,8 @@ def fill(
 
 
 def sizes_bytes(known: Mapping[Key, Sequence[Chunk]]) -> dict[Key, int]:
-    """Return constant -> bytes of L2 that it takes if it is resident; equal constants count once.
+    """Return the bytes of L2 that each constant takes if it is resident; equal ones are counted
+    once.
 
     known   as in `residences`
     """

@@ -69,7 +69,8 @@ class Access:
         return max(at + whole_words(size) for _, size, at in chunks)
 
     def lead(self, n: int, strip: int) -> int:
-        """Return the bytes by which part n of a strip starts after a word boundary in L3."""
+        """Return the offset of part n of a strip from the last word boundary before it in L3, in
+        bytes."""
         return (self.offset + strip * self.strip_bytes + self.parts[n].start) % WORD
 
     def chunks(self, n: int) -> Iterator[tuple[int, int, int]]:
@@ -138,7 +139,7 @@ def _within(x: Transfer, strip_bytes: int) -> bool:
 
 
 def _within_strip(x: Transfer, strip_bytes: int) -> tuple[int, int]:
-    """Return the first byte and the end of a transfer within its first strip."""
+    """Return (first byte, end) of a transfer's bytes, relative to the strip in which it begins."""
     start = x.at % strip_bytes
     return start, start + (x.line if x.stride % strip_bytes == 0 else x.end - x.at)
 

@@ -92,7 +92,7 @@ def _filled(plan: Plan, most: int) -> Plan:
 
 
 def _digests(plan: Plan) -> Callable[[Chunk], bytes]:
-    """Return a function for the digest of a chunk's bytes, computed once per chunk."""
+    """Return a function chunk -> digest of its bytes, with a cache."""
     return cache(lambda chunk: content_digest(plan.content(chunk)))
 
 
