@@ -131,7 +131,7 @@ def _gather(d: GraphBuilder, x: str, rows: Shape, ids: str, shape: Shape, out: S
 
 
 def _rows(d: GraphBuilder, table: str, dim: int, ids: str) -> str:
-    """Gather slices of a constant table along an axis by computed integers, with an embedding."""
+    """Gather slices of a constant table along an axis by computed integers, as an embedding."""
     rank, count = len(d.shape(table)), len(d.shape(ids))
     axis = dim % rank
     rows = d.constant(np.moveaxis(d.array(table), axis, 0)) if axis else table

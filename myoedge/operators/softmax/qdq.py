@@ -74,7 +74,7 @@ def _ctc_new(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _majority(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Write a majority vote: votes are summed over frames by a convolution window."""
+    """Write a majority vote as ONNX nodes: votes are summed over frames by a convolution window."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
     frames, taps = step.shapes[0][step.attrs["axis"]], step.attrs["frames"]
     apart = reshaped(w, x, outer, frames, inner, 1)

@@ -103,7 +103,7 @@ class SpectrogramParams(QuantizedParams):
 
     acc_bound   largest |int32 intermediate|
     window      int32 [n] in Q31
-    curve       int16, the function attrs["chain"] of the magnitude, at points of the power
+    curve       int16 table of the function attrs["chain"] of the magnitude, by points of the power
     order, roots, radixes   tables of the transform (fourier.tables_of)
     mult, offset, shift   int32 per signal
     """
