@@ -191,7 +191,7 @@ REFUSED: Mapping[str, Refused] = {
         "for a constant grid a product with the matrix of its weights", _sampled, _by_matrix, IMAGE
     ),
     "fold": refused(
-        "use F.conv_transpose2d, torch.eye(taps).view(taps, channels, h, w) its weights",
+        "use F.conv_transpose2d with the weights torch.eye(taps).view(taps, channels, h, w)",
         _folded,
         _by_transposed,
         seeded(1, 18, 36),
@@ -214,7 +214,7 @@ REFUSED: Mapping[str, Refused] = {
         lambda x: x.tanh().tanh().tanh(),
     ),
     "rand": refused(
-        "use an input for what is random, or leave it out",
+        "use a network input for the random values, or leave them out",
         lambda x: x + torch.randn_like(x),
         lambda x, noise: x + noise,
         given=(X, seeded(1, 6, 16, seed=4)),

@@ -58,10 +58,10 @@ def short(target: str) -> str:
     return target.removeprefix("aten.").removesuffix(".default")
 
 
-NO_NOISE = "an input for what is random, or leave it out"
+NO_NOISE = "a network input for the random values, or leave them out"
 IN_FRONT = "a network input for it, computed on the host"
 BEHIND = "its input as a network output, and do this step on the host"
-NO_INFINITY = "the tensor's own extreme, torch.where(mask, x.amax(), x), where no softmax reads it"
+NO_INFINITY = "the tensor's own extreme, torch.where(mask, x.amax(), x), if no softmax reads it"
 # By parts of names, the first that fits: for calls that have no better advice from their own rows.
 INSTEAD = {
     "embedding_bag": "nn.Embedding, and the sum, mean or amax over the ids of a bag",
@@ -73,7 +73,7 @@ INSTEAD = {
         "F.interpolate, or for a constant grid a product with the matrix of its weights, "
         "F.grid_sample(torch.eye(h * w).view(1, -1, h, w), grid)"
     ),
-    "col2im": "F.conv_transpose2d, torch.eye(taps).view(taps, channels, h, w) its weights",
+    "col2im": "F.conv_transpose2d with the weights torch.eye(taps).view(taps, channels, h, w)",
     "sparse": "dense tensors: to_dense() before the export",
     "cond": "torch.where(condition, first, second) of both branches",
     "while_loop": "a loop over range(n), n a number, which export unrolls",

@@ -40,7 +40,7 @@ class Condition:
 
 ALWAYS = Condition("", lambda attrs, shapes, out: True)
 LIMITED = Condition(
-    "no fused function but limits",
+    "no fused function except a clamp",
     lambda attrs, shapes, out: all(name == "clamp" for name, *_ in attrs.get("act", ())),
 )
 NOT_ACTIVATED = Condition("no fused function", lambda attrs, shapes, out: "act" not in attrs)

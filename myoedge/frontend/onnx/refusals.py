@@ -17,12 +17,12 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     "Concat of the state and the new frames, Conv, and Slice of the last frames as the new state": (
         "CausalConvWithState",
     ),
-    "MatMul of q and k, Mul by a triangle of ones, and MatMul by v, which it is without decay": (
+    "without decay: MatMul of q and k, Mul by a triangle of ones, and MatMul by v": (
         "LinearAttention",
     ),
     "MatMul and Softmax written out, which are supported": ("FlexAttention",),
     "Mul and Sigmoid written out, which are supported": ("SwiGLU",),
-    "ConvTranspose, an identity matrix its weights, of Reshape to [n, taps, height, width]": (
+    "Reshape to [n, taps, height, width], then ConvTranspose with an identity matrix as weights": (
         "Col2Im",
     ),
     "Resize, mode nearest, which fills the whole window": ("MaxUnpool",),
@@ -31,7 +31,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     "Slice and Pad by constant sizes": ("CenterCropPad",),
     "Gather by constant indices": ("Compress", "ReverseSequence"),
     "Concat of the old rows and the new ones": ("TensorScatter",),
-    "Mul, AveragePool and Sqrt, which it is for p=2 but for the size of the window": ("LpPool",),
+    "for p=2: Mul, AveragePool and Sqrt, times the root of the window's size": ("LpPool",),
     "ReduceL1 or ReduceL2 over the last axes": ("GlobalLpPool",),
     "ArgMax and OneHot": ("Hardmax",),
     "its input as a network output, and do this step on the host": (
@@ -41,7 +41,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "BitCast", "ImageDecoder", "RegexFullMatch", "StringConcat", "StringNormalizer",
         "StringSplit", "TfIdfVectorizer",
     ),
-    "an initializer that holds its result, where that is constant": (
+    "an initializer with its result, if the result is constant": (
         "BlackmanWindow", "EyeLike", "HammingWindow", "HannWindow", "MelWeightMatrix", "Range",
     ),
     "the network as it runs after training, without losses and random numbers": (
@@ -52,11 +52,11 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceMap",
     ),
     "MatMul of theta by a constant [3, h * w] of columns (x, y, 1), and Transpose": ("AffineGrid",),
-    "for a constant grid MatMul by the matrix of its weights, Resize for a regular one": (
+    "for a constant grid MatMul by the matrix of its weights, for a regular grid Resize": (
         "GridSample",
     ),
     "Mul by a power of 2": ("BitShift",),
-    "Mod by a power of 2 for the low bits, And, Or, Xor and Not of truth values": (
+    "Mod by a power of 2 for the low bits, And, Or, Xor and Not of booleans": (
         "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
     ),
     "Conv, all offsets being zero": ("DeformConv",),
@@ -73,14 +73,14 @@ ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() f
 # Uses of operators that are there, and operators of others.
 SPECIAL: Mapping[str, str] = {
     "If": "only the branch that is taken, if a condition is not constant",
-    "Loop": "a number of turns that is constant: an example of the size that the device sees",
+    "Loop": "a constant number of iterations: export with an example of the device's size",
     "Mod": "Mod of integers by a positive constant",
     "SplitToSequence": "Split by constant sizes",
     "SequenceAt": "Split by constant sizes, whose parts have names",
     "Attention": "MatMul and Softmax written out, which are supported",
     "RotaryEmbedding": "caches of cosines and sines, and positions, that are constant",
     "Resize": "Resize without antialias, its scales or sizes constant",
-    "Where": "a finite number in the place of an infinity that no Softmax reads",
+    "Where": "a finite number instead of an infinity that no Softmax reads",
 }
 _UNKNOWN = re.compile(r"No Op registered for (\w+) with domain_version of \d+")
 INLINE = (

@@ -173,7 +173,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
 INT16_RESULTS = Format(
     writes=SIXTEEN,
     weights=STORED_BITS,
-    where=Condition("windows side by side", windows_are_contiguous) & ROOM_FOR_SUMS,
+    where=Condition("windows without gap or overlap", windows_are_contiguous) & ROOM_FOR_SUMS,
 )
 FORMATS = (INT8_PRODUCTS, INT16_RESULTS, *INT16_PRODUCTS)
 

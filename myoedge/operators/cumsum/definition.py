@@ -61,7 +61,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
 CUMSUM = register(
     OpDef(
         name="cumsum",
-        doc="sums along an axis up to every element",
+        doc="cumulative sums along an axis",
         shape=same_shape,
         nest=elementwise,
         real=real,

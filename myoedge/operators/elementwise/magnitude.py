@@ -108,7 +108,7 @@ def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 MAGNITUDE = register(
     pairwise(
         name="magnitude",
-        doc="sqrt(a^2 + b^2) of two tensors of one shape: magnitudes of spectra",
+        doc="sqrt(a^2 + b^2) of two tensors of equal shape: magnitudes of spectra",
         shape=magnitude_shape,
         real=lambda attrs, a, b: np.asarray(np.hypot(a, b)),
         integer=magnitude_integer,

@@ -131,7 +131,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 TABLE = register(
     OpDef(
         name="table",
-        doc="any function of one number: activations, abs, square, exp, log, ...",
+        doc="any element-wise function: activations, abs, square, exp, log, ...",
         shape=same_shape,
         nest=elementwise,
         real=lambda attrs, x: evaluate(attrs["chain"], x).astype(x.dtype),

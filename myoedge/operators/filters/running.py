@@ -163,7 +163,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 RUNNING_NORM = register(
     OpDef(
         name="running_norm",
-        doc="samples over the running deviation of their signal: [conditioning] zscore_s",
+        doc="samples divided by the running deviation of their signal: [conditioning] zscore_s",
         shape=same_shape,
         nest=like_first,
         real=norm_real,

@@ -169,7 +169,7 @@ def truth_range(graph: Graph) -> dict[str, tuple[float, float]]:
 MATH = register(
     OpDef(
         name="integer_math",
-        doc="sums, differences, products, smaller and larger ones of integers: ids, positions",
+        doc="sums, differences, products, minima and maxima of integers: ids, positions",
         shape=same_shape,
         nest=elementwise,
         real=math_real,
@@ -188,7 +188,7 @@ MATH_CONSTANT = register(
     replace(
         MATH,
         name="integer_math_constant",
-        doc="the same of integers and constants; quotients and remainders by positive ones",
+        doc="the same with a constant operand; quotients and remainders by positive constants",
         weights=(1,),
         permute_rule=None,
         streaming_rule=lambda at: None if at.shapes[1] != (1,) else broadcast_streaming_rule(at),
@@ -213,7 +213,7 @@ COMPARE_CONSTANT = register(
     replace(
         COMPARE,
         name="integer_compare_constant",
-        doc="comparisons of integers with a constant for each",
+        doc="comparisons of integers with constants",
         weights=(1,),
         permute_rule=None,
         streaming_rule=MATH_CONSTANT.streaming_rule,
@@ -223,7 +223,7 @@ COMPARE_CONSTANT = register(
 CUMSUM = register(
     OpDef(
         name="integer_cumsum",
-        doc="sums of integers, or of a mask, along an axis up to every element: positions",
+        doc="cumulative sums of integers or of a mask along an axis: positions",
         shape=same_shape,
         nest=like_first,
         real=cumsum_real,

@@ -169,7 +169,7 @@ SLICE = register(
 EXPAND = register(
     data_movement(
         name="expand",
-        doc="copies along axes of extent 1: expand, repeat of such axes",
+        doc="copies along axes of extent 1: expand, repeat",
         shape=lambda attrs, x: tuple(attrs["shape"]),
         real=expand_real,
         integer=as_in_floats(expand_real),

@@ -59,7 +59,7 @@ def _first(attrs: Attrs, *xs: np.ndarray) -> np.ndarray:
 LOOP_STATE = register(
     moves_rows(
         name=STATE,
-        doc="a state of a loop, which begins as the operand",
+        doc="a state of a loop; its initial value is the operand",
         shape=same_shape,
         real=_first,
         integer=as_in_floats(_first),
@@ -69,7 +69,7 @@ LOOP_STATE = register(
 LOOP_READ = register(
     moves_rows(
         name=READ,
-        doc="the row of a sequence that a step of a loop reads",
+        doc="the row of a sequence for one step of a loop",
         shape=row_shape,
         real=lambda attrs, x: x[0],
         integer=lambda step, x: x[0],
@@ -79,7 +79,7 @@ LOOP_READ = register(
 LOOP_NEXT = register(
     moves_rows(
         name=NEXT,
-        doc="the first operand becomes the next step's state, the second operand",
+        doc="copies the first operand into the state for the next step, the second operand",
         shape=same_shape,
         real=_first,
         integer=as_in_floats(_first),
@@ -89,7 +89,7 @@ LOOP_NEXT = register(
 LOOP_WRITE = register(
     moves_rows(
         name=WRITE,
-        doc="the rows that the steps of a loop give, along a new first axis",
+        doc="the rows computed by the steps of a loop, along a new first axis",
         shape=lambda attrs, x, *_: (attrs["steps"], *x),
         real=lambda attrs, x, *_: np.repeat(x[None], attrs["steps"], 0),
         integer=lambda step, x, *_: np.repeat(x[None], step.attrs["steps"], 0),
@@ -100,7 +100,7 @@ LOOP_WRITE = register(
 LOOP_LAST = register(
     OpDef(
         name=LAST,
-        doc="the state behind the last step of a loop; costs nothing",
+        doc="the state after the last step of a loop; costs nothing",
         shape=same_shape,
         nest=by_output,
         same_scale=True,

@@ -109,7 +109,7 @@ GATE_SUMS = Format((EIGHT,), SIXTEEN, STORED_BITS)
 GATES = register(
     OpDef(
         name="gates",
-        doc="y = x W^T + b in 16 bits, 1/1024 or finer: what inputs add to the gates of lstm, gru",
+        doc="y = x W^T + b in int16, steps of at most 1/1024: the input's part of lstm, gru gates",
         shape=linear_shape,
         nest=linear_nest,
         real=linear_real,
@@ -140,7 +140,7 @@ SUMS = register(
     replace(
         GATES,
         name="sums",
-        doc="y = x W^T + b in 16 bits: what inputs add to the sums of rnn",
+        doc="y = x W^T + b in int16: the input's part of the sums of rnn",
         out_dtype="float32",
         reach=math.inf,
         fixed_params=None,

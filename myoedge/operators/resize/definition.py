@@ -36,7 +36,7 @@ def take_real(attrs: Attrs, x: Array) -> Array:
 TAKE = register(
     OpDef(
         name="take",
-        doc="elements of one axis by constant indices, as nearest-neighbour resizing picks them",
+        doc="elements of one axis at constant indices, as in nearest-neighbour resizing",
         shape=lambda attrs, x: _resized(x, attrs["axis"], len(attrs["index"])),
         nest=by_output,
         real=take_real,

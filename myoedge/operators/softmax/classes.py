@@ -179,7 +179,7 @@ def classes_streaming_rule(at: OperandAxis) -> StreamingRule | None:
 CTC_NEW = register(
     OpDef(
         name="ctc_new",
-        doc="symbols of CTC frame by frame: a class where it is new, else -1; --ctc on a stream",
+        doc="CTC symbols frame by frame: a new class, otherwise -1; --ctc on a stream",
         shape=classes_shape,
         nest=classes_nest,
         real=new_real,
@@ -197,7 +197,7 @@ MAJORITY = register(
         CTC_NEW,
         name="majority",
         decodes=False,
-        doc="the class that most of the last frames have: [model] vote",
+        doc="the most frequent class of the last frames: [model] vote",
         real=vote_real,
         integer=as_in_floats(vote_real),
     )
