@@ -216,6 +216,12 @@ me_load_status me_load_model(const me_gap *gap, const me_blob *blob)
     return gap->of->load(blob);
 }
 
+int me_check_slice(const me_gap *gap, int32_t slice)
+{
+    me_l3_base = gap->l3_base;
+    return gap->of->check(slice);
+}
+
 void me_close(me_gap *gap)
 {
     if (l3_bytes(gap->of) > 0) {

@@ -84,6 +84,10 @@ bool me_is_running(void);
  * L3. Not during a run. */
 me_load_status me_load_model(const me_gap *gap, const me_blob *blob);
 
+/* <prefix>_check of a network that is open, built with --checks, with its part of L3: compares a slice of its
+ * constants. Not during a run. Returns 0 if they are as they were built. */
+int me_check_slice(const me_gap *gap, int32_t slice);
+
 /* Gives back what me_open took; the cluster with the last network. Not during a run. */
 void me_close(me_gap *gap);
 

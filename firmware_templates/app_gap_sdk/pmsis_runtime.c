@@ -103,6 +103,7 @@ void me_l3_wait(uint32_t ticket)
 }
 
 void me_l3_store(uint32_t l3, void *l2, uint32_t bytes) { pi_ram_write(&me_ram, me_l3_base + l3, l2, bytes); }
+void me_l3_fetch(uint32_t l3, void *l2, uint32_t bytes) { pi_ram_read(&me_ram, me_l3_base + l3, l2, bytes); }
 
 /* ---- marks */
 

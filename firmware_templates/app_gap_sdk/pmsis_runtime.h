@@ -58,8 +58,9 @@ uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction dire
 bool me_l3_full(void);
 void me_l3_wait(uint32_t ticket);
 
-/* Stores bytes of L2, and returns when they are there. Fabric controller only. */
+/* Store bytes of L2 in L3, or fetch them, and return when they are there. Fabric controller only. */
 void me_l3_store(uint32_t l3, void *l2, uint32_t bytes);
+void me_l3_fetch(uint32_t l3, void *l2, uint32_t bytes);
 
 /* ---- when layers ended, in cycles of the cluster */
 

@@ -73,7 +73,9 @@ typedef struct {
  * l2_bytes     weights, activations, inputs and outputs in L2; without code
  * l3_bytes     of l3.bin; behind it l3_map_bytes for activations in L3
  * stack_bytes  of each core that runs the network
- * run          <prefix>_run      load      <prefix>_load; 0 without --weights-blob */
+ * run          <prefix>_run
+ * load         <prefix>_load; 0 without --weights-blob
+ * check        <prefix>_check; 0 without --checks */
 typedef struct {
     const char *name, *digest, *generator;
     int32_t format;
@@ -82,6 +84,7 @@ typedef struct {
     uint32_t l1_bytes, l2_bytes, l3_bytes, l3_map_bytes, stack_bytes;
     int (*run)(const void *const in[], void *const out[]);
     me_load_status (*load)(const me_blob *blob);
+    int (*check)(int32_t slice);
 } me_network_info;
 
 #endif

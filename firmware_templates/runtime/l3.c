@@ -63,6 +63,11 @@ void me_l3_store(uint32_t l3, void *l2, uint32_t bytes)
     me_l3_wait(me_l3_start(l3, l2, bytes, ME_L2_TO_L3));
 }
 
+void me_l3_fetch(uint32_t l3, void *l2, uint32_t bytes)
+{
+    me_l3_wait(me_l3_start(l3, l2, bytes, ME_L3_TO_L2));
+}
+
 void me_l3_open(void)
 {
     queue.asked = queue.done = 0;

@@ -22,8 +22,10 @@ bool me_l3_full(void);
 /* Returns when the transfer of that ticket, and with it every earlier one, is over. */
 void me_l3_wait(uint32_t ticket);
 
-/* Stores bytes of L2, and returns when they are there. Fabric controller only, while the cluster has no work. */
+/* Store bytes of L2 in L3, or fetch them, and return when they are there. Fabric controller only, while the
+ * cluster has no work. */
 void me_l3_store(uint32_t l3, void *l2, uint32_t bytes);
+void me_l3_fetch(uint32_t l3, void *l2, uint32_t bytes);
 
 /* A file of the host that is open, into the memory and out of it. -> bytes that were moved */
 uint32_t me_l3_read(int32_t file, uint32_t l3, uint32_t bytes);

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.constants import SLICE_BYTES, array_aliases, array_values
+from myoedge.codegen.constants import array_aliases, array_values, slice_crcs
 from myoedge.codegen.stream_values import fills
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan
@@ -79,18 +79,18 @@ def model_blob(
     code     texts of the generated files that contain no data
     common   values that all templates share, of which "checks" and "banner" are read
     """
-    arrays = with_crcs(arrays) if common["checks"] else arrays
+    l3 = plan.l3_image()
+    arrays = with_crcs(arrays, l3) if common["checks"] else arrays
     texts = [*code, str(array_aliases(plan))]
     layout = layout_of(texts, arrays, plan.l3_bytes, common["banner"])
-    return ModelBlob(arrays, plan.l3_image(), layout, bytes.fromhex(model_digest(plan.quant)))
+    return ModelBlob(arrays, l3, layout, bytes.fromhex(model_digest(plan.quant)))
 
 
-def with_crcs(arrays: Mapping[str, Array]) -> dict[str, Array]:
+def with_crcs(arrays: Mapping[str, Array], l3: bytes) -> dict[str, Array]:
     """Return the arrays and, after them, an array that <prefix>_check compares: the CRC-32 of each
-    slice of SLICE_BYTES of their payload."""
-    data = payload(arrays)
-    slices = [data[at : at + SLICE_BYTES] for at in range(0, len(data), SLICE_BYTES)]
-    return {**arrays, CRCS: np.array([zlib.crc32(part) for part in slices], np.uint32)}
+    slice of SLICE_BYTES of their payload, then of each slice of l3."""
+    crcs = [*slice_crcs(payload(arrays)), *slice_crcs(l3)]
+    return {**arrays, CRCS: np.array(crcs, np.uint32)}
 
 
 def layout_of(

@@ -76,9 +76,15 @@ def check_slices(arrays: Mapping[str, Array]) -> Iterator[dict[str, Any]]:
     """
     for name, values in arrays.items():
         data = values.astype(values.dtype.newbyteorder("<")).tobytes()
-        for first in range(0, len(data), SLICE_BYTES):
-            part = data[first : first + SLICE_BYTES]
-            yield {"name": name, "first": first, "bytes": len(part), "crc": zlib.crc32(part)}
+        for number, crc in enumerate(slice_crcs(data)):
+            first = number * SLICE_BYTES
+            size = min(SLICE_BYTES, len(data) - first)
+            yield {"name": name, "first": first, "bytes": size, "crc": crc}
+
+
+def slice_crcs(data: bytes) -> list[int]:
+    """Return the CRC-32 of each slice of SLICE_BYTES; the last may be shorter."""
+    return [zlib.crc32(data[at : at + SLICE_BYTES]) for at in range(0, len(data), SLICE_BYTES)]
 
 
 def array_aliases(plan: Plan) -> list[tuple[str, str]]:

@@ -23,12 +23,13 @@ from myoedge.codegen.constants import (
     check_slices,
     comment,
     constants,
+    slice_crcs,
 )
 from myoedge.codegen.known_answer import KnownAnswer
 from myoedge.codegen.library import brought, called, include_files, library_files
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
-from myoedge.codegen.render import C_TYPES, render, template_dir
+from myoedge.codegen.render import C_TYPES, initializer, render, template_dir
 from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
@@ -90,7 +91,7 @@ def make_sources(
     network = network_values(plan, as_data=options.weights_blob)
     files = {
         **_code(common, network),
-        **library_files([*called(plan.tilings), *_product_files(options)], brought(plan)),
+        **library_files([*called(plan.tilings), *_product_files(plan, options)], brought(plan)),
     }
     if common["on_chip"]:
         files |= _chip_program(plan, common, application)
@@ -100,7 +101,8 @@ def make_sources(
     if options.weights_blob:
         data = numbers_as_data(network["scalars"], stream, common)
         blob = model_blob(plan, {**common["arrays"], **data}, files.values(), common)
-        common |= {"blob": blob.values(), "slices": blob.arrays.get(CRCS, ())}
+        crcs = blob.arrays.get(CRCS, ())
+        common |= {"blob": blob.values(), "slices": crcs[: len(crcs) - common["l3_slices"]]}
         files["load.c"] = render("project/load.c.j2", common)
     files |= {
         **_named(plan, model_name, common),
@@ -114,10 +116,11 @@ def make_sources(
     return Sources(dict(sorted(files.items())), digest, common["on_chip"], content)
 
 
-def _product_files(options: SourceOptions) -> list[str]:
+def _product_files(plan: Plan, options: SourceOptions) -> list[str]:
     """Return the names, without suffix, of the library's C files for blobs and checks."""
     blob = ["me_blob", "me_slots"] if options.weights_blob else []
-    return [*blob, "me_crc32"] if options.is_tested else blob
+    crc = ["me_crc32"] if options.is_tested else []
+    return [*blob, *crc, *(["me_l3_crc32"] if options.checks and plan.l3_bytes else [])]
 
 
 def _stored(
@@ -129,6 +132,7 @@ def _stored(
     can_test = options.is_tested and all(port["map"] is None for port in ports)
     tested = answer if can_test else None
     arrays = {**constants(plan), **({} if tested is None else tested.arrays())}
+    l3_crcs = slice_crcs(plan.l3_image()) if options.checks else []
     made = {
         "load.c": options.weights_blob,
         "stream.c": common["stream"] is not None,
@@ -139,6 +143,8 @@ def _stored(
         "tested": tested is not None,
         "pushes": 1 if tested is None else tested.pushes,
         "slices": [*check_slices(arrays)] if options.checks else [],
+        "l3_crcs": initializer(np.array(l3_crcs, np.uint32)),
+        "l3_slices": len(l3_crcs),
         "slice_bytes": SLICE_BYTES,
         "own": ["network.c", "weights.c", "info.c", *(name for name in made if made[name])],
     }

@@ -90,8 +90,26 @@ class External:
         self.pointer = ctypes.c_void_p.in_dll(build.library.handle, f"{build.prefix}_l3")
         self.pointer.value = ctypes.addressof(self.memory)
 
+    def finds_inverted_bits(self, slices: range) -> None:
+        """The slices of l3.bin come last."""
+        check, size = (
+            getattr(self.build.library.handle, f"{self.build.prefix}_check"),
+            len(self.image),
+        )
+        assert not any(map(check, slices))
+        first = len(slices) - -(-size // 4096)
+        for at in (0, 4096, size - 1):
+            self.memory[at] = self.memory.raw[at] ^ 64
+            assert [i for i in slices if check(i)] == [first + at // 4096]
+            self.memory[at] = self.memory.raw[at] ^ 64
+
     def run(self, inputs: list[Array]) -> list[Array]:
         return host.run(self.build.library, inputs, self.build.output_specs)
+
+
+def check_slices(build: Build) -> range:
+    header = (build.folder / "src" / "gesture.h").read_text()
+    return range(int(re.findall(r"GESTURE_CHECK_SLICES (\d+)", header)[0]))
 
 
 def references(build: Build, inputs: list[Array]) -> list[list[Array]]:
@@ -169,8 +187,7 @@ def test_each_model_brings_its_known_answer(which: str, request: pytest.FixtureR
 def test_checks_are_of_the_model_that_is_loaded(checked: tuple[Build, Build]) -> None:
     first, second = checked
     external, handle = External(first), first.library.handle
-    header = (first.folder / "src" / "gesture.h").read_text()
-    slices = range(int(re.findall(r"GESTURE_CHECK_SLICES (\d+)", header)[0]))
+    slices = check_slices(first)
     model = (ctypes.c_uint8 * 9000).in_dll(handle, "gesture_data")
     for build in (second, first):
         assert load(first, blob_of(build)) == LOADED
@@ -179,6 +196,7 @@ def test_checks_are_of_the_model_that_is_loaded(checked: tuple[Build, Build]) ->
             model[at] ^= 4
             assert [handle.gesture_check(i) for i in slices].index(1) == at // 4096
             model[at] ^= 4
+        external.finds_inverted_bits(slices)
     assert external.memory.raw == first.l3_image
 
 

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ME_L3_CRC32_H
+#define ME_L3_CRC32_H
+
+#include <stdint.h>
+
+/* CRC-32 of bytes in L3, from offset `first` on, a multiple of 4. On the chip by the fabric controller, not
+ * during a run.
+ *   l3   on a host, what l3.bin holds */
+uint32_t me_l3_crc32(const void *l3, uint32_t first, uint32_t bytes);
+
+#endif

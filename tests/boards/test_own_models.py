@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/guides/own-firmware.md: other models and checks of an open network, on PMSIS of our own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.backends.build import Build
+from myoedge.codegen.firmware import check_instructions, link
+from myoedge.codegen.project import SDK_FOLDER
+from myoedge.simulator import simulate
+from tests.boards import sdk
+from tests.boards.test_own_firmware import GUIDE, OURS
+from tests.firmware.test_loading import linear
+from tests.firmware.test_model_blob import blob_of, resealed
+from tests.firmware.two_networks import sources
+
+MAIN = """
+#include "gesture/gesture.h"
+#include "me_gap.h"
+#include "pmsis_runtime.h"
+#include "wake/wake.h"
+
+ME_GAP_BUFFERS(GESTURE_L1_BYTES > WAKE_L1_BYTES ? GESTURE_L1_BYTES : WAKE_L1_BYTES);
+ME_GAP_MARKS(GESTURE_LAYERS);
+
+static int verdict;
+static PI_L2 _Alignas(4) int8_t scores[GESTURE_OUTPUT0_BYTES];
+static me_gap wake;
+#include "guide.h"
+#include "blobs.h"
+
+static int32_t is_signed(const me_blob *blob) { return blob->bytes == sizeof second ? verdict : -1; }
+
+static int first_wrong(const me_gap *of, int slices)
+{
+    int slice = 0;
+    while (slice < slices && me_check_slice(of, slice) == 0)
+        slice++;
+    return slice;
+}
+
+static void invert(const me_gap *of, uint32_t at)
+{
+    static PI_L2 _Alignas(4) uint8_t word[4];
+    me_l3_base = of->l3_base;
+    me_l3_fetch(at, word, 4);
+    word[0] ^= 8;
+    me_l3_store(at, word, 4);
+}
+
+static int are_intact(void)
+{
+    return first_wrong(&wake, WAKE_CHECK_SLICES) == WAKE_CHECK_SLICES
+           && first_wrong(&gesture, GESTURE_CHECK_SLICES) == GESTURE_CHECK_SLICES;
+}
+
+int main(void)
+{
+    pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, 800);
+    const me_gap_options of_wake = { .l3_file = "wake.bin" }, of_gesture = { .l3_file = "gesture.bin" };
+    if (me_open(&wake, &wake_info, &of_wake) != ME_OK || me_open(&gesture, &gesture_info, &of_gesture) != ME_OK)
+        return 90;
+    pi_freq_set(PI_FREQ_DOMAIN_CL, ME_CLOCK_HZ);
+    if (!are_intact())
+        return 91;
+    if (take_model(second, sizeof second) != 0 || !are_intact())
+        return 92;
+    if (take_model(spoilt, sizeof spoilt) != -1) /* fails its self-test */
+        return 93;
+    verdict = 1;
+    if (take_model(second, sizeof second) != -1)
+        return 94;
+    verdict = 0;
+    if (take_model(second, sizeof second) != 0)
+        return 95;
+    invert(&gesture, GESTURE_L3_BYTES - 4);
+    if (first_wrong(&gesture, GESTURE_CHECK_SLICES) != GESTURE_CHECK_SLICES - 1)
+        return 96;
+    if (first_wrong(&wake, WAKE_CHECK_SLICES) != WAKE_CHECK_SLICES)
+        return 97;
+    invert(&gesture, GESTURE_L3_BYTES - 4);
+    invert(&wake, 0);
+    if (are_intact() || first_wrong(&gesture, GESTURE_CHECK_SLICES) != GESTURE_CHECK_SLICES)
+        return 98;
+    return is_sound(&gesture) == 0 ? 0 : 99;
+}
+"""
+
+
+def snippets() -> str:
+    """C of the guide after its complete example, in its order."""
+    return "".join(re.findall(r"```c\n(.*?)```", GUIDE.read_text(), re.DOTALL)[1:])
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Build, Build, Build]:
+    folder = tmp_path_factory.mktemp("models")
+    options = {"checks": True, "app": "gap-sdk", "engine": "cores"}
+    wake = linear(folder, "wake", 2, prefix="wake", weights_blob=False, **options)
+    return wake, linear(folder, "first", 0, **options), linear(folder, "second", 1, **options)
+
+
+def test_models_and_checks_of_the_guide(
+    builds: tuple[Build, Build, Build], tmp_path: Path
+) -> None:
+    wake, gesture, second = builds
+    blobs = {"second": blob_of(second)}
+    blobs["spoilt"] = resealed(blobs["second"], len(blobs["second"]) - 9000, b"no")
+    for build in (wake, gesture):
+        (tmp_path / f"{build.prefix}.bin").write_bytes(build.l3_image or b"")
+    lines = [
+        f"_Alignas(4) static const uint8_t {name}[] = {{ {', '.join(map(str, blob))} }};\n"
+        for name, blob in blobs.items()
+    ]
+    files = {n: t for n, t in sources(wake, gesture).items() if not n.startswith("firmware/")}
+    for name in ("load.c", "self_test.c"):
+        files[f"gesture/{name}"] = (gesture.folder / "src" / name).read_text()
+    gap = {name: (wake.folder / SDK_FOLDER / name).read_text() for name in OURS}
+    own = {**gap, **sdk.shim_for_chip(), "main.c": MAIN}
+    own = sdk.defined(own, ["SHIM_CHECKS"])
+    own |= {"guide.h": snippets(), "blobs.h": "".join(lines)}
+    defines = (*sdk.DEFINES, "ME_XPULP_WORD", "SHIM_CHIP", "ME_SHARED_L1")
+    made = link({**files, **sdk.renamed_runtime(), **own}, defines=defines)
+    check_instructions(made)
+    ran = simulate(made.elf, folder=tmp_path, max_cycles=200_000_000)
+    assert ran.exit_code == 0, ran.output
