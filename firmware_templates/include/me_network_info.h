@@ -57,13 +57,17 @@ me_blob me_blob_in_memory(const void *blob, uint32_t bytes);
 
 /* An input or output.
  * type    "int8_t", say     shape   `rank` extents, in the model's own axis order; 0 for a scalar
- * scale   real = scale * (q - zero_point); 0: integers that stand for themselves */
+ * scale   real = scale * (q - zero_point); 0: integers that stand for themselves
+ * factors, offsets   of an input: real = x * factors[i] + offsets[i], where i counts along factor_axis; 0: real = x
+ * factor_count       1: the same for all of x */
 typedef struct {
     const char *name, *type;
     const int32_t *shape;
     int32_t rank, size_bytes;
     float scale;
     int32_t zero_point;
+    const float *factors, *offsets;
+    int32_t factor_count, factor_axis;
 } me_tensor_info;
 
 /* digest       of the network and all of its integers (model.integer_digest in report.json), sha256 in

@@ -77,11 +77,12 @@ def model_blob(
     """Return a network's model as data.
 
     code     texts of the generated files that contain no data
-    common   values that all templates share, of which "checks" and "banner" are read
+    common   values that all templates share, of which "checks", "banner", ports and classes are
+             read
     """
     l3 = plan.l3_image()
     arrays = with_crcs(arrays, l3) if common["checks"] else arrays
-    texts = [*code, str(array_aliases(plan))]
+    texts = [*code, str(array_aliases(plan)), _interface(common)]
     layout = layout_of(texts, arrays, plan.l3_bytes, common["banner"])
     return ModelBlob(arrays, l3, layout, bytes.fromhex(model_digest(plan.quant)))
 
@@ -113,7 +114,7 @@ def numbers_as_data(
     scalars: Mapping[str, Sequence[int]], stream: Stream | None, common: Mapping[str, Any]
 ) -> dict[str, Array]:
     """Return the arrays of a blob in addition to weights and tables: arguments of kernel calls,
-    scales and zero points of inputs and outputs, initial integers of a stream.
+    scales, zero points and factors of inputs and outputs, initial integers of a stream.
 
     scalars   C array -> numbers in kernel calls
     common    values that all templates share, of which "inputs" and "outputs" are read
@@ -126,14 +127,26 @@ def numbers_as_data(
 
 
 def border_array(ports: Iterable[Mapping[str, Any]]) -> Array:
-    """Return the scale (its bits as float32) and the zero point of each port, one port after
-    another; zeros for a port that is not quantised."""
-    rows = []
+    """Return scale and zero point of each port, zeros for a port that is not quantised, then
+    factors and offsets of each port that has them. Floats are the bits of a float32."""
+    rows, normalized = [], []
     for port in ports:
-        params = port["params"]
-        scale = np.float32(0.0 if params is None else params.scale)
-        rows += [int(scale.view(np.int32)), 0 if params is None else int(params.zero_point)]
-    return np.array(rows, np.int32)
+        params, border = port["params"], port["border"]
+        scale = 0.0 if params is None else params.scale
+        rows += [*_bits(scale), 0 if params is None else int(params.zero_point)]
+        normalized += [] if border is None else _bits(border.scale) + _bits(border.offset)
+    return np.array(rows + normalized, np.int32)
+
+
+def _bits(values: float | Sequence[float]) -> list[int]:
+    return [int(bits) for bits in np.atleast_1d(np.float32(values)).view(np.int32)]
+
+
+def _interface(common: Mapping[str, Any]) -> str:
+    """Return what a program knows of the network without reading it from <prefix>_info."""
+    ports = [*common["inputs"], *common["outputs"]]
+    axes = [None if port["border"] is None else port["border"].axis for port in ports]
+    return f"{[(port['type'], port['shape']) for port in ports]} {axes} {common['class_names']}"
 
 
 def layout_in(blob: bytes) -> str:
