@@ -85,6 +85,7 @@ class Evidence(Tabular):
     """Requirements of a build with their evidence.
 
     name           name of the network
+    model          its integer digest (<PREFIX>_DIGEST in C)
     requirements   the requirements
     inputs         number of inputs of the simulated run
     cycles         smallest and largest number of cycles of an inference
@@ -96,6 +97,7 @@ class Evidence(Tabular):
     """
 
     name: str
+    model: str
     requirements: tuple[Requirement, ...]
     inputs: int
     cycles: tuple[int, int]
@@ -133,6 +135,7 @@ class Evidence(Tabular):
         """Return all results with the keys of evidence.json."""
         return {
             "name": self.name,
+            "integer_digest": self.model,
             "complete": self.is_complete,
             "requirements": self.rows(),
             "inputs": self.inputs,
@@ -175,9 +178,10 @@ def collect_evidence(
         *_program(build, graph, stacks),
         _loops(build.written("src/network.c").decode()),
     )
-    name = build.report["model"]["name"]
+    model = build.report["model"]
     return Evidence(
-        name=name,
+        name=model["name"],
+        model=model["integer_digest"],
         requirements=found,
         inputs=len(runs),
         cycles=(min(cycles), max(cycles)),

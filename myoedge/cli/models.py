@@ -191,7 +191,7 @@ def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
     from myoedge.reports.blocks import columns, show
 
     lines = [
-        f"{inspection.name}  {inspection.digest[:16]}",
+        f"{inspection.name}  float network {inspection.digest[:16]}",
         *(f"  {note}" for note in inspection.notes),
     ]
     lines += [f"  input   {name} {list(shape)}" for name, shape in inspection.inputs]

@@ -78,7 +78,7 @@ def figures(before: Report, after: Report | None, exact: bool | None) -> dict[st
         for name, row in zip(unique_names(before["layers"]), before["layers"], strict=True)
     ]
     return {
-        "model": {key: before["model"][key] for key in ("name", "digest")},
+        "model": {key: before["model"][key] for key in ("name", "digest", "integer_digest")},
         "operating_point": before["target"]["operating_point"],
         "exact": exact,
         "cycles": {

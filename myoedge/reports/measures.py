@@ -59,7 +59,8 @@ def _error(value: float) -> str:
 
 NETWORK = (
     Measure("model.name", "model", 0),
-    Measure("model.digest", "digest", 0, lambda digest: str(digest)[:16]),
+    Measure("model.integer_digest", "model digest", 0, lambda digest: str(digest)[:16]),
+    Measure("model.digest", "float network", 0, lambda digest: str(digest)[:16]),
     Measure("target.chip", "target", 0),
     Measure("target.operating_point", "operating point", 0),
     Measure("quantization.accuracy_float", "accuracy, float", 1, wording.percent, points=True),

@@ -86,7 +86,7 @@ def _title(report: Report) -> Text:
 
     model, target = report["model"], report["target"]
     title = Text.assemble((printable(model["name"]), "bold"), " for ", (target["chip"], "bold"))
-    return title.append(f"  model {model['digest'][:16]}", "dim")
+    return title.append(f"  model {model['integer_digest'][:16]}", "dim")
 
 
 def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:

@@ -50,7 +50,7 @@ FIGURES: Mapping[str, str] = {
     "code_bytes": "memory.code_bytes",
     "macs": "model.macs",
     "params": "model.params",
-    "digest": "model.digest",
+    "integer_digest": "model.integer_digest",
 }
 OUTCOME = ("status", "code", "title")
 

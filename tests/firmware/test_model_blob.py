@@ -246,6 +246,9 @@ def test_two_calibrations_have_one_layout_and_two_digests(
         address = ctypes.cast(ctypes.pointer(pointer), ctypes.POINTER(ctypes.c_char_p))
         assert address[1] == wanted.encode(), "behind the name"
         assert f'GESTURE_DIGEST "{wanted}"' in (build.folder / "src" / "gesture.h").read_text()
+        shown = command("inspect", build.folder, cwd=tmp_path).out
+        for text in (shown, (build.folder / "src" / "network.c").read_text()):
+            assert f"model {wanted[:16]}" in text, "titles and C banners"
     loaded = (ctypes.c_uint8 * 32).in_dll(first.library.handle, "gesture_loaded")
     for blob, wanted in ((blobs[1], digests[1]), (blobs[0], digests[0])):
         assert load(first, blob) == LOADED
