@@ -36,13 +36,14 @@ class CheckRow:
 
     @property
     def text(self) -> str:
-        """Return the figure as one line: "latency 1.2 ms -> 1.4 ms (+16.7 %), worse: 2 % is
+        """Return the figure as one line: "latency: 1.2 ms -> 1.4 ms (+16.7 %), worse: 2 % is
         allowed"."""
         measure, values = self.change.measure, (self.change.old, self.change.new)
-        old, new = ("-" if v is None else measure.show(v) for v in values)
+        old, new = ("not measured" if v is None else measure.show(v) for v in values)
         difference = f" ({self.change.text})" if self.change.text else ""
-        line = f"{measure.title} {old} -> {new}{difference}"
-        return line if self.status == OK else f"{line}, {self.status}{self._allowed}"
+        line = f"{measure.title}: {old} -> {new}{difference}"
+        is_plain = self.status in (OK, GONE)
+        return line if is_plain else f"{line}, {self.status}{self._allowed}"
 
     @property
     def _allowed(self) -> str:
@@ -105,7 +106,11 @@ class Check(Tabular):
         if not self.failed:
             return
         facts = {"worse": "\n".join(row.text for row in self.failed)}
+        gone = [row.change.measure.path for row in self.failed if row.status == GONE]
+        backends = [path.removeprefix("exact.") for path in gone if path.startswith("exact.")]
         tries = [
+            *([f"myoedge validate NEW --on {','.join(backends)}"] if backends else []),
+            *(["myoedge simulate NEW"] if "cycles.total" in gone else []),
             "[check] in myoedge.toml, if that will do",
             "a new build to compare with",
             "myoedge report NEW --against OLD, layer by layer",

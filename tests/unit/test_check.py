@@ -91,6 +91,16 @@ def test_what_is_gone_or_wrong_fails(good: myoedge.Build) -> None:
     assert "gone" in statuses(old, changed(old, "energy_uj", None)).values()
 
 
+def test_what_was_not_measured_again_names_the_command(good: myoedge.Build) -> None:
+    old = changed(dict(good.report), "exact.simulator", True)
+    found = check_reports(old, changed(old, "exact.simulator", None), {})
+    with pytest.raises(MyoedgeError) as caught:
+        found.raise_worse()
+    text = str(caught.value)
+    assert "exact on the simulator: same integers -> not measured" in text
+    assert "try    myoedge validate NEW --on simulator" in text
+
+
 def test_other_samples_are_not_compared(good: myoedge.Build) -> None:
     old = changed(dict(good.report), "quantization.accuracy_int8", 0.9)
     new = changed(old, "quantization.accuracy_int8", 0.8)
@@ -105,7 +115,7 @@ def test_junit_and_annotations_name_the_figure(good: myoedge.Build) -> None:
     suite = ElementTree.fromstring(found.junit())[0]
     assert (suite.get("failures"), suite.get("errors")) == ("1", "0")
     (line,) = found.annotations()
-    assert re.match(r"::error title=model%3A myoedge check::cycles .*100\.0 %25.*worse", line)
+    assert re.match(r"::error title=model%3A myoedge check::cycles%3A .*100\.0 %25.*worse", line)
     with pytest.raises(MyoedgeError, match="E305"):
         found.raise_worse()
 
