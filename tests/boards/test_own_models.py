@@ -105,9 +105,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Build, Build, Buil
     return wake, linear(folder, "first", 0, **options), linear(folder, "second", 1, **options)
 
 
-def test_models_and_checks_of_the_guide(
-    builds: tuple[Build, Build, Build], tmp_path: Path
-) -> None:
+def test_models_and_checks_of_the_guide(builds: tuple[Build, Build, Build], tmp_path: Path) -> None:
     wake, gesture, second = builds
     blobs = {"second": blob_of(second)}
     blobs["spoilt"] = resealed(blobs["second"], len(blobs["second"]) - 9000, b"no")
