@@ -133,13 +133,13 @@ def border_array(ports: Iterable[Mapping[str, Any]]) -> Array:
     for port in ports:
         params, border = port["params"], port["border"]
         scale = 0.0 if params is None else params.scale
-        rows += [*_bits(scale), 0 if params is None else int(params.zero_point)]
+        rows += [*_bits([scale]), 0 if params is None else int(params.zero_point)]
         normalized += [] if border is None else _bits(border.scale) + _bits(border.offset)
     return np.array(rows + normalized, np.int32)
 
 
-def _bits(values: float | Sequence[float]) -> list[int]:
-    return [int(bits) for bits in np.atleast_1d(np.float32(values)).view(np.int32)]
+def _bits(values: Sequence[float]) -> list[int]:
+    return [int(bits) for bits in np.array(values, np.float32).view(np.int32)]
 
 
 def _interface(common: Mapping[str, Any]) -> str:

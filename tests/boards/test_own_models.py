@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from myoedge.backends.build import Build
@@ -34,7 +33,11 @@ static me_gap wake;
 #include "guide.h"
 #include "blobs.h"
 
-static int32_t is_signed(const me_blob *blob) { return blob->bytes == sizeof second ? verdict : -1; }
+static int32_t is_signed(const me_blob *blob)
+{
+    (void)blob;
+    return verdict;
+}
 
 static int first_wrong(const me_gap *of, int slices)
 {
@@ -62,8 +65,10 @@ static int are_intact(void)
 int main(void)
 {
     pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, 800);
-    const me_gap_options of_wake = { .l3_file = "wake.bin" }, of_gesture = { .l3_file = "gesture.bin" };
-    if (me_open(&wake, &wake_info, &of_wake) != ME_OK || me_open(&gesture, &gesture_info, &of_gesture) != ME_OK)
+    const me_gap_options first = { .l3_file = "wake.bin" }, other = { .l3_file = "gesture.bin" };
+    if (me_open(&wake, &wake_info, &first) != ME_OK)
+        return 89;
+    if (me_open(&gesture, &gesture_info, &other) != ME_OK)
         return 90;
     pi_freq_set(PI_FREQ_DOMAIN_CL, ME_CLOCK_HZ);
     if (!are_intact())
