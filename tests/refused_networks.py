@@ -277,13 +277,13 @@ REFUSED: Mapping[str, Refused] = {
         same=False,
     ),
     "where": refused(
-        "use the tensor's own extreme, torch.where(mask, x.amax(), x), where no softmax",
+        "use the tensor's own extreme, torch.where(mask, x.amax(), x), if no softmax",
         lambda x: torch.where(x > 0, x, torch.inf).amin(-1),
         lambda x: torch.where(x > 0, x, x.amax()).amin(-1),
         least_db=20.0,
     ),
     "masked_fill": refused(
-        "use the tensor's own extreme, torch.where(mask, x.amax(), x), where no softmax",
+        "use the tensor's own extreme, torch.where(mask, x.amax(), x), if no softmax",
         lambda x: x.masked_fill(x > 0, torch.inf).clamp(max=0.0),
         lambda x: torch.where(x > 0, x.amax(), x).clamp(max=0.0),
     ),
