@@ -117,8 +117,7 @@ def command(*words: object) -> str:
 
 
 def named_input(name: str) -> str:
-    """Return the name of an input for messages: "input x", or "the input" if its name is
-    "input"."""
+    """Return the name of an input for messages: "input x", "the input" if its name is "input"."""
     return "the input" if name == "input" else f"input {name}"
 
 

@@ -190,8 +190,7 @@ class BuildFolder(ReportFolder, Tabular):
 
     @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:
-        """For each layer with a result in L2: layer -> (C symbol, offset, size in bytes) of the
-        result."""
+        """Layers with results in L2: layer -> (C symbol, offset, size in bytes) of the result."""
         q, regions, count = self.network, {}, len(self.given_specs)
         outputs = "me" if self.stream is None else self.prefix  # of the program, or of stream.c
         with self._meaningful("plan.json"):

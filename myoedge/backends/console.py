@@ -236,8 +236,7 @@ def _printable(data: bytes, other: str) -> str:
 
 
 def _end_of_line(data: bytes) -> int | None:
-    """Return the number of bytes up to the first end of a line or start of a message; None without
-    either."""
+    """Return the length up to the first end of a line or start of a message; None without."""
     start, end = data.find(MAGIC), data.find(b"\n") + 1
     if start < 0 or 0 < end <= start:
         return end or None

@@ -98,8 +98,7 @@ def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample])
 
 
 def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Array]]:
-    """Return the inputs of all runs for input.bin, in the order in which the firmware reads
-    them."""
+    """Return the inputs of all runs for input.bin, in the order of the firmware's reads."""
     given = [run.given for run in runs]
     if stream is None or not given:
         return given
@@ -107,8 +106,7 @@ def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Ar
 
 
 def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
-    """Return the inputs to send to a board for each run; a pass of a stream is sent frame by
-    frame."""
+    """Return the inputs to send a board for each run; a pass of a stream goes frame by frame."""
     from myoedge.backends.board import BoardRun
 
     if stream is None:
@@ -242,8 +240,7 @@ def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequenc
 
 
 def _on_chip(build: Build, runs: Iterable[Case], *, backend: str) -> Pairs:
-    """Yield each run's case, its outputs and, for the simulator only, bytes written by each
-    layer."""
+    """Yield each run's case, outputs and, for the simulator only, bytes written by each layer."""
     listed = list(runs)
     if backend == "simulator":
         measured, _ = build.simulate(chip_inputs(build.stream, listed), keep_layers=True)

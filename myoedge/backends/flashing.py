@@ -129,8 +129,7 @@ def _linked(installation: openocd.OpenOcd, board: Board, probe: Probe) -> Iterat
 
 
 def _table(request: FlashRequest, files: bytes | None) -> str | None:
-    """Return the flash that gets the partition table; None without files. Errors: E204 no such
-    flash."""
+    """Return the flash that gets the partition table; None without files. Errors: E204."""
     if request.table is None:
         return None if files is None else "mram"
     if request.table not in FLASHES:

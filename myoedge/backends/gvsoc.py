@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backend "gvsoc": firmware on the public GVSoC with myoedge's description of a GAP9-like
-system."""
+"""Backend "gvsoc": firmware on the public GVSoC with myoedge's model of a GAP9-like system."""
 
 from __future__ import annotations
 

@@ -147,8 +147,7 @@ def _call(library: Library, symbol: str, groups: Sequence[Sequence[int]], l3: by
 
 
 def _contiguous(arrays: Sequence[Array]) -> list[Array]:
-    """Return arrays as C reads them: contiguous and aligned. Errors: ValueError for other
-    dtypes."""
+    """Return arrays as C reads them, contiguous, aligned. Errors: ValueError for other dtypes."""
     for index, array in enumerate(arrays):
         if array.dtype.kind not in "biuf" or not array.dtype.isnative:
             raise ValueError(f"input {index} has dtype {array.dtype}, which C cannot read")

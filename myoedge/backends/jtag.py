@@ -56,8 +56,7 @@ def _start(link: openocd.Session, probe: Probe, elf: Path) -> None:
 
 
 def _exit_code(link: openocd.Session, limit_s: float) -> int:
-    """Wait for the end of the program and return its exit code. Errors: E502 time limit
-    exceeded."""
+    """Wait for the program's end and return its exit code. Errors: E502 time limit exceeded."""
     end = time.monotonic() + limit_s
     while not (word := link.word(EXIT_REGISTER)) & HAS_ENDED:
         if time.monotonic() > end:

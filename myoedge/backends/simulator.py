@@ -93,8 +93,7 @@ def _inference(counted: Counted, marks: Sequence[Mark], regions: Mapping[int, Re
 
 
 def _turns(marks: Sequence[Mark]) -> dict[int, list[tuple[Mark, Mark]]]:
-    """Return layer -> (mark before, mark after) of each of its runs; a loop runs it several
-    times."""
+    """Return layer -> (mark before, mark after) of its runs; a loop runs it several times."""
     turns: dict[int, list[tuple[Mark, Mark]]] = {}
     for before, after in pairwise(marks):
         turns.setdefault(after.value, []).append((before, after))

@@ -93,8 +93,7 @@ def with_scale_first(chance: Iterable[Notice], others: Iterable[Notice]) -> Iter
 
 
 def _worse_than_the_mean(judged: Evaluation, accurate: bool) -> Iterator[Notice]:
-    """Yield W209 if predicted targets are worse than their mean as a constant prediction (R2 below
-    0)."""
+    """Yield W209 if targets are predicted worse than by their mean (R2 below 0)."""
     spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))
     squares = {name: np.sum((x - judged.labels) ** 2) for name, x in judged.results.items()}
     r2 = {name: 1.0 - float(x) / spread for name, x in squares.items()}

@@ -110,8 +110,7 @@ def _replayed(room_bytes: int, features: int, classes: int) -> int:
 
 
 def _pseudo(plan: Plan, threshold: float) -> Pseudo:
-    """Return the rule for pseudo-labels: the minimum probability, or the minimum margin between
-    logits."""
+    """Return the rule for pseudo-labels: the minimum probability, or margin between logits."""
     if not 0 < threshold <= 1:
         facts = {"has": threshold, "needs": "more than 0, at most 1"}
         raise MyoedgeError("E232", "[adapt] pseudo is no confidence", facts, ["pseudo = 0.95"])

@@ -109,8 +109,7 @@ def _rows(source: AdaptSource, number: int, layer: FeatureLayer) -> Iterator[tup
 
 
 def _labels(data: Data) -> Array:
-    """Return the class of each sample, or of each frame of a recording. Errors: E267 no class
-    labels."""
+    """Return the class of each sample, or of each recording's frames. Errors: E267 no classes."""
     labels = data.labels
     if labels is None or labels.dtype.kind != "i":
         title = "[adapt] replay needs calibration samples with classes"

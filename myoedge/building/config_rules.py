@@ -121,8 +121,7 @@ def _positive(sizes: Mapping[str, Any]) -> Checks:
 
 
 def _size(value: float) -> float:
-    """Return a number unchanged, but 0 for NaN and numbers beyond 1e9, so that range checks reject
-    them."""
+    """Return a number unchanged, but 0 for NaN and beyond 1e9, which range checks reject."""
     return value if -LARGEST <= value <= LARGEST else 0.0
 
 

@@ -212,8 +212,7 @@ def _with_costs(finished: Finished, inputs: BuildInputs) -> Finished:
 def _tuned(
     finished: Finished, request: BuildRequest, evaluate: Callable[[BuildPlan], Finished]
 ) -> Finished:
-    """Return the build with the tiles that were fastest in simulation; the same build if none is
-    faster."""
+    """Return the build with the tiles fastest in simulation; the same build if none is faster."""
     plan = tuned_plan(
         finished.build_plan,
         finished.cycles,

@@ -96,6 +96,5 @@ def _without_room(options: Options) -> Options:
 
 
 def _lasts(build: FinishedBuild) -> bool:
-    """Return whether a build may be cached: no part was skipped because a tool is missing on this
-    computer."""
+    """Return whether a build may be cached: no part was skipped for lack of a tool."""
     return not any(warning.code in OF_THIS_COMPUTER for warning in build.warnings)

@@ -91,8 +91,7 @@ class PluginCheck(Shown):
 
     @property
     def exit_code(self) -> int:
-        """Exit code: 0; 4 if results differ; 2 if an entry point is unusable or an operator was not
-        checked."""
+        """Exit code: 0; 4 if results differ; 2 if an entry point or operator was not checked."""
         states = {*(p.state for p in self.entry_points), *(op.state for op in self.operators)}
         return 4 if DIFFERS in states else 2 if states - {OK} else 0
 

@@ -89,8 +89,7 @@ def _wrong(problems: dict[str, str]) -> MyoedgeError:
 
 
 def _filled(table: SensorTable, missing: Mapping[str, str]) -> SensorTable:
-    """Return the table with valid examples for missing keys, so that the other keys can be
-    checked."""
+    """Return the table with valid examples for missing keys, to check the other keys."""
     absent = {name: x for name, x in EXAMPLES.items() if f"sensor.{name}" in missing}
     known = {name: pin for name, pin in (table.pins or {}).items() if name in PIN_NAMES}
     free = min({*range(len(PIN_NAMES))} - {*known.values()})

@@ -279,8 +279,7 @@ def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | Non
 
 
 def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
-    """Return the frames per pass: the requested number, otherwise the smallest that gives an output
-    frame."""
+    """Return the frames per pass: the requested number, else the smallest that gives an output."""
     most = follow_time(graph, axes).pass_multiple()
     if table.frames is not None and table.frames % most:
         facts = {"needs": f"a multiple of {most}: the strides along time", "has": table.frames}
@@ -290,8 +289,7 @@ def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
 
 
 def _overlap(graph: Graph, axes: Axes, table: StreamTable) -> tuple[int, int]:
-    """Return the context before and after a pass, in frames. Errors: E236 if no frames remain
-    between."""
+    """Return the context before and after a pass, in frames. Errors: E236 no frames remain."""
     past, future = (_context(x, table.frame_hz) for x in (table.past, table.future))
     window = graph.shape(graph.inputs[0])[axes[graph.inputs[0]]]
     if past + future >= window:

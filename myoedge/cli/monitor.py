@@ -68,8 +68,7 @@ def monitor(
 
 
 def _check_saving(save: str | None) -> None:
-    """Raise the error for a file that cannot be written, before packets are received. Errors: E220,
-    E281."""
+    """Raise E220 or E281 for a file that cannot be written, before packets are received."""
     from myoedge.system.folder import check_file
 
     if save is None:

@@ -32,8 +32,7 @@ class KnownAnswer:
 
 
 def crc_of(outputs: Iterable[Array]) -> int:
-    """Return the CRC-32 of arrays in the chip's byte order: little-endian, one array after
-    another."""
+    """Return the CRC-32 of arrays in the chip's byte order: little-endian, one after another."""
     crc = 0
     for array in outputs:
         values = np.ascontiguousarray(array)

@@ -150,8 +150,7 @@ def _initialisers(name: str, value: str | Nested, width: int) -> list[str]:
 
 
 def _text(value: str | Nested) -> str:
-    """Format a C initialiser: an expression, a nested struct { .name = value, ... }, or array
-    elements."""
+    """Format a C initialiser: an expression, a nested { .name = value, ... }, or array elements."""
     if isinstance(value, str):
         return value
     texts = {name: _text(each) for name, each in value.items()}

@@ -117,8 +117,7 @@ def _sum(start: str, offset: str) -> str:
 
 
 def _many(movement: Movement, function: str, every: Moved, base: Outside) -> str:
-    """Return the C call that starts a tile's transfers from a table, for any number of transfers
-    per tile."""
+    """Return the C call that starts a tile's transfers from a table, any number per tile."""
     rows, ends = [x for moved in every for x in moved], [0]
     for moved in every:
         ends.append(ends[-1] + len(moved))

@@ -286,8 +286,7 @@ def _fields(tiling: Tiling, tables: Tables, addresses: LayerAddresses) -> list[t
 
 
 def _waits(tiling: Tiling) -> str:
-    """Return C for whether the kernel waits for the operands of tile t: at most for the first
-    tile."""
+    """Return C for whether the kernel waits for the operands of tile t: at most the first."""
     if len(tiling.tiles) == 1:
         return str(int(tiling.kernel_waits))
     return "t == 0" if tiling.kernel_waits else "0"

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Infinite constants: supported only if clamps read them; attention masks have been recognised
-before."""
+"""Infinite constants: supported only if clamps read them; masks were recognised before."""
 
 from __future__ import annotations
 

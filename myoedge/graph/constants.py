@@ -45,8 +45,7 @@ def as_constants(arrays: Mapping[str, Array]) -> dict[str, Constant]:
 
 
 class ConstantValues:
-    """Base class with access to the values of constants by name, for a graph and for its
-    builder."""
+    """Base class with access to the values of constants by name, for a graph and its builder."""
 
     constants: Mapping[str, Constant]
 

@@ -219,8 +219,7 @@ def with_formats_of(
 
 
 def format_of(value: Array, sources: Sequence[ConstantFormat]) -> ConstantFormat | None:
-    """Return the first of the `sources` that fits a constant's values exactly; None if none
-    fits."""
+    """Return the first of the `sources` that fits a constant exactly; None if none fits."""
     return next((x for source in sources if (x := source.of(value)) is not None), None)
 
 

@@ -34,8 +34,7 @@ class ConstantFormat:
 
     @property
     def params(self) -> QuantParams | None:
-        """Quantisation parameters of the constant as an operand; None for several scales or > 16
-        bits."""
+        """Quantisation parameters as an operand; None for several scales, > 16 bits."""
         kind = INT8 if self.high - self.low < 1 << INT8.bits else INT16
         if len({*self.scale}) > 1 or len({*self.zero_point}) > 1 or self.high - self.low >= 1 << 16:
             return None

@@ -17,8 +17,7 @@ INT16_BIAS_MAX = 2**28  # next to 16-bit products, which have the rest of int32
 
 @dataclass(frozen=True, slots=True)
 class WeightFormat:
-    """Symmetric integer weights of 2 to 16 bits, with one scale per output channel or per
-    tensor."""
+    """Symmetric integer weights of 2 to 16 bits, with one scale per output channel or tensor."""
 
     bits: int = 8
     per_channel: bool = True

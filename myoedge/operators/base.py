@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operator definitions (OpDef), the table OPS of all operators, and nodes of a quantised
-network."""
+"""Operator definitions (OpDef), their table OPS, and nodes of quantised networks."""
 
 from __future__ import annotations
 

@@ -193,8 +193,7 @@ def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
 
 
 def _aten_row(entry: ImportRow) -> Row:
-    """Return the import function of a row for calls that return one tensor, or a list of
-    tensors."""
+    """Return the import function of a row for calls that return one tensor or a list."""
 
     def aten_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         if entry.all_results or not isinstance(out, list):

@@ -39,8 +39,7 @@ def one_blas_thread() -> Iterator[None]:
 
 @functools.cache
 def _blas_libraries() -> ThreadpoolController:
-    """Return NumPy's BLAS libraries; cached, because the search takes longer than a small
-    product."""
+    """Return NumPy's BLAS libraries; cached, as the search takes longer than a small product."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")

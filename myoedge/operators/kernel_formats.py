@@ -39,8 +39,7 @@ def may_weigh(node: Node, bits: int, shapes: Sequence[Shape], out: Shape) -> boo
 
 
 def operand_places(node: Node) -> list[int]:
-    """Return the positions of a node's operands: inputs that are read at run time, without
-    weights."""
+    """Return the positions of a node's operands: inputs read at run time, without weights."""
     op = OPS[node.op]
     return [i for i in range(len(node.inputs))[: op.reads] if i not in op.weights]
 

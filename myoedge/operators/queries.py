@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queries about a node that its operator's definition answers: kernels, parameters, MACs,
-output."""
+"""Queries about a node that its operator's definition answers: kernels, parameters, MACs."""
 
 from __future__ import annotations
 

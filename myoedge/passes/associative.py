@@ -79,8 +79,7 @@ class InterleavedScan:
 
 @rewrite_pattern("reshape", "slice")
 def roll_associative_scan(graph: Graph, node: Node) -> Rewrite:
-    """Replace an unrolled associative scan by one operator: scan, cumulative product or cumulative
-    sum."""
+    """Replace an unrolled associative scan by one operator: scan, cumulative product or sum."""
     halves = _halves(graph, node)
     require(halves.n >= FEWEST)
     patch, shape, axis = GraphBuilder(graph, node), graph.shape(node.name), halves.axis
@@ -191,8 +190,7 @@ def _moves(graph: Graph, name: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _pair(graph: Graph, name: str, op: str) -> Iterator[tuple[str, str]]:
-    """Yield both operands of a sum or product, in both orders; nothing if an activation is fused
-    into it."""
+    """Yield both operands of a sum or product, in both orders; nothing if it has an activation."""
     node = made_by(graph, name, op, plain=True)
     yield from () if node is None else both_orders(node)
 

@@ -52,8 +52,7 @@ def roll_cells(graph: Graph) -> Graph:
 
 
 def _chains(graph: Graph) -> Iterator[list[Node]]:
-    """Yield chains of cell calls, each in order of time; the last chain of the graph comes
-    first."""
+    """Yield chains of cell calls, in order of time; the last chain of the graph comes first."""
     taken: set[str] = set()
     for node in reversed(graph.nodes):
         if node.op in EVERY_STEP and node.name not in taken:

@@ -46,8 +46,7 @@ def fold_product_into_embedding(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("matmul")
 def gather_of_one_hot(graph: Graph, node: Node) -> Rewrite:
-    """Replace the product of one-hot vectors with a computed matrix by a gather of the matrix's
-    rows."""
+    """Replace the product of one-hot vectors with a computed matrix by a gather of its rows."""
     producer = writer(graph, node.inputs[0], "embedding")
     *lead, n, k = graph.shape(node.inputs[1])
     require(math.prod(lead) == 1, not node.attrs.keys() & {"act", "b_turned"})

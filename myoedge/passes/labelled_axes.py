@@ -93,15 +93,13 @@ def _labels_before(shape: Sequence[int], node: Node, labels: Labels) -> Labels:
 
 
 def aligned(shape: Sequence[int], labels: Labels) -> Labels:
-    """Return the labels of an operand's axes, for an operand that is broadcast to a tensor with
-    `labels`."""
+    """Return the labels of an operand's axes, broadcast to a tensor with `labels`."""
     own = labels[len(labels) - len(shape) :]
     return tuple(label if n > 1 else None for n, label in zip(shape, own, strict=True))
 
 
 def factors_of(graph: Graph, some: Labelled) -> tuple[float, list[Labelled]]:
-    """Factor a tensor into a constant scalar and a list of tensors, through products and
-    scalings."""
+    """Factor a tensor into a constant and a list of tensors, through products and scalings."""
     some = viewed(graph, some)
     node = graph.producer.get(some.name)
     if node is None or "act" in node.attrs:

@@ -162,14 +162,12 @@ class _Rows:
         return became
 
     def _reading_rows(self, node: Node) -> Node:
-        """Return a node of the body that reads rows of the hoisted tensors instead of its
-        operands."""
+        """Return a node of the body that reads rows of the hoisted tensors as operands."""
         rows = {x: self._row(x) for x in node.inputs if x in self.known}
         return node.reading(rows)
 
     def _row(self, name: str) -> str:
-        """Return a tensor of the body that reads the current iteration's row of a hoisted
-        tensor."""
+        """Return a tensor of the body that reads this iteration's row of a hoisted tensor."""
         made = f"{name}.row"
         if made not in self.patch.tensors:
             self.patch.add(READ, self.known[name], name=made, **self.attrs)
@@ -221,8 +219,7 @@ class _Rows:
         return True
 
     def _recurrence(self, state: str, node: Node) -> str:
-        """Compute the states h = a h + b of all iterations with a `scan`, [steps, *shape]. Errors:
-        NoMatch."""
+        """Compute all states h = a h + b with a `scan`, [steps, *shape]. Errors: NoMatch."""
         shape = self.graph.shape(state)
         factor, term = factor_and_term(self.graph, node, state)
         a, b = self._all(factor, shape), self._all(term, shape)

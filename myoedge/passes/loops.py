@@ -100,8 +100,7 @@ class _Emitted:
         return self._computed(column, name)
 
     def _rows(self, column: Column) -> str:
-        """Stack the tensors of a column, which are computed outside the loop, to one tensor [steps,
-        *shape]."""
+        """Stack the tensors of a column, computed outside the loop, to [steps, *shape]."""
         shape = (1, *self.patch.shape(column[0]))
         return self.patch.add("concat", *(reshape(self.patch, x, shape) for x in column), axis=0)
 
@@ -193,8 +192,7 @@ def _joined_graph(made: _Emitted, live: Sequence[Column]) -> Graph:
 def with_patch(
     graph: Graph, patch: GraphBuilder, nodes: tuple[Node, ...], outputs: tuple[str, ...]
 ) -> Graph:
-    """Return the graph with other nodes and outputs, plus the tensors and constants of the builder
-    `patch`."""
+    """Return the graph with other nodes and outputs, plus the tensors and constants of `patch`."""
     return replace(
         graph,
         outputs=outputs,

@@ -18,8 +18,7 @@ from myoedge.passes.forms import all_of
 
 @rewrite_pattern("mean", "sum", "variance")
 def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite:
-    """Transpose before a reduction over axes that are not adjacent, so that the reduced axes come
-    last."""
+    """Transpose before a reduction over axes that are not adjacent, so that these come last."""
     axes, x = node.attrs["axes"], node.inputs[0]
     shape, rank = graph.shape(x), len(graph.shape(x))
     between = range(min(axes), max(axes) + 1)
@@ -90,8 +89,7 @@ def drop_taps_of_padding(graph: Graph, node: Node) -> Rewrite:
 
 
 def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[int, int]]:
-    """Return the kernel taps along an axis that read any input, and the padding that remains for
-    them."""
+    """Return the kernel taps along an axis that read any input, and their remaining padding."""
     taps, length = (graph.shape(node.inputs[i])[axis] for i in (1, 0))
     step, stride = (node.attrs[name][axis - 1] for name in ("dilation", "stride"))
     before, behind = node.attrs["pads"][axis - 1]

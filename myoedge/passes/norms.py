@@ -78,8 +78,7 @@ def _squares(graph: Graph, node: Node) -> SumOfSquares:
 
 
 def _squares_of_parts(graph: Graph, node: Node) -> SumOfSquares:
-    """Match a sum of squares written by elements, x[.., 0]**2 + x[.., 1]**2 + .., over a whole
-    axis."""
+    """Match squares summed by elements, x[.., 0]**2 + x[.., 1]**2 + .., over a whole axis."""
     squares = (square(graph, name) for name in _addends(graph, node))
     parts = [_element(graph, each.inputs[0]) for each in squares]
     x, axis, _ = parts[0]
@@ -190,8 +189,7 @@ def _eps(chain: list[tuple[object, ...]]) -> float:
 
 
 def _least(name: object, *numbers: object) -> float:
-    """Match a small constant that is added to a root, or is its lower limit; return it. Errors:
-    NoMatch."""
+    """Match a small constant added to a root, or its lower limit; return it. Errors: NoMatch."""
     is_sum = (name, numbers[:1]) == ("affine", (1.0,))
     require(is_sum or (name, numbers[1:]) == ("clamp", (math.inf,)))
     least = float(str(numbers[1] if is_sum else numbers[0]))
@@ -201,8 +199,7 @@ def _least(name: object, *numbers: object) -> float:
 
 @rewrite_pattern("mul")
 def norm(graph: Graph, node: Node) -> Rewrite:
-    """Fuse x / sqrt(mean(x^2) + eps) into an RMS norm, and the same on x - mean(x) into a layer
-    norm."""
+    """Fuse x / sqrt(mean(x^2) + eps) to an RMS norm, and that of x - mean(x) into a layer norm."""
     require("act" not in node.attrs)
     return first_match(_norm_of, ((graph, node, x, other) for x, other in both_orders(node)))
 
@@ -216,8 +213,7 @@ def _norm_of(graph: Graph, node: Node, x: str, other: str) -> Rewrite:
 
 
 def _norm_over(graph: Graph, node: Node, scaled: InverseRoot) -> Rewrite:
-    """Replace the match by a norm over any axes: transpose them to the end, normalise, transpose
-    back."""
+    """Replace the match by a norm over any axes: transpose, normalise, transpose back."""
     (x, axes, centred, divisor, _), eps = scaled
     patch, shape, n = GraphBuilder(graph, node), graph.shape(x), _count(graph, x, axes)
     kept = [axis for axis in range(len(shape)) if axis not in axes]

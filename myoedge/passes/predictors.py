@@ -70,8 +70,7 @@ class _Formula:
     nodes: dict[str, Node] = field(default_factory=dict)
 
     def follow(self, name: str) -> None:
-        """Collect the nodes that compute a tensor, back to the autocorrelations. Errors:
-        NoMatch."""
+        """Collect the nodes of a tensor, back to the autocorrelations. Errors: NoMatch."""
         if name in self.lags or name in self.nodes or name in self.graph.constants:
             return
         node = found(self.graph.producer.get(name))
@@ -108,16 +107,14 @@ class _Formula:
 
     @property
     def added_energies(self) -> list[float]:
-        """Candidates for a constant added to lag 0: 0 and the constants that the subgraph adds,
-        sorted."""
+        """Candidates for a constant added to lag 0: 0 and constants that the subgraph adds."""
         factor = next(lag.factor for lag in self.lags.values())
         calls = [call for node in self.nodes.values() for call in node.attrs.get("chain", ())]
         added = {call[2] / factor for call in calls if call[:2] == ("affine", 1.0)}
         return sorted({0.0, *(x for x in added if x > 0)})
 
     def value(self, name: str, r: Array) -> Array:
-        """Evaluate a tensor of the subgraph for given autocorrelations r [lags, n]; return float64
-        [n]."""
+        """Evaluate a tensor for given autocorrelations r [lags, n]; return float64 [n]."""
         values: dict[str, Array] = {}
         for leaf, lag in self.lags.items():
             values[leaf] = (r[lag.lag] * lag.factor).reshape(self.graph.shape(leaf))
@@ -134,8 +131,7 @@ class _Formula:
 
 
 def _coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, float]:
-    """Return (window, AR coefficient, sign) if a tensor holds an AR coefficient. Errors:
-    NoMatch."""
+    """Return (window, AR coefficient, sign) if a tensor is an AR coefficient. Errors: NoMatch."""
     require(writer(graph, behind(graph, name, *VIEWS)).op in (*RATIONAL, "table"))
     formula = _Formula(graph)
     formula.follow(name)

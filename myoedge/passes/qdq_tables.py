@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Activations next to fake_quantize nodes: fused between int8 tensors, separate layers next to
-int16."""
+"""Activations next to fake_quantize nodes: fused between int8, separate next to int16."""
 
 from __future__ import annotations
 

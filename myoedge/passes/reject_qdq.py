@@ -64,8 +64,7 @@ def _of_constants(
 
 
 def _reads_gates(node: Node) -> bool:
-    """Return whether a node is a recurrent layer, whose recurrent products are added to the
-    gates."""
+    """Return whether a node is a recurrent layer, which adds products to the gates."""
     return OPS[node.op].multiplies_result and bool(OPS[node.op].weights)
 
 

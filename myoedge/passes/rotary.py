@@ -90,8 +90,7 @@ MOVES = ("reshape", "transpose", "slice", "expand", "concat")
 
 
 def _read(graph: Graph, name: str) -> tuple[str, ...] | None:
-    """Return the non-constant operands of a tensor's producer if it is linear in them, otherwise
-    None."""
+    """Return the non-constant operands of a tensor's producer if linear in them, else None."""
     node = graph.producer.get(name)
     if node is None or "act" in node.attrs:
         return None

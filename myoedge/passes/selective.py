@@ -119,8 +119,7 @@ def _readout(graph: Graph, node: Node) -> tuple[list[Labelled], int]:
 
 
 def _parts(graph: Graph, factors: Sequence[Labelled], state: int) -> Parts:
-    """Match the operands of a selective scan whose states h the readout reduces. Errors:
-    NoMatch."""
+    """Match the operands of a selective scan whose states the readout reduces. Errors: NoMatch."""
     scans, c = divided(factors, lambda some: made_by(graph, some.name, "scan") is not None)
     require(len(scans) == 1)
     (scan,) = scans

@@ -238,8 +238,7 @@ def find_non_int16_use(
 
 
 def _is_written_so(graph: Graph, name: str) -> bool:
-    """Return whether the operator that computes a tensor always writes int16, as gates and sums
-    do."""
+    """Return whether the operator that computes a tensor always writes int16, as gates do."""
     made = graph.producer.get(name)
     return made is not None and always_writes(made.op, INT16)
 

@@ -180,8 +180,7 @@ def _slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
 
 
 def _joined_cut(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """Return the (start, stop, step) that selects the given single elements in order. Errors:
-    NoMatch."""
+    """Return the (start, stop, step) that selects these elements in order. Errors: NoMatch."""
     first, step = cuts[0][0], cuts[1][0] - cuts[0][0]
     expected = [(at, at + 1, 1) for at in (first + t * step for t in range(len(cuts)))]
     require(step, [*cuts] == expected)
@@ -224,8 +223,7 @@ def _without_zeros(graph: Graph, node: Node) -> str:
 
 
 def factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str]:
-    """Match h' = a h + b; return (a, b). The first iteration matches with h = 0. Errors:
-    NoMatch."""
+    """Match h' = a h + b; return (a, b). The first one matches with h = 0. Errors: NoMatch."""
     require(node.op == "add", "act" not in node.attrs)
     for decayed, term in both_orders(node):
         if (factor := attempt(_factor, graph, decayed, state)) is not None:

@@ -200,8 +200,7 @@ class _Part:
 
 
 def _part(graph: Graph, name: str, reader: Node) -> _Part:
-    """Match an operand of a concat as features; a sum of unmodified samples matches too. Errors:
-    NoMatch."""
+    """Match an operand of a concat as features; also a sum of plain samples. Errors: NoMatch."""
     while (view := made_by(graph, name, "reshape", reader=reader)) is not None:
         name, reader = view.inputs[0], view
     node = writer(graph, name, "features", "sum", "mean", reader=reader)

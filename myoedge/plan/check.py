@@ -107,8 +107,7 @@ def _l1_apart(plan: Plan) -> Iterator[str]:
 
 
 def _started_apart(plan: Plan) -> Iterator[str]:
-    """Yield layers in which an accelerator that starts the next tile early would overwrite live L1
-    buffers."""
+    """Yield layers in which an accelerator that starts early would overwrite live L1 buffers."""
     buffers = [*chain.from_iterable(tiling.buffers for _, tiling in _tiled(plan))]
     for step, tiling in _tiled(plan):
         early = list(_started_early(tiling))
@@ -201,8 +200,7 @@ def _resident(plan: Plan) -> Iterator[str]:
 
 
 def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:
-    """Return whether all tiles of a layer access an L1-resident tensor at one offset, inside a live
-    buffer."""
+    """Return whether all tiles access an L1-resident tensor at one offset, in a live buffer."""
     last = tiling.first + len(tiling.tiles) - 1
     end = offset + math.prod(operand.shape) * operand.itemsize
     strides = {0, operand.itemsize * operand.shape[-1] if operand.position_stride else 0}
@@ -222,8 +220,7 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
 
 
 def _movable(plan: Plan) -> Iterator[str]:
-    """Yield layers with transfers that exceed the DMA's limits, their operand or their L1
-    buffer."""
+    """Yield layers with transfers that exceed the DMA's limits, operand or L1 buffer."""
     longest = LONGEST_TRANSFER if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
         shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.kernel.operands}

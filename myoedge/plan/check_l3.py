@@ -77,8 +77,7 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
 
 
 def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Transfer]]:
-    """Yield (first timeline step, last timeline step, transfer) for every load of a layer's operand
-    into L1."""
+    """Yield (first timeline step, last timeline step, transfer) for every load of an operand."""
     tiling, enter = plan.tilings[index], plan.timeline_steps.enters[index]
     for t, tile in enumerate(tiling.tiles):
         for x in tile.moved(operand):
@@ -90,8 +89,7 @@ def _reads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Tra
 
 
 def _maps_in_windows(plan: Plan) -> Iterator[str]:
-    """Yield layers whose tiles move bytes of an L3 feature map that no L2 window holds at that
-    time."""
+    """Yield layers whose tiles move bytes of an L3 feature map that no L2 window holds then."""
     l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
     for h in filter(lambda h: h.chunk.tensor, plan.l3_transfers):
         l3_transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)

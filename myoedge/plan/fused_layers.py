@@ -126,8 +126,7 @@ def _others(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> list[in
 
 
 def _as_one(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> QuantizedNode | None:
-    """Return two layers as one fused layer with the operands of both; None if one must run on the
-    cores."""
+    """Return two layers as one fused layer with all operands; None if one must run on cores."""
     if CORES in (step.engine.name, behind.engine.name):
         return None
     origin = tuple(dict.fromkeys((*step.node.origin, *behind.node.origin)))

@@ -102,16 +102,14 @@ class LoopPlaces:
         return name
 
     def _is_computed(self, q: QuantGraph, body: Sequence[Node], name: str) -> bool:
-        """Return whether a layer of the body computes exactly this tensor's bytes in a separate
-        buffer."""
+        """Return whether a layer of the body computes exactly this tensor in its own buffer."""
         root = self._root(name)
         node = next((node for node in body if node.name == root), None)
         size = q.graph.tensors[name].size
         return node is not None and node.op not in IN_LOOPS and q.graph.tensors[root].size == size
 
     def _is_last_reader(self, q: QuantGraph, body: Sequence[Node], value: str, state: str) -> bool:
-        """Return whether a state's buffer is no longer read when the state's next value is
-        computed."""
+        """Return whether a state's buffer is no longer read when its next value is computed."""
         if not self._is_computed(q, body, value):
             return False
         root = self._root(value)
@@ -121,8 +119,7 @@ class LoopPlaces:
         return max(readers, default=-1) < made
 
     def _read(self, node: Node) -> set[str]:
-        """Return the buffers whose bytes a node's layer reads; `loop_next` does not read the old
-        state."""
+        """Return the buffers that a node's layer reads; `loop_next` does not read the old state."""
         count = 1 if node.op == NEXT else OPS[node.op].reads
         return {self._root(name) for name in node.inputs[:count]}
 

@@ -228,8 +228,7 @@ class Plan:
 
     @property
     def without_tiles(self) -> Mapping[str, TiledKernel]:
-        """Layer name -> kernel, for layers that have no tiling in L1, so that operands stay in
-        L2."""
+        """Layer name -> kernel, for layers that have no tiling in L1, with operands in L2."""
         chip, room = self.chip, self.l1_room_bytes
         if not chip.l1_bytes:
             return {}
@@ -255,8 +254,7 @@ class Plan:
 
     @cached_property
     def writers(self) -> Mapping[str, str]:
-        """Sequence that a loop writes row by row in place -> result of the layer that computes its
-        rows."""
+        """Sequence that a loop writes by rows in place -> layer that computes its rows."""
         made = {step.node.name: self.where[step.node.name] for step in self.steps}
         rows = {replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes}
         idle = (node.name for node in self.quant.graph.nodes if rows and node.name not in made)

@@ -102,8 +102,7 @@ def make_plan(
 
 
 def _planned(network: LoweredNetwork) -> Plan:
-    """Plan each layer on its best engine; if that does not fit, all layers on the cores. Errors:
-    E301."""
+    """Plan each layer on its best engine; if that does not fit, all on the cores. Errors: E301."""
     try:
         return _fitting(network)
     except MyoedgeError:  # tiles of accelerators may leave L2 less room

@@ -110,8 +110,7 @@ def playback_power(
 
 
 def _activities(activity: Activity, cycles: Mapping[str, int]) -> dict[str, Activity]:
-    """Split counters by power state: the fabric controller's go to `control`, all others to
-    `run`."""
+    """Split counters by power state: the controller's go to `control`, all others to `run`."""
     fc = activity.fc_instructions
     return {
         "run": replace(activity, cycles=cycles["run"], fc_instructions=0),

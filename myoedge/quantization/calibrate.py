@@ -132,8 +132,7 @@ def observe(graph: Graph, samples: Samples, *, histograms: bool) -> TensorStatis
 
 
 def _rearranged(graph: Graph) -> dict[str, str]:
-    """Return tensor -> its source, for tensors that only rearrange the elements of one other
-    tensor."""
+    """Return tensor -> its source, for tensors that only rearrange one other tensor's elements."""
     found: dict[str, str] = {}
     for node in graph.nodes:
         of = node.inputs[0] if node.inputs else ""

@@ -24,8 +24,7 @@ def is_exact(case: DrawnCase) -> bool:
 
 
 def allowed(case: DrawnCase) -> tuple[Array, Array]:
-    """Return the minimum and the maximum allowed integer for each result of a test case, as
-    floats."""
+    """Return the minimum and maximum allowed integer for each result of a test case, as floats."""
     if is_exact(case):
         exact = np.asarray(case.real(case.data))
         return exact, exact

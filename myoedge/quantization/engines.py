@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines of a quantised network's layers: the user's choices, and the integers that accelerators
-need."""
+"""Engines of a quantised network's layers: choices, and integers for accelerators."""
 
 from __future__ import annotations
 

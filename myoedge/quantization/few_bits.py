@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Low-bit weights (2 to 8 bits), rounded to minimise the layer's error on the calibration
-samples."""
+"""Low-bit weights (2 to 8 bits), rounded for a minimal error on the calibration samples."""
 
 from __future__ import annotations
 
@@ -133,8 +132,7 @@ def weight_input_moments(graph: Graph, samples: Samples, nodes: Sequence[Node]) 
 
 
 def _moments_of(node: Node, inputs: Sequence[Array]) -> Sums:
-    """Return the second moments of a layer's input vectors in one run, per group and block of
-    taps."""
+    """Return the second moments of a layer's input vectors in a run, per group and tap block."""
     vectors = OPS[node.op].multiplicands
     assert vectors is not None
     groups = vectors(node.attrs, *inputs).astype(np.float64)

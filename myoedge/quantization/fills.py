@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Detection of fills: addends, such as -1e9, so large that one int8 step exceeds all other
-values."""
+"""Detection of fills: addends, such as -1e9, so large that an int8 step exceeds other values."""
 
 from __future__ import annotations
 

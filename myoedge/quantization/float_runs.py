@@ -24,8 +24,7 @@ Values = dict[str, Array]  # of inputs, results, and `name.pre` before fused tab
 
 @dataclass
 class _Runs:
-    """Cache of float values by graph and sample; it references the graphs, so that their ids stay
-    unique."""
+    """Cache of float values by graph and sample; it keeps the graphs, whose ids stay unique."""
 
     graphs: dict[int, Graph] = field(default_factory=dict)
     values: dict[tuple[int, bytes], Values] = field(default_factory=dict)
@@ -116,8 +115,7 @@ def _read_only(value: Array) -> Array:
 
 
 def _size_bytes(graph: Graph, values: Values) -> int:
-    """Return the memory of the values in bytes; arrays that share memory count once, constants not
-    at all."""
+    """Return the bytes of the values; shared memory counts once, constants not at all."""
     constants = {id(_owner(x)) for x in graph.arrays.values()}
     owners = {id(x): x.nbytes for x in map(_owner, values.values()) if id(x) not in constants}
     return sum(owners.values())

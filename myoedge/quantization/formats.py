@@ -36,8 +36,7 @@ def with_tables_apart(graph: Graph, names: Container[str]) -> Graph:
 
 
 def tables_beside_int16(graph: Graph, int16: Container[str]) -> frozenset[str]:
-    """Return the nodes whose fused activation table has no kernel if the tensors `int16` are
-    int16."""
+    """Return the nodes whose fused activation table has no kernel if tensors `int16` are int16."""
     return frozenset(
         node.name
         for node in graph.nodes
@@ -162,8 +161,7 @@ def fills(graph: Graph) -> dict[str, float]:
 
 
 def operand_names(node: Node) -> tuple[str, ...]:
-    """Return the names of a node's operands with quantisation parameters: its inputs without
-    weights."""
+    """Return the names of a node's operands with quantisation parameters: inputs, not weights."""
     return tuple(node.inputs[i] for i in operand_places(node))
 
 

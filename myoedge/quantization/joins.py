@@ -73,8 +73,7 @@ def _reads_copies(graph: Graph, node: Node, joins: frozenset[Join]) -> Rewrite |
 
 
 def copied_parts(graph: Graph) -> frozenset[Join]:
-    """Return (concat, operand) for each operand that the concat already reads through a requantised
-    copy."""
+    """Return (concat, operand) for each operand that the concat already reads as a copy."""
     tables = (node for node in graph.nodes if node.attrs.get("chain") == IDENTITY)
     return frozenset(
         (reader.name, node.inputs[0])

@@ -98,8 +98,7 @@ def _numbered(
 
 
 def _class_names(found: Sequence[str], names: Sequence[str], classes: int) -> str:
-    """Return the remedy for a wrong number of label names: a [calib] line that lists all
-    classes."""
+    """Return the remedy for a wrong number of names: a [calib] line that lists all classes."""
     listed = [*names, *(name for name in found if name not in names)]
     if len(listed) > classes:
         return f"leave out samples of other classes: the network has {classes}"

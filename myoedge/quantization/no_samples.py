@@ -60,8 +60,7 @@ def _unstated(graph: Graph) -> list[str]:
 
 
 def none_given(graph: Graph) -> MyoedgeError:
-    """Return error E219 for missing samples, with code that creates a calibration file for this
-    model."""
+    """Return error E219 for missing samples, with code that creates a calibration file."""
     arrays = ", ".join(
         f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
     )

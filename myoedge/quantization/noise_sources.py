@@ -52,8 +52,7 @@ def noise_sources(q: QuantGraph, names: Iterable[str], samples: Samples) -> dict
 
 
 def _rounded(q: QuantGraph, step: QuantizedNode) -> list[str]:
-    """Return the operands of a layer that are rounded before it reads them: inputs and computed
-    tensors."""
+    """Return the operands of a layer that are rounded: inputs and computed tensors."""
     return [x for x in dict.fromkeys(step.node.inputs) if x in q.params and x not in q.constants]
 
 

@@ -53,8 +53,7 @@ def bounded_results(graph: Graph) -> Iterator[tuple[Node, Range]]:
 
 
 def _function(node: Node) -> tuple[Chain, str]:
-    """Return the pointwise functions of a table or fused activation, and the tensor that they
-    read."""
+    """Return the pointwise functions of a table or fused activation, and their input tensor."""
     if node.op == "table":
         return node.attrs["chain"], node.inputs[0]
     return node.attrs.get("act", ()), node.name + PRE

@@ -152,8 +152,7 @@ def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator
 
 
 def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:
-    """Return whether at least one layer has the same integers as before, or no layer has
-    weights."""
+    """Return whether at least one layer has the same integers as before, or none has weights."""
     steps = {step.node.name: step for step in old.steps}
     weighted = [step for step in network.steps if OPS[step.node.op].weights]
     pairs = [(step, steps.get(step.node.name)) for step in weighted]

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of a network's inputs: validation, selection, random samples, examples of a model
-archive."""
+"""Samples of a network's inputs: validation, selection, random samples, archive examples."""
 
 from __future__ import annotations
 

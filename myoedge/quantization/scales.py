@@ -227,8 +227,7 @@ def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
 
 
 def _has_weights_of_file(graph: Graph, node: Node) -> bool:
-    """Return whether a layer's weights are integers of the model file, not floats rounded to fit
-    samples."""
+    """Return whether a layer's weights are integers of the model file, not rounded floats."""
     read = (node.inputs[i] for i in OPS[node.op].weights if i < len(node.inputs))
     return any((f := graph.format(name)) is not None and f.integers is None for name in read)
 

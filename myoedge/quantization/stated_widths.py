@@ -65,8 +65,7 @@ def stated_int16(graph: Graph, names: Iterable[str], rules: Iterable[WidthRule])
 def _check_able(
     asked: Mapping[str, tuple[WidthRule, Node]], found: frozenset[str], left: Iterable[str]
 ) -> None:
-    """Check that each named layer, and at least one layer of each pattern, supports int16. Errors:
-    E244."""
+    """Check that named layers, and one layer of each pattern, support int16. Errors: E244."""
     able = {rule.pattern for name, (rule, _) in asked.items() if name in found}
     for name in left:
         rule, node = asked[name.removesuffix(PRE)]
@@ -130,8 +129,7 @@ def kept_of_file(
 
 
 def _narrow_of_file(graph: Graph, rules: Sequence[WidthRule]) -> Iterator[Notice]:
-    """Yield warnings for results and inputs that a rule sets to int16 by name, but the file stores
-    as int8."""
+    """Yield warnings for results and inputs set to int16 by name, but int8 in the file."""
     layers = [node for node in graph.nodes if _is_narrow(graph, node.name)]
     inputs = [name for name in graph.inputs if _is_narrow(graph, name)]
     for rule in rules:

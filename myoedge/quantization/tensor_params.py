@@ -93,8 +93,7 @@ def _of_operators(
     spans: Mapping[str, Range],
     fixed: Mapping[str, QuantParams],
 ) -> list[QuantParams]:
-    """Return the int8 parameters that the producers of these tensors fix, or choose from the
-    range."""
+    """Return the int8 parameters that these tensors' producers fix or choose by range."""
     found = [name for name in names if name in fixed]
     nodes = [graph.producer[name] for name in found if name in graph.producer]
     rules = [*filter(None, (OPS[node.op].result_params.get(INT8) for node in nodes))]

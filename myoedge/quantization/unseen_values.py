@@ -52,8 +52,7 @@ def unseen_values(q: QuantGraph, samples: Samples) -> Unseen | None:
 
 
 def _is_far(span: Range, seen: Range, params: QuantParams) -> bool:
-    """Return whether values are far outside the calibrated range and outside the integers'
-    range."""
+    """Return whether values are far outside the calibrated range and the integers' range."""
     low, high = (float(dequantize(np.array(end), params)) for end in (params.low, params.high))
     beyond = max(seen[0] - span[0], span[1] - seen[1])
     return beyond > FAR_SHARE * (seen[1] - seen[0]) and (span[0] < low or high < span[1])

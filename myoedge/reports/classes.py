@@ -127,8 +127,7 @@ def class_table(classes: Mapping[str, Any], most: int) -> ReportTable:
 
 
 def _shares(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a row's cells: number of samples, accuracy of each network, interval of int8's
-    accuracy."""
+    """Yield a row: number of samples, accuracy of each network, interval of int8's accuracy."""
     yield f"{row['samples']:,}"
     yield from (share(row, network) for network in NETWORKS)
     yield interval(row, "int8")

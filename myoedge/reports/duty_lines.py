@@ -82,8 +82,7 @@ def _asleep(duty: Mapping[str, Any]) -> str:
 
 
 def _digits(value: float, digits: int) -> str:
-    """Format a number with `digits` significant digits, or as an integer from 99.5 on: 0.017,
-    1,234."""
+    """Format a number with `digits` significant digits, an integer from 99.5 on: 0.017, 1,234."""
     return f"{value:.{digits}g}" if value < 99.5 else f"{value:,.0f}"
 
 

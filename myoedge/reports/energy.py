@@ -93,8 +93,7 @@ def coefficients_for(report: Mapping[str, Any], by: Coefficients) -> Coefficient
 def _outside_layers(
     report: Mapping[str, Any], point: OperatingPoint, by: Coefficients
 ) -> dict[str, float] | None:
-    """Return the energy outside all layers, so that the rows add up; None if there are no such
-    cycles."""
+    """Return the energy outside all layers, so that the rows add up; None if there is none."""
     outside = speed.outside_layers(dict(report))
     if outside is None:
         return None

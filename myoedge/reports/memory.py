@@ -195,8 +195,7 @@ def _kind(tiling: Tiling, operand: str) -> str:
 
 
 def _in_steps(starts: Sequence[int], at: int) -> float:
-    """Convert an index of a tile or timeline to time in layers; `starts`: first index of each
-    layer."""
+    """Convert an index of a tile or timeline to time in layers; `starts`: first index per layer."""
     step = min(max(bisect_right(starts, at) - 1, 0), len(starts) - 2)
     fraction = (at - starts[step]) / (starts[step + 1] - starts[step])
     return round(step + min(max(fraction, 0.0), 1.0), 4)
@@ -237,8 +236,7 @@ def _chunk_bytes(plan: Plan, index: int) -> int:
 
 
 def _read_bytes(plan: Plan, step: QuantizedNode) -> int:
-    """Return the bytes of the inputs that a layer's loop nest reads, without padding and
-    weights."""
+    """Return the bytes of the inputs that a layer reads, without padding and weights."""
     q, node = plan.quant, step.node
     op = OPS[node.op]
     shapes = [q.graph.shape(name) for name in node.inputs]

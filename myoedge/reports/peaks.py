@@ -143,8 +143,7 @@ def _l2(report: Report) -> Peak:
 
 
 def owner(report: Report, buffer: Row) -> Row:
-    """Return the report's row of the layer that writes a buffer of the arena, or reads its weights
-    from L3."""
+    """Return the row of the layer that writes an arena buffer, or reads its weights from L3."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
     return next(dict(row) for row in report["layers"] if row["name"] == buffer["name"])

@@ -62,8 +62,7 @@ def _without_common_modules(names: Sequence[str]) -> list[str]:
 
 
 def _last_modules(name: str, max_chars: int) -> str:
-    """Return an ellipsis and as many last modules of a name as fit; "" if even the last is too
-    long."""
+    """Return an ellipsis and as many last modules as fit; "" if even the last is too long."""
     if len(name) <= max_chars:
         return name
     starts = (n + 1 for n, char in enumerate(name) if char in "./" and name[n + 1 :])
@@ -77,8 +76,7 @@ def in_lines(name: str, max_chars: int) -> str:
 
 
 def _lines(name: str, max_chars: int) -> Iterator[str]:
-    """Yield the lines of a name of at most `max_chars` characters, broken after modules if
-    possible."""
+    """Yield a name in lines of at most `max_chars`, if possible broken after modules."""
     while len(name) > max_chars:
         ends = [n + 1 for n, char in enumerate(name[:max_chars]) if char in SEPARATORS and n]
         cut = max(ends, default=max_chars)

@@ -31,8 +31,7 @@ class Disturbance:
 
 
 def disturb(core: ctypes.CDLL, machine: int, fault: Disturbance) -> None:
-    """Inject a fault into the simulated machine now. Errors: E243 no such address, register or
-    bit."""
+    """Inject a fault into the simulated machine now. Errors: E243 no such address or bit."""
     kind = DISTURBANCES.index(fault.kind)
     if not core.machine_disturb(machine, kind, fault.where, fault.bit):
         facts = {"has": f"{fault.kind} {fault.where:#x}, bit {fault.bit}"}

@@ -246,8 +246,7 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
 def _by_address(
     core: ctypes.CDLL, machine: int, counters: Any, options: RunOptions
 ) -> dict[int, int]:
-    """Return address -> counter for halfwords in L2 whose counter is not 0; {} if the run is not
-    profiled."""
+    """Return address -> counter for L2 halfwords with a count; {} if the run is not profiled."""
     if not options.profile:
         return {}
     base, halfwords = core.machine_l2_base(machine), core.machine_l2_bytes(machine) // 2

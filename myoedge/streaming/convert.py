@@ -195,8 +195,7 @@ def _refuse_half_constant(node: Node, carries: Sequence[StreamState], starts: Pl
 
 
 def _numbered(graph: Graph, states: States) -> Places:
-    """Return arrays in the shapes of the states that number the elements of all states, in
-    order."""
+    """Return arrays in the shapes of the states that number all their elements, in order."""
     starts, first = Places(), 0
     for name in states:
         size = graph.tensors[name].size

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Construction of a stream's network of one pass; recurrent layers start from the previous pass's
-states."""
+"""Construction of a stream's network of one pass; recurrent layers keep their states."""
 
 from __future__ import annotations
 
@@ -132,8 +131,7 @@ class PassBuilder:
         return self._move(like, "slice", (x,), {"cuts": tuple(cuts)}, name)
 
     def _move(self, like: str, op: str, operands: Sequence[str], attrs: Attrs, stem: str) -> str:
-        """Add a data-movement step with the quantisation of `like`; return the name of its
-        result."""
+        """Add a data-movement step with the quantisation of `like`; return its result's name."""
         name, producer = self._free(stem), self.q.graph.producer.get(like)
         node = Node(
             op, tuple(operands), (name,), attrs, () if producer is None else producer.origin

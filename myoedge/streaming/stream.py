@@ -198,8 +198,7 @@ def firmware_head(numbers: Sequence[int]) -> Array:
 
 
 def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the input frames of `passes` passes, without states; a recording that is too short is
-    repeated."""
+    """Return the input frames of `passes` passes, without states; repeated if too short."""
     times = range(passes * stream.frames - stream.early)
     axes = {port.name: port.axis for port in stream.inputs}
     return {n: np.take(frames[n], times, axis, mode="wrap") for n, axis in axes.items()}

@@ -51,8 +51,7 @@ def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
 def _follow(
     graph: Graph, axis: dict[str, int], stride: dict[str, int]
 ) -> Iterator[tuple[str, Mapping[str, StreamingRule]]]:
-    """Yield (node, its streaming rules by operand) in order; fill `axis` and `stride` on the
-    way."""
+    """Yield (node, its streaming rules by operand) in order; fill `axis` and `stride`."""
     for name in graph.inputs:
         shape, along = graph.shape(name), axis.get(name, 0)
         if not 0 <= along < len(shape) or shape[along] < 2:

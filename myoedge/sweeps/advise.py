@@ -133,8 +133,7 @@ def _measured(variation: Variation, arguments: Arguments, found: Found) -> Tried
 
 
 def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
-    """Raise E263 if building with the same arguments gives other files than the build folder
-    has."""
+    """Raise E263 if a build by the same arguments gives other files than the build folder has."""
     new = base.digests
     others = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if others:

@@ -126,8 +126,7 @@ def _samples(base: Path, path: str | None, known: dict[str, Source]) -> Source |
 def _source(
     base: Path, path: str, known: dict[str, Source], check: Callable[[Path], None]
 ) -> Source:
-    """Return a file with its digest, which is computed once and kept in `known`. Errors: as
-    `check`."""
+    """Return a file with its digest, computed once and kept in `known`. Errors: as `check`."""
     absolute = str((base / path).absolute())
     if absolute not in known:
         check(Path(absolute))

@@ -31,8 +31,7 @@ _DISK_FULL = (
 
 
 def is_cached(path: Path) -> bool:
-    """Return whether the cache has an intact file of this user at a path; if so, mark it as
-    used."""
+    """Return whether the cache has this user's intact file at a path; if so, mark it as used."""
     return content(path) is not None
 
 

@@ -220,8 +220,7 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _line_programs(dwarf: DWARFInfo, table: bytes) -> Iterator[LineProgram]:
-    """Yield the valid line number programs of the DWARF line tables, at most one per source
-    file."""
+    """Yield the valid line number programs of DWARF line tables, at most one per source file."""
     for unit in dwarf.iter_CUs():
         at = unit.get_top_DIE().attributes.get("DW_AT_stmt_list")
         if at is not None and _is_sound(io.BytesIO(table[at.value :])):
@@ -276,8 +275,7 @@ _FORMS: dict[int, Callable[[io.BytesIO], object]] = {
 
 
 def _place(program: Any, state: Any) -> str:
-    """Return "file:line" of a line table's row; only the file for line 0 (code of several
-    lines)."""
+    """Return "file:line" of a line table's row; only the file for line 0 (several lines)."""
     header, file = program.header, "?"
     # DWARF 5 counts files from 0, earlier versions from 1
     at = state.file if header["version"] >= 5 else state.file - 1

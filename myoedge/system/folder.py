@@ -218,8 +218,7 @@ def _exchange(a: Path, b: Path) -> bool:
 
 
 def _remove_abandoned(folder: Path, ours: str) -> None:
-    """Remove files of killed processes from a folder; group 1 of the pattern `ours` is the
-    process."""
+    """Remove files of killed processes from a folder; group 1 of `ours` is the process."""
     for path in folder.iterdir():
         match = re.fullmatch(ours, path.name)
         if match and not _is_running(int(match[1])):

@@ -43,15 +43,13 @@ class Decoder:
             yield from self._forget(register)
 
     def _forget(self, register: int) -> Iterator[Fact]:
-        """Drop a register's value; yield the value of a lui without low bits, which is an
-        address."""
+        """Drop a register's value; yield the value of a lui without low bits, an address."""
         self.known.pop(register, None)
         if register in self.upper:
             yield ADDRESS, self.upper.pop(register)
 
     def _set(self, register: int, value: int | None) -> Iterator[Fact]:
-        """Record a register's new value, None if not constant; yield the value as possible
-        address."""
+        """Record a register's new value, None if not constant; yield it as possible address."""
         yield from self._forget(register)
         if value is not None and register:
             self.known[register] = value & 0xFFFFFFFF

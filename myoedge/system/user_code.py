@@ -109,8 +109,7 @@ def _digest_of(places: list[Path]) -> str:
 
 @contextlib.contextmanager
 def _working_folder() -> Iterator[None]:
-    """Context manager that lets modules be imported from the working folder first, if it still
-    exists."""
+    """Context manager that imports modules first from the working folder, if it exists."""
     folder = ""
     with contextlib.suppress(OSError):
         folder = os.getcwd()

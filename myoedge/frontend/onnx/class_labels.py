@@ -26,8 +26,7 @@ Makers = Mapping[str, "NodeProto"]
 
 
 class _Label(NamedTuple):
-    """A label output: the tensor of scores whose argmax it is, and the node with the class
-    names."""
+    """A label output: the tensor of scores whose argmax it is, and the node of class names."""
 
     scores: str
     classes: NodeProto

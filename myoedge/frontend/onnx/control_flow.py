@@ -140,8 +140,7 @@ def _steps_at(b: GraphBuilder, x: str, axis: int, backwards: int) -> str:
 
 
 def _axis_and_rest(b: GraphBuilder, x: str, axis: int) -> list[int]:
-    """Return all axes with `axis` first, made nonnegative. Errors: Unsupported if it does not
-    exist."""
+    """Return all axes with `axis` first, made nonnegative. Errors: Unsupported: no such axis."""
     axes = [*range(len(b.shape(x)))]
     if not -len(axes) <= axis < len(axes):
         raise Unsupported(f"axis {axis} of a tensor {list(b.shape(x))}")
@@ -201,8 +200,7 @@ def stacked(state: Importing, names: list[str], output: str, axis: int) -> Itera
 
 
 def _turn(state: Importing, graph: GraphProto, names: Mapping[str, str]) -> Iterator[NodeProto]:
-    """Yield the nodes of a subgraph for one iteration or branch, with tensors renamed by
-    `names`."""
+    """Yield the nodes of a subgraph for one iteration or branch, with renamed tensors."""
     state.unrolled += 1 + len(graph.node)
     if state.unrolled > MOST_NODES:
         raise Unsupported(f"loops of more than {MOST_NODES:,} nodes")
@@ -239,8 +237,7 @@ def _rename(graph: GraphProto, names: Mapping[str, str]) -> None:
 
 
 def _names_inside(graph: GraphProto, place: str, known: Mapping[str, str]) -> dict[str, str]:
-    """Return old -> new name: "place/name" for tensors that a subgraph defines, and the names in
-    `known`."""
+    """Return old -> new name: "place/name" for a subgraph's own tensors, then `known`."""
     return {**{name: f"{place}/{name}" for name in _own(graph)}, **known}
 
 
@@ -250,8 +247,7 @@ def _results(graph: GraphProto, names: Mapping[str, str]) -> list[str]:
 
 
 def _own(graph: GraphProto) -> set[str]:
-    """Return the names that a subgraph defines; equal names in the outer graph are other
-    tensors."""
+    """Return the names that a subgraph defines; equal outer names are other tensors."""
     made = {name for node in graph.node for name in node.output if name}
     return made | {tensor.name for tensor in graph.initializer}
 

@@ -105,8 +105,7 @@ def _rounding(node: NodeProto, scales: Array | None) -> str:
 
 
 def _reason(ran: tools.CompletedProcess) -> str:
-    """Return why a program failed: the last line of its error output, or the signal that ended
-    it."""
+    """Return why a program failed: its last line of error output, or the signal that ended it."""
     if ran.returncode < 0:
         return f"it ended with signal {-ran.returncode}"
     return next((line.strip() for line in ran.stderr.splitlines()[::-1] if line.strip()), "")[:300]

@@ -94,8 +94,7 @@ def _parsed(path: Path) -> ModelProto:
 
 
 def _name_outputs_once(graph: GraphProto) -> None:
-    """Add a second name for a tensor that the graph outputs twice, as the legacy exporter
-    writes."""
+    """Add a second name for a tensor that is output twice, as the legacy exporter writes."""
     from onnx import helper
 
     taken = {name for node in graph.node for name in (*node.input, *node.output)}

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 
 class _Writing:
-    """Builder of the float nodes that replace an integer node; tensors are named after its
-    result."""
+    """Builder of the float nodes that replace an integer node; named after its result."""
 
     def __init__(self, node: NodeProto) -> None:
         self.node, self.made, self.numbers = node, list[Any](), list[str]()
@@ -181,8 +180,7 @@ def _sums(op: str) -> Write:
 
 
 def _scale_of(state: Importing, name: str) -> float | None:
-    """Return the quantisation scale of a tensor of integers: 1 if not quantised, None for a
-    constant."""
+    """Return the quantisation scale of a tensor of integers: 1 unquantised, None for a constant."""
     if name in state.arrays:
         return None
     node = rounding_of(state.builder, state.names[name])

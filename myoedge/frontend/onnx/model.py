@@ -181,8 +181,7 @@ def _import(state: Importing, node: NodeProto) -> None:
 
 
 def _import_of_own(state: Importing, node: NodeProto) -> None:
-    """Import a node of ONNX's own domain by the import function of its operator for floats or
-    integers."""
+    """Import a node of ONNX's own domain by its operator's function for floats or integers."""
     if not {node.op_type} & {*ONNX_IMPORT, *ONNX_OF_INTEGERS}:
         raise Unsupported("")
     outs = inferred(state, node)

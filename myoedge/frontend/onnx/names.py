@@ -48,8 +48,7 @@ def _scopes(text: str) -> str:
 
 
 def _source(trace: str) -> str:
-    """Extract from a stack trace the line of the user's program, and the library line that it
-    calls."""
+    """Extract from a trace the line of the user's program, and the library line that it calls."""
     frames = [(a or c, b or d) for a, b, c, d in _FRAME.findall(trace[:20_000])]
     is_python = trace.lstrip().startswith(("File", "Traceback"))
     return shown(source_of(frames if is_python else frames[::-1]))  # doc strings begin innermost

@@ -183,8 +183,7 @@ def _constant(state: Importing, node: NodeProto, index: int) -> Array | None:
 def _format(
     q: Array, scale: Array, zero: Array | None, axis: int, kind: np.dtype[Any] | None = None
 ) -> ConstantFormat:
-    """Return the quantisation format of a constant's integers q; `kind`: QuantizeLinear's integer
-    type."""
+    """Return the quantisation format of a constant's integers q; `kind`: their type."""
     scales = scale.reshape(-1).astype(np.float32)
     zeros = np.zeros(1, np.int64) if zero is None else zero.reshape(-1).astype(np.int64)
     if not (np.all(scales > 0) and np.isfinite(scales).all()):

@@ -66,8 +66,7 @@ def _parts(state: Importing, node: NodeProto) -> tuple[str, ...]:
 
 
 def _changed(state: Importing, node: NodeProto, parts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of a sequence's elements after a node that creates, extends or shortens
-    it."""
+    """Return the names of a sequence's elements after a node that creates or changes it."""
     if node.op_type == "SequenceConstruct":
         return tuple(node.input)
     if node.op_type == "SequenceInsert":
@@ -124,8 +123,7 @@ def _split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
 
 
 def _sizes(length: int, given: np.ndarray) -> list[int]:
-    """Return the sizes of all parts of a split, from a list of sizes or the size of all but the
-    last."""
+    """Return the sizes of all parts of a split, from their list or the size of all but the last."""
     if given.ndim:
         return [int(n) for n in given]
     step = max(int(given), 1)

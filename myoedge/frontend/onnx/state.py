@@ -182,8 +182,7 @@ GATHERS = ("Gather", "GatherElements", "GatherND")
 
 
 def uses(needed: Sequence[NodeProto], name: str) -> set[str]:
-    """Return the kinds of operations that read an input's integers, directly or after data
-    movement."""
+    """Return the kinds of operations that read an input's integers, also after data movement."""
     found: set[str] = set()
     held = {name}
     for node in needed:  # in order
@@ -211,8 +210,7 @@ def _use_of(node: NodeProto, at: Sequence[int]) -> str | None:
 
 
 def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
-    """Return the static shape of an input; a first axis of unknown size is the batch and becomes
-    1."""
+    """Return the static shape of an input; an unknown first axis is the batch and becomes 1."""
     tensor, name = value.type.tensor_type, shown(value.name)
     if not tensor.HasField("shape"):
         raise onnx_refusals.dynamic(state.path, name, 0, ())

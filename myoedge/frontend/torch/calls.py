@@ -219,8 +219,7 @@ def _by_row(call: _Call, row: Row) -> Any:
 
 
 def _zeros(call: _Call) -> str:
-    """Add zeros as the result of a call without elements, or of torch.empty, which is written
-    later."""
+    """Add zeros as the result of a call without elements, or of torch.empty, written later."""
     import torch
 
     value = call.node.meta["val"]

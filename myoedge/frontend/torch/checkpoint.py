@@ -139,8 +139,7 @@ def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _why_no_state_dict(state: Any) -> str:
-    """Return why a value is no state dict; "" for a mapping of names to tensors and modules' extra
-    state."""
+    """Return why a value is no state dict; "" for names mapped to tensors and extra state."""
     torch = import_torch()
     if not isinstance(state, Mapping):
         return f"its content is of type {type(state).__name__}"
@@ -212,8 +211,7 @@ def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _score(state: Mapping[str, Tensor], expected: set[str]) -> tuple[int, int]:
-    """Return (number of expected names, number of names), by which candidate state dicts are
-    ranked."""
+    """Return (number of expected names, number of names), to rank candidate state dicts."""
     return len(expected & set(state)), len(state)
 
 

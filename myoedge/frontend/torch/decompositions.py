@@ -31,8 +31,7 @@ def is_written_out(target: Any) -> bool:
 
 
 def written_out(node: Any) -> Any:
-    """Return torch's decomposition of a call as a graph, whose placeholders are the operands in
-    order."""
+    """Return torch's decomposition of a call as a graph; its placeholders are the operands."""
     from torch._decomp import get_decompositions
     from torch.fx import map_arg
     from torch.fx.experimental.proxy_tensor import make_fx

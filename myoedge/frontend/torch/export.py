@@ -87,8 +87,7 @@ def _imported(program: torch.export.ExportedProgram, buffers: Buffers) -> tuple[
 
 
 def _tensors_of(program: torch.export.ExportedProgram, buffers: Buffers) -> dict[str, Any]:
-    """Return parameters, buffers and constants by name; `buffers` replaces the values of some
-    buffers."""
+    """Return parameters, buffers and constants by name; `buffers` replaces some values."""
     import torch
 
     tensors = {**program.constants, **program.state_dict}

@@ -94,8 +94,7 @@ def _numbers(given: Mapping[str, Any], name: str) -> Array:
 def _format(
     q: Array, scale: Array, zero: Array, limits: tuple[int, int], axis: int
 ) -> ConstantFormat:
-    """Return the quantisation format of a constant. Errors: ValueError, Unsupported for invalid
-    scales."""
+    """Return the quantisation format of a constant. Errors: ValueError, Unsupported."""
     scales = scale.astype(np.float32).astype(np.float64)
     if not (np.all(scales > 0) and np.isfinite(scales).all()):
         raise Unsupported("a scale that is not positive")

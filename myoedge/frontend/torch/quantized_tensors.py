@@ -105,8 +105,7 @@ def _group(nodes: Sequence[Any]) -> TensorGroup:
 
 
 def quantized_tensors(graph: Any) -> list[Any]:
-    """Return the nodes whose values are quantised: float inputs, and results that depend on
-    them."""
+    """Return the nodes whose values are quantised: float inputs and results of them."""
     border = {node for node in graph.nodes if node.op == "placeholder"}
     computed, found = {*border}, []
     for node in graph.nodes:

@@ -59,8 +59,7 @@ def drop_unread_scalars(program: dict[str, Any]) -> bool:
 
 
 def _depends_on(graph: Mapping[str, Any], scalars: set[str]) -> bool:
-    """Return whether an input, an output or a tensor's size depends on scalars read from
-    tensors."""
+    """Return whether an input, output or tensor's size depends on scalars read from tensors."""
     ends = {"ends": [graph["inputs"], graph["outputs"]]}
     is_dynamic = any(map(_is_dynamic, graph["tensor_values"].values()))
     return is_dynamic or not scalars.isdisjoint(_scalars(ends))

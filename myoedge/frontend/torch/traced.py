@@ -129,8 +129,7 @@ class Unit:
 
 
 def unit_of(node: Any) -> Unit | None:
-    """Return the operands of a division that normalises vectors to unit length; None for other
-    nodes."""
+    """Return the operands of a division that normalises vectors to unit length; else None."""
     if _target(node) != "aten.div.Tensor":
         return None
     given = arguments_of(node)

@@ -25,8 +25,7 @@ def broadcast_dims(shape: Shape, *lead: AffineExpr) -> tuple[AffineExpr, ...]:
 
 
 def added(attrs: Attrs, shapes: Sequence[Shape]) -> dict[str, int]:
-    """Return name -> operand position of the optional operands: {"bias": 3, "mask": 4} if both are
-    present."""
+    """Return name -> position of the optional operands: {"bias": 3, "mask": 4} for both."""
     count, masked = len(shapes), bool(attrs.get("masked"))
     return ({"bias": 3} if count - masked > 3 else {}) | ({"mask": count - 1} if masked else {})
 

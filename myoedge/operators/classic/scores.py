@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores of ai.onnx.ml's classifiers and regressors: linear sums, post-transforms, predicted
-class."""
+"""Scores of ai.onnx.ml's classifiers and regressors: sums, post-transforms, predicted class."""
 
 from __future__ import annotations
 

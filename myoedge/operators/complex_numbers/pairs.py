@@ -190,8 +190,7 @@ def _has_pairs(b: GraphBuilder, value: Any) -> bool:
 
 
 def _part(b: GraphBuilder, value: Any, i: int) -> Any:
-    """Return the real (i = 0) or imaginary (i = 1) part of an argument, or of each item of a
-    list."""
+    """Return the real (i = 0) or imaginary (i = 1) part of an argument, or of a list's items."""
     if _has_pairs(b, value):
         pairs = [pair_of(b, x) for x in value]
         return [tensor(b, pair.parts[i], pair.shape(b)) for pair in pairs]

@@ -69,8 +69,7 @@ def letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
 
 
 def _letters_once(inputs: Sequence[str]) -> str:
-    """Return the letters that occur once in all operands, sorted; axes of an ellipsis are
-    excluded."""
+    """Return the letters that occur once in all operands, sorted; except axes of an ellipsis."""
     counts = Counter("".join(inputs))
     return "".join(sorted(x for x in counts.keys() - {*SPARE} if counts[x] == 1))
 

@@ -80,8 +80,7 @@ def per_channel(step: QuantizedNode, engine: Engine, x_zero: int | None = None) 
 
 
 def _in_tables(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a PReLU with a 256-entry table per channel, tiled along all
-    axes."""
+    """Return the tiled kernel of a PReLU with a 256-entry table per channel, tiled on all axes."""
     outer, channels, inner = shape = outer_inner(step.out, step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     dims: tuple[AffineExpr, ...] = ((("o", 1),), (("c", 1),), inside)

@@ -81,8 +81,7 @@ def _lines(wanted: Array, error: float) -> Iterator[tuple[int, int, int]]:
 
 
 def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
-    """Return (length, slope) of the longest line that starts at `value` and stays within the
-    error."""
+    """Return (length, slope) of the longest line from `value` that stays within the error."""
     far = np.arange(1, len(wanted) + 1)
     scale = 2.0**SLOPE_BITS / far
     least = np.maximum.accumulate(np.ceil((wanted - error - value) * scale))

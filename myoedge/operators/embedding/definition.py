@@ -48,8 +48,7 @@ def rows_of(attrs: Attrs, ids: Array, table: Array) -> Array:
 
 
 def table_range(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Return embedding -> output range: the range of its whole table, independent of the
-    samples."""
+    """Return embedding -> output range: the range of its whole table, whatever the samples."""
     nodes = [node for node in graph.nodes if node.op == "embedding"]
     tables = {node.name: graph.array(node.inputs[1]) for node in nodes}
     return {name: (float(x.min()), float(x.max())) for name, x in tables.items()}

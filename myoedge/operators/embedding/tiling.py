@@ -106,8 +106,7 @@ def _numbers(step: QuantizedNode, width: int) -> Fields:
 
 
 def _bytes_of_rows(step: QuantizedNode) -> Array:
-    """Return the table rows as bytes, int8 [rows, bytes], from int8 or int16 values, lower byte
-    first."""
+    """Return the table rows as bytes, int8 [rows, bytes], of int8 or int16, lower byte first."""
     rows: Array = step.integers.rows
     flat = np.ascontiguousarray(rows.reshape(len(rows), -1))
     return flat.astype(flat.dtype.newbyteorder("<")).view(np.int8)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Factors of features: functions of neighbouring samples; a feature sums their product over a
-window."""
+"""Factors of features: functions of neighbouring samples; features sum their products."""
 
 from __future__ import annotations
 

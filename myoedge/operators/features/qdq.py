@@ -47,8 +47,7 @@ def _factor(w: Writer, factor: Factor, x: str, count: int, step: float) -> str:
 
 
 def _predictor(w: Writer, factor: Factor, x: str, length: int, step: float) -> str:
-    """Write the Levinson-Durbin recursion as ONNX nodes, up to one coefficient of its last
-    order."""
+    """Write the Levinson-Durbin recursion as ONNX nodes, up to one final coefficient."""
     r, rows = list[str](), list[str]()
     for k in range(factor.a[0] + 1):
         taps = (_taken(w, (at, -1), x, length - k) for at in (0, k))

@@ -229,8 +229,7 @@ def biquads_quantize(inputs: QuantizeInputs) -> BiquadParams:
 
 
 def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
-    """Run a biquad cascade in integers; return (results with guard bits, time first; final
-    state)."""
+    """Run biquads in integers; return (results with guard bits, time first; final state)."""
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step.integers.guard
     sections, fraction = step.integers.sections.astype(np.int64), step.integers.fraction
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]), np.int64) + sum(before)

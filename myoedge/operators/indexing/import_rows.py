@@ -222,8 +222,7 @@ def _block(d: GraphBuilder, x: str, part: str, places: Array, taken: Array, out:
 
 
 def _into(d: GraphBuilder, x: str, part: str, block: Sequence[range], cut: Sequence[int]) -> str:
-    """Return x with the tensor `part` written to a block of it, recursively along the axes in
-    `cut`."""
+    """Return x with the tensor `part` written to a block of it, recursively along axes `cut`."""
     if not cut:
         return part
     axis, *rest = cut

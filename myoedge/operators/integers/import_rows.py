@@ -75,8 +75,7 @@ def sums(d: GraphBuilder, x: str, axis: int) -> str:
 
 
 def added_up(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import a cumulative sum of integers; for ONNX's `exclusive`, each element is subtracted from
-    its sum."""
+    """Import a cumulative sum of integers; for ONNX's `exclusive`, elements are subtracted."""
     y = str(cumulative(sums)(d, {**a, "exclusive": False}, out))
     return combined(d, "sub", y, first(a), out) if a.get("exclusive") else y
 

@@ -63,8 +63,7 @@ def filled(value: float) -> Row:
 
 
 def fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """Import fill_ on a tensor or slice (x[..., 5:] = 0): a tensor of the filled shape with one
-    value."""
+    """Import fill_ on a tensor or slice (x[..., 5:] = 0): a tensor of that shape with one value."""
     value = a["value"]
     if isinstance(value, str) and value not in d.constants:
         return expand(d, reshape(d, value, (1,) * len(out)), out)

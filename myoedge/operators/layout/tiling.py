@@ -82,8 +82,7 @@ def _read(
 
 
 def _order(loops: Sequence[Along]) -> list[int]:
-    """Return the indices of the loops that move through the source, in the source's memory
-    order."""
+    """Return the indices of the loops that move through the source, in its memory order."""
     return [d for _, d in sorted((x.place, d) for d, x in enumerate(loops) if x.place is not None)]
 
 
@@ -225,8 +224,7 @@ def _is_half(loops: Sequence[Along]) -> bool:
 
 
 def _halves_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
-    """Return the work units of the busiest core: elements, plus a constant per run of the longest
-    loop."""
+    """Return the work units of the busiest core: elements, plus a constant per run of a loop."""
     total = math.prod(extents)
     share, longest = -(-total // cores), functools.reduce(np.maximum, extents)
     return share + 30 * (1 + share // longest)

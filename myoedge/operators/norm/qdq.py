@@ -18,8 +18,7 @@ def _layer_norm(w: Writer, step: QuantizedNode, x: str) -> str:
 
 
 def _rms_norm(w: Writer, step: QuantizedNode, x: str) -> str:
-    """Write an RMS norm as basic ONNX operators, because ONNX has an RMS norm only from opset 23
-    on."""
+    """Write an RMS norm as basic ONNX operators, as ONNX has an RMS norm only from opset 23 on."""
     square = w.node("ReduceMean", w.node("Mul", x, x), whole(w, -1), keepdims=1)
     eps = number(w, step.attrs["eps"])
     root = w.node("Sqrt", w.node("Add", square, eps))

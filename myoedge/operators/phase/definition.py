@@ -56,8 +56,7 @@ def quantize(site: QuantizeInputs) -> AngleParams:
 
 
 def _wide(site: QuantizeInputs) -> AngleParams:
-    """Return the constants of atan2 for int16: factors that bring the larger coordinate's range to
-    2^15."""
+    """Return the constants of atan2 for int16: factors to bring the larger range to 2^15."""
     operands = {"a": site.params(0), "b": site.params(1)}
     unit = max(p.reach * p.scale for p in operands.values()) / 2**15
     scalars: dict[str, int] = {}

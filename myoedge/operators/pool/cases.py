@@ -39,8 +39,7 @@ def _in_any_order(op: str, d: Draw) -> DrawnUse:
 
 
 def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
-    """Draw an adaptive pool; return (input shape, attributes with the windows, call of the torch
-    oracle)."""
+    """Draw an adaptive pool; return (input shape, attributes, call of the torch oracle)."""
     spatial = tuple(d.integer(1, 9) for _ in range(rank))
     out = tuple(d.integer(1, 6) for _ in range(rank))
     windows = tuple(adaptive(n, m) for n, m in zip(spatial, out, strict=True))

@@ -96,8 +96,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, int]]:
-    """Yield (output position, input elements in its window [N, taps, C], divisor) for every output
-    position."""
+    """Yield (position, input elements in its window [N, taps, C], divisor) for every output."""
     per_axis = [list(enumerate(axis)) for axis in attrs["windows"]]
     for combination in itertools.product(*per_axis):
         position: tuple[int, ...] = tuple(i for i, _ in combination)

@@ -50,8 +50,7 @@ def regular(axis: Axis, n: int) -> PoolWindow | None:
 
 
 def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
-    """Yield candidate ONNX attributes for a pool's windows, from a window that the edges do not
-    clip."""
+    """Yield candidate ONNX attributes for a pool's windows, from a window that is not clipped."""
     size = max(high - low for low, high, _ in axis)
     whole = next(i for i, (low, high, _) in enumerate(axis) if high - low == size)
     pairs = list(itertools.pairwise(axis))

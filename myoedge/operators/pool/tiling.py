@@ -128,8 +128,7 @@ def _wide_average_cycles(taps: int, rows: int, results: Any, cores: int) -> Any:
 def _cycles(
     work: Work, axes: Mapping[str, int], c: int, cores: int, *, is_wide: bool
 ) -> Callable[[Sizes], Any]:
-    """Return a function: tile sizes -> work units of the kernel; for int16 averages, units are
-    cycles."""
+    """Return a function: tile sizes -> work units of the kernel; cycles for int16 averages."""
 
     def units(tile: Sizes) -> Any:
         channels = tile["c"] * 4 if "c" in axes else c

@@ -123,8 +123,7 @@ def recurrent_slack(case: Any) -> Array:
 
 
 def _largest_h(case: Any, *, wide: bool) -> float:
-    """Return the largest |h|: 1 for int8 states; for int16 states of a GRU the range of the
-    results."""
+    """Return the largest |h|: 1 for int8 states; for a GRU's int16 states the results' range."""
     if not wide or case.op in ("lstm_cell", "gru_state"):
         return 1.0 if not wide else math.inf
     return float(case.target.scale * 2.0 ** (14 if case.op == "gru" else 15))

@@ -203,8 +203,7 @@ def _new_state(step: QuantizedNode, n: Array) -> Array:
 
 
 def _multiplied(step: QuantizedNode, state: Array) -> Array:
-    """Return the GRU's h as it is multiplied by the weights: the stored state, or its upper 8
-    bits."""
+    """Return the GRU's h as it is multiplied by the weights: the state, or its upper 8 bits."""
     if is_wide(step):
         return state
     return np.asarray(np.clip((state + (1 << (STATE_BITS - 8))) >> (STATE_BITS - 7), *INT8_LIMITS))

@@ -76,8 +76,7 @@ TANH_FLOATS = partial(plain_floats, np.tanh)
 
 
 def every_step(steps: FloatSteps) -> Callable[..., Array]:
-    """Return a `real` function (OpDef) that runs a recurrence and returns h of all time steps, [T,
-    N, H]."""
+    """Return a `real` function (OpDef) that runs a recurrence and returns all h, [T, N, H]."""
     return lambda attrs, *xs: in_order(attrs, [h for h, _ in steps(attrs, *xs)])
 
 

@@ -175,8 +175,7 @@ def _new_gate(bits: int) -> dict[str, int]:
 
 
 def _second(inputs: QuantizeInputs, index: int) -> dict[int, ConstantFormat]:
-    """Return the format of the second weights, stored under the index that these have; {} without a
-    format."""
+    """Return the format of the second weights, under the index of these; {} without a format."""
     return {1: inputs.formats[index]} if index in inputs.formats else {}
 
 

@@ -174,8 +174,7 @@ def _operands(
 
 
 def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
-    """Return the fields of the tile struct; `done` is the number of time steps computed before the
-    tile."""
+    """Return the fields of the tile struct; `done` counts the time steps before the tile."""
     x = regions["gates"]
     first, count = x.start[0], x.extent[0]
     done = steps - first - count if reverse else first

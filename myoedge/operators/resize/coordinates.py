@@ -44,8 +44,7 @@ def _half_pixel(axis: ResizedAxis, at: Array) -> Array:
 
 
 def _half_pixel_symmetric(axis: ResizedAxis, at: Array) -> Array:
-    """Return coordinates for half_pixel_symmetric: half-pixel coordinates, centred for the exact
-    length."""
+    """Return coordinates for half_pixel_symmetric: half pixels, centred for the exact length."""
     return np.asarray(axis.n / 2 * (1 - axis.wanted / axis.length) + _half_pixel(axis, at))
 
 

@@ -36,8 +36,7 @@ Axes = Sequence[ResizedAxis]
 
 
 def picked(d: GraphBuilder, x: str, indices: Sequence[Array]) -> str:
-    """Select elements with one index list per axis, each as a repetition, a strided slice or a
-    take."""
+    """Select elements with one index list per axis, each as a repetition, slice or take."""
     shape, rank = d.shape(x), len(indices)
     counts = [len(index) // n for index, n in zip(indices, shape, strict=True)]
     repeats = [

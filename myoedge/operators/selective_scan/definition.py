@@ -199,8 +199,7 @@ def _powers(a: Array, delta: QuantParams) -> dict[str, Any]:
 
 
 def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
-    """Return (requantisation of readout sums, int32 factors of x [D], largest intermediate
-    result)."""
+    """Return (requantisation of readout sums, int32 factors of x [D], largest intermediate)."""
     x, c, y = site.params(1), site.params(3), site.target
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(size))
     most = site.shapes[3][-1] * c.reach * (INT16_MAX + 1)

@@ -100,8 +100,7 @@ def decide(
 
 
 def _most(masks: Sequence[Term], known: Array, rank: int) -> Array:
-    """Return, per score, the maximum constant over all values of the masks, as an array of rank
-    `rank`."""
+    """Return, per score, the maximum constant over all mask values, as an array of rank `rank`."""
     with np.errstate(invalid="ignore"):
         most = sum((np.maximum(factor, 0.0) for _, factor in masks), known)
     return np.reshape(most, ranked(np.shape(most), rank))
@@ -141,8 +140,7 @@ def _is_input(d: GraphBuilder, x: str) -> bool:
 
 
 def _below_gap(added: Array, axis: int) -> Array:
-    """Return bool per element: whether it is below the first gap of at least MASK_GAP in its row,
-    sorted."""
+    """Return bool per element: whether it is below the first MASK_GAP in its sorted row."""
     falling, n = -np.sort(-added, axis=axis), added.shape[axis]
     above, below = falling.take(range(n - 1), axis), falling.take(range(1, n), axis)
     with np.errstate(invalid="ignore"):

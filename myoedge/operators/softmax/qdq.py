@@ -25,8 +25,7 @@ INT32 = np.dtype(np.int32)
 
 
 def masked(w: Writer, step: QuantizedNode, scores: str, mask: str) -> str:
-    """Write masked scores as ONNX nodes: hidden elements are lowered so far that their exponentials
-    are 0."""
+    """Write masked scores as ONNX nodes: hidden elements are lowered to exponentials of 0."""
     least = number(w, -1e9 if step.attrs.get("flat") else -1e6)
     hidden = w.node("Less", mask, number(w, 0.5))
     return w.node("Add", scores, w.node("Mul", w.cast(hidden, "float32"), least))

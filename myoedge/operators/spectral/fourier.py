@@ -136,8 +136,7 @@ def _of_two_or_four(parts: list[Complex]) -> list[Complex]:
 
 
 def _of_odd(parts: list[Complex], w: Array) -> list[Complex]:
-    """Combine an odd number of parts: cosines times sums, and sines times differences, of opposite
-    parts."""
+    """Combine an odd number of parts: cosines times sums, sines times differences, of opposites."""
     radix, (first, *others) = len(parts), parts
     opposite = [*zip(others[: radix // 2], others[::-1], strict=False)]
     sums = [(a[0] + b[0], a[1] + b[1]) for a, b in opposite]

@@ -104,8 +104,7 @@ class Grove:
         return len(self.limits) - 1
 
     def _ask(self, branch: Branch) -> tuple[list[Slot], list[Slot]]:
-        """Add the nodes of a test; return the link slots to be filled for "holds" and for "does not
-        hold"."""
+        """Add the nodes of a test; return the link slots for "holds" and "does not hold"."""
         mode, values = branch.mode, branch.values
         if mode in ("EQ", "NEQ", "MEMBER"):
             yes, no = self._equal(branch.feature, values)

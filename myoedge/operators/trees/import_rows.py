@@ -77,8 +77,7 @@ def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:
 
 
 def _of_lists(a: Arguments, what: str, results: int) -> Ensemble:
-    """Read an ensemble from an operator's lists of nodes and leaf weights; `what` is "class" or
-    "target"."""
+    """Read an ensemble from lists of nodes and leaf weights; `what` is "class" or "target"."""
     _refuse_many(results, len(a[f"{what}_ids"]))
     keys = [*zip(a["nodes_treeids"], a["nodes_nodeids"], strict=True)]
     modes = [mode.removeprefix("BRANCH_") for mode in a["nodes_modes"]]

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiling of tree ensembles over rows; large trees stay in L2, because a walk reads few of their
-nodes."""
+"""Tiling of tree ensembles over rows; large trees stay in L2, as a walk reads few nodes."""
 
 from __future__ import annotations
 
@@ -41,8 +40,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     factor = 1.0 if in_l1 else L2_NODE
 
     def work(sizes: Sizes) -> Any:
-        """Return the work units of the busiest core: visited nodes, and sums of the cores' partial
-        results."""
+        """Return the work units of the busiest core: visited nodes, and sums of partial results."""
         return sizes["row"] * (factor * walked + math.ceil(results / engine.cores) * PARTS / 4)
 
     return TiledKernel(

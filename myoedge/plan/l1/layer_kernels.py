@@ -202,8 +202,7 @@ def _cycles_alone(
 
 
 def _modelled(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
-    """Estimate a layer's cycles transfer by transfer, which distinguishes kernels with the same C
-    function."""
+    """Estimate a layer's cycles by transfer, which distinguishes kernels of one C function."""
     return modelled([unplaced(kernel, choice, ())], cost)[0]
 
 
@@ -250,8 +249,7 @@ def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
 def _once(
     chip: Chip, figure: Callable[[Sequence[TiledKernel]], float]
 ) -> Callable[[QuantizedNode], float]:
-    """Return a function layer -> `figure` of its kernels, cached for equal layers and equal
-    kernels."""
+    """Return a function layer -> `figure` of its kernels, cached for equal layers and kernels."""
     by_content: dict[Hashable, float] = {}
     by_kernels: dict[Hashable, float] = {}
 

@@ -27,8 +27,7 @@ def moved_cycles(moved: Sequence[Transfer], cost: TransferCost) -> float:
 
 
 def prefetched(tiling: Tiling) -> list[Transfer]:
-    """Return the prefetched transfers of a layer: loads of the first tile that start during earlier
-    layers."""
+    """Return the prefetched transfers of a layer: first loads, started during earlier layers."""
     return [x for x in tiling.tiles[0].loads if tiling.early(x)]
 
 

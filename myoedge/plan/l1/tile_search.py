@@ -181,8 +181,7 @@ def _best(
 def _possible(
     problem: TilingProblem, order: Sequence[str], times: Mapping[str, Array], most_strips: int
 ) -> Array:
-    """Return, per combination of tile sizes, whether the number of tiles and the constraints by L2
-    allow it."""
+    """Return, per combination of tile sizes, whether number of tiles and L2 allow it."""
     grid, limits = problem.grid, problem.limits
     possible = grid.tiles <= grid.kernel.most_tiles
     for o in grid.kernel.operands:
@@ -197,8 +196,7 @@ def _possible(
 
 
 def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
-    """Return, per combination of tile sizes, whether a constant needs at most `held` bytes of L2 at
-    once."""
+    """Return, per combination of tile sizes, if a constant needs at most `held` bytes of L2."""
     if grid.kernel.arrays[str(operand.source)].nbytes <= held:
         return np.ones(len(times), bool)
     own = np.ones(len(times), np.int64)

@@ -58,8 +58,7 @@ class Access:
 
     @property
     def pitch(self) -> int:
-        """Bytes between strips in the L2 window, which keeps the word alignment that strips have in
-        L3."""
+        """Bytes between strips in the L2 window, with the word alignment of strips in L3."""
         least = max(part.size_bytes for part in self.parts) + 3 * WORD
         return least + (self.strip_bytes - least) % WORD
 

@@ -200,8 +200,7 @@ def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, 
 
 
 def _placed(plan: Plan, roots: Roots, placing: Allocator) -> Plan:
-    """Return the plan with the arena placed again: L3 feature maps are replaced by their
-    windows."""
+    """Return the plan with the arena placed again: windows replace L3 feature maps."""
     last = len(plan.steps) - 1
     windows = [access.window(last) for access in plan.accesses]
     lives = tuple([life for life in plan.lives if life.name not in plan.maps] + windows)

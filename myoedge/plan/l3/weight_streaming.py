@@ -187,8 +187,7 @@ def _beyond_l2(plan: Plan, least: Plan | None) -> dict[str, str]:
 
 
 def _beside_code(plan: Plan) -> str:
-    """Return text for an error: the share of L2 that the code of many layers takes; "" without such
-    code."""
+    """Return text for an error: the share of L2 for the code of many layers, or ""."""
     code = plan.chip.l2_room_bytes - plan.l2_room_bytes
     return f" in addition to the code of {len(plan.steps):,} layers" if code else ""
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples in memory: lists, and torch's Dataset and DataLoader, which are recognised by their
-methods."""
+"""Samples in memory: lists, and torch's Dataset and DataLoader, recognised by methods."""
 
 from __future__ import annotations
 

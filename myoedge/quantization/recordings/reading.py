@@ -177,8 +177,7 @@ def one_each(labels: Array, count: int) -> tuple[str]:
 
 
 def label_lines(arrays: Iterable[str]) -> Iterator[str]:
-    """Yield a [calib] line for myoedge.toml for each array whose name suggests that it holds
-    labels."""
+    """Yield a [calib] line for myoedge.toml for each array whose name suggests labels."""
     known = (LABEL, *LIKELY_LABELS)
     yield from (f'[calib] label = "{name}"' for name in arrays if name.lower() in known)
 

@@ -140,8 +140,7 @@ def _too_short(data: Data, found: WindowLayout, lengths: tuple[int, ...]) -> Myo
 
 
 def _no_layout(data: Data, x: Array, shape: Shape, reading: Reading) -> MyoedgeError:
-    """Return E255 for a recording that does not fit the input, with the remedy that its sizes
-    suggest."""
+    """Return E255 for a recording that does not fit the input, with a remedy by its sizes."""
     sizes = [size for size in window(shape) if size > 1]
     rows, channels = x.shape
     facts = {

@@ -93,8 +93,7 @@ def _function(name: str) -> UserFunction:
 
 
 def _called(function: Callable[[], Any], named: UserFunction, reading: Reading) -> Data:
-    """Call a user's function and return its array, or its arrays by name, as samples. Errors:
-    E248."""
+    """Call a user's function and return its array, or arrays by name, as samples. Errors: E248."""
     with named.guarded("raised an error"):
         made = function()
     arrays = made if isinstance(made, Mapping) else {ONLY: made}

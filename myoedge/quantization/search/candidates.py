@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Candidates for int16: groups of tensors, with their noise in int8 and the extra cycles of
-int16."""
+"""Candidates for int16: groups of tensors, with noise in int8 and extra cycles of int16."""
 
 from __future__ import annotations
 
@@ -262,8 +261,7 @@ def _with_rounded(
 
 
 def _weights(graph: Graph, group: frozenset[str]) -> Iterator[str]:
-    """Yield the weights that become int16 together with the group, except integers of the model
-    file."""
+    """Yield the weights that become int16 together with the group, except the file's integers."""
     for node in graph.nodes:
         if INT16.bits in weight_bits(node.op):
             op, weight = OPS[node.op], node.inputs[OPS[node.op].weights[0]]

@@ -165,8 +165,7 @@ class _Loop:
         return Trial(proposal.remedy, found, gain_db, why)
 
     def _gains(self, state: SearchState, proposal: Proposal, found: SearchState, half: int) -> bool:
-        """Return whether one half of the samples gains from the design that is fitted to the other
-        half."""
+        """Return whether one half of the samples gains from the design fitted to the other half."""
         search = self.search
         missing = state.measured.missing_db(search.limits, half)
         with_it = found.measured.missing_db(search.limits, half)

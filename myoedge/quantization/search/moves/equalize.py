@@ -301,8 +301,7 @@ def _with_constants(graph: Graph, node: Node, made: Mapping[int, Array]) -> Grap
 
 
 def _with_factors(graph: Graph, link: _Link, factors: Array) -> Graph:
-    """Return the graph with a link's factors folded into an input's normalisation, which the host
-    applies."""
+    """Return the graph with a link's factors folded into an input's normalisation on the host."""
     scale, zeros = tuple(map(float, factors)), (0.0,) * len(factors)
     own = InputNormalization(scale, zeros, link.axis)
     merged = merged_normalization(graph.input_normalization.get(link.source), own)

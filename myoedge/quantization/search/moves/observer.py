@@ -27,8 +27,7 @@ def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]
 
 
 def other_ranges(search: Search, state: SearchState) -> Proposals:
-    """Propose the ranges of other observers if the missing SQNR is small enough for them to reach
-    the goal."""
+    """Propose the ranges of other observers if they may add enough SQNR for the goal."""
     if search.missing_db(state) <= NEAR_DB * len(search.limits):
         yield from _by_others(search, state)
 

@@ -56,8 +56,7 @@ def _rounded_layers(search: Search, state: SearchState) -> list[Node]:
 
 
 def _has_many_vectors(graph: Graph, node: Node, samples: int) -> bool:
-    """Return whether the samples have at least MANY_VECTORS input vectors per weight of one
-    output."""
+    """Return whether the samples have at least MANY_VECTORS input vectors per weight."""
     vectors = samples * math.prod(graph.shape(node.name)[:-1])
     return vectors >= MANY_VECTORS * math.prod(graph.shape(weight_of(node))[1:])
 
@@ -79,8 +78,7 @@ def _proposed(search: Search, state: SearchState, nodes: Sequence[Node], remedy:
 
 
 def _has_int8_weights(step: QuantizedNode, rules: Sequence[LayerRule]) -> bool:
-    """Return whether a layer's int8 weights may be rounded: one scale per channel, and not from a
-    file."""
+    """Return whether int8 weights may be rounded: a scale per channel, not from a file."""
     weight = step.integers.arrays.get("weight")
     has_rule = any(r.weights == "per_tensor" and r.matches(step.node) for r in rules)
     return weight is not None and weight.dtype == INT8.dtype and not has_rule
