@@ -216,7 +216,7 @@ GAP9_UJ, UJ = "GAP9, published, {}", "µJ at {}"
 TABLES: dict[tuple[str, ...], Callable[[Recorded], Rows]] = {
     (
         *("task", "MACs", "parameters", "cycles", "target", "MAC/cycle"),
-        *("GAP9 with NE16, published", "of the published"),
+        *("GAP9 with NE16, published", "divided by published"),
     ): cycles_rows,
     (
         *("task", UJ.format("0.80 V"), GAP9_UJ.format("0.80 V")),
@@ -224,7 +224,7 @@ TABLES: dict[tuple[str, ...], Callable[[Recorded], Rows]] = {
     ): energy_rows,
     ("task", "L2: weights and maps, bytes", "L2: code, bytes", "L1, bytes"): memory_rows,
     (
-        *("a pass every 32 ms", "cycles", "duty cycle", "µJ a pass"),
+        *("a pass every 32 ms", "cycles", "duty cycle", "µJ per pass"),
         *(f"mW, asleep at {SLEEP}", "mW, sleep unknown"),
     ): stream_rows,
 }
