@@ -151,10 +151,15 @@ def diff(old: Build | StrPath, new: Build | StrPath) -> LayoutDiff:
     Errors: E222 no build; E240 a build without --weights-blob.
     """
     from myoedge.codegen.blob import layout_in
-    from myoedge.reports.layouts import LayoutDiff
+    from myoedge.reports.layouts import LayoutDiff, differing_code
 
-    layouts = [layout_in(as_build(build).model_blob) for build in (old, new)]
-    return LayoutDiff(*layouts)
+    builds = [as_build(build) for build in (old, new)]
+    before, after = (layout_in(build.model_blob) for build in builds)
+    sources = [
+        {name: build.written(name).decode() for name in build.digests if name.startswith("src/")}
+        for build in builds
+    ]
+    return LayoutDiff(before, after, differing_code(*sources))
 
 
 def _accepted(build: Build | StrPath) -> dict[str, Any]:

@@ -55,7 +55,9 @@ class BoardCard(Shown):
         if not self.failed:
             return
         facts = {row["step"]: f"{row['code']} {row['title']}" for row in self.failed}
-        tries = ["myoedge explain CODE", "send the file all the same: failures help too"]
+        codes = dict.fromkeys(row["code"] for row in self.failed)
+        tries = [f"myoedge explain {code}" for code in codes]
+        tries.append("send the file all the same: failures help too")
         raise MyoedgeError("E617", "not every step of the board card succeeded", facts, tries)
 
 

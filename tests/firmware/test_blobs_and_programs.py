@@ -61,10 +61,17 @@ def normed(seed: int) -> nn.Module:
     return nn.Sequential(norm, Network())
 
 
+def differing(old: Build, new: Build) -> tuple[str, ...]:
+    """Files with other code; there are some if and only if the blob does not suffice."""
+    found = myoedge.diff(old, new)
+    assert found.blob_suffices == (not found.differing)
+    return found.differing
+
+
 def test_factors_of_an_input_come_with_the_blob(tmp_path: Path) -> None:
     builds = [built(tmp_path, seed, normed(seed), checks=True) for seed in (0, 1)]
     first, second = builds
-    assert myoedge.diff(first, second).blob_suffices
+    assert differing(first, second) == ()
     pointers = (ctypes.c_void_p * 5).in_dll(first.library.handle, "gesture_info")
     port = TensorInfo.from_address(pointers[4] or 0)
     borders = [build.manifest["inputs"][0]["border"] for build in builds]
@@ -81,22 +88,28 @@ def test_other_class_names_need_new_code(tmp_path: Path) -> None:
     """<PREFIX>_CLASS_NAMES is in the program, so that a class would get another's name."""
     names = [("fist", "open", "rest"), ("fist", "rest", "spread"), ("fist", "open", "rest")]
     builds = [built(tmp_path, seed, Network(), names=names[seed]) for seed in range(3)]
-    assert not myoedge.diff(builds[0], builds[1]).blob_suffices
+    assert differing(builds[0], builds[1]) == ("src/gesture.h",)
     assert load(builds[0], blob_of(builds[1])) == LAYOUT
-    assert myoedge.diff(builds[0], builds[2]).blob_suffices
+    assert differing(builds[0], builds[2]) == ()
 
 
 SENSOR = {"sensor": {**ARMBAND, "channels": CHANNELS, "hop": LENGTH}}
 ADAPT = {"adapt": {"methods": ["lda", "head"], "replay": "240"}}
 
 
-@pytest.mark.parametrize(("app", "tables"), [("sensor", SENSOR), (None, ADAPT)])
+@pytest.mark.parametrize(
+    ("app", "tables", "file"),
+    [
+        ("sensor", SENSOR, "src/firmware/sensor/sensor_network.h"),
+        (None, ADAPT, "src/library/me_adapt_network.c"),
+    ],
+)
 def test_a_program_with_numbers_of_its_model_takes_no_other(
-    app: str | None, tables: dict[str, Any], tmp_path: Path
+    app: str | None, tables: dict[str, Any], file: str, tmp_path: Path
 ) -> None:
     config = Found(from_tables(tables, "myoedge.toml"), tmp_path)
     options = {"config": config} | ({} if app is None else {"app": app})
     builds = [built(tmp_path, seed, Network(), **options) for seed in (0, 1)]
-    assert not myoedge.diff(*builds).blob_suffices
+    assert file in differing(*builds)
     assert load(builds[0], blob_of(builds[1])) == LAYOUT
     assert load(builds[0], blob_of(builds[0])) == LOADED

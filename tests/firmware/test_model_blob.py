@@ -154,9 +154,12 @@ def test_another_layout_is_refused(trainings: tuple[Build, Build], tmp_path: Pat
     other = trained(tmp_path, "wide", 0, width=24)
     assert layout_in(blob_of(other)) != layout_in(blob_of(trainings[0]))
     assert load(trainings[0], blob_of(other)) in (SIZE, LAYOUT)
-    assert not myoedge.diff(trainings[0], other).blob_suffices
+    found = myoedge.diff(trainings[0], other)
+    assert (found.blob_suffices, "src/network.c" in found.differing) == (False, True)
+    assert "other code in src/" in str(found)
     ran = command("diff", trainings[0].folder, trainings[1].folder, cwd=tmp_path)
     assert (ran.code, "the blob suffices" in ran.out) == (0, True), ran.err
+    assert not myoedge.diff(*trainings).differing
     command("diff", trainings[0].folder, other.folder, "--json", cwd=tmp_path)
 
 
