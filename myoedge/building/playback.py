@@ -15,6 +15,7 @@ from myoedge.backends.packets import Decision, Record, Start, Status, decoded
 from myoedge.backends.simulator import STARTED, activity_of
 from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
+from myoedge.building.quantities import positive
 from myoedge.building.recording import CODE, check_length, playback_of, recording_of
 from myoedge.codegen.sensor import CLOCK_HZ
 from myoedge.codegen.sensor_program import JSON, SensorProgram, from_json
@@ -128,7 +129,8 @@ def play_build(
     delivered = recording_of(program.sensor, recording)
     counts = delivered.counts
     if seconds is not None:
-        counts = counts[: max(round(seconds * program.sensor.rate_hz), 1)]
+        rate_hz = float(program.sensor.rate_hz)
+        counts = counts[: max(round(positive(seconds, "seconds") * rate_hz), 1)]
     network = build.network if build.stream is None else build.stream.network
     reference = Reference(program, network, build.stream, program.conversion.integers(counts))
     check_length(len(counts), reference.first_samples)

@@ -21,6 +21,8 @@ from myoedge.targets.sensor import NOT_WIRED, Sensor
 
 CODE = "E266"
 TAIL_S = 0.05  # after the last sample: its pass, its packets, a last status
+REAL = "fiu"  # kinds of NumPy's types
+FINITE_ROWS = "emg = emg[np.isfinite(emg).all(axis=1)]  # leaves such rows out"
 RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # scalars of a file
 
 
@@ -39,41 +41,66 @@ class Delivered:
 def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
     """Convert a recording to the converter's integers (counts), rounded and saturated.
 
-    Errors: E266 other channels, or another rate; as reading samples.
+    Errors: E216 NaN or infinite values; E266 other channels, or another rate; as reading samples.
     """
-    is_assumed = False
+    arrays, is_assumed = {"recording": signal}, False
     if isinstance(signal, str | Path):
         arrays = read_file(Path(signal), Reading()).arrays
         is_assumed = not _is_told(arrays, sensor)
-        signal = _array_of(arrays, sensor)
-    values = np.asarray(signal)
-    if values.ndim != 2 or values.shape[1] != sensor.channels or not len(values):
-        raise _unplayable(f"[samples, {sensor.channels}]", list(values.shape), OTHER_SHAPE)
+    values = _array_of({name: np.asarray(x) for name, x in arrays.items()}, sensor)
     low, high = sensor.count_limits
     counts = np.rint(values.astype(np.float64) / float(sensor.count_units))
     return Delivered(np.asarray(np.clip(counts, low, high), np.int32), is_assumed)
-
-
-OTHER_SHAPE = "transpose it, or change [sensor] channels"
 
 
 def _is_told(arrays: Mapping[str, Array], sensor: Sensor) -> bool:
     """Return whether a file specifies its rate. Errors: E266 if the rate differs from [sensor]."""
     told = {name: arrays[name] for name in RATES if name in arrays and arrays[name].size == 1}
     for name, rate in told.items():
-        if Fraction(float(rate)) != sensor.rate_hz:
-            has = f"{name} = {float(rate):g}"
+        if _hertz(rate) != sensor.rate_hz:
             needs = f"{float(sensor.rate_hz):g} samples per second"
-            raise _unplayable(needs, has, f"resample it to {needs}, or change [sensor] rate")
+            remedy = f"resample it to {needs}, or change [sensor] rate"
+            raise _unplayable(needs, f"{name} = {rate.item()}", remedy)
     return bool(told)
 
 
+def _hertz(rate: Array) -> Fraction | None:
+    """Return the rate that an array of one element specifies; None if it is no finite number."""
+    try:
+        return Fraction(float(rate.item()))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _array_of(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
+    """Return the array of the samples. Errors: E216 NaN or infinite values; E266 none, several, or
+    no real numbers."""
     names = [n for n, x in arrays.items() if x.ndim == 2 and x.shape[1] == sensor.channels]
     if len(names) != 1:
-        has = ", ".join(f"{name} {list(x.shape)}" for name, x in arrays.items())
-        raise _unplayable(f"one array [samples, {sensor.channels}]", has, OTHER_SHAPE)
-    return arrays[names[0]]
+        has = ", ".join(f"{name} {list(x.shape)}" for name, x in arrays.items()) or "no array"
+        raise _unplayable(
+            f"one array [samples, {sensor.channels}]", has, _remedy(arrays, names, sensor)
+        )
+    name, values = names[0], arrays[names[0]]
+    if values.dtype.kind not in REAL:
+        raise _unplayable("real numbers", f"{name} {values.dtype}", "emg = x.real.astype(np.float32)")
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        facts = {"first in row": int(np.argmax(bad)), "rows": f"{int(bad.sum()):,} of {len(bad):,}"}
+        raise MyoedgeError("E216", f"{name} holds NaN or infinite values", facts, [FINITE_ROWS])
+    return values
+
+
+def _remedy(arrays: Mapping[str, Array], fitting: Sequence[str], sensor: Sensor) -> str:
+    """Return the remedy for a recording with several arrays that fit, or none."""
+    if fitting:
+        return f'np.savez("one.npz", emg={fitting[0]})  # a file with one of them'
+    for name, x in arrays.items():
+        if x.ndim == 2 and x.shape[0] == sensor.channels:
+            return f'np.savez("turned.npz", emg={name}.T)'
+        if x.ndim == 3 and x.shape[2] == sensor.channels:
+            return f'np.savez("flat.npz", emg={name}.reshape(-1, {sensor.channels}))'
+    return f"a recording of {sensor.channels} channels, or a build with other [sensor] channels"
 
 
 def check_length(samples: int, needed: int) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,18 +185,47 @@ def test_options_that_do_not_go_together(
     assert (ran.code, says in ran.err) == (2, True)
 
 
-def test_recordings_that_do_not_fit(windows: Build, tmp_path: Path) -> None:
-    for arrays in (
-        {"x": np.zeros((9, 7))},
-        {"x": np.zeros((9, 8)), "fs": 1000},
-        {"x": np.zeros(9)},
-        {"x": np.zeros((9, 8)), "y": np.zeros((9, 8))},
-    ):
-        np.savez(tmp_path / "recording.npz", **arrays)
-        with pytest.raises(MyoedgeError, match="E266"):
-            myoedge.play(windows, tmp_path / "recording.npz")
-    with pytest.raises(MyoedgeError, match=re.escape("x [9, 8], y [9, 8]")):
+NAN, NOT_A_RATE = np.full((60, 8), np.nan), np.float64("nan")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "code", "says"),
+    [
+        ({"x": np.zeros((60, 7))}, "E266", "a recording of 8 channels"),
+        ({"x": np.zeros((8, 60))}, "E266", "emg=x.T"),
+        ({"x": np.zeros((2, 60, 8))}, "E266", "emg=x.reshape(-1, 8)"),
+        ({"x": np.zeros(60)}, "E266", "[60]"),
+        ({}, "E266", "no array"),
+        ({"x": np.zeros((60, 8)), "y": np.zeros((60, 8))}, "E266", "x [60, 8], y [60, 8]"),
+        ({"x": np.zeros((60, 8)), "y": np.zeros((60, 8))}, "E266", "emg=x)"),
+        ({"x": np.zeros((60, 8)), "fs": 1000}, "E266", "fs = 1000"),
+        ({"x": np.zeros((60, 8)), "fs": NOT_A_RATE}, "E266", "fs = nan"),
+        ({"x": np.zeros((60, 8)), "fs": np.inf}, "E266", "fs = inf"),
+        ({"x": np.zeros((60, 8)), "fs": "fast"}, "E266", "fs = fast"),
+        ({"x": np.zeros((60, 8), np.complex64)}, "E266", "x complex64"),
+        ({"x": np.zeros((0, 8))}, "E266", "40 samples for the first decision"),
+        ({"x": NAN}, "E216", "60 of 60"),
+    ],
+)
+def test_recordings_that_do_not_fit(
+    windows: Build, tmp_path: Path, arrays: dict[str, Any], code: str, says: str
+) -> None:
+    np.savez(tmp_path / "recording.npz", **arrays)
+    with pytest.raises(MyoedgeError) as raised:
         myoedge.play(windows, tmp_path / "recording.npz")
+    assert raised.value.code == code
+    assert says in str(raised.value)
+
+
+def test_signals_and_lengths_that_are_no_numbers(windows: Build) -> None:
+    with pytest.raises(MyoedgeError, match="E216"):
+        myoedge.play(windows, np.where(np.arange(60)[:, None] == 50, np.inf, np.zeros((60, 8))))
+    for seconds in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(MyoedgeError, match="E232"):
+            myoedge.play(windows, np.zeros((60, 8)), seconds=seconds)
+
+
+def test_the_description_in_the_build(windows: Build) -> None:
     assert json.loads(windows.written("sensor.json"))["schema"] == "myoedge.sensor/1"
 
 

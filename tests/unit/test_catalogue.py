@@ -141,6 +141,7 @@ SHARED = {
         "quantization.recordings.sources",
     },  # files that are no samples together
     "E216": {
+        "building.recording",
         "quantization.recordings.reading",
         "quantization.samples",
         "quantization.recordings.recorded",
