@@ -23,7 +23,7 @@ from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.power.playback import PlaybackPower, playback_power
-from myoedge.reports.energy import activity
+from myoedge.reports.energy import activity, battery_of, module_powers
 from myoedge.reports.playback import (
     Latency,
     latency_of,
@@ -241,4 +241,5 @@ def _power(build: Build, run: Simulation, passes: int) -> PlaybackPower:
     point = replace(chip.point, clock_hz=CLOCK_HZ)
     states = run.state_cycles
     total, one = activity_of(run), activity(build.report)
-    return playback_power(total, one, passes, states, point, coefficients())
+    given = (battery_of(build.report), module_powers(build.report))
+    return playback_power(total, one, passes, states, point, coefficients(), *given)

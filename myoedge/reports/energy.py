@@ -108,11 +108,15 @@ def _duty(
     window_s = period_s(report)
     if window_s is None:
         return None
-    periodic = report.get("every") or {}
-    mah = periodic.get("battery_mah")
-    battery = None if mah is None else Battery(mah, periodic["battery_volts"])
-    result = duty(inference, point, by, window_s, battery, module_powers(report))
+    result = duty(inference, point, by, window_s, battery_of(report), module_powers(report))
     return {**asdict(result), "keeps_up": result.keeps_up}
+
+
+def battery_of(report: Mapping[str, Any]) -> Battery | None:
+    """Return the battery given by `energy --battery`, which a report stores; None without one."""
+    given = report.get("every") or {}
+    mah = given.get("battery_mah")
+    return None if mah is None else Battery(mah, given["battery_volts"])
 
 
 def module_powers(report: Mapping[str, Any]) -> ModulePowers:

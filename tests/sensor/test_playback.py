@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_the_armband(windows: Build) -> None:
     start, *_ = played.records
     assert isinstance(start, Start)
     assert start.digest == windows.manifest["model"]["integer_digest"][:16]
+
+
+def test_battery_and_other_parts_given_to_the_build(windows: Build, tmp_path: Path) -> None:
+    folder = shutil.copytree(windows.folder, tmp_path / "out")
+    myoedge.energy(folder, every="40ms", battery=150, others="4 mW")
+    power = myoedge.play(folder, MYO, seconds=1).power
+    chip_w = power.chip_j[0] / power.seconds
+    assert power.power_w[0] == pytest.approx(chip_w + 4e-3)
+    assert power.hours is not None
+    assert power.hours[0] == pytest.approx(0.150 * 3.7 / power.power_w[0])
 
 
 @pytest.mark.slow
