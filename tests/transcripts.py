@@ -85,7 +85,7 @@ def prepare(folder: Path) -> None:
     np.savez(folder / "calib.npz", input=x[:, 0] / scale)
     np.savez(folder / "test.npz", input=test_x[:, 0] / scale, label=test_y)
     np.savez(folder / "counts.npz", input=x[:, 0])
-    shutil.copy(RECORDING, folder / "recording.npz")
+    np.savez(folder / "recording.npz", emg=np.abs(recording.emg), fs=recording.fs_hz)
     settings = SETTINGS.search(PAGES[-1].read_text(encoding="utf-8"))
     assert settings
     (folder / "sensor.toml").write_text(settings[1].replace("    ", ""))

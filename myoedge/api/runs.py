@@ -213,7 +213,8 @@ def play(
     faults      faults of front end, SPI and serial line, by sample (myoedge.simulator.Fault)
     progress    called about once a second with the cycle and the new text printed
     Every decision is compared with the reference on the same samples. `over` of the result has E302
-    if a decision came later than [budget] latency.
+    if a decision came later than [budget] latency; `unlike` has W605 if the recording seems to have
+    another scale than the calibration data.
     Errors: E210, E211, E222, E266 a build without the application, or an unsuitable recording;
     E501, E701 .. E709 the program faulted.
     """

@@ -16,7 +16,13 @@ from myoedge.backends.simulator import STARTED, activity_of
 from myoedge.building.decisions import Compared, Reference, compared
 from myoedge.building.energy import coefficients
 from myoedge.building.quantities import positive
-from myoedge.building.recording import CODE, check_length, playback_of, recording_of
+from myoedge.building.recording import (
+    CODE,
+    check_length,
+    playback_of,
+    recording_of,
+    unlike_calibration,
+)
 from myoedge.codegen.sensor import CLOCK_HZ
 from myoedge.codegen.sensor_program import JSON, SensorProgram, from_json
 from myoedge.errors import MyoedgeError, Notice, command
@@ -59,6 +65,7 @@ class Played(Tabular):
     run            counters of the simulated chip
     over           E302 if a decision came later than [budget] latency
     assumed_rate_hz   [sensor] rate, if the recording's file does not specify one
+    unlike         W605 if the recording seems to have another scale than the calibration data
     """
 
     frames: int
@@ -71,6 +78,7 @@ class Played(Tabular):
     run: Simulation = field(repr=False)
     over: Notice | None = None
     assumed_rate_hz: float | None = None
+    unlike: Notice | None = None
 
     @property
     def exact(self) -> bool:
@@ -152,6 +160,7 @@ def play_build(
         records=tuple(record for _, record in found),
         run=run,
         assumed_rate_hz=float(program.sensor.rate_hz) if delivered.is_assumed else None,
+        unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
     )
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from myoedge.backends.packets import sample_message
 from myoedge.codegen.sensor import CLOCK_HZ
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.counts import CountConversion
 from myoedge.quantization.recordings.files import read_file
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.simulator import Fault, Playback
@@ -23,6 +24,7 @@ CODE = "E266"
 TAIL_S = 0.05  # after the last sample: its pass, its packets, a last status
 REAL = "fiu"  # kinds of NumPy's types
 FINITE_ROWS = "emg = emg[np.isfinite(emg).all(axis=1)]  # leaves such rows out"
+MOST_BEYOND, FEWEST_INTEGERS = 0.05, 4  # of a recording like the calibration data
 RATES = ("fs", "rate", "sampling_rate", "sample_rate")  # scalars of a file
 
 
@@ -83,7 +85,9 @@ def _array_of(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
         )
     name, values = names[0], arrays[names[0]]
     if values.dtype.kind not in REAL:
-        raise _unplayable("real numbers", f"{name} {values.dtype}", "emg = x.real.astype(np.float32)")
+        raise _unplayable(
+            "real numbers", f"{name} {values.dtype}", "emg = x.real.astype(np.float32)"
+        )
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         facts = {"first in row": int(np.argmax(bad)), "rows": f"{int(bad.sum()):,} of {len(bad):,}"}
@@ -108,6 +112,22 @@ def check_length(samples: int, needed: int) -> None:
     if samples < needed:
         needs = f"{needed:,} samples for the first decision"
         raise _unplayable(needs, f"{samples:,}", "play a longer part, or a longer recording")
+
+
+def unlike_calibration(conversion: CountConversion, counts: Array) -> Notice | None:
+    """Return W605 if a recording seems to have another scale than the calibration data."""
+    beyond, used = conversion.beyond(counts), len(np.unique(conversion.integers(counts)))
+    if beyond <= MOST_BEYOND and used >= FEWEST_INTEGERS:
+        return None
+    facts = {
+        "beyond": f"{beyond:.1%} of the counts exceed the range of the network's input",
+        "used": f"{used} of the input's {conversion.high - conversion.low + 1:,} integers",
+    }
+    title = "the recording seems to have another scale than the calibration data"
+    tries = [
+        "the unit, scale and rectification of the calibration data: [sensor] unit, [calib] scale"
+    ]
+    return notice("W605", title, facts, tries)
 
 
 def _unplayable(needs: str, has: object, remedy: str) -> MyoedgeError:

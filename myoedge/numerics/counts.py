@@ -36,9 +36,17 @@ class CountConversion:
 
     def integers(self, counts: Array) -> Array:
         """Convert counts: integers [..., channels] of at most 32 bits -> int64 [..., channels]."""
+        return np.asarray(np.clip(self._unlimited(counts), self.low, self.high))
+
+    def beyond(self, counts: Array) -> float:
+        """Return the part of the counts that exceeds the limits, 0 to 1."""
+        q = self._unlimited(counts)
+        return float(np.mean((q < self.low) | (q > self.high)))
+
+    def _unlimited(self, counts: Array) -> Array:
         multipliers, offsets = (np.array(x, np.int64) for x in (self.multipliers, self.offsets))
         sums = counts.astype(np.int64) * multipliers + offsets
-        return np.asarray(np.clip(sums >> self.shift, self.low, self.high))
+        return np.asarray(sums >> self.shift)
 
 
 def count_conversion(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -57,6 +56,20 @@ def test_the_armband(windows: Build) -> None:
     start, *_ = played.records
     assert isinstance(start, Start)
     assert start.digest == windows.manifest["model"]["integer_digest"][:16]
+
+
+@pytest.mark.parametrize(
+    ("factor", "says"), [(1.0, None), (30.0, "exceed"), (1e-3, "1 of the input's 256")]
+)
+def test_recordings_of_another_scale(
+    chip: Build, tmp_path: Path, factor: float, says: str | None
+) -> None:
+    """Microvolts played as they are, too large, and in millivolts."""
+    np.savez(tmp_path / "recording.npz", emg=factor * applications.emg()[:50])
+    ran = simulated(chip, "--play", str(tmp_path / "recording.npz"))
+    assert ran.code == 0
+    assert ("W605" in ran.err) == (says is not None)
+    assert (says or "") in ran.err
 
 
 def test_battery_and_other_parts_given_to_the_build(windows: Build, tmp_path: Path) -> None:
