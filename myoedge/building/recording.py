@@ -45,11 +45,13 @@ def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
 
     Errors: E216 NaN or infinite values; E266 other channels, or another rate; as reading samples.
     """
-    arrays, is_assumed = {"recording": signal}, False
+    is_assumed = False
     if isinstance(signal, str | Path):
-        arrays = read_file(Path(signal), Reading()).arrays
+        arrays: Mapping[str, Array] = read_file(Path(signal), Reading()).arrays
         is_assumed = not _is_told(arrays, sensor)
-    values = _array_of({name: np.asarray(x) for name, x in arrays.items()}, sensor)
+    else:
+        arrays = {"recording": np.asarray(signal)}
+    values = _array_of(arrays, sensor)
     low, high = sensor.count_limits
     counts = np.rint(values.astype(np.float64) / float(sensor.count_units))
     return Delivered(np.asarray(np.clip(counts, low, high), np.int32), is_assumed)
@@ -88,7 +90,7 @@ def _array_of(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
         raise _unplayable(
             "real numbers", f"{name} {values.dtype}", "emg = x.real.astype(np.float32)"
         )
-    bad = ~np.isfinite(values).all(axis=1)
+    bad: Array = np.logical_not(np.isfinite(values).all(axis=1))
     if bad.any():
         facts = {"first in row": int(np.argmax(bad)), "rows": f"{int(bad.sum()):,} of {len(bad):,}"}
         raise MyoedgeError("E216", f"{name} holds NaN or infinite values", facts, [FINITE_ROWS])
