@@ -117,7 +117,7 @@ MODELS: Mapping[str, RefusedModel] = {
         opset=27,
     ),
     "LinearAttention": refused(
-        "use MatMul of q and k, Mul by a triangle of ones, and MatMul by v",
+        "use without decay: MatMul of q and k, Mul by a triangle of ones, and MatMul by v",
         "y, new = LinearAttention<q_num_heads=1, kv_num_heads=1, scale=1.0,"
         ' update_rule="linear">(q, k, v)',
         "t = Transpose<perm=[0, 2, 1]>(k) s = MatMul(q, t) p = Mul(s, m) y = MatMul(p, v)",
@@ -140,7 +140,7 @@ MODELS: Mapping[str, RefusedModel] = {
         opset=26,
     ),
     "Col2Im": refused(
-        "use ConvTranspose, an identity matrix its weights",
+        "use Reshape to [n, taps, height, width], then ConvTranspose",
         "y = Col2Im(x, size, taps)",
         "image = Reshape(x, s) y = ConvTranspose(image, w)",
         {"x": drawn(1, 8, 6)},
@@ -196,7 +196,7 @@ MODELS: Mapping[str, RefusedModel] = {
         opset=24,
     ),
     "LpPool": refused(
-        "use Mul, AveragePool and Sqrt",
+        "use for p=2: Mul, AveragePool and Sqrt",
         "y = LpPool<kernel_shape=[2], strides=[2]>(x)",
         "s = Mul(x, x) m = AveragePool<kernel_shape=[2], strides=[2]>(s) t = Mul(m, n) y = Sqrt(t)",
         FRAMES,
@@ -222,7 +222,7 @@ MODELS: Mapping[str, RefusedModel] = {
         same=False,
     ),
     "MelWeightMatrix": refused(
-        "use an initializer that holds its result",
+        "use an initializer with its result",
         "w = MelWeightMatrix(bins, n, rate, low, high) y = MatMul(x, w)",
         "y = MatMul(x, given)",
         {"x": drawn(3, 9)},
@@ -323,7 +323,7 @@ MODELS: Mapping[str, RefusedModel] = {
         constants={"s": ints(3, 4), "one": ints(1)},
     ),
     "EyeLike": refused(
-        "use an initializer that holds its result",
+        "use an initializer with its result",
         "e = EyeLike(x) y = Add(x, e)",
         "y = Add(x, eye)",
         constants={"eye": np.eye(2, 6, dtype=np.float32)},
@@ -364,7 +364,7 @@ MODELS: Mapping[str, RefusedModel] = {
         constants={**NORM, "axes": ints(0, 2)},
     ),
     "Loop": refused(
-        "use a number of turns that is constant",
+        "use a constant number of iterations",
         "y = Loop<body=b (int64 i, bool on, float[2,6] s) => (bool more, float[2,6] t)"
         " { more = Identity(on) t = Tanh(s) }>(n, , x)",
         "y = Loop<body=b (int64 i, bool on, float[2,6] s) => (bool more, float[2,6] t)"
@@ -435,7 +435,7 @@ MODELS: Mapping[str, RefusedModel] = {
         constants={"zero": np.int64(0), "n": ints(2, 4)},
     ),
     "Where": refused(
-        "use a finite number in the place of an infinity",
+        "use a finite number instead of an infinity",
         "c = Greater(x, zero) h = Where(c, x, large) y = ReduceMin<keepdims=0>(h, axes)",
         "c = Greater(x, zero) h = Where(c, x, five) y = ReduceMin<keepdims=0>(h, axes)",
         constants={

@@ -124,7 +124,7 @@ class BuildOptions(QuantizeOptions):
         default=False,
     )
     engine: str = _option(
-        "auto (default): the faster engine per layer; cores; ne16: NE16 for all its layers.",
+        "auto (default): the faster engine per layer; cores; ne16: wherever NE16 can run a layer.",
         default="auto",
         metavar="NAME",
     )
