@@ -7,6 +7,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define ME_NETWORK_FORMAT 1 /* of these structs and of the generated functions */
 #define ME_STACK_BYTES 1280 /* that a run needs on each core of GAP9's cluster */
 
@@ -90,5 +94,9 @@ typedef struct {
     me_load_status (*load)(const me_blob *blob);
     int (*check)(int32_t slice);
 } me_network_info;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,7 +4,15 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* CRC-32 of IEEE 802.3, as zlib's; `crc` is that of the bytes before them, 0 without any. */
 uint32_t me_crc32(uint32_t crc, const void *bytes, uint32_t count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

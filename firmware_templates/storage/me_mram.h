@@ -10,6 +10,10 @@
 
 #include "library/me_flash.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define ME_MRAM_BYTES 0x200000u
 #define ME_MRAM_BLOCK_BYTES 8192u
 
@@ -17,5 +21,9 @@
 int32_t me_mram_open(void);
 
 extern const me_flash me_mram;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

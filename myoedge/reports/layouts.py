@@ -52,7 +52,8 @@ def differing_code(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str,
 
     old, new   file name -> text, of the files of src/
     """
-    names = sorted(name for name in {*old, *new} if PurePath(name).name not in OF_THE_MODEL)
+    covered = (n for n in {*old, *new} if PurePath(n).name not in OF_THE_MODEL)
+    names = sorted(covered, key=lambda n: (n.count("/"), n))  # the network before its library
     return tuple(n for n in names if _code(old.get(n, "")) != _code(new.get(n, "")))
 
 

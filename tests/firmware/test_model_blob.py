@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import struct
+import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +163,41 @@ def test_another_layout_is_refused(trainings: tuple[Build, Build], tmp_path: Pat
     assert (ran.code, "the blob suffices" in ran.out) == (0, True), ran.err
     assert not myoedge.diff(*trainings).differing
     command("diff", trainings[0].folder, other.folder, "--json", cwd=tmp_path)
+
+
+C_PLUS_PLUS = """
+#include <cstdio>
+#include "gesture.h"
+#include "library/me_crc32.h"
+#include "library/me_slots.h"
+
+static uint8_t file[1 << 20];
+
+int main(int, char **arguments)
+{
+    FILE *blobs = fopen(arguments[1], "rb");
+    const uint32_t bytes = (uint32_t)fread(file, 1, sizeof file, blobs);
+    const me_blob blob = me_blob_in_memory(file, bytes);
+    const bool is_loaded = gesture_load(&blob) == ME_LOADED && gesture_info.inputs[0].scale > 0;
+    return is_loaded && me_crc32(0, "123456789", 9) == 0xCBF43926u && me_slots_drop ? 0 : 1;
+}
+"""
+
+
+def test_a_program_in_c_plus_plus_takes_a_blob(
+    trainings: tuple[Build, Build], tmp_path: Path
+) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    src = shutil.copytree(trainings[0].folder / "src", tmp_path / "src")
+    subprocess.run(["make", "-s", "libnetwork.a"], cwd=src, check=True)
+    (tmp_path / "main.cpp").write_text(C_PLUS_PLUS)
+    strict = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-Wno-address"]
+    compiler = ["g++", *strict, "-Isrc", "main.cpp", "src/libnetwork.a", "-o", "taker"]
+    subprocess.run(compiler, cwd=tmp_path, check=True)
+    (tmp_path / "model.blob").write_bytes(blob_of(trainings[1]))
+    taker = [tmp_path / "taker", tmp_path / "model.blob"]
+    assert subprocess.run(taker, check=False).returncode == 0
 
 
 ON_CHIP = """
