@@ -15,6 +15,7 @@ from myoedge.targets.boards import find_board
 from myoedge.targets.sensor import (
     FRONT_ENDS,
     MESSAGE_HEAD_BYTES,
+    MOST_CHANNELS,
     FrontEnd,
     Pins,
     Sensor,
@@ -39,7 +40,7 @@ FOREIGN_KEYS = {
     "spi": ("gain", "reference"),
     "uart": ("gain", "reference", "header_bytes", *SPI_KEYS),
 }
-MOST_CHANNELS, MOST_PIN, MOST_HOP = 128, 95, 1 << 16
+MOST_PIN, MOST_HOP = 95, 1 << 16
 MOST_RATE_HZ, MOST_SPI_HZ = 32_000, 50_000_000
 MOST_BAUD_RATE, LEAST_BAUD_RATE = 12_000_000, 9_600
 TRANSFER_SHARE = Fraction(4, 5)  # of a period: the rest is for jitter and the interrupts

@@ -15,7 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.counts import CountConversion, count_conversion
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
-from myoedge.targets.sensor import Pins, Sensor
+from myoedge.targets.sensor import MOST_CHANNELS, Pins, Sensor
 
 if TYPE_CHECKING:
     from myoedge.graph.input_normalization import InputNormalization
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from myoedge.streaming.stream import Stream
 
 CODE = "E265"
+NO_APPLICATION = "a build without --app sensor"
 JSON = "sensor.json"
 SCHEMA = "myoedge.sensor/1"
 SPARE_SAMPLES = 16  # of the ring, for jitter
@@ -180,26 +181,28 @@ def _check_border(plan: Plan, stream: Stream | None) -> None:
     }
     for need, holds in needs.items():
         if not holds:
-            raise _refused(need, "a build without --app sensor", has=f"inputs {', '.join(inputs)}")
+            raise _refused(need, NO_APPLICATION, has=f"inputs {', '.join(inputs)}")
 
 
 def window_layout(shape: Sequence[int], channels: int, axis: int | None) -> SampleLayout:
     """Return the layout of samples in an input or frame: along the only axis whose length times the
     number of channels is the number of elements. Errors: E265 none, or several without `axis`."""
     elements = math.prod(shape)
-    samples = elements // channels
-    if elements != samples * channels:
-        raise _refused(f"a multiple of {channels} elements", has=str(list(shape)))
-    if samples == 1:
+    if elements == channels:
         return SampleLayout(1, 1, channels)
-    axes = [at for at, length in enumerate(shape) if length == samples]
+    axes = [at for at, length in enumerate(shape) if length * channels == elements]
+    if not axes:
+        others = (elements // length for length in shape if length > 1)
+        fitting = sorted({n for n in (elements, *others) if n <= MOST_CHANNELS})
+        tries = f"[sensor] channels = {' or '.join(map(str, fitting))}"
+        needs = f"an axis of samples, and {channels} channels along the others"
+        raise _refused(needs, tries if fitting else NO_APPLICATION, has=str([*shape]))
     if axis is not None:
         axes = [at for at in axes if at == axis % len(shape)]
     if len(axes) != 1:
-        need = f"one axis of {samples} samples of {channels} channels"
-        tries = "[stream] axis = 2, for example" if axes else "other [sensor] channels"
-        raise _refused(need, tries, has=str(list(shape)))
-    outer, _, inner = outer_inner(tuple(shape), axes[0])
+        need = f"one axis of {elements // channels} samples of {channels} channels"
+        raise _refused(need, "[stream] axis = 2, for example", has=str([*shape]))
+    outer, samples, inner = outer_inner(tuple(shape), axes[0])
     return SampleLayout(outer, samples, inner)
 
 

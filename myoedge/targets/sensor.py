@@ -18,6 +18,7 @@ UNIT_V: Mapping[str, Fraction] = {
     "V": Fraction(1),
 }
 CHIP_CHANNELS = 8  # of an ADS1298 or ADS1299
+MOST_CHANNELS = 128  # of a front end
 STATUS_BYTES = 3  # before the channels of each
 MESSAGE_HEAD_BYTES = 4  # of a sample on the UART: kind, version, number
 NOT_WIRED = -1  # number of a pin

@@ -111,6 +111,17 @@ def test_no_axis_of_samples(shape: tuple[int, ...], channels: int, axis: int | N
         window_layout(shape, channels, axis)
 
 
+@pytest.mark.parametrize(("shape", "fitting"), [((1, 8, 40), (8, 40)), ((1, 16, 8), (8, 16, 128))])
+def test_numbers_of_channels_that_would_fit(shape: tuple[int, ...], fitting: tuple[int]) -> None:
+    for channels in (3, 4):
+        with pytest.raises(MyoedgeError) as raised:
+            window_layout(shape, channels, None)
+        tries = f"[sensor] channels = {' or '.join(map(str, fitting))}"
+        assert raised.value.notice.tries == (tries,)
+    for channels in fitting:
+        assert window_layout(shape, channels, None)
+
+
 class Causal(nn.Module):
     def __init__(self) -> None:
         super().__init__()
