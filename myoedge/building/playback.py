@@ -90,10 +90,11 @@ class Played(Tabular):
         return playback_json(
             self.latency,
             self.power,
-            exact=self.exact,
             frames=self.frames,
             samples_lost=self.samples_lost,
             decisions=len(self.decisions),
+            wrong=len(self.compared.wrong),
+            missing=self.compared.missing,
             flagged=sum(bool(decision.flags) for decision in self.decisions),
         )
 

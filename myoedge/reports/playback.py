@@ -125,25 +125,29 @@ def playback_json(
     latency: Latency | None,
     power: PlaybackPower,
     *,
-    exact: bool,
     frames: int,
     samples_lost: int,
     decisions: int,
+    wrong: int = 0,
+    missing: int = 0,
     flagged: int = 0,
 ) -> dict[str, Any]:
     """Return the result of `simulate --play` as JSON values, of schema playback/1.
 
-    exact          whether every decision equals the reference
     frames         number of data-ready events of the recording
     samples_lost   number of samples that the application did not use
     decisions      number of decisions
+    wrong          number of decisions that differ from the reference
+    missing        number of decisions of the reference that were not sent
     flagged        number of decisions with a flag
     """
     return {
-        "exact": exact,
+        "exact": not wrong and not missing,
         "frames": frames,
         "samples_lost": samples_lost,
         "decisions": decisions,
+        "wrong_decisions": wrong,
+        "missing_decisions": missing,
         "flagged_decisions": flagged,
         "latency_s": None if latency is None else _latency_json(latency),
         "power_w": _interval(power.power_w),
@@ -183,9 +187,11 @@ def _interval(values: Interval) -> dict[str, float]:
 
 def playback_lines(document: Mapping[str, Any]) -> list[str]:
     """Return the result of `simulate --play` as lines of text."""
-    verdict = "equal to the reference" if document["exact"] else "NOT equal to the reference"
+    wrong, missing = document["wrong_decisions"], document["missing_decisions"]
+    verdict = f"{wrong:,} NOT equal to the reference" if wrong else "equal to the reference"
+    absent = f"{missing:,} missing, " if missing else ""
     lost = document["samples_lost"]
-    flagged = f"{document['flagged_decisions']:,} flagged"
+    flagged = f"{absent}{document['flagged_decisions']:,} flagged"
     return [
         f"decisions {document['decisions']:,}, {verdict}; {flagged}",
         f"samples   {document['frames']:,}, {f'{lost:,}' if lost else 'none'} lost",

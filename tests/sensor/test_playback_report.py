@@ -179,7 +179,7 @@ def test_json_meets_the_contract_and_its_schema() -> None:
     power = playback_power(TOTAL, PASS, 100, CYCLES, HIGH, PLAIN, Battery(150.0))
     parts = {"wait": np.array([1e-4]), "packet": np.array([2e-4])}
     latency = latency_of(np.array([1e-3] * 99 + [2e-3]), parts)
-    figures = {"exact": True, "frames": 1000, "samples_lost": 0, "decisions": 100}
+    figures = {"frames": 1000, "samples_lost": 0, "decisions": 100}
     document = playback_json(latency, power, **figures)  # type: ignore[arg-type]
     assert check({"schema": "myoedge.playback/1", **document})
     assert {"max", "p99", "median"} <= document["latency_s"].keys()
@@ -197,6 +197,10 @@ def test_json_meets_the_contract_and_its_schema() -> None:
         "wait 100 µs",
     ):
         assert part in text
-    bare = playback_json(None, power, **{**figures, "decisions": 0, "exact": False})  # type: ignore[arg-type]
+    bare = playback_json(None, power, **{**figures, "decisions": 0, "missing": 100})  # type: ignore[arg-type]
     assert check({"schema": "myoedge.playback/1", **bare})
-    assert "NOT equal" in playback_lines(bare)[0]
+    assert bare["exact"] is False
+    assert playback_lines(bare)[0].endswith("0, equal to the reference; 100 missing, 0 flagged")
+    wrong = playback_json(latency, power, **{**figures, "wrong": 3})  # type: ignore[arg-type]
+    assert wrong["exact"] is False
+    assert playback_lines(wrong)[0].endswith("100, 3 NOT equal to the reference; 0 flagged")
