@@ -12,7 +12,7 @@ from myoedge.api.runs import validate
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 from myoedge.quantization.samples import Given
-from myoedge.system.folder import explained, replace_files
+from myoedge.system.folder import check_files, explained, replace_files
 
 if TYPE_CHECKING:
     from myoedge.building.evidence import Evidence
@@ -35,9 +35,11 @@ def evidence(
     Errors: as `validate`; E220 output not writable, E240 no firmware, E501 a compiler, or
     cyclonedx-python-lib if `output` is given.
     """
-    from myoedge.building.evidence import collect_evidence
+    from myoedge.building.evidence import FILES, collect_evidence
     from myoedge.building.labelled import samples_for
 
+    if output is not None:
+        check_files(Path(output), FILES)
     chosen = as_build(build)
     given = None if input is None else samples_for(chosen, input)
     validation = validate(chosen, on=("host", "simulator"))

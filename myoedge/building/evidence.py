@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
     from myoedge.quantization.samples import Data
 
+FILES = ("evidence.json", "evidence.md", "sbom.cdx.json")
 ENTRY = "_start"
 CONTROLLER, CORE = "me_fabric_controller", "me_cluster_core"  # what crt0.S starts
 ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "free", "sbrk", "_sbrk"))
@@ -115,12 +116,12 @@ class Evidence(Tabular):
     def files(self) -> dict[str, bytes]:
         """Return evidence.json, evidence.md and sbom.cdx.json; equal builds and tools give equal
         bytes. Errors: E501."""
-        texts = {
-            "evidence.json": to_json({"schema": "myoedge.evidence/1", **self.document()}),
-            "evidence.md": render("report/evidence.md.j2", {"evidence": self}),
-            "sbom.cdx.json": self.bom,
-        }
-        return {name: text.encode() for name, text in texts.items()}
+        texts = (
+            to_json({"schema": "myoedge.evidence/1", **self.document()}),
+            render("report/evidence.md.j2", {"evidence": self}),
+            self.bom,
+        )
+        return {name: text.encode() for name, text in zip(FILES, texts, strict=True)}
 
     @property
     def is_complete(self) -> bool:

@@ -148,9 +148,11 @@ def bench(
     between the supply and the board, and its D0 to the board's power pad.
     """
     from myoedge import api
+    from myoedge.system.folder import check_file
 
     build = chosen_build(terminal, folder)
     if card is not None:
+        check_file(Path(card))
         _card(terminal, card, api.board_card(build, on=on, meter=meter, **options))
         return
     if meter is None:

@@ -280,6 +280,16 @@ def check_file(file: Path) -> None:
                 pass
 
 
+def check_files(folder: Path, names: Iterable[str]) -> None:
+    """Raise the error (E220, E281) that writing files to a folder, which may be new, would raise,
+    before the long work."""
+    with explained(folder):
+        if any((folder / name).is_dir() for name in names):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+        tempfile.TemporaryFile(dir=nearest).close()
+
+
 def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str] = ()) -> None:
     """Replace files of a build together: once all new files are written, an interruption still
     replaces all, and after a kill `finish_replacing` does.

@@ -85,6 +85,14 @@ def test_a_card_is_written_where_every_step_fails(simulated: Build, tmp_path: Pa
     assert (fitted.code, "E250" in fitted.err) == (2, True)
 
 
+def test_a_card_that_cannot_be_written_is_refused_first(
+    two: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(myoedge.api, "board_card", None)
+    ran = command("bench", two.folder, "--card", "nowhere/a.json", cwd=tmp_path)
+    assert (ran.code, "error[E220]" in ran.err) == (2, True), ran.err
+
+
 def test_without_cards_the_page_asks_for_them(tmp_path: Path) -> None:
     assert "Nobody has measured a board yet" in boards(tmp_path)
 

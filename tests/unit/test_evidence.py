@@ -17,6 +17,7 @@ from torch import nn
 import myoedge
 from myoedge.backends.report_folder import report_digest
 from myoedge.building.evidence import _loops, _program
+from myoedge.errors import MyoedgeError
 from myoedge.system.call_graph import CallGraph, Function
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
@@ -50,6 +51,18 @@ def test_a_build_shows_its_requirements(build: Path, tmp_path: Path) -> None:
     validators()["myoedge.evidence/1"].validate(document)
     firmware = (build / "firmware.elf").read_bytes()
     assert document["sha256"]["firmware.elf"] == hashlib.sha256(firmware).hexdigest()
+
+
+@pytest.mark.parametrize("at", ["file", "file/below", "taken"])
+def test_a_place_that_cannot_be_written_is_refused_first(
+    at: str, build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "taken" / "sbom.cdx.json").mkdir(parents=True)
+    monkeypatch.setattr("myoedge.api.safety.validate", None)  # the first of the long work
+    with pytest.raises(MyoedgeError, match="E220"):
+        myoedge.evidence(build, output=tmp_path / at)
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["sbom.cdx.json"]
 
 
 class Argmax(nn.Module):
