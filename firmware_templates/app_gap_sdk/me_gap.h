@@ -81,11 +81,11 @@ bool me_stacks_intact(void);
 bool me_is_running(void);
 
 /* Loads another model of a network that is open, built with --weights-blob: <prefix>_load, with its part of
- * L3. Not during a run. */
+ * L3. Not during a run. Without --weights-blob: ME_LOAD_LAYOUT. */
 me_load_status me_load_model(const me_gap *gap, const me_blob *blob);
 
 /* <prefix>_check of a network that is open, built with --checks, with its part of L3: compares a slice of its
- * constants. Not during a run. Returns 0 if they are as they were built. */
+ * constants. Not during a run. Returns 0 if they are as they were built; 1 if not, and without --checks. */
 int me_check_slice(const me_gap *gap, int32_t slice);
 
 /* Gives back what me_open took; the cluster with the last network. Not during a run. */

@@ -56,6 +56,16 @@ static void invert(const me_gap *of, uint32_t at)
     me_l3_store(at, word, 4);
 }
 
+/* The network of `wake` was built without --weights-blob. */
+static int are_refused_without_options(void)
+{
+    me_network_info info = wake_info;
+    me_gap unchecked = wake;
+    const me_blob blob = me_blob_in_memory(second, sizeof second);
+    info.check = 0, unchecked.of = &info;
+    return me_check_slice(&unchecked, 0) == 1 && me_load_model(&wake, &blob) == ME_LOAD_LAYOUT;
+}
+
 static int are_intact(void)
 {
     return first_wrong(&wake, WAKE_CHECK_SLICES) == WAKE_CHECK_SLICES
@@ -71,6 +81,8 @@ int main(void)
     if (me_open(&gesture, &gesture_info, &other) != ME_OK)
         return 90;
     pi_freq_set(PI_FREQ_DOMAIN_CL, ME_CLOCK_HZ);
+    if (!are_refused_without_options())
+        return 88;
     if (!are_intact())
         return 91;
     if (take_model(second, sizeof second) != 0 || !are_intact())

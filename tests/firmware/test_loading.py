@@ -97,6 +97,7 @@ class External:
             len(self.image),
         )
         assert not any(map(check, slices))
+        assert [check(i) for i in (-1, -(1 << 31), len(slices), (1 << 31) - 1)] == 4 * [1]
         first = len(slices) - -(-size // 4096)
         for at in (0, 4096, size - 1):
             self.memory[at] = self.memory.raw[at] ^ 64
