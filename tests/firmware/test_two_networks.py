@@ -194,6 +194,7 @@ def test_one_model_with_two_prefixes(pair: tuple[Build, Build], tmp_path: Path) 
         ("EMG net-3.1", "emg_net_3_1"),
         ("3d", "net_3d"),
         ("network", "net_network"),
+        ("known", "net_known"),
         ("me_first", "net_me_first"),
         ("Gebärde", "geb_rde"),
         ("手", "net"),
