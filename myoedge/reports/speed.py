@@ -27,7 +27,7 @@ CAUSE_NAMES = {
 }
 CAUSE_MEANINGS = {
     "busy": "An instruction in this cycle.",
-    "engine": "Asleep while NE16 computes: its time, not a stall.",
+    "engine": "Asleep while NE16 computes; not a stall.",
     "sleep": "Asleep at a barrier or waiting for a transfer, NE16 idle.",
     "load_use": "An instruction needs the result of the preceding load.",
     "outside": "A load or store to L2 or a device, beyond the cluster's own memory.",
