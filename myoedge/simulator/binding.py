@@ -206,7 +206,8 @@ def core(cc: str = "zig", sanitize: Sequence[str] = ()) -> ctypes.CDLL:
     """
     folder = Path(__file__).parent / "core"
     warnings = ("-Wall", "-Wextra", "-Werror")
-    handle = load_library(folder, cc, CompileOptions(sanitize, (), "-O3", warnings)).handle
+    options = CompileOptions(sanitize, (), "-O3", warnings, link_time=not sanitize)
+    handle = load_library(folder, cc, options).handle
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(handle, name)
         function.restype, function.argtypes = result, list(arguments)

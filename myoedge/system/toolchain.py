@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,12 +106,14 @@ class CompileOptions:
 
     sanitize   any of SANITIZERS; the first finding ends the process with a message
     defines    names of macros to define
+    link_time  optimise across files when linking, where the linker is LLD (zig on Linux)
     """
 
     sanitize: Names = ()
     defines: Names = ()
     optimize: str = "-O2"
     warnings: Names = WARNINGS
+    link_time: bool = False
 
     def flags(self, cc: Compiler) -> tuple[str, ...]:
         """Return all flags that affect the machine code; none contains a path."""
@@ -124,7 +127,8 @@ class CompileOptions:
         cpu = ["-mcpu=baseline"] if cc.is_zig else []
         prefix = ["-fdebug-compilation-dir=."] if cc.is_clang else []
         macros = [f"-D{name}" for name in self.defines]
-        return ("-std=c11", *self.warnings, self.optimize, *cpu, *checks, *prefix, *macros)
+        lto = ["-flto"] if self.link_time and cc.is_zig and sys.platform == "linux" else []
+        return ("-std=c11", *self.warnings, self.optimize, *cpu, *checks, *prefix, *macros, *lto)
 
 
 DEFAULT_OPTIONS = CompileOptions()
