@@ -7,15 +7,21 @@
 #include "core.h"
 
 // The cycle in which its bank of L1 serves an access of cycle t.
+static inline Cycle bank_access(Machine *m, uint32_t address, Cycle t)
+{
+    if (!m->chip.l1_contention) return t;
+    Cycle *free = &m->bank_free[(address >> 2) & (m->chip.l1_banks - 1)];
+    const Cycle served = *free > t ? *free : t;
+    *free = served + 1;
+    return served;
+}
+
+// The same for a core, which counts what it waits.
 static inline Cycle served_by_bank(Core *c, uint32_t offset, Cycle t)
 {
-    Machine *m = c->m;
-    if (!m->chip.l1_contention) return t;
-    Cycle *free = &m->bank_free[(offset >> 2) & (m->chip.l1_banks - 1)];
-    const Cycle stall = *free > t ? *free - t : 0;
-    c->counts.stall[STALL_BANK] += stall;
-    *free = t + stall + 1;
-    return t + stall;
+    const Cycle served = bank_access(c->m, offset, t);
+    c->counts.stall[STALL_BANK] += served - t;
+    return served;
 }
 
 // Whether an access can be served here. The first `word` bytes of L1's alias at 0 are not.

@@ -278,7 +278,6 @@ void store_slow(Core *c, const Insn *i, uint32_t address, uint32_t size, uint32_
 uint8_t *memory_at(Machine *m, uint32_t address, uint32_t size);
 // After writing through memory_at: decoded instructions there are stale.
 void memory_written(Machine *m, uint32_t address, uint32_t size);
-Cycle bank_access(Machine *m, uint32_t address, Cycle t); // cycle in which L1 serves the access
 // Takes the cluster's connection to L2; returns the cycles that are waited for it.
 Cycle outer_access(Machine *m, bool is_write, uint32_t bytes, Cycle t);
 

@@ -4,6 +4,7 @@
 // after the other is read and then written. Both directions have ports of their own to L1's banks.
 #include <string.h>
 
+#include "access.h"
 #include "devices.h"
 
 static Dma *dma(Machine *m) { return &m->devices->dma; }

@@ -20,15 +20,6 @@ void memory_written(Machine *m, uint32_t address, uint32_t size)
     if (address - m->chip.l2_base < m->chip.l2_bytes) forget_code(m, address, size);
 }
 
-Cycle bank_access(Machine *m, uint32_t address, Cycle t)
-{
-    if (!m->chip.l1_contention) return t;
-    Cycle *free = &m->bank_free[(address >> 2) & (m->chip.l1_banks - 1)];
-    const Cycle served = *free > t ? *free : t;
-    *free = served + 1;
-    return served;
-}
-
 Cycle outer_access(Machine *m, bool is_write, uint32_t bytes, Cycle t)
 {
     const uint32_t width = m->chip.outer_bytes_per_cycle;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NE16's accesses to L1, one after the other, and their cycles. A pass is what one tile of input
 // channels does for one tile of outputs; its sums are made when it is planned.
-#include <string.h>
-
+#include "access.h"
 #include "ne16.h"
 
 enum { GROUP = 8, PAD_BYTES = 4, WIDE_STORE = 36, EVENT_SLOTS = 32 };
@@ -215,13 +214,9 @@ bool ne16_plan(Machine *m, Ne16 *n, const Ne16Job *job)
 
 // ---- playing
 
-// Cycles until a bank serves an access; it is then taken for one.
 static uint32_t bank_wait(Machine *m, uint32_t address, Cycle t)
 {
-    Cycle *free = &m->bank_free[address >> 2 & (m->chip.l1_banks - 1)];
-    const Cycle served = *free > t ? *free : t;
-    *free = served + 1;
-    return (uint32_t)(served - t);
+    return (uint32_t)(bank_access(m, address, t) - t);
 }
 
 // All words of an access are asked for at once; the slowest counts. Loads take a word more than
@@ -249,7 +244,7 @@ static uint32_t store_wait(Machine *m, const Ne16Step *step, Cycle t)
     return slowest;
 }
 
-static void store(Machine *m, const Ne16 *n, const Ne16Step *step)
+static void store_bytes(Machine *m, const Ne16 *n, const Ne16Step *step)
 {
     const uint8_t *data = (const uint8_t *)n->outputs + step->data;
     check_race(m, step->address, step->bytes, true);
@@ -270,6 +265,6 @@ Cycle ne16_play(Machine *m, Ne16 *n, Cycle t)
     const Ne16Step *step = &n->step[n->played++];
     int32_t cycles = (int32_t)cycles_of(m, step, t) + step->after;
     if (cycles < 0) cycles &= EVENT_SLOTS - 1; // as the platform model's wheel of events takes it
-    if (step->kind == STEP_STORE) store(m, n, step);
+    if (step->kind == STEP_STORE) store_bytes(m, n, step);
     return t + (uint32_t)cycles + (n->played < n->steps ? n->step[n->played].before : 0);
 }

@@ -162,22 +162,29 @@ const Insn *yield(Core *c, const Insn *i)
     return NULL;
 }
 
-// Goes straight on with the next core where that needs nothing else; else the loop below does.
+// Lets devices act until a core is due. False: nobody is before the end of the time slice.
+static bool next_batch(Machine *m)
+{
+    m->running = -1;
+    do {
+        const Cycle when = first_due(m);
+        if (when >= m->limit) return false;
+        gather(m, when);
+        if (!m->batch_used) run_device(m);
+    } while (!m->batch_used);
+    return true;
+}
+
+// Goes straight on with the next core.
 const Insn *hand_over(Core *c, const Insn *i, Cycle t, uint64_t retired)
 {
     Machine *m = c->m;
     SETTLE();
     yield(c, i);
-    if (m->batch_next == m->batch_used) {
-        const Cycle when = first_due(m);
-        if (when >= m->limit) return NULL;
-        gather(m, when);
-        if (!m->batch_used) return NULL;
-    }
-    if (!has_line(m->batch[m->batch_next], m->batch[m->batch_next]->at)) return NULL;
+    if (m->batch_next == m->batch_used && !next_batch(m)) return NULL;
     c = next_of_batch(m);
     RESUME();
-    GO(c->at);
+    GO_TO(c->at);
 }
 
 // Of the cores that are awake: whether the cluster has any (1), whether the controller is one (2).
@@ -259,6 +266,7 @@ static void count_all(Machine *m)
 int run_until(Machine *m, Cycle limit)
 {
     if (m->fault.kind) return RUN_FAULT;
+    if (m->exited) return RUN_EXITED;
     if (limit > m->now + SLICE_CYCLES) limit = m->now + SLICE_CYCLES;
     m->limit = limit < m->max_cycles ? limit : m->max_cycles;
     count_all(m);
@@ -267,21 +275,12 @@ int run_until(Machine *m, Cycle limit)
         if (m->exited) return RUN_EXITED;
         if (m->fault.kind) return RUN_FAULT; // otherwise a core is held, and others go on
     }
-    while (!m->exited) {
-        if (m->batch_next < m->batch_used) {
-            run_core(m);
-            continue;
-        }
-        const Cycle when = first_due(m);
-        if (when == NEVER) fault(m, -1, FAULT_DEADLOCK, 0, 0, "every core sleeps and nothing is under way");
-        if (when >= m->limit) {
-            m->now = m->limit;
-            if (m->limit < m->max_cycles) return RUN_MORE;
-            fault(m, -1, FAULT_CYCLES, 0, 0, "the program needs more than %llu cycles",
-                  (unsigned long long)m->max_cycles);
-        }
-        gather(m, when);
-        if (!m->batch_used) run_device(m);
-    }
-    return RUN_EXITED;
+    while (m->batch_next < m->batch_used || next_batch(m))
+        run_core(m);
+    if (first_due(m) == NEVER)
+        fault(m, -1, FAULT_DEADLOCK, 0, 0, "every core sleeps and nothing is under way");
+    m->now = m->limit;
+    if (m->limit < m->max_cycles) return RUN_MORE;
+    fault(m, -1, FAULT_CYCLES, 0, 0, "the program needs more than %llu cycles",
+          (unsigned long long)m->max_cycles);
 }
