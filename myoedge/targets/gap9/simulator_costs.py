@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Costs of GAP9 in cycles of the cluster clock: the simulator's chip description.
 
-simulator/core/chip.h documents each name. Sources: platform  GVSoC's GAP9 platform of the public
-gap_sdk 4.12: recorded programs, whose figures are in docs/simulator-accuracy.md public    GVSoC
-209c147, a GAP9-like system of its public blocks, the same programs manual    CV32E40P user manual
-(the published successor of the RI5CY core), pipeline.rst If platform and public agree, their number
-is used; otherwise the manual's, or the platform's.
+simulator/core/chip.h documents each name. Sources:
+
+platform   GVSoC's GAP9 platform of the public gap_sdk 4.12, by recorded programs, whose figures are
+           in docs/simulator-accuracy.md
+public     GVSoC 209c147, a GAP9-like system of its public blocks, by the same programs
+manual     CV32E40P user manual (the published successor of the RI5CY core), pipeline.rst
+
+If platform and public agree, their number is used; otherwise the manual's, or the platform's.
 """
 
 from __future__ import annotations
