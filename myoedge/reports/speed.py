@@ -30,10 +30,10 @@ CAUSE_MEANINGS = {
     "engine": "Asleep while NE16 computes; not a stall.",
     "sleep": "Asleep at a barrier or waiting for a transfer, NE16 idle.",
     "load_use": "An instruction needs the result of the preceding load.",
-    "outside": "A load or store to L2 or a device, beyond the cluster's own memory.",
+    "outside": "A load or store to L2 or a device, outside the cluster's own memory.",
     "fetch": "The next instruction is not in the instruction cache.",
-    "bank": "Another core or the DMA has the bank of L1 that is needed.",
-    "jump": "A jump, or a branch that is taken, fetches from another place.",
+    "bank": "Another core or the DMA uses the same L1 bank.",
+    "jump": "A jump, or a taken branch, fetches from another address.",
     "arithmetic": "A multiplication's upper half, or a division, takes several cycles.",
     "misaligned": "A load or store that crosses a word takes two accesses.",
 }
