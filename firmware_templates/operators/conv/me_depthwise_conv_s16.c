@@ -8,14 +8,14 @@
 #include "me_share.h"
 
 typedef struct {
-    int32_t rows, columns, pixel; /* of the copy; halves of a pixel, even */
+    int32_t rows, columns, pixel; /* of the copy; halves from a pixel to the next, even */
 } me_copied;
 
 static me_copied copy_of(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile)
 {
     const int32_t rows = (tile->oh - 1) * op->stride_h + (op->k_h - 1) * op->dilation_h + 1;
     const int32_t columns = (tile->ow - 1) * op->stride_w + (op->k_w - 1) * op->dilation_w + 1;
-    return (me_copied){ rows, columns, (tile->k + 1) & ~1 };
+    return (me_copied){ rows, columns, me_depthwise_s16_pixel(tile->k) };
 }
 
 static void fill(int16_t *to, int32_t n, int32_t value)
@@ -86,7 +86,7 @@ static void sum_row(const me_depthwise_conv_s16_params *op, const me_depthwise_c
 void me_depthwise_conv_s16(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile)
 {
     const me_copied copied = copy_of(op, tile);
-    const int32_t pixels = copied.rows * copied.columns, end = ME_LAST(pixels), pairs = copied.pixel / 2;
+    const int32_t pixels = copied.rows * copied.columns, end = ME_LAST(pixels), pairs = (tile->k + 1) / 2;
     for (int32_t at = ME_FIRST(pixels); at < end;) {
         const int32_t row = at / copied.columns, first = at - row * copied.columns;
         const int32_t last = me_min(copied.columns, first + end - at);

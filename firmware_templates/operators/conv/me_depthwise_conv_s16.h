@@ -24,7 +24,7 @@ typedef struct {
  *          x on any side is padding
  * weights  and channels, which are up to whole twos
  * y        oh x ow x k
- * scratch  rows x columns x k, up to whole twos, of int16: what the windows reach over; aligned to 4 */
+ * scratch  rows x columns x me_depthwise_s16_pixel(k) of int16: what the windows reach over; aligned to 4 */
 typedef struct {
     const void *x;
     int32_t h, w, pad_top, pad_left;
@@ -40,5 +40,12 @@ typedef struct {
  * y = clip((((acc >> pre) * mult) + offset) >> shift), then the table.
  * acc inside int32; pre 0 to 20, mult 0 to 32,767, shift 0 to 30; extents at least 1. */
 void me_depthwise_conv_s16(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile);
+
+/* int16 from a pixel to the next: whole words; one more where pixels would begin in two banks of L1 alone. */
+static inline int32_t me_depthwise_s16_pixel(int32_t k)
+{
+    const int32_t even = (k + 1) & ~1;
+    return even % 16 ? even : even + 2;
+}
 
 #endif

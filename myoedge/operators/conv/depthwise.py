@@ -160,7 +160,8 @@ def wide_depthwise_in_tiles(
     def halves(sizes: Sizes) -> Any:
         """Input elements that a tile's windows cover, padding included."""
         rows, columns = conv.reach(sizes)
-        return rows * columns * (4 * sizes["k"] if cut else c + c % 2)
+        pixel = 4 * sizes["k"] if cut else c + c % 2
+        return rows * columns * (pixel + 2 * (pixel % 16 == 0))  # me_depthwise_s16_pixel
 
     def work(sizes: Sizes) -> Any:
         """Cycles of one core without stalls: pairs of results of two channels, copied elements."""
