@@ -72,13 +72,15 @@ static int is_depthwise(const me_ne16_job *job) { return (job->config & ME_NE16_
 
 static int is_linear(const me_ne16_job *job) { return (job->config & ME_NE16_LINEAR) == ME_NE16_LINEAR; }
 
+static int32_t bytes_of_input(const me_ne16_job *job) { return job->config & ME_NE16_WIDE_INPUT ? 2 : 1; }
+
 static int32_t inputs_of(const me_ne16_job *job)
 {
     const int32_t last = (int32_t)(job->last_channels & 0xFFFF),
                   tiles = (int32_t)(job->tiles_channels & 0xFFFF);
     if (is_linear(job))
         return 256 * (tiles - 1) + 16 * (last ? last : 16);
-    return extent(job->tiles_channels, job->last_channels, 16);
+    return extent(job->tiles_channels, job->last_channels, 16) / bytes_of_input(job);
 }
 
 static int32_t bits_of(const me_ne16_job *job) { return (int32_t)(job->config & 7) + 1; }
@@ -93,21 +95,21 @@ static int32_t linear_weight(const me_ne16_job *job, int32_t k, int32_t c)
     return value;
 }
 
-/* Weight of an input channel at a tap: 16 inputs are a group of `bits` planes, two bytes a tap. Those of 32 outputs
- * lie behind those of 32 others, whatever weight_channel is. */
+/* Weight of an input channel at a tap: 16 bytes of inputs are a group of `bits` planes, of a byte for 8 channels at a
+ * tap. Those of 32 outputs lie behind those of 32 others, whatever weight_channel is. */
 static int32_t weight(const me_ne16_job *job, int32_t k, int32_t tap, int32_t taps, int32_t c)
 {
-    const int32_t bits = bits_of(job);
-    const int32_t group_bytes = bits * 2 * taps, groups = (int32_t)(job->tiles_channels & 0xFFFF);
+    const int32_t bits = bits_of(job), eights = 2 / bytes_of_input(job);
+    const int32_t group_bytes = bits * eights * taps, groups = (int32_t)(job->tiles_channels & 0xFFFF);
     const uint8_t *block = job->weights + k / 32 * 32 * groups * group_bytes;
     const uint8_t *output =
         is_depthwise(job) ? job->weights : block + (uint32_t)(k % 32) * job->weight_channel;
-    const uint8_t *group = output + c / 16 * group_bytes;
+    const uint8_t *group = output + c / (8 * eights) * group_bytes;
     int32_t value = job->weight_offset;
     if (is_linear(job))
         return linear_weight(job, k, c);
     for (int32_t bit = 0; bit < bits; bit++)
-        value += (group[2 * (bit * taps + tap) + c % 16 / 8] >> c % 8 & 1) << bit;
+        value += (group[eights * (bit * taps + tap) + c / 8 % eights] >> c % 8 & 1) << bit;
     return value;
 }
 
@@ -164,6 +166,19 @@ static void add_products(const block *of, const uint8_t *x, const int32_t *weigh
             sums[i] += x[of->x[i] + (uint32_t)c] * weights[c];
 }
 
+/* Sums wrap around. */
+static void add_wide_products(const block *of, const uint8_t *x, const int32_t *weights, int32_t count,
+                              int32_t *sums)
+{
+    for (int32_t i = 0; i < of->pixels; i++) {
+        const uint8_t *pixel = x + of->x[i];
+        for (int32_t c = 0; c < count; c++) {
+            const uint32_t value = pixel[2 * c] | (uint32_t)pixel[2 * c + 1] << 8;
+            sums[i] = (int32_t)((uint32_t)sums[i] + value * (uint32_t)weights[c]);
+        }
+    }
+}
+
 static void add_tap(const me_ne16_job *job, const block *of, int32_t k, int32_t tap, int32_t inputs,
                     int32_t *sums)
 {
@@ -175,7 +190,10 @@ static void add_tap(const me_ne16_job *job, const block *of, int32_t k, int32_t 
         int32_t weights[16];
         for (int32_t i = 0; i < count; i++)
             weights[i] = weight(job, k, tap, side * side, c + i);
-        add_products(of, x + c, weights, count, sums);
+        if (bytes_of_input(job) == 2)
+            add_wide_products(of, x + 2 * c, weights, count, sums);
+        else
+            add_products(of, x + c, weights, count, sums);
     }
 }
 

@@ -10,6 +10,7 @@
 
 /* Fields of `config`. Activations are unsigned bytes, weights of b bits plus 2^(b - 1) in bit planes. */
 #define ME_NE16_WEIGHT_BITS(bits) ((uint32_t)(bits) - 1u)
+#define ME_NE16_WIDE_INPUT (1u << 3) /* activations of 16 bits: not with ME_NE16_DEPTHWISE or _LINEAR */
 #define ME_NE16_NORMALISE (1u << 4)
 #define ME_NE16_MODE (3u << 5)
 #define ME_NE16_DEPTHWISE (1u << 5) /* else 3x3, or: */
@@ -26,7 +27,7 @@
  * bytes to the next. A channel's parameters: the sum
  * is multiplied by its scale, its bias is added, and the result is shifted right by its shift.
  * last_*   of the last tile: (outputs << 16) | inputs, (rows << 16) | columns; 0 for a whole tile
- * tiles_*  numbers of tiles: of 32 outputs and 16 inputs, of 3 rows and 3 columns, packed likewise; depthwise
+ * tiles_*  numbers of tiles: of 32 outputs and 16 bytes of inputs, of 3 rows and 3 columns, packed likewise; depthwise
  *          jobs have as many outputs as inputs, 16 in a tile
  * weight_channel: bytes from output to output within a tile; tiles of outputs lie one behind the other
  * Linear jobs have one pixel, x_pixel is 16; 256 inputs in a tile, of the last one multiples of 16, counted in

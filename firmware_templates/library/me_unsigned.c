@@ -16,7 +16,7 @@ void me_xor_pieces(const void *x, void *y, int32_t pieces, int32_t bytes, int32_
     uint8_t *to = y;
     for (int32_t piece = 0; piece < pieces; piece++, from += x_step, to += y_step)
         for (int32_t i = 0; i < bytes; i++)
-            to[i] = from[i] ^ (uint8_t)word;
+            to[i] = from[i] ^ (uint8_t)(word >> 8 * (i & 1));
 }
 
 #endif

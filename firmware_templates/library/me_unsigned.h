@@ -10,11 +10,13 @@
 /* words >= 0, of four bytes; at any address, best at aligned ones */
 void me_unsigned_words(const int8_t *x, uint8_t *y, int32_t words);
 
-/* Word by which bytes become unsigned. */
+/* Words by which bytes, and numbers of 16 bits, become unsigned. */
 #define ME_TO_UNSIGNED 0x80808080u
+#define ME_HALVES_TO_UNSIGNED 0x80008000u
 
 /* Copies `pieces` pieces of `bytes` bytes, x_step and y_step bytes from the start of one to that of the
- * next, each byte XORed with that of `word`, whose bytes are equal. Both counts >= 1; x and y apart. */
+ * next, words of it XORed with `word`, whose halves are equal; its bytes are too where `bytes` is odd. Both counts
+ * >= 1; x and y apart. */
 void me_xor_pieces(const void *x, void *y, int32_t pieces, int32_t bytes, int32_t x_step, int32_t y_step,
                    uint32_t word);
 

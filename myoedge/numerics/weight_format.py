@@ -12,6 +12,7 @@ from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
 
 BIAS_MAX = 2**22  # of a bias only; with 2**23 for K = 512 products the sum stays far below 2**31
+HALVES_MAX = 127 * 257  # of weights that two halves of 8 bits hold, with either sign
 INT16_BIAS_MAX = 2**28  # next to 16-bit products, which have the rest of int32
 
 
@@ -25,7 +26,7 @@ class WeightFormat:
     @property
     def high(self) -> int:
         """Largest |weight| as an integer."""
-        return (1 << (self.bits - 1)) - 1
+        return min((1 << (self.bits - 1)) - 1, HALVES_MAX)
 
     @property
     def element_type(self) -> ElementType:

@@ -156,3 +156,51 @@ def test_layers_of_several_tiles_and_jobs_are_exact(
         (tmp_path / str(seed)).mkdir()
         several += cut(draw, seed, tmp_path / str(seed))
     assert several >= 3
+
+
+WIDE = {  # what has 16 bits
+    "input": '"input" = { activations = 16 }',
+    "result": '"0*" = { activations = 16 }',
+    "both": '"input" = { activations = 16 }\n"*" = { activations = 16 }',
+}
+ANY_WINDOWS = (rows, filters, long_filters, images_of_channels, pixels)
+
+
+def runs_wide(seed: int, draw: Callable[[Rng], Drawn], folder: Path) -> tuple[bool, bool]:
+    """Whether a layer that reads or makes 16 bits ran on the engine, and in several tiles. Errors:
+    AssertionError if its integers differ."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    act = (nn.ReLU(), nn.ReLU6(), nn.GELU(), nn.Identity())[rng.integers(4)]
+    network, shape = draw(rng)
+    l1 = (None, f"{rng.integers(24, 40)}KiB")[rng.integers(2)]
+    rule = "[quant]\n" + tuple(WIDE.values())[pick(rng, 0, 1, 2)]
+    build = built(nn.Sequential(network, act), shape, folder, l1, "ne16", rule)
+    assert_exact(build)
+    found = [row for row in build.report["layers"] if row["engine"] == "ne16" and row["macs"]]
+    wide = [row for row in found if row["weight_dtype"] == "int16"]
+    return bool(wide), any(row["tiles"] > 1 for row in wide)
+
+
+def count_wide(seeds: range, draw: Callable[[Rng], Drawn], folder: Path) -> tuple[int, int]:
+    """How many of the drawn layers did each."""
+    counts = []
+    for seed in seeds:
+        (folder / str(seed)).mkdir()
+        counts.append(runs_wide(seed, draw, folder / str(seed)))
+    return sum(ran for ran, _ in counts), sum(cut for _, cut in counts)
+
+
+def test_products_of_16_bits_are_exact(tmp_path: Path) -> None:
+    """The engine reads 16 bits, or makes sums of the halves of weights that the cores join."""
+    assert count_wide(range(3), filters, tmp_path)[0] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("draw", ANY_WINDOWS)
+def test_products_of_16_bits_in_any_windows_are_exact(
+    draw: Callable[[Rng], Drawn], tmp_path: Path
+) -> None:
+    ran, cut = count_wide(range(4, 24), draw, tmp_path)
+    assert ran >= 8
+    assert cut >= 3

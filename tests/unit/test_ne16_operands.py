@@ -11,11 +11,14 @@ import pytest
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import QuantizeInputs
+from myoedge.operators.conv.geometry import Conv2dGeometry
+from myoedge.operators.conv.ne16_parts import SumsSchedule, WindowParts
 from myoedge.operators.products.ne16_constants import (
     bit_planes,
     depthwise_planes,
     filter_planes,
     linear_planes,
+    weight_halves,
 )
 from myoedge.operators.products.ne16_cycles import (
     depthwise_cycles,
@@ -32,18 +35,51 @@ NONE = (0, 0, 0, 0)
 START = 12  # cycles of a recorded job from TRIGGER to the core that waited
 
 
+@pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("bits", [2, 3, 4, 7, 8])
 @pytest.mark.parametrize(("k", "c"), [(1, 1), (5, 16), (33, 40), (7, 129)])
-def test_weights_lie_as_recorded_jobs_have_them(k: int, c: int, bits: int) -> None:
+def test_weights_lie_as_recorded_jobs_have_them(k: int, c: int, bits: int, wide: bool) -> None:
     rng, half = np.random.default_rng(c), 1 << (bits - 1)
     for kind, side in (("1x1", 1), ("3x3", 3)):
         weights = rng.integers(-half, half, (k, c, side, side))
-        shape = Shape(kind, k, c, 3, 3, NONE, NONE, wide=False, strided=False)
+        shape = Shape(kind, k, c, 3, 3, NONE, NONE, wide=wide, strided=False)
         expected = packed_weights(shape, weights + half, bits)
         last = np.ascontiguousarray(np.moveaxis(weights, 1, -1)).astype(np.int8)
-        is_1x1 = side == 1
-        found = bit_planes(last.reshape(k, c), bits) if is_1x1 else filter_planes(last, bits)
+        pack, shape_of = (bit_planes, (k, c)) if side == 1 else (filter_planes, last.shape)
+        found = pack(last.reshape(shape_of), bits, 8 if wide else 16)
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("largest", [1, 5, 300, 12345, 127 * 257])
+def test_halves_of_weights_have_as_few_bits_as_they_need(largest: int) -> None:
+    weights = np.random.default_rng(largest).integers(-largest, largest + 1, (3, 2, 2, 9))
+    weights[0, 0, 0, :2] = largest, -largest
+    halves, bits = weight_halves(weights.astype(np.int16))
+    assert halves.shape == (3, 2, 2, 2, 9)
+    high, low = halves.astype(np.int64).swapaxes(0, 1)
+    np.testing.assert_array_equal(high * 2**bits + low, weights)
+    assert -(2 ** (bits - 1)) <= halves.min() <= halves.max() < 2 ** (bits - 1)
+    fewer = 2 ** (bits - 2) - 1  # the largest half of a bit less
+    assert bits == 2 or fewer * 2 ** (bits - 1) + fewer < largest
+
+
+@pytest.mark.parametrize("is_filter", [False, True])
+def test_scratch_holds_the_sums_of_all_smaller_tiles(is_filter: bool) -> None:
+    """One row of results is three that overlap: 128 columns have 3 * 44 sums, 129 have 3 * 43."""
+    conv = Conv2dGeometry((1, 9, 150, 5), (1, 7, 148, 6), (3, 3), (1, 1), (1, 1), ((0, 0),) * 2, 1)
+    way = SumsSchedule(conv, WindowParts.of(conv, 2, is_filter=is_filter), 2, 8, True)
+
+    def least(rows: int, columns: int) -> int:
+        """Bytes of the padded input of 5 numbers of 16 bits, and of 12 sums a result."""
+        run = next(n for n in range(columns + 1) if 3 * n >= columns and (columns - n) % 2 == 0)
+        results = rows * columns if rows > 1 or is_filter else 3 * run
+        return (rows + 2) * (columns + 2) * 10 + 4 * 12 * results
+
+    for rows in range(1, 4):
+        for columns in range(1, 140):
+            of_tile = way.scratch({"t0": rows, "t1": columns, "k": 6})
+            smaller = [least(r, n) for r in range(1, rows + 1) for n in (columns, columns - 1) if n]
+            assert of_tile >= max(smaller), (rows, columns)
 
 
 @pytest.mark.parametrize(("k", "c", "bits"), [(1, 16, 8), (40, 96, 4), (7, 272, 3)])

@@ -43,6 +43,7 @@ static uint8_t *prepare_image(const me_conv_s8_params *op, const me_conv_s8_tile
         0,
         columns,
         op->c,
+        0,
     };
     me_ne16_write_area(op, tile, &area, columns * op->c, image);
     ME_SYNC();
@@ -76,7 +77,7 @@ void me_ne16_prepare_image(const me_ne16_layer *layer, int32_t first, int32_t en
     const int32_t columns = me_ne16_columns_of(op, tile), k_h = op->conv.k_h, stride = op->conv.stride_h;
     const int32_t dilation = op->conv.dilation_h;
     const me_ne16_area area = {
-        span(first, k_h, stride, dilation), span(end, k_h, stride, dilation), 0, columns, column_bytes,
+        span(first, k_h, stride, dilation), span(end, k_h, stride, dilation), 0, columns, column_bytes, 0,
     };
     me_ne16_write_area(&op->conv, &tile->conv, &area, columns * op->conv.c, scratch_of(tile));
 }
@@ -93,7 +94,7 @@ static void prepare_columns(const me_ne16_layer *layer, int32_t first, int32_t e
     const me_ne16_conv_s8_tile *tile = layer->tile;
     const int32_t k_w = op->conv.k_w, stride = op->conv.stride_w, dilation = op->conv.dilation_w;
     const me_ne16_area area = {
-        0, 1, span(first, k_w, stride, dilation), span(end, k_w, stride, dilation), op->conv.c,
+        0, 1, span(first, k_w, stride, dilation), span(end, k_w, stride, dilation), op->conv.c, 0,
     };
     me_ne16_write_area(&op->conv, &tile->conv, &area, 0, scratch_of(tile));
 }

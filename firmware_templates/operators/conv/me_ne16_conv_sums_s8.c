@@ -6,35 +6,59 @@
 #include "me_share.h"
 #include "me_sums_s8.h"
 
-static int32_t in_one_run(const me_conv_s8_params *conv) { return conv->dilation_w == 1 ? conv->k_w : 1; }
+/* Columns of a run. */
+static int32_t in_one_run(const me_ne16_conv_sums_s8_params *op)
+{
+    return op->filter || op->conv.dilation_w != 1 ? 1 : op->conv.k_w;
+}
+
+static int32_t groups_of_run(const me_ne16_conv_sums_s8_params *op)
+{
+    return (in_one_run(op) * op->conv.c + 15) / 16;
+}
 
 static int32_t parts_of_run(const me_ne16_conv_sums_s8_params *op)
 {
-    const int32_t part = 16 * op->part_groups;
-    return (in_one_run(&op->conv) * op->conv.c + part - 1) / part;
+    return (groups_of_run(op) + op->part_groups - 1) / op->part_groups;
 }
 
-static int32_t all_parts(const me_ne16_conv_sums_s8_params *op)
+static int32_t runs_of(const me_ne16_conv_sums_s8_params *op)
 {
-    return parts_of_run(op) * op->conv.k_h * (op->conv.k_w / in_one_run(&op->conv));
+    return op->filter ? 1 : op->conv.k_h * (op->conv.k_w / in_one_run(op));
 }
+
+static int32_t all_parts(const me_ne16_conv_sums_s8_params *op) { return parts_of_run(op) * runs_of(op); }
 
 static int32_t columns_of(const me_conv_s8_params *conv, const me_conv_s8_tile *tile)
 {
     return me_conv_span(tile->ow, conv->k_w, conv->stride_w, conv->dilation_w);
 }
 
-/* Results of a tile as the rows of an image: one row is cut into three, which overlap where they have to. */
-typedef struct {
-    int32_t rows, columns, apart;
-} image;
-
-static image image_of(const me_conv_s8_tile *tile)
+static int32_t has_rows(const me_ne16_conv_sums_s8_params *op, const me_conv_s8_tile *tile)
 {
-    if (tile->oh > 1)
-        return (image){ tile->oh, tile->ow, tile->ow };
+    return op->filter || tile->oh > 1;
+}
+
+me_ne16_sums_image me_ne16_image_of_sums(const me_ne16_conv_sums_s8_params *op, const me_conv_s8_tile *tile)
+{
+    if (has_rows(op, tile))
+        return (me_ne16_sums_image){ tile->oh, tile->ow, tile->ow };
     const int32_t third = (tile->ow + 2) / 3, run = third + ((tile->ow - third) & 1);
-    return (image){ 3, run, (tile->ow - run) / 2 };
+    return (me_ne16_sums_image){ 3, run, (tile->ow - run) / 2 };
+}
+
+/* Of a bit of 16 bytes of input. */
+static int32_t weight_bytes(const me_ne16_conv_sums_s8_params *op)
+{
+    return (op->filter ? 18 : 2) >> op->x_wide;
+}
+
+/* Outputs of a job, which makes `halves` of each result. Weights of more than 32 have to lie one behind the other,
+ * without those of other parts between them. */
+static int32_t outputs_at_once(const me_ne16_conv_sums_s8_params *op, const me_ne16_conv_sums_s8_tile *tile)
+{
+    const int32_t all = tile->parts * op->part_groups == groups_of_run(op) && runs_of(op) == 1;
+    return all ? op->halves * tile->conv.k : 32;
 }
 
 static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
@@ -42,7 +66,7 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
     const me_ne16_conv_sums_s8_params *op = layer->op;
     const me_ne16_conv_sums_s8_tile *tile = layer->tile;
     const me_conv_s8_params *conv = &op->conv;
-    const int32_t in_rows = tile->conv.oh > 1, columns = columns_of(conv, &tile->conv);
+    const int32_t in_rows = has_rows(op, &tile->conv), columns = columns_of(conv, &tile->conv);
     if (first > 0 && !in_rows)
         return;
     const int32_t rows = in_rows ? end : 1;
@@ -52,6 +76,7 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
         0,
         columns,
         conv->c,
+        op->x_wide,
     };
     me_ne16_write_area(conv, &tile->conv, &area, columns * conv->c, (uint8_t *)tile->conv.padded);
 }
@@ -60,7 +85,7 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
 static int32_t offset_of(const me_ne16_conv_sums_s8_params *op, const me_conv_s8_tile *tile, int32_t part)
 {
     const me_conv_s8_params *conv = &op->conv;
-    const int32_t in_run = parts_of_run(op), across = conv->k_w / in_one_run(conv);
+    const int32_t in_run = parts_of_run(op), across = conv->k_w / in_one_run(op);
     const int32_t run = part / in_run, row = run / across, column = run - row * across;
     return (row * conv->dilation_h * columns_of(conv, tile) + column * conv->dilation_w) * conv->c
         + 16 * op->part_groups * (part - run * in_run);
@@ -74,28 +99,30 @@ static int32_t end_of_run(const me_ne16_layer *layer, int32_t part)
     return me_min(part - part % in_run + in_run, tile->first_part + tile->parts);
 }
 
-/* Outputs k to before k + 32 of the parts of a run from `part` on. Weights of more outputs would have to lie one behind
- * the other, without those of other parts between them. */
+/* Outputs from k on, of the parts of a run from `part` on. */
 static void job_of_parts(const me_ne16_layer *layer, int32_t first, int32_t last, int32_t part, int32_t k,
                          me_ne16_job *job)
 {
     const me_ne16_conv_sums_s8_params *op = layer->op;
     const me_ne16_conv_sums_s8_tile *tile = layer->tile;
     const me_conv_s8_params *conv = &op->conv;
-    const image results = image_of(&tile->conv);
-    const int32_t in_rows = tile->conv.oh > 1, of_part = 16 * op->part_groups, bytes = 4 * tile->conv.k;
-    const int32_t rest = in_one_run(conv) * conv->c - part % parts_of_run(op) * of_part;
-    const int32_t plane_bytes = 2 * op->weight_bits * op->part_groups, all_bytes = tile->parts * plane_bytes;
+    const me_ne16_sums_image results = me_ne16_image_of_sums(op, &tile->conv);
+    const int32_t in_rows = has_rows(op, &tile->conv), of_part = 16 * op->part_groups;
+    const int32_t all_k = op->halves * tile->conv.k, bytes = 4 * all_k;
+    const int32_t rest = in_one_run(op) * conv->c - part % parts_of_run(op) * of_part;
+    const int32_t plane_bytes = weight_bytes(op) * op->weight_bits * op->part_groups;
+    const int32_t all_bytes = tile->parts * plane_bytes;
     const int32_t x_pixel = conv->stride_w * conv->c;
     const int32_t x_row =
         in_rows ? conv->stride_h * columns_of(conv, &tile->conv) * conv->c : results.apart * x_pixel;
     me_ne16_outputs outputs = layer->outputs;
     outputs.inputs = me_min(rest, (end_of_run(layer, part) - part) * of_part);
-    outputs.k = me_min(tile->conv.k - k, 32);
+    outputs.k = me_min(all_k - k, outputs_at_once(op, tile));
     outputs.weights += k * all_bytes + (part - tile->first_part) * plane_bytes;
-    me_ne16_sums_job_of(&outputs, ME_NE16_1X1, job);
+    me_ne16_sums_job_of(&outputs, op->filter ? 0 : ME_NE16_1X1, job);
+    job->weight_plane >>= op->x_wide;
     job->weight_channel = (uint32_t)all_bytes;
-    job->config |= part > 0 ? ME_NE16_STREAM_IN : 0;
+    job->config |= (part > 0 ? ME_NE16_STREAM_IN : 0) | (op->x_wide ? ME_NE16_WIDE_INPUT : 0);
     job->x = (const uint8_t *)tile->conv.padded + offset_of(op, &tile->conv, part)
         + first * (in_rows ? x_row : x_pixel);
     job->y = (int8_t *)(tile->sums + k) + first * bytes * (in_rows ? results.columns : 1);
@@ -104,7 +131,7 @@ static void job_of_parts(const me_ne16_layer *layer, int32_t first, int32_t last
     job->y_pixel = (uint32_t)bytes;
     job->y_row = (uint32_t)(results.columns * bytes);
     me_ne16_set_image(job, in_rows ? last - first : results.rows, in_rows ? results.columns : last - first,
-                      0);
+                      op->filter ? 2 : 0);
 }
 
 static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
@@ -113,14 +140,16 @@ static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne
     job_of_parts(layer, first, end, tile->first_part, 0, job);
 }
 
-/* All jobs but the first: the other blocks of 32 outputs of the first run, then the other runs. */
+/* All jobs but the first: the other outputs of the first run, then the other runs. */
 static int32_t start_others(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
+    const me_ne16_conv_sums_s8_params *op = layer->op;
     const me_ne16_conv_sums_s8_tile *tile = layer->tile;
-    int32_t number = 0, k = 32;
+    const int32_t at_once = outputs_at_once(op, tile);
+    int32_t number = 0, k = at_once;
     for (int32_t part = tile->first_part; part < tile->first_part + tile->parts;
          part = end_of_run(layer, part), k = 0)
-        for (; k < tile->conv.k; k += 32) {
+        for (; k < op->halves * tile->conv.k; k += at_once) {
             me_ne16_job job;
             job_of_parts(layer, first, end, part, k, &job);
             number = me_ne16_start(&job);
@@ -134,8 +163,8 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
     const me_ne16_conv_sums_s8_params *op = layer->op;
     const me_ne16_conv_sums_s8_tile *tile = layer->tile;
     const me_conv_s8_tile *conv = &tile->conv;
-    const image results = image_of(conv);
-    const int32_t in_rows = conv->oh > 1, pieces = in_rows ? 1 : results.rows;
+    const me_ne16_sums_image results = me_ne16_image_of_sums(op, conv);
+    const int32_t in_rows = has_rows(op, conv), pieces = in_rows ? 1 : results.rows;
     const int32_t from = in_rows ? first * conv->ow : first, n = (end - first) * (in_rows ? conv->ow : 1);
     const int32_t cores = ME_KERNEL_CORES(0), last = ME_END_PART(cores);
     for (int32_t part = ME_FIRST_PART(cores); part < last; part++)
@@ -149,11 +178,13 @@ static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
 void me_ne16_conv_sums_s8_layer(const me_ne16_conv_sums_s8_params *op, const me_ne16_conv_sums_s8_tile *tile,
                                 me_ne16_layer *layer)
 {
-    const image results = image_of(&tile->conv);
+    const me_ne16_sums_image results = me_ne16_image_of_sums(op, &tile->conv);
     const int32_t in_run = parts_of_run(op), behind = tile->first_part + tile->parts;
-    const int32_t has_others = tile->conv.k > 32 || tile->first_part % in_run + tile->parts > in_run;
+    const int32_t k = op->halves * tile->conv.k;
+    const int32_t has_others =
+        k > outputs_at_once(op, tile) || tile->first_part % in_run + tile->parts > in_run;
     *layer = (me_ne16_layer){
-        .units = tile->conv.oh > 1 ? results.rows : results.columns,
+        .units = has_rows(op, &tile->conv) ? results.rows : results.columns,
         .first_units = tile->first_units,
         .at_a_time = tile->units_at_a_time,
         .prepare = tile->has_scratch ? 0 : prepare,
@@ -164,8 +195,8 @@ void me_ne16_conv_sums_s8_layer(const me_ne16_conv_sums_s8_params *op, const me_
         .tile = tile,
         .next = &tile->next,
         .outputs = { .weights = (const uint8_t *)tile->conv.weights,
-                     .k = tile->conv.k,
-                     .weight_bytes = 2,
+                     .k = k,
+                     .weight_bytes = weight_bytes(op),
                      .weight_bits = op->weight_bits },
     };
 }

@@ -12,15 +12,17 @@
 /* Runs are bytes of a window one after the other: its rows of taps, or its taps where dilation_w is not 1. Their
  * inputs come in parts of at most 16 * part_groups; the last part of a run may be smaller.
  *
- * conv: narrow, in_place and together are unused   weight_bits: of a weight, 2 to 8 */
+ * conv: narrow, in_place and together are unused; c counts bytes   weight_bits: of a weight, or of a half, 2 to 8
+ * filter: 3x3 filters of stride and dilation 1, whose run is the channels of a pixel
+ * x_wide, y_wide, halves: of me_ne16_conv_sums_s16.h; here 0, 0, 1 */
 typedef struct {
     me_conv_s8_params conv;
-    int32_t part_groups, weight_bits;
+    int32_t part_groups, weight_bits, filter, x_wide, y_wide, halves;
 } me_ne16_conv_sums_s8_params;
 
 /* conv: weights are bit planes of `parts` parts from first_part on, channels have biases less 128 times the sum of
  *       all weights; scratch is unused; padded is the input with its padding, from the tile before if has_scratch
- * sums: int32 [oh][ow][k], of one row of results [3][run of a third][k]; from the tile before unless first_part is 0
+ * sums: int32 [oh][ow][halves * k], of one row of results [3][run of a third][halves * k] unless `filter`; from the tile before unless first_part is 0
  * first_units, units_at_a_time: rows of results in the first job, in each of the others; pixels of a third of one
  * row */
 typedef struct {
@@ -29,6 +31,14 @@ typedef struct {
     int32_t first_part, parts, first_units, units_at_a_time, has_scratch;
     me_next_tile next;
 } me_ne16_conv_sums_s8_tile;
+
+/* Sums of a tile as the rows of an image: one row is cut into three, `apart` results from each other, which overlap
+ * where they have to. */
+typedef struct {
+    int32_t rows, columns, apart;
+} me_ne16_sums_image;
+
+me_ne16_sums_image me_ne16_image_of_sums(const me_ne16_conv_sums_s8_params *op, const me_conv_s8_tile *tile);
 
 /* Convolution, int8 [h][w][c] -> int8 [oh][ow][k], once the last part has come: acc = bias[k] + sum of (x + 128) *
  * weights, y = clip((((acc >> pre) * mult) + offset) >> shift), then the table. Weights of weight_bits, 2 to 8; acc

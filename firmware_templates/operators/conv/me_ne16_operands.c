@@ -8,30 +8,40 @@
 #include "me_share.h"
 #include "me_unsigned.h"
 
-static uint8_t *fill(uint8_t *to, int32_t bytes, int32_t x_zero)
+static uint8_t *fill(uint8_t *to, int32_t bytes, uint32_t word)
 {
-    const uint32_t byte = (uint8_t)(x_zero + 128);
     if (bytes >= 4)
-        me_fill_words((int8_t *)to, byte * 0x01010101u, bytes / 4);
+        me_fill_words((int8_t *)to, word, bytes / 4);
     for (int32_t i = bytes & ~3; i < bytes; i++)
-        to[i] = (uint8_t)byte;
+        to[i] = (uint8_t)(word >> 8 * (i & 1));
     return to + bytes;
 }
 
-/* Columns `first` to before `end` of a row; of x, whose columns are column_bytes apart, or of the padding around it. */
-static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t column_bytes,
+/* A word of padding, unsigned. */
+static uint32_t padding_of(const me_conv_s8_params *op, int32_t wide)
+{
+    if (wide)
+        return (uint16_t)op->x_zero * 0x00010001u ^ ME_HALVES_TO_UNSIGNED;
+    return (uint8_t)op->x_zero * 0x01010101u ^ ME_TO_UNSIGNED;
+}
+
+/* Columns `first` to before `end` of a row; of x, whose columns are apart as `area` has it, or of the padding around
+ * it. */
+static void write_columns(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
                           int32_t row, int32_t first, int32_t end, uint8_t *to)
 {
     const int32_t c = op->c, from = first < 0 ? 0 : first, inside = me_min(end, tile->w) - from;
+    const uint32_t padding = padding_of(op, area->wide);
     if (row < 0 || row >= tile->h || inside <= 0) {
-        fill(to, (end - first) * c, op->x_zero);
+        fill(to, (end - first) * c, padding);
         return;
     }
-    const int8_t *x = tile->x + (ptrdiff_t)row * tile->row_stride + from * column_bytes;
-    to = fill(to, (from - first) * c, op->x_zero);
-    const int32_t pieces = column_bytes == c ? 1 : inside;
-    me_xor_pieces(x, to, pieces, pieces == 1 ? inside * c : c, column_bytes, c, ME_TO_UNSIGNED);
-    fill(to + inside * c, (end - from - inside) * c, op->x_zero);
+    const int8_t *x = tile->x + (ptrdiff_t)row * tile->row_stride + from * area->column_bytes;
+    to = fill(to, (from - first) * c, padding);
+    const int32_t pieces = area->column_bytes == c ? 1 : inside;
+    me_xor_pieces(x, to, pieces, pieces == 1 ? inside * c : c, area->column_bytes, c,
+                  area->wide ? ME_HALVES_TO_UNSIGNED : ME_TO_UNSIGNED);
+    fill(to + inside * c, (end - from - inside) * c, padding);
 }
 
 void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
@@ -43,7 +53,7 @@ void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile
     for (int32_t count; i < last; i += count, row++, column = 0) {
         const int32_t at_row = area->first_row + row, at = area->first_column + column;
         count = me_min(columns - column, last - i);
-        write_columns(op, tile, area->column_bytes, at_row - tile->pad_top, at - tile->pad_left,
+        write_columns(op, tile, area, at_row - tile->pad_top, at - tile->pad_left,
                       at - tile->pad_left + count, image + (ptrdiff_t)at_row * row_bytes + at * op->c);
     }
 }
@@ -54,6 +64,7 @@ static void write_runs(const me_conv_s8_params *op, const me_conv_s8_tile *tile,
                        int32_t columns, int32_t n, uint8_t *to)
 {
     const int32_t c = op->c, step = op->stride_w, window = op->k_h * op->k_w * c;
+    const me_ne16_area of_x = { 0, 0, 0, 0, c, 0 };
     int32_t before = 0, inside = row >= 0 && row < tile->h ? n : 0;
     for (; inside > 0 && column + before * step < 0; inside--)
         before++;
@@ -63,7 +74,7 @@ static void write_runs(const me_conv_s8_params *op, const me_conv_s8_tile *tile,
         me_xor_pieces(tile->x + (ptrdiff_t)row * tile->row_stride + (column + before * step) * c,
                       to + before * window, inside, columns * c, step * c, window, ME_TO_UNSIGNED);
     for (int32_t i = before > 0 ? 0 : inside; i < n; i = i + 1 == before ? before + inside : i + 1)
-        write_columns(op, tile, c, row, column + i * step, column + i * step + columns, to + i * window);
+        write_columns(op, tile, &of_x, row, column + i * step, column + i * step + columns, to + i * window);
 }
 
 /* Row r of the taps of n windows of a row of results. */

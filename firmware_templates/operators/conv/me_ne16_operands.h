@@ -8,9 +8,9 @@
 #include "me_gemm.h"
 
 /* Rows first_row to before end_row, and likewise columns, of the input with its padding.
- * column_bytes: from a column of the input to the next */
+ * column_bytes: from a column of the input to the next   wide: the input has 16 bits, op->c counts bytes */
 typedef struct {
-    int32_t first_row, end_row, first_column, end_column, column_bytes;
+    int32_t first_row, end_row, first_column, end_column, column_bytes, wide;
 } me_ne16_area;
 
 /* Writes an area of the padded input to where it lies in `image`, whose rows are row_bytes apart. */

@@ -46,6 +46,19 @@ def _sizes(numbers: tuple[int, int]) -> str:
     return "x".join(map(str, numbers))
 
 
+def not_depthwise(step: QuantizedNode) -> ConstraintViolation | None:
+    """Require several inputs or outputs per group: merged groups would be no faster than the cores.
+
+    -> None, or the violated requirement
+    """
+    groups = step.attrs.get("groups", 1)
+    if groups == 1 or groups < max(step.shapes[0][-1], step.out[-1]):
+        return None
+    return ConstraintViolation(
+        "several channels in a group, with 16 bits", "one", "a convolution with groups=1"
+    )
+
+
 def in_one_group(step: QuantizedNode) -> ConstraintViolation | None:
     """Require one group, for convolutions whose sums the cores requantise.
 

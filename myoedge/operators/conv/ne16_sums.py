@@ -1,165 +1,124 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions and linear layers with many products per result on NE16.
+"""Convolutions and linear layers on NE16 whose int32 sums the cores requantise: those with many
+products per result, and those with operands, weights or results of 16 bits.
 
-Each NE16 job adds part of the products to 32-bit sums, which the cores requantise at the end. A
-linear layer runs as a 1x1 convolution over rows of pixels.
+Each NE16 job adds part of the products to 32-bit sums. Weights of more than 8 bits are two outputs
+of the engine, their halves, whose sums the cores join. A linear layer runs as a 1x1 convolution
+over rows of pixels.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array, ceil_div, round_up
+from myoedge.numerics.arrays import Array, ceil_div
+from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
-from myoedge.operators.conv.ne16_rules import is_filter
+from myoedge.operators.conv.geometry import Conv2dGeometry, merged_weight, tile_fields
+from myoedge.operators.conv.ne16_parts import SumsSchedule, WindowParts
+from myoedge.operators.conv.ne16_rules import is_filter, not_depthwise
 from myoedge.operators.engine_choice import ConstraintViolation
-from myoedge.operators.kernel import Fields, Kernel, Operand, Region, Sizes, TiledKernel
-from myoedge.operators.products.ne16 import CHANNEL, SUM
-from myoedge.operators.products.ne16_constants import (
-    INPUTS,
-    OUTPUTS,
-    SIDE,
-    WEIGHT_OFFSET,
-    bit_planes,
-)
-from myoedge.operators.products.ne16_cycles import JOB, JOBS_A_TILE, run_tiles, sums_cycles
+from myoedge.operators.format import Format
+from myoedge.operators.kernel import AffineExpr, Fields, Kernel, Operand, Region, TiledKernel
+from myoedge.operators.products.ne16_constants import OUTPUTS, SIDE, weight_halves
+from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
 from myoedge.operators.products.ne16_rules import (
     Rule,
     has_int8_products,
+    has_weights_in_halves,
     requantised_by_engine,
     sums_on_ne16,
 )
 from myoedge.operators.products.packing import (
     INT8_PRODUCTS,
+    INT16_PRODUCTS,
     packed_channels,
     row_sums,
     table_operand,
 )
 from myoedge.targets.chip import Engine
 
-PART_GROUPS = 16  # of 16 inputs, at most: 8 KiB of weights for 32 outputs
-PADDED_BYTE = 0.14  # cycles of seven cores: a byte of the padded input
-PROGRAM = 2700  # cycles in which the control core programs the job of a run; the engine waits
-SUM_BYTES = 4
+Geometries = Callable[[QuantizedNode, int], Conv2dGeometry]  # of a number of groups
 MANY = 1024  # products: of fewer, all weights of 32 outputs are a small part of L1
 
 
-@dataclass(frozen=True, slots=True)
-class WindowParts:
-    """Division of a window's inputs into parts, with one NE16 job per part; loop "part" counts
-    them.
+def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, weight: Array) -> TiledKernel:
+    """Return the NE16 kernel that makes the sums of each window in parts; tiles divide rows t0,
+    columns t1, outputs k in blocks of 32 outputs of the engine, and innermost the parts of a
+    window.
 
-    run      number of contiguous inputs: a row of taps, or one tap if taps are dilated
-    runs     number of such runs per window
-    groups   groups of 16 inputs per part
+    way      the schedule
+    weight   int8 [K, halves, *kernel, C]; C of a group of the schedule
     """
-
-    run: int
-    runs: int
-    groups: int
-
-    @staticmethod
-    def of(conv: Conv2dGeometry) -> WindowParts:
-        across = 1 if conv.dilation[1] == 1 else conv.kernel[1]
-        run = conv.kernel[1] // across * conv.x[-1]
-        return WindowParts(run, conv.kernel[0] * across, min(ceil_div(run, INPUTS), PART_GROUPS))
-
-    @property
-    def of_run(self) -> int:
-        return ceil_div(self.run, INPUTS * self.groups)
-
-    @property
-    def count(self) -> int:
-        return self.runs * self.of_run
-
-    def planes(self, weight: Array, bits: int) -> Array:
-        """Pack weights int8 [K, *taps, C] into NE16's bit planes for 1x1 jobs, uint8 [K, parts,
-        bytes].
-
-        Zero weights fill the last part of each run of contiguous inputs.
-        """
-        rows = weight.reshape(len(weight), self.runs, self.run)
-        more = INPUTS * self.groups * self.of_run - self.run
-        filled = np.pad(rows, ((0, 0), (0, 0), (0, more)))
-        return bit_planes(filled.reshape(len(rows), -1), bits).reshape(len(rows), self.count, -1)
-
-
-def _columns(results: Any) -> Any:
-    """Return the number of columns if one row of results is arranged as an image of three rows."""
-    third = ceil_div(results, SIDE)
-    return third + (results - third) % 2
-
-
-def _units(rows: Any, columns: Any) -> Any:
-    """Return the number of units that are divided among jobs: rows, or the columns of a single row
-    that is arranged as three."""
-    return np.where(rows > 1, rows, _columns(columns))
-
-
-def sums_in_tiles(step: QuantizedNode, conv: Conv2dGeometry, *, keeps_scratch: bool) -> TiledKernel:
-    """Return the NE16 kernel that sums each window in parts; tiles divide rows t0, columns t1,
-    blocks of 32 output channels, and innermost the parts of a window.
-
-    keeps_scratch   whether tiles of the same positions are consecutive, so that the input is
-                    prepared once; if not, each weight is loaded from L3 once
-    """
-    parts, k = WindowParts.of(conv), conv.y[-1]
-    planes = parts.planes(step.integers.weight, step.weight_bits)
-    channels = packed_channels(step)
-    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step.integers.weight)
-    outputs, part = (("k", 1),), (("part", 1),)
-    op = {f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()}
+    conv, parts, k = way.conv, way.parts, way.conv.y[-1]
+    planes = parts.planes(weight.reshape(-1, *weight.shape[2:]), way.bits)
+    planes = planes.reshape(*weight.shape[:2], *planes.shape[1:])
+    channels, of_part, of_group = _channels(step), (("part", 1),), _times(conv.group, k)
+    outputs: AffineExpr = (*of_group, ("k", 1))
+    x_size, y_size = step.read_type(0).size_bytes, step.element_type.size_bytes
+    y = replace(conv.write((("k", 1),)), itemsize=y_size, position_stride="conv.y_stride")
+    op = {f"conv.{name}": value for name, value in conv.fields(x_size * conv.x[-1], step).items()}
     return TiledKernel(
-        function="me_ne16_conv_sums_s8",
+        function="me_ne16_conv_sums_s16" if step.has_int16 else "me_ne16_conv_sums_s8",
         axes={**conv.axes(), "k": k, "part": parts.count},
         split=("t0", "t1", "k", "part"),
-        unit_axes=("n",),
-        innermost_axes=("k", "part") if keeps_scratch else ("part",),
-        multiples={"k": OUTPUTS, "part": parts.of_run},
+        unit_axes=("n", "g"),
+        innermost_axes=("k", "part") if way.keeps_scratch else ("part",),
+        multiples={"k": OUTPUTS // way.halves, "part": parts.of_run},
         operands=(
-            conv.read(()),
-            Operand("weights", "weights", planes.shape, (outputs, part, ()), array=planes),
-            Operand("channels", "channels", (k, channels[0].nbytes), (outputs, ()), array=channels),
+            replace(conv.read(()), itemsize=x_size),
+            Operand("weights", "weights", planes.shape, (outputs, (), of_part, ()), array=planes),
+            Operand("channels", "channels", (len(channels), 16), (outputs, ()), array=channels),
             *table_operand(step),
-            replace(conv.write(outputs), position_stride="conv.y_stride"),
+            y,
         ),
-        op={**op, "part_groups": parts.groups, "weight_bits": step.weight_bits},
-        tile=partial(_fields, conv, parts, keeps_scratch),
-        launches_next_tile=_launches_next_tile,
+        op={
+            **op,
+            "part_groups": parts.groups,
+            "weight_bits": way.bits,
+            "filter": int(parts.is_filter),
+            **step.wide_flags("x", "y"),
+            "halves": way.halves,
+        },
+        tile=partial(_fields, way, (x_size, y_size)),
+        launches_next_tile=partial(_launches_next_tile, way),
         runs_jobs=True,
-        scratch=lambda sizes: _image_bytes(conv, sizes) + _sums_bytes(sizes),
-        work=partial(_work, conv, parts, step.weight_bits, keeps_scratch),
+        scratch=way.scratch,
+        work=way.cycles,
         l1_only=True,
     )
 
 
-def _image_bytes(conv: Conv2dGeometry, sizes: Sizes) -> Any:
-    return round_up(conv.padded_bytes(sizes), 4)
+def _times(index: AffineExpr, factor: int) -> AffineExpr:
+    return tuple((axis, stride * factor) for axis, stride in index)
 
 
-def _sums_bytes(sizes: Sizes) -> Any:
-    rows, columns = sizes["t0"], sizes["t1"]
-    pixels = np.where(rows > 1, rows * columns, SIDE * _columns(columns))
-    return SUM_BYTES * pixels * sizes["k"]
+def _channels(step: QuantizedNode) -> Array:
+    """Return `packed_channels` with biases for the engine's sums, of inputs plus 128 or 32,768;
+    modulo 2**32."""
+    channels = packed_channels(step)
+    offset = -step.read_type(0).low
+    biases = channels[:, 0].astype(np.int64) - offset * row_sums(step.integers.weight)
+    channels[:, 0] = biases.astype(np.int32)
+    return channels
 
 
 def _fields(
-    conv: Conv2dGeometry, parts: WindowParts, keeps_scratch: bool, regions: Mapping[str, Region]
+    way: SumsSchedule, sizes_bytes: tuple[int, int], regions: Mapping[str, Region]
 ) -> Fields:
-    weights, (_, rows, columns, *_) = regions["weights"], regions["y"].extent
-    first, count = weights.start[1], weights.extent[1]
-    units = int(_units(rows, columns))
-    jobs = JOBS_A_TILE if first == 0 or first + count == parts.count else 1
+    weights, y = regions["weights"], regions["y"]
+    _, rows, columns, *_ = y.extent
+    first, count = weights.start[2], weights.extent[2]
+    units = int(way.units(rows, columns))
+    jobs = JOBS_A_TILE if first == 0 or first + count == way.parts.count else 1
     each = ceil_div(units, jobs * SIDE) * SIDE
-    image = _image_bytes(conv, {"t0": rows, "t1": columns})
-    known = tile_fields(regions)
+    image, known = way.image_bytes({"t0": rows, "t1": columns}), dict(tile_fields(regions))
+    for name, size in zip(("row_stride", "y_stride"), sizes_bytes, strict=True):
+        known[name] = size * int(known[name])
     return {
         **{f"conv.{name}": known[name] for name in known if name != "scratch"},
         "conv.padded": "@scratch",
@@ -168,38 +127,18 @@ def _fields(
         "parts": count,
         "first_units": each,
         "units_at_a_time": each,
-        "has_scratch": int(first > 0 or (keeps_scratch and weights.start[0] > 0)),
+        "has_scratch": int(first > 0 or (way.keeps_scratch and y.start[4] > 0)),
     }
 
 
-def _launches_next_tile(here: Fields, behind: Fields) -> bool:
+def _launches_next_tile(way: SumsSchedule, here: Fields, behind: Fields) -> bool:
     """Return whether the next tile's first job may start before the cores have requantised all
     sums."""
     adds = int(behind["first_part"]) > 0
     rows, columns = int(here["conv.oh"]), int(here["conv.ow"])
-    several = int(here["units_at_a_time"]) < int(_units(rows, columns))
+    several = int(here["units_at_a_time"]) < int(way.units(rows, columns))
     several &= here["conv.k"] == behind["conv.k"]  # sums of the first jobs lie in the same places
     return bool(behind["has_scratch"]) and (adds or several)
-
-
-def _work(
-    conv: Conv2dGeometry, parts: WindowParts, bits: int, keeps_scratch: bool, sizes: Sizes
-) -> Any:
-    """Estimate the cycles of a tile: the engine's jobs, and the cores' work before the first and
-    after the last part while the engine is idle."""
-    rows, columns, k, count = (sizes[axis] for axis in ("t0", "t1", "k", "part"))
-    tiles = np.where(
-        rows > 1, ceil_div(rows, SIDE) * ceil_div(columns, SIDE), run_tiles(rows * columns)
-    )
-    share, runs = count / parts.count, 1 + (count - 1) / parts.of_run
-    groups = count * math.ceil(parts.run / INPUTS) / parts.of_run
-    programmed = PROGRAM * runs * ceil_div(k, OUTPUTS)
-    engine = np.maximum(sums_cycles(tiles, groups, k, runs, runs - share), programmed)
-    jobs = np.minimum(JOBS_A_TILE, ceil_div(_units(rows, columns), SIDE))
-    requantised = k * (CHANNEL * jobs + SUM * rows * columns)
-    alone = np.maximum(requantised / jobs, requantised - engine * (jobs - 1) / jobs)
-    prepared = PADDED_BYTE * conv.padded_bytes(sizes) * (k / conv.y[-1] if keeps_scratch else 1.0)
-    return engine + share * (alone + prepared + JOB * jobs)
 
 
 def _needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolation | None:
@@ -213,20 +152,54 @@ def _needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolatio
     return ConstraintViolation(f"{MANY:,} products per result", f"{conv.taps:,}", "more inputs")
 
 
-def sum_kernels(
-    geometry_of: Callable[[QuantizedNode], Conv2dGeometry], *rules: Rule
-) -> tuple[Kernel, ...]:
+def _schedules(
+    step: QuantizedNode, conv: Conv2dGeometry, halves: int, bits: int, *, keeps_scratch: bool
+) -> Iterator[SumsSchedule]:
+    size = step.read_type(0).size_bytes
+    for with_filter in (False, True) if step.has_int16 and is_filter(conv) else (False,):
+        parts = WindowParts.of(conv, size, is_filter=with_filter)
+        yield SumsSchedule(conv, parts, halves, bits, keeps_scratch)
+
+
+def _fastest(step: QuantizedNode, geometry_of: Geometries, *, keeps_scratch: bool) -> TiledKernel:
+    """Return the kernel of the schedule with the fewest estimated cycles, of all numbers of groups
+    one after another, with zero weights between those that are merged."""
+    weight, bits, groups = step.integers.weight, step.weight_bits, step.attrs.get("groups", 1)
+    split, bits = weight_halves(weight) if bits > INT8.bits else (weight[:, None], bits)
+    counts = (n for n in range(1, groups + 1) if groups % n == 0)
+    ways = (
+        way
+        for n in counts
+        for way in _schedules(
+            step, geometry_of(step, n), split.shape[1], bits, keeps_scratch=keeps_scratch
+        )
+    )
+    way = min(ways, key=SumsSchedule.layer_cycles)
+    if groups > 1:
+        split = merged_weight(split, groups, way.conv.groups)
+    return sums_in_tiles(step, way, split)
+
+
+def sum_kernels(geometry_of: Geometries, *rules: Rule) -> tuple[Kernel, ...]:
     """Return the NE16 kernels that accumulate int32 sums, which the cores requantise.
 
-    geometry_of   layer -> its products as the geometry of a convolution
-    rules         further requirements of the layer
+    geometry_of   (layer, number of groups one after another) -> its products as the geometry of a
+                  convolution
+    rules         further requirements of layers of int8
     """
 
     def in_tiles(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
-        return sums_in_tiles(step, geometry_of(step), keeps_scratch=keeps_scratch)
+        return _fastest(step, geometry_of, keeps_scratch=keeps_scratch)
 
-    rules = (*rules, has_int8_products, lambda step: _needs_sums(step, geometry_of(step)))
+    def needs_sums(step: QuantizedNode) -> ConstraintViolation | None:
+        return _needs_sums(step, geometry_of(step, 1))
+
+    forms: dict[Format, tuple[Rule, ...]] = {
+        INT8_PRODUCTS: (*rules, has_int8_products, needs_sums),
+        **dict.fromkeys(INT16_PRODUCTS, (not_depthwise, has_weights_in_halves)),
+    }
     return tuple(
-        sums_on_ne16(partial(in_tiles, keeps_scratch=keeps), INT8_PRODUCTS, *rules)
+        sums_on_ne16(partial(in_tiles, keeps_scratch=keeps), form, *own)
+        for form, own in forms.items()
         for keeps in (True, False)
     )

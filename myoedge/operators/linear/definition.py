@@ -115,7 +115,7 @@ LINEAR = register(
             low_scratch_fallback(rows_in_place, INT8_PRODUCTS),
             on_ne16(rows_on_ne16),
             on_ne16(partial(rows_on_ne16, in_place=True), is_in_words),
-            *sum_kernels(lambda step: Conv2dGeometry.of_pixels(*row_sizes(step))),
+            *sum_kernels(lambda step, groups: Conv2dGeometry.of_pixels(*row_sizes(step))),
             *int16_rows_on_ne16(INT16_RESULTS),
         ),
         kernels_before={"add": WITH_SUM_ON_NE16, "sub": WITH_SUM_ON_NE16},

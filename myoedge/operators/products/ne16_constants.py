@@ -14,17 +14,36 @@ WEIGHT_BITS = 8
 WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
 
 
-def bit_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
+def weight_halves(weight: Array) -> tuple[Array, int]:
+    """Split weights [K, ...] of more than 8 bits, at most HALVES_MAX large: weight = high *
+    2**bits + low.
+
+    -> (int8 [K, 2, ...], high and low; bits of each, with its sign)
+    """
+    largest = int(np.abs(weight.astype(np.int64)).max(initial=0))
+    bits = next(n for n in range(2, WEIGHT_BITS + 1) if _halves_max(n) >= largest)
+    offset = 1 << (bits - 1)
+    low = ((weight.astype(np.int32) + offset) & ((1 << bits) - 1)) - offset
+    return np.stack([(weight - low) >> bits, low], axis=1).astype(np.int8), bits
+
+
+def _halves_max(bits: int) -> int:
+    """Return the largest number that two halves of so many bits hold with either sign."""
+    return ((1 << (bits - 1)) - 1) * ((1 << bits) + 1)
+
+
+def bit_planes(weight: Array, bits: int = WEIGHT_BITS, inputs: int = INPUTS) -> Array:
     """Pack int8 weights [K, C] for 1x1 jobs: uint8 [K, C' / 16 * 2 * bits], C' = C padded to 16.
 
     For every 16 inputs and every bit, lowest first: two bytes; bit c % 8 of byte c // 8 belongs to
     input c.
-    bits   stored bits of a weight
+    bits     stored bits of a weight
+    inputs   inputs that the engine reads at a time: 16 of 8 bits, or 8 of 16 bits
     """
-    return filter_planes(weight[:, None], bits)
+    return filter_planes(weight[:, None], bits, inputs)
 
 
-def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
+def filter_planes(weight: Array, bits: int = WEIGHT_BITS, inputs: int = INPUTS) -> Array:
     """Pack int8 weights [K, *taps, C] for 3x3 jobs: uint8 [K, bytes].
 
     For every 16 inputs, every bit and every tap: two bytes as in `bit_planes`.
@@ -32,11 +51,11 @@ def filter_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
     k, c = len(weight), weight.shape[-1]
     offset = 1 << (bits - 1)
     stored = (weight.astype(np.int16) + offset).astype(np.uint8).reshape(k, -1, c)
-    padded = np.pad(stored, ((0, 0), (0, 0), (0, -c % INPUTS)))
+    padded = np.pad(stored, ((0, 0), (0, 0), (0, -c % inputs)))
     words = _transposed_bits(np.ascontiguousarray(padded).view("<u8")).view(
         np.uint8
     )  # 8 inputs, then their 8 bits
-    halves = words.reshape(k, stored.shape[1], -1, INPUTS // 8, 8)[..., :bits]
+    halves = words.reshape(k, stored.shape[1], -1, inputs // 8, 8)[..., :bits]
     return np.ascontiguousarray(halves.transpose(0, 2, 4, 1, 3)).reshape(k, -1)
 
 

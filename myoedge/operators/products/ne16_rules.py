@@ -13,12 +13,18 @@ import numpy as np
 
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.weight_format import HALVES_MAX
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import Format
 from myoedge.operators.kernel import Kernel, TiledKernel
 from myoedge.operators.products.ne16 import wide_rows_on_ne16
-from myoedge.operators.products.packing import INT8_PRODUCTS, row_sums, unsigned_bound
+from myoedge.operators.products.packing import (
+    INT8_PRODUCTS,
+    acc_bound,
+    row_sums,
+    unsigned_bound,
+)
 from myoedge.operators.products.rows import is_int8, row_sizes
 from myoedge.targets.chip import Engine
 
@@ -141,6 +147,22 @@ def has_int8_products(step: QuantizedNode) -> ConstraintViolation | None:
         change = "ranges that 8 bits can hold, or a lower [budget] sqnr"
         return ConstraintViolation("inputs and weights of 8 bits", "16 bits", change)
     if int(unsigned_bound(step.integers.weight, step.integers.bias).max()) <= INT32_MAX:
+        return None
+    return ConstraintViolation("sums of 32 bits", "sums of more", "fewer inputs")
+
+
+def has_weights_in_halves(step: QuantizedNode) -> ConstraintViolation | None:
+    """Require int16 weights that two halves of 8 bits hold, and sums that fit int32.
+
+    -> None, or the violated requirement
+    """
+    if step.weight_type != INT16:
+        return ConstraintViolation("inputs or results of 16 bits", "8 bits", "16 bits")
+    largest = int(np.abs(step.integers.weight.astype(np.int64)).max(initial=0))
+    if largest > HALVES_MAX:
+        change = "weights that the build quantises"
+        return ConstraintViolation(f"weights up to {HALVES_MAX:,}", f"{largest:,}", change)
+    if acc_bound(step) <= INT32_MAX:
         return None
     return ConstraintViolation("sums of 32 bits", "sums of more", "fewer inputs")
 

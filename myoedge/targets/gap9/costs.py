@@ -35,6 +35,7 @@ KERNELS = {
     "me_ne16_conv_s8": KernelCost(1.0, 600, 1800),
     "me_ne16_columns_s8": KernelCost(1.0, 600, 2000),
     "me_ne16_conv_sums_s8": KernelCost(1.0, 500, 2000),
+    "me_ne16_conv_sums_s16": KernelCost(1.03, 500, 3000),
     "me_ne16_conv_add_s8": KernelCost(1.0, 900, 2500),
     "me_ne16_phases_add_s8": KernelCost(1.0, 900, 3000),
     "me_ne16_conv_mean_s8": KernelCost(1.0, 600, 1800),
@@ -57,7 +58,7 @@ KERNELS = {
     # four channels of two results of 3 x 3 taps
     "me_depthwise_conv_s8": KernelCost(69.7, 900, 1300),
     "me_depthwise_lines_s8": KernelCost(1.05, 1000, 4000),  # cycles by its own formula
-    "me_depthwise_conv_s16": KernelCost(1.2, 500, 1000),  # a cycle of two results of two channels
+    "me_depthwise_conv_s16": KernelCost(1.1, 800, 3000),  # a cycle of two results of two channels
     # a word of four results
     "me_add_s8": KernelCost(24.3, 300, 700),
     "me_maximum_s8": KernelCost(60, 350, 800),

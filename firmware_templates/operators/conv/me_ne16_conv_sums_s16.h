@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Convolution on NE16 with operands, weights or results of 16 bits in L1, in one group: the jobs and the tiles of
+ * me_ne16_conv_sums_s8.h, whose sums the cores requantise.
+ */
+#ifndef ME_NE16_CONV_SUMS_S16_H
+#define ME_NE16_CONV_SUMS_S16_H
+
+#include "me_ne16_conv_sums_s8.h"
+
+/* x_wide, y_wide: x, y are int16, else int8; a table is for int8 alone   conv.c: bytes of a pixel
+ * halves: 1, or 2 where weights are hi << weight_bits | lo, both of weight_bits with a sign: outputs of the engine
+ * one behind the other. conv.x_zero: of x, biases less what makes x unsigned, 128 or 32,768, times the sum of all
+ * weights, modulo 2^32
+ * The tile's strides count bytes. */
+typedef me_ne16_conv_sums_s8_params me_ne16_conv_sums_s16_params;
+typedef me_ne16_conv_sums_s8_tile me_ne16_conv_sums_s16_tile;
+
+/* Convolution, int8 or int16 [h][w][c] -> [oh][ow][k]: acc = bias[k] + sum of x * weights inside int32, though sums of
+ * the unsigned x wrap; y = clip((((acc >> pre) * mult) + offset) >> shift), then the table; pre 0 to 20, mult 0 to
+ * 32,767, shift 0 to 30. Barriers are inside. */
+void me_ne16_conv_sums_s16_layer(const me_ne16_conv_sums_s16_params *op,
+                                 const me_ne16_conv_sums_s16_tile *tile, me_ne16_layer *layer);
+
+#endif
