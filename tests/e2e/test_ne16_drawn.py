@@ -163,7 +163,7 @@ WIDE = {  # what has 16 bits
     "result": '"0*" = { activations = 16 }',
     "both": '"input" = { activations = 16 }\n"*" = { activations = 16 }',
 }
-ANY_WINDOWS = (rows, filters, long_filters, images_of_channels, pixels)
+ANY_WINDOWS = (rows, filters, long_filters, pixels)
 
 
 def runs_wide(seed: int, draw: Callable[[Rng], Drawn], folder: Path) -> tuple[bool, bool]:
