@@ -5,6 +5,7 @@ loads."""
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ MAGIC, FORMAT = b"MEWB", 1
 HEAD = struct.Struct("<4sI32s32sII")  # magic, format, layout, model, payload bytes, CRC-32
 ALIGNED = 8  # of each array in the payload
 CRCS = "slice_crcs"  # array of a build with --checks
+# A string or character of C, which is group 1, or a comment.
+TOKEN = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])')|/\*.*?\*/|//[^\n]*""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,12 @@ def model_blob(
     """Return a network's model as data.
 
     code     texts of the generated files that contain no data
-    common   values that all templates share, of which "checks", "banner", ports and classes are
-             read
+    common   values that all templates share, of which "checks", ports and classes are read
     """
     l3 = plan.l3_image()
     arrays = with_crcs(arrays, l3) if common["checks"] else arrays
-    texts = [*code, str(array_aliases(plan)), _interface(common)]
-    layout = layout_of(texts, arrays, plan.l3_bytes, common["banner"])
+    texts = [*map(without_comments, code), str(array_aliases(plan)), _interface(common)]
+    layout = layout_of(texts, arrays, plan.l3_bytes)
     return ModelBlob(arrays, l3, layout, bytes.fromhex(model_digest(plan.quant)))
 
 
@@ -94,17 +96,20 @@ def with_crcs(arrays: Mapping[str, Array], l3: bytes) -> dict[str, Array]:
     return {**arrays, CRCS: np.array(crcs, np.uint32)}
 
 
-def layout_of(
-    texts: Iterable[str], arrays: Mapping[str, Array], l3_bytes: int, banner: str
-) -> bytes:
+def without_comments(code: str) -> str:
+    """Return a text in C without its comments."""
+    return TOKEN.sub(r"\1", code)
+
+
+def layout_of(texts: Iterable[str], arrays: Mapping[str, Array], l3_bytes: int) -> bytes:
     """Return the digest of the code and of names, types and lengths of the data, which is equal
     for two models if the same program can load either.
 
-    texts    code, in which only the banner names the model
+    texts    code without comments, which name the model, its layers and lines of the user's program
     """
     digest = hashlib.sha256(f"format {FORMAT}, {l3_bytes} bytes in L3\n".encode())
     for text in texts:
-        digest.update(text.replace(banner, "").encode())
+        digest.update(text.encode())
     for name, array in arrays.items():
         digest.update(f"{name} {array.dtype} {array.size}\n".encode())
     return digest.digest()
@@ -146,7 +151,14 @@ def _interface(common: Mapping[str, Any]) -> str:
     """Return what a program knows of the network without reading it from <prefix>_info."""
     ports = [*common["inputs"], *common["outputs"]]
     axes = [None if port["border"] is None else port["border"].axis for port in ports]
-    return f"{[(port['type'], port['shape']) for port in ports]} {axes} {common['class_names']}"
+    kinds = [(port["type"], port["shape"]) for port in ports]
+    names = [_order(common[key]) for key in ("inputs", "outputs")]
+    return f"{kinds} {axes} {common['class_names']} {names}"
+
+
+def _order(ports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of ports by which a program tells them apart; [] for a single one."""
+    return [port["name"] for port in ports] if len(ports) > 1 else []
 
 
 def layout_in(blob: bytes) -> str:

@@ -100,7 +100,8 @@ def make_sources(
     blob = None
     if options.weights_blob:
         data = numbers_as_data(network["scalars"], stream, common)
-        blob = model_blob(plan, {**common["arrays"], **data}, files.values(), common)
+        code = [*files.values(), *include_files(files.values(), ()).values()]
+        blob = model_blob(plan, {**common["arrays"], **data}, code, common)
         crcs = blob.arrays.get(CRCS, ())
         common |= {"blob": blob.values(), "slices": crcs[: len(crcs) - common["l3_slices"]]}
         files["load.c"] = render("project/load.c.j2", common)

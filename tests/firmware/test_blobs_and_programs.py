@@ -84,6 +84,48 @@ def test_factors_of_an_input_come_with_the_blob(tmp_path: Path) -> None:
         assert not any(first.library.handle.gesture_check(i) for i in check_slices(first))
 
 
+class TwoOutputs(nn.Module):
+    """Two linear layers whose outputs have these names."""
+
+    def __init__(self, *names: str):
+        super().__init__()
+        self.layers = nn.ModuleDict({name: nn.Linear(CHANNELS * LENGTH, 3) for name in names})
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {name: layer(x.flatten(1)) for name, layer in self.layers.items()}
+
+
+class Named(nn.Module):
+    """nn.Flatten and nn.Linear, from lines of this file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(CHANNELS * LENGTH, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.flatten(x, 1))
+
+
+def test_layers_may_have_other_names(tmp_path: Path) -> None:
+    """Names and lines of the user's program are in comments of the C."""
+    networks = (nn.Sequential(nn.Flatten(), nn.Linear(CHANNELS * LENGTH, 3)), Named())
+    builds = [built(tmp_path, seed, network) for seed, network in enumerate(networks)]
+    texts = [build.written("src/network.c").decode() for build in builds]
+    assert ["head (linear" in text for text in texts] == [False, True]
+    assert myoedge.diff(*builds).blob_suffices
+    assert load(builds[0], blob_of(builds[1])) == LOADED
+
+
+def test_other_names_of_outputs_need_new_code(tmp_path: Path) -> None:
+    """A program takes out[0] for what it was named."""
+    orders = [("gesture", "force"), ("force", "gesture"), ("gesture", "force")]
+    builds = [built(tmp_path, seed, TwoOutputs(*orders[seed])) for seed in range(3)]
+    found = myoedge.diff(builds[0], builds[1])
+    assert (found.blob_suffices, found.differing) == (False, ("src/gesture.h",))
+    assert load(builds[0], blob_of(builds[1])) == LAYOUT
+    assert myoedge.diff(builds[0], builds[2]).blob_suffices
+
+
 def test_other_class_names_need_new_code(tmp_path: Path) -> None:
     """<PREFIX>_CLASS_NAMES is in the program, so that a class would get another's name."""
     names = [("fist", "open", "rest"), ("fist", "rest", "spread"), ("fist", "open", "rest")]
