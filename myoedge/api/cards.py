@@ -17,7 +17,8 @@ from myoedge.building.options import StrPath
 from myoedge.building.pipeline_options import Progress
 from myoedge.errors import MyoedgeError
 from myoedge.reports.board_card import CARD, BoardCard, figures
-from myoedge.system.folder import MANIFEST, sha256
+from myoedge.system.cache import sha256
+from myoedge.system.folder import MANIFEST
 from myoedge.version import __version__
 
 if TYPE_CHECKING:

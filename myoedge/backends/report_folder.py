@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.system.cache import sha256
 from myoedge.system.folder import (
     MANIFEST,
     UNWRITABLE,
     explained,
     finish_replacing,
     replace_files,
-    sha256,
     unreplaced,
 )
 from myoedge.system.regular_files import read_regular, read_text

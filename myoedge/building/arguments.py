@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from myoedge.building.options import BuildOptions
 from myoedge.errors import MyoedgeError, command
 from myoedge.operators.engine_choice import AUTO
-from myoedge.system.cache import content, keep
-from myoedge.system.folder import MANIFEST, sha256
+from myoedge.system.cache import content, keep, sha256
+from myoedge.system.folder import MANIFEST
 from myoedge.system.tools import cache_folder
 
 if TYPE_CHECKING:

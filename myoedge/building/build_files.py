@@ -27,7 +27,8 @@ from myoedge.reports.energy import with_energy
 from myoedge.reports.stream_passes import with_passes
 from myoedge.reports.streams import stream_report, with_real_time
 from myoedge.streaming.stream import to_json as stream_to_json
-from myoedge.system.folder import MANIFEST, SCHEMA, sha256, to_json
+from myoedge.system.cache import sha256
+from myoedge.system.folder import MANIFEST, SCHEMA, to_json
 from myoedge.version import __version__
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -303,26 +302,6 @@ def _meaning(plan: Plan, name: str) -> str:
         text += ", where real = x * FACTORS + OFFSETS"
         text += f", one of each along axis {border.axis}" if len(border.scale) > 1 else ""
     return text
-
-
-# --- application of the GAP SDK -------------------------------------------------------------------
-
-SDK_FOLDER = "gap_sdk"
-MARKER = "myoedge gap-sdk"  # what the program's digest starts with, so that it is found in an ELF
-
-
-def build_digest(sources: Sources, l3: bytes) -> str:
-    """Return the sha256 of all files of src/, with their names, and of l3.bin."""
-    digest = hashlib.sha256()
-    for name, text in sources.files.items():
-        digest.update(f"{name}\0{len(text)}\0{text}".encode())
-    digest.update(l3)
-    return digest.hexdigest()
-
-
-def marker(chip: str, digest: str) -> str:
-    """Return the identity that an application reports: chip and digest of the build."""
-    return f"{MARKER} {chip} {digest}"
 
 
 def app_values(plan: Plan, model_name: str) -> dict[str, Any]:

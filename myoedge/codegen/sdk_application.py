@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from myoedge.codegen.application import Application
-from myoedge.codegen.project import (
-    SDK_FOLDER,
-    Sources,
-    app_values,
-    build_digest,
-    marker,
-)
+from myoedge.codegen.project import Sources, app_values
 from myoedge.codegen.render import render, template_dir
 from myoedge.codegen.stream_values import stream_values
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.streaming.stream import Stream
 
+SDK_FOLDER = "gap_sdk"
+MARKER = "myoedge gap-sdk"  # what the program's digest starts with, so that it is found in an ELF
 CONSOLE = ("console.c", "console.h", "serve.c")  # files that an application replaces
 
 
@@ -77,3 +74,17 @@ def _rendered(values: Mapping[str, Any]) -> dict[str, str]:
         text = render(f"app_gap_sdk/{name}", values) if made else path.read_text()
         files[name.removesuffix(".j2")] = text
     return files
+
+
+def build_digest(sources: Sources, l3: bytes) -> str:
+    """Return the sha256 of all files of src/, with their names, and of l3.bin."""
+    digest = hashlib.sha256()
+    for name, text in sources.files.items():
+        digest.update(f"{name}\0{len(text)}\0{text}".encode())
+    digest.update(l3)
+    return digest.hexdigest()
+
+
+def marker(chip: str, digest: str) -> str:
+    """Return the identity that an application reports: chip and digest of the build."""
+    return f"{MARKER} {chip} {digest}"

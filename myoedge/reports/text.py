@@ -149,9 +149,8 @@ def _time(report: Report) -> Iterable[tuple[str, Text]]:
     elif speed.cycles(report):
         total, macs = report["cycles"]["total"], report["model"]["macs"]
         yield "latency", styled(speed.latency(report))
-        text = styled(f"{total:,}", "bold").append(
-            f", {speed.rate(macs, total) or 0} MAC/cycle", ""
-        )
+        rate = speed.rate(macs, total) or 0
+        text = styled(f"{total:,}", "bold").append(f", {rate} MAC/cycle", "")
         yield "cycles", text.append(f"   {speed.measured_on(report)}", "dim")
     if joules.energy_row(report):
         yield "energy", styled(joules.one_line(report))
@@ -181,8 +180,7 @@ def _equivalence(report: Report) -> Text:
 
 
 def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the layers to print: all, or the slowest and those with the lowest SQNR, in network
-    order."""
+    """Return the layers to print, in network order: the slowest, and those with the lowest SQNR."""
     if len(layers) <= MAX_LAYERS:
         return layers
 
@@ -265,8 +263,7 @@ def _outside(report: Report, name: str, cycles: int) -> dict[str, Text]:
 
 
 def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
-    """Yield (layer, its engine, reason against the other engine) for MAC layers, if the chip has
-    two engines."""
+    """Yield (layer, engine, reason against the other engine) per MAC layer, if there are two."""
     names = wording.layer_names(report)
     for row in shown_layers(report["layers"]):
         if row["macs"] and row.get("other_engine"):

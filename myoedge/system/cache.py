@@ -91,6 +91,10 @@ def keep(data: bytes, path: Path) -> None:
     prune(path.parent)
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:
     """Return a digest of the names and contents of files below a folder, and of build options."""
     contents = ((file.relative_to(root).as_posix(), file.read_bytes()) for file in files)

@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.system.cache import sha256
 from myoedge.system.regular_files import read_text
 
 MANIFEST = "manifest.json"
@@ -213,8 +213,7 @@ def _exchange(a: Path, b: Path) -> bool:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
         return False
-    names = (os.fsencode(a), os.fsencode(b))
-    return int(rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _EXCHANGE)) == 0
+    return int(rename(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _EXCHANGE)) == 0
 
 
 def _remove_abandoned(folder: Path, ours: str) -> None:
@@ -230,11 +229,10 @@ def _remove_abandoned(folder: Path, ours: str) -> None:
 
 def _is_running(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        with contextlib.suppress(PermissionError):
+            os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):  # or not a process id
         return False
-    except OSError:
-        return True
     return True
 
 
@@ -276,13 +274,11 @@ def check_file(file: Path) -> None:
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if file.is_file() or not file.exists():
-            with tempfile.TemporaryFile(dir=file.resolve().parent):
-                pass
+            tempfile.TemporaryFile(dir=file.resolve().parent).close()
 
 
 def check_files(folder: Path, names: Iterable[str]) -> None:
-    """Raise the error (E220, E281) that writing files to a folder, which may be new, would raise,
-    before the long work."""
+    """Raise the error (E220, E281) of writing files to a folder, perhaps a new one."""
     with explained(folder):
         if any((folder / name).is_dir() for name in names):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -332,7 +328,3 @@ def _replace_all(fresh: Mapping[Path, Path]) -> None:
     for path, temporary in fresh.items():
         if temporary.exists():
             os.replace(temporary, path)
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

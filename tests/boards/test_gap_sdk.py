@@ -19,7 +19,8 @@ from myoedge.backends.build import Build
 from myoedge.backends.measurement import Inference
 from myoedge.backends.samples import golden_sample
 from myoedge.backends.simulator import run_firmware
-from myoedge.codegen.project import SDK_FOLDER, Sources, build_digest, marker
+from myoedge.codegen.project import Sources
+from myoedge.codegen.sdk_application import SDK_FOLDER, build_digest, marker
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import Program, read_elf, simulate
 from myoedge.system import toolchain, tools

@@ -14,7 +14,7 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import check_instructions, link
-from myoedge.codegen.project import SDK_FOLDER
+from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.simulator import RunOptions, simulate
 from myoedge.simulator.disturbance import Disturbance
 from tests.boards import sdk

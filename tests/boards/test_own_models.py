@@ -10,7 +10,7 @@ import pytest
 
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import check_instructions, link
-from myoedge.codegen.project import SDK_FOLDER
+from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.simulator import simulate
 from tests.boards import sdk
 from tests.boards.test_own_firmware import GUIDE, OURS

@@ -20,7 +20,7 @@ from myoedge.backends.build import Build, load_build
 from myoedge.building.config import Config, Found, from_tables
 from myoedge.cli.next_steps import to_board
 from myoedge.codegen.dataset import Dataset
-from myoedge.codegen.project import SDK_FOLDER
+from myoedge.codegen.sdk_application import SDK_FOLDER
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 from myoedge.system.folder import check_output
