@@ -79,10 +79,10 @@ def integers(build: myoedge.Build, recording: Array) -> dict[str, Array]:
     return {"input": quantize(recording[:, 0].astype(np.float64), build.network.params["input"])}
 
 
-def test_the_state_is_kept_in_its_own_bits(build: myoedge.Build) -> None:
-    """h in 8, c in 16, both 0 at first; the model packs them into one tensor."""
+def test_each_part_of_the_state_has_its_own_format(build: myoedge.Build) -> None:
+    """h and c are int16 tensors of their own, both 0 at first; the model packs them into one."""
     kinds = [(s.input, build.network.dtype(s.input), s.fill) for s in build.streaming.states]
-    assert kinds == [("lstm_3_h_past", "int8", 0), ("lstm_3_c_past", "int16", 0)]
+    assert kinds == [("lstm_3_h_past", "int16", 0), ("lstm_3_c_past", "int16", 0)]
     assert build.frame_inputs == ("input",)
     assert build.report["stream"]["frame_hz"] == 16000 / 512
 
