@@ -51,8 +51,7 @@ AUTO = "auto"  # operating point: the cheapest that keeps [budget] latency
 def estimated_report(
     build_plan: BuildPlan, quantized: Quantized, request: BuildRequest, by: Coefficients
 ) -> Report:
-    """Return report.json of a build that has not been simulated, with estimated cycles, and the
-    limits of the request under "budget".
+    """Return report.json before simulation: estimated cycles, the request's limits as "budget".
 
     by   energy coefficients
     """

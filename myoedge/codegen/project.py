@@ -266,7 +266,11 @@ def _border(plan: Plan) -> dict[str, Any]:
     outputs = zip(plan.graph_outputs, plan.quant.graph.output_names, strict=True)
     return {
         "inputs": [_port(plan, i, name, name) for i, name in enumerate(plan.graph_inputs)],
-        "outputs": [_port(plan, i, name, shown) for i, (name, shown) in enumerate(outputs)],
+        # an output that is an input's tensor has no factors of its own
+        "outputs": [
+            _port(plan, i, name, shown) | {"border": None}
+            for i, (name, shown) in enumerate(outputs)
+        ],
     }
 
 

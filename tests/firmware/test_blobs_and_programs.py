@@ -84,6 +84,24 @@ def test_factors_of_an_input_come_with_the_blob(tmp_path: Path) -> None:
         assert not any(first.library.handle.gesture_check(i) for i in check_slices(first))
 
 
+class Passed(nn.Module):
+    """A normed network that returns its normed input as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.network = normed(0)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.norm(x)
+        return self.network(x), x
+
+
+def test_an_output_that_is_an_input_has_no_factors(tmp_path: Path) -> None:
+    build = built(tmp_path, 0, Passed(), checks=True)
+    assert build.manifest["inputs"][0]["border"] is not None
+    assert load(build, blob_of(build)) == LOADED
+
+
 class TwoOutputs(nn.Module):
     """Two linear layers whose outputs have these names."""
 
