@@ -79,6 +79,7 @@ def test_weights_in_l3_are_exact_on_the_chip(deep: Build, tmp_path: Path) -> Non
     assert "outputs as expected" in golden_run(deep, tmp_path, "SHIM_CHECKS")
 
 
+@pytest.mark.slow
 def test_the_same_c_is_exact_on_this_machine_with_nine_threads(deep: Build, tmp_path: Path) -> None:
     program = sdk.for_host(deep, tmp_path, "SHIM_CHECKS")
     (tmp_path / "l3.bin").write_bytes(deep.l3_image or b"")

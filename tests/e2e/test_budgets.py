@@ -260,6 +260,7 @@ def test_noise_is_told_with_the_noisiest_layers(model: Path, tmp_path: Path) -> 
     assert told == pytest.approx(sorted(db)[:3], abs=0.06)
 
 
+@pytest.mark.slow
 def test_16_bits_that_l2_has_no_room_for_are_told_as_such(model: Path, tmp_path: Path) -> None:
     (tmp_path / "free").mkdir()
     free = with_table(model, tmp_path / "free", "")

@@ -27,7 +27,7 @@ def built(network: nn.Module, steps: int, folder: Path, **options: Any) -> myoed
     return myoedge.build(model, calib=calib, output=folder / f"out{steps}", **given)
 
 
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bits", [pytest.param(8, marks=pytest.mark.slow), 16])
 @pytest.mark.parametrize(
     ("kind", "states", "last"),
     [

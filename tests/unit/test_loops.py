@@ -150,7 +150,7 @@ def prepared(network: nn.Module, *shape: int) -> Graph:
     return graph
 
 
-@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("last", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("backward", [True, False])
 @pytest.mark.parametrize(
     ("kind", "states"),

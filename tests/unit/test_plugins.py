@@ -357,6 +357,7 @@ def gains(install: Install, tmp_path: Path) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_an_operator_of_torch_library_builds_where_a_plugin_has_it(
     gains: Run, tmp_path: Path
 ) -> None:
