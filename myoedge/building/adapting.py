@@ -21,6 +21,7 @@ from myoedge.building.energy import coefficients
 from myoedge.building.labelled import samples_for
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import energy
+from myoedge.reports import wording
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
 
@@ -67,7 +68,6 @@ class AdaptedRow:
     accuracy_old_session   accuracy_after on windows of the old session; None without
     judged            whether windows were held back, which evaluate the new classifier; never by
                       norm
-    gained            whether the new classifier was better on them; False if nothing judged
     in_force          whether the session's classifier or normalisation is used from now on
     cycles_per_step   cycles per labelled window; for the head, per update; None on the host
     cycles_end        cycles of the end of the session, including all updates of the head
@@ -82,12 +82,16 @@ class AdaptedRow:
     accuracy_after: float
     accuracy_old_session: float | None
     judged: bool
-    gained: bool
     in_force: bool
     cycles_per_step: int | None = None
     cycles_end: int | None = None
     time_us_per_step: float | None = None
     energy_uj_per_step: float | None = None
+
+    @property
+    def gained(self) -> bool:
+        """Whether the new classifier was better on held-back windows; False if nothing judged."""
+        return self.judged and self.in_force
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,15 @@ class Adapted(Tabular):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per session."""
-        return [asdict(row) for row in self.sessions]
+        return [{**asdict(row), "gained": row.gained} for row in self.sessions]
 
     def _card(self) -> Card:
-        facts: list[tuple[str, object]] = [("equal to the C on the host", self.exact)]
-        facts += [("L2, bytes", self.l2_bytes), ("operating point", point_text(self.point))]
+        facts: list[tuple[str, object]] = [
+            ("equal to the C on the host", self.exact),
+            ("L2, bytes", self.l2_bytes),
+        ]
+        if self.point is not None:
+            facts += [("operating point", wording.at_point(self.point.volts, self.point.clock_hz))]
         return Card(f"adaptation, on {self.on}", facts, self.rows())
 
 
@@ -236,8 +244,7 @@ def _row(
     old = after[1] if len(after) > 1 else None
     judged = any(answer.result == HELD_BACK for answer in learnt)
     in_force = end.result == 1
-    gained = judged and in_force
-    row = AdaptedRow(method, seconds, count, before, after[0], old, judged, gained, in_force)
+    row = AdaptedRow(method, seconds, count, before, after[0], old, judged, in_force)
     if not end.cycles:
         return row
     updates = UPDATES + LAST_UPDATES * in_force
@@ -248,11 +255,6 @@ def _row(
 def _point(build: Build) -> OperatingPoint:
     target = build.report["target"]
     return find_chip(target["chip"]).at(target["operating_point"]).point
-
-
-def point_text(point: OperatingPoint | None) -> str:
-    """Return the voltage and clock of an operating point: "0.80 V, 370 MHz"; "" for None."""
-    return "" if point is None else f"{point.volts:.2f} V, {point.clock_hz / 1e6:.0f} MHz"
 
 
 def _with_costs(build: Build, row: AdaptedRow) -> AdaptedRow:

@@ -71,7 +71,7 @@ def adapt(terminal: Terminal, folder: str | None, **options: Any) -> None:
 
 
 def _show(terminal: Terminal, adapted: Adapted) -> None:
-    from myoedge.building.adapting import point_text
+    from myoedge.reports import wording
 
     rows = adapted.rows()
     for titles in (ACCURACIES, COSTS):  # one table would be wider than a terminal
@@ -80,8 +80,8 @@ def _show(terminal: Terminal, adapted: Adapted) -> None:
     for mark in sorted({_mark(row) for row in rows} - {""}):
         terminal.text(f"{mark:2} {MARKS[mark]}")
     terminal.text(f"L2 of the adaptation: {adapted.l2_bytes:,} B")
-    if adapted.point is not None:
-        terminal.text(f"time and energy at {point_text(adapted.point)}")
+    if (point := adapted.point) is not None:
+        terminal.text(f"time and energy at {wording.at_point(point.volts, point.clock_hz)}")
     if adapted.exact is not None:
         verdict = "equal to" if adapted.exact else "NOT equal to"
         terminal.text(f"simulator {verdict} the C on the host")

@@ -133,8 +133,7 @@ def _source(report: Report) -> str:
     target = report["target"]
     name = target["operating_point"]
     volts = next(p["volts"] for p in target["operating_points"] if p["name"] == name)
-    point = f"at {volts:.2f} V, {target['clock_hz'] / 1e6:.0f} MHz"
-    return f"{report['cycles']['source']}, {point}"
+    return f"{report['cycles']['source']}, at {wording.at_point(volts, target['clock_hz'])}"
 
 
 def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:

@@ -230,7 +230,7 @@ def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
             in_joules(p),
             speed.duration(p["latency_s"]),
             f"{wording.three_digits(p['power_mw'])} mW",
-            f"{p['volts']:.2f} V, {p['clock_hz'] / 1e6:.0f} MHz",
+            wording.at_point(p["volts"], p["clock_hz"]),
         )
         for p in (row["points"] if row else ())
     ]

@@ -148,7 +148,7 @@ def latencies(report: Report) -> list[tuple[str, str]]:
     others = [point for point in points if point not in chosen]
     total = report["cycles"]["total"]
     return [
-        (duration(total / p["clock_hz"]), f"{p['volts']:.2f} V, {p['clock_hz'] / 1e6:.0f} MHz")
+        (duration(total / p["clock_hz"]), wording.at_point(p["volts"], p["clock_hz"]))
         for p in (*chosen, *others)
     ]
 
