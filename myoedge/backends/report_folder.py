@@ -66,6 +66,8 @@ class ReportFolder:
             raise damaged(self.folder, ValueError("report.json is not as it was written"))
         if _digests(report) != _digests(self.manifest):
             raise damaged(self.folder, ValueError("report.json is about another model"))
+        if None in (_digests(report) or ()):
+            raise damaged(self.folder, ValueError("an older version built it"))
         self._check_manifest(self.manifest)  # the report is not of a build that came meanwhile
         return report
 

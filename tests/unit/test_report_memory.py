@@ -327,6 +327,17 @@ def test_inspect_of_what_is_no_build(run: Run, small: Path, tmp_path: Path) -> N
         assert (ran.code, name in ran.err) == (code, True), arguments
 
 
+@pytest.mark.parametrize("verb", [("inspect",), ("report",), ("evidence",), ("simulate",)])
+def test_a_build_without_a_digest_of_integers(verb: tuple[str], run: Run, folder: Path) -> None:
+    for name in ("report.json", "manifest.json"):
+        found = json.loads((folder / name).read_text())
+        del found["model"]["integer_digest"]
+        whole = with_digest(found) if name == "report.json" else found
+        (folder / name).write_text(json.dumps(whole))
+    ran = run(*verb, "build/out")
+    assert (ran.code, "E222" in ran.err, "older version" in ran.err) == (2, True, True)
+
+
 def test_inspect_of_an_older_version_s_build(run: Run, folder: Path) -> None:
     path = folder / "report.json"
     found = json.loads(path.read_text())
