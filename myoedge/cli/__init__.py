@@ -65,7 +65,7 @@ FLAGS = ("--json", "--no-color", "-q", "--quiet", "-v", "--verbose")
 
 
 def verb_first(arguments: list[str]) -> list[str]:
-    """Return the arguments with flags before the verb moved after it; arguments after "--" stay."""
+    """Move flags before the verb to its end; arguments after "--" keep their places."""
     verb = next((i for i, text in enumerate(arguments) if text not in FLAGS), None)
     if verb is None:
         return []

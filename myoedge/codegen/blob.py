@@ -148,7 +148,7 @@ def _bits(values: Sequence[float]) -> list[int]:
 
 
 def _interface(common: Mapping[str, Any]) -> str:
-    """Return what a program knows of the network without reading it from <prefix>_info."""
+    """Return the types, shapes, axes and names that programs may use without <prefix>_info."""
     ports = [*common["inputs"], *common["outputs"]]
     axes = [None if port["border"] is None else port["border"].axis for port in ports]
     kinds = [(port["type"], port["shape"]) for port in ports]

@@ -30,7 +30,7 @@ FUNCTIONS = ("arguments", "jobs", "load", "compute", "store")  # of a me_layer, 
 
 
 def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
-    """Return the values for the template of network.c, except those of inputs and outputs.
+    """Return the template values of network.c, without inputs and outputs.
 
     as_data   whether kernel arguments are stored as data: "scalars", C name -> numbers
     """
@@ -57,8 +57,8 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
 
 
 def _loop(plan: Plan, number: int) -> dict[str, Any]:
-    """Return a loop's layers, and the statements that load the constants that stay in L1 during all
-    its iterations."""
+    """Return a loop's layers, and the statements that load its L1-resident constants before the
+    first iteration."""
     loads, loop = [], plan.loops[number]
     for index in range(loop.first, loop.last + 1):
         tiling = plan.tilings[index]

@@ -104,7 +104,7 @@ class SensorProgram:
 
     @property
     def queue_packets(self) -> int:
-        """Packets in the firmware's send queue: those of a full ring buffer, and a few more."""
+        """Packets in the firmware's send queue: packets of a full ring buffer, and a few spare."""
         return min(self.ring_samples // self.hop + self.ready + SPARE_PACKETS, MOST_PACKETS)
 
     def to_json(self) -> dict[str, Any]:

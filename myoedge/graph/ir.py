@@ -275,7 +275,7 @@ def plain(value: Any) -> Any:
 
 
 def prune(graph: Graph) -> Graph:
-    """Remove nodes, tensors and constants that no output needs; inputs stay."""
+    """Remove the nodes, tensors and constants that no output needs; keep all inputs."""
     needed = set(graph.outputs)
     kept: list[Node] = []
     for node in reversed(graph.nodes):

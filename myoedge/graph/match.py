@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Helpers to match rewrite patterns: each returns what it finds, or raises NoMatch."""
+"""Functions that match rewrite patterns: each returns the matched nodes, or raises NoMatch."""
 
 from __future__ import annotations
 

@@ -226,8 +226,7 @@ def _without_zero_scales(
 
 
 def _written(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[Any]:
-    """Return QuantizeLinear's integer type: that of its zero point, else `output_dtype`, else
-    uint8.
+    """Return QuantizeLinear's integer type: its zero point's type, else `output_dtype`, else uint8.
 
     Errors: ValueError if zero point and `output_dtype` differ.
     """

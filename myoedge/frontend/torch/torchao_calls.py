@@ -39,8 +39,8 @@ def names_of_torchao() -> Iterator[None]:
 
 
 def as_decomposed(program: Any) -> None:
-    """Replace torchao's quantising calls in a program's graph by those of quantized_decomposed, if
-    their blocks are whole tensors or channels."""
+    """Replace torchao's quantising calls in a program's graph by quantized_decomposed calls, if the
+    blocks are whole tensors or channels."""
     for node in program.graph.nodes:
         name = str(node.target).removeprefix("torchao.")
         if node.op == "call_function" and name in (
