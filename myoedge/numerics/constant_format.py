@@ -54,7 +54,7 @@ class ConstantFormat:
     def real(self, q: Array) -> Array:
         """Return float32(scale * (q - zero_point)) of the integers q."""
         centred = (q.astype(np.int64) - self._along(self.zero_point, q)).astype(np.float32)
-        with np.errstate(over="ignore"):  # infinities are refused if they are read
+        with np.errstate(over="ignore"):  # infinities are refused only if they are read
             return np.asarray(centred * self._along(self.scale, q).astype(np.float32))
 
     def steps(self, value: Array) -> Array | None:

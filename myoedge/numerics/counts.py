@@ -13,8 +13,8 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 
-MULTIPLIER_BITS = 31  # magnitude
-SUM_BITS = 62  # magnitude of the offset; the product has as many, so that int64 holds their sum
+MULTIPLIER_BITS = 31  # bits of a multiplier's magnitude
+SUM_BITS = 62  # bits of an offset's magnitude, and of a product's: int64 holds their sum
 COUNT_BITS = 32
 
 

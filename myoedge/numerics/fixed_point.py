@@ -10,14 +10,14 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 
 INT32_MAX = 2**31 - 1
-MULT_MAX = 2**15 - 1  # a multiplier is a positive signed 16-bit number
+MULT_MAX = 2**15 - 1  # multipliers are positive int16
 SHIFT_MAX = 30
 PRE_MAX = 20
 
 
 def lookup(x: Array, table: Array) -> Array:
     """Return table entries for int8 x [...]; the first of the 256 entries is for -128."""
-    return np.roll(table, -128).take(x.view(np.uint8))  # a negative number is 128 or more there
+    return np.roll(table, -128).take(x.view(np.uint8))  # as uint8, a negative x is 128 or more
 
 
 def exact_matmul(a: Array, b: Array, dtype: type[np.signedinteger[Any]] = np.int64) -> Array:
@@ -60,7 +60,7 @@ def inverse_root(x: Array) -> tuple[Array, Array]:
     x   int64, 1 .. 2**62
     """
     top = np.frexp(x.astype(np.float64))[1].astype(np.int64) - 1
-    top -= (x >> top) == 0  # if float64 rounded up to the next power of two
+    top -= (x >> top) == 0  # float64 may have rounded up to the next power of two
     half = (top - 30) >> 1
     root = np.sqrt(shifted_right(x, 2 * half).astype(np.float64)).astype(np.int64)  # exact
     return (2**30 + (root >> 1)) // root, half

@@ -13,17 +13,17 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 
 Call = tuple[Any, ...]  # (name, parameter, ...)
-Chain = tuple[Call, ...]  # applied from left to right
+Chain = tuple[Call, ...]  # functions, the first one first
 
-IDENTITY: Chain = (("affine", 1.0, 0.0),)  # of tables that requantise
+IDENTITY: Chain = (("affine", 1.0, 0.0),)  # the table that only requantises
 
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
-BLOCK = 8192  # elements that a chain is evaluated for at once, at least: they stay in a cache
-ERF_EXACT = 4096  # elements that are worth a call of math.erf each
-_ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond, the error function is 1 to double precision
+BLOCK = 8192  # minimum elements per evaluation of a chain: they stay in the CPU's cache
+ERF_EXACT = 4096  # up to this many elements, math.erf is called for each
+_ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond the end, erf is 1 in double precision
 
 
 def erf(x: Array) -> Array:
@@ -35,7 +35,7 @@ def erf(x: Array) -> Array:
     t = np.fmin(np.abs(x), _ERF_END) / _ERF_STEP
     left = np.minimum(t.astype(np.intp), len(value) - 1)
     t -= left
-    # value + t * (slope + t * square + t * t * cube), in place: half the time
+    # value + t * (slope + t * square + t * t * cube), in place because that takes half the time
     cubic = cube.take(left)
     cubic *= t * t
     y = square.take(left)
@@ -67,7 +67,7 @@ def _hardsigmoid(x: Array) -> Array:
     return np.clip(x + 3.0, 0.0, 6.0) / 6.0
 
 
-# Functions that give ones and zeros.
+# Functions whose results are 0 or 1.
 COMPARISONS: Mapping[str, Callable[..., Array]] = {
     "lt": lambda x, limit: (x < limit) * 1.0,
     "le": lambda x, limit: (x <= limit) * 1.0,
@@ -99,7 +99,7 @@ def _lookup(x: Array, scale: float, first: int, values: str) -> Array:
     return np.asarray(table[at.astype(np.int64)])
 
 
-# Definitions follow PyTorch's documentation of the operator of the same name.
+# Functions are defined as in PyTorch's documentation of the operator of the same name.
 FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "abs": np.abs,
     "acos": np.arccos,
@@ -171,7 +171,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 }
 
 
-# Ranges of functions that come near both ends for large operands.
+# Ranges of functions that approach both bounds for large arguments.
 BOUNDED: Mapping[str, tuple[float, float]] = {
     "erf": (-1.0, 1.0),
     "hardsigmoid": (0.0, 1.0),
@@ -195,7 +195,7 @@ def result_range(chain: Sequence[Call]) -> tuple[float, float] | None:
     return found
 
 
-# Functions that jump, elsewhere than at 0.
+# Functions that jump at points other than 0.
 JUMPS = frozenset(
     (
         *COMPARISONS,

@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, ElementType
 
-EMPTY_RANGE = 2.0**-60  # widths below it count as 0
+EMPTY_RANGE = 2.0**-60  # ranges narrower than this count as empty
 EMPTY_SCALE = 2.0**-7
 
 

@@ -15,11 +15,11 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 
-FACTOR_MAX = 512.0  # from here on every accumulator but 0 saturates, whatever the factor
-TYPICAL_STEPS = 40.0  # root mean square of an output that fills 8 bits, in its own steps
-TERM_FACTOR_MAX = 2.0**14  # terms may cancel: one step of a term is 64 ranges of 8 bits
-FINE_FACTOR_MAX = 2.0**20  # of 8-bit terms in 16-bit results: 16 ranges of them
-CONSTANT_MAX = 2.0**23  # in output steps: no term of 8 bits brings it back into the range
+FACTOR_MAX = 512.0  # from here on, every accumulator except 0 saturates
+TYPICAL_STEPS = 40.0  # typical root mean square of an int8 output, in its own steps
+TERM_FACTOR_MAX = 2.0**14  # terms may cancel: one step of a term is then 64 int8 ranges
+FINE_FACTOR_MAX = 2.0**20  # for int8 terms in int16 results: 16 ranges of them
+CONSTANT_MAX = 2.0**23  # in output steps: no int8 term brings such a result back into the range
 NUMBERS = ("mult", "offset", "shift")
 
 
@@ -111,7 +111,7 @@ def choose_requant(
     multiplier.
     """
     bound, finer = np.asarray(acc_bound, np.int64), 1 << (element_type.bits - 8)
-    # A channel that is always 0 has no say in the pre-shift.
+    # A channel that is always 0 does not affect the pre-shift.
     wanted = np.where(bound > 0, np.minimum(np.asarray(real, np.float64), finer * FACTOR_MAX), 0.0)
     candidates = [_at_pre_shift(pre, wanted, bound, zero_point) for pre in range(pre_max + 1)]
     return min(candidates, key=lambda r: _square_error(r, wanted, bound, finer * TYPICAL_STEPS))
@@ -123,7 +123,7 @@ def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requa
     shift = np.clip(15 - np.frexp(real)[1] - pre, 0, SHIFT_MAX).astype(np.int64)
     while True:
         mult = np.minimum(np.rint(np.ldexp(real, shift + pre)), MULT_MAX).astype(np.int64)
-        # half an output step, the mean of the bits that the pre-shift drops, and the zero point
+        # Half an output step, the mean of the bits that the pre-shift drops, and the zero point.
         half, dropped = (np.int64(1) << shift) >> 1, mult >> 1 if pre else 0
         offset = np.asarray(half + dropped + (np.int64(zero_point) << shift))
         mult_max = (INT32_MAX - np.abs(offset)) // ((bound >> pre) + 1)

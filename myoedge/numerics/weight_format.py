@@ -11,9 +11,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
 
-BIAS_MAX = 2**22  # of a bias only; with 2**23 for K = 512 products the sum stays far below 2**31
-HALVES_MAX = 127 * 257  # of weights that two halves of 8 bits hold, with either sign
-INT16_BIAS_MAX = 2**28  # next to 16-bit products, which have the rest of int32
+BIAS_MAX = 2**22  # largest |bias|; even with 2**23 for 512 products, sums are far below 2**31
+HALVES_MAX = 127 * 257  # largest |weight| that two 8-bit halves represent
+INT16_BIAS_MAX = 2**28  # largest |bias| next to int16 products, which take the rest of int32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,15 @@ class WeightFormat:
         nearly dead channel overflows int32 before its products do.
         """
         rows = np.abs(w.reshape(w.shape[0], -1))
-        if self.bits <= INT8.bits:  # `high` at the largest weight, and the bias within BIAS_MAX
+        if self.bits <= INT8.bits:  # the largest weight is `high`, and the bias fits BIAS_MAX
             largest = rows.max(axis=1).astype(np.float64)
             largest = largest if self.per_channel else np.full_like(largest, largest.max())
             scale = np.maximum(largest / self.high, np.abs(bias) / (x.scale * BIAS_MAX))
-        else:  # the smallest for which int32 holds sum |w| times the largest input, and the bias
+        else:  # the smallest scale for which sum |w| times the largest input plus bias fits int32
             most = (2**31 - INT16_BIAS_MAX) // (abs(x.zero_point) - x.low) - rows.shape[1] // 2 - 1
             scale = np.maximum(rows.max(axis=1) / self.high, rows.sum(axis=1) / most)
             scale = np.maximum(scale, np.abs(bias) / (x.scale * INT16_BIAS_MAX))
-        # weights of 1e-44 have a scale of 0 in float32
+        # float32 represents a scale of 1e-44 as 0
         scale = scale.astype(np.float32).astype(np.float64)
         if self.bits > INT8.bits and not self.per_channel:
             scale = np.full(len(scale), float(scale.max()))

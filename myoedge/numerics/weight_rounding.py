@@ -15,10 +15,10 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.weight_format import WeightFormat
 
-SHARES = np.arange(100, 38, -2) / 100.0  # of the largest weight, for the largest integer
+SHARES = np.arange(100, 38, -2) / 100.0  # tried for scale * high, as parts of the largest weight
 SWEEPS = 2
-DAMPING = 0.01  # of the mean square of an input, added to each
-SCARCITY = 0.1  # the same, for as many vectors as inputs: more if there are fewer vectors
+DAMPING = 0.01  # fraction of the mean square of the inputs that is added to each diagonal element
+SCARCITY = 0.1  # a further fraction, times inputs / vectors
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 
-LIKELY = 0.5  # probability from which on the only output says class 1
+LIKELY = 0.5  # probability above which a single output means class 1
 
 
 def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None:
@@ -35,8 +35,8 @@ def class_axis(graph: Graph, name: str, frames: int | None = None) -> int | None
 
 
 def can_measure_accuracy(graph: Graph) -> bool:
-    """Return whether accuracy can be measured on the first output; it cannot if that is a list of
-    decoded symbols."""
+    """Return whether accuracy can be measured on the first output: not if it is a list of decoded
+    symbols."""
     made = graph.producer.get(graph.outputs[0])
     return made is None or not OPS[made.op].decodes
 
@@ -65,7 +65,7 @@ def chosen_classes(graph: Graph, outputs: Sequence[Sequence[Array]], labels: Arr
     axis = class_axis(graph, graph.outputs[0], frames)
     if graph.tensors[graph.outputs[0]].dtype == "float32" and axis is None:
         return None
-    scores = [first[0] for first in outputs]  # or indices of classes
+    scores = [first[0] for first in outputs]  # or class indices
     if is_binary(graph, graph.outputs[0]):
         return np.stack([(x > LIKELY).reshape(-1).astype(int) for x in scores])
     classes = [(x if x.dtype.kind == "i" else x.argmax(axis)).reshape(-1) for x in scores]

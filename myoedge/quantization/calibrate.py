@@ -27,7 +27,7 @@ from myoedge.system.progress import counted
 
 BINS = 2048
 REARRANGING = ("reshape", "transpose")
-UNBINNED = ("minmax", "file")  # methods that no histogram is for
+UNBINNED = ("minmax", "file")  # methods that need no histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +188,8 @@ def calibrations(
 
 
 def _read_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Narrow the range of each tensor of which its readers, such as slices and max pools, keep only
-    some values."""
+    """Narrow the range of a tensor to the values that its readers use, if all of them use only a
+    part, such as slices and max pools."""
     found = dict(ranges)
     for node in reversed(graph.nodes):
         readers = graph.users.get(node.name, ())

@@ -20,9 +20,9 @@ LSTMS = ("lstm", "lstm_cell")
 ATTRIBUTES = {
     "gates": ("gate_bits",),
     "lstm": ("gate_bits", "cell_bits"),
-    "lstm_cell": ("gate_bits", "cell_bits", "hidden_bits"),  # h is no result
+    "lstm_cell": ("gate_bits", "cell_bits", "hidden_bits"),  # h is not returned
 }
-Layers = Mapping[str, Node]  # a node for every layer and direction, by the name of its gates
+Layers = Mapping[str, Node]  # by the name of the gates node: one node per layer and direction
 
 
 def with_cell_steps(graph: Graph, samples: Samples, older: QuantGraph | None = None) -> Graph:

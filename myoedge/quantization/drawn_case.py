@@ -115,9 +115,9 @@ class DrawnCase(DrawnUse):
         wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767], "few": few}
         if self.pattern in wide:
             values = rng.choice(wide[self.pattern], shape).astype(np.int16)
-            values.reshape(-1)[:1] = wide[self.pattern][-1]  # one at least reaches an end
+            values.reshape(-1)[:1] = wide[self.pattern][-1]  # at least one end of the range
             return values
-        # Sums that reach less than 2**-16 of their bound have no factor in int32.
+        # If sums reach less than 2**-16 of their bound, no int32 multiplier represents the factor.
         spread = 400 if self.pattern == "narrow" else 8000
         return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
 
@@ -147,7 +147,7 @@ class DrawnCase(DrawnUse):
     def is_wide(self) -> bool:
         """Whether results are int16."""
         (node,) = self.graph.nodes
-        if OPS[self.op].same_scale:  # what it moves has the same bits
+        if OPS[self.op].same_scale:  # data movement keeps the element type
             return 0 in self.wide
         layer = layer_shapes(self.graph, node)
         may = may_write(node, INT16, *layer) and not always_writes(self.op, INT16)
@@ -163,7 +163,7 @@ class DrawnCase(DrawnUse):
         spans = dict(zip(self.names, self.spans, strict=True))
         reals = [self._real(i, x, self.spans[i]) for i, x in enumerate(self.data)]
         before = np.asarray(self.real(reals))
-        # Steps of 16 bits of a 500th of what narrow data reach have no factor in int32 either.
+        # Nor if int16 steps are a 500th of those of the narrow data.
         tiny = self.is_wide and self.pattern == "narrow" and self.factors[0] < 0.01
         factors = (1.0, 0.0) if tiny else self.factors
         spans["y" + PRE] = _scaled(before, factors)
@@ -221,7 +221,7 @@ class DrawnCase(DrawnUse):
         return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
 
     def is_index(self, x: Array) -> bool:
-        """Return whether an array is an input of integers without a scale."""
+        """Return whether an input array holds indices: integers without a scale."""
         return bool(self.classes) and x.dtype in (np.int32, np.uint8)
 
     @property

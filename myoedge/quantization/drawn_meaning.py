@@ -13,7 +13,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
 from myoedge.quantization.drawn_case import DrawnCase
 
-ROUNDING = 0.75  # output steps: half of one, and what the fixed-point factors lose
+ROUNDING = 0.75  # half an output step, plus the rounding of the fixed-point factors
 
 
 def is_exact(case: DrawnCase) -> bool:
@@ -61,7 +61,7 @@ def _through_table(case: DrawnCase, before: Array, slack: Array) -> tuple[Array,
     pre, post = case.target, case.params("y")
     at = steps_from(before, pre)
     low, high = np.clip(at - slack, -128, 127), np.clip(at + slack, -128, 127)
-    points = 17 + 2 * int(np.max(high - low, initial=0.0))  # not every function is monotone
+    points = 17 + 2 * int(np.max(high - low, initial=0.0))  # a function may not be monotone
     near = [low + f * (high - low) for f in np.linspace(0.0, 1.0, points)]
     reals = [np.asarray((n - pre.zero_point) * pre.scale) for n in near]
     steps = np.stack([steps_from(case.activated(case.act, r), post) for r in reals])

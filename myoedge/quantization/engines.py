@@ -13,7 +13,7 @@ from myoedge.operators.engine_choice import AUTO, CORES, FASTEST, EngineChoice
 from myoedge.quantization.layer_rules import LayerRule, matches
 from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 
-# Layer -> estimated cycles on the cores less those on the accelerator that accepts it.
+# Layer -> estimated cycles on the cores minus those on the accelerator that supports it.
 Gain = Callable[[QuantizedNode], float]
 
 
@@ -38,7 +38,7 @@ class EngineRules:
         if not found:
             return self.usual
         pattern, name = found[-1]
-        moves = OPS[node.op].same_scale  # between layers: no pattern means them
+        moves = OPS[node.op].same_scale  # patterns for layers do not mean data movement
         return EngineChoice(name, f'[engine] "{pattern}" = "{name}"', forced=not moves)
 
 

@@ -17,8 +17,8 @@ from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import measure
 
-GIVEN = "given"  # of what is not known
-Outputs = Sequence[Sequence[Array]]  # of every sample
+GIVEN = "given"  # role of samples whose origin is unknown
+Outputs = Sequence[Sequence[Array]]  # arrays of all outputs, per sample
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def evaluate(
     of_float, classes = (None if x is None else np.int64(x).reshape(-1) for x in chosen)
     if classes is None:
         return None
-    expected = np.repeat(labels, classes.size // labels.size)  # one of all frames, or one of each
+    expected = np.repeat(labels, classes.size // labels.size)  # one label per sample or per frame
     given = (*of_samples, data.class_names, _digest(data))
     return Evaluation(expected, of_float, classes, *given)
 

@@ -24,8 +24,8 @@ from myoedge.quantization.sqnr import judged_tensors
 from myoedge.quantization.stated_widths import weight_bits
 
 ROUNDING_SAMPLES = 16
-BLOCK_TAPS = 1024  # columns of weights that make up for each other's errors
-INT8_STEPS = 255.0  # in a range of activations
+BLOCK_TAPS = 1024  # columns of weights that compensate each other's rounding errors
+INT8_STEPS = 255.0  # int8 steps in a range of activations
 
 
 def with_few_bits(graph: Graph, samples: Samples, rules: Sequence[LayerRule]) -> Graph:
@@ -108,7 +108,7 @@ def weight_of(node: Node) -> str:
     return node.inputs[OPS[node.op].weights[0]]
 
 
-# By group of channels, and by block of taps.
+# By group of channels, then by block of taps.
 Sums = list[list[Moments]]
 
 

@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.quantization.intervals import Interval
 from myoedge.quantization.judged import JudgedTensor
 
-LEAST = 1e-30  # share of the signal: what overflows has no logarithm
+LEAST = 1e-30  # fraction of the signal: an overflow has no logarithm
 
 
 @dataclass

@@ -12,7 +12,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.masked_ranges import NO_SHARE, Range
 
-STEPS = 255  # of int8
+STEPS = 255  # int8 steps in a range
 BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table")
 
 

@@ -16,10 +16,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import Watch, run_float
 from myoedge.operators.loop.turns import has_loops
 
-KEPT_BYTES = 2**27  # 100 samples of most networks
-MAX_RUN_BYTES = KEPT_BYTES // 8  # of larger runs too few fit to save time
+KEPT_BYTES = 2**27  # bytes of cached values: 100 samples of most networks
+MAX_RUN_BYTES = KEPT_BYTES // 8  # larger runs are not cached: too few would fit
 
-Values = dict[str, Array]  # of inputs, results, and `name.pre` before fused tables; no constants
+Values = dict[str, Array]  # inputs, results, and `name.pre` before fused tables; no constants
 
 
 @dataclass
@@ -78,7 +78,7 @@ def float_values(
     runs = _RUNS.get()
     key = id(graph), _digest(sample)
     known = None if runs is None else runs.values.get(key)
-    if known is None or (watch is not None and has_loops(graph)):  # every step is to be seen
+    if known is None or (watch is not None and has_loops(graph)):  # `watch` must see each iteration
         known = _watched(graph, sample, watch)
         if runs is not None:
             runs.keep(graph, key, {name: _read_only(x) for name, x in known.items()})
@@ -96,7 +96,7 @@ def _watched(graph: Graph, sample: Mapping[str, Array], watch: Watch | None) -> 
         if watch is not None:
             watch(name, value)
 
-    last = run_float(graph, sample, keep)  # states of loops in their last iteration
+    last = run_float(graph, sample, keep)  # states of loops have their last values
     return {name: last.get(name, value) for name, value in values.items()}
 
 
@@ -109,7 +109,7 @@ def _digest(sample: Mapping[str, Array]) -> bytes:
 
 
 def _read_only(value: Array) -> Array:
-    view = np.asarray(value).view()  # NumPy gives scalars for arrays without axes
+    view = np.asarray(value).view()  # NumPy returns scalars for arrays without axes
     view.flags.writeable = False
     return view
 

@@ -12,9 +12,9 @@ from myoedge.quantization.samples import Data, taken, thin
 
 TEST, HELD_OUT, CALIBRATION = "test", "held-out", "calibration"  # roles of samples
 SHARE = 0.2
-JUDGED_SAMPLES = 1024  # of a calibration recording whose labels are compared; of a test set all
+JUDGED_SAMPLES = 1024  # held-out samples to measure accuracy on; of a test set all are used
 SEED = 0
-LEAST_SAMPLES = 20  # of fewer, all calibrate and all are judged
+LEAST_SAMPLES = 20  # with fewer samples, all calibrate and all are evaluated
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 
 DRAWS, SEED, CONFIDENCE = 2000, 0, 0.95
-LEAST_DB = -300.0  # of a signal that overflows
+LEAST_DB = -300.0  # SQNR of a signal that overflows
 
 Interval = tuple[float, float]
 
@@ -29,5 +29,5 @@ def interval_db(signal: Array, error: Array) -> Interval | None:
     with np.errstate(divide="ignore"):
         drawn = 10.0 * np.log10(signals[signals > 0.0] / errors[signals > 0.0])
     ends = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
-    low, high = np.quantile(drawn, ends, method="inverted_cdf")  # of draws, as some are infinite
+    low, high = np.quantile(drawn, ends, method="inverted_cdf")  # a drawn value: some are infinite
     return max(float(low), LEAST_DB), max(float(high), LEAST_DB)

@@ -20,8 +20,8 @@ from myoedge.quantization.formats import shared_scale_groups
 from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.tensor_params import choose_params
 
-Join = tuple[str, str]  # names of a concat and of a tensor that it reads
-FAR = 4.0  # between two scales, 2 bits: a copy is worth its cycles
+Join = tuple[str, str]  # names of a concat and of one of its inputs
+FAR = 4.0  # ratio of two scales, 2 bits, above which a copy is worth its cycles
 
 
 def unlike_parts(graph: Graph, ranges: Mapping[str, Range]) -> frozenset[Join]:

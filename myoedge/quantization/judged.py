@@ -15,7 +15,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.softmax.masks import MASK_GAP
 from myoedge.quantization.masked_ranges import seen_elements
 
-CHOSEN_GAP = 100.0 * MASK_GAP  # no score that an argmax may choose lies so far below the largest
+CHOSEN_GAP = 100.0 * MASK_GAP  # an argmax never chooses a score this far below the largest
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.quantization.accuracy import can_measure_accuracy, class_axis, is_binary
 from myoedge.quantization.recordings.reading import UNLABELLED
 
-MOST_SHOWN = 8  # names, in an error
+MOST_SHOWN = 8  # number of names in an error
 
 
 def fitted_labels(
@@ -37,7 +37,7 @@ def fitted_labels(
     if labels.dtype.kind not in "iubf":
         raise _neither(labels, graph, title)
     _check_finite(labels, title)
-    if not can_measure_accuracy(graph):  # lists of symbols (W202): no label is wrong for them
+    if not can_measure_accuracy(graph):  # lists of symbols (W202): any label is accepted
         return labels.astype(np.int64), ()
     if (classes := _of_one_hot(labels, graph)) is not None:
         return classes, (*names,)

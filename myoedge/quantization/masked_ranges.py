@@ -17,7 +17,7 @@ from myoedge.operators.attention.geometry import added, in_window
 from myoedge.operators.base import OPS
 from myoedge.quantization.float_runs import float_values
 
-NO_SHARE = math.log(2.0**9)  # below a row's largest score: rounds to no step of 1/256
+NO_SHARE = math.log(2.0**9)  # distance below a row's largest score: its probability rounds to 0
 BOOLEAN = (0.0, 1.0)
 
 Range = tuple[float, float]
@@ -36,7 +36,7 @@ def seen_elements(values: Array, mask: Array, axis: int) -> Array:
 def _mask_ranges(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
     masks = [node.inputs[-1] for node in nodes if "masked" in node.attrs]
-    while masks:  # and what they are computed from is ones and zeros too
+    while masks:  # the tensors that a mask is computed from are ones and zeros too
         name = masks.pop()
         node = graph.producer.get(name)
         if not graph.is_const(name):
@@ -76,7 +76,7 @@ def _seen_scores(node: Node, values: Sequence[Array]) -> Array:
     """Return the visible scores [n] of a softmax or attention. Errors: E227, E228."""
     mask, scores = values[-1] if "masked" in node.attrs else np.ones(()), values[0]
     _refuse_numbers(node, float(np.minimum(np.abs(mask), np.abs(mask - 1.0)).max()))
-    if node.op == "attention":  # those outside of a window too
+    if node.op == "attention":  # with the scores outside the window
         scores = scores_of({**node.attrs, "window": None}, *values[:2])
         at = added(node.attrs, [x.shape for x in values])
         scores = scores + values[at["bias"]] if "bias" in at else scores

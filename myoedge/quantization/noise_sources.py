@@ -18,8 +18,8 @@ from myoedge.quantization.judged import judged, rows_of
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import WEAK_DB, alone, moves_integers, real_values
 
-MAX_SAMPLES = 4  # that decide
-MOST = 0.5  # of a layer's noise, that an operand has to make
+MAX_SAMPLES = 4  # samples on which the sources are determined
+MOST = 0.5  # fraction of a layer's noise that an operand has to cause
 
 
 def with_sources(q: QuantGraph, fidelity: Fidelity, samples: Samples) -> Fidelity:

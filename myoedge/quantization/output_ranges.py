@@ -17,8 +17,8 @@ from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, result_bounds
 from myoedge.quantization.masked_ranges import Range
 
-REACH = np.arange(-1024, 1025) / 64.0  # operands of functions that come near their bounds
-NEAR = 2.0**-8  # of the bounds' distance: a step in 8 bits
+REACH = np.arange(-1024, 1025) / 64.0  # arguments of functions, up to near their bounds
+NEAR = 2.0**-8  # fraction of the distance between the bounds: one int8 step
 PROBABILITY = (0.0, 1.0)
 
 

@@ -146,7 +146,7 @@ def _parts(layer: QuantizedNode, steps: Mapping[str, QuantizedNode]) -> Iterator
     yield steps[layer.node.name]
     if layer.behind is not None:
         step = steps[next(x for x in layer.behind.operands if x not in layer.operands)]
-        while step.node.op != layer.node.op:  # views of the first layer's result
+        while step.node.op != layer.node.op:  # skip views of the first layer's result
             step = steps[step.node.inputs[0]]
         yield step
 

@@ -37,7 +37,7 @@ IN_RANGE = (
 FINITE = ("leave such windows out", "in masks use -1e9 instead of -inf")
 
 RANDOM = "random"
-MOST_AXES = 5  # of samples whose axes may have another order
+MOST_AXES = 5  # maximum axes of samples for which other orders are tried
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Indexed(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
-# a file, folder or "pkg.mod:fn"; arrays or tensors by input name, or of the one input; a list, a
-# Dataset or a DataLoader of windows, or of pairs with a class; a function for arrays
+# A file, folder or "pkg.mod:fn"; arrays or tensors by input name, or one for the only input; a
+# list, Dataset or DataLoader of windows or (window, class) pairs; a function that returns arrays.
 Given = str | Path | Mapping[str, Any] | Array | Callable[[], Any] | Iterable[Any] | Indexed | Data
 
 
@@ -94,7 +94,7 @@ def fit(data: Data, graph: Graph) -> Data:
     """
     data = label_as_input(data, graph)
     matched = _matched(data, graph)
-    given = data.inputs if len(matched) == 1 else matched  # the only array may have another name
+    given = data.inputs if len(matched) == 1 else matched  # a single array may have any name
     inputs = {
         name: _shaped(name, x, graph, _title(array, data))
         for array, (name, x) in zip(given, matched.items(), strict=True)
@@ -228,7 +228,7 @@ def _shaped(name: str, x: Array, graph: Graph, title: str) -> Array:
             {"needs": "float32 (or other real numbers)", "has": str(x.dtype)},
             [f"{name}.astype(np.float32)"],
         )
-    # the short form is without a batch axis of one
+    # without a batch axis of 1
     short = shape[:1] == (1,) and x.ndim == len(shape) and x.shape[1:] == shape[1:]
     if not short and (x.ndim == 0 or x.shape[1:] != shape):
         raise MyoedgeError(

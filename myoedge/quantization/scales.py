@@ -242,9 +242,9 @@ def limits(node: Node, target: QuantParams) -> tuple[int, int]:
     )
 
 
-# By name of an array: the range of its values for every element type that it may have.
+# Name of an array -> range of its values, for each element type that it may have.
 RANGES: Mapping[str, Mapping[ElementType, tuple[int, int]]] = {
-    "weight": {t: (t.low, t.high) for t in (INT8, INT16)},  # ours are symmetric, a file's may not
+    "weight": {t: (t.low, t.high) for t in (INT8, INT16)},  # our weights are symmetric
     "bias": {INT32: (-INT32_MAX, INT32_MAX)},
     "mult": {INT32: (-MULT_MAX, MULT_MAX)},
     "shift": {INT32: (0, SHIFT_MAX)},

@@ -25,10 +25,10 @@ from myoedge.quantization.intervals import interval_db
 from myoedge.quantization.judged import Row, judged, rows_of
 from myoedge.quantization.scales import QuantGraph
 
-WEAK_DB = 20.0  # below it a layer or an output is weak: noise above 1 % of the signal's power
-GOOD_DB = 30.0  # from here on a layer or an output is good
-ROUNDED_DB = 40.0  # more is no matter, nor of a quantised file: its layers may be a step away
-BEHIND = ("reshape", "ctc_new", "majority")  # further on, and not measured either
+WEAK_DB = 20.0  # a layer or output below it is weak: its noise exceeds 1 % of the signal's power
+GOOD_DB = 30.0  # a layer or output from it on is good
+ROUNDED_DB = 40.0  # no gain above it matters; quantised files reach it, as layers may be a step off
+BEHIND = ("reshape", "ctc_new", "majority")  # operators between a measured tensor and the output
 
 
 def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:

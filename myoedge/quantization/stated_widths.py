@@ -22,7 +22,7 @@ from myoedge.quantization.formats import (
 )
 
 WIDE_BITS = 16
-MOST_NAMED = 5  # layers in a line
+MOST_NAMED = 5  # layers per line
 
 
 class WidthRule(Protocol):

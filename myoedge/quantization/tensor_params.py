@@ -26,9 +26,9 @@ from myoedge.quantization.formats import (
 )
 from myoedge.quantization.masked_ranges import Range
 
-SYMMETRIC_SCALE_MAX = 1.125  # times the affine scale, 1 dB: up to it zero point 0 is preferred
-# Of 16-bit tensors, outputs and others: samples outside the calibration set go beyond their
-# range. What is cut off before other layers was 16 dB of covariances; 2.0 takes 6 of 90 dB.
+SYMMETRIC_SCALE_MAX = 1.125  # of the affine scale (1 dB), up to which zero point 0 is preferred
+# Headroom of int16 outputs and of other int16 tensors, because samples outside the calibration set
+# exceed their range. Saturation before other layers cost covariances 16 dB; 2.0 costs 6 of 90 dB.
 HEADROOM, INNER_HEADROOM = 8.0, 2.0
 
 

@@ -15,7 +15,7 @@ from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.scales import QuantGraph
 
-FAR_SHARE = 0.25  # of the calibrated range: a little beyond it is usual for new samples
+FAR_SHARE = 0.25  # fraction of the calibrated range; new samples usually exceed it a little
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,9 @@ from myoedge.quantization.recordings.reading import (
     unreadable,
 )
 
-SEPARATORS = (";", "\t", ",", " ")  # ";" first: next to it a comma is that of decimals
+SEPARATORS = (";", "\t", ",", " ")  # ";" first: next to it, a comma is a decimal comma
 SHORTER = ("head -n 100000 long.csv > short.csv",)
-MOST_NAMES = 40  # of columns, in a remedy
+MOST_NAMES = 40  # number of column names in a remedy
 NUMBERS = "let the file contain only numbers, after at most one line of names"
 
 

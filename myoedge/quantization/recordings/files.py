@@ -26,11 +26,11 @@ BEGINNINGS: Mapping[bytes, Reader] = {
     b"RIFF": read_wav,
     b"MATLAB 5.0": read_mat,
 }
-ENDINGS: Mapping[str, Reader] = {  # of formats without a beginning of their own
+ENDINGS: Mapping[str, Reader] = {  # formats that are not recognised by their first bytes
     **dict.fromkeys((".csv", ".tsv", ".txt"), read_csv),
     ".mat": read_mat,
 }
-ADDED: dict[str, Reader] = {}  # by ending: readers of plug-ins
+ADDED: dict[str, Reader] = {}  # readers of plug-ins, by file extension
 HDF5 = (b"\x89HDF", b"MATLAB 7.3")
 KINDS = (".npz", ".npy", ".mat", ".csv", ".tsv", ".txt", ".wav")
 WILD = frozenset("*?[")

@@ -19,7 +19,7 @@ NUMERIC = {
     **dict.fromkeys(("int32", "uint32", "single"), 4), **dict.fromkeys(("int64", "uint64"), 8),
     "double": 8,
 }  # fmt: skip  # bytes of a number, by MATLAB's class
-TEXTS = ("char", "cell")  # MATLAB's classes of names, of labels only
+TEXTS = ("char", "cell")  # MATLAB's classes of text, which only labels may have
 AS_VERSION_7 = ("save('calib.mat', 'emg', '-v7')  % in MATLAB",)
 SHORTER = ("emg = emg(1:10:end, :); save('calib.mat', 'emg', '-v7')  % fewer rows, in MATLAB",)
 
@@ -43,13 +43,13 @@ def read_mat(path: Path, reading: Reading) -> Content:
         found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
     except MyoedgeError:
         raise
-    except NotImplementedError:  # scipy's word for HDF5
+    except NotImplementedError:  # scipy raises it for HDF5
         raise is_hdf5(path) from None
-    except Exception as error:  # a damaged file may raise anything on its way through scipy
+    except Exception as error:  # scipy may raise anything on a damaged file
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise unreadable(path, cause, AS_VERSION_7) from None
     arrays = {n: _texts(found[n]) for n in names if isinstance(found.get(n), np.ndarray)}
-    # MATLAB has no arrays of one axis: [1, n] is a row of labels, or a recording of one channel
+    # MATLAB arrays have two axes or more: [1, n] is a row of labels, or one channel.
     return Content(
         {n: x[0] if x.shape[:1] == (1,) and x.ndim == 2 else x for n, x in arrays.items()}
     )

@@ -31,7 +31,7 @@ def read_npz(path: Path, reading: Reading) -> Content:
             arrays = {name: stored[name] for name in stored.files}
     except MyoedgeError:
         raise
-    except Exception as error:  # zipfile, zlib, tokenize, numpy: each has errors of its own
+    except Exception as error:  # zipfile, zlib, tokenize and numpy raise different exceptions
         raise _damaged(path, error) from None
     return Content({name: x for name, x in arrays.items() if isinstance(x, np.ndarray)})
 
@@ -39,7 +39,7 @@ def read_npz(path: Path, reading: Reading) -> Content:
 def read_npy(path: Path, reading: Reading) -> Content:
     """Read the array of an npy file. Errors: as read_npz."""
     try:
-        mapped = np.load(path, allow_pickle=False, mmap_mode="r")  # reads its header only
+        mapped = np.load(path, allow_pickle=False, mmap_mode="r")  # reads only the header
         check_size(path.name, mapped.nbytes, FEWER, reading)
         return Content({ONLY: np.array(mapped)})
     except MyoedgeError:

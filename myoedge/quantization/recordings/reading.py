@@ -17,7 +17,7 @@ from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.system.user_code import cause_of, converted
 
 LABEL = "label"
-ONLY = "input"  # name of the array of a network's only input, whatever that is called
+ONLY = "input"  # name of the array for a network's only input, whatever the input's name
 MAKE_CALIBRATION = """import numpy as np
 windows = ...  # float32 [samples, *input shape], real recordings
 np.savez("calib.npz", input=windows)"""
@@ -25,7 +25,7 @@ np.savez("calib.npz", input=windows)"""
 
 UNLABELLED = "leave out label: without it no accuracy is measured"
 LIKELY_LABELS = ("labels", "y", "target", "targets", "class", "classes", "gesture", "gestures")
-# words of remedies for samples that are not for calibration, as set_in takes them
+# Replacements in remedies for samples that are not for calibration, as set_in expects them.
 OF_LABELLED = {
     UNLABELLED: "",
     "input=windows)": "input=windows, label=classes)",
@@ -51,7 +51,7 @@ UNMASKED = (
 DENSE = "windows.to_dense(), or windows.to_padded_tensor(0.0) if it is nested"
 
 
-Scales = tuple[tuple[str, float], ...]  # factors by pattern of file names
+Scales = tuple[tuple[str, float], ...]  # factors by file name pattern
 
 
 def factor_of(scales: Scales, source: str) -> float:
@@ -120,7 +120,7 @@ def _as_array(value: Any, title: str) -> Any:
         tensor = value.detach().cpu()
         try:
             return tensor.numpy()
-        except TypeError:  # bfloat16, which NumPy has not
+        except TypeError:  # bfloat16, which NumPy does not have
             return tensor.float().numpy()
 
 

@@ -40,7 +40,7 @@ def windowed(data: Data, graph: Graph, reading: Reading) -> Data:
     lengths = data.lengths or (len(x),)
     hop = reading.hop or found.rows
     labels, of_row = data.labels, 0
-    if labels is not None and not is_whole(labels):  # a target is that of a window's last row
+    if labels is not None and not is_whole(labels):  # a window's target is that of its last row
         labels, of_row = None, found.rows - 1
     first = starts(lengths, labels, found.rows, hop)
     if not len(x):

@@ -101,7 +101,7 @@ def _called(function: Callable[[], Any], named: UserFunction, reading: Reading) 
         found = {str(n): plain(x, f"array {n} of {named.name}") for n, x in arrays.items()}
     except MyoedgeError:
         raise
-    except Exception as error:  # lists of several lengths, tensors that need gradients
+    except Exception as error:  # lists of different lengths, tensors that need gradients
         raise named.error("did not return arrays", cause_of(error)) from None
     inputs = [x for name, x in found.items() if name != str(reading.label)]
     if any(x.dtype.kind not in "fiubc" for x in inputs):

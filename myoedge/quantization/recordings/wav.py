@@ -16,7 +16,7 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE  # format tags of mmreg.h
 SHORTER = ("sox long.wav short.wav trim 0 600",)
 AS_16_BITS = ("sox in.wav -e signed-integer -b 16 out.wav",)
 _CHUNK, _FORMAT = struct.Struct("<4sI"), struct.Struct("<HHIIHH")
-_SUBFORMAT = struct.Struct("<H")  # of an extensible format, 24 bytes into the chunk
+_SUBFORMAT = struct.Struct("<H")  # tag of an extensible format, at byte 24 of the chunk
 _SUBFORMAT_AT = 24
 
 
@@ -50,13 +50,13 @@ def read_wav(path: Path, reading: Reading) -> Content:
         raise unreadable(path, cause, AS_16_BITS)
     if not found.channels:
         raise unreadable(path, "it has no channels", AS_16_BITS)
-    whole = len(numbers) // found.channels * found.channels  # a file may be cut off in a row
+    whole = len(numbers) // found.channels * found.channels  # the file may end inside a row
     return Content({ONLY: numbers[:whole].reshape(-1, found.channels)})
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:
     """Return the first chunk of each name; a chunk that exceeds the file is cut at its end."""
-    chunks, at = dict[bytes, bytes](), 12  # after "RIFF", its size, "WAVE"
+    chunks, at = dict[bytes, bytes](), 12  # after "RIFF", the size and "WAVE"
     while at + _CHUNK.size <= len(data):
         name, size = _CHUNK.unpack_from(data, at)
         at += _CHUNK.size
@@ -79,7 +79,7 @@ def _numbers(data: bytes, found: WavFormat) -> Array | None:
         return np.frombuffer(data, f"<f{found.bits // 8}").astype(np.float32)
     if found.tag != PCM:
         return None
-    if found.bits == 8:  # without a sign, unlike the others
+    if found.bits == 8:  # 8-bit samples are unsigned, the others signed
         return ((np.frombuffer(data, np.uint8) - np.float32(128)) / 128).astype(np.float32)
     if found.bits == 24:
         wide = np.zeros((len(data) // 3, 4), np.uint8)

@@ -27,10 +27,10 @@ from myoedge.quantization.sqnr import (
     real_values,
 )
 
-MOST_RUNS = 24  # of networks, that of the result on the samples that judge included
-MEASURED = (8, 64)  # samples at least and at most
-MEASURED_MACS = 500_000_000  # of all samples, where more than the least are run
-KEPT_BYTES = 2**27  # of integers of the run before
+MOST_RUNS = 24  # networks that one search measures, including the result on the evaluation samples
+MEASURED = (8, 64)  # minimum and maximum number of samples
+MEASURED_MACS = 500_000_000  # budget over all samples, if more than the minimum are run
+KEPT_BYTES = 2**27  # bytes of cached integers of the preceding network
 
 
 @dataclass(frozen=True)

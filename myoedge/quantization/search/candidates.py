@@ -28,13 +28,13 @@ from myoedge.quantization.scales import QuantGraph, quantize_node
 from myoedge.quantization.sqnr import judged_tensors
 from myoedge.quantization.tensor_params import choose_params
 
-NOISE_SAMPLES = 4  # for the noise of single tensors
-MOST_RUNS_OF_NODES = 600_000  # of all groups' networks together: with more of them fewer samples
-LEAST_NOISE_SHARE = 0.002  # of an output's noise, below which a tensor is not worth 16 bits
+NOISE_SAMPLES = 4  # samples for measuring the noise of single tensors
+MOST_RUNS_OF_NODES = 600_000  # budget over all groups' networks, which limits the samples
+LEAST_NOISE_SHARE = 0.002  # fraction of an output's noise below which int16 is not worth its cycles
 LEAST_COST_CYCLES = 1.0
 
 Group = tuple[str, ...]
-Cycles = Callable[[QuantizedNode], float]  # estimate of a layer by itself; infinite: has no tile
+Cycles = Callable[[QuantizedNode], float]  # estimated cycles of a layer; infinity if no tile fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _widened(graph: Graph, name: str, params: QuantParams) -> QuantParams:
     return symmetric_params(low, high, INT16) if own is None else own.of(max(-low, high))
 
 
-Worth = Callable[[Candidate, int], float]  # and the row of a judged tensor
+Worth = Callable[[Candidate, int], float]  # (candidate, row of a measured tensor) -> priority
 
 
 def noise_per_cycle(candidate: Candidate, row: int) -> float:

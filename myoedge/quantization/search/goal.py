@@ -13,10 +13,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import ROUNDED_DB, WEAK_DB, judged_tensors
 
-AIM_DB = 25.0  # SQNR of every output
-ACCURATE_DB = 30.0  # the same with --accurate
-MARGIN_DB = 3.0  # that samples outside the calibration set may lose
-LEAST_GAIN_DB = 1.0  # of a move: less may be another choice of samples
+AIM_DB = 25.0  # default SQNR of every output
+ACCURATE_DB = 30.0  # SQNR of every output with --accurate
+MARGIN_DB = 3.0  # loss expected on samples outside the calibration set
+LEAST_GAIN_DB = 1.0  # minimum gain of a move: smaller ones depend on the choice of samples
 EVERY_MOVE = frozenset(
     {"steps", "equalize", "observer", "int16", "exponentials", "engine", "round"}
 )
@@ -35,11 +35,11 @@ class CycleBudget:
     below_db: float = math.inf
 
 
-# So that simulated cycles grow by less than 15 and 40 %: estimates of layers by themselves add up
-# to as much as a sixth more than a network takes. Weak outputs may cost three quarters more.
+# Simulated cycles then grow by less than 15 and 40 %: the sum of the layers' estimates exceeds the
+# network's cycles by up to a sixth. For weak outputs, three quarters more cycles are allowed.
 USUAL = (CycleBudget(0.13), CycleBudget(0.34, AIM_DB), CycleBudget(0.75, WEAK_DB))
 UNLIMITED = (CycleBudget(math.inf),)
-NEARLY_FREE, ROUNDED = (CycleBudget(0.015),), (CycleBudget(0.34),)  # for a file's own roundings
+NEARLY_FREE, ROUNDED = (CycleBudget(0.015),), (CycleBudget(0.34),)  # of quantised model files
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Reasons that a move is not kept.
+# Reasons for rejecting a move.
 LITTLE = "too little gain"
 ONE_HALF = "a gain on one half of the samples only"
 NO_ROOM = "too large for the memories"
@@ -22,8 +22,8 @@ class TriedMove:
     more_cycles   estimated extra cycles after the move, as a fraction of the int8 network's
     is_kept       whether it was accepted
     tensors       number of int16 tensors after the move
-    setting       option of a build that keeps the move, if its goal needs more cycles than this
-                  build may take; worst_db is then measured on the samples that judge
+    setting       the build option that would accept the move, if it exceeds this build's cycle
+                  limit; worst_db is then measured on the evaluation samples
     """
 
     remedy: str

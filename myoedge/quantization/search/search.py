@@ -39,15 +39,15 @@ from myoedge.quantization.search.state import (
 )
 
 Move = Callable[[Search, SearchState], Proposals]
-# By kind; those of a stage are compared, and a later stage is for what the earlier ones leave.
-# The first two stages add no cycles. Equalization needs weights that are not rounded yet.
+# By kind of move. The moves of a stage compete; a later stage runs if the goal is still missed. The
+# first two stages add no cycles. Equalization needs weights that are not rounded yet.
 STAGES: tuple[Mapping[str, Move], ...] = (
     {"steps": usual_cell_steps, "equalize": equalized_designs, "observer": other_ranges},
     {"round": well_determined_weights},
     {"int16": wider_tensors, "exponentials": finer_exponentials, "engine": cores_integers},
     {"observer": last_ranges, "round": rounded_weights},
 )
-MOST_PLANS = 3  # of one proposal, with fewer and fewer tensors of 16 bits
+MOST_PLANS = 3  # plans per proposal, with fewer and fewer int16 tensors
 
 
 @dataclass(frozen=True)

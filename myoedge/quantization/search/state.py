@@ -100,7 +100,7 @@ class Proposal:
     fit: Callable[[Samples], Design] | None = None
 
 
-# Proposals of a move for a state; each is answered with the state that it leads to.
+# Proposals of a move for a state; the search sends back the state that each leads to.
 Proposals = Generator[Proposal, SearchState, None]
 
 

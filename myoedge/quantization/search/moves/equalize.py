@@ -28,29 +28,30 @@ from myoedge.quantization.joins import unlike_parts, with_copies
 from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
 PRODUCTS = ("conv", "linear")
-READERS = (*PRODUCTS, "gates")  # that also read channels with other scales
-# f(s x) = s f(x) for s > 0: functions with these parameters, and operators, channel by channel.
+READERS = (*PRODUCTS, "gates")  # layers whose weights absorb the inverse factors
+# Homogeneous, f(s x) = s f(x) for s > 0: functions with these parameters, operators per channel.
 FUNCTIONS = (("clamp", 0.0, math.inf), ("abs",), ("neg",))
 OPERATORS = ("prelu", "table", "max_pool", "avg_pool")
 TINY = 1e-30
-EQUALIZED = ".equalized."  # in names of constants
+EQUALIZED = ".equalized."  # part of the names of constants that this pass creates
 NO_AXES: Mapping[str, int] = {}
-MOST_POWER = 30  # of two: float32 holds weights that are so much larger or smaller
-# The same of factors that follow from few samples: largest values of two faces differ from those of
-# two others by more, and 11.7 dB were lost.
+MOST_POWER = 30  # exponent of two: float32 still represents weights this much larger or smaller
+# The same with few samples: the largest values of two faces differ from those of two others by
+# more, which cost 11.7 dB.
 FEW_SAMPLES, MOST_POWER_OF_FEW = 64, 3
-LEAST_APART = 16.0  # factors of an input: fewer win less than they ask of a host
+LEAST_APART = 16.0  # minimum ratio of an input's factors; smaller ones are no gain for the host
 
 
 @dataclass(frozen=True)
 class _Link:
-    """The path of channels from a product or an input to the products that read them.
+    """Channels that are scaled together: from the layer or input that computes them to the layers
+    with weights that read them.
 
     axis      channel axis of `source`
     source    tensor whose channels are scaled
-    labels    tensor on the path, `source` first -> channel of every element, counted from 1; 0:
-              padding
-    readers   (name of a product, channel of each column of its operand)
+    labels    tensor between `source` (first) and the readers -> channel of every element, counted
+              from 1; 0: padding
+    readers   (name of a layer with weights, channel of each column of its operand)
     """
 
     source: str
@@ -119,8 +120,8 @@ def is_equalized(graph: Graph) -> bool:
 
 
 def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
-    """Yield (tensor, channel axis) of tensors whose channels can be scaled: inputs, and products
-    with constant weights."""
+    """Yield (tensor, channel axis) of tensors whose channels can be scaled: inputs, and results of
+    layers with constant weights."""
     for name in graph.inputs:
         if graph.tensors[name].dtype == "float32" and graph.given(name) is None:
             border, shape = graph.input_normalization.get(name), graph.shape(name)
@@ -132,8 +133,8 @@ def _sources(graph: Graph) -> Iterator[tuple[str, int]]:
 
 
 def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
-    """Yield the links from a tensor's channels to the products that read them; none if another
-    operator reads them or a function between is not homogeneous."""
+    """Yield the links from a tensor's channels to the layers with weights that read them; none if
+    another operator reads them or a function between is not homogeneous."""
     shape = graph.shape(source)
     along = [-1 if d == axis else 1 for d in range(len(shape))]
     channels = np.arange(1, shape[axis] + 1, dtype=np.float32).reshape(along)
@@ -157,8 +158,8 @@ def _links(graph: Graph, source: str, axis: int) -> Iterator[_Link]:
 
 
 def _of_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | None:
-    """Trace channel labels through a reader: the channel of each column of a product, or the labels
-    of another operator's result; None if the values must not be scaled."""
+    """Trace channel labels through a reader: return the channel of each column of a layer with
+    weights, or the labels of another operator's result; None if the values must not be scaled."""
     if node.inputs[0] != name or node.inputs.count(name) > 1:
         return None
     is_product = _is_product(graph, node, READERS)
@@ -166,7 +167,7 @@ def _of_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array | No
 
 
 def _is_product(graph: Graph, node: Node, operators: Sequence[str] = PRODUCTS) -> bool:
-    """Return whether a node is a product with constant float weights, not integers of the file."""
+    """Return whether a node is a layer with constant float weights, not integers of the file."""
     if node.op not in operators or not graph.is_const(node.inputs[1]):
         return False
     return graph.format(node.inputs[1]) is None
@@ -187,7 +188,7 @@ def _passed(graph: Graph, node: Node, labels: Array) -> Array | None:
         return labels
     if node.op == "prelu":
         return labels if graph.is_const(node.inputs[1]) else None
-    # an average of elements of one channel: the largest label of a window
+    # all elements of an average have one channel: its label is the window's largest
     op = "max_pool" if node.op == "avg_pool" else node.op
     return np.asarray(OPS[op].real(node.attrs, labels))
 
@@ -228,14 +229,14 @@ def _largest(value: Array, labels: Array) -> tuple[Array, Array]:
 
 
 def _most(rows: Sequence[Array]) -> Array:
-    channels = len(rows[0])  # those behind may have lost some
+    channels = len(rows[0])  # later tensors may have lost channels
     padded = [np.pad(x, (0, channels - len(x))) / max(float(x.max()), TINY) for x in rows]
     return np.asarray(np.max(padded, axis=0))
 
 
 def _share_of_weights(graph: Graph, name: str, columns: Array, channels: int) -> Array:
     """Return, per channel [channels], the largest weight that multiplies it, relative to the
-    product's largest weight; 1 for depthwise weights, which have a scale per channel.
+    layer's largest weight; 1 for depthwise weights, which have a scale per channel.
 
     Ratios to each row's maximum would be dominated by outliers: a GRU reaches 29.3 dB with them
     instead of 36.6.
@@ -305,5 +306,5 @@ def _with_factors(graph: Graph, link: _Link, factors: Array) -> Graph:
     scale, zeros = tuple(map(float, factors)), (0.0,) * len(factors)
     own = InputNormalization(scale, zeros, link.axis)
     merged = merged_normalization(graph.input_normalization.get(link.source), own)
-    assert merged is not None  # _sources gives the axis of factors that are there
+    assert merged is not None  # _sources returns only axes with factors
     return graph.with_input_normalization(link.source, merged)

@@ -20,8 +20,8 @@ from myoedge.quantization.search.candidates import (
 from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
 REMEDY = "16 bits"
-CHEAP_SHARE = 0.01  # of the network's cycles
-MOST_TRIED = 3  # one after the other in one budget: noise adds up nearly, not quite
+CHEAP_SHARE = 0.01  # fraction of the network's cycles
+MOST_TRIED = 3  # designs tried per budget, because the noise of several tensors only nearly adds up
 
 
 def wider_tensors(search: Search, state: SearchState) -> Proposals:

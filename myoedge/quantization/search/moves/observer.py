@@ -13,9 +13,9 @@ from myoedge.quantization.output_ranges import bounded_results
 from myoedge.quantization.search.moves.int16 import wider_tensors
 from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
-METHODS_TRIED = ("minmax", "percentile", "mse")  # the first one is kept where none wins
+METHODS_TRIED = ("minmax", "percentile", "mse")  # the first one is kept if no other is better
 METHOD_NAMES = {"minmax": "min-max", "percentile": "percentile", "mse": "least squares"}
-NEAR_DB = 6.0  # missing at a judged tensor: ranges win no more
+NEAR_DB = 6.0  # missing dB per measured tensor; other ranges gain no more
 
 
 def observers_for(graph: Graph, observers: Sequence[Observer]) -> list[Observer]:

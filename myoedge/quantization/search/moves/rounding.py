@@ -27,8 +27,8 @@ from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.search.goal import UNLIMITED
 from myoedge.quantization.search.state import Design, Proposal, Proposals, Search, SearchState
 
-MOST_ROUNDING = 2_000_000_000  # products for rounding weights, where cycles count: some seconds
-MANY_VECTORS = 4  # input vectors per weight of an output, of which half determine the rounding
+MOST_ROUNDING = 2_000_000_000  # multiply-accumulates of rounding, if cycles are limited: seconds
+MANY_VECTORS = 4  # input vectors per weight of an output; half of them determine the rounding
 REMEDY = "weights rounded for the samples"
 
 

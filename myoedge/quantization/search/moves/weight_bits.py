@@ -35,15 +35,15 @@ from myoedge.quantization.search.goal import judged_rows
 from myoedge.quantization.search.report import TriedMove
 from myoedge.quantization.stated_widths import weight_rule
 
-STORED_BITS = (4, 2)  # that the cores' kernels unpack
-PLANE_BITS = (6, 5, 4, 3, 2)  # if an accelerator reads as many bit planes
-PROBED_BITS = 4  # whose noise at the outputs is measured, and so that of all others
-NOISE_MACS = 3_000_000_000  # of all samples that a layer's noise is measured for
-MOST_LOST_DB = 0.5  # of an output that 8 bits leave below its goal
-TRIALS_MAX = 4  # networks that are measured: noise adds up nearly, not quite
+STORED_BITS = (4, 2)  # widths that the cores' kernels unpack
+PLANE_BITS = (6, 5, 4, 3, 2)  # widths for an accelerator that reads weights bit plane by bit plane
+PROBED_BITS = 4  # width whose output noise is measured; noise of other widths is scaled from it
+NOISE_MACS = 3_000_000_000  # budget over all samples on which a layer's noise is measured
+MOST_LOST_DB = 0.5  # allowed loss of an output that is below its goal in int8
+TRIALS_MAX = 4  # networks that are measured, because noise only nearly adds up
 
 Keeps = Callable[[QuantGraph], bool]
-Formats = Mapping[int, ConstantFormat]  # of a layer's weights by bits
+Formats = Mapping[int, ConstantFormat]  # bits -> a layer's weights in that format
 
 
 @dataclass(frozen=True, slots=True)
