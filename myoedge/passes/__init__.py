@@ -107,7 +107,7 @@ def _rename_tensors(graph: Graph) -> Graph:
     "conv2d_3"."""
     names: dict[str, str] = {name: name for name in graph.inputs}
     used = {*graph.inputs, *graph.constants}
-    free: dict[str, Iterator[str]] = {}  # by stem, names that were not tried yet
+    free: dict[str, Iterator[str]] = {}  # stem -> names that were not tried yet
     for node in graph.nodes:
         stem = node.name.split(".")[0]
         numbered = (f"{stem}_{i}" for stem, i in zip(itertools.repeat(stem), itertools.count(1)))

@@ -21,7 +21,7 @@ from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.scan.import_rows import products
 from myoedge.passes.forms import is_zeros
 
-FEWEST = 4  # steps
+FEWEST = 4  # steps of a scan
 NO_REST = (("", "", ""),)
 
 

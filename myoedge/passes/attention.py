@@ -95,7 +95,7 @@ def split_linear(graph: Graph, node: Node) -> Rewrite:
     require(node.inputs[0] not in graph.outputs)
     rows, readers = _rows(graph, layer, node), graph.users[node.inputs[0]]
     require(all(reader.op == "slice" for reader in readers))
-    # slices alone read the result, together not more than all of it
+    # only slices read the result, and together they read at most all of it
     parts_read = (attempt(_rows, graph, layer, reader) for reader in readers)
     require(sum(x.size for x in parts_read if x is not None) <= graph.shape(layer.name)[-1])
     patch = GraphBuilder(graph, node)

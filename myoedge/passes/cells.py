@@ -16,7 +16,7 @@ from myoedge.passes.first_steps import EVERY_STEP, INPUTS
 from myoedge.passes.loops import in_operand_order, with_patch
 from myoedge.passes.steps import join_steps, stacked
 
-LAST_C = {"lstm": "lstm_cell"}  # operators that give the last c of these steps
+LAST_C = {"lstm": "lstm_cell"}  # sequence operator -> operator that returns its last c
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def roll_cells(graph: Graph) -> Graph:
     """Replace each chain of at least two calls of a recurrent cell by one layer over all time
     steps, if the cell's inputs do not depend on its states."""
     rolled = graph
-    for chain in [*_chains(graph)][::-1]:  # those that others read first
+    for chain in [*_chains(graph)][::-1]:  # chains that other chains read come first
         rolled = attempt(_rolled, _Cells(rolled, chain)) or rolled
     return graph if rolled is graph else apply((join_steps,), rolled)
 
@@ -97,7 +97,7 @@ def _read_inside(cells: _Cells) -> set[str]:
     graph, last = cells.graph, len(cells.steps) - 1
     chained = {node.name for node in cells.steps} | cells.cells.keys()
     inner = [name for name, number in cells.cells.items() if number < last]
-    for name in inner:  # grows
+    for name in inner:  # `inner` grows in the loop
         views = [x.name for x in graph.users.get(name, ()) if x.op == "reshape"]
         inner += views
         chained.update(views)

@@ -16,7 +16,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.filters.sections import is_stable
 from myoedge.system.extras import install_command
 
-LEAST_GAIN = 2.0**-14  # of a section: of less, integers keep 14 bits at most
+LEAST_GAIN = 2.0**-14  # minimum gain of a section: with less, integers keep at most 14 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def sections(filters: Conditioning) -> Array:
             notch = signal.iirnotch(filters.notch_hz, filters.notch_q, filters.rate_hz)
             sos.append(np.hstack(notch)[None])
         if filters.zscore_s is not None and filters.band_hz is None:
-            weight = _new_sample_weight(filters)  # minus the running mean
+            weight = _new_sample_weight(filters)  # subtracts the running mean
             sos.append(np.array([[1.0 - weight, weight - 1.0, 0.0, 1.0, weight - 1.0, 0.0]]))
     except (ValueError, ArithmeticError) as error:
         raise _no_filter(str(error).splitlines()[0]) from None
@@ -168,4 +168,4 @@ def add_conditioning_filters(graph: Graph, filters: Conditioning) -> Graph:
 
 ORIGIN = Origin("conditioning", "")
 SECTIONS = "conditioning.sections"
-MIN_SAMPLES, MAX_SAMPLES = 4, 4096  # that a running mean forgets over
+MIN_SAMPLES, MAX_SAMPLES = 4, 4096  # time constant of the running mean, in samples

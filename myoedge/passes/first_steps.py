@@ -15,9 +15,9 @@ from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 from myoedge.operators.recurrent.cells import GRU_GATES, LSTM_GATES
 from myoedge.passes.forms import is_zeros
 
-EVERY_STEP = ("lstm", "gru", "rnn_relu", "rnn_tanh")  # h of all steps
-INPUTS = ("gates", "sums")  # what steps read, of each step's input alone
-KEPT_GATES = (0, 2, 3)  # of an LSTM; a forget gate multiplies c, which is 0
+EVERY_STEP = ("lstm", "gru", "rnn_relu", "rnn_tanh")  # return h of all steps
+INPUTS = ("gates", "sums")  # compute the inputs' contribution to each step
+KEPT_GATES = (0, 2, 3)  # of an LSTM, without the forget gate, which multiplies c = 0
 
 
 @rewrite_pattern("slice")
@@ -104,7 +104,7 @@ def one_lstm_step(graph: Graph, node: Node) -> Rewrite:
     gates, h, c, r = node.inputs
     require(graph.shape(gates)[0] == 1)
     require(graph.shape(h)[0] > 1 or any(user.op != "lstm" for user in graph.users[gates]))
-    require(not graph.is_const(h) or is_zeros(graph, h))  # others would add steps of their own
+    require(not graph.is_const(h) or is_zeros(graph, h))  # a computed h would add steps of its own
     patch = GraphBuilder(graph, node)
     added = next((x.name for x in graph.users[h] if x.op == "gates" and x.inputs[1] == r), "")
     if not added:
@@ -122,7 +122,7 @@ def _only_step(graph: Graph, node: Node, *, states: int) -> Node:
 
 
 READ_STEPS: tuple[RewritePattern, ...] = (slice_both_directions, steps_that_are_read)
-ONE_STEP: tuple[RewritePattern, ...] = (  # of networks whose layers have no steps but these
+ONE_STEP: tuple[RewritePattern, ...] = (  # for networks whose recurrent layers have a single step
     first_lstm_step,
     first_gru_step,
     first_plain_step,

@@ -181,7 +181,7 @@ def _scaled(
     scaled = None if stated is None or steps is None else stated.times(factors)
     if scaled is None or steps is None:
         made = patch.constant(w * rows)
-    else:  # the same integers
+    else:  # keep the file's integers
         made = patch.constant(scaled.real(steps * np.sign(rows).astype(np.int64)), scaled)
     return x, made, patch.constant(np.asarray(b * scale + offset))
 
@@ -209,7 +209,7 @@ def absorb_input_normalization(graph: Graph) -> Graph:
             )
             if normalization is None:
                 break
-            # the input's value becomes another: parameters of its reader's result apply to it
+            # The input's values change: only the parameters of its reader's result apply to them.
             graph = graph.with_given({name: None}).with_input_normalization(name, normalization)
             graph = splice(graph, reader, GraphBuilder(graph, reader).same_as(name))
     return graph

@@ -28,7 +28,7 @@ def merge_tables(graph: Graph, node: Node) -> Rewrite:
 
 
 TWO = {"mul": "product", "add": "total", "sub": "total", "maximum": "larger"}
-MOST_CALLS = 64  # of a function, nested ones too
+MOST_CALLS = 64  # calls in a chain of functions, nested ones included
 
 
 @rewrite_pattern(*TWO)

@@ -19,7 +19,7 @@ from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 
 Perm = tuple[int, ...]
 
-ONES = ("stride", "dilation")  # of kernels with one tap
+ONES = ("stride", "dilation")  # attributes that are 1 for kernels with one tap
 
 
 def inverse(perm: Sequence[int]) -> Perm:

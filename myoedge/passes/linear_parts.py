@@ -18,9 +18,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, reshape
 
-SMALL = 512  # elements of a tensor
-MOST_DEPTH, MOST_TENSORS = 64, 2048  # on the way
-LEAST_SUMS = 4  # that one layer replaces
+SMALL = 512  # maximum elements of a tensor
+MOST_DEPTH, MOST_TENSORS = 64, 2048  # maximum operators on a path, and tensors in all
+LEAST_SUMS = 4  # minimum number of sums that the layer replaces
 MOVES = ("slice", "reshape", "transpose")
 
 

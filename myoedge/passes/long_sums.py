@@ -15,9 +15,9 @@ from myoedge.graph.match import attempt, require
 from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
 from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 
-MOST = 20480  # terms: 80 KiB of four channels' weights, two thirds of GAP9's L1
-PART = 4608  # terms of a part: room for the windows that they are multiplied with
-WORD = 4  # bytes that parts of an axis begin at multiples of
+MOST = 20480  # products per output; four channels' weights take 80 KiB, two thirds of GAP9's L1
+PART = 4608  # products per output of a part, which leaves space in L1 for the windows
+WORD = 4  # parts of an axis begin at multiples of it, in bytes
 
 
 @rewrite_pattern("linear")

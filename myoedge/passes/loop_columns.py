@@ -18,10 +18,10 @@ from myoedge.graph.match import NoMatch, require
 from myoedge.passes.steps import FEWEST
 
 Column = tuple[str, ...]
-MOST_PEELED = 3  # steps that run before the loop, as a first step may lack operations
-MOST_DELAYED = 3  # steps that a state may be older than the last one
-MOST_INNER = 8  # equal parts of a step, such as steps of an integrator between two samples
-FARTHEST = 600  # nodes of a step that are searched for the state of the step before
+MOST_PEELED = 3  # steps before the loop that may differ: a first step may lack operations
+MOST_DELAYED = 3  # steps by which a state may be older than the last one
+MOST_INNER = 8  # equal parts within a step, such as integrator steps between two samples
+FARTHEST = 600  # nodes that are searched for the state of the preceding step
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _joined(unrolled: Unrolled) -> Iterator[Column]:
 
 
 def _last_states(unrolled: Unrolled) -> Iterator[Column]:
-    """Yield candidates for a state that only its final value is read of: chains of nodes of one
+    """Yield candidates for states of which only the final value is read: chains of nodes of one
     kind, each computed from the preceding one; for each final node, the longest chain."""
     counts: dict[str, int] = {}
     for kind in unrolled.kinds.values():
@@ -167,7 +167,7 @@ class UnrolledBody:
 def unrolled_body(unrolled: Unrolled, starts: Sequence[Column]) -> UnrolledBody | None:
     """Return the loop body that computes the columns `starts`; None if its iterations are not
     equal."""
-    later: dict[str, Column] = {}  # by its first tensor, a column that may be a step later
+    later: dict[str, Column] = {}  # first tensor -> a column that may be one step later
     while True:
         body, known = UnrolledBody(unrolled, starts), {**later}
         try:

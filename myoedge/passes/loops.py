@@ -31,7 +31,7 @@ from myoedge.passes.loop_columns import (
 from myoedge.passes.steps import FEWEST, stacked
 
 MOST_LOOPS = 64
-FEWEST_SAVED = 24  # layers that a loop saves at least
+FEWEST_SAVED = 24  # minimum number of layers that a loop must save
 
 
 def roll_recurrences(graph: Graph) -> Graph:
@@ -213,7 +213,7 @@ def in_operand_order(graph: Graph) -> Graph:
                 known.add(node.name)
             else:
                 left.append(node)
-        require(len(left) < len(waiting))  # else operands need their results
+        require(len(left) < len(waiting))  # otherwise the graph has a cycle
         waiting = left
     return replace(graph, nodes=tuple(made))
 
@@ -243,8 +243,8 @@ class _Results:
         return node.but(inputs=tuple(inputs))
 
     def _runs(self, node: Node) -> Iterator[str]:
-        """Yield the inputs of a concat, in which the tensors of all iterations, in order or
-        reversed, are replaced by one sequence."""
+        """Yield the inputs of a concat after the loop: one sequence in place of the tensors of all
+        iterations, in order or reversed; other inputs one by one."""
         at, inputs = 0, node.inputs
         while at < len(inputs):
             column, step = self.columns.get(inputs[at], ((), 0))

@@ -93,7 +93,7 @@ def _taps_of_input(graph: Graph, node: Node, axis: int) -> tuple[range, tuple[in
     taps, length = (graph.shape(node.inputs[i])[axis] for i in (1, 0))
     step, stride = (node.attrs[name][axis - 1] for name in ("dilation", "stride"))
     before, behind = node.attrs["pads"][axis - 1]
-    farthest = (graph.shape(node.name)[axis] - 1) * stride  # a window's start after the first one
+    farthest = (graph.shape(node.name)[axis] - 1) * stride  # of the last window from the first
     first = max(0, -(-(before - farthest) // step))
     end = min(taps, -(-(length + before) // step))
     cut = first * step, (taps - end) * step

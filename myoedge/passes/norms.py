@@ -155,7 +155,7 @@ def _inverse_deviation(graph: Graph, name: str) -> InverseRoot:
         chain[:0] = node.attrs.get("chain", ())
         name = behind(graph, node.inputs[0], "expand")
     node = writer(graph, name)
-    if node.attrs.get("root"):  # of a variance
+    if node.attrs.get("root"):  # a variance with a fused square root
         node = node.but(attrs={**node.attrs, "root": False})
         chain[:0] = [("sqrt",)]
     squares = _squares(graph, node)

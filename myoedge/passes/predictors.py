@@ -25,9 +25,9 @@ from myoedge.passes.window_features import SampleWindow, added, feature_of, shar
 
 RATIONAL = ("add", "concat", "gather", "mul", "reshape", "slice", "sub", "transpose")
 VIEWS = ("reshape", "transpose")
-FUNCTIONS = ("affine", "neg", "reciprocal", "square")  # of one number, that are rational
+FUNCTIONS = ("affine", "neg", "reciprocal", "square")  # rational functions of one tensor
 MOST_NODES = 400
-DRAWS, SIGNAL, TOLERANCE = 16, 24, 1e-3  # points, samples of each, deviation of float32
+DRAWS, SIGNAL, TOLERANCE = 16, 24, 1e-3  # test points, samples of each, tolerance for float32
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def tables_of_16_bits_apart(graph: Graph) -> Graph:
 def _check_table(graph: Graph, node: Node, before: QuantParams) -> None:
     """Check that a node's fused activation must become a separate node. Errors: NoMatch."""
     is_rounded = _is_rounded_to_16_bits(graph, node.name)
-    if before.element_type != INT16:  # tables of 16-bit results are nodes of their own
+    if before.element_type != INT16:  # tables next to int16 results are separate nodes
         require(is_rounded)
         return
     written = [_alone(node), node] if is_rounded else [_alone(node)]
@@ -98,7 +98,7 @@ def _maker(graph: Graph, node: Node) -> Node:
 
 def _fused(graph: Graph, maker: Node, table: Node) -> Graph:
     act = (*maker.attrs.get("act", ()), *table.attrs["chain"])
-    act = act if bounds(act) is None else (*act, *IDENTITY)  # limits alone would round once
+    act = act if bounds(act) is None else (*act, *IDENTITY)  # a clamp alone would round once
     before, made = maker.name, table.name
     one = maker.but(
         outputs=table.outputs,

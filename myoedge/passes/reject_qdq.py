@@ -59,7 +59,7 @@ def _of_constants(
             continue
         carried = graph.given_params(node.name if is_row else node.inputs[i])
         is_same = carried is not None and carried == kind.params
-        if not is_same and graph.array(node.inputs[i]).any():  # zeros are zeros at any scale
+        if not is_same and graph.array(node.inputs[i]).any():  # zeros are exact at any scale
             yield _of_constant(kind, is_row)
 
 
@@ -91,7 +91,7 @@ def _of_weights(graph: Graph, node: Node, stated: ConstantFormat) -> Iterator[_R
     low, high = int(steps.min(initial=0)), int(steps.max(initial=0))
     result = graph.given_params(node.name)
     if result is not None and result.element_type == INT16:
-        return  # next to which they have 16 bits
+        return  # recurrent weights next to int16 results are int16
     if not INT8.low <= low <= high <= INT8.high:
         yield _Refusal(
             "has recurrent weights that 8 bits do not hold less their zero points",

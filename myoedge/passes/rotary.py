@@ -24,7 +24,7 @@ from myoedge.operators.graph_builder import GraphBuilder, reshape
 from myoedge.operators.layout.definition import slice_real
 from myoedge.passes.forms import factor_of
 
-MOST_NODES = 48  # that one embedding is written in; complex numbers take most
+MOST_NODES = 48  # nodes that one decomposed embedding may have; complex numbers need the most
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Turns:
 def find_rotary(graph: Graph, node: Node) -> Rewrite:
     """Fuse rotations of pairs of elements by constant angles into one rotary embedding."""
     reader = graph.only_user(node.name)
-    require(reader is None or reader.op != "reshape")  # else part of it
+    require(reader is None or reader.op != "reshape")  # otherwise it is part of the embedding
     return first_match(_rotated_source, ((graph, node, x) for x in _sources(graph, node)))
 
 
@@ -85,7 +85,7 @@ def _rotated_source(graph: Graph, node: Node, source: str) -> Rewrite:
 
 # --- linear maps ----------------------------------------------------------------------------------
 
-SIGNS = {"add": (1.0, 1.0), "sub": (1.0, -1.0)}  # of operands
+SIGNS = {"add": (1.0, 1.0), "sub": (1.0, -1.0)}  # operator -> signs of its operands
 MOVES = ("reshape", "transpose", "slice", "expand", "concat")
 
 
@@ -109,7 +109,7 @@ def _sources(graph: Graph, node: Node) -> Iterator[str]:
     computed linearly, nearest first."""
     reads: dict[str, tuple[str, ...]] = {}
     reached = [node.name]
-    for name in reached:  # grows
+    for name in reached:  # `reached` grows in the loop
         if (read := _read(graph, name)) is not None:
             reads[name] = read
             reached += [x for x in dict.fromkeys(read) if x not in reached]

@@ -58,7 +58,7 @@ def _stack(graph: Graph, node: Node) -> Node:
     require(found(mean).op == "mean", tuple(found(mean).attrs.get("axes", ())) == (axis,))
     require(stack.attrs["axis"] == axis, lead[-1] == len(stack.inputs) > 1)
     require(graph.shape(node.inputs[0]) == (*lead, e * f))
-    require(math.prod(lead[:-1]) == max(lead[:-1], default=1))  # one long axis
+    require(math.prod(lead[:-1]) == max(lead[:-1], default=1))  # at most one long axis
     require(all(name in graph.constants for name in node.inputs[1:]))
     return stack
 

@@ -88,7 +88,7 @@ def find_selective_scan(graph: Graph, node: Node) -> Rewrite:
     parts = _parts(graph, factors, state)
     _check_axes(graph, parts)
     rates = _rates(graph, parts, extents)
-    require(rates.max() <= 0.0)  # else states grow
+    require(rates.max() <= 0.0)  # otherwise states would grow
     patch, axes = GraphBuilder(graph, node), parts.axes
     of_channels = (*((axis,) for axis in axes.rows), axes.channel)
     of_states = (*of_channels[:-1], (axes.state,))

@@ -34,7 +34,7 @@ from myoedge.passes.forms import cut_axis, factor_of, square
 
 VIEWS = ("reshape", "transpose", "slice")
 MADE = ("spectrogram", "table")
-SAMPLED = ("biquads", "running_norm")  # [conditioning], with 16-bit results
+SAMPLED = ("biquads", "running_norm")  # operators of [conditioning], with int16 results
 
 
 @rewrite_pattern("magnitude", "add", "sum", "variance")
@@ -215,10 +215,11 @@ def _is_filter(node: Node) -> bool:
 def find_non_int16_use(
     graph: Graph, name: str, leaves: Callable[[Graph, Node], bool] = lambda graph, node: False
 ) -> Node | None:
-    """Return a node that prevents a tensor from being int16; None for an input, moved or filtered
-    at most, that only spectrograms and filters read.
+    """Return a node that prevents a tensor from being int16.
 
     leaves   (graph, producer) -> whether this producer is ignored
+    -> None for an input that only spectrograms and filters read, possibly after data movement or
+    filters
     """
     left = list[Node]()
     pending, checked = [name], set[str]()

@@ -18,7 +18,7 @@ from myoedge.graph.rewrite import Rewrite, rewrite_pattern
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape, slice_axis, transpose
 from myoedge.passes.forms import is_zeros, times_zeros
 
-FEWEST = 4  # steps
+FEWEST = 4  # minimum number of steps
 PAIRS = ("add", "sub", "mul")
 
 
@@ -202,7 +202,7 @@ def _states(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     a = _operand(patch, factors, len(shape))
     b = attempt(_operand, patch, terms, len(shape)) or _after_the_first(patch, terms, shape)
     steps = (len(nodes), *shape)
-    if patch.shape(a)[0] not in (1, len(nodes)):  # a factor of the zeros before all
+    if patch.shape(a)[0] not in (1, len(nodes)):  # the first step has no factor
         a = expand(patch, a, (len(factors), *shape))
         a = patch.add("concat", patch.constant(np.zeros((1, *shape))), a, axis=0)
     return patch.add("scan", expand(patch, a, steps), expand(patch, b, steps), axis=0)

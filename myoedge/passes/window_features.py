@@ -38,7 +38,7 @@ from myoedge.operators.features.factors import (
 from myoedge.operators.graph_builder import GraphBuilder, concat, reshape, transpose
 
 Taps = tuple[int, int]
-MOST_DEPTH = 10  # of operators from samples to a sum
+MOST_DEPTH = 10  # maximum operators between the samples and a sum
 PARTS = ("maximum", "mul", "slice", "sub", "table")
 
 

@@ -87,8 +87,11 @@ def _label_of(name: str, makers: Makers) -> _Label | None:
 
 
 def _is_of_pairs(label: _Label, kept: list[str], makers: Makers) -> bool:
-    """Return whether a label's scores are of pairs of classes (SVM), so that their argmax is no
-    class, and no kept output is computed from them."""
+    """Return whether a label cannot be replaced by its scores: they compare pairs of classes (SVM),
+    so that their argmax is no class, and the model outputs no other scores.
+
+    kept   names of the outputs that are kept
+    """
     node = makers[label.scores]
     attrs = attributes_of(node)
     pairs = bool(sum(attrs.get("vectors_per_class", ()))) and not attrs.get("prob_a")

@@ -173,8 +173,8 @@ def source(node: Any) -> Any:
 
 
 def _is_taken_over(node: Any) -> bool:
-    """Return whether a call's result is not quantised, but the next call's: its only reader is a
-    fused batch norm or clamp, or it may be a mask that a softmax reads."""
+    """Return whether a call's result is not quantised itself: its only reader is a fused batch norm
+    or clamp, whose result is quantised, or a softmax, for which it may be a mask."""
     reader = _only_reader(node)
     if reader is None or node.op != "call_function":
         return False
@@ -225,8 +225,8 @@ def _is_normalization(node: Any) -> bool:
 
 
 def _fixed(node: Any) -> QuantParams | None:
-    """Return the scale and zero point that the operator fixes, as softmax and hidden states; else
-    None."""
+    """Return the scale and zero point that the operator fixes, as for a softmax or hidden states;
+    None otherwise."""
     call = node.args[0] if node.target is operator.getitem else node
     op = FIXED.get(call_of(call)) if call.op == "call_function" else None
     is_cell = call is not node and node.args[1] == 2
