@@ -43,12 +43,13 @@ def unjudged(graph: Graph, given: Data, evaluation: Evaluation | None) -> Iterab
 
 
 def warn_chance_accuracy(judged: Evaluation | None, *, accurate: bool = False) -> Iterator[Notice]:
-    """Yield W209 if the predictions of the float or the integer network are no better than chance:
-    than random classes with the same frequencies or, for targets, than their mean.
+    """Yield W209 if the predictions of the float or the integer network are no better than chance.
 
     judged     labels and predictions; None: not measured
     accurate   whether --accurate was set
-    There is no warning for few frames or a single class.
+
+    Chance is random classes with the same frequencies, or for regression targets their mean. There
+    is no warning for few frames or a single class.
     """
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return

@@ -118,7 +118,7 @@ def _labels(data: Data) -> Array:
 
 
 def _check_frames(source: AdaptSource, labels: Array, ready: int) -> None:
-    """Raise E267 for labels that are neither one class of each sample nor of each output frame.
+    """Raise E267 unless there is one class per sample, or one per output frame.
 
     ready   output frames of a sample; the last pass may be cut
     """

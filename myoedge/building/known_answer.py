@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The golden sample stored in src/, which <prefix>_self_test runs; of a stream its last pass."""
+"""The golden sample stored in src/, which <prefix>_self_test runs; for a stream, its last pass."""
 
 from __future__ import annotations
 

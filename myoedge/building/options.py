@@ -33,8 +33,9 @@ OptionsT = TypeVar("OptionsT", bound="QuantizeOptions")
 def _option(help: str, default: Any = None, **more: Any) -> Any:
     """Return a dataclass field that the command line shows as an option.
 
-    more   metavar; kind: type of the values, default str; choices; negative: whether "--no-x"
-           exists
+    help   help text
+    more   further metadata: `metavar`, `choices`, `kind` (type of the values, default str), and
+           `negative` (whether "--no-x" exists)
     """
     return field(default=default, metadata={"help": help, **more})
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warnings about samples (few, scaled or transposed otherwise, also used for calibration) and about
-networks exported with a batch axis."""
+"""Warnings about samples: too few, of another scale, transposed, or used for both calibration and
+test; and about networks exported with a batch axis."""
 
 from __future__ import annotations
 

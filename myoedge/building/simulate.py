@@ -130,8 +130,9 @@ def simulate_build(
     on           backend
     given        the user's samples; None: the golden sample
     point_name   operating point; None: that of the build
-    cycles       cost table of the simulated chip, from `costs`
-    records      what to record: spans for trace.json; profile, window
+    cycles       cost table (event -> cycles) of the simulated chip
+    records      what to record in addition to cycles: intervals for trace.json, executions by
+                 instruction (profile), executed instructions between two cycles (window)
     """
     if records.spans:  # a file that is asked for, before the long part
         build.check_writable()

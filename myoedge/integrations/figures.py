@@ -8,10 +8,10 @@ from myoedge.reports.report_json import Report
 
 
 def figures(report: Report) -> dict[str, float]:
-    """Return the report's numbers of which more or less is better, by path: "cycles.total",
+    """Return the report's metrics, for which more or less is better, by path: "cycles.total",
     "energy_uj.value", "quantization.accuracy_int8" (0..1).
 
-    Numbers that the report does not have, such as an accuracy without labels, are left out.
+    Metrics that the report does not have, such as an accuracy without labels, are left out.
     """
     paths = [measure.path for measure in NETWORK if measure.better]
     found = {path: value_at(report, path) for path in paths}
@@ -19,8 +19,8 @@ def figures(report: Report) -> dict[str, float]:
 
 
 def facts(report: Report) -> dict[str, str]:
-    """Return the report's other values as text, by path: "target.chip", "exact.host"; unknown
-    values are left out."""
+    """Return the report's values that are no metrics, as text by path: "target.chip", "exact.host";
+    unknown values are left out."""
     paths = [measure.path for measure in NETWORK if not measure.better]
     found = {path: value_at(report, path) for path in paths}
     return {path: str(value) for path, value in found.items() if value is not None}

@@ -61,7 +61,7 @@ Allocator = Callable[[Sequence[LiveRange], int], Placement]
 
 
 def lower_bound(lives: Sequence[LiveRange], alignment: int) -> int:
-    """Return the maximum bytes alive in one step, which the arena of no placement can fall below.
+    """Return the maximum bytes alive in one step, a lower bound of the arena of any placement.
 
     lives       buffers
     alignment   bytes of which every offset is a multiple

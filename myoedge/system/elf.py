@@ -228,8 +228,8 @@ def _line_programs(dwarf: DWARFInfo, table: bytes) -> Iterator[LineProgram]:
 
 
 def _is_sound(header: io.BytesIO) -> bool:
-    """Return whether a line table's lists of folders and files (DWARF 5) have bytes for each
-    entry.
+    """Return whether the header of a line table is long enough for the folder and file entries
+    (DWARF 5) that it announces.
 
     pyelftools would allocate as many entries as a damaged file claims.
     """

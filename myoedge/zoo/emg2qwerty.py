@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""emg2qwerty: from spectrograms of two wristbands to keys, with the parameter names of upstream.
+"""emg2qwerty: from spectrograms of two wristbands to keys, with upstream's parameter names.
 
 Sivakumar et al. (2024), facebookresearch/emg2qwerty: a norm per electrode, a rotation-invariant MLP
 per band, an encoder over time, a linear layer, log-softmax. Upstream's encoder has
-time-depth-separable convolutions (`tds`). The other encoder, a residual bidirectional LSTM
-(`lstm`), follows the description of Jain and Sanchez, whose code is not public, with the parameter
-names of the TDSLSTMEncoder of the course in which it was made.
+time-depth-separable convolutions (`tds`). The encoder `lstm`, a residual bidirectional LSTM, is not
+upstream's: it follows the description of Jain and Sanchez, whose code is not public. Its parameter
+names are those of TDSLSTMEncoder, from the course for which they wrote it.
 """
 
 from __future__ import annotations

@@ -121,9 +121,11 @@ def exp_tables() -> dict[str, Any]:
 
 
 def _bias(ratio: float, bits: int) -> dict[str, int]:
-    """Return the multiplier and shift that convert a bias to score steps.
+    """Return the multiplier and shift that convert a bias to score steps: bias * bias_mult >>
+    bias_shift.
 
-    bits   maximum bits of the multiplier
+    ratio   score steps per step of the bias
+    bits    maximum bits of the multiplier
     """
     shift = int(np.clip(bits - math.frexp(ratio)[1], 0, 30))
     return {"bias_mult": min(round(math.ldexp(ratio, shift)), 2**bits), "bias_shift": shift}

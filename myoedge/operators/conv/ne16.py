@@ -72,7 +72,7 @@ def conv_with_sum_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def keeps_rows(step: QuantizedNode) -> ConstraintViolation | None:
-    """Require results that a tile has one after another, not columns as rows.
+    """Require contiguous results of a tile, in which columns were not exchanged with rows.
 
     -> None, or the violated requirement
     """

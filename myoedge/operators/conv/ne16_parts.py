@@ -76,8 +76,8 @@ class WindowParts:
 
     @property
     def at_once(self) -> bool:
-        """Whether a job may have all outputs of a tile that has all parts: their weights lie one
-        behind the other."""
+        """Whether a job may compute all outputs of a tile with all parts, whose weights are
+        contiguous."""
         return self.runs == 1 and self.count * self.groups == ceil_div(self.run, INPUTS)
 
     def planes(self, weight: Array, bits: int) -> Array:

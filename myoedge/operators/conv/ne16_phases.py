@@ -51,8 +51,8 @@ class Phases:
 
     @property
     def least(self) -> int:
-        """Least number of results for which every phase has complete rows of three outputs
-        (`in_row`), or of rows for which every phase has one."""
+        """Minimum results, or rows, of a tile: every phase then has complete rows of three outputs
+        (`in_row`), or at least one row."""
         return self.across * SIDE if self.in_row else self.down
 
     def of_phase(self, rows: Any, columns: Any) -> tuple[Any, Any]:

@@ -24,7 +24,8 @@ def turned_region(region: Region) -> Region:
 
 
 def turned_operand(operand: Operand) -> Operand:
-    """Return an operand of columns and rows as it lies in memory: rows and columns."""
+    """Return an operand indexed by columns and rows with its dimensions in memory order: rows, then
+    columns."""
     shape, first = _swapped(operand.shape), _swapped(operand.first)
     return replace(operand, shape=shape, dims=_swapped(operand.dims), first=first)
 

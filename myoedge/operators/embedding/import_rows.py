@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import of embeddings and one-hot vectors, and of conditions on integers."""
+"""Import of embeddings and one-hot vectors, and of comparisons and logic on integers."""
 
 from __future__ import annotations
 

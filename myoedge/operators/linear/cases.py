@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random test cases for products with a weight, and of two tensors."""
+"""Random test cases for linear layers and matrix products."""
 
 from __future__ import annotations
 

@@ -72,7 +72,8 @@ def batch_axes(tiled: TiledKernel) -> list[str]:
 def batched_tile(regions: Mapping[str, Region], moves: Sequence[int]) -> Fields:
     """Return the fields of a tile of several products.
 
-    moves   bytes by which the innermost loop over batches moves a and b; 0: all take the same
+    moves   bytes by which a and b advance per iteration of the innermost loop over batches; 0: all
+            iterations read the same operand
     """
     (m, c), (rows, stride) = regions["a"].extent[-2:], regions["b"].extent[-2:]
     return {

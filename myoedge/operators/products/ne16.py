@@ -138,7 +138,13 @@ def wide_rows_on_ne16(
 
 
 def _in_place_fields(regions: Mapping[str, Region], k: int, *, in_place: bool) -> Fields:
-    """Return whether a tile converts x where it lies, and whether it is the last one to read it."""
+    """Return the fields `in_place` and `restores` of the tile struct.
+
+    k   output channels of the layer
+
+    `in_place` is 1 if the tile converts x to uint8 in its own L1 buffer; `restores` is 1 if the
+    tile is then the last one to read x, so that it converts x back to int8.
+    """
     restores = in_place and sum(_along_k(regions)) == k
     return {"in_place": int(in_place), "restores": int(restores)}
 

@@ -11,7 +11,12 @@ from myoedge.operators.qdq import Write, Writer, sliced, whole
 
 
 def _selective_scan(w: Writer, step: QuantizedNode, delta: str, x: str, b: str, c: str) -> str:
-    """Write a selective scan as ONNX nodes; tensors of states are [..., T, D, N]."""
+    """Write a selective scan as ONNX nodes; return the ONNX name of the result.
+
+    delta, x, b, c   ONNX names of the operands
+
+    Intermediate tensors with states are [..., T, D, N].
+    """
     rank, time = len(step.out), len(step.out) - 2
     names = step.node.inputs[len(step.operands) :]
     a, *d = map(w.float_constant, names)

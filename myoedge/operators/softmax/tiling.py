@@ -64,10 +64,12 @@ def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 
 def _masked_in_tiles(step: QuantizedNode, engine: Engine, exp: Array) -> TiledKernel:
-    """Return the tiled kernel of a masked softmax; rows are tiled by the mask's rows and by its
-    repetitions.
+    """Return the tiled kernel of a masked softmax; tiles divide the rows of the mask, and the
+    groups of rows that share the mask (it is broadcast along leading axes).
 
-    Without a mask, all rows count as the mask's rows.
+    exp   table of exponentials
+
+    Without a mask, all rows are one group.
     """
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     masks = step.shapes[1:]
