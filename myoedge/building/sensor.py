@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 from myoedge.building.quantities import hertz, volts
@@ -33,12 +34,12 @@ EXAMPLES: dict[str, Any] = {
 }  # fmt: skip
 DEFAULT_SPI_CLOCK = "8 MHz"
 PIN_NAMES = tuple(field.name for field in fields(Pins))
-# keys that are not for a front end; "chips" are ADS1298 and ADS1299
-SPI_KEYS = ("spi", "spi_clock", "chip_select")
-FOREIGN_KEYS = {
-    "chips": ("bits", "header_bytes", "input_range"),
-    "spi": ("gain", "reference"),
-    "uart": ("gain", "reference", "header_bytes", *SPI_KEYS),
+# the keys that not every front end uses, by front end
+SPI_KEYS = ("spi", "spi_clock", "chip_select", "pins.data_ready")
+KEYS_USED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(FRONT_ENDS, ("gain", "reference", *SPI_KEYS)),
+    "spi": ("bits", "input_range", "header_bytes", *SPI_KEYS),
+    "uart": ("bits", "input_range"),
 }
 MOST_PIN, MOST_HOP = 95, 1 << 16
 MOST_RATE_HZ, MOST_SPI_HZ = 32_000, 50_000_000
@@ -75,18 +76,24 @@ def sensor_of(table: SensorTable, channels: int | None = None, hop: int | None =
     values = {name: DEFAULTS[name] if x is None else x for name, x in chosen.items()}
     kind = FRONT_ENDS.get(values["front_end"])
     sensor = _sensor(table, values, kind)
-    problems |= {**dict(_foreign(table, kind)), **dict(_ranges(sensor))}
+    foreign = dict(_foreign(table))
+    problems |= {**foreign, **dict(_ranges(sensor))}
     problems |= dict(_chip_problems(sensor, kind)) if kind else {}
     if not problems:
         problems = dict(_line_problems(sensor) if sensor.is_on_line else _transfer_problems(sensor))
     if problems:
-        raise _wrong(problems)
+        raise _wrong(problems, foreign)
     return sensor
 
 
-def _wrong(problems: dict[str, str]) -> MyoedgeError:
-    tries = ["docs/guides/sensor.md has a complete [sensor]"]
+def _wrong(problems: dict[str, str], foreign: Iterable[str]) -> MyoedgeError:
+    remove = [f"remove {name}" for name in foreign]
+    tries = [*remove, "docs/guides/sensor.md has a complete [sensor]"]
     return MyoedgeError(CODE, "[sensor] is wrong or incomplete", problems, tries)
+
+
+def _front_end(table: SensorTable) -> str:
+    return table.front_end or str(DEFAULTS["front_end"])
 
 
 def _filled(table: SensorTable, missing: Mapping[str, str]) -> SensorTable:
@@ -94,13 +101,14 @@ def _filled(table: SensorTable, missing: Mapping[str, str]) -> SensorTable:
     absent = {name: x for name, x in EXAMPLES.items() if f"sensor.{name}" in missing}
     known = {name: pin for name, pin in (table.pins or {}).items() if name in PIN_NAMES}
     free = min({*range(len(PIN_NAMES))} - {*known.values()})
-    pins = known if table.front_end == "uart" else {"data_ready": free, **known}
+    pins = {"data_ready": free, **known} if "sensor.pins" in missing else known
     return replace(table, **{**absent, "pins": pins})
 
 
 def _missing(table: SensorTable) -> Problems:
     needed = {"rate": "1000", "channels": "8", "hop": "16", "unit": '"uV", of the calibration data'}
-    if table.front_end in ("spi", "uart") and table.unit != "counts":
+    used = KEYS_USED[_front_end(table)]
+    if "input_range" in used and table.unit != "counts":
         needed["input_range"] = '"2.4 V"'
     for name, example in needed.items():
         if getattr(table, name) is None:
@@ -108,7 +116,7 @@ def _missing(table: SensorTable) -> Problems:
     if not math.isfinite(table.rate or 0):
         yield "sensor.rate", "is no number"
     pins = table.pins or {}
-    if "data_ready" not in pins and table.front_end != "uart":
+    if "data_ready" not in pins and "pins.data_ready" in used:
         yield "sensor.pins", "has no data_ready; { data_ready = 42 }, for example"
     for name in sorted(pins.keys() - set(PIN_NAMES)):
         yield f"sensor.pins.{name}", f"is none of {', '.join(PIN_NAMES)}"
@@ -139,11 +147,15 @@ def _sensor(table: SensorTable, values: dict[str, Any], kind: FrontEnd | None) -
     )
 
 
-def _foreign(table: SensorTable, kind: FrontEnd | None) -> Problems:
-    front_end = table.front_end or DEFAULTS["front_end"]
-    for name in FOREIGN_KEYS["chips" if kind else front_end]:
-        if getattr(table, name) is not None:
-            yield f"sensor.{name}", f"is not for front_end = {front_end!r}"
+def _foreign(table: SensorTable) -> Problems:
+    """Yield the keys that are set and that only other front ends use."""
+    front_end = _front_end(table)
+    for name in dict.fromkeys(chain(*KEYS_USED.values())):
+        key, _, pin = name.partition(".")
+        value = (table.pins or {}).get(pin) if pin else getattr(table, key)
+        if value is not None and name not in KEYS_USED[front_end]:
+            users = ", ".join(x for x in KEYS_USED if name in KEYS_USED[x])
+            yield f"sensor.{name}", f"is for {users}, not for {front_end}"
 
 
 def _ranges(sensor: Sensor) -> Problems:

@@ -112,6 +112,18 @@ UART = {"front_end": "uart", "rate": 1000, "hop": 4, "unit": "counts", "bits": 1
 def test_samples_on_the_line_need_no_pin() -> None:
     sensor = made(UART)
     assert (sensor.pins.data_ready, sensor.sample_bytes) == (-1, 4 + 8 * 2)
+    assert made({**UART, "pins": {"start": 43, "reset": 44}}).pins.start == 43
+
+
+def test_a_key_of_another_front_end_names_those_that_use_it() -> None:
+    with pytest.raises(MyoedgeError, match="E264") as raised:
+        made({**UART, "pins": {"data_ready": 42, "start": 43}, "gain": 6})
+    assert dict(raised.value.notice.facts) == {
+        "sensor.gain": "is for ads1298, ads1299, not for uart",
+        "sensor.pins.data_ready": "is for ads1298, ads1299, spi, not for uart",
+    }
+    assert raised.value.notice.tries[:2] == ("remove sensor.gain", "remove sensor.pins.data_ready")
+    made({**UART, "pins": {"start": 43}})
 
 
 @pytest.mark.parametrize(
@@ -121,6 +133,7 @@ def test_samples_on_the_line_need_no_pin() -> None:
         ({"baud_rate": 115_200}, "sensor.baud_rate"),
         ({"spi_clock": "8 MHz"}, "sensor.spi_clock"),
         ({"header_bytes": 2}, "sensor.header_bytes"),
+        ({"pins": {"data_ready": 42}}, "sensor.pins.data_ready"),
     ],
 )
 def test_what_the_line_does_not_take(table: dict[str, Any], key: str) -> None:
