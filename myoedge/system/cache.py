@@ -131,14 +131,14 @@ def prune(folder: Path) -> None:
     for number, (_, size_bytes, path) in enumerate(sorted(_dated(folder), reverse=True)):
         total_bytes += size_bytes
         if number >= MAX_FILES or total_bytes > MAX_BYTES:
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
     tools.remove_abandoned()
 
 
-def _dated(folder: Path) -> Iterator[tuple[float, int, Path]]:
+def _dated(folder: Path) -> Iterator[tuple[float, int, str]]:
     """Yield (time of last use in s, size in bytes, path) of a folder's entries."""
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # removed by another process
                 status = entry.stat()
-                yield status.st_mtime, status.st_size, Path(entry.path)
+                yield status.st_mtime, status.st_size, entry.path
