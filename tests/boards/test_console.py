@@ -176,6 +176,7 @@ def test_results_that_are_wrong_are_told(two: Build, served: bytes, tmp_path: Pa
 # ---- trouble
 
 
+@pytest.mark.slow
 def test_noise_on_the_line_costs_time_alone(
     two: Build, served: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

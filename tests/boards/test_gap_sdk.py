@@ -169,6 +169,7 @@ def test_firmware_without_an_sdk_needs_no_zeros_in_l1_either(accelerated: Build)
     np.testing.assert_array_equal(found.outputs, wanted.outputs)
 
 
+@pytest.mark.slow
 def test_layers_on_ne16_are_exact_on_this_machine(accelerated: Build, tmp_path: Path) -> None:
     ran = tools.run([sdk.for_host(accelerated, tmp_path, "SHIM_CHECKS")], cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -29,7 +29,7 @@ from myoedge.quantization.samples import Data
 from myoedge.streaming.stream import Stream, passes
 from tests.adapting import assert_equal, host_state, norm_state, parsed, reference_states
 from tests.conftest import myoedge as command
-from tests.conftest import save_exported
+from tests.conftest import save_exported, thinned
 
 CLASSES, CHANNELS, FRAMES, LENGTH = 3, 4, 5, 60
 
@@ -100,7 +100,9 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(
+    scope="module", params=thinned(["early", "channels_first", "unpadded", "channels_last"])
+)
 def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
     torch.manual_seed(0)
     adapt = {"methods": [*METHODS], "replay": "2KiB", "channels": CHANNELS}

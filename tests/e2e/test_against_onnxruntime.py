@@ -31,8 +31,14 @@ METHODS = (
     CalibrationMethod.Entropy,
     CalibrationMethod.Percentile,
 )
-QUICK = ("mtcnn_rnet", "metadrive_ppo", "silero_vad_v6_16k", "sleepecg_bigru")
-LONG = ("crepe_tiny", "fer_minixception", "mp_blazeface_128", "rxn_albert_embeds")
+QUICK = ("mtcnn_rnet", "metadrive_ppo", "sleepecg_bigru")
+LONG = (
+    "silero_vad_v6_16k",
+    "crepe_tiny",
+    "fer_minixception",
+    "mp_blazeface_128",
+    "rxn_albert_embeds",
+)
 NAMES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)]
 
 Feed = Mapping[str, Array]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import myoedge
-from tests.conftest import save_exported
+from tests.conftest import save_exported, thinned
 from tests.e2e.test_ne16_layers import Attention
 
 MOST_SLOWER = 1.03
@@ -83,18 +83,10 @@ def test_convolutions(layer: nn.Module, shape: tuple[int, ...], tmp_path: Path) 
     compare(layer, shape, "conv", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("tokens", "heads", "width"),
-    [
-        (64, 2, 64),
-        (10, 2, 16),
-        (100, 8, 4),
-        *(
-            pytest.param(*sizes, marks=pytest.mark.slow)
-            for sizes in ((26, 4, 4), (16, 8, 8), (16, 4, 32), (12, 12, 4))
-        ),
-    ],
-)
+SIZES = [(64, 2, 64), (10, 2, 16), (100, 8, 4), (26, 4, 4), (16, 8, 8), (16, 4, 32), (12, 12, 4)]
+
+
+@pytest.mark.parametrize(("tokens", "heads", "width"), thinned(SIZES, len(SIZES)))
 def test_attention(tokens: int, heads: int, width: int, tmp_path: Path) -> None:
     network = Attention(tokens, heads, width, biased=False)
     compare(network, (1, tokens, heads * width), "attention", tmp_path)

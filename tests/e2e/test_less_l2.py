@@ -205,6 +205,7 @@ def follows(l3_transfer: L3Transfer, other: L3Transfer) -> bool:
     return meet and l3_transfer.begins == other.chunk.last + 1
 
 
+@pytest.mark.slow
 def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_path: Path) -> None:
     """One that nobody waits for, one that begins a moment too early, L3 in another order."""
     plan = make_plan(
@@ -363,6 +364,7 @@ def test_a_feature_map_of_three_megabytes(tmp_path: Path) -> None:
     assert sum(row.l3_bytes for row in inference.layers) >= 2 * 900 * 120 * 32
 
 
+@pytest.mark.slow
 def test_a_host_shows_maps_out_of_time(tmp_path: Path) -> None:
     """One that leaves before its last tile is stored, one that comes before it is all there."""
     torch.manual_seed(0)

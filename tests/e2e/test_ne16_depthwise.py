@@ -13,6 +13,7 @@ from torch import nn
 
 from myoedge.targets.chip import KernelCost
 from myoedge.targets.gap9 import costs
+from tests.conftest import thinned
 from tests.e2e.test_ne16_layers import assert_exact, built
 
 KERNEL = "me_ne16_depthwise_s8"
@@ -45,7 +46,7 @@ def is_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(costs.KERNELS, KERNEL, KernelCost(0.0, 1.0))
 
 
-@pytest.mark.parametrize("l1", [None, "24KiB"])
+@pytest.mark.parametrize("l1", thinned(["24KiB", None]))
 @pytest.mark.parametrize("name", LAYERS)
 def test_both_have_a_part_of_every_tile(name: str, l1: str | None, tmp_path: Path) -> None:
     torch.manual_seed(0)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.conftest import thinned
 from tests.e2e.test_ne16_layers import assert_exact, built, engines
 from tests.layer_networks import Rng, pick
 
@@ -115,7 +116,7 @@ def pixels(rng: Rng) -> Drawn:
     return layers, (1, c, *map(int, rng.integers(8, 18, 2)))
 
 
-@pytest.mark.parametrize("l1", [None, "24KiB"])
+@pytest.mark.parametrize("l1", thinned(["24KiB", None]))
 def test_results_of_16_bits_are_exact(l1: str | None, tmp_path: Path) -> None:
     """The cores requantise NE16's sums to int16."""
     for seed in range(6):
@@ -145,7 +146,7 @@ def cut(draw: Callable[[Rng], Drawn], seed: int, folder: Path) -> bool:
     return any(step["tiles"]["count"] > 1 for step in steps)
 
 
-@pytest.mark.parametrize("draw", [rows, filters, long_filters, images_of_channels])
+@pytest.mark.parametrize("draw", thinned([rows, long_filters, filters, images_of_channels]))
 def test_layers_of_several_tiles_and_jobs_are_exact(
     draw: Callable[[Rng], Drawn], tmp_path: Path
 ) -> None:

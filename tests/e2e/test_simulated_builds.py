@@ -110,6 +110,7 @@ class Recurrent(torch.nn.Module):
         return scores
 
 
+@pytest.mark.slow
 def test_l1_has_room_for_the_arguments_of_any_kernels(tmp_path: Path) -> None:
     """Those of recurrences and copies are the longest: 16 bytes more than is reserved for all."""
     torch.manual_seed(0)

@@ -131,7 +131,13 @@ def test_every_symbol_of_a_network_has_its_prefix(
         assert not wrong
 
 
-@pytest.mark.parametrize("flags", [(), ("CPPFLAGS=-DME_SHARED_L1",)], ids=["apart", "shared L1"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param((), id="apart", marks=pytest.mark.slow),
+        pytest.param(("CPPFLAGS=-DME_SHARED_L1",), id="shared L1"),
+    ],
+)
 def test_both_run_in_one_program(
     pair: tuple[Build, Build], tmp_path: Path, flags: tuple[str, ...]
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from myoedge.backends.packets import BrokenFrame, Flags
+from tests.conftest import thinned
 from tests.fuzz import campaign, edits, files, kills, networks, playbacks, sensors
 
 EDITS, BATCH = 1000, 20  # and so many in a test
@@ -77,7 +78,7 @@ def test_drawn_faults_of_a_sensor(seed: int, tmp_path: Path) -> None:
     assert found["outcome"] == "exact", found
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 7, 31])  # the last two once hung
+@pytest.mark.parametrize("seed", [0, *thinned([2, 1, 3], 3), 7, 31])  # the last two once hung
 def test_drawn_faults_on_the_simulated_chip(seed: int, tmp_path: Path) -> None:
     found = playbacks.run(seed, tmp_path)
     assert found["outcome"] == "exact", found

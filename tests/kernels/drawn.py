@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from myoedge.codegen.firmware import check_instructions, link
 from myoedge.codegen.library import library_files
@@ -185,7 +186,7 @@ def _on_host(
     return _results((folder / "results.bin").read_bytes(), cases)
 
 
-RUNS = (on_host, on_host_as_sdk, on_simulator)
+RUNS = (on_host, pytest.param(on_host_as_sdk, marks=pytest.mark.slow), on_simulator)
 SHUFFLED_RUNS = (*RUNS, on_simulator_reversed)
 
 

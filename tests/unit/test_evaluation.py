@@ -583,6 +583,7 @@ def test_a_comparison_has_intervals_errors_and_both_matrices(model: Path, tmp_pa
     assert check(told.json)
 
 
+@pytest.mark.slow
 def test_a_sweep_has_test_sets(model: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "calib.npz", input=CALIB, label=np.arange(40) % CLASSES)
     np.savez(tmp_path / "test.npz", input=TEST, label=LABELS)

@@ -95,7 +95,9 @@ def planned(graph: Graph, chip: Chip) -> None:
     make_plan(network, chip)
 
 
-@pytest.mark.parametrize("network", [elementwise, linears, scan])
+@pytest.mark.parametrize(
+    "network", [elementwise, pytest.param(linears, marks=pytest.mark.slow), scan]
+)
 def test_twice_the_nodes_are_twice_the_work(network: Callable[[int], Graph]) -> None:
     few, many = network(FEW), network(2 * FEW)
     planned(network(8), LARGE)  # tables that are made once

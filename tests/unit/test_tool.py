@@ -242,6 +242,7 @@ def test_undefined_behaviour_sanitizer_catches_a_signed_overflow(tmp_path: Path)
     assert added(tmp_path, "zig", (), "2147483647", "1").stdout == "-2147483648\n"
 
 
+@pytest.mark.slow
 def test_only_a_compiler_whose_address_sanitizer_was_seen_to_work_has_one(tmp_path: Path) -> None:
     assert not can_asan(toolchain.compiler("zig"))
     (zig, _) = toolchain.compiler("zig").command
