@@ -42,9 +42,9 @@ def energy(
     operating_point   "high", "low", a clock between them as "300MHz", or "auto": the point of least
                       energy that meets `latency` and [budget] latency and keeps up with the stream
     latency           latency limit such as "20ms"; implies "auto"
-    every             period of the inferences such as "50 ms", for duty cycle and average power
-    battery           capacity in mAh, or as text, "300 mAh"; needs `every` or a stream with a known
-                      rate
+    every             period of the inferences such as "50 ms", for duty cycle and average power;
+                      None: that of the sensor application or of a stream with a known rate
+    battery           capacity in mAh, or as text, "300 mAh"; needs a period
     volts             voltage of the battery; None: 3.7
     others            power of front end, radio and all else that is always on, "8 mW"; None: chip
                       only

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from myoedge.building.budget import MLPERF, SENSOR
 from myoedge.building.sensor import sensor_of
@@ -16,6 +16,7 @@ from myoedge.targets.sensor import SensorTable
 if TYPE_CHECKING:
     from myoedge.building.config import Config
     from myoedge.building.options import BuildOptions
+    from myoedge.building.stream_rate import StreamPlan
     from myoedge.codegen.application import Application
     from myoedge.plan.plan import Plan
     from myoedge.streaming.stream import Stream
@@ -94,6 +95,20 @@ def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | N
     if options.app == MLPERF:
         return MlperfRequest(_dataset(options, settings))
     return _sensor(options, settings) if options.app == SENSOR else None
+
+
+def period_of(
+    request: ApplicationRequest | None, plan: Plan, stream_plan: StreamPlan | None
+) -> dict[str, Any] | None:
+    """Return the entry `period` of report.json: seconds between inferences, set by the sensor or by
+    the rate of the stream's frames; None if neither is known. Errors: E264, E265."""
+    stream = None if stream_plan is None else stream_plan.stream
+    application = None if request is None else request.application(plan, stream)
+    if application is not None and application.period_s is not None:
+        return {"seconds": application.period_s, "set_by": SENSOR}
+    if stream_plan is None or stream_plan.frame_hz is None:
+        return None
+    return {"seconds": stream_plan.stream.frames / stream_plan.frame_hz, "set_by": "stream"}
 
 
 def _sensor(options: BuildOptions, settings: Config) -> SensorRequest:

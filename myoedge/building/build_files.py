@@ -11,6 +11,7 @@ from myoedge.adaptation.record import to_arrays
 from myoedge.backends.build_folder import ADAPT_ELF, ADAPT_NPZ, CALIBRATION
 from myoedge.backends.report_folder import report_digest
 from myoedge.building.adaptation import adaptation_of, adaptation_report
+from myoedge.building.applications import period_of
 from myoedge.building.budget import SDK_APPS
 from myoedge.building.known_answer import known_answer, last_pass
 from myoedge.building.plugins import Plugin, recorded
@@ -23,7 +24,7 @@ from myoedge.quantization.files import to_json as graph_to_json
 from myoedge.quantization.reuse import reused_layers
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.reports.cycles import with_cycles
-from myoedge.reports.energy import with_energy
+from myoedge.reports.energy import own_period_s, with_energy
 from myoedge.reports.stream_passes import with_passes
 from myoedge.reports.streams import stream_report, with_real_time
 from myoedge.streaming.stream import to_json as stream_to_json
@@ -78,13 +79,13 @@ def estimated_report(
         **make_report(plan, outcome),
         "budget": limits,
         "reused": reused,
+        "period": period_of(request.of_app, plan, stream_plan),
     }
     if stream_plan is not None:
         rate = (stream_plan.frame_hz, stream_plan.window_s, stream_plan.least_frames)
         passes = [asdict(row) for row in stream_plan.passes]
         report["stream"] = stream_report(stream_plan.stream, *rate, passes)
-    chip = build_plan.plan.chip
-    return at_operating_point(report, chip, request.point == AUTO, by)
+    return at_operating_point(report, plan.chip, request.point == AUTO, by)
 
 
 def with_run(
@@ -120,15 +121,14 @@ def cheapest_point(
     report: Report, chip: Chip, by: Coefficients, latency_s: float | None = None
 ) -> str:
     """Return the name of the operating point with the least energy that meets the latency limits
-    and keeps up with the stream; if none does, the fastest.
+    and keeps up with the stream or sensor; if none does, the fastest.
 
     by          energy coefficients
     latency_s   latency limit in seconds, in addition to [budget] latency
     Candidates are the chip's points and the highest clock at each voltage.
     """
     judged = at_operating_point(report, chip.at_every_voltage(), False, by)
-    limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]
-    limits_s += [point["period_s"] for point in (judged.get("stream") or {}).get("points", ())[:1]]
+    limits_s = [latency_s, (report.get("budget") or {}).get("latency_s"), own_period_s(report)]
     limit_s = min((limit for limit in limits_s if limit is not None), default=None)
     points = [(p["name"], p["latency_s"], p["value"]) for p in judged["energy_uj"]["points"]]
     return cheapest(points, limit_s)

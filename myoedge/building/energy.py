@@ -124,6 +124,7 @@ def _with_given(report: dict[str, Any], given: Mapping[str, float | None]) -> di
         tries = [
             '--every "50 ms"  (and --volts, 3.7 without it)',
             "[stream] rate, for a build with --stream",
+            "--app sensor, whose [sensor] has the rate",
         ]
         raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
     return report

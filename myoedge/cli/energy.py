@@ -47,9 +47,10 @@ def energy() -> None:
 @click.option(
     "--every",
     metavar="TIME",
-    help='Period of inferences, "50 ms": adds duty cycle and average power.',
+    help='Period of inferences, "50 ms": adds duty cycle and average power '
+    "(default: of the sensor or stream).",
 )
-@click.option("--battery", metavar="MAH", help="Battery capacity, with --every: operating hours.")
+@click.option("--battery", metavar="MAH", help="Battery capacity, with a period: operating hours.")
 @click.option("--volts", metavar="V", help="Battery voltage (default: 3.7).")
 @click.option(
     "--others", metavar="POWER", help='Constant power of front end, radio and the rest: "8 mW".'

@@ -50,6 +50,11 @@ class Application(ABC):
         """Return further JSON files of the build folder, as name -> document."""
         return {}
 
+    @property
+    def period_s(self) -> float | None:
+        """Seconds between inferences; None if the application does not set them."""
+        return None
+
 
 @dataclass(frozen=True)
 class MlperfApplication(Application):
@@ -88,6 +93,10 @@ class SensorApplication(Application):
 
     def described(self) -> dict[str, Any]:
         return {JSON: self.program.to_json()}
+
+    @property
+    def period_s(self) -> float:
+        return float(self.program.hop * self.program.frames / self.program.sensor.rate_hz)
 
 
 def _is_c(name: str) -> bool:

@@ -183,10 +183,12 @@ class ModulePowers:
 
     others_mw   power of front end, radio and other parts that are always on; None: chip only
     sleep_mw    power of the sleeping chip, L3 included; None: both assumed bounds
+    can_sleep   whether the chip sleeps between inferences; otherwise it is idle
     """
 
     others_mw: float | None = None
     sleep_mw: float | None = None
+    can_sleep: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +240,8 @@ def duty(
     battery: Battery | None = None,
     module: ModulePowers = ModulePowers(),
 ) -> Duty:
-    """Return the duty cycle of a chip that runs an inference in every period and sleeps in between,
-    with memories retained; it is idle while it wakes.
+    """Return the duty cycle of a chip that runs an inference in every period and sleeps in between
+    if it can, with memories retained; it is idle while it wakes.
 
     inference   counters of the inference
     period_s    period in seconds, such as hop / rate
@@ -249,7 +251,7 @@ def duty(
     """
     active_s = inference.cycles / point.clock_hz
     pause_s = max(period_s - active_s, 0.0)
-    asleep_s = pause_s - WAKE_S if pause_s > WAKE_S else 0.0
+    asleep_s = pause_s - WAKE_S if module.can_sleep and pause_s > WAKE_S else 0.0
     awake = energy(inference, point, by)
     idle = energy(Activity((pause_s - asleep_s) * point.clock_hz), point, by)
     sleep_mw = sleep_power_mw(inference.l3_bytes > 0, by, module)

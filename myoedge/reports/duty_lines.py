@@ -32,7 +32,7 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("every", speed.duration(duty["period_s"])),
         ("duty cycle", f"{100 * duty['share']:.3g} %"),
         ("average", power_range(duty["average_mw"], "mW", sleeps=is_guess)),
-        ("asleep", _asleep(duty)),
+        ("asleep", _asleep(duty, module_powers(report).can_sleep)),
     ]
     if duty["asleep_s"]:
         waking_s = duty["period_s"] * (1.0 - duty["share"]) - duty["asleep_s"]
@@ -70,9 +70,11 @@ def power_range(interval: Sequence[float], unit: str, *, sleeps: bool, short: bo
     return f"{value} {unit} ({low} to {high})"
 
 
-def _asleep(duty: Mapping[str, Any]) -> str:
+def _asleep(duty: Mapping[str, Any], can_sleep: bool) -> str:
     if not duty["keeps_up"]:
         return "never: an inference takes longer than the period"
+    if not can_sleep:
+        return "never: the sensor application is idle between inferences"
     if not duty["asleep_s"]:
         return "never: no time to fall asleep and wake"
     _, low_mw, high_mw = duty["sleep_mw"]

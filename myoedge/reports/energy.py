@@ -120,18 +120,25 @@ def battery_of(report: Mapping[str, Any]) -> Battery | None:
 
 
 def module_powers(report: Mapping[str, Any]) -> ModulePowers:
-    """Return the powers given by `energy --others --sleep`, which a report stores."""
+    """Return the powers given by `energy --others --sleep`, which a report stores; the sensor
+    application is idle between inferences."""
     given = report.get("every") or {}
-    return ModulePowers(given.get("others_mw"), given.get("sleep_mw"))
+    has_sensor = (report.get("period") or {}).get("set_by") == "sensor"
+    return ModulePowers(given.get("others_mw"), given.get("sleep_mw"), not has_sensor)
 
 
 def period_s(report: Mapping[str, Any]) -> float | None:
-    """Return the period of inferences in seconds: as given by `energy --every`, otherwise the time
-    in which the frames of a stream's pass arrive; None if unknown."""
+    """Return the period of inferences in seconds: as given by `energy --every`, otherwise the
+    build's own; None if unknown."""
     given_s: float | None = (report.get("every") or {}).get("period_s")
-    stream = report.get("stream") or {}
-    rate = stream.get("frame_hz")
-    return given_s or (stream["pass_frames"] / rate if rate else None)
+    return given_s or own_period_s(report)
+
+
+def own_period_s(report: Mapping[str, Any]) -> float | None:
+    """Return the period that the sensor or the stream's rate sets, in seconds; None if neither
+    does."""
+    seconds: float | None = (report.get("period") or {}).get("seconds")
+    return seconds
 
 
 def as_point(row: Mapping[str, Any]) -> OperatingPoint:

@@ -72,9 +72,21 @@ def test_recordings_of_another_scale(
     assert (says or "") in ran.err
 
 
+def test_the_sensor_sets_the_period(windows: Build, stream: Build, tmp_path: Path) -> None:
+    """A window starts every 8 samples, a pass every 4, both at 200 Hz; the chip never sleeps."""
+    for build, period_s in ((windows, 8 / 200), (stream, 4 / 200)):
+        folder = shutil.copytree(build.folder, tmp_path / str(period_s))
+        assert build.report["duty"]["period_s"] == period_s
+        ran = command("energy", folder, "--battery", "150", "--json", cwd=tmp_path)
+        duty = ran.json["duty"]
+        assert (duty["period_s"], duty["asleep_s"]) == (period_s, 0.0)
+        assert duty["hours"][0] == pytest.approx(150 * 3.7 / duty["average_mw"][0])
+        assert myoedge.energy(folder, every="1 s")["duty"]["period_s"] == 1.0
+
+
 def test_battery_and_other_parts_given_to_the_build(windows: Build, tmp_path: Path) -> None:
     folder = shutil.copytree(windows.folder, tmp_path / "out")
-    myoedge.energy(folder, every="40ms", battery=150, others="4 mW")
+    myoedge.energy(folder, battery=150, others="4 mW")
     power = myoedge.play(folder, MYO, seconds=1).power
     chip_w = power.chip_j[0] / power.seconds
     assert power.power_w[0] == pytest.approx(chip_w + 4e-3)

@@ -358,13 +358,22 @@ def test_a_memory_beside_the_chip_sleeps_too() -> None:
 
 
 def test_the_period_of_a_report() -> None:
-    """Told, else that of a stream: the frames of a pass over their rate."""
-    stream = {"pass_frames": 16, "frame_hz": 125.0}
+    """That of --every, otherwise the build's own."""
+    own = {"period": {"seconds": 0.128, "set_by": "stream"}}
     assert period_s({}) is None
-    assert period_s({"stream": {"pass_frames": 16}}) is None
-    assert period_s({"stream": stream}) == pytest.approx(0.128)
-    assert period_s({"stream": stream, "every": {"period_s": None}}) == pytest.approx(0.128)
-    assert period_s({"stream": stream, "every": {"period_s": 1.0}}) == 1.0
+    assert period_s({"period": None}) is None
+    assert period_s(own) == period_s({**own, "every": {"period_s": None}}) == 0.128
+    assert period_s({**own, "every": {"period_s": 1.0}}) == 1.0
+
+
+def test_a_chip_that_cannot_sleep_is_idle() -> None:
+    """As long as a pause without time to fall asleep: power and time of both add up."""
+    found = duty(WINDOW, HIGH, PLAIN, 1.0, module=ModulePowers(can_sleep=False))
+    assert found.asleep_s == 0.0
+    idle_s = 1.0 - WINDOW.cycles / HIGH.clock_hz
+    idle_mw = energy_page.power_mw(Activity(1e6), HIGH, PLAIN)
+    expected_mw = 1e3 * energy(WINDOW, HIGH, PLAIN).joules + idle_mw * idle_s
+    assert found.average_mw[0] == pytest.approx(expected_mw)
 
 
 # --- words ----------------------------------------------------------------------------------------
