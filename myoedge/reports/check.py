@@ -7,16 +7,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, command
 from myoedge.reports.diff import Change, comparable
 from myoedge.reports.diff_verdict import KINDS, TOLERATED
 from myoedge.reports.junit import JunitCase, junit_xml
+from myoedge.reports.measures import value_at
 from myoedge.reports.report_json import Report
 from myoedge.system.notebook import Card, Tabular
 
 CHECKED = {**KINDS, "cycles.total": "cycles"}  # path in report.json -> its bound
 BOUNDS = {**TOLERATED, "cycles": 0.02}
-OK, WORSE, GONE, SKIPPED = "ok", "worse", "gone", "skipped"
+OK, WORSE, GONE, SKIPPED, DIFFERS = "ok", "worse", "gone", "skipped", "differs"
+# settings that the builds must share, and figures that are not comparable otherwise
+SETTINGS = ("target.chip", "target.operating_point")
+BY_SETTINGS = ("cycles", "latency", "energy", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,8 @@ class CheckRow:
     change    old and new value
     allowed   largest accepted loss: decibels, fractions of 1, or a fraction of the old value; None
               for a yes/no figure
-    status    "ok", "worse", "gone" (only the accepted build has it), "skipped" (measured on other
-              samples)
+    status    "ok", "worse", "gone" (only the accepted build has it), "skipped" (not comparable:
+              measured on other samples, say), "differs" (a setting that both must share)
     """
 
     change: Change
@@ -73,7 +77,7 @@ class Check(Tabular):
 
     @property
     def failed(self) -> tuple[CheckRow, ...]:
-        return tuple(row for row in self.figures if row.status in (WORSE, GONE))
+        return tuple(row for row in self.figures if row.status in (WORSE, GONE, DIFFERS))
 
     def plain(self) -> dict[str, Any]:
         """Return the comparison as JSON values."""
@@ -89,9 +93,9 @@ class Check(Tabular):
 
     def junit(self) -> bytes:
         """Return JUnit XML with a case for each figure."""
-        kinds = {OK: "passed", WORSE: "failure", GONE: "error", SKIPPED: "skipped"}
+        kinds = {OK: "passed", WORSE: "failure", SKIPPED: "skipped"}
         cases = [
-            JunitCase(self.name, row.change.measure.title, kinds[row.status], row.text)
+            JunitCase(self.name, row.change.measure.title, kinds.get(row.status, "error"), row.text)
             for row in self.figures
         ]
         return junit_xml("myoedge check", cases)
@@ -102,20 +106,25 @@ class Check(Tabular):
         return [f"::error {title}::{_escaped(row.text)}" for row in self.failed]
 
     def raise_worse(self) -> None:
-        """Raise E305 if a figure is worse than allowed, or gone."""
+        """Raise E305 if a figure is worse than allowed or gone, or a setting differs."""
         if not self.failed:
             return
-        facts = {"worse": "\n".join(row.text for row in self.failed)}
+        lines = {WORSE: list[str](), DIFFERS: list[str]()}
+        for row in self.failed:
+            lines[DIFFERS if row.status == DIFFERS else WORSE].append(row.text)
+        facts = {status: "\n".join(texts) for status, texts in lines.items() if texts}
         gone = [row.change.measure.path for row in self.failed if row.status == GONE]
         backends = [path.removeprefix("exact.") for path in gone if path.startswith("exact.")]
         tries = [
             *([f"myoedge validate NEW --on {','.join(backends)}"] if backends else []),
             *(["myoedge simulate NEW"] if "cycles.total" in gone else []),
+            *(_same_setting(row.change) for row in self.failed if row.status == DIFFERS),
             "[check] in myoedge.toml, if that will do",
             "a new build to compare with",
             "myoedge report NEW --against OLD, layer by layer",
         ]
-        title = f"{self.name} is worse than the accepted build"
+        verdict = "is worse than" if WORSE in facts else "cannot be compared with"
+        title = f"{self.name} {verdict} the accepted build"
         raise MyoedgeError("E305", title, facts, tries)
 
 
@@ -136,10 +145,21 @@ def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) 
     return Check(str(new["model"]["name"]), tuple(_rows(old, new, allowed)))
 
 
+def _same_setting(change: Change) -> str:
+    """Return the command that gives the new build the old one's setting."""
+    if change.measure.path == "target.chip":
+        return f"myoedge build --target {change.old}"
+    return command("energy", "NEW", "--operating-point", str(change.old))
+
+
 def _rows(old: Report, new: Report, allowed: Mapping[str, float]) -> Iterator[CheckRow]:
-    for measure, is_comparable, before, after in comparable(old, new):
+    same = all(value_at(old, path) == value_at(new, path) for path in SETTINGS)
+    for measure, is_same_kind, before, after in comparable(old, new):
         change = Change("", measure, before, after)
-        if measure.path.startswith("exact.") and not (before is None and after is None):
+        is_comparable = is_same_kind and (same or CHECKED.get(measure.path) not in BY_SETTINGS)
+        if measure.path in SETTINGS and before != after:
+            yield CheckRow(change, None, DIFFERS)
+        elif measure.path.startswith("exact.") and not (before is None and after is None):
             status = WORSE if after is False else GONE if after is None else OK
             yield CheckRow(change, None, status)
         elif measure.path in CHECKED and before is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,43 @@ def test_other_samples_are_not_compared(good: myoedge.Build) -> None:
     assert statuses(old, new) == {"quantization.accuracy_int8": "worse"}
     elsewhere = changed(new, "quantization.accuracy_source", "another file")
     assert statuses(old, elsewhere) == {"quantization.accuracy_int8": "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "remedy"),
+    [
+        ("target.chip", "host", "myoedge build --target host"),
+        ("target.operating_point", "low", "myoedge energy NEW --operating-point low"),
+    ],
+)
+def test_figures_of_another_target_or_point_are_not_compared(
+    good: myoedge.Build, path: str, value: str, remedy: str
+) -> None:
+    new = dict(good.report)
+    old = changed(changed(new, path, value), "latency_s", new["latency_s"] * 2)
+    found = statuses(old, new)
+    assert found.pop(path) == "differs"
+    kinds = ("cycles", "latency", "energy", "memory")
+    assert set(found.values()) == {"skipped"}
+    assert {name.split("_")[0].split(".")[0] for name in found} == {*kinds}
+    check = check_reports(old, new, {})
+    assert f"{value} -> {new['target'][path.split('.')[1]]}, differs" in check.failed[0].text
+    with pytest.raises(MyoedgeError, match="cannot be compared") as caught:
+        check.raise_worse()
+    assert remedy in caught.value.notice.tries
+    (case,) = (c for c in ElementTree.fromstring(check.junit())[0] if c.find("error") is not None)
+    assert "differs" in ElementTree.tostring(case, encoding="unicode")
+
+
+def test_the_remedy_for_another_operating_point_works(good: myoedge.Build, tmp_path: Path) -> None:
+    shutil.copytree(good.folder, tmp_path / "NEW")
+    arguments = ("check", "NEW", "--against", good.folder)
+    assert command("energy", "NEW", "--operating-point", "low", cwd=tmp_path).code == 0
+    ran = command(*arguments, cwd=tmp_path)
+    assert ran.code == 3
+    assert "myoedge energy NEW --operating-point high" in ran.err
+    assert command("energy", "NEW", "--operating-point", "high", cwd=tmp_path).code == 0
+    assert command(*arguments, cwd=tmp_path).code == 0
 
 
 def test_junit_and_annotations_name_the_figure(good: myoedge.Build) -> None:
