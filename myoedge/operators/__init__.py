@@ -18,7 +18,7 @@ def families() -> list[str]:
     return sorted(m.name for m in packages if m.ispkg and m.name != "TEMPLATE")
 
 
-ADDED: list[ModuleType] = []  # packages of plug-ins, which are as the folders here
+ADDED: list[ModuleType] = []  # packages of plug-ins, laid out like the folders here
 
 
 def define(package: ModuleType) -> None:

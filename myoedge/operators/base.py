@@ -120,7 +120,7 @@ class RequantParams(QuantizedParams):
 
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar  # with a default, from Python 3.13 on typing's own
+    from typing_extensions import TypeVar  # typing.TypeVar has defaults from Python 3.13 on
 
     P = TypeVar("P", bound=QuantizedParams, default=Any)
 else:
@@ -298,7 +298,7 @@ class OpDef:
 
 
 OPS: dict[str, OpDef] = {}
-_TABLES = [OPS]  # `register` fills the last
+_TABLES = [OPS]  # `register` adds to the last table
 
 
 def register(op: OpDef) -> OpDef:
@@ -308,7 +308,7 @@ def register(op: OpDef) -> OpDef:
     """
     if any(op.name in table for table in _TABLES):
         raise ValueError(f"there is an operator {op.name} already: this one needs another name")
-    if op.name != "TEMPLATE":  # is imported by checks of all modules, and no operator
+    if op.name != "TEMPLATE":  # checks import TEMPLATE like the other modules; it is no operator
         _TABLES[-1][op.name] = op
     return op
 

@@ -23,7 +23,7 @@ Range = tuple[float, float]
 Chain = tuple[tuple[Any, ...], ...]
 
 PATTERNS = ("uniform", "uniform", "edges", "few", "narrow", "lowest", "highest")
-# The output's range: fits, moved to one side of 0, far too small (all saturates), far too large.
+# Range of the output: as needed, on one side of 0, far too small (results saturate), far too large.
 FACTORS = (
     (1.0, 0.0), (1.0, 0.0), (0.5, 0.0), (1.3, 0.0), (1.0, 0.7), (1.0, -0.7), (0.002, 0.0),
     (300.0, 0.0),
@@ -179,9 +179,7 @@ def weight_slack(case: Any) -> Array:
     rows = np.abs(w.reshape(w.shape[0], -1))
     bias = np.abs(case.weights[1]) if len(case.weights) > 1 else np.zeros(len(rows))
     step = np.maximum(rows.max(axis=1) / 127, bias / (x.scale * 2**22))
-    if (
-        case.step.integers.weight.dtype == np.int16
-    ):  # what int32 has room for, docs/integer-semantics.md
+    if case.step.integers.weight.dtype == np.int16:  # limits of int32, docs/integer-semantics.md
         most = 1.75 * 2**30 / (abs(x.zero_point) - x.low) - rows.shape[1] / 2 - 2
         step = np.maximum(
             np.maximum(rows.max(axis=1) / 32767, rows.sum(axis=1) / most), bias / (x.scale * 2**28)

@@ -20,7 +20,7 @@ from myoedge.operators.queries import fixed_params, output_of
 from myoedge.operators.softmax.definition import ROW_MAX
 
 T = TypeVar("T")
-Check = Callable[[T], Iterator[str]]  # names of the tensors that offend
+Check = Callable[[T], Iterator[str]]  # yields the names of the offending tensors
 NodeCheck = Callable[[Graph, Node], bool]
 Spec = tuple[tuple[Check[T], str], ...]
 

@@ -21,7 +21,7 @@ from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
 R = TypeVar("R", bound=RequantParams)
-HIDDEN_BELOW = 2.0**29  # scores that a mask hides are so much less, in floats
+HIDDEN_BELOW = 2.0**29  # subtracted from hidden scores in floats
 
 
 def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:

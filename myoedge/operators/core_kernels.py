@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
 
 
-# The ninth core of the cluster, the control core that moves data, comes some hundred cycles late to
-# every tile, when it has started what is to be moved meanwhile. A layer of so many MACs has tiles
-# that are longer than nine times that.
+# The ninth core, the control core, joins each tile some hundred cycles late, after starting its
+# transfers. With this many MACs, a tile is longer than nine times that.
 NINE_CORES_MACS = 2**18
 
 

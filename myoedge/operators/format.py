@@ -15,9 +15,9 @@ EIGHT: Types = (INT8,)
 SIXTEEN: Types = (INT16,)
 EITHER: Types = (INT8, INT16)
 UINT8 = ElementType(8, signed=False)
-INTEGERS: Types = (INT8, UINT8, INT32)  # ids, indices, classes, truth values: without a scale
+INTEGERS: Types = (INT8, UINT8, INT32)  # without a scale: ids, indices, classes, booleans
 ANY: Types = (*EITHER, UINT8, INT32, INT64)
-STORED_BITS = tuple(range(2, 9))  # of weights that are int8, or packed
+STORED_BITS = tuple(range(2, 9))  # bits of weights stored as int8 or packed
 WIDE_BITS = (16,)
 
 

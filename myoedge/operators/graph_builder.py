@@ -38,7 +38,7 @@ class ReadsRefused(Unsupported):
 
 
 EMPTY = Graph((), (), (), {}, {}, ())
-FIRST = Node("", (), ("t",))  # no node: names begin with t
+FIRST = Node("", (), ("t",))  # placeholder without a name: new names begin with t
 
 
 @dataclass
@@ -91,8 +91,8 @@ class GraphBuilder(ConstantValues):
         """
         name = self._free(f"{self.stem}.const")
         kind = np.float32 if value.dtype.kind == "f" else value.dtype
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and E112 tells it
-            array = np.asarray(value, kind, order="C")  # a scalar stays one
+        with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused (E112)
+            array = np.asarray(value, kind, order="C")  # scalars stay scalars
         self.constants[name] = Constant(array, format)
         return name
 
@@ -115,7 +115,7 @@ class GraphBuilder(ConstantValues):
         node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
         shapes = [self.shape(x) for x in names]
         made = output_of(node, shapes, self.dtype(names[0]))
-        known = self.graph.tensors.get(name, made)  # its value stays, and what it carries
+        known = self.graph.tensors.get(name, made)  # the tensor keeps its type and annotations
         self.tensors[name] = replace(known, shape=made.shape, dtype=made.dtype)
         if 0 in self.tensors[name].shape:
             raise Unsupported("a tensor without elements")

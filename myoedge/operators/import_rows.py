@@ -18,7 +18,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators import modules
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 
-Arguments = Mapping[str, Any]  # by the names of the schema: tensors by name, the rest as values
+Arguments = Mapping[str, Any]  # by parameter name: tensors as names, other arguments as values
 Row = Callable[[GraphBuilder, Arguments, Any], Any]  # (builder, arguments, output shape)
 
 
@@ -116,7 +116,7 @@ class OnnxCall:
         return tensor
 
 
-OnnxRow = Callable[[OnnxCall], str | tuple[str, ...]]  # names of the first or of all outputs
+OnnxRow = Callable[[OnnxCall], str | tuple[str, ...]]  # -> name of the first output, or of all
 KINDS: Mapping[str, Callable[[OnnxCall, str, str], Any]] = {
     "tensor": lambda c, name, what: c.tensor(name),
     "weights": OnnxCall.weights,
@@ -127,7 +127,7 @@ KINDS: Mapping[str, Callable[[OnnxCall, str, str], Any]] = {
     "axis": OnnxCall.ints,
     "float": lambda c, name, what: float(c.constant(name, what).reshape(-1)[0]),
 }
-OLDER = ("axes", "axis")  # kinds that are attributes of these names in older opsets
+OLDER = ("axes", "axis")  # kinds that are attributes of the same names in older opsets
 
 
 def first(a: Arguments) -> str:

@@ -167,6 +167,6 @@ def run_int(
         y = moved(node, turn, values)
         if y is None:
             y = integer_step(step, [values[name] for name in step.operands])
-        # In this order: ascontiguousarray makes a vector of a scalar.
+        # In this order, because ascontiguousarray turns a scalar into a vector.
         values[step.node.name] = np.ascontiguousarray(y).reshape(step.out)
     return values

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from myoedge.operators.products.packed_weights import PackedConstant
 
 AffineExpr = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
-Span = tuple[int, int]  # first, how many
-Sizes = Mapping[str, Any]  # of a tile by axis: numbers, or arrays of them if many are tried
+Span = tuple[int, int]  # first index, number of indices
+Sizes = Mapping[str, Any]  # axis -> tile extent, or array of extents
 
-OUT = "out"  # the source of what is written
+OUT = "out"  # name of a kernel's scratch buffer, used like an operand's
 SCRATCH = "scratch"  # name of a kernel's scratch, next to those of its operands
 FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
-CLUSTER, NINE_CORES = "cluster", "nine cores"  # engines, as chips name them
+CLUSTER, NINE_CORES = "cluster", "nine cores"  # names of engines
 
-MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
+MOST_TILES = 4096  # tiles per layer: more are never better, and the table would be long
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def reach(dim: AffineExpr, sizes: Sizes) -> Any:
     return sum((sizes[axis] - 1) * abs(stride) for axis, stride in dim)
 
 
-Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for if operand x lies in L1
+Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for whether operand x is in L1
 
 
 def of_member(member: str, fields: Fields) -> dict[str, int | str]:

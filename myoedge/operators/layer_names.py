@@ -105,9 +105,9 @@ def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 # --- functions ------------------------------------------------------------------------------------
 
 CLAMPS: Mapping[tuple[float, ...], str] = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6"}
-POINTS = np.linspace(-6.0, 6.0, 97)  # if functions are compared
-RELATIVE_TOLERANCE = 1e-6  # files hold the constants of such functions in 24 bits
-WRITTEN_OUT = ("gelu", "gelu_tanh", "hardswish", "mish", "silu")  # as products, by exporters
+POINTS = np.linspace(-6.0, 6.0, 97)  # points at which functions are compared
+RELATIVE_TOLERANCE = 1e-6  # files store such constants as float32
+WRITTEN_OUT = ("gelu", "gelu_tanh", "hardswish", "mish", "silu")  # decomposed by exporters
 
 
 def activation(node: Node) -> str:

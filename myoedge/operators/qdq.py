@@ -143,7 +143,7 @@ class Writer:
         )
 
 
-# (Writer, QuantizedNode, *inputs) -> output: names of float tensors
+# (Writer, QuantizedNode, *names of float operands) -> name of the float result
 Write = Callable[..., str]
 
 
@@ -194,7 +194,7 @@ def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str,
     layout   permutation of the weights' axes
     """
     x = w.params[step.operands[0]]
-    # without the contribution of the input's zero point, which QDQ has elsewhere
+    # without the input's zero point, which QDQ nodes have separately
     rows = step.integers.weight.reshape(len(step.integers.bias), -1).astype(np.int64).sum(axis=1)
     bias = np.asarray(step.integers.bias + step.integers.x_zero * rows, np.int32)
     scale = np.asarray(step.integers.scale)

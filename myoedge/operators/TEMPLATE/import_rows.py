@@ -14,5 +14,5 @@ def to_radians(b: GraphBuilder, a: Arguments, out: Any) -> str:
     return b.add("TEMPLATE", first(a), factor=math.pi / 180)
 
 
-# After the ATen calls ONNX's operators, if it has them: "Name(self, *, alpha=1.0)".
+# After the ATen calls come ONNX's operators, if any: "Name(self, *, alpha=1.0)".
 ROWS = (ImportRow("TEMPLATE", to_radians, "deg2rad"),)

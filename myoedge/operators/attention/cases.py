@@ -12,7 +12,7 @@ from myoedge.operators.attention.exponentials import FINE_BITS, exponentials_of
 from myoedge.operators.attention.wide import is_wide
 from myoedge.operators.cases import Draw, DrawnUse
 
-# A row of which the mask hides all keys sees the window's keys: alike (flat), or by their scores.
+# A row whose keys the mask hides sees all of its window: with equal weights (flat), or by scores.
 ATTENTION = """\
 scores = torch.einsum("bnhd,bmhd->bhnm", x0, x1) * scale + bias
 rows, keys = scores.shape[-2:]
@@ -76,7 +76,7 @@ def attention_slack(case: Any) -> float:
     if is_wide(case.step):
         relative = _wide_share(case) + keys * 2.0**-14
     shares = min(2 * relative, 1.0) * (v.high - v.low)
-    values = 2.0**case.step.integers.v_drop if is_wide(case.step) else 0.0  # each is rounded
+    values = 2.0**case.step.integers.v_drop if is_wide(case.step) else 0.0  # each value is rounded
     return float((shares + values) * v.scale / case.target.scale)
 
 

@@ -35,9 +35,9 @@ from myoedge.operators.kernel import AffineExpr
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.products.ne16_rules import sums_on_ne16
 
-KEYS_MAX = 4096  # of a row: sums of 12-bit exponentials keep within 24
-BELOW = 2**29  # a hidden key's score is so much less
-TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
+KEYS_MAX = 4096  # keys per row, so that sums of 12-bit exponentials fit 24 bits
+BELOW = 2**29  # subtracted from the score of a hidden key
+TOP = 7  # bits, after the first, of the divisor: the sum of exponentials, at least 255
 
 
 def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
@@ -145,9 +145,9 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     exponentials = exponentials_of(inputs.attrs)
     at = added(inputs.attrs, inputs.shapes)
     bias_scale = inputs.params(3).scale if "bias" in at else 0.0
-    if "mask" in at:  # hidden keys are beyond the table's end
+    if "mask" in at:  # hidden keys are past the end of the table
         unit = max(unit, exponentials.end / (BELOW / 4), bias_scale / 2**20)
-    bias = 0, 0  # (multiplier, shift) to scores: 128 times the multiplier fits 29 bits
+    bias = 0, 0  # (multiplier, shift) from bias to score steps; 128 * multiplier fits 29 bits
     if "bias" in at:
         shift = int(np.clip(21 - math.frexp(bias_scale / unit)[1], 0, 30))
         bias = min(round(math.ldexp(bias_scale / unit, shift)), 2**21), shift

@@ -16,8 +16,8 @@ from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.operators.base import QuantizedNode
 
 BYTE_BITS = 8
-FINE_BITS = 12  # sums of 4,096 of them times bytes keep within int32
-BEYOND = 36  # zeros after the last entry: cores read different ones, as banks of L1 serve one core
+FINE_BITS = 12  # sums of 4,096 exponentials times int8 values fit int32
+BEYOND = 36  # zeros past the last entry; cores read different ones, to avoid bank conflicts
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ExpTable:
         """Return round(one * exp(-i * step)) for i = 0 .. entries + beyond - 1, as int64."""
         at = np.arange(float(self.entries + self.beyond))
         found = np.asarray(np.rint(self.one * np.exp(-step * at)), np.int64)
-        found[self.first_zero(step) :] = 0  # what is a hair above half a step too
+        found[self.first_zero(step) :] = 0  # also if the entry is slightly above half a step
         return found
 
     def table(self, step: float) -> Array:

@@ -13,7 +13,7 @@ from myoedge.operators.attention.definition import KEYS_MAX
 from myoedge.operators.attention.geometry import in_window
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
 
-WORD = 4  # bytes that kernels read at once
+WORD = 4  # bytes that kernels load at once
 Window = tuple[int, int] | None
 
 
@@ -92,7 +92,7 @@ def window_of(visible: Array, rows: int, keys: int) -> Window:
     after = keys - 1 - seen[:, ::-1].argmax(axis=1) - at
     reach = int(before.max()), int(after.max())
     far = rows + keys
-    # Where the range ends before the window does, it may reach on as far as it likes.
+    # Past the end of the keys, the window may have any size.
     tries = [(b, a) for b in (reach[0], far) for a in (reach[1], far)]
     fit = (w for w in tries if np.array_equal(in_window({"window": w}, rows, keys), seen))
     return next(fit, None)

@@ -126,7 +126,7 @@ def rotary(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         first = [table[0] for table in tables]
         return reshape(d, _rotated(d, x, first, a, axis=2 if heads_first else 1), out)
     order = (0, 2, 1, 3) if heads_first else (0, 1, 2, 3)
-    x = transpose(d, x, order)  # tokens first, so that batches can be in a row
+    x = transpose(d, x, order)  # tokens first, so that each batch is contiguous
     heads = d.shape(x)
     rows = reshape(d, x, (1, heads[0] * tokens, *heads[2:]))
     y = _rotated(d, rows, [table.reshape(-1, shape[-1]) for table in tables], a, axis=1)

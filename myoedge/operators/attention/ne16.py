@@ -24,10 +24,10 @@ from myoedge.operators.kernel import Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
 from myoedge.operators.products.ne16_cycles import SUMS, pointwise_cycles
 
-ROWS = 12  # that scratch has a multiple of, as me_ne16_attention_s8.c
-PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.6, 60.0  # cycles of eight cores
-OF_12_BITS = 1.25  # of an exponential of 8 bits: one of 12
-BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
+ROWS = 12  # scratch has a multiple of this many rows, as in me_ne16_attention_s8.c
+PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.6, 60.0  # cycles of eight cores per byte, exponential, row
+OF_12_BITS = 1.25  # cycles of a 12-bit exponential, relative to an 8-bit one
+BESIDE_CORES = 1.15  # factor on the engine's cycles while cores also access L1
 
 
 def sees_all_keys(step: QuantizedNode) -> ConstraintViolation | None:

@@ -17,15 +17,15 @@ from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, TiledK
 from myoedge.operators.products.ne16_constants import INPUTS
 from myoedge.operators.products.ne16_cycles import JOB_PIXELS, SUMS, image_cycles
 
-# Steps after that in which a part of q is read; me_ne16_attention_resident_s8.h
+# Steps after the one that reads a part of q; me_ne16_attention_resident_s8.h
 EXPONENTIALS, RESULTS = 2, 4
-TABLES = 9 * 516  # bytes: a copy of the table of exponentials for each core
-FEW_KEYS = 128  # for which a part of the rows is two tiles of the engine
-HEAD = 250.0  # cycles of the loop around the parts
-PACKED_BYTE = 0.54  # of nine cores; the bytes of a row as the whole groups that planes have
-EXPONENTIAL, RESULT, ROW, JOBS = 11.5, 2.2, 514.0, 291.0  # of a core, next to the engine
-OF_12_BITS, JOINED = 2.0, 5.0  # more of an exponential of 12 bits; of two sums
-STORED, CONFLICTS = 1.5, 3.0  # of the engine: each sum of a pixel's eight; of a row's exponentials
+TABLES = 9 * 516  # bytes: one copy of the table of exponentials per core
+FEW_KEYS = 128  # up to this many keys, a part of the rows is two of NE16's tiles
+HEAD = 250.0  # cycles of the loop around the parts of a head
+PACKED_BYTE = 0.54  # cycles of nine cores, for rows padded to whole groups of inputs
+EXPONENTIAL, RESULT, ROW, JOBS = 11.5, 2.2, 514.0, 291.0  # cycles of a core each; JOBS per part
+OF_12_BITS, JOINED = 2.0, 5.0  # extra cycles of a 12-bit exponential, and of joining two sums
+STORED, CONFLICTS = 1.5, 3.0  # cycles of NE16 per 3x3 block: a column of sums; conflicts per key
 
 
 def resident_on_ne16(tiled: TiledKernel, step: QuantizedNode) -> TiledKernel:
@@ -111,7 +111,7 @@ def _head_cycles(numbers: Mapping[str, int]) -> Any:
     products = image_cycles(tiles, width, keys, SUMS) + image_cycles(tiles, keys, columns, SUMS)
     products += tiles * (STORED * (keys + columns) + CONFLICTS * keys)
     cores = tiles * (ROW + EXPONENTIAL * keys + RESULT * columns) + JOBS
-    if numbers["fine"]:  # values twice, the first time before the cores go on
+    if numbers["fine"]:  # values run twice, the first time while the cores wait
         again = image_cycles(tiles, keys, columns, SUMS) + tiles * STORED * columns
         products += again + tiles * CONFLICTS * keys
         cores += again + tiles * (OF_12_BITS * keys + JOINED * columns)

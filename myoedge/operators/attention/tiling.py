@@ -19,9 +19,9 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
-# Words of 4 x 4 sums: exponentials of a key, around a row of them; around blocks of scores, values
+# Work in words of 4 x 4 sums: per exponential, row of them, block of scores, block of values.
 EXPONENTIAL, ROW, SCORES, VALUES = 0.4, 19, 0.8, 9
-OF_12_BITS = 0.25  # of an exponential, that one of 12 bits takes more
+OF_12_BITS = 0.25  # extra work of a 12-bit exponential, relative to an 8-bit one
 
 
 SCALARS = (

@@ -21,17 +21,17 @@ from myoedge.operators.kernel import Operand, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 EXP_BITS = 15
-EXP_ONE = 2**EXP_BITS - 1  # the exponential of the largest score of a row
-EXP_STEP = 2.0**-12  # between entries of the table; of its far part 256 of them
+EXP_ONE = 2**EXP_BITS - 1  # exponential of a row's largest score
+EXP_STEP = 2.0**-12  # step of the table "exp" in exponents; 256 times that for "exp_far"
 ENTRY_MAX = 2**16 - 1
-SUM_BITS, BIAS_BITS = 30, 29  # of a sum of products and of a bias, besides the sign
-VALUE_BITS, SHARES_BITS = 12, 19  # of a value besides the sign, and of a sum of exponentials
-DISTANCE_BITS = 15  # after the point of the factor from distances to entries
+SUM_BITS, BIAS_BITS = 30, 29  # bits of a sum of products and of a bias, without the sign
+VALUE_BITS, SHARES_BITS = 12, 19  # bits of a value without the sign, and of a sum of exponentials
+DISTANCE_BITS = 15  # fraction bits of the factor from distances to table indices
 RATIO_MAX = 2.0**14
 ACC_BOUND = 2**31 - 2**VALUE_BITS
-NAMES = ("q", "k", "v", "bias")  # of operands that may have 16 bits
+NAMES = ("q", "k", "v", "bias")  # operands that may be int16
 DROPS = ("q_drop", "k_drop", "v_drop")
-# Cycles of a word of 4 x 4 sums, and words around a block; of a key, a result, a row, a copy
+# Cycles per word of 4 x 4 sums; words per block; cycles per key, result, row, copied element.
 WORD, BLOCK, EXPONENTIAL, SCALED, ROW, COPY = 26.0, 3.0, 27.0, 14.0, 250.0, 4.7
 
 

@@ -24,7 +24,7 @@ from myoedge.operators.classic.scores import (
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import Arguments
 
-VANISHES = -16.0  # exponents below this give less than 2**-23
+VANISHES = -16.0  # for smaller exponents the exponential is below 2**-23
 COUPLED = (
     "SVC(probability=False), which decides by its own scores, or CalibratedClassifierCV around it"
 )
@@ -143,7 +143,7 @@ def _of_two(
     kind = a["post_transform"]
     weight, rho, kind = of_both_classes(weight, rho, kind, is_share=kind == "SOFTMAX")
     y = _sums(d, a["self"], vectors, a, (weight, rho))
-    first = d.add("slice", y, cuts=((0, rows, 1), (1, 2, 1)))  # wins its pair if positive
+    first = d.add("slice", y, cuts=((0, rows, 1), (1, 2, 1)))  # positive: the class wins
     return winner(d, _votes(d, first, 2), a), transformed(d, y, kind)
 
 

@@ -29,7 +29,7 @@ from myoedge.operators.elementwise.arithmetic import number_of
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, reshape, slice_axis
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, aten_names, first
 
-PARTS_MOST = 8  # factors of a power that is written as products
+PARTS_MOST = 8  # largest exponent of a power that is expanded to products
 
 
 def view_as_complex(b: GraphBuilder, a: Arguments, out: Shape) -> Complex:
@@ -149,7 +149,7 @@ def matrix_product(row: Row) -> Row:
     return pair_row
 
 
-# Calls of real tensors that complex ones have too, part by part
+# Calls that are imported for the real and the imaginary part separately.
 LINEAR = (
     "reshape view _unsafe_view flatten.using_ints unflatten.int squeeze ravel squeeze.dim "
     "squeeze.dims unsqueeze view_as reshape_as view_copy permute numpy_T transpose.int t mT "
@@ -161,7 +161,7 @@ LINEAR = (
     "to.dtype to.dtype_layout to.device type_as _to_copy resolve_conj resolve_neg neg negative "
     "mean mean.dim sum sum.dim_IntList cumsum fft_fftshift fft_ifftshift pad constant_pad_nd copy"
 )
-# Calls whose rows take both
+# Calls whose import functions take real and complex tensors.
 READ = (
     "view_as_real real imag _conj conj conj_physical angle fft_fft fft_ifft fft_irfft fft_fft2 "
     "fft_ifft2 fft_irfft2 fft_fftn fft_ifftn fft_irfftn istft"

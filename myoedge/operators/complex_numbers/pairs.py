@@ -16,7 +16,7 @@ from myoedge.operators.elementwise.arithmetic import combined, number_of, times
 from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
 from myoedge.operators.import_rows import Arguments, Row
 
-Part = str | float  # a tensor's name, or one number; "" is zero everywhere
+Part = str | float  # a tensor's name or a number; "" for zeros
 
 
 @dataclass(frozen=True, slots=True)

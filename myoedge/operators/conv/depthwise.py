@@ -23,9 +23,9 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
-TABLE = 0.2  # of the work of 3 x 3 taps, if results are looked up
-WIDE_TABLE_CYCLES = 8  # of a result
-POINTER_WORDS = 2  # of a host: on the chip they take half of it
+TABLE = 0.2  # work of a table lookup, relative to 3 x 3 taps
+WIDE_TABLE_CYCLES = 8  # cycles of a table lookup per result
+POINTER_WORDS = 2  # words of a pointer on a 64-bit host; on the chip it has one
 
 
 def packed_depthwise(weight: Array) -> Array:

@@ -24,14 +24,14 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
-MOST_LINES, LEAST_ALONG = 8, 32  # results of a block: across lines, along them where these are cut
-FEW_RESULTS = 32  # of a block, of more lines than MOST_LINES
-BLOCKS = 16  # wanted, of a tile: twice as many as cores
-EIGHT = 8  # results of a line that are computed together; four of few results of a line
-# cycles of a core: a block, a phase of a line that is turned, a byte of it, of all four channels
+MOST_LINES, LEAST_ALONG = 8, 32  # maximum lines of a block; minimum results along a cut line
+FEW_RESULTS = 32  # results of a block with more than MOST_LINES lines
+BLOCKS = 16  # blocks that a tile should have: twice the number of cores
+EIGHT = 8  # results of a line computed together; four if a block has few results per line
+# Cycles of a core: per block, phase of a sorted line, byte of it (four channels).
 BLOCK_CYCLES, PHASE, TURNED = 400.0, 50.0, 8.0
-# an output of a block, a line of it, a call for few results of a line; eight or four results, a row
-# of their taps, a word of them
+# Cycles per output channel of a block, line of it, call for short lines; then per group of 8 or 4
+# results, row of taps, word of taps.
 OUTPUT, LINE, CALL = 110.0, 20.0, 110.0
 RESULTS = {8: 75.0, 4: 60.0}
 TAP_ROW = {8: 6.0, 4: 6.0}

@@ -17,7 +17,7 @@ from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, S
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import scale_fields
 
-CROSSING_WORDS = 1024  # of weights: with more of them words are read across others too often
+CROSSING_WORDS = 1024  # words of weights up to which unaligned loads beat copied windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def merged_weight(weight: Array, groups: int, merged: int) -> Array:
     """
     k, c, together = len(weight), weight.shape[-1], groups // merged
     wide = np.zeros((*weight.shape[:-1], together, c), weight.dtype)
-    number = np.arange(k) // (k // groups) % together  # of an output's group among those merged
+    number = np.arange(k) // (k // groups) % together  # an output's group in a merged group
     wide[np.arange(k), ..., number, :] = weight
     return wide.reshape(*weight.shape[:-1], together * c)
 

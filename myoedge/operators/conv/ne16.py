@@ -34,7 +34,7 @@ from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
 from myoedge.operators.products.packing import table_operand
 from myoedge.targets.chip import Engine
 
-WITH_SUM = {  # kernels fused with the addition after them
+WITH_SUM = {  # kernels fused with a following addition
     "me_ne16_conv_s8": "me_ne16_conv_add_s8",
     "me_ne16_phases_s8": "me_ne16_phases_add_s8",
 }

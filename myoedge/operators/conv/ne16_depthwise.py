@@ -23,10 +23,10 @@ from myoedge.operators.products.ne16_constants import scale_bytes
 from myoedge.operators.products.ne16_cycles import JOB
 from myoedge.targets.chip import Engine
 
-REST = "rest_"  # before the names of the cores' constants
-SHARES = 16  # into which a tile is divided
-FIRST_JOB = 0.25  # of the engine's part
-ENGINE_SLOWED, CORES_SLOWED = 1.4, 1.3  # by conflicts in L1
+REST = "rest_"  # prefix for names of the cores' constants
+SHARES = 16  # parts into which a tile is divided
+FIRST_JOB = 0.25  # fraction of the engine's part
+ENGINE_SLOWED, CORES_SLOWED = 1.4, 1.3  # factors on cycles due to bank conflicts in L1
 
 
 @dataclass(frozen=True, slots=True)

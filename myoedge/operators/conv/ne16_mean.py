@@ -19,7 +19,7 @@ from myoedge.operators.products.ne16_constants import scale_bytes
 from myoedge.operators.products.ne16_cycles import JOBS_A_TILE
 from myoedge.targets.chip import Engine
 
-MEAN = "mean_"  # before the names of its constants, next to those of the convolution
+MEAN = "mean_"  # prefix for names of the mean's constants
 
 
 def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:

@@ -24,13 +24,13 @@ from myoedge.operators.products.ne16_cycles import (
     sums_cycles,
 )
 
-PART_GROUPS = 16  # of 16 bytes of inputs, at most: 8 KiB of weights for 32 outputs
-PADDED_BYTE = 0.14  # cycles of seven cores: a byte of the padded input
-PROGRAM = 2700  # cycles in which the control core programs the job of a run; the engine waits
-JOINED = 1.1  # cycles of eight cores: a sum of two halves
-CONFLICTS = 4.0  # cycles of L1 banks: 3x3 pixels of eight sums that are stored, or loaded
+PART_GROUPS = 16  # maximum groups of 16 input bytes per part: 8 KiB of weights for 32 outputs
+PADDED_BYTE = 0.14  # cycles of seven cores per byte of the padded input
+PROGRAM = 2700  # cycles in which the control core programs the job of a run, while the engine waits
+JOINED = 1.1  # cycles of eight cores for joining the sums of two halves
+CONFLICTS = 4.0  # L1 cycles for storing or loading the sums of eight channels of 3x3 pixels
 SUM_BYTES = 4
-GROUP = 1000.0  # cycles around the tile of a group
+GROUP = 1000.0  # extra cycles per group, which is a separate tile
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,20 +28,20 @@ from myoedge.operators.products.ne16_cycles import (
     units_of_jobs,
 )
 
-FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # ways of me_ne16_conv_s8.h
-# cycles of seven cores
-PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # a byte of the padded input, a row of it
-TURNED_PIECE = 1.5  # a pixel of it that lies alone
-WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # each row of a window, a byte of it
-WINDOWS_ROW = 8.0  # each row of the windows of a row of results, or each window if these are fewer
-EDGE_ROW = 14.0  # each row of a window that reaches over an edge
-SLOWED = 0.45  # cycles more of the engine, for each in which cores write operands
+FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # job kinds, as in me_ne16_conv_s8.h
+# Cycles of seven cores.
+PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # per byte and per row of the padded input
+TURNED_PIECE = 1.5  # per pixel of it that is not contiguous with the next
+WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # per row of a window, and per byte of it
+WINDOWS_ROW = 8.0  # per row of all windows of a row of results, or per window if these are fewer
+EDGE_ROW = 14.0  # per row of a window that crosses an edge
+SLOWED = 0.45  # extra cycles of the engine per cycle in which cores write operands
 
-DEPTHWISE_CONFLICTS = 1.06  # of the engine's stores with its own loads
-GROUP = 1000.0  # cycles around the tile of a group
-PHASE = 150.0  # cycles in which a job is programmed: shorter ones, and the first of a tile, wait
-WEIGHT_BYTE = 0.5  # cycles: L1 gets it in 0.13 or, if L2 is full, in 2; more make tiles smaller
-JOINED = (2, 4)  # results of a row that are computed as one
+DEPTHWISE_CONFLICTS = 1.06  # factor for conflicts of the engine's stores with its own loads
+GROUP = 1000.0  # extra cycles per group, which is a separate tile
+PHASE = 150.0  # cycles to program a job, exposed for the first job of a tile and for shorter ones
+WEIGHT_BYTE = 0.5  # cycles: L1 gets a byte in 0.13, from a full L2 in 2; more makes tiles smaller
+JOINED = (2, 4)  # results of a row that may be joined to one pixel
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
-Geometries = Callable[[QuantizedNode, int], Conv2dGeometry]  # of a number of groups
-MANY = 1024  # products: of fewer, all weights of 32 outputs are a small part of L1
+Geometries = Callable[[QuantizedNode, int], Conv2dGeometry]  # (layer, number of groups) -> geometry
+MANY = 1024  # products per result; with fewer, the weights of 32 outputs are a small part of L1
 
 
 def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, weight: Array) -> TiledKernel:
@@ -137,7 +137,7 @@ def _launches_next_tile(way: SumsSchedule, here: Fields, behind: Fields) -> bool
     adds = int(behind["first_part"]) > 0
     rows, columns = int(here["conv.oh"]), int(here["conv.ow"])
     several = int(here["units_at_a_time"]) < int(way.units(rows, columns))
-    several &= here["conv.k"] == behind["conv.k"]  # sums of the first jobs lie in the same places
+    several &= here["conv.k"] == behind["conv.k"]  # the first jobs' sums are at the same places
     return bool(behind["has_scratch"]) and (adds or several)
 
 

@@ -37,18 +37,18 @@ from myoedge.operators.products.rows import (
 )
 from myoedge.targets.chip import Engine
 
-FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
-PADDED_BYTE = 0.06  # of a word of 4 x 4 sums: a byte that is copied between its padding
-# Words that a tile's start takes as long as, from seven layers of 10 to 96 windows; code for one
-# window alone comes to one core, and sooner.
+FEW_CHANNELS = 64  # up to this many channels, copying the image with its padding is faster
+PADDED_BYTE = 0.06  # work per byte of the padded copy, in words of 4 x 4 sums
+# Start of a tile, in words, from seven layers of 10 to 96 windows. A single window runs on one core
+# and starts sooner.
 IN_PLACE = 67
-CROSSING = 1.35  # times the work, if windows are read as they lie, across words
-TOGETHER = (2, 4, 8)  # results of a row that are computed as one
-FEW_INPUTS, FEW_RESULTS = 2, 32  # channels of what they read, and of them together, at most
-MANY_WINDOWS = 128  # below, larger weights take as long as windows do that are left out
-PLACED = 0.3  # words that a window's place takes as long as
-ONE_ROW = 9 / 24  # of a block's instructions of 16 bits, a window only
-TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
+CROSSING = 1.35  # factor on the work if windows are read in place by unaligned loads
+TOGETHER = (2, 4, 8)  # results of a row that may be computed as one
+FEW_INPUTS, FEW_RESULTS = 2, 32  # maximum channels of the input, and of the joined results
+MANY_WINDOWS = 128  # with fewer windows, the larger weights cost as much as the saved windows
+PLACED = 0.3  # work per window position, in words
+ONE_ROW = 9 / 24  # fraction of a block's int16 instructions that a single window takes
+TOGETHER_BYTES = 64 << 10  # maximum scratch for separate copies of the windows by all cores
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -184,7 +184,7 @@ def grouped_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
     arrays = {"weights": weights.reshape(k, -1), "channels": packed_channels(step)}
     constants = (Operand.whole(name, array) for name, array in arrays.items())
     x = replace(conv.read(()), row_stride="row_stride")
-    # loads of taps and weights, and what takes as long, of a result
+    # loads of taps and weights per result, with equivalents for its overhead
     row_loads = k_w * (1.25 * c if c < BLOCK else 2 * (c // 4 + c % 4) + 1) + 10
     return TiledKernel(
         function="me_group_conv_s8",
@@ -273,7 +273,7 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> 
         ),
         op={**conv.fields(c, step), **step.wide_flags("x", "y")},
         tile=lambda regions: _wide_tile(regions, x.itemsize),
-        # me_conv_s16_row_bytes of every window
+        # sum of me_conv_s16_row_bytes over the windows
         scratch=lambda sizes: sizes["t0"] * sizes["t1"] * 4 * (-(-taps // 2) | 1),
         work=lambda sizes: _wide_work(
             sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c, engine.cores
@@ -321,7 +321,7 @@ def _wide_tile(regions: Mapping[str, Region], x_itemsize: int) -> Fields:
 def _packed(weight: Array, conv: Conv2dGeometry) -> Array:
     """Pack weights group by group."""
     groups = weight.reshape(conv.groups, conv.y[-1], -1)
-    if conv.narrow:  # a zero after three taps of a row
+    if conv.narrow:  # a zero after the three taps of a row
         rows = weight.reshape(conv.groups, conv.y[-1], conv.kernel[0], -1)
         groups = np.pad(rows, ((0, 0), (0, 0), (0, 0), (0, 4 - rows.shape[-1])))
     return np.concatenate([packed_weights(group) for group in groups])

@@ -33,7 +33,7 @@ from myoedge.operators.graph_builder import (
 from myoedge.operators.import_rows import Arguments
 from myoedge.operators.layout.copies import copied
 
-MOST_TAPS = 2**26  # weights, with zeros between those of a dilated kernel
+MOST_TAPS = 2**26  # maximum weights, zeros between dilated taps included
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def _interleaved(d: GraphBuilder, y: str, groups: int, axes: Sequence[Transposed
     rank, strides = len(axes), [axis.stride for axis in axes]
     count = math.prod(strides)
     split = [i for i, factor in enumerate([groups, *strides]) if factor > 1]
-    places = {i: [1 + rank + at] for at, i in enumerate(split)}  # 0: of groups, 1 ..: of strides
+    places = {i: [1 + rank + at] for at, i in enumerate(split)}  # 0: groups; 1 and up: strides
     spatial = (place for axis in range(rank) for place in (1 + axis, *places.get(1 + axis, [])))
     order = [0, *spatial, *places.get(0, [])]
     if order != sorted(order):

@@ -9,8 +9,8 @@ from myoedge.graph.ir import Shape
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, as_tuple, reshape
 from myoedge.operators.import_rows import Arguments
 
-MOST_PADDED = 2**28  # positions, padding included
-AUTO_PAD = {"same": "SAME_UPPER", "valid": "VALID"}  # ONNX's names of torch's
+MOST_PADDED = 2**28  # maximum positions, padding included
+AUTO_PAD = {"same": "SAME_UPPER", "valid": "VALID"}  # torch's name -> ONNX's
 Pads = tuple[tuple[int, int], ...]
 
 
@@ -60,7 +60,7 @@ def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: 
     """
     rank, padding, auto = len(sizes), a.get("padding", 0), auto_pad_of(a)
     if auto in ("SAME_UPPER", "SAME_LOWER"):
-        pads = []  # ceil(n / stride) results; the odd element lies after or in front
+        pads = []  # ceil(n / stride) results; an odd element is added after or before
         for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):
             both = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
             small, large = both // 2, both - both // 2

@@ -17,7 +17,7 @@ from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.indexing.import_rows import diagonal
 from myoedge.operators.linear.import_rows import matmul
 
-SPARE = "01234567"  # letters of the axes of an ellipsis
+SPARE = "01234567"  # letters for the axes of an ellipsis
 SAME_EXTENTS = "expand the operands first, x.expand(2, -1, -1)"
 
 

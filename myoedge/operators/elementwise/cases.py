@@ -16,7 +16,7 @@ CHAINS: tuple[Chain, ...] = (
     *(act for act in ACTS if act), (("square",),), (("hardswish",),), (("elu", 1.5),), (("sqrt",),),
     (("log",),), (("reciprocal",),), (("affine", 3.0, -1.0),), (("tanh",), ("abs",), ("sqrt",)),
 )  # fmt: skip
-# They jump if 16 bits have numbers on both sides.
+# Functions that jump, if the int16 range has values on both sides of the jump.
 JUMPS: tuple[Chain, ...] = (
     (("ge", 0.3),), (("abs",), ("lt", 0.01),), (("clamp", -300.0, 300.0), ("floor",)),
     (("clamp", -9.0, 9.0), ("round",)), (("clamp", -3.0, 9.0), ("affine", 3.0, 0.1), ("frac",)),
@@ -142,7 +142,7 @@ def magnitude_slack(case: Any) -> float:
     range."""
     a, b = (case.params(name) for name in case.names)
     most = math.hypot(*(max(q.high - q.zero_point, q.zero_point - q.low) * q.scale for q in (a, b)))
-    if case.wide:  # both rounded to 2^15 steps, a root rounded down to a step or a quarter
+    if case.wide:  # operands rounded to 2^15 steps, the root down to a step or a quarter
         return float(2.0 * most / 2**15 / case.target.scale)
     rounding = 2.0 * most / 65536
     lost = math.sqrt(255**2 / 2) * most / 65536

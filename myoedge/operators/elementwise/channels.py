@@ -24,8 +24,8 @@ from myoedge.operators.kernel import (
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.targets.chip import Engine
 
-TABLE_NUMBERS = 64  # of a channel, from which on a table for each is worth its memory
-WORDS_AROUND_ROW = 3  # that pass around a column or a row
+TABLE_NUMBERS = 64  # elements per channel from which on one table per channel pays off
+WORDS_AROUND_ROW = 3  # overhead of a column or row, in words
 
 
 def by_sign(step: QuantizedNode, engine: Engine) -> TiledKernel:

@@ -22,11 +22,11 @@ from myoedge.operators.integers.numbers import NOT, calculated, is_truth, span_o
 from myoedge.operators.softmax.masks import LOST, MASK_GAP
 
 SWAPPED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
-FILL = -20.0 * MASK_GAP  # or less: hides elements wherever what is filled is of no such size
+FILL = -20.0 * MASK_GAP  # a fill this low hides elements, unless the other values reach it
 MASK_OFFSET = (
     2.0**10 * LOST
 )  # that is taken off hidden scores: in their rows none of them is left over
-MOST_ROWS = 2**16  # of the table of a comparison
+MOST_ROWS = 2**16  # rows of a comparison's table
 AS_FLOATS = (
     "compute with floats: a float32 input, in addition to the ids, for arithmetic on their values"
 )

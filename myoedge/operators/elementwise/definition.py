@@ -118,7 +118,7 @@ def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
 SUMS = (INT8_ALONE, Format((EITHER,), EITHER, where=LIMITED))
 
-pairwise = partial(  # OpDef of an operator on elements of two tensors, broadcast
+pairwise = partial(  # OpDef of a pointwise operator on two broadcast tensors
     OpDef,
     shape=broadcast,
     nest=elementwise,

@@ -200,7 +200,7 @@ def infinite(d: GraphBuilder, a: Arguments, out: Any) -> str:
     return d.add("table", a["self"], chain=(step,))
 
 
-FUNCTIONS = (  # of no parameters, with ONNX's names
+FUNCTIONS = (  # functions without parameters, with their ONNX names
     ("abs absolute", "Abs"), ("acos arccos", "Acos"), ("acosh arccosh", "Acosh"),
     ("asin arcsin", "Asin"), ("asinh arcsinh", "Asinh"), ("atan arctan", "Atan"),
     ("atanh arctanh", "Atanh"), ("ceil", "Ceil"), ("cos", "Cos"), ("cosh", "Cosh"),
@@ -281,7 +281,7 @@ ROWS = (
         "leaky_relu",
         "LeakyRelu(self, *, negative_slope: alpha = 0.01)",
     ),
-    # Outside training the slope is the middle of its range.
+    # In inference, the slope is the middle of its range.
     ImportRow(
         "table", function_of(lambda a: ("leaky_relu", (a["lower"] + a["upper"]) / 2)), "rrelu"
     ),

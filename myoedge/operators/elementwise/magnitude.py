@@ -19,9 +19,9 @@ from myoedge.operators.elementwise.definition import pairwise
 from myoedge.operators.format import NOT_ACTIVATED, int16_where
 from myoedge.operators.kernel import on_cluster
 
-ROOT_MAX = 2**16 - 1  # of a magnitude
-WIDE_ROOT_MAX = 4 * 46341  # of 16-bit operands: of 2^31, in quarters
-COMMON_BITS = 14  # below the point of factors that bring both operands to one step
+ROOT_MAX = 2**16 - 1  # largest integer root
+WIDE_ROOT_MAX = 4 * 46341  # largest root of int16 operands, sqrt(2^31) in quarter steps
+COMMON_BITS = 14  # fraction bits of factors that convert operands to a common step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

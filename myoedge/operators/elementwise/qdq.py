@@ -14,8 +14,8 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.qdq import Write, Writer, named, number
 
-# Functions of one number. Those here are continuous and finite everywhere, so that the last bit of
-# float32 does not matter; for all others the values at all integers of the input are written down.
+# These functions are continuous and finite, so that float32 rounding does not matter. Of all
+# others, the results for every integer input are stored.
 
 
 def clamp(w: Writer, x: str, low: float, high: float) -> str:

@@ -22,9 +22,9 @@ from myoedge.operators.kernel import OUT, Operand, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 SEGMENTS_MAX = 1024
-SLOPE_BITS = 14  # after the point of a slope
-FIRST_ERROR, LAST_ERROR = 0.5, 2.0**13  # of lines; in steps of results that have 16 bits
-WINDOW = 64  # numbers that a segment is first tried for
+SLOPE_BITS = 14  # fraction bits of a slope
+FIRST_ERROR, LAST_ERROR = 0.5, 2.0**13  # first and last allowed error of a line, in int16 steps
+WINDOW = 64  # number of inputs for which a segment is tried first
 
 
 @lru_cache(64)
@@ -86,7 +86,7 @@ def _reach(wanted: Array, value: int, error: float) -> tuple[int, int]:
     scale = 2.0**SLOPE_BITS / far
     least = np.maximum.accumulate(np.ceil((wanted - error - value) * scale))
     most = np.minimum.accumulate(np.floor((wanted + error - value) * scale))
-    passed = int(np.count_nonzero(least <= most))  # once apart, they stay so
+    passed = int(np.count_nonzero(least <= most))  # bounds cross only once
     return passed, int((least[passed - 1] + most[passed - 1]) // 2) if passed else 0
 
 

@@ -27,10 +27,10 @@ from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.targets.chip import Engine
 
-POINTS_PER_OCTAVE = 64  # magnitudes below it have points of their own, octaves above it as many
+POINTS_PER_OCTAVE = 64  # smaller magnitudes have one point each, every octave above has this many
 TOP = POINTS_PER_OCTAVE.bit_length() - 1
-HALF = POINTS_PER_OCTAVE * 11 + 2  # ME_TABLE_HALF: points of a sign, up to a magnitude of 2**16
-HEADROOM_BITS = 1  # bits of points above a result's, for the last line before it saturates
+HALF = POINTS_PER_OCTAVE * 11 + 2  # ME_TABLE_HALF: points of one sign, up to a magnitude of 2**16
+HEADROOM_BITS = 1  # extra bits of points, for the last segment before saturation
 
 
 def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:

@@ -20,14 +20,14 @@ from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, S
 from myoedge.operators.products.packing import limit_fields, scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
-UNIT = 32  # elements that a long loop is cut by: whole words for every core
+UNIT = 32  # a long loop is tiled in multiples of this many elements: whole words for every core
 LOOPS = 6  # ME_LOOPS
-CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
-SHORT_ROW, WORD_ROW, MANY_ROWS = 32, 128, 32  # of me_broadcast.c
-TURN, BLOCK = 0.1, 9.0  # words that pass around a row of words or four others, and around a block
-LIMITED_WORDS = {"me_add_s8": 0.08, "me_mul_s8": 0.19}  # more of a word with limits or a pre-shift
-SUM_WORDS = {8: 0.83, 24: 1.0, 32: 1.15}  # of a word of me_add_s8, by its `bits`
-AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
+CUT = 3  # number of outer loops that may be tiled; more only slow down the search
+SHORT_ROW, WORD_ROW, MANY_ROWS = 32, 128, 32  # limits of me_broadcast.c
+TURN, BLOCK = 0.1, 9.0  # overhead per row of words or four elements, and per block, in words
+LIMITED_WORDS = {"me_add_s8": 0.08, "me_mul_s8": 0.19}  # added per word with limits or a pre-shift
+SUM_WORDS = {8: 0.83, 24: 1.0, 32: 1.15}  # work per word of me_add_s8, by its field `bits`
+AS_MACS = 18  # multiply-accumulates that take as long as one int16 sum
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
-L1_TABLE_BYTES = 2048  # of a table that is fetched to L1 as a whole; rows of others come from L2
-L3_ROW_BYTES = 360  # that a transfer from L3 would bring in the time that one takes besides
-FETCHED_BYTES = 160  # of a row that is faster by DMA than by the cores
-FETCH_BYTES = 700  # that the DMA would bring in the time that a command takes besides
-ROW_BYTES = 24  # that a core copies while it finds a row
-L2_BYTE = 4.0  # bytes of a table in L1 that take as long as one of L2
-BYTE_BYTES = 8  # the same if a row is a byte
+L1_TABLE_BYTES = 2048  # larger tables are not copied to L1: their rows are read from L2
+L3_ROW_BYTES = 360  # start of an L3 transfer, as bytes that it would move meanwhile
+FETCHED_BYTES = 160  # longer rows are faster by DMA than by the cores
+FETCH_BYTES = 700  # start of a DMA command, as bytes that it would move meanwhile
+ROW_BYTES = 24  # start of a row, as bytes that a core would copy meanwhile
+L2_BYTE = 4.0  # bytes read from an L1 table in the time of one byte from L2
+BYTE_BYTES = 8  # work of a one-byte row, in bytes
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

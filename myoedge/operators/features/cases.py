@@ -48,7 +48,7 @@ def _factor(d: Draw, scale: float, most: int, tested: bool) -> tuple[object, ...
     form = d.pick(FORMS[:4])
     a, b = ((d.integer(0, 3), d.pick([-1, d.integer(0, 3)])) for _ in range(2))
     test = d.pick(TESTS[1:]) if tested else ""
-    # where rounding it decides nothing: on the other side of the next step than what it is for
+    # rounding the limit changes no test of an integer
     steps = d.integer(-most, most) + (0.25 if test in ("gt", "le") else 0.75)
     limit = steps * scale ** (2 if form == "product" else 1)
     return (form, a, a if form in ("value", "abs") else b, test, limit if test else 0.0)
@@ -87,12 +87,12 @@ def features(d: Draw) -> DrawnUse:
     common = d.common(1, act=False)
     low, high = common["spans"][0]
     wide = d.pick([(), (0,)])
-    # the samples' step, and the largest limit of a test in such steps
+    # quantisation step of the samples, and the largest test limit in such steps
     scale = float(np.float32(max(-low, high) / INT16.high if wide else (high - low) / 255))
     most = 23_000 if wide else 90
     made = []
     for _ in range(d.integer(1, 5)):
-        values = d.pick([0, 1, 1])  # at most one factor is a value
+        values = d.pick([0, 1, 1])  # at most one factor without a test
         tested = [True] * d.integer(1 - values, 2)
         made.append(
             tuple(_factor(d, scale, most, t) for t in d.permuted([False] * values + tested))

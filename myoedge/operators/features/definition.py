@@ -40,11 +40,11 @@ from myoedge.operators.kernel import on_cluster
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 
-SUM_BITS = 31  # of a sum that is multiplied
+SUM_BITS = 31  # bits of a sum before the multiplication
 LEAST_SHIFT, MOST_SHIFT = 8, 54
-TERM_BITS = 62  # of the product, and of the shifted offset
-FRACTION = 256  # of an output step, in which offsets are
-OFFSET_MAX = 2**22  # in output steps: no sum brings it back
+TERM_BITS = 62  # bits of the product, and of the shifted offset
+FRACTION = 256  # offsets are in 1/256 output steps
+OFFSET_MAX = 2**22  # in output steps; no sum brings such a result back into the range
 
 
 def shape(attrs: Attrs, x: Shape, scale: Shape, offset: Shape) -> Shape:

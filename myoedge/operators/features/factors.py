@@ -19,9 +19,9 @@ TESTS: dict[str, Callable[[Array, float], Array]] = {
     "gt": np.greater,
     "ge": np.greater_equal,
 }
-MOST = 2**31 - 2  # magnitude of a limit in integers
-MOST_ENERGY = 2**52  # in integers, that is added to the energy of a window
-MOST_FACTORS = 4  # of a feature, one of which is not tested
+MOST = 2**31 - 2  # largest |integer limit|
+MOST_ENERGY = 2**52  # largest integer added to a window's energy
+MOST_FACTORS = 4  # factors per feature, including one without a test
 
 
 class Factor(NamedTuple):
@@ -94,7 +94,7 @@ class Factor(NamedTuple):
         return [FORMS.index(self.form), *self.a, *self.b, test, limit]
 
 
-Feature = tuple[Factor, ...]  # what is summed is their product
+Feature = tuple[Factor, ...]  # the feature sums the product of its factors
 
 
 def features_of(attrs: Any) -> tuple[Feature, ...]:

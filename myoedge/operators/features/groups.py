@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.features.factors import Factor, Feature
 
-MOST_EDGES = 31  # of a group of tests
-Interval = tuple[int | None, int | None]  # lowest value, and the one above the highest
+MOST_EDGES = 31  # limits per group of tests
+Interval = tuple[int | None, int | None]  # half-open interval; None: unbounded
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 
-MOST_ORDER = 8  # sums of coefficients and autocorrelations stay within 63 bits
-ENERGY_BITS = 30  # of r[0], to which all r are shifted
+MOST_ORDER = 8  # sums of coefficients times autocorrelations fit 63 bits
+ENERGY_BITS = 30  # bits of r[0] after normalisation
 FRACTION_BITS = 24  # of coefficients, whose magnitude is at most binomial(8, 4) = 70
-RATIO_BITS = 30  # of reflection coefficients, whose magnitude is at most 1
+RATIO_BITS = 30  # fraction bits of reflection coefficients, whose magnitude is at most 1
 
 
 def autocorrelations(x: Array, order: int) -> Array:

@@ -52,7 +52,7 @@ def _predictor(w: Writer, factor: Factor, x: str, length: int, step: float) -> s
     for k in range(factor.a[0] + 1):
         taps = (_taken(w, (at, -1), x, length - k) for at in (0, k))
         r.append(w.node("ReduceSum", w.node("Mul", *taps), whole(w, 2), keepdims=0))
-    # no window but one of zeros has less energy than this
+    # only a window of zeros has less energy
     energy = w.node("Add", r[0], number(w, factor.limit * step**2 + 2.0**-20 * step**2))
     for i in range(1, len(r)):
         ratio = r[i]

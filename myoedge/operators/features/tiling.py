@@ -15,10 +15,10 @@ from myoedge.operators.kernel import OUT, Fields, Operand, Region, Sizes, TiledK
 from myoedge.targets.chip import Engine
 
 CONSTANTS = ("parts", "factors", "groups", "edges", "each")
-STEPS = {"value": 6, "abs": 7, "product": 9, "larger": 11}  # instructions of a factor
-TEST = 9  # of a factor that is tested, more
-CELL, HALF = 6, 5  # of a count, and of each step of the search for its cell
-RATIO = 450  # of a step of Levinson's recursion
+STEPS = {"value": 6, "abs": 7, "product": 9, "larger": 11}  # instructions per factor
+TEST = 9  # extra instructions per test
+CELL, HALF = 6, 5  # instructions per count, and per step of the binary search for its cell
+RATIO = 450  # instructions per step of Levinson's recursion
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -69,7 +69,7 @@ def _instructions(numbers: FeaturesParams, group: Sequence[int], length: int) ->
         return lags * STEPS["product"] * length + order * RATIO
     if edges:
         return (STEPS[first.form] + CELL + HALF * edges.bit_length()) * length
-    # the factors behind one that does not hold are not computed
+    # factors after a test that fails are not computed
     test = TEST + 5 * (len(factors) > 1) if first.test else 0
     return (STEPS[first.form] + test) * length
 

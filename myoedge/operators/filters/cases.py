@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import Draw, DrawnUse
 
 BIQUADS = "torch.as_tensor(signal.sosfilt((w0 / w0[:, 3:4]).numpy(), x0.numpy(), axis))"
-# The last two of the samples and of every section's results, the latest first.
+# The last two samples and the last two results of every section, latest first.
 PAST = """\
 sections = (w0 / w0[:, 3:4]).numpy()
 results = (signal.sosfilt(sections[: i + 1], x0, axis) for i in range(len(sections)))
@@ -23,7 +23,7 @@ padded = np.pad(np.stack([x0.numpy(), *results]), edges)
 past = np.take(padded, [padded.shape[axis + 1] - 1, padded.shape[axis + 1] - 2], axis + 1)
 torch.as_tensor(np.moveaxis(past, axis + 1, 1))
 """
-# A filter of first order, from its steady state on.
+# A first-order filter, from its steady state on.
 POWER = """\
 squares = np.moveaxis(x0.numpy() ** 2, axis, -1)
 begin = np.full((*squares.shape[:-1], 1), (1 - share) * start**2)
@@ -43,7 +43,7 @@ def _signals(d: Draw) -> tuple[Shape, int]:
 def biquads(op: str, d: Draw) -> DrawnUse:
     x, axis = _signals(d)
     common, sections = d.common(1, act=op == "biquads"), _sections(d)
-    while _peak(sections) >= 2.0**14:  # more has no room in 32 bits: E117
+    while _peak(sections) >= 2.0**14:  # a larger gain exceeds int32: E117
         sections = _sections(d)
     common |= {"weights": (sections,), "slack": biquads_slack}
     if op == "biquads":

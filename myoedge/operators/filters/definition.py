@@ -34,8 +34,8 @@ from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
 
-SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
-SAMPLES = QuantParams(1.0, 0, INT32)  # what is kept between them: `guard` bits after the point
+SHIFT_MAX = 50  # largest shift of the output factor, whose products have 64 bits
+SAMPLES = QuantParams(1.0, 0, INT32)  # intermediate results, with `guard` fraction bits
 
 
 # ---- common to filters along time, one signal after another, with 64-bit products
@@ -283,7 +283,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-# samples of a converter, and states
+# samples of an AD converter, and filter states
 SAMPLED = (Format((SIXTEEN, ANY)), Format((SIXTEEN, ANY), SIXTEEN, where=LIMITED))
 KEPT = Format((SIXTEEN, ANY), (INT32, INT64))  # states
 

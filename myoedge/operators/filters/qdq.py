@@ -25,7 +25,7 @@ def write(*, kept: bool) -> Write:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
         sections = w.floats[step.node.inputs[1]]
         rows = _signals(w, x, (outer, steps, inner))
-        unit = w.params[step.node.inputs[0]].scale * 2.0**-step.integers.guard  # of what is kept
+        unit = w.params[step.node.inputs[0]].scale * 2.0**-step.integers.guard  # their step
         y = _of_samples(w, rows, sections, steps, kept)
         for state in before:
             lanes = transposed(w, reshaped(w, state, -1, outer * inner), 1, 0)

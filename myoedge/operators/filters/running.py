@@ -39,11 +39,11 @@ from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.targets.chip import Engine
 
-POINT = 16  # bits after the point of a power: of x**2, in steps of x
-SHARE_BITS = 15  # of the share as it is multiplied
-LEAST = 1 << (POINT - 4)  # power of what is divided by: a deviation of a quarter of a step
-Q = 12  # bits after the point of what is normalised
-MOST = 256  # of what is normalised: deviations
+POINT = 16  # fraction bits of a mean square, in squared steps of x
+SHARE_BITS = 15  # fraction bits of the smoothing factor
+LEAST = 1 << (POINT - 4)  # smallest mean square to divide by: a deviation of a quarter step
+Q = 12  # fraction bits of normalised values
+MOST = 256  # largest normalised value, in deviations
 POWER = QuantParams(2.0**-POINT, 0, INT64)
 
 
@@ -100,7 +100,7 @@ def quantize(inputs: QuantizeInputs) -> RunningParams:
         "share": min(round(math.ldexp(share, bits)), 2**SHARE_BITS - 1),
         "bits": bits,
         "start": min(max(start, LEAST), 1 << (30 + POINT)),
-        "acc_bound": 2**30,  # a sample times what is divided by
+        "acc_bound": 2**30,  # a sample times the inverse root
     }
     return RunningParams(**scalars, **factor(real, y))
 

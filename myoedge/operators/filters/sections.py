@@ -9,10 +9,10 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 
-Pair = tuple[float, float]  # the latest two samples
+Pair = tuple[float, float]  # the last two samples
 
-DECAYED = 2.0**-40  # of an impulse response: what is left of it does not count
-LONGEST = 1 << 17  # samples that it may take until then
+DECAYED = 2.0**-40  # fraction of an impulse response below which it has decayed
+LONGEST = 1 << 17  # maximum number of samples for that
 
 
 def normalized(sections: Array) -> Array:

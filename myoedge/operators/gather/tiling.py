@@ -13,8 +13,8 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
-ROW = 40  # of a row that one index brings, next to its words
-EACH = 16  # of an element with an index of its own
+ROW = 40  # overhead of a row, in work units
+EACH = 16  # work of an element that has its own index
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

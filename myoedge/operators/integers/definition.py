@@ -37,7 +37,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "mul": np.multiply,
     "min": np.minimum,
     "max": np.maximum,
-    "floor_div": np.floor_divide,  # by a positive constant, as the next
+    "floor_div": np.floor_divide,  # floor_div and mod: by a positive constant
     "mod": np.mod,
 }
 COMPARED: Mapping[str, Callable[..., Array]] = {

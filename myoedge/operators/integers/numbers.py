@@ -16,7 +16,7 @@ from myoedge.operators.graph_builder import GraphBuilder, Unsupported, expand, r
 from myoedge.operators.integers.definition import FUNCTIONS
 
 NOT = (("affine", -1.0, 1.0),)
-EXACT = 2**24  # floats hold all integers up to it
+EXACT = 2**24  # floats represent all integers up to it
 Span = tuple[int, int]  # smallest and largest value
 
 

@@ -32,7 +32,7 @@ def _read(w: Writer, step: QuantizedNode, xs: tuple[str, ...]) -> list[str]:
 def _math(w: Writer, step: QuantizedNode, *xs: str) -> str:
     a, b = _read(w, step, xs)
     function = step.attrs["function"]
-    if function == "floor_div":  # ONNX's Div cuts towards zero
+    if function == "floor_div":  # ONNX's Div rounds towards zero
         return w.node("Div", w.node("Sub", a, w.node("Mod", a, b)), b)
     return w.node(OPERATORS[function], a, b)
 

@@ -16,8 +16,8 @@ from myoedge.targets.chip import Engine
 
 BYTES = {"int32": 4, "uint8": 1, "truth": 1}
 TYPES = {"int32": 4, "uint8": 1, "truth": 0}  # ME_INT32, ME_UINT8, ME_TRUTH
-NUMBERS = ("add", "sub", "mul", "min", "max", "floor_div", "mod")  # as me_integers.h counts them
-# Results of int32 operands that pass during one of other types, during one of a division
+NUMBERS = ("add", "sub", "mul", "min", "max", "floor_div", "mod")  # numbered as in me_integers.h
+# Work relative to a result of int32 operands: with other types, with a division.
 OF_OTHER_TYPES, OF_QUOTIENTS = 2.8, 4.1
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 

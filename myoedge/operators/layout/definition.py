@@ -51,7 +51,7 @@ def reshaped(attrs: Attrs, x: Shape) -> Shape:
     return out
 
 
-data_movement = partial(  # OpDef of an operator whose results are input elements, unchanged
+data_movement = partial(  # OpDef of an operator whose results are unchanged input elements
     OpDef,
     nest=by_output,
     same_scale=True,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from myoedge.operators.base import QuantizedNode
 
-IN_STEPS = 8  # bytes, of which one is read as fast with the others as in a transfer's line only
+IN_STEPS = 8  # a single byte of a row up to this long is read with a step over the others
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from myoedge.targets.chip import Engine
 
 PARTS = 8  # ME_PARTS
 LOOPS = 6  # ME_AXES
-CUT = 3  # loops that tiles may cut, the longest: more only make the search longer
-UNIT = 32  # bytes that a long loop is cut by
-MANY_ROWS = 16  # of a transpose, from which on cores share them whole
-NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes of a row, and rows, that are copied by columns
+CUT = 3  # number of longest loops that may be tiled; more only slow down the search
+UNIT = 32  # a long loop is tiled in multiples of this many bytes
+MANY_ROWS = 16  # rows of a transpose from which on each core computes whole rows
+NARROW, MANY = 16, 32  # ME_NARROW, ME_MANY: bytes per row, and rows, of copies by columns
 
 
 def _axes(
@@ -96,7 +96,7 @@ def pieces(
     fill      value of elements that no source covers; None if there are none
     """
     loops, size = sources[0], step.element_type.size_bytes
-    axes, dims = _axes(sources, size if fill else 1)  # a tile begins with a whole element
+    axes, dims = _axes(sources, size if fill else 1)  # tiles begin with a whole element
     outer = 0 if fill is None else max(len(loops) - 2, 0)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     split = _longest(loops, outer)

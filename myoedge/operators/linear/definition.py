@@ -76,7 +76,7 @@ def quantize_beside(inputs: QuantizeInputs) -> WeightedParams:
     return quantize(inputs, weights)
 
 
-# A clamp of 16 bits asks for products of 16 bits.
+# A clamp of int16 results requires int16 products.
 INT16_RESULTS = Format(writes=SIXTEEN, weights=STORED_BITS, where=NOT_ACTIVATED)
 FORMATS = (INT8_PRODUCTS, INT16_RESULTS, *INT16_PRODUCTS)
 

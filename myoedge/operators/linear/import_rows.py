@@ -74,7 +74,7 @@ def _transposed(d: GraphBuilder, x: str) -> str:
     return d.constant(d.array(x).T) if x in d.constants else transpose(d, x, (1, 0))
 
 
-# Products are under two operators: with a constant matrix they are linear layers.
+# These calls have two operators: with a constant matrix they become linear layers.
 ROWS = (
     ImportRow("linear matmul", linear, "linear"),
     ImportRow("linear matmul", matmul, "matmul mm bmm mv dot", "MatMul(self, other)"),

@@ -50,10 +50,10 @@ from myoedge.operators.products.rows import is_large_product
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
-ODD_TAPS = 60.0  # of a tile of a product of two activations, in words of taps of 4 x 4 sums
+ODD_TAPS = 60.0  # extra work of a tile with leftover taps, in words of taps of 4 x 4 sums
 
-BLOCK_WORDS = 16.0  # of four results read in place, in words of taps
-SMALL_MACS = 2048  # of a product: larger ones are packed faster
+BLOCK_WORDS = 16.0  # overhead of four results read in place, in words of taps
+SMALL_MACS = 2048  # MACs per product, above which packing is faster
 
 
 def _turned(attrs: Attrs) -> bool:

@@ -17,12 +17,12 @@ from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS
 from myoedge.operators.products.ne16_cycles import SUMS, image_cycles, run_tiles
 
-TOGETHER, CORES = 4, 8  # columns that a core gathers, cores
+TOGETHER, CORES = 4, 8  # columns that a core packs at once; cores
 SUM_BYTES = 4
-UNSIGNED, PACKED, GATHERED, SUM = 0.1, 0.6, 0.3, 0.8  # cycles of eight cores: bytes, a sum
-ALONE, TABLE = 9.0, 0.9  # of one core, a sum of the last columns; of eight, a result's entry
-BESIDE_CORES = 1.15  # of the engine's cycles, with cores in L1 meanwhile
-JOB = 1050.0  # cycles around a job
+UNSIGNED, PACKED, GATHERED, SUM = 0.1, 0.6, 0.3, 0.8  # cycles of eight cores, per byte or sum
+ALONE, TABLE = 9.0, 0.9  # cycles of one core per sum of the last columns; of eight per lookup
+BESIDE_CORES = 1.15  # factor on the engine's cycles while cores also access L1
+JOB = 1050.0  # extra cycles per job
 
 
 def is_packed(step: QuantizedNode) -> ConstraintViolation | None:

@@ -15,10 +15,10 @@ from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields
 from myoedge.targets.chip import Engine
 
-SUM_BITS = 30  # of a sum that is requantised, besides the sign
-FACTOR_MAX = 2**15  # of numbers less their zero points, which kernels keep in 16 bits
-TOO_LARGE = 2**32  # bound of sums with other factors: E117
-AROUND = 12.0  # words of taps that take as long as what is around a sum
+SUM_BITS = 30  # bits of a sum before requantisation, without the sign
+FACTOR_MAX = 2**15  # largest |operand minus zero point|, stored as int16
+TOO_LARGE = 2**32  # bound of other sums: E117
+AROUND = 12.0  # overhead per sum, in words of taps
 
 
 def quantize(inputs: QuantizeInputs) -> ProductParams | None:

@@ -19,8 +19,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 
 STATE, READ, NEXT, WRITE, LAST = "loop_state", "loop_read", "loop_next", "loop_write", "loop_last"
-BEGINS, ENDS = (STATE, READ), (NEXT, WRITE)  # operators before and at the end of a step
-IN_LOOPS = frozenset((*BEGINS, *ENDS))  # what depends on the step, besides what reads it
+BEGINS, ENDS = (STATE, READ), (NEXT, WRITE)  # operators at the begin and end of an iteration
+IN_LOOPS = frozenset((*BEGINS, *ENDS))  # results that differ between iterations
 
 Item = TypeVar("Item")
 

@@ -28,11 +28,11 @@ from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.operators.loop_nest import LoopNest
 from myoedge.targets.chip import Engine
 
-LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
-NORMAL_BITS = 15  # of a normalised number, besides the sign
-WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
-EPS_BITS = 61  # of eps; if it has more, it and squares of 16 bits are shifted right
-AS_MACS = 32  # products of weights that take as long as one number that is normalised
+LENGTH_MAX = 1023  # elements per row: sums of 11-bit squares fit 32 bits
+NORMAL_BITS = 15  # bits of a normalised value without the sign
+WIDE_BITS = 11  # bits of squared int16 values without the sign
+EPS_BITS = 61  # bits of eps; a larger eps is shifted right together with the squares
+AS_MACS = 32  # multiply-accumulates that take as long as one normalised element
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
@@ -169,7 +169,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     total, squares = rows.sum(axis=-1, keepdims=True), np.square(rows).sum(axis=-1, keepdims=True)
     zero = np.full_like(total, length * step.integers.x_zero)
     middle = total if step.node.op == "layer_norm" else zero
-    spread = length * squares + middle * (middle - 2 * total)  # 0 at least
+    spread = length * squares + middle * (middle - 2 * total)  # at least 0
     spread += (step.integers.eps_high * 2**31 + step.integers.eps_low) >> (
         2 * (halvings - step.integers.down)
     )

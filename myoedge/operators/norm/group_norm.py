@@ -33,12 +33,12 @@ from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
-LENGTH_MAX = 2**20  # elements of a group: a sum of int8 times their number keeps within 2**48
-WIDE_LENGTH_MAX = 2**16  # of int16: their sum of squares times their number keeps within 2**62
-NORMAL_BITS = 17  # of a normalised number, besides the sign
-FRACTION_BITS = 12  # of it, at most
-MOMENTS = 16  # bytes of the sum and the sum of squares that a core finds
-AROUND = 60  # elements that take as long as the line of a group
+LENGTH_MAX = 2**20  # elements per group: an int8 sum times their number fits 48 bits
+WIDE_LENGTH_MAX = 2**16  # int16 elements per group: sum of squares times number fits 62 bits
+NORMAL_BITS = 17  # bits of a normalised value without the sign
+FRACTION_BITS = 12  # maximum fraction bits of a normalised value
+MOMENTS = 16  # bytes per core for a sum and a sum of squares
+AROUND = 60  # overhead per group, in elements
 
 
 class Layout(NamedTuple):
@@ -91,7 +91,7 @@ def quantize(inputs: QuantizeInputs) -> NormParams:
     return affine_params(inputs, length, fraction_bits(length), NORMAL_BITS)
 
 
-SHORT = Condition(  # sums of squares of numbers of 16 bits keep within 62
+SHORT = Condition(  # Sums of int16 squares fit 62 bits.
     f"groups of at most {WIDE_LENGTH_MAX:,} elements",
     lambda attrs, shapes, out: layout(attrs, out).length <= WIDE_LENGTH_MAX,
 )
@@ -113,7 +113,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     middle = total if step.attrs["centred"] else np.full_like(total, length * step.integers.x_zero)
     spread = (
         length * squares + middle * (middle - 2 * total) >> 2 * step.integers.down
-    )  # 0 at least
+    )  # at least 0
     spread += step.integers.eps_high * 2**31 + step.integers.eps_low
     bits = fraction_bits(length) - step.integers.down
     along = line(np.maximum(spread, 1), length, middle, bits, NORMAL_BITS)

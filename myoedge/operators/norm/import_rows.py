@@ -18,9 +18,9 @@ from myoedge.operators.norm.group_norm import LENGTH_MAX as GROUP_MAX
 from myoedge.operators.norm.group_norm import layout
 from myoedge.operators.pool.definition import regular
 
-EPS_MOST = 1e-4  # below it max(|x|, eps) and sqrt(|x|^2 + eps^2) differ less than int8 could say
+EPS_MOST = 1e-4  # up to it, max(|x|, eps) and sqrt(|x|^2 + eps^2) differ by less than an int8 step
 VARIANCE_EPS = 1e-18  # ONNX adds 1e-9 to the deviation
-EPS_LEAST = 1e-12  # what torch has, of which float32 holds the square
+EPS_LEAST = 1e-12  # torch's default; float32 represents its square
 
 
 def norm(op: str) -> Row:

@@ -30,7 +30,7 @@ def slack(case: Any) -> Array:
     if case.step.has_int16:
         unit = max(p.scale * p.reach for p in operands) * 2.0**-15
         return np.asarray((2.0**-14 + np.minimum(2.2 * unit / away, 4.0)) / case.target.scale)
-    coarse = 255 * min(max(steps) * 2.0**-15, min(steps)) / away  # of the smaller coordinate
+    coarse = 255 * min(max(steps) * 2.0**-15, min(steps)) / away  # error of the smaller coordinate
     return np.asarray((1 / 512 + 2.0**-13 + np.minimum(coarse, 4.0)) / case.target.scale)
 
 

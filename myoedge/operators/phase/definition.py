@@ -17,12 +17,12 @@ from myoedge.operators.format import LIMITED, int16_where
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.phase.tiling import in_tiles
 
-HALF_TURN = 1 << 15  # pi in the integers of an angle
-QUOTIENTS = 256  # of the larger coordinate
-LARGEST = 1 << 15  # multiplier: 255 * 2**15 * 256 is below 2**31
-COMMON_BITS = 14  # after the point of factors that bring coordinates of 16 bits to one step
-FINE_TURN = 1 << 16  # pi next to numbers of 16 bits
-BETWEEN_BITS = 8  # of a quotient, between two of the table
+HALF_TURN = 1 << 15  # pi, as an integer angle
+QUOTIENTS = 256  # the table has the angles of the quotients 0/256 .. 256/256
+LARGEST = 1 << 15  # largest multiplier: 255 * 2**15 * 256 is below 2**31
+COMMON_BITS = 14  # fraction bits of factors that convert int16 coordinates to a common step
+FINE_TURN = 1 << 16  # pi, as an integer angle of int16 coordinates
+BETWEEN_BITS = 8  # bits of a quotient between two table entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.qdq import Write, Writer, number
 
-TINY = 1e-30  # in the place of a zero that is divided by
+TINY = 1e-30  # replaces a divisor of 0
 
 
 def atan2(w: Writer, step: QuantizedNode, y: str, x: str) -> str:

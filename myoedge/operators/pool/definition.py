@@ -30,7 +30,7 @@ from myoedge.operators.products.packing import scale_fields
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
-Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
+Window = tuple[int, int, int]  # (first element, end, divisor)
 REQUANT = ("mult", "offset", "shift")
 
 

@@ -11,16 +11,16 @@ import numpy as np
 
 from myoedge.numerics.arrays import ceil_div, round_up
 
-PIXELS = 4  # rows of a block
-REST_LOOPS = (0, 1, 1, 2)  # of me_copy_windows, by bytes after the last word
+PIXELS = 4  # rows per block
+REST_LOOPS = (0, 1, 1, 2)  # loop iterations of me_copy_windows, by bytes after the last word
 
-# In words of taps of 4 x 4 sums: what is around a block and around each of its rows; a window that
-# is copied, a word of it, a run of its bytes, bytes after its last word; a window over an edge.
+# In words of taps of 4 x 4 sums, per block, row of a block; copied window, word, run of bytes,
+# bytes after a run's last word; window that crosses an edge.
 BLOCK, BLOCK_ROW = 1.25, 0.9
 WINDOW, WINDOW_WORD, WINDOW_RUN, WINDOW_REST = 7.0, 0.09, 0.035, 0.11
 EDGE, EDGE_WORD = 14.0, 0.2
-TABLE = 2  # words that pass while a block's results are looked up in a table
-# Of a tile: blocks of several rows are divided among the cores; code that copies windows comes.
+TABLE = 2  # table lookups of a block's results, in words
+# Per tile: division of blocks of several rows among the cores; loading of the copying code.
 SEVERAL_ROWS, COPIED = 18.0, 50.0
 
 
@@ -31,7 +31,7 @@ def scratch(taps: int, cores: int) -> int:
     taps   bytes of a row
     """
     row = round_up(taps, 4)
-    at_a_time = max(min(512 // row, 4), min(256 // row, 8), 1)  # me_gemm_pixels, in fours
+    at_a_time = max(min(512 // row, 4), min(256 // row, 8), 1)  # me_gemm_pixels, in blocks of four
     return cores * PIXELS * at_a_time * (row + 4)
 
 
@@ -71,7 +71,7 @@ def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
     """
     whole, rest = rows // PIXELS * blocks, rows % PIXELS
     thin = np.where(rest > 0, _row_work(rest, words) / _row_work(PIXELS, words), 0.0)
-    even = np.ceil((whole + thin * blocks) / cores)  # a block is of one core
+    even = np.ceil((whole + thin * blocks) / cores)  # a core computes whole blocks
     share = np.where(whole > 0, even, ceil_div(blocks, cores) * thin)
     return share * _row_work(PIXELS, words)
 
@@ -90,7 +90,7 @@ def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) ->
     """
     fours = ceil_div(rows, PIXELS)
     offset = np.maximum(np.gcd(fours, cores), cores / blocks)  # of parts, in parts of a four
-    most = ceil_div(fours + cores - offset, cores)  # of a core
+    most = ceil_div(fours + cores - offset, cores)  # blocks of the busiest core
     return _copies_work(most / fours * _copies(rows, columns), w)
 
 

@@ -35,8 +35,8 @@ from myoedge.operators.products.packing import packed_channels, row_sums, table_
 from myoedge.operators.products.rows import row_sizes
 from myoedge.targets.chip import Engine
 
-RESTORED_BYTE = 0.12  # cycles of eight cores: a byte of x that is int8 again
-CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores: requantising a channel of a job, a sum of it
+RESTORED_BYTE = 0.12  # cycles of eight cores per byte of x converted back to int8
+CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def wide_rows_on_ne16(
     )
     return replace(
         kernel,
-        # sums take two places in turns
+        # sums use two buffers in turn
         launches_next_tile=lambda here, behind: (
             bool(behind["has_scratch"]) and _job_count(here) % 2 == 0
         ),

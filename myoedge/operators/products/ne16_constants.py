@@ -9,9 +9,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.products.packing import row_sums
 
-INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: channels that are read and made, rows and columns
+INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: input and output channels, rows and columns
 WEIGHT_BITS = 8
-WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored unsigned
+WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored as unsigned numbers
 
 
 def weight_halves(weight: Array) -> tuple[Array, int]:

@@ -12,10 +12,10 @@ import numpy as np
 from myoedge.numerics.arrays import ceil_div
 from myoedge.operators.products.ne16_constants import INPUTS, OUTPUTS, SIDE, WEIGHT_BITS
 
-SUMS_AT_A_TIME = 8  # that are stored in a cycle
-JOBS_A_TILE, JOB_PIXELS = 4, 9  # of a tile, if the cores work on other rows meanwhile
-JOB = 800  # cycles of a job, next to its operands
-SUMS = 0  # bytes of a multiplier, if results are sums
+SUMS_AT_A_TIME = 8  # stored per cycle
+JOBS_A_TILE, JOB_PIXELS = 4, 9  # jobs per tile if cores work on other rows; pixels of a block
+JOB = 800  # cycles per job, without its operands
+SUMS = 0  # bytes of a multiplier if results are int32 sums
 
 
 def job_pixels(pixels: Any) -> Any:
@@ -63,7 +63,7 @@ def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
     """
     at_a_time = job_pixels(pixels)
     whole, rest = pixels // at_a_time, pixels % at_a_time
-    more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # start_of in me_ne16_layer.c
+    more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # as start_of in me_ne16_layer.c
     tiles = whole * (at_a_time // JOB_PIXELS) + run_tiles(rest + more)
     return image_cycles(tiles, c, k, scale)
 

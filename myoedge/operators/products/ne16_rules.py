@@ -28,10 +28,10 @@ from myoedge.operators.products.packing import (
 from myoedge.operators.products.rows import is_int8, row_sizes
 from myoedge.targets.chip import Engine
 
-NE16 = "ne16"  # engine, as chips name it
-MULTIPLIER_BITS = 6  # of fewer, weights that make them exact lose more than a pre-shift does
+NE16 = "ne16"  # name of the engine
+MULTIPLIER_BITS = 6  # with fewer, adapting weights to exact multipliers loses more than a pre-shift
 
-Rule = Callable[[QuantizedNode], ConstraintViolation | None]  # of layers: None if they keep to it
+Rule = Callable[[QuantizedNode], ConstraintViolation | None]  # None, or the violated requirement
 
 
 def on_ne16(

@@ -17,8 +17,8 @@ from myoedge.operators.kernel import Operand, Sizes, TiledKernel
 from myoedge.operators.products.packing import BLOCK, CHANNELS
 from myoedge.targets.chip import Engine, KernelCost
 
-WEIGHTS = "weights"  # operand
-STORED_BITS = (2, 4)  # of more, weights are bytes
+WEIGHTS = "weights"  # name of the operand
+STORED_BITS = (2, 4)  # weights with more bits are stored as bytes
 FREE = KernelCost(0.0, 0.0)
 WORD_BYTES, UNPACKING_CORES = 4, 8
 
@@ -107,7 +107,7 @@ def packed_operand(weights: Operand, bits: int) -> Operand | None:
     assert weights.array is not None
     if weights.array.dtype != np.int8:
         return None
-    unit = WORD_BYTES * 8 // bits  # bytes that a word is unpacked to
+    unit = WORD_BYTES * 8 // bits  # unpacked bytes per word
     if not weights.axes:
         array = packed_bytes(weights.array.reshape(1, -1), bits)
         return Operand.whole(weights.name, array.reshape(-1))

@@ -27,11 +27,11 @@ from myoedge.operators.format import (
 )
 from myoedge.operators.kernel import AffineExpr, Operand
 
-BLOCK = 4  # channels that are computed together, and bytes of a word
-FEW_BITS = 1 << 6  # multipliers below are exact: their weights have a scale up to 1/32 larger
-INT16_TAPS_MAX = 2**14  # int16 products in a sum: the more there are, the fewer bits each has
+BLOCK = 4  # channels computed together; bytes of a word
+FEW_BITS = 1 << 6  # smaller multipliers are made exact, by weight scales up to 1/32 larger
+INT16_TAPS_MAX = 2**14  # int16 products per sum: with more of them, each has fewer bits
 
-# Axis "k" counts blocks of channels, "k4" the channels in one.
+# Axis "k" counts blocks of channels, "k4" the channels of a block.
 CHANNELS: AffineExpr = (("k", BLOCK), ("k4", 1))
 
 
@@ -105,7 +105,7 @@ def _requantised(
     channels."""
     x, y = inputs.params(0), inputs.target
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * row_sums(weight)
-    folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # if that cuts, the proof fails (E117)
+    folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # clipped: the bound's check fails (E117)
     real = x.scale * scale / y.scale
     if inputs.unsigned_sums:
         bound = unsigned_bound(weight, folded)
@@ -156,7 +156,7 @@ def bound_of(step: QuantizedNode, operand: ElementType) -> int:
     return int(_bound(step.integers.weight, step.integers.bias, -operand.low).max())
 
 
-ROOM_FOR_SUMS = Condition(  # of products of 16 bits, in int32
+ROOM_FOR_SUMS = Condition(  # int32 holds the sums of int16 products
     f"at most {INT16_TAPS_MAX:,} products in a sum",
     lambda attrs, shapes, out: math.prod(shapes[1][1:]) <= INT16_TAPS_MAX,
 )

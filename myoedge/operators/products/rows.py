@@ -30,7 +30,7 @@ from myoedge.operators.products.packing import (
 )
 from myoedge.targets.chip import Engine
 
-ODD_WORDS = 3  # a tap after the last whole word takes as long as so many words
+ODD_WORDS = 3  # a tap after the last whole word takes as long as this many words
 
 
 def row_sizes(step: QuantizedNode) -> tuple[int, int, int]:

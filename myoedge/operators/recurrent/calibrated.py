@@ -14,10 +14,10 @@ from myoedge.operators.recurrent.cells import CELL_BITS, GATE_BITS
 from myoedge.operators.recurrent.floats import lstm_floats
 from myoedge.operators.recurrent.quantized import HIDDEN_BITS, int8_bits
 
-MOST_GATE_BITS, MOST_CELL_BITS = 14, 15  # +-2, +-1
-LEAST_CELL_BITS = 5  # those of the distance between entries of the table of tanh
-HEADROOM = 4.0  # of small ranges, for samples that were not calibrated on
-LARGE_HEADROOM = 1.25  # of a c beyond the usual +-16
+MOST_GATE_BITS, MOST_CELL_BITS = 14, 15  # ranges +-2 and +-1
+LEAST_CELL_BITS = 5  # fraction bits of the step of the tanh table
+HEADROOM = 4.0  # factor on small ranges, for samples outside the calibration set
+LARGE_HEADROOM = 1.25  # factor on the range of a c that exceeds +-16
 
 
 class Reach(NamedTuple):

@@ -13,7 +13,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack
 
-# torch's own cells, to which the sums of inputs are given ready: the identity as input weights.
+# torch's cells; identity input weights, so that they get the gate sums themselves.
 CELLS = """\
 order = torch.arange(len(w0)).reshape(w0.shape[1], -1).T.reshape(-1)
 eye, none = torch.eye(len(w0), dtype=x0.dtype), torch.zeros(len(w0), dtype=x0.dtype)
@@ -23,7 +23,7 @@ for x in x0.flip(0) if reverse else x0:
     state = torch.{cell}(x[:, order], state, *weights)
     found.append({h})
 """
-# The formulas of ONNX's GRU with linear_before_reset = 0, which torch has not.
+# The formulas of ONNX's GRU with linear_before_reset = 0, which torch does not have.
 RESET_FIRST = """\
 (r_r, r_z, r_n), (b_r, b_z, b_n) = w0.reshape(-1, 3, w0.shape[1]).unbind(1), w1.reshape(-1, 3).T
 found = []
@@ -57,7 +57,7 @@ r, z, n = x0.unflatten(-1, (-1, 3)).unbind(-1)
 (1 - torch.sigmoid(z)) * torch.tanh(n + torch.sigmoid(r) * w0)
 """
 ROOMY = ((1.0, 0.0), (1.0, 0.0), (1.3, 0.0), (300.0, 0.0))
-# Steps of an LSTM's gates and c that are not the usual ones.
+# Quantisation steps of an LSTM's gates and c other than the default.
 SCALED = (
     {"cell_bits": 8}, {"cell_bits": 5}, {"gate_bits": 14}, {"cell_bits": 13},
     {"gate_bits": 14, "cell_bits": 15},
@@ -95,7 +95,7 @@ def recurrent(op: str, d: Draw) -> DrawnUse:
     size, attrs = d.pick([0.1, 0.1, 1.0, 8.0]), dict[str, Any](reverse=d.flag())
     if lstm and (steps_of := d.pick([*({},) * 5, *SCALED])):
         attrs |= steps_of
-        size = 0.1 if "gate_bits" in steps_of else size  # what h adds is within the gates' sums
+        size = 0.1 if "gate_bits" in steps_of else size  # h adds less than the gates' range
     r = d.rng.normal(size=(per_unit * units, units)) * size / units
     bias = () if lstm else (d.rng.normal(size=per_unit * units) * size,)
     attrs |= {} if lstm else {"reset_first": d.flag()}
@@ -103,9 +103,9 @@ def recurrent(op: str, d: Draw) -> DrawnUse:
     text += {"lstm_cell": "state[1]", "gru_state": "state"}.get(op, RESULTS)
     shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
     common = d.common(states + 1, act=False) | {"kinds": ("int16", *("float32",) * states)}
-    if text.endswith(RESULTS):  # 16-bit results saturate if their range ends
+    if text.endswith(RESULTS):  # int16 results saturate at their range
         common["factors"] = d.pick(ROOMY)
-    gates, h, *cells = common["spans"]  # what h adds is within +-32 that its sums have
+    gates, h, *cells = common["spans"]  # contributions of h within +-32, the range of the sums
     common["spans"] = (gates, (max(h[0], -2.0), min(h[1], 2.0)), *cells)
     common["int16"] = tuple(i for i in range(1, 1 + states) if d.pick([True, False, False]))
     return DrawnUse(op, attrs, shapes, text, weights=(r, *bias), slack=recurrent_slack, **common)
@@ -157,13 +157,13 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
     first = [case.params(name) for name in case.names[1:]]
     reach = [q.reach * q.scale for q in first]
     unit = _h_steps(case, reach[0]) if wide else 2.0**-7
-    outside = max(reach[0] - _largest_h(case, wide=wide), 0.0)  # a first h saturates
+    outside = max(reach[0] - _largest_h(case, wide=wide), 0.0)  # an initial h saturates
     bits = case.attrs.get("cell_bits", 11)
     limit, cell_unit = 2.0 ** (15 - bits), 2.0**-bits
     beyond = outside if gru else max(reach[-1] - 0.99 * limit, 0.0)
     h, c = unit + outside, cell_unit + (unit if wide and gru else 0.0) + beyond
     largest, found = min(reach[-1], limit), []
-    beside = max(reach[0], 1.0) if wide else 1.0  # what a weight's error is multiplied by
+    beside = max(reach[0], 1.0) if wide else 1.0  # factor of a weight's error
     own = (2.0**-9 + unit * total if wide else 2.0**-8 * (1 + total)) + weights * beside
     for _ in range(steps):
         gate = own + total * h
@@ -173,7 +173,7 @@ def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
             c, h = (c + unit, c + unit) if wide else (c, c + 2.0**-8)
         else:
             c = c + largest * (gate / 4 + 2.0**-10) + gate * 1.25 + max(2.0**-9, 2 * cell_unit)
-            c += max(largest + 1.0 - limit, 0.0)  # a c beyond its range saturates
+            c += max(largest + 1.0 - limit, 0.0)  # c saturates
             largest = min(largest + 1.0, limit)
             h = c + gate / 4 + 2.0**-9 + (unit if wide else 2.0**-8)
         found.append((h, c))

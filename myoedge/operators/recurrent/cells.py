@@ -20,20 +20,20 @@ from myoedge.operators.products.packing import bound_of
 from myoedge.operators.recurrent.params import ScaledParams, ShiftedParams
 
 LSTM_GATES, GRU_GATES = 4, 3
-# What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
+# Arguments of the gate functions: +-32 in steps of 1/1024; the functions are constant beyond.
 GATE_PARAMS = QuantParams(2.0**-10, 0, INT16)
-HIDDEN_PARAMS = QuantParams(2.0**-7, 0)  # h, as it is multiplied and put out
-GATE_BITS = 10  # fraction of the gates' sums, if an LSTM's attributes say nothing else
-CELL_BITS = 11  # fraction of an LSTM's c, likewise: int16, +-16
-STATE_BITS = 14  # fraction of a GRU's h between steps: 15 bits, +-1
+HIDDEN_PARAMS = QuantParams(2.0**-7, 0)  # h as it is multiplied and returned
+GATE_BITS = 10  # fraction bits of the gate sums, unless an LSTM's attributes set others
+CELL_BITS = 11  # fraction bits of an LSTM's c, an int16 within +-16, likewise
+STATE_BITS = 14  # fraction bits of a GRU's stored h: 15 bits, +-1
 STATE_REACH = 1.0
-SUMS_REACH = 16.0  # of a plain layer's sums: parts may cancel
-TABLE_INTERVALS = 512  # between entries; values between are interpolated
-SIGMOID_REACH, TANH_REACH = 16.0, 8.0  # beyond them the functions do not change
+SUMS_REACH = 16.0  # range of a plain RNN's sums, relative to the results': terms may cancel
+TABLE_INTERVALS = 512  # intervals between table entries, interpolated
+SIGMOID_REACH, TANH_REACH = 16.0, 8.0  # the functions are constant beyond
 INT16_LIMITS = (-(1 << 15), (1 << 15) - 1)
 INT8_LIMITS = (-128, 127)
 STATE_LIMITS = (-(1 << STATE_BITS), (1 << STATE_BITS) - 1)
-IntegerSteps = Callable[..., Iterator[tuple[Array, Array]]]  # h and the state kept, step by step
+IntegerSteps = Callable[..., Iterator[tuple[Array, Array]]]  # h and the stored state, per time step
 
 
 def sigmoid(x: Array) -> Array:
@@ -83,9 +83,9 @@ def interpolated(values: Array, x: Array, bits: int) -> Array:
     return np.asarray(points[low] + ((part + (1 << bits >> 1)) >> bits))
 
 
-SIGMOID_STEP, TANH_STEP = 6, 5  # bits between entries, of Q10
-SIGMOID_ENTRIES, TANH_ENTRIES = 4, 5  # fraction bits of the distance between entries
-INT8_RESULT_SHIFT = 23  # of an LSTM's h: from Q30 to steps of 1/128
+SIGMOID_STEP, TANH_STEP = 6, 5  # log2 of the table step, in Q10
+SIGMOID_ENTRIES, TANH_ENTRIES = 4, 5  # fraction bits of the table step
+INT8_RESULT_SHIFT = 23  # of an LSTM's h, from Q30 to steps of 1/128
 
 
 def cell_bits(step: QuantizedNode) -> int:

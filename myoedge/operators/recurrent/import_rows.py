@@ -25,7 +25,7 @@ ACTIVATIONS = {
     "lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"],
     "rnn_tanh": ["tanh"], "rnn_relu": ["relu"],
 }  # fmt: skip
-# of ONNX, by part: whether each goes backwards
+# ONNX's direction -> whether each part runs backwards
 DIRECTIONS = {
     "forward": {"": False}, "reverse": {"": True},
     "bidirectional": {"forward": False, "reverse": True},
@@ -101,7 +101,7 @@ def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
         parts = names[at : at + each]
         w, r, *others = (weights(d, name, "a recurrent layer's weight") for name in parts)
         bias = others[:biases] or [np.zeros(len(w), np.float32)] * 2
-        # i, f, g, o and r, z, n: the order of the operators; with proj_size a matrix after them
+        # Gates i, f, g, o and r, z, n, in the operators' order; with proj_size, then a matrix.
         learnt.append(Weights(w, r, *bias, *others[biases:]))
     return learnt
 

@@ -12,7 +12,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, reshape, slice_axis
 
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
-# of ONNX: i, o, f, c and z, r, h
+# ONNX's order of gates: i, o, f, c and z, r, h
 ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2), "rnn_tanh": (0,), "rnn_relu": (0,)}
 
 
@@ -121,7 +121,7 @@ def run(
     if kind == "gru":
         attrs["reset_first"] = reset_first
         kept, new = np.zeros_like(learnt.bias_r), 2 * learnt.r.shape[1]
-        if not reset_first:  # the new gate's bias is reset together with what h adds
+        if not reset_first:  # the bias of the new gate is reset together with h's contribution
             kept[new:] = learnt.bias_r[new:]
         added = added - kept
         own = (d.constant(_unit_by_unit(kept, gates)),)

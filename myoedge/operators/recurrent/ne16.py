@@ -18,11 +18,11 @@ from myoedge.operators.recurrent.tiling import in_tiles, instance_of, packed_row
 from myoedge.targets.chip import Engine
 
 SUM_BYTES = 4
-UNITS_AT_A_TIME = 8  # of the engine: their sums are whole groups of 8, which it stores in a cycle
-CONFLICTS = 1.8  # of the engine's loads with those of eight cores
-INSTRUCTION_CYCLES = 1.15  # of a core next to seven
-CELL_INSTRUCTIONS = {LSTM_GATES: 120, GRU_GATES: 90}  # of a unit, after its products
-STEP_CYCLES = 450  # of barriers, code that comes again, and of the engine's start and end
+UNITS_AT_A_TIME = 8  # units of the engine come in groups of 8, whose sums it stores in one cycle
+CONFLICTS = 1.8  # factor for conflicts of the engine's loads with those of eight cores
+INSTRUCTION_CYCLES = 1.15  # cycles per instruction of a core, with seven others running
+CELL_INSTRUCTIONS = {LSTM_GATES: 120, GRU_GATES: 90}  # per unit, after its products
+STEP_CYCLES = 450  # per step: barriers, reloaded code, start and end of the engine
 
 
 def steps_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:

@@ -43,7 +43,7 @@ from myoedge.operators.recurrent.quantized import (
 )
 from myoedge.targets.chip import Engine
 
-CELL_BITS = (5, 14)  # fewest and most fraction bits of c
+CELL_BITS = (5, 14)  # minimum and maximum fraction bits of c
 FACTORS = tuple(f"{name}_{part}" for name in "cy" for part in ("mult", "offset", "shift"))
 FIELDS = ("cell_bits", "result_shift", *FACTORS)
 
@@ -99,7 +99,7 @@ class StepParams(QuantizedParams):
 
 def _common(inputs: QuantizeInputs) -> dict[str, Any]:
     c = inputs.params(2)
-    bits = 15 - math.ceil(math.log2(c.reach * c.scale + 1.0))  # one step adds 1 at most
+    bits = 15 - math.ceil(math.log2(c.reach * c.scale + 1.0))  # a step adds at most 1
     bits = min(max(bits, CELL_BITS[0]), CELL_BITS[1])
     bound = (2**15 - 1) * (2**15 + (1 << bits)) + 2**14
     numbers = {"cell_bits": bits, "acc_bound": bound, **from_params(c, "c", bits)}

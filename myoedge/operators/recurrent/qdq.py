@@ -30,7 +30,7 @@ from myoedge.operators.recurrent.cells import (
 )
 from myoedge.operators.recurrent.start import GATES
 
-ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
+ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # index of our gate for each of ONNX's
 
 
 def write(op: str, *, result: int) -> Write:
@@ -51,7 +51,7 @@ def write(op: str, *, result: int) -> Write:
         none = w.constant(np.zeros((1, size), np.float32))
         added = [reshaped(w, _by_gate(w, name, order), 1, size) for name in own] or [none]
         bias = w.node("Concat", none, *added, axis=1)
-        if op == "LSTM":  # the first h with as many bits as it is kept with
+        if op == "LSTM":  # the initial h with its stored precision
             reach = 2.0 ** (15 - cell_bits(step))
             first = [
                 w.rounded(f"{w.label}/first", h, hidden_params(step))[1],
@@ -80,7 +80,7 @@ def _plain(w: Writer, step: QuantizedNode, sums: str, h: str) -> str:
     inputs = (sums, reshaped(w, eye, 1, units, units), r, "", "", first)
     direction = "reverse" if step.attrs["reverse"] else "forward"
     attrs = dict[str, Any](hidden_size=units, activations=["Tanh"])
-    if step.node.op == "rnn_relu":  # results that are larger saturate, and are h then
+    if step.node.op == "rnn_relu":  # larger results saturate, and so does h
         to = w.params[step.node.name]
         attrs |= {"activations": ["Relu"], "clip": float(to.scale * (to.high - to.zero_point))}
     y = w.node("RNN", *inputs, direction=direction, **attrs)

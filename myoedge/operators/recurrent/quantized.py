@@ -32,10 +32,10 @@ from myoedge.operators.recurrent.cells import (
 )
 from myoedge.operators.recurrent.params import RecurrentParams, ScaledParams, ShiftedParams
 
-HIDDEN_BITS = 7  # fraction of an LSTM's h in 8 bits: +-1
-WIDE_BITS = 15  # the same in 16 bits
-FINEST_BITS = 8  # more than those of +-1, of an h whose range is far smaller
-SMALL = 0.25  # range of h up to which 8 bits have finer steps
+HIDDEN_BITS = 7  # fraction bits of an LSTM's int8 h: +-1
+WIDE_BITS = 15  # the same for int16
+FINEST_BITS = 8  # extra fraction bits, at most, of an h with a far smaller range
+SMALL = 0.25  # range of h up to which int8 gets finer steps
 
 
 def lstm_params(reach: float) -> QuantParams:

@@ -34,8 +34,8 @@ from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
 GATES = 3
-CELL_STEP = 10  # bits between entries of the table of tanh, of an LSTM's c in Q15: it is below 1
-LARGEST = 2**30 + 2**29  # of a product in Q30 and half of the largest shift
+CELL_STEP = 10  # log2 of the tanh table's step, for an LSTM's c in Q15, which is below 1
+LARGEST = 2**30 + 2**29  # a product in Q30 plus half of the largest shift
 
 
 def _shape(attrs: Attrs, gates: Shape, *_: Shape) -> Shape:

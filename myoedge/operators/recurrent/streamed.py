@@ -20,10 +20,10 @@ from myoedge.operators.products.packing import packed_channels
 from myoedge.operators.recurrent.tiling import in_tiles, instance_of, packed_rows, step_work
 from myoedge.targets.chip import Engine
 
-LEAST_BYTES = 16384  # of weights: fewer fit any L1
-RESIDENT_BYTES = tuple(range(0, 112 << 10, 16 << 10))  # of weights that stay in L1: one kernel each
-MOST_STEP_TILES = 65536  # some of every step: many steps have many tiles
-UNITS = 8  # that all cores compute at once
+LEAST_BYTES = 16384  # smaller weights fit any L1
+RESIDENT_BYTES = tuple(range(0, 112 << 10, 16 << 10))  # of weights that stay in L1; one kernel each
+MOST_STEP_TILES = 65536  # every time step is several tiles
+UNITS = 8  # units that the cores compute at once
 
 
 def streamed_kernels(*formats: Format) -> tuple[Kernel, ...]:

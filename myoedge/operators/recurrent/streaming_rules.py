@@ -22,7 +22,7 @@ from myoedge.operators.recurrent.cells import (
 from myoedge.operators.recurrent.quantized import from_params
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 
-WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's h between steps
+WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's stored h
 AS_IT_IS = {"h_mult": 1, "h_offset": 0, "h_shift": 0}
 
 

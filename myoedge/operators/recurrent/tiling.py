@@ -20,18 +20,18 @@ from myoedge.operators.recurrent.params import ScaledParams
 from myoedge.targets.chip import Engine
 
 FACTORS = ("mult", "offset", "shift")
-FIELDS = (  # of the C structs, of all operators
+FIELDS = (  # fields of the C structs of all recurrent operators
     "relu",
     *(f"{name}_{part}" for name in "hcx" for part in FACTORS),
     *("result_shift", "gate_bits", "cell_bits"),
     *(f"{name}_{part}" for name in ("new", "y") for part in FACTORS),
 )
-# gates have 16 bits, first states any; results of 16 bits are multiplied by weights of 16
+# Gates are int16, initial states any type; int16 results are multiplied by int16 weights.
 STEPS = (
     Format((SIXTEEN, EITHER), EIGHT, STORED_BITS),
     Format((SIXTEEN, EITHER), SIXTEEN, WIDE_BITS),
 )
-STATES = (*STEPS, Format((SIXTEEN, EITHER), SIXTEEN, STORED_BITS))  # whatever is multiplied
+STATES = (*STEPS, Format((SIXTEEN, EITHER), SIXTEEN, STORED_BITS))  # for any type of h
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

@@ -25,8 +25,8 @@ from myoedge.operators.format import EITHER, INT8_ALONE, LIMITED, MOVES, Format
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.resize.tiling import resize_in_tiles, take_in_tiles
 
-SHIFT_MAX = 22  # room for the zero point next to the weights
-WIDE_FACTOR_MAX = 2**13  # of elements of 16 bits: sums of four neighbours fit 32
+SHIFT_MAX = 22  # leaves room for the zero point next to the weights
+WIDE_FACTOR_MAX = 2**13  # largest factor of int16 elements: sums of four neighbours fit 32 bits
 
 
 def take_real(attrs: Attrs, x: Array) -> Array:

@@ -30,7 +30,7 @@ from myoedge.operators.resize.coordinates import (
     neighbours,
 )
 
-FEW = 16  # elements of a last axis: up to here a matrix of all weights takes no longer
+FEW = 16  # elements of the last axis up to which one matrix of all weights is as fast
 CUBIC_OF_TORCH = -0.75
 Axes = Sequence[ResizedAxis]
 

@@ -16,10 +16,10 @@ from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, S
 from myoedge.operators.products.packing import limit_fields, table_operand
 from myoedge.targets.chip import Engine
 
-BLOCK = 32  # results along the axis that tiles are cut by
-LINE = 3.0  # results that pass while a line of results begins
-TAP = 1.6  # of a result: a neighbour more than two
-COPY = 10.0  # words that pass while a line of copies begins
+BLOCK = 32  # tiles divide the results in multiples of it
+LINE = 3.0  # overhead of a line, in results
+TAP = 1.6  # work per neighbour after the second, in results
+COPY = 10.0  # overhead of a line of copies, in words
 
 
 @dataclass(frozen=True, slots=True)

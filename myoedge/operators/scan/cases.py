@@ -23,7 +23,7 @@ def scan(d: Draw) -> DrawnUse:
     common = d.common(2, act=False) | {"factors": (1.0, 0.0), "slack": scan_slack}
     wide = common["int16"] = d.pick([(), (), (0,), (1,), (0, 1)])
     spans = [(0.0, 0.45), (-0.4, 0.4)] if 0 in wide else [(0.0, 0.9), (0.0, 0.5), (-0.8, 0.8)]
-    common["spans"] = (d.pick(spans), common["spans"][1])  # 16 bits reach twice as far
+    common["spans"] = (d.pick(spans), common["spans"][1])  # int16 has twice the range
     return DrawnUse("scan", {"axis": d.integer(0, len(x) - 1)}, (x, x), SCAN, **common)
 
 

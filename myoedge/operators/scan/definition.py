@@ -24,9 +24,9 @@ from myoedge.operators.format import EITHER_WIDTH
 from myoedge.operators.kernel import on_cluster
 from myoedge.operators.scan.tiling import in_tiles
 
-STATE_BITS = 7  # after the point, of a state in steps of the result: 255 << 7 is 16 bits
+STATE_BITS = 7  # fraction bits of a state, in output steps: 255 << 7 fits 16 bits
 MOST = (1 << 15) - 1
-WIDE_MOST = (1 << 23) - 1  # of states next to numbers of 16 bits, which have 8 more
+WIDE_MOST = (1 << 23) - 1  # largest state for int16, with 8 more bits
 
 
 def along(attrs: Attrs, a: Array, b: Array, step: Callable[[Array, Array, Array], Array]) -> Array:

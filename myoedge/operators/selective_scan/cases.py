@@ -54,8 +54,8 @@ def _slack(case: Any) -> Array:
     size = (
         q[0].scale * q[1].scale * q[2].scale * 2.0 ** (15 - step.integers.b_shift) / term[:, None]
     )
-    # of a decay: half a step of its own for each step of delta, half a place in the table of powers
-    # of 1/2, whose 15 bits and end besides
+    # Error of a decay: half a step of its own per step of delta, half an index step of the table of
+    # powers of 1/2, its 15-bit entries and its end.
     rate = float(np.abs(a).max()) * max(q[0].high - q[0].zero_point, 1) * q[0].scale
     most = 12.0 * math.log(2.0) if step.integers.limited else math.inf
     place = min(rate * 1.001, most) / 2**13
@@ -74,9 +74,7 @@ def _slack(case: Any) -> Array:
         error = error + size + of_term * added
         errors.append((error * np.abs(read)).sum(-1))
         sums.append((state * read).sum(-1))
-    factor = (
-        step.integers.mult / 2.0**step.integers.shift
-    )  # steps of the result for one of sum >> pre
+    factor = step.integers.mult / 2.0**step.integers.shift  # output steps per step of sum >> pre
     of_factor = (
         np.abs(np.stack(sums, -2)) / case.target.scale / (2 * np.maximum(step.integers.mult, 1))
     )
@@ -91,7 +89,7 @@ def _wide_slack(case: Any) -> Array:
     q, a = [case.params(f"x{i}") for i in range(4)], case.weights[0].astype(np.float32)
     moved = sum(getattr(step.integers, f"{name}_up") for name in ("delta", "x", "v", "b"))
     size = q[0].scale * q[1].scale * q[2].scale * 2.0 ** (96 - moved) / step.integers.term[:, None]
-    # halvings are cut to 2^-21, on lines between 1,024 entries; u by a step of v and one of its own
+    # exponents are rounded to 2^-21 and interpolated; u by a step of v and one of its own
     of_decay = 2.0 ** (step.integers.decay_up - 20) + 2.0**-22
     halvings = (
         step.integers.decay

@@ -34,19 +34,17 @@ from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.selective_scan import wide
 from myoedge.operators.selective_scan.tiling import in_tiles
 
-ENTRIES = 1 << 13  # of a layer's table of powers of 1/2
-DROP = 12  # bits of a product of delta and decay behind the point of a place in the table
-MOST_HALVINGS = 12.0  # of the table: more leave nothing of 8 bits
-EVEN_RATES = (
-    16.0  # between the fastest and the slowest: the table has two places in a step of delta
-)
-UP_MAX = 8  # delta's 8 bits are moved up by at most so many
+ENTRIES = 1 << 13  # entries of the table of powers of 1/2
+DROP = 12  # fraction bits of a table index, the product of delta and decay
+MOST_HALVINGS = 12.0  # range of the table's exponents; beyond, nothing is left of 8 bits
+EVEN_RATES = 16.0  # from the fastest to the slowest decay; the table has two entries per delta step
+UP_MAX = 8  # maximum left shift of delta
 DECAY_MAX = (1 << 16) - 1
-DECAY_BITS = 15  # after the point of a decay, and of what is added to a decayed state
-STATE_MAX = 32000  # that states reach at most, by the bound on them; 16 bits limit them
+DECAY_BITS = 15  # fraction bits of a decay, and of the addend of a state
+STATE_MAX = 32000  # largest state by its bound; int16 is the limit
 INT16_MAX = (1 << 15) - 1
-FINEST = 16  # times the steps of the coarsest channel's states: multipliers keep 10 of 14 bits
-SKIP_MAX = 1 << 21  # times 255 a quarter of int32
+FINEST = 16  # largest ratio of the channels' state steps: multipliers then keep 10 of 14 bits
+SKIP_MAX = 1 << 21  # times 255 it is a quarter of int32
 HALF = 1 << DECAY_BITS >> 1
 
 
@@ -205,11 +203,11 @@ def _readout(site: QuantizeInputs, size: Array) -> tuple[Requant, Array, int]:
     most = site.shapes[3][-1] * c.reach * (INT16_MAX + 1)
     r = choose_requant(c.scale * size / y.scale, most, y.zero_point, y.element_type)
     less, half = np.zeros_like(r.shift), (1 << 30) // ((most >> r.pre) + 1)
-    while True:  # x takes bits of the multiplier; without a shift both saturate, half of int32 each
+    while True:  # x shares the multiplier's bits; without a shift both saturate at half of int32
         shift = r.shift - less
         mult = np.rint(np.ldexp(r.mult.astype(np.float64), -less)).astype(np.int64)
         mult = np.where(shift > 0, mult, np.minimum(mult, half))
-        dropped = mult >> 1 if r.pre else 0  # the mean of the bits that the pre-shift drops
+        dropped = mult >> 1 if r.pre else 0  # mean of the bits that the pre-shift drops
         offset = ((np.int64(1) << shift) >> 1) + dropped + (np.int64(y.zero_point) << shift)
         most_of_x = np.where(shift > 0, 2.0**31, SKIP_MAX)
         skip = np.rint(np.ldexp(d * x.scale / y.scale, shift)).clip(-most_of_x, most_of_x)

@@ -17,16 +17,16 @@ from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, S
 from myoedge.operators.selective_scan import wide
 from myoedge.targets.chip import Engine
 
-STEPS = 32  # between barriers: STEPS of me_selective_scan_s8.c
-BLOCK, WIDE_BLOCK = 8, 4  # states that are moved together; of 16-bit operands
-STEP_BYTES = 12  # of a core: what all states of a channel read in a step, and the sum of them
-READ_BYTES = 4  # of two halves that all channels read for a state in a step
+STEPS = 32  # time steps between barriers: STEPS of me_selective_scan_s8.c
+BLOCK, WIDE_BLOCK = 8, 4  # states that are computed together; for int16 operands
+STEP_BYTES = 12  # per core: the operands of a channel's step, and its sum
+READ_BYTES = 4  # per state and step: two halfwords that all channels read
 STATE_BYTES = 2
-WIDE_BYTES = (8, 24, 4)  # the same of 16-bit operands
-# In steps of a state, fitted to eleven simulated layers, which they give within 2 %: a step of a
-# channel next to its states, a state and a channel for STEPS of them, what all read of a state.
+WIDE_BYTES = (8, 24, 4)  # the same for int16 operands
+# In scan steps of a state, fitted to eleven simulated layers within 2 %: per time step; per state
+# of a call (STEPS time steps of a channel); per call; per state that all channels read.
 PARTS = (1.57, 0.43, 43.0, 0.67)
-WIDE_PARTS = (1.89, 0.43, 6.5, 0.93)  # of 16-bit operands
+WIDE_PARTS = (1.89, 0.43, 6.5, 0.93)  # the same for int16 operands
 NUMBERS = (
     *("delta_zero", "x_zero", "b_zero", "c_zero", "b_shift", "term_shift", "limited", "pre"),
 )

@@ -19,15 +19,15 @@ from myoedge.operators.kernel import TiledKernel
 
 OPERANDS = ("delta", "x", "b", "c")
 CHANNEL = ("term", "sum_drop", "sum_mult", "skip", "out_shift")  # me_selective_wide_channel
-INDEX_BITS, PART_BITS = 10, 11  # of the table of 2^-f, and between two of its entries
-POINT = INDEX_BITS + PART_BITS  # bits after the point of halvings in a step
-HALVINGS = (32 << POINT) - 1  # more are as many: nothing is left of 31 bits
+INDEX_BITS, PART_BITS = 10, 11  # bits of an index of the table of 2^-f; bits between two entries
+POINT = INDEX_BITS + PART_BITS  # fraction bits of exponents of 1/2 per step
+HALVINGS = (32 << POINT) - 1  # largest exponent: with larger ones nothing is left of 31 bits
 DECAY_UP_MAX = 8
-STATE_BITS = 30  # besides the sign, if states saturate; by the bound the worst inputs' have 29
-READ_BITS = 8  # that C keeps free: sums of products of up to 256 states have 63 bits, of more alike
-OUT_SHIFT = 8  # bits after the point of a result; fewer if sums have fewer, or D more above it
+STATE_BITS = 30  # without the sign, if states saturate; by the bound, the worst inputs' have 29
+READ_BITS = 8  # bits that C keeps free, more with over 255 states, so that sums fit 63 bits
+OUT_SHIFT = 8  # fraction bits of a result; fewer if sums have fewer, or D exceeds it
 DROP_MAX = 45
-FACTOR_MAX = INT32_MAX - (1 << OUT_SHIFT)  # two of them and a half are below 2^32
+FACTOR_MAX = INT32_MAX - (1 << OUT_SHIFT)  # two products plus half are below 2^32
 
 
 def powers() -> Array:
@@ -163,7 +163,7 @@ def _readout(site: QuantizeInputs, unit: Array, x_up: int) -> dict[str, Any]:
     x, y = site.params(1), site.target
     d = site.constant(5).astype(np.float64) if len(site.constants) > 5 else np.zeros(len(unit))
     of_sums, of_x = unit / y.scale, np.ldexp(d * x.scale / y.scale, 32 - x_up)
-    free = -1 - np.frexp(of_sums)[1]  # bits that sums have below a result's
+    free = -1 - np.frexp(of_sums)[1]  # bits by which sums are finer than a result
     shift = np.clip(np.minimum(31 - np.frexp(np.abs(of_x))[1], free), 0, OUT_SHIFT)
     drop = np.clip(free - shift, 0, DROP_MAX)
     mult, skip = np.ldexp(of_sums, drop + shift + 32), np.ldexp(of_x, shift)

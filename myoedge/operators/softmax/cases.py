@@ -12,7 +12,7 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import Draw, DrawnUse
 
-# A row of which the mask hides all keys is 0 before softmax (flat), or kept.
+# If the mask hides all keys of a row, its scores are 0 before the softmax (flat), or unchanged.
 MASKED = """\
 hidden = (x1 < 0.5).expand(x0.shape)
 blind = hidden.all(axis, keepdim=True)
@@ -27,7 +27,7 @@ for row, best in zip(y, x0.argmax(-1).T, strict=True):
     row[1 : 1 + len(symbols)] = symbols
 y
 """
-# The first of several largest counts is taken; ids outside of the classes are counted nowhere.
+# Of several equal counts, the first wins; ids outside the classes do not count.
 MAJORITY = """\
 ids = torch.arange(classes)
 starts = [t - before for t in range(x0.shape[axis] + before - frames + 1)]
@@ -131,7 +131,7 @@ def classes(op: str, d: Draw) -> DrawnUse:
     last = {"frames": frames, "classes": count}
     attrs |= last if op == "majority" else {"blank": d.integer(0, count - 1)}
     least, end = 0, count
-    if op == "majority":  # ids of no class have no vote
+    if op == "majority":  # invalid ids have no vote
         least, end = d.pick([(0, count), (-1, count + 1), (-(2**31), 2**31 - 1)])
     common = d.common(1, act=False) | {"dtype": "int32", "least": least, "classes": end}
     text = MAJORITY if op == "majority" else NEW

@@ -24,8 +24,8 @@ from myoedge.operators.loop_nest import LoopNest
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
-NOTHING = -1  # no symbol: after the last one, or if there are no frames
-PAIR = 2  # frames that a new symbol is told by
+NOTHING = -1  # no symbol: after the last one, or without frames
+PAIR = 2  # frames that are compared to find a new symbol
 
 
 def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:

@@ -38,9 +38,9 @@ from myoedge.operators.softmax.tiling import (
 )
 from myoedge.targets.chip import Engine
 
-EXP_ONE = 2**15  # exp(0) in the table of exponentials
-ROW_MAX = 2**15  # elements of a row: their sum stays below 2**31
-LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
+EXP_ONE = 2**15  # exp(0)
+ROW_MAX = 2**15  # elements per row: their sum is below 2**31
+LOG_ONE = 2**12  # ln is in Q12: at most 15 ln 2 = 42,587
 
 
 def softmax_real(attrs: Attrs, x: Array, *mask: Array) -> Array:
@@ -219,7 +219,7 @@ SOFTMAX = register(
         bounds=lambda attrs: (0.0, 1.0),
         result_params={INT16: ResultParams(int16_params)},
         broadcast_inputs={1: None},
-        # a mask is alike along leading axes, which a permutation may move
+        # a mask is equal along leading axes, which a permutation may move
         permute_rule=lambda a, perm: None if a.get("masked") else axis_permuted(a, perm),
         streaming_rule=all_beside_axis,
     )

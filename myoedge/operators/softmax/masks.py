@@ -22,15 +22,15 @@ from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.integers.numbers import NOT, is_truth, producer
 
-MASK_GAP = 50.0  # exp(-50) is 2e-22: what lies so far below the largest of its row has no share
-LOST = 2.0**20  # float32 loses scores in what is added with this magnitude: as if it were chosen
+MASK_GAP = 50.0  # exp(-50) is 2e-22: a score this far below its row's largest has probability 0
+LOST = 2.0**20  # an addend this large erases the scores in float32, as a selection would
 NO_KEY = "a query that may look at no key"
 MIXED = "a mask that is an input and hides some keys where it is 1, others where it is 0"
 POINTWISE = ("add", "sub", "mul", "table")
-TERMS_MAX = 8  # of a sum; one with more is a tensor like any other
+TERMS_MAX = 8  # a sum with more terms is not analysed
 ONE, NOWHERE = np.ones(()), np.zeros((), bool)
 
-Term = tuple[str, Array]  # a tensor and its float64 factor, which may be 0 in places
+Term = tuple[str, Array]  # a tensor and its float64 factor, which may be 0 for some elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ def decide(
     Errors: Unsupported if a row has no visible key, or if one input hides keys in two ways.
     """
     masks, scores = _split(d, total.terms, len(shape), axis)
-    if not (scores or bare):  # scores that are an input's own
+    if not (scores or bare):  # only inputs: they are the scores, not masks
         masks, scores = [], masks
         if not scores:
             return None
     most = _most(masks, total.known, len(shape))
-    if not (most < np.inf).all():  # NaN is none either
+    if not (most < np.inf).all():  # infinite, or NaN
         return None
     best = most.max(axis=axis, keepdims=True)
     if np.ndim(total.known) and (best <= -LOST).any():

@@ -61,11 +61,11 @@ def slack(case: Any) -> Array:
     points = (np.sqrt(n) for n in (first, first + octave / 16))
     low, high = (within_reach(case, f(point), scale, offset) for point in points)
     chord = low + (high - low) * (power - first) / (octave / 16)
-    blur = 4 * np.log2(len(window)) + size * 2.0**-12  # floors; 15 bits, 256 parts
+    blur = 4 * np.log2(len(window)) + size * 2.0**-12  # rounding down; 15 bits, 256 parts
     around = f(np.maximum(size + blur, 1.0)) - f(np.maximum(size - blur, 1.0))
     steps = (np.abs(chord - f(np.maximum(size, 1.0))) + np.abs(around)) / case.target.scale
     lanes = np.abs(scale).reshape(*case.shapes[0][1:], 1)
-    # 16 bits: two points of a curve of 16 bits that has 1.25 times the range, and a factor of 15
+    # int16: two points of an int16 curve over 1.25 times the range, and a 15-bit factor
     return np.asarray(steps * lanes + (0.1 if case.target.element_type.bits == 8 else 3.5))
 
 

@@ -35,19 +35,19 @@ from myoedge.operators.spectral.fourier import INT31, halved, products_of, table
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.targets.chip import Engine
 
-# What a curve may hold, as it is taken between points; other functions follow as tables.
+# Functions that the curve can contain, as it is interpolated; others follow as tables.
 CURVES = frozenset(
     ("abs", "affine", "clamp", "log", "log10", "log1p", "log2", "neg", "pow", "sqrt", "square")
 )
 HALF = np.iinfo(np.int16)
-OCTAVE = 16  # points of the curve in an octave of power
-CURVE = 63 * OCTAVE + 1  # powers of the transform lie below 2**63
-WIDEST = 1518500250  # sqrt(2) * 2**30: no part of a transform is larger, at any stage
+OCTAVE = 16  # points per octave of power
+CURVE = 63 * OCTAVE + 1  # powers of a transform are below 2**63
+WIDEST = 1518500250  # sqrt(2) * 2**30, the largest part of a transform at any stage
 
 
 def spectrogram_shape(attrs: Attrs, x: Shape, window: Shape, *_: Shape) -> Shape:
     """Return the result shape [frames, *E, n / 2 + 1] for samples [T, *E] and a window [n]."""
-    inside = (x[0] - window[0]) // attrs["hop"] + 1  # frames that lie wholly in the samples
+    inside = (x[0] - window[0]) // attrs["hop"] + 1  # frames that are completely inside the samples
     return (inside, *x[1:], window[0] // 2 + 1)
 
 

@@ -14,7 +14,7 @@ from myoedge.operators.graph_builder import GraphBuilder, Unsupported, concat, r
 from myoedge.operators.import_rows import Arguments
 from myoedge.operators.spectral.transforms import Transform, matrix_of
 
-LEAST_OVERLAP = 1e-11  # of the windows' squares, as torch has it
+LEAST_OVERLAP = 1e-11  # of the sum of squared windows, as in torch
 
 
 def window_of(d: GraphBuilder, a: Arguments, n: int) -> Array:

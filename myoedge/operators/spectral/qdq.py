@@ -17,7 +17,7 @@ def _log(w: Writer, x: str, base: float) -> str:
     return w.node("Mul", w.node("Log", x), number(w, 1 / math.log(base)))
 
 
-# Curves of magnitudes, which are positive.
+# Curves of magnitudes, which are not negative.
 CURVES: Mapping[str, Write] = {
     **NATIVE,
     "log": lambda w, x: w.node("Log", x),

@@ -27,8 +27,8 @@ from myoedge.operators.graph_builder import (
 )
 from myoedge.operators.spectral.stages import Stages, forward, inverse, stages_of
 
-MOST_WEIGHTS = 2**22  # of one matrix
-MOST_AT_ONCE = 2**19  # of one that is faster than two stages
+MOST_WEIGHTS = 2**22  # weights of one matrix
+MOST_AT_ONCE = 2**19  # weights up to which one matrix is faster than two stages
 PARTS = ("real", "imaginary")
 
 
@@ -102,7 +102,7 @@ def _counts(t: Transform) -> Array:
     omitted, otherwise 1."""
     counts = np.ones(t.frequencies)
     if t.onesided:
-        counts[1 : (t.n + 1) // 2] = 2.0  # and their conjugates
+        counts[1 : (t.n + 1) // 2] = 2.0  # counts their conjugates
     return counts
 
 

@@ -12,10 +12,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported
 
 MODES = ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ", "MEMBER")
-MOST_NODES = 2**20  # also were each branch written once for all that lead to it
+MOST_NODES = 2**20  # nodes, even if each branch is copied for every path to it
 
 Key = Hashable
-Slot = tuple[int, int]  # a link: node, and 1 if its test holds or 2 if not
+Slot = tuple[int, int]  # a link: node index, and 1 if its test holds or 2 if not
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Grove:
         too many nodes.
         """
         first, seen, pending = len(self.limits), {root}, [(root, list[Slot]())]
-        if root in self.leaves:  # a walk begins at a node
+        if root in self.leaves:  # a walk begins at a node, not at a leaf
             node = self._test(0, 0.0, strict=False)
             pending = [(root, [(node, 1), (node, 2)])]
         while pending:

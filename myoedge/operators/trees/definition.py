@@ -105,7 +105,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     return StreamingRule(0) if at.axis == 0 and at.operand == 0 else None
 
 
-# An operand of 16 bits costs no cycles, and limits are where the file has them.
+# int16 features cost no cycles, and limits stay close to the file's.
 FORMATS = (Format((SIXTEEN,), EIGHT), Format((SIXTEEN,), SIXTEEN, where=LIMITED))
 
 TREES = register(

@@ -21,10 +21,10 @@ from myoedge.operators.trees.packed import (
     Forest,
 )
 
-MOST_NUMBERS = 2**25  # of all leaves
+MOST_NUMBERS = 2**25  # leaf values as stored
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 AVERAGE, SUM = 0, 1  # TreeEnsemble's aggregate_function
-MOST_NUMBERS = 2**26  # of leaves, with all results
+MOST_NUMBERS = 2**26  # leaf values with all results
 ROUNDINGS = np.float32(2.0**-21)
 SINGLE = "a sum or an average of the trees"
 
@@ -218,7 +218,7 @@ def _add(d: GraphBuilder, x: str, found: Ensemble) -> str:
     scale, offset = _ranges(limits, found.links[:, 0].astype(int), features)
     y = d.add("affine", x, d.constant(scale), d.constant(offset), axis=1)
     own, strict = found.links[:, 0].astype(int), found.links[:, 3] > 0
-    # the roundings of float32 in the features, so that what equals a limit still does
+    # float32 rounding as in the features, so that a value equal to a limit stays equal
     apart = ROUNDINGS * (1 + np.abs(offset[own]))
     limits = limits * scale[own] + offset[own] + np.where(strict, -apart, apart)
     arrays = (limits, *found[1:])

@@ -11,10 +11,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import RequantParams
 
 INT16_LOW, INT16_HIGH = -(2**15), 2**15 - 1
-MOST_OF_TREE = 2**15  # nodes, and entries of leaves: links have 16 bits
+MOST_OF_TREE = 2**15  # nodes, and entries of leaves, of one tree: links have 16 bits
 MOST_FEATURES = 2**15
-MOST_RESULTS = 2**14  # twice as many fit 16 bits
-SUM_BITS = 30  # of sums over all trees
+MOST_RESULTS = 2**14  # twice this number fits 16 bits
+SUM_BITS = 30  # bits of a sum over all trees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

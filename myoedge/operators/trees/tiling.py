@@ -15,10 +15,10 @@ from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.operators.trees.packed import TreesParams
 from myoedge.targets.chip import Engine
 
-PARTS = 8  # of the trees, whose sums are apart
-L2_NODE = 3.0  # nodes in L1 that take as long as one in L2
-NODE_BYTES = 112  # that the DMA brings to L1 in the time of a node there
-L1_BYTES = 2**16  # of trees that may be brought there
+PARTS = 8  # parts of the trees with separate sums
+L2_NODE = 3.0  # time of a node in L2, in nodes in L1
+NODE_BYTES = 112  # bytes that the DMA moves to L1 in the time of one node there
+L1_BYTES = 2**16  # maximum bytes of trees in L1
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

@@ -31,7 +31,7 @@ def variance(d: Draw) -> DrawnUse:
         "divisor": float(d.pick([1, n, max(n - 1, 1)])),
     }
     wide, common = d.pick([(), (), (0,)]), d.common(1, act=True)
-    if wide:  # of numbers that fill 16 bits: 30 bits of a sum of squares are few for smaller ones
+    if wide:  # values that fill int16: 30 bits of a sum of squares are few for small ones
         common["pattern"] = d.pick(["uniform", "edges", "lowest", "highest"])
     return DrawnUse("variance", attrs, (x,), SQUARES, slack=slack, int16=wide, **common)
 

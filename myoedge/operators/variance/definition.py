@@ -19,8 +19,8 @@ from myoedge.operators.kernel import on_cluster
 from myoedge.operators.pool import reduce
 from myoedge.operators.variance.tiling import in_tiles
 
-LENGTH_MAX = 2**16  # elements that are reduced: sums of their squares keep within 32 bits
-SQUARE_BITS, ROOT_BITS = 30, 22  # of accumulators
+LENGTH_MAX = 2**16  # reduced elements: the sum of their squares fits 32 bits
+SQUARE_BITS, ROOT_BITS = 30, 22  # bits of the accumulator without and with a root
 
 
 def real(attrs: Attrs, x: Array) -> Array:
@@ -60,7 +60,7 @@ def quantize(inputs: QuantizeInputs) -> SpreadParams:
     unit = x.scale**2 / (attrs["divisor"] * (n if attrs["centred"] else 1))
     up = max(ROOT_BITS - math.ceil(math.log2(largest) / 2), 0) if attrs["root"] else 0
     down = 0 if attrs["root"] else max(largest.bit_length() - SQUARE_BITS, 0)
-    # 2**31 of 2**16 numbers of 16 bits: their largest spread has a root just below
+    # isqrt gives 2**31 for 2**16 int16 values; the root of their largest spread is just below.
     root = min(math.isqrt(largest << 2 * up), INT32_MAX)
     bound = root if attrs["root"] else largest >> down
     factor = math.sqrt(unit) / 2**up if attrs["root"] else unit * 2**down

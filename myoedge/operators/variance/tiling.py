@@ -15,7 +15,7 @@ from myoedge.operators.pool import reduce
 from myoedge.operators.products.packing import scale_fields, table_operand
 from myoedge.targets.chip import Engine
 
-ROOT, WIDE_ROOT = 80, 9  # elements that take as long as a result
+ROOT, WIDE_ROOT = 80, 9  # time per result, in elements
 
 
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
