@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
 
 
-LONGEST_TRANSFER = 2**17 - 1  # bytes: the length field of mchan's command
+LONGEST_TRANSFER = 2**17 - 1  # bytes: limit of the length field of mchan's command
 
 
 def _fits(plan: Plan) -> Iterator[str]:
@@ -39,13 +39,13 @@ def _inside(plan: Plan) -> Iterator[str]:
     return (x.name for x in plan.lives if not 0 <= at[x.name] <= end - x.size_bytes)
 
 
-Alive = list[tuple[int, int, str]]  # (offset, end, name) of the arena's buffers, in that order
+Alive = list[tuple[int, int, str]]  # (offset, end, name) of arena buffers, sorted
 
 
 def _alive_by_step(plan: Plan) -> Iterator[Alive]:
     """Yield, for each step and the time after the last one, the buffers that are alive."""
     at, alive = plan.placement.offsets, Alive()
-    lives = [x for x in plan.lives if max(x.first, 0) <= x.last]  # others are alive in no step
+    lives = [x for x in plan.lives if max(x.first, 0) <= x.last]  # alive in some step
     rows = [(x, (at[x.name], at[x.name] + x.size_bytes, x.name)) for x in lives]
     begins = sorted(rows, key=lambda row: row[0].first, reverse=True)
     ends = sorted(rows, key=lambda row: row[0].last, reverse=True)
@@ -149,7 +149,7 @@ def _fetched_ahead(plan: Plan) -> Iterator[str]:
     ]
     for step, tiling, prefetch_tile, moved in rows:
         behind = bisect_right(rows, prefetch_tile, key=lambda row: row[1].first)
-        later = rows[behind : behind + 2 * MOST_AHEAD]  # each of one tile at least
+        later = rows[behind : behind + 2 * MOST_AHEAD]  # each has at least one tile
         at_once = [len(m) for _, _, begin, m in later if begin <= prefetch_tile]
         near = max(tiling.first - MOST_AHEAD, 0) <= prefetch_tile < tiling.first
         held = all(_in_buffer(tiling, x, prefetch_tile) for x in moved)

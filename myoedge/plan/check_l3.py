@@ -116,7 +116,7 @@ def _maps_back_too_early(plan: Plan) -> Iterator[str]:
     """Yield layers whose feature map is loaded from L3 before it has been written there
     completely."""
     for n, h in enumerate(plan.l3_transfers):
-        # Inputs are there before the first layer; of other maps all bytes are taken out before.
+        # Inputs are in L3 at the start; other maps are written completely before any byte is read.
         if not h.chunk.tensor or h.out or h.chunk.tensor in plan.graph_inputs:
             continue
         at = h.l3

@@ -65,7 +65,7 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
     if None not in rules:
         return step.engine.broken_rule or rules[0]
     estimates = plan.tilings[index].kernel.estimates
-    if engine not in estimates:  # make_plan has left it out
+    if engine not in estimates:  # make_plan did not consider this engine
         needs, change = "room in L2 for its tiles", "a larger --l2, or smaller feature maps"
         return ConstraintViolation(needs, f"{chip.l2_bytes:,} B", change)
     if math.isfinite(estimates.get(engine, math.inf)):

@@ -71,7 +71,7 @@ def _best_pairs(
 def unfused_cycles(step: QuantizedNode, chip: Chip) -> float:
     """Return the estimated cycles of the two layers of a fused step, run separately."""
     assert step.behind is not None, "a layer that no other layer follows"
-    own = len(step.operands) - len(step.behind.operands) + 1  # one of these is the first's result
+    own = len(step.operands) - len(step.behind.operands) + 1  # without the first one's result
     first = replace(
         step,
         behind=None,
@@ -131,7 +131,7 @@ def _as_one(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> Quantiz
         return None
     origin = tuple(dict.fromkeys((*step.node.origin, *behind.node.origin)))
     node = step.node.but(outputs=behind.node.outputs, origin=origin)
-    known = {roots[name]: name for name in step.operands}  # one name for the same bytes
+    known = {roots[name]: name for name in step.operands}  # one name per buffer
     behind = replace(behind, operands=tuple(known.get(roots[x], x) for x in behind.operands))
     others = _others(step, behind, roots)
     return replace(

@@ -17,7 +17,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.loop.turns import IN_LOOPS, NEXT, READ, STATE, WRITE, LoopSpan, loop_spans
 from myoedge.quantization.scales import QuantGraph
 
-Aliases = dict[str, tuple[str, int]]  # tensor -> tensor whose bytes it shares, offset in it
+Aliases = dict[str, tuple[str, int]]  # tensor -> (tensor whose buffer it shares, offset in bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from operator import attrgetter, itemgetter
 
 from myoedge.numerics.arrays import round_up
 
-# CP-SAT's own measure of work, the same on every machine; 150 buffers need about 0.02. It takes
-# some 10 s of CPU for 1.0 of 500 buffers: pairs of them are its work, so more get less of it.
+# CP-SAT's deterministic work units: 150 buffers need about 0.02. With 500 buffers, 1.0 takes some
+# 10 s of CPU. Work grows with pairs of buffers, so larger problems get less.
 DETERMINISTIC_TIME = 4.0
-FEW = 300  # buffers that get all of it
-MANY = 1000  # from here on the model alone takes longer than it is worth
+FEW = 300  # up to this many buffers get the full limit
+MANY = 1000  # with more buffers, building the model takes too long
 
 
 @dataclass(frozen=True, slots=True)

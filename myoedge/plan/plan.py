@@ -30,8 +30,8 @@ from myoedge.plan.timeline import Chunk, TimelineSteps, whole_words
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
-IN_L3 = "far"  # kind of location, as plan.json has it
-MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies after the last
+IN_L3 = "far"  # kind of location in plan.json
+MARK_BYTES = 4  # bytes of L1 per time stamp: of the start, each layer, and the copies
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,12 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.system.collector import paused_collector
 from myoedge.targets.chip import LAYERS, Chip
 
-# Of a layer: 346 of 1,500 linear ones as they were linked, with tables of their transfers. Where
-# the chip's estimate leaves data too little; a program that is larger is planned again (E303).
+# Per layer, with tables of transfers: 346 in 1,500 linked linear layers. Used if the chip's larger
+# estimate leaves too little L2 for data; a larger program is planned again (E303).
 LINKED_CODE_BYTES = 448
-HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
-ENOUGH = 2  # plans to choose from, if the best does not wait for L3
-WAITS = 1.1  # times what it computes
+HELD_SHARES = (4, 12)  # a constant's tile may take 1 / HELD_SHARES of L2
+ENOUGH = 2  # candidate plans, if the best one waits for L3
+WAITS = 1.1  # factor on the compute cycles above which a plan waits for L3
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _planned(network: LoweredNetwork) -> Plan:
     """Plan each layer on its best engine; if that does not fit, all on the cores. Errors: E301."""
     try:
         return _fitting(network)
-    except MyoedgeError:  # tiles of accelerators may leave L2 less room
+    except MyoedgeError:  # tiles for accelerators may leave less L2
         chip, ranks = network.chip, network.kernels.ranks
         alone, room = chip.cores_alone(), chip.l2_room_beside_code(len(network.steps))
         if alone == chip or not room or not _uses_accelerators(network):
@@ -155,10 +155,10 @@ def _fitting(network: LoweredNetwork) -> Plan:
             return plan
     if exceeds_l3(plan):
         raise too_large(plan)
-    if not plan.l2_room_bytes:  # code takes all of L2
+    if not plan.l2_room_bytes:  # code fills L2
         raise too_large(plan, plan)
     streaming = _weights_streaming(network, plan)
-    if streaming is None:  # feature maps too
+    if streaming is None:  # feature maps must go to L3 too
         bare = _tiled(network, None, ())
         streaming = spilled(bare, network.roots, network.placing, network.kernels)
     return filled(streaming)

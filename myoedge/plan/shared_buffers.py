@@ -13,7 +13,7 @@ from myoedge.plan.loops import LoopPlaces
 from myoedge.plan.plan import size_bytes
 from myoedge.quantization.scales import QuantGraph
 
-BYTES_BY_DMA = 1024  # of a slice that is an output: from here on a step is faster than cores in L2
+BYTES_BY_DMA = 1024  # size of a sliced output from which on the DMA copies faster than cores in L2
 
 
 def row_bytes(name: str, places: LoopPlaces) -> int:

@@ -12,7 +12,7 @@ from myoedge.numerics.arrays import Count, round_up
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.placement import LiveRange
 
-WORD = 4  # bytes: what L3 and L2 address in transfers between them
+WORD = 4  # bytes: unit of transfers between L3 and L2
 
 
 def whole_words(size_bytes: Count) -> Count:

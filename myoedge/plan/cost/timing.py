@@ -19,7 +19,7 @@ from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.targets.chip import COLD_TILES, TransferCost
 
-MOST_L3_TRANSFERS = 8  # under way at once
+MOST_L3_TRANSFERS = 8  # in flight at once
 NOTHING_DUE = (-1, 0)
 
 Due = tuple[int, int]  # layer and tile that need a transfer
@@ -152,7 +152,7 @@ def _steps(
     loads, last = _loads(index, here, cost), len(here.tiles) - 1
     cold = _cold_code_cycles(before, here)
     starts_early = here.kernel.kernel_waits and not here.kernel.packing
-    prepared = cold if starts_early else 0.0  # the kernel starts while its operands come
+    prepared = cold if starts_early else 0.0  # the kernel starts while its operands are transferred
     needed = NOTHING_DUE if here.back_to_back else (index, 0)
     yield TimelineStep(prepared, 0.0, loads[0], (), needed)
     for t, compute in enumerate(tile_cycles(here)):

@@ -27,8 +27,8 @@ from myoedge.plan.l1.tile_search import NO_LIMITS, Limits, TileChoice, choose, s
 from myoedge.plan.l1.tiling import unplaced
 from myoedge.targets.chip import Chip, Engine, KernelCost, TransferCost
 
-MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
-SMALLEST_TILE = 0.5  # of L1: if the smallest tile takes more, tiles are small and many
+MOST_SCRATCH = 0.9  # fraction of L1: with more scratch, operands have no space
+SMALLEST_TILE = 0.5  # fraction of L1: kernels with a larger smallest tile have many small tiles
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -176,7 +176,7 @@ def _choices(
     """Return the fastest tiling of each kernel for a single layer; None for a kernel without a
     feasible tile."""
     found = [choose(kernel, room, cost, limits=limits) for kernel in kernels]
-    if not any(found) and not limits.in_l3:  # constants in L2 as a whole
+    if not any(found) and not limits.in_l3:  # without limits, constants are in L2 as a whole
         found = [choose(kernel, room, cost) for kernel in kernels]
     if limits == NO_LIMITS or not any(found):
         found = [

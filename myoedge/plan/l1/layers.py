@@ -40,7 +40,7 @@ from myoedge.plan.loops import LoopLayers, borders
 from myoedge.plan.placement import LiveRange
 from myoedge.targets.chip import TransferCost
 
-PREFETCHED = 0.95  # of a layer's cycles with its wait for constants, at most, in tiles without it
+PREFETCHED = 0.95  # required ratio of a layer's cycles with other tiles to those with its wait
 
 
 def plan_l1(
@@ -91,7 +91,7 @@ def _with_fewer_tensors(
     assert beside, "tiles that were chosen to fit do not"
     fewer = [*resident]
     fewer.remove(max(beside, key=lambda tensor: tensor.size_bytes))
-    while end_bytes(fewer) > l1_bytes:  # fewer tensors may leave another hole
+    while end_bytes(fewer) > l1_bytes:  # without a tensor, others may be placed less well
         fewer.remove(max(fewer, key=lambda tensor: tensor.size_bytes))
     return fewer
 

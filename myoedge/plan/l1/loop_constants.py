@@ -11,7 +11,7 @@ from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.loops import LoopLayers
 
-SHARE = 2  # of L1's room, the part of it that they may take
+SHARE = 2  # they may take 1 / SHARE of L1
 
 Offsets = Mapping[str, int]  # operand -> bytes from the first of these constants
 

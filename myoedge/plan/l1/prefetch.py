@@ -17,8 +17,8 @@ from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import Tiling, Transfer, transfers, unplaced_tiles
 from myoedge.targets.chip import TransferCost
 
-MOST_AHEAD = 15  # tiles: the DMA has 16 numbers for what is under way
-MOST_TRANSFERS = 10  # of layers to come at once: the others are for the tile at hand
+MOST_AHEAD = 15  # tiles ahead: the DMA has 16 transfer ids
+MOST_TRANSFERS = 10  # prefetched transfers at once; the DMA's other ids are for the current tile
 
 
 def moved_cycles(moved: Sequence[Transfer], cost: TransferCost) -> float:

@@ -20,9 +20,9 @@ from myoedge.plan.l1.tile_grid import ALIGNMENT
 from myoedge.plan.l1.tile_search import Hidden, TileChoice
 from myoedge.plan.placement import GrowingPlacement, LiveRange, greedy
 
-LONGEST = 8  # layers that a tensor may stay for
-MORE = 1.002  # times the cycles without it: a tensor in L1 takes no L2, and no energy of the DMA
-LARGEST = 2  # of L1's room, the part of it that a tensor may take
+LONGEST = 8  # maximum layers during which a tensor stays
+MORE = 1.002  # accepted factor on the cycles: a tensor in L1 takes no L2 and no DMA energy
+LARGEST = 2  # a tensor may take 1 / LARGEST of L1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ResidentTensor:
         return LiveRange(f"{self.producer:05d}", self.size_bytes, self.producer, self.last)
 
 
-# step, tiling, room, resident operands, what is spare for a prefetch -> the best tiles
+# (step, kernel, bytes of L1, resident operands, resources for a prefetch) -> best tiling
 Pick = Callable[[int, TiledKernel, int, frozenset[str], Hidden], TileChoice | None]
 
 
@@ -110,7 +110,7 @@ def choose_resident(
     pick      function that returns the fastest tiling of a layer in given bytes
     While a layer runs, the next layer's constants are assumed to be in L1 too.
     """
-    # of the layer before, as one tile
+    # Compute cycles of the preceding layer, as one tile.
     computed = [0.0, *(0.0 if k is None else float(k.cycles(k.axes)) for k in kernels)]
     hidden = [Hidden(hidden_cycles([cycles])) for cycles in computed]
 

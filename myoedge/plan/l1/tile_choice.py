@@ -28,18 +28,18 @@ from myoedge.plan.l1.tile_search import (
 from myoedge.plan.l1.tiling import lives, unplaced
 from myoedge.targets.chip import TransferCost
 
-HIDDEN_CYCLES = 4096.0  # of the DMA before each layer but the first at least, for constants: 32 KiB
-BEFORE = -1  # a tile before all
-NEAR_FASTEST = 1.002  # times the fewest cycles: of these the largest tiles, for their energy
-MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
-NEAR_RANKED = 1.4  # times the fewest estimated cycles, of tiles that are chosen by their rank
+HIDDEN_CYCLES = 4096.0  # spare DMA cycles assumed before each layer but the first: 32 KiB
+BEFORE = -1  # tile index before the first tile
+NEAR_FASTEST = 1.002  # factor on the fewest cycles; within it, the largest tiles save energy
+MOST_COMPARED = 64  # up to this many tiles, tilings are compared transfer by transfer
+NEAR_RANKED = 1.4  # factor on the fewest estimated cycles, for tilings chosen by rank
 
 DEPTH = 3  # buffers, if two are not enough
-MOST_COMMANDS = 9  # of the DMA for tiles to come: its queue holds ten, and then the core waits
-LEAST_MOVED = 0.7  # of the time for computing: if loads take less, two buffers do
-MULTI_BUFFERED = 0.98  # of a layer's cycles at most with more buffers: they take L1 from others
+MOST_COMMANDS = 9  # DMA commands for later tiles: the queue holds ten, then the core waits
+LEAST_MOVED = 0.7  # with loads below this fraction of the compute time, two buffers suffice
+MULTI_BUFFERED = 0.98  # required ratio of cycles: more buffers take L1 from other layers
 
-TileRanks = Mapping[str, int]  # by distinct layer: 1 takes the second fastest tiles
+TileRanks = Mapping[str, int]  # layer signature -> rank; 1: second fastest tiling
 NO_RANKS: TileRanks = {}
 
 
@@ -92,7 +92,7 @@ class TileSearch:
         hidden     spare DMA cycles and bytes before the layer, for a prefetch
         """
         cycles = max(hidden.cycles, HIDDEN_CYCLES) if index else hidden.cycles
-        hidden = replace(hidden, cycles=float(round(cycles)))  # nearly equal ones share a search
+        hidden = replace(hidden, cycles=float(round(cycles)))  # nearly equal: one search
         limits = self.limits.get(index, NO_LIMITS)
         key = (self.distinct[index], hidden, room, resident, limits)
         if key not in self.chosen:
@@ -122,7 +122,7 @@ class TileSearch:
         """Return the tilings of a layer other than the best one, by ascending estimated cycles."""
         kernel, found = problem.kernel, choices(problem, NEAR_RANKED)
 
-        def iteration(choice: TileChoice) -> Hashable:  # equal for the same tiles in one order
+        def iteration(choice: TileChoice) -> Hashable:  # equal for the same tiles in the same order
             cut = {axis: size for axis, size in choice.sizes.items() if size < kernel.axes[axis]}
             order = tuple(axis for axis in choice.order if axis in cut)
             return tuple(sorted(cut.items())), order, choice.depth

@@ -15,7 +15,7 @@ from myoedge.numerics.arrays import Array, round_up
 from myoedge.operators.kernel import Operand, TiledKernel
 from myoedge.targets.chip import TransferCost
 
-ALIGNMENT = 8  # bytes: what buffers in L1 start at
+ALIGNMENT = 8  # bytes: start of a buffer in L1
 
 
 def distinct(extent: int) -> list[int]:
@@ -51,7 +51,7 @@ class Grid:
     def of(kernel: TiledKernel, cost: TransferCost) -> Grid:
         cut = cut_axes(kernel)
         each = []
-        for axis in cut:  # sizes that differ, and each of them filled to the kernel's multiple
+        for axis in cut:  # distinct sizes, each rounded up to the kernel's multiple
             extent, multiple = kernel.axes[axis], kernel.multiples.get(axis, 1)
             sizes = distinct(extent)
             full = (min(round_up(size, multiple), extent) for size in sizes)

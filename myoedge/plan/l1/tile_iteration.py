@@ -12,10 +12,10 @@ from functools import lru_cache
 from myoedge.operators.kernel import Operand, Region, Span, TiledKernel
 from myoedge.plan.l1.tile_search import TileChoice
 
-MOST_KNOWN = 256  # cuts that are kept: a network has fewer layers that differ, times choices
+MOST_KNOWN = 256  # cached cuts; a network has fewer distinct layers times choices
 
 Spans = Mapping[str, Span]
-Loop = tuple[str, int, int, bool]  # axis, extent, of that in a tile, whether the last comes first
+Loop = tuple[str, int, int, bool]  # axis, extent, tile extent, whether the last tile comes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _parts(extent: int, size: int, backwards: bool) -> list[Span]:
 def _use(operand: Operand, tiles: tuple[Spans, ...], buffers: int) -> OperandTiles:
     slot: list[int] = []
     loaded: list[int] = []
-    # Equal regions are one object if none of the operand's own loops goes on.
+    # Equal regions are the same object if none of the operand's loops advances.
     axes, known = sorted(operand.axes), dict[tuple[Span, ...], Region]()
     regions: list[Region] = []
     for t, tile in enumerate(tiles):

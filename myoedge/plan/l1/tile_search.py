@@ -16,8 +16,8 @@ from myoedge.operators.kernel import SCRATCH, Operand, TiledKernel, reach
 from myoedge.plan.l1.tile_grid import Grid, aligned, cut_axes
 from myoedge.targets.chip import TransferCost
 
-MOST_STRIPS = 64  # of an operand in L3: a transfer for each
-NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
+MOST_STRIPS = 64  # strips of an operand in L3, each of which takes a transfer
+NEAR, MOST_CHOICES = 1.08, 4  # factor on the fewest cycles; choices per loop order
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +166,10 @@ def _best(
     fits = (l1_bytes <= problem.l1_bytes) & _possible(problem, order, times, most_strips)
     if not fits.any():
         return
-    if SCRATCH in problem.resident:  # no more of L2 than L1 would have room for, or the least
+    if SCRATCH in problem.resident:  # scratch in L2: at most as large as in L1, or the smallest
         fits &= grid.scratch_bytes <= max(problem.l1_bytes, grid.scratch_bytes[fits].min())
     cycles = np.where(fits, _cycles(grid, times, problem.hidden), np.inf)
-    # Of equals the one with the largest tiles, so the fewest.
+    # Among equals, the largest tiles, and so the fewest.
     ranked = np.lexsort((grid.tiles, np.round(cycles)))
     ranked = ranked[cycles[ranked] <= near * cycles[ranked[0]]]
     for first in np.sort(np.unique(grid.tiles[ranked], return_index=True)[1])[:MOST_CHOICES]:
@@ -281,7 +281,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:
     out = move[kernel.out.name] if kernel.out.name in times else np.zeros(1)
     plain = np.maximum(compute, np.maximum(often, out))
     loaded = np.maximum(compute, np.maximum(often + extra, out))
-    # The last step has nothing to load; the first one is counted in _fill_cycles.
+    # The last step loads nothing; _fill_cycles includes the first.
     steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
     return np.asarray(_fill_cycles(grid, reads, hidden) + steps + out)
 

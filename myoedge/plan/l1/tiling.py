@@ -276,7 +276,7 @@ def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
         yield Transfer(operand.name, at, l1 + more, size, line, stride)
 
 
-@lru_cache(maxsize=1 << 14)  # plans are tried in which the same tiles lie elsewhere
+@lru_cache(maxsize=1 << 14)  # plans are tried that differ only in addresses
 def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, ...], ...]:
     """Return, per DMA command: (offset in the L1 buffer, offset in the operand, total bytes, bytes
     of a row, stride)."""

@@ -26,14 +26,14 @@ from myoedge.plan.l3.transfers import (
 )
 from myoedge.plan.timeline import Chunk
 
-SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
-SMALL_SHARE = 4  # one part in so many of what no timeline step needs
+SMALL_BYTES = 4096  # smaller arrays become resident first, by size, while they take at most
+SMALL_SHARE = 4  # 1 / SMALL_SHARE of the L2 that no timeline step needs
 
-ONE_BY_ONE = 512  # arrays up to which each is judged only; of more, several at once:
-SHARES = 16  # one part in so many
+ONE_BY_ONE = 512  # up to this many arrays, one at a time becomes resident; otherwise
+SHARES = 16  # 1 / SHARES of them
 
-Key = tuple[int, str]  # step and array
-Row = tuple[Key, Chunk, float]  # the array that stays for a chunk; cycles of its transfer
+Key = tuple[int, str]  # (layer, constant)
+Row = tuple[Key, Chunk, float]  # constant, chunk, cycles of its transfer
 K = TypeVar("K", bound=Hashable)
 
 

@@ -14,7 +14,7 @@ from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.timeline import WORD, Chunk, TimelineSteps, whole_words
 
-SLOTS = 2  # of a window: one moves while the other is used
+SLOTS = 2  # slots of a window: one is transferred while the other is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Access:
 
         last   index of the last layer
         """
-        way = "to" if self.written else "from"  # several operands of a step may be of one map
+        way = "to" if self.written else "from"  # several operands of a step may read one map
         name = f"{self.tensor} {way} L3, step {self.step}, {self.operand}"
         size = self.slot_bytes * min(SLOTS, len(self.parts))
         return LiveRange(name, size, self.step, min(self.step + self.written, last))

@@ -23,9 +23,9 @@ from myoedge.plan.placement import Allocator, peak
 from myoedge.plan.plan import IN_L3, Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import TimelineSteps, whole_words
 
-PART_BYTES = 65536  # of a map, that move as one at most
-# That L2 could hold at least: small parts first, they leave room for others; very small ones, which
-# layers read more constants for, last.
+PART_BYTES = 65536  # maximum bytes of a part of a feature map
+# Parts that L2 could hold, tried in this order: small parts leave space for other data; very small
+# ones, for which layers read constants more often, come last.
 PARTS = (16, 6, 64)
 
 Roots = Mapping[str, tuple[str, int]]
@@ -92,7 +92,7 @@ def _with_more_maps(
         made = _with_maps(plan, roots, [*tried.maps, *names], part, placing, kernels)
         if made is not None or len(names) == 1:
             left = [name for name in left if name not in names]
-        else:  # a layer has no tiles for one of them
+        else:  # no tiling for one of these maps
             together = False
         if made is not None:
             tried = made
@@ -124,7 +124,7 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels)
     """Yield layers that cannot be tiled for feature maps in L3, but could be with more L1."""
     yield from plan.without_tiles
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
-    known: dict[tuple[str, str], list[bool]] = {}  # equal layers are asked once
+    known: dict[tuple[str, str], list[bool]] = {}  # equal layers are searched once
     for index, operand, _, _ in _uses(plan, roots, stay):
         limits = Limits(in_l3=frozenset({operand}), part_bytes=PART_BYTES)
         kernel, layer = kernels.kernels[index][0]
@@ -177,7 +177,7 @@ def _with_maps(
         if in_parts is None:
             return None
         accesses.append(in_parts)
-    offsets, end = {}, 0  # of maps, one after the other
+    offsets, end = {}, 0  # the maps follow one another
     for name in maps:
         offsets[name] = end
         end += whole_words(size_bytes(plan.quant, name))

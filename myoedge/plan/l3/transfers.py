@@ -110,10 +110,10 @@ def timeline(
     """
     now = free = 0.0
     ends: list[float] = []
-    pauses: list[bool] = []  # whether L3 stood still before it
+    pauses: list[bool] = []  # whether L3 was idle before the transfer
     waited = [False] * len(costs)
     by_need = sorted(range(len(costs)), key=lambda n: needed[n])
-    # With an end that no step reaches: this loop is the hottest of a plan with transfers.
+    # An infinite end avoids a test: this loop is the hottest of a plan with transfers.
     first, wanted = [*begins, math.inf], [*(needed[n] for n in by_need), math.inf]
     read = 0
     for timeline_step, duration in enumerate(computed.cycles):

@@ -23,11 +23,11 @@ from myoedge.plan.l3.transfers import L3Transfer, L3TransferCost, in_order, plac
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.plan.timeline import Chunk, candidates, chunks
 
-PIECE_BYTES = 32768  # of a transfer, at most: its own cost is then 0.4 % of its bytes'
-PIECES = 8  # that the room for transfers holds at least, if tiles are small enough
-CHOICES = 8  # of what stays in L2 that are tried
-NO_L2 = "E301"  # code of a network that does not fit L2
-SHORT_OF_L1 = "L1"  # the fact that tells which layers need more of it
+PIECE_BYTES = 32768  # maximum bytes of a transfer: its start then costs 0.4 % of its time
+PIECES = 8  # transfers that fit the window at least, if tiles are small enough
+CHOICES = 8  # sets of resident constants that are tried
+NO_L2 = "E301"  # error code of a network that does not fit L2
+SHORT_OF_L1 = "L1"  # key of the fact that lists layers which need more L1
 
 
 def fits(plan: Plan) -> bool:
@@ -81,7 +81,7 @@ def _filled(plan: Plan, most: int) -> Plan:
     cycles = waiting_cycles(plan, work)
     fewest, most = 0, len(keys)
     count = most
-    while fewest < most:  # places in L2 are worse than its sum: as many as find one
+    while fewest < most:  # placement may fail although the sizes fit: as many as can be placed
         made = _with_streamed(bare, known, streamed.difference(keys[:count]), digest)
         if made is not None and waiting_cycles(made, work) <= cycles:
             fewest, best = count, made
@@ -108,7 +108,7 @@ def _with_streamed(
     stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
     room = window_bytes(plan) + plan.placement.arena_bytes - stays
     chunks_in_order = in_order([chunk for key in streamed for chunk in known[key]])
-    maps: list[L3Transfer] = []  # through windows with known addresses
+    maps: list[L3Transfer] = []  # through windows whose addresses are known
     for access in plan.accesses:
         tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
         maps += map_transfers(access, tiling, plan.timeline_steps, plan.maps[access.tensor], l2)
